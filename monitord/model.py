@@ -1,0 +1,476 @@
+"""The words of monitord as plain values. Standard library only; every room may import it.
+
+Units stand at the end of a name. Times are aware UTC. `cpu_percent` is always of one core;
+`machine_percent` is of all cores together. Names that come from a process are kept without loss as
+`str` with surrogateescape; `redaction.printable` makes them fit to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class TriggerMetric(StrEnum):
+    """What a rule watches. The first four are the requirement's; MANUAL is a capture asked for by hand."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+    DISK_IO = "disk_io"
+    NETWORK = "network"
+    MEMORY_GROWTH = "memory_growth"
+    HANG = "hang"
+    FD_GROWTH = "fd_growth"
+    THREAD_GROWTH = "thread_growth"
+    FREE_MEMORY = "free_memory"
+    MANUAL = "manual"
+
+
+# ---------------------------------------------------------------------------------------- processes
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProcessKey:
+    """Which process, not just which number: pid and start.
+
+    `start_ticks` is field 22 of /proc/PID/stat on Linux (clock ticks since boot) and milliseconds
+    since the epoch elsewhere. Good enough to notice reuse between two looks; the capture room holds
+    a pidfd besides, because pid and start can be forged (facts: reliability, finding 3).
+    """
+
+    pid: int
+    start_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessDetails:
+    """What is read of a suspect only: who it is and where it belongs. The command line is redacted already."""
+
+    key: ProcessKey
+    name: str
+    parent_pid: int
+    started_at: datetime
+    uid: int | None = None
+    user: str | None = None
+    executable: str | None = None
+    command_line: tuple[str, ...] = ()
+    cgroup: str | None = None
+    unit: str | None = None
+    container_id: str | None = None
+    thread_count: int | None = None
+    fd_count: int | None = None
+
+
+# ------------------------------------------------------------------------------------------ samples
+
+
+@dataclass(frozen=True, slots=True)
+class DiskCounters:
+    """One block device since boot."""
+
+    name: str
+    read_bytes: int
+    write_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceCounters:
+    """One network interface since boot."""
+
+    name: str
+    received_bytes: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """Pressure stall information: seconds since boot in which some, or all, tasks waited."""
+
+    cpu_some_s: float
+    memory_some_s: float
+    memory_full_s: float
+    io_some_s: float
+    io_full_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSample:
+    """One raw reading of the machine: counters and levels as read.
+
+    `monotonic_s` stands still while the machine sleeps and `boottime_s` does not: where they drift
+    apart, the machine was suspended.
+    """
+
+    taken_at: datetime
+    monotonic_s: float
+    boottime_s: float
+    cpu_count: int
+    cpu_busy_s: float
+    memory_total_bytes: int
+    memory_available_bytes: int
+    swap_total_bytes: int
+    swap_used_bytes: int
+    load_1: float
+    load_5: float
+    load_15: float
+    disks: tuple[DiskCounters, ...] = ()
+    interfaces: tuple[InterfaceCounters, ...] = ()
+    pressure: Pressure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample:
+    """One raw reading of one process. None means: not read this time, or not permitted."""
+
+    key: ProcessKey
+    parent_pid: int
+    name: str
+    state: str
+    cpu_s: float
+    rss_bytes: int
+    thread_count: int
+    uid: int | None = None
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    fd_count: int | None = None
+
+
+# -------------------------------------------------------------------------------------------- rates
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRates:
+    """The machine between two samples."""
+
+    machine_percent: float
+    cpu_count: int
+    memory_total_bytes: int
+    memory_available_bytes: int
+    swap_used_bytes: int
+    load_1: float
+    disk_bytes_per_s: Mapping[str, float] = field(default_factory=dict)
+    network_bytes_per_s: Mapping[str, float] = field(default_factory=dict)
+    pressure_percent: Mapping[str, float] = field(default_factory=dict)
+    unattributed_cpu_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRates:
+    """One process between two samples. A rate is None when it is not known, never 0 instead."""
+
+    key: ProcessKey
+    name: str
+    parent_pid: int
+    state: str
+    uid: int | None
+    cpu_percent: float | None
+    rss_bytes: int
+    thread_count: int
+    disk_bytes_per_s: float | None = None
+    network_bytes_per_s: float | None = None
+    fd_count: int | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What one pass gives.
+
+    `processes` holds those that did something, are new, or were demanded; a process that is not in
+    it was unchanged (no CPU used, same memory) or, when `is_complete` is False, was soundly skipped.
+    `exited` holds those seen before and gone now. `gap` says why nothing may be concluded from this
+    pass ("first sample", "suspend", "clock jump", …); None in ordinary times.
+    """
+
+    taken_at: datetime
+    monotonic_s: float
+    interval_s: float
+    system: SystemRates
+    processes: tuple[ProcessRates, ...] = ()
+    exited: frozenset[ProcessKey] = frozenset()
+    process_count: int = 0
+    is_complete: bool = False
+    gap: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What detection needs to see: below these levels no rule about one process can be broken.
+
+    None means no rule asks for it. `watched` processes are read every pass. The sampler may skip
+    whatever can't matter under this demand, and only that.
+    """
+
+    cpu_percent: float | None = None
+    rss_bytes: int | None = None
+    disk_bytes_per_s: float | None = None
+    network_bytes_per_s: float | None = None
+    needs_fd_count: bool = False
+    watched: frozenset[ProcessKey] = frozenset()
+
+
+# -------------------------------------------------------------------------------- rules and alerts
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which processes a rule is about; an empty match means all. Names and units are shell patterns."""
+
+    names: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    not_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A number and its unit: `percent`, `bytes`, `bytes_per_s`, `seconds` or `count`.
+
+    A memory threshold is in percent of RAM or in bytes; CPU in percent of one core.
+    """
+
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Match + condition + window + limits: what counts as abnormal.
+
+    The condition holds for one sample when the value is above `above` (or below `below`) and, where
+    `times_baseline` is given, also (or instead, with `baseline_alone`) above that many times the
+    process's own baseline. It holds for the window when at least `min_share` of the samples of
+    `window_s` seconds broke it. `captures_per_hour` bounds this rule, `cooldown_s` each target.
+    """
+
+    name: str
+    metric: TriggerMetric
+    above: Threshold | None = None
+    below: Threshold | None = None
+    times_baseline: float | None = None
+    baseline_alone: bool = False
+    window_s: float = 10.0
+    min_share: float = 0.8
+    clear_level: Threshold | None = None
+    cooldown_s: float = 600.0
+    escalation_factor: float = 1.5
+    captures_per_hour: int = 6
+    match: Match = Match()
+    profiler: str = "auto"
+    is_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Arming:
+    """A rule was crossed for the first time: take a cheap look at the target now."""
+
+    rule: str
+    metric: TriggerMetric
+    target: ProcessKey | None
+    process_name: str
+    value: float
+    crossed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A rule's condition held for its window.
+
+    `target` is None when no process can be blamed (yet): a machine-wide rule, or "unattributed".
+    `severity` is value ÷ threshold (inverted for `below`): what keeps the worst before the mild.
+    `suppressed_by` is None when evidence is to be taken, else the limit that forbids it, in words.
+    """
+
+    rule: str
+    metric: TriggerMetric
+    value: float
+    threshold: Threshold
+    window_s: float
+    crossed_at: datetime
+    raised_at: datetime
+    target: ProcessKey | None
+    process_name: str
+    reason: str
+    severity: float
+    profiler: str = "auto"
+    suppressed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What detection made of one pass."""
+
+    armed: tuple[Arming, ...] = ()
+    disarmed: tuple[Arming, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleStatus:
+    """One rule as it stands for one target (or for nobody yet): what `monitord explain` prints.
+
+    `state` is one of quiet, armed, firing, cooling_down, disabled. `last_values` has the newest last,
+    in the threshold's unit. `distance` is how far the last value is from breaking the rule (≤ 0: broken).
+    """
+
+    rule: str
+    metric: TriggerMetric
+    threshold: Threshold | None
+    window_s: float
+    state: str
+    target: ProcessKey | None = None
+    process_name: str | None = None
+    last_values: tuple[float, ...] = ()
+    share_above: float | None = None
+    distance: float | None = None
+    baseline: float | None = None
+    suppressed_by: str | None = None
+    seen_at: datetime | None = None
+
+
+# ------------------------------------------------------------------------------ captures, incidents
+
+
+class CaptureStatus(StrEnum):
+    """How a capture ended. Exit codes of profilers lie; this word is what was verified."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    NO_SAMPLES = "no_samples"
+    TARGET_GONE = "target_gone"
+    TARGET_REPLACED = "target_replaced"
+    TARGET_STOPPED = "target_stopped"
+    NOT_PYTHON = "not_python"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    PERMISSION_DENIED = "permission_denied"
+    TOOL_MISSING = "tool_missing"
+    TIMEOUT = "timeout"
+    TOOL_ERROR = "tool_error"
+    REFUSED = "refused"
+
+    @property
+    def has_evidence(self) -> bool:
+        return self in (CaptureStatus.OK, CaptureStatus.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Hotspot:
+    """One function's share of a profile, 0 to 1 of its samples. `line` is the hottest line of the function."""
+
+    function: str
+    file: str | None
+    line: int | None
+    self_share: float
+    total_share: float
+    kind: str = "python"
+    module: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePlan:
+    """How a capture is to be taken: by which profiler ("auto": the ladder), how long, how often."""
+
+    profiler: str = "auto"
+    duration_s: float = 10.0
+    rate_hz: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One run of one profiler on one process, and how it ended.
+
+    `role` is context (no tool), dump (one look at the first crossing) or profile. The evidence is
+    `payload` (small, in memory) or `path` (a file in the folder the capture was given), or neither.
+    `format` names the parser: context-json, py-spy-dump, speedscope, folded, eu-stack, sample, spindump.
+    `late` means taken when the spike was over. `fix` says what to type so that it works next time.
+    """
+
+    role: str
+    profiler: str
+    status: CaptureStatus
+    started_at: datetime
+    duration_s: float
+    target: ProcessKey
+    profiler_version: str | None = None
+    reason: str | None = None
+    fix: str | None = None
+    format: str | None = None
+    payload: bytes | None = None
+    path: Path | None = None
+    rate_hz: int | None = None
+    sample_count: int | None = None
+    error_count: int | None = None
+    target_cpu_percent: float | None = None
+    late: bool = False
+    hotspots: tuple[Hotspot, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPoint:
+    """The target and the machine at one moment before the alert; None where it was not read."""
+
+    taken_at: datetime
+    machine_percent: float
+    memory_available_bytes: int
+    cpu_percent: float | None = None
+    rss_bytes: int | None = None
+    disk_bytes_per_s: float | None = None
+    network_bytes_per_s: float | None = None
+    thread_count: int | None = None
+    fd_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An alert with its history, its captures, and what could not be captured and why."""
+
+    correlation_id: str
+    alert: Alert
+    process: ProcessDetails | None
+    history: tuple[HistoryPoint, ...] = ()
+    captures: tuple[Capture, ...] = ()
+    boot_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRecord:
+    """One row of `profile_capture`: the requirement's columns, then what the design adds.
+
+    `duration_seconds` is the length of the profiling in whole seconds; `profile_path` is where the
+    artefact lies, as a path a person can open. `notes` is stored as JSON.
+    """
+
+    process_name: str
+    pid: int
+    trigger_metric: TriggerMetric
+    trigger_value: float
+    captured_at: datetime
+    profile_path: str
+    duration_seconds: int
+    notes: Mapping[str, str] | None = None
+    id: int | None = None
+    correlation_id: str = ""
+    role: str = "profile"
+    rule: str | None = None
+    started_ticks: int | None = None
+    user: str | None = None
+    command_line: tuple[str, ...] = ()
+    profiler: str | None = None
+    profiler_version: str | None = None
+    status: CaptureStatus = CaptureStatus.OK
+    failure_reason: str | None = None
+    fix: str | None = None
+    format: str | None = None
+    sample_count: int | None = None
+    target_cpu_percent: float | None = None
+    late: bool = False
+    severity: float = 0.0
+    artefact_key: str | None = None
+    size_bytes: int = 0
+    checksum: str | None = None
+    pinned: bool = False

@@ -1,0 +1,33 @@
+"""What every room's tests share: who may skip what, and why."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need root are skipped for an ordinary user, with the reason; in CI nothing is skipped."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root: run `sudo make test` to include it"))
+
+
+@pytest.fixture
+def require_tool() -> Callable[[str], str]:
+    """Give a tool's path; a missing one is a failure in CI and a skip with the fix elsewhere."""
+
+    def require(name: str) -> str:
+        path = shutil.which(name)
+        if path is None and os.environ.get("CI"):
+            pytest.fail(f"{name} is missing: .ci/run must install it")
+        if path is None:
+            pytest.skip(f"{name} is missing: install it to run this test")
+        return path
+
+    return require
