@@ -47,7 +47,7 @@ class ProcessKey:
 
 @dataclass(frozen=True, slots=True)
 class ProcessDetails:
-    """What is read of a suspect only: who it is and where it belongs. The command line is redacted already."""
+    """What is read of a suspect only: who it is, where it belongs. The command line is redacted already."""
 
     key: ProcessKey
     name: str
@@ -359,7 +359,7 @@ class CaptureStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hotspot:
-    """One function's share of a profile, 0 to 1 of its samples. `line` is the hottest line of the function."""
+    """One function's share of a profile, 0 to 1 of its samples. `line` is its hottest line."""
 
     function: str
     file: str | None

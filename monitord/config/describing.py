@@ -1,0 +1,69 @@
+"""The configuration explained: a commented file to start from, and its JSON schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from monitord.config.loading import DEFAULT_RULES_FILE
+from monitord.config.settings import FileSettings
+
+_COMMENTS = {
+    "sampling.interval_s": "seconds between two looks at the machine",
+    "sampling.heartbeat_s": "at least this often every process is read",
+    "sampling.ring_s": "how much history goes into an incident",
+    "sampling.backend": "auto, linux (cached /proc descriptors) or psutil",
+    "detection.default_rules": "false: only the [[rules]] of this file apply",
+    "capture.consent": "auto: any process; listed: only `allow`; never: no profiles at all",
+    "capture.allow": 'shell patterns on the name or the executable\'s path, e.g. ["python*", "/srv/*"]',
+    "capture.deny": "wins over allow",
+    "capture.duration_s": "length of a full profile",
+    "capture.rate_hz": "samples a second; lowered by itself for targets with many threads",
+    "capture.grace_s": "a profiler that overruns by this much is killed with its children",
+    "capture.max_per_hour": "full profiles an hour, all rules together",
+    "capture.first_look": "dump the stacks at the first crossing, before the window is over",
+    "capture.min_available_memory_percent": "no capture when the machine has less than this",
+    "capture.max_load_per_cpu": "no capture above this load average per CPU",
+    "retention.max_age_h": "evidence older than this goes, unless kept by `monitord keep`",
+    "retention.max_total_mb": "database + write-ahead log + artefacts never exceed this",
+    "retention.summary_days": "small summaries of incidents stay this long, inside the budget",
+    "retention.process_share": "no single process name holds more of the budget while others need it",
+    "retention.min_free_disk_mb": "the disk is left at least this much",
+    "log.level": "debug, info, warning or error",
+    "log.style": "auto, logfmt or json; always on stderr",
+}
+
+
+def default_text() -> str:
+    """A file in which every key stands commented out with its default, for `monitord config init`."""
+    lines = ["# monitord: every key with its default. Uncomment what you change.", ""]
+    defaults = msgspec.to_builtins(FileSettings())
+    for section in ("sampling", "detection", "capture", "retention", "log"):
+        lines.append(f"[{section}]")
+        for key, value in defaults[section].items():
+            lines.append(f"# {key} = {_toml(value)}  # {_COMMENTS[f'{section}.{key}']}")
+        lines.append("")
+    lines.append(
+        "# The rules that come with monitord. A [[rules]] table with one of these names replaces it."
+    )
+    rules = DEFAULT_RULES_FILE.read_text(encoding="utf-8").splitlines()
+    lines += [f"# {line}".rstrip() for line in rules]
+    return "\n".join(lines) + "\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "monitord configuration",
+        **msgspec.json.schema(FileSettings),
+    }
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)

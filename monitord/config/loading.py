@@ -1,0 +1,232 @@
+"""Where the configuration comes from: files, then environment, each value with its origin.
+
+Precedence, high to low: MONITORD_SECTION__KEY in the environment; the file named by --config or
+MONITORD_CONFIG (then no other file is read); the user's file; /etc/monitord/config.toml with its
+conf.d; the defaults. Everything wrong is one ConfigError: file, line, key, what was expected.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from monitord.config.settings import FileSettings, RuleSettings, Settings
+from monitord.errors import ConfigError
+from monitord.model import Rule
+
+SYSTEM_FILE = Path("/etc/monitord/config.toml")
+DEFAULT_RULES_FILE = Path(__file__).parent.parent / "default_rules.toml"
+_PREFIX = "MONITORD_"
+_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\s-]+?)\s*\]\]?\s*(?:#.*)?")
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """Settings with the files they came from and the place each value was set."""
+
+    settings: Settings
+    sources: tuple[Path, ...] = ()
+    _origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, key: str) -> str:
+        """Where `section.key` (or `rules[0].above`) was set: "default", "FILE:LINE" or "environment NAME"."""
+        return self._origins.get(key, "default")
+
+
+@dataclass(slots=True)
+class _Layers:
+    """Merged tables so far, and where each leaf came from."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def add_file(self, path: Path) -> None:
+        table, lines = _read_toml(path)
+        for key, value in table.items():
+            if isinstance(value, dict) and isinstance(self.values.get(key), dict):
+                self.values[key] = {**self.values[key], **value}
+            else:
+                self.values[key] = value
+        if "rules" in table:
+            self.origins = {key: where for key, where in self.origins.items() if not key.startswith("rules[")}
+        self.origins.update({key: f"{path}:{line}" for key, line in lines.items()})
+
+    def add_environment(self, env: Mapping[str, str]) -> None:
+        for name, text in sorted(env.items()):
+            section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
+            if not name.startswith(_PREFIX) or not separator:
+                continue
+            table = self.values.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"environment {name}: [{section}] is not a table of single values")
+            table[key] = _from_environment(section, key, text)
+            self.origins[f"{section}.{key}"] = f"environment {name}"
+
+
+def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> LoadedConfig:
+    """The configuration in force.
+
+    `path` is what --config named (it must exist); without it MONITORD_CONFIG, then the usual places.
+    Raises ConfigError; nothing is half-loaded.
+    """
+    env = os.environ if env is None else env
+    layers = _Layers()
+    sources = list(_files(path, env))
+    for source in sources:
+        layers.add_file(source)
+    layers.add_environment(env)
+    parsed = _convert(layers)
+    rule_settings = _rules_in_force(parsed)
+    rules = tuple(_to_rule(rule, parsed.rules, layers.origins) for rule in rule_settings)
+    settings = Settings(
+        sampling=parsed.sampling,
+        capture=parsed.capture,
+        retention=parsed.retention,
+        log=parsed.log,
+        detection=parsed.detection,
+        rules=rules,
+        rule_settings=rule_settings,
+    )
+    return LoadedConfig(settings, tuple(sources), layers.origins)
+
+
+def load_rules(path: Path) -> tuple[Rule, ...]:
+    """The rules of one file alone, for trying them out. The file may hold other sections too."""
+    layers = _Layers()
+    layers.add_file(path)
+    parsed = _convert(layers)
+    if not parsed.rules:
+        raise ConfigError(f"{path}: no [[rules]] in it")
+    return tuple(_to_rule(rule, parsed.rules, layers.origins) for rule in parsed.rules)
+
+
+def default_path() -> Path:
+    """The user's own file, whether it exists or not."""
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("monitord")) / "config.toml"
+
+
+def _files(path: Path | None, env: Mapping[str, str]) -> Iterator[Path]:
+    named = path or (Path(env["MONITORD_CONFIG"]) if env.get("MONITORD_CONFIG") else None)
+    if named is not None:
+        yield named
+        return
+    for candidate in (SYSTEM_FILE, *sorted(SYSTEM_FILE.with_name("conf.d").glob("*.toml")), default_path()):
+        if candidate.is_file():
+            yield candidate
+
+
+def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The tables of a file, and the line of every key in it ("section.key" or "rules[0].key")."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+        return tomllib.loads(text), _key_lines(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `monitord config init` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: can't be read: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _key_lines(text: str) -> dict[str, int]:
+    """tomllib forgets where things stood; our files are flat enough to find keys by their line."""
+    lines: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    prefix = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.fullmatch(line):
+            name = header[2]
+            if header[1] == "[[":
+                counts[name] = counts.get(name, -1) + 1
+            top, _, rest = name.partition(".")
+            prefix = (f"{top}[{counts[top]}]" if top in counts else top) + (f".{rest}" if rest else "")
+            lines.setdefault(prefix, number)
+        elif assignment := _ASSIGNMENT.match(line):
+            lines.setdefault(f"{prefix}.{assignment[1]}" if prefix else assignment[1], number)
+    return lines
+
+
+def _from_environment(section: str, key: str, text: str) -> object:
+    """Texts become what the key wants: numbers and booleans by msgspec's lax mode, lists by commas."""
+    section_type = getattr(FileSettings(), section, None)
+    default = getattr(section_type, key, None)
+    if isinstance(default, tuple):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    for convert in (int, float):
+        try:
+            number = convert(text)
+        except ValueError:
+            continue
+        return number
+    return {"true": True, "false": False, "yes": True, "no": False}.get(text.lower(), text)
+
+
+def _convert(layers: _Layers) -> FileSettings:
+    try:
+        return msgspec.convert(layers.values, FileSettings)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        raise ConfigError(_explain(layers, message, path.rstrip("`").lstrip("."))) from error
+
+
+def _explain(layers: _Layers, message: str, path: str) -> str:
+    """`FILE:LINE: key: message`, as far as they can be known."""
+    unknown = re.search(r"unknown field `([^`]+)`", message)
+    key = ".".join(part for part in (path, unknown[1] if unknown else "") if part)
+    where = layers.origins.get(key) or layers.origins.get(path)
+    while where is None and path:
+        path = (
+            path.rpartition(".")[0] if "." in path else re.sub(r"\[\d+\]$", "", path) if "[" in path else ""
+        )
+        where = layers.origins.get(path)
+    if unknown:
+        known = ", ".join(_known_keys(key))
+        message = f"unknown key (known here: {known})"
+    else:
+        message = message[:1].lower() + message[1:]
+    return ": ".join(part for part in (where, key, message) if part)
+
+
+def _known_keys(key: str) -> list[str]:
+    section = key.split(".")[0].split("[")[0] if "." in key else ""
+    if section == "rules":
+        return list(RuleSettings.__struct_fields__)
+    inner = getattr(FileSettings(), section, None) if section else FileSettings()
+    return list(getattr(inner, "__struct_fields__", FileSettings.__struct_fields__))
+
+
+def _rules_in_force(parsed: FileSettings) -> tuple[RuleSettings, ...]:
+    """The file's rules, then the defaults that it does not replace by name."""
+    names = [rule.name for rule in parsed.rules]
+    defaults = _default_rules() if parsed.detection.default_rules else ()
+    return (*parsed.rules, *(rule for rule in defaults if rule.name not in names))
+
+
+def _default_rules() -> tuple[RuleSettings, ...]:
+    table, _ = _read_toml(DEFAULT_RULES_FILE)
+    return msgspec.convert(table, FileSettings).rules
+
+
+def _to_rule(rule: RuleSettings, own: tuple[RuleSettings, ...], origins: Mapping[str, str]) -> Rule:
+    index = next((i for i, candidate in enumerate(own) if candidate is rule), None)
+    try:
+        if index is not None and any(other.name == rule.name for other in own[:index]):
+            raise ValueError(f"name: {rule.name!r} is used by an earlier rule")
+        return rule.to_rule()
+    except ValueError as error:
+        key = str(error).partition(":")[0]
+        where = (
+            origins.get(f"rules[{index}].{key}") or origins.get(f"rules[{index}]") or str(DEFAULT_RULES_FILE)
+        )
+        raise ConfigError(f"{where}: rule {rule.name!r}: {error}") from error

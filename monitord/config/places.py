@@ -1,0 +1,28 @@
+"""Where monitord keeps its data: decided in one place, so that daemon and command line agree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+SYSTEM_DATA_DIR = Path("/var/lib/monitord")
+
+
+def resolve_data_dir(flag: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
+    """The data directory: --data-dir, MONITORD_DATA_DIR, a service's $STATE_DIRECTORY, or the user's own.
+
+    A root user without any of them looks at the system service's directory when there is one, so that
+    `sudo monitord recent` answers about the machine's recorder. Never derived from HOME in a system unit.
+    """
+    env = os.environ if env is None else env
+    if flag is not None:
+        return flag.absolute()
+    for name in ("MONITORD_DATA_DIR", "STATE_DIRECTORY"):
+        if env.get(name):
+            return Path(env[name].split(":")[0]).absolute()
+    if os.geteuid() == 0 and SYSTEM_DATA_DIR.is_dir():
+        return SYSTEM_DATA_DIR
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("monitord"))

@@ -1,0 +1,191 @@
+"""The shape of the configuration: every key, its type, its limits, its default.
+
+msgspec checks it (unknown keys are refused by name) and gives the JSON schema. Rules leave this room
+as `model.Rule`; every other value leaves it as a plain number or text.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from monitord.config.quantities import parse_threshold
+from monitord.model import Match, Rule, Threshold, TriggerMetric
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400 * 30)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Count = Annotated[int, Meta(ge=0, le=100_000)]
+Quantity = Annotated[float, Meta(gt=0)] | str
+RuleMetric = Literal[
+    "cpu", "memory", "disk_io", "network",
+    "memory_growth", "hang", "fd_growth", "thread_growth", "free_memory",
+]  # fmt: skip
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file; a key it does not know is an error."""
+
+
+class SamplingSettings(_Section, frozen=True):
+    """How often the machine is looked at."""
+
+    interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 2.0
+    heartbeat_s: Annotated[float, Meta(ge=1, le=3600)] = 15.0
+    ring_s: Annotated[float, Meta(ge=10, le=3600)] = 300.0
+    backend: Literal["auto", "linux", "psutil"] = "auto"
+
+
+class DetectionSettings(_Section, frozen=True):
+    """Whether the rules that come with monitord apply beside `[[rules]]`; equal names replace them."""
+
+    default_rules: bool = True
+
+
+class MatchSettings(_Section, frozen=True):
+    """Which processes a rule is about. Shell patterns, upper and lower case matter."""
+
+    names: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    pids: tuple[Annotated[int, Meta(gt=0)], ...] = ()
+    not_names: tuple[str, ...] = ()
+
+
+class RuleSettings(_Section, frozen=True):
+    """One `[[rules]]` table."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    metric: RuleMetric
+    above: Quantity | None = None
+    below: Quantity | None = None
+    times_baseline: Annotated[float, Meta(gt=1, le=1000)] | None = None
+    baseline_alone: bool = False
+    window_s: Annotated[float, Meta(gt=0, le=86_400)] = 10.0
+    min_share: Share = 0.8
+    clear_below: Quantity | None = None
+    clear_above: Quantity | None = None
+    cooldown_s: Annotated[float, Meta(ge=0, le=86_400 * 7)] = 600.0
+    escalation_factor: Annotated[float, Meta(gt=1, le=1000)] = 1.5
+    captures_per_hour: Annotated[int, Meta(ge=0, le=1000)] = 6
+    match: MatchSettings = MatchSettings()
+    profiler: Literal["auto", "py-spy", "perf", "eu-stack", "sample", "spindump", "none"] = "auto"
+    enabled: bool = True
+
+    def to_rule(self) -> Rule:
+        """The rule in the words of the house; raises ValueError naming the key and what was expected."""
+        metric = TriggerMetric(self.metric)
+        self._check_direction(metric)
+
+        def threshold(key: str) -> Threshold | None:
+            value = getattr(self, key)
+            try:
+                return None if value is None else parse_threshold(value, metric)
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+
+        above, below = threshold("above"), threshold("below")
+        clear = threshold("clear_below" if below is None else "clear_above")
+        limit = above or below
+        if clear is not None and limit is not None and clear.unit != limit.unit:
+            raise ValueError("the clear level and the threshold must have the same unit")
+        if above and clear and clear.value > above.value:
+            raise ValueError("clear_below: expected a level at or below `above`")
+        if below and clear and clear.value < below.value:
+            raise ValueError("clear_above: expected a level at or above `below`")
+        return Rule(
+            name=self.name,
+            metric=metric,
+            above=above,
+            below=below,
+            times_baseline=self.times_baseline,
+            baseline_alone=self.baseline_alone,
+            window_s=self.window_s,
+            min_share=self.min_share,
+            clear_level=clear,
+            cooldown_s=self.cooldown_s,
+            escalation_factor=self.escalation_factor,
+            captures_per_hour=self.captures_per_hour,
+            match=Match(**{key: getattr(self.match, key) for key in self.match.__struct_fields__}),
+            profiler=self.profiler,
+            is_enabled=self.enabled,
+        )
+
+    def _check_direction(self, metric: TriggerMetric) -> None:
+        wants_below = metric is TriggerMetric.FREE_MEMORY
+        wrong, right = ("above", "below") if wants_below else ("below", "above")
+        if getattr(self, wrong) is not None:
+            raise ValueError(f"{wrong}: a {metric} rule takes `{right}`")
+        if self.baseline_alone and self.times_baseline is None:
+            raise ValueError("baseline_alone: needs `times_baseline`")
+        if getattr(self, right) is None and not self.baseline_alone:
+            raise ValueError(f"{right}: missing (a {metric} rule needs it)")
+
+
+class CaptureSettings(_Section, frozen=True):
+    """Whether, of whom and how profiles are taken. Budgets are small on purpose."""
+
+    consent: Literal["auto", "listed", "never"] = "auto"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    duration_s: Annotated[float, Meta(ge=0.5, le=300)] = 10.0
+    rate_hz: Annotated[int, Meta(ge=1, le=1000)] = 100
+    grace_s: Annotated[float, Meta(ge=1, le=120)] = 10.0
+    max_per_hour: Annotated[int, Meta(ge=0, le=1000)] = 20
+    first_look: bool = True
+    min_available_memory_percent: Annotated[float, Meta(ge=0, le=90)] = 3.0
+    max_load_per_cpu: Annotated[float, Meta(gt=0, le=10_000)] = 20.0
+
+
+class RetentionSettings(_Section, frozen=True):
+    """How much may be kept, and for how long."""
+
+    max_age_h: Annotated[float, Meta(gt=0, le=24 * 365)] = 72.0
+    max_total_mb: Annotated[float, Meta(ge=1, le=1_000_000)] = 50.0
+    summary_days: Annotated[float, Meta(ge=0, le=3650)] = 30.0
+    process_share: Share = 0.4
+    min_free_disk_mb: Annotated[float, Meta(ge=0)] = 200.0
+
+
+class LogSettings(_Section, frozen=True):
+    """Log lines go to stderr, always."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    style: Literal["auto", "logfmt", "json"] = "auto"
+
+
+class FileSettings(_Section, frozen=True):
+    """The whole file."""
+
+    sampling: SamplingSettings = SamplingSettings()
+    detection: DetectionSettings = DetectionSettings()
+    rules: tuple[RuleSettings, ...] = ()
+    capture: CaptureSettings = CaptureSettings()
+    retention: RetentionSettings = RetentionSettings()
+    log: LogSettings = LogSettings()
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The validated configuration: the sections of the file, and the rules that are in force."""
+
+    sampling: SamplingSettings
+    capture: CaptureSettings
+    retention: RetentionSettings
+    log: LogSettings
+    detection: DetectionSettings
+    rules: tuple[Rule, ...]
+    rule_settings: tuple[RuleSettings, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, in the shape of the file."""
+        sections = ("sampling", "detection", "capture", "retention", "log")
+        shown: dict[str, object] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
+        shown["rules"] = [_without_defaults(rule) for rule in self.rule_settings]
+        return shown
+
+
+def _without_defaults(rule: RuleSettings) -> dict[str, object]:
+    full = msgspec.to_builtins(rule)
+    bare = msgspec.to_builtins(RuleSettings(name=rule.name, metric=rule.metric))
+    return {key: value for key, value in full.items() if key in ("name", "metric") or value != bare[key]}
