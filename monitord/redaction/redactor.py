@@ -1,0 +1,206 @@
+"""What leaves this machine: every secret out, every identity under a pseudonym that stays the same.
+
+One Redactor serves one export. Its key is random, so two exports can't be laid side by side; within one,
+the same user, host or address always has the same pseudonym, so a story stays readable.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from monitord.redaction.addresses import hide_addresses
+from monitord.redaction.arguments import hide_text
+from monitord.redaction.words import HIDDEN, TRUNCATED, is_sensitive
+
+_KEPT_NAMES = frozenset({"root", "nobody", "localhost", "localhost.localdomain", "user", "shared", "runner"})
+# Too common to be removed everywhere only because somebody once used them as a password.
+_COMMON = frozenset(
+    {"true", "false", "none", "null", "password", "secret", "token", "python", "admin", "default"}
+)
+_HOME = re.compile(r"(?<![\w.])(/home/|/Users/|/run/user/|/var/home/)([^/\s:;,\"'()<>|&]{1,64}+)")
+_ROOT_HOME = re.compile(r"(?<![\w./-])/root(?![\w.-])")
+
+
+class Redactor:
+    """Redacts everything of one export: `learn` (optional) first, then `text` and `value`.
+
+    `known` are secrets that the caller knows of; `users`, `hosts` and `machine_ids` are identities of this
+    machine. `counts` says per rule how often something was replaced, for the manifest.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: bool = True,
+        known: Iterable[str] = (),
+        users: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+        machine_ids: Iterable[str] = (),
+        key: bytes | None = None,
+    ) -> None:
+        self._home = home
+        self._key = key or os.urandom(32)
+        self.counts: Counter[str] = Counter()
+        self._secrets: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._secret_pattern: re.Pattern[str] | None = None
+        self._name_pattern: re.Pattern[str] | None = None
+        for secret in known:
+            self._learn_secret(secret)
+        for user in users:
+            self._learn_name("user", user)
+        for host in hosts:
+            self._learn_name("host", host)
+            self._learn_name("host", host.partition(".")[0], as_if=host)
+        for machine_id in machine_ids:
+            self._learn_machine_id(machine_id)
+
+    def learn(self, value: object) -> None:
+        """Look through JSON-like data for secrets and names, so that later texts lose them everywhere."""
+        for piece in _strings(value):
+            self._learn_from(piece)
+
+    def text(self, text: str) -> str:
+        """Give the text without secrets and with pseudonyms for users, homes, hosts and addresses."""
+        self._learn_from(text)
+        return self._redact(text)
+
+    def value(self, value: object) -> object:
+        """Give JSON-like data of the same shape: strings redacted, numbers kept, nothing dropped.
+
+        A string under a name like "password" is hidden whatever it looks like.
+        """
+        self.learn(value)
+        return self._walk(value)
+
+    def pseudonym(self, kind: str, value: str) -> str:
+        """Give `kind-xxxxxxxx`, the same for the same value within this Redactor."""
+        digest = hmac.new(
+            self._key, f"{kind}\0{value}".encode("utf-8", "surrogatepass"), hashlib.sha256
+        ).digest()
+        return f"{kind}-{base64.b32encode(digest)[:8].decode().lower()}"
+
+    # ------------------------------------------------------------------------------------- learning
+
+    def _learn_from(self, text: str) -> None:
+        hide_text(text, self._note)
+        if self._home:
+            for found in _HOME.finditer(text):
+                if found[1] != "/run/user/":
+                    self._learn_name("user", found[2])
+
+    def _note(self, _rule: str, value: str) -> str:
+        self._learn_secret(value)
+        return HIDDEN
+
+    def _learn_secret(self, secret: str) -> None:
+        plain = secret.strip().strip("\"'")
+        if HIDDEN in plain or TRUNCATED in plain or not 5 <= len(plain) <= 4096 or plain.lower() in _COMMON:
+            return
+        if plain in self._secrets or (plain.isdigit() and len(plain) < 8) or plain.startswith("/"):
+            return
+        raw = plain.encode("utf-8", "surrogatepass")
+        self._secrets.update((plain, quote(raw, safe=""), base64.b64encode(raw).decode().rstrip("=")))
+        if ":" in plain and len(login := plain.partition(":")[2]) >= 5:
+            self._secrets.add(login)
+        self._secret_pattern = None
+
+    def _learn_name(self, kind: str, name: str, as_if: str | None = None) -> None:
+        if len(name) < 2 or name.lower() in _KEPT_NAMES or name in self._names or name.startswith(f"{kind}-"):
+            return
+        self._names[name] = self.pseudonym(kind, as_if or name)
+        if kind == "host":
+            for spelling in (name.replace("-", "_"), name.replace(".", "-"), name.lower(), name.upper()):
+                self._names.setdefault(spelling, self._names[name])
+        self._name_pattern = None
+
+    def _learn_machine_id(self, machine_id: str) -> None:
+        plain = machine_id.strip().replace("-", "").lower()
+        if len(plain) != 32:
+            return
+        parts = (plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:])
+        for spelling in (plain, "-".join(parts), plain.upper(), "-".join(parts).upper()):
+            self._names[spelling] = self.pseudonym("machine", plain)
+        self._name_pattern = None
+
+    # ----------------------------------------------------------------------------------- redacting
+
+    def _redact(self, text: str) -> str:
+        text = hide_text(text, self._count)
+        if self._secret_pattern is None and self._secrets:
+            self._secret_pattern = _any_of(self._secrets, whole_words=False)
+        if self._secret_pattern:
+            text = self._secret_pattern.sub(lambda _: self._count("known_value", ""), text)
+        if self._home:
+            text = _HOME.sub(self._home_folder, text)
+            text = _ROOT_HOME.sub(lambda _: "/home/root", text)
+        if self._name_pattern is None and self._names:
+            self._name_pattern = _any_of(self._names, whole_words=True)
+        if self._name_pattern:
+            text = self._name_pattern.sub(self._name, text)
+        return hide_addresses(text, self._address)
+
+    def _count(self, rule: str, value: str) -> str:
+        if value in (HIDDEN, TRUNCATED):
+            return value
+        self.counts[rule] += 1
+        return HIDDEN
+
+    def _name(self, found: re.Match[str]) -> str:
+        pseudonym = self._names[found[0]]
+        self.counts[pseudonym.partition("-")[0]] += 1
+        return pseudonym
+
+    def _home_folder(self, found: re.Match[str]) -> str:
+        name = found[2]
+        if name.lower() in _KEPT_NAMES or name.startswith(("user-", "uid-")):
+            return found[0]
+        self.counts["home"] += 1
+        return found[1] + (
+            self.pseudonym("uid", name) if found[1] == "/run/user/" else self.pseudonym("user", name)
+        )
+
+    def _address(self, kind: str, canonical: str) -> str:
+        self.counts[kind.partition("-")[0]] += 1
+        return self.pseudonym(kind, canonical)
+
+    def _walk(self, value: object, hidden: bool = False) -> object:
+        if isinstance(value, str):
+            return self._count("keyed", value) if hidden and value else self._redact(value)
+        if isinstance(value, Mapping):
+            walked: dict[object, object] = {}
+            for name, inner in value.items():
+                safe: object = self._redact(name) if isinstance(name, str) else name
+                while safe in walked:
+                    safe = f"{safe}#"
+                walked[safe] = self._walk(inner, hidden or (isinstance(name, str) and is_sensitive(name)))
+            return walked
+        if isinstance(value, (list, tuple)):
+            return [self._walk(inner, hidden) for inner in value]
+        return value
+
+
+def _strings(value: object, named: str = "") -> Iterable[str]:
+    """Give all texts in JSON-like data; those under a telling name come as `name=value`."""
+    if isinstance(value, str):
+        yield f'{named}="{value}"' if named and '"' not in value else value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            sensitive = isinstance(name, str) and is_sensitive(name)
+            yield from _strings(inner, "password" if sensitive else named)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _strings(inner, named)
+
+
+def _any_of(words: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:
+    """One pattern for all words, longest first, so that a short one never cuts a long one in two."""
+    alternatives = "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{alternatives})(?![A-Za-z0-9])" if whole_words else alternatives)
