@@ -1,0 +1,119 @@
+"""A clock jump never deletes: when age alone would empty the store, look again before it is done.
+
+The rule. Each retention pass remembers its moment twice: wall clock, and seconds since boot (which no
+clock setting moves) with the boot's id. A pass is *suspicious* when since the last pass of the same boot the
+two clocks went apart by more than two minutes, or when more than half of everything would go because of age.
+A suspicious pass deletes nothing by age; it asks for a second look. Age is judged again once
+50 minutes of the same boot have gone by in which no pass was found with the clocks apart. Another boot
+starts the wait anew, because nothing ties its wall clock to the one before. Deleting for size never waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+STATE_KEY = "retention.second_look"
+WAIT_S = 50 * 60.0
+DRIFT_S = 120.0
+LARGE_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Uptime:
+    """Seconds since boot, sleep included, and which boot: time that nobody can set."""
+
+    boot_id: str
+    boottime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One pass, by the wall clock and by the uptime."""
+
+    wall: datetime
+    uptime: Uptime
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "wall": self.wall.isoformat(),
+            "boot_id": self.uptime.boot_id,
+            "boottime_s": self.uptime.boottime_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is remembered between passes: the last one, and the one that asked for a second look, if any."""
+
+    last: Moment | None = None
+    asked: Moment | None = None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "last": self.last.as_json() if self.last else None,
+            "asked": self.asked.as_json() if self.asked else None,
+        }
+
+
+def read_look(state: object) -> Look:
+    """The look that `as_json` gave; anything unreadable counts as nothing remembered."""
+    if not isinstance(state, Mapping):
+        return Look()
+    return Look(last=_read_moment(state.get("last")), asked=_read_moment(state.get("asked")))
+
+
+def judge_clock(look: Look, now: Moment, *, share_of_all: float) -> tuple[str | None, Look]:
+    """Why nothing may be deleted by age in this pass (None: it may), and what to remember."""
+    drift_s = _drift_s(look.last, now)
+    if drift_s is not None and abs(drift_s) > DRIFT_S:
+        return f"the clock was set by {drift_s:+.0f} s since the last pass", Look(now, asked=now)
+    asked = look.asked
+    if asked is not None and asked.uptime.boot_id == now.uptime.boot_id:
+        waited_s = now.uptime.boottime_s - asked.uptime.boottime_s
+        if waited_s < WAIT_S:
+            return f"a second look is due in {(WAIT_S - waited_s) / 60:.0f} minutes", Look(now, asked)
+        return None, Look(now)
+    if share_of_all > LARGE_SHARE:
+        reason = f"{share_of_all:.0%} of everything would go because of age: a second look comes first"
+        return reason, Look(now, asked=now)
+    return None, Look(now)
+
+
+def read_uptime() -> Uptime:
+    """The running machine's boot id and seconds since boot.
+
+    Outside Linux there is no boot id to read: the wall clock less the uptime would move with the clock, so
+    every process counts as a boot of its own there, which only makes the wait longer.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    boot_file = Path("/proc/sys/kernel/random/boot_id")
+    boot_id = boot_file.read_text().strip() if boot_file.exists() else _PROCESS_BOOT_ID
+    return Uptime(boot_id=boot_id, boottime_s=time.clock_gettime(clock))
+
+
+_PROCESS_BOOT_ID = f"process-{time.time_ns()}"
+
+
+def _drift_s(earlier: Moment | None, later: Moment) -> float | None:
+    """By how much the wall clock went further than the uptime; None: another boot, nothing is known."""
+    if earlier is None or earlier.uptime.boot_id != later.uptime.boot_id:
+        return None
+    wall_s = (later.wall - earlier.wall).total_seconds()
+    return wall_s - (later.uptime.boottime_s - earlier.uptime.boottime_s)
+
+
+def _read_moment(value: object) -> Moment | None:
+    if not isinstance(value, Mapping):
+        return None
+    try:
+        wall = datetime.fromisoformat(str(value["wall"]))
+        boottime_s = float(value["boottime_s"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    if wall.tzinfo is None:
+        return None
+    return Moment(wall, Uptime(str(value["boot_id"]) if "boot_id" in value else "", boottime_s))

@@ -1,0 +1,202 @@
+"""Which jobs are due, what is remembered of them, and that one failure stays its own."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitord.errors import StorageError
+from monitord.jobs import (
+    Job,
+    JobOutcome,
+    MaintenanceOutcome,
+    due_jobs,
+    jobs_of,
+    read_last_runs,
+    run_job,
+    schedule,
+    vacuum_when_idle,
+)
+from monitord.jobs.maintenance import check_integrity
+
+NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
+WEEK_S = 7 * 86400.0
+
+
+class StateStore:
+    """State that survives as JSON, as in the database."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, str] = {}
+        self.is_full = False
+
+    def get_state(self, key: str) -> object:
+        return json.loads(self.state[key]) if key in self.state else None
+
+    def set_state(self, key: str, value: object) -> None:
+        if self.is_full:
+            raise StorageError("disk full")
+        self.state[key] = json.dumps(value)
+
+
+class DatabaseUsage:
+    database_bytes = 1000
+    wal_bytes = 0
+    artefact_bytes = 0
+    free_disk_bytes = 10**9
+    total_bytes = 1000
+
+
+class Database:
+    """Counts what was asked of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.size = DatabaseUsage()
+        self.problems: list[str] = []
+
+    def usage(self) -> DatabaseUsage:
+        return self.size
+
+    def vacuum(self) -> None:
+        self.calls.append("vacuum")
+
+    def compact(self) -> None:
+        self.calls.append("compact")
+
+    def optimize(self) -> None:
+        self.calls.append("optimize")
+
+    def integrity_check(self) -> list[str]:
+        return self.problems
+
+
+def fine(_now: datetime) -> MaintenanceOutcome:
+    return MaintenanceOutcome("ok", "done")
+
+
+def broken(_now: datetime) -> MaintenanceOutcome:
+    raise RuntimeError("no such table")
+
+
+WEEKLY = Job("weekly", WEEK_S, first_after_s=600, run=fine)
+HOURLY = Job("hourly", 3600, first_after_s=60, run=broken)
+
+
+def names(jobs: list[Job]) -> list[str]:
+    return [job.name for job in jobs]
+
+
+def test_a_job_that_never_ran_waits_only_for_the_process_to_settle() -> None:
+    assert names(due_jobs([WEEKLY, HOURLY], {}, NOW, uptime_s=59)) == []
+    assert names(due_jobs([WEEKLY, HOURLY], {}, NOW, uptime_s=60)) == ["hourly"]
+    assert names(due_jobs([WEEKLY, HOURLY], {}, NOW, uptime_s=600)) == ["weekly", "hourly"]
+
+
+def test_a_weekly_job_runs_every_week_though_each_process_lives_one_day() -> None:
+    """Thirty processes of a day each, all over one store: the job ran in weeks 1 to 5."""
+    store, ran = StateStore(), []
+    for day in range(30):
+        now = NOW + timedelta(days=day)
+        for job in due_jobs([WEEKLY], read_last_runs(store), now, uptime_s=700):
+            run_job(job, store, now)
+            ran.append(day)
+    assert ran == [0, 7, 14, 21, 28]
+
+
+def test_a_last_run_in_the_future_makes_a_job_due() -> None:
+    store = StateStore()
+    run_job(WEEKLY, store, NOW + timedelta(days=3650))
+    assert names(due_jobs([WEEKLY], read_last_runs(store), NOW, uptime_s=700)) == ["weekly"]
+
+
+def test_a_failing_job_is_recorded_and_tried_again_within_the_hour() -> None:
+    store = StateStore()
+    weekly_and_broken = Job("weekly", WEEK_S, 0, run=broken)
+    outcome = run_job(weekly_and_broken, store, NOW)
+    assert (outcome.outcome, outcome.detail) == ("failed", "RuntimeError: no such table")
+    assert read_last_runs(store)["weekly"]["outcome"] == "failed"  # type: ignore[index]
+    later = NOW + timedelta(minutes=59)
+    assert due_jobs([weekly_and_broken], read_last_runs(store), later, uptime_s=1) == []
+    later = NOW + timedelta(minutes=61)
+    assert names(due_jobs([weekly_and_broken], read_last_runs(store), later, uptime_s=1)) == ["weekly"]
+
+
+def test_one_failure_does_not_touch_what_is_remembered_of_the_others() -> None:
+    store = StateStore()
+    run_job(WEEKLY, store, NOW)
+    run_job(HOURLY, store, NOW)
+    table = schedule([WEEKLY, HOURLY], read_last_runs(store))
+    assert table["weekly"] == {
+        "last_run": "2026-05-04T03:00:00+00:00",
+        "next_run": "2026-05-11T03:00:00+00:00",
+        "outcome": "ok",
+    }
+    assert table["hourly"]["outcome"] == "failed"
+
+
+def test_a_job_runs_even_when_it_cannot_be_remembered() -> None:
+    store = StateStore()
+    store.is_full = True
+    assert run_job(WEEKLY, store, NOW).outcome == "ok"
+
+
+def test_a_job_for_idle_hours_is_deferred_and_stays_due() -> None:
+    store = StateStore()
+    job = Job("vacuum", WEEK_S, 0, run=fine, needs_idle=True)
+    outcome = run_job(job, store, NOW, is_idle=False)
+    assert isinstance(outcome, JobOutcome)
+    assert outcome.outcome == "deferred"
+    assert names(due_jobs([job], read_last_runs(store), NOW, uptime_s=1)) == ["vacuum"]
+
+
+@pytest.mark.parametrize("state", [None, [], {"weekly": 3}, {"weekly": {"last_run": "soon"}}])
+def test_unreadable_last_runs_count_as_never(state: object) -> None:
+    store = StateStore()
+    store.set_state("jobs.last_runs", state)
+    assert names(due_jobs([WEEKLY], read_last_runs(store), NOW, uptime_s=700)) == ["weekly"]
+
+
+def test_vacuum_waits_for_an_idle_machine() -> None:
+    database = Database()
+    outcome = vacuum_when_idle(database, is_idle=False, max_total_bytes=10**6)
+    assert (outcome.outcome, database.calls) == ("refused", [])
+
+
+def test_vacuum_refuses_without_room_for_two_copies_and_says_how_much_is_missing() -> None:
+    database = Database()
+    database.size.free_disk_bytes = 1999
+    outcome = vacuum_when_idle(database, is_idle=True, max_total_bytes=10**6)
+    assert (outcome.outcome, database.calls) == ("refused", [])
+    assert "2000" in outcome.detail
+    assert "1999" in outcome.detail
+
+
+def test_vacuum_never_breaks_the_budget_that_it_serves() -> None:
+    database = Database()
+    assert vacuum_when_idle(database, is_idle=True, max_total_bytes=1999).outcome == "ok"
+    assert database.calls == ["compact"]
+    assert vacuum_when_idle(database, is_idle=True, max_total_bytes=2000).outcome == "ok"
+    assert database.calls == ["compact", "vacuum"]
+
+
+def test_damage_is_reported_with_its_first_line() -> None:
+    database = Database()
+    assert check_integrity(database).outcome == "ok"
+    database.problems = ["row 3 missing from index", "page 9"]
+    outcome = check_integrity(database)
+    assert outcome.outcome == "damaged"
+    assert "row 3 missing from index" in outcome.detail
+
+
+def test_the_table_names_every_job_once_with_its_period() -> None:
+    jobs = jobs_of(Database(), None, max_total_bytes=10**6)  # type: ignore[arg-type]  the table is only read
+    assert {job.name: job.every_s for job in jobs} == {
+        "retention": 3600,
+        "optimize": 86400,
+        "integrity_check": WEEK_S,
+        "vacuum": WEEK_S,
+    }
+    assert [job.name for job in jobs if job.needs_idle] == ["vacuum"]
