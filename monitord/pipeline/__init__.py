@@ -1,0 +1,149 @@
+"""The order of one pass, and what to do when a step of it fails. It introduces the rooms to each other.
+
+A pass: look at the machine → judge the rates → a first look at what has just crossed → an incident for
+each alert → remember. Everything slow (dumps, profiles, writing) happens on other threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from monitord.logs import get_logger
+from monitord.model import (
+    Alert,
+    Demand,
+    ProcessDetails,
+    ProcessKey,
+    ProcessRates,
+    Rates,
+    TriggerMetric,
+    Verdict,
+)
+from monitord.pipeline.first_looks import FirstLooks
+from monitord.pipeline.incidents import IncidentWorker, Opening
+from monitord.pipeline.keeping import Keeper
+from monitord.pipeline.limits import CaptureBudget, CaptureLimits
+from monitord.pipeline.ring import Ring, thin
+
+__all__ = [
+    "CaptureBudget",
+    "CaptureLimits",
+    "Counts",
+    "FirstLooks",
+    "IncidentWorker",
+    "Keeper",
+    "Opening",
+    "Pipeline",
+    "Ring",
+    "thin",
+]
+
+
+class Eyes(Protocol):
+    """What the pipeline needs of the sampling room."""
+
+    def look(self, demand: Demand) -> Rates: ...
+
+    def details(self, key: ProcessKey) -> ProcessDetails | None: ...
+
+    def heaviest(self) -> ProcessRates | None: ...
+
+
+class Judgement(Protocol):
+    """What the pipeline needs of the detection room."""
+
+    def demand(self) -> Demand: ...
+
+    def judge(self, rates: Rates) -> Verdict: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the start."""
+
+    passes: int = 0
+    alerts: int = 0
+    suppressed: int = 0
+    last_incident: str | None = None
+
+
+class Pipeline:
+    """One pass after the other; owns the ring and the counts, and nothing of the outside world."""
+
+    def __init__(
+        self,
+        eyes: Eyes,
+        judgement: Judgement,
+        first_looks: FirstLooks,
+        worker: IncidentWorker,
+        budget: CaptureBudget,
+        *,
+        ring: Ring,
+        new_id: Callable[[], str],
+        boot_id: str | None = None,
+    ) -> None:
+        self._eyes = eyes
+        self._judgement = judgement
+        self._first_looks = first_looks
+        self._worker = worker
+        self.budget = budget
+        self._ring = ring
+        self._new_id = new_id
+        self._boot_id = boot_id
+        self.counts = Counts()
+
+    def run_pass(self) -> tuple[Rates, Verdict]:
+        """Look, judge, act, remember."""
+        rates = self._eyes.look(self._judgement.demand())
+        verdict = self._judgement.judge(rates)
+        self._ring.add(rates)
+        self.counts.passes += 1
+        for arming in verdict.disarmed:
+            self._first_looks.forget(arming)
+        for arming in verdict.armed:
+            self._first_looks.take(arming, self._suspect(arming.metric))
+        for alert in verdict.alerts:
+            self._open(alert, rates)
+        return rates, verdict
+
+    def _suspect(self, metric: TriggerMetric) -> ProcessRates | None:
+        """Whom to look at when a rule is about the whole machine."""
+        return self._eyes.heaviest() if metric is TriggerMetric.FREE_MEMORY else None
+
+    def _open(self, alert: Alert, rates: Rates) -> None:
+        """Make an incident of an alert, unless a limit of its rule forbids it; either way it is said."""
+        first_look = self._first_looks.claim(alert.rule, alert.target)
+        if alert.suppressed_by is not None:
+            self.counts.suppressed += 1
+            get_logger().info(
+                "alert.suppressed", rule=alert.rule, process=alert.process_name, reason=alert.suppressed_by
+            )
+            return
+        suspect = self._suspect(alert.metric)
+        if alert.target is None and suspect is not None:
+            alert = replace(alert, target=suspect.key, process_name=suspect.name)
+        refusal = self.budget.refusal(rates.taken_at, rates.system)
+        if refusal is None:
+            self.budget.spend(rates.taken_at)
+        opening = Opening(
+            correlation_id=self._new_id(),
+            alert=alert,
+            process=self._eyes.details(alert.target) if alert.target else None,
+            history=self._ring.points(alert.target),
+            first_look=first_look,
+            describe=self._eyes.details,
+            boot_id=self._boot_id,
+            refusal=refusal,
+        )
+        self.counts.alerts += 1
+        self.counts.last_incident = opening.correlation_id
+        get_logger().warning(
+            "alert.raised",
+            correlation_id=opening.correlation_id,
+            rule=alert.rule,
+            process=alert.process_name,
+            reason=alert.reason,
+        )
+        self._worker.open(opening)

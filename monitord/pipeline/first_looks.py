@@ -1,0 +1,78 @@
+"""The cheap look at the first crossing: kept in memory until the window decides what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitord.logs import get_logger
+from monitord.model import Arming, Capture, ProcessKey, ProcessRates, TriggerMetric
+
+_WAITING_AT_MOST = 4  # a machine where more processes cross in one tick than this has other troubles
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """Who is to blame (None: unattributed), and the dump taken of it (None: refused or impossible)."""
+
+    target: ProcessKey | None
+    process_name: str
+    dump: Capture | None
+
+
+Look = Callable[[ProcessKey, Path], Capture]
+Blame = Callable[[], list[tuple[ProcessKey, str, float]]]
+
+
+class FirstLooks:
+    """Takes dumps on a thread of its own, so that neither the loop nor a running capture delays them.
+
+    `blame` names the busiest network talkers; it is asked only when a network rule is near its alert.
+    """
+
+    def __init__(self, look: Look, blame: Blame, folder: Path, *, is_enabled: bool = True) -> None:
+        self._look = look
+        self._blame = blame
+        self._folder = folder
+        self._is_enabled = is_enabled
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="first-look")
+        self._pending: dict[tuple[str, ProcessKey | None], Future[FirstLook]] = {}
+
+    def take(self, arming: Arming, suspect: ProcessRates | None = None) -> None:
+        """Start a look at what has just crossed a threshold; returns at once.
+
+        `suspect` stands in for a machine-wide rule, which has no target of its own.
+        """
+        waiting = sum(not future.done() for future in self._pending.values())
+        if waiting >= _WAITING_AT_MOST:
+            get_logger().warning("first_look.skipped", rule=arming.rule, reason="too many at once")
+            return
+        key = (arming.rule, arming.target)
+        same_target = (
+            future for (_, target), future in self._pending.items() if target and target == arming.target
+        )
+        shared = next((future for future in same_target if not future.done()), None)
+        self._pending[key] = shared or self._executor.submit(self._first_look, arming, suspect)
+
+    def forget(self, arming: Arming) -> None:
+        """The window broke: what was seen is thrown away."""
+        self._pending.pop((arming.rule, arming.target), None)
+
+    def claim(self, rule: str, target: ProcessKey | None) -> Future[FirstLook] | None:
+        """The look that belongs to an alert; it may still be under way."""
+        return self._pending.pop((rule, target), None)
+
+    def close(self) -> None:
+        """Take no further looks; one under way is bounded by its own deadline."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _first_look(self, arming: Arming, suspect: ProcessRates | None) -> FirstLook:
+        target, name = arming.target, arming.process_name
+        if target is None and suspect is not None:
+            target, name = suspect.key, suspect.name
+        if target is None and arming.metric is TriggerMetric.NETWORK:
+            target, name, _ = next(iter(self._blame()), (None, name, 0.0))
+        dump = self._look(target, self._folder) if target and self._is_enabled else None
+        return FirstLook(target, name, dump)

@@ -1,0 +1,94 @@
+"""What to do when saving fails: keep it in memory, bounded, and try again. Nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from monitord.errors import MonitordError
+from monitord.logs import get_logger
+from monitord.model import Incident
+
+Save = Callable[[Incident], object]
+
+
+class Keeper:
+    """Saves incidents in order on the writer's thread; holds back what the store can't take now.
+
+    `write(call)` runs a call on the writer's thread and gives its Future. An incident is acknowledged
+    by its Future alone: until then it is here, at most `capacity` of them; the mildest goes first when
+    there are more, counted in `dropped`.
+    """
+
+    def __init__(
+        self, save: Save, write: Callable[[Callable[[], object]], Future[object]], capacity: int = 64
+    ) -> None:
+        self._save = save
+        self._write = write
+        self._capacity = capacity
+        self._waiting: deque[tuple[Incident, Future[object]]] = deque()
+        self._lock = threading.Lock()
+        self.dropped = 0
+        self.saved = 0
+        self.trouble: str | None = None
+
+    def keep(self, incident: Incident) -> Future[object]:
+        """Save an incident soon; the Future ends when it is durable."""
+        acknowledged: Future[object] = Future()
+        with self._lock:
+            self._waiting.append((incident, acknowledged))
+            if len(self._waiting) > self._capacity:
+                self._drop_mildest()
+        self.retry()
+        return acknowledged
+
+    def retry(self) -> None:
+        """Try to save whatever waits; called for each new incident and at every heartbeat."""
+        with self._lock:
+            if not self._waiting:
+                return
+        self._write(self._drain)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many incidents are not durable yet."""
+        return len(self._waiting)
+
+    def _drain(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    return
+                incident, acknowledged = self._waiting.popleft()
+            try:
+                result = self._save(incident)
+            except BaseException as error:
+                with self._lock:
+                    self._waiting.appendleft((incident, acknowledged))
+                self._note(str(error))
+                if isinstance(error, MonitordError):
+                    return
+                raise
+            self.saved += 1
+            self._note(None)
+            acknowledged.set_result(result)
+
+    def _note(self, trouble: str | None) -> None:
+        """Say it once when saving begins to fail, and once when it works again."""
+        if trouble and not self.trouble:
+            get_logger().error("store.failing", reason=trouble)
+        if self.trouble and not trouble:
+            get_logger().info("store.recovered")
+        self.trouble = trouble
+
+    def _drop_mildest(self) -> None:
+        index = min(range(len(self._waiting)), key=lambda i: self._waiting[i][0].alert.severity)
+        incident, acknowledged = self._waiting[index]
+        del self._waiting[index]
+        self.dropped += 1
+        get_logger().error(
+            "incident.dropped", correlation_id=incident.correlation_id, rule=incident.alert.rule
+        )
+        acknowledged.cancel()

@@ -1,0 +1,60 @@
+"""Do no harm: when a capture must not be taken, in words a person can act on. Pure; given the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from monitord.model import SystemRates
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureLimits:
+    """The budget of full profiles, and how starved a machine is left alone."""
+
+    max_per_hour: int = 20
+    min_available_memory_percent: float = 3.0
+    max_load_per_cpu: float = 20.0
+
+
+@dataclass(slots=True)
+class CaptureBudget:
+    """Full profiles of the last hour, over all rules; `spent` survives a restart."""
+
+    limits: CaptureLimits
+    spent: list[datetime] = field(default_factory=list)
+
+    def refusal(self, now: datetime, system: SystemRates) -> str | None:
+        """Why no profile may be taken now, or None."""
+        available_percent = 100 * system.memory_available_bytes / max(system.memory_total_bytes, 1)
+        if available_percent < self.limits.min_available_memory_percent:
+            return (
+                f"the machine has only {available_percent:.1f} % of its memory left"
+                f" (capture.min_available_memory_percent = {self.limits.min_available_memory_percent:g})"
+            )
+        if system.load_1 > self.limits.max_load_per_cpu * system.cpu_count:
+            return (
+                f"the load is {system.load_1:.0f} on {system.cpu_count} CPUs"
+                f" (capture.max_load_per_cpu = {self.limits.max_load_per_cpu:g})"
+            )
+        self._forget(now)
+        if len(self.spent) >= self.limits.max_per_hour:
+            return f"{len(self.spent)} profiles were taken in the last hour (capture.max_per_hour)"
+        return None
+
+    def spend(self, now: datetime) -> None:
+        """One more profile is being taken."""
+        self.spent.append(now)
+
+    def remember(self) -> list[str]:
+        """The budget as JSON-able text."""
+        return [moment.isoformat() for moment in self.spent]
+
+    def restore(self, texts: Sequence[object]) -> None:
+        """Take up the budget of an earlier run."""
+        self.spent = [datetime.fromisoformat(text) for text in texts if isinstance(text, str)]
+
+    def _forget(self, now: datetime) -> None:
+        """Only the last hour counts; a moment in the future is a clock that jumped, and counts no more."""
+        self.spent = [moment for moment in self.spent if now - timedelta(hours=1) < moment <= now]

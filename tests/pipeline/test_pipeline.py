@@ -1,0 +1,374 @@
+"""The order of one pass: what is saved, of whom, in which order, and what happens when a step fails."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.errors import BusyError, StorageError
+from monitord.model import (
+    Arming,
+    Capture,
+    CapturePlan,
+    CaptureStatus,
+    Incident,
+    ProcessKey,
+    Rates,
+    TriggerMetric,
+    Verdict,
+)
+from monitord.pipeline import (
+    CaptureBudget,
+    CaptureLimits,
+    FirstLooks,
+    IncidentWorker,
+    Keeper,
+    Pipeline,
+    Ring,
+)
+from tests.fakes import (
+    KEY,
+    START,
+    FakeCaptures,
+    FakeEyes,
+    FakeJudgement,
+    a_capture,
+    a_process,
+    an_alert,
+    some_rates,
+)
+
+
+class Stage:
+    """A pipeline with everything real but the rooms it introduces."""
+
+    def __init__(self, folder: Path, passes: Sequence[Rates], verdicts: Sequence[Verdict]) -> None:
+        self.captures = FakeCaptures([a_capture("context"), a_capture(target_cpu_percent=98.0)])
+        self.saved: list[Incident] = []
+        self.folder = folder
+        self.turn: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+        self.talkers: list[tuple[ProcessKey, str, float]] = []
+        self.first_looks = FirstLooks(self.captures.first_look, lambda: self.talkers, folder)
+        self.worker = IncidentWorker(
+            self.captures,
+            self.save,
+            lambda: self.turn(),  # noqa: PLW0108  a test may change it later
+            folder,
+            CapturePlan(duration_s=3),
+        )
+        self.budget = CaptureBudget(CaptureLimits(max_per_hour=2))
+        ids = iter(f"inc{number}" for number in range(100))
+        self.pipeline = Pipeline(
+            FakeEyes(passes),
+            FakeJudgement(verdicts),
+            self.first_looks,
+            self.worker,
+            self.budget,
+            ring=Ring(300),
+            new_id=lambda: next(ids),
+        )
+
+    def save(self, incident: Incident) -> Future[object]:
+        self.saved.append(incident)
+        done: Future[object] = Future()
+        done.set_result(None)
+        return done
+
+    def run(self, passes: int) -> None:
+        for _ in range(passes):
+            self.pipeline.run_pass()
+        self.close()
+
+    def close(self) -> None:
+        self.worker._openings.join()
+        self.worker.close(5)
+        self.first_looks.close()
+
+
+def arming(target: ProcessKey | None = KEY, metric: TriggerMetric = TriggerMetric.CPU) -> Arming:
+    return Arming("cpu-hog", metric, target, "burn", 97.0, START)
+
+
+def test_a_spike_becomes_an_incident_with_its_dump_first_and_its_profile_after(tmp_path: Path) -> None:
+    """The dump taken at the first crossing is saved at once; the full profile follows under the same id."""
+    passes = [some_rates(s, [a_process()]) for s in (0, 2, 4)]
+    verdicts = [Verdict(armed=(arming(),)), Verdict(), Verdict(alerts=(an_alert(),))]
+    stage = Stage(tmp_path, passes, verdicts)
+    stage.run(3)
+    first, second = stage.saved
+    assert [capture.role for capture in first.captures] == ["dump"]
+    assert [capture.role for capture in second.captures] == ["context", "profile"]
+    assert first.correlation_id == second.correlation_id == "inc0"
+    assert [point.cpu_percent for point in first.history] == [97.0, 97.0, 97.0]
+    assert stage.captures.asked == [(KEY, CapturePlan(duration_s=3))]
+    assert list(tmp_path.iterdir()) == [], "the spool is empty when everything is saved"
+
+
+def test_a_broken_window_throws_the_dump_away(tmp_path: Path) -> None:
+    """Nothing is saved of a crossing that did not last."""
+    passes = [some_rates(s, [a_process()]) for s in (0, 2)]
+    stage = Stage(tmp_path, passes, [Verdict(armed=(arming(),)), Verdict(disarmed=(arming(),))])
+    stage.run(2)
+    assert stage.saved == []
+    assert stage.first_looks.claim("cpu-hog", KEY) is None
+
+
+def test_a_suppressed_alert_costs_nothing_but_is_counted(tmp_path: Path) -> None:
+    """No capture, no row; the limit that forbade it stays visible."""
+    alert = an_alert(suppressed_by="cooling down for 412 s more")
+    stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=(alert,))])
+    stage.run(1)
+    assert stage.saved == []
+    assert (stage.pipeline.counts.alerts, stage.pipeline.counts.suppressed) == (0, 1)
+
+
+def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -> None:
+    """The third alert of the hour is kept with the reason why it has no profile."""
+    passes = [some_rates(s, [a_process()]) for s in (0, 10, 20)]
+    stage = Stage(tmp_path, passes, [Verdict(alerts=(an_alert(),))] * 3)
+    for _ in range(3):
+        stage.pipeline.run_pass()
+        stage.worker._openings.join()
+    wait_until(lambda: any(incident.correlation_id == "inc2" for incident in stage.saved))
+    stage.close()
+    (third,) = [incident for incident in stage.saved if incident.correlation_id == "inc2"]
+    (refused,) = third.captures
+    assert refused.status is CaptureStatus.REFUSED
+    assert "2 profiles were taken in the last hour" in (refused.reason or "")
+    assert len(stage.captures.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ({"memory_available_bytes": 1 << 20}, "of its memory left"),
+        ({"load_1": 100.0}, "the load is 100 on 2 CPUs"),
+    ],
+)
+def test_a_starving_machine_is_left_alone(tmp_path: Path, system: dict[str, object], expected: str) -> None:
+    """No profiler is started on a machine without memory or with a runaway load."""
+    rates = some_rates(0, [a_process()], **system)
+    stage = Stage(tmp_path, [rates], [Verdict(alerts=(an_alert(),))])
+    stage.pipeline.run_pass()
+    wait_until(lambda: stage.saved)
+    stage.close()
+    assert expected in (stage.saved[0].captures[-1].reason or "")
+    assert stage.captures.asked == []
+
+
+def test_a_network_alert_blames_the_busiest_talker(tmp_path: Path) -> None:
+    """The interface rate fires; the per-socket counters name the process, and it is the one profiled."""
+    talker = ProcessKey(99, 5)
+    verdicts = [
+        Verdict(armed=(arming(None, TriggerMetric.NETWORK),)),
+        Verdict(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="network"),)),
+    ]
+    stage = Stage(tmp_path, [some_rates(0), some_rates(2)], verdicts)
+    stage.talkers = [(talker, "sender", 2e8)]
+    stage.run(2)
+    assert stage.saved[0].alert.target == talker
+    assert stage.saved[0].alert.process_name == "sender"
+    assert stage.captures.asked[0][0] == talker
+
+
+def test_an_unattributed_network_alert_is_kept_without_a_capture(tmp_path: Path) -> None:
+    """When nobody can be blamed nobody is: the incident says so by having no target."""
+    verdicts = [
+        Verdict(armed=(arming(None, TriggerMetric.NETWORK),)),
+        Verdict(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="unattributed"),)),
+    ]
+    stage = Stage(tmp_path, [some_rates(0), some_rates(2)], verdicts)
+    stage.run(2)
+    assert [incident.alert.target for incident in stage.saved] == [None]
+    assert stage.captures.asked == []
+
+
+def test_low_memory_blames_the_heaviest_process(tmp_path: Path) -> None:
+    """A machine-wide rule looks at whoever holds most of the memory."""
+    alert = an_alert(TriggerMetric.FREE_MEMORY, target=None, process_name="machine")
+    stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=(alert,))])
+    stage.run(1)
+    assert stage.saved[0].alert.process_name == "whale"
+    assert stage.captures.asked[0][0] == ProcessKey(77, 1)
+
+
+def test_evidence_taken_after_the_spike_is_labelled_late(tmp_path: Path) -> None:
+    """A profile during which the target was idle is never shown as the spike."""
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage.captures.captures = [a_capture("context"), a_capture(target_cpu_percent=3.0)]
+    stage.run(1)
+    assert [capture.late for capture in stage.saved[1].captures] == [False, True]
+
+
+def test_a_capture_by_hand_in_progress_is_told_as_the_reason(tmp_path: Path) -> None:
+    """One capture at a time on a data directory, whoever asked first."""
+
+    @contextlib.contextmanager
+    def taken() -> Iterator[None]:
+        raise BusyError("a capture asked for by hand is running (pid 7)")
+        yield
+
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage.turn = taken
+    stage.run(1)
+    (refused,) = stage.saved[1].captures
+    assert "pid 7" in (refused.reason or "")
+
+
+def test_a_profiler_that_raises_does_not_stop_the_next_incident(tmp_path: Path) -> None:
+    """Around one capture everything is caught; what was seen before it is already saved."""
+    stage = Stage(
+        tmp_path, [some_rates(s, [a_process()]) for s in (0, 2)], [Verdict(alerts=(an_alert(),))] * 2
+    )
+    calls: list[int] = []
+
+    def explode(target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
+        calls.append(1)
+        raise RuntimeError("profiler adapter bug")
+
+    stage.captures.capture = explode  # type: ignore[method-assign]
+    stage.pipeline.run_pass()
+    wait_until(lambda: stage.worker.current is None and calls)
+    stage.pipeline.run_pass()
+    wait_until(lambda: len(calls) == 2)
+    stage.close()
+    assert {incident.correlation_id for incident in stage.saved} == {"inc0", "inc1"}
+
+
+def test_stopping_ends_the_capture_under_way(tmp_path: Path) -> None:
+    """SIGTERM reaches the profiler, and its result is saved before the worker ends."""
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    running, ended = threading.Event(), threading.Event()
+
+    def slow(target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
+        running.set()
+        assert ended.wait(10)
+        return [a_capture(status=CaptureStatus.PARTIAL)]
+
+    stage.captures.capture = slow  # type: ignore[method-assign]
+    stage.captures.stop = ended.set  # type: ignore[method-assign]
+    stage.pipeline.run_pass()
+    assert running.wait(10)
+    stage.worker.close(10)
+    assert stage.saved[-1].captures[0].status is CaptureStatus.PARTIAL
+
+
+# ------------------------------------------------------------------------------------------- keeping
+
+
+class SickStore:
+    """A store that refuses for a while."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.saved: list[str] = []
+
+    def save(self, incident: Incident) -> object:
+        if self.refusals:
+            self.refusals -= 1
+            raise StorageError("database or disk is full")
+        self.saved.append(incident.correlation_id)
+        return None
+
+
+def run_at_once(call: Callable[[], object]) -> Future[object]:
+    done: Future[object] = Future()
+    try:
+        done.set_result(call())
+    except Exception as error:  # noqa: BLE001  the shape of a real executor
+        done.set_exception(error)
+    return done
+
+
+def an_incident(name: str, severity: float = 1.0) -> Incident:
+    return Incident(name, an_alert(severity=severity), None)
+
+
+def test_what_the_store_refuses_waits_and_is_saved_in_order() -> None:
+    """Disk full for a while: nothing lost, nothing twice, order kept, trouble said and ended."""
+    store = SickStore(refusals=2)
+    keeper = Keeper(store.save, run_at_once)
+    first, second = keeper.keep(an_incident("a")), keeper.keep(an_incident("b"))
+    assert not first.done()
+    assert (keeper.trouble, keeper.waiting_count) == ("database or disk is full", 2)
+    keeper.retry()
+    assert store.saved == ["a", "b"]
+    assert first.done()
+    assert second.done()
+    assert (keeper.trouble, keeper.waiting_count) == (None, 0)
+
+
+def test_a_backlog_that_is_too_long_drops_the_mildest_and_counts_it() -> None:
+    """Bounded memory: the worst incidents are the last to go."""
+    store = SickStore(refusals=99)
+    keeper = Keeper(store.save, run_at_once, capacity=2)
+    futures = [keeper.keep(an_incident(name, severity)) for name, severity in (("a", 3), ("b", 1), ("c", 2))]
+    assert futures[1].cancelled()
+    store.refusals = 0
+    keeper.retry()
+    assert store.saved == ["a", "c"]
+    assert keeper.dropped == 1
+
+
+# -------------------------------------------------------------------------------------- ring, budget
+
+
+def test_the_ring_forgets_what_is_older_than_its_span() -> None:
+    """Five minutes mean five minutes."""
+    ring = Ring(10)
+    for second in range(0, 30, 2):
+        ring.add(some_rates(second, [a_process()]))
+    assert [point.taken_at for point in ring.points(KEY)] == [
+        START + timedelta(seconds=second) for second in range(18, 30, 2)
+    ]
+
+
+def test_the_ring_tells_idle_from_unknown() -> None:
+    """On a complete pass an unreported process was idle; on a skipped one nothing is known of it."""
+    ring = Ring(100)
+    ring.add(some_rates(0, [a_process(cpu_percent=40.0)]))
+    ring.add(some_rates(2, []))
+    ring.add(some_rates(4, [], is_complete=False))
+    assert [point.cpu_percent for point in ring.points(KEY)] == [40.0, 0.0, None]
+
+
+def test_the_ring_keeps_the_busiest_and_the_biggest() -> None:
+    """A thousand processes in a pass don't make a thousand in memory, and none that matters is lost."""
+    crowd = [a_process(ProcessKey(pid, 1), cpu_percent=0.1, rss_bytes=1000) for pid in range(1, 1000)]
+    busy = a_process(ProcessKey(5000, 1), cpu_percent=99.0, rss_bytes=1)
+    big = a_process(ProcessKey(5001, 1), cpu_percent=0.0, rss_bytes=1 << 40)
+    ring = Ring(100)
+    ring.add(some_rates(0, [*crowd, busy, big]))
+    assert ring.newest is not None
+    kept = {process.key.pid for process in ring.newest.processes}
+    assert {5000, 5001} <= kept
+    assert len(kept) == 30
+
+
+def test_the_budget_survives_a_restart_and_a_clock_that_jumps_back() -> None:
+    """Profiles of the last hour count in the next run; moments in the future don't count for ever."""
+    budget = CaptureBudget(CaptureLimits(max_per_hour=1))
+    budget.spend(START)
+    later = CaptureBudget(CaptureLimits(max_per_hour=1))
+    later.restore(budget.remember())
+    system = some_rates(0).system
+    assert later.refusal(START + timedelta(minutes=59), system) is not None
+    assert (
+        CaptureBudget(CaptureLimits(max_per_hour=1), [START]).refusal(START - timedelta(days=1), system)
+        is None
+    )
+    assert later.refusal(START + timedelta(minutes=61), system) is None
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not come to pass within 10 s")
