@@ -1,0 +1,123 @@
+"""When one value breaks a rule, when it is over again, and how far away it is. No state here.
+
+A rule looks up (`above`) or, for free memory, down (`below`). Breaking includes the level itself, so
+that a distance of 0 is broken, and the sampler may skip everything *below* the demanded level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitord.errors import ConfigError
+from monitord.model import Rule, Threshold, TriggerMetric
+
+UNITS: dict[TriggerMetric, tuple[str, ...]] = {
+    TriggerMetric.CPU: ("percent",),
+    TriggerMetric.MEMORY: ("percent", "bytes"),
+    TriggerMetric.DISK_IO: ("bytes_per_s",),
+    TriggerMetric.NETWORK: ("bytes_per_s",),
+    TriggerMetric.MEMORY_GROWTH: ("bytes",),
+    TriggerMetric.HANG: ("seconds",),
+    TriggerMetric.FD_GROWTH: ("count",),
+    TriggerMetric.THREAD_GROWTH: ("count",),
+    TriggerMetric.FREE_MEMORY: ("percent", "bytes"),
+}
+DEFAULT_CLEAR_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One rule's comparison. `floor` is its absolute threshold; None for a rule of a baseline alone."""
+
+    rule: Rule
+    floor: float | None
+    unit: str
+    is_below: bool
+
+    def level(self, baseline: float | None) -> float | None:
+        """The value that breaks the rule now; None when that is not known (no baseline yet)."""
+        if self.rule.times_baseline is None:
+            return self.floor
+        if baseline is None or baseline <= 0:
+            return None
+        return max(self.floor or 0.0, self.rule.times_baseline * baseline)
+
+    def is_broken(self, value: float, level: float | None) -> bool:
+        if level is None:
+            return False
+        return value <= level if self.is_below else value >= level
+
+    def clear_level(self, level: float) -> float:
+        """Where an episode ends: the rule's own clear level, else 70 % of the threshold."""
+        clear = self.rule.clear_level
+        if clear is not None:
+            return clear.value
+        return level / DEFAULT_CLEAR_SHARE if self.is_below else level * DEFAULT_CLEAR_SHARE
+
+    def is_clear(self, value: float, level: float | None) -> bool:
+        if level is None:
+            return False
+        clear = self.clear_level(level)
+        return value > clear if self.is_below else value < clear
+
+    def distance(self, value: float, level: float | None) -> float | None:
+        """How far `value` is from breaking the rule, in its unit; ≤ 0 is broken."""
+        if level is None:
+            return None
+        return value - level if self.is_below else level - value
+
+    def severity(self, value: float, level: float) -> float:
+        """How many times over the threshold; inverted for `below`, and finite even at 0."""
+        above, under = (level, value) if self.is_below else (value, level)
+        return above / max(under, level / 1e6, 1e-9)
+
+    def worst(self, one: float, other: float) -> float:
+        return min(one, other) if self.is_below else max(one, other)
+
+    def escalated(self, high_water: float) -> float:
+        """The level that counts as clearly worse than the last time."""
+        factor = self.rule.escalation_factor
+        return high_water / factor if self.is_below else high_water * factor
+
+    def threshold(self, level: float) -> Threshold:
+        return Threshold(level, self.unit)
+
+
+def condition_of(rule: Rule) -> Condition:
+    """The comparison of a rule; raises ConfigError when the rule can't be judged."""
+    _check_metric(rule)
+    _check_limits(rule)
+    limit = rule.below if rule.metric is TriggerMetric.FREE_MEMORY else rule.above
+    floor = None if rule.baseline_alone or limit is None else limit.value
+    unit = limit.unit if limit is not None else UNITS[rule.metric][0]
+    return Condition(rule, floor, unit, rule.metric is TriggerMetric.FREE_MEMORY)
+
+
+def _check_metric(rule: Rule) -> None:
+    units = UNITS.get(rule.metric)
+    if units is None:
+        raise ConfigError(f"rule {rule.name}: {rule.metric} can't be watched by a rule")
+    wants_below = rule.metric is TriggerMetric.FREE_MEMORY
+    if (rule.above if wants_below else rule.below) is not None:
+        raise ConfigError(
+            f"rule {rule.name}: a {rule.metric} rule takes `{'below' if wants_below else 'above'}`"
+        )
+    for threshold in (rule.above, rule.below, rule.clear_level):
+        if threshold is not None and (threshold.unit not in units or not threshold.value > 0):
+            raise ConfigError(
+                f"rule {rule.name}: expected a number above 0 in {' or '.join(units)}, got {threshold}"
+            )
+
+
+def _check_limits(rule: Rule) -> None:
+    limit = rule.above or rule.below
+    if limit is None and not (rule.baseline_alone and rule.times_baseline):
+        raise ConfigError(f"rule {rule.name}: needs a threshold, or times_baseline with baseline_alone")
+    if rule.times_baseline is not None and (
+        rule.times_baseline <= 0 or rule.metric is TriggerMetric.FREE_MEMORY
+    ):
+        raise ConfigError(f"rule {rule.name}: times_baseline must be above 0 and looks up, not down")
+    if not 0 < rule.min_share <= 1 or rule.window_s < 0 or rule.cooldown_s < 0 or rule.escalation_factor < 1:
+        raise ConfigError(f"rule {rule.name}: window, share, cooldown or escalation is out of range")
+    if limit is not None and rule.clear_level is not None and limit.unit != rule.clear_level.unit:
+        raise ConfigError(f"rule {rule.name}: the clear level must be in {limit.unit}, like the threshold")

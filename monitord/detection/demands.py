@@ -1,0 +1,54 @@
+"""What detection must be shown: the lowest level of each metric at which a rule about a process can break."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, islice
+
+from monitord.detection.judges import RuleJudge
+from monitord.model import Demand, ProcessKey, TriggerMetric
+
+MAX_WATCHED = 512
+_RSS = (TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH)
+
+
+def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int, now_s: float) -> Demand:
+    """The demand of the enabled rules.
+
+    A rule of a baseline alone demands 0 (it can break anywhere). Who gained that much memory holds at
+    least that much. `memory_total_bytes` is 0 before the first pass: a share of RAM then demands 0.
+    """
+    rss = _lowest(judges, *_RSS, memory_total_bytes=memory_total_bytes)
+    return Demand(
+        cpu_percent=_lowest(judges, TriggerMetric.CPU),
+        rss_bytes=None if rss is None else int(rss),
+        disk_bytes_per_s=_lowest(judges, TriggerMetric.DISK_IO),
+        network_bytes_per_s=_lowest(judges, TriggerMetric.NETWORK),
+        needs_fd_count=any(judge.rule.metric is TriggerMetric.FD_GROWTH for judge in judges),
+        watched=_watched(judges, now_s),
+    )
+
+
+def _lowest(
+    judges: Sequence[RuleJudge], *metrics: TriggerMetric, memory_total_bytes: int = 0
+) -> float | None:
+    floors = []
+    for judge in judges:
+        if judge.rule.metric in metrics:
+            floor = judge.condition.floor or 0.0
+            is_share = judge.rule.metric is TriggerMetric.MEMORY and judge.condition.unit == "percent"
+            floors.append(floor * memory_total_bytes / 100 if is_share else floor)
+    return min(floors, default=None)
+
+
+def _watched(judges: Sequence[RuleJudge], now_s: float) -> frozenset[ProcessKey]:
+    """Whoever is armed, firing, in state D, or could escalate while cooling down; in that order, bounded."""
+    by_state: dict[str, list[ProcessKey]] = {"armed": [], "firing": [], "cooling_down": [], "quiet": []}
+    for judge in judges:
+        for target, track in judge.tracks.items():
+            if target is not None:
+                state = "armed" if track.window is not None else track.state(now_s)
+                by_state[state].append(target)
+    close = chain.from_iterable(judge.meter.close_watch() for judge in judges)
+    wanted = chain(by_state["armed"], by_state["firing"], close, by_state["cooling_down"])
+    return frozenset(islice(dict.fromkeys(wanted), MAX_WATCHED))

@@ -1,0 +1,139 @@
+"""All rules together: passes go in, armings and alerts come out. Pure: the time is in the passes.
+
+The detector's clock is made of the differences of `Rates.monotonic_s` and never runs backwards, so no
+jump of the wall clock ends or extends anything within a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from monitord.detection import memory as memories
+from monitord.detection.baselines import Baselines
+from monitord.detection.demands import demand_of
+from monitord.detection.explanations import RecentProcesses, disabled, explain_rule
+from monitord.detection.judges import Findings, RuleJudge
+from monitord.detection.looks import Look
+from monitord.errors import ConfigError
+from monitord.model import Alert, Demand, Rates, Rule, RuleStatus, Verdict
+
+
+class Detector:
+    """Judges passes by rules; see DESIGN's words.
+
+    `memory` is what an earlier `remember()` gave. The caller checks that it is of the same boot: a
+    target is known by pid and start, which a reboot may repeat. `uid_of` gives the uid of user names
+    in matches. Raises ConfigError for a rule that can't be judged.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        memory: Mapping[str, object] | None = None,
+        *,
+        uid_of: Mapping[str, int] | None = None,
+    ) -> None:
+        self._uid_of = dict(uid_of or {})
+        self._baselines = Baselines()
+        self._recent = RecentProcesses()
+        self._now_s = 0.0
+        self._monotonic_s: float | None = None
+        self._taken_at: datetime | None = None
+        self._judges: list[RuleJudge] = []
+        self._rules: tuple[Rule, ...] = ()
+        self.replace_rules(rules)
+        if memory is not None:
+            self._taken_at = memories.saved_at(memory)
+            if self._taken_at is not None:
+                memories.restore(memory, self._judges, self._baselines)
+
+    # --------------------------------------------------------------------------------------- rules
+
+    def replace_rules(self, rules: Sequence[Rule]) -> None:
+        """Judge by these rules from now on; a rule that did not change goes on where it was."""
+        names = [rule.name for rule in rules]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"rules need names of their own: {sorted({n for n in names if names.count(n) > 1})}"
+            )
+        known = {judge.rule: judge for judge in self._judges}
+        self._judges = [
+            known.get(rule) or RuleJudge(rule, self._baselines, self._uid_of)
+            for rule in rules
+            if rule.is_enabled
+        ]
+        self._rules = tuple(rules)
+
+    def demand(self) -> Demand:
+        """What the next pass must show for no rule to be missed."""
+        system = self._recent.system
+        return demand_of(self._judges, system.memory_total_bytes if system else 0, self._now_s)
+
+    # -------------------------------------------------------------------------------------- passes
+
+    def judge(self, rates: Rates) -> Verdict:
+        """Move everything by one pass."""
+        is_gap = self._advance(rates) or rates.gap is not None
+        look = Look.of(rates, self._now_s)
+        self._recent.note(look)
+        found: list[tuple[RuleJudge, Findings]] = []
+        for judge in self._judges:
+            if is_gap:
+                judge.meet(look)
+            found.append((judge, Findings() if is_gap else judge.judge(look)))
+        alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
+        if rates.exited:
+            self._forget(rates, found)
+        return Verdict(
+            armed=tuple(arming for _, findings in found for arming in findings.armed),
+            disarmed=tuple(arming for _, findings in found for arming in findings.disarmed),
+            alerts=tuple(sorted(alerts, key=lambda alert: -alert.severity)),
+        )
+
+    def _advance(self, rates: Rates) -> bool:
+        """Move the clock; True when the pass's clock ran backwards (another boot, a replay's seam)."""
+        last_s, self._monotonic_s = self._monotonic_s, rates.monotonic_s
+        if last_s is None:
+            # The first pass after a restore: the time away, never less than none.
+            away_s = (rates.taken_at - self._taken_at).total_seconds() if self._taken_at is not None else 0.0
+            self._now_s += max(0.0, away_s)
+        else:
+            self._now_s += max(0.0, rates.monotonic_s - last_s)
+        self._taken_at = rates.taken_at
+        return last_s is not None and rates.monotonic_s < last_s
+
+    def _forget(self, rates: Rates, found: list[tuple[RuleJudge, Findings]]) -> None:
+        self._recent.forget(rates.exited)
+        for judge, findings in found:
+            judge.forget(rates.exited, findings)
+
+    # ------------------------------------------------------------------------------------- asking
+
+    def explain(self, pid: int | None = None, rule: str | None = None) -> list[RuleStatus]:
+        """How each rule stands: for its targets, for one pid, or for whoever comes nearest to it."""
+        judges = {judge.rule.name: judge for judge in self._judges}
+        statuses: list[RuleStatus] = []
+        for each in self._rules:
+            if rule is not None and each.name != rule:
+                continue
+            judge = judges.get(each.name)
+            if judge is None:
+                statuses.append(disabled(each))
+            else:
+                statuses += explain_rule(judge, self._recent, pid, self._now_s)
+        return statuses
+
+    def remember(self) -> dict[str, object]:
+        """What must survive a restart, as JSON-able values; call it after alerts and now and then."""
+        return memories.remember(self._judges, self._baselines, self._now_s, self._taken_at)
+
+
+def replay(rules: Sequence[Rule], passes: Iterable[Rates]) -> list[Alert]:
+    """What these rules would have said to recorded passes, in order, suppressed alerts included.
+
+    Disabled rules are replayed too: trying one out is what a replay is for.
+    """
+    detector = Detector([replace(rule, is_enabled=True) for rule in rules])
+    return [alert for rates in passes for alert in detector.judge(rates).alerts]

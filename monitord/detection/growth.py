@@ -1,0 +1,108 @@
+"""What a level gained over a window, and whether it really rose: a leak climbs, a cache loads once.
+
+The level of each process is kept as a few points a window (its floor in each eighth of it, so that a
+garbage collector's saw-tooth counts by its lowest values). A level that does not move costs one point.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from monitord.model import ProcessKey
+
+POINTS_PER_WINDOW = 8
+MAX_PROCESSES = 4096
+_TOLERANCE_SHARE = 0.02
+
+
+@dataclass(slots=True)
+class Climb:
+    """A gain: from `start` to `start + gain`; `rising_share` of the time its floor went up."""
+
+    start: float
+    gain: float
+    rising_share: float
+    covers_window: bool
+
+
+@dataclass(slots=True)
+class _Levels:
+    points: list[tuple[float, float]] = field(default_factory=list)  # (start of the stretch, its floor)
+    last: float = 0.0
+    last_s: float = 0.0
+
+
+class LevelHistory:
+    """The levels of many processes over one window; bounded, the longest unseen goes first."""
+
+    def __init__(self, window_s: float, max_processes: int = MAX_PROCESSES) -> None:
+        self._window_s = window_s
+        self._step_s = window_s / POINTS_PER_WINDOW
+        self._max_processes = max_processes
+        self._levels: OrderedDict[ProcessKey, _Levels] = OrderedDict()
+        self._last_complete_s = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def note(self, key: ProcessKey, now_s: float, value: float) -> None:
+        levels = self._levels.get(key)
+        if levels is None:
+            levels = self._levels[key] = _Levels([(now_s, value)])
+            if len(self._levels) > self._max_processes:
+                self._levels.popitem(last=False)
+        else:
+            self._levels.move_to_end(key)
+            self._append(levels, now_s, value)
+        levels.last, levels.last_s = value, now_s
+
+    def _append(self, levels: _Levels, now_s: float, value: float) -> None:
+        points = levels.points
+        if self._last_complete_s > levels.last_s and self._last_complete_s - points[-1][0] >= self._step_s:
+            # Complete passes did not report it, so it stood still until the last of them.
+            points.append((self._last_complete_s, levels.last))
+        if now_s - points[-1][0] >= self._step_s:
+            points.append((now_s, value))
+        elif value < points[-1][1]:
+            points[-1] = (points[-1][0], value)
+        horizon_s = now_s - self._window_s
+        while len(points) > 1 and points[1][0] <= horizon_s:
+            del points[0]
+
+    def saw_everything(self, now_s: float) -> None:
+        """A complete pass ended: whoever was not noted stood still up to now."""
+        self._last_complete_s = now_s
+
+    def could_have_gained(self, key: ProcessKey, gain: float) -> bool:
+        """Cheaply: whether anything kept of the process leaves room for that gain."""
+        levels = self._levels.get(key)
+        return levels is not None and levels.last - min(point[1] for point in levels.points) >= gain
+
+    def climb(self, key: ProcessKey, now_s: float) -> Climb | None:
+        """The gain over the window that ends now; None for a process never noted."""
+        levels = self._levels.get(key)
+        if levels is None:
+            return None
+        horizon_s = now_s - self._window_s
+        points = levels.points
+        first = max((i for i, point in enumerate(points) if point[0] <= horizon_s), default=0)
+        start_s, start = points[first]
+        rising_s, floor_s = 0.0, max(start_s, horizon_s)
+        for (since_s, floor), (until_s, later) in zip(points[first:], points[first + 1 :], strict=False):
+            if later > floor:
+                rising_s += until_s - max(since_s, floor_s)
+        end_s = points[-1][0]
+        if now_s > end_s and levels.last > points[-1][1]:
+            rising_s += levels.last_s - end_s
+        span_s = max(now_s - floor_s, 1e-9)
+        covers = start_s <= horizon_s + _TOLERANCE_SHARE * self._window_s
+        return Climb(start, levels.last - start, min(1.0, max(0.0, rising_s) / span_s), covers)
+
+    def forget(self, key: ProcessKey) -> None:
+        self._levels.pop(key, None)
+
+    def clear(self) -> None:
+        """A gap: what was before it is not compared with what comes after."""
+        self._levels.clear()
+        self._last_complete_s = float("-inf")

@@ -1,0 +1,247 @@
+"""One rule at work: it reads its metric, follows its targets, and says what was armed, lost and held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from monitord.detection import reasons
+from monitord.detection.baselines import Baselines
+from monitord.detection.conditions import condition_of
+from monitord.detection.limits import HourBudget
+from monitord.detection.looks import Look
+from monitord.detection.matching import Matcher
+from monitord.detection.meters import METERS, MachineMeter, Reading, Target
+from monitord.detection.targets import Step, Track, step
+from monitord.detection.windows import PATIENCE_S, Window
+from monitord.model import Alert, Arming, ProcessKey, ProcessRates, Rule, TriggerMetric
+
+MAX_TRACKS = 1024
+"""Targets one rule follows at a time; more anomalies at once than that tell nothing new."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What one rule made of one pass. `held` is settled afterwards, the worst first."""
+
+    armed: list[Arming] = field(default_factory=list)
+    disarmed: list[Arming] = field(default_factory=list)
+    held: list[tuple[Track, Reading, Step]] = field(default_factory=list)
+
+
+class RuleJudge:
+    """A rule, its condition, its meter and the targets it is busy with."""
+
+    def __init__(self, rule: Rule, baselines: Baselines, uid_of: Mapping[str, int]) -> None:
+        self.rule = rule
+        self.condition = condition_of(rule)
+        self.matcher = Matcher(rule.match, uid_of)
+        self.budget = HourBudget(rule.captures_per_hour)
+        self.tracks: dict[Target, Track] = {}
+        self._baselines = baselines
+        self._waiting = 0
+        self._learns = rule.times_baseline is not None
+        minimum = float("-inf") if self._learns else (self.condition.floor or 0.0)
+        self.meter = METERS[rule.metric](rule, self.condition.unit, minimum)
+
+    @property
+    def is_machine_wide(self) -> bool:
+        return isinstance(self.meter, MachineMeter)
+
+    # ------------------------------------------------------------------------------------- one pass
+
+    def judge(self, look: Look) -> Findings:
+        findings = Findings()
+        self.prune(look.now_s)
+        self._waiting = sum(track.is_announced for track in self.tracks.values())
+        followed = {target: track.process for target, track in self.tracks.items()}
+        for reading in self.meter.readings(look, followed):
+            self._judge_reading(reading, look, findings)
+        for target, track in self.tracks.items():
+            window = track.window
+            if window is not None and window.is_stale(look.now_s):
+                self._lose(target, track, track.last_value, findings)
+            if track.worse_window is not None and track.worse_window.is_stale(look.now_s):
+                track.worse_window = None
+        return findings
+
+    def _judge_reading(self, reading: Reading, look: Look, findings: Findings) -> None:
+        track = self.tracks.get(reading.target)
+        level = self.condition.level(self.baseline(reading.process))
+        if track is None or track.state(look.now_s) == "quiet":
+            if not self.condition.is_broken(reading.value, level):
+                self._learn(reading)
+                return
+            if not self._may_follow(reading.process):
+                return
+        if track is None:
+            track = self.tracks[reading.target] = Track()
+        track.note(reading, look, level)
+        may_retry = look.now_s >= track.cool_until_s and self.budget.remaining(look.now_s) > 0
+        outcome = step(track, reading, look, self.condition, may_retry)
+        if outcome in (Step.HELD, Step.WORSE):
+            self._announce(reading, track, look, findings)
+            findings.held.append((track, reading, outcome))
+        elif outcome is Step.LOST:
+            self._lose(reading.target, track, reading.value, findings)
+        else:
+            self._announce(reading, track, look, findings)
+
+    def _learn(self, reading: Reading) -> None:
+        if self._learns:
+            name, uid = _who(reading.process)
+            self._baselines.learn(name, uid, self.rule.metric, reading.value)
+
+    def _may_follow(self, process: ProcessRates | None) -> bool:
+        return len(self.tracks) < MAX_TRACKS and (process is None or self.matcher.hits(process))
+
+    def baseline(self, process: ProcessRates | None) -> float | None:
+        if not self._learns:
+            return None
+        return self._baselines.get(*_who(process), self.rule.metric)
+
+    # --------------------------------------------------------------------------- arming, disarming
+
+    def _announce(self, reading: Reading, track: Track, look: Look, findings: Findings) -> None:
+        """Tell of an arming once: when evidence would be granted, and a long window has shown patience.
+
+        A first look disturbs the target, so at most as many are asked for as the rule may still capture.
+        """
+        window = track.window
+        if track.is_announced or window is None or track.is_firing or look.now_s < track.cool_until_s:
+            return
+        if (
+            reading.is_held is None
+            and self.rule.window_s > PATIENCE_S
+            and look.now_s - window.opened_s < PATIENCE_S
+        ):
+            return
+        if self._waiting < self.budget.remaining(look.now_s):
+            self._waiting += 1
+            track.is_announced = True
+            findings.armed.append(self._arming(reading.target, track, window, reading.value))
+
+    def _lose(self, target: Target, track: Track, value: float, findings: Findings) -> None:
+        window, track.window = track.window, None
+        if track.is_announced and window is not None:
+            findings.disarmed.append(self._arming(target, track, window, value))
+        track.is_announced = False
+
+    def _arming(self, target: Target, track: Track, window: Window, value: float) -> Arming:
+        name = track.name or reasons.NOBODY
+        return Arming(self.rule.name, self.rule.metric, target, name, value, window.opened_at)
+
+    # ------------------------------------------------------------------------------------ settling
+
+    def settle(self, findings: Findings, look: Look) -> list[Alert]:
+        """Turn held windows into alerts: the worst get what the hour's budget still allows."""
+        held = sorted(
+            findings.held, key=lambda entry: -self.condition.severity(entry[1].value, entry[0].level or 1.0)
+        )
+        alerts = []
+        for track, reading, outcome in held:
+            refusal = self._refusal(track, outcome, look.now_s)
+            window = track.worse_window if outcome is Step.WORSE else track.window
+            track.window = track.worse_window = None
+            track.is_announced = False
+            if window is None or (refusal is not None and track.is_told):
+                continue
+            alert = self._alert(track, reading, window, look, refusal)
+            self._enter_episode(track, alert, look.now_s)
+            alerts.append(alert)
+        return alerts
+
+    def _refusal(self, track: Track, outcome: Step, now_s: float) -> str | None:
+        if outcome is not Step.WORSE and now_s < track.cool_until_s:
+            return self._cooling(track, now_s)
+        return self.budget.refusal(now_s)
+
+    def _cooling(self, track: Track, now_s: float) -> str:
+        text = f"cooling down for {track.cool_until_s - now_s:.0f} s more"
+        if track.high_water is None or self.rule.metric is TriggerMetric.HANG:
+            return text
+        side = "at or below" if self.condition.is_below else "at or above"
+        worse = reasons.quantity(self.condition.escalated(track.high_water), self.condition.unit)
+        return f"{text}, unless it stays {side} {worse}"
+
+    def _enter_episode(self, track: Track, alert: Alert, now_s: float) -> None:
+        if alert.suppressed_by is None:
+            self.budget.grant(now_s)
+            track.is_refused = track.is_told = False
+            water = track.high_water
+            track.high_water = alert.value if water is None else self.condition.worst(water, alert.value)
+        else:
+            track.is_refused = track.is_refused or not track.is_firing
+            track.is_told = True
+        track.is_firing = True
+
+    def _alert(
+        self, track: Track, reading: Reading, window: Window, look: Look, refusal: str | None
+    ) -> Alert:
+        level = track.level or 0.0
+        subject = reading.subject or track.name
+        if reading.climb is not None:
+            value, reason = reading.value, reasons.grown(subject, self.condition, reading.climb, level)
+        elif self.rule.metric is TriggerMetric.HANG:
+            value, reason = reading.value, reasons.hung(subject, reading.value, level)
+        else:
+            value, reason = window.mean, reasons.counted(subject, self.condition, window, level)
+        return Alert(
+            rule=self.rule.name,
+            metric=self.rule.metric,
+            value=value,
+            threshold=self.condition.threshold(level),
+            window_s=self.rule.window_s,
+            crossed_at=window.opened_at,
+            raised_at=look.taken_at,
+            target=reading.target,
+            process_name=track.name or reasons.NOBODY,
+            reason=reason,
+            severity=self.condition.severity(value, level),
+            profiler=self.rule.profiler,
+            suppressed_by=refusal,
+        )
+
+    def suppressed_by(self, track: Track, now_s: float) -> str | None:
+        """What stands between this target and evidence, in words, for whoever asks why it did not fire."""
+        if track.is_firing and not track.is_refused:
+            level = track.level if track.level is not None else self.condition.floor
+            if level is None:
+                return "already firing, its evidence was taken"
+            clear = reasons.quantity(self.condition.clear_level(level), self.condition.unit)
+            side = "above" if self.condition.is_below else "below"
+            return f"already firing, its evidence was taken; the episode ends {side} {clear}"
+        if now_s < track.cool_until_s:
+            return self._cooling(track, now_s)
+        return self.budget.refusal(now_s)
+
+    # --------------------------------------------------------------------------------- housekeeping
+
+    def meet(self, look: Look) -> None:
+        """A gap: nothing may be concluded; windows and looks back start anew, limits stay."""
+        self.meter.restart()
+        for target, track in self.tracks.items():
+            track.restart_windows()
+            if target is not None and target in look.present:
+                track.process = look.present[target]
+                track.seen_s = look.now_s
+
+    def forget(self, exited: Iterable[ProcessKey], findings: Findings) -> None:
+        keys = list(exited)
+        for key in keys:
+            track = self.tracks.pop(key, None)
+            if track is not None and track.is_announced:
+                self._lose(key, track, track.last_value, findings)
+        self.meter.forget(keys)
+
+    def prune(self, now_s: float) -> None:
+        for track in self.tracks.values():
+            if track.is_restored and track.seen_s is None and track.awaited_s is None:
+                track.awaited_s = now_s
+        over = [target for target, track in self.tracks.items() if track.is_over(now_s, self.rule.cooldown_s)]
+        for target in over:
+            del self.tracks[target]
+
+
+def _who(process: ProcessRates | None) -> tuple[str, int | None]:
+    return ("", None) if process is None else (process.name, process.uid)

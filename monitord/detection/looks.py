@@ -1,0 +1,49 @@
+"""One pass as detection sees it: the rates, and the time on the detector's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`now_s` never runs backwards within a run. `present` are the processes the pass reported."""
+
+    now_s: float
+    taken_at: datetime
+    interval_s: float
+    system: SystemRates
+    present: Mapping[ProcessKey, ProcessRates]
+    is_complete: bool
+
+    @classmethod
+    def of(cls, rates: Rates, now_s: float) -> Look:
+        return cls(
+            now_s,
+            rates.taken_at,
+            rates.interval_s,
+            rates.system,
+            {process.key: process for process in rates.processes},
+            rates.is_complete,
+        )
+
+    def process(self, key: ProcessKey, last: ProcessRates | None) -> ProcessRates | None:
+        """The process in this pass, as read or (in a complete pass) as it rested; None: unknown."""
+        process = self.present.get(key)
+        if process is not None or not self.is_complete or last is None:
+            return process
+        return resting(last)
+
+
+def resting(process: ProcessRates) -> ProcessRates:
+    """What is true of a process that a complete pass did not report: nothing used, all levels as before."""
+    return replace(
+        process,
+        cpu_percent=0.0,
+        disk_bytes_per_s=None if process.disk_bytes_per_s is None else 0.0,
+        network_bytes_per_s=None if process.network_bytes_per_s is None else 0.0,
+    )

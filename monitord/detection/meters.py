@@ -1,0 +1,234 @@
+"""What each metric reads from a pass. METERS is the table: a new metric is a meter and a line in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from monitord.detection.growth import Climb, LevelHistory
+from monitord.detection.hangs import HangClock
+from monitord.detection.looks import Look
+from monitord.model import Match, ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric
+
+Target = ProcessKey | None
+
+
+class Reading(NamedTuple):
+    """One value of one target (None: the machine).
+
+    `is_held` is None where the window must be counted sample by sample; a metric that looks back by
+    itself (growth, hang) says with it whether its window is satisfied. `subject` is what a sentence
+    about a machine-wide value starts with.
+    """
+
+    target: Target
+    process: ProcessRates | None
+    value: float
+    is_held: bool | None = None
+    climb: Climb | None = None
+    subject: str | None = None
+
+
+class Meter(Protocol):
+    """Reads one rule's metric. `followed` gives the last look at each target the rule is busy with."""
+
+    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]: ...
+    def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None: ...
+    def forget(self, keys: Iterable[ProcessKey]) -> None: ...
+    def restart(self) -> None: ...
+    def close_watch(self) -> Iterable[ProcessKey]: ...
+
+
+def _rested(
+    look: Look, keys: Iterable[Target], last: Callable[[ProcessKey], ProcessRates | None]
+) -> Iterator[ProcessRates]:
+    """The followed processes that a complete pass did not report: at rest."""
+    if look.is_complete:
+        for key in keys:
+            if key is not None and key not in look.present:
+                process = look.process(key, last(key))
+                if process is not None:
+                    yield process
+
+
+ReadValue = Callable[[ProcessRates, SystemRates], float | None]
+
+
+class ProcessMeter:
+    """A value that stands in one process's rates."""
+
+    def __init__(self, read: ReadValue, minimum: float) -> None:
+        self._read = read
+        self._minimum = minimum  # below it nothing can break the rule, so it is not worth an object
+
+    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+        read, minimum, system = self._read, self._minimum, look.system
+        for key, process in look.present.items():
+            value = read(process, system)
+            if value is not None and (value >= minimum or key in followed):
+                yield Reading(key, process, value)
+        for process in _rested(look, list(followed), followed.get):
+            value = read(process, system)
+            if value is not None:
+                yield Reading(process.key, process, value)
+
+    def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
+        return self._read(process, system) if process is not None else None
+
+    def forget(self, keys: Iterable[ProcessKey]) -> None:
+        """Nothing is kept."""
+
+    def restart(self) -> None:
+        """Nothing is kept."""
+
+    def close_watch(self) -> Iterable[ProcessKey]:
+        return ()
+
+
+class GrowthMeter:
+    """What a level gained over the rule's window: its ends are compared, and it must have been rising."""
+
+    def __init__(self, level_of: ReadValue, window_s: float, min_share: float, minimum: float) -> None:
+        self._level_of = level_of
+        self._min_share = min_share
+        self._minimum = minimum
+        self.history = LevelHistory(window_s)
+
+    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+        for process in look.present.values():
+            level = self._level_of(process, look.system)
+            if level is not None:
+                self.history.note(process.key, look.now_s, level)
+                if process.key in followed or self.history.could_have_gained(process.key, self._minimum):
+                    yield from self._reading(process, look.now_s)
+        for process in _rested(look, list(followed), followed.get):
+            yield from self._reading(process, look.now_s)
+        if look.is_complete:
+            self.history.saw_everything(look.now_s)
+
+    def _reading(self, process: ProcessRates, now_s: float) -> Iterator[Reading]:
+        climb = self.history.climb(process.key, now_s)
+        if climb is not None:
+            is_held = climb.covers_window and climb.rising_share >= self._min_share - 1e-9
+            yield Reading(process.key, process, climb.gain, is_held, climb)
+
+    def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
+        climb = self.history.climb(process.key, now_s) if process is not None else None
+        return climb.gain if climb else None
+
+    def forget(self, keys: Iterable[ProcessKey]) -> None:
+        for key in keys:
+            self.history.forget(key)
+
+    def restart(self) -> None:
+        self.history.clear()
+
+    def close_watch(self) -> Iterable[ProcessKey]:
+        return ()
+
+
+class HangMeter:
+    """Seconds in state D; the value is its own window."""
+
+    def __init__(self) -> None:
+        self.clock = HangClock()
+
+    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+        for process in look.present.values():
+            if process.state == "D" or self.clock.last(process.key) or process.key in followed:
+                self.clock.note(process, look.now_s)
+                yield self._reading(process, look.now_s)
+        for process in _rested(look, self.clock.keys, self.clock.last):
+            yield self._reading(process, look.now_s)
+
+    def _reading(self, process: ProcessRates, now_s: float) -> Reading:
+        return Reading(process.key, process, self.clock.seconds(process.key, now_s), is_held=True)
+
+    def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
+        return self.clock.seconds(process.key, now_s) if process is not None else None
+
+    def forget(self, keys: Iterable[ProcessKey]) -> None:
+        for key in keys:
+            self.clock.forget(key)
+
+    def restart(self) -> None:
+        self.clock.clear()
+
+    def close_watch(self) -> Iterable[ProcessKey]:
+        """Whoever is in D is looked at every pass: a break between two looks must be seen."""
+        return self.clock.keys
+
+
+@dataclass(slots=True)
+class MachineMeter:
+    """A value of the whole machine; no process can be blamed for it here."""
+
+    read: Callable[[SystemRates], tuple[str, float] | None]
+
+    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+        value = self.read(look.system)
+        if value is not None:
+            yield Reading(None, None, value[1], subject=value[0])
+
+    def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
+        value = self.read(system)
+        return value[1] if value else None
+
+    def forget(self, keys: Iterable[ProcessKey]) -> None:
+        """Nothing is kept."""
+
+    def restart(self) -> None:
+        """Nothing is kept."""
+
+    def close_watch(self) -> Iterable[ProcessKey]:
+        return ()
+
+
+def _memory(unit: str) -> ReadValue:
+    if unit == "bytes":
+        return lambda process, _: float(process.rss_bytes)
+    return lambda process, system: (
+        100.0 * process.rss_bytes / system.memory_total_bytes if system.memory_total_bytes > 0 else None
+    )
+
+
+def _free_memory(unit: str) -> Callable[[SystemRates], tuple[str, float] | None]:
+    def read(system: SystemRates) -> tuple[str, float] | None:
+        if system.memory_total_bytes <= 0:
+            return None
+        available = float(system.memory_available_bytes)
+        return "the machine", available if unit == "bytes" else 100.0 * available / system.memory_total_bytes
+
+    return read
+
+
+def _busiest_interface(system: SystemRates) -> tuple[str, float] | None:
+    """Loopback counts: a flood between two processes of one machine is a flood."""
+    if not system.network_bytes_per_s:
+        return None
+    return max(system.network_bytes_per_s.items(), key=lambda item: item[1])
+
+
+def _network(rule: Rule, unit: str, minimum: float) -> Meter:
+    """The interface speaks for everybody; a rule about some processes needs their own rates."""
+    if rule.match == Match():
+        return MachineMeter(_busiest_interface)
+    return ProcessMeter(lambda process, _: process.network_bytes_per_s, minimum)
+
+
+def _growth(level_of: ReadValue) -> Callable[[Rule, str, float], Meter]:
+    return lambda rule, unit, minimum: GrowthMeter(level_of, rule.window_s, rule.min_share, minimum)
+
+
+METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
+    TriggerMetric.CPU: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.cpu_percent, minimum),
+    TriggerMetric.MEMORY: lambda rule, unit, minimum: ProcessMeter(_memory(unit), minimum),
+    TriggerMetric.DISK_IO: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.disk_bytes_per_s, minimum),
+    TriggerMetric.NETWORK: _network,
+    TriggerMetric.MEMORY_GROWTH: _growth(lambda p, _: float(p.rss_bytes)),
+    TriggerMetric.HANG: lambda rule, unit, minimum: HangMeter(),
+    TriggerMetric.FD_GROWTH: _growth(lambda p, _: p.fd_count),
+    TriggerMetric.THREAD_GROWTH: _growth(lambda p, _: float(p.thread_count)),
+    TriggerMetric.FREE_MEMORY: lambda rule, unit, minimum: MachineMeter(_free_memory(unit)),
+}
