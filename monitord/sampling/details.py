@@ -1,0 +1,170 @@
+"""Who a suspect is: user, program, command line (redacted here, as it is read), unit, container.
+
+On Linux everything is read through one descriptor of /proc/PID, which belongs to the process and not
+to its number, and the identity is checked before and after.
+"""
+
+# mypy: allow-untyped-calls
+# (psutil ships no types)
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import psutil
+
+from monitord.model import ProcessDetails, ProcessKey
+from monitord.redaction import redact_argv
+from monitord.sampling import portable
+from monitord.sampling.cgroups import best_path, container_in, unit_in
+from monitord.sampling.procfs import TICKS_PER_S, Entry, count_descriptors, owner, start_ticks
+
+_Value = TypeVar("_Value")
+
+_ARGV_BYTES = 65536
+"""A command line may be 2 MiB; redaction keeps 4 kB of it."""
+
+
+def details(key: ProcessKey) -> ProcessDetails | None:
+    """None when the process is gone, or its number belongs to somebody else by now."""
+    return _from_proc(key) if sys.platform == "linux" else _from_psutil(key)
+
+
+def unit_of(pid: int) -> str | None:
+    """The systemd unit of a process; None outside systemd and on other platforms."""
+    if sys.platform != "linux":
+        return None
+    try:
+        folder = _open_folder(pid)
+    except OSError:
+        return None
+    try:
+        path = best_path(os.fsdecode(_read_at(folder, "cgroup")))
+        return None if path is None else unit_in(path)
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+
+
+def _from_proc(key: ProcessKey) -> ProcessDetails | None:
+    try:
+        folder = _open_folder(key.pid)
+    except OSError:
+        return None
+    try:
+        before = _read_at(folder, "stat")
+        if start_ticks(before) != key.start_ticks:
+            return None
+        entry = Entry(str(key.pid), -1, before)
+        argv = _split_argv(_read_or_empty(folder, "cmdline"))
+        cgroup = best_path(os.fsdecode(_read_or_empty(folder, "cgroup")))
+        executable = _link_at(folder, "exe")
+        fd_count, uid = count_descriptors(key.pid), owner(entry.path)
+        _read_at(folder, "stat")  # refused when the process ended meanwhile: then nothing above may be kept
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(folder)
+    return ProcessDetails(
+        key=key,
+        name=entry.name,
+        parent_pid=entry.parent_pid,
+        started_at=_started_at(key),
+        uid=uid,
+        user=user_name(uid),
+        executable=executable,
+        command_line=redact_argv(argv),
+        cgroup=cgroup,
+        unit=None if cgroup is None else unit_in(cgroup),
+        container_id=None if cgroup is None else container_in(cgroup),
+        thread_count=entry.thread_count,
+        fd_count=fd_count,
+    )
+
+
+def _from_psutil(key: ProcessKey) -> ProcessDetails | None:
+    """What psutil can tell; on macOS program and command line of other users need root."""
+    try:
+        process = psutil.Process(key.pid)
+        if portable.key_of(key.pid) != key:
+            return None
+        with process.oneshot():
+            found = ProcessDetails(
+                key=key,
+                name=process.name(),
+                parent_pid=process.ppid() or 0,
+                started_at=datetime.fromtimestamp(process.create_time(), UTC),
+                uid=process.uids().effective,
+                user=user_name(process.uids().effective),
+                executable=_allowed(process.exe) or None,
+                command_line=redact_argv(_allowed(process.cmdline) or ()),
+                thread_count=_allowed(process.num_threads),
+                fd_count=_allowed(process.num_fds),
+            )
+        return found if process.is_running() else None
+    except (psutil.Error, OSError):
+        return None
+
+
+def _allowed(read: Callable[[], _Value]) -> _Value | None:
+    """One psutil reading that may be refused without spoiling the others."""
+    try:
+        return read()
+    except (psutil.AccessDenied, psutil.ZombieProcess, NotImplementedError):
+        return None
+
+
+def user_name(uid: int | None) -> str | None:
+    """The account's name; the number itself where no account has it."""
+    if uid is None:
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _started_at(key: ProcessKey) -> datetime:
+    """Boot moment (wall clock minus time since boot) plus the start ticks; good to a tick or two."""
+    boot_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return datetime.fromtimestamp(boot_s + key.start_ticks / TICKS_PER_S, UTC)
+
+
+def _split_argv(raw: bytes) -> tuple[str, ...]:
+    """Arguments end in NUL; a process that rewrites its title may leave out the last one, or add many."""
+    text = raw.rstrip(b"\0")
+    return tuple(os.fsdecode(part) for part in text.split(b"\0")) if text else ()
+
+
+def _open_folder(pid: int) -> int:
+    return os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _read_at(folder: int, name: str) -> bytes:
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.read(fd, _ARGV_BYTES)
+    finally:
+        os.close(fd)
+
+
+def _read_or_empty(folder: int, name: str) -> bytes:
+    """For files that may be refused while the process lives (its end is noticed by the last stat)."""
+    try:
+        return _read_at(folder, name)
+    except OSError:
+        return b""
+
+
+def _link_at(folder: int, name: str) -> str | None:
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError:
+        return None

@@ -1,0 +1,106 @@
+"""Who moves the bytes on the network: asked only when an alert is near, because it is dear.
+
+Linux: a child process with pyroute2 (sockets.py). macOS: `nettop`, its format taken from its manual page
+and published transcripts, not run on a Mac yet. [] when it can't be known: then it is "unattributed".
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from monitord.logs import get_logger
+from monitord.model import ProcessKey
+from monitord.sampling import portable
+
+Talker = tuple[ProcessKey, str, float]
+
+_GRACE_S = 10.0
+"""Start of an interpreter and two dumps of the socket table, on a machine that is busy by assumption."""
+
+
+def talkers(over_s: float) -> list[Talker]:
+    """(process, name, bytes per second), busiest first."""
+    if sys.platform == "linux":
+        command = [sys.executable, "-m", "monitord.sampling.sockets", str(over_s)]
+        return parse_rows(_run(command, over_s))
+    nettop = shutil.which("nettop", path="/usr/bin:/usr/sbin")
+    if nettop is None:
+        return []
+    # Two samples `-s` apart in CSV (-L), one row per process (-P), raw numbers (-x).
+    seconds = max(1, round(over_s))
+    command = [nettop, "-P", "-x", "-L", "2", "-s", str(seconds), "-J", "bytes_in,bytes_out"]
+    return parse_nettop(_run(command, seconds), seconds)
+
+
+def _run(command: list[str], over_s: float) -> str:
+    """Its standard output; nothing when it fails or takes too long, which is logged."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=over_s + _GRACE_S,
+            env=environment,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = getattr(error, "stderr", None) or str(error).encode()
+        get_logger().warning("sampling.talkers_unknown", reason=os.fsdecode(reason[-300:]))
+        return ""
+    return done.stdout.decode("utf-8", "surrogateescape")
+
+
+def parse_rows(text: str) -> list[Talker]:
+    """What sockets.py prints."""
+    if not text:
+        return []
+    return [(ProcessKey(pid, ticks), name, rate) for pid, ticks, name, rate in json.loads(text)]
+
+
+def parse_nettop(text: str, over_s: float) -> list[Talker]:
+    """The growth between the two samples of `nettop -P -L 2 -J bytes_in,bytes_out`.
+
+    Each sample begins with a header row (`,bytes_in,bytes_out,` or `time,,bytes_in,bytes_out,`); in the
+    rows after it the process stands as `name.PID`, where the name may contain dots.
+    """
+    samples: list[dict[tuple[str, int], int]] = []
+    columns: list[str] = []
+    for row in csv.reader(text.splitlines()):
+        if "bytes_in" in row:
+            columns = row
+            samples.append({})
+        elif samples and (process := _process_in(row)):
+            samples[-1][process] = _number(row, columns, "bytes_in") + _number(row, columns, "bytes_out")
+    if len(samples) < 2:
+        return []
+    before, after = samples[0], samples[-1]
+    return _named({who: (moved - before.get(who, 0)) / over_s for who, moved in after.items()})
+
+
+def _process_in(row: list[str]) -> tuple[str, int] | None:
+    for cell in row[:2]:
+        name, dot, pid = cell.rpartition(".")
+        if dot and name and pid.isdigit() and ":" not in cell:
+            return name, int(pid)
+    return None
+
+
+def _number(row: list[str], columns: list[str], name: str) -> int:
+    position = columns.index(name)
+    return int(row[position]) if position < len(row) and row[position].isdigit() else 0
+
+
+def _named(rates: dict[tuple[str, int], float]) -> list[Talker]:
+    """With the identity that the process has now; those that ended meanwhile are left out."""
+    rows = []
+    for (name, pid), rate in sorted(rates.items(), key=lambda item: -item[1]):
+        key = portable.key_of(pid) if rate > 0 else None
+        if key is not None:
+            rows.append((key, name, rate))
+    return rows

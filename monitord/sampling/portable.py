@@ -1,0 +1,202 @@
+"""Every process through psutil: the reader for platforms other than Linux, and the second opinion there.
+
+It keeps the same promises as linux.py at 10 to 20 times the price. On macOS the processes of other
+users can't be read without root: psutil refuses them, and they are left out. (Not run on a Mac yet.)
+"""
+
+# mypy: allow-untyped-calls
+# (psutil ships no types)
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+
+import psutil
+
+from monitord.model import ProcessKey, ProcessSample
+from monitord.sampling.procfs import TICKS_PER_S
+from monitord.sampling.rates import io_total
+from monitord.sampling.sightings import Ask, Look, Sighting
+
+_STATES = {
+    psutil.STATUS_RUNNING: "R",
+    psutil.STATUS_SLEEPING: "S",
+    psutil.STATUS_DISK_SLEEP: "D",
+    psutil.STATUS_STOPPED: "T",
+    psutil.STATUS_TRACING_STOP: "t",
+    psutil.STATUS_ZOMBIE: "Z",
+    psutil.STATUS_DEAD: "X",
+    psutil.STATUS_IDLE: "I",
+    psutil.STATUS_WAKING: "W",
+    psutil.STATUS_PARKED: "P",
+}
+"""psutil's words as the letters of proc_pid_stat(5)."""
+
+
+class PortableProcesses:
+    """Reads processes through psutil."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ProcessSample, float]] = {}
+        self._fresh: frozenset[ProcessKey] = frozenset()
+        self._complete_at_s: float | None = None
+
+    @property
+    def process_count(self) -> int:
+        return len(self._known)
+
+    def read_all(self, ask: Ask) -> Look:
+        began_s = time.monotonic()
+        earlier, self._known = self._known, {}
+        seen: list[Sighting] = []
+        fresh: set[ProcessKey] = set()
+        for process in psutil.process_iter():
+            before = earlier.get(process.pid)
+            sample = _read(process, ask, before)
+            if sample is None:
+                continue
+            is_known = before is not None and before[0].key == sample.key
+            sighting = self._sight(sample, before if is_known else None, ask)
+            if not is_known:
+                fresh.add(sample.key)
+            if not is_known or self._is_wanted(before, sample, ask):
+                seen.append(sighting)
+        gone = {sample.key for sample, _ in earlier.values()} - {one.key for one, _ in self._known.values()}
+        self._fresh, self._complete_at_s = frozenset(fresh), began_s
+        return Look(tuple(seen), frozenset(gone))
+
+    def read_some(self, keys: Iterable[ProcessKey], ask: Ask) -> Look:
+        seen: list[Sighting] = []
+        exited: set[ProcessKey] = set()
+        for key in keys:
+            try:
+                sample = _read(psutil.Process(key.pid), Ask(watched=frozenset((key,))), None)
+            except psutil.Error:
+                sample = None
+            if sample is None or sample.key != key:
+                exited.add(key)
+                continue
+            before = self._known.get(key.pid)
+            is_known = before is not None and before[0].key == key
+            seen.append(self._sight(sample, before if is_known else None, ask))
+        return Look(tuple(seen), frozenset(exited))
+
+    def heaviest(self) -> ProcessSample | None:
+        return max(
+            (sample for sample, _ in self._known.values()), key=lambda one: one.rss_bytes, default=None
+        )
+
+    def key_of(self, pid: int) -> ProcessKey | None:
+        return key_of(pid)
+
+    def fd_count(self, pid: int) -> int | None:
+        try:
+            return int(psutil.Process(pid).num_fds())
+        except (psutil.Error, OSError, NotImplementedError):
+            return None
+
+    def close(self) -> None:
+        self._known = {}
+
+    def _is_wanted(self, before: tuple[ProcessSample, float] | None, sample: ProcessSample, ask: Ask) -> bool:
+        return before is None or before[0] != sample or sample.key in ask.watched or sample.key in self._fresh
+
+    def _sight(self, sample: ProcessSample, before: tuple[ProcessSample, float] | None, ask: Ask) -> Sighting:
+        now_s = time.monotonic()
+        self._known[sample.key.pid] = (sample, now_s)
+        if before is None:
+            return self._first_sight(sample, now_s, ask)
+        earlier, earlier_at_s = before
+        return Sighting(
+            sample=sample,
+            earlier_cpu_s=earlier.cpu_s,
+            cpu_over_s=now_s - earlier_at_s,
+            earlier_io_bytes=io_total(earlier.read_bytes, earlier.write_bytes),
+            io_over_s=now_s - earlier_at_s,
+            cpu_used_s=max(0.0, sample.cpu_s - earlier.cpu_s),
+        )
+
+    def _first_sight(self, sample: ProcessSample, now_s: float, ask: Ask) -> Sighting:
+        """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
+        if self._complete_at_s is None or ask.previous_look_s is None:
+            return Sighting(sample)
+        age_s = _age_s(sample.key)
+        if now_s - age_s < self._complete_at_s:
+            return Sighting(sample)
+        if now_s - age_s >= ask.previous_look_s:
+            return Sighting(sample, cpu_used_s=sample.cpu_s)
+        return Sighting(sample, 0.0, age_s, 0, age_s, cpu_used_s=sample.cpu_s)
+
+
+def key_of(pid: int) -> ProcessKey | None:
+    """Who has this number now."""
+    try:
+        return _key(psutil.Process(pid))
+    except (psutil.Error, OSError, ValueError):
+        return None
+
+
+def _key(process: psutil.Process) -> ProcessKey:
+    """On Linux the same key as linux.py has: psutil adds the boot time to field 22, so take it away again."""
+    created_s = process.create_time()
+    if sys.platform == "linux":
+        return ProcessKey(process.pid, round((created_s - psutil.boot_time()) * TICKS_PER_S))
+    return ProcessKey(process.pid, int(created_s * 1000))
+
+
+def _age_s(key: ProcessKey) -> float:
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - key.start_ticks / TICKS_PER_S
+    return time.time() - key.start_ticks / 1000
+
+
+def _read(
+    process: psutil.Process, ask: Ask, before: tuple[ProcessSample, float] | None
+) -> ProcessSample | None:
+    """One process; None when it has gone or psutil may not read its CPU time.
+
+    I/O is read every time (an earlier reading is worth more than what it costs); descriptors only when
+    asked for, else the last count is carried on.
+    """
+    try:
+        with process.oneshot():
+            key = _key(process)
+            used = process.cpu_times()
+            is_watched = key in ask.watched
+            moved = _io(process)
+            last_fd_count = before[0].fd_count if before is not None and before[0].key == key else None
+            return ProcessSample(
+                key=key,
+                parent_pid=process.ppid() or 0,
+                name=process.name(),
+                state=_STATES.get(process.status(), "?"),
+                cpu_s=used.user + used.system,
+                rss_bytes=process.memory_info().rss,
+                thread_count=process.num_threads(),
+                uid=process.uids().effective,
+                read_bytes=None if moved is None else moved[0],
+                write_bytes=None if moved is None else moved[1],
+                fd_count=_fds(process) if ask.wants_fd_count or is_watched else last_fd_count,
+            )
+    except (psutil.Error, OSError, ValueError):
+        return None
+
+
+def _io(process: psutil.Process) -> tuple[int, int] | None:
+    """Storage bytes read and written; None on macOS (psutil has no such call there) or when refused."""
+    if not hasattr(process, "io_counters"):
+        return None
+    try:
+        counters = process.io_counters()
+    except (psutil.Error, OSError, NotImplementedError):
+        return None
+    return counters.read_bytes, counters.write_bytes
+
+
+def _fds(process: psutil.Process) -> int | None:
+    try:
+        return int(process.num_fds())
+    except (psutil.Error, OSError, NotImplementedError):
+        return None

@@ -1,0 +1,203 @@
+"""One look at the machine: the totals always, the processes whenever one of them could matter.
+
+The front of this room. It introduces the readers (what is), the bounds (what may be left out) and the
+rates (what two readings give) to each other.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from monitord.errors import UsageError
+from monitord.model import (
+    Demand,
+    ProcessDetails,
+    ProcessKey,
+    ProcessRates,
+    Rates,
+    SystemSample,
+)
+from monitord.sampling import details, network, portable, procfs
+from monitord.sampling.bounds import EVERYTHING, Bounds, Need, Totals
+from monitord.sampling.linux import LinuxProcesses
+from monitord.sampling.portable import PortableProcesses
+from monitord.sampling.rates import (
+    LastTick,
+    gap_between,
+    process_rates,
+    system_rates,
+    unattributed_cpu_percent,
+)
+from monitord.sampling.sightings import Ask, Look, ProcessReader, Sighting
+from monitord.sampling.system import system_reader
+
+BACKENDS: dict[str, Callable[[], ProcessReader]] = {"linux": LinuxProcesses, "psutil": PortableProcesses}
+"""To add a sampler: a file with a ProcessReader, and a line here; tests/contracts tests it."""
+
+_LONGEST_S = 60.0
+"""An interval above this (or four heartbeats) is a gap: its average says nothing about now."""
+
+
+class Sampler:
+    """Looks at the machine. Not thread-safe: it belongs to the sampling loop.
+
+    `heartbeat_s` is the longest time between two complete passes. `backend` is auto, linux or psutil.
+    """
+
+    def __init__(self, *, heartbeat_s: float = 15.0, backend: str = "auto") -> None:
+        self._processes = _reader(backend)
+        self._system = system_reader()
+        self._heartbeat_s = heartbeat_s
+        self._bounds = Bounds()
+        self._previous: SystemSample | None = None
+        self._last_complete: SystemSample | None = None
+        self._io_was_asked = False
+
+    def look(self, demand: Demand) -> Rates:
+        """One pass. The first one has `gap="first sample"` and no rate at all."""
+        sample, totals = self._system.read()
+        previous, self._previous = self._previous, sample
+        is_heartbeat = self._is_heartbeat(sample)
+        need = self._need(totals, demand, is_heartbeat)
+        seen = self._read(need, demand, previous, is_heartbeat)
+        tick = self._last_tick(previous, sample, demand)
+        system = system_rates(previous, sample)
+        if need is not None:
+            system = replace(system, unattributed_cpu_percent=self._unattributed(sample, seen))
+        return Rates(
+            taken_at=sample.taken_at,
+            monotonic_s=sample.monotonic_s,
+            interval_s=0.0 if previous is None else sample.monotonic_s - previous.monotonic_s,
+            system=system,
+            processes=tuple(self._rates(sighting, tick, demand) for sighting in seen.sightings),
+            exited=seen.exited,
+            process_count=self._processes.process_count,
+            is_complete=need is not None,
+            gap=gap_between(previous, sample, max(_LONGEST_S, 4 * self._heartbeat_s)),
+        )
+
+    def take_system(self) -> SystemSample:
+        """The machine alone, as read now. Does not disturb the rates of `look`."""
+        return self._system.read()[0]
+
+    def details(self, key: ProcessKey) -> ProcessDetails | None:
+        """Who a suspect is; None when it is gone or its number is somebody else's. argv is redacted."""
+        return details.details(key)
+
+    def heaviest(self) -> ProcessRates | None:
+        """The process with the most resident memory, as last read: the culprit when memory runs low."""
+        sample = self._processes.heaviest()
+        return None if sample is None else process_rates(Sighting(sample), LastTick(0.0))
+
+    def talkers(self, over_s: float) -> list[tuple[ProcessKey, str, float]]:
+        """(process, name, network bytes/s) of TCP, busiest first; [] when unknown. Takes `over_s` seconds."""
+        return network.talkers(over_s)
+
+    def close(self) -> None:
+        """Give every descriptor back."""
+        self._processes.close()
+        self._system.close()
+
+    # -------------------------------------------------------------------------------- one look
+
+    def _is_heartbeat(self, sample: SystemSample) -> bool:
+        last = self._last_complete
+        return last is None or sample.monotonic_s - last.monotonic_s >= self._heartbeat_s
+
+    def _need(self, totals: Totals | None, demand: Demand, is_heartbeat: bool) -> Need | None:
+        """What a complete pass must read; None when it may be left out."""
+        need = self._bounds.judge(totals, demand)
+        if is_heartbeat:
+            return EVERYTHING
+        if demand.disk_bytes_per_s is not None and not self._io_was_asked:
+            return EVERYTHING  # from now on every process needs an earlier I/O reading
+        return need if need.any else None
+
+    def _read(
+        self, need: Need | None, demand: Demand, previous: SystemSample | None, is_heartbeat: bool
+    ) -> Look:
+        ask = Ask(
+            watched=demand.watched,
+            wants_io=need is not None and need.io and demand.disk_bytes_per_s is not None,
+            wants_fd_count=is_heartbeat and demand.needs_fd_count,
+            previous_look_s=None if previous is None else previous.monotonic_s,
+        )
+        if need is None:
+            return self._processes.read_some(demand.watched, ask) if demand.watched else Look()
+        look = self._processes.read_all(ask)
+        self._bounds.all_was_read(with_io=ask.wants_io)
+        self._io_was_asked = ask.wants_io or self._io_was_asked
+        return look
+
+    def _last_tick(self, previous: SystemSample | None, sample: SystemSample, demand: Demand) -> LastTick:
+        return LastTick(
+            interval_s=0.0 if previous is None else sample.monotonic_s - previous.monotonic_s,
+            cpu_s=self._bounds.tick_cpu_s,
+            io_bytes=self._bounds.tick_io_bytes,
+            cpu_level_percent=demand.cpu_percent,
+            io_level_bytes_per_s=demand.disk_bytes_per_s,
+        )
+
+    def _unattributed(self, sample: SystemSample, seen: Look) -> float | None:
+        """Between this complete pass and the last one."""
+        last, self._last_complete = self._last_complete, sample
+        if last is None:
+            return None
+        return unattributed_cpu_percent(
+            sample.cpu_busy_s - last.cpu_busy_s, sample.monotonic_s - last.monotonic_s, seen.sightings
+        )
+
+    def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
+        """The rates of one process; for suspects also its unit and its descriptors."""
+        rates = process_rates(seen, tick)
+        if not _is_suspect(rates, demand):
+            return rates
+        fd_count = rates.fd_count if rates.fd_count is not None else self._processes.fd_count(rates.key.pid)
+        return replace(rates, unit=details.unit_of(rates.key.pid), fd_count=fd_count)
+
+
+def _is_suspect(rates: ProcessRates, demand: Demand) -> bool:
+    return (
+        rates.key in demand.watched
+        or _reaches(rates.cpu_percent, demand.cpu_percent)
+        or _reaches(rates.rss_bytes, demand.rss_bytes)
+        or _reaches(rates.disk_bytes_per_s, demand.disk_bytes_per_s)
+        or rates.state == "D"
+    )
+
+
+def _reaches(value: float | None, level: float | None) -> bool:
+    return value is not None and level is not None and value >= level
+
+
+def _reader(backend: str) -> ProcessReader:
+    name = backend if backend != "auto" else ("linux" if sys.platform == "linux" else "psutil")
+    if name not in BACKENDS or (name == "linux" and sys.platform != "linux"):
+        raise UsageError(f"no sampling backend {backend!r} here: use auto, psutil or (on Linux) linux")
+    return BACKENDS[name]()
+
+
+def key_of(pid: int) -> ProcessKey | None:
+    """Who has this number now; None: no such process."""
+    return procfs.key_of(pid) if sys.platform == "linux" else portable.key_of(pid)
+
+
+def observe(pid: int, over_s: float) -> ProcessRates | None:
+    """Two looks at one process, `over_s` apart; None when there is no such process, or it went away."""
+    key = key_of(pid)
+    if key is None:
+        return None
+    reader = _reader("auto")
+    try:
+        ask = Ask(watched=frozenset((key,)))
+        reader.read_some([key], ask)
+        time.sleep(max(0.0, over_s))
+        seen = reader.read_some([key], ask).sightings
+    finally:
+        reader.close()
+    if not seen:
+        return None
+    return replace(process_rates(seen[0], LastTick(over_s)), unit=details.unit_of(pid))

@@ -1,0 +1,87 @@
+"""What a process reader promises to the sampler: what it saw, and what it saw of the same process before.
+
+A reader knows where the numbers are kept; it computes no rate (rates.py does) and decides nothing
+about what may be skipped (bounds.py does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from monitord.model import ProcessKey, ProcessSample
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One process that did something, is new, or was asked for.
+
+    `earlier_cpu_s` is None at first sight: then there is no rate. `cpu_over_s` is the time from that
+    earlier reading to this one, on the monotonic clock; the same for `earlier_io_bytes` (read +
+    written, bytes at the storage layer) and `io_over_s`. `cpu_used_s` is what it certainly used since
+    the last complete pass, also when it is new: it serves the sum over all processes.
+    """
+
+    sample: ProcessSample
+    earlier_cpu_s: float | None = None
+    cpu_over_s: float = 0.0
+    earlier_io_bytes: int | None = None
+    io_over_s: float = 0.0
+    cpu_used_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one call of a reader gives. `exited` were known before and are gone now."""
+
+    sightings: tuple[Sighting, ...] = ()
+    exited: frozenset[ProcessKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What to read of each process beyond CPU, memory and state.
+
+    `watched` are reported even when nothing changed, with their I/O and descriptors. `wants_io` and
+    `wants_fd_count` are for every process. `previous_look_s` is the monotonic time of the sampler's
+    last look, complete or not: a process born before it could have been seen then.
+    """
+
+    watched: frozenset[ProcessKey] = frozenset()
+    wants_io: bool = False
+    wants_fd_count: bool = False
+    previous_look_s: float | None = None
+
+
+class ProcessReader(Protocol):
+    """A way to read processes. A process that vanishes between two reads is normal, never an error."""
+
+    @property
+    def process_count(self) -> int:
+        """How many processes the last complete look saw."""
+        ...
+
+    def read_all(self, ask: Ask) -> Look:
+        """Visit every process of the machine."""
+        ...
+
+    def read_some(self, keys: Iterable[ProcessKey], ask: Ask) -> Look:
+        """Visit these processes only; all that live are reported, the others are in `exited`."""
+        ...
+
+    def heaviest(self) -> ProcessSample | None:
+        """The process with the most resident memory, as last read."""
+        ...
+
+    def key_of(self, pid: int) -> ProcessKey | None:
+        """Who has this number now; None: nobody."""
+        ...
+
+    def fd_count(self, pid: int) -> int | None:
+        """Open descriptors now; None: not permitted, not known here, or gone."""
+        ...
+
+    def close(self) -> None:
+        """Give every descriptor back."""
+        ...
