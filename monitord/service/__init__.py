@@ -1,0 +1,24 @@
+"""monitord as a service of systemd or launchd: what would be written and run, then doing it.
+
+A plan says everything before anything is done, so `--print` and the real thing can't differ.
+"""
+
+from monitord.service.apply import apply
+from monitord.service.commands import control
+from monitord.service.notify import Notifier
+from monitord.service.place import Place, move_to_opt, unreachable_component
+from monitord.service.plan import Command, PlannedFile, ServicePlan, plan_install, plan_uninstall
+
+__all__ = [
+    "Place",
+    "PlannedFile",
+    "Command",
+    "ServicePlan",
+    "plan_install",
+    "plan_uninstall",
+    "apply",
+    "control",
+    "Notifier",
+    "unreachable_component",
+    "move_to_opt",
+]
