@@ -60,8 +60,8 @@ def looks_random(word: str) -> bool:
     """Tell whether a long word was made by a machine to be secret rather than by people to be read.
 
     Random text changes between lower case, upper case and digits at every second character; names,
-    paths and camel case (whose step from upper to lower is not counted) do so rarely. Plain hex (hashes, ids, addresses) is no secret by itself, nor
-    is a mangled symbol.
+    paths and camel case (whose step from upper to lower is not counted) do so rarely. Plain hex (hashes,
+    ids, addresses) is no secret by itself, nor is a mangled symbol.
     """
     if len(word) < 24 or _MANGLED.match(word):
         return False

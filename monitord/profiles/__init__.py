@@ -1,0 +1,13 @@
+"""What evidence says: many tools' output in, one representation out; pure, and hard to hurt.
+
+Everything read here was written by, or about, a process that may be hostile: each parser is bounded in
+bytes, depth and number, drops command lines and values of variables, and ends in a Profile or a ProfileError.
+"""
+
+from monitord.profiles.errors import ProfileError
+from monitord.profiles.folded import write_folded
+from monitord.profiles.formats import FORMATS, parse
+from monitord.profiles.ranking import hotspots
+from monitord.profiles.representation import Frame, Profile, Thread
+
+__all__ = ["parse", "hotspots", "write_folded", "FORMATS", "Frame", "Thread", "Profile", "ProfileError"]

@@ -1,0 +1,84 @@
+"""eu-stack's text (elfutils), one snapshot or many appended: each thread of each snapshot is one sample.
+
+`PID 1 - process`, `TID 2:`, `#0  0x… symbol@@VERSION - /path/of/module` (`-m`), leaf first.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+
+from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.errors import ProfileError
+from monitord.profiles.limits import MAX_DEPTH, LineReader
+from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
+from monitord.profiles.waiting import is_waiting
+
+_PID = re.compile(r"PID ([0-9]{1,10})\b")
+_TID = re.compile(r"TID ([0-9]{1,10}):")
+_FRAME = re.compile(r"#[0-9]{1,9}\s{1,20}0x([0-9a-f]{1,16})(?: - 1)?(?:\s(.*))?")
+_TOOL_TROUBLE = "eu-stack:"
+
+
+def parse_eu_stack(source: BinaryIO, *, pid: int | None = None) -> Profile:
+    """Read snapshots; with `pid`, only that process's. Threads that wait in the kernel are marked idle."""
+    builder = ProfileBuilder("eu-stack")
+    reader = LineReader(source)
+    state = _Snapshots(builder, pid)
+    saw_anything = False
+    for line in reader:
+        saw_anything = saw_anything or bool(line.strip())
+        state.take(line)
+    state.finish_thread()
+    builder.read_all(reader)
+    if saw_anything and not state.saw_thread:
+        raise ProfileError("no thread in it: this is not the output of eu-stack, or it failed")
+    return builder.build()
+
+
+class _Snapshots:
+    def __init__(self, builder: ProfileBuilder, wanted: int | None) -> None:
+        self._builder = builder
+        self._wanted = wanted
+        self._pid: int | None = None
+        self._tid: int | None = None
+        self._leaf_first: list[Frame] = []
+        self.saw_thread = False
+
+    def take(self, line: str) -> None:
+        if found := _FRAME.fullmatch(line):
+            if self._tid is not None and len(self._leaf_first) <= 2 * MAX_DEPTH:
+                self._leaf_first.append(_frame(found[1], found[2] or ""))
+        elif found := _TID.match(line):
+            self.finish_thread()
+            self._tid = int(found[1])
+            self.saw_thread = True
+        elif found := _PID.match(line):
+            self.finish_thread()
+            self._pid = int(found[1])
+        elif line.startswith(_TOOL_TROUBLE):
+            self._builder.errors += 1
+
+    def finish_thread(self) -> None:
+        tid, frames = self._tid, self._leaf_first
+        self._tid, self._leaf_first = None, []
+        if tid is None or (self._wanted is not None and self._pid not in (None, self._wanted)):
+            return
+        idle = bool(frames) and is_waiting(frames[0].name)
+        self._builder.add(
+            Thread(None, tid, self._pid, idle), [self._builder.frame(frame) for frame in reversed(frames)]
+        )
+
+
+def _frame(address: str, rest: str) -> Frame:
+    name, dash, module = rest.partition(" - /")
+    if dash:
+        module = f"/{module}"
+    else:
+        name, _dash, module = rest.rpartition(" - ") if " - " in rest else (rest, "", "")
+    name = name.strip().partition("@")[0]  # symbol versions: clock_nanosleep@GLIBC_2.2.5
+    return Frame(
+        name or (UNKNOWN if module else f"0x{address.lstrip('0')}"),
+        module=module.strip() or None,
+        kind="native",
+    )

@@ -1,0 +1,157 @@
+"""speedscope's JSON as py-spy and memray write it: read leniently (py-spy's own nulls break the schema).
+
+py-spy writes one profile per thread, in seconds; memray writes the same stacks twice, in bytes and in
+allocations. The unit of the first profile decides, and profiles of another unit are left to `parse_units`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import BinaryIO
+
+from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.errors import ProfileError
+from monitord.profiles.limits import MAX_DEPTH, read_json, whole_number
+from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
+from monitord.profiles.spelling import process_of, read_frame, read_thread
+
+_SECONDS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
+_NATIVE_SOURCES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".rs", ".S", ".so")
+
+
+def parse_speedscope(source: BinaryIO, *, pid: int | None = None) -> Profile:
+    """Read the profiles of the first one's unit, as one; samples of a time unit count 1 each."""
+    units = parse_units(source, pid=pid)
+    first, *others = units
+    if not others:
+        return units[first]
+    builder_notes = (*units[first].notes, f"values in {', '.join(others)} were left out")
+    profile = units[first]
+    return Profile(
+        profile.tool, profile.frames, profile.stacks, profile.sample_count, profile.unit, profile.period_s,
+        profile.errors, builder_notes,
+    )  # fmt: skip
+
+
+def parse_units(source: BinaryIO, *, pid: int | None = None) -> dict[str, Profile]:
+    """Read everything, one Profile per unit, in the file's order."""
+    document = read_json(source)
+    if not isinstance(document, Mapping):
+        raise ProfileError("this JSON is no speedscope file: an object was expected")
+    shared, profiles = document.get("shared"), document.get("profiles")
+    table = shared.get("frames") if isinstance(shared, Mapping) else None
+    if not isinstance(table, list) or not isinstance(profiles, list):
+        raise ProfileError("this JSON is no speedscope file: shared.frames and profiles are missing")
+    exporter = document.get("exporter")
+    tool = exporter.partition("@")[0] if isinstance(exporter, str) else "speedscope"
+    words = [_word(entry) for entry in table]
+    builders: dict[str, ProfileBuilder] = {}
+    for entry in profiles:
+        unit = str(entry.get("unit") or "none") if isinstance(entry, Mapping) else "none"
+        _Reader(builders.setdefault(_unit_name(unit, entry), ProfileBuilder(tool)), words, pid).take(
+            entry, unit
+        )
+    if not builders:
+        builders["samples"] = ProfileBuilder(tool)
+    for name, builder in builders.items():
+        builder.unit = name
+    return {name: builder.build() for name, builder in builders.items()}
+
+
+def _unit_name(unit: str, entry: object) -> str:
+    if unit in _SECONDS:
+        return "samples"
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return name.lower()[:40] if unit == "none" and isinstance(name, str) and name else unit[:40]
+
+
+def _word(entry: object) -> Frame | Thread:
+    """Give a table entry as a frame, or as the label that py-spy puts among the frames."""
+    if not isinstance(entry, Mapping):
+        return Frame(UNKNOWN, kind="native")
+    name, file = entry.get("name"), entry.get("file")
+    name = name if isinstance(name, str) and name else UNKNOWN
+    file = file if isinstance(file, str) and file else None
+    if (process := process_of(name)) is not None:
+        return Thread(pid=process)
+    if file is None and (thread := read_thread(name)) is not None:
+        return thread
+    line = whole_number(entry.get("line"), 0) or 0
+    if file is None:
+        return read_frame(name)
+    if file.endswith(_NATIVE_SOURCES) or ".so." in file:
+        is_binary = not line and ".so" in file
+        return Frame(
+            name,
+            None if is_binary else file,
+            line if line > 0 else None,
+            file if is_binary else None,
+            "native",
+        )
+    return Frame(name, file, line if line > 0 else None)
+
+
+class _Reader:
+    """Reads one sampled profile into the builder of its unit."""
+
+    def __init__(self, builder: ProfileBuilder, words: list[Frame | Thread], pid: int | None) -> None:
+        self._builder = builder
+        self._words = words
+        self._wanted = pid
+
+    def take(self, entry: object, unit: str) -> None:
+        samples = entry.get("samples") if isinstance(entry, Mapping) else None
+        if not isinstance(entry, Mapping) or not isinstance(samples, list):
+            raise ProfileError("only sampled speedscope profiles are read; this one has no samples")
+        weights = entry.get("weights")
+        weights = weights if isinstance(weights, list) else []
+        label = _label(entry.get("name"))
+        is_time = unit in _SECONDS
+        for position, sample in enumerate(samples):
+            weight = weights[position] if position < len(weights) else 1
+            if is_time:
+                self._note_period(weight, unit)
+                weight = 1
+            self._take_sample(sample, weight, label)
+
+    def _note_period(self, weight: object, unit: str) -> None:
+        if (
+            self._builder.period_s is None
+            and isinstance(weight, (int, float))
+            and _is_sane(weight)
+            and weight > 0
+        ):
+            self._builder.period_s = weight * _SECONDS[unit]
+
+    def _take_sample(self, sample: object, weight: object, label: Thread) -> None:
+        if not isinstance(sample, list) or not isinstance(weight, (int, float)) or not _is_sane(weight):
+            self._builder.errors += 1
+            return
+        numbers: list[int] = []
+        for index in sample[-2 * MAX_DEPTH :]:
+            if not isinstance(index, int) or not 0 <= index < len(self._words):
+                self._builder.errors += 1
+                return
+            word = self._words[index]
+            if isinstance(word, Frame):
+                numbers.append(self._builder.frame(word))
+            else:
+                label = Thread(
+                    word.name or label.name, word.thread_id or label.thread_id, word.pid or label.pid
+                )
+        if self._wanted is None or label.pid in (None, self._wanted):
+            self._builder.add(label, numbers, weight, samples=1)
+
+
+def _is_sane(weight: float) -> bool:
+    return not isinstance(weight, bool) and math.isfinite(weight)
+
+
+def _label(name: object) -> Thread:
+    """Give the thread of `Thread 9684 "MainThread"` (py-spy); other names are no threads."""
+    if not isinstance(name, str) or not name.startswith("Thread "):
+        return Thread()
+    number, _space, quoted = name[7:].partition(" ")
+    thread_id = int(number) if number.isdecimal() and len(number) < 20 else None
+    return Thread(quoted.strip('"') or None, thread_id)

@@ -1,0 +1,24 @@
+"""Which last calls mean that a thread only waits, for tools that sample sleeping threads without a flag.
+
+Kept short on purpose: `read` may be a disk at work, and what is not listed counts as busy.
+"""
+
+from __future__ import annotations
+
+# glibc and musl first, macOS last; without leading underscores.
+_NAMES = """
+    clock_nanosleep nanosleep sleep usleep epoll_wait epoll_pwait poll ppoll select pselect
+    futex_wait futex_abstimed_wait_common futex_abstimed_wait_common64 lll_lock_wait
+    pthread_cond_wait pthread_cond_timedwait sem_wait do_futex_wait new_sem_wait_slow64 sigtimedwait
+    sigwaitinfo sigwait sigsuspend pause accept accept4 wait4 waitpid waitid msgrcv io_getevents
+    io_cqring_wait pthread_clockjoin_ex
+    psynch_cvwait psynch_mutexwait semwait_signal semaphore_wait_trap semaphore_timedwait_trap
+    mach_msg_trap mach_msg2_trap kevent kevent_qos kevent_id workq_kernreturn ulock_wait ulock_wait2
+    select$DARWIN_EXTSN sigwait_nocancel wait4_nocancel
+"""
+_WAITING = frozenset(_NAMES.split())
+
+
+def is_waiting(function: str) -> bool:
+    """Tell whether a thread whose innermost call is `function` waits for something else to happen."""
+    return function.lstrip("_").removesuffix("_nocancel") in _WAITING
