@@ -1,0 +1,64 @@
+"""Where everything is kept: nothing acknowledged is lost, nothing half-written is visible.
+
+The only home of SQLAlchemy. Names are looked up when they are first used (PEP 562), because the asking
+half (`StoreReader` and its values) must start fast and never loads SQLAlchemy, which the writing half needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monitord.storage.artefacts import Artefact, ArtefactError, ArtefactStore
+    from monitord.storage.ids import new_correlation_id
+    from monitord.storage.queries import RecentProfilesViewModel, StoreReader
+    from monitord.storage.store import ProfileStore, SQLiteProfileStore, open_store
+    from monitord.storage.views import Counts, IncidentView, NotCaptured, RecentFilter, RetentionRow, Usage
+    from monitord.storage.writer import Writer
+
+_HOMES = {
+    "Artefact": "artefacts",
+    "ArtefactError": "artefacts",
+    "ArtefactStore": "artefacts",
+    "Counts": "views",
+    "IncidentView": "views",
+    "NotCaptured": "views",
+    "ProfileStore": "store",
+    "RecentFilter": "views",
+    "RecentProfilesViewModel": "queries",
+    "RetentionRow": "views",
+    "SQLiteProfileStore": "store",
+    "StoreReader": "queries",
+    "Usage": "views",
+    "Writer": "writer",
+    "new_correlation_id": "ids",
+    "open_store": "store",
+}
+
+__all__ = [
+    "Artefact",
+    "ArtefactError",
+    "ArtefactStore",
+    "Counts",
+    "IncidentView",
+    "NotCaptured",
+    "ProfileStore",
+    "RecentFilter",
+    "RecentProfilesViewModel",
+    "RetentionRow",
+    "SQLiteProfileStore",
+    "StoreReader",
+    "Usage",
+    "Writer",
+    "new_correlation_id",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module where it lives."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,142 @@
+"""How evidence goes: rows marked, bytes removed, rows removed; a crash in between is finished at the start.
+
+On a disk so full that no mark can be written, the captures' bytes go first: they were to go anyway, and
+without their room nothing could ever be removed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from sqlalchemy import Connection, Engine, delete, select, update
+
+from monitord.storage.artefacts import ArtefactStore
+from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
+from monitord.storage.faults import DiskFullError, explained
+from monitord.storage.rows import delete_rows, load_captures, load_incident, update_incident
+from monitord.storage.tables import incident, profile_capture
+
+_BATCH = 100  # short transactions: sampling's history must never wait long behind retention
+
+
+def delete_incidents(engine: Engine, artefacts: ArtefactStore, correlation_ids: Sequence[str]) -> int:
+    """Remove incidents with rows and files; how many there were."""
+    count = 0
+    for batch in _batches(correlation_ids):
+        count += _with_room(engine, artefacts, batch, partial(_mark_incidents, batch))
+        _remove_marked(engine, artefacts, batch)
+    return count
+
+
+def drop_evidence(engine: Engine, artefacts: ArtefactStore, correlation_ids: Sequence[str]) -> int:
+    """Turn incidents into summaries; bytes freed."""
+    freed = 0
+    for batch in _batches(correlation_ids):
+        with engine.connect() as connection:
+            before = _stored_bytes(connection, batch)
+        _with_room(engine, artefacts, batch, partial(_mark_summaries, artefacts, batch))
+        _strip_marked(engine, artefacts, batch)
+        with engine.connect() as connection:
+            freed += before - _stored_bytes(connection, batch)
+    return freed
+
+
+def finish_deletions(engine: Engine, artefacts: ArtefactStore) -> int:
+    """Finish what was marked when the process ended; how many incidents."""
+    with engine.connect() as connection:
+        columns = incident.c
+        marked = select(columns.correlation_id).where(columns.state == "deleting")
+        doomed = list(connection.execute(marked).scalars())
+        half = select(profile_capture.c.correlation_id).where(profile_capture.c.state == "deleting")
+        stripped = sorted(set(connection.execute(half).scalars()) - set(doomed))
+    for batch in _batches(doomed):
+        _remove_marked(engine, artefacts, batch)
+    for batch in _batches(stripped):
+        _strip_marked(engine, artefacts, batch)
+    return len(doomed) + len(stripped)
+
+
+def _batches(correlation_ids: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(correlation_ids), _BATCH):
+        yield list(correlation_ids[start : start + _BATCH])
+
+
+def _with_room(
+    engine: Engine, artefacts: ArtefactStore, batch: Sequence[str], mark: Callable[[Connection], int]
+) -> int:
+    """Mark in one transaction; on a full disk make room with the captures' bytes and try once more."""
+    try:
+        with explained(artefacts.folder), engine.begin() as connection:
+            return mark(connection)
+    except DiskFullError:
+        with engine.connect() as connection:
+            keys = _capture_keys(connection, batch)
+        discard_evidence(artefacts, keys)
+        with engine.begin() as connection:
+            return mark(connection)
+
+
+def _mark_incidents(batch: Sequence[str], connection: Connection) -> int:
+    captures = profile_capture.c
+    connection.execute(
+        update(profile_capture).where(captures.correlation_id.in_(batch)).values(state="deleting")
+    )
+    marked = connection.execute(
+        update(incident).where(incident.c.correlation_id.in_(batch)).values(state="deleting")
+    )
+    return marked.rowcount
+
+
+def _remove_marked(engine: Engine, artefacts: ArtefactStore, batch: Sequence[str]) -> None:
+    with engine.connect() as connection:
+        keys = _capture_keys(connection, batch)
+        own = select(incident.c.artefact_key).where(incident.c.correlation_id.in_(batch))
+        keys += [key for key in connection.execute(own).scalars() if key]
+    remove_evidence(artefacts, keys)
+    with engine.begin() as connection:
+        delete_rows(connection, batch)
+
+
+def _mark_summaries(artefacts: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
+    """The row that leads stays, without its file; the others are marked, and the artefact says so already."""
+    for correlation_id in batch:
+        facts = load_incident(connection, correlation_id)
+        captures = load_captures(connection, correlation_id)
+        if facts is None or facts["state"] != "active" or not captures:
+            continue
+        facts["is_summary"], facts["history"] = 1, []
+        leading = next((capture for capture in captures if capture["is_leading"]), captures[0])
+        bare = {**leading, "artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0}
+        store_incident_artefact(artefacts, facts, [{**bare, "checksum": None, "state": "dropped"}])
+        names = ("is_summary", "artefact_key", "stored_bytes")
+        update_incident(connection, correlation_id, history=None, **{name: facts[name] for name in names})
+        of_it = profile_capture.c.correlation_id == correlation_id
+        connection.execute(update(profile_capture).where(of_it).values(state="deleting"))
+    return len(batch)
+
+
+def _strip_marked(engine: Engine, artefacts: ArtefactStore, batch: Sequence[str]) -> None:
+    captures = profile_capture.c
+    marked = captures.correlation_id.in_(batch) & (captures.state == "deleting")
+    with engine.connect() as connection:
+        keys = connection.execute(select(captures.artefact_key).where(marked)).scalars()
+        doomed = [key for key in keys if key]
+    remove_evidence(artefacts, doomed)
+    bare = {"artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0, "checksum": None}
+    with engine.begin() as connection:
+        connection.execute(delete(profile_capture).where(marked & (captures.is_leading == 0)))
+        connection.execute(update(profile_capture).where(marked).values(state="dropped", **bare))
+
+
+def _capture_keys(connection: Connection, batch: Sequence[str]) -> list[str]:
+    query = select(profile_capture.c.artefact_key).where(profile_capture.c.correlation_id.in_(batch))
+    return [key for key in connection.execute(query).scalars() if key]
+
+
+def _stored_bytes(connection: Connection, batch: Sequence[str]) -> int:
+    total = 0
+    for table in (incident, profile_capture):
+        query = select(table.c.stored_bytes).where(table.c.correlation_id.in_(batch))
+        total += sum(connection.execute(query).scalars())
+    return total

@@ -1,0 +1,49 @@
+"""What SQLite complains of, as one line that says what happened and what to type."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from monitord.errors import StorageError
+
+
+class DamagedError(StorageError):
+    """The database file is not what SQLite wrote: bytes were changed or cut off."""
+
+
+class DiskFullError(StorageError):
+    """There is no room left where the store lies."""
+
+
+def explained_error(error: Exception, database: Path) -> StorageError:
+    """The StorageError for an error of sqlite3, or for SQLAlchemy's wrapper of one."""
+    cause = getattr(error, "orig", None) or error
+    name = getattr(cause, "sqlite_errorname", None) or ""
+    # A byte flipped inside a text is seen by nobody but the decoder (facts: reliability, 1).
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "decode to UTF-8" in str(cause):
+        return DamagedError(f"{database} is damaged ({cause}); see what is left with `monitord db check`")
+    if name.startswith("SQLITE_FULL"):
+        return DiskFullError(f"no room left for {database}; free space, or run `monitord retention run`")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StorageError(f"{database} is locked by another process; try again when it is done")
+    if name.startswith("SQLITE_READONLY"):
+        return StorageError(f"{database} can't be written: the file or its folder is read-only")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return StorageError(f"{database} can't be opened; check that {database.parent} is yours and has room")
+    return StorageError(f"{database}: {cause} ({name or type(cause).__name__}); try `monitord db check`")
+
+
+@contextmanager
+def explained(database: Path) -> Iterator[None]:
+    """Let errors of sqlite3 and SQLAlchemy out as StorageError only."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explained_error(error, database) from error
+    except Exception as error:
+        if isinstance(getattr(error, "orig", None), sqlite3.Error):
+            raise explained_error(error, database) from error
+        raise

@@ -1,0 +1,64 @@
+"""The data directory: used only when it is ours alone (facts: reliability, A3)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from monitord.errors import NotFoundError, PermissionDeniedError, StorageError
+
+
+def check_data_dir(data_dir: Path, *, create: bool = False) -> None:
+    """Refuse a data directory that others could write to, or that is not a directory of ours.
+
+    Raises NotFoundError when there is none and none is to be made, PermissionDeniedError when it is not
+    ours, StorageError when it can't be made. Its own mode is 0700 when it is made here.
+    """
+    if create:
+        _make(data_dir)
+    try:
+        status = data_dir.lstat()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no data directory {data_dir}; `monitord run` makes it") from error
+    except OSError as error:
+        raise PermissionDeniedError(f"can't look at {data_dir}: {error.strerror}") from error
+    if stat.S_ISLNK(status.st_mode):
+        raise PermissionDeniedError(f"{data_dir} is a symbolic link; give the real path with --data-dir")
+    if not stat.S_ISDIR(status.st_mode):
+        raise StorageError(f"{data_dir} is not a directory; give another one with --data-dir")
+    if status.st_uid != os.geteuid():
+        raise PermissionDeniedError(
+            f"{data_dir} belongs to uid {status.st_uid}, you are {os.geteuid()}; run as its owner"
+        )
+    if status.st_mode & 0o022:
+        raise PermissionDeniedError(f"{data_dir} can be written by others; chmod 700 {data_dir}")
+
+
+def _make(data_dir: Path) -> None:
+    try:
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    except PermissionError as error:
+        raise PermissionDeniedError(
+            f"can't make {data_dir}: {error.strerror}; choose another with --data-dir"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"can't make {data_dir}: {error.strerror}") from error
+
+
+def check_database_file(database: Path) -> bool:
+    """Whether there is a database with anything in it; refuses what is not a plain file of ours."""
+    try:
+        status = database.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PermissionDeniedError(f"can't look at {database}: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise StorageError(f"{database} is a link or no regular file; move it away and start again")
+    if status.st_uid != os.geteuid():
+        raise PermissionDeniedError(f"{database} belongs to uid {status.st_uid}; run as its owner")
+    return status.st_size > 0

@@ -1,0 +1,188 @@
+"""A database of the current schema where there may be none, an older one, or a damaged one.
+
+A start with a current schema writes nothing, so that it succeeds on a full disk. Nothing is ever
+deleted here: a damaged database is set aside, and what lies in the artefacts comes back by adoption.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from monitord.errors import NotFoundError, StorageError
+from monitord.logs import get_logger
+from monitord.storage.artefacts.folder import synchronise
+from monitord.storage.connection import set_pragmas
+from monitord.storage.faults import DamagedError, explained
+from monitord.storage.folder import check_data_dir, check_database_file
+from monitord.storage.readonly import stored_revision
+from monitord.storage.schema import DATABASE_NAME, HEAD, MIGRATION_LOCK_NAME
+from monitord.storage.tables import alembic_version, metadata
+
+_MIGRATION_TIMEOUT_S = 600
+
+
+def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = False) -> bool:
+    """Leave a database of the current schema in `data_dir`; True when it is a new one.
+
+    `is_suspect` asks for a whole integrity check first. Raises NotFoundError when there is none and
+    none is to be made, SchemaTooNewError with the file untouched, StorageError for the rest.
+    """
+    check_data_dir(data_dir, create=create)
+    database = data_dir / DATABASE_NAME
+    if check_database_file(database):
+        try:
+            revision = stored_revision(database)
+            if is_suspect:
+                check_integrity(database)
+        except DamagedError as error:
+            set_aside(database, str(error))
+            revision = None
+        if revision == HEAD:
+            return False
+        if revision is not None:
+            migrate_in_child(data_dir)
+            return False
+    if not create:
+        raise NotFoundError(f"there is no database in {data_dir}; `monitord run` makes it")
+    with migration_lock(data_dir):
+        return _build(database)
+
+
+def check_integrity(database: Path) -> None:
+    """Raise DamagedError when SQLite's whole check finds anything."""
+    connection = sqlite3.connect(database, timeout=5)
+    try:
+        with explained(database):
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+    finally:
+        connection.close()
+    if found != ["ok"]:
+        raise DamagedError(f"{database} is damaged: {found[0]}")
+
+
+@contextlib.contextmanager
+def migration_lock(data_dir: Path) -> Iterator[None]:
+    """One at a time builds, migrates or sets aside; waits for the other."""
+    path = data_dir / MIGRATION_LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"can't write in {data_dir}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(database: Path, reason: str) -> Path | None:
+    """Rename a damaged database with its WAL out of the way; the new name, None when another did it."""
+    with migration_lock(database.parent):
+        try:
+            stored_revision(database)
+            check_integrity(database)
+            return None
+        except DamagedError:
+            pass  # still so, now that nobody else is at it
+        except OSError:
+            return None
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        aside = database.with_name(f"{database.name}.damaged-{stamp}")
+        _rename_all(database, aside)
+    get_logger().error("store.damaged_set_aside", database=str(database), kept_as=str(aside), reason=reason)
+    return aside
+
+
+def _rename_all(database: Path, aside: Path) -> None:
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                database.with_name(database.name + suffix).rename(aside.with_name(aside.name + suffix))
+    except OSError as error:
+        raise StorageError(f"can't set {database} aside: {error.strerror}") from error
+
+
+def _build(database: Path) -> bool:
+    """A new database, whole or not at all: built aside and renamed. False: another process was faster."""
+    if check_database_file(database) and stored_revision(database) == HEAD:
+        return False
+    unborn = database.with_name(f"{database.name}.new")
+    _forget(unborn)
+    try:
+        os.close(os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        with explained(database):
+            _create_tables(unborn)
+        if _has_leftovers(database):  # a WAL without its database must never be replayed into the new one
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            _rename_all(database, database.with_name(f"{database.name}.damaged-{stamp}"))
+        unborn.rename(database)
+        _synchronise_folder(database.parent)
+    except OSError as error:
+        raise StorageError(f"can't make {database}: {error.strerror}") from error
+    finally:
+        _forget(unborn)
+    return True
+
+
+def _has_leftovers(database: Path) -> bool:
+    return any(database.with_name(database.name + suffix).exists() for suffix in ("-wal", "-shm"))
+
+
+def _forget(unborn: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(OSError):
+            unborn.with_name(unborn.name + suffix).unlink()
+
+
+def _create_tables(database: Path) -> None:
+    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # must come before the first table
+        set_pragmas(connection)
+        engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+        event.listen(engine, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE") and None)
+        with engine.begin() as opened:
+            metadata.create_all(opened)
+            alembic_version.create(opened)
+            opened.execute(alembic_version.insert().values(version_num=HEAD))
+    finally:
+        connection.close()
+
+
+def _synchronise_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        synchronise(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def migrate_in_child(data_dir: Path) -> None:
+    """Bring an older database up to date in a process of its own, so that this one never loads Alembic."""
+    command = [sys.executable, "-P", "-m", "monitord.storage.migrate", str(data_dir)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_MIGRATION_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StorageError(f"can't migrate {data_dir / DATABASE_NAME}: {error}") from error
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise StorageError(f"can't migrate {data_dir / DATABASE_NAME}: {lines[-1]}")
+    get_logger().info("store.migrated", database=str(data_dir / DATABASE_NAME), revision=HEAD)

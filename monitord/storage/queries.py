@@ -1,0 +1,237 @@
+"""Questions to the store: read-only, through sqlite3, so that asking starts fast and disturbs nobody.
+
+Never imports SQLAlchemy. Each answer takes at most two statements (`incident`: three), and no
+read transaction lives longer than its query, so the WAL can always be folded back.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitord.errors import NotFoundError, StorageError, UsageError
+from monitord.model import ProfileRecord, Rates
+from monitord.storage.answers import incident_view, record_of
+from monitord.storage.artefacts import ArtefactStore
+from monitord.storage.cells import text_cell, text_of, time_cell
+from monitord.storage.facts import facts_of
+from monitord.storage.faults import explained
+from monitord.storage.folder import check_data_dir, check_database_file
+from monitord.storage.ids import is_id_prefix
+from monitord.storage.readonly import open_readonly
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
+from monitord.storage.thinning import unpack
+from monitord.storage.views import Counts, IncidentView, RecentFilter
+
+__all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
+
+_RECORD = (
+    "SELECT c.*, i.rule, i.severity, i.pinned FROM profile_capture c "
+    "JOIN incident i ON i.correlation_id = c.correlation_id"
+)
+_NEWEST_FIRST = " ORDER BY c.captured_at DESC, c.id DESC"
+_CANDIDATES_SHOWN = 5
+
+
+class StoreReader:
+    """Reads one data directory; NotFoundError when there is nothing, StorageError when it can't be read.
+
+    Opens at the first question. May be used by one thread at a time.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.database = data_dir / DATABASE_NAME
+        self._connection: sqlite3.Connection | None = None
+
+    def recent(self, wanted: RecentFilter | None = None) -> list[ProfileRecord]:
+        """One row per incident, its leading one, newest first."""
+        wanted = wanted or RecentFilter()
+        conditions, values = _conditions(wanted)
+        limit = -1 if wanted.limit is None else wanted.limit
+        sql = f"{_RECORD} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
+        return [record_of(facts_of(row), self.data_dir) for row in self._all(sql, [*values, limit])]
+
+    def find(self, text: str) -> ProfileRecord:
+        """The row with this id, or the leading row of the incident whose id begins so.
+
+        Raises NotFoundError, or UsageError naming the candidates when several begin so.
+        """
+        text = text.strip()
+        if text.isascii() and text.isdigit() and len(text) < 19:
+            rows = self._all(f"{_RECORD} WHERE c.id = ? AND c.state <> 'deleting'", [int(text)])
+        elif is_id_prefix(text):
+            # The ids' characters all sort below '~': a range, so that the primary key finds it.
+            sql = f"{_RECORD} WHERE c.is_leading = 1 AND i.correlation_id >= ? AND i.correlation_id < ?"
+            rows = self._all(f"{sql} AND i.state = 'active' LIMIT 50", [text, text + "~"])
+        else:
+            rows = []
+        if not rows:
+            raise NotFoundError(f"no incident {text!r}; `monitord recent` lists what there is")
+        if len(rows) > 1:
+            raise UsageError(_ambiguous(text, rows))
+        return record_of(facts_of(rows[0]), self.data_dir)
+
+    def incident(self, correlation_id: str) -> IncidentView:
+        """Everything kept of one incident, by its whole id."""
+        rows = self._all(
+            "SELECT * FROM incident WHERE correlation_id = ? AND state = 'active'", [correlation_id]
+        )
+        captures = self._all(
+            "SELECT * FROM profile_capture WHERE correlation_id = ? AND state <> 'deleting' "
+            "ORDER BY captured_at, id",
+            [correlation_id],
+        )
+        if not rows or not captures:
+            raise NotFoundError(f"no incident {correlation_id!r}; `monitord recent` lists what there is")
+        return incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
+
+    def artefact(self, key: str) -> tuple[dict[str, Any], bytes]:
+        """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged."""
+        store = ArtefactStore(self.data_dir / ARTEFACTS_NAME, create=False)
+        try:
+            return store.read(key)
+        finally:
+            store.close()
+
+    def history(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Rates]:
+        """The thinned passes taken in [since, until), oldest first."""
+        lower = time_cell(since) if since else ""
+        upper = time_cell(until) if until else "~"
+        rows = self._all(
+            "SELECT rates FROM history WHERE taken_until >= ? AND taken_from < ? ORDER BY taken_from, id",
+            [lower, upper],
+        )
+        for row in rows:
+            for rates in unpack(row["rates"]):
+                if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
+                    yield rates
+
+    def state(self, key: str) -> Any:
+        """What `set_state` kept under this key, or None."""
+        rows = self._all("SELECT value FROM state WHERE key = ?", [key])
+        return json.loads(rows[0]["value"]) if rows else None
+
+    def counts(self) -> Counts:
+        """How much is stored."""
+        row = self._all(
+            "SELECT count(*) AS incidents, coalesce(sum(pinned), 0) AS pinned, "
+            "coalesce(sum(is_summary), 0) AS summaries, "
+            "(SELECT count(*) FROM profile_capture) AS captures, "
+            "(SELECT count(*) FROM history) AS history_rows, "
+            "(SELECT correlation_id FROM incident ORDER BY raised_at DESC LIMIT 1) AS last_incident_id "
+            "FROM incident",
+            [],
+        )[0]
+        return Counts(**row)
+
+    def _all(self, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+        with explained(self.database):
+            return [dict(row) for row in self._opened().execute(sql, values)]
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            check_data_dir(self.data_dir)
+            if not check_database_file(self.database):
+                raise NotFoundError(
+                    f"there is no database in {self.data_dir}; `monitord run` makes it, "
+                    "and `monitord db check` rebuilds one from artefacts"
+                )
+            connection, revision = open_readonly(self.database)
+            if revision != HEAD:
+                connection.close()
+                raise StorageError(
+                    f"{self.database} has an older schema; bring it up to date with `monitord db upgrade`"
+                )
+            connection.row_factory = sqlite3.Row
+            connection.create_function("matches", 2, _matches, deterministic=True)
+            connection.create_function("mentions", 4, _mentions, deterministic=True)
+            self._connection = connection
+        return self._connection
+
+    def close(self) -> None:
+        """Let go of the database; the next question opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> StoreReader:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+class RecentProfilesViewModel:
+    """The last anomalies under a filter, as a screen shows them; follows what is added."""
+
+    def __init__(self, reader: StoreReader, wanted: RecentFilter | None = None) -> None:
+        self.reader = reader
+        self.wanted = wanted or RecentFilter()
+        self.rows: list[ProfileRecord] = []
+        self._cursor = 0
+
+    def refresh(self) -> list[ProfileRecord]:
+        """Read again: the newest first."""
+        self.rows = self.reader.recent(self.wanted)
+        self._move_cursor(self.rows)
+        return self.rows
+
+    def follow(self) -> list[ProfileRecord]:
+        """What was stored since the last look, oldest first; it is put before `rows` as well."""
+        fresh = self.reader.recent(replace(self.wanted, after_id=self._cursor, limit=None))
+        self._move_cursor(fresh)
+        known = {record.correlation_id for record in fresh}
+        self.rows = fresh + [record for record in self.rows if record.correlation_id not in known]
+        if self.wanted.limit is not None:
+            del self.rows[self.wanted.limit :]
+        return fresh[::-1]
+
+    def _move_cursor(self, records: Sequence[ProfileRecord]) -> None:
+        self._cursor = max([self._cursor, *(record.id or 0 for record in records)])
+
+
+def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
+    """SQL conditions of fixed words, and the values for their question marks."""
+    asked: list[tuple[str, Any]] = [
+        ("c.captured_at >= ?", time_cell(wanted.since) if wanted.since else None),
+        ("c.captured_at < ?", time_cell(wanted.until) if wanted.until else None),
+        ("c.pid = ?", wanted.pid),
+        ("c.trigger_metric = ?", wanted.metric.value if wanted.metric else None),
+        ("c.status = ?", wanted.status),
+        ("i.rule = ?", wanted.rule),
+        ("i.pinned = ?", None if wanted.pinned is None else int(wanted.pinned)),
+        ("c.id > ?", wanted.after_id),
+        ("matches(?, c.process_name)", text_cell(wanted.process)),
+        ("mentions(?, i.reason, c.process_name, c.command_line)", text_cell(wanted.text)),
+    ]
+    chosen = [(sql, value) for sql, value in asked if value is not None]
+    conditions = ["c.is_leading = 1", "i.state = 'active'", *(sql for sql, _value in chosen)]
+    values = [value for _sql, value in chosen]
+    return conditions, values
+
+
+def _matches(pattern: str | bytes, name: str | bytes) -> bool:
+    """A part of the name, or a shell pattern for all of it; letter case does not matter."""
+    folded, wanted = text_of(name).casefold(), text_of(pattern).casefold()
+    if any(c in wanted for c in "*?["):
+        return fnmatch.fnmatchcase(folded, wanted)
+    return wanted in folded
+
+
+def _mentions(wanted: str | bytes, reason: str | bytes, name: str | bytes, command_line: str | None) -> bool:
+    """Whether one of the texts holds the words; letter case does not matter."""
+    words = " ".join(json.loads(command_line or "[]"))
+    return text_of(wanted).casefold() in f"{text_of(reason)}\n{text_of(name)}\n{words}".casefold()
+
+
+def _ambiguous(text: str, rows: Sequence[dict[str, Any]]) -> str:
+    shown = ", ".join(row["correlation_id"] for row in rows[:_CANDIDATES_SHOWN])
+    more = f" and {len(rows) - _CANDIDATES_SHOWN} more" if len(rows) > _CANDIDATES_SHOWN else ""
+    return f"{text!r} is the beginning of several incidents: {shown}{more}"

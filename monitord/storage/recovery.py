@@ -1,0 +1,144 @@
+"""What a crash or a loss left, put right: nothing complete is ever thrown away.
+
+Half-done deletions are finished, rows without bytes are marked missing, complete artefacts without a row
+come back as rows (a whole lost database does so too), incomplete ones go to `quarantine/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, select, update
+
+from monitord.logs import get_logger
+from monitord.storage.artefacts import ArtefactError, ArtefactStore
+from monitord.storage.deletion import finish_deletions
+from monitord.storage.evidence import (
+    KIND_INCIDENT,
+    read_capture_artefact,
+    read_incident_artefact,
+    store_incident_artefact,
+)
+from monitord.storage.facts import Facts, mark_leading
+from monitord.storage.rows import (
+    choose_leading,
+    insert_capture,
+    insert_incident,
+    load_captures,
+    load_incident,
+    update_incident,
+)
+from monitord.storage.schema import QUARANTINE_NAME
+from monitord.storage.tables import incident, profile_capture
+
+
+def adopt(engine: Engine, artefacts: ArtefactStore, data_dir: Path) -> int:
+    """Make rows and files agree again; how many incidents and captures came back."""
+    removed = artefacts.remove_parts()
+    finished = finish_deletions(engine, artefacts)
+    present = artefacts.list()
+    with engine.begin() as connection:
+        missing = _mark_missing(connection, set(present))
+        known = _known_keys(connection)
+    strangers = [key for key in present if key not in known]
+    adopted, quarantined = _take_in(engine, artefacts, strangers, data_dir / QUARANTINE_NAME)
+    if removed or finished or missing or adopted or quarantined:
+        get_logger().warning(
+            "store.recovered",
+            adopted=adopted,
+            quarantined=quarantined,
+            missing=missing,
+            deletions_finished=finished,
+            temporary_files_removed=removed,
+        )
+    return adopted
+
+
+def _mark_missing(connection: Connection, present: set[str]) -> int:
+    """Rows whose file is gone are marked, and unmarked when it is back."""
+    columns = profile_capture.c
+    query = select(columns.id, columns.artefact_key, columns.state).where(columns.artefact_key.is_not(None))
+    newly_missing = 0
+    for row_id, key, state in connection.execute(query).all():
+        actual = "active" if key in present else "missing"
+        if state != actual and state in ("active", "missing"):
+            connection.execute(update(profile_capture).where(columns.id == row_id).values(state=actual))
+            newly_missing += actual == "missing"
+    return newly_missing
+
+
+def _known_keys(connection: Connection) -> set[str]:
+    keys: set[str] = set()
+    for column in (profile_capture.c.artefact_key, incident.c.artefact_key):
+        keys.update(connection.execute(select(column).where(column.is_not(None))).scalars())
+    return keys
+
+
+def _take_in(
+    engine: Engine, artefacts: ArtefactStore, strangers: Sequence[str], quarantine: Path
+) -> tuple[int, int]:
+    """Incidents' own artefacts first (they know all), then captures; how many came back, how many did not."""
+    kinds: dict[str, str] = {}
+    refused: list[tuple[str, str]] = []
+    for key in strangers:
+        try:
+            kinds[key] = str(artefacts.metadata(key).get("kind"))
+        except ArtefactError as error:
+            refused.append((key, str(error)))
+    adopted = 0
+    for key in sorted(kinds, key=lambda key: (kinds[key] != KIND_INCIDENT, key)):
+        try:
+            with engine.begin() as connection:
+                whole = kinds[key] == KIND_INCIDENT
+                adopted += _adopt_incident(connection, artefacts, key) if whole else 0
+                adopted += 0 if whole else _adopt_capture(connection, artefacts, key)
+        except ArtefactError as error:
+            refused.append((key, str(error)))
+    for key, reason in refused:
+        get_logger().error("store.quarantined", artefact=key, reason=reason)
+        artefacts.move_to(key, quarantine)
+    return adopted, len(refused)
+
+
+def _adopt_incident(connection: Connection, artefacts: ArtefactStore, key: str) -> int:
+    facts, captures = read_incident_artefact(artefacts, key)
+    existing = load_incident(connection, facts["correlation_id"])
+    if existing is not None and existing["artefact_key"] is not None:
+        raise ArtefactError(f"{key} describes an incident that is stored already")
+    if existing is not None:
+        values = {"artefact_key": key, "stored_bytes": facts["stored_bytes"]}
+        update_incident(connection, facts["correlation_id"], **values)
+        return 0
+    for capture in captures:
+        file = capture["artefact_key"]
+        capture["state"] = "missing" if file and not artefacts.exists(file) else capture["state"]
+    insert_incident(connection, facts, captures)
+    return 1
+
+
+def _adopt_capture(connection: Connection, artefacts: ArtefactStore, key: str) -> int:
+    """Add a capture's row, unless its incident's own artefact brought it back a moment ago."""
+    about, capture = read_capture_artefact(artefacts, key)
+    correlation_id = about["correlation_id"]
+    stored = load_captures(connection, correlation_id)
+    if any(row["artefact_key"] == key for row in stored):
+        return 0
+    if load_incident(connection, correlation_id) is None:
+        mark_leading(about, [capture])
+        insert_incident(connection, about, [capture])
+    else:
+        insert_capture(connection, capture)
+        choose_leading(connection, correlation_id)
+    facts = load_incident(connection, correlation_id)
+    if facts is not None:
+        rewrite_incident(connection, artefacts, facts)
+    return 1
+
+
+def rewrite_incident(connection: Connection, artefacts: ArtefactStore, facts: Facts) -> None:
+    """Bring the incident's own artefact and its row to these facts."""
+    captures = load_captures(connection, facts["correlation_id"])
+    store_incident_artefact(artefacts, facts, captures)
+    names = ("pinned", "is_summary", "artefact_key", "stored_bytes")
+    update_incident(connection, facts["correlation_id"], **{name: facts[name] for name in names})

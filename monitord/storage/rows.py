@@ -1,0 +1,68 @@
+"""Reading and writing facts as rows, inside a transaction that the caller holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from monitord.storage.facts import CAPTURE_COLUMNS, INCIDENT_COLUMNS, Facts, cells_of, facts_of, mark_leading
+from monitord.storage.tables import incident, profile_capture
+
+
+def insert_incident(connection: Connection, facts: Facts, captures: Iterable[Facts]) -> list[int]:
+    """Store an incident with its rows, instead of what was there under its id; the rows' ids."""
+    delete_rows(connection, [facts["correlation_id"]])
+    connection.execute(insert(incident).values(cells_of(facts, INCIDENT_COLUMNS)))
+    return [insert_capture(connection, capture) for capture in captures]
+
+
+def insert_capture(connection: Connection, facts: Facts) -> int:
+    """Store one row; its id."""
+    done = connection.execute(insert(profile_capture).values(cells_of(facts, CAPTURE_COLUMNS)))
+    key = done.inserted_primary_key
+    assert key is not None  # noqa: S101 - a single-row insert always has one
+    return int(key[0])
+
+
+def delete_rows(connection: Connection, correlation_ids: Sequence[str]) -> int:
+    """Remove incidents with all their rows; how many rows of profile_capture."""
+    gone = connection.execute(
+        delete(profile_capture).where(profile_capture.c.correlation_id.in_(correlation_ids))
+    )
+    connection.execute(delete(incident).where(incident.c.correlation_id.in_(correlation_ids)))
+    return gone.rowcount
+
+
+def load_incident(connection: Connection, correlation_id: str) -> Facts | None:
+    """The incident's own facts."""
+    row = connection.execute(select(incident).where(incident.c.correlation_id == correlation_id)).first()
+    return None if row is None else facts_of(dict(row._mapping))
+
+
+def load_captures(connection: Connection, correlation_id: str) -> list[Facts]:
+    """Facts of all its rows, each with its `id`, oldest first."""
+    query = select(profile_capture).where(profile_capture.c.correlation_id == correlation_id)
+    rows = connection.execute(query.order_by(profile_capture.c.captured_at, profile_capture.c.id))
+    return [facts_of(dict(row._mapping)) for row in rows]
+
+
+def update_incident(connection: Connection, correlation_id: str, **values: Any) -> int:
+    """Set columns of one incident; 0 when there is none."""
+    done = connection.execute(
+        update(incident).where(incident.c.correlation_id == correlation_id).values(**values)
+    )
+    return done.rowcount
+
+
+def choose_leading(connection: Connection, correlation_id: str) -> None:
+    """Choose again which row stands for an incident, after one was added."""
+    facts, captures = load_incident(connection, correlation_id), load_captures(connection, correlation_id)
+    if facts is None or not captures:
+        return
+    mark_leading(facts, captures)
+    for capture in captures:
+        chosen = update(profile_capture).where(profile_capture.c.id == capture["id"])
+        connection.execute(chosen.values(is_leading=capture["is_leading"]))
+    update_incident(connection, correlation_id, late=facts["late"])

@@ -1,0 +1,15 @@
+"""Which schema this monitord speaks, and the names in the data directory; standard library only.
+
+A test holds HEAD and REVISIONS to what the migrations say, so that a start needs no Alembic to know
+that nothing is to be done.
+"""
+
+from __future__ import annotations
+
+REVISIONS = ("0001", "0002")
+HEAD = REVISIONS[-1]
+
+DATABASE_NAME = "monitord.db"
+ARTEFACTS_NAME = "artefacts"
+QUARANTINE_NAME = "quarantine"
+MIGRATION_LOCK_NAME = "migration.lock"

@@ -1,0 +1,377 @@
+"""The store as the requirement draws it, and what the daemon needs besides. The only writer's face.
+
+Saving acknowledges when artefact bytes, then rows, are durable. Every method may be called from any
+thread (one at a time gets in). When the disk is full, read-only or locked, writing raises StorageError
+and `is_degraded` says so; the next call tries again, opening or rebuilding the database as needed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from monitord.errors import NotFoundError, SchemaTooNewError, StorageError
+from monitord.logs import get_logger
+from monitord.model import Incident, ProfileRecord, Rates
+from monitord.storage import deletion, recovery, upkeep
+from monitord.storage.answers import record_of
+from monitord.storage.artefacts import ArtefactStore
+from monitord.storage.cells import json_cell, time_cell
+from monitord.storage.connection import open_engine
+from monitord.storage.evidence import discard_evidence, store_evidence, store_incident_artefact
+from monitord.storage.facts import (
+    Facts,
+    capture_facts,
+    incident_facts,
+    mark_leading,
+    placeholder_facts,
+    record_facts,
+)
+from monitord.storage.faults import DamagedError, explained
+from monitord.storage.ids import new_correlation_id
+from monitord.storage.opening import prepare_database
+from monitord.storage.queries import StoreReader
+from monitord.storage.rows import insert_incident, load_captures, load_incident
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
+from monitord.storage.tables import history as history_table
+from monitord.storage.tables import incident as incident_table
+from monitord.storage.tables import state as state_table
+from monitord.storage.thinning import pack
+from monitord.storage.views import RecentFilter, RetentionRow, Usage
+
+_T = TypeVar("_T")
+
+
+class ProfileStore(Protocol):
+    """The requirement's interface, in Python's names."""
+
+    def migrate_if_needed(self) -> None: ...
+
+    def save(self, record: ProfileRecord) -> ProfileRecord: ...
+
+    def fetch_recent(self, limit: int) -> list[ProfileRecord]: ...
+
+    def delete_older_than(self, date: datetime) -> int: ...
+
+
+class SQLiteProfileStore:
+    """One data directory, for writing. Opens at the first use; see `open_store`."""
+
+    def __init__(self, data_dir: Path, *, create: bool = True, busy_timeout_s: float = 5.0) -> None:
+        self.data_dir = data_dir
+        self.database = data_dir / DATABASE_NAME
+        self.degraded_reason: str | None = None
+        self._create = create
+        self._busy_timeout_s = busy_timeout_s
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+        self._artefacts: ArtefactStore | None = None
+        self._identity: tuple[int, int] | None = None
+        self._is_suspect = False
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the last attempt to write failed; `degraded_reason` says why."""
+        return self.degraded_reason is not None
+
+    # ------------------------------------------------------------------------- opening and closing
+
+    def migrate_if_needed(self) -> None:
+        """Open: build, migrate or set aside what is there, as needed. Writes nothing when all is current."""
+        with self._guarded():
+            self._ready()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """One thread at a time; remember how the attempt went."""
+        with self._lock:
+            try:
+                with explained(self.database):
+                    yield
+            except DamagedError as error:
+                self._is_suspect = True
+                self._release()
+                self.degraded_reason = str(error)
+                raise
+            except StorageError as error:
+                self.degraded_reason = str(error)
+                raise
+            else:
+                self.degraded_reason = None
+
+    def _ready(self) -> tuple[Engine, ArtefactStore]:
+        """The open database, opened again when the file was removed or replaced under us."""
+        if self._engine is None or self._artefacts is None or self._identity != self._current_identity():
+            self._release()
+            is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
+            self._is_suspect = False
+            self._artefacts = ArtefactStore(self.data_dir / ARTEFACTS_NAME)
+            self._engine = open_engine(self.database, self._busy_timeout_s)
+            self._identity = self._current_identity()
+            if is_new and self._artefacts.list():
+                recovery.adopt(self._engine, self._artefacts, self.data_dir)
+        return self._engine, self._artefacts
+
+    def _current_identity(self) -> tuple[int, int] | None:
+        try:
+            status = self.database.lstat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino)
+
+    def _release(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+        if self._artefacts is not None:
+            self._artefacts.close()
+        self._engine = self._artefacts = self._identity = None
+
+    def close(self) -> None:
+        """Let go of the database; using the store again opens it again."""
+        with self._lock, explained(self.database):
+            self._release()
+
+    # ---------------------------------------------------------------------------------- evidence
+
+    def save_incident(self, incident: Incident) -> list[ProfileRecord]:
+        """Store an incident with its captures' bytes; durable when this returns. Its rows, oldest first.
+
+        Saving the same correlation id again replaces what was stored (a retry, or more evidence);
+        a pin stays. After an error nothing of this call is left, and it may be called again.
+        """
+        facts = incident_facts(incident)
+        captures = [capture_facts(facts, capture) for capture in incident.captures]
+        with self._guarded(), self._cleaning_up() as written:
+            artefacts = self._ready()[1]
+            for row, capture in zip(captures, incident.captures, strict=True):
+                key = store_evidence(artefacts, facts, row, capture)
+                written.extend([key] if key else [])
+            return self._save(facts, captures or [placeholder_facts(facts)], written)
+
+    def save(self, record: ProfileRecord) -> ProfileRecord:
+        """The requirement's save: one row whose file, if any, lies where `profile_path` says."""
+        facts, capture = record_facts(record, record.correlation_id or new_correlation_id())
+        with self._guarded(), self._cleaning_up() as written:
+            return self._save(facts, [capture], written)[0]
+
+    @contextmanager
+    def _cleaning_up(self) -> Iterator[list[str]]:
+        """Remove the artefacts that a failed save wrote: nobody was told that they are there."""
+        written: list[str] = []
+        try:
+            yield written
+        except BaseException:
+            if self._artefacts is not None:
+                discard_evidence(self._artefacts, written)
+            raise
+
+    def _save(self, facts: Facts, captures: list[Facts], written: list[str]) -> list[ProfileRecord]:
+        """The incident's own artefact, then all rows in one transaction; then what they replaced goes."""
+        engine, artefacts = self._ready()
+        mark_leading(facts, captures)
+        with engine.begin() as connection:
+            replaced = load_incident(connection, facts["correlation_id"])
+            old_keys = _keys_of(replaced, load_captures(connection, facts["correlation_id"]))
+            facts["pinned"] = max(facts["pinned"], replaced["pinned"] if replaced else 0)
+            written.append(store_incident_artefact(artefacts, facts, captures))
+            ids = insert_incident(connection, facts, captures)
+        discard_evidence(artefacts, [key for key in old_keys if key not in written])
+        shared = {name: facts[name] for name in ("rule", "severity", "pinned")}
+        return [
+            record_of({**capture, **shared, "id": row_id}, self.data_dir)
+            for capture, row_id in zip(captures, ids, strict=True)
+        ]
+
+    def pin(self, correlation_id: str, pinned: bool = True) -> None:
+        """Keep an incident from retention, or no longer; raises NotFoundError."""
+        with self._guarded():
+            engine, artefacts = self._ready()
+            with engine.begin() as connection:
+                facts = load_incident(connection, correlation_id)
+                if facts is None or facts["state"] != "active":
+                    raise NotFoundError(f"no incident {correlation_id!r}")
+                facts["pinned"] = int(pinned)
+                recovery.rewrite_incident(connection, artefacts, facts)
+
+    def adopt(self) -> int:
+        """Put right what a crash left: see `recovery.adopt`. For the daemon's start; how many came back."""
+        with self._guarded():
+            engine, artefacts = self._ready()
+            return recovery.adopt(engine, artefacts, self.data_dir)
+
+    # ------------------------------------------------------------------------ history and state
+
+    def add_history(self, passes: Sequence[Rates]) -> None:
+        """Store passes, thinned, as one row; durable when this returns."""
+        if not passes:
+            return
+        ordered = sorted(passes, key=lambda rates: rates.taken_at)
+        row = {
+            "taken_from": time_cell(ordered[0].taken_at),
+            "taken_until": time_cell(ordered[-1].taken_at),
+            "rates": pack(ordered),
+        }
+        with self._transaction() as connection:
+            connection.execute(history_table.insert().values(row))
+
+    def get_state(self, key: str) -> Any:
+        """What was kept under this key, or None."""
+        return self._read(lambda reader: reader.state(key))
+
+    def set_state(self, key: str, value: Any) -> None:
+        """Keep a JSON-able value under a key."""
+        row = {"key": key, "value": json_cell(value)}
+        with self._transaction() as connection:
+            statement = upsert(state_table).values(row)
+            connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=row))
+
+    # -------------------------------------------------------------------------------- questions
+
+    def fetch_recent(self, limit: int) -> list[ProfileRecord]:
+        """The newest incidents, one row each."""
+        return self._read(lambda reader: reader.recent(RecentFilter(limit=limit)))
+
+    def _read(self, question: Callable[[StoreReader], _T]) -> _T:
+        with self._guarded():
+            self._ready()
+            with StoreReader(self.data_dir) as reader:
+                return question(reader)
+
+    def retention_rows(self) -> list[RetentionRow]:
+        """One row per incident, oldest first."""
+        with self._transaction() as connection:
+            return upkeep.retention_rows(connection)
+
+    def usage(self) -> Usage:
+        """What the store takes on disk, and what is left there."""
+        with self._guarded():
+            return upkeep.usage(self.data_dir)
+
+    def verify(self) -> list[str]:
+        """Everything that is wrong, in words; [] when all is well. Reads every byte of evidence."""
+        with self._guarded():
+            engine, artefacts = self._ready()
+            return upkeep.verify(engine, artefacts, self.data_dir)
+
+    def integrity_check(self) -> list[str]:
+        """What SQLite's whole check finds; [] when all is well. After damage the next write sets it aside."""
+        with self._guarded():
+            found = self._pragma("integrity_check(50)")
+            problems = [str(line) for line in found if line != "ok"]
+            self._is_suspect = bool(problems)
+            if problems:
+                self._release()
+            return problems
+
+    # --------------------------------------------------------------------------------- deletion
+
+    def delete_incident(self, correlation_id: str) -> None:
+        """Remove an incident, its rows and its evidence, pinned or not; raises NotFoundError."""
+        if not self.delete_incidents([correlation_id]):
+            raise NotFoundError(f"no incident {correlation_id!r}")
+
+    def delete_incidents(self, correlation_ids: Sequence[str]) -> int:
+        """Remove incidents whole; how many there were."""
+        with self._guarded():
+            engine, artefacts = self._ready()
+            return deletion.delete_incidents(engine, artefacts, list(correlation_ids))
+
+    def drop_evidence(self, correlation_ids: Sequence[str]) -> int:
+        """Make incidents small summaries: reason and hotspots stay, files and history go. Bytes freed."""
+        with self._guarded():
+            engine, artefacts = self._ready()
+            return deletion.drop_evidence(engine, artefacts, list(correlation_ids))
+
+    def delete_older_than(self, date: datetime) -> int:
+        """Remove incidents raised before `date` unless they are pinned; how many."""
+        query = select(incident_table.c.correlation_id).where(
+            incident_table.c.raised_at < time_cell(date), incident_table.c.pinned == 0
+        )
+        with self._transaction() as connection:
+            doomed = list(connection.execute(query).scalars())
+        return self.delete_incidents(doomed) if doomed else 0
+
+    def drop_history_before(self, when: datetime) -> int:
+        """Remove history that ends before `when`; how many flushes."""
+        with self._transaction() as connection:
+            query = delete(history_table).where(history_table.c.taken_until < time_cell(when))
+            return connection.execute(query).rowcount
+
+    def drop_quarantine_before(self, when: datetime) -> int:
+        """Remove quarantined files that were put there before `when`; bytes freed."""
+        with self._guarded():
+            return upkeep.drop_quarantine_before(self.data_dir, when)
+
+    # ----------------------------------------------------------------------------------- upkeep
+
+    def compact(self) -> None:
+        """Give free pages and the WAL's room back to the disk, without rewriting the database."""
+        with self._guarded():
+            self._pragma("incremental_vacuum")
+            self._pragma("wal_checkpoint(TRUNCATE)")
+
+    def vacuum(self) -> str | None:
+        """Rewrite the database without its holes; None when done, else why it was not tried."""
+        with self._guarded():
+            self._ready()
+            reason = upkeep.reason_not_to_vacuum(self.data_dir)
+            if reason is None:
+                self._run("VACUUM")
+                self._pragma("wal_checkpoint(TRUNCATE)")
+            return reason
+
+    def optimize(self) -> None:
+        """Let SQLite refresh what its query planner knows."""
+        with self._guarded():
+            self._pragma("optimize")
+
+    def _pragma(self, words: str) -> list[Any]:
+        return self._run(f"PRAGMA {words}")
+
+    def _run(self, statement: str) -> list[Any]:
+        """A statement that must stand outside a transaction."""
+        engine, _artefacts = self._ready()
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute(statement)
+            return [row[0] for row in cursor.fetchall()]
+        finally:
+            raw.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._guarded():
+            engine, _artefacts = self._ready()
+            with engine.begin() as connection:
+                yield connection
+
+
+def _keys_of(incident: Facts | None, captures: Sequence[Facts]) -> list[str]:
+    keys = [capture["artefact_key"] for capture in captures]
+    keys += [incident["artefact_key"]] if incident else []
+    return [key for key in keys if key]
+
+
+def open_store(data_dir: Path, *, create: bool = True) -> SQLiteProfileStore:
+    """The store in `data_dir`, made, migrated or rebuilt as needed.
+
+    When the disk is full, read-only or locked the store is given all the same, with `is_degraded` set,
+    and recovers by itself at a later call. Raises PermissionDeniedError (not ours, or open to others),
+    SchemaTooNewError, NotFoundError (none there and `create` is False).
+    """
+    store = SQLiteProfileStore(data_dir, create=create)
+    try:
+        store.migrate_if_needed()
+    except SchemaTooNewError:
+        raise
+    except StorageError as error:
+        get_logger().warning("store.degraded", reason=str(error))
+    return store

@@ -1,0 +1,158 @@
+"""The tables, as the writer sees them. A test holds them equal to what the migrations build.
+
+Cells are filled and read through `cells` and `facts`, so column types here only name SQLite's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    desc,
+    text,
+)
+from sqlalchemy.types import UserDefinedType
+
+metadata = MetaData()
+
+
+class Timestamp(UserDefinedType[str]):
+    """UTC text as `cells.time_cell` writes it, in a column that SQLite's tools show as DATETIME."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return "DATETIME"
+
+
+def _flag(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+def _size(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+incident = Table(
+    "incident",
+    metadata,
+    Column("correlation_id", Text, primary_key=True, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("trigger_metric", Text, nullable=False),
+    Column("trigger_value", REAL, nullable=False),
+    Column("threshold_value", REAL),
+    Column("threshold_unit", Text),
+    Column("window_s", REAL, nullable=False),
+    Column("severity", REAL, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("crossed_at", Timestamp, nullable=False),
+    Column("raised_at", Timestamp, nullable=False),
+    Column("process_name", Text, nullable=False),
+    Column("pid", Integer),
+    Column("started_ticks", Integer),
+    Column("boot_id", Text),
+    Column("started_at", Timestamp),
+    Column("parent_pid", Integer),
+    Column("uid", Integer),
+    Column("user", Text),
+    Column("executable", Text),
+    Column("command_line", Text),
+    Column("cgroup", Text),
+    Column("unit", Text),
+    Column("container_id", Text),
+    Column("thread_count", Integer),
+    Column("fd_count", Integer),
+    Column("history", LargeBinary),
+    Column("not_captured", Text, nullable=False, server_default=text("'[]'")),
+    Column("hotspots", Text, nullable=False, server_default=text("'[]'")),
+    Column("suppressed_by", Text),
+    _flag("late"),
+    _flag("pinned"),
+    _flag("is_summary"),
+    Column("artefact_key", Text),
+    _size("stored_bytes"),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
+    Index("idx_incident_time", "raised_at"),
+)
+
+profile_capture = Table(
+    "profile_capture",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("process_name", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("trigger_metric", Text, nullable=False),
+    Column("trigger_value", REAL, nullable=False),
+    Column("captured_at", Timestamp, server_default=text("CURRENT_TIMESTAMP")),
+    Column("profile_path", Text, nullable=False),
+    Column("duration_seconds", Integer),
+    Column("notes", Text),
+    Column("correlation_id", Text, ForeignKey("incident.correlation_id")),
+    Column("role", Text, nullable=False, server_default=text("'profile'")),
+    Column("started_ticks", Integer),
+    Column("user", Text),
+    Column("command_line", Text),
+    Column("profiler", Text),
+    Column("profiler_version", Text),
+    Column("status", Text, nullable=False, server_default=text("'ok'")),
+    Column("failure_reason", Text),
+    Column("fix", Text),
+    Column("format", Text),
+    Column("rate_hz", Integer),
+    Column("sample_count", Integer),
+    Column("error_count", Integer),
+    Column("target_cpu_percent", REAL),
+    _flag("late"),
+    _flag("is_leading"),
+    Column("artefact_key", Text),
+    _size("size_bytes"),
+    _size("stored_bytes"),
+    Column("checksum", Text),
+    Column("state", Text, nullable=False, server_default=text("'active'")),
+    sqlite_autoincrement=True,
+)
+Index("idx_profile_capture_time", profile_capture.c.captured_at)
+Index("idx_profile_capture_pid_time", profile_capture.c.pid, desc(profile_capture.c.captured_at))
+Index("idx_profile_capture_incident", profile_capture.c.correlation_id)
+# What `monitord recent` reads: one row per incident, newest first, whatever else there is.
+Index(
+    "idx_profile_capture_leading",
+    profile_capture.c.captured_at,
+    sqlite_where=profile_capture.c.is_leading == 1,
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("taken_from", Timestamp, nullable=False),
+    Column("taken_until", Timestamp, nullable=False),
+    Column("rates", LargeBinary, nullable=False),
+    Index("idx_history_time", "taken_until"),
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
+# Alembic's own, so that a new database can be built without importing it; kept out of `metadata`.
+alembic_version = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)

@@ -1,0 +1,178 @@
+"""What the store takes, whether it is whole, and when it may be rewritten."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from monitord.storage.artefacts import ArtefactError, ArtefactStore
+from monitord.storage.cells import text_of, time_of
+from monitord.storage.evidence import read_incident_artefact
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
+from monitord.storage.tables import incident, profile_capture
+from monitord.storage.views import RetentionRow, Usage
+
+_VACUUM_FACTOR = 2.2  # a copy of the database and one in the WAL (facts: reliability, section 1)
+
+
+def retention_rows(connection: Connection) -> list[RetentionRow]:
+    """One row per incident, oldest first."""
+    of_captures = (
+        select(
+            profile_capture.c.correlation_id, func.sum(profile_capture.c.stored_bytes).label("stored_bytes")
+        )
+        .group_by(profile_capture.c.correlation_id)
+        .subquery()
+    )
+    columns = incident.c
+    query = (
+        select(
+            columns.correlation_id,
+            columns.process_name,
+            columns.raised_at,
+            columns.severity,
+            columns.pinned,
+            columns.is_summary,
+            (columns.stored_bytes + func.coalesce(of_captures.c.stored_bytes, 0)).label("artefact_bytes"),
+        )
+        .outerjoin_from(incident, of_captures, of_captures.c.correlation_id == columns.correlation_id)
+        .where(columns.state == "active")
+        .order_by(columns.raised_at)
+    )
+    return [
+        RetentionRow(
+            correlation_id=row.correlation_id,
+            process_name=text_of(row.process_name),
+            raised_at=time_of(row.raised_at),
+            severity=row.severity,
+            pinned=bool(row.pinned),
+            artefact_bytes=row.artefact_bytes,
+            is_summary=bool(row.is_summary),
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def usage(data_dir: Path) -> Usage:
+    """Sizes as the file system tells them."""
+    disk = os.statvfs(data_dir)
+    kept = [*data_dir.glob(f"{DATABASE_NAME}.damaged-*"), *data_dir.glob(f"{DATABASE_NAME}.before-*")]
+    folders = (data_dir / ARTEFACTS_NAME, data_dir / QUARANTINE_NAME)
+    return Usage(
+        database_bytes=_size(data_dir / DATABASE_NAME),
+        wal_bytes=_size(data_dir / f"{DATABASE_NAME}-wal"),
+        artefact_bytes=sum(entry.stat.st_size for folder in folders for entry in _files(folder)),
+        free_disk_bytes=disk.f_bavail * disk.f_frsize,
+        set_aside_bytes=sum(_size(path) for path in kept),
+    )
+
+
+class _File:
+    """One file of a folder as it was when the folder was listed."""
+
+    __slots__ = ("path", "stat")
+
+    def __init__(self, path: Path, status: os.stat_result) -> None:
+        self.path, self.stat = path, status
+
+
+def _files(folder: Path) -> Iterator[_File]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                yield _File(Path(entry.path), entry.stat(follow_symlinks=False))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def drop_quarantine_before(data_dir: Path, when: datetime) -> int:
+    """Remove quarantined files by the time of their last change; bytes freed."""
+    freed = 0
+    for file in _files(data_dir / QUARANTINE_NAME):
+        if datetime.fromtimestamp(file.stat.st_ctime, UTC) < when and stat.S_ISREG(file.stat.st_mode):
+            file.path.unlink(missing_ok=True)
+            freed += file.stat.st_size
+    return freed
+
+
+def reason_not_to_vacuum(data_dir: Path) -> str | None:
+    """Why the database can't be rewritten now; None when there is room."""
+    now = usage(data_dir)
+    needed = int(now.database_bytes * _VACUUM_FACTOR)
+    if now.free_disk_bytes >= needed:
+        return None
+    return (
+        f"vacuum needs about {needed >> 20} MiB free, the disk has {now.free_disk_bytes >> 20} MiB; "
+        "free pages are still reused"
+    )
+
+
+def verify(engine: Engine, artefacts: ArtefactStore, data_dir: Path) -> list[str]:
+    """Every promise that can be checked from outside, and how it is broken."""
+    with engine.connect() as connection:  # let go before the files are read: others want to write
+        found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
+        problems = [f"integrity_check: {line}" for line in found if line != "ok"]
+        rows = [dict(row._mapping) for row in connection.execute(select(profile_capture))]
+        incidents = [dict(row._mapping) for row in connection.execute(select(incident))]
+    problems += _verify_rows(rows, incidents, artefacts)
+    known = {row["artefact_key"] for row in [*rows, *incidents]}
+    problems += [f"file without row: {key}" for key in artefacts.list() if key not in known]
+    problems += [f"half-written file left: {part}" for part in artefacts.parts()]
+    problems += _verify_modes(data_dir)
+    return problems
+
+
+def _verify_rows(
+    rows: list[dict[str, Any]], incidents: list[dict[str, Any]], artefacts: ArtefactStore
+) -> Iterator[str]:
+    for row in rows:
+        if row["state"] == "deleting":
+            yield f"deletion not finished: row {row['id']}"
+        elif row["artefact_key"] and row["state"] == "active":
+            yield from _verify_capture(row, artefacts)
+    leading = {row["correlation_id"] for row in rows if row["is_leading"]}
+    for facts in incidents:
+        if facts["correlation_id"] not in leading:
+            yield f"incident {facts['correlation_id']} has no leading row"
+        if facts["artefact_key"]:
+            try:
+                read_incident_artefact(artefacts, facts["artefact_key"])
+            except ArtefactError as error:
+                yield f"incident {facts['correlation_id']}: {error}"
+
+
+def _verify_capture(row: dict[str, Any], artefacts: ArtefactStore) -> Iterator[str]:
+    if not artefacts.exists(row["artefact_key"]):
+        yield f"row without file: {row['artefact_key']}"
+        return
+    try:
+        found = artefacts.describe(row["artefact_key"])
+    except ArtefactError as error:
+        yield f"row {row['id']}: {error}"
+        return
+    if found.checksum != row["checksum"]:
+        yield f"checksum of {row['artefact_key']} is not the row's"
+
+
+def _verify_modes(data_dir: Path) -> Iterator[str]:
+    for folder in (data_dir / ARTEFACTS_NAME, data_dir / QUARANTINE_NAME):
+        if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+            yield f"mode of {folder} is wider than 0700"
+        for file in _files(folder):
+            if file.stat.st_mode & 0o177:
+                yield f"mode of {file.path} is wider than 0600"
+    for path in data_dir.glob(f"{DATABASE_NAME}*"):
+        if path.lstat().st_mode & 0o177:
+            yield f"mode of {path} is wider than 0600"

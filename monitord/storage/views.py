@@ -1,0 +1,124 @@
+"""What the store answers with, and what it can be asked; plain values for every front room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitord.model import (
+    HistoryPoint,
+    Hotspot,
+    ProcessDetails,
+    ProfileRecord,
+    Threshold,
+    TriggerMetric,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecentFilter:
+    """Which incidents `recent` gives. None means: whatever.
+
+    `process` is a part of the name, or a shell pattern when it holds `*`, `?` or `[`; letter case does not
+    matter. `text` is a part of the reason, the process name or the command line. `since` is inclusive,
+    `until` exclusive. `after_id` gives only rows that were stored after that row (following).
+    """
+
+    limit: int | None = 20
+    since: datetime | None = None
+    until: datetime | None = None
+    process: str | None = None
+    pid: int | None = None
+    metric: TriggerMetric | None = None
+    status: str | None = None
+    rule: str | None = None
+    text: str | None = None
+    pinned: bool | None = None
+    after_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotCaptured:
+    """One step of the ladder that left no evidence: why, and what to type so that it works next time."""
+
+    profiler: str
+    status: str
+    reason: str | None
+    fix: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    """An incident as stored: why it fired, what stood before it, and every capture with its outcome.
+
+    `record` is its leading row (the best evidence), `captures` has all rows, oldest first. A summary has
+    lost its evidence and history to retention; the reason and the hotspots stay.
+    """
+
+    correlation_id: str
+    record: ProfileRecord
+    rule: str
+    metric: TriggerMetric
+    value: float
+    threshold: Threshold | None
+    window_s: float
+    severity: float
+    reason: str
+    crossed_at: datetime
+    raised_at: datetime
+    process_name: str
+    process: ProcessDetails | None
+    boot_id: str | None
+    history: tuple[HistoryPoint, ...]
+    captures: tuple[ProfileRecord, ...]
+    not_captured: tuple[NotCaptured, ...]
+    hotspots: tuple[Hotspot, ...]
+    suppressed_by: str | None = None
+    late: bool = False
+    pinned: bool = False
+    is_summary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRow:
+    """What retention needs to know of one incident. `artefact_bytes` is what its files take on disk."""
+
+    correlation_id: str
+    process_name: str
+    raised_at: datetime
+    severity: float
+    pinned: bool
+    artefact_bytes: int
+    is_summary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the store takes, and what the disk has left.
+
+    `artefact_bytes` counts quarantined files too. `set_aside_bytes` are damaged databases and the copy
+    made before a migration: kept for a person to decide about, outside the budget.
+    """
+
+    database_bytes: int
+    wal_bytes: int
+    artefact_bytes: int
+    free_disk_bytes: int
+    set_aside_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """What counts against the budget."""
+        return self.database_bytes + self.wal_bytes + self.artefact_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much is stored."""
+
+    incidents: int
+    captures: int
+    pinned: int
+    summaries: int
+    history_rows: int
+    last_incident_id: str | None
