@@ -128,7 +128,7 @@ class RuleJudge:
         track.is_announced = False
 
     def _arming(self, target: Target, track: Track, window: Window, value: float) -> Arming:
-        name = track.name or reasons.NOBODY
+        name = track.name if target is not None else reasons.NOBODY
         return Arming(self.rule.name, self.rule.metric, target, name, value, window.opened_at)
 
     # ------------------------------------------------------------------------------------ settling
@@ -195,7 +195,7 @@ class RuleJudge:
             crossed_at=window.opened_at,
             raised_at=look.taken_at,
             target=reading.target,
-            process_name=track.name or reasons.NOBODY,
+            process_name=track.name if reading.target is not None else reasons.NOBODY,
             reason=reason,
             severity=self.condition.severity(value, level),
             profiler=self.rule.profiler,

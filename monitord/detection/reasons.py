@@ -1,4 +1,4 @@
-"""Why an alert was raised, in one plain sentence of facts. Nothing is escaped here: who shows it does that."""
+"""Why an alert was raised, in one plain sentence of facts. Nothing is escaped here: showing does that."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.1f}"
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}".removesuffix(".0")
 
 
 def _scaled(value: float, step: int, units: tuple[str, ...]) -> str:
