@@ -112,7 +112,11 @@ def _split(rest: str) -> tuple[str, str | None]:
     body = rest.removesuffix(")")
     is_deleted = body.endswith(" (deleted)")
     body = body.removesuffix(" (deleted)")
-    name, opening, module = body.rpartition(" (")
+    name, opening, module = body.partition(" (/")
+    if opening:
+        module = f"/{module}"
+    else:
+        name, opening, module = body.rpartition(" (")
     if not opening:
         return _OFFSET.sub("", rest) or UNKNOWN, None
     module = module + (" (deleted)" if is_deleted else "")

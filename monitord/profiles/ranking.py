@@ -27,9 +27,10 @@ class _Tally:
 def hotspots(profile: Profile, limit: int = 20) -> tuple[Hotspot, ...]:
     """Give the functions with the highest self share, then total share (0 to 1 of the busy samples).
 
-    Among equals the one nearer to the leaf comes first. A function that is on a stack several times counts once for it. Stacks that only waited are left out,
-    unless all of them waited: then they are what there is to say (a hang). `line` is where the function
-    itself was seen most often, or, if it never was the leaf, the line it called from most often.
+    Among equals the one nearer to the leaf comes first. A function that is on a stack several times
+    counts once for it. Stacks that only waited are left out, unless all of them waited: then they are
+    what there is to say (a hang). `line` is where the function itself was seen most often, or, if it
+    never was the leaf, the line it called from most often.
     """
     busy = {key: value for key, value in profile.stacks.items() if not key[0].is_idle}
     stacks = busy or profile.stacks
