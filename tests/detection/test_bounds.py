@@ -1,0 +1,91 @@
+"""Whatever the machine does, detection stays small."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from monitord.detection import Detector
+from monitord.detection.baselines import MAX_ENTRIES
+from monitord.detection.demands import MAX_WATCHED
+from monitord.detection.explanations import MAX_RECENT
+from monitord.detection.growth import MAX_PROCESSES, LevelHistory
+from monitord.detection.judges import MAX_TRACKS
+from monitord.model import ProcessKey, ProcessRates, Rule, Threshold, TriggerMetric
+from tests.detection.timelines import CPU_HOG, passed, process
+
+GROWTH = Rule("growth", TriggerMetric.THREAD_GROWTH, Threshold(10, "count"), window_s=60)
+HANG = Rule("hang", TriggerMetric.HANG, Threshold(60, "seconds"))
+SPIKE = Rule("spike", TriggerMetric.CPU, Threshold(20, "percent"), times_baseline=3)
+
+
+def crowd(count: int, start: int, **same: object) -> list[ProcessRates]:
+    return [process(ProcessKey(pid, 1), name=f"p{pid}", **same) for pid in range(start, start + count)]
+
+
+def size(value: object, seen: set[int] | None = None) -> int:
+    """Objects reachable from here, counted by their own size."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or isinstance(value, type):
+        return 0
+    seen.add(id(value))
+    return sys.getsizeof(value) + sum(size(inner, seen) for inner in _inside(value))
+
+
+def _inside(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        yield from value.keys()
+        yield from value.values()
+    elif isinstance(value, list | tuple | set | frozenset) or type(value).__name__ == "deque":
+        yield from value  # type: ignore[misc]  # a deque is iterable
+    yield from getattr(value, "__dict__", {}).values()
+    for name in getattr(type(value), "__slots__", ()):
+        if hasattr(value, name):
+            yield getattr(value, name)
+
+
+def test_ten_thousand_targets_that_come_and_stay_hot_stay_bounded() -> None:
+    """Nobody says that they exited: the worst sampler there can be."""
+    detector = Detector([CPU_HOG, GROWTH, HANG, SPIKE])
+    for i in range(20):
+        detector.judge(passed(crowd(500, i * 500, cpu_percent=99.0, state="D"), 2.0 * i))
+    limits = 4 * MAX_TRACKS + MAX_RECENT * 5 + MAX_PROCESSES + MAX_ENTRIES
+    assert size(detector) < limits * 1500
+    assert len(detector.demand().watched) <= MAX_WATCHED
+    assert len(detector.explain()) <= 4 * 50
+    before = size(detector)
+    for i in range(20, 40):
+        detector.judge(passed(crowd(500, i * 500, cpu_percent=99.0, state="D"), 2.0 * i))
+    assert size(detector) < 1.5 * before
+
+
+def test_ten_thousand_targets_that_exit_leave_nothing() -> None:
+    detector = Detector([CPU_HOG, GROWTH, HANG])
+    before = size(detector)
+    for i in range(20):
+        batch = crowd(500, i * 500, cpu_percent=99.0, state="D")
+        detector.judge(passed(batch, 4.0 * i))
+        detector.judge(passed([], 4.0 * i + 2, exited=frozenset(each.key for each in batch)))
+    assert detector.demand().watched == frozenset()
+    assert size(detector) < before + 200_000  # emptied tables keep some room
+
+
+def test_a_level_history_keeps_few_points_however_long_it_runs() -> None:
+    history = LevelHistory(3600)
+    key = ProcessKey(1, 1)
+    for i in range(20_000):
+        history.note(key, 2.0 * i, float(i))
+    assert size(history) < 5_000
+    climb = history.climb(key, 2.0 * 19_999)
+    assert climb is not None
+    assert climb.covers_window
+    assert 1800 <= climb.gain <= 1800 * 9 / 8 + 1
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    detector = Detector([CPU_HOG, SPIKE])
+    for i in range(30):
+        detector.judge(passed(crowd(500, i % 10 * 500, cpu_percent=1.0), 2.0 * i))
+    memory = detector.remember()
+    assert isinstance(memory["baselines"], list)
+    assert len(memory["baselines"]) == MAX_ENTRIES
