@@ -1,0 +1,134 @@
+"""The data directory and what lies in it: ours alone, sound, within its budget, and not from the future."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
+from monitord.errors import MonitordError, SchemaTooNewError
+from monitord.storage.readonly import open_readonly
+from monitord.storage.schema import DATABASE_NAME, HEAD
+
+_SLACK = timedelta(minutes=2)
+
+
+def check_data_folder(here: Surroundings) -> Iterator[Check]:
+    """A directory of ours, closed to others, on a disk with room."""
+    folder = here.data_dir
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        yield Check("data directory", OK, f"{folder} is made by the first `monitord run`")
+        return
+    except OSError as error:
+        yield Check("data directory", FAILURE, f"{folder}: {error.strerror}", f"sudo ls -ld {folder}")
+        return
+    yield _folder_check(folder, status, here.uid)
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    if free < here.min_free_disk_bytes:
+        words = f"{free} bytes free, the floor is {here.min_free_disk_bytes}: no new evidence is kept"
+        yield Check("free disk", WARNING, words, f"df -h {folder}   (then free some space there)")
+    else:
+        yield Check("free disk", OK, f"{free} bytes free")
+
+
+def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
+    name = "data directory"
+    if stat.S_ISLNK(status.st_mode):
+        return Check(name, FAILURE, f"{folder} is a symbolic link", f"--data-dir {folder.resolve()}")
+    if not stat.S_ISDIR(status.st_mode):
+        return Check(name, FAILURE, f"{folder} is not a directory", f"mv {folder} {folder}.old")
+    if status.st_uid != uid:
+        owner = f"belongs to uid {status.st_uid}, you are uid {uid}"
+        return Check(name, FAILURE, f"{folder} {owner}", f"sudo -u '#{status.st_uid}' monitord doctor")
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o077:
+        outcome = FAILURE if mode & 0o022 else WARNING
+        return Check(name, outcome, f"{folder} is open to others (mode {mode:04o})", f"chmod 700 {folder}")
+    return Check(name, OK, f"{folder} is ours alone")
+
+
+def check_database(here: Surroundings) -> Iterator[Check]:
+    """The schema is this version's and the file is sound; the whole database is read."""
+    database = here.data_dir / DATABASE_NAME
+    if not _is_file(database):
+        return
+    try:
+        connection, revision = open_readonly(database)
+        with closing(connection):
+            problems = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)")]
+    except SchemaTooNewError as error:
+        yield Check("database", FAILURE, str(error), "install the newer monitord again")
+        return
+    except (MonitordError, sqlite3.Error) as error:
+        yield Check("database", FAILURE, f"{database} can't be read: {error}", "monitord db check")
+        return
+    if problems != ["ok"]:
+        yield Check("database", FAILURE, f"damaged: {problems[0]}", "monitord db check")
+    elif revision != HEAD:
+        words = f"schema {revision or 'none'}, this version wants {HEAD}"
+        yield Check("database", WARNING, words, "monitord db upgrade")
+    else:
+        yield Check("database", OK, f"schema {revision}, sound")
+
+
+def check_quota(here: Surroundings) -> Iterator[Check]:
+    """Database, WAL and artefacts against the budget."""
+    if not here.data_dir.is_dir():
+        return
+    files = [here.data_dir / f"{DATABASE_NAME}{end}" for end in ("", "-wal")]
+    try:
+        files += (here.data_dir / "artefacts").rglob("*")
+        total = sum(path.lstat().st_size for path in files if _is_file(path))
+    except OSError:
+        return
+    detail = f"{total} of {here.max_total_bytes} bytes used"
+    if total > here.max_total_bytes:
+        yield Check("budget", WARNING, f"{detail}: more than allowed", "monitord retention run")
+    else:
+        yield Check("budget", OK, detail)
+
+
+def check_clock(here: Surroundings) -> Iterator[Check]:
+    """An incident from the future means that the clock was wrong then, or is now; ages can't be judged."""
+    database = here.data_dir / DATABASE_NAME
+    if not _is_file(database):
+        return
+    try:
+        connection, _ = open_readonly(database)
+        with closing(connection):
+            row = connection.execute(
+                "SELECT correlation_id, raised_at FROM incident ORDER BY raised_at DESC LIMIT 1"
+            ).fetchone()
+        newest = datetime.fromisoformat(str(row[1])) if row else None
+    except (MonitordError, sqlite3.Error, ValueError):
+        return  # check_database has said what is wrong with it
+    if newest is not None and newest.tzinfo is None:
+        newest = newest.replace(tzinfo=UTC)
+    if newest is not None and newest > here.now + _SLACK:
+        yield Check(
+            "clock",
+            WARNING,
+            f"the newest incident is from {newest:%Y-%m-%d %H:%M} UTC, it is {here.now:%Y-%m-%d %H:%M}:"
+            " nothing goes by age until then",
+            f"date -u   (when the clock is right: monitord delete {row[0]})",
+        )
+    else:
+        yield Check("clock", OK, "no incident is from the future")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode) and path.lstat().st_size > 0
+    except OSError:
+        return False

@@ -1,0 +1,96 @@
+"""What the kernel lets this user look at: perf, ptrace, capabilities, other people's processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from monitord.doctor.check import OK, WARNING, Check, Surroundings
+
+_SYSTEM_SERVICE = "sudo monitord service install --system"
+
+# Bits of CapEff in /proc/PID/status (linux/capability.h): what lets a profiler read another user's process.
+CAPABILITIES = {2: "CAP_DAC_READ_SEARCH", 19: "CAP_SYS_PTRACE", 38: "CAP_PERFMON"}
+_SYS_ADMIN = 21
+
+
+def check_perf_paranoid(here: Surroundings) -> Iterator[Check]:
+    """perf for own processes works up to level 2 (measured); Debian and Ubuntu patch in 3 and 4."""
+    level = _number(here, "proc/sys/kernel/perf_event_paranoid")
+    if not here.is_linux or level is None:
+        return
+    held = _capabilities(here)
+    detail = f"kernel.perf_event_paranoid is {level}"
+    if level <= 2 or held & (1 << 38 | 1 << _SYS_ADMIN):
+        yield Check("perf rights", OK, detail)
+        return
+    yield Check(
+        "perf rights",
+        WARNING,
+        f"{detail}: perf is refused without CAP_PERFMON",
+        "echo kernel.perf_event_paranoid=2 | sudo tee /etc/sysctl.d/60-monitord.conf && sudo sysctl --system"
+        f"   (or, without loosening it for everybody: {_SYSTEM_SERVICE})",
+    )
+
+
+def check_yama(here: Surroundings) -> Iterator[Check]:
+    """Yama's ptrace_scope: 0 own processes, 1 children only, 2 CAP_SYS_PTRACE only, 3 nobody until reboot."""
+    level = _number(here, "proc/sys/kernel/yama/ptrace_scope")
+    if not here.is_linux or level is None:
+        return
+    detail = f"kernel.yama.ptrace_scope is {level}"
+    if level == 0 or (level < 3 and _capabilities(here) & 1 << 19):
+        yield Check("ptrace", OK, detail)
+    elif level == 3:
+        fix = (
+            "echo kernel.yama.ptrace_scope=1 | sudo tee /etc/sysctl.d/60-monitord-ptrace.conf && sudo reboot"
+        )
+        yield Check("ptrace", WARNING, f"{detail}: nobody may read a process until the next boot", fix)
+    else:
+        yield Check(
+            "ptrace",
+            WARNING,
+            f"{detail}: py-spy may not read even your own processes",
+            f"{_SYSTEM_SERVICE}   (or, for this boot: sudo sysctl kernel.yama.ptrace_scope=0)",
+        )
+
+
+def check_capabilities(here: Surroundings) -> Iterator[Check]:
+    if not here.is_linux:
+        return
+    held = _capabilities(here)
+    missing = [name for bit, name in CAPABILITIES.items() if not held & 1 << bit]
+    if not missing:
+        yield Check("capabilities", OK, "every capability that profiling other users' processes needs")
+    else:
+        words = f"without {', '.join(missing)}: other users' processes can't be profiled from here"
+        yield Check("capabilities", WARNING, words, _SYSTEM_SERVICE)
+
+
+def check_whose(here: Surroundings) -> Iterator[Check]:
+    """Whose processes a capture started from here can reach."""
+    if here.uid == 0:
+        yield Check("whose processes", OK, "everybody's: running as root")
+    elif here.is_mac:
+        words = "py-spy needs root on macOS; sample reads your own processes"
+        yield Check("whose processes", WARNING, words, _SYSTEM_SERVICE)
+    elif not _capabilities(here) & 1 << 19:
+        words = f"those of uid {here.uid} only"
+        yield Check("whose processes", WARNING, words, _SYSTEM_SERVICE)
+    else:
+        yield Check("whose processes", OK, "everybody's: CAP_SYS_PTRACE is held")
+
+
+def _capabilities(here: Surroundings) -> int:
+    """The effective capabilities of this process as a bit set; 0 when unknown."""
+    for line in (here.read("proc/self/status") or "").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def _number(here: Surroundings, name: str) -> int | None:
+    text = here.read(name)
+    try:
+        return int(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,105 @@
+"""The daemon and its service: does it run, does it still answer, was it installed by this version."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitord.doctor.check import OK, WARNING, Check, Surroundings
+
+
+def check_daemon(here: Surroundings) -> Iterator[Check]:
+    """Somebody holds the lock, and its status is fresh."""
+    pid = _lock_holder(here.data_dir / "lock")
+    if pid is None:
+        fix = "monitord service install   (or, in this terminal: monitord run)"
+        yield Check("daemon", WARNING, f"no daemon watches for {here.data_dir}", fix)
+        return
+    status = _status(here.data_dir / "status.json")
+    silent_s = _silence_s(status, here.now)
+    if silent_s is None:
+        yield Check("daemon", WARNING, f"pid {pid} runs but has not said how it is", "monitord status")
+    elif silent_s > here.silent_after_s:
+        words = f"pid {pid} has been silent for {silent_s:.0f} s: it hangs or starves"
+        yield Check("daemon", WARNING, words, "monitord service restart")
+    else:
+        yield Check("daemon", OK, f"pid {pid} runs, last heard of {max(0.0, silent_s):.0f} s ago")
+    version = status.get("version")
+    if version is not None and version != here.version:
+        words = f"the running daemon is version {version}, this is {here.version}"
+        yield Check("daemon version", WARNING, words, "monitord service restart")
+
+
+def check_units(here: Surroundings) -> Iterator[Check]:
+    """An installed service file says what this version would write."""
+    for path, wanted in here.units.items():
+        try:
+            found = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if found == wanted:
+            yield Check("service file", OK, f"{path} is up to date")
+            continue
+        system = str(path).startswith(("/etc", "/Library"))
+        fix = "sudo monitord service install --system" if system else "monitord service install"
+        yield Check("service file", WARNING, f"{path} is not what version {here.version} writes", fix)
+
+
+def check_interpreter(here: Surroundings) -> Iterator[Check]:
+    """The system service has a user of its own, which must be able to execute this Python (203/EXEC)."""
+    if not here.is_linux:
+        return
+    target = here.executable.resolve()
+    for part in (*reversed(target.parents), target):
+        try:
+            is_open = bool(part.stat().st_mode & stat.S_IXOTH)
+        except OSError:
+            is_open = False
+        if not is_open:
+            yield Check(
+                "interpreter",
+                WARNING,
+                f"{part} can't be entered by everybody: `service install --system` would fail with 203/EXEC",
+                "sudo /usr/bin/python3 -m venv /opt/monitord   (then install monitord there)",
+            )
+            return
+    yield Check("interpreter", OK, f"{target} can be executed by everybody")
+
+
+def _lock_holder(path: Path) -> int | None:
+    """The pid that the lock file names, when somebody holds it; None when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        return int(text) if text.isdigit() else 0
+    finally:
+        os.close(descriptor)
+
+
+def _status(path: Path) -> dict[str, object]:
+    try:
+        status = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _silence_s(status: dict[str, object], now: datetime) -> float | None:
+    try:
+        taken_at = datetime.fromisoformat(str(status["taken_at"]))
+    except (KeyError, ValueError):
+        return None
+    if taken_at.tzinfo is None:
+        taken_at = taken_at.replace(tzinfo=UTC)
+    return (now - taken_at).total_seconds()
