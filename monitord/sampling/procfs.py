@@ -40,6 +40,8 @@ class Entry:
         "read_at_s",
         "read_bytes",
         "rss_bytes",
+        "sched_fd",
+        "sched_raw",
         "state",
         "thread_count",
         "uid",
@@ -47,7 +49,8 @@ class Entry:
     )
 
     def __init__(self, pid_name: str, fd: int, raw: bytes) -> None:
-        self.path, self.fd, self.io_fd = f"/proc/{pid_name}", fd, CLOSED
+        self.path, self.fd, self.io_fd, self.sched_fd = f"/proc/{pid_name}", fd, CLOSED, CLOSED
+        self.sched_raw = b""
         self.key = ProcessKey(int(pid_name), start_ticks(raw))
         self.read_at_s, self.io_at_s, self.io_raw = time.monotonic(), 0.0, b""
         self.read_bytes: int | None = None
@@ -132,6 +135,19 @@ def owner(path: str) -> int | None:
         return os.stat(path).st_uid  # noqa: PTH116 - Path.stat costs three times as much, on the hot path
     except OSError:
         return None
+
+
+def fork_count(stat_fd: int) -> int | None:
+    """Processes and threads ever made on this machine, from an open /proc/stat."""
+    text = os.pread(stat_fd, 1 << 18, 0)
+    start = text.rfind(b"\nprocesses ")
+    return None if start < 0 else int(text[start + 11 : text.index(b"\n", start + 11)])
+
+
+def kernel_counts_runs() -> bool:
+    """Whether /proc/PID/schedstat is filled (CONFIG_SCHED_INFO): we run, so our own can't be zero then."""
+    raw = read_file("/proc/self/schedstat", 64)
+    return raw is not None and int(raw.split(None, 1)[0]) > 0
 
 
 def _kernel_counts_descriptors() -> bool:
