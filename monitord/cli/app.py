@@ -1,0 +1,160 @@
+"""The command line: one table of commands, one way to end.
+
+A MonitordError becomes one line on stderr and its exit code; anything else is a bug and shows its trace.
+To add a command: one function in the file of its noun, one line in COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from monitord import __version__
+from monitord.cli.place import Colour, ColourFlag, ConfigFlag, DataDirFlag, Place, placed
+from monitord.cli.terminal import say
+from monitord.errors import MonitordError
+
+EXIT_INTERRUPTED = 130
+EPILOG = (
+    "Exit codes: 0 ok; 1 failure; 2 wrong words; 3 not found or not running; 4 not permitted; "
+    "5 daemon unreachable; 6 configuration invalid; 75 busy, try again; 130 and 143 interrupted."
+)
+_COMPLETE_VARIABLE = "_MONITORD_COMPLETE"
+
+# What one types, the function (module:name in this package), what the list of commands says of it.
+COMMANDS = (
+    ("run", "run:run", "Record until stopped."),
+    ("status", "status:status", "Does it record, what does it cost, how full is it?"),
+    ("recent", "recent:recent", "List recent incidents, newest first."),
+    ("show", "show:show", "Show one incident on one page."),
+    ("explain", "explain:explain", "Why a rule fired, or did not."),
+    ("capture", "capture:capture", "Profile a process now."),
+    ("export", "export:export", "Write incidents to a file, redacted."),
+    ("keep", "incidents:keep", "Keep an incident past its age."),
+    ("delete", "incidents:delete", "Delete incidents with their evidence."),
+    ("doctor", "doctor:doctor", "Check permissions, tools and the store."),
+    ("rules list", "rules:list_rules", "List the rules in force."),
+    ("rules test", "rules:replay_rules", "Try other rules on stored history."),
+    ("service install", "service:install", "Install as a service and start it."),
+    ("service uninstall", "service:uninstall", "Stop and remove the service."),
+    ("service start", "service:start", "Start the service."),
+    ("service stop", "service:stop", "Stop the service."),
+    ("service restart", "service:restart", "Stop and start the service."),
+    ("service status", "service:status", "What the service manager says."),
+    ("service logs", "service:logs", "What the service logged."),
+    ("config show", "config:show", "Show the configuration in force."),
+    ("config validate", "config:validate", "Check the configuration."),
+    ("config path", "config:path", "Print the files that are read."),
+    ("config init", "config:init", "Write a commented configuration file."),
+    ("config schema", "config:schema", "Print the file's JSON schema."),
+    ("db upgrade", "db:upgrade", "Bring the database to this version."),
+    ("db check", "db:check", "Look for damage."),
+    ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
+    ("retention run", "retention:run", "Tidy now, or say what would go."),
+    ("version", "about:version", "Print the version."),
+    ("completion", "about:completion", "Print a shell's completion script."),
+)
+
+GROUPS = {
+    "rules": "What counts as abnormal.",
+    "service": "monitord as a service of this machine or user.",
+    "config": "The configuration and where it comes from.",
+    "db": "The database: migrate, check, shrink.",
+    "retention": "What is kept and what goes.",
+}
+
+
+def build(words: Collection[str] | None = None) -> typer.Typer:
+    """The application. With the `words` of a call, only commands named in them are loaded.
+
+    The others keep their line in the list of commands: that, and not Typer, is most of a start's time.
+    """
+    app = typer.Typer(
+        name="monitord",
+        help="A flight recorder for the processes of one machine: catches the spike, keeps the evidence.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_root)
+    groups: dict[str, typer.Typer] = {}
+    for path, where, summary in COMMANDS:
+        group, _, name = path.rpartition(" ")
+        if group and group not in groups:
+            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True, rich_markup_mode=None)
+            app.add_typer(groups[group], name=group)
+        is_wanted = words is None or all(word in words for word in path.split())
+        function = placed(_function(where)) if is_wanted else _unnamed
+        (groups[group] if group else app).command(name, short_help=summary)(function)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and leave the process with its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    is_completing = _COMPLETE_VARIABLE in os.environ
+    command = typer.main.get_command(build(None if is_completing else words))
+    try:
+        code = command.main(
+            args=words, prog_name="monitord", complete_var=_COMPLETE_VARIABLE, standalone_mode=False
+        )
+    except MonitordError as error:
+        say(f"monitord: {_one_line(str(error))}")
+        sys.exit(error.exit_code)
+    except TyperException as error:
+        _explain_usage(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _function(where: str) -> Callable[..., None]:
+    module, _, name = where.partition(":")
+    function: Callable[..., None] = getattr(importlib.import_module(f"monitord.cli.{module}"), name)
+    return function
+
+
+def _unnamed() -> None:
+    """Stands for a command that this call did not name, and so can't run."""
+
+
+def _root(
+    ctx: typer.Context,
+    config: ConfigFlag = None,
+    data_dir: DataDirFlag = None,
+    color: ColourFlag = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        print(f"monitord {__version__}")  # noqa: T201 - the answer is data
+        raise typer.Exit
+    ctx.obj = Place(config, data_dir, color or Colour.AUTO)
+
+
+def _explain_usage(error: TyperException) -> None:
+    """What was wrong with the words, and what to type to see the right ones: one line.
+
+    A command group without a command has its help as the message, many lines: that goes out as it is.
+    """
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        say(message)
+        return
+    path = context.command_path if context is not None else "monitord"
+    say(f"monitord: {_one_line(message).rstrip('.')}; `{path} --help` shows what fits")
+
+
+def _one_line(text: str) -> str:
+    from monitord.redaction import printable
+
+    return printable(" ".join(text.split()))

@@ -1,0 +1,290 @@
+"""`capture PID`: a profile by hand, with or without a running daemon, kept like any other incident."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
+from monitord.cli.rows import recent_table
+from monitord.cli.terminal import emit, say, width
+from monitord.cli.times import parse_duration
+from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
+from monitord.export.shapes import row
+from monitord.export.text import json_text
+from monitord.model import (
+    Alert,
+    Capture,
+    CapturePlan,
+    CaptureStatus,
+    Incident,
+    ProcessDetails,
+    ProcessKey,
+    Threshold,
+    TriggerMetric,
+)
+from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.capture import ProfileCaptureService
+
+_LONGEST_S = 300.0
+_OBSERVE_S = 0.3
+_STOP_WITHIN_S = 10.0
+
+
+class Profiler(StrEnum):
+    """What may be asked for; auto takes the first of the ladder that works."""
+
+    AUTO = "auto"
+    PY_SPY = "py-spy"
+    PERF = "perf"
+    EU_STACK = "eu-stack"
+    SAMPLE = "sample"
+    SPINDUMP = "spindump"
+
+
+def capture(
+    place: Place,
+    pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="The process to profile.")],
+    duration: Annotated[
+        str | None, typer.Option("--duration", metavar="TIME", help='How long: "10s", "1min".')
+    ] = None,
+    rate: Annotated[int | None, typer.Option("--rate", min=1, max=1000, help="Samples a second.")] = None,
+    profiler: Annotated[Profiler, typer.Option("--profiler", help="Which tool.")] = Profiler.AUTO,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Profile a process now and keep what it was doing. Ctrl-C ends early and keeps what there is."""
+    as_json = wants_json(output, json)
+    settings = place.config().settings
+    plan = CapturePlan(
+        profiler=profiler.value,
+        duration_s=_seconds(duration) if duration else settings.capture.duration_s,
+        rate_hz=rate or settings.capture.rate_hz,
+    )
+    incident, ended_by = _take_and_keep(place, _target(pid), plan)
+    _show(place, incident, as_json)
+    if ended_by:
+        raise typer.Exit(128 + ended_by)
+    _complain_if_empty(incident)
+
+
+def _seconds(text: str) -> float:
+    seconds = parse_duration(text).total_seconds()
+    if not 0.5 <= seconds <= _LONGEST_S:
+        raise UsageError(f'--duration "{text}" must be between 0.5 s and {_LONGEST_S:.0f} s')
+    return seconds
+
+
+def _target(pid: int) -> ProcessKey:
+    """The process that burns: the one named, or a descendant that does its work."""
+    from monitord.capture import find_burning
+    from monitord.sampling import key_of
+
+    if key_of(pid) is None:
+        raise NotFoundError(f"no process {pid}; `ps -e` lists what runs")
+    target = find_burning(pid)
+    if target.pid != pid:
+        say(f"pid {pid} itself is idle; its descendant {target.pid} does the work and is profiled")
+    return target
+
+
+def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple[Incident, int]:
+    """The incident as it was stored, and the signal that ended the capture early (0: none did)."""
+    from monitord.capture import ProfileCaptureService
+    from monitord.daemon import wiring
+    from monitord.daemon.late_store import LateStore
+    from monitord.daemon.locks import CAPTURE_LOCK, hold
+    from monitord.storage import new_correlation_id
+
+    settings, data_dir = place.config().settings, place.data_dir()
+    log_to_stderr()
+    store = LateStore(data_dir, wiring.retention_limits(settings))  # makes room within the budget
+    store.open()
+    correlation_id = new_correlation_id()
+    service = ProfileCaptureService(wiring.consent(settings), grace_s=settings.capture.grace_s)
+    busy = "another capture is running; try again in some seconds"
+    try:
+        with hold(data_dir / CAPTURE_LOCK, busy), _spool(data_dir, correlation_id) as folder:
+            asked_at = datetime.now(UTC)
+            details, cpu_percent = _describe(target)
+            captures, ended_by = _run(service, target, plan, folder)
+            incident = Incident(
+                correlation_id=correlation_id,
+                alert=_alert(target, details, cpu_percent, asked_at),
+                process=details,
+                captures=tuple(captures),
+                boot_id=wiring.read_boot_id(),
+            )
+            store.save(incident)
+    finally:
+        store.close()
+    return incident, ended_by
+
+
+@contextmanager
+def _spool(data_dir: Path, name: str) -> Iterator[Path]:
+    """A folder for the profilers' files, gone afterwards."""
+    folder = data_dir / "spool" / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MonitordError(f"{folder.parent}: can't be written: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _describe(target: ProcessKey) -> tuple[ProcessDetails | None, float]:
+    """Who it is, and what it uses now in percent of one core."""
+    from monitord.sampling import Sampler, observe
+
+    sampler = Sampler()
+    try:
+        details = sampler.details(target)
+    finally:
+        sampler.close()
+    rates = observe(target.pid, _OBSERVE_S)
+    return details, (rates.cpu_percent if rates else None) or 0.0
+
+
+def _alert(
+    target: ProcessKey, details: ProcessDetails | None, cpu_percent: float, asked_at: datetime
+) -> Alert:
+    """A capture by hand in the shape of an alert: nothing was crossed, so it weighs nothing."""
+    name = details.name if details else f"pid {target.pid}"
+    return Alert(
+        rule="manual",
+        metric=TriggerMetric.MANUAL,
+        value=cpu_percent,
+        threshold=Threshold(0.0, "percent"),
+        window_s=0.0,
+        crossed_at=asked_at,
+        raised_at=asked_at,
+        target=target,
+        process_name=name,
+        reason=f"asked for by hand by {getpass.getuser()}; it used {cpu_percent:.0f} % of one core",
+        severity=0.0,
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    """The capture on its thread: what came of it."""
+
+    captures: list[Capture] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+def _run(
+    service: ProfileCaptureService, target: ProcessKey, plan: CapturePlan, folder: Path
+) -> tuple[list[Capture], int]:
+    """Capture on a thread while this one shows progress and hears Ctrl-C and SIGTERM."""
+    work = _Work()
+
+    def capture_there() -> None:
+        try:
+            work.captures = service.capture(target, plan, folder)
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            work.error = error
+
+    thread = threading.Thread(target=capture_there, name="capture", daemon=True)
+    with _heard_signals() as heard:
+        thread.start()
+        started = time.monotonic()
+        while thread.is_alive() and not heard:
+            thread.join(0.1)
+            _progress(time.monotonic() - started, plan)
+        if heard:
+            service.stop()
+            thread.join(_STOP_WITHIN_S)
+        _clear_progress()
+    if work.error is not None:
+        raise work.error
+    if thread.is_alive():
+        raise MonitordError("the profiler did not stop; nothing was kept")
+    return work.captures, heard[0] if heard else 0
+
+
+@contextmanager
+def _heard_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are noted instead of ending the process."""
+    heard: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _progress(elapsed_s: float, plan: CapturePlan) -> None:
+    if sys.stderr.isatty():
+        line = f"\rcapturing {elapsed_s:4.1f} of {plan.duration_s:.0f} s "
+        print(line, end="", file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - as above
+
+
+def _show(place: Place, incident: Incident, as_json: bool) -> None:
+    """The row it made: the incident's best evidence."""
+    with place.reader() as reader:
+        record = reader.find(incident.correlation_id)
+        spots = reader.incident(record.correlation_id).hotspots
+    if as_json:
+        emit(json_text(row(record)) + "\n")
+        return
+    top = spots[0].function if spots else ""
+    lines = recent_table(
+        [record],
+        lambda _record: top,
+        now=datetime.now(UTC),
+        utc=False,
+        width=width(),
+        style=place.style(),
+        header=True,
+    )
+    for line in lines:
+        emit(f"{line}\n")
+    sys.stdout.flush()
+    say(f"see it with: monitord show {record.id}")
+
+
+def _complain_if_empty(incident: Incident) -> None:
+    """A capture without a profile is a failure for scripts; the reason and the fix for people."""
+    profiles = [capture for capture in incident.captures if capture.role == "profile"]
+    if any(capture.status.has_evidence for capture in profiles):
+        return
+    if not profiles:
+        raise MonitordError("no profiler was tried; `monitord doctor` says which ones there are")
+    worst = profiles[-1]
+    fix = f"; {worst.fix}" if worst.fix else ""
+    text = printable(f"no profile of pid {worst.target.pid}: {worst.status.value}: {worst.reason or ''}{fix}")
+    if worst.status is CaptureStatus.PERMISSION_DENIED:
+        raise PermissionDeniedError(text)
+    if worst.status in (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED):
+        raise NotFoundError(text)
+    raise MonitordError(text)

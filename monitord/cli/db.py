@@ -1,0 +1,48 @@
+"""`db …`: the database itself."""
+
+from __future__ import annotations
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.terminal import emit, say
+from monitord.errors import StorageError
+from monitord.export.text import json_text
+from monitord.redaction import printable
+
+
+def upgrade(place: Place) -> None:
+    """Bring the database to this monitord's schema; a copy is made before anything changes."""
+    with place.store() as store:
+        store.migrate_if_needed()
+    emit("the database is up to date\n")
+
+
+def check(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+    """Look for damage: pages, rows without bytes, bytes without rows. Exit 1 when something is wrong."""
+    as_json = wants_json(output, json)
+    with place.store() as store:
+        problems = store.integrity_check() or store.verify()
+    if as_json:
+        emit(json_text({"ok": not problems, "problems": [printable(problem) for problem in problems]}) + "\n")
+    else:
+        for problem in problems:
+            emit(f"{printable(problem)}\n")
+        if not problems:
+            emit("no damage found\n")
+    if problems:
+        raise StorageError(
+            f"{len(problems)} problems in {place.data_dir()}; nothing was changed. "
+            "A restart of the recorder sets a damaged database aside and rebuilds it from the artefacts"
+        )
+
+
+def vacuum(place: Place) -> None:
+    """Rebuild the database compactly."""
+    from monitord.jobs import vacuum_when_idle
+
+    say("rebuilding; this can take some seconds")
+    budget = int(place.config().settings.retention.max_total_mb * 1_000_000)
+    with place.store() as store:
+        outcome = vacuum_when_idle(store, is_idle=True, max_total_bytes=budget)
+    if outcome.outcome != "ok":
+        raise StorageError(f"not vacuumed: {outcome.detail}")
+    emit(f"{outcome.detail}\n")

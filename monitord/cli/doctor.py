@@ -1,0 +1,84 @@
+"""`doctor`: what is missing for good evidence, each with the exact fix."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitord import __version__
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.terminal import Style, emit
+from monitord.errors import MonitordError
+from monitord.export.text import json_text
+from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.doctor import Check, Surroundings
+
+_PAINT = {"ok": "green", "warning": "yellow", "failure": "red"}
+
+
+def doctor(
+    place: Place,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings are failures too: exit 1.")] = False,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Check permissions, tools and the store.
+
+    Each finding comes with the exact fix. Exit 1 when something essential is missing.
+    """
+    from monitord.doctor import run_checks
+
+    as_json = wants_json(output, json)
+    settings = place.config().settings.retention
+    checks = run_checks(_surroundings(place, settings.max_total_mb, settings.min_free_disk_mb))
+    if as_json:
+        shown = [
+            {"name": c.name, "outcome": c.outcome, "detail": printable(c.detail), "fix": c.fix}
+            for c in checks
+        ]
+        emit(json_text(shown) + "\n")
+    else:
+        for line in _lines(checks, place.style()):
+            emit(f"{line}\n")
+    sys.stdout.flush()
+    bad = [check for check in checks if check.outcome == "failure" or (strict and check.outcome == "warning")]
+    if bad:
+        names = ", ".join(dict.fromkeys(check.name for check in bad))
+        raise MonitordError(f"{len(bad)} of {len(checks)} checks need attention: {names}")
+
+
+def _surroundings(place: Place, max_total_mb: float, min_free_disk_mb: float) -> Surroundings:
+    from monitord.doctor import Surroundings
+
+    return Surroundings(
+        data_dir=place.data_dir(),
+        version=__version__,
+        max_total_bytes=int(max_total_mb * 1_000_000),
+        min_free_disk_bytes=int(min_free_disk_mb * 1_000_000),
+        units=_units(),
+    )
+
+
+def _units() -> Mapping[Path, str]:
+    """Every service file this version would write, by its path."""
+    from monitord.service import Place as ServicePlace
+    from monitord.service import plan_install
+
+    here = ServicePlace.here()
+    plans = [plan_install(system, here) for system in (False, True)]
+    return {file.path: file.content for plan in plans for file in plan.files}
+
+
+def _lines(checks: list[Check], style: Style) -> Iterator[str]:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        mark = style.paint(f"{check.outcome:<7}", _PAINT[check.outcome])
+        yield f"{mark}  {check.name:<{width}}  {printable(check.detail)}"
+        if check.fix and check.outcome != "ok":
+            yield f"{'':7}  {'':{width}}  fix: {style.paint(printable(check.fix), 'cyan')}"

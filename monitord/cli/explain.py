@@ -1,0 +1,182 @@
+"""`explain`: why a rule fired or did not: last values, distance to the threshold, what holds it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.table import Cell, Column, draw
+from monitord.cli.terminal import emit, page, say, width
+from monitord.cli.when import moment_of
+from monitord.errors import MonitordError, NotFoundError
+from monitord.export.shapes import rule_status
+from monitord.export.text import json_text
+from monitord.export.units import age, quantity, sparkline
+from monitord.model import Demand, ProcessKey, Rule, RuleStatus, Threshold, TriggerMetric
+from monitord.redaction import printable
+
+_LOOK_S = 1.0
+_STATE_PAINT = {"firing": ("red",), "armed": ("yellow",), "cooling_down": ("yellow",), "disabled": ("dim",)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """A rule's standing, and who says so: the daemon, or a look taken just now."""
+
+    status: RuleStatus
+    source: str
+
+
+def explain(
+    place: Place,
+    pid: Annotated[int | None, typer.Option("--pid", min=1, help="As it stands for this process.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Only this rule.")] = None,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Say for each rule the last values, how far they are from firing, and what suppresses it."""
+    as_json = wants_json(output, json)
+    rules = _wanted_rules(place.config().settings.rules, rule)
+    told, told_at = _from_daemon(place, rules, pid)
+    unsaid = [each for each in rules if not any(finding.status.rule == each.name for finding in told)]
+    looked = _look(place, unsaid, pid) if unsaid else []
+    order = [each.name for each in rules]
+    findings = sorted((*told, *looked), key=lambda finding: order.index(finding.status.rule))
+    if as_json:
+        shaped = [{**rule_status(finding.status), "source": finding.source} for finding in findings]
+        emit(json_text(shaped) + "\n")
+        return
+    page(draw(_COLUMNS, list(map(_cells, findings)), width=width(), style=place.style()))
+    _say_source(told, told_at, looked)
+
+
+def _wanted_rules(rules: Sequence[Rule], name: str | None) -> list[Rule]:
+    wanted = [rule for rule in rules if name in (None, rule.name)]
+    if not wanted:
+        known = ", ".join(rule.name for rule in rules)
+        raise NotFoundError(f"no rule {name!r}; there are: {known}")
+    return wanted
+
+
+def _from_daemon(
+    place: Place, rules: Sequence[Rule], pid: int | None
+) -> tuple[list[_Finding], datetime | None]:
+    """What a running daemon last wrote of these rules (about this pid, when one is asked for)."""
+    from monitord.daemon.status import read_status
+
+    told = read_status(place.data_dir())
+    if told is None or not told["is_running"]:
+        return [], None
+    names = {rule.name for rule in rules}
+    statuses = [status for entry in told.get("rules") or () if (status := _status_of(entry)) is not None]
+    fitting = [
+        _Finding(status, "daemon")
+        for status in statuses
+        if status.rule in names and (pid is None or (status.target is not None and status.target.pid == pid))
+    ]
+    return fitting, moment_of(told.get("taken_at"))
+
+
+def _status_of(entry: Mapping[str, Any]) -> RuleStatus | None:
+    """A RuleStatus as status.json has it; None where another version wrote something else."""
+    try:
+        target, threshold = entry["target"], entry["threshold"]
+        known = {
+            **entry,
+            "metric": TriggerMetric(entry["metric"]),
+            "target": ProcessKey(**target) if target else None,
+            "threshold": Threshold(**threshold) if threshold else None,
+            "last_values": tuple(entry["last_values"]),
+            "seen_at": moment_of(entry["seen_at"]),
+        }
+        return RuleStatus(**known)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _look(place: Place, rules: Sequence[Rule], pid: int | None) -> list[_Finding]:
+    """Two passes now, judged with what an earlier daemon remembered: cooldowns, baselines, budgets."""
+    from monitord.detection import Detector
+    from monitord.sampling import Sampler, key_of
+
+    key = key_of(pid) if pid is not None else None
+    if pid is not None and key is None:
+        raise NotFoundError(f"no process {pid}")
+    say(f"looking for {_LOOK_S:.0f} s …")
+    detector = Detector(rules, _memory(place))
+    demand = Demand(cpu_percent=0.0, rss_bytes=0, watched=frozenset((key,) if key else ()))
+    sampler = Sampler(heartbeat_s=0.001)
+    try:
+        detector.judge(sampler.look(demand))
+        _wait(_LOOK_S)
+        detector.judge(sampler.look(demand))
+    finally:
+        sampler.close()
+    return [_Finding(status, "look") for status in detector.explain(pid)]
+
+
+def _wait(seconds: float) -> None:
+    import time
+
+    time.sleep(seconds)
+
+
+def _memory(place: Place) -> Mapping[str, object] | None:
+    from monitord.daemon.remembering import MEMORY_KEY
+
+    try:
+        remembered = place.reader().state(MEMORY_KEY)
+    except MonitordError:
+        return None  # no store, or one that can't be read: the look itself still stands
+    memory = remembered.get("detection") if isinstance(remembered, Mapping) else None
+    return memory if isinstance(memory, Mapping) else None
+
+
+_COLUMNS = (
+    Column("RULE", least=8),
+    Column("STATE"),
+    Column("PROCESS", least=8),
+    Column("PID", right=True),
+    Column("LAST", least=6),
+    Column("NOW", right=True),
+    Column("FIRES AT", right=True),
+    Column("TO GO", right=True),
+    Column("HELD BACK BY", least=10),
+)
+
+
+def _cells(finding: _Finding) -> list[Cell]:
+    status = finding.status
+    unit = status.threshold.unit if status.threshold else "count"
+    values = status.last_values
+    distance = status.distance
+    return [
+        Cell(printable(status.rule), ("bold",)),
+        Cell(status.state, _STATE_PAINT.get(status.state, ("green",))),
+        Cell(printable(status.process_name or "–")),
+        Cell(str(status.target.pid) if status.target else "–"),
+        Cell(sparkline(values, 12) if len(values) > 1 else ""),
+        Cell(quantity(values[-1], unit) if values else "–"),
+        Cell(quantity(status.threshold.value, unit) if status.threshold else "–"),
+        Cell("–" if distance is None else "broken" if distance <= 0 else quantity(distance, unit)),
+        Cell(printable(status.suppressed_by or ""), ("yellow",)),
+    ]
+
+
+def _say_source(told: Iterable[_Finding], told_at: datetime | None, looked: Iterable[_Finding]) -> None:
+    for line in _sources(bool(list(told)), told_at, [finding.status.rule for finding in looked]):
+        say(line)
+
+
+def _sources(has_told: bool, told_at: datetime | None, looked: list[str]) -> Iterator[str]:
+    if has_told and told_at is not None:
+        yield f"as the daemon saw it {age(told_at, datetime.now(UTC))}"
+    if looked and has_told:
+        yield f"from a look of {_LOOK_S:.0f} s just now: {', '.join(dict.fromkeys(looked))}"
+    elif looked:
+        yield f"from a look of {_LOOK_S:.0f} s just now; windows, growth and hangs need a running daemon"

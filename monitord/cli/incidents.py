@@ -1,0 +1,46 @@
+"""`keep` and `delete`: what becomes of incidents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from monitord.cli.place import Place
+from monitord.cli.show import IdArgument
+from monitord.cli.terminal import emit
+from monitord.errors import UsageError
+from monitord.redaction import printable
+
+
+def keep(
+    place: Place,
+    incident_id: IdArgument,
+    undo: Annotated[bool, typer.Option("--undo", help="Let it go with age again.")] = False,
+) -> None:
+    """Keep an incident past its age and out of the quotas."""
+    record = place.reader().find(incident_id)
+    with place.store() as store:
+        store.pin(record.correlation_id, not undo)
+    verb = "no longer kept" if undo else "kept"
+    emit(f"{record.correlation_id} {printable(record.process_name)}: {verb}\n")
+
+
+def delete(
+    place: Place,
+    incident_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As for `show`; one or more.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is deleted without it.")] = False,
+) -> None:
+    """Delete incidents with their evidence, for good."""
+    reader = place.reader()
+    records = {record.correlation_id: record for record in map(reader.find, incident_ids)}
+    reader.close()
+    if not yes:
+        again = " ".join(records)
+        raise UsageError(
+            f"nothing deleted; to delete {len(records)} for good: `monitord delete {again} --yes`"
+        )
+    with place.store() as store:
+        for correlation_id, record in records.items():
+            store.delete_incident(correlation_id)
+            emit(f"{correlation_id} {printable(record.process_name)}: deleted\n")

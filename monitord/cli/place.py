@@ -1,0 +1,158 @@
+"""What every command is told besides its own words: which configuration, which data, which colours.
+
+`--config`, `--data-dir` and `--color` may stand before or after the command's name. Rooms are imported
+where they are used, so that asking stays fast: no read command loads SQLAlchemy, psutil or APScheduler.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitord.cli.terminal import Style, wants_colour
+from monitord.errors import UsageError
+
+if TYPE_CHECKING:
+    from monitord.config import LoadedConfig
+    from monitord.storage import SQLiteProfileStore
+    from monitord.storage.queries import StoreReader
+
+EXIT_BROKEN_PIPE = 141  # as if SIGPIPE had ended it: the reader left, which is no failure worth a line
+
+
+class Colour(StrEnum):
+    """When to colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+ConfigFlag = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Configuration file (MONITORD_CONFIG).")
+]
+DataDirFlag = Annotated[
+    Path | None, typer.Option("--data-dir", metavar="DIR", help="Data directory (MONITORD_DATA_DIR).")
+]
+ColourFlag = Annotated[Colour | None, typer.Option("--color", help="Colours; auto asks the terminal.")]
+
+
+class Output(StrEnum):
+    """How an answer about one thing is written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputFlag = Annotated[Output | None, typer.Option("-o", "--output", help="table, for people, or json.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
+
+
+def wants_json(output: Output | None, json: bool) -> bool:
+    """Whether -o json or --json was said; both may be, if they agree."""
+    if json and output not in (None, Output.JSON):
+        raise UsageError(f"--json and -o {output} contradict each other; say one of them")
+    return json or output is Output.JSON
+
+
+def log_to_stderr() -> None:
+    """Rooms that write also log; a person at a terminal wants to hear of trouble only."""
+    from monitord import logs
+
+    logs.configure("warning")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command works."""
+
+    config_flag: Path | None = None
+    data_dir_flag: Path | None = None
+    colour: Colour = Colour.AUTO
+
+    def overridden(self, config: Path | None, data_dir: Path | None, colour: Colour | None) -> Place:
+        """What stands after the command's name wins over what stands before it."""
+        return replace(
+            self,
+            config_flag=config or self.config_flag,
+            data_dir_flag=data_dir or self.data_dir_flag,
+            colour=colour or self.colour,
+        )
+
+    @property
+    def config_path(self) -> Path | None:
+        """The one file that was named, or None: the usual places."""
+        named = os.environ.get("MONITORD_CONFIG")
+        return self.config_flag or (Path(named) if named else None)
+
+    def data_dir(self) -> Path:
+        """The folder that holds the store."""
+        from monitord.config.places import resolve_data_dir
+
+        return resolve_data_dir(self.data_dir_flag, os.environ)
+
+    def config(self) -> LoadedConfig:
+        """The configuration in force; raises ConfigError."""
+        from monitord.config import load
+
+        return load(self.config_path, os.environ)
+
+    def reader(self) -> StoreReader:
+        """The store, read-only; it opens at the first question."""
+        from monitord.storage.queries import StoreReader
+
+        return StoreReader(self.data_dir())
+
+    @contextmanager
+    def store(self) -> Iterator[SQLiteProfileStore]:
+        """The store, to write to; closed at the end. It must exist: nobody deletes from nothing."""
+        from monitord.storage import open_store
+
+        log_to_stderr()
+        store = open_store(self.data_dir(), create=False)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def style(self) -> Style:
+        """Colours for what goes to stdout."""
+        return Style(wants_colour(self.colour, os.environ, sys.stdout.isatty()))
+
+
+def placed(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command function, whose first parameter is its Place, the options that every command has."""
+    signature = inspect.signature(function, eval_str=True)
+
+    def run(
+        ctx: typer.Context, config: Path | None, data_dir: Path | None, color: Colour | None, **words: Any
+    ) -> None:
+        place = (ctx.obj or Place()).overridden(config, data_dir, color)
+        try:
+            function(place, **words)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Python flushes stdout once more at exit; let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(EXIT_BROKEN_PIPE) from None
+
+    own = list(signature.parameters.values())[1:]
+    common = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in (("config", ConfigFlag), ("data_dir", DataDirFlag), ("color", ColourFlag))
+    ]
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    run.__signature__ = inspect.Signature([context, *keyword_only, *common])  # type: ignore[attr-defined]  # PEP 362: any callable may carry one
+    run.__annotations__ = {p.name: p.annotation for p in (context, *own, *common)}
+    run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+    return run

@@ -1,0 +1,57 @@
+"""`retention run`: tidy now instead of at the next full hour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.terminal import emit
+from monitord.export.text import iso, json_text
+from monitord.export.units import quantity
+from monitord.redaction import printable
+
+
+def run(
+    place: Place,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")] = False,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Delete what is too old or over the budget, the mild before the bad; kept incidents stay."""
+    from monitord.daemon.wiring import retention_limits
+    from monitord.jobs import RetentionManager
+
+    as_json = wants_json(output, json)
+    limits = retention_limits(place.config().settings)
+    with place.store() as store:
+        report = RetentionManager(store, limits).purge_expired(datetime.now(UTC), dry_run=dry_run)
+    if as_json:
+        answer = {
+            "dry_run": report.is_dry_run,
+            "dropped_evidence": list(report.dropped_evidence),
+            "deleted_incidents": list(report.deleted_incidents),
+            "history_before": iso(report.history_before) if report.history_before else None,
+            "reasons": {key: printable(reason) for key, reason in report.reasons.items()},
+            "bytes_before": report.bytes_before,
+            "bytes_after": report.bytes_after,
+            "postponed": report.postponed,
+            "has_room": report.has_room,
+        }
+        emit(json_text(answer) + "\n")
+        return
+    for correlation_id in report.dropped_evidence:
+        emit(f"{correlation_id}  evidence  {printable(report.reasons.get(correlation_id, ''))}\n")
+    for correlation_id in report.deleted_incidents:
+        emit(f"{correlation_id}  whole     {printable(report.reasons.get(correlation_id, ''))}\n")
+    verb = "would free" if report.is_dry_run else "freed"
+    emit(
+        f"{verb} {quantity(report.freed_bytes, 'bytes')}: the evidence of {len(report.dropped_evidence)} and "
+        f"the whole of {len(report.deleted_incidents)} incidents\n"
+    )
+    if report.postponed:
+        emit(f"nothing by age: {printable(report.postponed)}\n")
+    if not report.has_room:
+        emit("still over the budget: what is left is kept or in use\n")

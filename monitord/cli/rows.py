@@ -1,0 +1,76 @@
+"""Incidents as lines of a table: what fits in 80 columns, and the guilty function where there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from monitord.cli.table import Cell, Column, draw
+from monitord.cli.terminal import Style
+from monitord.cli.when import local_stamp
+from monitord.export.units import age, quantity, unit_of
+from monitord.model import CaptureStatus, ProfileRecord
+from monitord.redaction import printable
+
+_WIDE = 100  # from here on there is room for the hottest function
+
+_COLUMNS = (
+    Column("ID", right=True),
+    Column("WHEN"),
+    Column("AGE", right=True),
+    Column("PROCESS", least=8),
+    Column("PID", right=True),
+    Column("TRIGGER"),
+    Column("VALUE", right=True),
+    Column("EVIDENCE", least=8),
+)
+_TOP = Column("HOTTEST FUNCTION", least=10)
+
+
+def recent_table(
+    records: Sequence[ProfileRecord],
+    guilty: Callable[[ProfileRecord], str],
+    *,
+    now: datetime,
+    utc: bool,
+    width: int,
+    style: Style,
+    header: bool,
+) -> Iterator[str]:
+    """The lines of `recent`. `guilty` gives a record's hottest function, or ""."""
+    is_wide = width >= _WIDE
+    rows = []
+    for record in records:
+        cells = _cells(record, now, utc)
+        rows.append([*cells, Cell(printable(guilty(record)), ("bold",))] if is_wide else cells)
+    columns = (*_COLUMNS, _TOP) if is_wide else _COLUMNS
+    yield from draw(columns, rows, width=width, style=style, header=header)
+
+
+def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:
+    unit = unit_of(record.trigger_metric, record.trigger_value)
+    return [
+        Cell(str(record.id), ("cyan",)),
+        Cell(local_stamp(record.captured_at, now, utc=utc)),
+        Cell(age(record.captured_at, now).removesuffix(" ago"), ("dim",)),
+        Cell(printable(record.process_name), ("bold",)),
+        Cell(str(record.pid) if record.pid else "–"),
+        Cell(record.trigger_metric.value),
+        Cell(quantity(record.trigger_value, unit)),
+        Cell(evidence(record), evidence_paint(record.status)),
+    ]
+
+
+def evidence(record: ProfileRecord) -> str:
+    """What there is to look at, or why there is nothing; `late` and `kept` where they hold."""
+    who = record.profiler or record.role
+    marks = ["late"] * record.late + ["kept"] * record.pinned  # first, so that no narrow screen cuts them off
+    how = [] if record.status is CaptureStatus.OK else [record.status.value]
+    return printable(" ".join([*marks, who, *how]))
+
+
+def evidence_paint(status: CaptureStatus) -> tuple[str, ...]:
+    """Green for whole evidence, yellow for some, red for none."""
+    if status is CaptureStatus.OK:
+        return ("green",)
+    return ("yellow",) if status.has_evidence else ("red",)

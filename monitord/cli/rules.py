@@ -1,0 +1,151 @@
+"""`rules …`: what counts as abnormal, and what other rules would have made of the past."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.table import Cell, Column, draw
+from monitord.cli.terminal import emit, page, say, width
+from monitord.cli.times import parse_period
+from monitord.cli.when import local_stamp
+from monitord.export.text import iso, json_text, plain
+from monitord.export.units import quantity, span
+from monitord.model import Alert, Match, Rule, Threshold
+from monitord.redaction import printable
+
+
+def list_rules(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+    """List the rules in force: what fires, after how long, how often at most."""
+    as_json = wants_json(output, json)
+    rules = place.config().settings.rules
+    if as_json:
+        emit(json_text([_as_json(rule) for rule in rules]) + "\n")
+        return
+    columns = (
+        Column("RULE", least=10),
+        Column("METRIC"),
+        Column("FIRES", least=12),
+        Column("FOR", right=True),
+        Column("COOLDOWN", right=True),
+        Column("PER HOUR", right=True),
+        Column("MATCHES", least=8),
+    )
+    rows = [
+        [
+            Cell(printable(rule.name), ("bold",) if rule.is_enabled else ("dim",)),
+            Cell(rule.metric.value),
+            Cell(_condition(rule) if rule.is_enabled else "disabled"),
+            Cell(f"{rule.min_share * 100:.0f} % of {span(rule.window_s)}"),
+            Cell(span(rule.cooldown_s)),
+            Cell(str(rule.captures_per_hour)),
+            Cell(printable(_matches(rule.match))),
+        ]
+        for rule in rules
+    ]
+    page(draw(columns, rows, width=width(), style=place.style()))
+
+
+def replay_rules(
+    place: Place,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file with [[rules]] in it.")],
+    since: Annotated[
+        str, typer.Option("-S", "--since", metavar="TIME", help="How far back to look.")
+    ] = "24h",
+    until: Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="The other end.")] = None,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Replay stored history against other rules and say what would have fired."""
+    from monitord.config import load_rules
+    from monitord.detection import replay
+
+    as_json = wants_json(output, json)
+    now = datetime.now(UTC)
+    start, end = parse_period(since, until, now)
+    rules = load_rules(file)
+    passes = list(place.reader().history(start, end))
+    alerts = replay(rules, passes)
+    if as_json:
+        emit(json_text([_alert_as_json(alert) for alert in alerts]) + "\n")
+    else:
+        for alert in alerts:
+            when = local_stamp(alert.raised_at, now)
+            mark = f"  (no capture: {printable(alert.suppressed_by)})" if alert.suppressed_by else ""
+            emit(f"{when}  {printable(alert.rule)}  {printable(alert.reason)}{mark}\n")
+    fired = Counter(alert.rule for alert in alerts)
+    told = ", ".join(f"{rule.name} {fired[rule.name]}" for rule in rules)
+    say(f"{len(passes):,} stored passes since {local_stamp(start, now) if start else since}; fired: {told}")
+
+
+def _condition(rule: Rule) -> str:
+    parts = []
+    if rule.above and not rule.baseline_alone:
+        parts.append(f"above {_level(rule.above)}")
+    if rule.below:
+        parts.append(f"below {_level(rule.below)}")
+    if rule.times_baseline:
+        parts.append(f"{rule.times_baseline:g} × its baseline")
+    return " and ".join(parts)
+
+
+def _level(threshold: Threshold) -> str:
+    return quantity(threshold.value, threshold.unit)
+
+
+def _matches(match: Match) -> str:
+    parts = [
+        *match.names,
+        *(f"user {user}" for user in match.users),
+        *(f"unit {unit}" for unit in match.units),
+        *(f"pid {pid}" for pid in match.pids),
+        *(f"not {name}" for name in match.not_names),
+    ]
+    return ", ".join(parts) or "all"
+
+
+def _as_json(rule: Rule) -> dict[str, Any]:
+    def level(threshold: Threshold | None) -> dict[str, Any] | None:
+        return {"value": threshold.value, "unit": threshold.unit} if threshold else None
+
+    return {
+        "name": rule.name,
+        "metric": rule.metric.value,
+        "above": level(rule.above),
+        "below": level(rule.below),
+        "times_baseline": rule.times_baseline,
+        "baseline_alone": rule.baseline_alone,
+        "window_seconds": rule.window_s,
+        "min_share": rule.min_share,
+        "clear_level": level(rule.clear_level),
+        "cooldown_seconds": rule.cooldown_s,
+        "captures_per_hour": rule.captures_per_hour,
+        "match": {
+            "names": list(rule.match.names),
+            "users": list(rule.match.users),
+            "units": list(rule.match.units),
+            "pids": list(rule.match.pids),
+            "not_names": list(rule.match.not_names),
+        },
+        "profiler": rule.profiler,
+        "enabled": rule.is_enabled,
+    }
+
+
+def _alert_as_json(alert: Alert) -> dict[str, Any]:
+    return {
+        "rule": alert.rule,
+        "metric": alert.metric.value,
+        "value": alert.value,
+        "threshold": {"value": alert.threshold.value, "unit": alert.threshold.unit},
+        "raised_at": iso(alert.raised_at),
+        "process_name": plain(alert.process_name),
+        "pid": alert.target.pid if alert.target else None,
+        "reason": plain(alert.reason),
+        "suppressed_by": alert.suppressed_by,
+    }

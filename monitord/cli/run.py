@@ -1,0 +1,27 @@
+"""`run`: from the command line to the daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import monitord
+from monitord.cli.place import Place
+
+
+def run(place: Place) -> None:
+    """Record until stopped: watch every process, keep the evidence when one goes wrong."""
+    place.config()  # a mistake in it is one line and exit 6 here, before anything starts
+    command = [sys.executable, *_path_flags(), "-m", "monitord.daemon"]
+    if place.config_path is not None:
+        command += ["--config", str(place.config_path)]
+    command += ["--data-dir", str(place.data_dir())]
+    # The daemon takes this process over, so that it never carries the command line's libraries.
+    os.execv(command[0], command)  # noqa: S606 - our own interpreter, by absolute path, no shell
+
+
+def _path_flags() -> list[str]:
+    """`-m` would put the current folder first on the module path, and with it whatever lies there."""
+    runs_from_checkout = Path(monitord.__file__).parent.parent == Path.cwd()
+    return [] if runs_from_checkout else ["-P"]

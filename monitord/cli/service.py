@@ -1,0 +1,121 @@
+"""`service …`: monitord under systemd or launchd. The service room decides; this shows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitord.cli.place import Place
+from monitord.cli.terminal import emit, say
+from monitord.errors import MonitordError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from monitord.service import ServicePlan
+
+SystemFlag = Annotated[
+    bool, typer.Option("--system", help="The machine's service (needs root) instead of yours.")
+]
+PrintFlag = Annotated[
+    bool, typer.Option("--print", "--dry-run", help="Show every file and command, do nothing.")
+]
+
+_NOT_RUNNING = 3  # LSB, and systemctl's own word for it
+_NO_SUCH_UNIT = (4, 5)
+
+
+def install(place: Place, system: SystemFlag = False, print_only: PrintFlag = False) -> None:
+    """Install monitord as a service and start it; twice is as good as once."""
+    from monitord.service import Place as ServicePlace
+    from monitord.service import plan_install
+
+    place.config()  # a service that can't read its configuration would only restart for ever
+    _carry_out(plan_install(system, ServicePlace.here()), print_only)
+
+
+def uninstall(
+    place: Place,
+    system: SystemFlag = False,
+    print_only: PrintFlag = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also delete everything recorded.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --purge: really.")] = False,
+) -> None:
+    """Stop and remove the service; what was recorded stays unless --purge is said."""
+    from monitord.service import Place as ServicePlace
+    from monitord.service import plan_uninstall
+
+    if purge and not (yes or print_only):
+        raise UsageError("--purge deletes every incident for good; say --yes too if that is meant")
+    plan = plan_uninstall(system, ServicePlace.here(), purge=place.data_dir() if purge else None)
+    _carry_out(plan, print_only)
+
+
+def start(place: Place, system: SystemFlag = False) -> None:
+    """Start the installed service."""
+    _control("start", system)
+
+
+def stop(place: Place, system: SystemFlag = False) -> None:
+    """Stop the service; it comes back at the next boot or login."""
+    _control("stop", system)
+
+
+def restart(place: Place, system: SystemFlag = False) -> None:
+    """Stop and start the service."""
+    _control("restart", system)
+
+
+def status(place: Place, system: SystemFlag = False) -> None:
+    """What the service manager says about it; exit 3 when it does not run."""
+    _control("status", system)
+
+
+def logs(
+    place: Place,
+    system: SystemFlag = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, help="How many of the last ones.")] = 100,
+) -> None:
+    """Show what the service logged."""
+    from monitord.service import Place as ServicePlace
+    from monitord.service import control
+
+    command = control("logs", ServicePlace.here(), system=system, follow=follow, lines=lines)
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - an argv list made by the service room, no shell
+    except FileNotFoundError:
+        raise NotFoundError(f"{command[0]} is not installed here") from None
+
+
+def _carry_out(plan: ServicePlan, print_only: bool) -> None:
+    from monitord.service import apply
+
+    if print_only:
+        emit(plan.text())
+        return
+    for line in apply(plan):
+        emit(f"{line}\n")
+    for hint in plan.hints:
+        say(hint)
+
+
+def _control(verb: str, system: bool) -> None:
+    from monitord.service import Place as ServicePlace
+    from monitord.service import control
+
+    command = control(verb, ServicePlace.here(), system=system)
+    try:
+        code = subprocess.run(command, check=False).returncode
+    except FileNotFoundError:
+        raise NotFoundError(f"{command[0]} is not installed here") from None
+    if code in _NO_SUCH_UNIT:
+        whose = " --system" if system else ""
+        raise NotFoundError(f"the service is not installed; type `monitord service install{whose}`")
+    if verb == "status" and code == _NOT_RUNNING:
+        raise typer.Exit(_NOT_RUNNING)
+    if code:
+        raise MonitordError(f"`{' '.join(command)}` failed with exit status {code}")

@@ -1,0 +1,167 @@
+"""`status`: whether the recorder runs, what it costs, how full the store is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.terminal import Style, emit
+from monitord.cli.when import local_stamp, moment_of
+from monitord.daemon.status import read_status
+from monitord.errors import NotFoundError, UnreachableError
+from monitord.export.text import json_text
+from monitord.export.units import age, quantity, span
+from monitord.redaction import printable
+
+_SILENT_AFTER_INTERVALS = 30
+_SILENT_AFTER_LEAST_S = 60.0
+
+
+def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+    """Say whether monitord records here, what it costs, and how full its store is."""
+    as_json = wants_json(output, json)
+    folder = place.data_dir()
+    told = {"is_running": False, **(read_status(folder) or {})}
+    used = _usage(place, folder)
+    if as_json:
+        running = told.pop("is_running")
+        shown = {"running": running, **told, "data_dir": str(folder), "usage": used}
+        emit(json_text(shown) + "\n")
+        told["is_running"] = running
+    elif told["is_running"]:
+        for line in _lines(folder, told, used, datetime.now(UTC), place.style()):
+            emit(line + "\n")
+    _complain(told, folder)
+
+
+def _usage(place: Place, folder: Path) -> dict[str, int]:
+    """Bytes on disk beside the budget, as the file system tells them."""
+    parts = {
+        "database_bytes": _size(folder / "monitord.db"),
+        "wal_bytes": _size(folder / "monitord.db-wal"),
+        "artefact_bytes": sum(
+            _size(path) for name in ("artefacts", "quarantine") for path in _files(folder / name)
+        ),
+    }
+    budget = int(place.config().settings.retention.max_total_mb * 1_000_000)
+    return {**parts, "total_bytes": sum(parts.values()), "budget_bytes": budget}
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []  # not there yet, or not ours to list
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0  # not there, or gone while we counted
+
+
+def _lines(
+    folder: Path, told: Mapping[str, Any], usage: Mapping[str, int], now: datetime, style: Style
+) -> Iterator[str]:
+    version = printable(str(told.get("version", "")))
+    yield style.paint(f"monitord {version} records", "green") + f" (pid {told.get('pid')})"
+    facts = {
+        "since": _since(told.get("started_at"), now),
+        "data": printable(str(folder)),
+        "config": printable(", ".join(map(str, told.get("config_paths") or ())) or "defaults"),
+        "looks": _looks(told, now),
+        "own cost": _cost(told),
+        "store": _store(usage),
+        "so far": _counts(told),
+        "capturing": _capture(told.get("capture"), now),
+        "last": _last(told.get("last_incident")),
+    }
+    for name, fact in facts.items():
+        if fact:
+            yield f"  {name:<10} {fact}"
+    for reason in told.get("degraded") or ():
+        yield style.paint(f"  {'degraded':<10} {printable(str(reason))}", "yellow")
+    yield from _jobs(told.get("jobs") or {}, now)
+
+
+def _since(started_at: object, now: datetime) -> str:
+    moment = moment_of(started_at)
+    return f"{local_stamp(moment, now)}, {age(moment, now)}" if moment else ""
+
+
+def _looks(told: Mapping[str, Any], now: datetime) -> str:
+    taken = moment_of(told.get("taken_at"))
+    machine = quantity(told["machine_percent"], "percent") if _is_number(told, "machine_percent") else None
+    parts = [
+        f"every {span(float(told['interval_s']))}" if "interval_s" in told else "",
+        f"last {age(taken, now)}" if taken else "",
+        f"{told['process_count']:,} processes" if "process_count" in told else "",
+        f"machine at {machine}" if machine else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _cost(told: Mapping[str, Any]) -> str:
+    parts = []
+    if _is_number(told, "own_cpu_percent"):
+        parts.append(f"{told['own_cpu_percent']:.2f} % of one core")
+    if _is_number(told, "own_rss_bytes"):
+        parts.append(quantity(told["own_rss_bytes"], "bytes"))
+    return ", ".join(parts)
+
+
+def _store(usage: Mapping[str, int]) -> str:
+    total, budget = usage["total_bytes"], usage["budget_bytes"]
+    return f"{total / 1e6:.1f} of {budget / 1e6:,.0f} MB ({total / budget * 100:.0f} %)"
+
+
+def _counts(told: Mapping[str, Any]) -> str:
+    counts = told.get("counts") or {}
+    return ", ".join(f"{number:,} {name}" for name, number in counts.items() if isinstance(number, int))
+
+
+def _capture(capture: object, now: datetime) -> str:
+    if not isinstance(capture, Mapping):
+        return ""
+    since = moment_of(capture.get("since"))
+    return f"{capture.get('correlation_id')}" + (f", began {age(since, now)}" if since else "")
+
+
+def _last(incident: object) -> str:
+    return f"{incident}  →  monitord show {incident}" if incident else ""
+
+
+def _jobs(jobs: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    for name, job in jobs.items():
+        if not isinstance(job, Mapping):
+            continue
+        last, next_run = moment_of(job.get("last_run")), moment_of(job.get("next_run"))
+        ran = f"ran {age(last, now)}" if last else "not yet run"
+        outcome = f" ({printable(str(job['outcome']))})" if job.get("outcome") else ""
+        yield f"  {'job':<10} {name}: {ran}{outcome}" + (f", next {age(next_run, now)}" if next_run else "")
+
+
+def _complain(told: Mapping[str, Any], folder: Path) -> None:
+    """Nobody records, or somebody holds the lock and says nothing: scripts shall see that."""
+    if not told["is_running"]:
+        raise NotFoundError(
+            f"not running on {folder}; start it with `monitord run` or `monitord service install`"
+        )
+    pid, taken = told.get("pid"), moment_of(told.get("taken_at"))
+    if taken is None:
+        raise UnreachableError(f"pid {pid} has reported nothing yet; see `monitord service logs`")
+    silent_s = (datetime.now(UTC) - taken).total_seconds()
+    patience_s = max(_SILENT_AFTER_LEAST_S, _SILENT_AFTER_INTERVALS * float(told.get("interval_s") or 0))
+    if silent_s > patience_s:
+        raise UnreachableError(
+            f"pid {pid} has reported nothing for {span(silent_s)}; see `monitord service logs`, "
+            "then `monitord service restart`"
+        )
+
+
+def _is_number(told: Mapping[str, Any], key: str) -> bool:
+    return isinstance(told.get(key), int | float)

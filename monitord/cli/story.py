@@ -1,0 +1,244 @@
+"""An incident told to a person, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from monitord.cli.rows import evidence_paint
+from monitord.cli.terminal import Style, cut, display_width, pad
+from monitord.cli.when import full_stamp, local_stamp
+from monitord.export.shapes import value_unit
+from monitord.export.units import age, bar, quantity, span, sparkline
+from monitord.model import HistoryPoint, Hotspot, ProfileRecord, TriggerMetric
+from monitord.redaction import printable
+from monitord.storage.views import IncidentView
+
+_LABEL = 10
+_HOTSPOTS = 10
+_SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
+    ("cpu", "percent", lambda point: point.cpu_percent),
+    ("memory", "bytes", lambda point: point.rss_bytes),
+    ("disk i/o", "bytes_per_s", lambda point: point.disk_bytes_per_s),
+    ("network", "bytes_per_s", lambda point: point.network_bytes_per_s),
+    ("threads", "count", lambda point: point.thread_count),
+    ("files", "count", lambda point: point.fd_count),
+    ("machine", "percent", lambda point: point.machine_percent),
+    ("free mem", "bytes", lambda point: point.memory_available_bytes),
+)
+_SERIES_OF = {
+    TriggerMetric.CPU: "cpu",
+    TriggerMetric.MEMORY: "memory",
+    TriggerMetric.MEMORY_GROWTH: "memory",
+    TriggerMetric.DISK_IO: "disk i/o",
+    TriggerMetric.NETWORK: "network",
+    TriggerMetric.FD_GROWTH: "files",
+    TriggerMetric.THREAD_GROWTH: "threads",
+    TriggerMetric.FREE_MEMORY: "free mem",
+}
+
+
+def tell(view: IncidentView, *, now: datetime, utc: bool, width: int, style: Style) -> Iterator[str]:
+    """The lines of `show`."""
+    page = _Page(style, max(width, 40), now, utc)
+    yield from page.headline(view)
+    yield from page.facts(view)
+    yield from page.timeline(view)
+    yield from page.functions(view)
+    yield from page.evidence(view)
+    yield from page.missing(view)
+    yield from page.next_steps(view)
+
+
+class _Page:
+    """Where and how the story is written."""
+
+    def __init__(self, style: Style, width: int, now: datetime, utc: bool) -> None:
+        self._style = style
+        self._width = width
+        self._now = now
+        self._utc = utc
+
+    def headline(self, view: IncidentView) -> Iterator[str]:
+        who = printable(view.process_name)
+        pid = f" (pid {view.record.pid})" if view.record.pid else ""
+        value = quantity(view.value, value_unit(view))
+        marks = [word for word, holds in (("late", view.late), ("kept", view.pinned)) if holds]
+        tail = f"  [{', '.join(marks)}]" if marks else ""
+        text = f"{who}{pid}: {view.metric.value.replace('_', ' ')} {value}"
+        yield self._style.paint(cut(text, self._width - len(tail)), "bold") + self._style.paint(
+            tail, "yellow"
+        )
+        yield ""
+
+    def facts(self, view: IncidentView) -> Iterator[str]:
+        record, process = view.record, view.process
+        when = f"{full_stamp(view.raised_at, utc=self._utc)}, {age(view.raised_at, self._now)}"
+        yield from self._fact("incident", f"{view.correlation_id} (id {record.id})")
+        yield from self._fact("when", when)
+        yield from self._fact("why", printable(view.reason), "yellow")
+        limit = f", {quantity(view.threshold.value, view.threshold.unit)}" if view.threshold else ""
+        yield from self._fact("rule", f"{printable(view.rule)}{limit} for {span(view.window_s)}")
+        if view.suppressed_by:
+            yield from self._fact("no capture", printable(view.suppressed_by))
+        if process:
+            user = f", user {printable(process.user)}" if process.user else ""
+            began = local_stamp(process.started_at, self._now, utc=self._utc)
+            yield from self._fact("process", f"parent {process.parent_pid}{user}, started {began}")
+            place = process.unit or process.container_id or process.cgroup
+            if place:
+                yield from self._fact("in", printable(place))
+            if process.executable:
+                yield from self._fact("program", printable(process.executable))
+            if process.command_line:
+                yield from self._fact("command", printable(" ".join(process.command_line)))
+        if view.is_summary:
+            yield from self._fact("note", "the evidence is gone with age; this summary is what stays")
+
+    def timeline(self, view: IncidentView) -> Iterator[str]:
+        points = view.history
+        if len(points) < 2:
+            return
+        length = span((points[-1].taken_at - points[0].taken_at).total_seconds())
+        yield from self._title(f"The {length} before it")
+        triggered = _SERIES_OF.get(view.metric)
+        room = min(60, max(16, self._width - 44))
+        for name, unit, read in _SERIES:
+            values = [read(point) for point in points]
+            known = [value for value in values if value is not None]
+            if not known or (not any(known) and name != triggered):
+                continue
+            line = pad(sparkline(values, room), min(room, len(values)))
+            low, high = quantity(min(known), unit), quantity(max(known), unit)
+            reach = low if low == high else f"{low} … {high}"
+            paint = ("red",) if name == triggered else ()
+            yield f"  {name:<{_LABEL}} {self._style.paint(line, *paint)}  {reach}"
+
+    def functions(self, view: IncidentView) -> Iterator[str]:
+        if not view.hotspots:
+            return
+        best = view.record
+        samples = f"{best.sample_count:,} samples, " if best.sample_count else ""
+        busy = f", target at {best.target_cpu_percent:.0f} % of a core" if best.target_cpu_percent else ""
+        where = f"({best.profiler}: {samples}{best.duration_seconds} s{busy})"
+        yield from self._title("Where the time went", where)
+        yield from self._hotspot_lines(view.hotspots[:_HOTSPOTS])
+        if view.late:
+            yield "  " + self._style.paint(
+                "taken when the spike was over: it shows what came after", "yellow"
+            )
+
+    def _hotspot_lines(self, spots: Sequence[Hotspot]) -> Iterator[str]:
+        bar_width = 10 if self._width < 100 else 20
+        room = self._width - 2 - bar_width - 2 - 6 - 6 - 2
+        names = [printable(spot.function) for spot in spots]
+        places = [_place(spot) for spot in spots]
+        name_width = min(
+            max(map(display_width, names)), max(room // 2, room - max(map(display_width, places)) - 2)
+        )
+        yield self._style.paint(f"  {'':{bar_width}}  {'self':>5} {'total':>5}  function", "dim")
+        for spot, name, place in zip(spots, names, places, strict=True):
+            drawn = self._style.paint(bar(spot.self_share, bar_width), "red")
+            shares = f"{spot.self_share * 100:3.0f} % {spot.total_share * 100:3.0f} %"
+            shown = self._style.paint(pad(cut(name, name_width), name_width), "bold")
+            yield f"  {drawn}  {shares}  {shown}  {_cut_left(place, room - name_width - 2)}".rstrip()
+
+    def evidence(self, view: IncidentView) -> Iterator[str]:
+        yield from self._title("What was captured")
+        for record in view.captures:
+            if not record.status.has_evidence:
+                continue
+            status = self._style.paint(record.status.value, *evidence_paint(record.status))
+            yield f"  {record.role:<{_LABEL}} {status}  {_how(record)}"
+            if record.profile_path:
+                yield f"  {'':{_LABEL}} {printable(record.profile_path)}"
+
+    def missing(self, view: IncidentView) -> Iterator[str]:
+        if not view.not_captured:
+            return
+        yield from self._title("What could not be captured")
+        for step in view.not_captured:
+            status = self._style.paint(step.status, "red")
+            yield from self._wrapped(
+                f"  {step.profiler:<{_LABEL}} ", status, step.status, printable(step.reason or "")
+            )
+            if step.fix:
+                # Never wrapped: a person copies it.
+                yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(step.fix), 'green')}"
+
+    def next_steps(self, view: IncidentView) -> Iterator[str]:
+        yield from self._title("Next")
+        number = view.record.id
+        steps = [(f"monitord export {number} -o incident-{number}.json", "a redacted copy for a ticket")]
+        if not view.pinned and not view.is_summary:
+            steps.append((f"monitord keep {number}", "keep it past its age"))
+        if view.record.pid:
+            steps.append((f"monitord recent --pid {view.record.pid}", "what else this process did"))
+        width = max(len(command) for command, _ in steps)
+        for command, purpose in steps:
+            yield f"  {self._style.paint(pad(command, width), 'cyan')}  {self._style.paint(purpose, 'dim')}"
+
+    def _title(self, title: str, aside: str = "") -> Iterator[str]:
+        yield ""
+        yield self._style.paint(title, "bold") + (f" {self._style.paint(aside, 'dim')}" if aside else "")
+
+    def _fact(self, label: str, text: str, *paint: str) -> Iterator[str]:
+        head = f"  {label:<{_LABEL}} "
+        for index, line in enumerate(_wrap(text, self._width - len(head))):
+            yield (self._style.paint(head, "dim") if index == 0 else " " * len(head)) + self._style.paint(
+                line, *paint
+            )
+
+    def _wrapped(self, head: str, painted: str, plain: str, text: str) -> Iterator[str]:
+        """`head`, a painted word, then text wrapped beside them."""
+        indent = len(head)
+        lines = _wrap(f"{plain}: {text}" if text else plain, self._width - indent)
+        yield head + painted + lines[0][len(plain) :]
+        yield from (" " * indent + line for line in lines[1:])
+
+
+def _how(record: ProfileRecord) -> str:
+    parts = [
+        record.profiler if record.profiler and record.profiler != record.role else "",
+        f"{record.sample_count:,} samples" if record.sample_count else "",
+        f"{record.duration_seconds} s" if record.duration_seconds else "",
+        f"target at {record.target_cpu_percent:.0f} %" if record.target_cpu_percent is not None else "",
+        "late" if record.late else "",
+        quantity(record.size_bytes, "bytes") if record.size_bytes else "",
+        record.failure_reason or "",
+    ]
+    return printable(", ".join(part for part in parts if part))
+
+
+def _place(spot: Hotspot) -> str:
+    if spot.file is None:
+        return printable(f"({spot.module})" if spot.module else f"({spot.kind})")
+    return printable(f"{spot.file}:{spot.line}" if spot.line else spot.file)
+
+
+def _cut_left(text: str, columns: int) -> str:
+    """The end of a path says more than its beginning."""
+    if display_width(text) <= columns:
+        return text
+    kept = text
+    while kept and display_width(kept) > columns - 1:
+        kept = kept[1:]
+    return "…" + kept if columns > 1 else ""
+
+
+def _wrap(text: str, columns: int) -> list[str]:
+    """Lines of at most `columns`, broken at blanks where there are any; what eyes see is counted."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        joined = f"{line} {word}" if line else word
+        if display_width(joined) <= columns:
+            line = joined
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while display_width(line) > columns:
+            head = cut(line, columns + 1)[:-1]
+            lines.append(head)
+            line = line[len(head) :]
+    return [*lines, line]

@@ -1,0 +1,107 @@
+"""What the screen can do: its width, its colours, its pager. Data on stdout, everything else on stderr.
+
+Colour only where a person looks (NO_COLOR, FORCE_COLOR, CLICOLOR_FORCE, TERM=dumb and --color are heard);
+the pager only on a terminal, and `less` goes away by itself when one screen is enough.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Wraps text in colours, or leaves it alone."""
+
+    colour: bool = False
+
+    def paint(self, text: str, *names: str) -> str:
+        """`names` are keys like bold, dim, red, green, yellow, cyan."""
+        if not self.colour or not names or not text:
+            return text
+        return f"\x1b[{';'.join(_CODES[name] for name in names)}m{text}\x1b[0m"
+
+
+def wants_colour(mode: str, env: Mapping[str, str], is_terminal: bool) -> bool:
+    """`mode` is always, never or auto; see https://no-color.org and https://bixense.com/clicolors."""
+    if mode != "auto":
+        return mode == "always"
+    if env.get("NO_COLOR"):
+        return False
+    if any(env.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE")):
+        return True
+    return is_terminal and env.get("TERM") != "dumb"
+
+
+def width() -> int:
+    """Columns to fill: COLUMNS, the terminal's, or 80; 120 when piped, so that lines stay whole."""
+    return shutil.get_terminal_size((80 if sys.stdout.isatty() else 120, 24)).columns
+
+
+def say(line: str) -> None:
+    """Tell a person something that is no data."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place that writes to stderr
+
+
+def emit(text: str) -> None:
+    """Write data to stdout, whatever the locale's encoding can't say shown escaped."""
+    stream = sys.stdout
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def page(lines: Iterable[str], *, allowed: bool = True) -> None:
+    """Show lines, through the pager when a person is looking."""
+    command = shlex.split(os.environ.get("PAGER", "less")) if allowed and sys.stdout.isatty() else []
+    tool = shutil.which(command[0]) if command and command[0] != "cat" else None
+    text = "".join(f"{line}\n" for line in lines)
+    if tool is None:
+        emit(text)
+        return
+    env = {"LESS": "FRX", "LESSCHARSET": "utf-8", **os.environ}
+    with subprocess.Popen([tool, *command[1:]], stdin=subprocess.PIPE, env=env) as pager:
+        try:
+            pager.communicate(text.encode("utf-8", "backslashreplace"))
+        except (BrokenPipeError, KeyboardInterrupt):
+            pass  # the reader has seen enough
+
+
+def display_width(text: str) -> int:
+    """Columns that `text` takes: wide East Asian characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(_char_width(char) for char in text)
+
+
+def cut(text: str, columns: int) -> str:
+    """At most `columns` wide, the loss shown as "…"."""
+    if display_width(text) <= columns:
+        return text
+    kept, used = "", 0
+    for char in text:
+        used += _char_width(char)
+        if used > columns - 1:
+            break
+        kept += char
+    return kept + "…" if columns > 0 else ""
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """Fill with blanks to `columns`, counted as they are seen."""
+    blank = " " * max(0, columns - display_width(text))
+    return blank + text if right else text + blank
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -1,0 +1,1 @@
+"""An incident, or a table of them, in the shapes that leave monitord: stable keys, redacted by default."""

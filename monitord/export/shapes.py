@@ -1,0 +1,177 @@
+"""The store's answers as plain data with stable keys: what `recent`, `show` and `export` write, defined once.
+
+docs/output.md describes every key. Times are ISO-8601 UTC, sizes bytes, CPU percent of one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from monitord.export.text import iso, plain
+from monitord.export.units import unit_of
+from monitord.model import HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
+from monitord.storage.views import IncidentView, NotCaptured
+
+ROW_KEYS = (
+    "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
+    "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
+)  # fmt: skip
+CSV_DETAIL_KEYS = (*ROW_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share")
+
+
+def row(record: ProfileRecord) -> dict[str, Any]:
+    """One line of `recent`: the requirement's columns, then what says how good the evidence is."""
+    return {
+        "id": record.id,
+        "process_name": plain(record.process_name),
+        "pid": record.pid or None,  # 0: no process can be blamed
+        "trigger_metric": record.trigger_metric.value,
+        "trigger_value": record.trigger_value,
+        "captured_at": iso(record.captured_at),
+        "profile_path": plain(record.profile_path),
+        "duration_seconds": record.duration_seconds,
+        "notes": _texts(record.notes),
+        "status": record.status.value,
+        "profiler": record.profiler,
+        "correlation_id": record.correlation_id,
+        "late": record.late,
+        "pinned": record.pinned,
+    }
+
+
+def detail(view: IncidentView) -> dict[str, Any]:
+    """One incident whole: its row, why it fired, what stood before it, every step with its outcome."""
+    return {
+        **row(view.record),
+        "rule": view.rule,
+        "reason": plain(view.reason),
+        "threshold": {"value": view.threshold.value, "unit": view.threshold.unit} if view.threshold else None,
+        "window_seconds": view.window_s,
+        "severity": view.severity,
+        "crossed_at": iso(view.crossed_at),
+        "raised_at": iso(view.raised_at),
+        "suppressed_by": _optional(view.suppressed_by),
+        "summary": view.is_summary,
+        "process": _process(view.process) if view.process else None,
+        "history": [_point(point) for point in view.history],
+        "captures": [capture(record) for record in view.captures],
+        "not_captured": [_not_captured(step) for step in view.not_captured],
+        "hotspots": [hotspot(spot) for spot in view.hotspots],
+    }
+
+
+def capture(record: ProfileRecord) -> dict[str, Any]:
+    """One step and how it ended."""
+    return {
+        "id": record.id,
+        "role": record.role,
+        "profiler": record.profiler,
+        "profiler_version": record.profiler_version,
+        "status": record.status.value,
+        "reason": _optional(record.failure_reason),
+        "fix": _optional(record.fix),
+        "captured_at": iso(record.captured_at),
+        "duration_seconds": record.duration_seconds,
+        "sample_count": record.sample_count,
+        "target_cpu_percent": record.target_cpu_percent,
+        "late": record.late,
+        "format": record.format,
+        "profile_path": plain(record.profile_path),
+        "size_bytes": record.size_bytes,
+        "checksum": record.checksum,
+    }
+
+
+def hotspot(spot: Hotspot) -> dict[str, Any]:
+    """One function with its shares, 0 to 1."""
+    return {
+        "function": plain(spot.function),
+        "file": _optional(spot.file),
+        "line": spot.line,
+        "self_share": spot.self_share,
+        "total_share": spot.total_share,
+        "kind": spot.kind,
+        "module": _optional(spot.module),
+    }
+
+
+def rule_status(status: RuleStatus) -> dict[str, Any]:
+    """One rule as it stands, for `explain`."""
+    threshold = status.threshold
+    return {
+        "rule": status.rule,
+        "metric": status.metric.value,
+        "state": status.state,
+        "process_name": _optional(status.process_name),
+        "pid": status.target.pid if status.target else None,
+        "threshold": {"value": threshold.value, "unit": threshold.unit} if threshold else None,
+        "window_seconds": status.window_s,
+        "last_values": list(status.last_values),
+        "share_above": status.share_above,
+        "distance": status.distance,
+        "baseline": status.baseline,
+        "suppressed_by": _optional(status.suppressed_by),
+        "seen_at": iso(status.seen_at) if status.seen_at else None,
+    }
+
+
+def flat_detail(shaped: Mapping[str, Any]) -> dict[str, Any]:
+    """A shaped incident as one CSV row: its leading hotspot beside it. See CSV_DETAIL_KEYS."""
+    top: Mapping[str, Any] = next(iter(shaped["hotspots"]), {})
+    flat = {key: shaped[key] for key in (*ROW_KEYS, "rule", "reason")}
+    return flat | {f"top_{key}": top.get(key) for key in ("function", "file", "line", "total_share")}
+
+
+def value_unit(view: IncidentView) -> str:
+    """The unit of the incident's value: its threshold's, or what the metric is counted in."""
+    return view.threshold.unit if view.threshold else unit_of(view.metric, view.value)
+
+
+def _process(process: ProcessDetails) -> dict[str, Any]:
+    return {
+        "name": plain(process.name),
+        "pid": process.key.pid,
+        "parent_pid": process.parent_pid,
+        "started_at": iso(process.started_at),
+        "uid": process.uid,
+        "user": _optional(process.user),
+        "executable": _optional(process.executable),
+        "command_line": [plain(word) for word in process.command_line],
+        "cgroup": _optional(process.cgroup),
+        "unit": _optional(process.unit),
+        "container_id": _optional(process.container_id),
+        "thread_count": process.thread_count,
+        "fd_count": process.fd_count,
+    }
+
+
+def _point(point: HistoryPoint) -> dict[str, Any]:
+    return {
+        "taken_at": iso(point.taken_at),
+        "machine_percent": point.machine_percent,
+        "memory_available_bytes": point.memory_available_bytes,
+        "cpu_percent": point.cpu_percent,
+        "rss_bytes": point.rss_bytes,
+        "disk_bytes_per_s": point.disk_bytes_per_s,
+        "network_bytes_per_s": point.network_bytes_per_s,
+        "thread_count": point.thread_count,
+        "fd_count": point.fd_count,
+    }
+
+
+def _not_captured(step: NotCaptured) -> dict[str, Any]:
+    return {
+        "profiler": step.profiler,
+        "status": step.status,
+        "reason": _optional(step.reason),
+        "fix": _optional(step.fix),
+    }
+
+
+def _texts(notes: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if notes is None else {plain(key): plain(str(value)) for key, value in notes.items()}
+
+
+def _optional(text: str | None) -> str | None:
+    return None if text is None else plain(text)

@@ -1,0 +1,64 @@
+"""Text that came from processes, made fit for files that other programs read.
+
+JSON: control characters and everything beyond ASCII are escaped by the encoder; bytes that are no UTF-8
+become the four characters `\\xNN`, because a lone surrogate is refused by strict JSON readers.
+CSV (RFC 4180): one line a row, and no cell that a spreadsheet would take for a formula.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from monitord.redaction import printable
+
+# OWASP, "CSV Injection": these begin a formula; the full-width forms do in some locales.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """The text with undecodable bytes (kept as surrogates) written as `\\xNN`."""
+    return _SURROGATE.sub(lambda match: _escaped(ord(match[0])), text)
+
+
+def iso(moment: datetime) -> str:
+    """ISO-8601 in UTC to the millisecond, as every time in our data: 2026-11-20T03:00:05.120Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def json_text(value: object, *, indent: int | None = 2) -> str:
+    """JSON in ASCII: safe on any terminal, in any locale. NaN and infinity are refused."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, indent=indent)
+
+
+def csv_rows(keys: Sequence[str], rows: Iterable[Mapping[str, object]], *, header: bool = True) -> str:
+    """RFC 4180 with CRLF; safe to open in a spreadsheet. Structured values stand as JSON in their cell."""
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, lineterminator="\r\n")
+    if header:
+        writer.writerow(keys)
+    for row in rows:
+        writer.writerow([_cell(row.get(key)) for key in keys])
+    return sheet.getvalue()
+
+
+def _escaped(code: int) -> str:
+    is_byte = 0xDC80 <= code <= 0xDCFF  # PEP 383
+    return f"\\x{code - 0xDC00:02x}" if is_byte else f"\\u{code:04x}"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    text = value if isinstance(value, str) else json_text(value, indent=None)
+    safe = printable(text)
+    return "'" + safe if text.lstrip(" ").startswith(_FORMULA_STARTS) else safe
