@@ -1,0 +1,215 @@
+"""What installing, removing and controlling the service would do, and that doing it is safe."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
+from monitord.service import Place, apply, control, plan_install, plan_uninstall, unreachable_component
+
+
+class Manager:
+    """A service manager that remembers what it was told, and fails when told to."""
+
+    def __init__(self, fails: str | None = None, says: str = "no such unit\nmore") -> None:
+        self.told: list[str] = []
+        self.fails = fails
+        self.says = says
+
+    def __call__(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        self.told.append(" ".join(argv))
+        is_failing = self.fails is not None and self.fails in argv
+        return subprocess.CompletedProcess(argv, int(is_failing), "", self.says if is_failing else "")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A Linux machine below a folder, with systemd running, seen by an ordinary user."""
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    return Place(
+        platform="linux",
+        program=("/usr/bin/env",),
+        interpreter=Path("/usr/bin/env"),
+        home=tmp_path / "home",
+        user="alice",
+        uid=1000,
+        config_home=tmp_path / "home/.config",
+        root=tmp_path,
+    )
+
+
+def test_the_user_service_is_written_started_and_explained(place: Place) -> None:
+    manager = Manager()
+    plan = plan_install(False, place)
+    apply(plan, run=manager)
+    unit = place.home / ".config/systemd/user/monitord.service"
+    assert "ExecStart=/usr/bin/env run\n" in unit.read_text()
+    assert unit.stat().st_mode & 0o777 == 0o644
+    assert manager.told == [
+        "systemctl --user daemon-reload",
+        "systemctl --user enable monitord.service",
+        "systemctl --user restart monitord.service",
+    ]
+    assert any("loginctl enable-linger alice" in hint for hint in plan.hints)
+
+
+def test_installing_twice_changes_nothing_more(place: Place) -> None:
+    apply(plan_install(False, place), run=Manager())
+    unit = place.unit_path(system=False)
+    before = unit.stat()
+    assert f"unchanged {unit}" in apply(plan_install(False, place), run=Manager())
+    assert (unit.stat().st_ino, unit.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_an_older_service_file_is_replaced_and_a_link_is_not_followed(place: Place, tmp_path: Path) -> None:
+    unit = place.unit_path(system=False)
+    unit.parent.mkdir(parents=True)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    unit.symlink_to(precious)
+    apply(plan_install(False, place), run=Manager())
+    assert precious.read_text() == "mine"
+    assert not unit.is_symlink()
+
+
+def test_printing_shows_files_and_commands_and_changes_nothing(place: Place, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    text = plan_install(True, place).text()
+    assert f"# file {tmp_path}/etc/systemd/system/monitord.service (mode 0644)" in text
+    assert "DynamicUser=yes" in text
+    assert "$ systemctl restart monitord.service" in text
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_system_service_needs_root_and_says_the_sudo_line(place: Place) -> None:
+    with pytest.raises(PermissionDeniedError, match="sudo /usr/bin/env service install --system"):
+        apply(plan_install(True, place), run=Manager())
+    with pytest.raises(PermissionDeniedError, match="sudo /usr/bin/env service stop --system"):
+        control("stop", place, system=True)
+
+
+def test_a_system_service_is_refused_when_its_user_could_not_start_it(place: Place, tmp_path: Path) -> None:
+    """systemd would say status=203/EXEC; here the reason and the way out come before anything is written."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "python").touch(mode=0o755)
+    root = replace(place, uid=0, interpreter=closed / "python")
+    with pytest.raises(PermissionDeniedError, match="python3 -m venv /opt/monitord"):
+        apply(plan_install(True, root), run=Manager())
+    assert not place.unit_path(system=True).exists()
+
+
+def test_root_installs_the_system_service(place: Place) -> None:
+    manager = Manager()
+    apply(plan_install(True, replace(place, uid=0)), run=manager)
+    assert "DynamicUser=yes" in place.unit_path(system=True).read_text()
+    assert manager.told[-1] == "systemctl restart monitord.service"
+
+
+def test_each_component_must_be_executable_by_everybody(tmp_path: Path) -> None:
+    assert unreachable_component(Path("/usr/bin/env")) is None
+    assert unreachable_component(Path("/usr/bin/no-such-program")) == Path("/usr/bin/no-such-program")
+    tmp_path.chmod(0o700)
+    assert unreachable_component(tmp_path / "python") is not None
+
+
+def test_without_systemd_there_is_one_clear_line(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "run/systemd/system").rmdir()
+    for attempt in (
+        lambda: apply(plan_install(False, place), run=Manager()),
+        lambda: control("status", place),
+    ):
+        with pytest.raises(NotFoundError, match="systemd does not run here"):
+            attempt()
+
+
+def test_a_failing_command_is_told_in_the_managers_words(place: Place) -> None:
+    with pytest.raises(
+        MonitordError, match=r"`systemctl --user enable monitord.service` failed: no such unit$"
+    ):
+        apply(plan_install(False, place), run=Manager(fails="enable"))
+    with pytest.raises(MonitordError, match="log in as that user"):
+        apply(plan_install(False, place), run=Manager(fails="enable", says="Failed to connect to bus: No"))
+
+
+def test_uninstalling_keeps_the_data_unless_purged(place: Place, tmp_path: Path) -> None:
+    apply(plan_install(False, place), run=Manager())
+    data = tmp_path / "state"
+    (data / "artefacts").mkdir(parents=True)
+    manager = Manager(fails="disable")
+    apply(plan_uninstall(False, place), run=manager)
+    assert not place.unit_path(system=False).exists()
+    assert data.exists()
+    assert manager.told == [
+        "systemctl --user disable --now monitord.service",
+        "systemctl --user daemon-reload",
+    ]
+    apply(plan_uninstall(False, place, purge=data), run=Manager())
+    assert not data.exists()
+
+
+def test_purging_removes_nothing_that_is_not_monitords(place: Place, tmp_path: Path) -> None:
+    other = tmp_path / "documents"
+    other.mkdir()
+    (other / "thesis").write_text("x")
+    with pytest.raises(MonitordError, match="does not look like"):
+        apply(plan_uninstall(False, place, purge=other), run=Manager())
+    (tmp_path / "link").symlink_to(other)
+    with pytest.raises(MonitordError, match="not a directory of its own"):
+        apply(plan_uninstall(False, place, purge=tmp_path / "link"), run=Manager())
+    assert (other / "thesis").exists()
+
+
+def test_purging_the_system_service_leaves_its_state_to_systemd(place: Place) -> None:
+    """The dynamic user's state lies behind a link; `systemctl clean` knows, before the unit is gone."""
+    manager = Manager()
+    apply(plan_uninstall(True, replace(place, uid=0), purge=Path("/var/lib/monitord")), run=manager)
+    assert manager.told[1] == "systemctl clean --what=state monitord.service"
+
+
+@pytest.mark.parametrize(
+    ("verb", "system", "argv"),
+    [
+        ("start", False, "systemctl --user start monitord.service"),
+        ("status", True, "systemctl status --no-pager monitord.service"),
+        ("logs", True, "journalctl -u monitord.service -n 100 -f"),
+        ("logs", False, "journalctl --user -u monitord.service -n 100 -f"),
+    ],
+)
+def test_control_is_systemds_own_command(place: Place, verb: str, system: bool, argv: str) -> None:
+    assert " ".join(control(verb, place, system=system, follow=True)) == argv
+
+
+def test_an_unknown_verb_is_refused(place: Place) -> None:
+    for one in (place, replace(place, platform="darwin")):
+        with pytest.raises(UsageError):
+            control("dance", one)
+
+
+def test_on_macos_launchctl_is_used_as_documented(place: Place) -> None:
+    """Written from launchctl(1); no macOS was at hand."""
+    mac = replace(place, platform="darwin")
+    manager = Manager(fails="bootout")
+    apply(plan_install(False, mac), run=manager)
+    agent = mac.home / "Library/LaunchAgents/dev.monitord.agent.plist"
+    assert agent.exists()
+    assert (mac.home / "Library/Logs/monitord").is_dir()
+    assert manager.told == [
+        "launchctl bootout gui/1000/dev.monitord.agent",
+        f"launchctl bootstrap gui/1000 {agent}",
+    ]
+    assert control("restart", mac) == ("launchctl", "kickstart", "-k", "gui/1000/dev.monitord.agent")
+    assert control("logs", mac)[-1] == str(mac.home / "Library/Logs/monitord/monitord.log")
+    apply(plan_uninstall(False, mac), run=manager)
+    assert not agent.exists()
+
+
+def test_this_machine_knows_itself() -> None:
+    here = Place.here()
+    assert here.interpreter.is_absolute()
+    assert Path(here.program[0]).exists()
