@@ -1,0 +1,84 @@
+"""A cgroup of its own for each profiler, where one can be made: what it forks can't leave it.
+
+Version 2 first (also on hybrid hosts, where it may be mounted at /sys/fs/cgroup/unified), then version 1's
+pids or systemd hierarchy. None when neither may be written to: the supervisor's sweep does the work then.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from pathlib import Path
+
+from monitord.capture.supervisor import kill_cgroup
+
+_PREFIX = "monitord-capture-"
+_numbers = itertools.count(1)
+
+
+def make_cgroup() -> Path | None:
+    """A fresh, empty cgroup beneath the one this process is in; empty ones of dead daemons are removed."""
+    for parent in _parents():
+        path = parent / f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
+        try:
+            _remove_stale(parent)
+            path.mkdir(mode=0o700)
+        except OSError:
+            continue
+        _bound(path)
+        return path
+    return None
+
+
+def end_cgroup(path: Path) -> bool:
+    """Kill what is in it and remove it; False when something could not be killed within a second."""
+    end = time.monotonic() + 1.0
+    while True:
+        kill_cgroup(str(path))
+        try:
+            path.rmdir()
+            return True
+        except FileNotFoundError:
+            return True
+        except OSError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)  # killed processes leave the cgroup when they are reaped
+
+
+def _parents() -> list[Path]:
+    """Where this process's own cgroup lies, best hierarchy first."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        own = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return []
+    found: list[tuple[int, Path]] = []
+    for line in mounts:
+        before, _, after = line.partition(" - ")
+        kind, place, options = after.split()[0], before.split()[4], after.split()[-1].split(",")
+        for number, controllers, path in own:
+            if kind == "cgroup2" and number == "0":
+                found.append((0, Path(place + path)))
+            elif kind == "cgroup" and controllers in options and controllers in ("pids", "name=systemd"):
+                found.append((1, Path(place + path)))
+    return [path for _, path in sorted(found) if path.is_dir()]
+
+
+def _bound(path: Path) -> None:
+    for name, limit in (("pids.max", "256"), ("memory.max", str(2 * 1024**3))):
+        try:
+            (path / name).write_text(limit)
+        except OSError:
+            continue  # that controller is not switched on here
+
+
+def _remove_stale(parent: Path) -> None:
+    for path in parent.glob(f"{_PREFIX}*"):
+        owner = path.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            try:
+                path.rmdir()
+            except OSError:
+                continue

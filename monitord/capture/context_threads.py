@@ -1,0 +1,79 @@
+"""The threads of a target: how much CPU each used, where it waits in the kernel."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+from monitord.capture import procfs
+
+_READ_CAP = 2000
+_SHOWN = 100
+_STACKS = 20
+
+
+class Source(Protocol):
+    """Reads files of one process and keeps why some gave nothing."""
+
+    pid: int
+
+    def text(self, name: str, cap_bytes: int = ...) -> str | None: ...
+    def link(self, name: str) -> str | None: ...
+    def missing(self, name: str, error: OSError) -> None: ...
+
+
+def thread_cpu_ns(pid: int) -> dict[int, int]:
+    """CPU time of each thread so far in nanoseconds (schedstat's first field), at most 2,000 threads."""
+    found: dict[int, int] = {}
+    try:
+        thread_ids = [int(entry) for entry in procfs.entries(f"/proc/{pid}/task")][:_READ_CAP]
+    except OSError:
+        return found
+    for thread_id in thread_ids:
+        try:
+            found[thread_id] = _cpu_ns(pid, thread_id)
+        except (OSError, ValueError, IndexError):
+            continue  # ended meanwhile
+    return found
+
+
+def _cpu_ns(pid: int, thread_id: int) -> int:
+    folder = f"/proc/{pid}/task/{thread_id}"
+    try:
+        return int(procfs.read(f"{folder}/schedstat", 256).split()[0])
+    except OSError:  # a kernel without CONFIG_SCHED_INFO
+        ticks = procfs.parse_stat(procfs.read(f"{folder}/stat", 4096)).cpu_ticks
+        return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def read_threads(source: Source, before: dict[int, int], took_s: float) -> dict[str, Any]:
+    """The busiest threads, then those in uninterruptible sleep; the first 20 with their kernel stacks."""
+    after = thread_cpu_ns(source.pid)
+    shown = []
+    for thread_id, cpu_ns in after.items():
+        state, name = _state(source.pid, thread_id)
+        used = cpu_ns - before.get(thread_id, 0 if before else cpu_ns)
+        shown.append(
+            {
+                "thread_id": thread_id,
+                "name": name,
+                "state": state,
+                "cpu_percent": round(used / took_s / 1e7, 1),
+            }
+        )
+    shown.sort(key=lambda thread: (-float(str(thread["cpu_percent"])), thread["state"] != "D"))
+    for rank, thread in enumerate(shown[:_SHOWN]):
+        folder = f"task/{thread['thread_id']}"
+        thread["wchan"] = source.text(f"{folder}/wchan", 256)
+        if rank < _STACKS:
+            thread["syscall"] = (source.text(f"{folder}/syscall", 256) or "").split(" ", 1)[0].strip() or None
+            thread["kernel_stack"] = (source.text(f"{folder}/stack", 4096) or "").splitlines()
+    return {"count": len(after), "is_cut": len(after) > _SHOWN, "shown": shown[:_SHOWN]}
+
+
+def _state(pid: int, thread_id: int) -> tuple[str, str]:
+    try:
+        stat = procfs.parse_stat(procfs.read(f"/proc/{pid}/task/{thread_id}/stat", 4096))
+    except (OSError, ValueError, IndexError):
+        return "", ""
+    return stat.state, stat.name

@@ -1,0 +1,99 @@
+"""eu-stack, where perf may not be used or sees nothing: ten looks make a poor man's profile.
+
+Each look stops the target for some milliseconds (ptrace); it also sees threads that wait; perf does not.
+Words: elfutils 0.188.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+
+from monitord.capture.profilers.py_spy import LOOK_LIMIT_S, permission_fix
+from monitord.capture.reading import Reading
+from monitord.capture.running import Errand, Outcome
+from monitord.capture.session import Draft, Failure, Session, remove
+from monitord.capture.target import Target
+from monitord.model import Capture, CaptureStatus
+
+LOOKS = 10
+PAUSE_S = 0.2
+_CAP_BYTES = 1024 * 1024
+_FRAME = re.compile(rb"^#0 ", re.MULTILINE)
+
+
+class _EuStack:
+    name = "eu-stack"
+    tool = "eu-stack"
+    format = "eu-stack"
+
+    def suits(self, target: Target) -> bool:
+        return sys.platform == "linux" and not target.is_kernel_thread
+
+    def explain(self, stderr: str) -> Failure | None:
+        words = stderr.lower()
+        if "permission denied" in words or "operation not permitted" in words:
+            return CaptureStatus.PERMISSION_DENIED, "not permitted", permission_fix()
+        if "no such process" in words or ("linux_proc_report" in words and "no such file" in words):
+            return CaptureStatus.TARGET_GONE, "the process has ended", None
+        return None
+
+    def look(self, session: Session, limit_s: float) -> Outcome:
+        argv = (session.tools.path(self.tool) or "", "-p", str(session.target.key.pid), "-m")
+        errand = Errand(
+            argv, session.folder, limit_s, (0.05, 0.05), watch_target=False, output_cap_bytes=_CAP_BYTES
+        )
+        return session.runner.run(errand, session.target)
+
+
+class EuStackLook(_EuStack):
+    """Every thread's native stack at one moment."""
+
+    role = "dump"
+
+    def take(self, session: Session) -> Capture:
+        draft = Draft(self, session)
+        if (obstacle := draft.obstacle()) is not None:
+            return obstacle
+        outcome = self.look(session, LOOK_LIMIT_S)
+        draft.heed(outcome)
+        draft.cpu_percent = None
+        if (failed := draft.fail(outcome)) is not None:
+            return failed
+        threads = len(_FRAME.findall(outcome.stdout))
+        if threads == 0:
+            return draft.blame(outcome, "no stack")
+        draft.reading = Reading(sample_count=threads)
+        return draft.end(CaptureStatus.OK, payload=outcome.stdout)
+
+
+class EuStack(_EuStack):
+    """Ten looks, 200 ms apart: few samples, but of everything."""
+
+    role = "profile"
+
+    def take(self, session: Session) -> Capture:
+        draft = Draft(self, session)
+        if (obstacle := draft.obstacle()) is not None:
+            return obstacle
+        output = session.folder / "eu-stack.txt"
+        remove(output)
+        draft.rate_hz = round(1 / PAUSE_S)
+        text, last = bytearray(), Outcome("stopped")
+        wanted = max(1, min(LOOKS, round(session.plan.duration_s / PAUSE_S)))
+        for number in range(wanted):
+            if number and session.runner.wait(PAUSE_S):
+                last = replace(last, ended="stopped")
+                break
+            last = self.look(session, min(session.limit_s, 5.0))
+            draft.heed(last)
+            if not last.target_alive or last.ended != "exited" or not _FRAME.search(last.stdout):
+                break
+            text += last.stdout
+            draft.notes["looks"] = f"{number + 1} of {wanted}"
+            if len(text) > 8 * _CAP_BYTES:
+                break
+        output.write_bytes(text)
+        output.chmod(0o600)
+        return draft.publish(replace(last, attached=bool(text)), output)

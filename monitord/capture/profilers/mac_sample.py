@@ -1,0 +1,67 @@
+"""macOS's own `sample`: native stacks of one process.
+
+Written from Apple's manual page and published reports, not run on a Mac by us; tested on re-created output.
+The process is suspended at each sample, so 10 ms apart instead of the tool's 1 ms. Python shows only as its
+interpreter's functions.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from monitord.capture.running import Errand
+from monitord.capture.session import Draft, Failure, Session, remove, size_of
+from monitord.capture.target import Target
+from monitord.model import Capture, CaptureStatus
+
+INTERVAL_MS = 10
+
+
+class MacSample:
+    """A call graph with counts."""
+
+    name = "sample"
+    tool = "sample"
+    role = "profile"
+    format = "sample"
+
+    def suits(self, target: Target) -> bool:
+        return sys.platform == "darwin"
+
+    def explain(self, stderr: str) -> Failure | None:
+        words = stderr.lower()
+        if "cannot examine process" in words or "permission" in words or "not permitted" in words:
+            fix = "run monitord as root; programs signed by Apple or hardened can't be sampled at all"
+            return CaptureStatus.PERMISSION_DENIED, "not permitted", fix
+        if "no such process" in words or "cannot find" in words:
+            return CaptureStatus.TARGET_GONE, "the process has ended", None
+        return None
+
+    def take(self, session: Session) -> Capture:
+        draft = Draft(self, session)
+        if (obstacle := draft.obstacle()) is not None:
+            return obstacle
+        output = session.folder / "sample.txt"
+        remove(output)
+        draft.rate_hz = 1000 // INTERVAL_MS
+        argv = command(
+            session.tools.path(self.tool) or "", session.target.key.pid, session.plan.duration_s, str(output)
+        )
+        outcome = session.runner.run(
+            Errand(argv, session.folder, session.limit_s, session.patience_s), session.target
+        )
+        draft.heed(outcome)
+        if size_of(output) and not has_call_graph(output.read_bytes()):
+            remove(output)  # a report without "Call graph:" is a refusal
+            return draft.blame(outcome, "the report has no call graph")
+        return draft.publish(outcome, output)
+
+
+def command(sample: str, pid: int, duration_s: float, output: str) -> tuple[str, ...]:
+    """-mayDie: keep what there is when the process ends."""
+    return (sample, str(pid), str(max(1, round(duration_s))), str(INTERVAL_MS), "-mayDie", "-file", output)
+
+
+def has_call_graph(report: bytes) -> bool:
+    """Whether `sample` could look at the process at all."""
+    return b"Call graph:" in report

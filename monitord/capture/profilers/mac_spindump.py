@@ -1,0 +1,64 @@
+"""macOS's `spindump`, for root: user and kernel stacks, where `sample` is not let in or the process hangs.
+
+Written from Apple's manual page and published reports, not run on a Mac by us; tested on re-created output.
+It looks at all processes: the reader keeps the target's only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from monitord.capture.running import Errand
+from monitord.capture.session import Draft, Failure, Session, remove
+from monitord.capture.target import Target
+from monitord.model import Capture, CaptureStatus
+
+INTERVAL_MS = 10
+
+
+class MacSpindump:
+    """Stackshots over some seconds; root only."""
+
+    name = "spindump"
+    tool = "spindump"
+    role = "profile"
+    format = "spindump"
+
+    def suits(self, target: Target) -> bool:
+        return sys.platform == "darwin"
+
+    def explain(self, stderr: str) -> Failure | None:
+        if "root" in stderr.lower() or "permission" in stderr.lower():
+            return (
+                CaptureStatus.PERMISSION_DENIED,
+                "spindump needs root",
+                "sudo monitord service install --system",
+            )
+        return None
+
+    def take(self, session: Session) -> Capture:
+        draft = Draft(self, session)
+        if (obstacle := draft.obstacle()) is not None:
+            return obstacle
+        if os.geteuid() != 0:
+            return draft.end(
+                CaptureStatus.PERMISSION_DENIED,
+                "spindump needs root",
+                "sudo monitord service install --system",
+            )
+        output = session.folder / "spindump.txt"
+        remove(output)
+        draft.rate_hz = 1000 // INTERVAL_MS
+        path = session.tools.path(self.tool) or ""
+        argv = command(path, session.target.key.pid, session.plan.duration_s, str(output))
+        outcome = session.runner.run(
+            Errand(argv, session.folder, session.limit_s, session.patience_s), session.target
+        )
+        draft.heed(outcome)
+        return draft.publish(outcome, output)
+
+
+def command(spindump: str, pid: int, duration_s: float, output: str) -> tuple[str, ...]:
+    """PID SECONDS INTERVAL_MS -file OUT."""
+    return (spindump, str(pid), str(max(1, round(duration_s))), str(INTERVAL_MS), "-file", output)

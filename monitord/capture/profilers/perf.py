@@ -1,0 +1,114 @@
+"""perf, for native processes: cpu-clock at 99 Hz with frame pointers, folded at once to save space.
+
+cpu-clock is asked for by name: without a PMU (virtual machines) `cycles` silently becomes it. perf.data is
+deleted once `perf script`, a child under the same limits, has read it. Words: perf 6.1.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from monitord.capture import perf_fold
+from monitord.capture.running import Errand, Outcome
+from monitord.capture.session import Draft, Failure, Session, first_words, remove, size_of
+from monitord.capture.target import Target
+from monitord.model import Capture, CaptureStatus
+
+RATE_HZ = 99
+_SCRIPT_LIMIT_S = 20.0
+_FILE_CAP_BYTES = 80 * 1024 * 1024  # above --max-size: perf ends itself before the kernel kills it
+
+
+class Perf:
+    """On-CPU stacks, user and kernel; blind to what waits."""
+
+    name = "perf"
+    tool = "perf"
+    role = "profile"
+    format = "folded"
+
+    def suits(self, target: Target) -> bool:
+        return sys.platform == "linux"
+
+    def explain(self, stderr: str) -> Failure | None:
+        words = stderr.lower()
+        if "no such process" in words:
+            return CaptureStatus.TARGET_GONE, "the process has ended", None
+        if "access to performance monitoring" in words or "permission" in words or "not permitted" in words:
+            fix = "sudo sysctl kernel.perf_event_paranoid=1, or run monitord as root or with CAP_PERFMON"
+            return CaptureStatus.PERMISSION_DENIED, "not permitted", fix
+        return None
+
+    def take(self, session: Session) -> Capture:
+        draft = Draft(self, session)
+        if (obstacle := draft.obstacle()) is not None:
+            return obstacle
+        data, folded = session.folder / "perf.data", session.folder / "perf.folded"
+        remove(data)
+        remove(folded)
+        draft.rate_hz = min(RATE_HZ, session.plan.rate_hz)
+        try:
+            recorded = self._record(session, draft)
+            draft.heed(recorded)
+            failed = draft.fail(recorded)
+            if failed is None and size_of(data) == 0:
+                failed = draft.blame(recorded, "perf wrote nothing")
+            if failed is not None:
+                return failed
+            script = self._fold(session)
+            if size_of(folded) == 0:
+                return self._without_stacks(draft, recorded, script)
+            return draft.publish(_as_ended(recorded), folded)
+        finally:
+            remove(data)
+
+    def _record(self, session: Session, draft: Draft) -> Outcome:
+        argv = record_command(
+            session.tools.path(self.tool) or "",
+            session.target.key.pid,
+            draft.rate_hz or RATE_HZ,
+            session.plan.duration_s,
+        )
+        return session.runner.run(
+            Errand(
+                argv,
+                session.folder,
+                session.limit_s,
+                session.patience_s,
+                attached_link="perf_event",
+                file_cap_bytes=_FILE_CAP_BYTES,
+            ),
+            session.target,
+        )
+
+    def _fold(self, session: Session) -> Outcome:
+        perf = session.tools.path(self.tool) or ""
+        argv = (sys.executable, "-I", "-S", perf_fold.__file__, perf, "perf.data", "perf.folded")
+        return session.runner.run(
+            Errand(argv, session.folder, _SCRIPT_LIMIT_S, (0.2, 0.2), finishes=True, watch_target=False)
+        )
+
+    def _without_stacks(self, draft: Draft, recorded: Outcome, script: Outcome) -> Capture:
+        if script.ended == "exited" and script.exit_status == 0:
+            return draft.end(
+                CaptureStatus.NO_SAMPLES, "perf saw no running code: the process waited all the time"
+            )
+        if script.ended in ("timeout", "left_behind"):
+            return draft.end(CaptureStatus.TIMEOUT, f"perf script did not end within {_SCRIPT_LIMIT_S:.0f} s")
+        if recorded.ended in ("timeout", "left_behind"):
+            return draft.blame(recorded, "")
+        return draft.end(
+            CaptureStatus.TOOL_ERROR, f"perf script: {first_words(script.stderr) or script.ended}"
+        )
+
+
+def record_command(perf: str, pid: int, rate_hz: int, duration_s: float) -> tuple[str, ...]:
+    """-N: no build-id cache beside it; the workload `sleep` is what ends the recording."""
+    head = (perf, "record", "-q", "-N", "-e", "cpu-clock", "-F", str(rate_hz), "-g", "--max-size=64M")
+    return (*head, "-p", str(pid), "-o", "perf.data", "--", "/bin/sleep", f"{duration_s:.2f}")
+
+
+def _as_ended(outcome: Outcome) -> Outcome:
+    """perf's status 130 and 143 (its sleep was ended) with readable data are as good as 0."""
+    return replace(outcome, exit_status=0) if outcome.exit_status in (130, 143, -2, -15) else outcome

@@ -1,0 +1,90 @@
+"""What evidence says, read in a child: it is a hostile target's work and must not hurt the daemon."""
+
+from __future__ import annotations
+
+import json
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import monitord
+from monitord.capture.running import Errand, Runner
+from monitord.model import Hotspot
+
+_MEMORY_CAP_BYTES = 1024 * 1024 * 1024
+_LIMIT_S = 15.0
+_HOTSPOTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Samples, samples that failed, and hot functions; or the error that kept it from being read."""
+
+    sample_count: int = 0
+    error_count: int | None = None
+    hotspots: tuple[Hotspot, ...] = ()
+    error: str | None = None
+
+
+def read_evidence(runner: Runner, evidence_format: str, path: Path, pid: int | None) -> Reading:
+    """Run `python -m monitord.profiles` over a file, bounded in time and memory."""
+    arguments = [evidence_format, str(path), "--limit", str(_HOTSPOTS)]
+    if pid is not None:
+        arguments += ["--pid", str(pid)]
+    errand = Errand(
+        own_module("monitord.profiles", *arguments),
+        path.parent,
+        limit_s=_LIMIT_S,
+        patience_s=(0.2, 0.2),
+        finishes=True,
+        environment=own_environment(),
+        output_cap_bytes=1024 * 1024,
+        file_cap_bytes=0,
+        memory_cap_bytes=_MEMORY_CAP_BYTES,
+    )
+    outcome = runner.run(errand)
+    if outcome.ended != "exited" or outcome.exit_status != 0:
+        words = outcome.stderr.decode(errors="replace").strip().splitlines()
+        how = words[-1] if words else f"{outcome.ended}, exit status {outcome.exit_status}"
+        return Reading(error=how[:300])
+    try:
+        return _reading(json.loads(outcome.stdout))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return Reading(error=f"the reader's answer makes no sense: {type(error).__name__}")
+
+
+def own_module(module: str, *arguments: str) -> tuple[str, ...]:
+    """The command that runs one of our modules in a child: never with the current folder on its path."""
+    return (sys.executable, "-P", "-s", "-B", "-m", module, *arguments)
+
+
+def own_environment() -> dict[str, str]:
+    """Minimal; names the source folder only when monitord is used from a checkout."""
+    source = Path(monitord.__file__).resolve().parent.parent
+    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+    return environment if source in installed else environment | {"PYTHONPATH": str(source)}
+
+
+def _reading(answer: dict[str, Any]) -> Reading:
+    errors = answer.get("error_count")
+    return Reading(
+        sample_count=max(0, int(answer["sample_count"])),
+        error_count=None if errors is None else int(errors),
+        hotspots=tuple(_hotspot(entry) for entry in answer["hotspots"][:_HOTSPOTS]),
+    )
+
+
+def _hotspot(entry: dict[str, Any]) -> Hotspot:
+    line, file, module = entry.get("line"), entry.get("file"), entry.get("module")
+    return Hotspot(
+        function=str(entry["function"]),
+        file=None if file is None else str(file),
+        line=None if line is None else int(line),
+        self_share=float(entry["self_share"]),
+        total_share=float(entry["total_share"]),
+        kind=str(entry.get("kind", "python")),
+        module=None if module is None else str(module),
+    )

@@ -1,0 +1,224 @@
+"""Runs tools through the supervisor child: ended early by stop(), and never longer than promised.
+
+The daemon's side of supervisor.py: it writes the errand, waits, and reads the outcome. Should the supervisor
+itself die or hang, its cgroup, its group and what it started are killed from here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monitord.capture import cgroups, supervisor
+from monitord.capture.target import Target
+
+_MIB = 1024 * 1024
+_STOP_BUDGET_S = 1.7
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One run of one tool. The stop ladder begins at `limit_s`; `patience_s`: its waits after INT and TERM.
+
+    `attached_text` (on stdout) or `attached_link` (among the tool's descriptors) is what proves that the tool
+    holds the target. `finishes` marks work on what was taken already: it goes on, briefly, after stop().
+    """
+
+    argv: tuple[str, ...]
+    folder: Path
+    limit_s: float
+    patience_s: tuple[float, float] = (3.0, 2.0)
+    watch_target: bool = True
+    attached_text: str = ""
+    attached_link: str = ""
+    finishes: bool = False
+    environment: Mapping[str, str] = field(default_factory=lambda: _ENVIRONMENT)
+    output_cap_bytes: int = 256 * 1024
+    file_cap_bytes: int = 64 * _MIB
+    memory_cap_bytes: int = 4096 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a tool's run went. `ended`: exited, timeout, stopped, target_gone, spewed, left_behind or broken.
+
+    `failure` is why it could not be started. `cpu_ticks` is what the target used within `cpu_window_s`.
+    """
+
+    ended: str
+    exit_status: int | None = None
+    failure: str | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    truncated: bool = False
+    attached: bool = False
+    target_alive: bool = True
+    target_woken: bool = False
+    left_behind: int = 0
+    took_s: float = 0.0
+    cpu_ticks: int | None = None
+    cpu_window_s: float = 0.0
+
+
+class Runner:
+    """Starts supervisors; `stop` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lifeline: int | None = None
+        self._busy = False
+        self._stopped_at: float | None = None
+        self._stop = threading.Event()
+
+    def begin(self) -> None:
+        """A capture starts: an earlier stop() was not meant for it."""
+        with self._lock:
+            self._busy, self._stopped_at = True, None
+            self._stop.clear()
+
+    def end(self) -> None:
+        """The capture is over."""
+        with self._lock:
+            self._busy = False
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stop.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but not through a stop(): True when it was stopped."""
+        return self._stop.wait(seconds)
+
+    def stop(self) -> None:
+        """End what runs now; nothing happens when nothing runs."""
+        with self._lock:
+            if not self._busy:
+                return
+            self._stopped_at = self._stopped_at or time.monotonic()
+            self._stop.set()
+            if self._lifeline is not None:
+                _write_all(self._lifeline, b"stop\n")
+
+    def run(self, errand: Errand, target: Target | None = None) -> Outcome:
+        """Run one tool to its end; never raises for anything the tool does."""
+        limit_s = self._limit(errand)
+        if limit_s <= 0:
+            return Outcome("stopped")
+        cgroup = cgroups.make_cgroup() if sys.platform == "linux" else None
+        try:
+            return self._supervise(errand, target, cgroup, limit_s)
+        except OSError as error:
+            return Outcome("broken", failure=f"the supervisor can't be started: {error.strerror}")
+        finally:
+            if cgroup is not None:
+                cgroups.end_cgroup(cgroup)
+
+    def _limit(self, errand: Errand) -> float:
+        with self._lock:
+            if self._stopped_at is None:
+                return errand.limit_s
+            left = self._stopped_at + _STOP_BUDGET_S - time.monotonic()
+            return min(errand.limit_s, left) if errand.finishes else 0.0
+
+    def _supervise(
+        self, errand: Errand, target: Target | None, cgroup: Path | None, limit_s: float
+    ) -> Outcome:
+        target_fd = target.fd if target is not None and target.fd is not None else -1
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", supervisor.__file__],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd="/", env={}, close_fds=True, start_new_session=True,
+            pass_fds=(target_fd,) if target_fd >= 0 else (),
+        )  # fmt: skip
+        assert process.stdin is not None  # noqa: S101 - asked for above; tells mypy
+        assert process.stdout is not None  # noqa: S101
+        order = asdict(errand) | {
+            "folder": str(errand.folder), "cgroup": str(cgroup) if cgroup else "", "deadline_s": limit_s,
+            "target_fd": target_fd, "target_pid": target.key.pid if target else -1,
+        }  # fmt: skip
+        answer: list[dict[str, Any]] = []
+        try:
+            self._hold(process.stdin.fileno(), json.dumps(order).encode() + b"\n", errand)
+            answer = _listen(process.stdout.fileno(), limit_s + sum(errand.patience_s) + 8.0)
+        finally:
+            self._let_go()
+            _bury(process, answer)
+        return _outcome(answer)
+
+    def _hold(self, lifeline: int, order: bytes, errand: Errand) -> None:
+        with self._lock:
+            _write_all(lifeline, order)
+            if not errand.finishes:
+                self._lifeline = lifeline
+                if self._stopped_at is not None:
+                    _write_all(lifeline, b"stop\n")
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._lifeline = None
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except OSError:
+        pass  # it has ended already; its outcome says how
+
+
+def _listen(fd: int, limit_s: float) -> list[dict[str, Any]]:
+    """The supervisor's lines until it ends or `limit_s` is over."""
+    end, data = time.monotonic() + limit_s, bytearray()
+    while (left := end - time.monotonic()) > 0:
+        if select.select([fd], [], [], left)[0]:
+            piece = os.read(fd, 262_144)
+            if not piece:
+                break
+            data += piece
+    lines = []
+    for line in bytes(data).splitlines():
+        try:
+            lines.append(dict(json.loads(line)))
+        except ValueError:
+            lines.append({"failure": line.decode(errors="replace")[:200]})
+    return lines
+
+
+def _bury(process: subprocess.Popen[bytes], answer: list[dict[str, Any]]) -> None:
+    """Reap the supervisor; when it did not end by itself, kill what it started first."""
+    try:
+        process.wait(0.5 if answer and "ended" in answer[-1] else 0)
+    except subprocess.TimeoutExpired:
+        leader = answer[0].get("started") if answer else None
+        for kill, pid in ((os.killpg, leader), (os.killpg, process.pid)):
+            try:
+                if pid:
+                    kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
+        process.wait(5.0)
+    finally:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def _outcome(answer: list[dict[str, Any]]) -> Outcome:
+    last = answer[-1] if answer else {}
+    if "ended" not in last:
+        return Outcome("broken", failure=last.get("failure") or "the supervisor died before it could report")
+    for stream in ("stdout", "stderr"):
+        last[stream] = base64.b64decode(last[stream])
+    return Outcome(**last)

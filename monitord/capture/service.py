@@ -1,0 +1,175 @@
+"""The order of a capture: consent, identity, context, then the ladder, every step with its outcome."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitord.capture.consent import Consent
+from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
+from monitord.capture.reading import read_evidence
+from monitord.capture.running import Runner
+from monitord.capture.session import Profiler, Session, remove
+from monitord.capture.snapshot import Context
+from monitord.capture.target import Target, TargetError
+from monitord.capture.tools import Toolbox
+from monitord.logs import get_logger
+from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
+
+_How = Callable[[Session], list[Capture]]
+_TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
+_TOOL_IS_USELESS = (
+    CaptureStatus.NOT_PYTHON,
+    CaptureStatus.UNSUPPORTED_VERSION,
+    CaptureStatus.PERMISSION_DENIED,
+    CaptureStatus.TOOL_MISSING,
+)
+
+
+class ProfileCaptureService:
+    """Takes evidence, one process at a time. Nothing outlives a call; files lie only in the folder given."""
+
+    def __init__(
+        self, consent: Consent, *, grace_s: float = 10.0, tools: Mapping[str, str] | None = None
+    ) -> None:
+        self._consent = consent
+        self._grace_s = grace_s
+        self._tools = Toolbox(tools)
+        self._runner = Runner()
+        self._turn = threading.Lock()
+
+    def first_look(self, target: ProcessKey, folder: Path) -> Capture:
+        """A stack dump right now, in memory, within about a second: role "dump"."""
+        captures = self._take(target, CapturePlan(duration_s=1.0), folder, self._look)
+        return captures[-1]
+
+    def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
+        """The context, then the ladder of profilers until one has evidence; each step with its outcome."""
+        return self._take(target, plan, folder, self._climb)
+
+    def read(self, capture: Capture, folder: Path) -> Capture:
+        """The same dump with its hotspots: worth 100 ms once an alert has made it evidence."""
+        if capture.payload is None or capture.format in (None, "context-json"):
+            return capture
+        path = folder / "dump.bin"
+        path.touch(0o600)
+        path.write_bytes(capture.payload)
+        try:
+            found = read_evidence(self._runner, capture.format or "", path, capture.target.pid)
+        finally:
+            remove(path)
+        return replace(capture, hotspots=found.hotspots) if found.error is None else capture
+
+    def stop(self) -> None:
+        """End the running capture within 2 s; it returns what it has. From any thread; later ones run on."""
+        self._runner.stop()
+
+    # -------------------------------------------------------------------------------------------------
+
+    def _take(self, key: ProcessKey, plan: CapturePlan, folder: Path, how: _How) -> list[Capture]:
+        with self._turn:
+            folder = folder.resolve()
+            folder.mkdir(mode=0o700, exist_ok=True)
+            self._runner.begin()
+            try:
+                with Target(key) as target:
+                    refusal = self._consent.refusal(target.name, target.identity.executable)
+                    if refusal is not None:
+                        return [_without_tool(key, plan, CaptureStatus.REFUSED, *refusal)]
+                    session = Session(target, folder, plan, self._runner, self._tools, self._grace_s)
+                    return how(session)
+            except TargetError as error:
+                return [_without_tool(key, plan, error.status, error.reason, None)]
+            finally:
+                self._runner.end()
+
+    def _look(self, session: Session) -> list[Capture]:
+        found = []
+        for profiler in FIRST_LOOKS:
+            if profiler.suits(session.target):
+                found.append(self._run(profiler, session))
+                if found[-1].status.has_evidence or found[-1].status in _TARGET_IS_LOST:
+                    break
+        if found:
+            return found
+        reason = "no tool here takes a stack dump of this kind of process"
+        return [
+            replace(
+                _without_tool(session.target.key, session.plan, CaptureStatus.TOOL_MISSING, reason, None),
+                role="dump",
+            )
+        ]
+
+    def _climb(self, session: Session) -> list[Capture]:
+        found = [self._run(Context(), session)]
+        session = replace(session, cpu_percent=found[0].target_cpu_percent)
+        if found[0].status in _TARGET_IS_LOST or session.plan.profiler == "none":
+            return found
+        ladder = [
+            profiler
+            for profiler in LADDER
+            if session.plan.profiler == profiler.name
+            or (session.plan.profiler == "auto" and profiler.suits(session.target))
+        ]
+        if not ladder:
+            wanted = session.plan.profiler
+            reason = f"no profiler here fits {wanted!r}; known: {', '.join(NAMES)}"
+            return [
+                *found,
+                _without_tool(session.target.key, session.plan, CaptureStatus.TOOL_MISSING, reason, None),
+            ]
+        return found + self._try(ladder, session)
+
+    def _try(self, ladder: list[Profiler], session: Session) -> list[Capture]:
+        found: list[Capture] = []
+        useless: set[str] = set()
+        for profiler in ladder:
+            if profiler.tool in useless:
+                continue
+            if self._runner.is_stopped:
+                break
+            self._tools.learn_version(profiler.tool, self._runner, session.folder)
+            found.append(self._run(profiler, session))
+            last = found[-1]
+            if last.status in _TARGET_IS_LOST or (last.role == "profile" and last.status.has_evidence):
+                break
+            if last.status in _TOOL_IS_USELESS:
+                useless.add(profiler.tool)
+        return found
+
+    def _run(self, profiler: Profiler, session: Session) -> Capture:
+        """One step. What a step raises is a bug, but no reason to lose the steps before it."""
+        try:
+            capture = profiler.take(session)
+        except Exception as error:  # noqa: BLE001 - around one capture (DESIGN section 9)
+            get_logger().exception("capture.failed", profiler=profiler.name, pid=session.target.key.pid)
+            reason = f"{type(error).__name__}: {error}"
+            capture = replace(
+                _without_tool(session.target.key, session.plan, CaptureStatus.TOOL_ERROR, reason, None),
+                profiler=profiler.name,
+                role=profiler.role,
+            )
+        get_logger().info(
+            "capture.finished",
+            pid=capture.target.pid,
+            profiler=capture.profiler,
+            role=capture.role,
+            status=str(capture.status),
+            reason=capture.reason,
+            duration_s=round(capture.duration_s, 3),
+            samples=capture.sample_count,
+        )
+        return capture
+
+
+def _without_tool(
+    key: ProcessKey, plan: CapturePlan, status: CaptureStatus, reason: str, fix: str | None
+) -> Capture:
+    """The record of a capture that never came to a tool."""
+    return Capture(
+        role="profile", profiler=plan.profiler, status=status, started_at=datetime.now(UTC), duration_s=0.0,
+        target=key, reason=reason, fix=fix,
+    )  # fmt: skip

@@ -1,0 +1,255 @@
+"""What every profiler is given, and what it must prove before its bytes count as evidence.
+
+Exit codes of profilers lie: evidence is a file that exists, is not empty, parses and has samples, of a
+process that is provably still the one that was meant. Everything else is deleted, with the reason kept.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from monitord.capture.reading import Reading, read_evidence
+from monitord.capture.running import Outcome, Runner
+from monitord.capture.target import Target
+from monitord.capture.tools import INSTALL, Toolbox
+from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+Failure = tuple[CaptureStatus, str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One capture of one target. `cpu_percent` is what it used just before, of one core; None: unknown."""
+
+    target: Target
+    folder: Path
+    plan: CapturePlan
+    runner: Runner
+    tools: Toolbox
+    grace_s: float
+    cpu_percent: float | None = None
+
+    @property
+    def limit_s(self) -> float:
+        """When the stop ladder of a recording begins, so that the tree is gone at duration + grace."""
+        return self.plan.duration_s + self.grace_s * 0.4
+
+    @property
+    def patience_s(self) -> tuple[float, float]:
+        """Waits after SIGINT and SIGTERM: the rest of the grace, at most 3 s and 2 s."""
+        return min(3.0, self.grace_s * 0.3), min(2.0, self.grace_s * 0.2)
+
+
+class Profiler(Protocol):
+    """One way to look at a process. `name` is what a rule asks for, `tool` the program behind it."""
+
+    name: str
+    tool: str
+    role: str
+    format: str
+
+    def suits(self, target: Target) -> bool:
+        """Whether this profiler, on this platform, can say something about such a process."""
+        ...
+
+    def take(self, session: Session) -> Capture:
+        """Take evidence or say why not; never raises for what tool or target do."""
+        ...
+
+    def explain(self, stderr: str) -> Failure | None:
+        """What the tool's own words mean; None when they mean nothing known."""
+        ...
+
+
+@dataclass(slots=True)
+class Draft:
+    """A Capture in the making: opened before the tool runs, ended once."""
+
+    profiler: Profiler
+    session: Session
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    begun: float = field(default_factory=time.monotonic)
+    notes: dict[str, str] = field(default_factory=dict)
+    rate_hz: int | None = None
+    reading: Reading | None = None
+    cpu_percent: float | None = None
+
+    def obstacle(self) -> Capture | None:
+        """What can be seen before anything is started: clearer than any tool's own error."""
+        target, tools, tool = self.session.target, self.session.tools, self.profiler.tool
+        if tools.path(tool) is None:
+            return self.end(CaptureStatus.TOOL_MISSING, tools.missing(tool), INSTALL.get(tool))
+        replaced = target.was_replaced()
+        if replaced is not None:
+            return self.end(CaptureStatus.TARGET_REPLACED, f"nothing was taken: {replaced}")
+        if not target.is_alive():
+            return self.end(CaptureStatus.TARGET_GONE, f"process {target.key.pid} has ended")
+        if target.state == "T":
+            return self.end(
+                CaptureStatus.TARGET_STOPPED,
+                "the process is stopped (SIGSTOP)",
+                f"kill -CONT {target.key.pid}",
+            )
+        if target.state == "t":
+            return self.end(
+                CaptureStatus.TARGET_STOPPED, "the process is held by a debugger", "detach the debugger"
+            )
+        return None
+
+    def heed(self, outcome: Outcome) -> None:
+        """Keep what the run says besides its result: the target's CPU, and what had to be repaired."""
+        if outcome.cpu_ticks is not None and outcome.cpu_window_s >= 0.05:
+            self.cpu_percent = 100.0 * outcome.cpu_ticks / _TICKS_PER_S / outcome.cpu_window_s
+        if outcome.target_woken:
+            self.notes["continued"] = f"{self.profiler.tool} left the process stopped; it was continued"
+        if outcome.left_behind:
+            self.notes["left_behind"] = (
+                f"{outcome.left_behind} processes of {self.profiler.tool} can't be killed"
+            )
+        if outcome.exit_status not in (0, None):
+            self.notes["exit_status"] = str(outcome.exit_status)
+
+    def fail(self, outcome: Outcome) -> Capture | None:
+        """The end of a run that can't have evidence, whatever it wrote; None when there may be some."""
+        replaced = self.session.target.was_replaced()
+        if replaced is not None:
+            return self.end(CaptureStatus.TARGET_REPLACED, f"discarded, because {replaced}")
+        if outcome.failure is not None:
+            return self.end(CaptureStatus.TOOL_ERROR, f"{self.profiler.tool}: {outcome.failure}")
+        if not (outcome.target_alive or outcome.attached):
+            return self.end(
+                CaptureStatus.TARGET_GONE, f"the process ended before {self.profiler.tool} had hold of it"
+            )
+        return None
+
+    def blame(self, outcome: Outcome, missing: str) -> Capture:
+        """The end of a run without evidence: the tool's own words, else what was missing."""
+        words = first_words(outcome.stderr)
+        if outcome.ended in ("timeout", "left_behind"):
+            limit = f"{self.profiler.tool} did not end within {outcome.took_s:.1f} s and was killed"
+            return self.end(CaptureStatus.TIMEOUT, limit)
+        if outcome.ended == "stopped":
+            return self.end(CaptureStatus.TIMEOUT, "ended early: monitord was told to stop")
+        if outcome.ended == "spewed":
+            return self.end(
+                CaptureStatus.TOOL_ERROR, f"{self.profiler.tool} flooded its output and was killed"
+            )
+        known = self.profiler.explain(outcome.stderr.decode(errors="replace"))
+        if known is not None:
+            return self.end(known[0], words or known[1], known[2])
+        if not self.session.target.is_alive():
+            return self.end(CaptureStatus.TARGET_GONE, f"process {self.session.target.key.pid} has ended")
+        return self.end(CaptureStatus.TOOL_ERROR, words or f"{missing} (exit status {outcome.exit_status})")
+
+    def publish(self, outcome: Outcome, path: Path) -> Capture:
+        """The whole proof for a tool that wrote a file: ok or partial, or the file deleted and the reason."""
+        failed = self.fail(outcome)
+        if failed is None and size_of(path) == 0:
+            failed = self.blame(outcome, f"{self.profiler.tool} wrote nothing")
+        if failed is None:
+            failed = self.read(path)
+        replaced = None if failed else self.session.target.was_replaced()
+        if replaced is not None:
+            failed = self.end(CaptureStatus.TARGET_REPLACED, f"discarded, because {replaced}")
+        if failed is not None:
+            remove(path)
+            return failed
+        shortfall = self._shortfall(outcome)
+        return self.end(CaptureStatus.PARTIAL if shortfall else CaptureStatus.OK, shortfall, path=path)
+
+    def read(self, path: Path) -> Capture | None:
+        """Parse the evidence in a child; None when it has samples."""
+        session = self.session
+        self.reading = read_evidence(session.runner, self.profiler.format, path, session.target.key.pid)
+        if self.reading.error is not None:
+            return self.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {self.reading.error}")
+        if self.reading.sample_count == 0:
+            return self.end(CaptureStatus.NO_SAMPLES, f"{self.profiler.tool} saw no running code")
+        return None
+
+    def _shortfall(self, outcome: Outcome) -> str | None:
+        errors, samples = (
+            (self.reading.error_count or 0, self.reading.sample_count) if self.reading else (0, 0)
+        )
+        if outcome.ended == "stopped":
+            return "ended early: monitord was told to stop"
+        if not outcome.target_alive or not self.session.target.is_alive():
+            return "the process ended while it was profiled"
+        if outcome.ended != "exited":
+            return f"{self.profiler.tool} had to be ended ({outcome.ended})"
+        if outcome.exit_status not in (0, None):
+            return (
+                f"{self.profiler.tool} ended with status {outcome.exit_status}: {first_words(outcome.stderr)}"
+            )
+        if errors > samples:
+            return f"{errors} of {errors + samples} samples could not be read"
+        return None
+
+    def end(
+        self,
+        status: CaptureStatus,
+        reason: str | None = None,
+        fix: str | None = None,
+        *,
+        path: Path | None = None,
+        payload: bytes | None = None,
+    ) -> Capture:
+        """Close the draft."""
+        reading = self.reading if status.has_evidence else None
+        hotspots: tuple[Hotspot, ...] = reading.hotspots if reading else ()
+        return Capture(
+            role=self.profiler.role,
+            profiler=self.profiler.name,
+            status=status,
+            started_at=self.started_at,
+            duration_s=time.monotonic() - self.begun,
+            target=self.session.target.key,
+            profiler_version=self.session.tools.version(self.profiler.tool),
+            reason=reason,
+            fix=fix,
+            format=self.profiler.format if status.has_evidence else None,
+            payload=payload,
+            path=path,
+            rate_hz=self.rate_hz,
+            sample_count=self.reading.sample_count if self.reading else None,
+            error_count=self.reading.error_count if self.reading else None,
+            target_cpu_percent=self.cpu_percent,
+            hotspots=hotspots,
+            notes=dict(self.notes),
+        )
+
+
+def first_words(stderr: bytes) -> str:
+    """A tool's first line and its "Caused by", without the backtrace; at most 300 characters."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    words = lines[:1]
+    if "Caused by:" in lines:
+        cause = lines[lines.index("Caused by:") + 1 :][:1]
+        words += [
+            f"caused by {line.partition(':')[2].strip() or line}"
+            if line[:1].isdigit()
+            else f"caused by {line}"
+            for line in cause
+        ]
+    return "; ".join(words)[:300]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a regular file; 0 for anything else (a planted link or FIFO is not evidence)."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def remove(path: Path) -> None:
+    """Delete a file, if it is there."""
+    path.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""Takes the context record: always first, without a tool, and never kept waiting by a hung target."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from monitord.capture.reading import own_environment, own_module
+from monitord.capture.running import Errand
+from monitord.capture.session import Draft, Failure, Session
+from monitord.capture.target import Target
+from monitord.model import Capture, CaptureStatus
+
+_LIMIT_S = 4.0
+_CAP_BYTES = 300 * 1024
+
+
+class Context:
+    """The profiler without a tool."""
+
+    name = "context"
+    tool = "context"
+    role = "context"
+    format = "context-json"
+
+    def suits(self, target: Target) -> bool:
+        return True
+
+    def explain(self, stderr: str) -> Failure | None:
+        return None
+
+    def take(self, session: Session) -> Capture:
+        draft = Draft(self, session)
+        key = session.target.key
+        argv = own_module("monitord.capture.context", str(key.pid), str(key.start_ticks))
+        errand = Errand(
+            argv,
+            session.folder,
+            _LIMIT_S,
+            (0.2, 0.2),
+            watch_target=False,
+            environment=own_environment(),
+            output_cap_bytes=_CAP_BYTES,
+            file_cap_bytes=0,
+            memory_cap_bytes=1024 * 1024 * 1024,
+        )
+        outcome = session.runner.run(errand, session.target)
+        if outcome.exit_status != 0:
+            return draft.blame(outcome, "no context record")
+        problem = _problem(outcome.stdout)
+        if problem is not None:
+            return draft.end(problem, "the process ended, or its pid went to another, while it was read")
+        replaced = session.target.was_replaced()
+        if replaced is not None:
+            draft.notes["target"] = replaced
+        draft.cpu_percent = cpu_of(outcome.stdout)
+        return replace(draft.end(CaptureStatus.OK, payload=outcome.stdout), profiler_version=None)
+
+
+def cpu_of(payload: bytes | None) -> float | None:
+    """What the target used while the record was taken, in percent of one core."""
+    value = json.loads(payload).get("cpu_percent") if payload else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _problem(payload: bytes) -> CaptureStatus | None:
+    try:
+        error = json.loads(payload).get("error")
+    except (ValueError, AttributeError):
+        return CaptureStatus.TOOL_ERROR
+    words = {"target_gone": CaptureStatus.TARGET_GONE, "target_replaced": CaptureStatus.TARGET_REPLACED}
+    return words.get(error, CaptureStatus.TOOL_ERROR) if error else None
