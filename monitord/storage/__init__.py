@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from monitord.storage.artefacts import Artefact, ArtefactError, ArtefactStore
+    from monitord.storage.folder import check_data_dir
     from monitord.storage.ids import new_correlation_id
     from monitord.storage.queries import RecentProfilesViewModel, StoreReader
     from monitord.storage.store import ProfileStore, SQLiteProfileStore, open_store
@@ -32,6 +33,7 @@ _HOMES = {
     "StoreReader": "queries",
     "Usage": "views",
     "Writer": "writer",
+    "check_data_dir": "folder",
     "new_correlation_id": "ids",
     "open_store": "store",
 }
@@ -51,6 +53,7 @@ __all__ = [
     "StoreReader",
     "Usage",
     "Writer",
+    "check_data_dir",
     "new_correlation_id",
     "open_store",
 ]

@@ -83,7 +83,9 @@ def test_evidence_is_read_back_and_zstd_reads_it_too(
     assert payload == incident.captures[2].payload
     assert metadata["incident"]["reason"] == incident.alert.reason
     assert metadata["artefact"]["checksum"] == record.checksum
-    done = subprocess.run([require_tool("zstd"), "-dcq", record.profile_path], capture_output=True, check=True)
+    done = subprocess.run(
+        [require_tool("zstd"), "-dcq", record.profile_path], capture_output=True, check=True
+    )
     assert done.stdout == payload
 
 

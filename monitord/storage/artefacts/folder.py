@@ -269,9 +269,10 @@ def _opened_payload(payload: bytes | Path) -> Iterator[BinaryIO]:
         descriptor = os.open(payload, _READ)
     except OSError as error:
         raise ArtefactError(f"the evidence {payload} can't be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ArtefactError(f"the evidence {payload} is not a regular file")
     with os.fdopen(descriptor, "rb") as source:
-        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-            raise ArtefactError(f"{payload} is not a regular file")
         yield source
 
 

@@ -1,0 +1,210 @@
+"""Names are attacker's bytes: whatever a process calls itself comes back the same and breaks nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitord.errors import PermissionDeniedError, StorageError
+from monitord.model import Incident, ProcessDetails, ProcessKey
+from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open_store
+from monitord.storage.artefacts import ArtefactStore
+from monitord.storage.cells import text_cell, text_of, time_cell, time_of
+
+Maker = Callable[..., Incident]
+DAY = timedelta(days=1)
+names = st.binary(max_size=64).map(os.fsdecode) | st.sampled_from(
+    [
+        "=cmd|' /C calc'!A0",
+        "a\nb) S 1 1",
+        "\x1b]0;owned\x07",
+        "../../etc/passwd",
+        "\u202egpj.exe",
+        "%s{}",
+        "a\0b",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteProfileStore]:
+    store = open_store(tmp_path_factory.mktemp("hostile") / "data")
+    yield store
+    store.close()
+
+
+@given(names)
+def test_any_name_survives_its_cell(name: str) -> None:
+    assert text_of(text_cell(name) or "") == name
+
+
+@given(st.text(st.characters()))
+def test_any_text_at_all_can_be_stored(text: str) -> None:
+    """Even lone surrogates that stand for no byte: no save may fail over a function's name."""
+    cell = text_cell(text)
+    assert isinstance(cell, bytes) or cell.encode() == text.encode()
+
+
+@given(st.datetimes(datetime.min + DAY, datetime.max - DAY), st.integers(-12, 12))
+def test_times_survive_whatever_their_zone(naive: datetime, hours: int) -> None:
+    """Kept as the same moment in UTC; whole seconds, as CURRENT_TIMESTAMP writes them, are read too."""
+    moment = naive.replace(tzinfo=timezone(timedelta(hours=hours)))
+    assert time_of(time_cell(moment)) == moment
+    assert time_of(time_cell(moment).split(".")[0]) == moment.replace(microsecond=0)
+    with pytest.raises(ValueError, match="zone"):
+        time_cell(naive)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=names, words=st.lists(names, max_size=4))
+def test_hostile_names_come_back_the_same(
+    shared: SQLiteProfileStore, make_incident: Maker, name: str, words: list[str]
+) -> None:
+    incident = make_incident(name=name, reason=f"because of {name}", rule=name)
+    process = ProcessDetails(
+        ProcessKey(1, 2), name, 1, datetime(2026, 1, 1, tzinfo=UTC), user=name, executable=name,
+        command_line=tuple(words), cgroup=name, unit=name, container_id=name,
+    )  # fmt: skip
+    captures = tuple(
+        dataclasses.replace(c, reason=name, fix=name, profiler=name, notes={name: name}, format=name)
+        for c in incident.captures
+    )
+    incident = dataclasses.replace(incident, process=process, captures=captures, boot_id=name)
+    shared.save_incident(incident)
+    with StoreReader(shared.data_dir) as reader:
+        view = reader.incident(incident.correlation_id)
+        assert view.process == process
+        assert (view.rule, view.reason, view.boot_id) == (name, f"because of {name}", name)
+        assert all(record.notes == {name: name} and record.profiler == name for record in view.captures)
+        if name and not set(name) & set("*?["):
+            found = reader.recent(RecentFilter(limit=None, process=name))
+            assert incident.correlation_id in {record.correlation_id for record in found}
+    for path in (shared.data_dir / "artefacts").iterdir():
+        assert path.name.isascii()
+        assert "/" not in path.name
+
+
+def test_everything_hostile_is_still_whole_and_can_be_rebuilt(
+    shared: SQLiteProfileStore, make_incident: Maker
+) -> None:
+    shared.save_incident(make_incident(name="\udcff\udcfe"))
+    before = {record.correlation_id: record.process_name for record in shared.fetch_recent(-1)}
+    (shared.data_dir / "monitord.db").unlink()
+    shared.migrate_if_needed()
+    assert {record.correlation_id: record.process_name for record in shared.fetch_recent(-1)} == before
+    assert shared.verify() == []
+
+
+def test_invalid_utf8_is_stored_as_the_raw_bytes(
+    store: SQLiteProfileStore, data_dir: Path, make_incident: Maker
+) -> None:
+    store.save_incident(make_incident(name="\udcff\udcfe\udc80"))
+    query = "SELECT typeof(process_name), hex(process_name) FROM incident"
+    assert sqlite3.connect(data_dir / "monitord.db").execute(query).fetchone() == ("blob", "FFFE80")
+
+
+def test_a_path_written_into_a_row_reaches_no_file(
+    store: SQLiteProfileStore, data_dir: Path, make_incident: Maker
+) -> None:
+    """A13: retention removes by validated key below the held folder, whatever the row says."""
+    victim = data_dir / "victim"
+    victim.write_text("precious")
+    incident = make_incident()
+    store.save_incident(incident)
+    for key in ("../victim", str(victim), "..", ".", "a/../../victim"):
+        connection = sqlite3.connect(data_dir / "monitord.db")
+        connection.execute("UPDATE profile_capture SET artefact_key = ? WHERE role = 'context'", (key,))
+        connection.commit()
+        connection.close()
+        store.save_incident(incident)
+    connection = sqlite3.connect(data_dir / "monitord.db")
+    connection.execute("UPDATE profile_capture SET artefact_key = '../victim'")
+    connection.execute("UPDATE incident SET artefact_key = '../victim'")
+    connection.commit()
+    connection.close()
+    store.delete_incidents([incident.correlation_id])
+    assert victim.read_text() == "precious"
+
+
+def test_what_is_planted_in_the_folder_is_never_followed(
+    store: SQLiteProfileStore, data_dir: Path, tmp_path: Path, make_incident: Maker
+) -> None:
+    """Links, pipes and second names of a victim are neither read, listed as whole, nor written through."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = data_dir / "artefacts"
+    (folder / "link.zst").symlink_to(victim)
+    os.mkfifo(folder / "pipe.zst")
+    os.link(victim, folder / "second-name.zst")
+    artefacts = ArtefactStore(folder)
+    assert artefacts.list() == ["second-name.zst"]
+    for key in ("link.zst", "pipe.zst", "second-name.zst", "absent.zst", "../victim", ".hidden"):
+        with pytest.raises(StorageError):
+            artefacts.read(key)
+    store.adopt()
+    store.save_incident(make_incident())
+    assert victim.read_text() == "precious"
+    assert not (folder / "second-name.zst").exists()
+    assert len(list((data_dir / "quarantine").iterdir())) == 1
+
+
+def test_a_swapped_folder_leads_nowhere(
+    store: SQLiteProfileStore, data_dir: Path, tmp_path: Path, make_incident: Maker
+) -> None:
+    """The folder is held by its descriptor: a link in its place receives nothing."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (data_dir / "artefacts").rename(data_dir / "moved")
+    (data_dir / "artefacts").symlink_to(elsewhere)
+    store.save_incident(make_incident())
+    assert list(elsewhere.iterdir()) == []
+    store.close()
+    with pytest.raises(StorageError):
+        store.save_incident(make_incident())
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_a_data_directory_open_to_others_is_refused(data_dir: Path, mode: int) -> None:
+    data_dir.mkdir()
+    data_dir.chmod(mode)
+    for use in (open_store, lambda path: StoreReader(path).recent()):
+        with pytest.raises(PermissionDeniedError, match="chmod 700"):
+            use(data_dir)
+
+
+def test_a_link_or_a_file_as_data_directory_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    data_dir.symlink_to(tmp_path / "real")
+    with pytest.raises(PermissionDeniedError, match="symbolic link"):
+        open_store(data_dir)
+    (tmp_path / "file").write_text("")
+    assert open_store(tmp_path / "file").is_degraded
+
+
+def test_a_link_in_place_of_the_database_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    data_dir.mkdir(mode=0o700)
+    victim = tmp_path / "victim.db"
+    sqlite3.connect(victim).execute("CREATE TABLE t (x)").connection.close()
+    before = victim.read_bytes()
+    for plant in (lambda p: p.symlink_to(victim), lambda p: os.link(victim, p), os.mkfifo):
+        plant(data_dir / "monitord.db")
+        assert "regular file" in (open_store(data_dir).degraded_reason or "")
+        (data_dir / "monitord.db").unlink()
+    assert victim.read_bytes() == before
+
+
+@pytest.mark.root
+def test_a_data_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o700)
+    os.chown(data_dir, 65534, 65534)
+    with pytest.raises(PermissionDeniedError, match="belongs to uid 65534"):
+        open_store(data_dir)
