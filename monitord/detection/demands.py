@@ -9,7 +9,9 @@ from monitord.detection.judges import RuleJudge
 from monitord.model import Demand, ProcessKey, TriggerMetric
 
 MAX_WATCHED = 512
-_RSS = (TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH)
+HEARTBEAT_WINDOW_S = 120.0
+"""Growth over this long or longer is seen well enough by the sampler's slow heartbeat (15 s by default):
+to demand its few megabytes, which the machine as a whole always uses, would make every pass a full one."""
 
 
 def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int, now_s: float) -> Demand:
@@ -18,7 +20,7 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int, now_s: float
     A rule of a baseline alone demands 0 (it can break anywhere). Who gained that much memory holds at
     least that much. `memory_total_bytes` is 0 before the first pass: a share of RAM then demands 0.
     """
-    rss = _lowest(judges, *_RSS, memory_total_bytes=memory_total_bytes)
+    rss = _lowest(judges, TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH, total_bytes=memory_total_bytes)
     return Demand(
         cpu_percent=_lowest(judges, TriggerMetric.CPU),
         rss_bytes=None if rss is None else int(rss),
@@ -29,15 +31,16 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int, now_s: float
     )
 
 
-def _lowest(
-    judges: Sequence[RuleJudge], *metrics: TriggerMetric, memory_total_bytes: int = 0
-) -> float | None:
+def _lowest(judges: Sequence[RuleJudge], *metrics: TriggerMetric, total_bytes: int = 0) -> float | None:
     floors = []
     for judge in judges:
-        if judge.rule.metric in metrics:
+        is_slow = (
+            judge.rule.metric is TriggerMetric.MEMORY_GROWTH and judge.rule.window_s >= HEARTBEAT_WINDOW_S
+        )
+        if judge.rule.metric in metrics and not is_slow:
             floor = judge.condition.floor or 0.0
             is_share = judge.rule.metric is TriggerMetric.MEMORY and judge.condition.unit == "percent"
-            floors.append(floor * memory_total_bytes / 100 if is_share else floor)
+            floors.append(floor * total_bytes / 100 if is_share else floor)
     return min(floors, default=None)
 
 

@@ -26,6 +26,16 @@ class _Seen:
     rates: deque[ProcessRates] = field(default_factory=lambda: deque(maxlen=LAST_VALUES))
     at: datetime | None = None
     at_s: float = 0.0
+    rest: ProcessRates | None = None  # how it is since a complete pass left it out
+
+    @property
+    def now(self) -> ProcessRates:
+        return self.rest or self.rates[-1]
+
+    @property
+    def looks(self) -> list[ProcessRates]:
+        looks = list(self.rates)
+        return looks if self.rest is None else [*looks[1 - LAST_VALUES :], self.rest]
 
 
 class RecentProcesses:
@@ -51,7 +61,7 @@ class RecentProcesses:
             else:
                 self._seen.move_to_end(key)
             seen.rates.append(process)
-            seen.at, seen.at_s = look.taken_at, look.now_s
+            seen.at, seen.at_s, seen.rest = look.taken_at, look.now_s, None
         while len(self._seen) > MAX_RECENT:
             self._seen.popitem(last=False)
 
@@ -59,14 +69,13 @@ class RecentProcesses:
         for key in keys:
             self._seen.pop(key, None)
 
-    def all(self, pid: int | None = None) -> Iterator[tuple[list[ProcessRates], datetime | None]]:
-        """The last looks of each process, newest last; at rest if a complete pass did not report it since."""
+    def all(self, pid: int | None = None) -> Iterator[_Seen]:
+        """Who was reported lately; at rest if a complete pass did not report it since."""
         for key, seen in self._seen.items():
             if pid is None or key.pid == pid:
-                looks = list(seen.rates)
-                if self._complete_s > seen.at_s:
-                    looks = [*looks[1 - LAST_VALUES :], resting(looks[-1])]
-                yield looks, seen.at
+                if seen.rest is None and self._complete_s > seen.at_s:
+                    seen.rest = resting(seen.rates[-1])
+                yield seen
 
 
 def explain_rule(
@@ -80,13 +89,17 @@ def explain_rule(
     }
     worst = sorted(busy.items(), key=lambda item: -_severity(judge, item[1]))[:MAX_PER_RULE]
     statuses = [_of_track(judge, target, track, now_s) for target, track in worst]
-    if pid is None and statuses:
-        return statuses
-    quiet = [status for status in _of_recent(judge, recent, pid, now_s) if status.target not in busy]
-    if pid is not None:
-        return statuses + quiet
-    nearest = min(quiet, key=_nearness, default=None)
-    return [nearest if nearest is not None else _of_nobody(judge, "quiet", now_s)]
+    if (pid is None and statuses) or recent.system is None:
+        return statuses or [_of_nobody(judge, now_s)]
+    if judge.is_machine_wide:
+        return statuses or [_of_machine(judge, recent, recent.system, now_s)]
+    if pid is None:
+        nearest = _nearest(judge, recent, recent.system, now_s)
+        return [
+            _of_nobody(judge, now_s) if nearest is None else _of_seen(judge, nearest, recent.system, now_s)
+        ]
+    quiet = [seen for seen in recent.all(pid) if seen.now.key not in busy]
+    return statuses + [_of_seen(judge, seen, recent.system, now_s) for seen in quiet]
 
 
 def disabled(rule: Rule) -> RuleStatus:
@@ -97,13 +110,20 @@ def _severity(judge: RuleJudge, track: Track) -> float:
     return judge.condition.severity(track.last_value, track.level) if track.level and track.values else 0.0
 
 
-def _nearness(status: RuleStatus) -> tuple[bool, bool, float]:
-    value = status.last_values[-1] if status.last_values else 0.0
-    return (
-        status.suppressed_by == LEFT_OUT,
-        status.distance is None,
-        -value if status.distance is None else status.distance,
-    )
+def _nearest(judge: RuleJudge, recent: RecentProcesses, system: SystemRates, now_s: float) -> _Seen | None:
+    """Who comes nearest to breaking the rule: first among those it is about, then among the others."""
+    nearest: _Seen | None = None
+    best = (True, float("inf"))
+    for seen in recent.all():
+        process = seen.now
+        value = judge.meter.peek(process, now_s, system)
+        if value is None:
+            continue
+        distance = judge.condition.distance(value, judge.condition.level(judge.baseline(process)))
+        rank = (not judge.matcher.hits(process), -value if distance is None else distance)
+        if nearest is None or rank < best:
+            nearest, best = seen, rank
+    return nearest
 
 
 def _of_track(judge: RuleJudge, target: ProcessKey | None, track: Track, now_s: float) -> RuleStatus:
@@ -126,19 +146,15 @@ def _of_track(judge: RuleJudge, target: ProcessKey | None, track: Track, now_s: 
     )
 
 
-def _of_recent(
-    judge: RuleJudge, recent: RecentProcesses, pid: int | None, now_s: float
-) -> Iterator[RuleStatus]:
-    if recent.system is None:
-        return
-    if judge.is_machine_wide:
-        value = judge.meter.peek(None, now_s, recent.system)
-        yield _quiet(judge, None, [] if value is None else [value], recent.taken_at, now_s)
-        return
-    for looks, seen_at in recent.all(pid):
-        looked = looks[-1:] if judge.rule.metric in _LOOKS_BACK else looks
-        values = [judge.meter.peek(look, now_s, recent.system) for look in looked]
-        yield _quiet(judge, looks[-1], [value for value in values if value is not None], seen_at, now_s)
+def _of_machine(judge: RuleJudge, recent: RecentProcesses, system: SystemRates, now_s: float) -> RuleStatus:
+    value = judge.meter.peek(None, now_s, system)
+    return _quiet(judge, None, [] if value is None else [value], recent.taken_at, now_s)
+
+
+def _of_seen(judge: RuleJudge, seen: _Seen, system: SystemRates, now_s: float) -> RuleStatus:
+    looks = [seen.now] if judge.rule.metric in _LOOKS_BACK else seen.looks
+    values = [judge.meter.peek(look, now_s, system) for look in looks]
+    return _quiet(judge, seen.now, [value for value in values if value is not None], seen.at, now_s)
 
 
 def _quiet(
@@ -169,12 +185,10 @@ def _quiet(
     )
 
 
-def _of_nobody(judge: RuleJudge, state: str, now_s: float) -> RuleStatus:
-    rule = judge.rule
-    return RuleStatus(
-        rule.name, rule.metric, rule.above or rule.below, rule.window_s, state,
-        suppressed_by=judge.budget.refusal(now_s),
-    )  # fmt: skip
+def _of_nobody(judge: RuleJudge, now_s: float) -> RuleStatus:
+    rule, refusal = judge.rule, judge.budget.refusal(now_s)
+    limit = rule.above or rule.below
+    return RuleStatus(rule.name, rule.metric, limit, rule.window_s, "quiet", suppressed_by=refusal)
 
 
 def assess(rule: Rule, rates: ProcessRates | None, system: SystemRates) -> RuleStatus:

@@ -34,7 +34,7 @@ class _Levels:
 
 
 class LevelHistory:
-    """The levels of many processes over one window; bounded, the longest unseen goes first."""
+    """The levels of many processes over one window; bounded, the longest unchanged goes first."""
 
     def __init__(self, window_s: float, max_processes: int = MAX_PROCESSES) -> None:
         self._window_s = window_s
@@ -46,16 +46,20 @@ class LevelHistory:
     def __len__(self) -> int:
         return len(self._levels)
 
-    def note(self, key: ProcessKey, now_s: float, value: float) -> None:
+    def note(self, key: ProcessKey, now_s: float, value: float) -> float:
+        """Take in a level; gives at once the most that it can have gained, whatever the window's start."""
         levels = self._levels.get(key)
         if levels is None:
             levels = self._levels[key] = _Levels([(now_s, value)])
             if len(self._levels) > self._max_processes:
                 self._levels.popitem(last=False)
         else:
-            self._levels.move_to_end(key)
+            if value != levels.last:
+                self._levels.move_to_end(key)
             self._append(levels, now_s, value)
         levels.last, levels.last_s = value, now_s
+        points = levels.points
+        return value - (points[0][1] if len(points) == 1 else min([floor for _, floor in points]))
 
     def _append(self, levels: _Levels, now_s: float, value: float) -> None:
         points = levels.points
@@ -73,11 +77,6 @@ class LevelHistory:
     def saw_everything(self, now_s: float) -> None:
         """A complete pass ended: whoever was not noted stood still up to now."""
         self._last_complete_s = now_s
-
-    def could_have_gained(self, key: ProcessKey, gain: float) -> bool:
-        """Cheaply: whether anything kept of the process leaves room for that gain."""
-        levels = self._levels.get(key)
-        return levels is not None and levels.last - min(point[1] for point in levels.points) >= gain
 
     def climb(self, key: ProcessKey, now_s: float) -> Climb | None:
         """The gain over the window that ends now; None for a process never noted."""

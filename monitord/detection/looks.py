@@ -19,6 +19,7 @@ class Look:
     system: SystemRates
     present: Mapping[ProcessKey, ProcessRates]
     is_complete: bool
+    exited: frozenset[ProcessKey] = frozenset()
 
     @classmethod
     def of(cls, rates: Rates, now_s: float) -> Look:
@@ -29,12 +30,13 @@ class Look:
             rates.system,
             {process.key: process for process in rates.processes},
             rates.is_complete,
+            rates.exited,
         )
 
     def process(self, key: ProcessKey, last: ProcessRates | None) -> ProcessRates | None:
         """The process in this pass, as read or (in a complete pass) as it rested; None: unknown."""
         process = self.present.get(key)
-        if process is not None or not self.is_complete or last is None:
+        if process is not None or last is None or not self.is_complete or key in self.exited:
             return process
         return resting(last)
 

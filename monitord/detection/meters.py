@@ -66,7 +66,7 @@ class ProcessMeter:
         read, minimum, system = self._read, self._minimum, look.system
         for key, process in look.present.items():
             value = read(process, system)
-            if value is not None and (value >= minimum or key in followed):
+            if value is not None and (value >= minimum or (followed and key in followed)):
                 yield Reading(key, process, value)
         for process in _rested(look, list(followed), followed.get):
             value = read(process, system)
@@ -99,8 +99,8 @@ class GrowthMeter:
         for process in look.present.values():
             level = self._level_of(process, look.system)
             if level is not None:
-                self.history.note(process.key, look.now_s, level)
-                if process.key in followed or self.history.could_have_gained(process.key, self._minimum):
+                most = self.history.note(process.key, look.now_s, level)
+                if most >= self._minimum or (followed and process.key in followed):
                     yield from self._reading(process, look.now_s)
         for process in _rested(look, list(followed), followed.get):
             yield from self._reading(process, look.now_s)
@@ -135,8 +135,11 @@ class HangMeter:
         self.clock = HangClock()
 
     def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+        is_idle = not self.clock and not followed
         for process in look.present.values():
-            if process.state == "D" or self.clock.last(process.key) or process.key in followed:
+            if process.state == "D" or (
+                not is_idle and (self.clock.last(process.key) or process.key in followed)
+            ):
                 self.clock.note(process, look.now_s)
                 yield self._reading(process, look.now_s)
         for process in _rested(look, self.clock.keys, self.clock.last):

@@ -54,6 +54,11 @@ def test_who_gained_a_gigabyte_holds_one() -> None:
     assert detector.demand().rss_bytes == GIB
 
 
+def test_slow_growth_is_left_to_the_heartbeat() -> None:
+    """Every machine uses more than a leak's threshold: demanding it would end all skipping."""
+    assert Detector([replace(LEAK, window_s=600)]).demand().rss_bytes is None
+
+
 def test_a_baseline_rule_demands_its_floor() -> None:
     rule = replace(CPU_HOG, above=Threshold(20, "percent"), clear_level=None, times_baseline=3.0)
     assert Detector([rule]).demand().cpu_percent == 20

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitord.detection import Detector
-from monitord.model import Alert, Rates, Rule
-from tests.detection.timelines import CPU_HOG, START, alerts, draw
+from monitord.model import Alert, ProcessKey, Rates, Rule
+from tests.detection.timelines import CPU_HOG, START, alerts, draw, passed, process
 
 WORDS = st.sampled_from(["0", "20", "70", "95", "95", "95", "95", "150", "250", "?", ".", "-", "gap"])
 TIMELINES = st.lists(WORDS, max_size=150)
@@ -153,3 +153,58 @@ def test_every_arming_is_answered_once(words: list[str]) -> None:
             assert is_armed
         if verdict.disarmed or verdict.alerts:
             is_armed = False
+
+
+CROWD = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from([0.0, 70.0, 95.0, 95.0, 200.0, None]), min_size=6, max_size=6),
+        st.sampled_from([0.5, 2.0, 2.0, 2.0, 15.0]),
+        st.booleans(),
+        st.sets(st.integers(0, 5), max_size=1),
+    ),
+    max_size=60,
+)
+
+
+def crowded(steps: list[tuple[list[float | None], float, bool, set[int]]]) -> list[Rates]:
+    """Six processes at uneven ticks; some exit and come back under a new identity."""
+    at_s, lives, passes = 0.0, [1] * 6, []
+    for values, tick_s, is_complete, exits in steps:
+        at_s += tick_s
+        exited = frozenset(ProcessKey(i + 1, lives[i]) for i in exits)
+        for i in exits:
+            lives[i] += 1
+        alive = [
+            process(ProcessKey(i + 1, lives[i]), cpu_percent=value)
+            for i, value in enumerate(values)
+            if value is not None
+        ]
+        passes.append(passed(alive, at_s, interval_s=tick_s, is_complete=is_complete, exited=exited))
+    return passes
+
+
+@given(CROWD, st.integers(0, 3))
+def test_a_crowd_at_uneven_ticks_keeps_every_limit(
+    steps: list[tuple[list[float | None], float, bool, set[int]]], budget: int
+) -> None:
+    rule = replace(LIMITED, captures_per_hour=budget)
+    said = alerts(rule, crowded(steps))
+    granted = [alert for alert in said if alert.suppressed_by is None]
+    assert len(granted) <= budget  # 60 passes are less than an hour
+    for target in {alert.target for alert in said}:
+        assert_limits_kept([alert for alert in said if alert.target == target], rule)
+    for alert in said:
+        lasted_s = (alert.raised_at - alert.crossed_at).total_seconds()
+        assert lasted_s >= rule.window_s - 1.5  # a tenth of the longest tick
+        assert alert.value >= 90
+        assert alert.severity >= 1
+
+
+@given(CROWD)
+def test_judging_has_no_hidden_inputs(steps: list[tuple[list[float | None], float, bool, set[int]]]) -> None:
+    """The same passes give the same verdicts: no clock, no chance, no order of sets."""
+    passes = crowded(steps)
+    one, other = Detector([LIMITED]), Detector([LIMITED])
+    assert [one.judge(rates) for rates in passes] == [other.judge(rates) for rates in passes]
+    assert one.remember() == other.remember()
+    assert one.explain() == other.explain()

@@ -39,7 +39,8 @@ from tests.detection.timelines import (
         ("0 95*3 gap 95*3 0 0", []),  # a gap restarts the window …
         ("0 95*3 gap 95*6", [20]),  # … and breaks nothing
         ("gap gap gap gap gap gap gap", []),
-        ("0 95*4 x", []),
+        ("0 95*5 x", []),  # its window was not satisfied when it went
+        ("0 95*3 gap 0 95*5", []),  # after a gap, too, a window starts with a crossing
         ("0 90*6", [12]),  # the level itself is broken
         ("0 89.9*20", []),
     ],
