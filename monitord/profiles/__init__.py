@@ -5,7 +5,7 @@ bytes, depth and number, drops command lines and values of variables, and ends i
 """
 
 from monitord.profiles.errors import ProfileError
-from monitord.profiles.folded import write_folded
+from monitord.profiles.folded_writer import write_folded
 from monitord.profiles.formats import FORMATS, parse
 from monitord.profiles.ranking import hotspots
 from monitord.profiles.representation import Frame, Profile, Thread

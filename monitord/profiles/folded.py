@@ -1,4 +1,4 @@
-"""Folded stacks, `root;…;leaf count`: py-spy's raw form with its traps, and our own of the same spelling.
+"""Folded stacks, `root;…;leaf count`: py-spy's raw form with its traps, and what `write_folded` writes.
 
 Traps (all recorded): status lines end in a number too; `-t` puts the thread at the root; `-s` puts the full
 command line of each process there, secrets, quotes, semicolons, line breaks and all: only the pid is taken.
@@ -11,12 +11,13 @@ from typing import BinaryIO
 
 from monitord.profiles.building import ProfileBuilder
 from monitord.profiles.errors import ProfileError
-from monitord.profiles.limits import MAX_VALUE, LineReader
+from monitord.profiles.limits import LineReader
 from monitord.profiles.representation import Profile, Thread
-from monitord.profiles.spelling import one_word, process_of, read_frame, read_thread, spell_frame
+from monitord.profiles.spelling import process_of, read_frame, read_thread
 
 _STATUS = "py-spy>"
 _ERRORS = re.compile(r"Samples: [0-9]{1,15} Errors: ([0-9]{1,15})")
+_MAX_CACHED = 50_000
 _COUNT = re.compile(r"[0-9]{1,15}")
 _PROCESSES = re.compile(r'(?:^|";)process ([0-9]{1,10}):"')
 _CLOSING = '";'
@@ -91,29 +92,10 @@ class _FoldedParser:
         number = self._numbers.get(word)
         if number is None:
             number = self._builder.frame(read_frame(word))
-            if len(self._numbers) < MAX_CACHED:
+            if len(self._numbers) < _MAX_CACHED:
                 self._numbers[word] = number
         return number
 
 
-MAX_CACHED = 50_000
-
-
 def _is_placed(word: str) -> bool:
     return (word.endswith(")") and " (" in word) or read_thread(word) is not None
-
-
-def write_folded(profile: Profile) -> str:
-    """Give the profile as folded stacks, heaviest first, threads as root frames `thread (ID): NAME`.
-
-    The form holds whole numbers only: other values are rounded, and what rounds to 0 is left out.
-    """
-    counts: dict[str, int] = {}
-    for (thread, indices), value in profile.stacks.items():
-        words = [spell_frame(profile.frames[index]) for index in indices]
-        if thread.thread_id is not None or thread.name:
-            words.insert(0, one_word(f"thread ({thread.thread_id or 0}): {thread.name or ''}").rstrip())
-        stack = ";".join(words)
-        counts[stack] = counts.get(stack, 0) + min(round(value), MAX_VALUE)
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return "".join(f"{stack} {count}\n" for stack, count in ranked if count)

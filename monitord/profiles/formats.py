@@ -6,18 +6,12 @@ To add a format: one file with one function of this shape, one line here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import BinaryIO, Protocol
 
 from monitord.profiles.errors import ProfileError
-from monitord.profiles.eu_stack import parse_eu_stack
-from monitord.profiles.folded import parse_folded
 from monitord.profiles.limits import opened
-from monitord.profiles.macos_sample import parse_sample
-from monitord.profiles.macos_spindump import parse_spindump
-from monitord.profiles.perf_script import parse_perf_script
-from monitord.profiles.py_spy_dump import parse_dump
 from monitord.profiles.representation import Profile
-from monitord.profiles.speedscope import parse_speedscope
 
 
 class Parser(Protocol):
@@ -26,15 +20,25 @@ class Parser(Protocol):
     def __call__(self, source: BinaryIO, *, pid: int | None = None) -> Profile: ...
 
 
-FORMATS: Mapping[str, Parser] = {
-    "py-spy-dump": parse_dump,
-    "speedscope": parse_speedscope,
-    "folded": parse_folded,
-    "perf-script": parse_perf_script,
-    "eu-stack": parse_eu_stack,
-    "sample": parse_sample,
-    "spindump": parse_spindump,
+# Format → module of this room and its function. Loaded when needed: a child reads one format and ends.
+FORMATS: Mapping[str, tuple[str, str]] = {
+    "py-spy-dump": ("py_spy_dump", "parse_dump"),
+    "speedscope": ("speedscope", "parse_speedscope"),
+    "folded": ("folded", "parse_folded"),
+    "perf-script": ("perf_script", "parse_perf_script"),
+    "eu-stack": ("eu_stack", "parse_eu_stack"),
+    "sample": ("macos_sample", "parse_sample"),
+    "spindump": ("macos_spindump", "parse_spindump"),
 }
+
+
+def parser_for(format_name: str) -> Parser:
+    """Give the parser of a format; ProfileError names the known ones."""
+    if format_name not in FORMATS:
+        raise ProfileError(f"unknown profile format {format_name!r}: expected one of {', '.join(FORMATS)}")
+    module, function = FORMATS[format_name]
+    parser: Parser = getattr(import_module(f"monitord.profiles.{module}"), function)
+    return parser
 
 
 def parse(format: str, data: bytes | BinaryIO, *, pid: int | None = None) -> Profile:  # noqa: A002  # the word of the table
@@ -43,9 +47,7 @@ def parse(format: str, data: bytes | BinaryIO, *, pid: int | None = None) -> Pro
     With `pid`, only that process's stacks are taken where the format names processes. Raises ProfileError
     and nothing else, whatever the input.
     """
-    parser = FORMATS.get(format)
-    if parser is None:
-        raise ProfileError(f"unknown profile format {format!r}: expected one of {', '.join(FORMATS)}")
+    parser = parser_for(format)
     try:
         return parser(opened(data), pid=pid)
     except MemoryError as error:

@@ -5,10 +5,35 @@ name contains; the `redact_*` functions and `Redactor` guard a person against wh
 `find_secrets` is a second scan that shares no rule with the first, so that an export can fail closed.
 """
 
-from monitord.redaction.arguments import redact_argv, redact_text
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from monitord.redaction.printing import printable
-from monitord.redaction.redactor import Redactor
-from monitord.redaction.scan import find_secrets
-from monitord.redaction.words import HIDDEN, TRUNCATED
+
+if TYPE_CHECKING:
+    from monitord.redaction.arguments import redact_argv, redact_text
+    from monitord.redaction.redactor import Redactor
+    from monitord.redaction.scan import find_secrets
+    from monitord.redaction.words import HIDDEN, TRUNCATED
 
 __all__ = ["printable", "redact_argv", "redact_text", "find_secrets", "Redactor", "HIDDEN", "TRUNCATED"]
+
+# Loaded when first asked for: compiling the rules takes 15 ms, which a command that only shows need not pay.
+_HOMES = {
+    "redact_argv": "arguments",
+    "redact_text": "arguments",
+    "Redactor": "redactor",
+    "find_secrets": "scan",
+    "HIDDEN": "words",
+    "TRUNCATED": "words",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{home}"), name)
+    return value

@@ -25,7 +25,6 @@ _COMMON = frozenset(
     {"true", "false", "none", "null", "password", "secret", "token", "python", "admin", "default"}
 )
 _HOME = re.compile(r"(?<![\w.])(/home/|/Users/|/run/user/|/var/home/)([^/\s:;,\"'()<>|&]{1,64}+)")
-_ROOT_HOME = re.compile(r"(?<![\w./-])/root(?![\w.-])")
 
 
 class Redactor:
@@ -140,7 +139,6 @@ class Redactor:
             text = self._secret_pattern.sub(lambda _: self._count("known_value", ""), text)
         if self._home:
             text = _HOME.sub(self._home_folder, text)
-            text = _ROOT_HOME.sub(lambda _: "/home/root", text)
         if self._name_pattern is None and self._names:
             self._name_pattern = _any_of(self._names, whole_words=True)
         if self._name_pattern:

@@ -40,7 +40,7 @@ def test_a_user_seen_only_in_a_path_is_hidden_elsewhere_too() -> None:
 
 
 def test_root_and_nobody_are_nobody_in_particular() -> None:
-    assert _redactor().text("root nobody /root/x") == "root nobody /home/root/x"
+    assert _redactor().text("root nobody /root/x") == "root nobody /root/x"
 
 
 def test_hosts_are_renamed_in_all_spellings() -> None:
