@@ -35,7 +35,7 @@ class ProfileCaptureService:
     def __init__(
         self, consent: Consent, *, grace_s: float = 10.0, tools: Mapping[str, str] | None = None
     ) -> None:
-        self._consent = consent
+        self.consent = consent
         self._grace_s = grace_s
         self._tools = Toolbox(tools)
         self._runner = Runner()
@@ -76,7 +76,7 @@ class ProfileCaptureService:
             self._runner.begin()
             try:
                 with Target(key) as target:
-                    refusal = self._consent.refusal(target.name, target.identity.executable)
+                    refusal = self.consent.refusal(target.name, target.identity.executable)
                     if refusal is not None:
                         return [_without_tool(key, plan, CaptureStatus.REFUSED, *refusal)]
                     session = Session(target, folder, plan, self._runner, self._tools, self._grace_s)

@@ -259,7 +259,9 @@ class Supervisor:
         if self.target_fd < 0:
             return
         stat = read_stat(self.target_pid)
-        if select.select([self.target_fd], [], [], 0)[0]:
+        poller = select.poll()
+        poller.register(self.target_fd, select.POLLIN)
+        if poller.poll(0):
             self.target_alive = False
             return
         if stat is not None:

@@ -118,7 +118,9 @@ class Target:
     def is_alive(self) -> bool:
         """Neither ended nor a zombie."""
         if self.fd is not None:
-            return not select.select([self.fd], [], [], 0)[0]
+            poller = select.poll()  # select() refuses descriptors above 1023, and the sampler holds thousands
+            poller.register(self.fd, select.POLLIN)
+            return not poller.poll(0)
         return start_of(self.key.pid) is not None
 
     def was_replaced(self) -> str | None:
