@@ -118,5 +118,8 @@ class FakeCaptures:
         self.looked.append(target)
         return a_capture("dump", target=target)
 
+    def read(self, capture: Capture, folder: Path) -> Capture:
+        return capture
+
     def stop(self) -> None:
         self.is_stopped = True

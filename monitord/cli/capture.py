@@ -108,14 +108,14 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
     """The incident as it was stored, and the signal that ended the capture early (0: none did)."""
     from monitord.capture import ProfileCaptureService
     from monitord.daemon import wiring
-    from monitord.daemon.late_store import LateStore
     from monitord.daemon.locks import CAPTURE_LOCK, hold
-    from monitord.storage import new_correlation_id
+    from monitord.daemon.saving import Saving
+    from monitord.storage import new_correlation_id, open_store
 
     settings, data_dir = place.config().settings, place.data_dir()
     log_to_stderr()
-    store = LateStore(data_dir, wiring.retention_limits(settings))  # makes room within the budget
-    store.open()
+    store = open_store(data_dir)
+    saving = Saving(store, wiring.retention_limits(settings))  # makes room within the budget
     correlation_id = new_correlation_id()
     service = ProfileCaptureService(wiring.consent(settings), grace_s=settings.capture.grace_s)
     busy = "another capture is running; try again in some seconds"
@@ -131,7 +131,7 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
                 captures=tuple(captures),
                 boot_id=wiring.read_boot_id(),
             )
-            store.save(incident)
+            saving.save(incident)
     finally:
         store.close()
     return incident, ended_by
@@ -283,7 +283,7 @@ def _complain_if_empty(incident: Incident) -> None:
     worst = profiles[-1]
     fix = f"; {worst.fix}" if worst.fix else ""
     text = printable(f"no profile of pid {worst.target.pid}: {worst.status.value}: {worst.reason or ''}{fix}")
-    if worst.status is CaptureStatus.PERMISSION_DENIED:
+    if worst.status in (CaptureStatus.PERMISSION_DENIED, CaptureStatus.REFUSED):
         raise PermissionDeniedError(text)
     if worst.status in (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED):
         raise NotFoundError(text)

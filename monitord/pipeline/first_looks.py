@@ -74,5 +74,6 @@ class FirstLooks:
             target, name = suspect.key, suspect.name
         if target is None and arming.metric is TriggerMetric.NETWORK:
             target, name, _ = next(iter(self._blame()), (None, name, 0.0))
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         dump = self._look(target, self._folder) if target and self._is_enabled else None
         return FirstLook(target, name, dump)

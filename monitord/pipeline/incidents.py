@@ -36,6 +36,8 @@ class CaptureService(Protocol):
 
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]: ...
 
+    def read(self, capture: Capture, folder: Path) -> Capture: ...
+
     def stop(self) -> None: ...
 
 
@@ -121,15 +123,16 @@ class IncidentWorker:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             opening = replace(opening, refusal=f"{folder.parent}: can't be written: {error.strerror}")
-        incident = self._with_first_look(opening)
+        incident = self._with_first_look(opening, folder)
         target = incident.alert.target
         if opening.refusal is not None and target is not None:
             incident = replace(incident, captures=(*incident.captures, _refused(target, opening.refusal)))
         self._save(incident)
         if target is not None and opening.refusal is None and opening.alert.profiler != "none":
             captures = self._capture(target, opening, folder)
-            late = tuple(_labelled(capture, incident.alert) for capture in captures)
-            self._save(replace(incident, captures=late)).add_done_callback(lambda _: _remove(folder))
+            labelled = (_labelled(capture, incident.alert) for capture in captures)
+            complete = replace(incident, captures=(*incident.captures, *labelled))
+            self._save(complete).add_done_callback(lambda _: _remove(folder))
         else:
             _remove(folder)
 
@@ -143,7 +146,7 @@ class IncidentWorker:
         except BusyError as error:
             return [_refused(target, str(error))]
 
-    def _with_first_look(self, opening: Opening) -> Incident:
+    def _with_first_look(self, opening: Opening, folder: Path) -> Incident:
         """The incident as it stands before the profile: with the first look, and the culprit it found."""
         incident = Incident(
             correlation_id=opening.correlation_id,
@@ -162,7 +165,7 @@ class IncidentWorker:
         if incident.alert.target is None and seen.target is not None:
             blamed = replace(incident.alert, target=seen.target, process_name=seen.process_name)
             incident = replace(incident, alert=blamed, process=opening.describe(seen.target))
-        return replace(incident, captures=(seen.dump,) if seen.dump else ())
+        return replace(incident, captures=(self._service.read(seen.dump, folder),) if seen.dump else ())
 
 
 def _labelled(capture: Capture, alert: Alert) -> Capture:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from monitord.errors import MonitordError
+from monitord.errors import MonitordError, StorageError
 from monitord.logs import get_logger
 from monitord.model import Incident
 
@@ -49,7 +49,10 @@ class Keeper:
         with self._lock:
             if not self._waiting:
                 return
-        self._write(self._drain)
+        try:
+            self._write(self._drain)
+        except StorageError as error:
+            self._note(str(error))
 
     @property
     def waiting_count(self) -> int:
@@ -73,6 +76,9 @@ class Keeper:
                 raise
             self.saved += 1
             self._note(None)
+            get_logger().info(
+                "incident.saved", correlation_id=incident.correlation_id, captures=len(incident.captures)
+            )
             acknowledged.set_result(result)
 
     def _note(self, trouble: str | None) -> None:

@@ -103,7 +103,7 @@ def test_a_spike_becomes_an_incident_with_its_dump_first_and_its_profile_after(t
     stage.run(3)
     first, second = stage.saved
     assert [capture.role for capture in first.captures] == ["dump"]
-    assert [capture.role for capture in second.captures] == ["context", "profile"]
+    assert [capture.role for capture in second.captures] == ["dump", "context", "profile"]
     assert first.correlation_id == second.correlation_id == "inc0"
     assert [point.cpu_percent for point in first.history] == [97.0, 97.0, 97.0]
     assert stage.captures.asked == [(KEY, CapturePlan(duration_s=3))]

@@ -1,0 +1,179 @@
+"""The daemon: look, judge, act, remember, tell the watchdog, wait. And how it reloads and ends."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import monitord
+from monitord import config, logs
+from monitord.config import LoadedConfig
+from monitord.daemon import wiring
+from monitord.daemon.locks import DAEMON_LOCK, hold
+from monitord.daemon.pace import Pace
+from monitord.daemon.status import rule_status_json, write_status
+from monitord.errors import ConfigError
+from monitord.logs import get_logger
+from monitord.model import Rates, Verdict
+from monitord.service.notify import Notifier
+from monitord.storage import check_data_dir
+
+_MIGRATION_S = 600.0
+_STOP_WITHIN_S = 3.0  # of the five that SIGTERM may take
+
+
+def run(config_path: Path | None, data_dir: Path) -> None:
+    """Record until SIGTERM or SIGINT. Raises MonitordError when it may not start."""
+    loaded = config.load(config_path)
+    logs.configure(loaded.settings.log.level, loaded.settings.log.style)
+    check_data_dir(data_dir, create=True)
+    with hold(data_dir / DAEMON_LOCK, f"monitord already records into {data_dir}"):
+        Daemon(loaded, config_path, data_dir).run()
+
+
+class Daemon:
+    """One recorder on one data directory, the lock already held."""
+
+    def __init__(self, loaded: LoadedConfig, config_path: Path | None, data_dir: Path) -> None:
+        self._loaded = loaded
+        self._config_path = config_path
+        self._data_dir = data_dir
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._notifier = Notifier()
+        self._notifier.extend_timeout(_MIGRATION_S)
+        self._started_at = datetime.now(UTC)
+        self._pace = Pace(loaded.settings.sampling.interval_s)
+        self._parts = wiring.build(loaded.settings, data_dir)
+        self._reported_s = float("-inf")
+
+    def run(self) -> None:
+        """The loop of the daemon."""
+        self._begin()
+        try:
+            while not self._stop.is_set():
+                self._reload_if_asked()
+                rates, verdict = self._parts.pipeline.run_pass()
+                self._remember(rates, verdict)
+                self._notifier.watchdog()
+                self._report_if_due(rates, verdict)
+                self._stop.wait(self._pace.wait_s())
+        finally:
+            self._finish()
+
+    def _begin(self) -> None:
+        faulthandler.enable()  # SIGABRT from the watchdog shows where every thread hangs
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
+        self._parts.tidying.start()
+        get_logger().info(
+            "daemon.started",
+            version=monitord.__version__,
+            data_dir=str(self._data_dir),
+            interval_s=self._pace.interval_s,
+            rules=len(self._loaded.settings.rules),
+        )
+
+    def _remember(self, rates: Rates, verdict: Verdict) -> None:
+        self._parts.historian.note(rates, verdict)
+        self._parts.memory.note(rates, verdict)
+        if rates.gap == "clock jump":
+            self._parts.tidying.realign()
+
+    def _report_if_due(self, rates: Rates, verdict: Verdict) -> None:
+        """At each heartbeat and whenever something crossed or fired."""
+        is_due = rates.monotonic_s - self._reported_s >= self._loaded.settings.sampling.heartbeat_s
+        if not (is_due or verdict.armed or verdict.disarmed or verdict.alerts):
+            return
+        if self._parts.pipeline.counts.passes == 1:
+            self._notifier.ready()
+        if is_due:
+            self._parts.selfwatch.read()
+            self._pace.interval_s = self._loaded.settings.sampling.interval_s * self._parts.selfwatch.stretch
+            self._parts.keeper.retry()
+            self._notifier.status(f"watching {rates.process_count} processes")
+            self._reported_s = rates.monotonic_s
+        write_status(self._data_dir, self._status(rates))
+
+    def _status(self, rates: Rates) -> dict[str, object]:
+        parts, counts = self._parts, self._parts.pipeline.counts
+        capture = parts.worker.current
+        return {
+            "version": monitord.__version__,
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+            "data_dir": str(self._data_dir),
+            "config_paths": [str(path) for path in self._loaded.sources],
+            "interval_s": self._pace.interval_s,
+            "taken_at": rates.taken_at,
+            "passes": counts.passes,
+            "process_count": rates.process_count,
+            "machine_percent": rates.system.machine_percent,
+            "own_cpu_percent": parts.selfwatch.cost.cpu_percent,
+            "own_rss_bytes": parts.selfwatch.cost.rss_bytes,
+            "degraded": self._degraded(),
+            "queue_depth": parts.keeper.waiting_count,
+            "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
+            "rules": [rule_status_json(status) for status in parts.detector.explain()],
+            "jobs": parts.tidying.table,
+            "counts": {
+                "alerts": counts.alerts,
+                "suppressed": counts.suppressed,
+                "saved": parts.keeper.saved,
+                "dropped": parts.keeper.dropped,
+            },
+            "last_incident": counts.last_incident,
+        }
+
+    def _degraded(self) -> list[str]:
+        troubles = (self._parts.store.degraded_reason, self._parts.keeper.trouble)
+        return list(dict.fromkeys(filter(None, troubles))) + self._parts.selfwatch.complaints()
+
+    def _reload_if_asked(self) -> None:
+        """SIGHUP: a good configuration replaces the old one; a bad one is refused, said, and forgotten."""
+        if not self._reload.is_set():
+            return
+        self._reload.clear()
+        self._notifier.reloading()
+        try:
+            loaded = config.load(self._config_path)
+        except ConfigError as error:
+            get_logger().error("config.refused", reason=str(error))
+        else:
+            self._apply(loaded)
+        self._notifier.ready()
+
+    def _apply(self, loaded: LoadedConfig) -> None:
+        self._loaded = loaded
+        settings = loaded.settings
+        logs.configure(settings.log.level, settings.log.style)
+        self._pace.interval_s = settings.sampling.interval_s * self._parts.selfwatch.stretch
+        self._parts.detector.replace_rules(settings.rules)
+        self._parts.worker.use(wiring.plan(settings))
+        for service in self._parts.services:
+            service.consent = wiring.consent(settings)
+        self._parts.pipeline.budget.limits = wiring.limits(settings)
+        self._parts.saving.use(wiring.retention_limits(settings))
+        get_logger().info("config.reloaded", rules=len(settings.rules))
+
+    def _finish(self) -> None:
+        """Within five seconds: end the capture with what it has, save everything, say so."""
+        self._notifier.stopping()
+        parts = self._parts
+        parts.tidying.stop()
+        parts.worker.close(_STOP_WITHIN_S)
+        parts.first_looks.close()
+        parts.historian.flush()
+        parts.memory.save(datetime.now(UTC))
+        parts.keeper.retry()
+        if parts.writer.close(_STOP_WITHIN_S):
+            parts.store.close()
+        parts.sampler.close()
+        if parts.keeper.waiting_count:
+            get_logger().error("incidents.unsaved", count=parts.keeper.waiting_count)
+        get_logger().info("daemon.stopped", passes=parts.pipeline.counts.passes)

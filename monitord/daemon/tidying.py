@@ -1,0 +1,68 @@
+"""APScheduler wakes up every minute and runs what the table of jobs says is due, on the writer's thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from monitord.daemon.saving import Saving
+from monitord.errors import MonitordError
+from monitord.jobs import due_jobs, read_last_runs, run_job, schedule
+from monitord.logs import get_logger
+from monitord.storage import SQLiteProfileStore, Writer
+
+_EVERY_S = 60
+
+
+class Tidying:
+    """Runs due jobs; a week's job runs even if no process lives a week, because last runs are persisted."""
+
+    def __init__(
+        self, store: SQLiteProfileStore, saving: Saving, writer: Writer, is_idle: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._saving = saving
+        self._writer = writer
+        self._is_idle = is_idle
+        self._started_s = time.monotonic()
+        self._scheduler = BackgroundScheduler(timezone=UTC, daemon=True)
+        self.table: dict[str, dict[str, object]] = {}
+
+    def start(self) -> None:
+        """Begin; the first round comes at once, so that the table of last runs is known."""
+        self._scheduler.add_job(
+            self._round,
+            "interval",
+            seconds=_EVERY_S,
+            id="tidy",
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+            next_run_time=datetime.now(UTC),
+        )
+        self._scheduler.start()
+
+    def realign(self) -> None:
+        """The wall clock jumped: APScheduler counts in wall time, so the next round is set anew."""
+        self._scheduler.modify_job("tidy", next_run_time=datetime.now(UTC))
+
+    def stop(self) -> None:
+        """No further rounds."""
+        self._scheduler.shutdown(wait=False)
+
+    def _round(self) -> None:
+        try:
+            self._writer.submit(self._run_due).result()
+        except MonitordError as error:
+            get_logger().warning("jobs.postponed", reason=str(error))
+
+    def _run_due(self) -> None:
+        now = datetime.now(UTC)
+        uptime_s = time.monotonic() - self._started_s
+        jobs = self._saving.jobs
+        for job in due_jobs(jobs, read_last_runs(self._store), now, uptime_s=uptime_s):
+            run_job(job, self._store, now, is_idle=self._is_idle())
+        self.table = schedule(jobs, read_last_runs(self._store))

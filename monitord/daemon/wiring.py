@@ -1,0 +1,187 @@
+"""Every part of the daemon, made and joined in one place. Only here are settings turned into parts."""
+
+from __future__ import annotations
+
+import contextlib
+import pwd
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitord.capture import Consent, ProfileCaptureService
+from monitord.config import Settings
+from monitord.daemon.locks import CAPTURE_LOCK, hold, owner
+from monitord.daemon.remembering import MEMORY_KEY, Historian, Memory
+from monitord.daemon.saving import Saving
+from monitord.daemon.selfwatch import SelfWatch
+from monitord.daemon.tidying import Tidying
+from monitord.detection import Detector
+from monitord.errors import StorageError
+from monitord.jobs import RetentionLimits
+from monitord.logs import get_logger
+from monitord.model import CapturePlan
+from monitord.pipeline import (
+    CaptureBudget,
+    CaptureLimits,
+    FirstLooks,
+    IncidentWorker,
+    Keeper,
+    Pipeline,
+    Ring,
+)
+from monitord.sampling import Sampler
+from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
+
+_TALKERS_OVER_S = 1.0
+_TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop works with and what must be stopped at the end."""
+
+    sampler: Sampler
+    detector: Detector
+    services: tuple[ProfileCaptureService, ...]
+    first_looks: FirstLooks
+    worker: IncidentWorker
+    pipeline: Pipeline
+    store: SQLiteProfileStore
+    saving: Saving
+    keeper: Keeper
+    writer: Writer
+    historian: Historian
+    memory: Memory
+    tidying: Tidying
+    selfwatch: SelfWatch
+
+
+def build(settings: Settings, data_dir: Path) -> Parts:
+    """Join everything. Raises MonitordError when the store is not ours to use or of a newer schema."""
+    store = open_store(data_dir)
+    remembered = _remembered(store)
+    spool = _empty_spool(data_dir)
+    writer = Writer()
+    saving = Saving(store, retention_limits(settings))
+    keeper = Keeper(saving.save, writer.submit)
+    sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
+    detector = Detector(settings.rules, _mapping(remembered.get("detection")), uid_of=_uids())
+    # A service takes one capture at a time: first looks must not wait for a profile of ten seconds.
+    service, looker = (
+        ProfileCaptureService(consent(settings), grace_s=settings.capture.grace_s) for _ in range(2)
+    )
+    first_looks = FirstLooks(
+        looker.first_look,
+        lambda: sampler.talkers(_TALKERS_OVER_S),
+        spool / "first-looks",
+        is_enabled=settings.capture.first_look,
+    )
+    worker = IncidentWorker(
+        service,
+        keeper.keep,
+        lambda: hold(data_dir / CAPTURE_LOCK, "a capture asked for by hand is running", _TURN_WAIT_S),
+        spool,
+        plan(settings),
+    )
+    budget = CaptureBudget(limits(settings))
+    budget.restore(_sequence(remembered.get("captures")))
+    pipeline = Pipeline(
+        sampler,
+        detector,
+        first_looks,
+        worker,
+        budget,
+        ring=Ring(settings.sampling.ring_s),
+        new_id=new_correlation_id,
+        boot_id=read_boot_id(),
+    )
+
+    def remember() -> Mapping[str, object]:
+        return {"detection": detector.remember(), "captures": budget.remember()}
+
+    return Parts(
+        sampler=sampler,
+        detector=detector,
+        services=(service, looker),
+        first_looks=first_looks,
+        worker=worker,
+        pipeline=pipeline,
+        store=store,
+        saving=saving,
+        keeper=keeper,
+        writer=writer,
+        historian=Historian(store, writer, settings.sampling.heartbeat_s),
+        memory=Memory(store, writer, remember),
+        tidying=Tidying(store, saving, writer, lambda: worker.current is None),
+        selfwatch=SelfWatch(),
+    )
+
+
+def plan(settings: Settings) -> CapturePlan:
+    """How a full profile is taken."""
+    return CapturePlan(duration_s=settings.capture.duration_s, rate_hz=settings.capture.rate_hz)
+
+
+def limits(settings: Settings) -> CaptureLimits:
+    """When none is taken."""
+    return CaptureLimits(
+        settings.capture.max_per_hour,
+        settings.capture.min_available_memory_percent,
+        settings.capture.max_load_per_cpu,
+    )
+
+
+def consent(settings: Settings) -> Consent:
+    """Of whom."""
+    return Consent(settings.capture.consent, settings.capture.allow, settings.capture.deny)
+
+
+def retention_limits(settings: Settings) -> RetentionLimits:
+    """How much is kept; MB are 10⁶ bytes."""
+    kept = settings.retention
+    return RetentionLimits(
+        max_age_s=kept.max_age_h * 3600,
+        max_total_bytes=int(kept.max_total_mb * 1e6),
+        summary_age_s=kept.summary_days * 86400,
+        process_share=kept.process_share,
+        min_free_disk_bytes=int(kept.min_free_disk_mb * 1e6),
+    )
+
+
+def read_boot_id() -> str | None:
+    """Which boot of the machine this is (Linux); pids and start ticks mean something only within one."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return None
+
+
+def _remembered(store: SQLiteProfileStore) -> Mapping[str, object]:
+    """What an earlier run left; a store that can't be read now is a degraded start, not an end."""
+    try:
+        return _mapping(store.get_state(MEMORY_KEY)) or {}
+    except StorageError as error:
+        get_logger().warning("memory.not_restored", reason=str(error))
+        return {}
+
+
+def _empty_spool(data_dir: Path) -> Path:
+    """Where running captures write; what an earlier run left there belongs to nobody."""
+    spool = data_dir / "spool"
+    if owner(data_dir / CAPTURE_LOCK) is None:  # else somebody captures by hand at this moment
+        shutil.rmtree(spool, ignore_errors=True)
+    with contextlib.suppress(OSError):  # a disk that can't take it: captures are refused, sampling goes on
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return spool
+
+
+def _uids() -> dict[str, int]:
+    return {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+
+
+def _mapping(value: object) -> Mapping[str, object] | None:
+    return value if isinstance(value, Mapping) else None
+
+
+def _sequence(value: object) -> list[object]:
+    return list(value) if isinstance(value, list) else []
