@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +18,11 @@ from monitord.errors import MonitordError, NotFoundError
 from monitord.export.shapes import rule_status
 from monitord.export.text import json_text
 from monitord.export.units import age, quantity, sparkline
-from monitord.model import Demand, ProcessKey, Rule, RuleStatus, Threshold, TriggerMetric
+from monitord.model import Demand, ProcessKey, Rates, Rule, RuleStatus, Threshold, TriggerMetric
 from monitord.redaction import printable
 
 _LOOK_S = 1.0
+_REST_S = 0.2
 _STATE_PAINT = {"firing": ("red",), "armed": ("yellow",), "cooling_down": ("yellow",), "disabled": ("dim",)}
 
 
@@ -106,24 +108,39 @@ def _look(place: Place, rules: Sequence[Rule], pid: int | None) -> list[_Finding
 
     key = key_of(pid) if pid is not None else None
     if pid is not None and key is None:
-        raise NotFoundError(f"no process {pid}")
+        raise NotFoundError(f"no process {pid}; `ps -e` lists what runs")
     say(f"looking for {_LOOK_S:.0f} s …")
     detector = Detector(rules, _memory(place))
     demand = Demand(cpu_percent=0.0, rss_bytes=0, watched=frozenset((key,) if key else ()))
-    sampler = Sampler(heartbeat_s=0.001)
+    sampler = Sampler(heartbeat_s=_LOOK_S / 10)
     try:
         detector.judge(sampler.look(demand))
-        _wait(_LOOK_S)
-        detector.judge(sampler.look(demand))
+        time.sleep(_LOOK_S)
+        rates = sampler.look(demand)
     finally:
         sampler.close()
-    return [_Finding(status, "look") for status in detector.explain(pid)]
+    detector.judge(rates)
+    statuses = detector.explain(pid)
+    if key is not None:
+        statuses += _at_rest(rules, statuses, key, rates)
+    return [_Finding(status, "look") for status in statuses]
 
 
-def _wait(seconds: float) -> None:
-    import time
+def _at_rest(
+    rules: Sequence[Rule], known: Sequence[RuleStatus], key: ProcessKey, rates: Rates
+) -> list[RuleStatus]:
+    """What a process that did nothing in the look is to the rules that had nothing to say of it."""
+    from monitord.detection import assess
+    from monitord.sampling import observe
 
-    time.sleep(seconds)
+    said = {status.rule for status in known}
+    silent = [rule for rule in rules if rule.name not in said]
+    if not silent:
+        return []
+    process = next((seen for seen in rates.processes if seen.key == key), None) or observe(key.pid, _REST_S)
+    if process is None:
+        raise NotFoundError(f"process {key.pid} went away while it was looked at")
+    return [assess(rule, process, rates.system) for rule in silent]
 
 
 def _memory(place: Place) -> Mapping[str, object] | None:

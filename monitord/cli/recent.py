@@ -46,6 +46,7 @@ class _View:
     oldest_first: bool
     utc: bool
     use_pager: bool
+    is_quiet: bool = False
 
 
 def recent(
@@ -88,7 +89,8 @@ def recent(
         rows = reader.recent(wanted)
     except NotFoundError as nothing_yet:
         say(f"monitord: {nothing_yet}")
-        rows = []
+        _write([], replace(view, is_quiet=True), place, reader)
+        return
     _write(rows, view, place, reader)
 
 
@@ -119,7 +121,7 @@ def _write(
             header=first,
         )
         page(table, allowed=view.use_pager)
-    elif first:
+    elif first and not view.is_quiet:
         say("no incident fits; `monitord status` says whether anybody is recording")
 
 

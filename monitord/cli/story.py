@@ -77,8 +77,9 @@ class _Page:
         yield from self._fact("incident", f"{view.correlation_id} (id {record.id})")
         yield from self._fact("when", when)
         yield from self._fact("why", printable(view.reason), "yellow")
-        limit = f", {quantity(view.threshold.value, view.threshold.unit)}" if view.threshold else ""
-        yield from self._fact("rule", f"{printable(view.rule)}{limit} for {span(view.window_s)}")
+        if view.metric is not TriggerMetric.MANUAL:
+            limit = f", {quantity(view.threshold.value, view.threshold.unit)}" if view.threshold else ""
+            yield from self._fact("rule", f"{printable(view.rule)}{limit} for {span(view.window_s)}")
         if view.suppressed_by:
             yield from self._fact("no capture", printable(view.suppressed_by))
         if process:
@@ -118,7 +119,7 @@ class _Page:
         if not view.hotspots:
             return
         best = view.record
-        samples = f"{best.sample_count:,} samples, " if best.sample_count else ""
+        samples = f"{_samples(best)}, " if best.sample_count else ""
         busy = f", target at {best.target_cpu_percent:.0f} % of a core" if best.target_cpu_percent else ""
         where = f"({best.profiler}: {samples}{best.duration_seconds} s{busy})"
         yield from self._title("Where the time went", where)
@@ -144,12 +145,12 @@ class _Page:
             yield f"  {drawn}  {shares}  {shown}  {_cut_left(place, room - name_width - 2)}".rstrip()
 
     def evidence(self, view: IncidentView) -> Iterator[str]:
-        yield from self._title("What was captured")
-        for record in view.captures:
-            if not record.status.has_evidence:
-                continue
-            status = self._style.paint(record.status.value, *evidence_paint(record.status))
-            yield f"  {record.role:<{_LABEL}} {status}  {_how(record)}"
+        kept = [record for record in view.captures if record.status.has_evidence]
+        yield from self._title("What was captured", "" if kept else "(nothing)")
+        wide = max((len(record.status.value) for record in kept), default=0)
+        for record in kept:
+            status = self._style.paint(f"{record.status.value:<{wide}}", *evidence_paint(record.status))
+            yield f"  {record.role:<{_LABEL}} {status}  {_how(record)}".rstrip()
             if record.profile_path:
                 yield f"  {'':{_LABEL}} {printable(record.profile_path)}"
 
@@ -200,7 +201,7 @@ class _Page:
 def _how(record: ProfileRecord) -> str:
     parts = [
         record.profiler if record.profiler and record.profiler != record.role else "",
-        f"{record.sample_count:,} samples" if record.sample_count else "",
+        _samples(record),
         f"{record.duration_seconds} s" if record.duration_seconds else "",
         f"target at {record.target_cpu_percent:.0f} %" if record.target_cpu_percent is not None else "",
         "late" if record.late else "",
@@ -208,6 +209,11 @@ def _how(record: ProfileRecord) -> str:
         record.failure_reason or "",
     ]
     return printable(", ".join(part for part in parts if part))
+
+
+def _samples(record: ProfileRecord) -> str:
+    count = record.sample_count
+    return f"{count:,} sample{'s' if count != 1 else ''}" if count else ""
 
 
 def _place(spot: Hotspot) -> str:
