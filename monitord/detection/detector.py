@@ -14,7 +14,7 @@ from monitord.detection import memory as memories
 from monitord.detection.baselines import Baselines
 from monitord.detection.demands import demand_of
 from monitord.detection.explanations import RecentProcesses, disabled, explain_rule
-from monitord.detection.judges import Findings, RuleJudge
+from monitord.detection.judges import Findings, RuleJudge, owner_of
 from monitord.detection.looks import Look
 from monitord.errors import ConfigError
 from monitord.model import Alert, Demand, Rates, Rule, RuleStatus, Verdict
@@ -83,6 +83,7 @@ class Detector:
             if is_gap:
                 judge.meet(look)
             found.append((judge, Findings() if is_gap else judge.judge(look)))
+        self._teach(found)
         alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
         if rates.exited:
             self._forget(rates, found)
@@ -103,6 +104,18 @@ class Detector:
             self._now_s += max(0.0, rates.monotonic_s - last_s)
         self._taken_at = rates.taken_at
         return last_s is not None and rates.monotonic_s < last_s
+
+    def _teach(self, found: list[tuple[RuleJudge, Findings]]) -> None:
+        """Each quiet value teaches its baseline once, unless a rule of the metric is busy with the target."""
+        lessons = {
+            (judge.rule.metric, reading.target): reading
+            for judge, findings in found
+            for reading in findings.quiet
+        }
+        for (metric, target), reading in lessons.items():
+            peers = (judge for judge in self._judges if judge.rule.metric is metric)
+            if not any(judge.is_busy_with(target) for judge in peers):
+                self._baselines.learn(*owner_of(reading.process), metric, reading.value)
 
     def _forget(self, rates: Rates, found: list[tuple[RuleJudge, Findings]]) -> None:
         self._recent.forget(rates.exited)

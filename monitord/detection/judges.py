@@ -27,6 +27,7 @@ class Findings:
     armed: list[Arming] = field(default_factory=list)
     disarmed: list[Arming] = field(default_factory=list)
     held: list[tuple[Track, Reading, Step]] = field(default_factory=list)
+    quiet: list[Reading] = field(default_factory=list)  # what a baseline may learn from
 
 
 class RuleJudge:
@@ -59,9 +60,9 @@ class RuleJudge:
             self._judge_reading(reading, look, findings)
         for target, track in self.tracks.items():
             window = track.window
-            if window is not None and window.is_stale(look.now_s):
+            if window is not None and window.is_stale(look.now_s, look.interval_s):
                 self._lose(target, track, track.last_value, findings)
-            if track.worse_window is not None and track.worse_window.is_stale(look.now_s):
+            if track.worse_window is not None and track.worse_window.is_stale(look.now_s, look.interval_s):
                 track.worse_window = None
         return findings
 
@@ -70,7 +71,8 @@ class RuleJudge:
         level = self.condition.level(self.baseline(reading.process))
         if track is None or track.state(look.now_s) == "quiet":
             if not self.condition.is_broken(reading.value, level):
-                self._learn(reading)
+                if self._learns:
+                    findings.quiet.append(reading)
                 return
             if not self._may_follow(reading.process):
                 return
@@ -87,18 +89,18 @@ class RuleJudge:
         else:
             self._announce(reading, track, look, findings)
 
-    def _learn(self, reading: Reading) -> None:
-        if self._learns:
-            name, uid = _who(reading.process)
-            self._baselines.learn(name, uid, self.rule.metric, reading.value)
-
     def _may_follow(self, process: ProcessRates | None) -> bool:
         return len(self.tracks) < MAX_TRACKS and (process is None or self.matcher.hits(process))
 
     def baseline(self, process: ProcessRates | None) -> float | None:
         if not self._learns:
             return None
-        return self._baselines.get(*_who(process), self.rule.metric)
+        return self._baselines.get(*owner_of(process), self.rule.metric)
+
+    def is_busy_with(self, target: Target) -> bool:
+        """Armed or firing: what the target does now is not how it is when nothing is wrong."""
+        track = self.tracks.get(target)
+        return track is not None and (track.is_firing or track.window is not None)
 
     # --------------------------------------------------------------------------- arming, disarming
 
@@ -243,5 +245,5 @@ class RuleJudge:
             del self.tracks[target]
 
 
-def _who(process: ProcessRates | None) -> tuple[str, int | None]:
+def owner_of(process: ProcessRates | None) -> tuple[str, int | None]:
     return ("", None) if process is None else (process.name, process.uid)

@@ -139,6 +139,8 @@ def _judge_worse(track: Track, reading: Reading, look: Look, condition: Conditio
 
 def _add(window: Window, reading: Reading, look: Look, condition: Condition, is_broken: bool) -> Step:
     rule = condition.rule
+    if window.is_stale(look.now_s, look.interval_s):
+        window.restart()
     if window.is_restarting and not is_broken:
         return Step.LOST  # a window starts with a crossing, after a gap too
     window.add(look.now_s, look.taken_at, reading.value, is_broken)

@@ -73,5 +73,6 @@ class Window:
         coming = max(0, ceil((window_s - passed_s) / max(interval_s, 1e-3) - 1e-9))
         return (self.broken + coming) / (self.samples + coming) < min_share - 1e-9
 
-    def is_stale(self, now_s: float) -> bool:
-        return now_s - self.last_s > STALE_S
+    def is_stale(self, now_s: float, interval_s: float) -> bool:
+        """Nothing was seen for longer than the passes themselves explain."""
+        return now_s - self.last_s > max(STALE_S, 2 * interval_s)

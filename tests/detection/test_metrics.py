@@ -281,6 +281,22 @@ def test_a_baseline_is_never_taught_by_what_it_judges() -> None:
     assert status.baseline == pytest.approx(10)
 
 
+def test_no_rule_learns_while_another_of_its_metric_is_busy_with_the_target() -> None:
+    """A burner that one rule caught must not become what the other takes for normal."""
+    hog = replace(CPU_HOG, above=Threshold(25, "percent"), clear_level=None)
+    detector = Detector(
+        [hog, replace(SPIKE, name="spike"), replace(SPIKE, name="spike-2", times_baseline=5.0)]
+    )
+    verdicts(detector, draw("10*40 28*200"))
+    assert [status.baseline for status in detector.explain(rule="spike-2")] == [pytest.approx(10)]
+
+
+def test_two_rules_of_one_metric_teach_once() -> None:
+    detector = Detector([SPIKE, replace(SPIKE, name="spike-2")])
+    verdicts(detector, draw("10*20"))
+    assert detector.explain()[0].baseline is None  # twenty samples, not forty
+
+
 def test_baselines_belong_to_name_and_owner() -> None:
     """What one program does teaches nothing about another."""
     other = ProcessKey(9, 9)

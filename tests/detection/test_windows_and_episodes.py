@@ -89,6 +89,12 @@ def test_a_target_without_evidence_for_a_minute_is_no_longer_armed() -> None:
     assert sum(len(verdict.disarmed) for verdict in said) == 1
 
 
+def test_two_ends_of_a_long_silence_are_not_joined_to_a_window() -> None:
+    """Unknown for two minutes in between: the window starts anew."""
+    said = alerts(CPU_HOG, draw("0 95 95 -*60 95*6"))
+    assert [(seconds(alert) - 126, len(said)) for alert in said] == [(10, 1)]
+
+
 def test_an_exit_in_mid_window_disarms_and_forgets() -> None:
     detector = Detector([CPU_HOG])
     said = verdicts(detector, draw("0 95 95 x"))
