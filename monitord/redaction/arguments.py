@@ -34,7 +34,9 @@ _SEPARATE: dict[str, str] = {
     "openssl": "kK",
     "rdesktop": "p",
     "http": "a",
-    "htpasswd": "b",
+    "ssh-keygen": "NP",
+    "useradd": "p",
+    "usermod": "p",
 }
 # Only with this word among the arguments: `docker run -p` is a port.
 _WITH_VERB: dict[str, tuple[str, str]] = {
@@ -47,6 +49,8 @@ _WITH_VERB: dict[str, tuple[str, str]] = {
     "oc": ("login", "p"),
     "az": ("login", "p"),
 }
+_ORACLE = frozenset({"sqlplus", "rman", "expdp", "impdp", "sqlldr", "exp", "imp"})  # user/password@database
+_BARE_NAME = re.compile(r"pass(?:word|wd|phrase)|[A-Za-z]++(?:_[A-Za-z]++)++")  # `nmcli … password X`
 _LOGIN_OPTIONS = frozenset({"--user", "--proxy-user", "--basic"})  # of curl: user:password
 _OPTION = re.compile(r"-{1,2}[A-Za-z][\w.-]*+")
 _TOKEN = re.compile(r"(?:(?<!\w)\"[^\"\n]*\"|(?<!\w)'[^'\n]*'|\S)+")
@@ -114,6 +118,7 @@ class _Reader:
     attached: str = field(default="", init=False)
     awaiting: bool = field(default=False, init=False)
     scheme: str = field(default="", init=False)
+    is_oracle: bool = field(default=False, init=False)
 
     def take_name(self, argument: str) -> bool:
         self._note_tool(argument)
@@ -129,7 +134,12 @@ class _Reader:
             return hide_scheme(scheme, argument, self.hide)
         if argument.startswith("-"):
             return self._option(argument)
+        if self.is_oracle and "/" in argument.partition("@")[0]:
+            return f"{argument.partition('/')[0]}/{self.hide('tool_login', argument.partition('/')[2])}"
         self._note_tool(argument)
+        if not self.quoting and _BARE_NAME.fullmatch(argument) and is_sensitive(argument):
+            self.awaiting = True
+            return argument
         if self.quoting < _MAX_QUOTING and argument[:1] in "\"'" and len(argument) > 2:
             inside = argument[1:-1] if argument[-1] == argument[0] else argument[1:]
             rest = argument[0] if argument[-1] == argument[0] else ""
@@ -164,6 +174,7 @@ class _Reader:
 
     def _note_tool(self, argument: str) -> None:
         name = argument.strip("\"'").rpartition("/")[2]
+        self.is_oracle = self.is_oracle or name in _ORACLE
         if name in _ATTACHED:
             self.attached, self.letters = _ATTACHED[name], ""
         elif name in _SEPARATE:

@@ -52,8 +52,15 @@ _HEADER = re.compile(
     r"(?i)(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]{0,40}(?:key|token|secret))(\s{0,3}:\s{0,3})([^\"'\r\n]+)"
 )
 _SCHEME = re.compile(r"(?i)(?<![\w-])(bearer|basic|negotiate|digest)(\s{1,3})([A-Za-z0-9+/=._~:-]{6,})")
+_WEBHOOK = re.compile(
+    r"(hooks\.slack\.com/[a-z]{1,20}/|discord(?:app)?\.com/api/webhooks/)([A-Za-z0-9_/-]{8,300}+)"
+)
+_SLASHED = re.compile(r"(?<!\S)(/(?:p|pass|password|gp|pth):)(\S+)")  # xfreerdp, Windows
 _KEY = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]*+)(\\?[\"']?+[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})")
-_VALUE = re.compile(r"\\\"[^\"\n]*|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+")
+_VALUE = re.compile(
+    r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
+    r"|\\\"[^\"\n]*|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
+)
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 # A name without a password in a URL of these is an account, not a key.
@@ -68,6 +75,8 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _PUTTY.sub(lambda m: m[1] + hide("private_key", m[2] if m.lastindex == 2 else m[0]), text)
     text = _HEADER.sub(lambda m: m[1] + m[2] + hide("header", m[3]), text)
     text = _hide_keyed(text, hide)
+    text = _WEBHOOK.sub(lambda m: m[1] + hide("webhook", m[2]), text)
+    text = _SLASHED.sub(lambda m: m[1] + hide("option", m[2]), text)
     text = _URL.sub(lambda m: _safe_url(m, hide), text)
     text = _LOGIN.sub(lambda m: f"{m[1]}:{hide('login', m[2])}@{m[3]}", text)
     text = _SCHEME.sub(lambda m: m[1] + m[2] + hide_scheme(m[1], m[3], hide), text)

@@ -23,7 +23,7 @@ _STEMS = (
 )  # fmt: skip
 _WORDS = frozenset(
     {"pass", "pwd", "pw", "pswd", "psw", "token", "jwt", "bearer", "psk", "otp", "totp", "cookie",
-     "cookies", "authorization", "passwort", "sas", "sid", "pat"}
+     "cookies", "authorization", "masterauth", "passwort", "sas", "sid", "pat"}
 )  # fmt: skip
 _TAILS = ("token", "pass", "pwd", "psk")
 _NOT_TAILS = frozenset(
