@@ -262,13 +262,17 @@ class SQLiteProfileStore:
 
     def integrity_check(self) -> list[str]:
         """What SQLite's whole check finds; [] when all is well. After damage the next write sets it aside."""
-        with self._guarded():
-            found = self._pragma("integrity_check(50)")
-            problems = [str(line) for line in found if line != "ok"]
-            self._is_suspect = bool(problems)
-            if problems:
+        try:
+            with self._guarded():
+                found = self._pragma("integrity_check(50)")
+        except DamagedError as error:
+            return [str(error)]
+        problems = [str(line) for line in found if line != "ok"]
+        if problems:
+            with self._lock:
+                self._is_suspect = True
                 self._release()
-            return problems
+        return problems
 
     # --------------------------------------------------------------------------------- deletion
 
