@@ -1,0 +1,217 @@
+"""The system unit under a real systemd: a container that boots over this machine's own files.
+
+One boot, in which a driver does one thing after the other and writes down what it saw; each test reads
+one of those. Needs root, systemd-nspawn and an overlay file system.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitord.service import unreachable_component
+from monitord.service.templates import render_unit
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.timeout(420),
+    pytest.mark.skipif(sys.platform != "linux", reason="systemd runs on Linux only"),
+]
+
+REPOSITORY = Path(__file__).parents[2]
+BOOT_DEADLINE_S = 300
+
+TARGET = "[Unit]\nRequires=basic.target probe-driver.service\nAllowIsolate=yes\n"
+
+DRIVER_UNIT = """[Unit]
+After=basic.target
+SuccessAction=exit-force
+FailureAction=exit-force
+SuccessActionExitStatus=0
+FailureActionExitStatus=7
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart=/bin/bash /driver.sh
+"""
+
+# The watchdog of the shipped unit allows 30 s; nine make the test shorter and the daemon no slower.
+DROP_IN = "[Service]\nWatchdogSec=9s\n"
+
+DRIVER = r"""
+prop() { systemctl show monitord.service -p "$1" --value; }
+say() { echo "$1=$2" >> /out/result; }
+until_true() { end=$((SECONDS + 60)); until eval "$1"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+is_up() { [ "$(prop ActiveState)" = active ]; }
+came_back() { is_up && [ "$(prop NRestarts)" = "$1" ] && [ "$(prop MainPID)" != "$2" ]; }
+
+trap 'journalctl -u monitord.service -o cat > /out/journal' EXIT
+
+systemctl start monitord.service; started=$?; say start $started
+say active "$(prop ActiveState)"
+[ $started = 0 ] || exit 0
+until_true '[ -n "$(prop StatusText)" ]'; say status_text "$(prop StatusText)"
+main=$(prop MainPID)
+say uid "$(stat -c %u /proc/$main)"
+say capabilities "$(sed -n 's/^CapEff:\t//p' /proc/$main/status)"
+say data_mode "$(stat -c %a /var/lib/private/monitord)"
+until_true '[ -s /var/lib/private/monitord/monitord.db ]'; say database $?
+say watchdog "$(prop WatchdogUSec)"
+
+systemctl reload monitord.service; say reload $?
+until_true is_up; say pid_kept_over_reload "$([ "$(prop MainPID)" = "$main" ] && echo yes)"
+
+printf 'nonsense = 1\n' > /etc/monitord/config.toml; chmod 644 /etc/monitord/config.toml
+systemctl reload monitord.service
+until_true 'journalctl -u monitord.service -o cat | grep -q nonsense'; say bad_config_is_told $?
+say pid_kept_over_bad_config "$(is_up && [ "$(prop MainPID)" = "$main" ] && echo yes)"
+rm /etc/monitord/config.toml
+
+kill -9 "$main"
+until_true 'came_back 1 '"$main"; say restarted_after_kill $?
+main=$(prop MainPID)
+kill -STOP "$main"
+until_true 'came_back 2 '"$main"; say restarted_by_watchdog $?
+
+began=$(date +%s%N); systemctl stop monitord.service; say stop $?
+say stop_ms $(( ($(date +%s%N) - began) / 1000000 ))
+say after_stop "$(prop ActiveState) $(prop Result) $(prop ExecMainStatus)"
+exit 0
+"""
+
+
+@pytest.fixture(scope="module")
+def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the driver saw in one boot, and the `journal`."""
+    nspawn = shutil.which("systemd-nspawn")
+    if nspawn is None:
+        if os.environ.get("CI"):
+            pytest.fail("systemd-nspawn is missing: .ci/run must install systemd-container")
+        pytest.skip("systemd-nspawn is missing: apt-get install systemd-container")
+    folder = tmp_path_factory.mktemp("boot")
+    tree, out = folder / "tree", folder / "out"
+    for made in (tree, out, folder / "layer"):
+        made.mkdir()
+    mounted = [folder / "layer"]
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(mounted[0])], check=True)
+    try:
+        _overlay(folder / "layer", tree)
+        mounted.append(tree)
+        binds = _furnish(tree)
+        yield _run(nspawn, tree, out, binds)
+    finally:
+        for mount in reversed(mounted):
+            subprocess.run(["umount", "-l", str(mount)], check=False)
+
+
+def _overlay(layer: Path, tree: Path) -> None:
+    (layer / "upper").mkdir()
+    (layer / "work").mkdir()
+    options = f"lowerdir=/,upperdir={layer}/upper,workdir={layer}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(tree)], check=True)
+
+
+def _furnish(tree: Path) -> list[str]:
+    """Install monitord under /opt where everybody can execute it, and the units; gives nspawn's bind options."""
+    home, binds = Path(sys.executable).resolve().parent, []
+    if unreachable_component(Path(sys.executable).resolve()) is not None:
+        binds.append(f"--bind-ro={sys.base_prefix}:/opt/probe-python")
+        home = Path("/opt/probe-python") / home.relative_to(Path(sys.base_prefix).resolve())
+    packages = sysconfig.get_path("purelib")
+    binds.append(f"--bind-ro={packages}:/opt/probe-packages")
+    prefix = tree / "opt/monitord"
+    site = prefix / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    site.mkdir(parents=True)
+    (prefix / "bin").mkdir()
+    (prefix / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
+    (prefix / "bin/python").symlink_to(home / Path(sys.executable).resolve().name)
+    (site / "probe.pth").write_text("/opt/probe-packages\n")
+    for name in ("monitord", "migrations"):
+        shutil.copytree(REPOSITORY / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
+    script = prefix / "bin/monitord"
+    script.write_text("#!/opt/monitord/bin/python\nfrom monitord.cli import main\nmain()\n")
+    script.chmod(0o755)
+    py_spy = shutil.which("py-spy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if py_spy:
+        shutil.copy(py_spy, prefix / "bin/py-spy")
+    units = tree / "etc/systemd/system"
+    _write(
+        units / "monitord.service", render_unit("systemd/monitord.service", ("/opt/monitord/bin/monitord",))
+    )
+    _write(units / "monitord.service.d/faster.conf", DROP_IN)
+    _write(units / "probe.target", TARGET)
+    _write(units / "probe-driver.service", DRIVER_UNIT)
+    _write(tree / "driver.sh", DRIVER)
+    return binds
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _run(nspawn: str, tree: Path, out: Path, binds: list[str]) -> dict[str, str]:
+    command = [nspawn, "-q", "-D", str(tree), "-b", "--register=no", "--keep-unit", "--link-journal=no"]
+    command += ["--capability=all", "--system-call-filter=perf_event_open", f"--bind={out}:/out", *binds]
+    command += ["--", "systemd.unit=probe.target"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as box:
+        try:
+            said, _ = box.communicate(timeout=BOOT_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            box.terminate()
+            said, _ = box.communicate(timeout=60)
+    if not (out / "result").exists() or not (out / "journal").exists():
+        seen = (out / "result").read_text() if (out / "result").exists() else "nothing"
+        pytest.fail(f"the boot did not come to its end; the driver saw {seen}; it said {said[-3000:]!r}")
+    seen = dict(line.split("=", 1) for line in (out / "result").read_text().splitlines())
+    if seen["start"] != "0":
+        pytest.fail(f"the unit did not start: {(out / 'journal').read_text(errors='replace')[-6000:]}")
+    return {**seen, "journal": (out / "journal").read_text(errors="replace")}
+
+
+def test_it_reports_ready_and_how_it_is(boot: dict[str, str]) -> None:
+    assert (boot["start"], boot["active"]) == ("0", "active"), boot["journal"]
+    assert boot["status_text"]
+
+
+def test_it_is_a_user_of_its_own_with_three_capabilities(boot: dict[str, str]) -> None:
+    assert boot["uid"] != "0"
+    assert int(boot["capabilities"], 16) == 1 << 2 | 1 << 19 | 1 << 38
+
+
+def test_its_data_is_its_own(boot: dict[str, str]) -> None:
+    assert boot["data_mode"] == "700"
+    assert boot["database"] == "0", boot["journal"]
+
+
+def test_a_reload_keeps_the_process(boot: dict[str, str]) -> None:
+    assert (boot["reload"], boot["pid_kept_over_reload"]) == ("0", "yes")
+
+
+def test_a_bad_configuration_is_refused_and_the_old_one_stays(boot: dict[str, str]) -> None:
+    assert boot["bad_config_is_told"] == "0", boot["journal"]
+    assert boot["pid_kept_over_bad_config"] == "yes"
+
+
+def test_it_comes_back_after_kill_9(boot: dict[str, str]) -> None:
+    assert boot["restarted_after_kill"] == "0", boot["journal"]
+
+
+def test_the_watchdog_ends_a_hang(boot: dict[str, str]) -> None:
+    assert boot["restarted_by_watchdog"] == "0", boot["journal"]
+    assert "Watchdog timeout" in boot["journal"]
+
+
+def test_it_stops_within_five_seconds_and_cleanly(boot: dict[str, str]) -> None:
+    """Five seconds are a promise of the product, not a measurement of this machine."""
+    assert boot["after_stop"] == "inactive success 0", boot["journal"]
+    assert int(boot["stop_ms"]) <= 5000
