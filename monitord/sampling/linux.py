@@ -29,9 +29,9 @@ from monitord.sampling.procfs import (
     count_descriptors,
     fork_count,
     kernel_counts_runs,
-    key_of,
     read_file,
     read_stat,
+    resident_bytes,
 )
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting
@@ -134,11 +134,11 @@ class LinuxProcesses:
         entry = max(self._order, key=lambda one: one.rss_bytes, default=None)
         return None if entry is None else entry.sample()
 
-    def key_of(self, pid: int) -> ProcessKey | None:
-        return key_of(pid)
-
     def fd_count(self, pid: int) -> int | None:
         return count_descriptors(pid)
+
+    def resident_bytes(self, pid: int) -> int | None:
+        return resident_bytes(pid)
 
     def close(self) -> None:
         for entry in self._entries.values():

@@ -88,13 +88,16 @@ class PortableProcesses:
             (sample for sample, _ in self._known.values()), key=lambda one: one.rss_bytes, default=None
         )
 
-    def key_of(self, pid: int) -> ProcessKey | None:
-        return key_of(pid)
-
     def fd_count(self, pid: int) -> int | None:
         try:
             return int(psutil.Process(pid).num_fds())
         except (psutil.Error, OSError, NotImplementedError):
+            return None
+
+    def resident_bytes(self, pid: int) -> int | None:
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except (psutil.Error, OSError):
             return None
 
     def close(self) -> None:

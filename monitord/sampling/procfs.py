@@ -137,6 +137,12 @@ def owner(path: str) -> int | None:
         return None
 
 
+def resident_bytes(pid: int) -> int | None:
+    """Exact RSS, from statm. Since Linux 6.2 that of stat lags by some pages per core and is cheaper."""
+    raw = read_file(f"/proc/{pid}/statm", 128)
+    return None if raw is None else int(raw.split(None, 2)[1]) * _PAGE_BYTES
+
+
 def fork_count(stat_fd: int) -> int | None:
     """Processes and threads ever made on this machine, from an open /proc/stat."""
     text = os.pread(stat_fd, 1 << 18, 0)

@@ -21,7 +21,7 @@ from monitord.model import (
     SystemSample,
 )
 from monitord.sampling import details, network, portable, procfs
-from monitord.sampling.bounds import EVERYTHING, Bounds, Need, Totals
+from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need, Totals
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.portable import PortableProcesses
 from monitord.sampling.rates import (
@@ -90,7 +90,10 @@ class Sampler:
     def heaviest(self) -> ProcessRates | None:
         """The process with the most resident memory, as last read: the culprit when memory runs low."""
         sample = self._processes.heaviest()
-        return None if sample is None else process_rates(Sighting(sample), LastTick(0.0))
+        if sample is None:
+            return None
+        rss_bytes = self._processes.resident_bytes(sample.key.pid) or sample.rss_bytes
+        return process_rates(Sighting(replace(sample, rss_bytes=rss_bytes)), LastTick(0.0))
 
     def talkers(self, over_s: float) -> list[tuple[ProcessKey, str, float]]:
         """(process, name, network bytes/s) of TCP, busiest first; [] when unknown. Takes `over_s` seconds."""
@@ -151,22 +154,27 @@ class Sampler:
         )
 
     def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
-        """The rates of one process; for suspects also its unit and its descriptors."""
+        """The rates of one process; for suspects also its unit, its descriptors and its exact memory."""
         rates = process_rates(seen, tick)
-        if not _is_suspect(rates, demand):
+        if not self._is_suspect(rates, demand):
             return rates
-        fd_count = rates.fd_count if rates.fd_count is not None else self._processes.fd_count(rates.key.pid)
-        return replace(rates, unit=details.unit_of(rates.key.pid), fd_count=fd_count)
+        pid = rates.key.pid
+        return replace(
+            rates,
+            rss_bytes=self._processes.resident_bytes(pid) or rates.rss_bytes,
+            fd_count=rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),
+            unit=details.unit_of(pid),
+        )
 
-
-def _is_suspect(rates: ProcessRates, demand: Demand) -> bool:
-    return (
-        rates.key in demand.watched
-        or _reaches(rates.cpu_percent, demand.cpu_percent)
-        or _reaches(rates.rss_bytes, demand.rss_bytes)
-        or _reaches(rates.disk_bytes_per_s, demand.disk_bytes_per_s)
-        or rates.state == "D"
-    )
+    def _is_suspect(self, rates: ProcessRates, demand: Demand) -> bool:
+        rss_bytes = rates.rss_bytes + RSS_LAG_BYTES * (self._previous.cpu_count if self._previous else 1)
+        return (
+            rates.key in demand.watched
+            or rates.state == "D"
+            or _reaches(rates.cpu_percent, demand.cpu_percent)
+            or _reaches(rss_bytes, demand.rss_bytes)
+            or _reaches(rates.disk_bytes_per_s, demand.disk_bytes_per_s)
+        )
 
 
 def _reaches(value: float | None, level: float | None) -> bool:

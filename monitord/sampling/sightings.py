@@ -74,12 +74,12 @@ class ProcessReader(Protocol):
         """The process with the most resident memory, as last read."""
         ...
 
-    def key_of(self, pid: int) -> ProcessKey | None:
-        """Who has this number now; None: nobody."""
-        ...
-
     def fd_count(self, pid: int) -> int | None:
         """Open descriptors now; None: not permitted, not known here, or gone."""
+        ...
+
+    def resident_bytes(self, pid: int) -> int | None:
+        """Exact resident memory now; None: not permitted, or gone."""
         ...
 
     def close(self) -> None:
