@@ -17,15 +17,15 @@ from monitord.detection.explanations import RecentProcesses, disabled, explain_r
 from monitord.detection.judges import Findings, RuleJudge, owner_of
 from monitord.detection.looks import Look
 from monitord.errors import ConfigError
-from monitord.model import Alert, Demand, Rates, Rule, RuleStatus, Verdict
+from monitord.model import Alert, Arming, Demand, Rates, Rule, RuleStatus, Verdict
 
 
 class Detector:
     """Judges passes by rules; see DESIGN's words.
 
-    `memory` is what an earlier `remember()` gave. The caller checks that it is of the same boot: a
-    target is known by pid and start, which a reboot may repeat. `uid_of` gives the uid of user names
-    in matches. Raises ConfigError for a rule that can't be judged.
+    `memory` is what an earlier `remember()` gave; `same_boot` says whether it is of this boot of the
+    machine (else the processes in it are strangers: pid and start may repeat). `uid_of`
+    gives the uid of user names in matches. Raises ConfigError for a rule that can't be judged.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Detector:
         memory: Mapping[str, object] | None = None,
         *,
         uid_of: Mapping[str, int] | None = None,
+        same_boot: bool = True,
     ) -> None:
         self._uid_of = dict(uid_of or {})
         self._baselines = Baselines()
@@ -43,11 +44,12 @@ class Detector:
         self._taken_at: datetime | None = None
         self._judges: list[RuleJudge] = []
         self._rules: tuple[Rule, ...] = ()
+        self._dropped: tuple[Arming, ...] = ()  # armed by rules that are no more: disarmed with the next pass
         self.replace_rules(rules)
         if memory is not None:
             self._taken_at = memories.saved_at(memory)
             if self._taken_at is not None:
-                memories.restore(memory, self._judges, self._baselines)
+                memories.restore(memory, self._judges, self._baselines, same_boot=same_boot)
 
     # --------------------------------------------------------------------------------------- rules
 
@@ -58,6 +60,9 @@ class Detector:
             raise ConfigError(
                 f"rules need names of their own: {sorted({n for n in names if names.count(n) > 1})}"
             )
+        self._dropped += tuple(
+            arming for judge in self._judges if judge.rule not in rules for arming in judge.armings()
+        )
         known = {judge.rule: judge for judge in self._judges}
         self._judges = [
             known.get(rule) or RuleJudge(rule, self._baselines, self._uid_of)
@@ -87,9 +92,10 @@ class Detector:
         alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
         if rates.exited:
             self._forget(rates, found)
+        dropped, self._dropped = self._dropped, ()
         return Verdict(
             armed=tuple(arming for _, findings in found for arming in findings.armed),
-            disarmed=tuple(arming for _, findings in found for arming in findings.disarmed),
+            disarmed=dropped + tuple(arming for _, findings in found for arming in findings.disarmed),
             alerts=tuple(sorted(alerts, key=lambda alert: -alert.severity)),
         )
 

@@ -133,6 +133,14 @@ class RuleJudge:
         name = track.name if target is not None else reasons.NOBODY
         return Arming(self.rule.name, self.rule.metric, target, name, value, window.opened_at)
 
+    def armings(self) -> list[Arming]:
+        """Those that were told and are still open."""
+        return [
+            self._arming(target, track, track.window, track.last_value)
+            for target, track in self.tracks.items()
+            if track.is_announced and track.window is not None
+        ]
+
     # ------------------------------------------------------------------------------------ settling
 
     def settle(self, findings: Findings, look: Look) -> list[Alert]:

@@ -64,8 +64,13 @@ def saved_at(memory: Mapping[str, object]) -> datetime | None:
     return moment if moment.tzinfo is not None else None
 
 
-def restore(memory: Mapping[str, object], judges: Iterable[RuleJudge], baselines: Baselines) -> None:
-    """Put a memory back, on a clock that stands at 0; what is not of its shape is left out."""
+def restore(
+    memory: Mapping[str, object], judges: Iterable[RuleJudge], baselines: Baselines, *, same_boot: bool
+) -> None:
+    """Put a memory back, on a clock that stands at 0; what is not of its shape is left out.
+
+    Of another boot, processes are strangers (pid and start may repeat); limits and baselines still hold.
+    """
     rules, rows = memory.get("rules"), memory.get("baselines")
     if isinstance(rows, list | tuple):
         baselines.restore(rows)
@@ -74,16 +79,16 @@ def restore(memory: Mapping[str, object], judges: Iterable[RuleJudge], baselines
     for judge in judges:
         kept = rules.get(judge.rule.name)
         if isinstance(kept, Mapping) and kept.get("metric") == str(judge.rule.metric):
-            _restore_rule(judge, kept)
+            _restore_rule(judge, kept, same_boot)
 
 
-def _restore_rule(judge: RuleJudge, kept: Mapping[str, object]) -> None:
+def _restore_rule(judge: RuleJudge, kept: Mapping[str, object], same_boot: bool) -> None:
     ages, targets = kept.get("granted_ages_s"), kept.get("targets")
     if isinstance(ages, list | tuple):
         granted = [-age for age in map(_number, ages) if age is not None and age >= 0]
         judge.budget = HourBudget(judge.rule.captures_per_hour, granted)
     for entry in (targets if isinstance(targets, list | tuple) else ())[:MAX_TRACKS]:
-        if isinstance(entry, Mapping):
+        if isinstance(entry, Mapping) and (same_boot or entry.get("pid") is None):
             _restore_target(judge, entry)
 
 

@@ -144,3 +144,23 @@ def test_replacing_rules_keeps_what_did_not_change_and_drops_the_rest() -> None:
     detector.replace_rules([CPU_HOG, replace(other, min_share=0.9)])
     said = [(seconds(a), a.rule) for v in verdicts(detector, draw("95*5", start_s=10)) for a in v.alerts]
     assert said == [(12, "cpu-hog")]
+
+
+def test_an_arming_of_a_rule_that_is_no_more_is_answered() -> None:
+    detector = Detector([CPU_HOG])
+    (armed,) = [arming for verdict in verdicts(detector, draw("0 95 95")) for arming in verdict.armed]
+    detector.replace_rules([])
+    (disarmed,) = detector.judge(passed([], 6)).disarmed
+    assert (disarmed.rule, disarmed.target) == (armed.rule, armed.target)
+    assert detector.judge(passed([], 8)).disarmed == ()
+
+
+def test_processes_of_another_boot_are_strangers_but_the_hour_and_the_baselines_count_on() -> None:
+    rule = replace(CPU_HOG, captures_per_hour=2)
+    memory = remembered("0 95*6", rule)
+    detector = Detector([rule], memory, same_boot=False)
+    said = [alert for verdict in verdicts(detector, draw("95*6", start_s=20)) for alert in verdict.alerts]
+    assert [alert.suppressed_by for alert in said] == [None]
+    other = process(replace(BURNER, pid=9), cpu_percent=95.0)
+    said = [alert for i in range(8) for alert in detector.judge(passed([other], 40 + 2 * i)).alerts]
+    assert ["limit" in (alert.suppressed_by or "") for alert in said] == [True]
