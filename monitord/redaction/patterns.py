@@ -56,7 +56,7 @@ _WEBHOOK = re.compile(
     r"(hooks\.slack\.com/[a-z]{1,20}/|discord(?:app)?\.com/api/webhooks/)([A-Za-z0-9_/-]{8,300}+)"
 )
 _SLASHED = re.compile(r"(?<!\S)(/(?:p|pass|password|gp|pth):)(\S+)")  # xfreerdp, Windows
-_KEY = re.compile(r"(?<![\w.-])([A-Za-z_][\w.-]*+)(\\?[\"']?+[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})")
+_KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
     r"|\\\"[^\"\n]*|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
@@ -95,7 +95,7 @@ def _hide_keyed(text: str, hide: Hide) -> str:
         if not is_sensitive(found[1]):
             continue
         value = _VALUE.match(text, position)
-        if value is None or text.startswith("//", position):
+        if value is None or (found[2] == ":" and text.startswith("//", position)):
             continue
         position = value.end()
         done += [text[copied : value.start()], _hide_value(value[0], hide)]

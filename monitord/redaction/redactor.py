@@ -24,6 +24,7 @@ _KEPT_NAMES = frozenset({"root", "nobody", "localhost", "localhost.localdomain",
 _COMMON = frozenset(
     {"true", "false", "none", "null", "password", "secret", "token", "python", "admin", "default"}
 )
+_MAX_DEPTH = 100
 _HOME = re.compile(r"(?<![\w.])(/home/|/Users/|/run/user/|/var/home/)([^/\s:;,\"'()<>|&]{1,64}+)")
 
 
@@ -74,7 +75,8 @@ class Redactor:
     def value(self, value: object) -> object:
         """Give JSON-like data of the same shape: strings redacted, numbers kept, nothing dropped.
 
-        A string under a name like "password" is hidden whatever it looks like.
+        A string under a name like "password" is hidden whatever it looks like; so is what lies deeper
+        than a hundred levels, which no data of ours does.
         """
         self.learn(value)
         return self._walk(value)
@@ -169,7 +171,9 @@ class Redactor:
         self.counts[kind.partition("-")[0]] += 1
         return self.pseudonym(kind, canonical)
 
-    def _walk(self, value: object, hidden: bool = False) -> object:
+    def _walk(self, value: object, hidden: bool = False, depth: int = 0) -> object:
+        if depth > _MAX_DEPTH:
+            return self._count("too_deep", "")
         if isinstance(value, str):
             return self._count("keyed", value) if hidden and value else self._redact(value)
         if isinstance(value, Mapping):
@@ -178,24 +182,28 @@ class Redactor:
                 safe: object = self._redact(name) if isinstance(name, str) else name
                 while safe in walked:
                     safe = f"{safe}#"
-                walked[safe] = self._walk(inner, hidden or (isinstance(name, str) and is_sensitive(name)))
+                walked[safe] = self._walk(
+                    inner, hidden or (isinstance(name, str) and is_sensitive(name)), depth + 1
+                )
             return walked
         if isinstance(value, (list, tuple)):
-            return [self._walk(inner, hidden) for inner in value]
+            return [self._walk(inner, hidden, depth + 1) for inner in value]
         return value
 
 
-def _strings(value: object, named: str = "") -> Iterable[str]:
+def _strings(value: object, named: str = "", depth: int = 0) -> Iterable[str]:
     """Give all texts in JSON-like data; those under a telling name come as `name=value`."""
+    if depth > _MAX_DEPTH:
+        return
     if isinstance(value, str):
         yield f'{named}="{value}"' if named and '"' not in value else value
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             sensitive = isinstance(name, str) and is_sensitive(name)
-            yield from _strings(inner, "password" if sensitive else named)
+            yield from _strings(inner, "password" if sensitive else named, depth + 1)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _strings(inner, named)
+            yield from _strings(inner, named, depth + 1)
 
 
 def _any_of(words: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:

@@ -23,7 +23,7 @@ _PREFIXES = (
     ("npm_", 40, "npm"), ("pypi-AgE", 40, "pypi"), ("SG.", 50, "sendgrid"), ("hvs.", 30, "vault"),
     ("dop_v1_", 70, "digitalocean"), ("AGE-SECRET-KEY-1", 40, "age"),
 )  # fmt: skip
-_BREAKS = str.maketrans(dict.fromkeys("\"'`<>()[]{},;|\\ \t\r\n\v\f", " "))
+_BREAKS = str.maketrans({**dict.fromkeys("\"'`<>[]\\", " "), **dict.fromkeys("(){},;|", "\n")})
 _WORD_MARKS = ".:!?"
 
 
@@ -32,10 +32,11 @@ def find_secrets(text: str) -> list[str]:
     found: set[str] = set()
     if "PRIVATE KEY-----" in text and _has_key_body(text):
         found.add("private_key")
-    before = ""
-    for word in text.translate(_BREAKS).split():
-        found.update(_kinds_in(word, before))
-        before = word
+    for line in text.translate(_BREAKS).split("\n"):
+        before = ""
+        for word in line.split():
+            found.update(_kinds_in(word, before))
+            before = word
     return sorted(found)
 
 
@@ -65,8 +66,6 @@ def _kinds_in(word: str, before: str) -> set[str]:
         found.add("option")
     if before[-1:] in ("=", ":") and before[:-1].lower().endswith(_KEY_ENDS) and _is_value(word):
         found.add("keyed")
-    if before in ("-u", "--user") and ":" in word and "***" not in word:
-        found.add("login")
     if word.startswith("pass:") and _is_value(word[5:]):
         found.add("option")
     if before.lower() == "bearer" and len(word) >= 20 and _is_value(word):

@@ -149,6 +149,7 @@ BENIGN = [
     "_ZNSt6vectorIiSaIiEE17_M_realloc_insertIJRKiEEEvN9__gnu_cxx17__normal_iteratorIPiS1_EEDpOT_",
     "_PyEval_EvalFrameDefault (/opt/python/3.11.7/lib/libpython3.11.so.1.0)",
     "kworker/u8:3-events_unbound",
+    "docker run --rm -u 1000:1000 --user 1000:1000 img",
     "primary_key=id sort_key=name keyboard=us",
     "k8s pod frontend-7d9c5b8f6d-x2k4j in namespace default",
     "bypass=1 compass=north author=me",
@@ -245,6 +246,12 @@ JUMBLE = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=30).map("".j
 def test_redacting_twice_changes_nothing_more(text: str) -> None:
     once = redact_text(text)
     assert redact_text(once) == once
+
+
+@settings(max_examples=300, deadline=None)
+@given(JUMBLE)
+def test_the_second_scan_never_stops_what_the_first_has_cleaned(text: str) -> None:
+    assert find_secrets(redact_text(text)) == []
 
 
 @settings(max_examples=300, deadline=None)

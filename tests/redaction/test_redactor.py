@@ -153,3 +153,15 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
     once = redactor.text(text)
     assert redactor.text(once) == once
     assert redact_text(once) == once
+
+
+def test_data_nested_without_end_is_hidden_and_does_not_raise() -> None:
+    deep: object = "hunter2"
+    for _ in range(20_000):
+        deep = [deep]
+    value = _redactor().value({"a": deep, "b": "kept"})
+    assert isinstance(value, dict)
+    assert value["b"] == "kept"
+    while isinstance(value, (dict, list)):
+        value = value["a"] if isinstance(value, dict) else value[0]
+    assert value == HIDDEN
