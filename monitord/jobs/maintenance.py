@@ -16,7 +16,7 @@ class MaintainedStore(Protocol):
     """What maintenance needs of the store."""
 
     def usage(self) -> Usage: ...
-    def vacuum(self) -> object: ...
+    def vacuum(self) -> str | None: ...
     def compact(self) -> object: ...
     def optimize(self) -> object: ...
     def integrity_check(self) -> Sequence[str]: ...
@@ -48,7 +48,9 @@ def vacuum_when_idle(store: MaintainedStore, *, is_idle: bool, max_total_bytes: 
         store.compact()
         words = "gave back free pages only: a copy of the database would not fit into the budget"
     else:
-        store.vacuum()
+        refusal = store.vacuum()
+        if refusal is not None:
+            return MaintenanceOutcome("refused", refusal)
         words = "rebuilt the database"
     return MaintenanceOutcome(
         "ok", f"{words}: {before.total_bytes} bytes before, {store.usage().total_bytes} after"

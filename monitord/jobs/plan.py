@@ -21,7 +21,7 @@ PATIENCE = 6
 
 
 class RetentionRow(Protocol):
-    """One incident as retention sees it; `artefact_bytes` is what dropping its evidence frees."""
+    """One incident as retention sees it; `artefact_bytes` lies in its files, the summary's own included."""
 
     @property
     def correlation_id(self) -> str: ...
@@ -142,6 +142,11 @@ def mild_first(row: RetentionRow) -> tuple[float, datetime, str]:
     return (row.severity, row.raised_at, row.correlation_id)
 
 
+def evidence_bytes(row: RetentionRow) -> int:
+    """What dropping its evidence frees: nothing when only the summary is left, which stays."""
+    return 0 if row.is_summary else row.artefact_bytes
+
+
 class _Draft:
     """A plan while it is being made: what goes so far, why, and how many bytes that frees."""
 
@@ -166,7 +171,7 @@ class _Draft:
     def share_gone(self) -> float:
         """Of everything that may go at all, the share that goes so far: by count or bytes, the greater."""
         gone = len(self.dropped | self.deleted)
-        held_bytes = sum(row.artefact_bytes for row in self._free_to_go)
+        held_bytes = sum(evidence_bytes(row) for row in self._free_to_go)
         by_count = gone / len(self._free_to_go) if gone else 0.0
         by_bytes = self.freed_bytes / held_bytes if held_bytes else 0.0
         return max(by_count, by_bytes)
@@ -175,7 +180,7 @@ class _Draft:
         """No process name holds more than the quota while another holds evidence; pins count but stay."""
         held: defaultdict[str, int] = defaultdict(int)
         for row in self._rows:
-            if not self._is_gone(row) and row.artefact_bytes:
+            if not self._is_gone(row) and evidence_bytes(row):
                 held[row.process_name] += row.artefact_bytes
         if len(held) < 2:
             return
@@ -207,17 +212,17 @@ class _Draft:
                 return
             if row.correlation_id not in self.deleted:
                 self._delete(row, "budget")
-                missing_bytes -= SUMMARY_BYTES
+                missing_bytes -= SUMMARY_BYTES + row.artefact_bytes
 
     def _holders(self) -> list[RetentionRow]:
-        return [row for row in self._free_to_go if row.artefact_bytes and not self._is_gone(row)]
+        return [row for row in self._free_to_go if evidence_bytes(row) and not self._is_gone(row)]
 
     def _is_gone(self, row: RetentionRow) -> bool:
         return row.correlation_id in self.dropped or row.correlation_id in self.deleted
 
     def _drop(self, row: RetentionRow, reason: str) -> None:
         if not self._is_gone(row):
-            self.freed_bytes += row.artefact_bytes
+            self.freed_bytes += evidence_bytes(row)
         self.dropped.add(row.correlation_id)
         self.reasons[row.correlation_id] = reason
 

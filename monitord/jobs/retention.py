@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from monitord.jobs.plan import PATIENCE, RetentionLimits, RetentionPlan, RetentionRow, Usage, plan_retention
+from monitord.jobs.plan import (
+    PATIENCE,
+    RetentionLimits,
+    RetentionPlan,
+    RetentionRow,
+    Usage,
+    evidence_bytes,
+    plan_retention,
+)
 from monitord.jobs.second_look import STATE_KEY, Moment, Uptime, judge_clock, read_look, read_uptime
 
 _ROUNDS = PATIENCE + 4
@@ -60,7 +68,7 @@ class RetentionReport:
         )
         if self.postponed:
             words += f"; nothing by age: {self.postponed}"
-        return words if self.has_room else words + "; still over the budget: what is left is pinned or in use"
+        return words if self.has_room else words + "; still over the budget or below the free-disk floor: what is left is pinned or in use"
 
 
 class RetentionManager:
@@ -98,7 +106,7 @@ class RetentionManager:
         usage = self._store.usage()
         if _fits(usage, limits):
             return RetentionReport(bytes_before=usage.total_bytes, bytes_after=usage.total_bytes)
-        movable = sum(row.artefact_bytes for row in self._store.retention_rows() if not row.pinned)
+        movable = sum(evidence_bytes(row) for row in self._store.retention_rows() if not row.pinned)
         lean = usage.total_bytes - usage.wal_bytes - movable
         if lean > limits.max_total_bytes or usage.free_disk_bytes + movable < limits.min_free_disk_bytes:
             return RetentionReport(
@@ -126,9 +134,12 @@ class RetentionManager:
 
     def _foretell(self, now: datetime, by_age: bool, postponed: str | None) -> RetentionReport:
         rows, usage = self._store.retention_rows(), self._store.usage()
-        plan = plan_retention(rows, usage, self._limits, now, by_age=by_age)
+        folded = _Folded(usage.database_bytes, usage.artefact_bytes, usage.free_disk_bytes)
+        is_over = usage.total_bytes > self._limits.max_total_bytes
+        plan = plan_retention(rows, folded if is_over else usage, self._limits, now, by_age=by_age)
         gone = {*plan.drop_evidence, *plan.delete_incidents}
         freed = sum(row.artefact_bytes for row in rows if row.correlation_id in gone)
+        freed += usage.wal_bytes if is_over else 0
         return RetentionReport(
             dropped_evidence=plan.drop_evidence,
             deleted_incidents=plan.delete_incidents,
@@ -168,6 +179,20 @@ class RetentionManager:
         if plan.drop_history_before is not None:
             self._store.drop_history_before(plan.drop_history_before)
         self._store.compact()
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """The usage as it will be once the WAL is folded into the database, which comes before any deleting."""
+
+    database_bytes: int
+    artefact_bytes: int
+    free_disk_bytes: int
+    wal_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        return self.database_bytes + self.artefact_bytes
 
 
 def _fits(usage: Usage, limits: RetentionLimits) -> bool:

@@ -56,12 +56,14 @@ class Database:
         self.calls: list[str] = []
         self.size = DatabaseUsage()
         self.problems: list[str] = []
+        self.refusal: str | None = None
 
     def usage(self) -> DatabaseUsage:
         return self.size
 
-    def vacuum(self) -> None:
+    def vacuum(self) -> str | None:
         self.calls.append("vacuum")
+        return self.refusal
 
     def compact(self) -> None:
         self.calls.append("compact")
@@ -180,6 +182,13 @@ def test_vacuum_never_breaks_the_budget_that_it_serves() -> None:
     assert database.calls == ["compact"]
     assert vacuum_when_idle(database, is_idle=True, max_total_bytes=2000).outcome == "ok"
     assert database.calls == ["compact", "vacuum"]
+
+
+def test_the_stores_own_refusal_to_vacuum_is_passed_on() -> None:
+    database = Database()
+    database.refusal = "no room for the copy"
+    outcome = vacuum_when_idle(database, is_idle=True, max_total_bytes=10**6)
+    assert (outcome.outcome, outcome.detail) == ("refused", "no room for the copy")
 
 
 def test_damage_is_reported_with_its_first_line() -> None:

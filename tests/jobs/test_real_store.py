@@ -1,0 +1,145 @@
+"""Retention and maintenance on a real store: files, rows and the WAL, as the disk has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.jobs import RetentionLimits, RetentionManager, due_jobs, jobs_of, read_last_runs, run_job
+from monitord.model import (
+    Alert,
+    Capture,
+    CaptureStatus,
+    Incident,
+    ProcessKey,
+    ProcessRates,
+    Rates,
+    SystemRates,
+    Threshold,
+    TriggerMetric,
+)
+from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
+
+NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
+BUDGET = 2_000_000
+LIMITS = RetentionLimits(max_total_bytes=BUDGET, min_free_disk_bytes=0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SQLiteProfileStore]:
+    opened = open_store(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+def incident(*, hours: float, severity: float = 2.0, size: int = 50_000, name: str = "burner") -> Incident:
+    """An incident with one artefact of random bytes, which no compression makes smaller."""
+    at = NOW - timedelta(hours=hours)
+    key = ProcessKey(4711, 1)
+    alert = Alert(
+        "cpu-hog",
+        TriggerMetric.CPU,
+        97.0,
+        Threshold(90.0, "percent"),
+        10.0,
+        at,
+        at,
+        key,
+        name,
+        "why",
+        severity,
+    )
+    capture = Capture(
+        "profile", "py-spy", CaptureStatus.OK, at, 10.0, key, format="folded", payload=os.urandom(size)
+    )
+    return Incident(new_correlation_id(), alert, None, (), (capture,), "boot")
+
+
+def passes(count: int) -> Iterator[Rates]:
+    """Samples of the last day with names that differ, so that history has some weight."""
+    for index in range(count):
+        taken_at = NOW - timedelta(seconds=(count - index) * 86400 / count)
+        busy = tuple(
+            ProcessRates(ProcessKey(pid, index), os.urandom(12).hex(), 1, "R", 0, float(pid), pid << 20, 1)
+            for pid in range(1, 20)
+        )
+        system = SystemRates(50.0, 2, 1 << 33, 1 << 32, 0, 1.0)
+        yield Rates(taken_at, float(index), 15.0, system, busy, process_count=19, is_complete=True)
+
+
+def test_old_evidence_goes_from_the_disk_and_its_summary_stays(
+    store: SQLiteProfileStore, tmp_path: Path
+) -> None:
+    old, fresh = incident(hours=80), [incident(hours=1), incident(hours=2)]
+    for each in (old, *fresh):
+        store.save_incident(each)
+    report = RetentionManager(store, LIMITS).purge_expired(NOW)
+    assert report.dropped_evidence == (old.correlation_id,)
+    rows = {row.correlation_id: row for row in store.retention_rows()}
+    assert rows[old.correlation_id].is_summary
+    assert not any(rows[each.correlation_id].is_summary for each in fresh)
+    assert store.verify() == []
+    assert RetentionManager(store, LIMITS).purge_expired(NOW).dropped_evidence == ()
+
+
+def test_the_budget_holds_on_the_disk_and_the_worst_and_the_pinned_are_left(
+    store: SQLiteProfileStore,
+) -> None:
+    made = [incident(hours=1 + n / 60, severity=float(n), size=100_000, name=f"p{n % 3}") for n in range(40)]
+    for each in made:
+        store.save_incident(each)
+    store.pin(made[0].correlation_id, True)
+    assert store.usage().total_bytes > BUDGET
+    report = RetentionManager(store, LIMITS).purge_expired(NOW)
+    assert report.has_room
+    assert store.usage().total_bytes <= BUDGET
+    kept = [row for row in store.retention_rows() if not row.is_summary]
+    assert made[0].correlation_id in {row.correlation_id for row in kept}
+    unpinned = sorted(row.severity for row in kept if not row.pinned)
+    assert unpinned == [float(n) for n in range(40 - len(unpinned), 40)]
+    assert len(unpinned) >= 10
+    assert store.verify() == []
+
+
+def test_a_long_history_is_cut_and_costs_no_evidence(store: SQLiteProfileStore) -> None:
+    store.save_incident(incident(hours=1))
+    batch: list[Rates] = []
+    while store.usage().total_bytes <= BUDGET:
+        batch = list(passes(400))
+        store.add_history(batch)
+    report = RetentionManager(store, LIMITS).purge_expired(NOW)
+    assert report.has_room
+    assert report.history_before is not None
+    assert report.dropped_evidence == ()
+    assert store.usage().total_bytes <= BUDGET
+
+
+def test_making_room_leaves_as_much_as_was_asked(store: SQLiteProfileStore) -> None:
+    for n in range(15):
+        store.save_incident(incident(hours=1, severity=float(n), size=100_000))
+    report = RetentionManager(store, LIMITS).make_room(600_000, NOW)
+    assert report.has_room
+    assert store.usage().total_bytes <= BUDGET - 600_000
+
+
+def test_a_dry_run_foretells_what_the_real_run_takes(store: SQLiteProfileStore) -> None:
+    for n in range(30):
+        store.save_incident(incident(hours=1, severity=float(n), size=100_000))
+    manager = RetentionManager(store, LIMITS)
+    foretold = manager.purge_expired(NOW, dry_run=True)
+    assert not any(row.is_summary for row in store.retention_rows())
+    done = manager.purge_expired(NOW)
+    assert set(foretold.dropped_evidence) <= set(done.dropped_evidence)
+    assert len(done.dropped_evidence) - len(foretold.dropped_evidence) <= 2
+
+
+def test_every_job_of_the_table_runs_on_a_real_store_and_is_remembered(store: SQLiteProfileStore) -> None:
+    store.save_incident(incident(hours=1))
+    jobs = jobs_of(store, RetentionManager(store, LIMITS), BUDGET)
+    due = due_jobs(jobs, read_last_runs(store), NOW, uptime_s=3600)
+    assert [run_job(job, store, NOW).outcome for job in due] == ["ok", "ok", "ok", "ok"]
+    assert due_jobs(jobs, read_last_runs(store), NOW + timedelta(minutes=1), uptime_s=3660) == []
