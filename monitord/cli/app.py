@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from monitord import __version__
 from monitord.cli.place import Colour, ColourFlag, ConfigFlag, DataDirFlag, Place, placed
-from monitord.cli.terminal import say
+from monitord.cli.terminal import emit, say
 from monitord.errors import MonitordError
 
 EXIT_INTERRUPTED = 130
@@ -102,6 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     is_completing = _COMPLETE_VARIABLE in os.environ
     command = typer.main.get_command(build(None if is_completing else words))
+    if is_completing:
+        # Typer only learns the shells' languages along with its --install-completion, which we don't offer.
+        typer.main.get_install_completion_arguments()
     try:
         code = command.main(
             args=words, prog_name="monitord", complete_var=_COMPLETE_VARIABLE, standalone_mode=False
@@ -127,16 +130,22 @@ def _unnamed() -> None:
     """Stands for a command that this call did not name, and so can't run."""
 
 
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        emit(f"monitord {__version__}\n")
+        raise typer.Exit
+
+
 def _root(
     ctx: typer.Context,
     config: ConfigFlag = None,
     data_dir: DataDirFlag = None,
     color: ColourFlag = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version and leave."),
+    ] = False,
 ) -> None:
-    if version:
-        print(f"monitord {__version__}")  # noqa: T201 - the answer is data
-        raise typer.Exit
     ctx.obj = Place(config, data_dir, color or Colour.AUTO)
 
 

@@ -81,7 +81,8 @@ def _named(words: str, local_now: datetime, zone: tzinfo | None) -> datetime | N
 
 def _relative(words: str, now: datetime) -> datetime | None:
     span = words.removesuffix(" ago").removeprefix("-").strip()
-    return now - parse_duration(span) if _SPAN.fullmatch(span) else None
+    # In UTC: a difference taken on the clock of a zone skips or repeats the hour of a time change.
+    return now.astimezone(UTC) - parse_duration(span) if _SPAN.fullmatch(span) else None
 
 
 def _absolute(words: str, zone: tzinfo | None) -> datetime | None:

@@ -1,0 +1,248 @@
+"""Every command is explained, documented, and says in one line what was wrong with its words."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from monitord.cli.app import COMMANDS, build
+
+ROOT = Path(__file__).parents[2]
+PATHS = [path for path, _, _ in COMMANDS]
+ROOTED = [[], *({path.split()[0]: [path.split()[0]] for path in PATHS if " " in path}).values()]
+
+
+def command_of(path: str) -> object:
+    command = typer.main.get_command(build())
+    for word in path.split():
+        command = command.commands[word]  # type: ignore[attr-defined]  # a group of Typer's
+    return command
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_command_has_help(path, here) -> None:
+    answer = here(*path.split(), "--help")
+    assert answer.code == 0
+    assert answer.out.startswith(f"Usage: monitord {path}")
+    for option in ("--config", "--data-dir", "--color"):
+        assert option in answer.out
+    assert answer.err == ""
+
+
+def test_the_list_of_commands_names_each_and_the_exit_codes(here) -> None:
+    answer = here("--help")
+    for path, _, summary in COMMANDS:
+        word = path.split()[0]
+        assert re.search(rf"^  {word} ", answer.out, re.MULTILINE), word
+        assert " " in path or summary in answer.out, "a summary must fit its line"
+    text = " ".join(answer.out.split())
+    for code in (
+        "0 ok",
+        "1 failure",
+        "3 not found",
+        "4 not permitted",
+        "5 daemon",
+        "6 configuration",
+        "75 busy",
+        "130",
+    ):
+        assert code in text
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_command_and_each_of_its_options_stands_in_the_manual(path) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert f"monitord {path}" in page
+    section = page.split(f"### `{path}`", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]
+    common = {"--config", "--data-dir", "--color", "--help"}
+    options = {
+        name for parameter in command_of(path).params for name in parameter.opts if name.startswith("--")
+    }
+    assert [name for name in sorted(options - common) if name not in section] == []
+
+
+USAGE = [
+    *([*path.split(), "--no-such-option"] for path in PATHS),
+    ["no-such-command"],
+    ["rules", "no-such-command"],
+    ["show"],
+    ["keep"],
+    ["delete"],
+    ["capture"],
+    ["capture", "x"],
+    ["capture", "0"],
+    ["capture", "1", "--duration", "soon"],
+    ["capture", "1", "--duration", "9h"],
+    ["capture", "1", "--rate", "0"],
+    ["capture", "1", "--profiler", "gdb"],
+    ["recent", "-n", "0"],
+    ["recent", "-n", "many"],
+    ["recent", "-S", "soon"],
+    ["recent", "-S", "now", "-U", "1h"],
+    ["recent", "--metric", "vibes"],
+    ["recent", "--pid", "0"],
+    ["recent", "-o", "xml"],
+    ["recent", "--json", "-o", "csv"],
+    ["recent", "-f", "--json"],
+    ["show", "1", "extra"],
+    ["export", "1"],
+    ["export", "-o", "-", "--format", "xml"],
+    ["export", "-S", "now", "-U", "1h", "-o", "-"],
+    ["export", "1", "-S", "1h", "-o", "-"],
+    ["explain", "--pid", "0"],
+    ["rules", "test"],
+    ["completion"],
+    ["completion", "powershell"],
+    ["service", "uninstall", "--purge"],
+    ["--color", "sometimes", "recent"],
+]
+
+
+@pytest.mark.parametrize("words", USAGE, ids=" ".join)
+def test_wrong_words_end_with_2_and_one_line(words, here) -> None:
+    answer = here(*words)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err.startswith("monitord: ")
+    assert answer.err.count("\n") == 1
+
+
+NOT_FOUND = [
+    ["show", "1"],
+    ["show", "abcdef"],
+    ["export", "1", "-o", "-"],
+    ["export", "-S", "1h", "-o", "-"],
+    ["keep", "1"],
+    ["delete", "1", "--yes"],
+    ["recent", "-f"],
+    ["db", "check"],
+    ["db", "upgrade"],
+    ["db", "vacuum"],
+    ["retention", "run"],
+    ["status"],
+    ["capture", "4194305"],
+    ["explain", "--pid", "4194305"],
+    ["explain", "--rule", "no-such-rule"],
+    ["rules", "test", "{rules}"],
+]
+
+
+@pytest.mark.parametrize("words", NOT_FOUND, ids=" ".join)
+def test_what_is_not_there_ends_with_3_and_says_what_to_type(words, here, data_dir, tmp_path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rules]]\nname = "a"\nmetric = "cpu"\nabove = 90\n')
+    answer = here(*(word.format(rules=rules) for word in words))
+    lines = answer.err.splitlines()
+    assert answer.code == 3
+    assert answer.out == ""
+    assert [line for line in lines if not line.startswith(("monitord: ", "rebuilding"))] == []
+    assert not data_dir.exists(), "asking makes nothing"
+
+
+@pytest.mark.parametrize(
+    "words", [["show", "999"], ["show", "zzzz"], ["show", "no such"], ["show", "1\n2"], ["keep", "9"]]
+)
+def test_an_unknown_id_ends_with_3(words, here, store, new_incident) -> None:
+    store.save_incident(new_incident())
+    answer = here(*words)
+    assert (answer.code, answer.err.count("\n")) == (3, 1)
+
+
+def test_an_ambiguous_prefix_names_the_candidates(here, store, new_incident) -> None:
+    """Five incidents can't begin with five different letters when there are only so many."""
+    ids = [store.save_incident(new_incident())[0].correlation_id for _ in range(30)]
+    first = next(name[0] for name in ids if sum(other[0] == name[0] for other in ids) > 1)
+    answer = here("show", first)
+    assert answer.code == 2
+    assert next(name for name in ids if name.startswith(first)) in answer.err or "more" in answer.err
+
+
+@pytest.mark.parametrize("words", [["run"], ["config", "show"], ["config", "validate"], ["rules", "list"], ["explain"],
+                                   ["doctor"], ["capture", "1"]], ids=" ".join)  # fmt: skip
+def test_a_wrong_configuration_ends_with_6_and_the_line(words, here, tmp_path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("[sampling]\ninterval_s = -1\n")
+    answer = here("--config", str(file), *words)
+    assert answer.code == 6
+    assert f"{file}:2" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_options_stand_before_or_after_the_command(here, tmp_path) -> None:
+    before = here("--data-dir", str(tmp_path / "a"), "recent", "--json")
+    after = here("recent", "--json", "--data-dir", str(tmp_path / "a"))
+    both = here("--data-dir", str(tmp_path / "b"), "recent", "--json", "--data-dir", str(tmp_path / "a"))
+    assert before == after == both
+    assert str(tmp_path / "a") in before.err
+
+
+def test_a_directory_that_is_not_ours_alone_is_refused(here, store, new_incident, data_dir, tmp_path) -> None:
+    store.save_incident(new_incident())
+    link = tmp_path / "link"
+    link.symlink_to(data_dir)
+    assert here("recent", "--data-dir", str(link)).code == 4
+    data_dir.chmod(0o770)
+    answer = here("recent")
+    assert (answer.code, answer.err.count("\n")) == (4, 1)
+    assert "chmod 700" in answer.err
+
+
+def test_a_bug_shows_its_trace(here, monkeypatch) -> None:
+    """Anything that is not a MonitordError is ours to mend: it must not be dressed up as the user's."""
+    from monitord.cli import app
+
+    def broken(place: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(app, "_function", lambda _where: broken)
+    with pytest.raises(ZeroDivisionError):
+        app.main(["version"])
+
+
+def test_config_init_writes_a_file_that_is_valid(here, tmp_path) -> None:
+    file = tmp_path / "new" / "config.toml"
+    assert here("config", "init", "--config", str(file)).out == f"{file}\n"
+    assert here("config", "validate", str(file)).code == 0
+    assert here("config", "init", "--config", str(file)).code == 6
+    assert here("config", "init", "--config", str(file), "--force").code == 0
+    assert here("config", "path", "--config", str(file)).out == f"{file}\n"
+
+
+def test_config_show_says_where_values_come_from(here, tmp_path, monkeypatch) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[capture]\nrate_hz = 50\n")
+    monkeypatch.setenv("MONITORD_CAPTURE__DURATION_S", "7")
+    shown = json.loads(here("config", "show", "--origin", "--json", "--config", str(file)).out)
+    assert shown["capture.rate_hz"] == {"value": 50, "origin": f"{file}:2"}
+    assert shown["capture.duration_s"] == {"value": 7.0, "origin": "environment MONITORD_CAPTURE__DURATION_S"}
+    assert shown["sampling.interval_s"]["origin"] == "default"
+    assert f"{file}:2" in here("config", "show", "--origin", "--config", str(file)).out
+    assert json.loads(here("config", "show", "--json", "--config", str(file)).out)["capture"]["rate_hz"] == 50
+
+
+def test_the_schema_is_json(here) -> None:
+    assert json.loads(here("config", "schema").out)["title"] == "monitord configuration"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_ask_this_program(shell, here) -> None:
+    answer = here("completion", shell)
+    assert answer.code == 0
+    assert "_MONITORD_COMPLETE" in answer.out
+
+
+def test_completion_answers(cli) -> None:
+    """What the bash script asks for when one types `monitord re<TAB>`."""
+    answer = cli(_MONITORD_COMPLETE="complete_bash", COMP_WORDS="monitord re", COMP_CWORD="1")
+    assert "recent" in answer.out.split()
+    answer = cli(_MONITORD_COMPLETE="complete_bash", COMP_WORDS="monitord recent --me", COMP_CWORD="2")
+    assert "--metric" in answer.out.split()
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"]])
+def test_version(words, here) -> None:
+    assert re.fullmatch(r"monitord \d+\.\d+\S*\n", here(*words).out)

@@ -1,0 +1,137 @@
+"""What fits on a screen, and what is coloured where."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitord.cli.table import Cell, Column, draw
+from monitord.cli.terminal import Style, cut, display_width, pad, wants_colour
+from monitord.cli.when import local_stamp, moment_of
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+COLUMNS = (Column("ID", right=True), Column("NAME", least=8), Column("WHY", least=4))
+
+
+@given(st.text("ab漢字é\u0301", max_size=40), st.integers(1, 30))
+def test_cut_and_pad_count_what_the_eye_sees(text: str, columns: int) -> None:
+    assert display_width(cut(text, columns)) <= columns
+    assert display_width(pad(cut(text, columns), columns)) == columns
+    assert display_width(text) > columns or cut(text, columns) == text
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 99), st.text("xy漢 ", max_size=60), st.text("z", max_size=60)), min_size=1
+    )
+)
+def test_a_table_never_exceeds_the_screen_and_stays_aligned(rows: list[tuple[int, str, str]]) -> None:
+    cells = [[Cell(str(number)), Cell(name), Cell(f"|{why}")] for number, name, why in rows]
+    lines = list(draw(COLUMNS, cells, width=40, style=Style()))
+    assert all(display_width(line) <= 40 for line in lines)
+    starts = {display_width(line[: line.index("|")]) for line in lines[1:]}
+    assert len(starts) == 1
+
+
+def test_the_widest_flexible_column_gives_way_first() -> None:
+    line = list(draw(COLUMNS, [[Cell("1"), Cell("n" * 50), Cell("short")]], width=30, style=Style()))[1]
+    assert line.endswith("short")
+    assert "…" in line
+
+
+@pytest.mark.parametrize(
+    ("mode", "env", "is_terminal", "expected"),
+    [
+        ("auto", {}, True, True),
+        ("auto", {}, False, False),
+        ("auto", {"NO_COLOR": "1"}, True, False),
+        ("auto", {"NO_COLOR": ""}, True, True),
+        ("auto", {"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
+        ("auto", {"FORCE_COLOR": "1"}, False, True),
+        ("auto", {"CLICOLOR_FORCE": "0"}, False, False),
+        ("auto", {"TERM": "dumb"}, True, False),
+        ("always", {"NO_COLOR": "1"}, False, True),
+        ("never", {"FORCE_COLOR": "1"}, True, False),
+    ],
+)
+def test_colour_is_where_it_is_wanted(
+    mode: str, env: dict[str, str], is_terminal: bool, expected: bool
+) -> None:
+    assert wants_colour(mode, env, is_terminal) is expected
+
+
+def test_stamps_say_as_much_as_is_needed() -> None:
+    now = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    assert local_stamp(now - timedelta(hours=1), now, zone=UTC) == "11:00:00"
+    assert local_stamp(now - timedelta(days=1), now, zone=UTC) == "Nov 19 12:00:00"
+    assert local_stamp(now - timedelta(days=400), now, zone=UTC) == "2025-10-16 12:00"
+    assert local_stamp(now, now, utc=True) == "12:00:00Z"
+
+
+@pytest.mark.parametrize("text", [None, 3, "", "soon", "2026-11-20T03:00:00"])
+def test_a_moment_that_is_none_is_told_apart(text: object) -> None:
+    assert moment_of(text) is None
+
+
+def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
+    """What a person sees: stdout is a terminal, stderr is not."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monitord", *words], stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=env
+    )
+    os.close(slave)
+    seen, deadline = b"", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if select.select([master], [], [], 0.2)[0]:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not part:
+                break
+            seen += part
+    process.communicate(timeout=30)
+    os.close(master)
+    return seen.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("words", [["recent"], ["show", "1"]])
+def test_colours_on_a_terminal_and_none_in_a_pipe(words, store, new_incident, environment, cli) -> None:
+    """The same words without the colours, so that nobody has to read two layouts."""
+    store.save_incident(new_incident())
+    terminal = on_a_terminal(words, {**environment, "TERM": "xterm", "PAGER": "cat"})
+    plain = on_a_terminal(words, {**environment, "TERM": "xterm", "PAGER": "cat", "NO_COLOR": "1"})
+    assert "\x1b" not in cli(*words).out
+    assert "\x1b" not in plain
+    assert ANSI.search(terminal)
+
+
+def test_the_pager_is_used_on_a_terminal_only(store, new_incident, environment, cli, tmp_path) -> None:
+    store.save_incident(new_incident())
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho PAGED; cat\n")
+    pager.chmod(0o755)
+    env = {**environment, "TERM": "xterm", "PAGER": str(pager)}
+    assert "PAGED" in on_a_terminal(["recent"], env)
+    assert "PAGED" not in on_a_terminal(["recent", "--no-pager"], env)
+    assert "PAGED" not in cli("recent", PAGER=str(pager)).out
+
+
+@pytest.mark.parametrize("columns", [80, 100, 160])
+def test_pages_fit_the_screen(columns, store, new_incident, environment, cli) -> None:
+    store.save_incident(new_incident(name="漢字" * 20, command_line=["x" * 300, "y" * 50]))
+    recent = cli("recent", COLUMNS=str(columns)).out
+    show = cli("show", "1", COLUMNS=str(columns)).out
+    assert all(display_width(line) <= columns for line in recent.splitlines())
+    facts = show.split("What was captured")[0]  # paths and commands to copy are never cut
+    assert all(display_width(line) <= columns for line in facts.splitlines())
