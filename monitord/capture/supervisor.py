@@ -2,14 +2,13 @@
 
 Started by path (`python -I -S supervisor.py`) and standard library only, so that it costs 20 ms and so that
 only this child, never the daemon, becomes a subreaper. The errand is the first line of stdin, as JSON; stdin
-stays open as a lifeline: "stop" ends early, and its end means that the daemon died. Answers with two lines of JSON.
+stays open as a lifeline: "stop" ends early, and its end means that the daemon died. Two lines of JSON answer.
 (`typing`, `subprocess` and `dataclasses` are left out on purpose: they double the start-up time.)
 """
 
 from __future__ import annotations
 
 import binascii
-import errno
 import json
 import os
 import resource
@@ -119,7 +118,8 @@ class Supervisor:
         self.target_alive = True
         self.first_look: tuple[float, int] | None = None
         self.last_look: tuple[float, int] | None = None
-        self.was_stopped = self._state() in ("T", "t")
+        stat = read_stat(self.target_pid)
+        self.was_stopped = stat is not None and stat[0] in "Tt"
 
     def run(self) -> dict[str, Any]:
         """Start the tool, watch it to its end, leave nothing behind, and say how it went."""
@@ -345,10 +345,6 @@ class Supervisor:
                 before = self.drained
                 self._drain(fd)
 
-    def _state(self) -> str:
-        stat = read_stat(self.target_pid) if self.target_pid > 0 else None
-        return stat[0] if stat else ""
-
     def _report(self, failure: str | None, took_s: float, left: int, woken: bool) -> dict[str, Any]:
         first, last = self.first_look, self.last_look
         return {
@@ -389,9 +385,8 @@ def _say(value: dict[str, Any]) -> None:
     while line:
         try:
             line = line[os.write(1, line) :]
-        except OSError as error:
-            if error.errno != errno.EAGAIN:
-                return  # the daemon is gone: nobody listens
+        except OSError:
+            return  # the daemon is gone: nobody listens
 
 
 def main() -> int:

@@ -144,9 +144,12 @@ def count_threads(data: bytes) -> int | None:
     """Threads with at least one frame in a dump; None when it is not a dump."""
     try:
         threads = json.loads(data)
-        return sum(1 for thread in threads if thread["frames"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, RecursionError):
         return None
+    if not isinstance(threads, list):
+        return None
+    frames = [thread.get("frames") if isinstance(thread, dict) else None for thread in threads]
+    return sum(1 for some in frames if some) if all(isinstance(some, list) for some in frames) else None
 
 
 def permission_fix() -> str:

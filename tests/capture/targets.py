@@ -1,0 +1,241 @@
+"""Real processes to be captured, each started ready and ended by the test's fixture."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from monitord.model import ProcessKey
+
+PYTHON_BURNER = """
+import sys
+def leaf_burner():
+    total = 0
+    for number in range(20000):
+        total += number * number
+    return total
+def outer_loop():
+    while True:
+        leaf_burner()
+print("ready", flush=True)
+outer_loop()
+"""
+
+PYTHON_IDLER = """
+import threading
+def waits_for_ever():
+    threading.Event().wait()
+print("ready", flush=True)
+waits_for_ever()
+"""
+
+PYTHON_CROWD = """
+import threading
+def leaf_burner():
+    return sum(number * number for number in range(2000))
+for _ in range(60):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+print("ready", flush=True)
+while True:
+    leaf_burner()
+"""
+
+PYTHON_LAUNCHER = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, sys.argv[1]])
+print("ready", flush=True)
+child.wait()
+"""
+
+EXECUTES_ANOTHER = """
+import os, signal
+def become(*_):
+    os.execv("/bin/sleep", ["sleep", "600"])
+signal.signal(signal.SIGUSR1, become)
+print("ready", flush=True)
+def leaf_burner():
+    return sum(number * number for number in range(2000))
+while True:
+    leaf_burner()
+"""
+
+DROPS_ITS_USER = EXECUTES_ANOTHER.replace('os.execv("/bin/sleep", ["sleep", "600"])', "os.setuid(65534)")
+
+LEAVES_A_ZOMBIE = """
+import os, time
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+print(pid, flush=True)
+time.sleep(600)
+"""
+
+NATIVE_BURNER = """
+volatile unsigned long sink;
+__attribute__((noinline, noclone)) void hot_leaf(void) { for (unsigned long i = 0; i < 1000000; i++) sink += i * i; }
+__attribute__((noinline, noclone)) void middle(void) { for (;;) { hot_leaf(); sink++; } }
+int main(void) { middle(); return (int)sink; }
+"""
+
+NATIVE_IDLER = """
+#include <unistd.h>
+__attribute__((noinline, noclone)) int waits_natively(void) { return pause() + 1; }
+int main(void) { for (;;) waits_natively(); }
+"""
+
+
+class Targets:
+    """Starts processes and sees to it that none outlives the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def script(self, source: str, name: str = "target.py") -> Path:
+        path = self.folder / name
+        path.write_text(source)
+        return path
+
+    def python(self, source: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """A Python process that has said "ready"."""
+        script = self.script(source, f"target{len(self._started)}.py")
+        process = self.start(sys.executable, str(script), *arguments)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    def start(self, *argv: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True, cwd="/")
+        self._started.append(process)
+        return process
+
+    def native(self, compiler: str, source: str) -> subprocess.Popen[bytes]:
+        """A compiled C program, with frame pointers."""
+        code, program = self.script(source, "target.c"), self.folder / "target"
+        subprocess.run(
+            [
+                compiler,
+                "-O1",
+                "-g",
+                "-fno-omit-frame-pointer",
+                "-fno-optimize-sibling-calls",
+                "-o",
+                program,
+                code,
+            ],
+            check=True,
+        )
+        process = self.start(str(program))
+        wait_for(lambda: executable(process.pid) == str(program), "the program to run")
+        return process
+
+    def end(self) -> None:
+        for process in self._started:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def names_in(folder: Path | str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def executable(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return ""
+
+
+def stat_fields(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the state on: our own reading, apart from the code under test."""
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
+def key_of(process: subprocess.Popen[bytes] | int) -> ProcessKey:
+    pid = process if isinstance(process, int) else process.pid
+    return ProcessKey(pid, int(stat_fields(pid)[19]))
+
+
+def state_of(pid: int) -> str:
+    return stat_fields(pid)[0]
+
+
+def wait_for(holds: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    """Poll until it holds; fail with a name when it never does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+
+
+def working_in(folder: Path) -> list[int]:
+    """Every living process whose working folder is `folder`: what a profiler left behind."""
+    found = []
+    for entry in names_in("/proc"):
+        try:
+            if entry.isdigit() and str(Path(f"/proc/{entry}/cwd").readlink()).startswith(str(folder)):
+                found.append(int(entry))
+        except OSError:
+            continue
+    return found
+
+
+def command_lines() -> list[tuple[int, str]]:
+    """(pid, command line with blanks) of everything that runs."""
+    found = []
+    for entry in names_in("/proc"):
+        try:
+            if entry.isdigit():
+                text = Path(f"/proc/{entry}/cmdline").read_bytes().replace(b"\0", b" ")
+                found.append((int(entry), text.decode(errors="replace")))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until_traced(pid: int) -> None:
+    """Until a blocking py-spy samples it: it is seen traced again and again."""
+    seen = 0
+
+    def often() -> bool:
+        nonlocal seen
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+        except OSError:
+            return True
+        seen += any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in lines)
+        return seen >= 12
+
+    wait_for(often, "py-spy to sample the target")
+
+
+def wait_until_counted(pid: int) -> None:
+    """Until perf holds event descriptors for it."""
+
+    def holds() -> bool:
+        for perf, text in command_lines():
+            if "perf record" in text and f"-p {pid} " in text:
+                try:
+                    links = [str(link.readlink()) for link in Path(f"/proc/{perf}/fd").iterdir()]
+                except OSError:
+                    continue
+                if any("perf_event" in link for link in links):
+                    return True
+        return False
+
+    wait_for(holds, "perf to hold the target")
