@@ -23,7 +23,8 @@ _PREFIXES = (
     ("npm_", 40, "npm"), ("pypi-AgE", 40, "pypi"), ("SG.", 50, "sendgrid"), ("hvs.", 30, "vault"),
     ("dop_v1_", 70, "digitalocean"), ("AGE-SECRET-KEY-1", 40, "age"),
 )  # fmt: skip
-_BREAKS = str.maketrans({**dict.fromkeys("\"'`<>[]\\", " "), **dict.fromkeys("(){},;|", "\n")})
+_QUOTES = "\"'`"
+_BREAKS = str.maketrans(dict.fromkeys("\"'`<>()[]{},;|\\", " "))
 _WORD_MARKS = ".:!?"
 
 
@@ -32,11 +33,12 @@ def find_secrets(text: str) -> list[str]:
     found: set[str] = set()
     if "PRIVATE KEY-----" in text and _has_key_body(text):
         found.add("private_key")
-    for line in text.translate(_BREAKS).split("\n"):
-        before = ""
-        for word in line.split():
-            found.update(_kinds_in(word, before))
-            before = word
+    for word in text.translate(_BREAKS).split():
+        found.update(_kinds_in(word))
+    for line in text.split("\n"):
+        words = line.split(" ")
+        for before, word in pairwise(words):
+            found.update(_kinds_after(before, word.strip(_QUOTES)))
     return sorted(found)
 
 
@@ -51,25 +53,14 @@ def _has_key_body(text: str) -> bool:
     return False
 
 
-def _kinds_in(word: str, before: str) -> set[str]:
+def _kinds_in(word: str) -> set[str]:
     found: set[str] = set()
     for separator in ("=", ":"):
         key, cut, value = word.partition(separator)
         if cut and key.lower().endswith(_KEY_ENDS) and _is_value(value):
             found.add("keyed")
-    if (
-        before.startswith("-")
-        and before.lower().endswith(_KEY_ENDS)
-        and not word.startswith("-")
-        and _is_value(word)
-    ):
-        found.add("option")
-    if before[-1:] in ("=", ":") and before[:-1].lower().endswith(_KEY_ENDS) and _is_value(word):
-        found.add("keyed")
     if word.startswith("pass:") and _is_value(word[5:]):
         found.add("option")
-    if before.lower() == "bearer" and len(word) >= 20 and _is_value(word):
-        found.add("bearer")
     if "://" in word and _has_login(word):
         found.add("url_login")
     for piece in word.replace("=", " ").replace(":", " ").replace("/", " ").split():
@@ -81,6 +72,28 @@ def _kinds_in(word: str, before: str) -> set[str]:
     if _is_dense(word.rstrip(_WORD_MARKS)):
         found.add("random")
     return found
+
+
+def _kinds_after(before: str, word: str) -> set[str]:
+    """Name what one word says about the next, a single space away."""
+    if not word[:1].isalnum() or not word[:1].isascii() or not _is_value(word):
+        return set()
+    name = before.lower()
+    if name[-1:] in ("=", ":") and name[:-1].endswith(_KEY_ENDS):
+        return {"keyed"}
+    plain = name.removeprefix("-").removeprefix("-")
+    if (
+        plain != name
+        and name.endswith(_KEY_ENDS)
+        and plain[:1].isalpha()
+        and plain.replace("-", "").isidentifier()
+    ):
+        return {"option"}
+    return (
+        {"bearer"}
+        if name == "bearer" and len(word) >= 24 and word[:24].isalnum() and word.isascii()
+        else set()
+    )
 
 
 def _is_value(value: str) -> bool:
