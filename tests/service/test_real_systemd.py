@@ -43,6 +43,16 @@ ExecStart=/bin/bash /driver.sh
 """
 
 # The watchdog of the shipped unit allows 30 s; nine make the test shorter and the daemon no slower.
+CONFIG = """[[rules]]
+name = "cpu-hog"
+metric = "cpu"
+above = 20
+window_s = 4
+clear_below = 10
+[capture]
+duration_s = 2
+"""
+
 DROP_IN = "[Service]\nWatchdogSec=9s\n"
 
 DRIVER = r"""
@@ -64,6 +74,30 @@ say capabilities "$(sed -n 's/^CapEff:\t//p' /proc/$main/status)"
 say data_mode "$(stat -c %a /var/lib/private/monitord)"
 until_true '[ -s /var/lib/private/monitord/monitord.db ]'; say database $?
 say watchdog "$(prop WatchdogUSec)"
+
+rows_of() {
+    /opt/monitord/bin/python - "$1" <<'END'
+import sqlite3, sys
+store = sqlite3.connect("file:/var/lib/private/monitord/monitord.db?mode=ro", uri=True)
+sql = (
+    "SELECT c.role, c.profiler, c.status, coalesce(c.failure_reason, ''), i.user, i.hotspots"
+    " FROM profile_capture c JOIN incident i USING (correlation_id) WHERE i.process_name = ?"
+)
+for row in store.execute(sql, (sys.argv[1],)):
+    print(*row, sep="|")
+END
+}
+burn() {
+    name=$1; shift
+    runuser -u nobody -- timeout 120 "$@" < /dev/null > /dev/null 2>&1 & burner=$!
+    until_true 'rows_of '$name' | grep -q "^profile"'
+    kill $burner; wait $burner
+    rows_of $name > /out/$name
+}
+burn python /opt/monitord/bin/python -c 'def guilty():
+    while True: pass
+guilty()'
+burn awk /usr/bin/awk 'BEGIN { while (1) i++ }'
 
 systemctl reload monitord.service; say reload $?
 until_true is_up; say pid_kept_over_reload "$([ "$(prop MainPID)" = "$main" ] && echo yes)"
@@ -148,6 +182,7 @@ def _furnish(tree: Path) -> list[str]:
     _write(units / "monitord.service.d/faster.conf", DROP_IN)
     _write(units / "probe.target", TARGET)
     _write(units / "probe-driver.service", DRIVER_UNIT)
+    _write(tree / "etc/monitord/config.toml", CONFIG)
     _write(tree / "driver.sh", DRIVER)
     return binds
 
@@ -175,7 +210,11 @@ def _run(nspawn: str, tree: Path, out: Path, binds: list[str]) -> dict[str, str]
     seen = dict(line.split("=", 1) for line in (out / "result").read_text().splitlines())
     if seen["start"] != "0":
         pytest.fail(f"the unit did not start: {(out / 'journal').read_text(errors='replace')[-6000:]}")
-    return {**seen, "journal": (out / "journal").read_text(errors="replace")}
+    texts = {name: (out / name) for name in ("journal", "python", "awk")}
+    return {
+        **seen,
+        **{name: path.read_text(errors="replace") for name, path in texts.items() if path.exists()},
+    }
 
 
 def test_it_reports_ready_and_how_it_is(boot: dict[str, str]) -> None:
@@ -191,6 +230,15 @@ def test_it_is_a_user_of_its_own_with_three_capabilities(boot: dict[str, str]) -
 def test_its_data_is_its_own(boot: dict[str, str]) -> None:
     assert boot["data_mode"] == "700"
     assert boot["database"] == "0", boot["journal"]
+
+
+def test_it_names_the_guilty_function_of_another_users_python(boot: dict[str, str]) -> None:
+    assert "profile|py-spy|ok||nobody|" in boot["python"], boot["python"] + boot["journal"]
+    assert '"guilty"' in boot["python"]
+
+
+def test_it_profiles_another_users_native_program(boot: dict[str, str]) -> None:
+    assert "profile|perf|ok||nobody|" in boot["awk"], boot["awk"] + boot["journal"]
 
 
 def test_a_reload_keeps_the_process(boot: dict[str, str]) -> None:
