@@ -114,7 +114,10 @@ def _give_old_rows_their_incidents() -> None:
         text(
             "UPDATE profile_capture SET captured_at = CASE"
             " WHEN captured_at IS NULL THEN CURRENT_TIMESTAMP || '.000000'"
-            " WHEN captured_at LIKE '%.%' THEN captured_at ELSE captured_at || '.000000' END"
+            " WHEN captured_at LIKE '%.%' THEN captured_at ELSE captured_at || '.000000' END,"
+            # Whatever somebody put there by hand stays, as JSON.
+            " notes = CASE WHEN notes IS NULL OR (json_valid(notes) AND json_type(notes) = 'object')"
+            " THEN notes ELSE json_object('text', notes) END"
         )
     )
     adopt = text(

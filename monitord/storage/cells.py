@@ -17,6 +17,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+ZstdError = zstd.ZstdError
+
 
 def time_cell(moment: datetime) -> str:
     """An aware time as text in UTC with microseconds; a naive one is a bug of the caller."""

@@ -10,6 +10,7 @@ import fnmatch
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +20,9 @@ from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import ProfileRecord, Rates
 from monitord.storage.answers import incident_view, record_of
 from monitord.storage.artefacts import ArtefactStore
-from monitord.storage.cells import text_cell, text_of, time_cell
+from monitord.storage.cells import ZstdError, text_cell, text_of, time_cell
 from monitord.storage.facts import facts_of
-from monitord.storage.faults import explained
+from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.ids import is_id_prefix
 from monitord.storage.readonly import open_readonly
@@ -56,7 +57,9 @@ class StoreReader:
         conditions, values = _conditions(wanted)
         limit = -1 if wanted.limit is None else wanted.limit
         sql = f"{_RECORD} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
-        return [record_of(facts_of(row), self.data_dir) for row in self._all(sql, [*values, limit])]
+        rows = self._all(sql, [*values, limit])
+        with self._understood():
+            return [record_of(facts_of(row), self.data_dir) for row in rows]
 
     def find(self, text: str) -> ProfileRecord:
         """The row with this id, or the leading row of the incident whose id begins so.
@@ -76,7 +79,8 @@ class StoreReader:
             raise NotFoundError(f"no incident {text!r}; `monitord recent` lists what there is")
         if len(rows) > 1:
             raise UsageError(_ambiguous(text, rows))
-        return record_of(facts_of(rows[0]), self.data_dir)
+        with self._understood():
+            return record_of(facts_of(rows[0]), self.data_dir)
 
     def incident(self, correlation_id: str) -> IncidentView:
         """Everything kept of one incident, by its whole id."""
@@ -90,7 +94,8 @@ class StoreReader:
         )
         if not rows or not captures:
             raise NotFoundError(f"no incident {correlation_id!r}; `monitord recent` lists what there is")
-        return incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
+        with self._understood():
+            return incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
 
     def artefact(self, key: str) -> tuple[dict[str, Any], bytes]:
         """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged."""
@@ -109,7 +114,9 @@ class StoreReader:
             [lower, upper],
         )
         for row in rows:
-            for rates in unpack(row["rates"]):
+            with self._understood():
+                passes = unpack(row["rates"])
+            for rates in passes:
                 if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
                     yield rates
 
@@ -134,6 +141,16 @@ class StoreReader:
     def _all(self, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
         with explained(self.database):
             return [dict(row) for row in self._opened().execute(sql, values)]
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """A value that nobody can have written is damage that SQLite could not see."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, IndexError, ZstdError) as error:
+            raise DamagedError(
+                f"{self.database} holds a value that makes no sense ({error}); look with `monitord db check`"
+            ) from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, exc, select, update
 
 from monitord.logs import get_logger
-from monitord.storage.artefacts import ArtefactError, ArtefactStore
+from monitord.storage.answers import incident_view
+from monitord.storage.artefacts import ArtefactError, ArtefactStore, is_key
 from monitord.storage.deletion import finish_deletions
 from monitord.storage.evidence import (
     KIND_INCIDENT,
@@ -31,6 +32,12 @@ from monitord.storage.rows import (
 )
 from monitord.storage.schema import QUARANTINE_NAME
 from monitord.storage.tables import incident, profile_capture
+
+# What an artefact can hold that no monitord wrote: wrong types, unknown words, what no column takes.
+_SENSELESS = (
+    *(ArtefactError, ValueError, TypeError, KeyError, IndexError, OverflowError),
+    *(exc.InterfaceError, exc.ProgrammingError, exc.IntegrityError, exc.DataError),
+)
 
 
 def adopt(engine: Engine, artefacts: ArtefactStore, data_dir: Path) -> int:
@@ -88,12 +95,11 @@ def _take_in(
             refused.append((key, str(error)))
     adopted = 0
     for key in sorted(kinds, key=lambda key: (kinds[key] != KIND_INCIDENT, key)):
+        adopt_one = _adopt_incident if kinds[key] == KIND_INCIDENT else _adopt_capture
         try:
             with engine.begin() as connection:
-                whole = kinds[key] == KIND_INCIDENT
-                adopted += _adopt_incident(connection, artefacts, key) if whole else 0
-                adopted += 0 if whole else _adopt_capture(connection, artefacts, key)
-        except ArtefactError as error:
+                adopted += adopt_one(connection, artefacts, key)
+        except _SENSELESS as error:
             refused.append((key, str(error)))
     for key, reason in refused:
         get_logger().error("store.quarantined", artefact=key, reason=reason)
@@ -114,6 +120,7 @@ def _adopt_incident(connection: Connection, artefacts: ArtefactStore, key: str) 
         file = capture["artefact_key"]
         capture["state"] = "missing" if file and not artefacts.exists(file) else capture["state"]
     insert_incident(connection, facts, captures)
+    _prove_readable(connection, facts["correlation_id"])
     return 1
 
 
@@ -130,10 +137,17 @@ def _adopt_capture(connection: Connection, artefacts: ArtefactStore, key: str) -
     else:
         insert_capture(connection, capture)
         choose_leading(connection, correlation_id)
-    facts = load_incident(connection, correlation_id)
-    if facts is not None:
-        rewrite_incident(connection, artefacts, facts)
+    rewrite_incident(connection, artefacts, _prove_readable(connection, correlation_id))
     return 1
+
+
+def _prove_readable(connection: Connection, correlation_id: str) -> Facts:
+    """Refuse what front rooms could not show, before it is committed; the incident's facts."""
+    facts = load_incident(connection, correlation_id)
+    if facts is None or not is_key(correlation_id):  # it becomes part of file names
+        raise ArtefactError(f"no incident {correlation_id!r}")
+    incident_view(facts, load_captures(connection, correlation_id), Path())
+    return facts
 
 
 def rewrite_incident(connection: Connection, artefacts: ArtefactStore, facts: Facts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -11,16 +11,32 @@ from monitord.storage.facts import CAPTURE_COLUMNS, INCIDENT_COLUMNS, Facts, cel
 from monitord.storage.tables import incident, profile_capture
 
 
-def insert_incident(connection: Connection, facts: Facts, captures: Iterable[Facts]) -> list[int]:
-    """Store an incident with its rows, instead of what was there under its id; the rows' ids."""
+def insert_incident(connection: Connection, facts: Facts, captures: Sequence[Facts]) -> list[int]:
+    """Store an incident with its rows, instead of what was there under its id; the rows' ids.
+
+    A row keeps its id when the incident is saved again with more evidence: somebody may have noted it.
+    """
+    known = load_captures(connection, facts["correlation_id"])
     delete_rows(connection, [facts["correlation_id"]])
     connection.execute(insert(incident).values(cells_of(facts, INCIDENT_COLUMNS)))
-    return [insert_capture(connection, capture) for capture in captures]
+    kept = {_step(row): row["id"] for row in known}
+    if len(known) == 1 and known[0]["profiler"] is None and captures:
+        # What stood there was only the place of evidence to come: the leading row takes it over.
+        kept[_step(next(row for row in captures if row["is_leading"]))] = known[0]["id"]
+    return [insert_capture(connection, row, kept.pop(_step(row), None)) for row in captures]
 
 
-def insert_capture(connection: Connection, facts: Facts) -> int:
-    """Store one row; its id."""
-    done = connection.execute(insert(profile_capture).values(cells_of(facts, CAPTURE_COLUMNS)))
+def _step(row: Facts) -> tuple[str, str | None, str]:
+    """What tells the captures of one incident apart."""
+    return row["role"], row["profiler"], row["captured_at"]
+
+
+def insert_capture(connection: Connection, facts: Facts, row_id: int | None = None) -> int:
+    """Store one row, under an id it had before if there is one; its id."""
+    cells = cells_of(facts, CAPTURE_COLUMNS)
+    if row_id is not None:
+        cells["id"] = row_id
+    done = connection.execute(insert(profile_capture).values(cells))
     key = done.inserted_primary_key
     assert key is not None  # noqa: S101 - a single-row insert always has one
     return int(key[0])

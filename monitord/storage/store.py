@@ -73,12 +73,12 @@ class SQLiteProfileStore:
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._artefacts: ArtefactStore | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity: tuple[int, ...] | None = None
         self._is_suspect = False
 
     @property
     def is_degraded(self) -> bool:
-        """Whether the last attempt to write failed; `degraded_reason` says why."""
+        """Whether the last attempt to open or write failed; `degraded_reason` says why."""
         return self.degraded_reason is not None
 
     # ------------------------------------------------------------------------- opening and closing
@@ -89,8 +89,8 @@ class SQLiteProfileStore:
             self._ready()
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """One thread at a time; remember how the attempt went."""
+    def _guarded(self, *, writes: bool = True) -> Iterator[None]:
+        """One thread at a time; remember how an attempt to write went."""
         with self._lock:
             try:
                 with explained(self.database):
@@ -101,13 +101,15 @@ class SQLiteProfileStore:
                 self.degraded_reason = str(error)
                 raise
             except StorageError as error:
-                self.degraded_reason = str(error)
+                if writes:
+                    self.degraded_reason = str(error)
                 raise
             else:
-                self.degraded_reason = None
+                if writes:
+                    self.degraded_reason = None
 
     def _ready(self) -> tuple[Engine, ArtefactStore]:
-        """The open database, opened again when the file was removed or replaced under us."""
+        """The open database, opened again when file or folder was removed or replaced under us."""
         if self._engine is None or self._artefacts is None or self._identity != self._current_identity():
             self._release()
             is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
@@ -119,12 +121,13 @@ class SQLiteProfileStore:
                 recovery.adopt(self._engine, self._artefacts, self.data_dir)
         return self._engine, self._artefacts
 
-    def _current_identity(self) -> tuple[int, int] | None:
+    def _current_identity(self) -> tuple[int, ...] | None:
+        """Which files lie under our names now; None when one is gone."""
         try:
-            status = self.database.lstat()
+            found = [path.lstat() for path in (self.database, self.data_dir / ARTEFACTS_NAME)]
         except OSError:
             return None
-        return (status.st_dev, status.st_ino)
+        return tuple(number for status in found for number in (status.st_dev, status.st_ino))
 
     def _release(self) -> None:
         if self._engine is not None:
@@ -239,31 +242,40 @@ class SQLiteProfileStore:
         return self._read(lambda reader: reader.recent(RecentFilter(limit=limit)))
 
     def _read(self, question: Callable[[StoreReader], _T]) -> _T:
-        with self._guarded():
-            self._ready()
+        """Ask what is there; a store that can't be written now can often be read."""
+        with self._lock:
+            try:
+                with self._guarded(writes=False):
+                    self._ready()
+            except SchemaTooNewError:
+                raise
+            except StorageError as error:
+                if not self.database.exists():
+                    raise
+                get_logger().debug("store.read_while_degraded", reason=str(error))
             with StoreReader(self.data_dir) as reader:
                 return question(reader)
 
     def retention_rows(self) -> list[RetentionRow]:
         """One row per incident, oldest first."""
-        with self._transaction() as connection:
+        with self._transaction(writes=False) as connection:
             return upkeep.retention_rows(connection)
 
     def usage(self) -> Usage:
         """What the store takes on disk, and what is left there."""
-        with self._guarded():
+        with self._guarded(writes=False):
             return upkeep.usage(self.data_dir)
 
     def verify(self) -> list[str]:
         """Everything that is wrong, in words; [] when all is well. Reads every byte of evidence."""
-        with self._guarded():
+        with self._guarded(writes=False):
             engine, artefacts = self._ready()
             return upkeep.verify(engine, artefacts, self.data_dir)
 
     def integrity_check(self) -> list[str]:
         """What SQLite's whole check finds; [] when all is well. After damage the next write sets it aside."""
         try:
-            with self._guarded():
+            with self._guarded(writes=False):
                 found = self._pragma("integrity_check(50)")
         except DamagedError as error:
             return [str(error)]
@@ -351,8 +363,8 @@ class SQLiteProfileStore:
             raw.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._guarded():
+    def _transaction(self, *, writes: bool = True) -> Iterator[Connection]:
+        with self._guarded(writes=writes):
             engine, _artefacts = self._ready()
             with engine.begin() as connection:
                 yield connection

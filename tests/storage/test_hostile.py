@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -159,17 +160,72 @@ def test_what_is_planted_in_the_folder_is_never_followed(
 def test_a_swapped_folder_leads_nowhere(
     store: SQLiteProfileStore, data_dir: Path, tmp_path: Path, make_incident: Maker
 ) -> None:
-    """The folder is held by its descriptor: a link in its place receives nothing."""
+    """A link in the folder's place is noticed and refused; nothing is written through it, and all resumes."""
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (data_dir / "artefacts").rename(data_dir / "moved")
-    (data_dir / "artefacts").symlink_to(elsewhere)
-    store.save_incident(make_incident())
-    assert list(elsewhere.iterdir()) == []
-    store.close()
+    elsewhere.mkdir(mode=0o700)
+    folder = data_dir / "artefacts"
+    folder.rename(data_dir / "moved")
+    folder.symlink_to(elsewhere)
     with pytest.raises(StorageError):
         store.save_incident(make_incident())
+    assert store.is_degraded
     assert list(elsewhere.iterdir()) == []
+    folder.unlink()
+    (data_dir / "moved").rename(folder)
+    store.save_incident(make_incident())
+    assert store.verify() == []
+
+
+def test_the_held_folder_is_used_whatever_takes_its_place(tmp_path: Path) -> None:
+    """Even between the check and the write: names are opened below the descriptor, not below the path."""
+    artefacts = ArtefactStore(tmp_path / "artefacts")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "artefacts").rename(tmp_path / "moved")
+    (tmp_path / "artefacts").symlink_to(tmp_path / "elsewhere")
+    artefacts.put("key", b"payload", {})
+    assert artefacts.read("key")[1] == b"payload"
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert [path.name for path in (tmp_path / "moved").iterdir()] == ["key"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trigger_metric": "temperature"},
+        {"pid": {"a": 1}},
+        {"pid": 2**80},
+        {"captured_at": 5},
+        {"captured_at": "yesterday"},
+        {"correlation_id": "../../etc/passwd"},
+        {"correlation_id": None},
+        {"status": "great"},
+        {"notes": 7.5, "command_line": 3},
+        {"process_name": None},
+    ],
+)
+def test_an_artefact_with_senseless_metadata_is_quarantined(
+    store: SQLiteProfileStore, data_dir: Path, make_incident: Maker, change: dict[str, object]
+) -> None:
+    """It can neither stop the start nor put a row there that no command could show."""
+    whole = make_incident()
+    store.save_incident(whole)
+    artefacts = ArtefactStore(data_dir / "artefacts")
+    key = next(key for key in artefacts.list() if "-profile." in key)
+    metadata = artefacts.metadata(key)
+    metadata["capture"]["correlation_id"] = metadata["incident"]["correlation_id"] = "forgedforged"
+    for part in ("capture", "incident"):
+        metadata[part].update({name: value for name, value in change.items() if name in metadata[part]})
+    artefacts.put("forged.zst", b"payload", {**metadata, "artefact": None})
+    own = next(key for key in artefacts.list() if "-incident." in key)
+    held = json.loads(artefacts.read(own)[1])
+    held["incident"]["correlation_id"] = "forgedforgee"
+    for row in [held["incident"], *held["captures"]]:
+        row.update({name: value for name, value in change.items() if name in row})
+    artefacts.put("forged2.zst", json.dumps(held).encode(), {"kind": "incident"})
+    store.adopt()
+    assert [record.correlation_id for record in store.fetch_recent(9)] == [whole.correlation_id]
+    assert len(list((data_dir / "quarantine").iterdir())) == 2
+    assert store.verify() == []
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -292,6 +293,30 @@ def test_upkeep_leaves_everything_as_it_was(
     assert StoreReader(data_dir).recent(RecentFilter(limit=None)) == before
     assert store.usage().wal_bytes == 0
     assert store.integrity_check() == []
+    assert store.verify() == []
+
+
+def test_threads_may_use_one_store_at_once(store: SQLiteProfileStore, make_incident: Maker) -> None:
+    """The writer saves, the jobs tidy, the CLI's other process is not needed to show it: all stays whole."""
+    saved: list[str] = []
+
+    def save() -> None:
+        for pid in range(15):
+            incident = make_incident(pid=pid)
+            store.save_incident(incident)
+            saved.append(incident.correlation_id)
+
+    def tidy() -> None:
+        for _ in range(15):
+            rows = store.retention_rows()
+            store.drop_evidence([row.correlation_id for row in rows[:1]])
+            store.usage()
+            store.compact()
+
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(save), pool.submit(save), pool.submit(tidy)]:
+            future.result()
+    assert {record.correlation_id for record in store.fetch_recent(-1)} == set(saved)
     assert store.verify() == []
 
 
