@@ -34,7 +34,7 @@ from monitord.sampling.procfs import (
     resident_bytes,
 )
 from monitord.sampling.rates import io_total
-from monitord.sampling.sightings import Ask, Look, Sighting
+from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
 
 _SPARE_DESCRIPTORS = 256
 """Left to the rest of the daemon: database, pipes of profilers, logs."""
@@ -349,15 +349,11 @@ class LinuxProcesses:
 
     def _first_sight(self, entry: Entry, ask: Ask) -> Sighting:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
-        if self._complete_at_s is None or ask.previous_look_s is None:
+        complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
+        if complete_at_s is None or previous_s is None:
             return Sighting(entry.sample())
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - entry.key.start_ticks / TICKS_PER_S
-        born_s = entry.read_at_s - age_s
-        if born_s < self._complete_at_s:
-            return Sighting(entry.sample())
-        if born_s >= ask.previous_look_s:
-            return Sighting(entry.sample(), cpu_used_s=entry.cpu_s)
-        return Sighting(entry.sample(), 0.0, age_s, 0, age_s, cpu_used_s=entry.cpu_s)
+        return first_sighting(entry.sample(), entry.read_at_s, age_s, complete_at_s, previous_s)
 
 
 def raise_descriptor_limit() -> int:

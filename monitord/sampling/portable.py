@@ -18,7 +18,7 @@ import psutil
 from monitord.model import ProcessKey, ProcessSample
 from monitord.sampling.procfs import TICKS_PER_S
 from monitord.sampling.rates import io_total
-from monitord.sampling.sightings import Ask, Look, Sighting
+from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
 
 _STATES = {
     psutil.STATUS_RUNNING: "R",
@@ -123,14 +123,10 @@ class PortableProcesses:
 
     def _first_sight(self, sample: ProcessSample, now_s: float, ask: Ask) -> Sighting:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
-        if self._complete_at_s is None or ask.previous_look_s is None:
+        complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
+        if complete_at_s is None or previous_s is None:
             return Sighting(sample)
-        age_s = _age_s(sample.key)
-        if now_s - age_s < self._complete_at_s:
-            return Sighting(sample)
-        if now_s - age_s >= ask.previous_look_s:
-            return Sighting(sample, cpu_used_s=sample.cpu_s)
-        return Sighting(sample, 0.0, age_s, 0, age_s, cpu_used_s=sample.cpu_s)
+        return first_sighting(sample, now_s, _age_s(sample.key), complete_at_s, previous_s)
 
 
 def key_of(pid: int) -> ProcessKey | None:

@@ -183,7 +183,7 @@ def _rate_in_tick(
     if average is None or level is None or machine_amount is None or over_s <= 1.2 * interval_s:
         return average
     most = min(average * over_s, machine_amount) / interval_s if interval_s >= SHORTEST_S else average
-    return most if most >= level > average else average
+    return most if most >= level else average
 
 
 def unattributed_cpu_percent(busy_s: float, over_s: float, seen: Iterable[Sighting]) -> float | None:

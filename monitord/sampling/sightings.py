@@ -54,6 +54,26 @@ class Ask:
     previous_look_s: float | None = None
 
 
+BIRTH_SLACK_S = 0.1
+"""A start time is rounded down to a clock tick: one just after a pass may seem to lie before it."""
+
+
+def first_sighting(
+    sample: ProcessSample, now_s: float, age_s: float, complete_at_s: float, previous_look_s: float
+) -> Sighting:
+    """A process that the last complete pass (at `complete_at_s`) did not see.
+
+    Had the look at `previous_look_s` not been skipped, a process born before it would have been met then:
+    its rate is counted from its birth, when all its counters were 0. Else this look is its first.
+    """
+    born_s = now_s - age_s
+    if born_s < complete_at_s - BIRTH_SLACK_S:
+        return Sighting(sample)  # it was there all the time and could not be seen: nothing is known
+    if previous_look_s <= complete_at_s or born_s >= previous_look_s:
+        return Sighting(sample, cpu_used_s=sample.cpu_s)
+    return Sighting(sample, 0.0, age_s, 0, age_s, cpu_used_s=sample.cpu_s)
+
+
 class ProcessReader(Protocol):
     """A way to read processes. A process that vanishes between two reads is normal, never an error."""
 
