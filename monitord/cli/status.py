@@ -25,7 +25,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     as_json = wants_json(output, json)
     folder = place.data_dir()
     told = {"is_running": False, **(read_status(folder) or {})}
-    used = _usage(place, folder)
+    used = _usage(place, folder, told)
     if as_json:
         running = told.pop("is_running")
         shown = {"running": running, **told, "data_dir": str(folder), "usage": used}
@@ -37,8 +37,11 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     _complain(told, folder)
 
 
-def _usage(place: Place, folder: Path) -> dict[str, int]:
-    """Bytes on disk beside the budget, as the file system tells them."""
+def _usage(place: Place, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
+    """Bytes on disk as the file system tells them, beside the budget that is in force.
+
+    A running daemon told its budget; only without one is the configuration asked, which may be broken.
+    """
     parts = {
         "database_bytes": _size(folder / "monitord.db"),
         "wal_bytes": _size(folder / "monitord.db-wal"),
@@ -46,7 +49,9 @@ def _usage(place: Place, folder: Path) -> dict[str, int]:
             _size(path) for name in ("artefacts", "quarantine") for path in _files(folder / name)
         ),
     }
-    budget = int(place.config().settings.retention.max_total_mb * 1_000_000)
+    budget = told.get("budget_bytes") if told["is_running"] else None
+    if not isinstance(budget, int) or budget <= 0:
+        budget = int(place.config().settings.retention.max_total_mb * 1_000_000)
     return {**parts, "total_bytes": sum(parts.values()), "budget_bytes": budget}
 
 

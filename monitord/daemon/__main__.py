@@ -6,7 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from monitord.errors import MonitordError
+# structlog loads rich's traceback printer where rich is installed (Typer brings it): 4 MB that a
+# daemon writing to a log never uses. A module that is None can't be imported.
+sys.modules["rich"] = None  # type: ignore[assignment]
+
+from monitord.errors import MonitordError  # noqa: E402
 
 
 def main() -> int:

@@ -117,6 +117,7 @@ class Daemon:
             "own_cpu_percent": parts.selfwatch.cost.cpu_percent,
             "own_rss_bytes": parts.selfwatch.cost.rss_bytes,
             "degraded": self._degraded(),
+            "budget_bytes": wiring.retention_limits(self._loaded.settings).max_total_bytes,
             "queue_depth": parts.keeper.waiting_count,
             "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
             "rules": [rule_status_json(status) for status in parts.detector.explain()],

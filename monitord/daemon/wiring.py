@@ -66,7 +66,13 @@ def build(settings: Settings, data_dir: Path) -> Parts:
     saving = Saving(store, retention_limits(settings))
     keeper = Keeper(saving.save, writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
-    detector = Detector(settings.rules, _mapping(remembered.get("detection")), uid_of=_uids())
+    boot_id = read_boot_id()
+    detector = Detector(
+        settings.rules,
+        _mapping(remembered.get("detection")),
+        uid_of=_uids(),
+        same_boot=remembered.get("boot_id") == boot_id,
+    )
     # A service takes one capture at a time: first looks must not wait for a profile of ten seconds.
     service, looker = (
         ProfileCaptureService(consent(settings), grace_s=settings.capture.grace_s) for _ in range(2)
@@ -94,11 +100,11 @@ def build(settings: Settings, data_dir: Path) -> Parts:
         budget,
         ring=Ring(settings.sampling.ring_s),
         new_id=new_correlation_id,
-        boot_id=read_boot_id(),
+        boot_id=boot_id,
     )
 
     def remember() -> Mapping[str, object]:
-        return {"detection": detector.remember(), "captures": budget.remember()}
+        return {"detection": detector.remember(), "captures": budget.remember(), "boot_id": boot_id}
 
     return Parts(
         sampler=sampler,

@@ -144,14 +144,26 @@ def test_the_best_evidence_leads(
 def test_saving_again_replaces_and_keeps_the_pin(store: SQLiteProfileStore, data_dir: Path) -> None:
     """First the dump alone, later everything: one incident, no stray files, still pinned."""
     incident = _incident_of([_capture(role="dump", payload=b"stack")])
-    store.save_incident(incident)
+    (first,) = store.save_incident(incident)
     store.pin(incident.correlation_id)
     more = dataclasses.replace(incident, captures=(*incident.captures, _capture(payload=b"a 1\n")))
     store.save_incident(more)
     view = StoreReader(data_dir).incident(incident.correlation_id)
+    assert StoreReader(data_dir).find(str(first.id)).correlation_id == incident.correlation_id
     assert (len(view.captures), view.pinned, view.record.role) == (2, True, "profile")
     assert len(files(data_dir)) == 3
     assert store.verify() == []
+
+
+def test_the_id_of_an_incident_without_captures_stays_good(
+    store: SQLiteProfileStore, data_dir: Path
+) -> None:
+    """Noted before there was any evidence, it leads to the evidence that came later."""
+    incident = _incident_of([])
+    (first,) = store.save_incident(incident)
+    store.save_incident(dataclasses.replace(incident, captures=(_capture(payload=b"a 1\n"),)))
+    found = StoreReader(data_dir).find(str(first.id))
+    assert (found.id, found.role) == (first.id, "profile")
 
 
 def test_a_lost_database_comes_back_from_the_folder(

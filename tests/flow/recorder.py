@@ -1,0 +1,143 @@
+"""A real daemon on a throw-away directory, and the real command line to ask it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PATIENCE_S = 60.0  # generous: the machine may be shared and noisy
+TARGETS = Path(__file__).parent / "targets"
+
+QUICK = """\
+[sampling]
+interval_s = 0.5
+heartbeat_s = 2
+[detection]
+default_rules = false
+[capture]
+duration_s = 2
+[retention]
+min_free_disk_mb = 0
+"""
+CPU_RULE = """\
+[[rules]]
+name = "cpu-hog"
+metric = "cpu"
+above = 60
+window_s = 2
+clear_below = 30
+"""
+
+
+class Recorder:
+    """Starts, asks and stops one daemon; whatever it started is gone at the end."""
+
+    def __init__(self, folder: Path, config: str = QUICK + CPU_RULE) -> None:
+        self.folder = folder
+        self.data_dir = folder / "data"
+        self.config = folder / "config.toml"
+        self.config.write_text(config)
+        self.log = folder / "daemon.log"
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self._others: list[subprocess.Popen[Any]] = []
+
+    def start(self, *, wait: bool = True) -> Recorder:
+        with self.log.open("ab") as log:
+            self.daemon = subprocess.Popen(self.words("run"), stderr=log, start_new_session=True)
+        if wait:
+            self.wait_for(self.is_watching, "the daemon to watch")
+        return self
+
+    def is_watching(self) -> bool:
+        """The daemon that runs now has finished passes."""
+        status = self.ask("status") or {}
+        assert self.daemon is not None
+        return status.get("pid") == self.daemon.pid and status.get("passes", 0) > 0
+
+    def wait_for_passes(self, count: int) -> None:
+        """Let the daemon look `count` more times, as it reports itself."""
+        first = (self.ask("status") or {})["passes"]
+        self.wait_for(lambda: self.ask("status")["passes"] >= first + count, f"{count} more passes")
+
+    def spike(self, *words: str, **options: Any) -> subprocess.Popen[Any]:
+        process = subprocess.Popen(words, **options)
+        self._others.append(process)
+        return process
+
+    def python(self, target: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
+        return self.spike(sys.executable, str(TARGETS / target), *arguments, **options)
+
+    def words(self, *command: str) -> list[str]:
+        places = ["--data-dir", str(self.data_dir), "--config", str(self.config)]
+        return [sys.executable, "-m", "monitord", command[0], *command[1:], *places]
+
+    def command(self, *command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.words(*command), capture_output=True, text=True, timeout=PATIENCE_S)
+
+    def ask(self, *command: str) -> Any:
+        done = self.command(*command, "-o", "json")
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def incidents(self, **wanted: object) -> list[dict[str, Any]]:
+        rows = self.ask("recent", "-n", "1000") or []
+        return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+    def incident(self, *, profiled: bool = True, **wanted: object) -> dict[str, Any]:
+        """The newest incident that fits, in full, waited for until its profile came to an end."""
+        found: list[dict[str, Any]] = []
+
+        def has_come() -> bool:
+            for row in self.incidents(**wanted):
+                shown = self.ask("show", str(row["id"]))
+                if not profiled or any(capture["role"] == "profile" for capture in shown["captures"]):
+                    found.append(shown)
+                    return True
+            return False
+
+        self.wait_for(has_come, f"an incident with {wanted}")
+        return found[0]
+
+    def wait_for(self, condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            if condition():
+                return
+            if self.daemon is not None and self.daemon.poll() is not None:
+                break
+            time.sleep(0.2)
+        raise AssertionError(f"waited in vain for {what}; the daemon's log:\n{self.log_text()[-6000:]}")
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal the daemon and give its exit status (negative: killed by that signal)."""
+        assert self.daemon is not None
+        self.daemon.send_signal(number)
+        return self.daemon.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        for process in [*self._others, *([self.daemon] if self.daemon else [])]:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def left_behind(self) -> list[str]:
+        """Processes of the daemon's session that are still there."""
+        assert self.daemon is not None
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == self.daemon.pid and int(folder.name) != os.getpid():
+                found.append(folder.name)
+        return found

@@ -1,0 +1,141 @@
+"""How the daemon starts, reloads, refuses and ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.flow.recorder import CPU_RULE, QUICK, Recorder
+
+Make = Callable[..., Recorder]
+
+TOO_HEAVY = {
+    "alembic", "typer", "rich.table", "mcp", "duckdb", "pyarrow", "boto3", "redis", "starlette", "uvicorn",
+    "pydantic", "cryptography", "pyroute2",
+}  # fmt: skip
+
+
+def test_the_daemon_imports_nothing_heavy() -> None:
+    """Everything heavy is imported where it is used, never in the process that runs all day."""
+    code = (
+        "import sys, json, monitord.daemon.__main__, monitord.daemon.loop;"
+        "print(json.dumps([name for name, module in sys.modules.items() if module]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert TOO_HEAVY & set(json.loads(done.stdout)) == set()
+
+
+def test_sigterm_in_mid_capture_ends_soon_with_nothing_lost(recorder: Make) -> None:
+    """The capture under way is ended, what it has is saved, the exit is clean and leaves no process."""
+    settings = QUICK.replace("duration_s = 2", "duration_s = 60")
+    daemon = recorder(settings=settings).start()
+    burner = daemon.python("burn.py", "100", "120")
+    daemon.wait_for(lambda: (daemon.ask("status") or {}).get("capture"), "the capture to begin")
+    began = time.monotonic()
+    assert daemon.stop(signal.SIGTERM) == 0
+    took_s = time.monotonic() - began
+    incident = daemon.incident(profiled=False, pid=burner.pid)
+    assert any(capture["status"] in ("ok", "partial") for capture in incident["captures"])
+    assert daemon.left_behind() == []
+    assert took_s < 30, "a hang, not slowness: the promise of 5 s is measured by the benchmarks"
+    assert "daemon.stopped" in daemon.log_text()
+
+
+def test_a_second_daemon_is_refused_with_the_owners_pid(recorder: Make) -> None:
+    """Exit 75, the first one's pid in the line, no traceback."""
+    daemon = recorder().start()
+    second = daemon.command("run")
+    assert daemon.daemon is not None
+    assert second.returncode == 75
+    assert f"pid {daemon.daemon.pid}" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_a_restart_in_the_middle_of_a_cooldown_does_not_fire_again(recorder: Make) -> None:
+    """Limits are persisted: the same burner, a new daemon, still one incident."""
+    daemon = recorder().start()
+    burner = daemon.python("burn.py", "100", "120")
+    daemon.incident(pid=burner.pid)
+    assert daemon.stop() == 0
+    daemon.start()
+    daemon.wait_for_passes(14)
+    assert len(daemon.incidents(pid=burner.pid)) == 1
+    (status,) = daemon.ask("explain", "--pid", str(burner.pid))
+    assert status["state"] == "firing", "the episode that was captured before the restart still lasts"
+
+
+def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> None:
+    """The old configuration stays in force until a good one comes."""
+    high = CPU_RULE.replace("above = 60", "above = 5000").replace("clear_below = 30", "clear_below = 10")
+    daemon = recorder(high).start()
+    burner = daemon.python("burn.py", "100", "120")
+    daemon.config.write_text(QUICK + "[sampling]\nintervall_s = 1\n")
+    assert daemon.daemon is not None
+    daemon.daemon.send_signal(signal.SIGHUP)
+    daemon.wait_for(lambda: "config.refused" in daemon.log_text(), "the refusal")
+    daemon.wait_for_passes(8)
+    assert daemon.incidents(pid=burner.pid) == []
+    daemon.config.write_text(QUICK + CPU_RULE)
+    daemon.daemon.send_signal(signal.SIGHUP)
+    daemon.wait_for(lambda: "config.reloaded" in daemon.log_text(), "the new configuration")
+    daemon.incident(pid=burner.pid, profiled=False)
+
+
+def test_a_bad_config_starts_nothing(recorder: Make) -> None:
+    """Exit 6 with file and line; no data directory, no daemon."""
+    daemon = recorder("[sampling]\nspeed = 1\n", settings="")
+    done = daemon.command("run")
+    assert done.returncode == 6
+    assert f"{daemon.config}:2: sampling.speed: unknown key" in done.stderr
+    assert not daemon.data_dir.exists()
+
+
+@pytest.mark.parametrize("trouble", ["symlink", "group-writable", "file"])
+def test_a_data_directory_that_is_not_safe_is_refused(recorder: Make, tmp_path: Path, trouble: str) -> None:
+    """The reason is said; nothing is written there."""
+    daemon = recorder()
+    elsewhere = tmp_path / "elsewhere"
+    if trouble == "symlink":
+        elsewhere.mkdir(mode=0o700)
+        daemon.data_dir.symlink_to(elsewhere)
+    elif trouble == "group-writable":
+        daemon.data_dir.mkdir()
+        daemon.data_dir.chmod(0o770)
+    else:
+        daemon.data_dir.write_text("mine")
+    done = daemon.command("run")
+    assert done.returncode in (1, 4)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not elsewhere.exists() or list(elsewhere.iterdir()) == []
+
+
+def test_a_locked_database_is_survived(recorder: Make) -> None:
+    """Somebody holds the write lock at the start: the daemon watches, says it, and recovers alone."""
+    daemon = recorder().start()
+    assert daemon.stop() == 0
+    with sqlite3.connect(daemon.data_dir / "monitord.db", isolation_level=None) as blocker:
+        blocker.execute("BEGIN EXCLUSIVE")
+        daemon.start()
+        burner = daemon.python("burn.py", "100", "120")
+        daemon.wait_for(lambda: (daemon.ask("status") or {}).get("degraded"), "the daemon to say it")
+        blocker.execute("ROLLBACK")
+        daemon.incident(pid=burner.pid, profiled=False)
+    blocker.close()
+
+
+def test_the_files_are_private(recorder: Make) -> None:
+    """0700 for the directories, 0600 for every file, whatever the umask."""
+    daemon = recorder().start()
+    burner = daemon.python("burn.py", "100", "120")
+    daemon.incident(pid=burner.pid)
+    for path in [daemon.data_dir, *daemon.data_dir.rglob("*")]:
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert path.stat().st_mode & 0o777 == wanted, path
