@@ -59,6 +59,13 @@ class Surroundings:
     def is_mac(self) -> bool:
         return self.platform == "darwin"
 
+    @property
+    def system_install(self) -> str:
+        """The line that installs the system service; sudo's PATH need not know where monitord lies."""
+        script = self.executable.parent / "monitord"
+        program = str(script) if script.exists() else f"{self.executable} -m monitord"
+        return f"sudo {program} service install --system"
+
     def read(self, name: str) -> str | None:
         """The text of a file below `root`, stripped; None when it can't be had."""
         try:

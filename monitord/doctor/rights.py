@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 
-_SYSTEM_SERVICE = "sudo monitord service install --system"
-
 # Bits of CapEff in /proc/PID/status (linux/capability.h): what lets a profiler read another user's process.
 CAPABILITIES = {2: "CAP_DAC_READ_SEARCH", 19: "CAP_SYS_PTRACE", 38: "CAP_PERFMON"}
 _SYS_ADMIN = 21
@@ -28,7 +26,7 @@ def check_perf_paranoid(here: Surroundings) -> Iterator[Check]:
         WARNING,
         f"{detail}: perf is refused without CAP_PERFMON",
         "echo kernel.perf_event_paranoid=2 | sudo tee /etc/sysctl.d/60-monitord.conf && sudo sysctl --system"
-        f"   (or, without loosening it for everybody: {_SYSTEM_SERVICE})",
+        f"   (or, without loosening it for everybody: {here.system_install})",
     )
 
 
@@ -50,7 +48,7 @@ def check_yama(here: Surroundings) -> Iterator[Check]:
             "ptrace",
             WARNING,
             f"{detail}: py-spy may not read even your own processes",
-            f"{_SYSTEM_SERVICE}   (or, for this boot: sudo sysctl kernel.yama.ptrace_scope=0)",
+            f"{here.system_install}   (or, for this boot: sudo sysctl kernel.yama.ptrace_scope=0)",
         )
 
 
@@ -63,7 +61,7 @@ def check_capabilities(here: Surroundings) -> Iterator[Check]:
         yield Check("capabilities", OK, "every capability that profiling other users' processes needs")
     else:
         words = f"without {', '.join(missing)}: other users' processes can't be profiled from here"
-        yield Check("capabilities", WARNING, words, _SYSTEM_SERVICE)
+        yield Check("capabilities", WARNING, words, here.system_install)
 
 
 def check_whose(here: Surroundings) -> Iterator[Check]:
@@ -72,10 +70,10 @@ def check_whose(here: Surroundings) -> Iterator[Check]:
         yield Check("whose processes", OK, "everybody's: running as root")
     elif here.is_mac:
         words = "py-spy needs root on macOS; sample reads your own processes"
-        yield Check("whose processes", WARNING, words, _SYSTEM_SERVICE)
+        yield Check("whose processes", WARNING, words, here.system_install)
     elif not _capabilities(here) & 1 << 19:
         words = f"those of uid {here.uid} only"
-        yield Check("whose processes", WARNING, words, _SYSTEM_SERVICE)
+        yield Check("whose processes", WARNING, words, here.system_install)
     else:
         yield Check("whose processes", OK, "everybody's: CAP_SYS_PTRACE is held")
 

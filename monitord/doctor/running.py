@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
@@ -42,12 +44,15 @@ def check_units(here: Surroundings) -> Iterator[Check]:
             found = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        if found == wanted:
-            yield Check("service file", OK, f"{path} is up to date")
-            continue
         system = str(path).startswith(("/etc", "/Library"))
-        fix = "sudo monitord service install --system" if system else "monitord service install"
-        yield Check("service file", WARNING, f"{path} is not what version {here.version} writes", fix)
+        fix = here.system_install if system else "monitord service install"
+        program = _program(found)
+        if program is not None and not Path(program).exists():
+            yield Check("service file", WARNING, f"{path} starts {program}, which is gone", fix)
+        elif _without_program(found) != _without_program(wanted):
+            yield Check("service file", WARNING, f"{path} is not what version {here.version} writes", fix)
+        else:
+            yield Check("service file", OK, f"{path} is up to date")
 
 
 def check_interpreter(here: Surroundings) -> Iterator[Check]:
@@ -69,6 +74,25 @@ def check_interpreter(here: Surroundings) -> Iterator[Check]:
             )
             return
     yield Check("interpreter", OK, f"{target} can be executed by everybody")
+
+
+_EXEC_START = re.compile(r'^ExecStart=(?:"((?:[^"\\]|\\.)*)"|(\S+)).*$', re.MULTILINE)
+_ARGUMENTS = re.compile(
+    r"<key>ProgramArguments</key>\s*<array>\s*<string>(.*?)</string>.*?</array>", re.DOTALL
+)
+
+
+def _program(text: str) -> str | None:
+    """The program that a service file starts; None when it names none."""
+    unit, plist = _EXEC_START.search(text), _ARGUMENTS.search(text)
+    if unit:
+        return (unit[1] or unit[2]).replace("%%", "%")
+    return unescape(plist[1]) if plist else None
+
+
+def _without_program(text: str) -> str:
+    """The rest of a service file: an installation of the same version elsewhere is not stale."""
+    return _ARGUMENTS.sub("", _EXEC_START.sub("", text))
 
 
 def _lock_holder(path: Path) -> int | None:

@@ -17,6 +17,7 @@ import pytest
 
 from monitord.doctor import CHECKS, Check, Surroundings, run_checks
 from monitord.doctor.machine import judge_descriptors
+from monitord.service import Place, plan_install
 from monitord.storage.schema import HEAD
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
@@ -165,7 +166,7 @@ def test_yama_is_told_by_its_level(here: Surroundings, level: str, status: str, 
 def test_capabilities_are_named_when_missing(here: Surroundings) -> None:
     missing = the("capabilities", here)
     assert "CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON" in missing.detail
-    assert missing.fix == "sudo monitord service install --system"
+    assert missing.fix == "sudo /bin/sh -m monitord service install --system"
     lay(here.root, "proc/self/status", PROFILING_CAPABILITIES)
     assert the("capabilities", here).outcome == "ok"
     assert the("whose processes", replace(here, uid=1000)).outcome == "ok"
@@ -284,6 +285,25 @@ def test_a_stale_service_file_is_told_with_the_line_that_renews_it(
     assert the("service file", with_unit).fix == "monitord service install"
     unit.write_text("new")
     assert the("service file", with_unit).outcome == "ok"
+
+
+def test_a_service_file_is_judged_apart_from_where_its_program_lies(
+    here: Surroundings, tmp_path: Path
+) -> None:
+    place = Place("linux", ("/usr/bin/env",), Path("/usr/bin/env"), tmp_path, "alice", 1, tmp_path)
+    for one in (place, replace(place, platform="darwin")):
+        [wanted] = plan_install(False, one).files
+        unit = tmp_path / "unit"
+        with_unit = replace(here, units={unit: wanted.content})
+        for program, outcome in (
+            ("/usr/bin/env", "ok"),
+            ("/bin/sh", "ok"),
+            ("/gone away/monitord", "warning"),
+        ):
+            [found] = plan_install(False, replace(one, program=(program,))).files
+            unit.write_text(found.content)
+            check = the("service file", with_unit)
+            assert (check.outcome, program in check.detail) == (outcome, outcome == "warning")
 
 
 def test_an_interpreter_below_a_closed_directory_is_told(here: Surroundings, tmp_path: Path) -> None:
