@@ -168,9 +168,11 @@ class LinuxProcesses:
         newcomers = []
         for name in sorted(there - self._entries.keys(), key=int):
             entry = self._open(name)
-            if entry is not None:
-                self._entries[name] = entry
-                newcomers.append(entry)
+            if entry is None:
+                self._names = []  # gone already, or no descriptor left for now: list again next time
+                continue
+            self._entries[name] = entry
+            newcomers.append(entry)
         self._order = [entry for entry in self._order if self._entries.get(str(entry.key.pid)) is entry]
         return newcomers
 

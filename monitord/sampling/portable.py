@@ -9,6 +9,7 @@ users can't be read without root: psutil refuses them, and they are left out. (N
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -169,7 +170,7 @@ def _read(
             return ProcessSample(
                 key=key,
                 parent_pid=process.ppid() or 0,
-                name=process.name(),
+                name=_name(process),
                 state=_STATES.get(process.status(), "?"),
                 cpu_s=used.user + used.system,
                 rss_bytes=process.memory_info().rss,
@@ -181,6 +182,17 @@ def _read(
             )
     except (psutil.Error, OSError, ValueError):
         return None
+
+
+def _name(process: psutil.Process) -> str:
+    """On Linux the kernel's 15 bytes, as linux.py has them: psutil completes a cut name from the command line.
+
+    Kernel threads (children of 2) have longer names, and no command line to complete them from.
+    """
+    name = str(process.name())
+    if sys.platform == "linux" and process.ppid() != 2:
+        return os.fsdecode(os.fsencode(name)[:15])
+    return name
 
 
 def _io(process: psutil.Process) -> tuple[int, int] | None:

@@ -208,6 +208,18 @@ def test_a_hostile_name_is_kept_whole_and_forges_nothing(sampler: Sampler, start
     assert os.fsencode(details.name) == name
 
 
+def test_a_long_name_is_the_kernels_fifteen_bytes(sampler: Sampler, tmp_path: Path) -> None:
+    program = tmp_path / "a-program-with-a-long-name"
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    child = subprocess.Popen([program, "300"])
+    try:
+        assert own(sampler.look(Demand()), child.pid).name == "a-program-with-"
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_a_process_of_a_hundred_threads_is_one_process(sampler: Sampler, start: Start) -> None:
     child = start(
         "import threading, time\n"
