@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitord.jobs import RetentionLimits, RetentionManager, Uptime
 from monitord.jobs.second_look import STATE_KEY, read_uptime
@@ -172,6 +174,39 @@ def test_more_than_half_goes_only_after_a_second_look_fifty_minutes_of_uptime_la
     report = machine.purge()
     assert report.postponed is None
     assert len(report.dropped_evidence) == 10
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 90),  # minutes until the clock jumps
+            st.sampled_from([-400_000, -24, -1, 1, 24, 90, 90_000]),  # by so many hours
+            st.lists(st.integers(0, 12), max_size=4),  # minutes between passes while it is wrong
+            st.lists(st.integers(0, 90), max_size=3),  # and after it is put right
+        ),
+        max_size=6,
+    )
+)
+def test_no_jump_that_is_put_right_within_fifty_minutes_ever_deletes_anything(
+    jumps: list[tuple[int, int, list[int], list[int]]],
+) -> None:
+    """Whatever the jumps, and whenever passes fall between them; all incidents are younger than 72 hours."""
+    history = [NOW - timedelta(hours=age) for age in range(30)]
+    machine = Machine(MemoryStore(hourly(30), history=history))
+    machine.purge()
+    for until, hours, wrong, right in jumps:
+        machine.wait(minutes=until)
+        machine.purge()
+        machine.wall += timedelta(hours=hours)
+        for minutes in wrong:
+            machine.wait(minutes=minutes)
+            machine.purge()
+        machine.wall -= timedelta(hours=hours)
+        for minutes in right:
+            machine.wait(minutes=minutes)
+            machine.purge()
+    assert not any(row.is_summary for row in machine.store.rows.values())
+    assert (len(machine.store.rows), len(machine.store.history)) == (30, 30)
 
 
 def test_a_new_process_of_the_same_boot_inherits_the_wait_and_a_reboot_starts_it_anew() -> None:
