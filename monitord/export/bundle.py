@@ -67,15 +67,16 @@ def raw_bundle(views: Sequence[IncidentView], now: datetime) -> Bundle:
 def redacted_bundle(views: Sequence[IncidentView], now: datetime, identities: Identities) -> Bundle:
     """The same without secrets and identities; raises LeakError when the second scan still finds one."""
     shaped = [detail(view) for view in views]
-    for incident in shaped:
-        if incident["process"]:
-            incident["process"]["command_line"] = list(redact_argv(incident["process"]["command_line"]))
     users = {view.process.user for view in views if view.process and view.process.user}
     redactor = Redactor(
         users=(*identities.users, *users), hosts=identities.hosts, machine_ids=identities.machine_ids
     )
     for incident in shaped:
         redactor.learn(incident)  # a secret found in one place is removed in every other
+        if incident["process"]:
+            words = incident["process"]["command_line"]
+            redactor.learn(" ".join(words))  # `--password` and its value are two words
+            incident["process"]["command_line"] = list(redact_argv(words))
     safe = tuple(_redacted(redactor, incident) for incident in shaped)
     for incident in safe:
         _refuse_leaks(incident)
