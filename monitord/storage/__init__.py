@@ -34,7 +34,6 @@ _HOMES = {
     "Usage": "views",
     "Writer": "writer",
     "check_data_dir": "folder",
-    "check_data_dir": "folder",
     "new_correlation_id": "ids",
     "open_store": "store",
 }

@@ -204,7 +204,12 @@ class SQLiteProfileStore:
                 recovery.rewrite_incident(connection, artefacts, facts)
 
     def adopt(self) -> int:
-        """Put right what a crash left: see `recovery.adopt`. For the daemon's start; how many came back."""
+        """For the daemon's start: put right what a crash or damage left; how many rows came back.
+
+        Checks the whole database first, so that a damaged one is set aside and built anew here and
+        not met weeks later; then see `recovery.adopt`.
+        """
+        self.integrity_check()
         with self._guarded():
             engine, artefacts = self._ready()
             return recovery.adopt(engine, artefacts, self.data_dir)

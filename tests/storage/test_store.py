@@ -155,9 +155,7 @@ def test_saving_again_replaces_and_keeps_the_pin(store: SQLiteProfileStore, data
     assert store.verify() == []
 
 
-def test_the_id_of_an_incident_without_captures_stays_good(
-    store: SQLiteProfileStore, data_dir: Path
-) -> None:
+def test_the_id_of_an_incident_without_captures_stays_good(store: SQLiteProfileStore, data_dir: Path) -> None:
     """Noted before there was any evidence, it leads to the evidence that came later."""
     incident = _incident_of([])
     (first,) = store.save_incident(incident)
