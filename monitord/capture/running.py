@@ -89,9 +89,10 @@ class Runner:
             self._stop.clear()
 
     def end(self) -> None:
-        """The capture is over."""
+        """The capture is over, and with it a stop() that was meant for it."""
         with self._lock:
-            self._busy = False
+            self._busy, self._stopped_at = False, None
+            self._stop.clear()
 
     @property
     def is_stopped(self) -> bool:

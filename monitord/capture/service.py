@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from monitord.capture.tools import Toolbox
 from monitord.logs import get_logger
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 
-_How = Callable[[Session], list[Capture]]
 _TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
 _TOOL_IS_USELESS = (
     CaptureStatus.NOT_PYTHON,
@@ -27,6 +26,14 @@ _TOOL_IS_USELESS = (
     CaptureStatus.PERMISSION_DENIED,
     CaptureStatus.TOOL_MISSING,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One thing at a time, and what runs it."""
+
+    runner: Runner = field(default_factory=Runner)
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
 
 class ProfileCaptureService:
@@ -38,17 +45,16 @@ class ProfileCaptureService:
         self.consent = consent
         self._grace_s = grace_s
         self._tools = Toolbox(tools)
-        self._runner = Runner()
-        self._turn = threading.Lock()
+        self._captures = Desk()
+        self._looks = Desk()  # of its own: a first look must not wait for a capture of another process
 
     def first_look(self, target: ProcessKey, folder: Path) -> Capture:
         """A stack dump right now, in memory, within about a second: role "dump"."""
-        captures = self._take(target, CapturePlan(duration_s=1.0), folder, self._look)
-        return captures[-1]
+        return self._take(self._looks, target, CapturePlan(duration_s=1.0), folder)[-1]
 
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         """The context, then the ladder of profilers until one has evidence; each step with its outcome."""
-        return self._take(target, plan, folder, self._climb)
+        return self._take(self._captures, target, plan, folder)
 
     def read(self, capture: Capture, folder: Path) -> Capture:
         """The same dump with its hotspots: worth 100 ms once an alert has made it evidence."""
@@ -58,33 +64,34 @@ class ProfileCaptureService:
         path.touch(0o600)
         path.write_bytes(capture.payload)
         try:
-            found = read_evidence(self._runner, capture.format or "", path, capture.target.pid)
+            found = read_evidence(Runner(), capture.format or "", path, capture.target.pid)
         finally:
             remove(path)
         return replace(capture, hotspots=found.hotspots) if found.error is None else capture
 
     def stop(self) -> None:
         """End the running capture within 2 s; it returns what it has. From any thread; later ones run on."""
-        self._runner.stop()
+        self._captures.runner.stop()
+        self._looks.runner.stop()
 
     # -------------------------------------------------------------------------------------------------
 
-    def _take(self, key: ProcessKey, plan: CapturePlan, folder: Path, how: _How) -> list[Capture]:
-        with self._turn:
+    def _take(self, desk: Desk, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
+        with desk.turn:
             folder = folder.resolve()
             folder.mkdir(mode=0o700, exist_ok=True)
-            self._runner.begin()
+            desk.runner.begin()
             try:
                 with Target(key) as target:
                     refusal = self.consent.refusal(target.name, target.identity.executable)
                     if refusal is not None:
                         return [_without_tool(key, plan, CaptureStatus.REFUSED, *refusal)]
-                    session = Session(target, folder, plan, self._runner, self._tools, self._grace_s)
-                    return how(session)
+                    session = Session(target, folder, plan, desk.runner, self._tools, self._grace_s)
+                    return self._look(session) if desk is self._looks else self._climb(session)
             except TargetError as error:
                 return [_without_tool(key, plan, error.status, error.reason, None)]
             finally:
-                self._runner.end()
+                desk.runner.end()
 
     def _look(self, session: Session) -> list[Capture]:
         found = []
@@ -129,9 +136,9 @@ class ProfileCaptureService:
         for profiler in ladder:
             if profiler.tool in useless:
                 continue
-            if self._runner.is_stopped:
+            if session.runner.is_stopped:
                 break
-            self._tools.learn_version(profiler.tool, self._runner, session.folder)
+            self._tools.learn_version(profiler.tool, session.runner, session.folder)
             found.append(self._run(profiler, session))
             last = found[-1]
             if last.status in _TARGET_IS_LOST or (last.role == "profile" and last.status.has_evidence):

@@ -3,7 +3,8 @@
 Started by path (`python -I -S supervisor.py`) and standard library only, so that it costs 20 ms and so that
 only this child, never the daemon, becomes a subreaper. The errand is the first line of stdin, as JSON; stdin
 stays open as a lifeline: "stop" ends early, and its end means that the daemon died. Two lines of JSON answer.
-(`typing`, `subprocess` and `dataclasses` are left out on purpose: they double the start-up time.)
+(`typing`, `subprocess` and `dataclasses` are left out on purpose: they double the start-up time. One file of
+more than 400 lines, because a script that runs isolated can import nothing of ours.)
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def continue_if_stopped(pid: int, target_fd: int) -> bool:
     """Wake a target that a profiler left stopped (py-spy #390, #587), by pidfd, so never another one."""
     for _ in range(3):
         stat = read_stat(pid)
-        if stat is None or stat[0] not in "Tt":
+        if stat is None or (stat[0] not in "Tt" and not _is_about_to_stop(pid)):
             return False
         time.sleep(0.03)  # a tracer that has just died is being cleaned up by the kernel
     try:
@@ -51,6 +52,16 @@ def continue_if_stopped(pid: int, target_fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_about_to_stop(pid: int) -> bool:
+    """A SIGSTOP is on its way: the target had no turn on a CPU yet to stop itself."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            lines = [line.split() for line in file if line.startswith((b"SigPnd:", b"ShdPnd:"))]
+        return any(int(value, 16) & (1 << (signal.SIGSTOP - 1)) for _, value in lines)
+    except (OSError, ValueError):
+        return False
 
 
 def direct_children(parent: int) -> list[int]:
@@ -407,4 +418,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(main())  # the first look waits for this: no time for tidying up an interpreter

@@ -10,7 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from monitord.model import ProcessKey
+from monitord.capture.running import Runner
+from monitord.capture.session import Profiler, Session
+from monitord.capture.target import Target
+from monitord.capture.tools import Toolbox
+from monitord.model import Capture, CapturePlan, ProcessKey
 
 PYTHON_BURNER = """
 import sys
@@ -88,6 +92,8 @@ NATIVE_IDLER = """
 __attribute__((noinline, noclone)) int waits_natively(void) { return pause() + 1; }
 int main(void) { for (;;) waits_natively(); }
 """
+
+SHORT = CapturePlan(duration_s=1.0)
 
 
 class Targets:
@@ -239,3 +245,21 @@ def wait_until_counted(pid: int) -> None:
         return False
 
     wait_for(holds, "perf to hold the target")
+
+
+def take(
+    profiler: Profiler,
+    process: subprocess.Popen[bytes],
+    spool: Path,
+    tools: Toolbox,
+    plan: CapturePlan = SHORT,
+    grace_s: float = 10.0,
+) -> Capture:
+    """One step of the ladder on its own, without the context before it."""
+    runner = Runner()
+    runner.begin()
+    try:
+        with Target(key_of(process)) as target:
+            return profiler.take(Session(target, spool, plan, runner, tools, grace_s=grace_s))
+    finally:
+        runner.end()

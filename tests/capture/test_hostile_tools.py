@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
+from monitord.capture.profilers.py_spy import PySpyRecord
 from monitord.capture.running import Errand, Outcome, Runner
+from monitord.capture.tools import Toolbox
 from monitord.model import CapturePlan, CaptureStatus
 from tests.capture import targets as t
-from tests.capture.targets import Targets, key_of, state_of, wait_for
+from tests.capture.targets import Targets, key_of, state_of, take, wait_for
 
 PLAN = CapturePlan(profiler="py-spy", duration_s=0.5)
 HEAD = """#!/bin/bash
@@ -64,14 +66,13 @@ def test_a_misbehaving_profiler_ends_in_a_reason(
 ) -> None:
     body, status, words = MISDEEDS[misdeed]
     process = targets.python(t.PYTHON_IDLER)
-    service = ProfileCaptureService(Consent(), grace_s=2.0, tools={"py-spy": fake(tmp_path, body)})
-    captures = service.capture(key_of(process), PLAN, folder)
-    assert captures[1].reason == "Error: this one can't dump"
-    assert captures[-1].role == "profile"
-    assert captures[-1].status is status
-    assert words in (captures[-1].reason or "")
-    assert len(captures[-1].reason or "") <= 400
-    assert captures[-1].path is None
+    capture = take(
+        PySpyRecord(), process, folder, Toolbox({"py-spy": fake(tmp_path, body)}), PLAN, grace_s=2.0
+    )
+    assert capture.status is status
+    assert words in (capture.reason or "")
+    assert len(capture.reason or "") <= 400
+    assert capture.path is None
     assert t.names_in(folder) == []
     assert process.poll() is None
     assert state_of(process.pid) in "RS"
@@ -98,8 +99,7 @@ def test_a_missing_profiler_says_what_to_type(
     path = tmp_path / "py-spy"
     if mode is not None:
         path.touch(mode)
-    service = ProfileCaptureService(Consent(), tools={"py-spy": str(path)})
-    look = service.capture(key_of(targets.python(t.PYTHON_IDLER)), PLAN, folder)[-1]
+    look = take(PySpyRecord(), targets.python(t.PYTHON_IDLER), folder, Toolbox({"py-spy": str(path)}))
     assert look.status is CaptureStatus.TOOL_MISSING
     assert words in (look.reason or "")
     assert "pip install py-spy" in (look.fix or "")
@@ -109,8 +109,7 @@ def test_a_file_that_is_no_program_is_a_tool_error(targets: Targets, folder: Pat
     path = tmp_path / "py-spy"
     path.write_bytes(b"\0\1\2")
     path.chmod(0o755)
-    service = ProfileCaptureService(Consent(), tools={"py-spy": str(path)})
-    look = service.capture(key_of(targets.python(t.PYTHON_IDLER)), PLAN, folder)[-1]
+    look = take(PySpyRecord(), targets.python(t.PYTHON_IDLER), folder, Toolbox({"py-spy": str(path)}))
     assert (look.status, look.reason) == (CaptureStatus.TOOL_ERROR, "py-spy: Exec format error")
 
 
@@ -119,8 +118,7 @@ def test_a_target_left_stopped_by_a_profiler_is_continued(
 ) -> None:
     process = targets.python(t.PYTHON_IDLER)
     path = fake(tmp_path, f"kill -STOP {process.pid}")
-    service = ProfileCaptureService(Consent(), tools={"py-spy": path})
-    profile = service.capture(key_of(process), PLAN, folder)[-1]
+    profile = take(PySpyRecord(), process, folder, Toolbox({"py-spy": path}), PLAN)
     assert "it was continued" in profile.notes["continued"]
     wait_for(lambda: state_of(process.pid) in "RS", "the target to run on")
 

@@ -21,7 +21,7 @@ from monitord.capture import Consent, ProfileCaptureService
 from monitord.model import CapturePlan, ProcessKey
 from monitord.capture.procfs import stat_of
 
-folder, tool, rounds = Path(sys.argv[1]), sys.argv[2], 6
+folder, tool, rounds = Path(sys.argv[1]), sys.argv[2], 4
 
 def sleeper():
     return os.posix_spawn("/bin/sleep", ["sleep", "100"], {})
@@ -118,7 +118,7 @@ def test_a_reused_pid_never_gives_a_stack(
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     rounds = json.loads(ran.stdout.splitlines()[-1])
-    assert sum(taken for taken, *_ in rounds) >= 4, "the kernel gave the pid away as asked"
+    assert sum(taken for taken, *_ in rounds) >= 2, "the kernel gave the pid away as asked"
     for taken, status, has_no_bytes, left in rounds:
         assert has_no_bytes or not taken
         assert status == "target_replaced" or not taken

@@ -290,6 +290,24 @@ def test_stop_from_another_thread_gives_what_there_is(
     assert service.capture(key_of(process), SHORT, folder)[-1].status is CaptureStatus.OK
 
 
+def test_a_first_look_does_not_wait_for_a_running_capture(
+    targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    """While one process is profiled for a minute, another is looked at; then stop() ends the capture."""
+    profiled, other = targets.python(t.PYTHON_BURNER), targets.python(t.PYTHON_IDLER)
+    captures: list[Capture] = []
+    thread = in_thread(
+        lambda: captures.extend(service.capture(key_of(profiled), CapturePlan(duration_s=60.0), folder))
+    )
+    t.wait_until_traced(profiled.pid)
+    look = service.first_look(key_of(other), folder)
+    assert look.status is CaptureStatus.OK
+    assert thread.is_alive()
+    service.stop()
+    thread.join()
+    assert captures[-1].status is CaptureStatus.PARTIAL
+
+
 @pytest.mark.parametrize("mode", ["never", "listed", "auto"])
 def test_without_consent_nothing_is_read(targets: Targets, folder: Path, mode: str) -> None:
     """The refusal says why and what to change; not even the context is taken."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from monitord.capture.running import Runner
 from monitord.capture.session import Profiler, Session
 from monitord.capture.target import Target
 from monitord.capture.tools import INSTALL, Toolbox
-from monitord.model import Capture, CapturePlan, CaptureStatus
+from monitord.model import CapturePlan, CaptureStatus
 from monitord.profiles import parse
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, state_of, working_in
@@ -45,23 +44,12 @@ def spool(tmp_path: Path) -> Path:
     return path
 
 
-def take(profiler: Profiler, process: subprocess.Popen[bytes], spool: Path, tools: Toolbox) -> Capture:
-    runner = Runner()
-    runner.begin()
-    try:
-        with Target(key_of(process)) as target:
-            plan = CapturePlan(duration_s=1.0)
-            return profiler.take(Session(target, spool, plan, runner, tools, grace_s=10.0))
-    finally:
-        runner.end()
-
-
 def test_it_names_a_busy_function_of_a_real_process_and_leaves_it_running(
     profiler: Profiler, targets: Targets, spool: Path
 ) -> None:
     """Evidence parses under the format it claims, lies in the folder it was given, and nothing else happened."""
     process = targets.python(t.PYTHON_BURNER)
-    capture = take(profiler, process, spool, Toolbox())
+    capture = t.take(profiler, process, spool, Toolbox())
     assert (capture.status, capture.reason) == (CaptureStatus.OK, None)
     assert (capture.role, capture.profiler, capture.format) == (profiler.role, profiler.name, profiler.format)
     data = capture.payload if capture.path is None else capture.path.read_bytes()
@@ -91,7 +79,7 @@ def test_it_says_what_to_type_when_its_tool_is_missing(
     profiler: Profiler, targets: Targets, spool: Path
 ) -> None:
     process = targets.python(t.PYTHON_IDLER)
-    capture = take(profiler, process, spool, Toolbox({profiler.tool: "/nonexistent/tool"}))
+    capture = t.take(profiler, process, spool, Toolbox({profiler.tool: "/nonexistent/tool"}))
     assert capture.status is CaptureStatus.TOOL_MISSING
     assert capture.reason == "/nonexistent/tool does not exist"
     assert capture.fix
@@ -103,7 +91,7 @@ def test_it_believes_no_exit_status(profiler: Profiler, targets: Targets, spool:
     tool = targets.script(f"#!/bin/bash\n{body}\n", "tool")
     tool.chmod(0o755)
     process = targets.python(t.PYTHON_IDLER)
-    capture = take(profiler, process, spool, Toolbox({profiler.tool: str(tool)}))
+    capture = t.take(profiler, process, spool, Toolbox({profiler.tool: str(tool)}))
     assert capture.status is CaptureStatus.TOOL_ERROR
     assert capture.reason
     assert (capture.payload, capture.path, capture.hotspots) == (None, None, ())
