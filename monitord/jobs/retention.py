@@ -68,7 +68,9 @@ class RetentionReport:
         )
         if self.postponed:
             words += f"; nothing by age: {self.postponed}"
-        return words if self.has_room else words + "; still over the budget or below the free-disk floor: what is left is pinned or in use"
+        if not self.has_room:
+            words += "; still over the budget or below the free-disk floor: what is left is pinned or in use"
+        return words
 
 
 class RetentionManager:
