@@ -34,6 +34,8 @@ BUDGETS = {"C reader": 1.3, "top": 1 / 3, "atop": 1 / 5, "pidstat": 1 / 5, "glan
 """Our pass may cost at most this many times what the other one costs."""
 
 QUIET_BUDGET_PERCENT = 0.1
+QUIET_MACHINE_PERCENT = 5.0
+"""Above this share of one core in other processes looks can't be skipped: the budget does not apply."""
 
 
 # ------------------------------------------------------------------------- our own passes (in a child)
@@ -206,15 +208,18 @@ def quiet_worker(seconds: float) -> None:
     sampler.look(demand)
     complete = ticks = 0
     began_s, began_cpu_s = time.monotonic(), time.process_time()
+    busy_s = sampler.take_system().cpu_busy_s
     while time.monotonic() - began_s < seconds:
         time.sleep(QUIET_TICK_S)
         complete += sampler.look(demand).is_complete
         ticks += 1
     used_s, over_s = time.process_time() - began_cpu_s, time.monotonic() - began_s
+    others_s = sampler.take_system().cpu_busy_s - busy_s - used_s
     print(
         json.dumps(
             {
                 "percent_of_a_core": 100 * used_s / over_s,
+                "others_percent_of_a_core": 100 * max(0.0, others_s) / over_s,
                 "ticks": ticks,
                 "complete_passes": complete,
                 "seconds": over_s,
@@ -280,7 +285,9 @@ def main() -> None:
         f"\nquiet machine, {count} processes, ticks of {QUIET_TICK_S:g} s for {quiet['seconds']:.0f} s: "
         f"{quiet['percent_of_a_core']:.3f} % of one core (budget {QUIET_BUDGET_PERCENT}) "
         f"{'kept' if kept else 'BROKEN'}; "
-        f"{quiet['complete_passes']:.0f} of {quiet['ticks']:.0f} looks read every process"
+        f"{quiet['complete_passes']:.0f} of {quiet['ticks']:.0f} looks read every process\n"
+        f"(everything else on the machine used {quiet['others_percent_of_a_core']:.1f} % of one core"
+        f"{'' if quiet['others_percent_of_a_core'] < QUIET_MACHINE_PERCENT else ': it was NOT quiet'})"
     )
     results["quiet"] = quiet
     if arguments.output:

@@ -3,7 +3,7 @@ at all for a process whose bytes did not change.
 
 * A process of one thread is asked for its schedstat (run time and number of runs) first, a third of the
   price of stat: who has not run has used no CPU, started no thread, moved no byte and touched no page.
-* /proc is listed only when the machine's count of forks moved. Exits are noticed by the reads.
+* /proc is listed only when the last number given out moved. Exits are noticed by the reads.
 * Once a minute a thorough pass takes neither short cut: the kernel can change a sleeping process's RSS
   (swapping, huge pages), and visibility can change without a fork.
 
@@ -26,8 +26,8 @@ from monitord.sampling.procfs import (
     STAT_BYTES,
     TICKS_PER_S,
     Entry,
+    birth_mark,
     count_descriptors,
-    fork_count,
     kernel_counts_runs,
     read_file,
     read_stat,
@@ -69,8 +69,8 @@ class LinuxProcesses:
         self._complete_at_s: float | None = None
         self._io_complete_at_s = 0.0
         self._thorough_at_s = float("-inf")
-        self._fork_count: int | None = None
-        self._stat_fd = os.open("/proc/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self._birth_mark = b""
+        self._loadavg_fd = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
         self._has_schedstat = kernel_counts_runs()
 
     @property
@@ -83,7 +83,7 @@ class LinuxProcesses:
         is_thorough = began_s - self._thorough_at_s >= _THOROUGH_S
         if is_thorough:
             self._thorough_at_s = began_s
-        newcomers = self._follow_listing(exited) if is_thorough or self._has_forked() else []
+        newcomers = self._follow_listing(exited) if is_thorough or self._may_be_born() else []
         changed, lost = self._reread(is_thorough or not self._has_schedstat)
         for entry in lost:
             exited.add(entry.key)
@@ -145,16 +145,16 @@ class LinuxProcesses:
             self._give_back(entry)
         self._entries, self._names, self._order, self._fresh = {}, [], [], []
         self._ran_since_io = set()
-        if self._stat_fd >= 0:
-            os.close(self._stat_fd)
-            self._stat_fd = CLOSED
+        if self._loadavg_fd >= 0:
+            os.close(self._loadavg_fd)
+            self._loadavg_fd = CLOSED
 
     # ------------------------------------------------------------------------------ who is there
 
-    def _has_forked(self) -> bool:
+    def _may_be_born(self) -> bool:
         """Whether anybody can have been born since the last listing. Asked before it, so none is missed."""
-        count, self._fork_count = self._fork_count, fork_count(self._stat_fd)
-        return count is None or count != self._fork_count or not self._names
+        mark, self._birth_mark = self._birth_mark, birth_mark(self._loadavg_fd)
+        return mark != self._birth_mark or not self._names
 
     def _follow_listing(self, exited: set[ProcessKey]) -> list[Entry]:
         """Meet who is new and forget who has gone. Most passes find the same names: one comparison."""

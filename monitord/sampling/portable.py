@@ -185,7 +185,7 @@ def _read(
 
 
 def _name(process: psutil.Process) -> str:
-    """On Linux the kernel's 15 bytes, as linux.py has them: psutil completes a cut name from the command line.
+    """On Linux the kernel's 15 bytes, as linux.py has them; psutil completes a cut name from argv.
 
     Kernel threads (children of 2) have longer names, and no command line to complete them from.
     """

@@ -143,11 +143,13 @@ def resident_bytes(pid: int) -> int | None:
     return None if raw is None else int(raw.split(None, 2)[1]) * _PAGE_BYTES
 
 
-def fork_count(stat_fd: int) -> int | None:
-    """Processes and threads ever made on this machine, from an open /proc/stat."""
-    text = os.pread(stat_fd, 1 << 18, 0)
-    start = text.rfind(b"\nprocesses ")
-    return None if start < 0 else int(text[start + 11 : text.index(b"\n", start + 11)])
+def birth_mark(loadavg_fd: int) -> bytes:
+    """Number of tasks and the last number given out, from an open /proc/loadavg.
+
+    As long as it stands still nobody was born here. (A restorer may choose a number without moving the
+    last one; then the number of tasks moves, unless somebody left: the next thorough pass finds it.)
+    """
+    return os.pread(loadavg_fd, 128, 0).partition(b"/")[2]
 
 
 def kernel_counts_runs() -> bool:
