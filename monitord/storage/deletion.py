@@ -11,9 +11,9 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
-from monitord.storage.artefacts import ArtefactStore
+from monitord.storage.artefacts import ArtefactStore, DiskFullError
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
-from monitord.storage.faults import DiskFullError, explained
+from monitord.storage.faults import explained
 from monitord.storage.rows import delete_rows, load_captures, load_incident, update_incident
 from monitord.storage.tables import incident, profile_capture
 

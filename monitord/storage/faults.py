@@ -8,14 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monitord.errors import StorageError
+from monitord.storage.artefacts import DiskFullError
 
 
 class DamagedError(StorageError):
     """The database file is not what SQLite wrote: bytes were changed or cut off."""
-
-
-class DiskFullError(StorageError):
-    """There is no room left where the store lies."""
 
 
 def explained_error(error: Exception, database: Path) -> StorageError:
@@ -38,9 +35,11 @@ def explained_error(error: Exception, database: Path) -> StorageError:
 
 @contextmanager
 def explained(database: Path) -> Iterator[None]:
-    """Let errors of sqlite3 and SQLAlchemy out as StorageError only."""
+    """Let errors of sqlite3, SQLAlchemy and the file system out as StorageError only."""
     try:
         yield
+    except OSError as error:
+        raise StorageError(f"{error.filename or database.parent}: {error.strerror or error}") from error
     except sqlite3.Error as error:
         raise explained_error(error, database) from error
     except Exception as error:

@@ -160,3 +160,13 @@ def test_a_folder_that_is_a_link_or_open_to_others_is_refused(tmp_path: Path) ->
     for folder in ("real", "link"):
         with pytest.raises(MonitordError):
             ArtefactStore(tmp_path / folder)
+
+
+def test_artefacts_know_no_sql_and_nothing_of_the_rest_of_storage() -> None:
+    code = (
+        "import sys, monitord.storage.artefacts\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('sqlalchemy', 'sqlite3'))"
+        " or name.startswith('monitord.storage.') and not name.startswith('monitord.storage.artefacts')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -95,8 +96,9 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 @pytest.mark.root
 @pytest.mark.parametrize("options", ["size=4m", "size=64m,nr_inodes=60"])
+@pytest.mark.parametrize("summaries_first", [False, True])
 def test_a_full_disk_refuses_cleanly_and_resumes(
-    small_disk: Callable[[str], Path], make_incident: Maker, options: str
+    small_disk: Callable[[str], Path], make_incident: Maker, options: str, summaries_first: bool
 ) -> None:
     """R5, R6: errors say so, what was acknowledged stays, reading works, a restart on the full disk too."""
     data_dir = small_disk(options) / "data"
@@ -116,6 +118,11 @@ def test_a_full_disk_refuses_cleanly_and_resumes(
     store.close()
     reopened = open_store(data_dir)
     assert acked == stored(data_dir)
+    with contextlib.suppress(OSError), (data_dir.parent / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+    if summaries_first:
+        assert reopened.drop_evidence(sorted(acked)[-3:]) > 0
     assert reopened.delete_incidents(sorted(acked)[: len(acked) // 2]) == len(acked) // 2
     reopened.save_incident(make_incident(payload=os.urandom(20_000)))
     assert not reopened.is_degraded

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.errors import NotFoundError
+from monitord.errors import NotFoundError, StorageError
 from monitord.model import (
     Capture,
     CaptureStatus,
@@ -327,6 +327,19 @@ def test_threads_may_use_one_store_at_once(store: SQLiteProfileStore, make_incid
         for future in [pool.submit(save), pool.submit(save), pool.submit(tidy)]:
             future.result()
     assert {record.correlation_id for record in store.fetch_recent(-1)} == set(saved)
+    assert store.verify() == []
+
+
+def test_a_vanished_data_directory_is_a_storage_error_then_made_anew(
+    store: SQLiteProfileStore, data_dir: Path, make_incident: Maker
+) -> None:
+    """R15: renamed or removed under us: said in one line, and the next save goes where the path says."""
+    store.save_incident(make_incident(pid=1))
+    data_dir.rename(data_dir.with_name("elsewhere"))
+    with pytest.raises(StorageError):
+        store.usage()
+    store.save_incident(make_incident(pid=2))
+    assert [record.pid for record in store.fetch_recent(9)] == [2]
     assert store.verify() == []
 
 

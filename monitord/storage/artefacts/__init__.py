@@ -4,6 +4,6 @@ Knows no SQL and nothing of the rest of storage.
 """
 
 from monitord.storage.artefacts.folder import Artefact, ArtefactStore, is_key
-from monitord.storage.artefacts.layout import ArtefactError
+from monitord.storage.artefacts.layout import ArtefactError, DiskFullError
 
-__all__ = ["Artefact", "ArtefactError", "ArtefactStore", "is_key"]
+__all__ = ["Artefact", "ArtefactError", "ArtefactStore", "DiskFullError", "is_key"]

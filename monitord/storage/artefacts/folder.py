@@ -23,6 +23,7 @@ from monitord.errors import PermissionDeniedError, StorageError
 from monitord.storage.artefacts.layout import (
     CHUNK_BYTES,
     ArtefactError,
+    DiskFullError,
     digest,
     payload_chunks,
     read_metadata,
@@ -283,4 +284,6 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _refusal(what: str, error: OSError) -> StorageError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"{what}: {error.strerror}; free space, or run `monitord retention run`")
     return StorageError(f"{what}: {error.strerror or error}")

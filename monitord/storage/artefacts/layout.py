@@ -32,6 +32,10 @@ class ArtefactError(StorageError):
     """An artefact is missing, incomplete, changed, or not something monitord wrote."""
 
 
+class DiskFullError(StorageError):
+    """There is no room left where the store lies."""
+
+
 def digest(chunks: Iterator[bytes]) -> tuple[int, str]:
     """Size in bytes and sha256 (hex) of what the chunks hold together."""
     total, sha = 0, hashlib.sha256()
