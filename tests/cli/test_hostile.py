@@ -117,7 +117,9 @@ def test_exports_hold_whatever_the_name_is(name, stored, here, tmp_path) -> None
     assert json.loads(file.read_text(encoding="ascii"))["incidents"][0]["pid"] == 4321
 
 
-@pytest.mark.parametrize("name", [name for name in HOSTILE.values() if "\0" not in name])  # no argument holds a NUL
+@pytest.mark.parametrize(
+    "name", [name for name in HOSTILE.values() if "\0" not in name]
+)  # no argument holds a NUL
 def test_hostile_words_of_the_call_are_answered_in_one_safe_line(name, here, store) -> None:
     answers = (here("show", "--", name), here("recent", f"--since={name}"), here("explain", f"--rule={name}"))
     for answer in answers:
