@@ -17,7 +17,7 @@ from monitord.storage.faults import explained
 from monitord.storage.rows import delete_rows, load_captures, load_incident, update_incident
 from monitord.storage.tables import incident, profile_capture
 
-_BATCH = 100  # short transactions: sampling's history must never wait long behind retention
+_BATCH = 20  # short transactions: a save in another process must not wait long behind retention
 
 
 def delete_incidents(engine: Engine, artefacts: ArtefactStore, correlation_ids: Sequence[str]) -> int:

@@ -219,7 +219,7 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
     asked: list[tuple[str, Any]] = [
         ("c.captured_at >= ?", time_cell(wanted.since) if wanted.since else None),
         ("c.captured_at < ?", time_cell(wanted.until) if wanted.until else None),
-        ("c.pid = ?", wanted.pid),
+        ("? IN (c.pid, i.pid)", wanted.pid),  # the profiled descendant, or the process that was blamed
         ("c.trigger_metric = ?", wanted.metric.value if wanted.metric else None),
         ("c.status = ?", wanted.status),
         ("i.rule = ?", wanted.rule),

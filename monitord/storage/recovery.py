@@ -44,8 +44,9 @@ def adopt(engine: Engine, artefacts: ArtefactStore, data_dir: Path) -> int:
     """Make rows and files agree again; how many incidents and captures came back."""
     removed = artefacts.remove_parts()
     finished = finish_deletions(engine, artefacts)
-    present = artefacts.list()
     with engine.begin() as connection:
+        # Listed under the write lock: another process's rows are committed after their files are there.
+        present = artefacts.list()
         missing = _mark_missing(connection, set(present))
         known = _known_keys(connection)
     strangers = [key for key in present if key not in known]
@@ -110,6 +111,8 @@ def _take_in(
 def _adopt_incident(connection: Connection, artefacts: ArtefactStore, key: str) -> int:
     facts, captures = read_incident_artefact(artefacts, key)
     existing = load_incident(connection, facts["correlation_id"])
+    if existing is not None and existing["artefact_key"] == key:
+        return 0  # another process committed it while we waited for the lock
     if existing is not None and existing["artefact_key"] is not None:
         raise ArtefactError(f"{key} describes an incident that is stored already")
     if existing is not None:

@@ -78,6 +78,29 @@ def test_stopped_inside_a_save_by_a_signal_ends_clean(data_dir: Path, writer_scr
         store.close()
 
 
+def test_recovery_beside_a_process_that_saves_takes_nothing_from_it(
+    data_dir: Path, writer_script: Path
+) -> None:
+    """The CLI saves a capture by hand while the daemon starts: adopted, missing, quarantined are never its files."""
+    open_store(data_dir).close()
+    writer = subprocess.Popen(
+        [sys.executable, str(writer_script), str(data_dir), "--count", "40", "--delete-every", "5"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout
+    lines = [writer.stdout.readline().rstrip("\n")]
+    store = open_store(data_dir)
+    while writer.poll() is None:
+        store.adopt()
+    lines += writer.communicate()[0].splitlines()
+    assert [line for line in lines if line.startswith("ERR")] == []
+    assert acknowledged(lines) == stored(data_dir)
+    assert not (data_dir / "quarantine").exists()
+    assert store.verify() == []
+    store.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     mounted: list[Path] = []

@@ -99,6 +99,15 @@ def test_evidence_may_come_as_a_file(store: SQLiteProfileStore, data_dir: Path, 
     assert record.size_bytes == 1_000_000
 
 
+def test_an_incident_is_found_by_the_launcher_and_by_the_child_that_was_profiled(
+    store: SQLiteProfileStore, data_dir: Path
+) -> None:
+    incident = _incident_of([dataclasses.replace(_capture(), target=ProcessKey(77, 1))])
+    store.save_incident(incident)
+    for pid, count in ((5, 1), (77, 1), (6, 0)):
+        assert len(StoreReader(data_dir).recent(RecentFilter(pid=pid))) == count
+
+
 def test_a_capture_whose_file_vanished_costs_only_itself(
     store: SQLiteProfileStore, data_dir: Path, tmp_path: Path
 ) -> None:
