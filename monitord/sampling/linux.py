@@ -99,7 +99,8 @@ class LinuxProcesses:
             seen[entry.key] = self._sight(entry, raw, before.get(entry.key))
         for entry in (*news, *self._living(self._fresh), *self._watched(ask)):
             if entry.key not in seen:
-                seen[entry.key] = self._sight(entry, entry.raw, before.get(entry.key))
+                io_before = before.get(entry.key) or (self._unmoved(entry) if ask.wants_io else None)
+                seen[entry.key] = self._sight(entry, entry.raw, io_before)
         self._fresh, self._complete_at_s = newcomers, began_s
         if ask.wants_io:
             self._io_complete_at_s = began_s
@@ -276,7 +277,7 @@ class LinuxProcesses:
         before: dict[ProcessKey, _Before] = {}
         news: list[Entry] = []
         watched = self._watched(ask)
-        for entry in [*self._ran_since_io] if ask.wants_io else watched:
+        for entry in {*self._ran_since_io, *watched} if ask.wants_io else watched:
             raw = entry.io_raw
             before[entry.key] = self._read_io(entry)
             if entry.io_raw != raw:
@@ -303,6 +304,11 @@ class LinuxProcesses:
             if raw != entry.io_raw:
                 entry.take_io(raw)
         return before
+
+    def _unmoved(self, entry: Entry) -> _Before:
+        """Who has not run since the last reading has moved nothing since."""
+        over_s = time.monotonic() - max(entry.io_at_s, self._io_complete_at_s)
+        return _Before(io_total(entry.read_bytes, entry.write_bytes), over_s)
 
     def _io_line(self, entry: Entry) -> bytes | None:
         if entry.io_fd >= 0:

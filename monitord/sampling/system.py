@@ -28,10 +28,13 @@ _READ_BYTES = 65536
 
 
 def boottime_s() -> float:
-    """Seconds since boot, suspend included, where the system tells; else the monotonic clock."""
+    """Seconds of a clock that goes on in suspend, unlike time.monotonic.
+
+    On macOS that is CLOCK_MONOTONIC (clock_gettime(3)), while Python's monotonic clock stands still.
+    """
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class SystemReader:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,10 +155,13 @@ def settle(pid: int) -> None:
     pytest.fail("the process never came to rest")
 
 
-def test_a_watched_process_is_reported_every_time_with_all_there_is(sampler: Sampler, start: Start) -> None:
+@pytest.mark.parametrize("level", [None, 1e9])
+def test_a_watched_process_is_reported_every_time_with_all_there_is(
+    sampler: Sampler, start: Start, level: float | None
+) -> None:
     child = start("import signal; print('ready'); signal.pause()")
     settle(child.pid)
-    demand = watching(child.pid)
+    demand = replace(watching(child.pid), disk_bytes_per_s=level)
     for _ in range(4):
         seen = own(sampler.look(demand), child.pid)
         time.sleep(0.1)
