@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -47,6 +48,7 @@ _STATUS = [
     "Cpus_allowed_list",
 ]
 _MEMORY = ("Pss", "Private_Dirty", "Swap", "AnonHugePages", "Shared_Clean", "Shared_Dirty")
+_PYTHON = re.compile(r"/(?:lib)?python(\d\.\d+)[a-z]*(?:\.so[.0-9]*)?$", re.MULTILINE)
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 
 Record = dict[str, Any]
@@ -124,11 +126,18 @@ def _identity(snapshot: Snapshot, stat: procfs.Stat) -> Record:
         "is_kernel_thread": stat.is_kernel_thread,
         "executable": snapshot.link("exe"),
         "command_line": list(redact_argv(arguments.rstrip("\0").split("\0"))) if arguments else [],
+        "python": _python_version(snapshot),
         "cwd": snapshot.link("cwd"),
         "ancestors": _ancestors(stat.parent_pid),
         "namespaces": {name: snapshot.link(f"ns/{name}") for name in _NAMESPACES},
         "oom_score": (snapshot.text("oom_score") or "").strip() or None,
     }
+
+
+def _python_version(snapshot: Snapshot) -> str | None:
+    """A guess: the first libpython or python binary it maps."""
+    found = _PYTHON.search(snapshot.text("maps", 1024 * 1024) or "")
+    return found[1] if found else None
 
 
 def _ancestors(parent: int) -> list[Record]:

@@ -200,22 +200,27 @@ def _listen(fd: int, limit_s: float) -> list[dict[str, Any]]:
 
 
 def _bury(process: subprocess.Popen[bytes], answer: list[dict[str, Any]]) -> None:
-    """Reap the supervisor; when it did not end by itself, kill what it started first."""
+    """Reap the supervisor; when it did not report, it died or hangs: kill what it started first."""
     try:
-        process.wait(0.5 if answer and "ended" in answer[-1] else 0)
-    except subprocess.TimeoutExpired:
-        leader = answer[0].get("started") if answer else None
-        for kill, pid in ((os.killpg, leader), (os.killpg, process.pid)):
-            try:
-                if pid:
-                    kill(pid, signal.SIGKILL)
-            except OSError:
-                continue
+        if not answer or "ended" not in answer[-1]:
+            leader = answer[0].get("started") if answer else None
+            _kill_group(leader)
+            _kill_group(process.pid)
         process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        pass  # it hangs in the kernel; Popen's own list reaps it later
     finally:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def _kill_group(leader: int | None) -> None:
+    try:
+        if leader:
+            os.killpg(leader, signal.SIGKILL)
+    except OSError:
+        pass  # nobody is left in it
 
 
 def _outcome(answer: list[dict[str, Any]]) -> Outcome:

@@ -87,7 +87,9 @@ class ProfileCaptureService:
                     if refusal is not None:
                         return [_without_tool(key, plan, CaptureStatus.REFUSED, *refusal)]
                     session = Session(target, folder, plan, desk.runner, self._tools, self._grace_s)
-                    return self._look(session) if desk is self._looks else self._climb(session)
+                    if desk is self._looks:
+                        return self._look(replace(session, is_hurried=True))
+                    return self._climb(session)
             except TargetError as error:
                 return [_without_tool(key, plan, error.status, error.reason, None)]
             finally:

@@ -20,6 +20,7 @@ from monitord.capture.target import Target
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
 
+_LOOK_S = 0.8
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Failure = tuple[CaptureStatus, str, str | None]
 
@@ -35,6 +36,12 @@ class Session:
     tools: Toolbox
     grace_s: float
     cpu_percent: float | None = None
+    is_hurried: bool = False
+
+    @property
+    def look_limit_s(self) -> float:
+        """When the stop ladder of a single look begins: a hurried one is over within a second."""
+        return _LOOK_S if self.is_hurried else _LOOK_S + self.grace_s * 0.4
 
     @property
     def limit_s(self) -> float:

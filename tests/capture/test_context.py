@@ -51,6 +51,7 @@ def test_it_says_who_the_process_is_and_what_it_does(targets: Targets, folder: P
     assert isinstance(files, dict)
     assert isinstance(threads, dict)
     assert identity["executable"] == os.path.realpath(sys.executable)
+    assert identity["python"] == "{}.{}".format(*sys.version_info)
     assert os.getpid() in [parent["pid"] for parent in identity["ancestors"]]
     assert files["kinds"]["socket"] == 2
     assert files["sockets"] == {"listen": 1, "established": 1, "not_tcp": 0}

@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import replace
 
-from monitord.capture.profilers.py_spy import LOOK_LIMIT_S, permission_fix
+from monitord.capture.profilers.py_spy import permission_fix
 from monitord.capture.reading import Reading
 from monitord.capture.running import Errand, Outcome
 from monitord.capture.session import Draft, Failure, Session, remove
@@ -56,7 +56,7 @@ class EuStackLook(_EuStack):
         draft = Draft(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
-        outcome = self.look(session, LOOK_LIMIT_S)
+        outcome = self.look(session, session.look_limit_s)
         draft.heed(outcome)
         draft.cpu_percent = None
         if (failed := draft.fail(outcome)) is not None:

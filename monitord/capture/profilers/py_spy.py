@@ -21,7 +21,6 @@ from monitord.model import Capture, CaptureStatus
 MANY_THREADS = 50
 CHEAP_RATE_HZ = 20
 IDLE_PERCENT = 10.0
-LOOK_LIMIT_S = 0.8
 _DUMP_CAP_BYTES = 1024 * 1024
 _COUNTS = re.compile(rb"Samples: (\d+) Errors: (\d+)")
 _BEHIND = re.compile(rb"([0-9.]+m?s) behind in sampling")
@@ -66,7 +65,7 @@ class PySpyDump(_PySpy):
             Errand(
                 argv,
                 session.folder,
-                LOOK_LIMIT_S,
+                session.look_limit_s,
                 (0.05, 0.05),
                 watch_target=False,
                 output_cap_bytes=_DUMP_CAP_BYTES,
