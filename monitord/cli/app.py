@@ -79,6 +79,7 @@ def build(words: Collection[str] | None = None) -> typer.Typer:
         name="monitord",
         help="A flight recorder for the processes of one machine: catches the spike, keeps the evidence.",
         epilog=EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"]},
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit, say
 from monitord.errors import StorageError
@@ -19,8 +21,13 @@ def upgrade(place: Place) -> None:
 def check(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """Look for damage: pages, rows without bytes, bytes without rows. Exit 1 when something is wrong."""
     as_json = wants_json(output, json)
+    set_aside = _set_aside(place.data_dir())
     with place.store() as store:
         problems = store.integrity_check() or store.verify()
+    fresh = sorted(_set_aside(place.data_dir()) - set_aside)
+    problems += [
+        f"the database was damaged: set aside as {path}, rebuilt from the artefacts" for path in fresh
+    ]
     if as_json:
         emit(json_text({"ok": not problems, "problems": [printable(problem) for problem in problems]}) + "\n")
     else:
@@ -29,10 +36,13 @@ def check(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> No
         if not problems:
             emit("no damage found\n")
     if problems:
-        raise StorageError(
-            f"{len(problems)} problems in {place.data_dir()}; nothing was changed. "
-            "A restart of the recorder sets a damaged database aside and rebuilds it from the artefacts"
-        )
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise StorageError(f"{count} in {place.data_dir()}; nothing was deleted")
+
+
+def _set_aside(data_dir: Path) -> set[Path]:
+    """Damaged databases that were kept for a person to look at."""
+    return set(data_dir.glob("monitord.db.damaged-*"))
 
 
 def vacuum(place: Place) -> None:

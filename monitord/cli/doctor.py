@@ -11,7 +11,8 @@ import typer
 
 from monitord import __version__
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
-from monitord.cli.terminal import Style, emit
+from monitord.cli.terminal import Style, emit, wrap
+from monitord.cli.terminal import width as screen_width
 from monitord.errors import MonitordError
 from monitord.export.text import json_text
 from monitord.redaction import printable
@@ -44,7 +45,7 @@ def doctor(
         ]
         emit(json_text(shown) + "\n")
     else:
-        for line in _lines(checks, place.style()):
+        for line in _lines(checks, place.style(), screen_width()):
             emit(f"{line}\n")
     sys.stdout.flush()
     bad = [check for check in checks if check.outcome == "failure" or (strict and check.outcome == "warning")]
@@ -75,10 +76,12 @@ def _units() -> Mapping[Path, str]:
     return {file.path: file.content for plan in plans for file in plan.files}
 
 
-def _lines(checks: list[Check], style: Style) -> Iterator[str]:
+def _lines(checks: list[Check], style: Style, columns: int) -> Iterator[str]:
     width = max(len(check.name) for check in checks)
     for check in checks:
         mark = style.paint(f"{check.outcome:<7}", _PAINT[check.outcome])
-        yield f"{mark}  {check.name:<{width}}  {printable(check.detail)}"
-        if check.fix and check.outcome != "ok":
+        first, *more = wrap(printable(check.detail), max(columns - width - 11, 30))
+        yield f"{mark}  {check.name:<{width}}  {first}"
+        yield from (f"{'':7}  {'':{width}}  {line}" for line in more)
+        if check.fix and check.outcome != "ok":  # never wrapped: a person copies it
             yield f"{'':7}  {'':{width}}  fix: {style.paint(printable(check.fix), 'cyan')}"

@@ -12,7 +12,7 @@ import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import emit, page, say, width
+from monitord.cli.terminal import Style, emit, page, say, width
 from monitord.cli.when import moment_of
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.shapes import rule_status
@@ -53,7 +53,7 @@ def explain(
         shaped = [{**rule_status(finding.status), "source": finding.source} for finding in findings]
         emit(json_text(shaped) + "\n")
         return
-    page(draw(_COLUMNS, list(map(_cells, findings)), width=width(), style=place.style()))
+    page(_table(findings, place.style()))
     _say_source(told, told_at, looked)
 
 
@@ -155,16 +155,24 @@ def _memory(place: Place) -> Mapping[str, object] | None:
 
 
 _COLUMNS = (
-    Column("RULE", least=8),
+    Column("RULE", least=13),
     Column("STATE"),
     Column("PROCESS", least=8),
     Column("PID", right=True),
-    Column("LAST", least=6),
+    Column("LAST", least=4),
     Column("NOW", right=True),
     Column("FIRES AT", right=True),
     Column("TO GO", right=True),
     Column("HELD BACK BY", least=10),
 )
+
+
+def _table(findings: Iterable[_Finding], style: Style) -> Iterator[str]:
+    """The lines; a column in which nobody has anything to say makes room for the others."""
+    rows = [_cells(finding) for finding in findings]
+    told = [i for i in range(len(_COLUMNS)) if any(row[i].text for row in rows)]
+    columns = [_COLUMNS[i] for i in told]
+    return draw(columns, [[row[i] for i in told] for row in rows], width=width(), style=style)
 
 
 def _cells(finding: _Finding) -> list[Cell]:

@@ -114,11 +114,15 @@ class Place:
 
     @contextmanager
     def store(self) -> Iterator[SQLiteProfileStore]:
-        """The store, to write to; closed at the end. It must exist: nobody deletes from nothing."""
+        """The store, to write to; closed at the end.
+
+        Something must be there already: a database, even a damaged one, or the artefacts to rebuild it from.
+        """
         from monitord.storage import open_store
 
         log_to_stderr()
-        store = open_store(self.data_dir(), create=False)
+        folder = self.data_dir()
+        store = open_store(folder, create=_holds_data(folder))
         try:
             yield store
         finally:
@@ -127,6 +131,13 @@ class Place:
     def style(self) -> Style:
         """Colours for what goes to stdout."""
         return Style(wants_colour(self.colour, os.environ, sys.stdout.isatty()))
+
+
+def _holds_data(folder: Path) -> bool:
+    try:
+        return any((folder / name).exists() for name in ("monitord.db", "artefacts"))
+    except PermissionError:
+        return False  # the store says whose it is
 
 
 def placed(function: Callable[..., None]) -> Callable[..., None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from monitord.cli.rows import evidence_paint
-from monitord.cli.terminal import Style, cut, display_width, pad
+from monitord.cli.terminal import Style, cut, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
@@ -185,7 +185,7 @@ class _Page:
 
     def _fact(self, label: str, text: str, *paint: str) -> Iterator[str]:
         head = f"  {label:<{_LABEL}} "
-        for index, line in enumerate(_wrap(text, self._width - len(head))):
+        for index, line in enumerate(wrap(text, self._width - len(head))):
             yield (self._style.paint(head, "dim") if index == 0 else " " * len(head)) + self._style.paint(
                 line, *paint
             )
@@ -193,7 +193,7 @@ class _Page:
     def _wrapped(self, head: str, painted: str, plain: str, text: str) -> Iterator[str]:
         """`head`, a painted word, then text wrapped beside them."""
         indent = len(head)
-        lines = _wrap(f"{plain}: {text}" if text else plain, self._width - indent)
+        lines = wrap(f"{plain}: {text}" if text else plain, self._width - indent)
         yield head + painted + lines[0][len(plain) :]
         yield from (" " * indent + line for line in lines[1:])
 
@@ -230,21 +230,3 @@ def _cut_left(text: str, columns: int) -> str:
     while kept and display_width(kept) > columns - 1:
         kept = kept[1:]
     return "…" + kept if columns > 1 else ""
-
-
-def _wrap(text: str, columns: int) -> list[str]:
-    """Lines of at most `columns`, broken at blanks where there are any; what eyes see is counted."""
-    lines, line = [], ""
-    for word in text.split(" "):
-        joined = f"{line} {word}" if line else word
-        if display_width(joined) <= columns:
-            line = joined
-            continue
-        if line:
-            lines.append(line)
-        line = word
-        while display_width(line) > columns:
-            head = cut(line, columns + 1)[:-1]
-            lines.append(head)
-            line = line[len(head) :]
-    return [*lines, line]

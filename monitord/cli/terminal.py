@@ -101,6 +101,24 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     return blank + text if right else text + blank
 
 
+def wrap(text: str, columns: int) -> list[str]:
+    """Lines of at most `columns`, broken at blanks where there are any; what eyes see is counted."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        joined = f"{line} {word}" if line else word
+        if display_width(joined) <= columns:
+            line = joined
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while display_width(line) > columns:
+            head = cut(line, columns + 1)[:-1]
+            lines.append(head)
+            line = line[len(head) :]
+    return [*lines, line]
+
+
 def _char_width(char: str) -> int:
     if unicodedata.combining(char):
         return 0

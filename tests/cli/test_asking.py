@@ -246,6 +246,19 @@ def test_a_damaged_database_is_one_line(three, store, here, data_dir) -> None:
     assert "damaged" in answer.err
 
 
+def test_db_check_rebuilds_a_damaged_database_from_the_artefacts(three, store, here, data_dir) -> None:
+    store.close()
+    for path in data_dir.glob("monitord.db-*"):
+        path.unlink()
+    (data_dir / "monitord.db").write_bytes(b"no database" * 1000)
+    first = here("db", "check", "--json")
+    assert first.code == 1
+    assert "set aside as" in json.loads(first.out)["problems"][0]
+    assert len(list(data_dir.glob("monitord.db.damaged-*"))) == 1
+    assert here("db", "check").code == 0
+    assert names(here("recent", "--json")) == ["python3", "Java", "old"]
+
+
 def test_a_reader_that_leaves_the_pipe_ends_it_quietly(store, new_incident, environment) -> None:
     """`monitord recent | head -1` with more than a pipe holds."""
     store.save_incident(new_incident(reason="x" * 100_000, notes={"n": "y" * 200_000}))
