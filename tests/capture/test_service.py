@@ -85,6 +85,7 @@ def test_eu_stack_takes_over_where_perf_is_missing(
     assert captures[1].reason == "/nonexistent/perf does not exist"
     assert "apt install" in (captures[1].fix or "")
     assert "hot_leaf" in {spot.function for spot in captures[2].hotspots}
+    assert (captures[2].target_cpu_percent or 0) > 5
     assert process.poll() is None
 
 

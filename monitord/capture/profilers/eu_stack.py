@@ -6,10 +6,13 @@ Words: elfutils 0.188.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import time
 from dataclasses import replace
 
+from monitord.capture import procfs
 from monitord.capture.profilers.py_spy import permission_fix
 from monitord.capture.reading import Reading
 from monitord.capture.running import Errand, Outcome
@@ -80,7 +83,7 @@ class EuStack(_EuStack):
         output = session.folder / "eu-stack.txt"
         remove(output)
         draft.rate_hz = round(1 / PAUSE_S)
-        text, last = bytearray(), Outcome("stopped")
+        text, last, before = bytearray(), Outcome("stopped"), _cpu_ticks(session)
         wanted = max(1, min(LOOKS, round(session.plan.duration_s / PAUSE_S)))
         for number in range(wanted):
             if number and session.runner.wait(PAUSE_S):
@@ -94,6 +97,19 @@ class EuStack(_EuStack):
             draft.notes["looks"] = f"{number + 1} of {wanted}"
             if len(text) > 8 * _CAP_BYTES:
                 break
+        draft.cpu_percent = _percent(before, _cpu_ticks(session), time.monotonic() - draft.begun)
         output.write_bytes(text)
         output.chmod(0o600)
         return draft.publish(replace(last, attached=bool(text)), output)
+
+
+def _cpu_ticks(session: Session) -> int | None:
+    stat = procfs.stat_of(session.target.key.pid)
+    return stat.cpu_ticks if stat is not None and stat.start_ticks == session.target.key.start_ticks else None
+
+
+def _percent(before: int | None, after: int | None, seconds: float) -> float | None:
+    """Over all looks and the pauses between them: each look alone is too short to say."""
+    if before is None or after is None:
+        return None
+    return 100.0 * (after - before) / os.sysconf("SC_CLK_TCK") / seconds
