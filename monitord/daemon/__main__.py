@@ -6,9 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-# structlog loads rich's traceback printer where rich is installed (Typer brings it): 4 MB that a
-# daemon writing to a log never uses. A module that is None can't be imported.
-sys.modules["rich"] = None  # type: ignore[assignment]
+# Optional parts of what we import, never used in the daemon, 8 MB together (benchmarks/memory.py):
+# structlog loads rich's traceback printer where Typer has brought it; asyncio and hashlib load OpenSSL,
+# which has built-in stand-ins. A module that is None can't be imported, and its users do without.
+for optional in ("rich", "ssl", "_hashlib"):
+    sys.modules[optional] = None  # type: ignore[assignment]
 
 from monitord.errors import MonitordError  # noqa: E402
 
