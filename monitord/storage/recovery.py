@@ -102,10 +102,15 @@ def _take_in(
                 adopted += adopt_one(connection, artefacts, key)
         except _SENSELESS as error:
             refused.append((key, str(error)))
-    for key, reason in refused:
-        get_logger().error("store.quarantined", artefact=key, reason=reason)
-        artefacts.move_to(key, quarantine)
-    return adopted, len(refused)
+    quarantined = 0
+    with engine.begin() as connection:  # under the write lock: what another process is about to own stays
+        known = _known_keys(connection)
+        for key, reason in refused:
+            if key not in known and artefacts.exists(key):
+                get_logger().error("store.quarantined", artefact=key, reason=reason)
+                artefacts.move_to(key, quarantine)
+                quarantined += 1
+    return adopted, quarantined
 
 
 def _adopt_incident(connection: Connection, artefacts: ArtefactStore, key: str) -> int:

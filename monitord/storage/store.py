@@ -183,9 +183,12 @@ class SQLiteProfileStore:
             replaced = load_incident(connection, facts["correlation_id"])
             old_keys = _keys_of(replaced, load_captures(connection, facts["correlation_id"]))
             facts["pinned"] = max(facts["pinned"], replaced["pinned"] if replaced else 0)
-            written.append(store_incident_artefact(artefacts, facts, captures))
+            facts["artefact_key"] = replaced["artefact_key"] if replaced else None
+            own_key = store_incident_artefact(artefacts, facts, captures)
+            if own_key not in old_keys:
+                written.append(own_key)
             ids = insert_incident(connection, facts, captures)
-        discard_evidence(artefacts, [key for key in old_keys if key not in written])
+        discard_evidence(artefacts, [key for key in old_keys if key not in (*written, own_key)])
         shared = {name: facts[name] for name in ("rule", "severity", "pinned")}
         return [
             record_of({**capture, **shared, "id": row_id}, self.data_dir)

@@ -94,8 +94,13 @@ class ArtefactStore:
         try:
             with _opened_payload(payload) as source:
                 expected = digest(_chunks(source))
-                stored = self._write_part(part, source, metadata, expected)
-            os.rename(part, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+                with os.fdopen(self._create_part(part), "wb") as out:
+                    write_frames(out, _chunks(source), metadata, expected)
+                    out.flush()
+                    synchronise(out.fileno())
+                    stored = out.tell()
+                    # Still locked: until it has its name, nobody may take it for abandoned.
+                    os.rename(part, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
             synchronise(self._descriptor)
         except OSError as error:
             self._discard(part)
@@ -105,18 +110,18 @@ class ArtefactStore:
             raise
         return Artefact(name, self.path(name), expected[0], stored, expected[1])
 
-    def _write_part(
-        self, part: str, source: BinaryIO, metadata: Mapping[str, Any], expected: tuple[int, str]
-    ) -> int:
+    def _create_part(self, part: str) -> int:
+        """A locked temporary file: recovery in another process removes only what it can lock.
+
+        It may have locked and removed ours before we could lock it; then we make it again.
+        """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(part, flags, 0o600, dir_fd=self._descriptor)
-        with os.fdopen(descriptor, "wb") as out:
-            # Held while we write: recovery in another process then leaves this one alone.
-            fcntl.flock(out, fcntl.LOCK_EX)
-            write_frames(out, _chunks(source), metadata, expected)
-            out.flush()
-            synchronise(out.fileno())
-            return out.tell()
+        while True:
+            descriptor = os.open(part, flags, 0o600, dir_fd=self._descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+            os.close(descriptor)
 
     def _discard(self, part: str) -> None:
         with contextlib.suppress(OSError):
@@ -210,22 +215,21 @@ class ArtefactStore:
         """Temporary files that nobody is writing any more."""
         with self._entries() as entries:
             names = [e.name for e in entries if _PART.match(e.name) and e.is_file(follow_symlinks=False)]
-        return tuple(name for name in names if self._is_abandoned(name))
-
-    def _is_abandoned(self, part: str) -> bool:
-        try:
-            with os.fdopen(os.open(part, _READ, dir_fd=self._descriptor), "rb") as source:
-                fcntl.flock(source, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return False  # being written now, or gone already
-        return True
+        return tuple(name for name in names if self._is_abandoned(name, removes=False))
 
     def remove_parts(self) -> int:
         """Remove abandoned temporary files; how many."""
-        abandoned = self.parts()
-        for part in abandoned:
-            self._discard(part)
-        return len(abandoned)
+        return sum(self._is_abandoned(part, removes=True) for part in self.parts())
+
+    def _is_abandoned(self, part: str, *, removes: bool) -> bool:
+        try:
+            with os.fdopen(os.open(part, _READ, dir_fd=self._descriptor), "rb") as source:
+                fcntl.flock(source, (fcntl.LOCK_EX if removes else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+                if removes:  # while we hold the lock, so that its writer notices
+                    self._discard(part)
+        except OSError:
+            return False  # being written now, or gone already
+        return True
 
     def move_to(self, key: str, folder: Path) -> None:
         """Put a file aside, into another folder of the same disk; nothing there is overwritten."""
