@@ -81,8 +81,6 @@ class SQLiteProfileStore:
         """Whether the last attempt to open or write failed; `degraded_reason` says why."""
         return self.degraded_reason is not None
 
-    # ------------------------------------------------------------------------- opening and closing
-
     def migrate_if_needed(self) -> None:
         """Open: build, migrate or set aside what is there, as needed. Writes nothing when all is current."""
         with self._guarded():
