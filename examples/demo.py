@@ -52,10 +52,11 @@ def run(folder: Path, started: list[subprocess.Popen[bytes]]) -> int:
         return give_up(folder, "the daemon did not start")
     spike = Path(__file__).with_name("spike.py")
     started.append(subprocess.Popen([sys.executable, str(spike), "60"]))
+    pid = started[-1].pid
     progress("spike.py runs; it behaves for 2 s, then burns a core")
-    if not wait_for(lambda: profiled(folder) is not None, daemon):
+    if not wait_for(lambda: profiled(folder, pid) is not None, daemon):
         return give_up(folder, "no incident with a profile")
-    incident = profiled(folder) or {}
+    incident = profiled(folder, pid) or {}
     print(file=sys.stderr)
     show(folder, "recent")
     show(folder, "show", str(incident["id"]))
@@ -79,16 +80,15 @@ def wait_for(done, daemon: subprocess.Popen[bytes]) -> bool:
 
 def is_watching(folder: Path) -> bool:
     answer = ask(folder, "status")
-    return bool(answer and answer.get("is_running") and answer.get("passes"))
+    return bool(answer and answer.get("running") and answer.get("passes"))
 
 
-def profiled(folder: Path) -> dict | None:
-    """The newest incident of our program whose full profile has arrived."""
-    for row in ask(folder, "recent") or []:
-        if row["trigger_metric"] == "cpu" and row["profiler"] not in (None, "context"):
-            captures = details(folder, row["id"])["captures"]
-            if any(c["role"] == "profile" and c["status"] in ("ok", "partial") for c in captures):
-                return row
+def profiled(folder: Path, pid: int) -> dict | None:
+    """The incident of our program, once its full profile has arrived."""
+    for row in ask(folder, "recent", "--pid", str(pid)) or []:
+        captures = details(folder, row["id"])["captures"]
+        if any(c["role"] == "profile" and c["status"] in ("ok", "partial") for c in captures):
+            return row
     return None
 
 

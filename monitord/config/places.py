@@ -18,11 +18,13 @@ def resolve_data_dir(flag: Path | None = None, env: Mapping[str, str] | None = N
     env = os.environ if env is None else env
     if flag is not None:
         return flag.absolute()
-    for name in ("MONITORD_DATA_DIR", "STATE_DIRECTORY"):
-        if env.get(name):
-            return Path(env[name].split(":")[0]).absolute()
+    if env.get("MONITORD_DATA_DIR"):
+        return Path(env["MONITORD_DATA_DIR"]).absolute()
+    # systemd makes a dynamic user's directory a link to /var/lib/private; the link is its own, not a trick.
+    if env.get("STATE_DIRECTORY"):
+        return Path(env["STATE_DIRECTORY"].split(":")[0]).resolve()
     if os.geteuid() == 0 and SYSTEM_DATA_DIR.is_dir():
-        return SYSTEM_DATA_DIR
+        return SYSTEM_DATA_DIR.resolve()
     import platformdirs
 
     return Path(platformdirs.user_state_dir("monitord"))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitord.errors import BusyError
+from monitord.storage.folder import hand_over
 
 DAEMON_LOCK = "lock"
 CAPTURE_LOCK = "capture.lock"
@@ -51,7 +52,9 @@ def owner(path: Path) -> int | None:
 def _open(path: Path) -> int | None:
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        hand_over(descriptor, path.parent)
+        return descriptor
     except OSError:
         try:
             return os.open(path, os.O_RDONLY | flags)

@@ -30,7 +30,7 @@ def run(config_path: Path | None, data_dir: Path) -> None:
     """Record until SIGTERM or SIGINT. Raises MonitordError when it may not start."""
     loaded = config.load(config_path)
     logs.configure(loaded.settings.log.level, loaded.settings.log.style)
-    check_data_dir(data_dir, create=True)
+    check_data_dir(data_dir, create=True, root_may=False)
     with hold(data_dir / DAEMON_LOCK, f"monitord already records into {data_dir}"):
         Daemon(loaded, config_path, data_dir).run()
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import os
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
+from monitord.errors import StorageError
 from monitord.jobs import Job, RetentionLimits, RetentionManager, jobs_of
-from monitord.model import Incident
+from monitord.model import CaptureStatus, Incident
 from monitord.storage import SQLiteProfileStore
 
 _ROOM_FOR_ROWS_BYTES = 64 * 1024  # what an incident's rows and history may add to the database
+_NO_ROOM = "the incidents that are kept fill the budget (retention.max_total_mb), or the disk is at its floor"
+_FIX = "monitord keep --undo ID, or a higher retention.max_total_mb"
 
 
 class Saving:
@@ -24,22 +31,39 @@ class Saving:
         self.jobs: tuple[Job, ...] = jobs_of(self._store, self._retention, limits.max_total_bytes)
 
     def save(self, incident: Incident) -> object:
-        """Save an incident; durable when this returns. Raises StorageError when it can't be, now."""
-        self._retention.make_room(_size_of(incident), incident.alert.raised_at)
+        """Save an incident; durable when this returns. Raises StorageError when it can't be, now.
+
+        When kept incidents leave no room for the evidence, the incident is saved without it and says why:
+        the budget is a promise, and so is a pin.
+        """
+        now = incident.alert.raised_at
+        if not self._retention.make_room(_room_for(incident), now).has_room:
+            incident = _bare(incident)
+            if not self._retention.make_room(_room_for(incident), now).has_room:
+                raise StorageError(f"no room for another incident: {_NO_ROOM}")
         return self._store.save_incident(incident)
 
 
-def _size_of(incident: Incident) -> int:
-    """Bytes the incident may need; artefacts are compressed on the way in, so this is an upper bound."""
-    evidence = sum(
-        len(capture.payload) if capture.payload is not None else _file_size(capture.path)
+def _bare(incident: Incident) -> Incident:
+    captures = tuple(
+        replace(capture, payload=None, path=None, status=CaptureStatus.REFUSED, reason=_NO_ROOM, fix=_FIX)
         for capture in incident.captures
     )
+    return replace(incident, captures=captures, history=())
+
+
+def _room_for(incident: Incident) -> int:
+    """Bytes the incident takes: rows, and evidence compressed (zlib's fastest is no smaller than zstd)."""
+    evidence = sum(_compressed_size(capture.payload, capture.path) for capture in incident.captures)
     return evidence + _ROOM_FOR_ROWS_BYTES
 
 
-def _file_size(path: Path | None) -> int:
+def _compressed_size(payload: bytes | None, path: Path | None) -> int:
+    compressor, size = zlib.compressobj(1), 0
     try:
-        return path.stat().st_size if path else 0
+        with io.BytesIO(payload) if payload is not None else open(path or os.devnull, "rb") as source:
+            while block := source.read(1 << 20):
+                size += len(compressor.compress(block))
     except OSError:
-        return 0
+        return 0  # a file that is gone needs no room; saving says what became of it
+    return size + len(compressor.flush())

@@ -60,6 +60,7 @@ class Parts:
 def build(settings: Settings, data_dir: Path) -> Parts:
     """Join everything. Raises MonitordError when the store is not ours to use or of a newer schema."""
     store = open_store(data_dir)
+    _put_in_order(store)
     remembered = _remembered(store)
     spool = _empty_spool(data_dir)
     writer = Writer()
@@ -160,6 +161,17 @@ def read_boot_id() -> str | None:
     with contextlib.suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return None
+
+
+def _put_in_order(store: SQLiteProfileStore) -> None:
+    """Finish what an earlier run could not: half-done deletions, artefacts without rows, damage."""
+    try:
+        adopted = store.adopt()
+    except StorageError as error:
+        get_logger().warning("store.not_checked", reason=str(error))
+        return
+    if adopted:
+        get_logger().warning("store.adopted", artefacts=adopted)
 
 
 def _remembered(store: SQLiteProfileStore) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from monitord.jobs.plan import Usage
@@ -20,6 +21,7 @@ class MaintainedStore(Protocol):
     def compact(self) -> object: ...
     def optimize(self) -> object: ...
     def integrity_check(self) -> Sequence[str]: ...
+    def drop_quarantine_before(self, when: datetime, /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from monitord.logs import get_logger
 
 STATE_KEY = "jobs.last_runs"
 HOUR_S, DAY_S, WEEK_S = 3600.0, 86400.0, 7 * 86400.0
+_QUARANTINE = timedelta(days=3)  # time for a person to look at what could not be read
 
 
 class StateStore(Protocol):
@@ -60,6 +61,7 @@ def jobs_of(store: MaintainedStore, retention: RetentionManager, max_total_bytes
     """Every job there is."""
 
     def purge(now: datetime) -> MaintenanceOutcome:
+        store.drop_quarantine_before(now - _QUARANTINE)
         report = retention.purge_expired(now)
         return MaintenanceOutcome("ok" if report.has_room else "refused", report.summary())
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from monitord.storage.artefacts import Artefact, ArtefactError, ArtefactStore
     from monitord.storage.folder import check_data_dir
     from monitord.storage.ids import new_correlation_id
+    from monitord.storage.profile_store import ProfileStore
     from monitord.storage.queries import RecentProfilesViewModel, StoreReader
-    from monitord.storage.store import ProfileStore, SQLiteProfileStore, open_store
+    from monitord.storage.store import SQLiteProfileStore, open_store
     from monitord.storage.views import Counts, IncidentView, NotCaptured, RecentFilter, RetentionRow, Usage
     from monitord.storage.writer import Writer
 
@@ -25,7 +26,7 @@ _HOMES = {
     "Counts": "views",
     "IncidentView": "views",
     "NotCaptured": "views",
-    "ProfileStore": "store",
+    "ProfileStore": "profile_store",
     "RecentFilter": "views",
     "RecentProfilesViewModel": "queries",
     "RetentionRow": "views",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, Select, delete, select, update
 
 from monitord.storage.artefacts import ArtefactStore, DiskFullError
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
@@ -20,11 +20,13 @@ from monitord.storage.tables import incident, profile_capture
 _BATCH = 20  # short transactions: a save in another process must not wait long behind retention
 
 
-def delete_incidents(engine: Engine, artefacts: ArtefactStore, correlation_ids: Sequence[str]) -> int:
-    """Remove incidents with rows and files; how many there were."""
+def delete_incidents(
+    engine: Engine, artefacts: ArtefactStore, correlation_ids: Sequence[str], *, spare_pinned: bool
+) -> int:
+    """Remove incidents with rows and files; how many. A pin set since they were chosen may spare them."""
     count = 0
     for batch in _batches(correlation_ids):
-        count += _with_room(engine, artefacts, batch, partial(_mark_incidents, batch))
+        count += _with_room(engine, artefacts, batch, partial(_mark_incidents, batch, spare_pinned))
         _remove_marked(engine, artefacts, batch)
     return count
 
@@ -77,25 +79,32 @@ def _with_room(
             return mark(connection)
 
 
-def _mark_incidents(batch: Sequence[str], connection: Connection) -> int:
-    captures = profile_capture.c
-    connection.execute(
-        update(profile_capture).where(captures.correlation_id.in_(batch)).values(state="deleting")
-    )
-    marked = connection.execute(
-        update(incident).where(incident.c.correlation_id.in_(batch)).values(state="deleting")
-    )
+def _mark_incidents(batch: Sequence[str], spare_pinned: bool, connection: Connection) -> int:
+    mark = update(incident).where(incident.c.correlation_id.in_(batch)).values(state="deleting")
+    if spare_pinned:
+        mark = mark.where(incident.c.pinned == 0)
+    marked = connection.execute(mark)
+    rows = profile_capture.c.correlation_id.in_(_marked(batch))
+    connection.execute(update(profile_capture).where(rows).values(state="deleting"))
     return marked.rowcount
+
+
+def _marked(batch: Sequence[str]) -> Select[str]:
+    columns = incident.c
+    return select(columns.correlation_id).where(
+        columns.correlation_id.in_(batch) & (columns.state == "deleting")
+    )
 
 
 def _remove_marked(engine: Engine, artefacts: ArtefactStore, batch: Sequence[str]) -> None:
     with engine.connect() as connection:
-        keys = _capture_keys(connection, batch)
-        own = select(incident.c.artefact_key).where(incident.c.correlation_id.in_(batch))
+        doomed = list(connection.execute(_marked(batch)).scalars())
+        keys = _capture_keys(connection, doomed)
+        own = select(incident.c.artefact_key).where(incident.c.correlation_id.in_(doomed))
         keys += [key for key in connection.execute(own).scalars() if key]
     remove_evidence(artefacts, keys)
     with engine.begin() as connection:
-        delete_rows(connection, batch)
+        delete_rows(connection, doomed)
 
 
 def _mark_summaries(artefacts: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
@@ -103,7 +112,7 @@ def _mark_summaries(artefacts: ArtefactStore, batch: Sequence[str], connection: 
     for correlation_id in batch:
         facts = load_incident(connection, correlation_id)
         captures = load_captures(connection, correlation_id)
-        if facts is None or facts["state"] != "active" or not captures:
+        if facts is None or facts["state"] != "active" or facts["pinned"] or not captures:
             continue
         facts["is_summary"], facts["history"] = 1, []
         leading = next((capture for capture in captures if capture["is_leading"]), captures[0])

@@ -9,9 +9,11 @@ from pathlib import Path
 from monitord.errors import NotFoundError, PermissionDeniedError, StorageError
 
 
-def check_data_dir(data_dir: Path, *, create: bool = False) -> None:
+def check_data_dir(data_dir: Path, *, create: bool = False, root_may: bool = True) -> None:
     """Refuse a data directory that others could write to, or that is not a directory of ours.
 
+    With `root_may`, root may ask and tidy what a service of another user recorded, if only root could have
+    put the directory where it is. A daemon never records into somebody else's directory.
     Raises NotFoundError when there is none and none is to be made, PermissionDeniedError when it is not
     ours, StorageError when it can't be made. Its own mode is 0700 when it is made here.
     """
@@ -27,12 +29,21 @@ def check_data_dir(data_dir: Path, *, create: bool = False) -> None:
         raise PermissionDeniedError(f"{data_dir} is a symbolic link; give the real path with --data-dir")
     if not stat.S_ISDIR(status.st_mode):
         raise StorageError(f"{data_dir} is not a directory; give another one with --data-dir")
-    if status.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid() and not (root_may and _is_in_roots_hands(data_dir)):
         raise PermissionDeniedError(
             f"{data_dir} belongs to uid {status.st_uid}, you are {os.geteuid()}; run as its owner"
         )
     if status.st_mode & 0o022:
         raise PermissionDeniedError(f"{data_dir} can be written by others; chmod 700 {data_dir}")
+
+
+def _is_in_roots_hands(data_dir: Path) -> bool:
+    """Whether we are root and nobody else could have put this directory here."""
+    try:
+        parent = data_dir.parent.stat()
+    except OSError:
+        return False
+    return os.geteuid() == 0 == parent.st_uid and not parent.st_mode & 0o022
 
 
 def _make(data_dir: Path) -> None:
@@ -59,6 +70,13 @@ def check_database_file(database: Path) -> bool:
         raise PermissionDeniedError(f"can't look at {database}: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise StorageError(f"{database} is a link or no regular file; move it away and start again")
-    if status.st_uid != os.geteuid():
+    if status.st_uid not in (os.geteuid(), database.parent.stat().st_uid):
         raise PermissionDeniedError(f"{database} belongs to uid {status.st_uid}; run as its owner")
     return status.st_size > 0
+
+
+def hand_over(descriptor: int, folder: Path) -> None:
+    """What root makes in a service's directory belongs to the service, which must be able to use it."""
+    if os.geteuid() == 0:
+        status = folder.stat()
+        os.fchown(descriptor, status.st_uid, status.st_gid)

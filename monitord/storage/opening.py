@@ -24,7 +24,7 @@ from monitord.logs import get_logger
 from monitord.storage.artefacts.folder import synchronise
 from monitord.storage.connection import set_pragmas
 from monitord.storage.faults import DamagedError, explained
-from monitord.storage.folder import check_data_dir, check_database_file
+from monitord.storage.folder import check_data_dir, check_database_file, hand_over
 from monitord.storage.readonly import stored_revision
 from monitord.storage.schema import DATABASE_NAME, HEAD, MIGRATION_LOCK_NAME
 from monitord.storage.tables import alembic_version, metadata
@@ -80,6 +80,7 @@ def migration_lock(data_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"can't write in {data_dir}: {error.strerror}") from error
     try:
+        hand_over(descriptor, data_dir)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -47,18 +47,6 @@ from monitord.storage.thinning import pack
 from monitord.storage.views import RecentFilter, RetentionRow, Usage
 
 _T = TypeVar("_T")
-
-
-class ProfileStore(Protocol):
-    """The requirement's interface, in Python's names."""
-
-    def migrate_if_needed(self) -> None: ...
-
-    def save(self, record: ProfileRecord) -> ProfileRecord: ...
-
-    def fetch_recent(self, limit: int) -> list[ProfileRecord]: ...
-
-    def delete_older_than(self, date: datetime) -> int: ...
 
 
 class SQLiteProfileStore:
@@ -296,14 +284,19 @@ class SQLiteProfileStore:
 
     def delete_incident(self, correlation_id: str) -> None:
         """Remove an incident, its rows and its evidence, pinned or not; raises NotFoundError."""
-        if not self.delete_incidents([correlation_id]):
+        if not self._delete([correlation_id], spare_pinned=False):
             raise NotFoundError(f"no incident {correlation_id!r}")
 
     def delete_incidents(self, correlation_ids: Sequence[str]) -> int:
-        """Remove incidents whole; how many there were."""
+        """Remove incidents whole, but for those that are pinned; how many."""
+        return self._delete(correlation_ids, spare_pinned=True)
+
+    def _delete(self, correlation_ids: Sequence[str], *, spare_pinned: bool) -> int:
         with self._guarded():
             engine, artefacts = self._ready()
-            return deletion.delete_incidents(engine, artefacts, list(correlation_ids))
+            return deletion.delete_incidents(
+                engine, artefacts, list(correlation_ids), spare_pinned=spare_pinned
+            )
 
     def drop_evidence(self, correlation_ids: Sequence[str]) -> int:
         """Make incidents small summaries: reason and hotspots stay, files and history go. Bytes freed."""

@@ -99,6 +99,12 @@ burn python /opt/monitord/bin/python -c 'def guilty():
 guilty()'
 burn awk /usr/bin/awk 'BEGIN { while (1) i++ }'
 
+# A person with sudo asks the service's store, and changes it.
+/opt/monitord/bin/monitord recent -o json > /out/recent; say asked_by_root $?
+first=$(/opt/monitord/bin/python -c 'import json; print(json.load(open("/out/recent"))[0]["id"])')
+/opt/monitord/bin/monitord keep "$first"; say kept_by_root $?
+say owners "$(find /var/lib/private/monitord -printf '%U\n' | sort -u | tr '\n' ' ')"
+
 systemctl reload monitord.service; say reload $?
 until_true is_up; say pid_kept_over_reload "$([ "$(prop MainPID)" = "$main" ] && echo yes)"
 
@@ -230,6 +236,13 @@ def test_it_is_a_user_of_its_own_with_three_capabilities(boot: dict[str, str]) -
 def test_its_data_is_its_own(boot: dict[str, str]) -> None:
     assert boot["data_mode"] == "700"
     assert boot["database"] == "0", boot["journal"]
+
+
+def test_root_may_ask_and_keep(boot: dict[str, str]) -> None:
+    """`sudo monitord recent` and `keep` work on the dynamic user's store and leave nothing of root's there."""
+    assert boot["asked_by_root"] == "0"
+    assert boot["kept_by_root"] == "0"
+    assert boot["owners"].split() == [boot["uid"]]
 
 
 def test_it_names_the_guilty_function_of_another_users_python(boot: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from monitord.errors import PermissionDeniedError, StorageError
 from monitord.model import Incident, ProcessDetails, ProcessKey
-from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open_store
+from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, check_data_dir, open_store
 from monitord.storage.artefacts import ArtefactStore
 from monitord.storage.cells import text_cell, text_of, time_cell, time_of
 
@@ -260,7 +260,43 @@ def test_a_link_in_place_of_the_database_is_refused(data_dir: Path, tmp_path: Pa
 
 @pytest.mark.root
 def test_a_data_directory_of_somebody_else_is_refused(data_dir: Path) -> None:
+    """A daemon records into its own directory only; even root asks nobody's but a service's."""
     data_dir.mkdir(mode=0o700)
     os.chown(data_dir, 65534, 65534)
     with pytest.raises(PermissionDeniedError, match="belongs to uid 65534"):
+        check_data_dir(data_dir, root_may=False)
+    os.chown(data_dir.parent, 65534, 65534)
+    with pytest.raises(PermissionDeniedError, match="belongs to uid 65534"):
         open_store(data_dir)
+
+
+@pytest.mark.root
+def test_what_root_does_in_a_services_store_the_service_can_use(data_dir: Path, make_incident: Maker) -> None:
+    """`sudo monitord recent` and `sudo monitord keep` on a dynamic user's store leave nothing of root's."""
+    store = open_store(data_dir)
+    incident = make_incident(pid=7, name="web")
+    store.save_incident(incident)
+    store.close()
+    for path in (data_dir, *data_dir.rglob("*")):
+        os.chown(path, 65534, 65534)
+    with StoreReader(data_dir) as reader:
+        assert [row.pid for row in reader.recent()] == [7]
+    store = open_store(data_dir)
+    store.pin(incident.correlation_id)
+    store.close()
+    assert {path.stat().st_uid for path in data_dir.rglob("*")} == {65534}
+
+
+def test_a_pin_set_after_retention_chose_spares_the_incident(
+    store: SQLiteProfileStore, data_dir: Path, make_incident: Maker
+) -> None:
+    """`monitord keep` may come between the plan and the deletion; the person wins."""
+    incident = make_incident(pid=7, name="web")
+    store.save_incident(incident)
+    store.pin(incident.correlation_id)
+    assert store.delete_incidents([incident.correlation_id]) == 0
+    assert store.drop_evidence([incident.correlation_id]) == 0
+    assert [row.pid for row in StoreReader(data_dir).recent()] == [7]
+    assert store.verify() == []
+    store.delete_incident(incident.correlation_id)
+    assert StoreReader(data_dir).recent() == []

@@ -77,7 +77,9 @@ class ArtefactStore:
         except OSError as error:
             raise _refusal(f"can't open the artefact folder {folder}", error) from error
         status = os.fstat(self._descriptor)
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        # Root may tidy what a service recorded; what it writes here then belongs to the service.
+        self._owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+        if (status.st_uid != os.geteuid() and self._owner is None) or status.st_mode & 0o022:
             self.close()
             raise PermissionDeniedError(
                 f"{folder} must belong to you and be writable by nobody else: chmod 700"
@@ -119,6 +121,8 @@ class ArtefactStore:
         while True:
             descriptor = os.open(part, flags, 0o600, dir_fd=self._descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if self._owner is not None:
+                os.fchown(descriptor, *self._owner)
             if os.fstat(descriptor).st_nlink:
                 return descriptor
             os.close(descriptor)
