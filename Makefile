@@ -17,8 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo "python3 -m venv failed; on Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@echo "setting up $(VENV)"
-	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
+	@$(BIN)/python -m pip install -qq --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group dev --editable .
 	@touch $(READY)
 
 demo: $(READY)  ## catch a spiking program red-handed, within a minute
@@ -31,18 +31,21 @@ lint: $(READY)  ## lint, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 fix: $(READY)  ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## measure every budget beside its peer or limit; results in benchmarks/README.md
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/run.py
 
-constraints: $(READY)  ## write the versions in use to constraints.txt
-	@$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+constraints:  ## write the newest versions that fit together to constraints.txt, from a clean environment
+	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	@build/constraints/bin/python -m pip install -qq --upgrade 'pip>=25.1'
+	@build/constraints/bin/python -m pip install -qq --group dev --group bench --editable .
+	@build/constraints/bin/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
