@@ -412,7 +412,11 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """The target and the machine at one moment before the alert; None where it was not read."""
+    """The target and the machine at one moment before the alert; None where it was not read.
+
+    `unattributed_cpu_percent` is what the machine used beyond the sum of its processes: mostly of
+    processes that lived shorter than a look.
+    """
 
     taken_at: datetime
     machine_percent: float
@@ -423,6 +427,7 @@ class HistoryPoint:
     network_bytes_per_s: float | None = None
     thread_count: int | None = None
     fd_count: int | None = None
+    unattributed_cpu_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

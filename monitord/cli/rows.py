@@ -8,6 +8,7 @@ from datetime import datetime
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style
 from monitord.cli.when import local_stamp
+from monitord.export.naming import display_name
 from monitord.export.units import age, quantity, unit_of
 from monitord.model import CaptureStatus, ProfileRecord
 from monitord.redaction import printable
@@ -53,7 +54,7 @@ def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:
         Cell(str(record.id), ("cyan",)),
         Cell(local_stamp(record.captured_at, now, utc=utc)),
         Cell(age(record.captured_at, now).removesuffix(" ago"), ("dim",)),
-        Cell(printable(record.process_name), ("bold",)),
+        Cell(display_name(record.process_name, record.command_line), ("bold",)),
         Cell(str(record.pid) if record.pid else "–"),
         Cell(record.trigger_metric.value),
         Cell(quantity(record.trigger_value, unit)),

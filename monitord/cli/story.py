@@ -8,6 +8,7 @@ from datetime import datetime
 from monitord.cli.rows import evidence_paint
 from monitord.cli.terminal import Style, cut, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
+from monitord.export.naming import display_name
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import HistoryPoint, Hotspot, ProfileRecord, TriggerMetric
@@ -24,6 +25,7 @@ _SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
     ("threads", "count", lambda point: point.thread_count),
     ("files", "count", lambda point: point.fd_count),
     ("machine", "percent", lambda point: point.machine_percent),
+    ("unseen", "percent", lambda point: point.unattributed_cpu_percent),
     ("free mem", "bytes", lambda point: point.memory_available_bytes),
 )
 _SERIES_OF = {
@@ -60,7 +62,7 @@ class _Page:
         self._utc = utc
 
     def headline(self, view: IncidentView) -> Iterator[str]:
-        who = printable(view.process_name)
+        who = display_name(view.process_name, view.record.command_line)
         pid = f" (pid {view.record.pid})" if view.record.pid else ""
         value = quantity(view.value, value_unit(view))
         marks = [word for word, holds in (("late", view.late), ("kept", view.pinned)) if holds]

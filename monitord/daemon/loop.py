@@ -50,6 +50,7 @@ class Daemon:
         self._pace = Pace(loaded.settings.sampling.interval_s)
         self._parts = wiring.build(loaded.settings, data_dir)
         self._reported_s = float("-inf")
+        self._reported_capture: tuple[str, datetime] | None = None
 
     def run(self) -> None:
         """The loop of the daemon."""
@@ -88,7 +89,9 @@ class Daemon:
     def _report_if_due(self, rates: Rates, verdict: Verdict) -> None:
         """At each heartbeat and whenever something crossed or fired."""
         is_due = rates.monotonic_s - self._reported_s >= self._loaded.settings.sampling.heartbeat_s
-        if not (is_due or verdict.armed or verdict.disarmed or verdict.alerts):
+        capture, self._reported_capture = self._reported_capture, self._parts.worker.current
+        has_news = verdict.armed or verdict.disarmed or verdict.alerts or capture != self._reported_capture
+        if not (is_due or has_news):
             return
         if self._parts.pipeline.counts.passes == 1:
             self._notifier.ready()

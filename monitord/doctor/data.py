@@ -36,10 +36,10 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
     except OSError:
         return
     if free < here.min_free_disk_bytes:
-        words = f"{free} bytes free, the floor is {here.min_free_disk_bytes}: no new evidence is kept"
+        words = f"{free / 1e9:.1f} GB free, the floor is {here.min_free_disk_bytes / 1e9:.1f}: no new evidence is kept"
         yield Check("free disk", WARNING, words, f"df -h {folder}   (then free some space there)")
     else:
-        yield Check("free disk", OK, f"{free} bytes free")
+        yield Check("free disk", OK, f"{free / 1e9:.1f} GB free")
 
 
 def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
@@ -92,7 +92,7 @@ def check_quota(here: Surroundings) -> Iterator[Check]:
         total = sum(path.lstat().st_size for path in files if _is_file(path))
     except OSError:
         return
-    detail = f"{total} of {here.max_total_bytes} bytes used"
+    detail = f"{total / 1e6:.1f} of {here.max_total_bytes / 1e6:.1f} MB used"
     if total > here.max_total_bytes:
         yield Check("budget", WARNING, f"{detail}: more than allowed", "monitord retention run")
     else:

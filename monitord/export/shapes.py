@@ -157,6 +157,7 @@ def _point(point: HistoryPoint) -> dict[str, Any]:
         "network_bytes_per_s": point.network_bytes_per_s,
         "thread_count": point.thread_count,
         "fd_count": point.fd_count,
+        "unattributed_cpu_percent": point.unattributed_cpu_percent,
     }
 
 

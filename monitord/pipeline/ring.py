@@ -84,6 +84,7 @@ def _point(moment: _Moment, target: ProcessKey | None) -> HistoryPoint:
         network_bytes_per_s=_network(process, system),
         thread_count=process.thread_count if process else None,
         fd_count=process.fd_count if process else None,
+        unattributed_cpu_percent=system.unattributed_cpu_percent,
     )
 
 
