@@ -3,6 +3,7 @@
 Units stand at the end of a name. Times are aware UTC. `cpu_percent` is always of one core;
 `machine_percent` is of all cores together. Names that come from a process are kept without loss as
 `str` with surrogateescape; `redaction.printable` makes them fit to show.
+(More than 400 lines: a dictionary, read by the word, is looked up in one place.)
 """
 
 from __future__ import annotations
