@@ -18,6 +18,7 @@ from sqlalchemy.pool import StaticPool
 BUSY_TIMEOUT_S = 5.0
 WAL_PAGES = 500
 WAL_LIMIT_BYTES = 4 << 20
+CACHE_KIB = 512  # SQLite's default is 2 MB
 
 
 def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -50,6 +51,7 @@ def set_pragmas(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
     if sys.platform == "darwin":
