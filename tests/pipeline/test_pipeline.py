@@ -345,10 +345,21 @@ def test_the_ring_keeps_the_busiest_and_the_biggest() -> None:
     big = a_process(ProcessKey(5001, 1), cpu_percent=0.0, rss_bytes=1 << 40)
     ring = Ring(100)
     ring.add(some_rates(0, [*crowd, busy, big]))
-    assert ring.newest is not None
-    kept = {process.key.pid for process in ring.newest.processes}
+    everybody = [process.key for process in (*crowd, busy, big)]
+    kept = {key.pid for key in everybody if ring.points(key)[0].rss_bytes is not None}
     assert {5000, 5001} <= kept
     assert len(kept) == 30
+
+
+def test_the_ring_gives_back_every_level_as_it_was_seen() -> None:
+    """Big numbers stay exact, and what was not known stays unknown; a pid that came again is a stranger."""
+    levels = {"rss_bytes": (1 << 50) + 1, "thread_count": 4096, "disk_bytes_per_s": 0.1, "fd_count": None}
+    ring = Ring(100)
+    ring.add(some_rates(0, [a_process(cpu_percent=None, network_bytes_per_s=7.5, **levels)]))
+    (point,) = ring.points(KEY)
+    assert {name: getattr(point, name) for name in levels} == levels
+    assert (point.cpu_percent, point.network_bytes_per_s) == (None, 7.5)
+    assert ring.points(ProcessKey(KEY.pid, KEY.start_ticks + 1))[0].rss_bytes is None
 
 
 def test_the_budget_survives_a_restart_and_a_clock_that_jumps_back() -> None:
