@@ -41,8 +41,8 @@ def read_status(data_dir: Path) -> dict[str, Any] | None:
 
 
 def rule_status_json(status: RuleStatus) -> dict[str, object]:
-    """One rule's standing as plain values."""
-    return dataclasses.asdict(status)
+    """One rule's standing as values for `write_status`, which takes their inside apart as it writes."""
+    return {field.name: getattr(status, field.name) for field in dataclasses.fields(status)}
 
 
 def _plain(value: object) -> object:
