@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
-from monitord.cli.app import COMMANDS
+from monitord.cli.app import COMMANDS, build
+from monitord.config import load
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (
@@ -106,6 +108,39 @@ def test_commands_that_are_named_exist(page: Path) -> None:
     made = [found[1] for text in (*spans, *lines) if (found := re.match(r"make ([a-z]+)", text))]
     assert [name for text in (*spans, *lines) if (name := misnamed(text))] == []
     assert [target for target in made if target not in targets] == []
+
+
+@paper
+def test_options_that_are_shown_with_a_command_are_its_own(page: Path) -> None:
+    spans, lines = code_of(page)
+    strange = []
+    for call in (*spans, *lines):
+        found = re.match(r"(?:sudo )?monitord ([a-z]+)((?: [a-z]+)?)(.*)", call.split(" #")[0].split(";")[0])
+        path = next((p for p, _, _ in COMMANDS if found and p in (found[1] + found[2], found[1])), None)
+        if found and path:
+            named = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", found[2] + found[3]))
+            strange += [(path, option) for option in sorted(named - options_of(path))]
+    assert strange == []
+
+
+def options_of(path: str) -> set[str]:
+    """With both dashes: long and short names of everything the command takes."""
+    command: object = typer.main.get_command(build())
+    for word in path.split():
+        command = command.commands[word]  # type: ignore[attr-defined]  # a group of Typer's
+    params = command.params  # type: ignore[attr-defined]  # a command of Typer's
+    return {"-h", "--help", *(name for param in params for name in param.opts)}
+
+
+@paper
+def test_configuration_that_is_shown_is_accepted(page: Path, tmp_path: Path) -> None:
+    """Every block of TOML can be pasted into the configuration file."""
+    for block in re.findall(
+        r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        file = tmp_path / "config.toml"
+        file.write_text(block, encoding="utf-8")
+        assert load(file, env={}).sources == (file,)
 
 
 def test_a_wrong_command_would_be_found() -> None:
