@@ -36,7 +36,8 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
     except OSError:
         return
     if free < here.min_free_disk_bytes:
-        words = f"{free / 1e9:.1f} GB free, the floor is {here.min_free_disk_bytes / 1e9:.1f}: no new evidence is kept"
+        floor = here.min_free_disk_bytes / 1e9
+        words = f"{free / 1e9:.1f} GB free, the floor is {floor:.1f}: no new evidence is kept"
         yield Check("free disk", WARNING, words, f"df -h {folder}   (then free some space there)")
     else:
         yield Check("free disk", OK, f"{free / 1e9:.1f} GB free")

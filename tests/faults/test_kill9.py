@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from monitord.storage import RecentFilter, StoreReader, open_store
 from tests.flow.recorder import Recorder
 
@@ -64,6 +66,7 @@ def profilers_of(data_dir: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(180 + 10 * KILLS)
 def test_nothing_acknowledged_is_lost_however_often_it_is_killed(recorder: Make) -> None:
     """Kill the daemon at random moments of its work, again and again; then one look finds all in order."""
     daemon = recorder(RESTLESS, settings="")
