@@ -21,6 +21,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from recording import Row, command_of, show
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -258,7 +261,7 @@ def main() -> None:
     if arguments.quiet_worker:
         quiet_worker(arguments.quiet_worker)
         return
-    results: dict[str, object] = {}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for program in ("reader", "farm"):
             source = HERE / f"{program}.c"
@@ -292,6 +295,56 @@ def main() -> None:
     results["quiet"] = quiet
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.rows:
+        show(table_rows(results), arguments.rows)
+
+
+def table_rows(results: dict[str, Any]) -> list[Row]:
+    """A row for each size, with every peer; kept if all its budgets are."""
+    command, found = command_of(__file__), []
+    budget = "≤ 1.3 × C; ≤ ⅓ top; ≤ ⅕ atop, pidstat, Glances"
+    for processes, methods_of in results.items():
+        if processes == "quiet":
+            continue
+        others = {name: figures for name, figures in methods_of.items() if not name.startswith("monitord")}
+        beside = ", ".join(
+            f"{name} missing"
+            if figures is None
+            else f"{name} {figures['ms']:.1f} (× {figures['ours_over_it']:.2f})"
+            for name, figures in others.items()
+        )
+        judged = [
+            figures["ours_over_it"] <= figures["budget"]
+            for figures in others.values()
+            if figures and figures["budget"]
+        ]
+        ours = methods_of["monitord pass"]["ms"]
+        look, tick = methods_of["monitord look"]["ms"], methods_of["monitord tick"]["ms"]
+        found.append(
+            Row(
+                f"per-process pass, {processes} processes",
+                f"{ours:.2f} ms CPU (whole look with storage I/O {look:.2f}; skipped look {tick:.2f})",
+                beside,
+                budget,
+                all(judged),
+                command,
+            )
+        )
+    quiet = results["quiet"]
+    others_percent = quiet["others_percent_of_a_core"]
+    used, looks = quiet["percent_of_a_core"], f"{quiet['complete_passes']:.0f} of {quiet['ticks']}"
+    is_judged = used <= QUIET_BUDGET_PERCENT or others_percent <= QUIET_MACHINE_PERCENT
+    found.append(
+        Row(
+            "sampling alone, 500 processes, ticks of 2 s",
+            f"{used:.3f} % of one core ({looks} looks read everybody)",
+            f"everything else on the machine {others_percent:.0f} % of one core",
+            f"≤ {QUIET_BUDGET_PERCENT:g} % on a quiet machine",
+            used <= QUIET_BUDGET_PERCENT if is_judged else None,
+            command,
+        )
+    )
+    return found
 
 
 def _rotated(names: list[str], by: int) -> list[str]:
@@ -302,14 +355,18 @@ def _rotated(names: list[str], by: int) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--processes", type=int, nargs="+", default=[100, 500, 2000])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quiet-seconds", type=float, default=60.0)
     parser.add_argument("--glances", help="path of a glances program, where one is installed")
+    parser.add_argument("--rows", type=Path, help="where to write the rows of the table, as JSON")
     parser.add_argument("-o", "--output", help="where to write the figures as JSON")
     parser.add_argument("--worker", choices=list(OWN), help=argparse.SUPPRESS)
     parser.add_argument("--quiet-worker", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    arguments.glances = arguments.glances or shutil.which("glances")
+    beside_us = str(Path(sys.executable).parent)
+    arguments.glances = (
+        arguments.glances or shutil.which("glances") or shutil.which("glances", path=beside_us)
+    )
     return arguments
 
 

@@ -1,0 +1,178 @@
+"""What the daemon keeps resident: at its start, after 100 captures, and whether it goes on growing.
+
+    python benchmarks/memory.py --captures 110
+
+A real daemon with the default interval (2 s) and the default rules beside the one that fires here, on a
+machine of about 100 processes. Every four seconds another process spikes, each a new target, so that one
+capture follows the other: four in five are Python (py-spy), the fifth a shell (perf). A capture takes one
+second instead of ten; what profilers read is parsed in child processes, so its length hardly matters.
+Figures are resident bytes of smaps_rollup. The last five minutes are kept in a ring that fills during
+the first 150 passes: only what comes after that is a slope.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pass_cost import farm
+from recording import HERE, Recording, Row, command_of, load, memory_of, parser, recording, show, start_burner
+
+BUDGET_MB = 50.0
+SLOPE_BUDGET_MB = 0.5
+RING_FULL = 75  # captures, at four seconds each: 150 passes
+PROCESSES = 100
+SPIKE_EVERY_S = 4.0
+SPIKE_S = 9.0
+CONFIG = """\
+[capture]
+duration_s = 1
+max_per_hour = 1000
+[retention]
+min_free_disk_mb = 0
+[[rules]]
+name = "bench-cpu"
+metric = "cpu"
+above = 20
+window_s = 2
+clear_below = 10
+captures_per_hour = 1000
+"""
+
+
+def main() -> None:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "farm")
+        subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", "-o", program, HERE / "farm.c"], check=True)
+        with (
+            farm(program, PROCESSES, 0) as processes,
+            glances(Path(folder)) as peer,
+            recording(CONFIG) as daemon,
+        ):
+            curve, glances_bytes = watch(daemon, arguments.captures, peer)
+    if arguments.output:
+        Path(arguments.output).write_text(json.dumps(curve) + "\n")
+    show(rows(curve, glances_bytes, processes), arguments.rows)
+
+
+def watch(daemon: Recording, captures: int, peer: int | None) -> tuple[list[tuple[int, float]], int | None]:
+    """(captures so far, resident MB) at each new capture; and what glances holds at the hundredth."""
+    from monitord.storage.queries import RecentFilter, StoreReader
+
+    curve = [(0, _resident_mb(daemon.pid))]
+    print(f"at the start: {curve[0][1]:.1f} MB", flush=True)
+    spikes: list[subprocess.Popen[bytes]] = []
+    glances_bytes, next_s, started = None, time.monotonic(), 0
+    try:
+        while curve[-1][0] < captures:
+            if time.monotonic() >= next_s:
+                spikes = [spike for spike in spikes if spike.poll() is None]
+                spikes.append(_spike(started))
+                next_s, started = next_s + SPIKE_EVERY_S, started + 1
+            time.sleep(0.5)
+            with StoreReader(daemon.data_dir) as reader:
+                recent = reader.recent(RecentFilter(limit=None))
+            count = sum(row.role == "profile" and row.status.has_evidence for row in recent)
+            if count > curve[-1][0]:
+                curve.append((count, _resident_mb(daemon.pid)))
+                if count % 10 == 0 or count == 1:
+                    print(f"{count} captures of {started} spikes: {curve[-1][1]:.1f} MB", flush=True)
+            if peer is not None and glances_bytes is None and count >= min(100, captures):
+                glances_bytes = memory_of(peer)["Rss"]
+    finally:
+        for spike in spikes:
+            spike.kill()
+            spike.wait()
+    return curve, glances_bytes
+
+
+def _spike(number: int) -> subprocess.Popen[bytes]:
+    if number % 5 == 4:
+        return subprocess.Popen(["timeout", str(SPIKE_S), "sh", "-c", "while :; do :; done"])
+    return start_burner(SPIKE_S, 40)
+
+
+def _resident_mb(pid: int) -> float:
+    return memory_of(pid)["Rss"] / 1e6
+
+
+@contextmanager
+def glances(folder: Path) -> Iterator[int | None]:
+    """The pid of a glances that looks as often as we do, or None where it is not installed."""
+    program = shutil.which("glances") or shutil.which("glances", path=str(Path(sys.executable).parent))
+    if program is None:
+        yield None
+        return
+    words = [program, "-q", "-t", "2", "--disable-check-update", "--export", "csv"]
+    process = subprocess.Popen(
+        [*words, "--export-csv-file", folder / "glances.csv"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def growth_mb(curve: list[tuple[int, float]], since: int, until: int) -> float | None:
+    """What was gained between two numbers of captures, by the least squares line through all points."""
+    part = [(count, mb) for count, mb in curve if since <= count <= until]
+    if len(part) < (until - since) / 2:
+        return None
+    return statistics.linear_regression(*zip(*part, strict=True)).slope * (until - since)
+
+
+def rows(curve: list[tuple[int, float]], glances_bytes: int | None, processes: int) -> list[Row]:
+    command = command_of(__file__)
+    first = curve[0][1]
+    after = next((mb for count, mb in curve if count >= 100), None)
+    highest = max(mb for _, mb in curve)
+    beside = "glances missing" if glances_bytes is None else f"glances {glances_bytes / 1e6:.1f} MB"
+    found = [
+        Row(
+            f"daemon's memory, {processes} processes, at the start / after 100 captures",
+            f"{first:.1f} / {'–' if after is None else f'{after:.1f}'} MB RSS (highest {highest:.1f})",
+            beside,
+            f"≤ {BUDGET_MB:g} MB",
+            None if after is None else highest <= BUDGET_MB,
+            command,
+        )
+    ]
+    last = curve[-1][0]
+    gain = growth_mb(curve, RING_FULL, last) if last > RING_FULL else None
+    if gain is not None:
+        found.append(
+            Row(
+                f"growth from capture {RING_FULL} to {last}, by least squares",
+                f"{gain:+.2f} MB",
+                "the ring of the last five minutes is full by then",
+                f"slope 0 (noise ≤ {SLOPE_BUDGET_MB:g} MB)",
+                gain <= SLOPE_BUDGET_MB,
+                command,
+            )
+        )
+    print(f"load {load()}")
+    return found
+
+
+def _arguments() -> argparse.Namespace:
+    options = parser(__doc__)
+    options.add_argument("--captures", type=int, default=110)
+    options.add_argument("-o", "--output", help="where to write the curve as JSON")
+    return options.parse_args()
+
+
+if __name__ == "__main__":
+    main()

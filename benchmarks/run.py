@@ -1,0 +1,115 @@
+"""Every budget measured beside its peer or limit; what `make bench` runs. Results go to README.md.
+
+    python benchmarks/run.py                  all of them, about half an hour
+    python benchmarks/run.py --only memory    one of them; the other rows stay as they are
+
+Each benchmark is a file of its own and can be run alone: the last column says how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recording import HERE, ROOT, Row, load
+
+BENCHMARKS = {
+    "memory": "resident bytes at the start and after 100 captures, and the slope",
+    "first_look": "from the first crossing to the first stack",
+    "stopping": "SIGTERM in mid-capture to the end",
+    "asking": "recent over 10,000 captures, and --help",
+    "quiet": "the whole daemon when nothing happens; its history on disk",
+    "capture_cost": "one capture: what it costs the target and us",
+    "pass_cost": "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances",
+}
+"""To add one: its file, which takes `--rows FILE` and writes Row values there, and its line here."""
+
+README = HERE / "README.md"
+RESULTS = HERE.parent / ".bench" / "rows.json"
+BEGIN, END = "<!-- results: written by run.py -->", "<!-- end of results -->"
+HEADINGS = ("what", "measured", "peer or limit, same run", "budget", "", "alone")
+
+
+def main() -> None:
+    arguments = _arguments()
+    results: dict[str, list[dict[str, object]]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    failed = []
+    for name in arguments.only or BENCHMARKS:
+        print(f"\n== {name}: {BENCHMARKS[name]} (load {load()})", flush=True)
+        found = run(name)
+        if found is None:
+            failed.append(name)
+        else:
+            results[name] = found
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            write_table(results)
+    print(f"\nresults are in {README.relative_to(ROOT)}")
+    if failed:
+        sys.exit(f"these could not be measured: {', '.join(failed)}")
+
+
+def run(name: str) -> list[dict[str, object]] | None:
+    """One benchmark in a process of its own: its rows with the load around it, or None when it failed."""
+    before, began_s = load(), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder, "rows.json")
+        done = subprocess.run([sys.executable, HERE / f"{name}.py", "--rows", rows], cwd=ROOT)
+        if done.returncode or not rows.exists():
+            return None
+        found = json.loads(rows.read_text())
+    around = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load {before} → {load()}"
+    print(f"took {time.monotonic() - began_s:.0f} s", flush=True)
+    return [{**row, "around": around} for row in found]
+
+
+def write_table(results: dict[str, list[dict[str, object]]]) -> None:
+    """Replace what stands between the two marks of README.md."""
+    lines = [BEGIN, "", machine(), ""]
+    lines += ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
+    for name in BENCHMARKS:
+        for stored in results.get(name, []):
+            row = Row(**{key: value for key, value in stored.items() if key != "around"})
+            cells = (row.what, row.measured, row.peer, row.budget, row.verdict, f"`{row.command}`")
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines += ["", "When, and the load average (1/5/15 minutes) before and after:", ""]
+    lines += [f"- {name}: {rows[0]['around']}" for name in BENCHMARKS if (rows := results.get(name))]
+    lines += ["", END]
+    text = README.read_text()
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    README.write_text(head + "\n".join(lines) + tail)
+
+
+def machine() -> str:
+    """What it was measured on."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    return (
+        f"{os.cpu_count()} CPUs ({model}), {memory_gb:.0f} GB, Linux {platform.release()}, "
+        f"Python {platform.python_version()}."
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--only", nargs="+", choices=list(BENCHMARKS))
+    return options.parse_args()
+
+
+if __name__ == "__main__":
+    main()
