@@ -6,8 +6,9 @@ come from processes are escaped by the renderers (JSON, or logfmt with quotes), 
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 import structlog
 
@@ -35,9 +36,26 @@ def configure(level: str = "info", style: str = "auto", stream: TextIO | None = 
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Lossy(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
+
+
+class _Lossy:
+    """A stream that drops what it can't write: a closed terminal or a full disk must not end a recorder."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write `text`, if anybody is there to read it."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:

@@ -13,6 +13,7 @@ import monitord
 from monitord import config, logs
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
+from monitord.daemon.hangup import hangup_handler
 from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.pace import Pace
 from monitord.daemon.status import rule_status_json, write_status
@@ -70,7 +71,8 @@ class Daemon:
         faulthandler.enable()  # SIGABRT from the watchdog shows where every thread hangs
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
-        signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
+        on_hangup = hangup_handler(self._reload, self._stop)
+        signal.signal(signal.SIGHUP, lambda *_: on_hangup())
         self._parts.tidying.start()
         get_logger().info(
             "daemon.started",

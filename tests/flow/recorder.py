@@ -48,9 +48,13 @@ class Recorder:
         self.daemon: subprocess.Popen[bytes] | None = None
         self._others: list[subprocess.Popen[Any]] = []
 
-    def start(self, *, wait: bool = True) -> Recorder:
+    def start(self, *, wait: bool = True, prefix: tuple[str, ...] = ()) -> Recorder:
+        """Start the daemon in a session of its own; `prefix` is put before its words, as in `nohup`."""
         with self.log.open("ab") as log:
-            self.daemon = subprocess.Popen(self.words("run"), stderr=log, start_new_session=True)
+            words = [*prefix, *self.words("run")]
+            self.daemon = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
+            )
         if wait:
             self.wait_for(self.is_watching, "the daemon to watch")
         return self

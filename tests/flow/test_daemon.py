@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -139,3 +140,36 @@ def test_the_files_are_private(recorder: Make) -> None:
     for path in [daemon.data_dir, *daemon.data_dir.rglob("*")]:
         wanted = 0o700 if path.is_dir() else 0o600
         assert path.stat().st_mode & 0o777 == wanted, path
+
+
+# Takes the terminal whose name it gets as its own and becomes the rest of its words, as login does for a shell.
+ON_TERMINAL = (
+    "import os, sys; terminal = os.open(sys.argv[1], os.O_RDWR);"
+    "[os.dup2(terminal, number) for number in (0, 1, 2)];"
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
+
+
+def test_it_ends_cleanly_when_its_terminal_is_closed(recorder: Make) -> None:
+    """A closed window is the end of a daemon in the foreground: no traceback, exit 0, nothing left."""
+    ours, its = os.openpty()
+    daemon = recorder().start(prefix=(sys.executable, "-c", ON_TERMINAL, os.ttyname(its)))
+    os.close(its)
+    os.close(ours)  # the kernel hangs up: SIGHUP, and every write fails from now on
+    assert daemon.daemon is not None
+    assert daemon.daemon.wait(60) == 0
+    assert daemon.left_behind() == []
+
+
+def test_nohup_keeps_it_when_its_terminal_is_closed(recorder: Make) -> None:
+    """Whoever ignores SIGHUP at the start outlives the terminal; a lost stderr costs log lines, no passes."""
+    ours, its = os.openpty()
+    daemon = recorder().start(prefix=(sys.executable, "-c", ON_TERMINAL, os.ttyname(its), "nohup"))
+    os.close(its)
+    os.close(ours)
+    daemon.wait_for_passes(8)
+    daemon.config.write_text(QUICK + CPU_RULE.replace("cpu-hog", "renamed"))
+    assert daemon.daemon is not None
+    daemon.daemon.send_signal(signal.SIGHUP)
+    daemon.wait_for(lambda: daemon.ask("status")["rules"][0]["rule"] == "renamed", "the new rules")
+    assert daemon.stop() == 0
