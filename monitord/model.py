@@ -29,6 +29,11 @@ class TriggerMetric(StrEnum):
     FREE_MEMORY = "free_memory"
     MANUAL = "manual"
 
+    @property
+    def is_machine_wide(self) -> bool:
+        """Measured of the machine as a whole: a rule about it can't be narrowed to some processes."""
+        return self in (TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY)
+
 
 # ---------------------------------------------------------------------------------------- processes
 
@@ -201,15 +206,16 @@ class Rates:
 class Demand:
     """What detection needs to see: below these levels no rule about one process can be broken.
 
-    None means no rule asks for it. `watched` processes are read every pass. The sampler may skip
+    None means no rule asks for it. `watched` processes are read every pass. `needs_unit`: a rule that any
+    process can break at any level (growth) is limited to some units. The sampler may skip
     whatever can't matter under this demand, and only that.
     """
 
     cpu_percent: float | None = None
     rss_bytes: int | None = None
     disk_bytes_per_s: float | None = None
-    network_bytes_per_s: float | None = None
     needs_fd_count: bool = False
+    needs_unit: bool = False
     watched: frozenset[ProcessKey] = frozenset()
 
 

@@ -25,7 +25,7 @@ SYSTEM_FILE = Path("/etc/monitord/config.toml")
 DEFAULT_RULES_FILE = Path(__file__).parent.parent / "default_rules.toml"
 _PREFIX = "MONITORD_"
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\s-]+?)\s*\]\]?\s*(?:#.*)?")
-_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)(?:\.[A-Za-z0-9_.-]+)?\s*=")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,7 @@ from msgspec import Meta
 from monitord.config.quantities import parse_threshold
 from monitord.model import Match, Rule, Threshold, TriggerMetric
 
-Seconds = Annotated[float, Meta(gt=0, le=86_400 * 30)]
 Share = Annotated[float, Meta(gt=0, le=1)]
-Count = Annotated[int, Meta(ge=0, le=100_000)]
 Quantity = Annotated[float, Meta(gt=0)] | str
 RuleMetric = Literal[
     "cpu", "memory", "disk_io", "network",
@@ -76,7 +74,7 @@ class RuleSettings(_Section, frozen=True):
     def to_rule(self) -> Rule:
         """The rule in the words of the house; raises ValueError naming the key and what was expected."""
         metric = TriggerMetric(self.metric)
-        self._check_direction(metric)
+        self._check_keys(metric)
 
         def threshold(key: str) -> Threshold | None:
             value = getattr(self, key)
@@ -112,11 +110,13 @@ class RuleSettings(_Section, frozen=True):
             is_enabled=self.enabled,
         )
 
-    def _check_direction(self, metric: TriggerMetric) -> None:
+    def _check_keys(self, metric: TriggerMetric) -> None:
         wants_below = metric is TriggerMetric.FREE_MEMORY
         wrong, right = ("above", "below") if wants_below else ("below", "above")
         if getattr(self, wrong) is not None:
             raise ValueError(f"{wrong}: a {metric} rule takes `{right}`")
+        if metric.is_machine_wide and self.match != MatchSettings():
+            raise ValueError(f"match: a {metric} rule watches the whole machine, not some of its processes")
         if self.baseline_alone and self.times_baseline is None:
             raise ValueError("baseline_alone: needs `times_baseline`")
         if getattr(self, right) is None and not self.baseline_alone:

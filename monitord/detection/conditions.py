@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitord.errors import ConfigError
-from monitord.model import Rule, Threshold, TriggerMetric
+from monitord.model import Match, Rule, Threshold, TriggerMetric
 
 UNITS: dict[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.CPU: ("percent",),
@@ -38,9 +38,10 @@ class Condition:
         """The value that breaks the rule now; None when that is not known (no baseline yet)."""
         if self.rule.times_baseline is None:
             return self.floor
-        if baseline is None or baseline <= 0:
+        if baseline is None:
             return None
-        return max(self.floor or 0.0, self.rule.times_baseline * baseline)
+        # Nothing is many times 0: a process that never did anything is judged by the threshold alone.
+        return max(self.floor or 0.0, self.rule.times_baseline * baseline) or None
 
     def is_broken(self, value: float, level: float | None) -> bool:
         if level is None:
@@ -101,6 +102,10 @@ def _check_metric(rule: Rule) -> None:
     if (rule.above if wants_below else rule.below) is not None:
         raise ConfigError(
             f"rule {rule.name}: a {rule.metric} rule takes `{'below' if wants_below else 'above'}`"
+        )
+    if rule.metric.is_machine_wide and rule.match != Match():
+        raise ConfigError(
+            f"rule {rule.name}: a {rule.metric} rule watches the whole machine and takes no match"
         )
     for threshold in (rule.above, rule.below, rule.clear_level):
         if threshold is not None and (threshold.unit not in units or not threshold.value > 0):

@@ -25,19 +25,23 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int, now_s: float
         cpu_percent=_lowest(judges, TriggerMetric.CPU),
         rss_bytes=None if rss is None else int(rss),
         disk_bytes_per_s=_lowest(judges, TriggerMetric.DISK_IO),
-        network_bytes_per_s=_lowest(judges, TriggerMetric.NETWORK),
         needs_fd_count=any(judge.rule.metric is TriggerMetric.FD_GROWTH for judge in judges),
+        needs_unit=any(judge.rule.match.units and _is_demanded_by_no_level(judge) for judge in judges),
         watched=_watched(judges, now_s),
     )
+
+
+def _is_demanded_by_no_level(judge: RuleJudge) -> bool:
+    """Growth starts from anywhere (of memory: unless the window is short)."""
+    metric = judge.rule.metric
+    is_slow = metric is TriggerMetric.MEMORY_GROWTH and judge.rule.window_s >= HEARTBEAT_WINDOW_S
+    return is_slow or metric in (TriggerMetric.FD_GROWTH, TriggerMetric.THREAD_GROWTH)
 
 
 def _lowest(judges: Sequence[RuleJudge], *metrics: TriggerMetric, total_bytes: int = 0) -> float | None:
     floors = []
     for judge in judges:
-        is_slow = (
-            judge.rule.metric is TriggerMetric.MEMORY_GROWTH and judge.rule.window_s >= HEARTBEAT_WINDOW_S
-        )
-        if judge.rule.metric in metrics and not is_slow:
+        if judge.rule.metric in metrics and not _is_demanded_by_no_level(judge):
             floor = judge.condition.floor or 0.0
             is_share = judge.rule.metric is TriggerMetric.MEMORY and judge.condition.unit == "percent"
             floors.append(floor * total_bytes / 100 if is_share else floor)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from monitord.detection.baselines import Baselines
@@ -13,7 +13,9 @@ from monitord.detection.looks import Look, resting
 from monitord.detection.targets import LAST_VALUES, Track
 from monitord.model import ProcessKey, ProcessRates, Rule, RuleStatus, SystemRates, TriggerMetric
 
-MAX_RECENT = 1024
+MAX_RECENT = 4096
+"""The first pass and each that finds a new process report it; only those that move again are reported again.
+With fewer than the machine has, `explain` would know nothing of its largest process when that rests."""
 MAX_PER_RULE = 50
 _LOOKS_BACK = (
     TriggerMetric.MEMORY_GROWTH, TriggerMetric.FD_GROWTH, TriggerMetric.THREAD_GROWTH, TriggerMetric.HANG,
@@ -23,7 +25,7 @@ LEFT_OUT = "the rule's match leaves this process out"
 
 @dataclass(slots=True)
 class _Seen:
-    rates: deque[ProcessRates] = field(default_factory=lambda: deque(maxlen=LAST_VALUES))
+    rates: tuple[ProcessRates, ...] = ()  # newest last; a deque of one would take ten times the memory
     at: datetime | None = None
     at_s: float = 0.0
     rest: ProcessRates | None = None  # how it is since a complete pass left it out
@@ -33,9 +35,8 @@ class _Seen:
         return self.rest or self.rates[-1]
 
     @property
-    def looks(self) -> list[ProcessRates]:
-        looks = list(self.rates)
-        return looks if self.rest is None else [*looks[1 - LAST_VALUES :], self.rest]
+    def looks(self) -> tuple[ProcessRates, ...]:
+        return self.rates if self.rest is None else (*self.rates[1 - LAST_VALUES :], self.rest)
 
 
 class RecentProcesses:
@@ -60,7 +61,7 @@ class RecentProcesses:
                 seen = self._seen[key] = _Seen()
             else:
                 self._seen.move_to_end(key)
-            seen.rates.append(process)
+            seen.rates = (*seen.rates[1 - LAST_VALUES :], process)
             seen.at, seen.at_s, seen.rest = look.taken_at, look.now_s, None
         while len(self._seen) > MAX_RECENT:
             self._seen.popitem(last=False)
@@ -113,14 +114,18 @@ def _severity(judge: RuleJudge, track: Track) -> float:
 def _nearest(judge: RuleJudge, recent: RecentProcesses, system: SystemRates, now_s: float) -> _Seen | None:
     """Who comes nearest to breaking the rule: first among those it is about, then among the others."""
     nearest: _Seen | None = None
-    best = (True, float("inf"))
+    best = (True, True, float("inf"))
     for seen in recent.all():
         process = seen.now
         value = judge.meter.peek(process, now_s, system)
         if value is None:
             continue
         distance = judge.condition.distance(value, judge.condition.level(judge.baseline(process)))
-        rank = (not judge.matcher.hits(process), -value if distance is None else distance)
+        rank = (
+            not judge.matcher.hits(process),
+            distance is None,  # its baseline is not known yet: nobody can say how near it is
+            -value if distance is None else distance,
+        )
         if nearest is None or rank < best:
             nearest, best = seen, rank
     return nearest
@@ -152,7 +157,7 @@ def _of_machine(judge: RuleJudge, recent: RecentProcesses, system: SystemRates, 
 
 
 def _of_seen(judge: RuleJudge, seen: _Seen, system: SystemRates, now_s: float) -> RuleStatus:
-    looks = [seen.now] if judge.rule.metric in _LOOKS_BACK else seen.looks
+    looks = (seen.now,) if judge.rule.metric in _LOOKS_BACK else seen.looks
     values = [judge.meter.peek(look, now_s, system) for look in looks]
     return _quiet(judge, seen.now, [value for value in values if value is not None], seen.at, now_s)
 

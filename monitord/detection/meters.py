@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from monitord.detection.growth import Climb, LevelHistory
 from monitord.detection.hangs import HangClock
 from monitord.detection.looks import Look
-from monitord.model import Match, ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric
+from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric
 
 Target = ProcessKey | None
 
@@ -213,13 +213,6 @@ def _busiest_interface(system: SystemRates) -> tuple[str, float] | None:
     return max(system.network_bytes_per_s.items(), key=lambda item: item[1])
 
 
-def _network(rule: Rule, unit: str, minimum: float) -> Meter:
-    """The interface speaks for everybody; a rule about some processes needs their own rates."""
-    if rule.match == Match():
-        return MachineMeter(_busiest_interface)
-    return ProcessMeter(lambda process, _: process.network_bytes_per_s, minimum)
-
-
 def _growth(level_of: ReadValue) -> Callable[[Rule, str, float], Meter]:
     return lambda rule, unit, minimum: GrowthMeter(level_of, rule.window_s, rule.min_share, minimum)
 
@@ -228,7 +221,7 @@ METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
     TriggerMetric.CPU: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.cpu_percent, minimum),
     TriggerMetric.MEMORY: lambda rule, unit, minimum: ProcessMeter(_memory(unit), minimum),
     TriggerMetric.DISK_IO: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.disk_bytes_per_s, minimum),
-    TriggerMetric.NETWORK: _network,
+    TriggerMetric.NETWORK: lambda rule, unit, minimum: MachineMeter(_busiest_interface),
     TriggerMetric.MEMORY_GROWTH: _growth(lambda p, _: float(p.rss_bytes)),
     TriggerMetric.HANG: lambda rule, unit, minimum: HangMeter(),
     TriggerMetric.FD_GROWTH: _growth(lambda p, _: p.fd_count),

@@ -55,6 +55,7 @@ class Sampler:
         self._previous: SystemSample | None = None
         self._last_complete: SystemSample | None = None
         self._io_was_asked = False
+        self._watched_cpu_s = 0.0
 
     def look(self, demand: Demand) -> Rates:
         """One pass. The first one has `gap="first sample"` and no rate at all."""
@@ -129,7 +130,9 @@ class Sampler:
             previous_look_s=None if previous is None else previous.monotonic_s,
         )
         if need is None:
-            return self._processes.read_some(demand.watched, ask) if demand.watched else Look()
+            look = self._processes.read_some(demand.watched, ask) if demand.watched else Look()
+            self._watched_cpu_s += sum(one.cpu_used_s for one in look.sightings)
+            return look
         look = self._processes.read_all(ask)
         self._bounds.all_was_read(with_io=ask.wants_io)
         self._io_was_asked = ask.wants_io or self._io_was_asked
@@ -145,20 +148,20 @@ class Sampler:
         )
 
     def _unattributed(self, sample: SystemSample, seen: Look) -> float | None:
-        """Between this complete pass and the last one."""
+        """Between this complete pass and the last one; what was seen used in between has its owner too."""
         last, self._last_complete = self._last_complete, sample
+        watched_cpu_s, self._watched_cpu_s = self._watched_cpu_s, 0.0
         if last is None:
             return None
-        return unattributed_cpu_percent(
-            sample.cpu_busy_s - last.cpu_busy_s, sample.monotonic_s - last.monotonic_s, seen.sightings
-        )
+        busy_s = sample.cpu_busy_s - last.cpu_busy_s - watched_cpu_s
+        return unattributed_cpu_percent(busy_s, sample.monotonic_s - last.monotonic_s, seen.sightings)
 
     def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
         """The rates of one process; for suspects also its unit, its descriptors and its exact memory."""
         rates = process_rates(seen, tick)
-        if not self._is_suspect(rates, demand):
-            return rates
         pid = rates.key.pid
+        if not self._is_suspect(rates, demand):
+            return replace(rates, unit=details.unit_of(pid)) if demand.needs_unit else rates
         return replace(
             rates,
             rss_bytes=self._processes.resident_bytes(pid) or rates.rss_bytes,

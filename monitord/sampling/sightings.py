@@ -20,7 +20,7 @@ class Sighting:
     `earlier_cpu_s` is None at first sight: then there is no rate. `cpu_over_s` is the time from that
     earlier reading to this one, on the monotonic clock; the same for `earlier_io_bytes` (read +
     written, bytes at the storage layer) and `io_over_s`. `cpu_used_s` is what it certainly used since
-    the last complete pass, also when it is new: it serves the sum over all processes.
+    its last reading (or, when it is new, the last complete pass): it serves the sum over all processes.
     """
 
     sample: ProcessSample

@@ -69,6 +69,11 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
         (RULE.replace('"cpu"\n', '"cpus"\n'), 3, "rules[0].metric: invalid enum value 'cpus'"),
         (RULE + RULE, 8, "rule 'cpu-hog': name: 'cpu-hog' is used by an earlier rule"),
         (RULE.replace("above = 50\n", ""), 1, "rule 'cpu-hog': above: missing"),
+        (
+            '[[rules]]\nname = "net"\nmetric = "network"\nabove = "1MB/s"\nmatch.names = ["curl"]\n',
+            5,
+            "rule 'net': match: a network rule watches the whole machine, not some of its processes",
+        ),
         (RULE.replace("above", "below"), 4, "rule 'cpu-hog': below: a cpu rule takes `above`"),
     ],
 )  # fmt: skip

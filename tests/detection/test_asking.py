@@ -37,8 +37,8 @@ def test_no_rules_demand_nothing() -> None:
 def test_the_lowest_threshold_of_each_metric_is_demanded() -> None:
     slow = replace(CPU_HOG, name="slow", above=Threshold(35, "percent"), clear_level=None)
     off = replace(CPU_HOG, name="off", above=Threshold(1, "percent"), clear_level=None, is_enabled=False)
-    demand = Detector([CPU_HOG, slow, off, DISK, NETWORK]).demand()
-    assert demand == Demand(cpu_percent=35, disk_bytes_per_s=1e8, network_bytes_per_s=1e8)
+    demand = Detector([CPU_HOG, slow, off, DISK]).demand()
+    assert demand == Demand(cpu_percent=35, disk_bytes_per_s=1e8)
 
 
 def test_a_share_of_ram_is_demanded_in_bytes_once_the_size_is_known() -> None:
@@ -67,6 +67,15 @@ def test_a_baseline_rule_demands_its_floor() -> None:
 def test_open_files_are_asked_for_only_by_a_rule_about_them() -> None:
     assert Detector([FDS]).demand().needs_fd_count
     assert not Detector([CPU_HOG]).demand().needs_fd_count
+
+
+def test_units_of_all_are_asked_for_when_a_rule_without_a_level_is_about_some() -> None:
+    """Who reaches a level has its unit read anyway; for growth there is no level, so no unit without asking."""
+    match = Match(units=("nginx.service",))
+    for rule in (FDS, replace(LEAK, window_s=600), replace(FDS, metric=TriggerMetric.THREAD_GROWTH)):
+        assert Detector([replace(rule, match=match)]).demand().needs_unit
+        assert not Detector([rule]).demand().needs_unit
+    assert not Detector([replace(CPU_HOG, match=match), replace(LEAK, match=match)]).demand().needs_unit
 
 
 @pytest.mark.parametrize(
@@ -136,6 +145,27 @@ def test_a_quiet_rule_names_whoever_comes_nearest() -> None:
     detector.judge(passed(crowd))
     (status,) = detector.explain()
     assert (status.process_name, status.distance) == ("p80", 10)
+
+
+def test_the_nearest_is_known_among_more_processes_than_moved_lately() -> None:
+    """The largest of 3,000 was reported once, at first, and rests since; the others keep moving."""
+    detector = Detector([MEMORY])
+    giant = process(ProcessKey(1, 1), name="giant", rss_bytes=3 * GIB)
+    others = [process(ProcessKey(pid, 1), name="small") for pid in range(2, 3002)]
+    detector.judge(passed([giant, *others]))
+    detector.judge(passed(others, 2.0))
+    assert detector.explain()[0].process_name == "giant"
+    assert detector.explain(pid=1)[0].last_values == (18.75, 18.75)
+
+
+def test_who_has_no_baseline_yet_is_not_the_nearest() -> None:
+    detector = Detector(
+        [replace(CPU_HOG, above=Threshold(20, "percent"), clear_level=None, times_baseline=3.0)]
+    )
+    verdicts(detector, draw("6*40"))
+    newcomer = process(ProcessKey(7, 7), name="newcomer", cpu_percent=1.0)
+    detector.judge(passed([process(cpu_percent=6.0), newcomer], 80.0))
+    assert detector.explain()[0].process_name == "burn.py"
 
 
 def test_who_rests_is_not_near_any_more() -> None:

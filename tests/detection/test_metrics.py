@@ -98,13 +98,6 @@ def test_no_interface_is_no_evidence() -> None:
     assert "in 5 of 5 samples" in alerts(NETWORK, passes)[0].reason
 
 
-def test_a_network_rule_about_some_processes_uses_their_own_rates() -> None:
-    rule = replace(NETWORK, match=Match(names=("burn*",)))
-    assert alerts(rule, network(0, *[120] * 20)) == []
-    (alert,) = alerts(rule, draw("0 120*6", "network_bytes_per_s", scale=1e6))
-    assert alert.target == BURNER
-
-
 # ------------------------------------------------------------------------------- memory of the machine
 
 
@@ -267,6 +260,13 @@ def test_without_a_warm_baseline_nothing_is_concluded() -> None:
     assert alerts(SPIKE, draw("10*20 99*8")) == []
 
 
+def test_who_never_did_anything_is_judged_by_the_threshold_alone() -> None:
+    """Nothing is three times 0, and a process that idled until it went wild is no less wild for it."""
+    (alert,) = alerts(SPIKE, draw("0*40 25*6"))
+    assert alert.threshold == Threshold(20, "percent")
+    assert alerts(replace(SPIKE, above=None, baseline_alone=True), draw("0*40 25*6")) == []
+
+
 def test_a_baseline_alone_needs_no_floor() -> None:
     rule = replace(SPIKE, above=None, baseline_alone=True)
     assert len(alerts(rule, draw("2*40 7*6"))) == 1
@@ -358,6 +358,8 @@ def test_a_name_is_only_data(name: str) -> None:
         replace(CPU_HOG, above=None, below=Threshold(5, "percent")),
         replace(LOW, above=Threshold(5, "percent"), below=None),
         replace(LOW, times_baseline=2.0),
+        replace(LOW, match=Match(names=("burn*",))),
+        replace(NETWORK, match=Match(pids=(1,))),
         replace(CPU_HOG, min_share=0.0),
         replace(CPU_HOG, escalation_factor=0.5),
         Rule("m", TriggerMetric.MEMORY, Threshold(5, "percent"), clear_level=Threshold(4, "bytes")),

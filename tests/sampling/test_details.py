@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.model import ProcessKey
+from monitord.model import Demand, ProcessKey
 from monitord.sampling import Sampler, key_of
 from monitord.sampling import details as room
 
@@ -118,6 +118,10 @@ def test_a_unit_is_read_from_the_cgroup_that_the_process_is_in(
         found = room.details(key)
         assert found is not None
         assert found.unit == room.unit_of(child.pid) == group.name
+        sampler = Sampler()
+        rates = sampler.look(Demand(needs_unit=True))
+        assert next(one.unit for one in rates.processes if one.key == key) == group.name
+        sampler.close()
     finally:
         child.kill()
         child.wait()
