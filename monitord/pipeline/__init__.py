@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
 
 from monitord.logs import get_logger
-from monitord.model import (
-    Alert,
-    Demand,
-    ProcessDetails,
-    ProcessKey,
-    ProcessRates,
-    Rates,
-    TriggerMetric,
-    Verdict,
-)
+from monitord.model import Alert, ProcessRates, Rates, TriggerMetric, Verdict
+from monitord.pipeline.family import WithoutFamily
 from monitord.pipeline.first_looks import FirstLooks
 from monitord.pipeline.incidents import IncidentWorker, Opening
 from monitord.pipeline.keeping import Keeper
 from monitord.pipeline.limits import CaptureBudget, CaptureLimits
+from monitord.pipeline.neighbours import Eyes, Judgement
 from monitord.pipeline.ring import Ring, thin
 
 __all__ = [
@@ -37,26 +30,9 @@ __all__ = [
     "Opening",
     "Pipeline",
     "Ring",
+    "WithoutFamily",
     "thin",
 ]
-
-
-class Eyes(Protocol):
-    """What the pipeline needs of the sampling room."""
-
-    def look(self, demand: Demand) -> Rates: ...
-
-    def details(self, key: ProcessKey) -> ProcessDetails | None: ...
-
-    def heaviest(self) -> ProcessRates | None: ...
-
-
-class Judgement(Protocol):
-    """What the pipeline needs of the detection room."""
-
-    def demand(self) -> Demand: ...
-
-    def judge(self, rates: Rates) -> Verdict: ...
 
 
 @dataclass(slots=True)
@@ -124,9 +100,6 @@ class Pipeline:
         suspect = self._suspect(alert.metric)
         if alert.target is None and suspect is not None:
             alert = replace(alert, target=suspect.key, process_name=suspect.name)
-        refusal = self.budget.refusal(rates.taken_at, rates.system)
-        if refusal is None:
-            self.budget.spend(rates.taken_at)
         opening = Opening(
             correlation_id=self._new_id(),
             alert=alert,
@@ -134,9 +107,12 @@ class Pipeline:
             history=self._ring.points(alert.target),
             first_look=first_look,
             describe=self._eyes.details,
+            give_back=partial(self.budget.give_back, rates.taken_at),
             boot_id=self._boot_id,
-            refusal=refusal,
+            refusal=self.budget.refusal(rates.taken_at, rates.system) or self._worker.refusal(),
         )
+        if opening.wants_profile:
+            self.budget.spend(rates.taken_at)
         self.counts.alerts += 1
         self.counts.last_incident = opening.correlation_id
         get_logger().warning(

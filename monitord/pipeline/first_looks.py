@@ -9,8 +9,10 @@ from pathlib import Path
 
 from monitord.logs import get_logger
 from monitord.model import Arming, Capture, ProcessKey, ProcessRates, TriggerMetric
+from monitord.pipeline.outcomes import refused
 
 _WAITING_AT_MOST = 4  # a machine where more processes cross in one tick than this has other troubles
+_KEPT_AT_MOST = 64  # dumps in memory; the oldest window has had the longest time to be decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class FirstLook:
     dump: Capture | None
 
 
+_TOO_MANY = f"{_WAITING_AT_MOST} first looks were waiting already"
 Look = Callable[[ProcessKey, Path], Capture]
 Blame = Callable[[], list[tuple[ProcessKey, str, float]]]
 
@@ -45,16 +48,15 @@ class FirstLooks:
 
         `suspect` stands in for a machine-wide rule, which has no target of its own.
         """
-        waiting = sum(not future.done() for future in self._pending.values())
-        if waiting >= _WAITING_AT_MOST:
-            get_logger().warning("first_look.skipped", rule=arming.rule, reason="too many at once")
-            return
-        key = (arming.rule, arming.target)
-        same_target = (
-            future for (_, target), future in self._pending.items() if target and target == arming.target
-        )
-        shared = next((future for future in same_target if not future.done()), None)
-        self._pending[key] = shared or self._executor.submit(self._first_look, arming, suspect)
+        under_way = {target: future for (_, target), future in self._pending.items() if not future.done()}
+        shared = under_way.get(arming.target) if arming.target else None
+        if shared is None and len(under_way) >= _WAITING_AT_MOST:
+            get_logger().warning("first_look.skipped", rule=arming.rule, reason=_TOO_MANY)
+            shared = _skipped(arming)
+        look = shared or self._executor.submit(self._first_look, arming, suspect)
+        self._pending[arming.rule, arming.target] = look
+        while len(self._pending) > _KEPT_AT_MOST:
+            del self._pending[next(iter(self._pending))]
 
     def forget(self, arming: Arming) -> None:
         """The window broke: what was seen is thrown away."""
@@ -77,3 +79,11 @@ class FirstLooks:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         dump = self._look(target, self._folder) if target and self._is_enabled else None
         return FirstLook(target, name, dump)
+
+
+def _skipped(arming: Arming) -> Future[FirstLook]:
+    """A look that was not taken, and why."""
+    dump = refused("dump", arming.target, _TOO_MANY) if arming.target else None
+    done: Future[FirstLook] = Future()
+    done.set_result(FirstLook(arming.target, arming.process_name, dump))
+    return done

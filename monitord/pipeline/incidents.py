@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol
 
 from monitord.errors import BusyError
@@ -19,16 +20,17 @@ from monitord.model import (
     Alert,
     Capture,
     CapturePlan,
-    CaptureStatus,
     HistoryPoint,
     Incident,
     ProcessDetails,
     ProcessKey,
-    TriggerMetric,
 )
 from monitord.pipeline.first_looks import FirstLook
+from monitord.pipeline.outcomes import broken, is_profile_attempt, labelled, refused
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
+_TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
+_PROFILES_AT_ONCE = 2  # one is taken, one waits
 
 
 class CaptureService(Protocol):
@@ -45,7 +47,8 @@ class CaptureService(Protocol):
 class Opening:
     """An alert as the loop hands it over: everything that must be read at that moment is in it.
 
-    `refusal` says why no profile may be taken of it; the incident is kept all the same.
+    `refusal` says why no profile may be taken of it; the incident is kept all the same. `give_back`
+    returns its part of the budget when no profile was taken after all.
     """
 
     correlation_id: str
@@ -54,12 +57,17 @@ class Opening:
     history: tuple[HistoryPoint, ...]
     first_look: Future[FirstLook] | None
     describe: Callable[[ProcessKey], ProcessDetails | None]
+    give_back: Callable[[], None]
     boot_id: str | None = None
     refusal: str | None = None
 
+    @property
+    def wants_profile(self) -> bool:
+        return self.refusal is None and self.alert.profiler != "none"
+
 
 class IncidentWorker:
-    """One capture at a time, on a thread of its own, behind a queue of one."""
+    """Saves every incident at once on one thread; takes one profile at a time on another."""
 
     def __init__(
         self,
@@ -74,79 +82,83 @@ class IncidentWorker:
         self._turn = turn
         self._folder = folder
         self._plan = plan
-        self._openings: queue.Queue[Opening | None] = queue.Queue(maxsize=1)
-        self._refused: queue.Queue[Opening] = queue.Queue()
+        self._opened: SimpleQueue[Opening | None] = SimpleQueue()
+        self._recorded: SimpleQueue[tuple[Opening, Incident] | None] = SimpleQueue()
         self._is_stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._open_count = 0
+        self._profile_count = 0
         self.current: tuple[str, datetime] | None = None
-        self._thread = threading.Thread(target=self._work, name="capture", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._record_all, name="incident", daemon=True),
+            threading.Thread(target=self._profile_all, name="capture", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every incident that was opened has all it will get."""
+        return self._open_count == 0
+
+    def refusal(self) -> str | None:
+        """Why no further profile can be taken now, or None."""
+        if self._profile_count >= _PROFILES_AT_ONCE:
+            return "another capture is running and one is waiting"
+        return None
 
     def open(self, opening: Opening) -> None:
-        """Take an incident over. Returns at once; when a capture is waiting already, this one gets none."""
-        if opening.refusal is None:
-            try:
-                self._openings.put_nowait(opening)
-                return
-            except queue.Full:
-                opening = replace(opening, refusal="another capture is running and one is waiting")
-        threading.Thread(target=self._record, args=(opening,), name="incident", daemon=True).start()
+        """Take an incident over. Returns at once."""
+        with self._lock:
+            self._open_count += 1
+            self._profile_count += opening.wants_profile
+        self._opened.put(opening)
 
     def use(self, plan: CapturePlan) -> None:
         """Take later captures by another plan (the configuration was reloaded)."""
         self._plan = plan
 
     def close(self, deadline_s: float) -> None:
-        """End the running capture with what it has, save it, and stop."""
+        """End the running capture with what it has, save it, and stop; what waits is saved without."""
+        deadline = time.monotonic() + deadline_s
         self._is_stopping.set()
-        self._service.stop()
-        try:
-            self._openings.put(None, timeout=deadline_s)
-        except queue.Full:
-            get_logger().warning("capture.not_stopped", deadline_s=deadline_s)
-        self._thread.join(deadline_s)
+        self._opened.put(None)
+        while any(thread.is_alive() for thread in self._threads):
+            if time.monotonic() >= deadline:
+                get_logger().warning("capture.not_stopped", deadline_s=deadline_s)
+                return
+            self._service.stop()  # more than once: the capture may have been about to begin
+            self._threads[-1].join(0.1)
 
-    def _work(self) -> None:
-        while (opening := self._openings.get()) is not None:
-            self.current = (opening.correlation_id, datetime.now(UTC))
+    # ---------------------------------------------------------------------------- first, what is known
+
+    def _record_all(self) -> None:
+        while (opening := self._opened.get()) is not None:
             try:
-                self._record(opening)
-            except Exception:  # noqa: BLE001  # around one capture: the next one must have its chance
-                get_logger().exception("capture.failed", correlation_id=opening.correlation_id)
-            finally:
-                self.current = None
-                self._openings.task_done()
+                incident = self._record(opening)
+            except Exception:  # noqa: BLE001  around one capture: the next one must have its chance
+                get_logger().exception("incident.failed", correlation_id=opening.correlation_id)
+                self._done(opening)
+                continue
+            if opening.wants_profile and incident.alert.target is not None:
+                self._recorded.put((opening, incident))
+            else:
+                _remove(self._folder / opening.correlation_id)
+                self._done(opening)
+        self._recorded.put(None)
 
-    def _record(self, opening: Opening) -> None:
-        """Save what is known at once, then what the full profile adds."""
-        folder = self._folder / opening.correlation_id
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            opening = replace(opening, refusal=f"{folder.parent}: can't be written: {error.strerror}")
-        incident = self._with_first_look(opening, folder)
+    def _record(self, opening: Opening) -> Incident:
+        """Save what is known of it now."""
+        incident = self._with_first_look(opening)
         target = incident.alert.target
         if opening.refusal is not None and target is not None:
-            incident = replace(incident, captures=(*incident.captures, _refused(target, opening.refusal)))
+            incident = replace(
+                incident, captures=(*incident.captures, refused("profile", target, opening.refusal))
+            )
         self._save(incident)
-        if target is not None and opening.refusal is None and opening.alert.profiler != "none":
-            captures = self._capture(target, opening, folder)
-            labelled = (_labelled(capture, incident.alert) for capture in captures)
-            complete = replace(incident, captures=(*incident.captures, *labelled))
-            self._save(complete).add_done_callback(lambda _: _remove(folder))
-        else:
-            _remove(folder)
+        return incident
 
-    def _capture(self, target: ProcessKey, opening: Opening, folder: Path) -> list[Capture]:
-        if self._is_stopping.is_set():
-            return [_refused(target, "the daemon was stopping")]
-        plan = replace(self._plan, profiler=opening.alert.profiler)
-        try:
-            with self._turn():
-                return self._service.capture(target, plan, folder)
-        except BusyError as error:
-            return [_refused(target, str(error))]
-
-    def _with_first_look(self, opening: Opening, folder: Path) -> Incident:
+    def _with_first_look(self, opening: Opening) -> Incident:
         """The incident as it stands before the profile: with the first look, and the culprit it found."""
         incident = Incident(
             correlation_id=opening.correlation_id,
@@ -159,37 +171,69 @@ class IncidentWorker:
             return incident
         try:
             seen = opening.first_look.result(_FIRST_LOOK_WAIT_S)
-        except Exception as error:  # noqa: BLE001  # around one capture: its failure must not cost the incident
+        except Exception as error:  # noqa: BLE001  around one capture: its failure must not cost the incident
             get_logger().warning("first_look.failed", reason=repr(error))
-            return incident
+            target = opening.alert.target
+            return replace(incident, captures=(broken("dump", target, error),) if target else ())
         if incident.alert.target is None and seen.target is not None:
             blamed = replace(incident.alert, target=seen.target, process_name=seen.process_name)
             incident = replace(incident, alert=blamed, process=opening.describe(seen.target))
-        return replace(incident, captures=(self._service.read(seen.dump, folder),) if seen.dump else ())
+        return replace(incident, captures=(self._read(seen.dump, opening),) if seen.dump else ())
 
+    def _read(self, dump: Capture, opening: Opening) -> Capture:
+        """The dump with its hotspots; without them when the disk or the machine can't afford reading it."""
+        folder = self._folder / opening.correlation_id
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._service.read(dump, folder)
+        except OSError as error:
+            return replace(dump, notes={**dump.notes, "not_read": str(error)})
 
-def _labelled(capture: Capture, alert: Alert) -> Capture:
-    """Evidence taken when the spike was over says so: less than half the CPU that fires the rule."""
-    seen = capture.target_cpu_percent
-    is_late = (
-        alert.metric is TriggerMetric.CPU
-        and capture.role == "profile"
-        and seen is not None
-        and seen < 0.5 * alert.threshold.value
-    )
-    return replace(capture, late=is_late)
+    # --------------------------------------------------------------------------------- then, the profile
 
+    def _profile_all(self) -> None:
+        while (recorded := self._recorded.get()) is not None:
+            opening, incident = recorded
+            self.current = (opening.correlation_id, datetime.now(UTC))
+            was_profiled = self._add_profile(opening, incident)
+            self.current = None
+            self._done(opening, was_profiled=was_profiled)
 
-def _refused(target: ProcessKey, reason: str) -> Capture:
-    return Capture(
-        role="profile",
-        profiler="none",
-        status=CaptureStatus.REFUSED,
-        started_at=datetime.now(UTC),
-        duration_s=0.0,
-        target=target,
-        reason=reason,
-    )
+    def _add_profile(self, opening: Opening, incident: Incident) -> bool:
+        """Save the incident again, with its captures or why there are none; whether a profiler ran."""
+        target = incident.alert.target
+        assert target is not None  # noqa: S101  _record_all hands over no other; tells mypy
+        folder = self._folder / opening.correlation_id
+        captures = self._capture(target, opening, folder)
+        captures = [labelled(capture, incident.alert) for capture in captures]
+        complete = replace(incident, captures=(*incident.captures, *captures))
+        self._save(complete).add_done_callback(lambda _: _remove(folder))
+        return any(is_profile_attempt(capture) for capture in captures)
+
+    def _capture(self, target: ProcessKey, opening: Opening, folder: Path) -> list[Capture]:
+        """Wait for the turn and capture. Every way out of here is a capture with its reason."""
+        plan = replace(self._plan, profiler=opening.alert.profiler)
+        deadline = time.monotonic() + _TURN_WAIT_S
+        while not self._is_stopping.is_set():
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with self._turn():
+                    return self._service.capture(target, plan, folder)
+            except BusyError as error:
+                if time.monotonic() >= deadline:
+                    return [refused("profile", target, str(error))]
+                self._is_stopping.wait(0.1)
+            except Exception as error:  # noqa: BLE001  around one capture: the next one must have its chance
+                get_logger().exception("capture.failed", correlation_id=opening.correlation_id)
+                return [broken("profile", target, error)]
+        return [refused("profile", target, "the daemon was stopping")]
+
+    def _done(self, opening: Opening, *, was_profiled: bool = False) -> None:
+        if opening.wants_profile and not was_profiled:
+            opening.give_back()
+        with self._lock:
+            self._open_count -= 1
+            self._profile_count -= opening.wants_profile
 
 
 def _remove(folder: Path) -> None:

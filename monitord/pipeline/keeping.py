@@ -67,13 +67,16 @@ class Keeper:
                 incident, acknowledged = self._waiting.popleft()
             try:
                 result = self._save(incident)
-            except BaseException as error:
+            except (MonitordError, OSError, MemoryError) as error:
                 with self._lock:
                     self._waiting.appendleft((incident, acknowledged))
-                self._note(str(error))
-                if isinstance(error, MonitordError):
-                    return
-                raise
+                self._note(str(error) or type(error).__name__)
+                return
+            except Exception as error:  # noqa: BLE001  a bug, met again at each try: it must not block the others
+                self.dropped += 1
+                get_logger().exception("incident.dropped", correlation_id=incident.correlation_id)
+                acknowledged.set_exception(error)
+                continue
             self.saved += 1
             self._note(None)
             get_logger().info(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,10 +21,11 @@ class CaptureLimits:
 
 @dataclass(slots=True)
 class CaptureBudget:
-    """Full profiles of the last hour, over all rules; `spent` survives a restart."""
+    """Full profiles of the last hour, over all rules; `spent` survives a restart. From any thread."""
 
     limits: CaptureLimits
     spent: list[datetime] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def refusal(self, now: datetime, system: SystemRates) -> str | None:
         """Why no profile may be taken now, or None."""
@@ -44,12 +46,20 @@ class CaptureBudget:
         return None
 
     def spend(self, now: datetime) -> None:
-        """One more profile is being taken."""
-        self.spent.append(now)
+        """One more profile is going to be taken."""
+        with self._lock:
+            self.spent.append(now)
+
+    def give_back(self, moment: datetime) -> None:
+        """The profile that was to be paid for with `spend(moment)` was not taken after all."""
+        with self._lock:
+            if moment in self.spent:
+                self.spent.remove(moment)
 
     def remember(self) -> list[str]:
         """The budget as JSON-able text."""
-        return [moment.isoformat() for moment in self.spent]
+        with self._lock:
+            return [moment.isoformat() for moment in self.spent]
 
     def restore(self, texts: Sequence[object]) -> None:
         """Take up the budget of an earlier run."""
@@ -57,4 +67,5 @@ class CaptureBudget:
 
     def _forget(self, now: datetime) -> None:
         """Only the last hour counts; a moment in the future is a clock that jumped, and counts no more."""
-        self.spent = [moment for moment in self.spent if now - timedelta(hours=1) < moment <= now]
+        with self._lock:
+            self.spent = [moment for moment in self.spent if now - timedelta(hours=1) < moment <= now]

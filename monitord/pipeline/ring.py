@@ -24,6 +24,7 @@ class _Moment:
     machine_percent: float
     memory_available_bytes: int
     network_bytes_per_s: float | None
+    unattributed_cpu_percent: float | None
     levels: array[float]
 
 
@@ -84,6 +85,7 @@ def _packed(rates: Rates) -> _Moment:
         machine_percent=system.machine_percent,
         memory_available_bytes=system.memory_available_bytes,
         network_bytes_per_s=max(system.network_bytes_per_s.values(), default=None),
+        unattributed_cpu_percent=system.unattributed_cpu_percent,
         levels=array("d", [level for process in rates.processes for level in _levels(process)]),
     )
 
@@ -112,6 +114,7 @@ def _point(moment: _Moment, target: ProcessKey | None) -> HistoryPoint:
             memory_available_bytes=moment.memory_available_bytes,
             cpu_percent=0.0 if target and moment.is_complete else None,
             network_bytes_per_s=moment.network_bytes_per_s,
+            unattributed_cpu_percent=moment.unattributed_cpu_percent,
         )
     rss_bytes, threads, cpu, disk, network, fds = found
     return HistoryPoint(
@@ -125,6 +128,7 @@ def _point(moment: _Moment, target: ProcessKey | None) -> HistoryPoint:
         network_bytes_per_s=moment.network_bytes_per_s if math.isnan(network) else network,
         thread_count=int(threads),
         fd_count=None if math.isnan(fds) else int(fds),
+        unattributed_cpu_percent=moment.unattributed_cpu_percent,
     )
 
 

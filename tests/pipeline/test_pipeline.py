@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from monitord.model import (
     Capture,
     CapturePlan,
     CaptureStatus,
+    Demand,
     Incident,
     ProcessKey,
     Rates,
@@ -31,6 +33,8 @@ from monitord.pipeline import (
     Keeper,
     Pipeline,
     Ring,
+    WithoutFamily,
+    incidents,
 )
 from tests.fakes import (
     KEY,
@@ -86,7 +90,7 @@ class Stage:
         self.close()
 
     def close(self) -> None:
-        self.worker._openings.join()
+        wait_until(lambda: self.worker.is_idle)
         self.worker.close(5)
         self.first_looks.close()
 
@@ -134,7 +138,7 @@ def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -
     stage = Stage(tmp_path, passes, [Verdict(alerts=(an_alert(),))] * 3)
     for _ in range(3):
         stage.pipeline.run_pass()
-        stage.worker._openings.join()
+        wait_until(lambda: stage.worker.is_idle)
     wait_until(lambda: any(incident.correlation_id == "inc2" for incident in stage.saved))
     stage.close()
     (third,) = [incident for incident in stage.saved if incident.correlation_id == "inc2"]
@@ -206,7 +210,9 @@ def test_evidence_taken_after_the_spike_is_labelled_late(tmp_path: Path) -> None
     assert [capture.late for capture in stage.saved[1].captures] == [False, True]
 
 
-def test_a_capture_by_hand_in_progress_is_told_as_the_reason(tmp_path: Path) -> None:
+def test_a_capture_by_hand_in_progress_is_told_as_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One capture at a time on a data directory, whoever asked first."""
 
     @contextlib.contextmanager
@@ -216,6 +222,7 @@ def test_a_capture_by_hand_in_progress_is_told_as_the_reason(tmp_path: Path) -> 
 
     stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
     stage.turn = taken
+    monkeypatch.setattr(incidents, "_TURN_WAIT_S", 0.3)
     stage.run(1)
     (refused,) = stage.saved[1].captures
     assert "pid 7" in (refused.reason or "")
@@ -239,6 +246,96 @@ def test_a_profiler_that_raises_does_not_stop_the_next_incident(tmp_path: Path) 
     wait_until(lambda: len(calls) == 2)
     stage.close()
     assert {incident.correlation_id for incident in stage.saved} == {"inc0", "inc1"}
+    assert stage.saved[-1].captures[-1].reason == "RuntimeError: profiler adapter bug"
+
+
+def test_many_incidents_at_once_are_all_kept(tmp_path: Path) -> None:
+    """Forty alerts in one pass: forty incidents, at most two profiles, and the reason in each of the rest."""
+    crowd = [ProcessKey(1000 + number, 1) for number in range(40)]
+    alerts = tuple(an_alert(target=key) for key in crowd)
+    stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=alerts)])
+    stage.budget.limits = CaptureLimits(max_per_hour=100)
+    hold_back = threading.Event()
+    stage.captures.on_capture = lambda: hold_back.wait(10)
+    stage.pipeline.run_pass()
+    hold_back.set()
+    stage.close()
+    final = {incident.alert.target: incident for incident in stage.saved}
+    assert set(final) == set(crowd)
+    reasons = [incident.captures[-1].reason for incident in final.values()]
+    assert reasons.count("another capture is running and one is waiting") == 38
+    assert len(stage.captures.asked) == len(stage.budget.spent) == 2
+
+
+@pytest.mark.parametrize("way", ["refused", "not wanted", "unattributed"])
+def test_a_profile_that_was_never_tried_costs_no_budget(tmp_path: Path, way: str) -> None:
+    """Consent, a rule without profiler, an alert without culprit: the hour's budget stays whole."""
+    alert = {
+        "refused": an_alert(),
+        "not wanted": an_alert(profiler="none"),
+        "unattributed": an_alert(TriggerMetric.NETWORK, target=None),
+    }[way]
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(alert,))])
+    stage.captures.captures = [a_capture(status=CaptureStatus.REFUSED)]
+    stage.run(1)
+    assert stage.budget.spent == []
+    assert stage.saved
+
+
+def test_stopping_does_not_wait_for_a_capture_by_hand(tmp_path: Path) -> None:
+    """SIGTERM while the turn is somebody else's: the incident says why it has no profile, at once."""
+    asked = threading.Event()
+
+    @contextlib.contextmanager
+    def taken() -> Iterator[None]:
+        asked.set()
+        raise BusyError("a capture asked for by hand is running (pid 7)")
+        yield
+
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage.turn = taken
+    stage.pipeline.run_pass()
+    assert asked.wait(10)
+    stage.worker.close(10)
+    assert [capture.reason for capture in stage.saved[-1].captures] == ["the daemon was stopping"]
+
+
+def test_a_first_look_too_many_is_told(tmp_path: Path) -> None:
+    """More crossings in one tick than looks can wait: the dump is missing, its reason is not."""
+    hold_back = threading.Event()
+
+    def slow(target: ProcessKey, folder: Path) -> Capture:
+        assert hold_back.wait(10)
+        return a_capture("dump", target=target)
+
+    looks = FirstLooks(slow, list, tmp_path)
+    crowd = [ProcessKey(1000 + number, 1) for number in range(5)]
+    for key in crowd:
+        looks.take(arming(key))
+    last = looks.claim("cpu-hog", crowd[-1])
+    assert last is not None
+    dump = last.result(0).dump
+    assert dump is not None
+    assert (dump.status, dump.reason) == (CaptureStatus.REFUSED, "4 first looks were waiting already")
+    hold_back.set()
+    looks.close()
+
+
+def test_monitord_never_reports_itself() -> None:
+    """Neither the daemon nor a profiler's grandchild is seen, also when its parent has ended; others are."""
+    daemon, supervisor, tool, other = (ProcessKey(pid, 1) for pid in (10, 11, 12, 13))
+    family = [
+        a_process(tool, parent_pid=supervisor.pid),
+        a_process(supervisor, parent_pid=daemon.pid),
+        a_process(daemon, parent_pid=1),
+    ]
+    orphan, reused = a_process(tool, parent_pid=1), a_process(ProcessKey(11, 99), parent_pid=1)
+    stranger = a_process(other, parent_pid=1)
+    later = replace(some_rates(2, [orphan, reused]), exited=(supervisor,))
+    passes = [some_rates(0, [*family, stranger]), later]
+    eyes = WithoutFamily(FakeEyes(passes), daemon.pid)
+    seen = [[process.key for process in eyes.look(Demand()).processes] for _ in passes]
+    assert seen == [[other], [reused.key]]
 
 
 def test_stopping_ends_the_capture_under_way(tmp_path: Path) -> None:
@@ -304,6 +401,22 @@ def test_what_the_store_refuses_waits_and_is_saved_in_order() -> None:
     assert (keeper.trouble, keeper.waiting_count) == (None, 0)
 
 
+def test_an_incident_that_can_never_be_saved_does_not_block_the_others() -> None:
+    """A bug or hostile bytes in one of them: it is dropped, counted and said; the next one is saved."""
+    store = SickStore(refusals=0)
+
+    def save(incident: Incident) -> object:
+        if incident.correlation_id == "bad":
+            raise ValueError("surrogates not allowed")
+        return store.save(incident)
+
+    keeper = Keeper(save, run_at_once)
+    bad, good = keeper.keep(an_incident("bad")), keeper.keep(an_incident("good"))
+    assert isinstance(bad.exception(0), ValueError)
+    assert good.done()
+    assert (store.saved, keeper.dropped, keeper.waiting_count) == (["good"], 1, 0)
+
+
 def test_a_backlog_that_is_too_long_drops_the_mildest_and_counts_it() -> None:
     """Bounded memory: the worst incidents are the last to go."""
     store = SickStore(refusals=99)
@@ -336,6 +449,14 @@ def test_the_ring_tells_idle_from_unknown() -> None:
     ring.add(some_rates(2, []))
     ring.add(some_rates(4, [], is_complete=False))
     assert [point.cpu_percent for point in ring.points(KEY)] == [40.0, 0.0, None]
+
+
+def test_the_ring_keeps_what_nobody_could_be_blamed_for() -> None:
+    """CPU of processes too short-lived to be seen is its own row, with and without a target in sight."""
+    ring = Ring(100)
+    ring.add(some_rates(0, [a_process()], unattributed_cpu_percent=35.0))
+    seen = [point.unattributed_cpu_percent for target in (KEY, None) for point in ring.points(target)]
+    assert seen == [35.0, 35.0]
 
 
 def test_the_ring_keeps_the_busiest_and_the_biggest() -> None:
