@@ -161,10 +161,11 @@ def test_it_ends_cleanly_when_its_terminal_is_closed(recorder: Make) -> None:
     assert daemon.left_behind() == []
 
 
-def test_nohup_keeps_it_when_its_terminal_is_closed(recorder: Make) -> None:
-    """Whoever ignores SIGHUP at the start outlives the terminal; a lost stderr costs log lines, no passes."""
+def test_who_ignores_sighup_outlives_the_terminal(recorder: Make) -> None:
+    """As under nohup: it goes on and reloads; a lost stderr costs log lines, no passes."""
     ours, its = os.openpty()
-    daemon = recorder().start(prefix=(sys.executable, "-c", ON_TERMINAL, os.ttyname(its), "nohup"))
+    deaf = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")  # as nohup does, which would redirect stderr too
+    daemon = recorder().start(prefix=(sys.executable, "-c", ON_TERMINAL, os.ttyname(its), *deaf))
     os.close(its)
     os.close(ours)
     daemon.wait_for_passes(8)
