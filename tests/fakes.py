@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,10 +108,12 @@ class FakeCaptures:
         self.asked: list[tuple[ProcessKey, CapturePlan]] = []
         self.looked: list[ProcessKey] = []
         self.is_stopped = False
+        self.on_capture: Callable[[], object] = lambda: None
 
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         assert folder.is_dir()
         self.asked.append((target, plan))
+        self.on_capture()
         return self.captures
 
     def first_look(self, target: ProcessKey, folder: Path) -> Capture:

@@ -161,8 +161,7 @@ class Daemon:
         self._pace.interval_s = settings.sampling.interval_s * self._parts.selfwatch.stretch
         self._parts.detector.replace_rules(settings.rules)
         self._parts.worker.use(wiring.plan(settings))
-        for service in self._parts.services:
-            service.consent = wiring.consent(settings)
+        self._parts.service.consent = wiring.consent(settings)
         self._parts.pipeline.budget.limits = wiring.limits(settings)
         self._parts.saving.use(wiring.retention_limits(settings))
         get_logger().info("config.reloaded", rules=len(settings.rules))

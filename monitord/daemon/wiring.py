@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pwd
 import shutil
 from collections.abc import Mapping
@@ -29,12 +30,12 @@ from monitord.pipeline import (
     Keeper,
     Pipeline,
     Ring,
+    WithoutFamily,
 )
 from monitord.sampling import Sampler
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 
 _TALKERS_OVER_S = 1.0
-_TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Parts:
 
     sampler: Sampler
     detector: Detector
-    services: tuple[ProfileCaptureService, ...]
+    service: ProfileCaptureService
     first_looks: FirstLooks
     worker: IncidentWorker
     pipeline: Pipeline
@@ -74,12 +75,9 @@ def build(settings: Settings, data_dir: Path) -> Parts:
         uid_of=_uids(),
         same_boot=remembered.get("boot_id") == boot_id,
     )
-    # A service takes one capture at a time: first looks must not wait for a profile of ten seconds.
-    service, looker = (
-        ProfileCaptureService(consent(settings), grace_s=settings.capture.grace_s) for _ in range(2)
-    )
+    service = ProfileCaptureService(consent(settings), grace_s=settings.capture.grace_s)
     first_looks = FirstLooks(
-        looker.first_look,
+        service.first_look,
         lambda: sampler.talkers(_TALKERS_OVER_S),
         spool / "first-looks",
         is_enabled=settings.capture.first_look,
@@ -87,14 +85,14 @@ def build(settings: Settings, data_dir: Path) -> Parts:
     worker = IncidentWorker(
         service,
         keeper.keep,
-        lambda: hold(data_dir / CAPTURE_LOCK, "a capture asked for by hand is running", _TURN_WAIT_S),
+        lambda: hold(data_dir / CAPTURE_LOCK, "a capture asked for by hand is running"),
         spool,
         plan(settings),
     )
     budget = CaptureBudget(limits(settings))
     budget.restore(_sequence(remembered.get("captures")))
     pipeline = Pipeline(
-        sampler,
+        WithoutFamily(sampler, os.getpid()),
         detector,
         first_looks,
         worker,
@@ -110,7 +108,7 @@ def build(settings: Settings, data_dir: Path) -> Parts:
     return Parts(
         sampler=sampler,
         detector=detector,
-        services=(service, looker),
+        service=service,
         first_looks=first_looks,
         worker=worker,
         pipeline=pipeline,
@@ -118,9 +116,9 @@ def build(settings: Settings, data_dir: Path) -> Parts:
         saving=saving,
         keeper=keeper,
         writer=writer,
-        historian=Historian(store, writer, settings.sampling.heartbeat_s),
+        historian=Historian(saving, writer, settings.sampling.heartbeat_s),
         memory=Memory(store, writer, remember),
-        tidying=Tidying(store, saving, writer, lambda: worker.current is None),
+        tidying=Tidying(store, saving, writer, lambda: worker.is_idle),
         selfwatch=SelfWatch(),
     )
 

@@ -1,0 +1,25 @@
+"""What the pipeline needs of the rooms that look and judge; it knows no more of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from monitord.model import Demand, ProcessDetails, ProcessKey, ProcessRates, Rates, Verdict
+
+
+class Eyes(Protocol):
+    """The sampling room."""
+
+    def look(self, demand: Demand) -> Rates: ...
+
+    def details(self, key: ProcessKey) -> ProcessDetails | None: ...
+
+    def heaviest(self) -> ProcessRates | None: ...
+
+
+class Judgement(Protocol):
+    """The detection room."""
+
+    def demand(self) -> Demand: ...
+
+    def judge(self, rates: Rates) -> Verdict: ...

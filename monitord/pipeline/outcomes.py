@@ -1,0 +1,50 @@
+"""What became of a capture, in the words of its row: refused, broken, or taken too late. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from monitord.model import Alert, Capture, CaptureStatus, ProcessKey, TriggerMetric
+
+
+def labelled(capture: Capture, alert: Alert) -> Capture:
+    """Evidence taken when the spike was over says so: less than half the CPU that fires the rule.
+
+    Of other metrics a capture doesn't know its own level: what it took is not judged.
+    """
+    seen = capture.target_cpu_percent
+    is_late = (
+        alert.metric is TriggerMetric.CPU
+        and capture.role == "profile"
+        and seen is not None
+        and seen < 0.5 * alert.threshold.value
+    )
+    return replace(capture, late=is_late)
+
+
+def is_profile_attempt(capture: Capture) -> bool:
+    """Whether a profiler was at work; a refused one costs the budget nothing."""
+    return capture.role == "profile" and capture.status is not CaptureStatus.REFUSED
+
+
+def refused(role: str, target: ProcessKey, reason: str) -> Capture:
+    """Nothing was tried, because."""
+    return _without_evidence(role, target, CaptureStatus.REFUSED, reason)
+
+
+def broken(role: str, target: ProcessKey, error: Exception) -> Capture:
+    """It was tried and raised: a bug, or a machine that has no descriptor or memory left."""
+    return _without_evidence(role, target, CaptureStatus.TOOL_ERROR, f"{type(error).__name__}: {error}")
+
+
+def _without_evidence(role: str, target: ProcessKey, status: CaptureStatus, reason: str) -> Capture:
+    return Capture(
+        role=role,
+        profiler="none",
+        status=status,
+        started_at=datetime.now(UTC),
+        duration_s=0.0,
+        target=target,
+        reason=reason,
+    )
