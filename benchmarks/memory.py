@@ -25,14 +25,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pass_cost import farm
-from recording import HERE, Recording, Row, command_of, load, memory_of, parser, recording, show, start_burner
+from recording import HERE, Recording, Row, command_of, load, memory_of, parser, recording, show
 
-BUDGET_MB = 50.0
-SLOPE_BUDGET_MB = 0.5
+BUDGET_MIB = 50.0  # of 1,024 KiB, as ps, top and systemd count, and as the budget was reckoned
+SLOPE_BUDGET_MIB = 0.5
 RING_FULL = 75  # captures, at four seconds each: 150 passes
 PROCESSES = 100
 SPIKE_EVERY_S = 4.0
-SPIKE_S = 9.0
+SPIKE_S = 10.0
 CONFIG = """\
 [capture]
 duration_s = 1
@@ -42,10 +42,11 @@ min_free_disk_mb = 0
 [[rules]]
 name = "bench-cpu"
 metric = "cpu"
-above = 20
+above = 5
 window_s = 2
-clear_below = 10
+clear_below = 2
 captures_per_hour = 1000
+match.names = ["bench-spike"]
 """
 
 
@@ -66,27 +67,27 @@ def main() -> None:
 
 
 def watch(daemon: Recording, captures: int, peer: int | None) -> tuple[list[tuple[int, float]], int | None]:
-    """(captures so far, resident MB) at each new capture; and what glances holds at the hundredth."""
+    """(captures so far, resident MiB) at each new capture; and what glances holds at the hundredth."""
     from monitord.storage.queries import RecentFilter, StoreReader
 
-    curve = [(0, _resident_mb(daemon.pid))]
-    print(f"at the start: {curve[0][1]:.1f} MB", flush=True)
+    curve = [(0, _resident_mib(daemon.pid))]
+    print(f"at the start: {curve[0][1]:.1f} MiB", flush=True)
     spikes: list[subprocess.Popen[bytes]] = []
     glances_bytes, next_s, started = None, time.monotonic(), 0
     try:
         while curve[-1][0] < captures:
             if time.monotonic() >= next_s:
                 spikes = [spike for spike in spikes if spike.poll() is None]
-                spikes.append(_spike(started))
+                spikes.append(_spike(started, Path(daemon.config.parent, "bench-spike")))
                 next_s, started = next_s + SPIKE_EVERY_S, started + 1
             time.sleep(0.5)
             with StoreReader(daemon.data_dir) as reader:
                 recent = reader.recent(RecentFilter(limit=None))
             count = sum(row.role == "profile" and row.status.has_evidence for row in recent)
             if count > curve[-1][0]:
-                curve.append((count, _resident_mb(daemon.pid)))
+                curve.append((count, _resident_mib(daemon.pid)))
                 if count % 10 == 0 or count == 1:
-                    print(f"{count} captures of {started} spikes: {curve[-1][1]:.1f} MB", flush=True)
+                    print(f"{count} captures of {started} spikes: {curve[-1][1]:.1f} MiB", flush=True)
             if peer is not None and glances_bytes is None and count >= min(100, captures):
                 glances_bytes = memory_of(peer)["Rss"]
     finally:
@@ -96,14 +97,18 @@ def watch(daemon: Recording, captures: int, peer: int | None) -> tuple[list[tupl
     return curve, glances_bytes
 
 
-def _spike(number: int) -> subprocess.Popen[bytes]:
+def _spike(number: int, link: Path) -> subprocess.Popen[bytes]:
+    """A process named bench-spike, so that the rule leaves everybody else on the machine alone."""
+    link.unlink(missing_ok=True)
     if number % 5 == 4:
-        return subprocess.Popen(["timeout", str(SPIKE_S), "sh", "-c", "while :; do :; done"])
-    return start_burner(SPIKE_S, 40)
+        link.symlink_to(shutil.which("sh") or "/bin/sh")
+        return subprocess.Popen([link, "-c", "i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done"])
+    link.symlink_to(Path(sys.executable).resolve())
+    return subprocess.Popen([link, HERE / "burner.py", str(SPIKE_S), "40"])
 
 
-def _resident_mb(pid: int) -> float:
-    return memory_of(pid)["Rss"] / 1e6
+def _resident_mib(pid: int) -> float:
+    return memory_of(pid)["Rss"] / 2**20
 
 
 @contextmanager
@@ -126,9 +131,9 @@ def glances(folder: Path) -> Iterator[int | None]:
         process.wait()
 
 
-def growth_mb(curve: list[tuple[int, float]], since: int, until: int) -> float | None:
+def growth_mib(curve: list[tuple[int, float]], since: int, until: int) -> float | None:
     """What was gained between two numbers of captures, by the least squares line through all points."""
-    part = [(count, mb) for count, mb in curve if since <= count <= until]
+    part = [(count, mib) for count, mib in curve if since <= count <= until]
     if len(part) < (until - since) / 2:
         return None
     return statistics.linear_regression(*zip(*part, strict=True)).slope * (until - since)
@@ -137,29 +142,29 @@ def growth_mb(curve: list[tuple[int, float]], since: int, until: int) -> float |
 def rows(curve: list[tuple[int, float]], glances_bytes: int | None, processes: int) -> list[Row]:
     command = command_of(__file__)
     first = curve[0][1]
-    after = next((mb for count, mb in curve if count >= 100), None)
-    highest = max(mb for _, mb in curve)
-    beside = "glances missing" if glances_bytes is None else f"glances {glances_bytes / 1e6:.1f} MB"
+    after = next((mib for count, mib in curve if count >= 100), None)
+    highest = max(mib for _, mib in curve)
+    beside = "glances missing" if glances_bytes is None else f"glances {glances_bytes / 2**20:.1f} MiB"
     found = [
         Row(
             f"daemon's memory, {processes} processes, at the start / after 100 captures",
-            f"{first:.1f} / {'–' if after is None else f'{after:.1f}'} MB RSS (highest {highest:.1f})",
+            f"{first:.1f} / {'–' if after is None else f'{after:.1f}'} MiB RSS (highest {highest:.1f})",
             beside,
-            f"≤ {BUDGET_MB:g} MB",
-            None if after is None else highest <= BUDGET_MB,
+            f"≤ {BUDGET_MIB:g} MiB",
+            None if after is None else highest <= BUDGET_MIB,
             command,
         )
     ]
     last = curve[-1][0]
-    gain = growth_mb(curve, RING_FULL, last) if last > RING_FULL else None
+    gain = growth_mib(curve, RING_FULL, last) if last > RING_FULL else None
     if gain is not None:
         found.append(
             Row(
                 f"growth from capture {RING_FULL} to {last}, by least squares",
-                f"{gain:+.2f} MB",
+                f"{gain:+.2f} MiB",
                 "the ring of the last five minutes is full by then",
-                f"slope 0 (noise ≤ {SLOPE_BUDGET_MB:g} MB)",
-                gain <= SLOPE_BUDGET_MB,
+                f"slope 0 (noise ≤ {SLOPE_BUDGET_MIB:g} MiB)",
+                gain <= SLOPE_BUDGET_MIB,
                 command,
             )
         )

@@ -40,7 +40,6 @@ HEADINGS = ("what", "measured", "peer or limit, same run", "budget", "", "alone"
 
 def main() -> None:
     arguments = _arguments()
-    results: dict[str, list[dict[str, object]]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     failed = []
     for name in arguments.only or BENCHMARKS:
         print(f"\n== {name}: {BENCHMARKS[name]} (load {load()})", flush=True)
@@ -48,6 +47,7 @@ def main() -> None:
         if found is None:
             failed.append(name)
         else:
+            results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
             results[name] = found
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
