@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from monitord.daemon.saving import Saving
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.model import Rates, Verdict
@@ -25,8 +26,8 @@ class Historian:
     is what `monitord rules test` replays. A power cut loses at most the minute not yet handed over.
     """
 
-    def __init__(self, store: SQLiteProfileStore, writer: Writer, heartbeat_s: float) -> None:
-        self._store = store
+    def __init__(self, saving: Saving, writer: Writer, heartbeat_s: float) -> None:
+        self._saving = saving
         self._writer = writer
         self._heartbeat_s = heartbeat_s
         self._batch: list[Rates] = []
@@ -53,7 +54,7 @@ class Historian:
 
     def _add(self, batch: list[Rates]) -> None:
         try:
-            self._store.add_history(batch)
+            self._saving.add_history(batch)
         except MonitordError as error:
             get_logger().warning("history.dropped", passes=len(batch), reason=str(error))
 

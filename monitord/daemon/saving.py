@@ -1,19 +1,24 @@
-"""Where incidents go: room is made within the budget, then they are saved, on the writer's thread."""
+"""Where incidents and history go: room is made in the budget, then they are saved, on the writer's thread."""
 
 from __future__ import annotations
 
 import io
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from monitord.errors import StorageError
 from monitord.jobs import Job, RetentionLimits, RetentionManager, jobs_of
-from monitord.model import CaptureStatus, Incident
+from monitord.model import CaptureStatus, Incident, Rates
 from monitord.storage import SQLiteProfileStore
+from monitord.storage.connection import WAL_LIMIT_BYTES
 
-_ROOM_FOR_ROWS_BYTES = 64 * 1024  # what an incident's rows and history may add to the database
+_ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add to the database
+# Until room is made the next time: the rows in the database and in the WAL, and the WAL's growth by whatever
+# else is written meanwhile.
+_ROOM_FOR_ROWS_BYTES = 2 * _ROWS_BYTES + WAL_LIMIT_BYTES
 _NO_ROOM = "the incidents that are kept fill the budget (retention.max_total_mb), or the disk is at its floor"
 _FIX = "monitord keep --undo ID, or a higher retention.max_total_mb"
 
@@ -42,6 +47,12 @@ class Saving:
             if not self._retention.make_room(_room_for(incident), now).has_room:
                 raise StorageError(f"no room for another incident: {_NO_ROOM}")
         return self._store.save_incident(incident)
+
+    def add_history(self, passes: Sequence[Rates]) -> None:
+        """Save passes for looking back. Raises StorageError when there is no room for them."""
+        if passes and not self._retention.make_room(_ROOM_FOR_ROWS_BYTES, passes[-1].taken_at).has_room:
+            raise StorageError(f"no room for history: {_NO_ROOM}")
+        self._store.add_history(passes)
 
 
 def _bare(incident: Incident) -> Incident:

@@ -16,8 +16,10 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 BUSY_TIMEOUT_S = 5.0
-WAL_PAGES = 500
-WAL_LIMIT_BYTES = 4 << 20
+# The WAL counts in the budget, so what it may grow to between two checkpoints is kept free: daemon/saving.py.
+# In a restless hour the memory of the limits alone, saved after every alert, writes it full in seconds.
+WAL_PAGES = 64
+WAL_LIMIT_BYTES = WAL_PAGES * 4096
 CACHE_KIB = 512  # SQLite's default is 2 MB
 
 
