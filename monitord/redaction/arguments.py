@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from monitord.redaction.operands import secret_operands
 from monitord.redaction.patterns import hide_patterns, hide_scheme
 from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_sensitive
 
@@ -19,13 +20,17 @@ _MAX_QUOTING = 3
 _MYSQL = ("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow", "mysqlcheck", "mysqlslap",
           "mariadb", "mariadb-dump", "mariadb-admin", "7z", "7za", "7zr")  # fmt: skip
 _LDAP = ("ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldappasswd", "ldapwhoami", "ldapcompare")
-_ATTACHED: dict[str, str] = dict.fromkeys(_MYSQL, "p")
+_ATTACHED: dict[str, str] = {**dict.fromkeys(_MYSQL, "p"), "rar": "ph", "unrar": "p"}
 _SEPARATE: dict[str, str] = {
     **dict.fromkeys(_LDAP, "w"),
     **dict.fromkeys(("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "cqlsh"), "p"),
     **dict.fromkeys(("sqlcmd", "bcp", "tsql", "ipmitool", "zip", "unzip"), "P"),
     **dict.fromkeys(("snmpget", "snmpwalk", "snmpset", "snmpbulkwalk"), "cAX"),
     **dict.fromkeys(("redis-cli", "redis-benchmark", "valkey-cli"), "a"),
+    **dict.fromkeys(("mosquitto_pub", "mosquitto_sub", "isql"), "P"),
+    **dict.fromkeys(("ncftpput", "ncftpget", "ncftp"), "p"),
+    **dict.fromkeys(("hydra", "nxc", "netexec", "crackmapexec", "evil-winrm", "cadaver"), "p"),
+    "yubico-piv-tool": "PN",
     "sshpass": "p",
     "curl": "uUb",
     "lftp": "u",
@@ -48,10 +53,20 @@ _WITH_VERB: dict[str, tuple[str, str]] = {
     "helm": ("login", "p"),
     "oc": ("login", "p"),
     "az": ("login", "p"),
+    "twine": ("upload", "p"),
+    "doctl": ("init", "t"),
 }
 _ORACLE = frozenset({"sqlplus", "rman", "expdp", "impdp", "sqlldr", "exp", "imp"})  # user/password@database
-_BARE_NAME = re.compile(r"pass(?:word|wd|phrase)|[A-Za-z]++(?:_[A-Za-z]++)++")  # `nmcli … password X`
-_LOGIN_OPTIONS = frozenset({"--user", "--proxy-user", "--basic"})  # of curl: user:password
+# `nmcli … password X`, `npm config set //registry.example.org/:_authToken X`
+_BARE_NAME = re.compile(
+    r"pass(?:word|wd|phrase)|[A-Za-z]++(?:_[A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+"
+)
+_LOGIN_OPTIONS: dict[str, frozenset[str]] = {  # their value is user:password, or the password
+    "curl": frozenset({"--user", "--proxy-user", "--basic"}),
+    "etcdctl": frozenset({"--user"}),
+    "swaks": frozenset({"-ap"}),
+    "sendemail": frozenset({"-xp"}),
+}
 _OPTION = re.compile(r"-{1,2}[A-Za-z][\w.-]*+")
 _TOKEN = re.compile(r"(?:(?<!\w)\"[^\"\n]*\"|(?<!\w)'[^'\n]*'|\S)+")
 
@@ -76,11 +91,18 @@ def _plain(_rule: str, value: str) -> str:
 
 def hide_arguments(argv: Sequence[str], hide: Hide) -> list[str]:
     """Run all rules over an argument list, without the cap."""
-    reader = _Reader(hide, tuple(argv))
-    return [
-        _first(argument, hide) if index == 0 and reader.take_name(argument) else reader.take(argument)
-        for index, argument in enumerate(argv)
-    ]
+    placed = secret_operands(argv)
+    reader = _Reader(hide, tuple(argv), knows_bare_names=not placed)
+    kept = []
+    for index, argument in enumerate(argv):
+        if index in placed:
+            kept.append(hide("operand", argument))
+        elif index == 0:
+            reader.note_tool(argument)
+            kept.append(_first(argument, hide))
+        else:
+            kept.append(reader.take(argument))
+    return kept
 
 
 def hide_text(text: str, hide: Hide, quoting: int = 0) -> str:
@@ -114,15 +136,13 @@ class _Reader:
     hide: Hide
     words: tuple[str, ...]
     quoting: int = 0
+    knows_bare_names: bool = False
     letters: str = field(default="", init=False)
     attached: str = field(default="", init=False)
     awaiting: bool = field(default=False, init=False)
     scheme: str = field(default="", init=False)
+    logins: frozenset[str] = field(default=frozenset(), init=False)
     is_oracle: bool = field(default=False, init=False)
-
-    def take_name(self, argument: str) -> bool:
-        self._note_tool(argument)
-        return True
 
     def take(self, argument: str) -> str:
         if self.awaiting:
@@ -136,8 +156,8 @@ class _Reader:
             return self._option(argument)
         if self.is_oracle and "/" in argument.partition("@")[0]:
             return f"{argument.partition('/')[0]}/{self.hide('tool_login', argument.partition('/')[2])}"
-        self._note_tool(argument)
-        if not self.quoting and _BARE_NAME.fullmatch(argument) and is_sensitive(argument):
+        self.note_tool(argument)
+        if self.knows_bare_names and _BARE_NAME.fullmatch(argument) and is_sensitive(argument):
             self.awaiting = True
             return argument
         if self.quoting < _MAX_QUOTING and argument[:1] in "\"'" and len(argument) > 2:
@@ -155,7 +175,7 @@ class _Reader:
     def _option(self, argument: str) -> str:
         name, equals, value = argument.partition("=")
         letter = argument[1:2]
-        if equals and _OPTION.fullmatch(name) and (is_sensitive(name) or name in self._logins()):
+        if equals and _OPTION.fullmatch(name) and (is_sensitive(name) or name in self.logins):
             return f"{name}={_keep_quotes(value, 'option', self.hide)}" if value else argument
         if letter and letter in self.attached and len(argument) > 2:
             return argument[:2] + _keep_quotes(argument[2:], "tool_option", self.hide)
@@ -166,15 +186,14 @@ class _Reader:
             )
         if _OPTION.fullmatch(argument):
             cluster = argument[1] != "-" and len(argument) <= 5 and argument[-1] in self.letters
-            self.awaiting = cluster or is_sensitive(argument) or argument in self._logins()
+            self.awaiting = cluster or is_sensitive(argument) or argument in self.logins
         return argument if self.quoting else hide_patterns(argument, self.hide)
 
-    def _logins(self) -> frozenset[str]:
-        return _LOGIN_OPTIONS if self.letters == _SEPARATE["curl"] else frozenset()
-
-    def _note_tool(self, argument: str) -> None:
+    def note_tool(self, argument: str) -> None:
+        """Remember what the options that follow mean, if this word is the name of a tool."""
         name = argument.strip("\"'").rpartition("/")[2]
         self.is_oracle = self.is_oracle or name in _ORACLE
+        self.logins = _LOGIN_OPTIONS.get(name, self.logins)
         if name in _ATTACHED:
             self.attached, self.letters = _ATTACHED[name], ""
         elif name in _SEPARATE:

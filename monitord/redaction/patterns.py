@@ -56,6 +56,18 @@ _WEBHOOK = re.compile(
     r"(hooks\.slack\.com/[a-z]{1,20}/|discord(?:app)?\.com/api/webhooks/)([A-Za-z0-9_/-]{8,300}+)"
 )
 _SLASHED = re.compile(r"(?<!\S)(/(?:p|pass|password|gp|pth):)(\S+)")  # xfreerdp, Windows
+_PIPED = re.compile(
+    r"(?<![\w-])(echo[ \t]{1,3}(?:-[neE]{1,3}[ \t]{1,3})?)([^|\n]{1,200}?)"
+    r"([ \t]{0,3}\|[ \t]{0,3}(?:sudo[ \t]{1,3})?(?:chpasswd\b|-S\b|passwd[ \t]{1,3}--stdin))"
+)
+# In prose only what can't be a word of it: with a digit, or in quotes.
+_SAID = re.compile(
+    r"(?i)(?<![\w-])(pass(?:word|phrase)[ \t]{1,3}(?:is|was)[ \t]{1,3})"
+    r"(?=[^\s\d]{0,40}\d)([^\s,;\"')]{4,})"
+)
+_QUOTED = re.compile(
+    r"(?i)(?<![\w-])(pass(?:word|phrase)[ \t]{1,3}(?:(?:is|was)[ \t]{1,3})?([\"']))([^\"'\n]{3,200})(?=\2)"
+)
 _KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
@@ -75,6 +87,9 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _PUTTY.sub(lambda m: m[1] + hide("private_key", m[2] if m.lastindex == 2 else m[0]), text)
     text = _HEADER.sub(lambda m: m[1] + m[2] + hide("header", m[3]), text)
     text = _hide_keyed(text, hide)
+    text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text)
+    text = _SAID.sub(lambda m: m[1] + hide("said", m[2]), text)
+    text = _QUOTED.sub(lambda m: m[1] + hide("said", m[3]), text)
     text = _WEBHOOK.sub(lambda m: m[1] + hide("webhook", m[2]), text)
     text = _SLASHED.sub(lambda m: m[1] + hide("option", m[2]), text)
     text = _URL.sub(lambda m: _safe_url(m, hide), text)

@@ -12,7 +12,8 @@ from itertools import pairwise
 _KEY_ENDS = (
     "password", "passwd", "passphrase", "secret", "apikey", "api_key", "api-key", "access_key", "access-key",
     "accesskey", "private_key", "privatekey", "secret_key", "_token", "-token", "authtoken", "accesstoken",
-    "--token", "pwd", "--auth", "-storepass",
+    "--token", "pwd", "--auth", "-storepass", "--pin",
+    "--from-literal",
 )  # fmt: skip
 # Prefix, least length of the whole word, name.
 _PREFIXES = (

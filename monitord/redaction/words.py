@@ -19,7 +19,7 @@ _STEMS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey", "accountkey", "sharedkey",
     "sessionkey", "sessionid", "storagekey", "licensekey", "deploykey", "servicekey", "appkey",
-    "connectionstring",
+    "connectionstring", "fromliteral", "mfacode",
 )  # fmt: skip
 _WORDS = frozenset(
     {"pass", "pwd", "pw", "pswd", "psw", "token", "jwt", "bearer", "psk", "otp", "totp", "cookie",
@@ -30,6 +30,9 @@ _NOT_TAILS = frozenset(
     {"bypass", "compass", "trespass", "encompass", "surpass", "overpass", "underpass", "multipass",
      "lowpass", "highpass", "bandpass", "allpass", "renderpass", "singlepass", "onepass", "twopass"}
 )  # fmt: skip
+
+# A pin is a secret alone or with its kind; `pin_memory` and `gpio_pin` are none.
+_PINS = frozenset({"pin", "puk", "so", "user", "new", "old", "card", "sim"})
 
 # A name that ends so speaks *about* a secret (or is a source file called token.py).
 _BENIGN_LAST = frozenset(
@@ -50,6 +53,8 @@ def is_sensitive(name: str) -> bool:
         return False
     joined = "".join(pieces)
     if any(stem in joined for stem in _STEMS) or not _WORDS.isdisjoint(pieces):
+        return True
+    if pieces[-1] in ("pin", "puk") and _PINS.issuperset(pieces):
         return True
     if pieces in (["auth"], ["basic", "auth"], ["http", "auth"]):
         return True

@@ -84,6 +84,10 @@ ARGUMENTS = [
     ("useradd -p hunter2pw u", "hunter2pw"),
     ("redis-server --masterauth hunter2pw", "hunter2pw"),
     ("app https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXhunter2pw", "hunter2pw"),
+    ("pkcs11-tool --login --pin 648219", "648219"),
+    ("kubectl create secret generic s --from-literal=k=hunter2pw", "hunter2pw"),
+    ("bash -c 'echo root:hunter2pw | chpasswd'", "hunter2pw"),
+    ("sh -c 'echo hunter2pw | sudo -S id'", "hunter2pw"),
     (f"app {JWT}", "eyJzdWIi"),
     (f"app {RANDOM}", RANDOM),
 ]  # fmt: skip
@@ -93,6 +97,23 @@ LISTS_ONLY = [
     ("nmcli dev wifi connect S password hunter2pw", "hunter2pw"),
     ("aws configure set aws_secret_access_key hunter2pw", "hunter2pw"),
     ("sqlplus sys/hunter2pw@orcl", "hunter2pw"),
+    ("htpasswd -b /etc/nginx/.htpasswd alice hunter2pw", "hunter2pw"),
+    ("sudo htpasswd -bBc /etc/x alice hunter2pw", "hunter2pw"),
+    ("rabbitmqctl -n node add_user svc hunter2pw", "hunter2pw"),
+    ("rabbitmqctl change_password svc hunter2pw", "hunter2pw"),
+    ("vault login hunter2pw", "hunter2pw"),
+    ("vault login -method=userpass username=bob password=hunter2pw", "hunter2pw"),
+    ("mc alias set minio http://localhost:9000 access hunter2pw", "hunter2pw"),
+    ("net use X: //srv/share hunter2pw /user:bob", "hunter2pw"),
+    ("samba-tool user create bob hunter2pw", "hunter2pw"),
+    ("wpa_passphrase HomeNet hunter2pw", "hunter2pw"),
+    ("steamcmd +login bob hunter2pw +quit", "hunter2pw"),
+    ("ngrok config add-authtoken hunter2pw", "hunter2pw"),
+    ("etcdctl --user root:hunter2pw get x", "hunter2pw"),
+    ("twine upload -u __token__ -p hunter2pw dist/x.whl", "hunter2pw"),
+    ("rar a -hphunter2pw a.rar", "hunter2pw"),
+    ("swaks --to a@b.example -ap hunter2pw", "hunter2pw"),
+    ("npm config set //registry.example.org/:_authToken hunter2pw", "hunter2pw"),
 ]
 
 TEXTS = [
@@ -107,6 +128,9 @@ TEXTS = [
     ("config: token = 'abc-def-1'", "abc-def-1"),
     ("Authorization=Bearer hunter2pw", "hunter2pw"),
     ("export TOKEN=Basic hunter2pw", "hunter2pw"),
+    ("login failed for bob with password 'hunter pw'", "hunter pw"),
+    ("the password is hunter2pw, don't tell", "hunter2pw"),
+    ("PIN: 4711", "4711"),
 ]
 
 BENIGN = [
@@ -155,6 +179,15 @@ BENIGN = [
     "bypass=1 compass=north author=me",
     "/system.slice/docker-4f5e6d7c8b9a0f1e2d3c4b5a69788796a5b4c3d2e1f0a9b8c7d6e5f4a3b2c1d0.scope",
     "--log-format '%(asctime)s %(message)s'",
+    "python train.py --pin-memory --num-workers 4 gpio_pin=17",
+    "vault status",
+    "vault login",
+    "htpasswd -c /etc/nginx/.htpasswd alice",
+    "mc ls minio/bucket",
+    "net rpc info",
+    "rabbitmqctl list_users",
+    "unrar x a.rar",
+    "sh -c 'echo done | tee log'",
     "2026-11-20T10:00:00Z cpu=97.2% rss=1.2GiB",
 ]
 
@@ -174,6 +207,11 @@ def test_no_planted_secret_survives_in_text(line: str, secret: str) -> None:
     assert secret not in redacted
     assert HIDDEN in redacted
     assert find_secrets(redacted) == []
+
+
+def test_a_sentence_about_a_password_stays_a_sentence() -> None:
+    for line in ("the password is incorrect", "password was changed by root", "passwords 'may' differ"):
+        assert redact_text(line) == line
 
 
 @pytest.mark.parametrize("line", BENIGN)

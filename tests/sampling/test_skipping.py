@@ -204,7 +204,8 @@ def test_what_a_watched_process_used_between_complete_looks_is_not_unattributed(
     child = start("print('ready')\nwhile True: pass")
     key = key_of(child.pid)
     assert key is not None
-    samplers = watching, waiting = Sampler(heartbeat_s=1e9), Sampler(heartbeat_s=1e9)
+    watching = Sampler(heartbeat_s=1e9)
+    samplers = (watching, Sampler(heartbeat_s=1e9))
     for sampler in samplers:
         sampler.look(Demand())
     used_before_s, deadline = cpu_s(child.pid), time.monotonic() + 30
