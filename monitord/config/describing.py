@@ -9,7 +9,7 @@ import msgspec
 from monitord.config.loading import DEFAULT_RULES_FILE
 from monitord.config.settings import FileSettings
 
-_COMMENTS = {
+COMMENTS = {
     "sampling.interval_s": "seconds between two looks at the machine",
     "sampling.heartbeat_s": "at least this often every process is read",
     "sampling.ring_s": "how much history goes into an incident",
@@ -42,7 +42,7 @@ def default_text() -> str:
     for section in ("sampling", "detection", "capture", "retention", "log"):
         lines.append(f"[{section}]")
         for key, value in defaults[section].items():
-            lines.append(f"# {key} = {_toml(value)}  # {_COMMENTS[f'{section}.{key}']}")
+            lines.append(f"# {key} = {_toml(value)}  # {COMMENTS[f'{section}.{key}']}")
         lines.append("")
     lines.append(
         "# The rules that come with monitord. A [[rules]] table with one of these names replaces it."
