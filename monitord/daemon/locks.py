@@ -12,12 +12,13 @@ from pathlib import Path
 from monitord.errors import BusyError
 from monitord.storage.folder import hand_over
 
+_ASKED_S = 0.3  # `owner` holds a lock for a moment to see whether it can: that is no refusal
 DAEMON_LOCK = "lock"
 CAPTURE_LOCK = "capture.lock"
 
 
 @contextlib.contextmanager
-def hold(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
+def hold(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file for the block; raise BusyError naming the owner's pid when it stays taken.
 
     On a disk that can't be written the lock is taken on the file as it is; without any file there is
@@ -26,7 +27,7 @@ def hold(path: Path, what: str, wait_s: float = 0.0) -> Iterator[None]:
     descriptor = _open(path)
     try:
         if descriptor is not None:
-            _take(descriptor, path, what, wait_s)
+            _take(descriptor, path, what)
         yield
     finally:
         if descriptor is not None:
@@ -62,8 +63,8 @@ def _open(path: Path) -> int | None:
             return None
 
 
-def _take(descriptor: int, path: Path, what: str, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
+def _take(descriptor: int, path: Path, what: str) -> None:
+    deadline = time.monotonic() + _ASKED_S
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +73,7 @@ def _take(descriptor: int, path: Path, what: str, wait_s: float) -> None:
             if time.monotonic() >= deadline:
                 pid = _pid_in(descriptor)
                 raise BusyError(f"{what} (pid {pid or 'unknown'} holds {path})") from error
-            time.sleep(0.05)
+            time.sleep(0.01)
     with contextlib.suppress(OSError):  # a full or read-only disk: the lock holds without the number
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
