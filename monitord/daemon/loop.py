@@ -6,6 +6,7 @@ import faulthandler
 import os
 import signal
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from monitord.service.notify import Notifier
 from monitord.storage import check_data_dir
 
 _MIGRATION_S = 600.0
-_STOP_WITHIN_S = 3.0  # of the five that SIGTERM may take
+_STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
+_CAPTURE_STOPS_WITHIN_S = 2.5  # of these
+_LONGEST_NAP_S = 5.0  # a reload and the watchdog must not wait for a beat that may be an hour away
 
 
 def run(config_path: Path | None, data_dir: Path) -> None:
@@ -45,11 +48,15 @@ class Daemon:
         self._data_dir = data_dir
         self._stop = threading.Event()
         self._reload = threading.Event()
+        self._is_built = False
+        self._listen()
         self._notifier = Notifier()
         self._notifier.extend_timeout(_MIGRATION_S)
         self._started_at = datetime.now(UTC)
         self._pace = Pace(loaded.settings.sampling.interval_s)
         self._parts = wiring.build(loaded.settings, data_dir)
+        self._is_built = True
+        self._rates: Rates | None = None
         self._reported_s = float("-inf")
         self._reported_capture: tuple[str, datetime] | None = None
 
@@ -63,16 +70,26 @@ class Daemon:
                 self._remember(rates, verdict)
                 self._notifier.watchdog()
                 self._report_if_due(rates, verdict)
-                self._stop.wait(self._pace.wait_s())
+                self._wait()
         finally:
             self._finish()
 
-    def _begin(self) -> None:
-        faulthandler.enable()  # SIGABRT from the watchdog shows where every thread hangs
+    def _listen(self) -> None:
+        """Before anything slow: a SIGHUP during a migration must not end us, and SIGTERM must, at once."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
+            signal.signal(number, lambda *_: self._end())
         on_hangup = hangup_handler(self._reload, self._stop)
         signal.signal(signal.SIGHUP, lambda *_: on_hangup())
+
+    def _end(self) -> None:
+        """Told to stop: after this pass, or on the spot while the parts are being made."""
+        self._stop.set()
+        if not self._is_built:
+            get_logger().info("daemon.stopped", passes=0)
+            raise SystemExit(0)  # a migration's child is killed with us: it is one transaction
+
+    def _begin(self) -> None:
+        faulthandler.enable()  # SIGABRT from the watchdog shows where every thread hangs
         self._parts.tidying.start()
         get_logger().info(
             "daemon.started",
@@ -82,7 +99,16 @@ class Daemon:
             rules=len(self._loaded.settings.rules),
         )
 
+    def _wait(self) -> None:
+        """Until the next beat, or until there is something else to do."""
+        beat_s = time.monotonic() + self._pace.wait_s()
+        while (left_s := beat_s - time.monotonic()) > 0:
+            if self._stop.wait(min(left_s, _LONGEST_NAP_S)) or self._reload.is_set():
+                return
+            self._notifier.watchdog()
+
     def _remember(self, rates: Rates, verdict: Verdict) -> None:
+        self._rates = rates
         self._parts.historian.note(rates, verdict)
         self._parts.memory.note(rates, verdict)
         if rates.gap == "clock jump":
@@ -155,30 +181,36 @@ class Daemon:
         self._notifier.ready()
 
     def _apply(self, loaded: LoadedConfig) -> None:
+        waiting = wiring.needs_restart(self._loaded.settings, loaded.settings)
         self._loaded = loaded
         settings = loaded.settings
         logs.configure(settings.log.level, settings.log.style)
-        self._pace.interval_s = settings.sampling.interval_s * self._parts.selfwatch.stretch
+        self._pace = Pace(settings.sampling.interval_s * self._parts.selfwatch.stretch)
         self._parts.detector.replace_rules(settings.rules)
         self._parts.worker.use(wiring.plan(settings))
         self._parts.service.consent = wiring.consent(settings)
         self._parts.pipeline.budget.limits = wiring.limits(settings)
         self._parts.saving.use(wiring.retention_limits(settings))
         get_logger().info("config.reloaded", rules=len(settings.rules))
+        if waiting:
+            get_logger().warning("config.needs_restart", keys=", ".join(waiting))
 
     def _finish(self) -> None:
         """Within five seconds: end the capture with what it has, save everything, say so."""
+        deadline = time.monotonic() + _STOP_WITHIN_S
         self._notifier.stopping()
         parts = self._parts
         parts.tidying.stop()
-        parts.worker.close(_STOP_WITHIN_S)
+        parts.worker.close(_CAPTURE_STOPS_WITHIN_S)
         parts.first_looks.close()
         parts.historian.flush()
         parts.memory.save(datetime.now(UTC))
         parts.keeper.retry()
-        if parts.writer.close(_STOP_WITHIN_S):
+        if parts.writer.close(max(0.5, deadline - time.monotonic())):
             parts.store.close()
         parts.sampler.close()
         if parts.keeper.waiting_count:
             get_logger().error("incidents.unsaved", count=parts.keeper.waiting_count)
+        if self._rates is not None:
+            write_status(self._data_dir, self._status(self._rates))
         get_logger().info("daemon.stopped", passes=parts.pipeline.counts.passes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -56,6 +57,8 @@ class Tidying:
     def _round(self) -> None:
         try:
             self._writer.submit(self._run_due).result()
+        except CancelledError:
+            return  # the daemon ends
         except MonitordError as error:
             get_logger().warning("jobs.postponed", reason=str(error))
 

@@ -36,6 +36,7 @@ from monitord.sampling import Sampler
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 
 _TALKERS_OVER_S = 1.0
+_BUILT_IN = {"sampling": ("heartbeat_s", "ring_s", "backend"), "capture": ("first_look", "grace_s")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,16 @@ def limits(settings: Settings) -> CaptureLimits:
 def consent(settings: Settings) -> Consent:
     """Of whom."""
     return Consent(settings.capture.consent, settings.capture.allow, settings.capture.deny)
+
+
+def needs_restart(before: Settings, after: Settings) -> list[str]:
+    """The keys that changed and that only a new daemon takes up: what was built with them stays."""
+    return [
+        f"{section}.{key}"
+        for section, keys in _BUILT_IN.items()
+        for key in keys
+        if getattr(getattr(before, section), key) != getattr(getattr(after, section), key)
+    ]
 
 
 def retention_limits(settings: Settings) -> RetentionLimits:

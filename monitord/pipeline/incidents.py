@@ -122,6 +122,7 @@ class IncidentWorker:
         """End the running capture with what it has, save it, and stop; what waits is saved without."""
         deadline = time.monotonic() + deadline_s
         self._is_stopping.set()
+        self._service.stop()
         self._opened.put(None)
         while any(thread.is_alive() for thread in self._threads):
             if time.monotonic() >= deadline:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from monitord.model import SystemRates
 
@@ -62,8 +63,11 @@ class CaptureBudget:
             return [moment.isoformat() for moment in self.spent]
 
     def restore(self, texts: Sequence[object]) -> None:
-        """Take up the budget of an earlier run."""
-        self.spent = [datetime.fromisoformat(text) for text in texts if isinstance(text, str)]
+        """Take up the budget of an earlier run; what is no aware moment is damage and counts no more."""
+        for text in texts:
+            with contextlib.suppress(ValueError, TypeError):
+                moment = datetime.fromisoformat(text)  # type: ignore[arg-type]  # TypeError is damage, too
+                self.spent.append(moment.astimezone(UTC))
 
     def _forget(self, now: datetime) -> None:
         """Only the last hour counts; a moment in the future is a clock that jumped, and counts no more."""

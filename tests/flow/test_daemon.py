@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.storage.schema import MIGRATION_LOCK_NAME
 from tests.flow.recorder import CPU_RULE, QUICK, Recorder
 
 Make = Callable[..., Recorder]
@@ -48,6 +50,8 @@ def test_sigterm_in_mid_capture_ends_soon_with_nothing_lost(recorder: Make) -> N
     assert daemon.left_behind() == []
     assert took_s < 30, "a hang, not slowness: the promise of 5 s is measured by the benchmarks"
     assert "daemon.stopped" in daemon.log_text()
+    last = json.loads((daemon.data_dir / "status.json").read_text())
+    assert last["capture"] is None, "the last status speaks of no capture under way"
 
 
 def test_a_second_daemon_is_refused_with_the_owners_pid(recorder: Make) -> None:
@@ -75,7 +79,7 @@ def test_a_restart_in_the_middle_of_a_cooldown_does_not_fire_again(recorder: Mak
 
 def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> None:
     """The old configuration stays in force until a good one comes."""
-    high = CPU_RULE.replace("above = 60", "above = 5000").replace("clear_below = 30", "clear_below = 10")
+    high = CPU_RULE.replace("above = 10", "above = 5000")
     daemon = recorder(high).start()
     burner = daemon.python("burn.py", "100", "120")
     daemon.config.write_text(QUICK + "[sampling]\nintervall_s = 1\n")
@@ -88,6 +92,39 @@ def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> Non
     daemon.daemon.send_signal(signal.SIGHUP)
     daemon.wait_for(lambda: "config.reloaded" in daemon.log_text(), "the new configuration")
     daemon.incident(pid=burner.pid, profiled=False)
+
+
+def test_what_only_a_restart_can_change_is_said(recorder: Make) -> None:
+    """A reload that takes up less than it was given names the keys that wait."""
+    daemon = recorder().start()
+    daemon.config.write_text(QUICK.replace("heartbeat_s = 2", "heartbeat_s = 2\nring_s = 60") + CPU_RULE)
+    assert daemon.daemon is not None
+    for _ in range(50):  # a storm of reloads is one reload
+        daemon.daemon.send_signal(signal.SIGHUP)
+    daemon.wait_for(lambda: "config.needs_restart" in daemon.log_text(), "the warning")
+    assert "keys=sampling.ring_s" in daemon.log_text()
+    daemon.wait_for_passes(2)
+
+
+def test_a_slow_start_survives_sighup_and_ends_on_sigterm(recorder: Make) -> None:
+    """While another process builds or migrates the database the daemon waits, and can be told to end."""
+    daemon = recorder()
+    daemon.data_dir.mkdir(mode=0o700)
+    with (daemon.data_dir / MIGRATION_LOCK_NAME).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        daemon.start(wait=False)
+        daemon.wait_for(lambda: lock_waiters(lock.fileno()), "the daemon to wait for its turn")
+        assert daemon.daemon is not None
+        daemon.daemon.send_signal(signal.SIGHUP)
+        daemon.daemon.send_signal(signal.SIGTERM)
+        assert daemon.daemon.wait(60) == 0
+    assert "daemon.stopped" in daemon.log_text()
+
+
+def lock_waiters(descriptor: int) -> bool:
+    """Whether somebody waits for this lock; /proc/locks shows them by `->` (proc(5))."""
+    inode = f":{os.fstat(descriptor).st_ino} "
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
 
 
 def test_a_bad_config_starts_nothing(recorder: Make) -> None:
