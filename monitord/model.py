@@ -35,6 +35,21 @@ class TriggerMetric(StrEnum):
         return self in (TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY)
 
 
+METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
+    TriggerMetric.CPU: ("percent",),
+    TriggerMetric.MEMORY: ("percent", "bytes"),
+    TriggerMetric.DISK_IO: ("bytes_per_s",),
+    TriggerMetric.NETWORK: ("bytes_per_s",),
+    TriggerMetric.MEMORY_GROWTH: ("bytes",),
+    TriggerMetric.HANG: ("seconds",),
+    TriggerMetric.FD_GROWTH: ("count",),
+    TriggerMetric.THREAD_GROWTH: ("count",),
+    TriggerMetric.FREE_MEMORY: ("percent", "bytes"),
+    TriggerMetric.MANUAL: ("percent",),
+}
+"""The units that a metric is judged in; the first is what a bare number means."""
+
+
 # ---------------------------------------------------------------------------------------- processes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from monitord.model import Threshold, TriggerMetric
+from monitord.model import METRIC_UNITS, Threshold, TriggerMetric
 
 _BYTES = {
     "": 1, "b": 1,
@@ -15,18 +15,6 @@ _BYTES = {
 }  # fmt: skip
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*|%)\s*(/s)?\s*")
 
-# What a bare number means for each metric, and what a text may mean.
-_BARE_UNIT = {
-    TriggerMetric.CPU: "percent",
-    TriggerMetric.MEMORY: "percent",
-    TriggerMetric.FREE_MEMORY: "percent",
-    TriggerMetric.MEMORY_GROWTH: "bytes",
-    TriggerMetric.DISK_IO: "bytes_per_s",
-    TriggerMetric.NETWORK: "bytes_per_s",
-    TriggerMetric.HANG: "seconds",
-    TriggerMetric.FD_GROWTH: "count",
-    TriggerMetric.THREAD_GROWTH: "count",
-}
 _EXAMPLE = {
     "percent": "a number of percent such as 90",
     "bytes": 'a size such as "2GiB"',
@@ -43,7 +31,7 @@ def parse_threshold(value: float | str, metric: TriggerMetric) -> Threshold:
     carry SI (MB = 10⁶) or IEC (MiB = 2²⁰, also M) units. Memory takes a percentage or a size.
     Raises ValueError with the forms that are understood.
     """
-    unit = _BARE_UNIT[metric]
+    unit = METRIC_UNITS[metric][0]
     if isinstance(value, str):
         number, unit = _parse_text(value, metric, unit)
     else:
@@ -62,7 +50,7 @@ def _parse_text(text: str, metric: TriggerMetric, unit: str) -> tuple[float, str
     number, suffix, per_second = float(match[1]), match[2].lower(), match[3] is not None
     if suffix == "%" and unit == "percent" and not per_second:
         return number, "percent"
-    is_size = metric in (TriggerMetric.MEMORY, TriggerMetric.FREE_MEMORY, TriggerMetric.MEMORY_GROWTH)
+    is_size = "bytes" in METRIC_UNITS[metric]
     if suffix in _BYTES and suffix and ((is_size and not per_second) or unit == "bytes_per_s"):
         return number * _BYTES[suffix], "bytes" if is_size else "bytes_per_s"
     if not suffix and not per_second:
@@ -71,7 +59,7 @@ def _parse_text(text: str, metric: TriggerMetric, unit: str) -> tuple[float, str
 
 
 def _forms(metric: TriggerMetric) -> str:
-    form = _EXAMPLE[_BARE_UNIT[metric]]
-    if metric in (TriggerMetric.MEMORY, TriggerMetric.FREE_MEMORY):
+    form = _EXAMPLE[METRIC_UNITS[metric][0]]
+    if METRIC_UNITS[metric] == ("percent", "bytes"):
         form += ' or a size such as "2GiB"'
     return form

@@ -9,19 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitord.errors import ConfigError
-from monitord.model import Match, Rule, Threshold, TriggerMetric
+from monitord.model import METRIC_UNITS, Match, Rule, Threshold, TriggerMetric
 
-UNITS: dict[TriggerMetric, tuple[str, ...]] = {
-    TriggerMetric.CPU: ("percent",),
-    TriggerMetric.MEMORY: ("percent", "bytes"),
-    TriggerMetric.DISK_IO: ("bytes_per_s",),
-    TriggerMetric.NETWORK: ("bytes_per_s",),
-    TriggerMetric.MEMORY_GROWTH: ("bytes",),
-    TriggerMetric.HANG: ("seconds",),
-    TriggerMetric.FD_GROWTH: ("count",),
-    TriggerMetric.THREAD_GROWTH: ("count",),
-    TriggerMetric.FREE_MEMORY: ("percent", "bytes"),
-}
 DEFAULT_CLEAR_SHARE = 0.7
 
 
@@ -90,14 +79,14 @@ def condition_of(rule: Rule) -> Condition:
     _check_limits(rule)
     limit = rule.below if rule.metric is TriggerMetric.FREE_MEMORY else rule.above
     floor = None if rule.baseline_alone or limit is None else limit.value
-    unit = limit.unit if limit is not None else UNITS[rule.metric][0]
+    unit = limit.unit if limit is not None else METRIC_UNITS[rule.metric][0]
     return Condition(rule, floor, unit, rule.metric is TriggerMetric.FREE_MEMORY)
 
 
 def _check_metric(rule: Rule) -> None:
-    units = UNITS.get(rule.metric)
-    if units is None:
+    if rule.metric is TriggerMetric.MANUAL:
         raise ConfigError(f"rule {rule.name}: {rule.metric} can't be watched by a rule")
+    units = METRIC_UNITS[rule.metric]
     wants_below = rule.metric is TriggerMetric.FREE_MEMORY
     if (rule.above if wants_below else rule.below) is not None:
         raise ConfigError(

@@ -6,29 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from monitord.model import TriggerMetric
+from monitord.model import METRIC_UNITS, TriggerMetric
 
-_UNIT_OF = {
-    TriggerMetric.CPU: "percent",
-    TriggerMetric.MEMORY: "percent",
-    TriggerMetric.FREE_MEMORY: "percent",
-    TriggerMetric.MEMORY_GROWTH: "bytes",
-    TriggerMetric.DISK_IO: "bytes_per_s",
-    TriggerMetric.NETWORK: "bytes_per_s",
-    TriggerMetric.HANG: "seconds",
-    TriggerMetric.FD_GROWTH: "count",
-    TriggerMetric.THREAD_GROWTH: "count",
-    TriggerMetric.MANUAL: "percent",
-}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def unit_of(metric: TriggerMetric, value: float) -> str:
     """The unit of a trigger value: its metric's, but a memory value above 100 can only be a size."""
-    unit = _UNIT_OF[metric]
-    is_memory = metric in (TriggerMetric.MEMORY, TriggerMetric.FREE_MEMORY)
-    return "bytes" if is_memory and value > 100 else unit
+    units = METRIC_UNITS[metric]
+    return "bytes" if "bytes" in units and value > 100 else units[0]
 
 
 def quantity(value: float, unit: str) -> str:

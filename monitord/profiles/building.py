@@ -32,7 +32,6 @@ class ProfileBuilder:
         self.unit = unit
         self.period_s: float | None = None
         self.errors = 0
-        self.lines_seen = 0
         self._numbers: dict[Frame, int] = {}
         self._stacks: dict[tuple[Thread, tuple[int, ...]], int | float] = {}
         self._sample_count = 0

@@ -57,6 +57,3 @@ class Profile:
     def total(self) -> int | float:
         """The sum of all values, in `unit`."""
         return sum(self.stacks.values())
-
-    def stack_frames(self, indices: tuple[int, ...]) -> tuple[Frame, ...]:
-        return tuple(self.frames[index] for index in indices)
