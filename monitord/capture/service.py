@@ -77,6 +77,7 @@ class ProfileCaptureService:
     # -------------------------------------------------------------------------------------------------
 
     def _take(self, desk: Desk, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
+        role = "dump" if desk is self._looks else "profile"
         with desk.turn:
             folder = folder.resolve()
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -85,13 +86,13 @@ class ProfileCaptureService:
                 with Target(key) as target:
                     refusal = self.consent.refusal(target.name, target.identity.executable)
                     if refusal is not None:
-                        return [_without_tool(key, plan, CaptureStatus.REFUSED, *refusal)]
+                        return [replace(_without_tool(key, plan, CaptureStatus.REFUSED, *refusal), role=role)]
                     session = Session(target, folder, plan, desk.runner, self._tools, self._grace_s)
                     if desk is self._looks:
                         return self._look(replace(session, is_hurried=True))
                     return self._climb(session)
             except TargetError as error:
-                return [_without_tool(key, plan, error.status, error.reason, None)]
+                return [replace(_without_tool(key, plan, error.status, error.reason, None), role=role)]
             finally:
                 desk.runner.end()
 

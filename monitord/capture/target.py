@@ -52,8 +52,11 @@ class Target:
         if ON_LINUX:
             try:
                 self.fd = os.pidfd_open(key.pid)
-            except (OSError, OverflowError) as error:
+            except (ProcessLookupError, OverflowError) as error:
                 raise TargetError(CaptureStatus.TARGET_GONE, f"no process {key.pid}") from error
+            except OSError as error:  # EMFILE, ENOMEM: it says nothing of the target
+                reason = f"process {key.pid} can't be opened: {error.strerror}"
+                raise TargetError(CaptureStatus.TOOL_ERROR, reason) from error
         try:
             self._check_start()
             self.name = self._read_name()

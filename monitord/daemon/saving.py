@@ -5,20 +5,23 @@ from __future__ import annotations
 import io
 import os
 import zlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from monitord.errors import StorageError
+from monitord.errors import NotFoundError, StorageError
 from monitord.jobs import Job, RetentionLimits, RetentionManager, jobs_of
+from monitord.logs import get_logger
 from monitord.model import CaptureStatus, Incident, Rates
-from monitord.storage import SQLiteProfileStore
+from monitord.storage import SQLiteProfileStore, StoreReader
 from monitord.storage.connection import WAL_LIMIT_BYTES
 
 _ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add to the database
 # Until room is made the next time: the rows in the database and in the WAL, and the WAL's growth by whatever
 # else is written meanwhile.
 _ROOM_FOR_ROWS_BYTES = 2 * _ROWS_BYTES + WAL_LIMIT_BYTES
+_REMEMBERED = 64  # incidents whose profile may still come
 _NO_ROOM = "the incidents that are kept fill the budget (retention.max_total_mb), or the disk is at its floor"
 _FIX = "monitord keep --undo ID, or a higher retention.max_total_mb"
 
@@ -28,6 +31,7 @@ class Saving:
 
     def __init__(self, store: SQLiteProfileStore, limits: RetentionLimits) -> None:
         self._store = store
+        self._saved: deque[str] = deque(maxlen=_REMEMBERED)
         self.use(limits)
 
     def use(self, limits: RetentionLimits) -> None:
@@ -39,14 +43,30 @@ class Saving:
         """Save an incident; durable when this returns. Raises StorageError when it can't be, now.
 
         When kept incidents leave no room for the evidence, the incident is saved without it and says why:
-        the budget is a promise, and so is a pin.
+        the budget is a promise, and so is a pin. When it was saved before and deleted since then, what came
+        later goes the same way: whoever deleted it meant all of it.
         """
+        if incident.correlation_id in self._saved and self._was_deleted(incident.correlation_id):
+            get_logger().info("incident.stays_deleted", correlation_id=incident.correlation_id)
+            return None
         now = incident.alert.raised_at
         if not self._retention.make_room(_room_for(incident), now).has_room:
             incident = _bare(incident)
             if not self._retention.make_room(_room_for(incident), now).has_room:
                 raise StorageError(f"no room for another incident: {_NO_ROOM}")
-        return self._store.save_incident(incident)
+        rows = self._store.save_incident(incident)
+        self._saved.append(incident.correlation_id)
+        return rows
+
+    def _was_deleted(self, correlation_id: str) -> bool:
+        if not self._store.database.exists():
+            return False  # the whole store is gone: a new one is made, and this belongs into it
+        try:
+            with StoreReader(self._store.data_dir) as reader:
+                reader.incident(correlation_id)
+        except NotFoundError:
+            return True
+        return False
 
     def add_history(self, passes: Sequence[Rates]) -> None:
         """Save passes for looking back. Raises StorageError when there is no room for them."""

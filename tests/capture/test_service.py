@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -246,7 +247,8 @@ def test_a_process_that_is_gone_is_said_to_be_gone(
     process.kill()
     process.wait()
     assert [c.status for c in service.capture(key, SHORT, folder)] == [CaptureStatus.TARGET_GONE]
-    assert service.first_look(key, folder).status is CaptureStatus.TARGET_GONE
+    look = service.first_look(key, folder)
+    assert (look.role, look.status) == ("dump", CaptureStatus.TARGET_GONE)
 
 
 def test_another_process_with_the_same_pid_is_never_looked_at(
@@ -318,6 +320,21 @@ def test_without_consent_nothing_is_read(targets: Targets, folder: Path, mode: s
     assert [c.status for c in captures] == [CaptureStatus.REFUSED]
     assert captures[0].reason
     assert "capture." in (captures[0].fix or "")
+    look = ProfileCaptureService(consent).first_look(key_of(process), folder)
+    assert (look.role, look.status) == ("dump", CaptureStatus.REFUSED)
+
+
+def test_without_descriptors_a_process_is_not_called_gone(targets: Targets, folder: Path) -> None:
+    """EMFILE says something of monitord, nothing of the target."""
+    process = targets.python(t.PYTHON_BURNER)
+    key, limits = key_of(process), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        (capture,) = ProfileCaptureService(Consent()).capture(key, SHORT, folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert capture.status is CaptureStatus.TOOL_ERROR
+    assert "Too many open files" in (capture.reason or "")
 
 
 def test_a_listed_process_may_be_profiled(targets: Targets, folder: Path) -> None:

@@ -1,0 +1,69 @@
+"""What happens to an incident between its first and its second save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord.daemon.saving import Saving
+from monitord.jobs import RetentionLimits
+from monitord.model import Incident
+from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open_store
+from tests.fakes import a_capture, an_alert
+
+FIRST = Incident("abcdefabcdef", an_alert(), None, captures=(a_capture("dump"),))
+COMPLETE = replace(FIRST, captures=(*FIRST.captures, a_capture("profile")))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SQLiteProfileStore]:
+    """A real store."""
+    opened = open_store(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+def kept(store: SQLiteProfileStore) -> list[str]:
+    with StoreReader(store.data_dir) as reader:
+        return [row.correlation_id for row in reader.recent(RecentFilter(limit=None))]
+
+
+def saving(store: SQLiteProfileStore) -> Saving:
+    return Saving(store, RetentionLimits(min_free_disk_bytes=0))
+
+
+def test_what_was_deleted_before_its_profile_came_stays_deleted(store: SQLiteProfileStore) -> None:
+    """`monitord delete` while the profile is taken: the second save does not bring the incident back."""
+    daemon = saving(store)
+    daemon.save(FIRST)
+    store.delete_incident(FIRST.correlation_id)
+    daemon.save(COMPLETE)
+    assert kept(store) == []
+    assert store.verify() == []
+
+
+def test_a_pin_set_before_the_profile_came_stays(store: SQLiteProfileStore) -> None:
+    """`monitord keep` in between is kept, and the profile is there."""
+    daemon = saving(store)
+    daemon.save(FIRST)
+    store.pin(FIRST.correlation_id)
+    daemon.save(COMPLETE)
+    with StoreReader(store.data_dir) as reader:
+        view = reader.incident(FIRST.correlation_id)
+    assert sorted(capture.role for capture in view.captures) == ["dump", "profile"]
+    assert view.record.pinned
+
+
+def test_a_store_that_was_removed_takes_the_incident_again(store: SQLiteProfileStore) -> None:
+    """Whoever removed the whole database did not mean this incident: it is saved into the new one."""
+    daemon = saving(store)
+    daemon.save(FIRST)
+    store.close()
+    for path in store.data_dir.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    daemon.save(COMPLETE)
+    assert kept(store) == [FIRST.correlation_id]
