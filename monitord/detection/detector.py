@@ -126,7 +126,7 @@ class Detector:
     def _forget(self, rates: Rates, found: list[tuple[RuleJudge, Findings]]) -> None:
         self._recent.forget(rates.exited)
         for judge, findings in found:
-            judge.forget(rates.exited, findings)
+            judge.forget(rates.exited, self._now_s, findings)
 
     # ------------------------------------------------------------------------------------- asking
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from monitord.detection import reasons
 from monitord.detection.baselines import Baselines
 from monitord.detection.conditions import condition_of
-from monitord.detection.limits import HourBudget
+from monitord.detection.limits import HourBudget, LookPace
 from monitord.detection.looks import Look
 from monitord.detection.matching import Matcher
 from monitord.detection.meters import METERS, MachineMeter, Reading, Target
@@ -41,6 +41,7 @@ class RuleJudge:
         self.tracks: dict[Target, Track] = {}
         self._baselines = baselines
         self._waiting = 0
+        self._pace = LookPace()
         self._learns = rule.times_baseline is not None
         minimum = float("-inf") if self._learns else (self.condition.floor or 0.0)
         self.meter = METERS[rule.metric](rule, self.condition.unit, minimum)
@@ -61,7 +62,7 @@ class RuleJudge:
         for target, track in self.tracks.items():
             window = track.window
             if window is not None and window.is_stale(look.now_s, look.interval_s):
-                self._lose(target, track, track.last_value, findings)
+                self._lose(target, track, look.now_s, findings)
             if track.worse_window is not None and track.worse_window.is_stale(look.now_s, look.interval_s):
                 track.worse_window = None
         return findings
@@ -85,7 +86,7 @@ class RuleJudge:
             self._announce(reading, track, look, findings)
             findings.held.append((track, reading, outcome))
         elif outcome is Step.LOST:
-            self._lose(reading.target, track, reading.value, findings)
+            self._lose(reading.target, track, look.now_s, findings)
         else:
             self._announce(reading, track, look, findings)
 
@@ -107,7 +108,8 @@ class RuleJudge:
     def _announce(self, reading: Reading, track: Track, look: Look, findings: Findings) -> None:
         """Tell of an arming once: when evidence would be granted, and a long window has shown patience.
 
-        A first look disturbs the target, so at most as many are asked for as the rule may still capture.
+        A first look disturbs the target, so at most as many are asked for as the rule may still capture,
+        and of names that keep crossing in vain (a build's compilers) only now and then.
         """
         window = track.window
         if track.is_announced or window is None or track.is_firing or look.now_s < track.cool_until_s:
@@ -118,15 +120,16 @@ class RuleJudge:
             and look.now_s - window.opened_s < PATIENCE_S
         ):
             return
-        if self._waiting < self.budget.remaining(look.now_s):
+        if self._waiting < self.budget.remaining(look.now_s) and self._pace.grant(track.name, look.now_s):
             self._waiting += 1
             track.is_announced = True
             findings.armed.append(self._arming(reading.target, track, window, reading.value))
 
-    def _lose(self, target: Target, track: Track, value: float, findings: Findings) -> None:
+    def _lose(self, target: Target, track: Track, now_s: float, findings: Findings) -> None:
         window, track.window = track.window, None
         if track.is_announced and window is not None:
-            findings.disarmed.append(self._arming(target, track, window, value))
+            self._pace.lost(track.name, now_s)
+            findings.disarmed.append(self._arming(target, track, window, track.last_value))
         track.is_announced = False
 
     def _arming(self, target: Target, track: Track, window: Window, value: float) -> Arming:
@@ -150,6 +153,7 @@ class RuleJudge:
         )
         alerts = []
         for track, reading, outcome in held:
+            self._pace.held(track.name)
             refusal = self._refusal(track, outcome, look.now_s)
             window = track.worse_window if outcome is Step.WORSE else track.window
             track.window = track.worse_window = None
@@ -236,12 +240,12 @@ class RuleJudge:
                 track.process = look.present[target]
                 track.seen_s = look.now_s
 
-    def forget(self, exited: Iterable[ProcessKey], findings: Findings) -> None:
+    def forget(self, exited: Iterable[ProcessKey], now_s: float, findings: Findings) -> None:
         keys = list(exited)
         for key in keys:
             track = self.tracks.pop(key, None)
             if track is not None and track.is_announced:
-                self._lose(key, track, track.last_value, findings)
+                self._lose(key, track, now_s, findings)
         self.meter.forget(keys)
 
     def prune(self, now_s: float) -> None:

@@ -37,3 +37,41 @@ class HourBudget:
     def ages(self, now_s: float) -> list[float]:
         self.remaining(now_s)
         return [round(now_s - granted, 3) for granted in self._granted]
+
+
+FUTILE_COUNT = 5
+FUTILE_PAUSE_S = 60.0
+FUTILE_MEMORY_S = 600.0
+_MAX_NAMES = 256
+
+
+class LookPace:
+    """How often first looks are worth it: five that came to nothing make a name wait a minute for the next.
+
+    Without it a build whose compilers each burn for two seconds was looked at 2,053 times an hour, each time
+    in vain. Forgotten after ten minutes, and at once when a crossing of that name holds.
+    """
+
+    __slots__ = ("_futile",)
+
+    def __init__(self) -> None:
+        self._futile: dict[str, tuple[int, float]] = {}  # name → looks in vain, when the last one was
+
+    def grant(self, name: str, now_s: float) -> bool:
+        """Whether a process of this name is to be looked at now; if so, that counts as the last look."""
+        count, last_s = self._futile.get(name, (0, now_s))
+        if count >= FUTILE_COUNT and now_s - last_s < FUTILE_PAUSE_S:
+            return False
+        if count:
+            self._futile[name] = (count, now_s)
+        return True
+
+    def lost(self, name: str, now_s: float) -> None:
+        """A look at a process of this name was thrown away."""
+        count, last_s = self._futile.pop(name, (0, now_s))
+        if len(self._futile) >= _MAX_NAMES:
+            del self._futile[next(iter(self._futile))]  # the longest without one
+        self._futile[name] = (1 if now_s - last_s > FUTILE_MEMORY_S else count + 1, now_s)
+
+    def held(self, name: str) -> None:
+        self._futile.pop(name, None)

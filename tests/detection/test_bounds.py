@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from monitord.detection import Detector
 from monitord.detection.baselines import MAX_ENTRIES
@@ -12,7 +13,7 @@ from monitord.detection.explanations import MAX_RECENT
 from monitord.detection.growth import MAX_PROCESSES, LevelHistory
 from monitord.detection.judges import MAX_TRACKS
 from monitord.model import ProcessKey, ProcessRates, Rule, Threshold, TriggerMetric
-from tests.detection.timelines import CPU_HOG, passed, process
+from tests.detection.timelines import CPU_HOG, draw, passed, process, verdicts
 
 GROWTH = Rule("growth", TriggerMetric.THREAD_GROWTH, Threshold(10, "count"), window_s=60)
 HANG = Rule("hang", TriggerMetric.HANG, Threshold(60, "seconds"))
@@ -89,3 +90,33 @@ def test_what_is_remembered_is_bounded() -> None:
     memory = detector.remember()
     assert isinstance(memory["baselines"], list)
     assert len(memory["baselines"]) == MAX_ENTRIES
+
+
+def compile_for_an_hour(name: str) -> int:
+    """Armings of a build: each of its compilers burns for four seconds, one after the other."""
+    detector, armed = Detector([CPU_HOG]), 0
+    for i in range(0, 1800, 4):
+        key = ProcessKey(i + 10, 1)
+        for step, percent in enumerate((0.0, 99.0, 99.0)):
+            verdict = detector.judge(
+                passed([process(key, name=name.format(i), cpu_percent=percent)], 2.0 * (i + step))
+            )
+            armed += len(verdict.armed)
+        detector.judge(passed([], 2.0 * (i + 3), exited=frozenset({key})))
+    return armed
+
+
+def test_a_build_is_not_looked_at_again_and_again() -> None:
+    """Five looks in vain, then at most one a minute; a name that never crossed before is looked at at once."""
+    assert 5 < compile_for_an_hour("cc1plus") <= 5 + 60
+    assert compile_for_an_hour("job-{}") == 450
+
+
+def test_a_name_whose_crossing_held_is_looked_at_at_once_again() -> None:
+    rule = replace(CPU_HOG, cooldown_s=0, captures_per_hour=100)
+    detector = Detector([rule])
+    for blip in range(5):
+        verdicts(detector, draw("0 95 0 0", start_s=10.0 * blip))
+    assert [len(v.armed) for v in verdicts(detector, draw("0 95 0 0", start_s=50))] == [0, 0, 0, 0]
+    assert any(v.alerts for v in verdicts(detector, draw("95*8 0 0", start_s=60)))
+    assert sum(len(v.armed) for v in verdicts(detector, draw("0 95 0 0", start_s=90))) == 1
