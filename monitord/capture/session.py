@@ -234,8 +234,13 @@ class Draft:
 
 
 def first_words(stderr: bytes) -> str:
-    """A tool's first line and its "Caused by", without the backtrace; at most 300 characters."""
+    """A tool's first line and its "Caused by", without the backtrace; at most 300 characters.
+
+    A heading alone ("Error:", as perf has it) says nothing: then the line under it.
+    """
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].lower() in ("error:", "warning:"):
+        lines = lines[1:]
     words = lines[:1]
     if "Caused by:" in lines:
         cause = lines[lines.index("Caused by:") + 1 :][:1]

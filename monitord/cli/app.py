@@ -156,7 +156,7 @@ def _explain_usage(error: TyperException) -> None:
     A command group without a command has its help as the message, many lines: that goes out as it is.
     """
     context = getattr(error, "ctx", None)
-    message = error.format_message()
+    message = error.format_message().replace(": Value error, ", ": ")  # whose words the next ones are
     if message.startswith("Usage:"):
         say(message)
         return

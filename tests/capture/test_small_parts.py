@@ -87,6 +87,13 @@ def test_python_is_told_by_its_executable_not_by_its_name(targets: Targets) -> N
         assert target.is_python
 
 
+def test_a_tools_heading_is_not_taken_for_its_reason() -> None:
+    """perf 6.1 writes "Error:" on a line of its own; the reason stands under it."""
+    stderr = b"Error:\nAccess to performance monitoring and observability operations is limited.\nConsider\n"
+    assert first_words(stderr) == "Access to performance monitoring and observability operations is limited."
+    assert first_words(b"Error:\n") == "Error:"
+
+
 def test_a_tools_backtrace_is_left_out() -> None:
     text = b"Error: Failed\n\nCaused by:\n    0: No such file (os error 2)\n    1: x\n\nStack backtrace:\n 0: y\n"
     assert first_words(text) == "Error: Failed; caused by No such file (os error 2)"

@@ -108,6 +108,7 @@ def test_wrong_words_end_with_2_and_one_line(words, here) -> None:
     assert answer.code == 2
     assert answer.out == ""
     assert answer.err.startswith("monitord: ")
+    assert "Value error" not in answer.err, "the words of a library"
     assert answer.err.count("\n") == 1
 
 
