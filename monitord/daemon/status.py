@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -25,7 +26,8 @@ def write_status(data_dir: Path, status: dict[str, object]) -> None:
             json.dump(status, file, default=_plain)
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk refuses this, too
+            temporary.unlink(missing_ok=True)
 
 
 def read_status(data_dir: Path) -> dict[str, Any] | None:

@@ -71,6 +71,27 @@ def test_a_start_on_a_full_disk_is_degraded_and_recovers(recorder: Make, small_d
     check(daemon)
 
 
+@pytest.mark.root
+def test_a_start_on_a_read_only_disk_is_degraded_and_recovers(recorder: Make, small_disk: Path) -> None:
+    """Nothing can be written, not even the status: it watches, and stores when the disk takes it again."""
+    daemon = recorder(RESTLESS, settings="")
+    daemon.data_dir = small_disk / "data"
+    daemon.data_dir.mkdir(mode=0o700)
+    remount(small_disk, "ro")
+    daemon.start(wait=False)
+    daemon.python("pulse.py", "0.6", "0.7")
+    daemon.wait_for(lambda: "store.degraded" in daemon.log_text(), "the degraded start to be said")
+    daemon.wait_for(lambda: "alert.raised" in daemon.log_text(), "an alert although nothing can be stored")
+    remount(small_disk, "rw")
+    daemon.wait_for(lambda: acknowledged(daemon.log_text()), "the incident to be stored")
+    assert daemon.stop() == 0
+    check(daemon)
+
+
+def remount(disk: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
+
+
 def check(daemon: Recorder) -> None:
     assert acknowledged(daemon.log_text()) <= stored(daemon.data_dir)
     store = open_store(daemon.data_dir)

@@ -34,12 +34,13 @@ min_free_disk_mb = 0
 [[rules]]
 name = "pulse"
 metric = "cpu"
-above = 15
+above = 8
 window_s = 0.3
 min_share = 0.6
-clear_below = 5
+clear_below = 3
 cooldown_s = 0
 captures_per_hour = 1000
+match = { names = ["spike"] }
 """
 
 
