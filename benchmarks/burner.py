@@ -1,9 +1,13 @@
-"""A spike to be caught: burns CPU for SECONDS, DUTY percent of the time, in a stack of twenty frames."""
+"""A spike to be caught: burns CPU for SECONDS, DUTY percent of the time, in a stack of twenty frames.
+
+It calls itself bench-spike, so that a rule can be about it alone.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 
 def count(until_s: float) -> int:
@@ -26,4 +30,5 @@ def main(seconds: float, duty: float) -> None:
 
 
 if __name__ == "__main__":
+    Path("/proc/self/comm").write_text("bench-spike")
     main(float(sys.argv[1]), float(sys.argv[2]) / 100)

@@ -31,11 +31,12 @@ min_free_disk_mb = 0
 [[rules]]
 name = "bench-cpu"
 metric = "cpu"
-above = 40
+above = 5
 window_s = 2
-clear_below = 10
+clear_below = 2
 captures_per_hour = 1000
 profiler = "none"
+match.names = ["bench-spike"]
 """
 
 

@@ -23,9 +23,10 @@ min_free_disk_mb = 0
 [[rules]]
 name = "bench-cpu"
 metric = "cpu"
-above = 40
+above = 5
 window_s = 1
-clear_below = 10
+clear_below = 2
+match.names = ["bench-spike"]
 """
 
 
