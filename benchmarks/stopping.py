@@ -2,7 +2,8 @@
 
     python benchmarks/stopping.py --rounds 5
 
-SIGTERM three seconds after a capture of 60 s began (its context comes first). What the profiler has by then must be stored.
+SIGTERM three seconds after a capture of 60 s began (its context comes first). What the
+profiler has by then must be stored.
 """
 
 from __future__ import annotations
