@@ -103,7 +103,7 @@ def _looks(told: Mapping[str, Any], now: datetime) -> str:
     machine = quantity(told["machine_percent"], "percent") if _is_number(told, "machine_percent") else None
     parts = [
         f"every {span(float(told['interval_s']))}" if "interval_s" in told else "",
-        f"last {age(taken, now)}" if taken else "",
+        f"as of {age(taken, now)}" if taken else "",
         f"{told['process_count']:,} processes" if "process_count" in told else "",
         f"machine at {machine}" if machine else "",
     ]

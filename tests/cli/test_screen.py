@@ -135,3 +135,11 @@ def test_pages_fit_the_screen(columns, store, new_incident, environment, cli) ->
     assert all(display_width(line) <= columns for line in recent.splitlines())
     facts = show.split("What was captured")[0]  # paths and commands to copy are never cut
     assert all(display_width(line) <= columns for line in facts.splitlines())
+
+
+def test_the_list_of_rules_fits_in_80_columns_with_whole_names(cli) -> None:
+    """A name is there to be typed into `explain --rule` and into a configuration."""
+    lines = cli("rules", "list", COLUMNS="80").out.splitlines()
+    assert all(display_width(line) <= 80 for line in lines)
+    assert {"network-flood", "thread-growth"} <= {line.split()[0] for line in lines}
+    assert "PER HOUR" in cli("rules", "list", COLUMNS="120").out
