@@ -104,13 +104,13 @@ def _status_of(entry: Mapping[str, Any]) -> RuleStatus | None:
 def _look(place: Place, rules: Sequence[Rule], pid: int | None) -> list[_Finding]:
     """Two passes now, judged with what an earlier daemon remembered: cooldowns, baselines, budgets."""
     from monitord.detection import Detector
-    from monitord.sampling import Sampler, key_of
+    from monitord.sampling import Sampler, key_of, known_users
 
     key = key_of(pid) if pid is not None else None
     if pid is not None and key is None:
         raise NotFoundError(f"no process {pid}; `ps -e` lists what runs")
     say(f"looking for {_LOOK_S:.0f} s …")
-    detector = Detector(rules, _memory(place))
+    detector = Detector(rules, _memory(place), uid_of=known_users())
     demand = Demand(cpu_percent=0.0, rss_bytes=0, watched=frozenset((key,) if key else ()))
     sampler = Sampler(heartbeat_s=_LOOK_S / 10)
     try:
@@ -131,7 +131,7 @@ def _at_rest(
 ) -> list[RuleStatus]:
     """What a process that did nothing in the look is to the rules that had nothing to say of it."""
     from monitord.detection import assess
-    from monitord.sampling import observe
+    from monitord.sampling import known_users, observe
 
     said = {status.rule for status in known}
     silent = [rule for rule in rules if rule.name not in said]
@@ -140,7 +140,7 @@ def _at_rest(
     process = next((seen for seen in rates.processes if seen.key == key), None) or observe(key.pid, _REST_S)
     if process is None:
         raise NotFoundError(f"process {key.pid} went away while it was looked at")
-    return [assess(rule, process, rates.system) for rule in silent]
+    return [assess(rule, process, rates.system, known_users()) for rule in silent]
 
 
 def _memory(place: Place) -> Mapping[str, object] | None:

@@ -68,13 +68,14 @@ def replay_rules(
     """Replay stored history against other rules and say what would have fired."""
     from monitord.config import load_rules
     from monitord.detection import replay
+    from monitord.sampling import known_users
 
     as_json = wants_json(output, json)
     now = datetime.now(UTC)
     start, end = parse_period(since, until, now)
     rules = load_rules(file)
     passes = list(place.reader().history(start, end))
-    alerts = replay(rules, passes)
+    alerts = replay(rules, passes, known_users())
     if as_json:
         emit(json_text([_alert_as_json(alert) for alert in alerts]) + "\n")
     else:

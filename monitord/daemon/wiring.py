@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from monitord.pipeline import (
     Ring,
     WithoutFamily,
 )
-from monitord.sampling import Sampler
+from monitord.sampling import Sampler, known_users
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 
 _TALKERS_OVER_S = 1.0
@@ -73,7 +72,7 @@ def build(settings: Settings, data_dir: Path) -> Parts:
     detector = Detector(
         settings.rules,
         _mapping(remembered.get("detection")),
-        uid_of=_uids(),
+        uid_of=known_users(),
         same_boot=remembered.get("boot_id") == boot_id,
     )
     service = ProfileCaptureService(consent(settings), grace_s=settings.capture.grace_s)
@@ -200,10 +199,6 @@ def _empty_spool(data_dir: Path) -> Path:
     with contextlib.suppress(OSError):  # a disk that can't take it: captures are refused, sampling goes on
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     return spool
-
-
-def _uids() -> dict[str, int]:
-    return {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
 
 
 def _mapping(value: object) -> Mapping[str, object] | None:

@@ -149,10 +149,12 @@ class Detector:
         return memories.remember(self._judges, self._baselines, self._now_s, self._taken_at)
 
 
-def replay(rules: Sequence[Rule], passes: Iterable[Rates]) -> list[Alert]:
+def replay(
+    rules: Sequence[Rule], passes: Iterable[Rates], uid_of: Mapping[str, int] | None = None
+) -> list[Alert]:
     """What these rules would have said to recorded passes, in order, suppressed alerts included.
 
     Disabled rules are replayed too: trying one out is what a replay is for.
     """
-    detector = Detector([replace(rule, is_enabled=True) for rule in rules])
+    detector = Detector([replace(rule, is_enabled=True) for rule in rules], uid_of=uid_of)
     return [alert for rates in passes for alert in detector.judge(rates).alerts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -196,14 +196,16 @@ def _of_nobody(judge: RuleJudge, now_s: float) -> RuleStatus:
     return RuleStatus(rule.name, rule.metric, limit, rule.window_s, "quiet", suppressed_by=refusal)
 
 
-def assess(rule: Rule, rates: ProcessRates | None, system: SystemRates) -> RuleStatus:
+def assess(
+    rule: Rule, rates: ProcessRates | None, system: SystemRates, uid_of: Mapping[str, int] | None = None
+) -> RuleStatus:
     """One look with nothing known before it: "armed" where this value alone breaks the rule, else "quiet".
 
     Growth and hang look back over time and have no value here. `rates` is None for machine-wide rules.
     """
     if not rule.is_enabled:
         return disabled(rule)
-    judge = RuleJudge(rule, Baselines(), {})
+    judge = RuleJudge(rule, Baselines(), uid_of or {})
     if rule.metric in _LOOKS_BACK or (rates is None and not judge.is_machine_wide):
         return _quiet(judge, rates, [], None, 0.0)
     value = judge.meter.peek(rates, 0.0, system)

@@ -131,6 +131,11 @@ def user_name(uid: int | None) -> str | None:
         return str(uid)
 
 
+def known_users() -> dict[str, int]:
+    """The uid of every account of this machine, by name: what a rule's `match.users` is read with."""
+    return {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+
+
 def _started_at(key: ProcessKey) -> datetime:
     """Boot moment (wall clock minus time since boot) plus the start ticks; good to a tick or two."""
     boot_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
