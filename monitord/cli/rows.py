@@ -64,10 +64,15 @@ def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:
 
 def evidence(record: ProfileRecord) -> str:
     """What there is to look at, or why there is nothing; `late` and `kept` where they hold."""
-    who = record.profiler or record.role
+    who = tool_name(record.profiler) or record.role
     marks = ["late"] * record.late + ["kept"] * record.pinned  # first, so that no narrow screen cuts them off
     how = [] if record.status is CaptureStatus.OK else [record.status.value]
     return printable(" ".join([*marks, who, *how]))
+
+
+def tool_name(profiler: str | None) -> str | None:
+    """For people: "auto" is a wish; where it is all that is known, no tool was ever reached."""
+    return "profile" if profiler == "auto" else profiler
 
 
 def evidence_paint(status: CaptureStatus) -> tuple[str, ...]:

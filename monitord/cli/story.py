@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from monitord.cli.rows import evidence_paint
+from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.terminal import Style, cut, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.naming import display_name
@@ -160,10 +160,10 @@ class _Page:
         if not view.not_captured:
             return
         yield from self._title("What could not be captured")
-        for step in view.not_captured:
+        for step in dict.fromkeys(view.not_captured):  # a refusal holds for the first look and the profile
             status = self._style.paint(step.status, "red")
             yield from self._wrapped(
-                f"  {step.profiler:<{_LABEL}} ", status, step.status, printable(step.reason or "")
+                f"  {tool_name(step.profiler):<{_LABEL}} ", status, step.status, printable(step.reason or "")
             )
             if step.fix:
                 # Never wrapped: a person copies it.

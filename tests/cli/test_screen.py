@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, cut, display_width, pad, wants_colour
 from monitord.cli.when import local_stamp, moment_of
+from monitord.model import CaptureStatus
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 COLUMNS = (Column("ID", right=True), Column("NAME", least=8), Column("WHY", least=4))
@@ -143,3 +145,19 @@ def test_the_list_of_rules_fits_in_80_columns_with_whole_names(cli) -> None:
     assert all(display_width(line) <= 80 for line in lines)
     assert {"network-flood", "thread-growth"} <= {line.split()[0] for line in lines}
     assert "PER HOUR" in cli("rules", "list", COLUMNS="120").out
+
+
+def test_a_refusal_is_said_once_and_without_a_tool_that_was_never_reached(store, new_incident, cli) -> None:
+    """The first look and the profile are refused for the same reason, before any tool was chosen."""
+    whole = new_incident()
+    refused = [
+        replace(
+            capture, role=role, profiler="auto", status=CaptureStatus.REFUSED,
+            payload=None, format=None, hotspots=(), reason="profiling is switched off", fix="set it to auto",
+        )
+        for capture, role in zip(whole.captures, ("dump", "profile"), strict=False)
+    ]  # fmt: skip
+    store.save_incident(replace(whole, captures=tuple(refused)))
+    assert cli("show", "1").out.count("profiling is switched off") == 1
+    assert "auto refused" not in cli("recent").out
+    assert "profile refused" in cli("recent").out
