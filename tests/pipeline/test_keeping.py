@@ -1,0 +1,81 @@
+"""What the store can't take now: held back in order, bounded, and never in the way of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from monitord.errors import StorageError
+from monitord.model import Incident
+from monitord.pipeline import Keeper
+from tests.fakes import an_alert
+
+
+class SickStore:
+    """A store that refuses for a while."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.saved: list[str] = []
+
+    def save(self, incident: Incident) -> object:
+        if self.refusals:
+            self.refusals -= 1
+            raise StorageError("database or disk is full")
+        self.saved.append(incident.correlation_id)
+        return None
+
+
+def run_at_once(call: Callable[[], object]) -> Future[object]:
+    done: Future[object] = Future()
+    try:
+        done.set_result(call())
+    except Exception as error:  # noqa: BLE001  the shape of a real executor
+        done.set_exception(error)
+    return done
+
+
+def an_incident(name: str, severity: float = 1.0) -> Incident:
+    return Incident(name, an_alert(severity=severity), None)
+
+
+def test_what_the_store_refuses_waits_and_is_saved_in_order() -> None:
+    """Disk full for a while: nothing lost, nothing twice, order kept, trouble said and ended."""
+    store = SickStore(refusals=2)
+    keeper = Keeper(store.save, run_at_once)
+    first, second = keeper.keep(an_incident("a")), keeper.keep(an_incident("b"))
+    assert not first.done()
+    assert (keeper.trouble, keeper.waiting_count) == ("database or disk is full", 2)
+    keeper.retry()
+    assert store.saved == ["a", "b"]
+    assert first.done()
+    assert second.done()
+    assert (keeper.trouble, keeper.waiting_count) == (None, 0)
+
+
+def test_an_incident_that_can_never_be_saved_does_not_block_the_others() -> None:
+    """A bug or hostile bytes in one of them: it is dropped, counted and said; the next one is saved."""
+    store = SickStore(refusals=0)
+
+    def save(incident: Incident) -> object:
+        if incident.correlation_id == "bad":
+            raise ValueError("surrogates not allowed")
+        return store.save(incident)
+
+    keeper = Keeper(save, run_at_once)
+    bad, good = keeper.keep(an_incident("bad")), keeper.keep(an_incident("good"))
+    assert isinstance(bad.exception(0), ValueError)
+    assert good.done()
+    assert (store.saved, keeper.dropped, keeper.waiting_count) == (["good"], 1, 0)
+
+
+def test_a_backlog_that_is_too_long_drops_the_mildest_and_counts_it() -> None:
+    """Bounded memory: the worst incidents are the last to go."""
+    store = SickStore(refusals=99)
+    keeper = Keeper(store.save, run_at_once, capacity=2)
+    futures = [keeper.keep(an_incident(name, severity)) for name, severity in (("a", 3), ("b", 1), ("c", 2))]
+    assert futures[1].cancelled()
+    store.refusals = 0
+    keeper.retry()
+    assert store.saved == ["a", "c"]
+    assert keeper.dropped == 1
