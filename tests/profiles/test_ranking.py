@@ -81,7 +81,10 @@ def test_what_is_written_folded_is_read_back(samples: list[tuple[Thread, list[Fr
 
 
 def _named(profile: Profile) -> dict[object, object]:
-    return {(thread, profile.stack_frames(stack)): value for (thread, stack), value in profile.stacks.items()}
+    return {
+        (thread, tuple(profile.frames[index] for index in stack)): value
+        for (thread, stack), value in profile.stacks.items()
+    }
 
 
 @pytest.mark.parametrize("name", ["a;b", "a\nb", "a\u2028b", "f(x)", "x 5", "operator()(int)"])
