@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from monitord.storage import RecentFilter, StoreReader, open_store
-from tests.flow.recorder import Recorder
+from tests.flow.recorder import OURS, Recorder
 
 Make = Callable[..., Recorder]
 
@@ -40,8 +40,8 @@ min_share = 0.6
 clear_below = 3
 cooldown_s = 0
 captures_per_hour = 1000
-match = { names = ["spike"] }
 """
+RESTLESS += OURS
 
 
 def acknowledged(log: str) -> set[str]:

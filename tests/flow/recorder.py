@@ -26,6 +26,8 @@ duration_s = 2
 [retention]
 min_free_disk_mb = 0
 """
+SPIKE = f"spike-{os.getpid()}"  # what our targets are called; another run beside this one has other names
+OURS = f'match = {{ names = ["{SPIKE}", "hot"] }}\n'
 # Low, and about our own targets alone: on a machine with other work a burner gets a small part of a core,
 # and the other work would take the captures.
 CPU_RULE = """\
@@ -35,8 +37,8 @@ metric = "cpu"
 above = 10
 window_s = 2
 clear_below = 3
-match = { names = ["spike", "hot"] }
 """
+CPU_RULE += OURS
 
 
 class Recorder:
@@ -84,7 +86,7 @@ class Recorder:
     @property
     def interpreter(self) -> str:
         """Python under the name by which the rules know our targets."""
-        name = self.folder / "spike"
+        name = self.folder / SPIKE
         if not name.exists():
             name.symlink_to(sys.executable)
         return str(name)

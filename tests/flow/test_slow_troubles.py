@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.recorder import TARGETS, Recorder
+from tests.flow.recorder import OURS, TARGETS, Recorder
 from tests.flow.test_spikes import rule
 
 Make = Callable[..., Recorder]
-
-SPIKE = 'match = { names = ["spike"] }'  # our own targets, whatever else runs on this machine
 
 
 def evidence(incident: dict) -> list[str]:
@@ -24,13 +22,13 @@ def evidence(incident: dict) -> list[str]:
 
 
 def slow_burn(window_s: int) -> str:
-    return rule("slow-burn", "cpu", "4", SPIKE).replace("window_s = 2", f"window_s = {window_s}")
+    return rule("slow-burn", "cpu", "2", OURS).replace("window_s = 2", f"window_s = {window_s}")
 
 
 def test_a_slow_burn_is_caught(recorder: Make) -> None:
     """Moderate CPU for the whole of a longer window, far below what a spike needs."""
-    daemon = recorder(slow_burn(6) + rule("cpu-hog", "cpu", "90", SPIKE)).start()
-    burner = daemon.python("burn.py", "30", "120")
+    daemon = recorder(slow_burn(6) + rule("cpu-hog", "cpu", "90", OURS)).start()
+    burner = daemon.python("burn.py", "60", "120")
     incident = daemon.incident(pid=burner.pid)
     assert incident["rule"] == "slow-burn"
     assert any("guilty_loop" in spot["function"] for spot in incident["hotspots"])
@@ -98,7 +96,7 @@ def test_a_wait_within_the_limit_is_no_hang(
 @pytest.mark.parametrize(("metric", "what"), [("fd_growth", "files"), ("thread_growth", "threads")])
 def test_growth_is_caught(recorder: Make, metric: str, what: str) -> None:
     """More and more of them, all through the window."""
-    daemon = recorder(rule(metric, metric, "40", SPIKE).replace("window_s = 2", "window_s = 4")).start()
+    daemon = recorder(rule(metric, metric, "40", OURS).replace("window_s = 2", "window_s = 4")).start()
     grower = daemon.python("grow.py", what, "0", "5", stdout=subprocess.DEVNULL)
     incident = daemon.incident(pid=grower.pid, trigger_metric=metric)
     assert incident["trigger_value"] >= 40
@@ -108,7 +106,7 @@ def test_growth_is_caught(recorder: Make, metric: str, what: str) -> None:
 @pytest.mark.parametrize(("metric", "what"), [("fd_growth", "files"), ("thread_growth", "threads")])
 def test_many_are_no_growth(recorder: Make, metric: str, what: str) -> None:
     """Three hundred from the beginning, and no more: a big process is not a leak."""
-    daemon = recorder(rule(metric, metric, "40", SPIKE).replace("window_s = 2", "window_s = 4"))
+    daemon = recorder(rule(metric, metric, "40", OURS).replace("window_s = 2", "window_s = 4"))
     steady = daemon.python("grow.py", what, "300", "0", stdout=subprocess.PIPE, text=True)
     assert steady.stdout is not None
     assert steady.stdout.readline() == "ready\n"
