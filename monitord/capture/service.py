@@ -54,7 +54,10 @@ class ProfileCaptureService:
 
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         """The context, then the ladder of profilers until one has evidence; each step with its outcome."""
-        return self._take(self._captures, target, plan, folder)
+        captures = self._take(self._captures, target, plan, folder)
+        for capture in captures:
+            _tell(capture)
+        return captures
 
     def read(self, capture: Capture, folder: Path) -> Capture:
         """The same dump with its hotspots: worth 100 ms once an alert has made it evidence."""
@@ -162,16 +165,6 @@ class ProfileCaptureService:
                 profiler=profiler.name,
                 role=profiler.role,
             )
-        get_logger().info(
-            "capture.finished",
-            pid=capture.target.pid,
-            profiler=capture.profiler,
-            role=capture.role,
-            status=str(capture.status),
-            reason=capture.reason,
-            duration_s=round(capture.duration_s, 3),
-            samples=capture.sample_count,
-        )
         return capture
 
 
@@ -183,3 +176,17 @@ def _without_tool(
         role="profile", profiler=plan.profiler, status=status, started_at=datetime.now(UTC), duration_s=0.0,
         target=key, reason=reason, fix=fix,
     )  # fmt: skip
+
+
+def _tell(capture: Capture) -> None:
+    """One log line a step. First looks are not told: most are thrown away a moment later."""
+    get_logger().info(
+        "capture.finished",
+        pid=capture.target.pid,
+        profiler=capture.profiler,
+        role=capture.role,
+        status=str(capture.status),
+        reason=capture.reason,
+        duration_s=round(capture.duration_s, 3),
+        samples=capture.sample_count,
+    )

@@ -156,7 +156,6 @@ class Daemon:
             "counts": {
                 "alerts": counts.alerts,
                 "suppressed": counts.suppressed,
-                "saved": parts.keeper.saved,
                 "dropped": parts.keeper.dropped,
             },
             "last_incident": counts.last_incident,

@@ -93,18 +93,19 @@ class Pipeline:
         first_look = self._first_looks.claim(alert.rule, alert.target)
         if alert.suppressed_by is not None:
             self.counts.suppressed += 1
-            get_logger().info(
+            get_logger().debug(
                 "alert.suppressed", rule=alert.rule, process=alert.process_name, reason=alert.suppressed_by
             )
             return
         suspect = self._suspect(alert.metric)
         if alert.target is None and suspect is not None:
             alert = replace(alert, target=suspect.key, process_name=suspect.name)
+        process = self._eyes.details(alert.target) if alert.target else None
         opening = Opening(
             correlation_id=self._new_id(),
             alert=alert,
-            process=self._eyes.details(alert.target) if alert.target else None,
-            history=self._ring.points(alert.target),
+            process=process,
+            history=self._ring.points(alert.target, process.started_at if process else None),
             first_look=first_look,
             describe=self._eyes.details,
             give_back=partial(self.budget.give_back, rates.taken_at),

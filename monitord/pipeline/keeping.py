@@ -31,7 +31,6 @@ class Keeper:
         self._waiting: deque[tuple[Incident, Future[object]]] = deque()
         self._lock = threading.Lock()
         self.dropped = 0
-        self.saved = 0
         self.trouble: str | None = None
 
     def keep(self, incident: Incident) -> Future[object]:
@@ -77,7 +76,6 @@ class Keeper:
                 get_logger().exception("incident.dropped", correlation_id=incident.correlation_id)
                 acknowledged.set_exception(error)
                 continue
-            self.saved += 1
             self._note(None)
             get_logger().info(
                 "incident.saved", correlation_id=incident.correlation_id, captures=len(incident.captures)

@@ -41,13 +41,16 @@ class Ring:
         while self._moments[0].monotonic_s < rates.monotonic_s - self._span_s:
             self._moments.popleft()
 
-    def points(self, target: ProcessKey | None) -> tuple[HistoryPoint, ...]:
+    def points(self, target: ProcessKey | None, born: datetime | None = None) -> tuple[HistoryPoint, ...]:
         """The target and the machine at each remembered moment, oldest first.
 
-        A process that a complete pass did not report was unchanged: it used no CPU. On a skipped pass
-        nothing is known of it.
+        A process that a complete pass did not report was unchanged: it used no CPU. On a skipped pass,
+        and before it was born, nothing is known of it.
         """
-        return tuple(_point(moment, target) for moment in self._moments)
+        return tuple(
+            _point(moment, target if born is None or moment.taken_at >= born else None)
+            for moment in self._moments
+        )
 
 
 def thin(rates: Rates, count: int) -> Rates:

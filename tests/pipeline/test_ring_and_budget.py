@@ -73,3 +73,12 @@ def test_the_budget_survives_a_restart_and_a_clock_that_jumps_back() -> None:
         is None
     )
     assert later.refusal(START + timedelta(minutes=61), system) is None
+
+
+def test_the_ring_knows_nothing_of_a_process_before_its_birth() -> None:
+    """Before it was born a process was not idle: it was not."""
+    ring = Ring(100)
+    ring.add(some_rates(0, []))
+    ring.add(some_rates(2, [a_process(cpu_percent=40.0)]))
+    points = ring.points(KEY, START + timedelta(seconds=1))
+    assert [point.cpu_percent for point in points] == [None, 40.0]
