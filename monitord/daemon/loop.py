@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import signal
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +12,9 @@ import monitord
 from monitord import config, logs
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
-from monitord.daemon.hangup import hangup_handler
 from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.pace import Pace
+from monitord.daemon.signals import Signals
 from monitord.daemon.status import rule_status_json, write_status
 from monitord.errors import ConfigError
 from monitord.logs import get_logger
@@ -36,7 +34,12 @@ def run(config_path: Path | None, data_dir: Path) -> None:
     logs.configure(loaded.settings.log.level, loaded.settings.log.style)
     check_data_dir(data_dir, create=True, root_may=False)
     with hold(data_dir / DAEMON_LOCK, f"monitord already records into {data_dir}"):
-        Daemon(loaded, config_path, data_dir).run()
+        try:
+            daemon = Daemon(loaded, config_path, data_dir)
+        except SystemExit:
+            get_logger().info("daemon.stopped", passes=0)
+            raise
+        daemon.run()
 
 
 class Daemon:
@@ -46,16 +49,15 @@ class Daemon:
         self._loaded = loaded
         self._config_path = config_path
         self._data_dir = data_dir
-        self._stop = threading.Event()
-        self._reload = threading.Event()
-        self._is_built = False
-        self._listen()
+        # Before anything slow: a SIGHUP during a migration must not end us, and SIGTERM must, at once
+        # (the migration's child is killed with us: it is one transaction).
+        self._signals = Signals()
         self._notifier = Notifier()
         self._notifier.extend_timeout(_MIGRATION_S)
         self._started_at = datetime.now(UTC)
         self._pace = Pace(loaded.settings.sampling.interval_s)
         self._parts = wiring.build(loaded.settings, data_dir)
-        self._is_built = True
+        self._signals.is_ready = True
         self._rates: Rates | None = None
         self._reported_s = float("-inf")
         self._reported_capture: tuple[str, datetime] | None = None
@@ -64,7 +66,7 @@ class Daemon:
         """The loop of the daemon."""
         self._begin()
         try:
-            while not self._stop.is_set():
+            while not self._signals.asked_to_stop:
                 self._reload_if_asked()
                 rates, verdict = self._parts.pipeline.run_pass()
                 self._remember(rates, verdict)
@@ -73,20 +75,6 @@ class Daemon:
                 self._wait()
         finally:
             self._finish()
-
-    def _listen(self) -> None:
-        """Before anything slow: a SIGHUP during a migration must not end us, and SIGTERM must, at once."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._end())
-        on_hangup = hangup_handler(self._reload, self._stop)
-        signal.signal(signal.SIGHUP, lambda *_: on_hangup())
-
-    def _end(self) -> None:
-        """Told to stop: after this pass, or on the spot while the parts are being made."""
-        self._stop.set()
-        if not self._is_built:
-            get_logger().info("daemon.stopped", passes=0)
-            raise SystemExit(0)  # a migration's child is killed with us: it is one transaction
 
     def _begin(self) -> None:
         faulthandler.enable()  # SIGABRT from the watchdog shows where every thread hangs
@@ -103,7 +91,8 @@ class Daemon:
         """Until the next beat, or until there is something else to do."""
         beat_s = time.monotonic() + self._pace.wait_s()
         while (left_s := beat_s - time.monotonic()) > 0:
-            if self._stop.wait(min(left_s, _LONGEST_NAP_S)) or self._reload.is_set():
+            self._signals.wait(min(left_s, _LONGEST_NAP_S))
+            if self._signals.asked_to_stop or self._signals.asked_to_reload:
                 return
             self._notifier.watchdog()
 
@@ -167,9 +156,8 @@ class Daemon:
 
     def _reload_if_asked(self) -> None:
         """SIGHUP: a good configuration replaces the old one; a bad one is refused, said, and forgotten."""
-        if not self._reload.is_set():
+        if not self._signals.take_reload():
             return
-        self._reload.clear()
         self._notifier.reloading()
         try:
             loaded = config.load(self._config_path)
