@@ -24,6 +24,7 @@ BUDGET_MS = 100.0
 CONFIG = """\
 [log]
 style = "json"
+level = "debug"
 [capture]
 max_per_hour = 1000
 [retention]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,13 +50,15 @@ class ProfileCaptureService:
 
     def first_look(self, target: ProcessKey, folder: Path) -> Capture:
         """A stack dump right now, in memory, within about a second: role "dump"."""
-        return self._take(self._looks, target, CapturePlan(duration_s=1.0), folder)[-1]
+        look = self._take(self._looks, target, CapturePlan(duration_s=1.0), folder)[-1]
+        _tell(look, get_logger().debug)  # most are thrown away a moment later
+        return look
 
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         """The context, then the ladder of profilers until one has evidence; each step with its outcome."""
         captures = self._take(self._captures, target, plan, folder)
         for capture in captures:
-            _tell(capture)
+            _tell(capture, get_logger().info)
         return captures
 
     def read(self, capture: Capture, folder: Path) -> Capture:
@@ -178,9 +180,9 @@ def _without_tool(
     )  # fmt: skip
 
 
-def _tell(capture: Capture) -> None:
-    """One log line a step. First looks are not told: most are thrown away a moment later."""
-    get_logger().info(
+def _tell(capture: Capture, say: Callable[..., object]) -> None:
+    """One log line a step."""
+    say(
         "capture.finished",
         pid=capture.target.pid,
         profiler=capture.profiler,
