@@ -15,7 +15,7 @@ from monitord.daemon import wiring
 from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.pace import Pace
 from monitord.daemon.signals import Signals
-from monitord.daemon.status import rule_status_json, write_status
+from monitord.daemon.status import write_status
 from monitord.errors import ConfigError
 from monitord.logs import get_logger
 from monitord.model import Rates, Verdict
@@ -140,7 +140,7 @@ class Daemon:
             "budget_bytes": wiring.retention_limits(self._loaded.settings).max_total_bytes,
             "queue_depth": parts.keeper.waiting_count,
             "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
-            "rules": [rule_status_json(status) for status in parts.detector.explain()],
+            "rules": parts.detector.explain(),
             "jobs": parts.tidying.table,
             "counts": {
                 "alerts": counts.alerts,

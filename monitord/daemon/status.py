@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from monitord.daemon.locks import DAEMON_LOCK, owner
-from monitord.model import RuleStatus
 
 STATUS_FILE = "status.json"
 
@@ -42,16 +41,12 @@ def read_status(data_dir: Path) -> dict[str, Any] | None:
     return {**status, "is_running": pid is not None, "pid": pid or status.get("pid")}
 
 
-def rule_status_json(status: RuleStatus) -> dict[str, object]:
-    """One rule's standing as values for `write_status`, which takes their inside apart as it writes."""
-    return {field.name: getattr(status, field.name) for field in dataclasses.fields(status)}
-
-
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        # Not asdict: it would copy deeply what json takes apart itself as it writes.
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in {STATUS_FILE}")
