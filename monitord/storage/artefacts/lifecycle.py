@@ -1,0 +1,5 @@
+"""What may stay how long, as policies."""
+
+
+class LifecycleManager:
+    """Applies policies."""
