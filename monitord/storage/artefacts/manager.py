@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from monitord.storage.artefacts.errors import MissingArtefactError
+from monitord.storage.artefacts.errors import DamagedArtefactError, MissingArtefactError, WrongKeyError
 from monitord.storage.artefacts.keys import check_key
 from monitord.storage.artefacts.metadata import (
     DEFAULT_CONTENT_TYPE,
@@ -106,7 +106,13 @@ class StorageManager:
 
     def exists(self, key: str) -> bool:
         """Whether there is an artefact of this key, damaged or not."""
-        return key in self.provider.list(key)
+        try:
+            self.provider.get_metadata(key)
+        except MissingArtefactError:
+            return False
+        except (DamagedArtefactError, WrongKeyError):
+            pass
+        return True
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """The keys that begin with this text, in order."""

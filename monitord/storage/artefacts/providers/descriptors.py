@@ -1,0 +1,164 @@
+"""Folders and files reached by descriptors only: each name is opened below a held one, no link followed.
+
+A swapped folder or a planted link therefore leads nowhere, however late it is put there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from monitord.errors import StorageError
+from monitord.storage.artefacts.errors import AccessDeniedError, DiskFullError, TransientError
+
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_PASSING = (errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
+
+Owner = tuple[int, int]
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Let what the operating system complains of out as one of our errors; `what` begins the message."""
+    try:
+        yield
+    except OSError as error:
+        raise explained_error(what, error) from error
+
+
+def explained_error(what: str, error: OSError) -> StorageError:
+    """The error for an OSError."""
+    line = f"{what}: {error.strerror or error}"
+    if error.errno in _FULL:
+        return DiskFullError(f"{line}; free space, or run `monitord retention run`")
+    if error.errno in _DENIED:
+        return AccessDeniedError(line)
+    if error.errno in _PASSING:
+        return TransientError(line)
+    return StorageError(line)
+
+
+def synchronise(descriptor: int) -> None:
+    """Wait until the file, or the folder's list of names, is on the disk itself."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync stops at the drive's cache
+    if full is not None:
+        try:
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError:
+            pass  # not every file system there knows it: fall back to fsync
+    os.fsync(descriptor)
+
+
+def open_own_folder(folder: Path, *, create: bool) -> tuple[int, Owner | None]:
+    """A descriptor of a folder that is ours alone, and to whom root hands over what it writes there."""
+    with explained(f"can't open the artefact folder {folder}"):
+        if create:
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+        descriptor = os.open(folder, FOLDER)
+    status = os.fstat(descriptor)
+    # Root may tidy what a service recorded; what it writes here then belongs to the service.
+    owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
+    if (status.st_uid != os.geteuid() and owner is None) or status.st_mode & 0o022:
+        os.close(descriptor)
+        raise AccessDeniedError(f"{folder} must belong to you and be writable by nobody else: chmod 700")
+    return descriptor, owner
+
+
+@contextlib.contextmanager
+def folders_below(root: int, parts: Sequence[str]) -> Iterator[list[int]]:
+    """Descriptors of `root` and of each folder on the way down, the last one last; open inside the block."""
+    held = [root]
+    try:
+        for part in parts:
+            held.append(os.open(part, FOLDER, dir_fd=held[-1]))
+        yield held
+    finally:
+        for descriptor in held[1:]:
+            os.close(descriptor)
+
+
+def make_folders(root: int, parts: Sequence[str], owner: Owner | None) -> None:
+    """Make what is missing of the way down, each folder 0700."""
+    for depth in range(len(parts)):
+        with folders_below(root, parts[:depth]) as held:
+            make_folder(held[-1], parts[depth], owner)
+
+
+def make_folder(parent: int, name: str, owner: Owner | None) -> None:
+    """Make one folder unless it is there; root hands it over."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return
+    if owner is not None:
+        os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
+
+
+def create_part(folder: int, owner: Owner | None) -> tuple[str, int]:
+    """A new locked temporary file; who tidies up removes only those that can be locked.
+
+    One may have locked and removed ours before we could lock it; then we make another.
+    """
+    while True:
+        part = f".{secrets.token_hex(8)}.part"
+        descriptor = os.open(part, _NEW, 0o600, dir_fd=folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            if os.fstat(descriptor).st_nlink:
+                return part, descriptor
+        except BaseException:
+            os.close(descriptor)
+            remove(folder, part)
+            raise
+        os.close(descriptor)
+
+
+def is_abandoned(folder: int, part: str, *, removes: bool) -> bool:
+    """Whether nobody is writing this temporary file any more; with `removes` it is gone afterwards."""
+    try:
+        descriptor = os.open(part, READ, dir_fd=folder)
+    except OSError:
+        return False  # gone already
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if removes else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        if removes:  # while we hold the lock, so that its writer notices
+            remove(folder, part)
+    except OSError:
+        return False  # being written now
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def is_file_of_its_own(descriptor: int) -> bool:
+    """Whether it is a regular file with one name.
+
+    It has two for a moment when its writer takes a name that must not be replaced; the writer holds the
+    lock for that long, so we wait for it and look again.
+    """
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        status = os.fstat(descriptor)
+    return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
+
+
+def remove(folder: int, name: str) -> None:
+    """Remove a file if it is there and can be removed."""
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=folder)

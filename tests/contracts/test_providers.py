@@ -1,0 +1,456 @@
+"""What everything that keeps artefacts must hold. A new kind joins by one line in KINDS."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitord.storage.artefacts.errors import (
+    ArtefactError,
+    ArtefactExistsError,
+    DamagedArtefactError,
+    InvalidKeyError,
+    MissingArtefactError,
+    TransientError,
+)
+from monitord.storage.artefacts.keys import check_key
+from monitord.storage.artefacts.manager import measure
+from monitord.storage.artefacts.metadata import (
+    CHUNK_BYTES,
+    BytesPayload,
+    DerivedPayload,
+    Payload,
+    Sealing,
+    StorageMetadata,
+)
+from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.providers.file import FileStorageProvider
+from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
+
+KEY = "20260301T030000Z-4711-abcdefghijkl-profile.folded.zst"
+NOW = datetime(2026, 3, 1, 3, 0, 0, 123456, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere artefacts are kept. `open` gives a provider; `plant` puts raw bytes there behind its back."""
+
+    open: Callable[[], StorageProvider]
+    plant: Callable[[str, bytes], None]
+    raw: Callable[[str], bytes]
+
+
+def file_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    folder = tmp_path / "artefacts"
+
+    def plant(key: str, data: bytes) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / key).write_bytes(data)
+
+    return Place(lambda: FileStorageProvider(folder), plant, lambda key: (folder / key).read_bytes())
+
+
+def memory_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    provider = MemoryStorageProvider()
+
+    def plant(key: str, data: bytes) -> None:
+        length = 8 + int.from_bytes(data[4:8], "little")  # the header is a piece of its own
+        provider._kept[key] = (data[:length], data[length:])
+
+    return Place(lambda: provider, plant, lambda key: b"".join(provider._kept[key]))
+
+
+KINDS: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
+    "file": file_place,
+    "memory": memory_place,
+}
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return KINDS[request.param](request, tmp_path)
+
+
+@pytest.fixture
+def provider(place: Place) -> Iterator[StorageProvider]:
+    opened = place.open()
+    yield opened
+    opened.close()
+
+
+def described(key: str, payload: Payload, **changes: object) -> StorageMetadata:
+    size, checksum = measure(payload)
+    metadata = StorageMetadata(key=key, size=size, created_at=NOW, updated_at=NOW, checksum=checksum)
+    return replace(metadata, **changes)  # type: ignore[arg-type]  # a test names what it wants to change
+
+
+def put(
+    provider: StorageProvider, key: str, data: bytes, *, replace: bool = True, **changes: object
+) -> StorageMetadata:
+    payload = BytesPayload(data)
+    return provider.store(key, payload, described(key, payload, **changes), replace=replace)
+
+
+def get(provider: StorageProvider, key: str) -> tuple[StorageMetadata, bytes]:
+    metadata, chunks = provider.retrieve(key)
+    with closing(chunks):
+        return metadata, b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES, 20_000_000]
+)
+def test_what_is_stored_is_retrieved(provider: StorageProvider, place: Place, size: int) -> None:
+    """The same bytes and metadata, at the ends of every size at which something begins anew."""
+    data = os.urandom(size)
+    stored = put(provider, KEY, data)
+    assert stored.stored_size == len(place.raw(KEY)) > size
+    assert get(provider, KEY) == (stored, data)
+    assert provider.get_metadata(KEY) == stored
+
+
+texts = st.text(st.characters(), max_size=20)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.binary(max_size=3000),
+    tags=st.dictionaries(texts, texts, max_size=12),
+    name=st.binary(max_size=30).map(os.fsdecode),
+    content_type=texts,
+)
+def test_metadata_comes_back_as_it_was(
+    provider: StorageProvider, data: bytes, tags: dict[str, str], name: str, content_type: str
+) -> None:
+    """Every text there is, bytes that are no UTF-8 among them, as tags, as attributes and as content type."""
+    stored = put(
+        provider,
+        KEY,
+        data,
+        tags=tags,
+        content_type=content_type,
+        attributes={"name": name, "list": [1, None, 2.5, {"deep": [True]}]},
+        updated_at=NOW + timedelta(microseconds=len(data)),
+        compression="zstd",
+        encryption=Sealing("AES-256-GCM", "key-1", "d3JhcHBlZA=="),
+        archived_in="s3",
+    )
+    assert get(provider, KEY) == (stored, data)
+    assert provider.get_metadata(KEY) == stored
+    assert stored.attributes["name"] == name
+    assert stored.tags == tags
+
+
+def test_another_provider_of_the_same_place_sees_it(provider: StorageProvider, place: Place) -> None:
+    stored = put(provider, "a/b/key", b"data")
+    with closing(place.open()) as second:
+        assert get(second, "a/b/key") == (stored, b"data")
+        assert second.delete("a/b/key") == stored.stored_size
+    assert list(provider.list()) == []
+
+
+def test_a_key_is_taken_once_unless_replacing(provider: StorageProvider) -> None:
+    first = put(provider, KEY, b"one", replace=False)
+    with pytest.raises(ArtefactExistsError, match="exists"):
+        put(provider, KEY, b"two", replace=False)
+    assert get(provider, KEY) == (first, b"one")
+    second = put(provider, KEY, b"twice as long", replace=True)
+    assert get(provider, KEY) == (second, b"twice as long")
+    provider.delete(KEY)
+    put(provider, KEY, b"three", replace=False)
+    assert get(provider, KEY)[1] == b"three"
+
+
+def test_what_is_not_there_is_missing_everywhere(provider: StorageProvider) -> None:
+    put(provider, "a/b", b"")
+    for key in (KEY, "a", "a/b/c", "a/c", "b/b", "a/b-"):
+        for use in (provider.retrieve, provider.get_metadata, provider.set_aside):
+            with pytest.raises(MissingArtefactError, match="missing"):
+                use(key)
+        assert provider.delete(key) == 0
+    assert list(provider.list()) == ["a/b"]
+
+
+def test_a_deletion_says_what_it_took_and_holds(provider: StorageProvider) -> None:
+    stored = put(provider, KEY, b"x" * 1000)
+    put(provider, "other", b"y")
+    assert provider.delete(KEY) == stored.stored_size
+    assert provider.delete(KEY) == 0
+    with pytest.raises(MissingArtefactError):
+        provider.get_metadata(KEY)
+    assert list(provider.list()) == ["other"]
+
+
+KEYS = ("0", "a-b", "a.b", "a/b", "a/c/d", "a/c/e", "a0", "ab", "A", "Z/z", "_x", "-x", "x" * 200)
+PREFIXES = [
+    *("", "a", "a/", "a/c", "a/c/", "a/c/d", "a-", "x" * 201, "b", "_", "nothing/here", "a/b/"),
+    *(
+        "*",
+        "a*",
+        "?",
+        "[a]",
+        "a\\",
+        "\\",
+        "/",
+        "//",
+        "/a",
+        "../",
+        "a/../a",
+        "./",
+        ".",
+        "a/.",
+        "é",
+        "\0",
+        "\n",
+    ),
+]
+
+
+def test_list_gives_the_keys_that_begin_so_in_order(provider: StorageProvider) -> None:
+    """In the order of their characters, whatever characters a prefix is made of; it is a text, no pattern."""
+    keys = sorted(KEYS)
+    for key in reversed(keys):
+        put(provider, key, key.encode())
+    for prefix in PREFIXES:
+        assert list(provider.list(prefix)) == [key for key in keys if key.startswith(prefix)], prefix
+
+
+def test_many_keys_are_all_listed(provider: StorageProvider) -> None:
+    keys = [f"many/{n:05}" for n in range(1, 1101)]
+    for key in keys:
+        put(provider, key, b"")
+    assert list(provider.list("many/")) == keys
+    assert list(provider.list("many/010")) == [f"many/{n:05}" for n in range(1000, 1100)]
+
+
+BAD_KEYS = [
+    *(
+        "",
+        "/",
+        "/etc/passwd",
+        ".",
+        "..",
+        "../a",
+        "a/../b",
+        "a/..",
+        "a//b",
+        "a/",
+        ".hidden",
+        "a/.hidden",
+        "a/./b",
+    ),
+    *(
+        "a\0b",
+        "a\nb",
+        "a\x7fb",
+        "a\x1b[0mb",
+        "é",
+        "a b",
+        "a\\b",
+        "a:b",
+        "a*b",
+        "\udcff",
+        "x" * 201,
+        "a/" * 300 + "a",
+    ),
+]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_bad_key_is_refused_with_the_same_reason_everywhere(provider: StorageProvider, key: str) -> None:
+    with pytest.raises(InvalidKeyError) as expected:
+        check_key(key)
+    uses: list[Callable[[str], object]] = [
+        provider.retrieve, provider.get_metadata, provider.delete, provider.set_aside,
+        lambda key: provider.store(key, BytesPayload(b"x"), described("any", BytesPayload(b"x"))),
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(InvalidKeyError) as raised:
+            use(key)
+        assert str(raised.value) == str(expected.value)
+    assert list(provider.list()) == []
+
+
+class _BrokenError(Exception):
+    pass
+
+
+def broken(size: int) -> Payload:
+    def change(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        yield from chunks
+        raise _BrokenError
+
+    return DerivedPayload(BytesPayload(b"x" * size), change)
+
+
+@pytest.mark.parametrize("size", [0, 10, 3 * CHUNK_BYTES, 12_000_000])
+def test_a_payload_that_breaks_off_leaves_nothing(provider: StorageProvider, size: int) -> None:
+    """Its own error comes out; no artefact, and the one that was there is still there."""
+    metadata = described(KEY, BytesPayload(b""))
+    for replacing in (True, False):
+        with pytest.raises(_BrokenError):
+            provider.store(KEY, broken(size), metadata, replace=replacing)
+        assert list(provider.list()) == []
+    stored = put(provider, KEY, b"before")
+    with pytest.raises(_BrokenError):
+        provider.store(KEY, broken(size), metadata)
+    assert get(provider, KEY) == (stored, b"before")
+    assert list(provider.list()) == [KEY]
+
+
+def test_too_much_metadata_is_refused_and_leaves_nothing(provider: StorageProvider) -> None:
+    with pytest.raises(ArtefactError, match="limit"):
+        put(provider, KEY, b"", attributes={"fact": "x" * (5 << 20)})
+    assert list(provider.list()) == []
+
+
+def test_large_metadata_comes_back(provider: StorageProvider) -> None:
+    stored = put(provider, KEY, b"data", attributes={"fact": "x" * (3 << 20)})
+    assert get(provider, KEY) == (stored, b"data")
+    assert provider.get_metadata(KEY) == stored
+
+
+def test_of_many_threads_one_takes_a_key(provider: StorageProvider, place: Place) -> None:
+    """Not replacing: exactly one wins, and its bytes are what is there."""
+    for round_ in range(5):
+        key, won, barrier = f"race/{round_}", [], threading.Barrier(6)
+
+        def compete(
+            number: int, key: str = key, won: list[int] = won, barrier: threading.Barrier = barrier
+        ) -> None:
+            with closing(place.open()) as mine:
+                barrier.wait()
+                try:
+                    put(mine, key, b"%d" % number * 1000, replace=False)
+                except ArtefactExistsError:
+                    return
+                won.append(number)
+
+        threads = [threading.Thread(target=compete, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert get(provider, key)[1] == b"%d" % won[0] * 1000
+
+
+def test_a_reader_sees_the_old_or_the_new_never_a_mixture(provider: StorageProvider) -> None:
+    """Metadata and bytes belong together while another thread replaces the artefact all the time."""
+    versions = [bytes([n]) * (2_500_000 + n) for n in range(4)]
+    put(provider, KEY, versions[0])
+    done, seen, wrong = threading.Event(), set[int](), list[str]()
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                metadata, data = get(provider, KEY)
+            except TransientError:
+                continue  # replaced meanwhile, and it says so
+            if len(data) != metadata.size or measure(BytesPayload(data))[1] != metadata.checksum:
+                wrong.append(f"{metadata.size} {len(data)}")
+            seen.add(metadata.size)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for n in range(24):
+        put(provider, KEY, versions[n % 4])
+    done.set()
+    thread.join()
+    assert wrong == []
+    assert seen <= {len(data) for data in versions}
+
+
+def test_nothing_half_written_is_listed(provider: StorageProvider) -> None:
+    """While an artefact is being written, another look finds nothing of it."""
+    seen: list[str] = []
+
+    def change(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            seen.extend(provider.list())
+            yield chunk
+
+    source = BytesPayload(b"x" * 12_000_000)
+    provider.store(KEY, DerivedPayload(source, change), described(KEY, source))
+    assert seen == []
+    assert list(provider.list()) == [KEY]
+
+
+def test_what_goes_while_it_is_listed_is_no_trouble(provider: StorageProvider) -> None:
+    for n in range(5):
+        put(provider, f"a/{n}/x", b"")
+    listing = provider.list()
+    first = next(listing)
+    for n in range(1, 5):
+        provider.delete(f"a/{n}/x")
+    assert {first, *listing} <= {f"a/{n}/x" for n in range(5)}
+
+
+def test_what_is_no_artefact_is_damaged_listed_and_can_be_set_aside(
+    provider: StorageProvider, place: Place
+) -> None:
+    """Cut off anywhere in its metadata, or somebody else's file: told as damaged, until it is put away."""
+    put(provider, "good", b"data")
+    whole = place.raw("good")
+    for data in (
+        b"",
+        whole[:1],
+        whole[:8],
+        whole[:30],
+        b"something else " * 100,
+        b"P*M\x18\xff\xff\xff\xff" + whole,
+    ):
+        for attempt in range(2):
+            place.plant("bad", data)
+            for use in (provider.retrieve, provider.get_metadata):
+                with pytest.raises(DamagedArtefactError):
+                    use("bad")
+            assert list(provider.list()) == ["bad", "good"], attempt
+            provider.set_aside("bad")
+            assert list(provider.list()) == ["good"]
+            with pytest.raises(MissingArtefactError):
+                provider.get_metadata("bad")
+    place.plant("bad", b"garbage")
+    assert provider.delete("bad") == len(b"garbage")
+
+
+def test_a_reader_may_stop_anywhere(provider: StorageProvider) -> None:
+    """Before the first piece, after it, or never looked at: everything goes on working."""
+    stored = put(provider, KEY, os.urandom(8 * CHUNK_BYTES))
+    for _time in range(30):
+        _metadata, chunks = provider.retrieve(KEY)
+        chunks.close()
+        _metadata, chunks = provider.retrieve(KEY)
+        assert next(chunks)
+        chunks.close()
+        assert list(chunks) == []
+    assert get(provider, KEY)[0] == stored
+
+
+def test_an_old_artefact_is_read(provider: StorageProvider, place: Place) -> None:
+    """Version 1: no key, no times, a bare checksum, always compressed."""
+    header = b'{"kind":"profile","artefact":{"version":1,"size_bytes":5,"checksum":"00ff"}}'
+    place.plant(KEY, b"P*M\x18" + len(header).to_bytes(4, "little") + header + b"body")
+    metadata, data = get(provider, KEY)
+    assert (metadata.size, metadata.checksum, metadata.compression) == (5, "sha256:00ff", "zstd")
+    assert metadata.attributes == {"kind": "profile"}
+    assert metadata.stored_size == 8 + len(header) + 4
+    assert abs(datetime.now(UTC) - metadata.created_at) < timedelta(minutes=5)
+    assert metadata.created_at == metadata.updated_at
+    assert data == b"body"
+
+
+def test_closing_twice_is_fine(place: Place) -> None:
+    provider = place.open()
+    put(provider, KEY, b"data")
+    provider.close()
+    provider.close()
