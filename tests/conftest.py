@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.servers import proxy_to, redis_server, s3_server
+
+__all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need root are skipped for an ordinary user, with the reason; in CI nothing is skipped."""
