@@ -21,6 +21,10 @@ class ArtefactExistsError(ArtefactError):
     """There is an artefact of this key already, and it was not to be replaced."""
 
 
+class ArtefactChangedError(ArtefactError):
+    """Another artefact is under this key by now, or none: what was to be done was meant for the old one."""
+
+
 class DamagedArtefactError(ArtefactError):
     """The bytes are not what was stored: cut off, changed, tampered with, or never written by monitord."""
 

@@ -19,7 +19,7 @@ DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """How an artefact is encrypted: its data key, wrapped by the key `key_id`. Both nonces are inside."""
+    """How an artefact is encrypted: its data key, wrapped by the key `key_id`, nonce inside (base64)."""
 
     algorithm: str
     key_id: str

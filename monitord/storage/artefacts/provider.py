@@ -63,3 +63,16 @@ class StorageProvider(Protocol):
     def close(self) -> None:
         """Let go of files and connections."""
         ...
+
+
+class Exchanging(StorageProvider, Protocol):
+    """A provider that can compare before it replaces; what rewrites artefacts (key rotation) needs it."""
+
+    def exchange(
+        self, key: str, payload: Payload, metadata: StorageMetadata, *, expected: StorageMetadata
+    ) -> StorageMetadata:
+        """Like `store`, but only in the place of the artefact that `get_metadata` gave as `expected`.
+
+        Raises ArtefactChangedError when another one or none is there: who replaced or deleted it wins.
+        """
+        ...

@@ -106,6 +106,20 @@ def make_folder(parent: int, name: str, owner: Owner | None) -> None:
         os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
 
 
+@contextlib.contextmanager
+def folder_locked(folder: int, *, alone: bool = False) -> Iterator[None]:
+    """Held while names change: by all who change one without looking, or by one who looks first, `alone`.
+
+    The lock belongs to a descriptor of its own, so it holds between threads as it does between processes.
+    """
+    descriptor = os.open(".", FOLDER, dir_fd=folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def create_part(folder: int, owner: Owner | None) -> tuple[str, int]:
     """A new locked temporary file; who tidies up removes only those that can be locked.
 

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from monitord.storage.artefacts.envelope import body_chunks, pack_header, read_header, stored
 from monitord.storage.artefacts.errors import (
+    ArtefactChangedError,
     ArtefactError,
     ArtefactExistsError,
     DamagedArtefactError,
@@ -60,9 +61,37 @@ class FileStorageProvider:
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
     ) -> StorageMetadata:
         check_key(key)
-        header = pack_header(metadata)
         if not replace and self._status(key) is not None:
             raise ArtefactExistsError(f"artefact {key} exists already")
+        # Still locked when it gets its name: until then, nobody may take it for abandoned.
+        return self._write(key, payload, metadata, lambda part: self._publish(part, key, replace=replace))
+
+    def exchange(
+        self, key: str, payload: Payload, metadata: StorageMetadata, *, expected: StorageMetadata
+    ) -> StorageMetadata:
+        check_key(key)
+
+        def publish(part: str) -> None:
+            with descriptors.folder_locked(self._root, alone=True):
+                if not self._is_still(key, expected):
+                    raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+                with self._parent(key) as (folder, name):
+                    os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=folder)
+                    descriptors.synchronise(folder)
+
+        return self._write(key, payload, metadata, publish)
+
+    def _is_still(self, key: str, expected: StorageMetadata) -> bool:
+        try:
+            return self.get_metadata(key) == expected
+        except (MissingArtefactError, DamagedArtefactError):
+            return False
+
+    def _write(
+        self, key: str, payload: Payload, metadata: StorageMetadata, publish: Callable[[str], None]
+    ) -> StorageMetadata:
+        """Write a temporary file, make it durable, and let it be published under its name."""
+        header = pack_header(metadata)
         with descriptors.explained(f"can't store artefact {key}"):
             part, descriptor = descriptors.create_part(self._root, self._owner)
             try:
@@ -73,8 +102,7 @@ class FileStorageProvider:
                     out.flush()
                     descriptors.synchronise(out.fileno())
                     size = out.tell()
-                    # Still locked: until it has its name, nobody may take it for abandoned.
-                    self._publish(part, key, replace=replace)
+                    publish(part)
             except BaseException:
                 descriptors.remove(self._root, part)
                 raise
@@ -103,11 +131,12 @@ class FileStorageProvider:
         raise ArtefactError(f"artefact {key} can't be stored: others take its place all the time")
 
     def _take_name(self, part: str, folder: int, name: str, *, replace: bool) -> None:
-        if replace:
-            os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=folder)
-            return
-        os.link(part, name, src_dir_fd=self._root, dst_dir_fd=folder, follow_symlinks=False)
-        os.unlink(part, dir_fd=self._root)
+        with descriptors.folder_locked(self._root):
+            if replace:
+                os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=folder)
+                return
+            os.link(part, name, src_dir_fd=self._root, dst_dir_fd=folder, follow_symlinks=False)
+            os.unlink(part, dir_fd=self._root)
 
     def _make_way(self, key: str, cause: OSError) -> None:
         """Take away an empty folder of this name; raises when something else is in the way."""
@@ -166,7 +195,8 @@ class FileStorageProvider:
             return 0
         try:
             with self._parent(key) as (folder, name):
-                os.unlink(name, dir_fd=folder)
+                with descriptors.folder_locked(self._root):
+                    os.unlink(name, dir_fd=folder)
                 descriptors.synchronise(folder)
         except OSError as error:
             if error.errno in _NOT_THERE:
@@ -206,7 +236,8 @@ class FileStorageProvider:
             target = self._open_quarantine(quarantine)
             try:
                 with self._parent(key) as (folder, name):
-                    os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=target)
+                    with descriptors.folder_locked(self._root):
+                        os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=target)
                     descriptors.synchronise(target)
                     descriptors.synchronise(folder)
             finally:

@@ -7,7 +7,12 @@ from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 
 from monitord.storage.artefacts.envelope import PREFIX_BYTES, pack_header, parse_header, stored
-from monitord.storage.artefacts.errors import ArtefactExistsError, DiskFullError, MissingArtefactError
+from monitord.storage.artefacts.errors import (
+    ArtefactChangedError,
+    ArtefactExistsError,
+    DiskFullError,
+    MissingArtefactError,
+)
 from monitord.storage.artefacts.keys import check_key
 from monitord.storage.artefacts.metadata import Payload, StorageMetadata
 
@@ -31,16 +36,30 @@ class MemoryStorageProvider:
     ) -> StorageMetadata:
         check_key(key)
         kept = self._collect(key, payload, metadata)
-        size = _size(kept)
+        with self._lock:
+            if key in self._kept and not replace:
+                raise ArtefactExistsError(f"artefact {key} exists already")
+            return stored(metadata, self._put(key, kept))
+
+    def exchange(
+        self, key: str, payload: Payload, metadata: StorageMetadata, *, expected: StorageMetadata
+    ) -> StorageMetadata:
+        check_key(key)
+        kept = self._collect(key, payload, metadata)
         with self._lock:
             before = self._kept.get(key)
-            if before is not None and not replace:
-                raise ArtefactExistsError(f"artefact {key} exists already")
-            used = self._used_bytes + size - _size(before or ())
-            self._check_room(key, used)
-            self._kept[key] = kept
-            self._used_bytes = used
-        return stored(metadata, size)
+            if before is None or _metadata(before, key) != expected:
+                raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+            return stored(metadata, self._put(key, kept))
+
+    def _put(self, key: str, kept: _Kept) -> int:
+        """Under the lock; what it takes."""
+        size = _size(kept)
+        used = self._used_bytes + size - _size(self._kept.get(key, ()))
+        self._check_room(key, used)
+        self._kept[key] = kept
+        self._used_bytes = used
+        return size
 
     def _collect(self, key: str, payload: Payload, metadata: StorageMetadata) -> _Kept:
         pieces = [pack_header(metadata)]

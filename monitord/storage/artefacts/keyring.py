@@ -1,0 +1,165 @@
+"""The keys that seal artefacts: where they come from, and which of them sealed what.
+
+A key never appears in a text, a log or a metric: what is shown of it is its fingerprint, `key_id`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitord.errors import ConfigError, PermissionDeniedError
+from monitord.storage.artefacts.errors import WrongKeyError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+_FEWEST_VALUES = 12  # 32 random bytes have fewer different ones once in 10^20 keys: a typed or empty key
+_SOURCE_LIMIT_BYTES = 1024
+_HEX = re.compile(rb"[0-9A-Fa-f]{64}\Z")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\Z")
+
+
+class SealingKey:
+    """A key of 32 bytes that wraps data keys with AES-256-GCM; shown and found by its fingerprint."""
+
+    __slots__ = ("_cipher", "key_id")
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != KEY_BYTES or len(set(secret)) < _FEWEST_VALUES:
+            raise ConfigError(f"a key is {KEY_BYTES} random bytes")
+        self._cipher = aes_gcm(secret)
+        self.key_id = hashlib.sha256(b"monitord key id\0" + secret).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"SealingKey({self.key_id})"
+
+    def wrap(self, data_key: bytes, bound_to: bytes) -> str:
+        """The data key, encrypted, to be kept with what it encrypts; opens only with the same `bound_to`."""
+        nonce = os.urandom(NONCE_BYTES)
+        return base64.b64encode(nonce + self._cipher.encrypt(nonce, data_key, bound_to)).decode("ascii")
+
+    def unwrap(self, wrapped_key: str, bound_to: bytes) -> bytes:
+        """The data key. Raises InvalidTag or ValueError when anything is not as it was when wrapping."""
+        held = base64.b64decode(wrapped_key, validate=True)
+        return self._cipher.decrypt(held[:NONCE_BYTES], held[NONCE_BYTES:], bound_to)
+
+
+class Keyring:
+    """The key that seals what is stored from now on, and older ones that still open what they sealed."""
+
+    def __init__(self, active: SealingKey, *older: SealingKey) -> None:
+        self.active = active
+        self._keys = {key.key_id: key for key in (*older, active)}
+
+    def __repr__(self) -> str:
+        return f"Keyring({', '.join(self.key_ids)})"
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Fingerprints, the active key's first."""
+        return (self.active.key_id, *(name for name in self._keys if name != self.active.key_id))
+
+    def find(self, key_id: str, artefact: str) -> SealingKey:
+        """The key of this fingerprint; raises WrongKeyError, which names the artefact."""
+        try:
+            return self._keys[key_id]
+        except KeyError:
+            raise WrongKeyError(
+                f"{artefact} is sealed with key {key_id[:16]!r}, which is not at hand "
+                f"(at hand: {', '.join(self.key_ids)})"
+            ) from None
+
+
+def new_key() -> str:
+    """A new key as a line of text (base64), to be put into a file of mode 0600."""
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode("ascii")
+
+
+def load_keyring(sources: Sequence[str], environment: Mapping[str, str] = os.environ) -> Keyring:
+    """Keys from where the configuration says, the active one first.
+
+    A source is `file:/path`, `credential:name` (systemd) or `environment:NAME`; it holds 32 bytes, raw
+    (files only), in hex or in base64. Raises ConfigError or PermissionDeniedError, which name the source.
+    """
+    if not sources:
+        raise ConfigError("encryption needs a key: file:/path, credential:name or environment:NAME")
+    return Keyring(*(_key_from(source, environment) for source in sources))
+
+
+def _key_from(source: str, environment: Mapping[str, str]) -> SealingKey:
+    kind, _, rest = source.partition(":")
+    read = _SOURCES.get(kind)
+    if read is None or not rest:
+        raise ConfigError(f"{kind!r} is no source of keys: file:/path, credential:name, environment:NAME")
+    try:
+        return SealingKey(_decoded(read(rest, environment)))
+    except OSError as error:
+        raise ConfigError(f"the key {source} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{source} does not hold a key: 32 bytes, raw, in hex or in base64") from error
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
+        status = os.fstat(source.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError("it is not a regular file")
+        if status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
+            raise PermissionDeniedError(f"the key file {path} is open to others: chmod 600 {path}")
+        return source.read(_SOURCE_LIMIT_BYTES)
+
+
+def _from_credential(name: str, environment: Mapping[str, str]) -> bytes:
+    """systemd guards this folder itself; its files may show an ACL as group bits."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ConfigError(f"$CREDENTIALS_DIRECTORY is not set: give the unit LoadCredential={name}:/path")
+    if not _NAME.match(name):
+        raise ConfigError("it can't name a credential")
+    with Path(folder, name).open("rb") as source:
+        return source.read(_SOURCE_LIMIT_BYTES)
+
+
+def _from_environment(name: str, environment: Mapping[str, str]) -> bytes:
+    if name not in environment:
+        raise ConfigError("this variable is not set")
+    return environment[name].encode("ascii", "replace") + b"\n"  # never taken for raw bytes
+
+
+_SOURCES: dict[str, Callable[[str, Mapping[str, str]], bytes]] = {
+    "file": _from_file,
+    "credential": _from_credential,
+    "environment": _from_environment,
+}
+
+
+def _decoded(held: bytes) -> bytes:
+    if len(held) == KEY_BYTES:
+        return held
+    text = held.strip()
+    if _HEX.match(text):
+        return bytes.fromhex(text.decode("ascii"))
+    decoded = base64.b64decode(text.translate(bytes.maketrans(b"-_", b"+/")), validate=True)
+    if len(decoded) != KEY_BYTES:
+        raise ValueError("not a key")
+    return decoded
+
+
+def aes_gcm(key: bytes) -> AESGCM:
+    """The cipher; imported here, because 7 MB of memory are for those who encrypt."""
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as error:
+        raise ConfigError("encryption needs a library: pip install 'monitord[crypto]'") from error
+    return AESGCM(key)

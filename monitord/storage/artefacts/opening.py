@@ -1,0 +1,73 @@
+"""What stands around a provider, and in which order: the one place that knows all wrappers.
+
+A wrapper is loaded when it is asked for: who does not encrypt pays for no cryptography.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.wrappers.checked import Checked
+from monitord.storage.artefacts.wrappers.compressed import Compressed
+from monitord.storage.artefacts.wrappers.retried import Patience, Retried
+from monitord.storage.artefacts.wrappers.unkeyed import Unkeyed
+
+if TYPE_CHECKING:
+    from monitord.storage.artefacts.cache import CacheManager
+    from monitord.storage.artefacts.keyring import Keyring
+    from monitord.storage.artefacts.wrappers.measured import Recorder
+
+Around = Callable[[StorageProvider], StorageProvider]
+"""Puts one wrapper around a provider."""
+
+DEFAULT_LEVEL = 3
+
+
+def compose(
+    provider: StorageProvider,
+    *,
+    compression_level: int | None = DEFAULT_LEVEL,
+    keyring: Keyring | None = None,
+    cache: CacheManager | None = None,
+    archive: Around | None = None,
+    spool: Around | None = None,
+    recorder: Recorder | None = None,
+    patience: Patience | None = None,
+) -> StorageProvider:
+    """The provider with its wrappers, outermost last: each sees bytes as the one after it gives them."""
+    wrapped = reached(provider, recorder=recorder, patience=patience)
+    if spool is not None:
+        wrapped = spool(wrapped)
+    if archive is not None:
+        wrapped = archive(wrapped)
+    wrapped = _sealed(wrapped, keyring)
+    wrapped = Compressed(wrapped, compression_level)
+    wrapped = Checked(wrapped)
+    return wrapped if cache is None else _cached(wrapped, cache, recorder)
+
+
+def reached(
+    provider: StorageProvider, *, recorder: Recorder | None = None, patience: Patience | None = None
+) -> StorageProvider:
+    """The provider, measured and tried again: artefacts as they lie there. What key rotation works on."""
+    if recorder is not None:
+        from monitord.storage.artefacts.wrappers.measured import Measured
+
+        provider = Measured(provider, recorder)
+    return Retried(provider, patience or Patience())
+
+
+def _sealed(provider: StorageProvider, keyring: Keyring | None) -> StorageProvider:
+    if keyring is None:
+        return Unkeyed(provider)
+    from monitord.storage.artefacts.wrappers.encrypted import Encrypted
+
+    return Encrypted(provider, keyring)
+
+
+def _cached(provider: StorageProvider, cache: CacheManager, recorder: Recorder | None) -> StorageProvider:
+    from monitord.storage.artefacts.wrappers.cached import Cached
+
+    return Cached(provider, cache, recorder)

@@ -1,0 +1,72 @@
+"""Another key for what is sealed already: only data keys are wrapped anew, the sealed bytes stay the same.
+
+Others read, write and delete meanwhile, and win. It can be broken off and run again: what has the active key
+already is left alone. Every reader must know the new key before the first artefact has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace as changed
+
+from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactError, MissingArtefactError
+from monitord.storage.artefacts.keyring import Keyring
+from monitord.storage.artefacts.metadata import Sealing, StorageMetadata
+from monitord.storage.artefacts.provider import Exchanging, StorageProvider
+from monitord.storage.artefacts.wrappers.encrypted import ALGORITHM, bound, open_data_key
+from monitord.storage.artefacts.wrappers.passing import exchanging
+
+
+def rotate(provider: StorageProvider, keyring: Keyring, keys: Iterable[str]) -> int:
+    """Wrap the data keys of these artefacts with the keyring's active key; how many were wrapped anew.
+
+    `provider` is what stands below the encryption. An artefact that can't be opened stops no other:
+    the first such error (WrongKeyError, DamagedArtefactError) is raised when all have had their turn.
+    """
+    target, count, refusals = exchanging(provider), 0, []
+    for key in keys:
+        try:
+            count += _rewrap(target, keyring, key)
+        except ArtefactError as error:
+            refusals.append(error)
+    if refusals:
+        first = refusals[0]
+        raise type(first)(f"{len(refusals)} artefacts keep their key, {count} have the new one: {first}")
+    return count
+
+
+def _rewrap(provider: Exchanging, keyring: Keyring, key: str) -> bool:
+    while True:
+        try:
+            old = provider.get_metadata(key)
+            if old.encryption is None or old.encryption.key_id == keyring.active.key_id:
+                return False
+            provider.exchange(
+                key, _StoredBody(provider, key, old), _resealed(keyring, key, old), expected=old
+            )
+        except MissingArtefactError:
+            return False
+        except ArtefactChangedError:
+            continue  # somebody replaced or rotated it meanwhile: look again
+        return True
+
+
+def _resealed(keyring: Keyring, key: str, old: StorageMetadata) -> StorageMetadata:
+    data_key = open_data_key(keyring, key, old)
+    active = keyring.active
+    return changed(old, encryption=Sealing(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, old))))
+
+
+class _StoredBody:
+    """The sealed bytes of an artefact as the provider has them, as a payload."""
+
+    def __init__(self, provider: StorageProvider, key: str, expected: StorageMetadata) -> None:
+        self._provider, self._key, self._expected = provider, key, expected
+
+    def chunks(self) -> Iterator[bytes]:
+        metadata, chunks = self._provider.retrieve(self._key)
+        with closing(chunks):
+            if metadata != self._expected:
+                raise ArtefactChangedError(f"{self._key} changed while its key was being rotated")
+            yield from chunks

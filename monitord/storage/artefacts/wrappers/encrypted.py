@@ -1,0 +1,199 @@
+"""AES-256-GCM, a data key per artefact: whoever changes, swaps or cuts what is stored is found out.
+
+The data key is wrapped by the keyring's active key and bound to the artefact's key and metadata, so a
+wrapped key opens nothing but its own artefact. The body is sealed in pieces whose nonces count, and tell the
+last one: a piece that is missing, moved or added does not open. docs/decisions has the format and its limits.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace as changed
+from datetime import UTC
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+
+from monitord.storage.artefacts.envelope import HEADER_LIMIT_BYTES
+from monitord.storage.artefacts.errors import ArtefactError, DamagedArtefactError
+from monitord.storage.artefacts.keyring import KEY_BYTES, NONCE_BYTES, Keyring, aes_gcm
+from monitord.storage.artefacts.metadata import (
+    CHUNK_BYTES,
+    DerivedPayload,
+    Payload,
+    Sealing,
+    StorageMetadata,
+)
+from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.wrappers.passing import PassThrough
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+ALGORITHM = "aes-256-gcm"
+PIECE_BYTES = CHUNK_BYTES
+TAG_BYTES = 16
+PREFIX_BYTES = 7
+_SEALED = "sealed"  # the one attribute that a sealed artefact shows
+_MIDDLE, _LAST, _ATTRIBUTES = b"\0", b"\1", b"\2"  # the last byte of a nonce: what it is for
+
+
+class Encrypted(PassThrough):
+    """Seals bytes and attributes with the active key, opens with any key of the keyring.
+
+    Raises WrongKeyError when the key is not at hand, DamagedArtefactError when what is stored does not open.
+    What was stored before encryption was switched on is read as it is, unless `reads_plain` is False: then
+    nobody who can write to the storage can put something in that was never sealed.
+    """
+
+    def __init__(self, inner: StorageProvider, keyring: Keyring, *, reads_plain: bool = True) -> None:
+        super().__init__(inner)
+        self._keyring = keyring
+        self._reads_plain = reads_plain
+
+    def store(
+        self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
+    ) -> StorageMetadata:
+        data_key, active = os.urandom(KEY_BYTES), self._keyring.active
+        cipher = aes_gcm(data_key)
+        sealing = Sealing(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, metadata)))
+        hidden = changed(
+            metadata, encryption=sealing, attributes={_SEALED: _seal_attributes(cipher, metadata)}
+        )
+        sealed = DerivedPayload(payload, lambda chunks: seal(chunks, cipher))
+        stored = self.inner.store(key, sealed, hidden, replace=replace)
+        return changed(stored, attributes=metadata.attributes)
+
+    def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
+        metadata, chunks = self.inner.retrieve(key)
+        try:
+            opened, cipher = self._opened(key, metadata)
+        except ArtefactError:
+            chunks.close()
+            raise
+        return opened, chunks if cipher is None else unseal(chunks, cipher, key)
+
+    def get_metadata(self, key: str) -> StorageMetadata:
+        return self._opened(key, self.inner.get_metadata(key))[0]
+
+    def _opened(self, key: str, metadata: StorageMetadata) -> tuple[StorageMetadata, AESGCM | None]:
+        """Metadata with its attributes, and what opens the body (None: it is not sealed)."""
+        if metadata.encryption is None:
+            if not self._reads_plain:
+                raise DamagedArtefactError(f"{key} is not sealed, and only sealed artefacts are trusted here")
+            return metadata, None
+        cipher = aes_gcm(open_data_key(self._keyring, key, metadata))
+        return changed(metadata, attributes=_open_attributes(cipher, key, metadata)), cipher
+
+
+def open_data_key(keyring: Keyring, key: str, metadata: StorageMetadata) -> bytes:
+    """What the artefact is encrypted with; raises WrongKeyError, DamagedArtefactError."""
+    sealing = metadata.encryption
+    if sealing is None or sealing.algorithm != ALGORITHM:
+        raise ArtefactError(f"{key} is encrypted in a way unknown here")
+    sealing_key = keyring.find(sealing.key_id, key)
+    try:
+        return sealing_key.unwrap(sealing.wrapped_key, bound(key, metadata))
+    except (InvalidTag, ValueError) as error:
+        raise _tampered(key) from error
+
+
+def bound(key: str, metadata: StorageMetadata) -> bytes:
+    """What can't be changed without breaking the seal: the key and all that the metadata says of the bytes.
+
+    Left out: how the data key is wrapped, where the bytes lie and what they take there; rotation and archive
+    change that.
+    """
+    said = {
+        "algorithm": ALGORITHM,
+        "key": key,
+        "size": metadata.size,
+        "checksum": metadata.checksum,
+        "created_at": metadata.created_at.astimezone(UTC).isoformat(),
+        "updated_at": metadata.updated_at.astimezone(UTC).isoformat(),
+        "tags": dict(metadata.tags),
+        "content_type": metadata.content_type,
+        "compression": metadata.compression,
+    }
+    return json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _seal_attributes(cipher: AESGCM, metadata: StorageMetadata) -> str:
+    plain = json.dumps(dict(metadata.attributes), separators=(",", ":")).encode("ascii")
+    if len(plain) > HEADER_LIMIT_BYTES:  # as without encryption, however well it compresses
+        raise ArtefactError(f"metadata of {len(plain)} bytes is over the limit of {HEADER_LIMIT_BYTES}")
+    nonce = os.urandom(NONCE_BYTES - 1) + _ATTRIBUTES
+    sealed = cipher.encrypt(nonce, zstd.compress(plain), None)
+    return base64.b64encode(nonce + sealed).decode("ascii")
+
+
+def _open_attributes(cipher: AESGCM, key: str, metadata: StorageMetadata) -> dict[str, object]:
+    if metadata.attributes.keys() != {_SEALED}:
+        raise _tampered(key)
+    try:
+        held = base64.b64decode(str(metadata.attributes[_SEALED]), validate=True)
+        nonce = held[:NONCE_BYTES]
+        if nonce[-1:] != _ATTRIBUTES:  # or a piece of the body would pass for attributes
+            raise _tampered(key)
+        packed = cipher.decrypt(nonce, held[NONCE_BYTES:], None)
+        return dict(json.loads(zstd.decompress(packed)))
+    except (InvalidTag, ValueError, TypeError, zstd.ZstdError) as error:
+        raise _tampered(key) from error
+
+
+def seal(chunks: Iterable[bytes], cipher: AESGCM) -> Iterator[bytes]:
+    """A random prefix, then the pieces. The prefix is new each time, because a retry may read other bytes."""
+    prefix = os.urandom(PREFIX_BYTES)
+    yield prefix
+    for number, (piece, is_last) in enumerate(pieces(chunks, PIECE_BYTES)):
+        yield cipher.encrypt(_nonce(prefix, number, is_last), piece, None)
+
+
+def unseal(chunks: Generator[bytes], cipher: AESGCM, key: str) -> Generator[bytes]:
+    """The plain bytes, piece by piece, none of them before it is known to be right."""
+    with closing(chunks):
+        prefix, rest = _split(chunks)
+        for number, (piece, is_last) in enumerate(pieces(rest, PIECE_BYTES + TAG_BYTES)):
+            try:
+                plain = cipher.decrypt(_nonce(prefix, number, is_last), piece, None)
+            except (InvalidTag, ValueError) as error:
+                raise _tampered(key) from error
+            if plain:
+                yield plain
+
+
+def pieces(chunks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
+    """The same bytes in pieces of `size`, each with whether it is the last; at least one, maybe empty."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) > size:  # not when equal: whether it is the last one is not known yet
+            yield bytes(memoryview(held)[:size]), False
+            del held[:size]
+    yield bytes(held), True
+
+
+def _split(chunks: Iterator[bytes]) -> tuple[bytes, Iterable[bytes]]:
+    begin = b""
+    while len(begin) < PREFIX_BYTES and (chunk := next(chunks, b"")):
+        begin += chunk
+    return begin[:PREFIX_BYTES], chain((begin[PREFIX_BYTES:],), chunks)
+
+
+def _nonce(prefix: bytes, number: int, is_last: bool) -> bytes:
+    return prefix + number.to_bytes(4, "big") + (_LAST if is_last else _MIDDLE)
+
+
+def _tampered(key: str) -> DamagedArtefactError:
+    return DamagedArtefactError(f"{key} is damaged: it was changed since it was sealed")
