@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monitord.storage.artefacts import Artefact, ArtefactError, ArtefactStore
+    from monitord.storage.artefacts import ArtefactError
     from monitord.storage.folder import check_data_dir
     from monitord.storage.ids import new_correlation_id
     from monitord.storage.profile_store import ProfileStore
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from monitord.storage.writer import Writer
 
 _HOMES = {
-    "Artefact": "artefacts",
     "ArtefactError": "artefacts",
-    "ArtefactStore": "artefacts",
     "Counts": "views",
     "IncidentView": "views",
     "NotCaptured": "views",
@@ -40,9 +38,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "Artefact",
     "ArtefactError",
-    "ArtefactStore",
     "Counts",
     "IncidentView",
     "NotCaptured",

@@ -11,9 +11,10 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, Select, delete, select, update
 
-from monitord.storage.artefacts import ArtefactStore, DiskFullError
+from monitord.storage.artefacts import DiskFullError, StorageManager
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
+from monitord.storage.holdings import Holdings
 from monitord.storage.rows import delete_rows, load_captures, load_incident, update_incident
 from monitord.storage.tables import incident, profile_capture
 
@@ -21,30 +22,30 @@ _BATCH = 20  # short transactions: a save in another process must not wait long 
 
 
 def delete_incidents(
-    engine: Engine, artefacts: ArtefactStore, correlation_ids: Sequence[str], *, spare_pinned: bool
+    engine: Engine, holdings: Holdings, correlation_ids: Sequence[str], *, spare_pinned: bool
 ) -> int:
     """Remove incidents with rows and files; how many. A pin set since they were chosen may spare them."""
     count = 0
     for batch in _batches(correlation_ids):
-        count += _with_room(engine, artefacts, batch, partial(_mark_incidents, batch, spare_pinned))
-        _remove_marked(engine, artefacts, batch)
+        count += _with_room(engine, holdings, batch, partial(_mark_incidents, batch, spare_pinned))
+        _remove_marked(engine, holdings, batch)
     return count
 
 
-def drop_evidence(engine: Engine, artefacts: ArtefactStore, correlation_ids: Sequence[str]) -> int:
+def drop_evidence(engine: Engine, holdings: Holdings, correlation_ids: Sequence[str]) -> int:
     """Turn incidents into summaries; bytes freed."""
     freed = 0
     for batch in _batches(correlation_ids):
         with engine.connect() as connection:
             before = _stored_bytes(connection, batch)
-        _with_room(engine, artefacts, batch, partial(_mark_summaries, artefacts, batch))
-        _strip_marked(engine, artefacts, batch)
+        _with_room(engine, holdings, batch, partial(_mark_summaries, holdings.artefacts, batch))
+        _strip_marked(engine, holdings, batch)
         with engine.connect() as connection:
             freed += before - _stored_bytes(connection, batch)
     return freed
 
 
-def finish_deletions(engine: Engine, artefacts: ArtefactStore) -> int:
+def finish_deletions(engine: Engine, holdings: Holdings) -> int:
     """Finish what was marked when the process ended; how many incidents."""
     with engine.connect() as connection:
         columns = incident.c
@@ -53,9 +54,9 @@ def finish_deletions(engine: Engine, artefacts: ArtefactStore) -> int:
         half = select(profile_capture.c.correlation_id).where(profile_capture.c.state == "deleting")
         stripped = sorted(set(connection.execute(half).scalars()) - set(doomed))
     for batch in _batches(doomed):
-        _remove_marked(engine, artefacts, batch)
+        _remove_marked(engine, holdings, batch)
     for batch in _batches(stripped):
-        _strip_marked(engine, artefacts, batch)
+        _strip_marked(engine, holdings, batch)
     return len(doomed) + len(stripped)
 
 
@@ -65,16 +66,16 @@ def _batches(correlation_ids: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _with_room(
-    engine: Engine, artefacts: ArtefactStore, batch: Sequence[str], mark: Callable[[Connection], int]
+    engine: Engine, holdings: Holdings, batch: Sequence[str], mark: Callable[[Connection], int]
 ) -> int:
     """Mark in one transaction; on a full disk make room with the captures' bytes and try once more."""
     try:
-        with explained(artefacts.folder), engine.begin() as connection:
+        with explained(holdings.folder.base_path), engine.begin() as connection:
             return mark(connection)
     except DiskFullError:
         with engine.connect() as connection:
             keys = _capture_keys(connection, batch)
-        discard_evidence(artefacts, keys)
+        discard_evidence(holdings.artefacts, keys)
         with engine.begin() as connection:
             return mark(connection)
 
@@ -96,18 +97,18 @@ def _marked(batch: Sequence[str]) -> Select[str]:
     )
 
 
-def _remove_marked(engine: Engine, artefacts: ArtefactStore, batch: Sequence[str]) -> None:
+def _remove_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> None:
     with engine.connect() as connection:
         doomed = list(connection.execute(_marked(batch)).scalars())
         keys = _capture_keys(connection, doomed)
         own = select(incident.c.artefact_key).where(incident.c.correlation_id.in_(doomed))
         keys += [key for key in connection.execute(own).scalars() if key]
-    remove_evidence(artefacts, keys)
+    remove_evidence(holdings.artefacts, keys)
     with engine.begin() as connection:
         delete_rows(connection, doomed)
 
 
-def _mark_summaries(artefacts: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
+def _mark_summaries(artefacts: StorageManager, batch: Sequence[str], connection: Connection) -> int:
     """The row that leads stays, without its file; the others are marked, and the artefact says so already."""
     for correlation_id in batch:
         facts = load_incident(connection, correlation_id)
@@ -125,13 +126,13 @@ def _mark_summaries(artefacts: ArtefactStore, batch: Sequence[str], connection: 
     return len(batch)
 
 
-def _strip_marked(engine: Engine, artefacts: ArtefactStore, batch: Sequence[str]) -> None:
+def _strip_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> None:
     captures = profile_capture.c
     marked = captures.correlation_id.in_(batch) & (captures.state == "deleting")
     with engine.connect() as connection:
         keys = connection.execute(select(captures.artefact_key).where(marked)).scalars()
         doomed = [key for key in keys if key]
-    remove_evidence(artefacts, doomed)
+    remove_evidence(holdings.artefacts, doomed)
     bare = {"artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0, "checksum": None}
     with engine.begin() as connection:
         connection.execute(delete(profile_capture).where(marked & (captures.is_leading == 0)))

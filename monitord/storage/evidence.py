@@ -8,15 +8,24 @@ summary, so that a lost database comes back from the folder alone, and no sideca
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from monitord.errors import StorageError
 from monitord.model import Capture, CaptureStatus
-from monitord.storage.artefacts import ArtefactError, ArtefactStore, is_key
+from monitord.storage.artefacts import (
+    ArtefactError,
+    ArtefactExistsError,
+    StorageManager,
+    StorageMetadata,
+    is_key,
+)
+from monitord.storage.artefacts.metadata import DEFAULT_CONTENT_TYPE
 from monitord.storage.cells import time_of
 from monitord.storage.facts import CAPTURE_COLUMNS, INCIDENT_COLUMNS, Facts
 from monitord.storage.schema import ARTEFACTS_NAME
@@ -24,54 +33,95 @@ from monitord.storage.schema import ARTEFACTS_NAME
 KIND_INCIDENT = "incident"
 KIND_CAPTURE = "capture"
 _BULKY = ("history", "hotspots", "not_captured")
+_JSON_TYPE, _TEXT_TYPE = "application/json", "text/plain"
+_CONTENT_TYPES = {
+    **dict.fromkeys(("context-json", "py-spy-dump", "speedscope"), _JSON_TYPE),
+    **dict.fromkeys(("folded", "eu-stack", "sample", "spindump"), _TEXT_TYPE),
+}
+_UNFIT_FOR_TAGS = re.compile(r"[^A-Za-z0-9 +=._:/@-]")  # what every provider takes, and nobody misreads
+_TAG_LIMIT = 128
 
 
-def store_evidence(artefacts: ArtefactStore, incident: Facts, facts: Facts, capture: Capture) -> str | None:
-    """Store a capture's bytes, if it left any, and note in its facts where they are; the key."""
+def store_evidence(
+    artefacts: StorageManager, incident: Facts, facts: Facts, capture: Capture, taken: Collection[str] = ()
+) -> str | None:
+    """Store a capture's bytes, if it left any, and note in its facts where they are; the key.
+
+    `taken` are keys that rows name already: their artefacts may lie where we can't see them.
+    """
     payload = capture.payload if capture.payload is not None else capture.path
     if payload is None:
         return None
-    key = _free_key(artefacts, facts, capture.role, capture.format or "bin")
     about = {name: value for name, value in incident.items() if name not in _BULKY}
-    metadata = {"kind": KIND_CAPTURE, "incident": about, "capture": facts}
+    describe = {
+        "tags": _tags(KIND_CAPTURE, incident),
+        "content_type": _CONTENT_TYPES.get(capture.format or "", DEFAULT_CONTENT_TYPE),
+        "attributes": {"kind": KIND_CAPTURE, "incident": about, "capture": facts},
+    }
+    names = _names(facts, capture.role, capture.format or "bin")
     try:
-        stored = artefacts.put(key, payload, metadata)
+        stored = _store_under_free(artefacts, (key for key in names if key not in taken), payload, describe)
     except ArtefactError as error:  # this evidence can't be had; the rest of the incident still counts
         facts["status"], facts["failure_reason"] = CaptureStatus.TOOL_ERROR.value, str(error)
         step = {"profiler": capture.profiler, "status": facts["status"], "reason": str(error), "fix": None}
         incident["not_captured"].append(step)
         return None
-    facts["artefact_key"], facts["profile_path"] = key, f"{ARTEFACTS_NAME}/{key}"
-    facts["size_bytes"], facts["stored_bytes"] = stored.size_bytes, stored.stored_bytes
+    facts["artefact_key"], facts["profile_path"] = stored.key, f"{ARTEFACTS_NAME}/{stored.key}"
+    facts["size_bytes"], facts["stored_bytes"] = stored.size, stored.stored_size
     facts["checksum"] = stored.checksum
-    return key
+    return stored.key
 
 
-def store_incident_artefact(artefacts: ArtefactStore, incident: Facts, captures: Sequence[Facts]) -> str:
+def store_incident_artefact(artefacts: StorageManager, incident: Facts, captures: Sequence[Facts]) -> str:
     """Write the incident's own artefact, new or again, and note in its facts where it is; the key."""
-    key: str = incident["artefact_key"] or _free_key(
-        artefacts, {**incident, "captured_at": incident["raised_at"]}, "incident", "json"
-    )
-    incident["artefact_key"] = key
-    kept = {name: incident[name] for name in INCIDENT_COLUMNS if name not in ("stored_bytes", "state")}
+    elsewhere = ("artefact_key", "stored_bytes", "state")
+    kept = {name: incident[name] for name in INCIDENT_COLUMNS if name not in elsewhere}
     rows = [{name: capture[name] for name in CAPTURE_COLUMNS} for capture in captures]
     payload = json.dumps({"incident": kept, "captures": rows}, separators=(",", ":")).encode("ascii")
-    named = {
-        name: incident[name] for name in ("correlation_id", "rule", "process_name", "raised_at", "pinned")
+    names = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
+    describe: dict[str, Any] = {
+        "tags": _tags(KIND_INCIDENT, incident),
+        "content_type": _JSON_TYPE,
+        "attributes": {"kind": KIND_INCIDENT, **{name: incident[name] for name in names}},
     }
-    stored = artefacts.put(key, payload, {"kind": KIND_INCIDENT, **named}, replace=True)
-    incident["stored_bytes"] = stored.stored_bytes
-    return key
+    if incident["artefact_key"] is not None:
+        stored = artefacts.store_data(incident["artefact_key"], payload, **describe)
+    else:
+        free = _names({**incident, "captured_at": incident["raised_at"]}, "incident", "json")
+        stored = _store_under_free(artefacts, free, payload, describe)
+    incident["artefact_key"], incident["stored_bytes"] = stored.key, stored.stored_size
+    return stored.key
 
 
-def _free_key(artefacts: ArtefactStore, facts: Facts, role: str, suffix: str) -> str:
+def _tags(kind: str, incident: Facts) -> dict[str, str]:
+    """What policies choose by. Only the incident's own artefact is rewritten with its pin."""
+    tags = {
+        "kind": kind,
+        "process": incident["process_name"],
+        "severity": f"{incident['severity']:.3g}",
+        "rule": incident["rule"],
+        "correlation_id": incident["correlation_id"],
+        "pinned": "yes" if incident["pinned"] else "no",
+    }
+    return {name: _UNFIT_FOR_TAGS.sub("_", text)[:_TAG_LIMIT] for name, text in tags.items()}
+
+
+def _store_under_free(
+    artefacts: StorageManager, names: Iterator[str], payload: bytes | Path, describe: Mapping[str, Any]
+) -> StorageMetadata:
+    """Store under the first name that nothing has yet."""
+    while True:
+        try:
+            return artefacts.store_data(next(names), payload, replace=False, **describe)
+        except ArtefactExistsError:
+            continue
+
+
+def _names(facts: Facts, role: str, suffix: str) -> Iterator[str]:
     at = time_of(facts["captured_at"])
     stem = f"{_stamp(at)}-{facts['pid'] or 0}-{facts['correlation_id']}-{_plain(role)}"
-    key, n = f"{stem}.{_plain(suffix)}.zst", 1
-    while artefacts.exists(key):
-        n += 1
-        key = f"{stem}-{n}.{_plain(suffix)}.zst"
-    return key
+    for number in itertools.count(1):
+        yield f"{stem}{f'-{number}' if number > 1 else ''}.{_plain(suffix)}.zst"
 
 
 def _stamp(at: datetime) -> str:
@@ -82,22 +132,20 @@ def _plain(word: str) -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", word)[:24]
 
 
-def remove_evidence(artefacts: ArtefactStore, keys: Sequence[str | None]) -> int:
-    """Remove files by their keys, durably; the bytes they took. A row's key that is none reaches no file."""
-    freed = sum(artefacts.delete(key) for key in keys if key is not None and is_key(key))
-    artefacts.sync()
-    return freed
+def remove_evidence(artefacts: StorageManager, keys: Sequence[str | None]) -> int:
+    """Remove artefacts by keys of rows, durably; the bytes they took. What is no key reaches nothing."""
+    return sum(artefacts.delete(key) for key in keys if key is not None and is_key(key))
 
 
-def discard_evidence(artefacts: ArtefactStore, keys: Sequence[str]) -> None:
+def discard_evidence(artefacts: StorageManager, keys: Sequence[str]) -> None:
     """As `remove_evidence`, after a failed save: what can't be removed now is adopted later."""
     with contextlib.suppress(StorageError, OSError):
         remove_evidence(artefacts, keys)
 
 
-def read_incident_artefact(artefacts: ArtefactStore, key: str) -> tuple[Facts, list[Facts]]:
+def read_incident_artefact(artefacts: StorageManager, key: str) -> tuple[Facts, list[Facts]]:
     """Incident and rows as they were when the artefact was written; raises ArtefactError."""
-    _metadata, payload = artefacts.read(key)
+    payload = artefacts.retrieve_data(key)
     try:
         held = json.loads(payload)
         incident = {**_known(held["incident"], INCIDENT_COLUMNS), "artefact_key": key, "state": "active"}
@@ -107,23 +155,23 @@ def read_incident_artefact(artefacts: ArtefactStore, key: str) -> tuple[Facts, l
             raise ArtefactError(f"{key} has no captures")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtefactError(f"{key} is not an incident of monitord") from error
-    incident["stored_bytes"] = artefacts.stored_bytes(key)
+    incident["stored_bytes"] = artefacts.get_metadata(key).stored_size
     return incident, captures
 
 
-def read_capture_artefact(artefacts: ArtefactStore, key: str) -> tuple[Facts, Facts]:
+def read_capture_artefact(artefacts: StorageManager, key: str) -> tuple[Facts, Facts]:
     """A capture's row, and what it knows of its incident; the payload is checked. Raises ArtefactError."""
-    metadata, stored = artefacts.metadata(key), artefacts.describe(key)
+    stored = artefacts.verify(key)
     try:
-        about, row = metadata["incident"], metadata["capture"]
+        about, row = stored.attributes["incident"], stored.attributes["capture"]
         incident = {
-            **_known({**{name: [] for name in _BULKY}, **about}, INCIDENT_COLUMNS),
+            **_known({**{name: [] for name in _BULKY}, **_mapping(about)}, INCIDENT_COLUMNS),
             "artefact_key": None,
             "stored_bytes": 0,
             "state": "active",
         }
         capture = {
-            **_known(row, CAPTURE_COLUMNS),
+            **_known(_mapping(row), CAPTURE_COLUMNS),
             "artefact_key": key,
             "profile_path": f"{ARTEFACTS_NAME}/{key}",
             "state": "active",
@@ -131,11 +179,27 @@ def read_capture_artefact(artefacts: ArtefactStore, key: str) -> tuple[Facts, Fa
         time_of(capture["captured_at"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtefactError(f"{key} is not a capture of monitord") from error
-    capture["size_bytes"], capture["checksum"] = stored.size_bytes, stored.checksum
-    capture["stored_bytes"] = stored.stored_bytes
+    capture["size_bytes"], capture["checksum"] = stored.size, stored.checksum
+    capture["stored_bytes"] = stored.stored_size
     return incident, capture
 
 
-def _known(facts: dict[str, Any], columns: Sequence[str]) -> Facts:
+def kind_of(metadata: StorageMetadata) -> str:
+    """What an artefact holds: KIND_INCIDENT, KIND_CAPTURE, or something that is not ours."""
+    return str(metadata.attributes.get("kind"))
+
+
+def is_same_checksum(one: str | None, other: str | None) -> bool:
+    """Whether two checksums agree; rows written by earlier versions hold bare hex digits."""
+    return (one or "").removeprefix("sha256:") == (other or "").removeprefix("sha256:")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError("not a table")
+    return value
+
+
+def _known(facts: Mapping[str, Any], columns: Sequence[str]) -> Facts:
     """Only what we have columns for; what a newer monitord added is left out."""
     return {name: facts[name] for name in columns if name in facts}

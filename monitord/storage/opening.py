@@ -21,7 +21,7 @@ from sqlalchemy.pool import StaticPool
 
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
-from monitord.storage.artefacts.folder import synchronise
+from monitord.storage.artefacts.providers.descriptors import synchronise
 from monitord.storage.connection import set_pragmas
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file, hand_over

@@ -19,11 +19,12 @@ from typing import Any
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import ProfileRecord, Rates
 from monitord.storage.answers import incident_view, record_of
-from monitord.storage.artefacts import ArtefactStore
+from monitord.storage.artefacts import StorageMetadata
 from monitord.storage.cells import ZstdError, text_cell, text_of, time_cell
 from monitord.storage.facts import facts_of
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
+from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.ids import is_id_prefix
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
@@ -46,8 +47,9 @@ class StoreReader:
     Opens at the first question. May be used by one thread at a time.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, open_holdings: OpenHoldings = open_local) -> None:
         self.data_dir = data_dir
+        self._open_holdings = open_holdings
         self.database = data_dir / DATABASE_NAME
         self._connection: sqlite3.Connection | None = None
 
@@ -97,13 +99,14 @@ class StoreReader:
         with self._understood():
             return incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
 
-    def artefact(self, key: str) -> tuple[dict[str, Any], bytes]:
+    def artefact(self, key: str) -> tuple[StorageMetadata, bytes]:
         """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged."""
-        store = ArtefactStore(self.data_dir / ARTEFACTS_NAME, create=False)
+        holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME, create=False)
         try:
-            return store.read(key)
+            metadata, chunks = holdings.artefacts.provider.retrieve(key)
+            return metadata, b"".join(chunks)
         finally:
-            store.close()
+            holdings.close()
 
     def history(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Rates]:
         """The thinned passes taken in [since, until), oldest first."""

@@ -13,15 +13,24 @@ from sqlalchemy import Connection, Engine, exc, select, update
 
 from monitord.logs import get_logger
 from monitord.storage.answers import incident_view
-from monitord.storage.artefacts import ArtefactError, ArtefactStore, is_key
+from monitord.storage.artefacts import (
+    AccessDeniedError,
+    ArtefactError,
+    MissingArtefactError,
+    StorageManager,
+    WrongKeyError,
+    is_key,
+)
 from monitord.storage.deletion import finish_deletions
 from monitord.storage.evidence import (
     KIND_INCIDENT,
+    kind_of,
     read_capture_artefact,
     read_incident_artefact,
     store_incident_artefact,
 )
 from monitord.storage.facts import Facts, mark_leading
+from monitord.storage.holdings import Holdings
 from monitord.storage.rows import (
     choose_leading,
     insert_capture,
@@ -30,7 +39,6 @@ from monitord.storage.rows import (
     load_incident,
     update_incident,
 )
-from monitord.storage.schema import QUARANTINE_NAME
 from monitord.storage.tables import incident, profile_capture
 
 # What an artefact can hold that no monitord wrote: wrong types, unknown words, what no column takes.
@@ -38,19 +46,22 @@ _SENSELESS = (
     *(ArtefactError, ValueError, TypeError, KeyError, IndexError, OverflowError),
     *(exc.InterfaceError, exc.ProgrammingError, exc.IntegrityError, exc.DataError),
 )
+# Nothing is wrong with these artefacts: they can't be read by us, now.
+_UNREADABLE = (AccessDeniedError, WrongKeyError)
 
 
-def adopt(engine: Engine, artefacts: ArtefactStore, data_dir: Path) -> int:
-    """Make rows and files agree again; how many incidents and captures came back."""
-    removed = artefacts.remove_parts()
-    finished = finish_deletions(engine, artefacts)
+def adopt(engine: Engine, holdings: Holdings) -> int:
+    """Make rows and artefacts agree again; how many incidents and captures came back."""
+    artefacts = holdings.artefacts
+    removed = holdings.folder.remove_parts()
+    finished = finish_deletions(engine, holdings)
     with engine.begin() as connection:
         # Listed under the write lock: another process's rows are committed after their files are there.
-        present = artefacts.list()
-        missing = _mark_missing(connection, set(present))
+        present = list(artefacts.list())
+        missing = _mark_missing(connection, set(present), holdings.is_whole)
         known = _known_keys(connection)
     strangers = [key for key in present if key not in known]
-    adopted, quarantined = _take_in(engine, artefacts, strangers, data_dir / QUARANTINE_NAME)
+    adopted, quarantined = _take_in(engine, holdings, strangers)
     if removed or finished or missing or adopted or quarantined:
         get_logger().warning(
             "store.recovered",
@@ -63,12 +74,14 @@ def adopt(engine: Engine, artefacts: ArtefactStore, data_dir: Path) -> int:
     return adopted
 
 
-def _mark_missing(connection: Connection, present: set[str]) -> int:
-    """Rows whose file is gone are marked, and unmarked when it is back."""
+def _mark_missing(connection: Connection, present: set[str], is_whole: bool) -> int:
+    """Rows whose artefact is gone are marked, and unmarked when it is back."""
     columns = profile_capture.c
     query = select(columns.id, columns.artefact_key, columns.state).where(columns.artefact_key.is_not(None))
     newly_missing = 0
     for row_id, key, state in connection.execute(query).all():
+        if not is_whole and key not in present:
+            continue  # it may lie where we can't look
         actual = "active" if key in present else "missing"
         if state != actual and state in ("active", "missing"):
             connection.execute(update(profile_capture).where(columns.id == row_id).values(state=actual))
@@ -83,15 +96,15 @@ def _known_keys(connection: Connection) -> set[str]:
     return keys
 
 
-def _take_in(
-    engine: Engine, artefacts: ArtefactStore, strangers: Sequence[str], quarantine: Path
-) -> tuple[int, int]:
+def _take_in(engine: Engine, holdings: Holdings, strangers: Sequence[str]) -> tuple[int, int]:
     """Incidents' own artefacts first (they know all), then captures; how many came back, how many did not."""
     kinds: dict[str, str] = {}
     refused: list[tuple[str, str]] = []
     for key in strangers:
         try:
-            kinds[key] = str(artefacts.metadata(key).get("kind"))
+            kinds[key] = kind_of(holdings.artefacts.get_metadata(key))
+        except _UNREADABLE as error:
+            get_logger().warning("store.artefact_unreadable", artefact=key, reason=str(error))
         except ArtefactError as error:
             refused.append((key, str(error)))
     adopted = 0
@@ -99,21 +112,28 @@ def _take_in(
         adopt_one = _adopt_incident if kinds[key] == KIND_INCIDENT else _adopt_capture
         try:
             with engine.begin() as connection:
-                adopted += adopt_one(connection, artefacts, key)
+                adopted += adopt_one(connection, holdings, key)
+        except _UNREADABLE as error:
+            get_logger().warning("store.artefact_unreadable", artefact=key, reason=str(error))
         except _SENSELESS as error:
             refused.append((key, str(error)))
-    quarantined = 0
     with engine.begin() as connection:  # under the write lock: what another process is about to own stays
         known = _known_keys(connection)
-        for key, reason in refused:
-            if key not in known and artefacts.exists(key):
-                get_logger().error("store.quarantined", artefact=key, reason=reason)
-                artefacts.move_to(key, quarantine)
-                quarantined += 1
-    return adopted, quarantined
+        strange = [(key, reason) for key, reason in refused if key not in known]
+        return adopted, sum(_quarantine(holdings.artefacts, key, reason) for key, reason in strange)
 
 
-def _adopt_incident(connection: Connection, artefacts: ArtefactStore, key: str) -> int:
+def _quarantine(artefacts: StorageManager, key: str, reason: str) -> int:
+    try:
+        artefacts.set_aside(key)
+    except MissingArtefactError:
+        return 0
+    get_logger().error("store.quarantined", artefact=key, reason=reason)
+    return 1
+
+
+def _adopt_incident(connection: Connection, holdings: Holdings, key: str) -> int:
+    artefacts = holdings.artefacts
     facts, captures = read_incident_artefact(artefacts, key)
     existing = load_incident(connection, facts["correlation_id"])
     if existing is not None and existing["artefact_key"] == key:
@@ -125,15 +145,17 @@ def _adopt_incident(connection: Connection, artefacts: ArtefactStore, key: str) 
         update_incident(connection, facts["correlation_id"], **values)
         return 0
     for capture in captures:
-        file = capture["artefact_key"]
-        capture["state"] = "missing" if file and not artefacts.exists(file) else capture["state"]
+        if capture["artefact_key"] and holdings.is_whole:
+            is_there = artefacts.exists(capture["artefact_key"])
+            capture["state"] = capture["state"] if is_there else "missing"
     insert_incident(connection, facts, captures)
     _prove_readable(connection, facts["correlation_id"])
     return 1
 
 
-def _adopt_capture(connection: Connection, artefacts: ArtefactStore, key: str) -> int:
+def _adopt_capture(connection: Connection, holdings: Holdings, key: str) -> int:
     """Add a capture's row, unless its incident's own artefact brought it back a moment ago."""
+    artefacts = holdings.artefacts
     about, capture = read_capture_artefact(artefacts, key)
     correlation_id = about["correlation_id"]
     stored = load_captures(connection, correlation_id)
@@ -152,13 +174,13 @@ def _adopt_capture(connection: Connection, artefacts: ArtefactStore, key: str) -
 def _prove_readable(connection: Connection, correlation_id: str) -> Facts:
     """Refuse what front rooms could not show, before it is committed; the incident's facts."""
     facts = load_incident(connection, correlation_id)
-    if facts is None or not is_key(correlation_id):  # it becomes part of file names
+    if facts is None or not is_key(correlation_id) or "/" in correlation_id:  # it becomes part of keys
         raise ArtefactError(f"no incident {correlation_id!r}")
     incident_view(facts, load_captures(connection, correlation_id), Path())
     return facts
 
 
-def rewrite_incident(connection: Connection, artefacts: ArtefactStore, facts: Facts) -> None:
+def rewrite_incident(connection: Connection, artefacts: StorageManager, facts: Facts) -> None:
     """Bring the incident's own artefact and its row to these facts."""
     captures = load_captures(connection, facts["correlation_id"])
     store_incident_artefact(artefacts, facts, captures)

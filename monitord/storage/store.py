@@ -22,7 +22,6 @@ from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
 from monitord.storage import deletion, recovery, upkeep
 from monitord.storage.answers import record_of
-from monitord.storage.artefacts import ArtefactStore
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.connection import open_engine
 from monitord.storage.evidence import discard_evidence, store_evidence, store_incident_artefact
@@ -35,6 +34,7 @@ from monitord.storage.facts import (
     record_facts,
 )
 from monitord.storage.faults import DamagedError, explained
+from monitord.storage.holdings import Holdings, OpenHoldings, open_local
 from monitord.storage.ids import new_correlation_id
 from monitord.storage.opening import prepare_database
 from monitord.storage.queries import StoreReader
@@ -52,15 +52,23 @@ _T = TypeVar("_T")
 class SQLiteProfileStore:
     """One data directory, for writing. Opens at the first use; see `open_store`."""
 
-    def __init__(self, data_dir: Path, *, create: bool = True, busy_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        create: bool = True,
+        busy_timeout_s: float = 5.0,
+        open_holdings: OpenHoldings = open_local,
+    ) -> None:
         self.data_dir = data_dir
         self.database = data_dir / DATABASE_NAME
         self.degraded_reason: str | None = None
         self._create = create
         self._busy_timeout_s = busy_timeout_s
+        self._open_holdings = open_holdings
         self._lock = threading.RLock()
         self._engine: Engine | None = None
-        self._artefacts: ArtefactStore | None = None
+        self._holdings: Holdings | None = None
         self._identity: tuple[int, ...] | None = None
         self._is_suspect = False
 
@@ -94,18 +102,18 @@ class SQLiteProfileStore:
                 if writes:
                     self.degraded_reason = None
 
-    def _ready(self) -> tuple[Engine, ArtefactStore]:
+    def _ready(self) -> tuple[Engine, Holdings]:
         """The open database, opened again when file or folder was removed or replaced under us."""
-        if self._engine is None or self._artefacts is None or self._identity != self._current_identity():
+        if self._engine is None or self._holdings is None or self._identity != self._current_identity():
             self._release()
             is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
             self._is_suspect = False
-            self._artefacts = ArtefactStore(self.data_dir / ARTEFACTS_NAME)
+            self._holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME)
             self._engine = open_engine(self.database, self._busy_timeout_s)
             self._identity = self._current_identity()
-            if is_new and self._artefacts.list():
-                recovery.adopt(self._engine, self._artefacts, self.data_dir)
-        return self._engine, self._artefacts
+            if is_new:
+                recovery.adopt(self._engine, self._holdings)
+        return self._engine, self._holdings
 
     def _current_identity(self) -> tuple[int, ...] | None:
         """Which files lie under our names now; None when one is gone."""
@@ -118,9 +126,9 @@ class SQLiteProfileStore:
     def _release(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
-        if self._artefacts is not None:
-            self._artefacts.close()
-        self._engine = self._artefacts = self._identity = None
+        if self._holdings is not None:
+            self._holdings.close()
+        self._engine = self._holdings = self._identity = None
 
     def close(self) -> None:
         """Let go of the database; using the store again opens it again."""
@@ -138,9 +146,11 @@ class SQLiteProfileStore:
         facts = incident_facts(incident)
         captures = [capture_facts(facts, capture) for capture in incident.captures]
         with self._guarded(), self._cleaning_up() as written:
-            artefacts = self._ready()[1]
+            engine, holdings = self._ready()
+            with engine.connect() as connection:
+                taken = _keys_of(None, load_captures(connection, incident.correlation_id))
             for row, capture in zip(captures, incident.captures, strict=True):
-                key = store_evidence(artefacts, facts, row, capture)
+                key = store_evidence(holdings.artefacts, facts, row, capture, taken)
                 written.extend([key] if key else [])
             return self._save(facts, captures or [placeholder_facts(facts)], written)
 
@@ -157,13 +167,14 @@ class SQLiteProfileStore:
         try:
             yield written
         except BaseException:
-            if self._artefacts is not None:
-                discard_evidence(self._artefacts, written)
+            if self._holdings is not None:
+                discard_evidence(self._holdings.artefacts, written)
             raise
 
     def _save(self, facts: Facts, captures: list[Facts], written: list[str]) -> list[ProfileRecord]:
         """The incident's own artefact, then all rows in one transaction; then what they replaced goes."""
-        engine, artefacts = self._ready()
+        engine, holdings = self._ready()
+        artefacts = holdings.artefacts
         mark_leading(facts, captures)
         with engine.begin() as connection:
             replaced = load_incident(connection, facts["correlation_id"])
@@ -184,13 +195,13 @@ class SQLiteProfileStore:
     def pin(self, correlation_id: str, pinned: bool = True) -> None:
         """Keep an incident from retention, or no longer; raises NotFoundError."""
         with self._guarded():
-            engine, artefacts = self._ready()
+            engine, holdings = self._ready()
             with engine.begin() as connection:
                 facts = load_incident(connection, correlation_id)
                 if facts is None or facts["state"] != "active":
                     raise NotFoundError(f"no incident {correlation_id!r}")
                 facts["pinned"] = int(pinned)
-                recovery.rewrite_incident(connection, artefacts, facts)
+                recovery.rewrite_incident(connection, holdings.artefacts, facts)
 
     def adopt(self) -> int:
         """For the daemon's start: put right what a crash or damage left; how many rows came back.
@@ -200,8 +211,7 @@ class SQLiteProfileStore:
         """
         self.integrity_check()
         with self._guarded():
-            engine, artefacts = self._ready()
-            return recovery.adopt(engine, artefacts, self.data_dir)
+            return recovery.adopt(*self._ready())
 
     # ------------------------------------------------------------------------ history and state
 
@@ -263,8 +273,7 @@ class SQLiteProfileStore:
     def verify(self) -> list[str]:
         """Everything that is wrong, in words; [] when all is well. Reads every byte of evidence."""
         with self._guarded(writes=False):
-            engine, artefacts = self._ready()
-            return upkeep.verify(engine, artefacts, self.data_dir)
+            return upkeep.verify(*self._ready(), self.data_dir)
 
     def integrity_check(self) -> list[str]:
         """What SQLite's whole check finds; [] when all is well. After damage the next write sets it aside."""
@@ -293,16 +302,13 @@ class SQLiteProfileStore:
 
     def _delete(self, correlation_ids: Sequence[str], *, spare_pinned: bool) -> int:
         with self._guarded():
-            engine, artefacts = self._ready()
-            return deletion.delete_incidents(
-                engine, artefacts, list(correlation_ids), spare_pinned=spare_pinned
-            )
+            doomed = list(correlation_ids)
+            return deletion.delete_incidents(*self._ready(), doomed, spare_pinned=spare_pinned)
 
     def drop_evidence(self, correlation_ids: Sequence[str]) -> int:
         """Make incidents small summaries: reason and hotspots stay, files and history go. Bytes freed."""
         with self._guarded():
-            engine, artefacts = self._ready()
-            return deletion.drop_evidence(engine, artefacts, list(correlation_ids))
+            return deletion.drop_evidence(*self._ready(), list(correlation_ids))
 
     def delete_older_than(self, date: datetime) -> int:
         """Remove incidents raised before `date` unless they are pinned; how many."""
@@ -352,7 +358,7 @@ class SQLiteProfileStore:
 
     def _run(self, statement: str) -> list[Any]:
         """A statement that must stand outside a transaction."""
-        engine, _artefacts = self._ready()
+        engine, _holdings = self._ready()
         raw = engine.raw_connection()
         try:
             cursor = raw.cursor()
@@ -364,7 +370,7 @@ class SQLiteProfileStore:
     @contextmanager
     def _transaction(self, *, writes: bool = True) -> Iterator[Connection]:
         with self._guarded(writes=writes):
-            engine, _artefacts = self._ready()
+            engine, _holdings = self._ready()
             with engine.begin() as connection:
                 yield connection
 
@@ -375,14 +381,16 @@ def _keys_of(incident: Facts | None, captures: Sequence[Facts]) -> list[str]:
     return [key for key in keys if key]
 
 
-def open_store(data_dir: Path, *, create: bool = True) -> SQLiteProfileStore:
+def open_store(
+    data_dir: Path, *, create: bool = True, open_holdings: OpenHoldings = open_local
+) -> SQLiteProfileStore:
     """The store in `data_dir`, made, migrated or rebuilt as needed.
 
     When the disk is full, read-only or locked the store is given all the same, with `is_degraded` set,
     and recovers by itself at a later call. Raises PermissionDeniedError (not ours, or open to others),
     SchemaTooNewError, NotFoundError (none there and `create` is False).
     """
-    store = SQLiteProfileStore(data_dir, create=create)
+    store = SQLiteProfileStore(data_dir, create=create, open_holdings=open_holdings)
     try:
         store.migrate_if_needed()
     except SchemaTooNewError:

@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from monitord.storage.artefacts import ArtefactError, ArtefactStore
+from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager
 from monitord.storage.cells import text_of, time_of
-from monitord.storage.evidence import read_incident_artefact
+from monitord.storage.evidence import is_same_checksum, read_incident_artefact
+from monitord.storage.holdings import Holdings
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.views import RetentionRow, Usage
@@ -119,23 +120,23 @@ def reason_not_to_vacuum(data_dir: Path) -> str | None:
     )
 
 
-def verify(engine: Engine, artefacts: ArtefactStore, data_dir: Path) -> list[str]:
+def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
     """Every promise that can be checked from outside, and how it is broken."""
     with engine.connect() as connection:  # let go before the files are read: others want to write
         found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
         problems = [f"integrity_check: {line}" for line in found if line != "ok"]
         rows = [dict(row._mapping) for row in connection.execute(select(profile_capture))]
         incidents = [dict(row._mapping) for row in connection.execute(select(incident))]
-    problems += _verify_rows(rows, incidents, artefacts)
+    problems += _verify_rows(rows, incidents, holdings.artefacts)
     known = {row["artefact_key"] for row in [*rows, *incidents]}
-    problems += [f"file without row: {key}" for key in artefacts.list() if key not in known]
-    problems += [f"half-written file left: {part}" for part in artefacts.parts()]
+    problems += [f"file without row: {key}" for key in holdings.artefacts.list() if key not in known]
+    problems += [f"half-written file left: {part}" for part in holdings.folder.parts()]
     problems += _verify_modes(data_dir)
     return problems
 
 
 def _verify_rows(
-    rows: list[dict[str, Any]], incidents: list[dict[str, Any]], artefacts: ArtefactStore
+    rows: list[dict[str, Any]], incidents: list[dict[str, Any]], artefacts: StorageManager
 ) -> Iterator[str]:
     for row in rows:
         if row["state"] == "deleting":
@@ -153,16 +154,16 @@ def _verify_rows(
                 yield f"incident {facts['correlation_id']}: {error}"
 
 
-def _verify_capture(row: dict[str, Any], artefacts: ArtefactStore) -> Iterator[str]:
-    if not artefacts.exists(row["artefact_key"]):
+def _verify_capture(row: dict[str, Any], artefacts: StorageManager) -> Iterator[str]:
+    try:
+        found = artefacts.verify(row["artefact_key"])
+    except MissingArtefactError:
         yield f"row without file: {row['artefact_key']}"
         return
-    try:
-        found = artefacts.describe(row["artefact_key"])
     except ArtefactError as error:
         yield f"row {row['id']}: {error}"
         return
-    if found.checksum != row["checksum"]:
+    if not is_same_checksum(found.checksum, row["checksum"]):
         yield f"checksum of {row['artefact_key']} is not the row's"
 
 

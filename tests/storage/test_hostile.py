@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +18,8 @@ from hypothesis import strategies as st
 from monitord.errors import PermissionDeniedError, StorageError
 from monitord.model import Incident, ProcessDetails, ProcessKey
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, check_data_dir, open_store
-from monitord.storage.artefacts import ArtefactStore
 from monitord.storage.cells import text_cell, text_of, time_cell, time_of
+from monitord.storage.holdings import open_local
 
 Maker = Callable[..., Incident]
 DAY = timedelta(days=1)
@@ -145,11 +146,11 @@ def test_what_is_planted_in_the_folder_is_never_followed(
     (folder / "link.zst").symlink_to(victim)
     os.mkfifo(folder / "pipe.zst")
     os.link(victim, folder / "second-name.zst")
-    artefacts = ArtefactStore(folder)
-    assert artefacts.list() == ["second-name.zst"]
+    artefacts = open_local(folder).artefacts
+    assert list(artefacts.list()) == ["second-name.zst"]
     for key in ("link.zst", "pipe.zst", "second-name.zst", "absent.zst", "../victim", ".hidden"):
         with pytest.raises(StorageError):
-            artefacts.read(key)
+            artefacts.retrieve_data(key)
     store.adopt()
     store.save_incident(make_incident())
     assert victim.read_text() == "precious"
@@ -178,12 +179,12 @@ def test_a_swapped_folder_leads_nowhere(
 
 def test_the_held_folder_is_used_whatever_takes_its_place(tmp_path: Path) -> None:
     """Even between the check and the write: names are opened below the descriptor, not below the path."""
-    artefacts = ArtefactStore(tmp_path / "artefacts")
+    artefacts = open_local(tmp_path / "artefacts").artefacts
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "artefacts").rename(tmp_path / "moved")
     (tmp_path / "artefacts").symlink_to(tmp_path / "elsewhere")
-    artefacts.put("key", b"payload", {})
-    assert artefacts.read("key")[1] == b"payload"
+    artefacts.store_data("key", b"payload")
+    assert artefacts.retrieve_data("key") == b"payload"
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert [path.name for path in (tmp_path / "moved").iterdir()] == ["key"]
 
@@ -209,19 +210,19 @@ def test_an_artefact_with_senseless_metadata_is_quarantined(
     """It can neither stop the start nor put a row there that no command could show."""
     whole = make_incident()
     store.save_incident(whole)
-    artefacts = ArtefactStore(data_dir / "artefacts")
+    artefacts = open_local(data_dir / "artefacts").artefacts
     key = next(key for key in artefacts.list() if "-profile." in key)
-    metadata = artefacts.metadata(key)
-    metadata["capture"]["correlation_id"] = metadata["incident"]["correlation_id"] = "forgedforged"
+    attributes: dict[str, Any] = dict(artefacts.get_metadata(key).attributes)
+    attributes["capture"]["correlation_id"] = attributes["incident"]["correlation_id"] = "forgedforged"
     for part in ("capture", "incident"):
-        metadata[part].update({name: value for name, value in change.items() if name in metadata[part]})
-    artefacts.put("forged.zst", b"payload", {**metadata, "artefact": None})
+        attributes[part].update({name: value for name, value in change.items() if name in attributes[part]})
+    artefacts.store_data("forged.zst", b"payload", attributes=attributes)
     own = next(key for key in artefacts.list() if "-incident." in key)
-    held = json.loads(artefacts.read(own)[1])
+    held = json.loads(artefacts.retrieve_data(own))
     held["incident"]["correlation_id"] = "forgedforgee"
     for row in [held["incident"], *held["captures"]]:
         row.update({name: value for name, value in change.items() if name in row})
-    artefacts.put("forged2.zst", json.dumps(held).encode(), {"kind": "incident"})
+    artefacts.store_data("forged2.zst", json.dumps(held).encode(), attributes={"kind": "incident"})
     store.adopt()
     assert [record.correlation_id for record in store.fetch_recent(9)] == [whole.correlation_id]
     assert len(list((data_dir / "quarantine").iterdir())) == 2

@@ -82,8 +82,8 @@ def test_evidence_is_read_back_and_zstd_reads_it_too(
     assert record.artefact_key
     metadata, payload = StoreReader(data_dir).artefact(record.artefact_key)
     assert payload == incident.captures[2].payload
-    assert metadata["incident"]["reason"] == incident.alert.reason
-    assert metadata["artefact"]["checksum"] == record.checksum
+    assert metadata.attributes["incident"]["reason"] == incident.alert.reason  # type: ignore[index]  # JSON
+    assert (metadata.checksum, metadata.size) == (record.checksum, record.size_bytes)
     done = subprocess.run(
         [require_tool("zstd"), "-dcq", record.profile_path], capture_output=True, check=True
     )

@@ -3,7 +3,34 @@
 Knows no SQL and nothing of the rest of storage.
 """
 
-from monitord.storage.artefacts.folder import Artefact, ArtefactStore, is_key
-from monitord.storage.artefacts.layout import ArtefactError, DiskFullError
+from monitord.storage.artefacts.errors import (
+    AccessDeniedError,
+    ArtefactError,
+    ArtefactExistsError,
+    DamagedArtefactError,
+    DiskFullError,
+    InvalidKeyError,
+    MissingArtefactError,
+    TransientError,
+    WrongKeyError,
+)
+from monitord.storage.artefacts.keys import is_key
+from monitord.storage.artefacts.manager import StorageManager
+from monitord.storage.artefacts.metadata import StorageMetadata
+from monitord.storage.artefacts.provider import StorageProvider
 
-__all__ = ["Artefact", "ArtefactError", "ArtefactStore", "DiskFullError", "is_key"]
+__all__ = [
+    "StorageManager",
+    "StorageMetadata",
+    "StorageProvider",
+    "is_key",
+    "ArtefactError",
+    "InvalidKeyError",
+    "MissingArtefactError",
+    "ArtefactExistsError",
+    "DamagedArtefactError",
+    "WrongKeyError",
+    "DiskFullError",
+    "AccessDeniedError",
+    "TransientError",
+]

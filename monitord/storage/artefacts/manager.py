@@ -87,7 +87,7 @@ class StorageManager:
     def _created_at(self, key: str) -> datetime | None:
         try:
             return self.provider.get_metadata(key).created_at
-        except MissingArtefactError:
+        except (MissingArtefactError, DamagedArtefactError, WrongKeyError):
             return None
 
     def retrieve_data(self, key: str) -> bytes:

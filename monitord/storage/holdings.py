@@ -1,0 +1,41 @@
+"""The artefacts of one data directory: the door to them, and the folder behind it that lies on this disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from monitord.storage.artefacts import StorageManager
+from monitord.storage.artefacts.providers.file import FileStorageConfig, FileStorageProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """`artefacts` gives what is kept, wherever it lies; `folder` only what this disk holds.
+
+    `is_whole` is False where artefacts may lie elsewhere and can't be asked for from here: what is not
+    found is not missing then.
+    """
+
+    artefacts: StorageManager
+    folder: FileStorageProvider
+    is_whole: bool = True
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.artefacts.close()
+
+
+class OpenHoldings(Protocol):
+    """Opens what is kept in and behind this folder; with `create` it is made when it is not there."""
+
+    def __call__(self, folder: Path, *, create: bool = True) -> Holdings: ...
+
+
+def open_local(folder: Path, *, create: bool = True) -> Holdings:
+    """All artefacts lie in the folder: checked, compressed, a file each."""
+    from monitord.storage.artefacts.opening import compose
+
+    files = FileStorageProvider(folder, FileStorageConfig(create=create))
+    return Holdings(StorageManager(compose(files)), files)
