@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     REAL,
+    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -34,6 +35,10 @@ class Timestamp(UserDefinedType[str]):
 
     def get_col_spec(self, **_options: Any) -> str:
         return "DATETIME"
+
+
+# Microseconds need 64 bits, which PostgreSQL has to be told.
+_WIDE = Integer().with_variant(BigInteger(), "postgresql")
 
 
 def _flag(name: str) -> Column[int]:
@@ -142,12 +147,19 @@ history = Table(
     Index("idx_history_time", "taken_until"),
 )
 
+# The one key-value table; "" stands for "no user" and "no session" (see the room `state`).
 state = Table(
     "state",
     metadata,
+    Column("user_id", Text, primary_key=True, nullable=False),
+    Column("session_id", Text, primary_key=True, nullable=False),
     Column("key", Text, primary_key=True, nullable=False),
-    Column("value", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("created_us", _WIDE, nullable=False),
+    Column("expires_us", _WIDE),
+    Column("version", Text, nullable=False),
 )
+Index("idx_state_expiry", state.c.expires_us, sqlite_where=state.c.expires_us.is_not(None))
 
 # Alembic's own, so that a new database can be built without importing it; kept out of `metadata`.
 alembic_version = Table(

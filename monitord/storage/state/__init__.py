@@ -1,0 +1,38 @@
+"""Small state by key, apart for each user and session: cooldowns, last runs, plans, preferences, sessions.
+
+The only key-value store there is. `open_state(url)` opens one; the daemon's lies in its database.
+"""
+
+from monitord.storage.state.errors import InvalidOptionsError, StateFullError, StateUnavailableError
+from monitord.storage.state.items import (
+    ANY,
+    Changed,
+    ChangeKind,
+    Put,
+    Remove,
+    StateMetrics,
+    Storage,
+    StorageItem,
+)
+from monitord.storage.state.names import Namespace, SessionNamespace, UserNamespace
+from monitord.storage.state.opening import open_state
+from monitord.storage.state.storage import NamespacedStorage
+
+__all__ = [
+    "ANY",
+    "ChangeKind",
+    "Changed",
+    "InvalidOptionsError",
+    "Namespace",
+    "NamespacedStorage",
+    "Put",
+    "Remove",
+    "SessionNamespace",
+    "StateFullError",
+    "StateMetrics",
+    "StateUnavailableError",
+    "Storage",
+    "StorageItem",
+    "UserNamespace",
+    "open_state",
+]

@@ -1,0 +1,239 @@
+"""State in Redis (server 7.0 or newer, extra `redis`): a string an item, sets for what belongs together.
+
+Every change is one script, so it happens whole or not at all. Names go into Redis' keys as base64url,
+which holds no separator: no two addresses share a key. Redis drops what has expired by itself; a moment's
+difference between its clock and ours never shows, because ours decides (`now_us`).
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from monitord.storage.state.errors import StateFullError, StateUnavailableError
+from monitord.storage.state.items import ANY, Record, Write
+from monitord.storage.state.names import Address, Scope
+
+_PREFIX = "monitord:state:"
+_TIMEOUT_S = 5.0
+_BATCH = 500
+_HEADER_BYTES = 48  # version 16, created 16, expires 16 (digits; all zeros: never)
+_NEVER = "0" * 16
+_GRACE_MS = 1000  # Redis' own clock may run behind or ahead of ours
+
+# KEYS: for each write the item, its namespace's members, the user's sessions.
+# ARGV: now, then for each write: expectation ("any", "none" or a version), record ("" removes), ttl in ms
+# ("" never), the key's name, the session's name.
+_WRITE = """
+local now = ARGV[1]
+local n = (#ARGV - 1) / 5
+for i = 0, n - 1 do
+  local expected = ARGV[2 + i * 5]
+  if expected ~= 'any' then
+    local head = redis.call('GETRANGE', KEYS[1 + i * 3], 0, 47)
+    local version = 'none'
+    if #head == 48 then
+      local expires = string.sub(head, 33, 48)
+      if expires == '0000000000000000' or now < expires then version = string.sub(head, 1, 16) end
+    end
+    if version ~= expected then return 0 end
+  end
+end
+for i = 0, n - 1 do
+  local item, members, sessions = KEYS[1 + i * 3], KEYS[2 + i * 3], KEYS[3 + i * 3]
+  local record, ttl, key, session = ARGV[3 + i * 5], ARGV[4 + i * 5], ARGV[5 + i * 5], ARGV[6 + i * 5]
+  if record == '' then
+    redis.call('DEL', item)
+    redis.call('SREM', members, key)
+    if redis.call('EXISTS', members) == 0 then redis.call('SREM', sessions, session) end
+  else
+    if ttl == '' then redis.call('SET', item, record) else redis.call('SET', item, record, 'PX', ttl) end
+    redis.call('SADD', members, key)
+    redis.call('SADD', sessions, session)
+  end
+end
+return 1
+"""
+
+# KEYS: the user's sessions. ARGV: now, prefix of items, prefix of members, the session or "*".
+_REMOVE = """
+local count = 0
+local wanted = ARGV[4]
+local doomed = wanted == '*' and redis.call('SMEMBERS', KEYS[1]) or {wanted}
+for _, session in ipairs(doomed) do
+  local members = ARGV[3] .. session
+  for _, key in ipairs(redis.call('SMEMBERS', members)) do
+    local item = ARGV[2] .. session .. ':' .. key
+    local head = redis.call('GETRANGE', item, 0, 47)
+    if #head == 48 then
+      local expires = string.sub(head, 33, 48)
+      if expires == '0000000000000000' or ARGV[1] < expires then count = count + 1 end
+    end
+    redis.call('UNLINK', item)
+  end
+  redis.call('UNLINK', members)
+  redis.call('SREM', KEYS[1], session)
+end
+return count
+"""
+
+# KEYS: members, the user's sessions. ARGV: now, prefix of items, the session, then names of keys.
+# Takes expired items, and names whose item Redis has dropped already.
+_SWEEP = """
+local count = 0
+for i = 4, #ARGV do
+  local item = ARGV[2] .. ARGV[i]
+  local head = redis.call('GETRANGE', item, 0, 47)
+  local expires = string.sub(head, 33, 48)
+  if #head < 48 or (expires ~= '0000000000000000' and ARGV[1] >= expires) then
+    redis.call('UNLINK', item)
+    count = count + redis.call('SREM', KEYS[1], ARGV[i])
+  end
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[3]) end
+return count
+"""
+
+
+class RedisBackend:
+    """Records in one Redis server (no cluster: a user's items must lie together)."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            import redis
+        except ImportError as error:
+            raise StateUnavailableError("Redis needs redis-py: pip install 'monitord[redis]'") from error
+        self._errors: Any = redis.exceptions
+        self._client = redis.Redis.from_url(
+            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, decode_responses=False
+        )
+        with self._understood():
+            self._client.ping()
+        self._write = self._client.register_script(_WRITE)
+        self._remove = self._client.register_script(_REMOVE)
+        self._sweep = self._client.register_script(_SWEEP)
+
+    def read(self, addresses: Sequence[Address], now_us: int) -> list[Record | None]:
+        """See StateBackend.read."""
+        if not addresses:
+            return []
+        with self._understood():
+            found: Any = self._client.mget([_item_key(address) for address in addresses])
+        records = [None if value is None else _record(value) for value in found]
+        return [record if record and record.is_live(now_us) else None for record in records]
+
+    def write(self, writes: Sequence[Write], now_us: int) -> bool:
+        """See StateBackend.write."""
+        keys: list[str] = []
+        words: list[str | bytes] = [_digits(now_us)]
+        for write in writes:
+            address = Address(write.user_id, write.session_id, write.key)
+            keys += [_item_key(address), _members_key(address), _sessions_key(address.user_id)]
+            words += [_expectation(write), *_value(write, now_us), _name(write.key), _name(write.session_id)]
+        with self._understood():
+            return bool(self._write(keys=keys, args=words) == 1)
+
+    def keys(self, user_id: str, session_id: str, now_us: int) -> list[str]:
+        """See StateBackend.keys."""
+        with self._understood():
+            names: Any = self._client.smembers(_members_key(Address(user_id, session_id, "")))
+        keys = sorted(urlsafe_b64decode(name).decode() for name in names)
+        found = self.read([Address(user_id, session_id, key) for key in keys], now_us)
+        return [key for key, record in zip(keys, found, strict=True) if record is not None]
+
+    def remove(self, scope: Scope, now_us: int) -> int:
+        """See StateBackend.remove."""
+        user = _name(scope.user_id)
+        wanted = "*" if scope.session_id is None else _name(scope.session_id)
+        with self._understood():
+            count = self._remove(
+                keys=[_sessions_key(scope.user_id)],
+                args=[_digits(now_us), f"{_PREFIX}i:{user}:", f"{_PREFIX}m:{user}:", wanted],
+            )
+        return int(count)
+
+    def sweep(self, now_us: int) -> int:
+        """See StateBackend.sweep; a batch at a time, so that nobody waits long."""
+        count = 0
+        with self._understood():
+            for members in self._client.scan_iter(match=f"{_PREFIX}m:*", count=_BATCH):
+                user, session = members.decode().removeprefix(f"{_PREFIX}m:").split(":")
+                items, batch = f"{_PREFIX}i:{user}:{session}:", []
+                for name in self._client.sscan_iter(members, count=_BATCH):
+                    batch.append(name)
+                    if len(batch) >= _BATCH:
+                        count += self._sweep_batch(members, user, session, items, batch, now_us)
+                        batch = []
+                count += self._sweep_batch(members, user, session, items, batch, now_us)
+        return count
+
+    def _sweep_batch(
+        self, members: bytes, user: str, session: str, items: str, batch: list[bytes], now_us: int
+    ) -> int:
+        keys: list[str | bytes] = [members, f"{_PREFIX}s:{user}"]
+        return int(self._sweep(keys=keys, args=[_digits(now_us), items, session, *batch]))
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors.OutOfMemoryError as error:
+            raise StateFullError(f"Redis is at its maxmemory: {error}") from error
+        except self._errors.RedisError as error:
+            if "OOM" in str(error):
+                raise StateFullError(f"Redis is at its maxmemory: {error}") from error
+            raise StateUnavailableError(f"Redis does not answer as it should: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+
+def _name(text: str) -> str:
+    return urlsafe_b64encode(text.encode()).decode()
+
+
+def _item_key(address: Address) -> str:
+    return f"{_PREFIX}i:" + ":".join(_name(part) for part in address)
+
+
+def _members_key(address: Address) -> str:
+    return f"{_PREFIX}m:{_name(address.user_id)}:{_name(address.session_id)}"
+
+
+def _sessions_key(user_id: str) -> str:
+    return f"{_PREFIX}s:{_name(user_id)}"
+
+
+def _digits(us: int) -> str:
+    """Sixteen digits: comparing them as text is comparing the numbers, until the year 2286."""
+    return f"{us:016d}"
+
+
+def _expectation(write: Write) -> str:
+    if write.expected is ANY:
+        return "any"
+    return write.expected if isinstance(write.expected, str) and write.expected else "none"
+
+
+def _value(write: Write, now_us: int) -> tuple[bytes, str]:
+    """The record as it lies in Redis, and its time to live in milliseconds."""
+    record = write.record
+    if record is None:
+        return b"", ""
+    expires = _NEVER if record.expires_us is None else _digits(record.expires_us)
+    head = f"{record.version}{_digits(record.created_us)}{expires}".encode()
+    ttl = "" if record.expires_us is None else str((record.expires_us - now_us) // 1000 + _GRACE_MS)
+    return head + record.data, ttl
+
+
+def _record(value: bytes) -> Record | None:
+    if len(value) < _HEADER_BYTES:
+        return None
+    head = value[:_HEADER_BYTES].decode("ascii", "replace")
+    expires = head[32:]
+    return Record(
+        value[_HEADER_BYTES:], int(head[16:32]), None if expires == _NEVER else int(expires), head[:16]
+    )
