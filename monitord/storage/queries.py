@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +29,7 @@ from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.ids import is_id_prefix
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
+from monitord.storage.state.codec import decode
 from monitord.storage.thinning import unpack
 from monitord.storage.views import Counts, IncidentView, RecentFilter
 
@@ -125,8 +127,13 @@ class StoreReader:
 
     def state(self, key: str) -> Any:
         """What `set_state` kept under this key, or None."""
-        rows = self._all("SELECT value FROM state WHERE key = ?", [key])
-        return json.loads(rows[0]["value"]) if rows else None
+        rows = self._all(
+            "SELECT data FROM state WHERE user_id = '' AND session_id = '' AND key = ? "
+            "AND (expires_us IS NULL OR expires_us > ?)",
+            [key, time.time_ns() // 1000],
+        )
+        with self._understood():
+            return json.loads(decode(rows[0]["data"])) if rows else None
 
     def counts(self) -> Counts:
         """How much is stored."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError
 from monitord.logs import get_logger
@@ -40,9 +39,10 @@ from monitord.storage.opening import prepare_database
 from monitord.storage.queries import StoreReader
 from monitord.storage.rows import insert_incident, load_captures, load_incident
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
+from monitord.storage.state import NamespacedStorage, Storage
+from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
-from monitord.storage.tables import state as state_table
 from monitord.storage.thinning import pack
 from monitord.storage.views import RecentFilter, RetentionRow, Usage
 
@@ -228,16 +228,18 @@ class SQLiteProfileStore:
         with self._transaction() as connection:
             connection.execute(history_table.insert().values(row))
 
+    @property
+    def state(self) -> Storage:
+        """Small state by namespace, kept in this database."""
+        return NamespacedStorage(SqlBackend(self._transaction))
+
     def get_state(self, key: str) -> Any:
-        """What was kept under this key, or None."""
+        """What `set_state` kept under this key, or None."""
         return self._read(lambda reader: reader.state(key))
 
     def set_state(self, key: str, value: Any) -> None:
-        """Keep a JSON-able value under a key."""
-        row = {"key": key, "value": json_cell(value)}
-        with self._transaction() as connection:
-            statement = upsert(state_table).values(row)
-            connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=row))
+        """Keep a JSON-able value under a key of the global namespace."""
+        self.state.set(key, json_cell(value).encode("ascii"))
 
     # -------------------------------------------------------------------------------- questions
 

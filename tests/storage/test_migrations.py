@@ -119,6 +119,27 @@ def test_opening_an_old_database_migrates_its_rows(old_dir: Path) -> None:
     store.close()
 
 
+def test_what_the_old_state_table_held_is_there(data_dir: Path) -> None:
+    """Cooldowns and last runs of revision 0002 are read by the new table's reader, as JSON, to the letter."""
+    data_dir.mkdir(mode=0o700)
+    migrate(data_dir, "0002")
+    connection = sqlite3.connect(data_dir / "monitord.db")
+    held = {"detection.memory": '{"cooldowns":["\\udcff",1.5]}', "jobs.last_runs": "[]"}
+    connection.executemany("INSERT INTO state (key, value) VALUES (?, ?)", held.items())
+    connection.commit()
+    connection.close()
+    store = open_store(data_dir)
+    assert store.get_state("detection.memory") == {"cooldowns": ["\udcff", 1.5]}
+    assert StoreReader(data_dir).state("jobs.last_runs") == []
+    assert store.state.keys() == sorted(held)
+    item = store.state.get("jobs.last_runs")
+    assert item is not None
+    assert item.expires_at is None
+    store.set_state("jobs.last_runs", [1])
+    assert store.get_state("jobs.last_runs") == [1]
+    store.close()
+
+
 def test_only_one_copy_is_kept(old_dir: Path) -> None:
     (old_dir / "monitord.db.before-0000").write_bytes(b"older")
     open_store(old_dir).close()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from monitord.logs import get_logger
 from monitord.storage.state.backend import StateBackend
 from monitord.storage.state.codec import decode, encode
 from monitord.storage.state.errors import InvalidOptionsError, StateFullError, StateUnavailableError
@@ -163,6 +162,8 @@ class NamespacedStorage:
                 listener(changed)
             except Exception:  # noqa: BLE001  a listener is somebody else's code
                 self.metrics.listener_errors += 1
+                from monitord.logs import get_logger  # 60 ms that a read command need not pay
+
                 get_logger().exception("state.listener_failed", kind=changed.kind.value)
 
 
