@@ -11,7 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from monitord.daemon.saving import Saving
 from monitord.errors import MonitordError
-from monitord.jobs import due_jobs, read_last_runs, run_job, schedule
+from monitord.jobs import TaskScheduler
 from monitord.logs import get_logger
 from monitord.storage import SQLiteProfileStore, Writer
 
@@ -65,7 +65,6 @@ class Tidying:
     def _run_due(self) -> None:
         now = datetime.now(UTC)
         uptime_s = time.monotonic() - self._started_s
-        jobs = self._saving.jobs
-        for job in due_jobs(jobs, read_last_runs(self._store), now, uptime_s=uptime_s):
-            run_job(job, self._store, now, is_idle=self._is_idle())
-        self.table = schedule(jobs, read_last_runs(self._store))
+        scheduler = TaskScheduler(self._saving.jobs, self._store)
+        scheduler.execute_tasks(now, uptime_s=uptime_s, is_idle=self._is_idle)
+        self.table = scheduler.table()

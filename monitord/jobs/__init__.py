@@ -1,25 +1,26 @@
 """What must be tidied and how often: plain functions that are given the time.
 
-Nothing here schedules itself; whoever runs the daemon asks `due_jobs` and calls `run_job`.
+Nothing here schedules itself; whoever runs the daemon gives the jobs to a `TaskScheduler` and wakes it.
 """
 
+from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.maintenance import MaintenanceOutcome, check_integrity, optimize, vacuum_when_idle
-from monitord.jobs.plan import RetentionLimits, RetentionPlan, plan_retention
+from monitord.jobs.plan import RetentionPlan, plan_retention, policies_of
 from monitord.jobs.retention import RetentionManager, RetentionReport
 from monitord.jobs.second_look import Uptime, read_uptime
-from monitord.jobs.table import Job, JobOutcome, due_jobs, jobs_of, read_last_runs, run_job, schedule
+from monitord.jobs.table import Job, jobs_of
+from monitord.storage.artefacts.lifecycle import TaskOutcome as JobOutcome
+from monitord.storage.artefacts.lifecycle import TaskScheduler
 
 __all__ = [
     "Job",
     "JobOutcome",
+    "TaskScheduler",
     "jobs_of",
-    "due_jobs",
-    "run_job",
-    "read_last_runs",
-    "schedule",
     "RetentionLimits",
     "RetentionPlan",
     "plan_retention",
+    "policies_of",
     "RetentionManager",
     "RetentionReport",
     "Uptime",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from monitord.jobs.plan import Usage
+from monitord.jobs.incidents import Usage
+from monitord.storage.artefacts.lifecycle import TaskResult
 
 # In WAL mode VACUUM writes the new database into the WAL before it replaces the old one: room for two.
 _VACUUM_COPIES = 2
@@ -24,12 +24,7 @@ class MaintainedStore(Protocol):
     def drop_quarantine_before(self, when: datetime, /) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class MaintenanceOutcome:
-    """What came of one piece of work: `outcome` is ok, refused or damaged, `detail` one line for a person."""
-
-    outcome: str
-    detail: str
+MaintenanceOutcome = TaskResult  # ok, refused or damaged, and one line for a person
 
 
 def vacuum_when_idle(store: MaintainedStore, *, is_idle: bool, max_total_bytes: int) -> MaintenanceOutcome:

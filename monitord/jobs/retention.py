@@ -1,36 +1,37 @@
-"""RetentionManager: keeps the store within its promises by carrying out what `plan_retention` decides.
+"""RetentionManager: keeps the store within its promises. What goes, the policies of `plan` decide alone.
 
-It measures after every round, so the promise rests on what the disk says and not on an estimate.
+Here is what they can't know: whether the clock may be trusted, and what the disk says after each round; the
+promise rests on that and not on an estimate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from monitord.jobs.plan import (
-    PATIENCE,
-    RetentionLimits,
-    RetentionPlan,
+from monitord.jobs.history import PATIENCE
+from monitord.jobs.incidents import (
+    Incidents,
+    IncidentStore,
     RetentionRow,
     Usage,
+    correlation_id_of,
     evidence_bytes,
-    plan_retention,
 )
+from monitord.jobs.limits import RetentionLimits
+from monitord.jobs.plan import RetentionPlan, Round, plan_retention
 from monitord.jobs.second_look import STATE_KEY, Moment, Uptime, judge_clock, read_look, read_uptime
 
 _ROUNDS = PATIENCE + 4
 
 
-class RetentionStore(Protocol):
+class RetentionStore(IncidentStore, Protocol):
     """What retention needs of the store; storage's store has all of it."""
 
     def retention_rows(self) -> Sequence[RetentionRow]: ...
     def usage(self) -> Usage: ...
-    def drop_evidence(self, correlation_ids: Sequence[str], /) -> int: ...
-    def delete_incidents(self, correlation_ids: Sequence[str], /) -> int: ...
     def drop_history_before(self, when: datetime, /) -> int: ...
     def compact(self) -> object: ...
     def get_state(self, key: str, /) -> object: ...
@@ -43,6 +44,7 @@ class RetentionReport:
 
     `postponed` says why nothing was deleted by age this time. `reasons` maps each correlation id to why it
     went. `has_room` tells whether the budget (and for `make_room` the bytes asked for) is met afterwards.
+    `failures` maps what could not go to why: correlation ids, and names of policies that raised.
     """
 
     dropped_evidence: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ class RetentionReport:
     postponed: str | None = None
     has_room: bool = True
     is_dry_run: bool = False
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def freed_bytes(self) -> int:
@@ -70,6 +73,8 @@ class RetentionReport:
             words += f"; nothing by age: {self.postponed}"
         if not self.has_room:
             words += "; still over the budget or below the free-disk floor: what is left is pinned or in use"
+        for name, why in self.failures.items():
+            return f"{words}; {len(self.failures)} could not go, the first {name}: {why}"
         return words
 
 
@@ -152,32 +157,39 @@ class RetentionManager:
             postponed=postponed,
             has_room=plan.shortfall_bytes == 0,
             is_dry_run=True,
+            failures=dict(_failures(plan)),
         )
 
     def _carry_out(self, limits: RetentionLimits, now: datetime, by_age: bool) -> RetentionReport:
-        """Plan, do, measure; again while the store is over its budget and a round still frees something."""
+        """Judge, do, measure; again while the store is over its budget and a round still frees something.
+
+        What could not go counts as pinned in the next round: something else goes in its place. Raises
+        StorageError when the store is too sick to let anything go.
+        """
         before = self._store.usage().total_bytes
         if before > limits.max_total_bytes:
             self._store.compact()  # the WAL and free pages go before any evidence does
         plans: list[RetentionPlan] = []
-        for pressure in range(_ROUNDS):
-            usage = self._store.usage()
-            plan = plan_retention(
-                self._store.retention_rows(), usage, limits, now, by_age=by_age, pressure=pressure
-            )
-            if plan.is_empty:
-                break
-            self._do(plan)
+        stuck: set[str] = set()
+        for _ in range(_ROUNDS):
+            rows, usage = self._store.retention_rows(), self._store.usage()
+            pressure = sum(not plan.is_empty for plan in plans)
+            incidents = Incidents(rows, usage, self._store, stuck=stuck)
+            plan = Round(limits, now, by_age, pressure).apply(incidents, dry_run=False)
             plans.append(plan)
+            if plan.is_empty and not plan.failures:
+                break
+            self._settle(plan)
+            stuck.update(failure.key for failure in plan.failures)
             if self._store.usage().total_bytes <= limits.max_total_bytes:
                 break
         return _report(plans, before, self._store.usage(), limits)
 
-    def _do(self, plan: RetentionPlan) -> None:
-        if plan.drop_evidence:
-            self._store.drop_evidence(plan.drop_evidence)
-        if plan.delete_incidents:
-            self._store.delete_incidents(plan.delete_incidents)
+    def _settle(self, plan: RetentionPlan) -> None:
+        """Cut the history and give back what is free; raises when nothing at all could go."""
+        went = plan.drop_evidence or plan.delete_incidents
+        if not went and not all(failure.is_tried for failure in plan.failures):
+            raise plan.failures[0].error
         if plan.drop_history_before is not None:
             self._store.drop_history_before(plan.drop_history_before)
         self._store.compact()
@@ -215,4 +227,11 @@ def _report(
         bytes_before=before,
         bytes_after=after.total_bytes,
         has_room=_fits(after, limits),
+        failures={name: why for plan in plans for name, why in _failures(plan)},
     )
+
+
+def _failures(plan: RetentionPlan) -> Iterator[tuple[str, str]]:
+    for failure in plan.failures:
+        yield correlation_id_of(failure.key), str(failure.error)
+    yield from plan.broken.items()

@@ -11,10 +11,12 @@ starts the wait anew, because nothing ties its wall clock to the one before. Del
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from monitord.jobs.incidents import RetentionRow
 
 STATE_KEY = "retention.second_look"
 WAIT_S = 50 * 60.0
@@ -64,6 +66,14 @@ def read_look(state: object) -> Look:
     if not isinstance(state, Mapping):
         return Look()
     return Look(last=_read_moment(state.get("last")), asked=_read_moment(state.get("asked")))
+
+
+def why_not_by_age(rows: Iterable[RetentionRow], now: datetime) -> str | None:
+    """Why no age can be told by this clock at all: it was set back behind what happened already."""
+    newest = max((row.raised_at for row in rows), default=None)
+    if newest is not None and now < newest:
+        return f"the clock ({now:%Y-%m-%d %H:%M}) is behind the newest incident ({newest:%Y-%m-%d %H:%M})"
+    return None
 
 
 def judge_clock(look: Look, now: Moment, *, share_of_all: float) -> tuple[str | None, Look]:

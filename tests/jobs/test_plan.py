@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.jobs import RetentionLimits, plan_retention
-from monitord.jobs.plan import PATIENCE
+from monitord.jobs.history import PATIENCE
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
 BUDGET = 1_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.jobs import RetentionLimits, RetentionManager, due_jobs, jobs_of, read_last_runs, run_job
+from monitord.jobs import RetentionLimits, RetentionManager, TaskScheduler, jobs_of
 from monitord.model import (
     Alert,
     Capture,
@@ -139,7 +139,7 @@ def test_a_dry_run_foretells_what_the_real_run_takes(store: SQLiteProfileStore) 
 
 def test_every_job_of_the_table_runs_on_a_real_store_and_is_remembered(store: SQLiteProfileStore) -> None:
     store.save_incident(incident(hours=1))
-    jobs = jobs_of(store, RetentionManager(store, LIMITS), BUDGET)
-    due = due_jobs(jobs, read_last_runs(store), NOW, uptime_s=3600)
-    assert [run_job(job, store, NOW).outcome for job in due] == ["ok", "ok", "ok", "ok"]
-    assert due_jobs(jobs, read_last_runs(store), NOW + timedelta(minutes=1), uptime_s=3660) == []
+    scheduler = TaskScheduler(jobs_of(store, RetentionManager(store, LIMITS), BUDGET), store)
+    outcomes = scheduler.execute_tasks(NOW, uptime_s=3600)
+    assert [outcome.outcome for outcome in outcomes] == ["ok", "ok", "ok", "ok"]
+    assert scheduler.due(NOW + timedelta(minutes=1), uptime_s=3660) == []

@@ -12,11 +12,8 @@ from monitord.jobs import (
     Job,
     JobOutcome,
     MaintenanceOutcome,
-    due_jobs,
+    TaskScheduler,
     jobs_of,
-    read_last_runs,
-    run_job,
-    schedule,
     vacuum_when_idle,
 )
 from monitord.jobs.maintenance import check_integrity
@@ -92,45 +89,47 @@ def names(jobs: list[Job]) -> list[str]:
 
 
 def test_a_job_that_never_ran_waits_only_for_the_process_to_settle() -> None:
-    assert names(due_jobs([WEEKLY, HOURLY], {}, NOW, uptime_s=59)) == []
-    assert names(due_jobs([WEEKLY, HOURLY], {}, NOW, uptime_s=60)) == ["hourly"]
-    assert names(due_jobs([WEEKLY, HOURLY], {}, NOW, uptime_s=600)) == ["weekly", "hourly"]
+    scheduler = TaskScheduler([WEEKLY, HOURLY], StateStore())
+    assert names(scheduler.due(NOW, uptime_s=59)) == []
+    assert names(scheduler.due(NOW, uptime_s=60)) == ["hourly"]
+    assert names(scheduler.due(NOW, uptime_s=600)) == ["weekly", "hourly"]
 
 
 def test_a_weekly_job_runs_every_week_though_each_process_lives_one_day() -> None:
     """Thirty processes of a day each, all over one store: the job ran in weeks 1 to 5."""
-    store, ran = StateStore(), []
+    store, ran = StateStore(), list[int]()
     for day in range(30):
         now = NOW + timedelta(days=day)
-        for job in due_jobs([WEEKLY], read_last_runs(store), now, uptime_s=700):
-            run_job(job, store, now)
-            ran.append(day)
+        ran += [day for _ in TaskScheduler([WEEKLY], store).execute_tasks(now, uptime_s=700)]
     assert ran == [0, 7, 14, 21, 28]
 
 
 def test_a_last_run_in_the_future_makes_a_job_due() -> None:
     store = StateStore()
-    run_job(WEEKLY, store, NOW + timedelta(days=3650))
-    assert names(due_jobs([WEEKLY], read_last_runs(store), NOW, uptime_s=700)) == ["weekly"]
+    scheduler = TaskScheduler([WEEKLY], store)
+    scheduler.run(WEEKLY, NOW + timedelta(days=3650))
+    assert names(scheduler.due(NOW, uptime_s=700)) == ["weekly"]
 
 
 def test_a_failing_job_is_recorded_and_tried_again_within_the_hour() -> None:
     store = StateStore()
     weekly_and_broken = Job("weekly", WEEK_S, 0, run=broken)
-    outcome = run_job(weekly_and_broken, store, NOW)
+    scheduler = TaskScheduler([weekly_and_broken], store)
+    outcome = scheduler.run(weekly_and_broken, NOW)
     assert (outcome.outcome, outcome.detail) == ("failed", "RuntimeError: no such table")
-    assert read_last_runs(store)["weekly"]["outcome"] == "failed"  # type: ignore[index]
+    assert scheduler.last_runs()["weekly"]["outcome"] == "failed"  # type: ignore[index]
     later = NOW + timedelta(minutes=59)
-    assert due_jobs([weekly_and_broken], read_last_runs(store), later, uptime_s=1) == []
+    assert scheduler.due(later, uptime_s=1) == []
     later = NOW + timedelta(minutes=61)
-    assert names(due_jobs([weekly_and_broken], read_last_runs(store), later, uptime_s=1)) == ["weekly"]
+    assert names(scheduler.due(later, uptime_s=1)) == ["weekly"]
 
 
 def test_one_failure_does_not_touch_what_is_remembered_of_the_others() -> None:
     store = StateStore()
-    run_job(WEEKLY, store, NOW)
-    run_job(HOURLY, store, NOW)
-    table = schedule([WEEKLY, HOURLY], read_last_runs(store))
+    scheduler = TaskScheduler([WEEKLY, HOURLY], store)
+    scheduler.run(WEEKLY, NOW)
+    scheduler.run(HOURLY, NOW)
+    table = scheduler.table()
     assert table["weekly"] == {
         "last_run": "2026-05-04T03:00:00+00:00",
         "next_run": "2026-05-11T03:00:00+00:00",
@@ -142,23 +141,24 @@ def test_one_failure_does_not_touch_what_is_remembered_of_the_others() -> None:
 def test_a_job_runs_even_when_it_cannot_be_remembered() -> None:
     store = StateStore()
     store.is_full = True
-    assert run_job(WEEKLY, store, NOW).outcome == "ok"
+    assert TaskScheduler([WEEKLY], store).run(WEEKLY, NOW).outcome == "ok"
 
 
 def test_a_job_for_idle_hours_is_deferred_and_stays_due() -> None:
     store = StateStore()
     job = Job("vacuum", WEEK_S, 0, run=fine, needs_idle=True)
-    outcome = run_job(job, store, NOW, is_idle=False)
+    scheduler = TaskScheduler([job], store)
+    outcome = scheduler.run(job, NOW, is_idle=False)
     assert isinstance(outcome, JobOutcome)
     assert outcome.outcome == "deferred"
-    assert names(due_jobs([job], read_last_runs(store), NOW, uptime_s=1)) == ["vacuum"]
+    assert names(scheduler.due(NOW, uptime_s=1)) == ["vacuum"]
 
 
 @pytest.mark.parametrize("state", [None, [], {"weekly": 3}, {"weekly": {"last_run": "soon"}}])
 def test_unreadable_last_runs_count_as_never(state: object) -> None:
     store = StateStore()
     store.set_state("jobs.last_runs", state)
-    assert names(due_jobs([WEEKLY], read_last_runs(store), NOW, uptime_s=700)) == ["weekly"]
+    assert names(TaskScheduler([WEEKLY], store).due(NOW, uptime_s=700)) == ["weekly"]
 
 
 def test_vacuum_waits_for_an_idle_machine() -> None:

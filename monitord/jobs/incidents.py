@@ -1,0 +1,126 @@
+"""The incidents of the store as a lifecycle sees them.
+
+Each incident is up to two items, because it goes in two steps: its *evidence* (big, deleted by making it a
+summary), and its *summary* (small; deleting it removes the incident whole).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from monitord.storage.artefacts.lifecycle import KIND, PINNED, PROCESS, SEVERITY, LifecycleError, Stock
+from monitord.storage.artefacts.metadata import StorageMetadata
+
+EVIDENCE, SUMMARY = "evidence", "summary"
+
+
+class RetentionRow(Protocol):
+    """One incident as retention sees it; `artefact_bytes` lies in its files, the summary's own included."""
+
+    @property
+    def correlation_id(self) -> str: ...
+    @property
+    def process_name(self) -> str: ...
+    @property
+    def raised_at(self) -> datetime: ...
+    @property
+    def severity(self) -> float: ...
+    @property
+    def pinned(self) -> bool: ...
+    @property
+    def artefact_bytes(self) -> int: ...
+    @property
+    def is_summary(self) -> bool: ...
+
+
+class Usage(Protocol):
+    """What the store takes on disk, and what the disk has left, in bytes."""
+
+    @property
+    def database_bytes(self) -> int: ...
+    @property
+    def wal_bytes(self) -> int: ...
+    @property
+    def artefact_bytes(self) -> int: ...
+    @property
+    def free_disk_bytes(self) -> int: ...
+    @property
+    def total_bytes(self) -> int: ...
+
+
+class IncidentStore(Protocol):
+    """How evidence and incidents go; what is gone already is no error."""
+
+    def drop_evidence(self, correlation_ids: Sequence[str], /) -> int: ...
+    def delete_incidents(self, correlation_ids: Sequence[str], /) -> int: ...
+
+
+class Incidents:
+    """An inventory of incidents as they were when their rows were read.
+
+    `stuck` are the keys of items that could not go before; they count as pinned, so that others go instead.
+    Without a store it can be judged but nothing can go.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[RetentionRow],
+        usage: Usage,
+        store: IncidentStore | None = None,
+        *,
+        stuck: Collection[str] = (),
+    ) -> None:
+        self.rows = rows
+        self.usage = usage
+        self._store = store
+        self._stuck = stuck
+        self._gone: set[str] = set()
+
+    def stock(self) -> Stock:
+        items = (item for row in self.rows for item in self._items(row))
+        return Stock.of(items, self.usage.total_bytes, self.usage.free_disk_bytes)
+
+    def _items(self, row: RetentionRow) -> Iterator[StorageMetadata]:
+        if not row.is_summary:
+            yield self._item(row, EVIDENCE, row.artefact_bytes)
+        yield self._item(row, SUMMARY, row.artefact_bytes if row.is_summary else 0)
+
+    def _item(self, row: RetentionRow, kind: str, freed_bytes: int) -> StorageMetadata:
+        key = f"{kind}/{row.correlation_id}"
+        tags = {KIND: kind, PROCESS: row.process_name, SEVERITY: repr(row.severity)}
+        if row.pinned or key in self._stuck:
+            tags[PINNED] = "yes"
+        return StorageMetadata(
+            key, freed_bytes, row.raised_at, row.raised_at, "", tags, stored_size=freed_bytes
+        )
+
+    def archive(self, keys: Sequence[str]) -> None:
+        raise LifecycleError("incidents stay where they are: it is artefacts that are archived")
+
+    def delete(self, keys: Sequence[str]) -> None:
+        if self._store is None:
+            raise LifecycleError("these incidents are only looked at")
+        doomed = [correlation_id_of(key) for key in keys if is_summary(key)]
+        if doomed:
+            self._store.delete_incidents(doomed)
+            self._gone.update(doomed)
+        bare = [correlation_id_of(key) for key in keys if not is_summary(key)]
+        if bare := [each for each in bare if each not in self._gone]:
+            self._store.drop_evidence(bare)
+
+
+def is_summary(key: str) -> bool:
+    """Whether this item's deletion takes the incident whole."""
+    return key.startswith(f"{SUMMARY}/")
+
+
+def correlation_id_of(key: str) -> str:
+    """The incident that an item belongs to."""
+    return key.partition("/")[2]
+
+
+def evidence_bytes(row: RetentionRow) -> int:
+    """What dropping its evidence frees: nothing when only the summary is left, which stays."""
+    return 0 if row.is_summary else row.artefact_bytes

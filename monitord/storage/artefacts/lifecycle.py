@@ -1,5 +1,0 @@
-"""What may stay how long, as policies."""
-
-
-class LifecycleManager:
-    """Applies policies."""

@@ -1,0 +1,171 @@
+"""LifecycleManager: carries out what the policies decide. One item that can't go keeps no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from monitord.errors import MonitordError, StorageError
+from monitord.storage.artefacts.errors import TransientError
+from monitord.storage.artefacts.lifecycle.inventory import Inventory
+from monitord.storage.artefacts.lifecycle.judging import Decision, Verdict, judge
+from monitord.storage.artefacts.lifecycle.policy import LifecyclePolicy, Stock
+from monitord.storage.artefacts.lifecycle.scheduling import ScheduledTask, TaskResult, TaskScheduler
+
+_BATCH = 20  # as many as one short transaction should hold
+_EVERY_S = 3600.0
+
+
+class LifecycleError(StorageError):
+    """The policies could not be applied at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One item that should have gone and is there still; not even tried when the store itself was sick."""
+
+    key: str
+    policy: str
+    error: Exception
+    is_tried: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleReport:
+    """What was archived and deleted, or would be when `is_dry_run`; and what went wrong.
+
+    `left` is what should be there now, by what was known before. `broken` maps policies that raised to what
+    they said.
+    """
+
+    left: Stock
+    archived: tuple[Decision, ...] = ()
+    deleted: tuple[Decision, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    is_dry_run: bool = False
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether every policy spoke and everything went that should."""
+        return not (self.failures or self.broken)
+
+    def summary(self) -> str:
+        """One line for logs and tables."""
+        words = "would archive {} and delete {}" if self.is_dry_run else "archived {} and deleted {}"
+        line = words.format(len(self.archived), len(self.deleted))
+        if self.failures:
+            line += f"; {len(self.failures)} could not go, the first: {self.failures[0].error}"
+        if self.broken:
+            line += "; " + ", ".join(f"policy {name!r} failed: {said}" for name, said in self.broken.items())
+        return line
+
+
+class LifecycleManager:
+    """Applies policies, in their order, to an inventory."""
+
+    def __init__(
+        self,
+        policies: Mapping[str, LifecyclePolicy],
+        inventory: Inventory,
+        scheduler: TaskScheduler | None = None,
+        *,
+        every_s: float = _EVERY_S,
+    ) -> None:
+        """With a scheduler, `lifecycle` becomes one of its tasks, every `every_s` seconds."""
+        self.policies = policies
+        self.inventory = inventory
+        self.scheduler = scheduler
+        if scheduler is not None:
+            scheduler.schedule_task(ScheduledTask("lifecycle", every_s, 0.0, self._run))
+
+    def apply_policies(self, now: datetime, *, dry_run: bool = False) -> LifecycleReport:
+        """Archive and delete what the policies say; with `dry_run` only tell.
+
+        A policy that raises and an item that can't go stop nothing else and are reported. Raises
+        LifecycleError when it can't be seen what there is.
+        """
+        try:
+            stock = self.inventory.stock()
+        except (MonitordError, OSError) as error:
+            raise LifecycleError(f"can't see what there is to keep: {error}") from error
+        verdict = judge(self.policies, stock, now)
+        if dry_run:
+            return LifecycleReport(
+                verdict.left, verdict.archive, verdict.delete, broken=verdict.broken, is_dry_run=True
+            )
+        return self._carry_out(verdict, stock)
+
+    def _carry_out(self, verdict: Verdict, stock: Stock) -> LifecycleReport:
+        archived, kept_here = _do(self.inventory.archive, verdict.archive)
+        deleted, still_there = _do(self.inventory.delete, verdict.delete)
+        left = stock.archived({decision.key for decision in archived})
+        return LifecycleReport(
+            left.without({decision.key for decision in deleted}),
+            tuple(archived),
+            tuple(deleted),
+            (*kept_here, *still_there),
+            verdict.broken,
+        )
+
+    def _run(self, now: datetime) -> TaskResult:
+        report = self.apply_policies(now)
+        return TaskResult("ok" if report.is_fine else "failed", report.summary())
+
+
+def _do(
+    act: Callable[[Sequence[str]], None], decisions: Sequence[Decision]
+) -> tuple[list[Decision], list[Failure]]:
+    """Act on all, in batches, and one by one where a batch fails; what was done and what was not.
+
+    When two items in a row fail with the very same words, these are not about an item: the store itself
+    can't, and nobody waits for the rest to be refused as well. What is worth another try is left out of that:
+    the items of one provider may fail together while those of another are fine.
+    """
+    done: list[Decision] = []
+    failures: list[Failure] = []
+    for batch in _batches(decisions):
+        if _is_sick(failures):
+            failures += [Failure(each.key, each.policy, failures[-1].error, is_tried=False) for each in batch]
+        elif len(batch) > 1 and _attempt(act, [each.key for each in batch]) is None:
+            done += batch
+        else:
+            _one_by_one(act, batch, done, failures)
+    return done, failures
+
+
+def _one_by_one(
+    act: Callable[[Sequence[str]], None],
+    batch: Sequence[Decision],
+    done: list[Decision],
+    failures: list[Failure],
+) -> None:
+    for each in batch:
+        if _is_sick(failures):
+            failures.append(Failure(each.key, each.policy, failures[-1].error, is_tried=False))
+            continue
+        error = _attempt(act, [each.key])
+        if error is None:
+            done.append(each)
+        else:
+            failures.append(Failure(each.key, each.policy, error))
+
+
+def _attempt(act: Callable[[Sequence[str]], None], keys: Sequence[str]) -> Exception | None:
+    try:
+        act(keys)
+    except (MonitordError, OSError) as error:
+        return error
+    return None
+
+
+def _is_sick(failures: Sequence[Failure]) -> bool:
+    if len(failures) < 2 or isinstance(failures[-1].error, TransientError):
+        return False
+    return str(failures[-1].error) == str(failures[-2].error)
+
+
+def _batches(decisions: Sequence[Decision]) -> Iterator[Sequence[Decision]]:
+    for start in range(0, len(decisions), _BATCH):
+        yield decisions[start : start + _BATCH]
