@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit
+from monitord.errors import StorageError
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
 from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.jobs import RetentionReport
 
 
 def run(
@@ -39,9 +43,16 @@ def run(
             "bytes_after": report.bytes_after,
             "postponed": report.postponed,
             "has_room": report.has_room,
+            "failures": {key: printable(why) for key, why in report.failures.items()},
         }
         emit(json_text(answer) + "\n")
-        return
+    else:
+        _show(report)
+    if report.failures:
+        raise typer.Exit(StorageError.exit_code)
+
+
+def _show(report: RetentionReport) -> None:
     for correlation_id in report.dropped_evidence:
         emit(f"{correlation_id}  evidence  {printable(report.reasons.get(correlation_id, ''))}\n")
     for correlation_id in report.deleted_incidents:
@@ -55,3 +66,5 @@ def run(
         emit(f"nothing by age: {printable(report.postponed)}\n")
     if not report.has_room:
         emit("still over the budget: what is left is kept or in use\n")
+    for name, why in report.failures.items():
+        emit(f"{printable(name)}  stays     {printable(why)}\n")

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, create_engine, event, insert, select
 
-from monitord.jobs import RetentionLimits, RetentionManager, TaskScheduler, jobs_of
+from monitord.jobs import RetentionLimits, RetentionManager, RetentionReport, TaskScheduler, jobs_of
 from monitord.model import (
     Alert,
     Capture,
@@ -23,6 +24,8 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
+from monitord.storage.cells import time_cell
+from monitord.storage.tables import incident as incident_table
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
 BUDGET = 2_000_000
@@ -143,3 +146,48 @@ def test_every_job_of_the_table_runs_on_a_real_store_and_is_remembered(store: SQ
     outcomes = scheduler.execute_tasks(NOW, uptime_s=3600)
     assert [outcome.outcome for outcome in outcomes] == ["ok", "ok", "ok", "ok"]
     assert scheduler.due(NOW + timedelta(minutes=1), uptime_s=3660) == []
+
+
+def statements(manager: RetentionManager, now: datetime) -> tuple[RetentionReport, int]:
+    """A pass, and how many statements it sent to the database."""
+    sent: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        return manager.purge_expired(now), len(sent)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def multiply(store: SQLiteProfileStore, count: int, of_whole: int) -> None:
+    """Many summaries: copies of the first incident's row, the first `of_whole` of them past their age."""
+    engine = create_engine(f"sqlite:///{store.database}")
+    with engine.begin() as connection:
+        row = dict(connection.execute(select(incident_table)).mappings().one())
+        row |= {"artefact_key": None, "stored_bytes": 0, "is_summary": 1}
+        ages = (timedelta(days=40 if number < of_whole else 9) for number in range(count))
+        copies = [
+            {**row, "correlation_id": f"copy{number:08}", "raised_at": time_cell(NOW - age)}
+            for number, age in enumerate(ages)
+        ]
+        connection.execute(insert(incident_table), copies)
+    engine.dispose()
+
+
+def test_retention_over_ten_thousand_incidents_asks_a_bounded_number_of_questions(
+    store: SQLiteProfileStore,
+) -> None:
+    """A pass that finds nothing sends as many statements at 10,000 incidents as at one; others few a batch."""
+    store.save_incident(incident(hours=1))
+    manager = RetentionManager(store, RetentionLimits(min_free_disk_bytes=0))
+    report, alone = statements(manager, NOW)
+    multiply(store, 10_000, of_whole=400)
+    report, busy = statements(manager, NOW)
+    assert len(report.deleted_incidents) == 400
+    assert busy - alone <= 400 / 20 * 10
+    report, quiet = statements(manager, NOW)
+    assert report.deleted_incidents == ()
+    assert quiet == alone <= 30

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager, Uptime
 from monitord.jobs.second_look import STATE_KEY, read_uptime
 
@@ -312,3 +313,38 @@ def test_the_real_uptime_moves_forward_within_one_boot() -> None:
     first, second = read_uptime(), read_uptime()
     assert first.boot_id == second.boot_id
     assert 0 < first.boottime_s <= second.boottime_s
+
+
+class Stubborn(MemoryStore):
+    """Some incidents can't go, each in its own words, or all in the same."""
+
+    stuck: frozenset[str] = frozenset()
+    says = "{name} can't be removed"
+    tries = 0
+
+    def drop_evidence(self, ids: Collection[str]) -> int:
+        self.tries += 1
+        for name in ids:
+            if name in self.stuck:
+                raise StorageError(self.says.format(name=name))
+        return super().drop_evidence(ids)
+
+
+def test_an_incident_that_can_not_go_is_told_and_others_go_in_its_place() -> None:
+    """The budget holds all the same: the next worse ones are let go instead."""
+    rows = [Row(f"i{number:02}", NOW, severity=number, artefact_bytes=60_000) for number in range(30)]
+    machine = Machine(Stubborn(rows))
+    machine.store.stuck = frozenset({"i00", "i02"})
+    report = machine.purge()
+    assert report.has_room
+    assert report.failures == {"i00": "i00 can't be removed", "i02": "i02 can't be removed"}
+    assert "2 could not go" in report.summary()
+    assert report.dropped_evidence == ("i01", *(f"i{number:02}" for number in range(3, 17)))
+
+
+def test_a_sick_store_is_said_at_once_and_not_taken_for_a_full_one() -> None:
+    machine = Machine(Stubborn(hourly(30, artefact_bytes=60_000)))
+    machine.store.stuck, machine.store.says = frozenset(machine.store.rows), "the database is locked"
+    with pytest.raises(StorageError, match="locked"):
+        machine.manager.make_room(100_000, NOW)
+    assert machine.store.tries == 3
