@@ -111,13 +111,16 @@ def _key_from(source: str, environment: Mapping[str, str]) -> SealingKey:
 
 
 def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
-        status = os.fstat(source.fileno())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError("it is not a regular file")
         if status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
             raise PermissionDeniedError(f"the key file {path} is open to others: chmod 600 {path}")
-        return source.read(_SOURCE_LIMIT_BYTES)
+        return os.read(descriptor, _SOURCE_LIMIT_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _from_credential(name: str, environment: Mapping[str, str]) -> bytes:
@@ -145,8 +148,8 @@ _SOURCES: dict[str, Callable[[str, Mapping[str, str]], bytes]] = {
 
 
 def _decoded(held: bytes) -> bytes:
-    if len(held) == KEY_BYTES:
-        return held
+    if len(held) == KEY_BYTES and not (held.isascii() and held.decode("ascii").isprintable()):
+        return held  # 32 letters are a shorter key in base64, or a password
     text = held.strip()
     if _HEX.match(text):
         return bytes.fromhex(text.decode("ascii"))
