@@ -380,8 +380,24 @@ class CaptureStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Statement:
+    """One line of a function with its share of the profile; `stmt_id` names the statement on it."""
+
+    line: int
+    self_share: float
+    stmt_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hotspot:
-    """One function's share of a profile, 0 to 1 of its samples. `line` is its hottest line."""
+    """One function's share of a profile, 0 to 1 of its samples. `line` is its hottest line.
+
+    `module` is a native function's binary, or a Python function's module. `share_error` is how far the self
+    share may be off because samples are few (±, 95 %). `func_id` names the function wherever its lines are;
+    the rest comes from its source text: `stmt_id` names the statement on `line`, `func_hash` changes with
+    the code, both as `ast_version` (of Python's grammar) sees it. `source_state` is same, changed (since the
+    process started, or not what ran), unreadable, unparsable, or None: nobody looked.
+    """
 
     function: str
     file: str | None
@@ -390,6 +406,15 @@ class Hotspot:
     total_share: float
     kind: str = "python"
     module: str | None = None
+    share_error: float | None = None
+    func_id: str | None = None
+    stmt_id: str | None = None
+    func_hash: str | None = None
+    arity: int | None = None
+    ast_version: str | None = None
+    source_state: str | None = None
+    source_line: str | None = None
+    statements: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

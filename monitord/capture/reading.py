@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import monitord
 from monitord.capture.running import Errand, Runner
-from monitord.model import Hotspot
+from monitord.model import Hotspot, ProcessKey, Statement
 
 _MEMORY_CAP_BYTES = 1024 * 1024 * 1024
 _LIMIT_S = 15.0
+_SOURCES = Path(__file__).with_name("sources.py")  # never imported here: its parser of Python is 5 MB
+_SOURCES_LIMIT_S = 5.0
 _HOTSPOTS = 20
+_TEXTS = (
+    *("file", "module", "func_id", "stmt_id", "func_hash", "ast_version", "source_state", "source_line"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,40 @@ def read_evidence(runner: Runner, evidence_format: str, path: Path, pid: int | N
         return Reading(error=f"the reader's answer makes no sense: {type(error).__name__}")
 
 
+def with_sources(
+    runner: Runner, key: ProcessKey, folder: Path, spots: tuple[Hotspot, ...]
+) -> tuple[Hotspot, ...]:
+    """The hotspots with what the target's source files tell; as they are when a child can't find out.
+
+    A second child: only now is it known which files are hot, and should one of them break its reader, what
+    the evidence itself says is safe.
+    """
+    if not any(spot.kind == "python" and spot.file for spot in spots):
+        return spots
+    order = folder / "sources.json"
+    order.touch(0o600)
+    order.write_text(json.dumps([asdict(spot) for spot in spots]), encoding="ascii")
+    errand = Errand(
+        (sys.executable, "-P", "-s", "-B", str(_SOURCES), str(key.pid), str(key.start_ticks), str(order)),
+        folder,
+        limit_s=_SOURCES_LIMIT_S,
+        patience_s=(0.2, 0.2),
+        finishes=True,
+        environment=own_environment(),
+        output_cap_bytes=1024 * 1024,
+        file_cap_bytes=0,
+        memory_cap_bytes=_MEMORY_CAP_BYTES,
+    )
+    try:
+        outcome = runner.run(errand)
+        found = tuple(_hotspot(entry) for entry in json.loads(outcome.stdout)) if outcome.stdout else ()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return spots
+    finally:
+        order.unlink(missing_ok=True)
+    return found if len(found) == len(spots) else spots
+
+
 def own_module(module: str, *arguments: str) -> tuple[str, ...]:
     """The command that runs one of our modules in a child: never with the current folder on its path."""
     return (sys.executable, "-P", "-s", "-B", "-m", module, *arguments)
@@ -78,13 +117,23 @@ def _reading(answer: dict[str, Any]) -> Reading:
 
 
 def _hotspot(entry: dict[str, Any]) -> Hotspot:
-    line, file, module = entry.get("line"), entry.get("file"), entry.get("module")
+    """One hotspot as the child printed it: every value turned into what it has to be."""
+    line, arity, error = entry.get("line"), entry.get("arity"), entry.get("share_error")
     return Hotspot(
         function=str(entry["function"]),
-        file=None if file is None else str(file),
         line=None if line is None else int(line),
         self_share=float(entry["self_share"]),
         total_share=float(entry["total_share"]),
         kind=str(entry.get("kind", "python")),
-        module=None if module is None else str(module),
+        share_error=None if error is None else float(error),
+        arity=None if arity is None else int(arity),
+        statements=tuple(_statement(statement) for statement in entry.get("statements", ())),
+        **{name: None if entry.get(name) is None else str(entry[name]) for name in _TEXTS},
+    )
+
+
+def _statement(entry: dict[str, Any]) -> Statement:
+    stmt_id = entry.get("stmt_id")
+    return Statement(
+        int(entry["line"]), float(entry["self_share"]), None if stmt_id is None else str(stmt_id)
     )

@@ -40,9 +40,15 @@ class ProfileCaptureService:
     """Takes evidence, one process at a time. Nothing outlives a call; files lie only in the folder given."""
 
     def __init__(
-        self, consent: Consent, *, grace_s: float = 10.0, tools: Mapping[str, str] | None = None
+        self,
+        consent: Consent,
+        *,
+        grace_s: float = 10.0,
+        tools: Mapping[str, str] | None = None,
+        reads_sources: bool = True,
     ) -> None:
         self.consent = consent
+        self._reads_sources = reads_sources
         self._grace_s = grace_s
         self._tools = Toolbox(tools)
         self._captures = Desk()
@@ -92,7 +98,10 @@ class ProfileCaptureService:
                     refusal = self.consent.refusal(target.name, target.identity.executable)
                     if refusal is not None:
                         return [replace(_without_tool(key, plan, CaptureStatus.REFUSED, *refusal), role=role)]
-                    session = Session(target, folder, plan, desk.runner, self._tools, self._grace_s)
+                    session = Session(
+                        target, folder, plan, desk.runner, self._tools, self._grace_s,
+                        reads_sources=self._reads_sources,
+                    )  # fmt: skip
                     if desk is self._looks:
                         return self._look(replace(session, is_hurried=True))
                     return self._climb(session)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import stat
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from monitord.capture.reading import Reading, read_evidence
+from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
 from monitord.capture.tools import INSTALL, Toolbox
@@ -37,6 +37,7 @@ class Session:
     grace_s: float
     cpu_percent: float | None = None
     is_hurried: bool = False
+    reads_sources: bool = True
 
     @property
     def look_limit_s(self) -> float:
@@ -172,13 +173,16 @@ class Draft:
         return self.end(CaptureStatus.PARTIAL if shortfall else CaptureStatus.OK, shortfall, path=path)
 
     def read(self, path: Path) -> Capture | None:
-        """Parse the evidence in a child; None when it has samples."""
+        """Parse the evidence in a child, then the sources it names; None when it has samples."""
         session = self.session
         self.reading = read_evidence(session.runner, self.profiler.format, path, session.target.key.pid)
         if self.reading.error is not None:
             return self.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {self.reading.error}")
         if self.reading.sample_count == 0:
             return self.end(CaptureStatus.NO_SAMPLES, f"{self.profiler.tool} saw no running code")
+        if session.reads_sources:
+            spots = with_sources(session.runner, session.target.key, session.folder, self.reading.hotspots)
+            self.reading = replace(self.reading, hotspots=spots)
         return None
 
     def _shortfall(self, outcome: Outcome) -> str | None:

@@ -117,7 +117,11 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
     store = open_store(data_dir)
     saving = Saving(store, wiring.retention_limits(settings))  # makes room within the budget
     correlation_id = new_correlation_id()
-    service = ProfileCaptureService(wiring.consent(settings), grace_s=settings.capture.grace_s)
+    service = ProfileCaptureService(
+        wiring.consent(settings),
+        grace_s=settings.capture.grace_s,
+        reads_sources=settings.capture.read_sources,
+    )
     busy = "another capture is running; try again in some seconds"
     try:
         with hold(data_dir / CAPTURE_LOCK, busy), _spool(data_dir, correlation_id) as folder:

@@ -133,18 +133,28 @@ class _Page:
 
     def _hotspot_lines(self, spots: Sequence[Hotspot]) -> Iterator[str]:
         bar_width = 10 if self._width < 100 else 20
-        room = self._width - 2 - bar_width - 2 - 6 - 6 - 2
+        errors = [_error(spot) for spot in spots]
+        wide = max(map(len, errors))
+        room = self._width - 2 - bar_width - 2 - 6 - wide - 6 - 2
         names = [printable(spot.function) for spot in spots]
         places = [_place(spot) for spot in spots]
         name_width = min(
             max(map(display_width, names)), max(room // 2, room - max(map(display_width, places)) - 2)
         )
-        yield self._style.paint(f"  {'':{bar_width}}  {'self':>5} {'total':>5}  function", "dim")
-        for spot, name, place in zip(spots, names, places, strict=True):
+        yield self._style.paint(f"  {'':{bar_width}}  {'self':>5}{'':{wide}} {'total':>5}  function", "dim")
+        for spot, name, place, error in zip(spots, names, places, errors, strict=True):
             drawn = self._style.paint(bar(spot.self_share, bar_width), "red")
-            shares = f"{spot.self_share * 100:3.0f} % {spot.total_share * 100:3.0f} %"
+            self_share = f"{spot.self_share * 100:3.0f} %{self._style.paint(f'{error:{wide}}', 'dim')}"
             shown = self._style.paint(pad(cut(name, name_width), name_width), "bold")
-            yield f"  {drawn}  {shares}  {shown}  {_cut_left(place, room - name_width - 2)}".rstrip()
+            head = f"  {drawn}  {self_share} {spot.total_share * 100:3.0f} %  "
+            yield f"{head}{shown}  {_cut_left(place, room - name_width - 2)}".rstrip()
+            yield from self._source_line(spot, 2 + bar_width + 2 + 5 + wide + 6 + 2)
+
+    def _source_line(self, spot: Hotspot, indent: int) -> Iterator[str]:
+        """The hottest line itself; kept only where the file was still what the process runs."""
+        if spot.source_line:
+            text = cut(printable(spot.source_line), self._width - indent - 2)
+            yield " " * indent + self._style.paint(f"› {text}", "green")
 
     def evidence(self, view: IncidentView) -> Iterator[str]:
         kept = [record for record in view.captures if record.status.has_evidence]
@@ -216,6 +226,12 @@ def _how(record: ProfileRecord) -> str:
 def _samples(record: ProfileRecord) -> str:
     count = record.sample_count
     return f"{count:,} sample{'s' if count != 1 else ''}" if count else ""
+
+
+def _error(spot: Hotspot) -> str:
+    """How far the self share may be off, in whole percent; nothing where that is too little to see."""
+    percent = round((spot.share_error or 0.0) * 100)
+    return f" ±{percent}" if percent else ""
 
 
 def _place(spot: Hotspot) -> str:

@@ -23,6 +23,7 @@ COMMENTS = {
     "capture.grace_s": "a profiler that overruns by this much is killed with its children",
     "capture.max_per_hour": "full profiles an hour, all rules together",
     "capture.first_look": "dump the stacks at the first crossing, before the window is over",
+    "capture.read_sources": "read hot functions' source: ids of statements, their lines in `show`",
     "capture.min_available_memory_percent": "no capture when the machine has less than this",
     "capture.max_load_per_cpu": "no capture above this load average per CPU",
     "retention.max_age_h": "evidence older than this goes, unless kept by `monitord keep`",

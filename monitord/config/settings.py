@@ -134,6 +134,7 @@ class CaptureSettings(_Section, frozen=True):
     grace_s: Annotated[float, Meta(ge=1, le=120)] = 10.0
     max_per_hour: Annotated[int, Meta(ge=0, le=1000)] = 20
     first_look: bool = True
+    read_sources: bool = True
     min_available_memory_percent: Annotated[float, Meta(ge=0, le=90)] = 3.0
     max_load_per_cpu: Annotated[float, Meta(gt=0, le=10_000)] = 20.0
 

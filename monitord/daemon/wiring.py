@@ -35,7 +35,10 @@ from monitord.sampling import Sampler, known_users
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 
 _TALKERS_OVER_S = 1.0
-_BUILT_IN = {"sampling": ("heartbeat_s", "ring_s", "backend"), "capture": ("first_look", "grace_s")}
+_BUILT_IN = {
+    "sampling": ("heartbeat_s", "ring_s", "backend"),
+    "capture": ("first_look", "grace_s", "read_sources"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,9 @@ def build(settings: Settings, data_dir: Path) -> Parts:
         uid_of=known_users(),
         same_boot=remembered.get("boot_id") == boot_id,
     )
-    service = ProfileCaptureService(consent(settings), grace_s=settings.capture.grace_s)
+    service = ProfileCaptureService(
+        consent(settings), grace_s=settings.capture.grace_s, reads_sources=settings.capture.read_sources
+    )
     first_looks = FirstLooks(
         service.first_look,
         lambda: sampler.talkers(_TALKERS_OVER_S),

@@ -86,6 +86,7 @@ def redacted_bundle(views: Sequence[IncidentView], now: datetime, identities: Id
 # Our own words and numbers: they say nothing about anybody and must stay comparable.
 _OWN_KEYS = frozenset(
     {"id", "correlation_id", "captured_at", "raised_at", "crossed_at", "taken_at", "started_at", "checksum"}
+    | {"func_id", "stmt_id", "func_hash", "ast_version"}
 )
 
 

@@ -93,6 +93,18 @@ def hotspot(spot: Hotspot) -> dict[str, Any]:
         "total_share": spot.total_share,
         "kind": spot.kind,
         "module": _optional(spot.module),
+        "share_error": spot.share_error,
+        "arity": spot.arity,
+        "func_id": spot.func_id,
+        "stmt_id": spot.stmt_id,
+        "func_hash": spot.func_hash,
+        "ast_version": spot.ast_version,
+        "source_state": spot.source_state,
+        "source_line": _optional(spot.source_line),
+        "statements": [
+            {"line": one.line, "self_share": one.self_share, "stmt_id": one.stmt_id}
+            for one in spot.statements
+        ],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from monitord.model import (
     ProcessDetails,
     ProcessKey,
     ProfileRecord,
+    Statement,
     Threshold,
     TriggerMetric,
 )
@@ -19,6 +21,8 @@ from monitord.storage.cells import time_of
 from monitord.storage.facts import Facts, history_point
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.views import IncidentView, NotCaptured
+
+_HOTSPOT = tuple(field.name for field in fields(Hotspot))
 
 
 def record_of(capture: Facts, data_dir: Path) -> ProfileRecord:
@@ -88,12 +92,19 @@ def incident_view(incident: Facts, captures: Sequence[Facts], data_dir: Path) ->
         history=tuple(history_point(point) for point in incident["history"]),
         captures=tuple(records),
         not_captured=tuple(NotCaptured(**step) for step in incident["not_captured"]),
-        hotspots=tuple(Hotspot(**spot) for spot in incident["hotspots"]),
+        hotspots=tuple(_hotspot(spot) for spot in incident["hotspots"]),
         suppressed_by=incident["suppressed_by"],
         late=bool(incident["late"]),
         pinned=bool(incident["pinned"]),
         is_summary=bool(incident["is_summary"]),
     )
+
+
+def _hotspot(spot: Facts) -> Hotspot:
+    """As it was kept: an older monitord kept fewer values, a newer one more."""
+    known = {name: spot[name] for name in _HOTSPOT if name in spot}
+    known["statements"] = tuple(Statement(**statement) for statement in spot.get("statements", ()))
+    return Hotspot(**{"file": None, "line": None} | known)
 
 
 def _threshold(incident: Facts) -> Threshold | None:

@@ -121,7 +121,8 @@ def _not_captured(captures: Iterable[Capture]) -> list[Facts]:
 def _hotspots(captures: Sequence[Capture]) -> list[Facts]:
     """Of the best evidence that has any."""
     ranked = sorted(captures, key=lambda capture: rank(capture.role, capture.status.value))
-    return next(([asdict(spot) for spot in capture.hotspots] for capture in ranked if capture.hotspots), [])
+    best = next((capture.hotspots for capture in ranked if capture.hotspots), ())
+    return [{name: value for name, value in asdict(spot).items() if value not in (None, ())} for spot in best]
 
 
 def rank(role: str, status: str) -> int:

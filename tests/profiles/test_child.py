@@ -6,7 +6,10 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+
+from monitord.model import Hotspot
 
 SAMPLES = Path(__file__).parent / "samples"
 ROOT = Path(__file__).parents[2]
@@ -27,15 +30,7 @@ def test_it_prints_one_object_with_the_hotspots() -> None:
     answer = json.loads(result.stdout)
     assert (result.returncode, result.stderr) == (0, "")
     assert (answer["sample_count"], answer["error_count"], len(answer["hotspots"])) == (306, 0, 2)
-    assert answer["hotspots"][0].keys() == {
-        "function",
-        "file",
-        "line",
-        "self_share",
-        "total_share",
-        "kind",
-        "module",
-    }
+    assert list(answer["hotspots"][0]) == [field.name for field in fields(Hotspot)]
     assert answer["hotspots"][0]["function"] == "inner"
 
 
