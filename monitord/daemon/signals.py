@@ -48,11 +48,8 @@ class Signals:
 
     def wait(self, seconds: float) -> None:
         """Return after `seconds`, or as soon as a signal comes."""
-        self._poller.poll(seconds * 1000)
-        try:
+        if self._poller.poll(seconds * 1000):
             os.read(self._reader, 4096)
-        except BlockingIOError:
-            pass  # nothing came
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         self.asked_to_stop = True

@@ -22,7 +22,7 @@ def write_status(data_dir: Path, status: dict[str, object]) -> None:
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(status, file, default=_plain)
+            file.write(json.dumps(status, default=_plain))  # not dump: it has no fast encoder
         temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):  # a read-only disk refuses this, too

@@ -14,8 +14,8 @@ HEARTBEAT_WINDOW_S = 120.0
 to demand its few megabytes, which the machine as a whole always uses, would make every pass a full one."""
 
 
-def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int, now_s: float) -> Demand:
-    """The demand of the enabled rules.
+def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int) -> Demand:
+    """The demand of the enabled rules, busy with nobody; it changes only when the rules or the RAM do.
 
     A rule of a baseline alone demands 0 (it can break anywhere). Who gained that much memory holds at
     least that much. `memory_total_bytes` is 0 before the first pass: a share of RAM then demands 0.
@@ -27,7 +27,6 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int, now_s: float
         disk_bytes_per_s=_lowest(judges, TriggerMetric.DISK_IO),
         needs_fd_count=any(judge.rule.metric is TriggerMetric.FD_GROWTH for judge in judges),
         needs_unit=any(judge.rule.match.units and _is_demanded_by_no_level(judge) for judge in judges),
-        watched=_watched(judges, now_s),
     )
 
 
@@ -48,14 +47,18 @@ def _lowest(judges: Sequence[RuleJudge], *metrics: TriggerMetric, total_bytes: i
     return min(floors, default=None)
 
 
-def _watched(judges: Sequence[RuleJudge], now_s: float) -> frozenset[ProcessKey]:
-    """Whoever is armed, firing, in state D, or could escalate while cooling down; in that order, bounded."""
+def watched_by(judges: Sequence[RuleJudge], now_s: float) -> frozenset[ProcessKey]:
+    """Whom the next pass must show: who is armed, firing, in state D, or could escalate while cooling down.
+
+    In that order, bounded.
+    """
     by_state: dict[str, list[ProcessKey]] = {"armed": [], "firing": [], "cooling_down": [], "quiet": []}
+    close: list[ProcessKey] = []
     for judge in judges:
+        close += judge.meter.close_watch()
         for target, track in judge.tracks.items():
             if target is not None:
                 state = "armed" if track.window is not None else track.state(now_s)
                 by_state[state].append(target)
-    close = chain.from_iterable(judge.meter.close_watch() for judge in judges)
     wanted = chain(by_state["armed"], by_state["firing"], close, by_state["cooling_down"])
     return frozenset(islice(dict.fromkeys(wanted), MAX_WATCHED))

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from monitord.detection import memory as memories
 from monitord.detection.baselines import Baselines
-from monitord.detection.demands import demand_of
+from monitord.detection.demands import demand_of, watched_by
 from monitord.detection.explanations import RecentProcesses, disabled, explain_rule
 from monitord.detection.judges import Findings, RuleJudge, owner_of
 from monitord.detection.looks import Look
@@ -44,6 +44,7 @@ class Detector:
         self._taken_at: datetime | None = None
         self._judges: list[RuleJudge] = []
         self._rules: tuple[Rule, ...] = ()
+        self._demand: tuple[int, Demand] | None = None  # of busy rules too, but for whom they watch
         self._dropped: tuple[Arming, ...] = ()  # armed by rules that are no more: disarmed with the next pass
         self.replace_rules(rules)
         if memory is not None:
@@ -70,11 +71,15 @@ class Detector:
             if rule.is_enabled
         ]
         self._rules = tuple(rules)
+        self._demand = None
 
     def demand(self) -> Demand:
         """What the next pass must show for no rule to be missed."""
-        system = self._recent.system
-        return demand_of(self._judges, system.memory_total_bytes if system else 0, self._now_s)
+        total_bytes = self._recent.system.memory_total_bytes if self._recent.system else 0
+        if self._demand is None or self._demand[0] != total_bytes:
+            self._demand = total_bytes, demand_of(self._judges, total_bytes)
+        watched = watched_by(self._judges, self._now_s)
+        return replace(self._demand[1], watched=watched) if watched else self._demand[1]
 
     # -------------------------------------------------------------------------------------- passes
 

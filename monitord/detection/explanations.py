@@ -115,10 +115,11 @@ def _nearest(judge: RuleJudge, recent: RecentProcesses, system: SystemRates, now
     """Who comes nearest to breaking the rule: first among those it is about, then among the others."""
     nearest: _Seen | None = None
     best = (True, True, float("inf"))
+    least = float("-inf")  # without a baseline all have one threshold: no lower value comes nearer
     for seen in recent.all():
         process = seen.now
         value = judge.meter.peek(process, now_s, system)
-        if value is None:
+        if value is None or value <= least:
             continue
         distance = judge.condition.distance(value, judge.condition.level(judge.baseline(process)))
         rank = (
@@ -128,6 +129,8 @@ def _nearest(judge: RuleJudge, recent: RecentProcesses, system: SystemRates, now
         )
         if nearest is None or rank < best:
             nearest, best = seen, rank
+            if not (rank[0] or judge.learns):
+                least = value
     return nearest
 
 

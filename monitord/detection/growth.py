@@ -78,6 +78,14 @@ class LevelHistory:
         """A complete pass ended: whoever was not noted stood still up to now."""
         self._last_complete_s = now_s
 
+    def gain(self, key: ProcessKey, now_s: float) -> float | None:
+        """The gain alone; of most processes, which stand still, at a fraction of the price."""
+        levels = self._levels.get(key)
+        if levels is not None and len(levels.points) == 1:
+            return levels.last - levels.points[0][1]
+        climb = self.climb(key, now_s)
+        return None if climb is None else climb.gain
+
     def climb(self, key: ProcessKey, now_s: float) -> Climb | None:
         """The gain over the window that ends now; None for a process never noted."""
         levels = self._levels.get(key)

@@ -40,7 +40,7 @@ class HangClock:
             self._since[process.key] = (now_s, process)
 
     def seconds(self, key: ProcessKey, now_s: float) -> float:
-        entry = self._since.get(key)
+        entry = self._since.get(key) if self._since else None
         return now_s - entry[0] if entry else 0.0
 
     def forget(self, key: ProcessKey) -> None:

@@ -42,8 +42,8 @@ class RuleJudge:
         self._baselines = baselines
         self._waiting = 0
         self._pace = LookPace()
-        self._learns = rule.times_baseline is not None
-        minimum = float("-inf") if self._learns else (self.condition.floor or 0.0)
+        self.learns = rule.times_baseline is not None
+        minimum = float("-inf") if self.learns else (self.condition.floor or 0.0)
         self.meter = METERS[rule.metric](rule, self.condition.unit, minimum)
 
     @property
@@ -54,6 +54,8 @@ class RuleJudge:
 
     def judge(self, look: Look) -> Findings:
         findings = Findings()
+        if not (self.tracks or look.present or look.is_complete or self.is_machine_wide):
+            return findings  # a pass that was left out says nothing to a rule that is busy with nobody
         self.prune(look.now_s)
         self._waiting = sum(track.is_announced for track in self.tracks.values())
         followed = {target: track.process for target, track in self.tracks.items()}
@@ -72,7 +74,7 @@ class RuleJudge:
         level = self.condition.level(self.baseline(reading.process))
         if track is None or track.state(look.now_s) == "quiet":
             if not self.condition.is_broken(reading.value, level):
-                if self._learns:
+                if self.learns:
                     findings.quiet.append(reading)
                 return
             if not self._may_follow(reading.process):
@@ -94,7 +96,7 @@ class RuleJudge:
         return len(self.tracks) < MAX_TRACKS and (process is None or self.matcher.hits(process))
 
     def baseline(self, process: ProcessRates | None) -> float | None:
-        if not self._learns:
+        if not self.learns:
             return None
         return self._baselines.get(*owner_of(process), self.rule.metric)
 

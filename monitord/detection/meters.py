@@ -114,8 +114,7 @@ class GrowthMeter:
             yield Reading(process.key, process, climb.gain, is_held, climb)
 
     def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
-        climb = self.history.climb(process.key, now_s) if process is not None else None
-        return climb.gain if climb else None
+        return self.history.gain(process.key, now_s) if process is not None else None
 
     def forget(self, keys: Iterable[ProcessKey]) -> None:
         for key in keys:
