@@ -66,6 +66,7 @@ class LinuxProcesses:
         self._order: list[Entry] = []
         self._fresh: list[Entry] = []
         self._ran_since_io: set[Entry] = set()
+        self._ran_since_count: set[Entry] = set()
         self._complete_at_s: float | None = None
         self._io_complete_at_s = 0.0
         self._thorough_at_s = float("-inf")
@@ -90,8 +91,8 @@ class LinuxProcesses:
             newcomers += self._replace(entry)
         if lost or newcomers:
             self._order = list(self._entries.values())
-            self._ran_since_io.update(newcomers)
-        before, news = self._read_dear(ask)
+            self._has_run(newcomers)
+        before, news = self._read_dear(ask, is_thorough)
         seen: dict[ProcessKey, Sighting] = {}
         for entry in newcomers:
             seen[entry.key] = self._first_sight(entry, ask)
@@ -145,7 +146,7 @@ class LinuxProcesses:
         for entry in self._entries.values():
             self._give_back(entry)
         self._entries, self._names, self._order, self._fresh = {}, [], [], []
-        self._ran_since_io = set()
+        self._ran_since_io, self._ran_since_count = set(), set()
         if self._loadavg_fd >= 0:
             os.close(self._loadavg_fd)
             self._loadavg_fd = CLOSED
@@ -197,6 +198,7 @@ class LinuxProcesses:
     def _forget(self, entry: Entry) -> Entry:
         self._give_back(entry)
         self._ran_since_io.discard(entry)
+        self._ran_since_count.discard(entry)
         del self._entries[str(entry.key.pid)]
         return entry
 
@@ -234,8 +236,8 @@ class LinuxProcesses:
         """
         changed: list[tuple[Entry, bytes]] = []
         lost: list[Entry] = []
+        ran: list[Entry] = []
         pread, limit, sched_limit = os.pread, STAT_BYTES, _SCHED_BYTES
-        has_run = self._ran_since_io.add
         for entry in self._order:
             try:
                 if not is_thorough and entry.thread_count == 1:
@@ -253,10 +255,15 @@ class LinuxProcesses:
             if raw is None:
                 lost.append(entry)
                 continue
-            has_run(entry)
+            ran.append(entry)
             if raw != entry.raw:
                 changed.append((entry, raw))
+        self._has_run(ran)
         return changed, lost
+
+    def _has_run(self, entries: list[Entry]) -> None:
+        self._ran_since_io.update(entries)
+        self._ran_since_count.update(entries)
 
     def _open_schedstat(self, entry: Entry) -> None:
         """Kept open where there is room for it; without it stat is read every time."""
@@ -272,8 +279,11 @@ class LinuxProcesses:
 
     # ---------------------------------------------------------------------------- dearer readings
 
-    def _read_dear(self, ask: Ask) -> tuple[dict[ProcessKey, _Before], list[Entry]]:
-        """I/O and descriptors of everybody, or of the watched; and who has news in them."""
+    def _read_dear(self, ask: Ask, is_thorough: bool) -> tuple[dict[ProcessKey, _Before], list[Entry]]:
+        """I/O and descriptors of everybody who ran, or of the watched; and who has news in them.
+
+        Descriptors are counted of everybody in a thorough pass: two processes may share a table of them.
+        """
         before: dict[ProcessKey, _Before] = {}
         news: list[Entry] = []
         watched = self._watched(ask)
@@ -282,7 +292,12 @@ class LinuxProcesses:
             before[entry.key] = self._read_io(entry)
             if entry.io_raw != raw:
                 news.append(entry)
-        for entry in self._order if ask.wants_fd_count else watched:
+        if ask.wants_fd_count:
+            counted = self._order if is_thorough else list({*self._ran_since_count, *watched})
+            self._ran_since_count.clear()
+        else:
+            counted = watched
+        for entry in counted:
             count = count_descriptors(entry.key.pid)
             if count != entry.fd_count:
                 entry.fd_count = count

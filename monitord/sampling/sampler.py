@@ -21,7 +21,7 @@ from monitord.model import (
     SystemSample,
 )
 from monitord.sampling import details, network, portable, procfs
-from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need, Totals
+from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.portable import PortableProcesses
 from monitord.sampling.rates import (
@@ -44,7 +44,8 @@ _LONGEST_S = 60.0
 class Sampler:
     """Looks at the machine. Not thread-safe: it belongs to the sampling loop.
 
-    `heartbeat_s` is the longest time between two complete passes. `backend` is auto, linux or psutil.
+    `heartbeat_s` is the longest time between two complete passes that count descriptors, too. `backend`
+    is auto, linux or psutil.
     """
 
     def __init__(self, *, heartbeat_s: float = 15.0, backend: str = "auto") -> None:
@@ -54,6 +55,7 @@ class Sampler:
         self._bounds = Bounds()
         self._previous: SystemSample | None = None
         self._last_complete: SystemSample | None = None
+        self._heartbeat_at_s = float("-inf")
         self._io_was_asked = False
         self._watched_cpu_s = 0.0
 
@@ -61,8 +63,9 @@ class Sampler:
         """One pass. The first one has `gap="first sample"` and no rate at all."""
         sample, totals = self._system.read()
         previous, self._previous = self._previous, sample
-        is_heartbeat = self._is_heartbeat(sample)
-        need = self._need(totals, demand, is_heartbeat)
+        could_matter = self._bounds.judge(totals, demand)
+        is_heartbeat = self._is_heartbeat(sample, could_matter)
+        need = self._need(could_matter, demand, is_heartbeat)
         seen = self._read(need, demand, previous, is_heartbeat)
         tick = self._last_tick(previous, sample, demand)
         system = system_rates(previous, sample)
@@ -107,18 +110,21 @@ class Sampler:
 
     # -------------------------------------------------------------------------------- one look
 
-    def _is_heartbeat(self, sample: SystemSample) -> bool:
-        last = self._last_complete
-        return last is None or sample.monotonic_s - last.monotonic_s >= self._heartbeat_s
+    def _is_heartbeat(self, sample: SystemSample, could_matter: Need) -> bool:
+        """Due, or half due in a pass that is complete anyway, so that it costs none of its own."""
+        wait_s = self._heartbeat_s / 2 if could_matter.any else self._heartbeat_s
+        is_due = sample.monotonic_s - self._heartbeat_at_s >= wait_s
+        if is_due:
+            self._heartbeat_at_s = sample.monotonic_s
+        return is_due
 
-    def _need(self, totals: Totals | None, demand: Demand, is_heartbeat: bool) -> Need | None:
+    def _need(self, could_matter: Need, demand: Demand, is_heartbeat: bool) -> Need | None:
         """What a complete pass must read; None when it may be left out."""
-        need = self._bounds.judge(totals, demand)
         if is_heartbeat:
             return EVERYTHING
         if demand.disk_bytes_per_s is not None and not self._io_was_asked:
             return EVERYTHING  # from now on every process needs an earlier I/O reading
-        return need if need.any else None
+        return could_matter if could_matter.any else None
 
     def _read(
         self, need: Need | None, demand: Demand, previous: SystemSample | None, is_heartbeat: bool

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.model import ProcessKey
+from monitord.model import Demand, ProcessKey
+from monitord.sampling import Sampler, linux
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.procfs import Entry, count_descriptors, key_of
 from monitord.sampling.sightings import Ask, Look, Sighting
@@ -20,6 +21,14 @@ from monitord.sampling.sightings import Ask, Look, Sighting
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 SLEEP = "import signal; print('ready'); signal.pause()"
+OPENER = """
+import os, sys
+print("ready")
+sys.stdin.readline()
+files = [os.open("/dev/null", 0) for _ in range(50)]
+print("opened")
+sys.stdin.readline()
+"""
 BURN = "print('ready')\nwhile True: pass"
 
 
@@ -282,3 +291,55 @@ def test_a_process_that_drops_its_rights_is_shown_as_who_it_became(
 def test_descriptors_of_a_gone_process_are_unknown() -> None:
     assert count_descriptors(2**22 + 1) is None
     assert key_of(2**22 + 1) is None
+
+
+def test_descriptors_are_counted_at_each_heartbeat_however_busy_the_machine_is(
+    start: Callable[..., subprocess.Popen[str]], until: Callable[..., object]
+) -> None:
+    """Passes that are complete for another reason must not put the count of descriptors off for ever."""
+    child = start(OPENER)
+    sampler = Sampler(heartbeat_s=1.0)
+    demand = Demand(cpu_percent=0.0, needs_fd_count=True)
+    sampler.look(demand)
+    open_more(child)
+
+    def is_seen() -> bool:
+        rates = sampler.look(demand)
+        assert rates.is_complete
+        return any(one.key.pid == child.pid and (one.fd_count or 0) >= 50 for one in rates.processes)
+
+    until(is_seen, pause_s=0.2)
+    sampler.close()
+
+
+def test_descriptors_of_who_has_not_run_are_not_counted_again(
+    start: Callable[..., subprocess.Popen[str]], until: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sleeper opens nothing: counting everybody at each heartbeat would be a call a process for nothing."""
+    sleeper, opener = start(SLEEP), start(OPENER)
+    reader, ask = LinuxProcesses(), Ask(wants_fd_count=True)
+    reader.read_all(ask)
+    until(
+        lambda: not {sleeper.pid, opener.pid} & {one.sample.key.pid for one in reader.read_all(ask).sightings}
+    )
+    before = count_descriptors(opener.pid)
+    open_more(opener)
+    counted: list[int] = []
+    monkeypatch.setattr(
+        linux, "count_descriptors", lambda pid: (counted.append(pid), count_descriptors(pid))[1]
+    )
+    seen = of(reader.read_all(ask), opener.pid)
+    reader.close()
+    assert seen is not None
+    assert before is not None
+    assert seen.sample.fd_count == before + 50
+    assert opener.pid in counted
+    assert sleeper.pid not in counted
+
+
+def open_more(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == "opened\n"
