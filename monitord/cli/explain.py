@@ -81,7 +81,7 @@ def _from_daemon(
         for status in statuses
         if status.rule in names and (pid is None or (status.target is not None and status.target.pid == pid))
     ]
-    return fitting, moment_of(told.get("taken_at"))
+    return fitting, moment_of(told.get("rules_taken_at"))
 
 
 def _status_of(entry: Mapping[str, Any]) -> RuleStatus | None:

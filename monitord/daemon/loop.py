@@ -25,6 +25,7 @@ from monitord.storage import check_data_dir
 _MIGRATION_S = 600.0
 _STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
 _CAPTURE_STOPS_WITHIN_S = 2.5  # of these
+_EXPLAINED_EVERY_S = 60.0  # without news, how near the quiet rules are to anybody is told this often
 _LONGEST_NAP_S = 5.0  # a reload and the watchdog must not wait for a beat that may be an hour away
 
 
@@ -60,6 +61,8 @@ class Daemon:
         self._signals.is_ready = True
         self._rates: Rates | None = None
         self._reported_s = float("-inf")
+        self._explained_s = float("-inf")
+        self._standings: dict[str, object] = {}
         self._reported_capture: tuple[str, datetime] | None = None
 
     def run(self) -> None:
@@ -118,7 +121,14 @@ class Daemon:
             self._parts.keeper.retry()
             self._notifier.status(f"watching {rates.process_count} processes")
             self._reported_s = rates.monotonic_s
+        if has_news or rates.monotonic_s - self._explained_s >= _EXPLAINED_EVERY_S:
+            self._explain(rates)
         write_status(self._data_dir, self._status(rates))
+
+    def _explain(self, rates: Rates) -> None:
+        """How the rules stand: the dearest part of the status, as it goes through every process."""
+        self._standings = {"rules": self._parts.detector.explain(), "rules_taken_at": rates.taken_at}
+        self._explained_s = rates.monotonic_s
 
     def _status(self, rates: Rates) -> dict[str, object]:
         parts, counts = self._parts, self._parts.pipeline.counts
@@ -140,7 +150,7 @@ class Daemon:
             "budget_bytes": wiring.retention_limits(self._loaded.settings).max_total_bytes,
             "queue_depth": parts.keeper.waiting_count,
             "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
-            "rules": parts.detector.explain(),
+            **self._standings,
             "jobs": parts.tidying.table,
             "counts": {
                 "alerts": counts.alerts,
@@ -174,6 +184,7 @@ class Daemon:
         logs.configure(settings.log.level, settings.log.style)
         self._pace = Pace(settings.sampling.interval_s * self._parts.selfwatch.stretch)
         self._parts.detector.replace_rules(settings.rules)
+        self._explained_s = float("-inf")
         self._parts.worker.use(wiring.plan(settings))
         self._parts.service.consent = wiring.consent(settings)
         self._parts.pipeline.budget.limits = wiring.limits(settings)
@@ -199,5 +210,6 @@ class Daemon:
         if parts.keeper.waiting_count:
             get_logger().error("incidents.unsaved", count=parts.keeper.waiting_count)
         if self._rates is not None:
+            self._explain(self._rates)
             write_status(self._data_dir, self._status(self._rates))
         get_logger().info("daemon.stopped", passes=parts.pipeline.counts.passes)

@@ -71,8 +71,8 @@ class LinuxSystemReader(SystemReader):
     """Cached descriptors of all there is to read: one pread a file, no file opened at a look."""
 
     def __init__(self) -> None:
-        self._stat, self._meminfo, self._vmstat, self._mounts = (
-            ProcFile(f"/proc/{name}") for name in ("stat", "meminfo", "vmstat", "self/mounts")
+        self._stat, self._loadavg, self._meminfo, self._vmstat, self._mounts = (
+            ProcFile(f"/proc/{name}") for name in ("stat", "loadavg", "meminfo", "vmstat", "self/mounts")
         )
         self._disks, self._interfaces = disks(), interfaces()
         self._pressure = _open_pressure()
@@ -84,7 +84,7 @@ class LinuxSystemReader(SystemReader):
         if self._mounts_changed.poll(0):
             self._has_network_mount = self._look_at_mounts()
         taken_at, monotonic_s = datetime.now(UTC), time.monotonic()
-        load_1, load_5, load_15 = os.getloadavg()
+        load_1, load_5, load_15 = (float(field) for field in self._loadavg.read().split(None, 3)[:3])
         cpu_count, busy_s, idle_s = parse_stat(self._stat.read())
         memory = parse_meminfo(self._meminfo.read())
         sample = SystemSample(
@@ -115,7 +115,7 @@ class LinuxSystemReader(SystemReader):
 
     def close(self) -> None:
         tables = (self._disks, self._interfaces)
-        for file in (self._stat, self._meminfo, self._vmstat, self._mounts, *tables):
+        for file in (self._stat, self._loadavg, self._meminfo, self._vmstat, self._mounts, *tables):
             file.close()
         for descriptor in self._pressure.values():
             os.close(descriptor)

@@ -49,6 +49,7 @@ def status_of(pid: int, **changes: object) -> dict[str, object]:
         "degraded": ["the disk\x1b[31m is full"],
         "queue_depth": 0,
         "capture": {"correlation_id": "abcdefghijkl", "since": now},
+        "rules_taken_at": now,
         "rules": [
             {
                 "rule": "cpu-hog",
