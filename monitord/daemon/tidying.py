@@ -13,18 +13,40 @@ from monitord.daemon.saving import Saving
 from monitord.errors import MonitordError
 from monitord.jobs import TaskScheduler
 from monitord.logs import get_logger
-from monitord.storage import SQLiteProfileStore, Writer
+from monitord.storage import Writer
+from monitord.storage.artefacts.lifecycle import StateStore
 
 _EVERY_S = 60
+
+
+class LastRuns:
+    """What the store remembers of the jobs, read once: only this daemon's jobs change it.
+
+    Else each round would open the database to learn that nothing is due.
+    """
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+        self._known: dict[str, object] = {}
+
+    def get_state(self, key: str, /) -> object:
+        if key not in self._known:
+            self._known[key] = self._store.get_state(key)
+        return self._known[key]
+
+    def set_state(self, key: str, value: object, /) -> None:
+        """Raises what the store raises; then the old value is still what is known."""
+        self._store.set_state(key, value)
+        self._known[key] = value
 
 
 class Tidying:
     """Runs due jobs; a week's job runs even if no process lives a week, because last runs are persisted."""
 
     def __init__(
-        self, store: SQLiteProfileStore, saving: Saving, writer: Writer, is_idle: Callable[[], bool]
+        self, store: StateStore, saving: Saving, writer: Writer, is_idle: Callable[[], bool]
     ) -> None:
-        self._store = store
+        self._last_runs = LastRuns(store)
         self._saving = saving
         self._writer = writer
         self._is_idle = is_idle
@@ -65,6 +87,6 @@ class Tidying:
     def _run_due(self) -> None:
         now = datetime.now(UTC)
         uptime_s = time.monotonic() - self._started_s
-        scheduler = TaskScheduler(self._saving.jobs, self._store)
+        scheduler = TaskScheduler(self._saving.jobs, self._last_runs)
         scheduler.execute_tasks(now, uptime_s=uptime_s, is_idle=self._is_idle)
         self.table = scheduler.table()
