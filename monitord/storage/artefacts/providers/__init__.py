@@ -1,1 +1,62 @@
-"""What can keep artefacts, one file each; a provider knows nothing of caching, compressing or retrying."""
+"""What can keep artefacts, one file each; a provider knows nothing of caching, compressing or retrying.
+
+To add one: write its file with a function that takes a StorageURL, name it in PROVIDERS, and let
+`tests/contracts/test_providers.py` judge it. Other packages add theirs with an entry point in the group
+`monitord.storage_providers`: name = the URL's scheme, value = such a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from monitord.errors import ConfigError, MonitordError, StorageError
+from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.urls import StorageURL, parse_url
+
+Factory = Callable[[StorageURL], StorageProvider]
+
+ENTRY_POINTS = "monitord.storage_providers"
+_HERE = "monitord.storage.artefacts.providers"
+PROVIDERS = {
+    "file": f"{_HERE}.file:open_file",
+    "memory": f"{_HERE}.memory:open_memory",
+    "redis": f"{_HERE}.redis:open_redis",
+    "rediss": f"{_HERE}.redis:open_redis",
+    "s3": f"{_HERE}.s3:open_s3",
+    "gs": f"{_HERE}.s3:open_s3",
+    "az": f"{_HERE}.s3:open_s3",
+}
+
+
+def open_provider(url: str | StorageURL) -> StorageProvider:
+    """The bare provider of a URL; nothing is loaded for the others.
+
+    Raises ConfigError for a URL that can't be right, StorageError when what it needs is not installed.
+    A server that is down is no error yet: each use says so.
+    """
+    where = parse_url(url) if isinstance(url, str) else url
+    return _factory(where)(where)
+
+
+def _factory(url: StorageURL) -> Factory:
+    if url.scheme in PROVIDERS:
+        module, _colon, name = PROVIDERS[url.scheme].partition(":")
+        return cast(Factory, getattr(import_module(module), name))
+    from importlib.metadata import entry_points  # only plug-ins need it
+
+    added = entry_points(group=ENTRY_POINTS)
+    for entry in added:
+        if entry.name == url.scheme:
+            try:
+                return cast(Factory, entry.load())
+            except (ImportError, AttributeError) as error:
+                raise StorageError(f"{url}: the plug-in {entry.value} can't be loaded: {error}") from error
+    known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names}))
+    raise ConfigError(f"{url}: nothing here keeps artefacts at {url.scheme}://; there is {known}")
+
+
+def missing_package(package: str, extra: str) -> MonitordError:
+    """The error for a library that an extra brings."""
+    return StorageError(f"the package {package} is not installed: pip install 'monitord[{extra}]'")

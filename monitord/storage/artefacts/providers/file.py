@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from monitord.errors import ConfigError
 from monitord.storage.artefacts.envelope import body_chunks, pack_header, read_header, stored
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
@@ -29,6 +30,7 @@ from monitord.storage.artefacts.errors import (
 from monitord.storage.artefacts.keys import check_key, is_key
 from monitord.storage.artefacts.metadata import Payload, StorageMetadata
 from monitord.storage.artefacts.providers import descriptors
+from monitord.storage.artefacts.urls import StorageURL
 
 _PART = re.compile(r"\.[0-9a-f]{16}\.part\Z")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
@@ -45,6 +47,18 @@ class FileStorageConfig:
 
     quarantine: Path | None = None
     create: bool = True
+
+
+def open_file(url: StorageURL) -> FileStorageProvider:
+    """The provider of `file:///an/absolute/folder`; option: `quarantine`, another absolute folder."""
+    url.check_options("quarantine")
+    if url.host not in (None, "localhost") or url.port is not None or len(url.path) < 2:
+        raise ConfigError(f"{url}: expected an absolute folder such as file:///var/lib/artefacts")
+    quarantine = url.options.get("quarantine")
+    if quarantine is not None and not quarantine.startswith("/"):
+        raise ConfigError(f"{url}: quarantine is an absolute folder")
+    config = FileStorageConfig(quarantine=Path(quarantine) if quarantine else None)
+    return FileStorageProvider(Path(url.path), config)
 
 
 class FileStorageProvider:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 
+from monitord.errors import ConfigError
 from monitord.storage.artefacts.envelope import PREFIX_BYTES, pack_header, parse_header, stored
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
@@ -15,8 +16,20 @@ from monitord.storage.artefacts.errors import (
 )
 from monitord.storage.artefacts.keys import check_key
 from monitord.storage.artefacts.metadata import Payload, StorageMetadata
+from monitord.storage.artefacts.urls import StorageURL
 
 _Kept = tuple[bytes, ...]  # the header, then the body in the pieces in which it came
+
+
+def open_memory(url: StorageURL) -> MemoryStorageProvider:
+    """The provider of `memory://`; option: `max_bytes`."""
+    url.check_options("max_bytes")
+    if url.host is not None or url.path not in ("", "/"):
+        raise ConfigError(f"{url}: memory:// has neither host nor path")
+    limit = url.options.get("max_bytes")
+    if limit is not None and not (limit.isascii() and limit.isdigit()):
+        raise ConfigError(f"{url}: max_bytes is a number of bytes")
+    return MemoryStorageProvider(int(limit) if limit is not None else None)
 
 
 class MemoryStorageProvider:

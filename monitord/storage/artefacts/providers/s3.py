@@ -1,0 +1,352 @@
+"""Artefacts as objects in a bucket: S3 and everything that speaks it, Google Cloud Storage, Azure.
+
+An object appears whole or not at all. What a writer that died leaves, parts of uploads and objects below
+`.part/`, is seen by nobody; a lifecycle rule of the bucket removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Generator, Iterator
+from datetime import UTC
+from itertools import chain
+from string import ascii_letters, digits
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from monitord.errors import ConfigError, StorageError
+from monitord.storage.artefacts.envelope import PREFIX_BYTES, header_length, pack_header, parse_header, stored
+from monitord.storage.artefacts.errors import (
+    AccessDeniedError,
+    ArtefactExistsError,
+    DamagedArtefactError,
+    DiskFullError,
+    MissingArtefactError,
+    TransientError,
+)
+from monitord.storage.artefacts.keys import check_key, is_key
+from monitord.storage.artefacts.metadata import CHUNK_BYTES, Payload, StorageMetadata
+from monitord.storage.artefacts.providers import missing_package
+from monitord.storage.artefacts.urls import StorageURL
+
+PART_BYTES = 8 << 20  # larger artefacts are uploaded in parts of this size, two at a time
+TAGS_LIMIT = 10  # of an S3 object
+_HEADER_BYTES = 64 << 10  # enough for most headers at the first reading
+_CONNECT_S = 5.0
+_READING_S = 3600.0  # a download may take long as long as something comes
+_UNFIT_IN_TAG = re.compile(r"[^\w +\-=.:/@]", re.ASCII)
+_KEY_LETTERS = sorted("-._" + ascii_letters + digits)
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+_FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"}
+_DENIED = {"ExpiredToken", "InvalidToken", "AccessDenied"}
+_PASSING = {"RequestTimeout", "SlowDown", "ConditionalRequestConflict", "OperationAborted"}
+_NOWHERE = "http://127.0.0.1:1"
+_ROLE_HOST = "169.254."  # where a machine in a cloud asks for its role's credentials
+_OPTIONS = {
+    "s3": (
+        *("endpoint", "region", "allow_http", "tags", "timeout"),
+        *("access_key_id_file", "secret_access_key_file", "session_token_file"),
+    ),
+    "gs": ("timeout",),
+    "az": ("timeout",),
+}
+
+
+def open_s3(url: StorageURL) -> S3StorageProvider:
+    """The provider of `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+
+    Options of s3: `endpoint` (https, or http on this machine, or with `allow_http=true`), `region`,
+    `access_key_id_file`, `secret_access_key_file`, `session_token_file`, `tags` (false for servers without),
+    `timeout` (30s). Credentials that are not given come from the environment or the machine's role.
+    """
+    url.check_options(*_OPTIONS[url.scheme])
+    if not url.host or url.port is not None or url.user is not None:
+        raise ConfigError(f"{url}: expected {url.scheme}://bucket/prefix; credentials stand in files")
+    prefix = url.path.strip("/")
+    if prefix and not is_key(prefix):
+        raise ConfigError(f"{url}: a prefix is made of letters, digits, . _ - and / between parts")
+    try:
+        import obstore.store
+    except ImportError as error:
+        raise missing_package("obstore", "s3") from error
+    timeout_s = url.seconds("timeout", 30.0) or 30.0
+    config = _s3_config(url) if url.scheme == "s3" else {}
+    client = {"connect_timeout": f"{min(timeout_s, _CONNECT_S)}s", **_client(url, config)}
+    place = f"{url.scheme}://{url.host}/{prefix}".rstrip("/")
+
+    from_url: Any = obstore.store.from_url  # its types know each kind of store by itself
+
+    def store(**limits: str) -> Any:
+        try:
+            return from_url(
+                place,
+                config=config,
+                client_options={**client, **limits},
+                retry_config={"max_retries": 0},  # who wants to try again has a wrapper for it
+            )
+        except (obstore.exceptions.BaseError, ValueError) as error:
+            raise ConfigError(f"{url}: {_reason(str(error), None, '')}") from error
+
+    return S3StorageProvider(
+        store(timeout=f"{timeout_s * 2}s", read_timeout=f"{timeout_s}s"),
+        store(timeout=f"{_READING_S}s", read_timeout=f"{timeout_s}s"),
+        place,
+        has_tags=url.scheme == "s3" and url.flag("tags", default=True),
+    )
+
+
+def _s3_config(url: StorageURL) -> dict[str, Any]:
+    config: dict[str, Any] = {"disable_bulk_delete": True, "copy_if_not_exists": "multipart"}
+    names = ("access_key_id", "secret_access_key", "session_token")
+    config |= {name: secret for name in names if (secret := url.secret(name)) is not None}
+    if "region" in url.options:
+        config["region"] = url.options["region"]
+    if "endpoint" in url.options:
+        config["endpoint"] = config["aws_endpoint_url_s3"] = url.options["endpoint"]
+    return config
+
+
+def _client(url: StorageURL, config: dict[str, Any]) -> dict[str, Any]:
+    """How the endpoint may be spoken to: over TLS, or here; and nobody else may be."""
+    endpoint = config.get("endpoint")
+    if endpoint is None:
+        url.flag("allow_http", default=False)
+        return {}
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        raise ConfigError(f"{url}: endpoint is a URL such as https://minio.example:9000, without credentials")
+    is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme == "http" and not (url.flag("allow_http", default=False) or is_here):
+        raise ConfigError(f"{url}: the endpoint is not https; if the network is yours, say allow_http=true")
+    options: dict[str, Any] = {"allow_http": parts.scheme == "http"}
+    has_keys = "access_key_id" in config or "AWS_ACCESS_KEY_ID" in os.environ
+    if has_keys and not any(
+        name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ
+    ):
+        # obstore follows redirects and takes the session token along: all hosts but this one are behind
+        # a proxy that does not exist.
+        options |= {"proxy_url": _NOWHERE, "proxy_excludes": parts.hostname}
+    return options
+
+
+class _Found(NamedTuple):
+    """An object on its way: what its header says, and what follows the header, `body_size` bytes."""
+
+    metadata: StorageMetadata
+    body: Iterator[bytes]
+    body_size: int
+
+
+class S3StorageProvider:
+    """Artefacts in an obstore store; `reading` is the same store with time for long downloads."""
+
+    name = "s3"
+
+    def __init__(self, writing: Any, reading: Any, place: str, *, has_tags: bool = True) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._place = place
+        self._has_tags = has_tags
+
+    def store(
+        self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
+    ) -> StorageMetadata:
+        check_key(key)
+        chunks = _Counted(chain([pack_header(metadata)], payload.chunks()))
+        tags = _tags(metadata) if self._has_tags else {}
+        with self._using(f"can't store artefact {key}"):
+            first = _take(chunks, PART_BYTES)
+            if len(first) < PART_BYTES:
+                mode = "overwrite" if replace else "create"
+                self._writing.put(key, first, mode=mode, tags=tags, use_multipart=False)
+            elif replace:
+                self._upload(key, chain([first], chunks), tags)
+            else:
+                self._upload_new(key, chain([first], chunks), tags)
+        return stored(metadata, chunks.size)
+
+    def _upload(self, path: str, chunks: Iterator[bytes], tags: dict[str, str]) -> None:
+        self._writing.put(
+            path, chunks, tags=tags, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=2
+        )
+
+    def _upload_new(self, key: str, chunks: Iterator[bytes], tags: dict[str, str]) -> None:
+        """An upload in parts can't be told to replace nothing; a copy can (S3 copies no tags then)."""
+        part = f".part/{secrets.token_hex(8)}"
+        self._upload(part, chunks, tags)
+        try:
+            self._writing.copy(part, key, overwrite=False)
+        finally:
+            with contextlib.suppress(Exception):  # the first error counts, and nobody sees the part
+                self._writing.delete(part)
+
+    def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
+        check_key(key)
+        with self._using(f"can't read artefact {key}", key):
+            found = self._find(key, None)
+        return found.metadata, self._body(key, found)
+
+    def get_metadata(self, key: str) -> StorageMetadata:
+        check_key(key)
+        with self._using(f"can't read artefact {key}", key):
+            return self._find(key, _HEADER_BYTES).metadata
+
+    def _find(self, key: str, length: int | None) -> _Found:
+        """The object, or only its first bytes, at least to the end of its header."""
+        try:
+            result = self._reading.get(key, options={} if length is None else {"range": (0, length)})
+        except Exception as error:
+            if _status(error) == 416:  # no range of an empty object can be had
+                raise DamagedArtefactError(f"{key} is empty") from error
+            raise
+        size, changed_at = result.meta["size"], result.meta["last_modified"].astimezone(UTC)
+        stream = map(bytes, result.stream(min_chunk_size=CHUNK_BYTES))
+        data = _take(stream, PREFIX_BYTES)
+        end = PREFIX_BYTES + header_length(data, key)
+        if length is not None and length < min(end, size):
+            return self._find(key, end)
+        data += _take(stream, end - len(data))
+        if len(data) < min(end, size):
+            raise TransientError(f"{self._place}: artefact {key} was cut off on its way")
+        metadata = parse_header(data[PREFIX_BYTES:end], key, size, changed_at)
+        begun = [data[end:]] if len(data) > end else []
+        return _Found(metadata, chain(begun, stream), size - end)
+
+    def _body(self, key: str, found: _Found) -> Generator[bytes]:
+        missing = found.body_size
+        with self._using(f"can't read artefact {key}", key):
+            for chunk in found.body:
+                missing -= len(chunk)
+                yield chunk
+        if missing:
+            raise TransientError(f"{self._place}: artefact {key} was cut off on its way")
+
+    def delete(self, key: str) -> int:
+        check_key(key)
+        try:
+            with self._using(f"can't remove artefact {key}", key):
+                size = int(self._reading.head(key)["size"])
+                self._writing.delete(key)
+        except MissingArtefactError:
+            return 0
+        return size
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        folder, slash, beginning = prefix.rpartition("/")
+        if (slash and not is_key(folder)) or (beginning and not is_key(beginning)):
+            return  # no key begins so
+        offset = folder + slash + _before(beginning) or None
+        with self._using(f"can't list {self._place}"):
+            pages = self._reading.list(folder or None, offset=offset, chunk_size=1000)
+            found = [meta["path"] for page in pages for meta in page]
+        yield from sorted(key for key in found if key.startswith(prefix) and is_key(key))
+
+    def set_aside(self, key: str) -> None:
+        check_key(key)
+        aside = f".quarantine/{key}.{secrets.token_hex(8)}"  # random: overwrites nothing
+        with self._using(f"can't set artefact {key} aside", key):
+            self._writing.copy(key, aside)
+            self._writing.delete(key)
+
+    def close(self) -> None:
+        """Connections end with the last reference."""
+
+    @contextlib.contextmanager
+    def _using(self, what: str, key: str | None = None) -> Iterator[None]:
+        """Let obstore's errors out as ours; what is not found is the artefact `key`, else the bucket."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, FileNotFoundError) as error:
+            raise _explained(f"{what}: {self._place}", error, key) from error
+
+
+class _Counted(Iterator[bytes]):
+    """Chunks, and how many bytes they were so far."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self.size = 0
+
+    def __next__(self) -> bytes:
+        chunk = next(self._chunks)
+        self.size += len(chunk)
+        return chunk
+
+
+def _take(chunks: Iterator[bytes], count: int) -> bytes:
+    """The next chunks together, until they are at least `count` bytes or there are no more."""
+    taken: list[bytes] = []
+    while count > 0 and (chunk := next(chunks, None)) is not None:
+        taken.append(chunk)
+        count -= len(chunk)
+    return b"".join(taken)
+
+
+def _before(beginning: str) -> str:
+    """A text that comes before all keys that begin so, and as few others as may be."""
+    earlier = [letter for letter in _KEY_LETTERS if letter < beginning[-1:]]
+    return beginning[:-1] + (earlier[-1] if earlier else "")
+
+
+def _tags(metadata: StorageMetadata) -> dict[str, str]:
+    """The tags as S3 takes them: so many, so long, of such characters."""
+    fit: dict[str, str] = {}
+    for name, value in sorted(metadata.tags.items()):
+        key = _UNFIT_IN_TAG.sub("_", name)[:128]
+        if key and not key.lower().startswith("aws:") and len(fit) < TAGS_LIMIT:
+            fit.setdefault(key, _UNFIT_IN_TAG.sub("_", value)[:256])
+    return fit
+
+
+def _status(error: Exception) -> int | None:
+    match = _STATUS.search(str(error))
+    return int(match[1]) if match else None
+
+
+def _explained(what: str, error: Exception, key: str | None) -> StorageError:
+    """The error for one of obstore's, by HTTP status and S3's own code; obstore has both in its text only."""
+    from obstore import exceptions
+
+    text, status = str(error), _status(error)
+    code = match[1] if (match := _CODE.search(text)) else ""
+    line = f"{what}: {_reason(text, status, code)}"
+    if isinstance(error, FileNotFoundError) or status == 404:
+        if key is not None and code not in _NO_BUCKET:
+            return MissingArtefactError(f"artefact {key} is missing")
+        return StorageError(f"{line}; is the bucket's name right?")
+    if code in _FULL or status == 507:
+        return DiskFullError(line)
+    if code in _PASSING or status in (408, 425, 429) or (status or 0) >= 500:
+        return TransientError(line)
+    denied = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+    if isinstance(error, denied) or status in (401, 403) or code in _DENIED:
+        return AccessDeniedError(line)
+    if isinstance(error, exceptions.AlreadyExistsError):
+        return ArtefactExistsError(f"{what}: it exists already")
+    if status is None and _ROLE_HOST in text:
+        return AccessDeniedError(
+            f"{what}: no credentials; give access_key_id_file and secret_access_key_file"
+        )
+    if status is None and "HTTP error" in text and "certificate" not in text:
+        return TransientError(line)
+    return StorageError(line)
+
+
+def _reason(text: str, status: int | None, code: str) -> str:
+    """What went wrong in a few words, from obstore's page of text."""
+    if status is not None:
+        return f"HTTP status {status}" + (f" ({code})" if code else "")
+    if "TimedOut" in text:
+        return "no answer in time"
+    if match := re.search(r"InvalidCertificate\((\w+)|message: \"([^\"\n]{1,80})\"", text):
+        return f"certificate refused: {match[1]}" if match[1] else match[2]
+    if "IncompleteMessage" in text or "IncompleteBody" in text:
+        return "the connection broke"
+    return text.partition("\n")[0][-200:]
