@@ -125,6 +125,14 @@ class S3Server:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def options(self, folder: Path) -> str:
+        """The options of an s3:// URL for this server; its credentials are written to `folder`."""
+        names = ("access_key_id", "secret_access_key")
+        for name in names:
+            (folder / name).write_text(f"{getattr(self, name)}\n")
+        files = "&".join(f"{name}_file={urllib.parse.quote(str(folder / name))}" for name in names)
+        return f"endpoint={self.endpoint}&region=us-east-1&{files}"
+
     def new_bucket(self) -> str:
         self._buckets += 1
         name = f"bucket-{os.getpid()}-{self._buckets}"

@@ -6,12 +6,18 @@ Over 400 lines: it is one list of promises, and the wrapped providers take it ov
 from __future__ import annotations
 
 import os
+import secrets
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,20 +43,28 @@ from monitord.storage.artefacts.metadata import (
     StorageMetadata,
 )
 from monitord.storage.artefacts.provider import Exchanging, StorageProvider
-from monitord.storage.artefacts.providers.file import FileStorageProvider
+from monitord.storage.artefacts.providers import open_provider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
+from tests.servers import RedisServer, S3Server
 
 KEY = "20260301T030000Z-4711-abcdefghijkl-profile.folded.zst"
 NOW = datetime(2026, 3, 1, 3, 0, 0, 123456, tzinfo=UTC)
 
 
+PLUGIN = Path(__file__).parent.parent / "plugin"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Somewhere artefacts are kept. `open` gives a provider; `plant` puts raw bytes there behind its back."""
+    """Somewhere artefacts are kept. `open` gives a provider; `plant` puts raw bytes there behind its back.
+
+    `url` is for another process; what is in this one's memory has none.
+    """
 
     open: Callable[[], StorageProvider]
     plant: Callable[[str, bytes], None]
     raw: Callable[[str], bytes]
+    url: str = ""
 
 
 def file_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
@@ -60,7 +74,8 @@ def file_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         folder.mkdir(mode=0o700, exist_ok=True)
         (folder / key).write_bytes(data)
 
-    return Place(lambda: FileStorageProvider(folder), plant, lambda key: (folder / key).read_bytes())
+    url = f"file://{folder}"
+    return Place(lambda: open_provider(url), plant, lambda key: (folder / key).read_bytes(), url)
 
 
 def memory_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
@@ -73,9 +88,60 @@ def memory_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(lambda: provider, plant, lambda key: b"".join(provider._kept[key]))
 
 
+def redis_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    import redis
+
+    server: RedisServer = request.getfixturevalue("redis_server")
+    client = redis.Redis(port=server.port)
+    request.addfinalizer(client.close)
+    prefix = f"{secrets.token_hex(8)}*[:"  # what a pattern would take for more than it is
+    url = f"{server.url}?prefix={quote(prefix)}"
+    name = f"{prefix}artefact:"
+    return Place(
+        lambda: open_provider(url),
+        lambda key, data: client.set(name + key, data),
+        lambda key: client.get(name + key),
+        url,
+    )
+
+
+def s3_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    server: S3Server = request.getfixturevalue("s3_server")
+    bucket = server.new_bucket()
+    url = f"s3://{bucket}/some/prefix?{server.options(tmp_path)}"
+    path = f"/{bucket}/some/prefix/"
+    return Place(
+        lambda: open_provider(url),
+        lambda key, data: server.request("PUT", path + key, data),
+        lambda key: server.request("GET", path + key),
+        url,
+    )
+
+
+def plugin_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Another package's provider, found by the entry point of its real dist-info."""
+    request.getfixturevalue("monkeypatch").syspath_prepend(PLUGIN)
+    database = tmp_path / "shelf.db"
+    url = f"shelf://{database}"
+
+    def query(sql: str, *values: object) -> Any:
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            return connection.execute(sql, values).fetchone()
+
+    return Place(
+        lambda: open_provider(url),
+        lambda key, data: query("INSERT OR REPLACE INTO shelf VALUES (?, ?)", key, data),
+        lambda key: query("SELECT object FROM shelf WHERE key = ?", key)[0],
+        url,
+    )
+
+
 KINDS: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
     "file": file_place,
     "memory": memory_place,
+    "redis": redis_place,
+    "s3": s3_place,
+    "plugin": plugin_place,
 }
 
 
@@ -348,6 +414,50 @@ def test_of_many_threads_one_takes_a_key(provider: StorageProvider, place: Place
         assert get(provider, key)[1] == b"%d" % won[0] * 1000
 
 
+COMPETE = """
+import sys
+from monitord.storage.artefacts.providers import open_provider
+from tests.contracts.test_providers import ArtefactExistsError, put
+mine = open_provider(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(10):
+    try:
+        put(mine, f"race/{n}", sys.argv[2].encode() * 1000, replace=False)
+        print(n, flush=True)
+    except ArtefactExistsError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("place", [kind for kind in KINDS if kind != "memory"], indirect=True)
+def test_of_many_processes_one_takes_a_key(provider: StorageProvider, place: Place) -> None:
+    """Not replacing: of two processes that try at once exactly one wins, key by key."""
+    path = os.pathsep.join((str(PLUGIN), str(PLUGIN.parent.parent)))
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMPETE, place.url, name],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "ab"
+    ]
+    for process in both:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    won = [process.communicate()[0].split() for process in both]
+    assert sorted(won[0] + won[1]) == [str(n) for n in range(10)]
+    for name, numbers in zip("ab", won, strict=True):
+        for n in numbers:
+            assert get(provider, f"race/{n}")[1] == name.encode() * 1000
+
+
 def swap(provider: StorageProvider, key: str, data: bytes, expected: StorageMetadata) -> StorageMetadata:
     payload = BytesPayload(data)
     exchanging: Exchanging = provider  # type: ignore[assignment]  # those of KINDS all can
@@ -416,7 +526,7 @@ def test_a_reader_sees_the_old_or_the_new_never_a_mixture(provider: StorageProvi
         while not done.is_set():
             try:
                 metadata, data = get(provider, KEY)
-            except TransientError:
+            except (TransientError, ArtefactChangedError):
                 continue  # replaced meanwhile, and it says so
             if len(data) != metadata.size or measure(BytesPayload(data))[1] != metadata.checksum:
                 wrong.append(f"{metadata.size} {len(data)}")

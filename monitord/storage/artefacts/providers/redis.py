@@ -19,6 +19,7 @@ from monitord.errors import ConfigError, StorageError
 from monitord.storage.artefacts.envelope import PREFIX_BYTES, header_length, pack_header, parse_header, stored
 from monitord.storage.artefacts.errors import (
     AccessDeniedError,
+    ArtefactChangedError,
     ArtefactExistsError,
     DamagedArtefactError,
     DiskFullError,
@@ -110,6 +111,33 @@ class RedisStorageProvider:
         if not self._ask("SET", self._named(key), data, *life, *only):
             raise ArtefactExistsError(f"artefact {key} exists already")
 
+    def exchange(
+        self, key: str, payload: Payload, metadata: StorageMetadata, *, expected: StorageMetadata
+    ) -> StorageMetadata:
+        check_key(key)
+        from redis.exceptions import WatchError
+
+        pieces = _pieces(chain([pack_header(metadata)], payload.chunks()))
+        with self._using(f"can't store artefact {key}"), self._part(pieces) as (part, size):
+            with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.watch(self._named(key))  # what happens to it from here on undoes the rest
+                if not self._is_still(key, expected):
+                    raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+                pipeline.multi()
+                pipeline.execute_command(*self._life_of(part))
+                pipeline.execute_command("RENAME", part, self._named(key))
+                try:
+                    pipeline.execute()
+                except WatchError as error:
+                    raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile") from error
+            return stored(metadata, size)
+
+    def _is_still(self, key: str, expected: StorageMetadata) -> bool:
+        try:
+            return self.get_metadata(key) == expected
+        except (MissingArtefactError, DamagedArtefactError):
+            return False
+
     @contextlib.contextmanager
     def _part(self, pieces: Iterable[bytes]) -> Iterator[tuple[str, int]]:
         """A temporary key that holds all the pieces, and its size; it goes away by itself in any case."""
@@ -142,12 +170,16 @@ class RedisStorageProvider:
 
     def _publish(self, part: str, key: str, *, replace: bool) -> None:
         """Give a finished temporary key its name. It takes its time to live along, so that comes first."""
-        life = ("PERSIST", part) if self._ttl_ms is None else ("PEXPIRE", part, self._ttl_ms)
         rename = "RENAME" if replace else "RENAMENX"
         again = ("EXPIRE", part, PART_LIFE_S)  # for when it was not renamed
-        _life, renamed, _again = self._ask_at_once(life, (rename, part, self._named(key)), again)
+        _life, renamed, _again = self._ask_at_once(
+            self._life_of(part), (rename, part, self._named(key)), again
+        )
         if not renamed:
             raise ArtefactExistsError(f"artefact {key} exists already")
+
+    def _life_of(self, part: str) -> tuple[object, ...]:
+        return ("PERSIST", part) if self._ttl_ms is None else ("PEXPIRE", part, self._ttl_ms)
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
         metadata, data, end = self._head(check_key(key), PIECE_BYTES)

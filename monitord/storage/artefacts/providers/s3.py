@@ -21,6 +21,7 @@ from monitord.errors import ConfigError, StorageError
 from monitord.storage.artefacts.envelope import PREFIX_BYTES, header_length, pack_header, parse_header, stored
 from monitord.storage.artefacts.errors import (
     AccessDeniedError,
+    ArtefactChangedError,
     ArtefactExistsError,
     DamagedArtefactError,
     DiskFullError,
@@ -30,6 +31,7 @@ from monitord.storage.artefacts.errors import (
 from monitord.storage.artefacts.keys import check_key, is_key
 from monitord.storage.artefacts.metadata import CHUNK_BYTES, Payload, StorageMetadata
 from monitord.storage.artefacts.providers import missing_package
+from monitord.storage.artefacts.providers.feeding import feed
 from monitord.storage.artefacts.urls import StorageURL
 
 PART_BYTES = 8 << 20  # larger artefacts are uploaded in parts of this size, two at a time
@@ -75,20 +77,19 @@ def open_s3(url: StorageURL) -> S3StorageProvider:
     except ImportError as error:
         raise missing_package("obstore", "s3") from error
     timeout_s = url.seconds("timeout", 30.0) or 30.0
-    config = _s3_config(url) if url.scheme == "s3" else {}
+    config: Any = _s3_config(url) if url.scheme == "s3" else {}
     client = {"connect_timeout": f"{min(timeout_s, _CONNECT_S)}s", **_client(url, config)}
     place = f"{url.scheme}://{url.host}/{prefix}".rstrip("/")
 
-    from_url: Any = obstore.store.from_url  # its types know each kind of store by itself
-
     def store(**limits: str) -> Any:
+        common: Any = {
+            "client_options": {**client, **limits},
+            "retry_config": {"max_retries": 0},  # who wants to try again has a wrapper for it
+        }
         try:
-            return from_url(
-                place,
-                config=config,
-                client_options={**client, **limits},
-                retry_config={"max_retries": 0},  # who wants to try again has a wrapper for it
-            )
+            if url.scheme != "s3":
+                return obstore.store.from_url(place, **common)
+            return obstore.store.S3Store(url.host, prefix=prefix or None, config=config, **common)
         except (obstore.exceptions.BaseError, ValueError) as error:
             raise ConfigError(f"{url}: {_reason(str(error), None, '')}") from error
 
@@ -140,6 +141,7 @@ class _Found(NamedTuple):
     metadata: StorageMetadata
     body: Iterator[bytes]
     body_size: int
+    version: dict[str, str]
 
 
 class S3StorageProvider:
@@ -170,10 +172,36 @@ class S3StorageProvider:
                 self._upload_new(key, chain([first], chunks), tags)
         return stored(metadata, chunks.size)
 
+    def exchange(
+        self, key: str, payload: Payload, metadata: StorageMetadata, *, expected: StorageMetadata
+    ) -> StorageMetadata:
+        """In one request, so the object is in memory while it is sent."""
+        check_key(key)
+        from obstore.exceptions import PreconditionError
+
+        changed = ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+        tags = _tags(metadata) if self._has_tags else {}
+        data = b"".join(chain([pack_header(metadata)], payload.chunks()))
+        try:
+            with self._using(f"can't store artefact {key}", key):
+                found = self._find(key, _HEADER_BYTES)
+                if found.metadata != expected:
+                    raise changed
+                try:
+                    self._writing.put(key, data, mode=found.version, tags=tags, use_multipart=False)
+                except PreconditionError as error:
+                    raise changed from error
+        except (MissingArtefactError, DamagedArtefactError) as error:
+            raise changed from error
+        return stored(metadata, len(data))
+
     def _upload(self, path: str, chunks: Iterator[bytes], tags: dict[str, str]) -> None:
-        self._writing.put(
-            path, chunks, tags=tags, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=2
-        )
+        def put(parts: Iterator[bytes]) -> None:
+            self._writing.put(
+                path, parts, tags=tags, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=2
+            )
+
+        feed(put, chunks)
 
     def _upload_new(self, key: str, chunks: Iterator[bytes], tags: dict[str, str]) -> None:
         """An upload in parts can't be told to replace nothing; a copy can (S3 copies no tags then)."""
@@ -215,7 +243,8 @@ class S3StorageProvider:
             raise TransientError(f"{self._place}: artefact {key} was cut off on its way")
         metadata = parse_header(data[PREFIX_BYTES:end], key, size, changed_at)
         begun = [data[end:]] if len(data) > end else []
-        return _Found(metadata, chain(begun, stream), size - end)
+        version = {name: result.meta[name] for name in ("e_tag", "version") if result.meta[name]}
+        return _Found(metadata, chain(begun, stream), size - end, version)
 
     def _body(self, key: str, found: _Found) -> Generator[bytes]:
         missing = found.body_size
@@ -240,7 +269,7 @@ class S3StorageProvider:
         folder, slash, beginning = prefix.rpartition("/")
         if (slash and not is_key(folder)) or (beginning and not is_key(beginning)):
             return  # no key begins so
-        offset = folder + slash + _before(beginning) or None
+        offset = folder + slash + _before(beginning) if beginning else None
         with self._using(f"can't list {self._place}"):
             pages = self._reading.list(folder or None, offset=offset, chunk_size=1000)
             found = [meta["path"] for page in pages for meta in page]
