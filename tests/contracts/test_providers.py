@@ -528,6 +528,9 @@ def test_a_reader_sees_the_old_or_the_new_never_a_mixture(provider: StorageProvi
                 metadata, data = get(provider, KEY)
             except (TransientError, ArtefactChangedError):
                 continue  # replaced meanwhile, and it says so
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is wrong
+                wrong.append(repr(error))
+                continue
             if len(data) != metadata.size or measure(BytesPayload(data))[1] != metadata.checksum:
                 wrong.append(f"{metadata.size} {len(data)}")
             seen.add(metadata.size)

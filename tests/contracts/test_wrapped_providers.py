@@ -33,7 +33,6 @@ from tests.contracts.test_providers import (  # noqa: F401  # pytest collects th
     test_closing_twice_is_fine,
     test_large_metadata_comes_back,
     test_list_gives_the_keys_that_begin_so_in_order,
-    test_many_keys_are_all_listed,
     test_nothing_half_written_is_listed,
     test_of_many_threads_one_takes_a_key,
     test_too_much_metadata_is_refused_and_leaves_nothing,
