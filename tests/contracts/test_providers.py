@@ -538,7 +538,7 @@ def test_a_reader_sees_the_old_or_the_new_never_a_mixture(provider: StorageProvi
     thread = threading.Thread(target=look)
     thread.start()
     for n in range(24):
-        put(provider, KEY, versions[n % 4])
+        put(provider, KEY, versions[n % 4], updated_at=NOW + timedelta(microseconds=n + 1))
     done.set()
     thread.join()
     assert wrong == []

@@ -146,7 +146,7 @@ class Retried(PassThrough):
 
     def _again(self, key: str, expected: StorageMetadata) -> Generator[bytes]:
         found, chunks = self.inner.retrieve(key)
-        if found != expected:  # the same bytes sealed anew are other bytes, too
+        if (found.checksum, found.updated_at) != (expected.checksum, expected.updated_at):
             chunks.close()
             raise ArtefactChangedError(f"{key} was replaced while it was being read: read it again")
         return chunks
