@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitord.errors import BusyError
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
     ArtefactError,
@@ -44,7 +45,9 @@ from monitord.storage.artefacts.metadata import (
 )
 from monitord.storage.artefacts.provider import Exchanging, StorageProvider
 from monitord.storage.artefacts.providers import open_provider
+from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
+from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
 from tests.servers import RedisServer, S3Server
 
 KEY = "20260301T030000Z-4711-abcdefghijkl-profile.folded.zst"
@@ -136,12 +139,44 @@ def plugin_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     )
 
 
+def spooled_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """What was stored lies in the spool still."""
+    near, far = file_place(request, tmp_path), memory_place(request, tmp_path)
+    folder = tmp_path / "artefacts"
+    opened = lambda: SpooledProvider(FileStorageProvider(folder), far.open())  # noqa: E731  # reads as one
+    return Place(opened, near.plant, near.raw)
+
+
+def drained_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """What was stored went to the far provider at once."""
+
+    class Drained(SpooledProvider):
+        def store(
+            self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
+        ) -> StorageMetadata:
+            stored = super().store(key, payload, metadata, replace=replace)
+            with suppress(BusyError):  # another thread drains, and will have it
+                self.drain()
+            return stored
+
+    spooled, far = spooled_place(request, tmp_path), memory_place(request, tmp_path)
+    folder = tmp_path / "artefacts"
+
+    def raw(key: str) -> bytes:
+        near = folder / key
+        return near.read_bytes() if near.exists() else far.raw(key)
+
+    return Place(lambda: Drained(FileStorageProvider(folder), far.open()), spooled.plant, raw)
+
+
 KINDS: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
     "file": file_place,
     "memory": memory_place,
     "redis": redis_place,
     "s3": s3_place,
     "plugin": plugin_place,
+    "spooled": spooled_place,
+    "drained": drained_place,
 }
 
 
@@ -430,7 +465,9 @@ for n in range(10):
 """
 
 
-@pytest.mark.parametrize("place", [kind for kind in KINDS if kind != "memory"], indirect=True)
+@pytest.mark.parametrize(
+    "place", [kind for kind in KINDS if kind not in ("memory", "spooled", "drained")], indirect=True
+)
 def test_of_many_processes_one_takes_a_key(provider: StorageProvider, place: Place) -> None:
     """Not replacing: of two processes that try at once exactly one wins, key by key."""
     path = os.pathsep.join((str(PLUGIN), str(PLUGIN.parent.parent)))

@@ -270,6 +270,10 @@ class FileStorageProvider:
         """Where a person finds it."""
         return self.base_path / check_key(key)
 
+    def holds(self, key: str) -> bool:
+        """Whether anything lies under this key, damaged or not; nothing is read."""
+        return self._status(check_key(key)) is not None
+
     def stored_bytes(self, key: str) -> int:
         """What one file takes; 0 when there is none."""
         status = self._status(check_key(key))

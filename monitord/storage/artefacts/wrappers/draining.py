@@ -1,0 +1,137 @@
+"""Moves what a spool holds on to the far provider: one key after the other, the longest waiting first.
+
+The local copy goes when the far one was read back and is the same, and not before. A crash between two
+steps leaves both; the same steps then lead to the same end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from monitord.errors import StorageError
+from monitord.storage.artefacts.errors import ArtefactError
+from monitord.storage.artefacts.metadata import StorageMetadata
+from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.providers.file import FileStorageProvider
+from monitord.storage.artefacts.wrappers.tombstones import Tombstones
+
+
+@dataclass(slots=True)
+class Drained:
+    """What was done. `refused` says why artefacts stay that can't be read here; they hold up no other."""
+
+    moved: int = 0
+    moved_bytes: int = 0
+    deleted: int = 0
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.moved and not self.deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The parts of a spool, as its provider has them."""
+
+    local: FileStorageProvider
+    remote: StorageProvider
+    tombstones: Tombstones
+
+    def run(self, deadline_s: float) -> Drained:
+        """Settle all keys that were stored or deleted until now, or as many as the seconds allow."""
+        until_s, done = time.monotonic() + deadline_s, Drained()
+        with self.tombstones.only_drain():
+            for key in self._oldest_first():
+                if time.monotonic() >= until_s:
+                    break
+                self._settle(key, done)
+        return done
+
+    def _oldest_first(self) -> list[str]:
+        moments: dict[str, int] = {}
+        for key in self.tombstones.list():
+            with contextlib.suppress(FileNotFoundError):
+                moments[key] = self.tombstones.changed_ns(key)
+        for key in self.local.list():
+            with contextlib.suppress(FileNotFoundError):
+                moments[key] = self.local.path(key).lstat().st_mtime_ns
+        return sorted(moments, key=lambda key: (moments[key], key))
+
+    def _settle(self, key: str, done: Drained) -> None:
+        with self.tombstones.alone():
+            is_near = self.local.holds(key)
+            if is_near:  # stored again: what is uploaded now must not be deleted afterwards
+                self.tombstones.remove(key)
+        if is_near:
+            self._move(key, done)
+        elif self.tombstones.has(key):
+            self.remote.delete(key)
+            # Whoever deleted it once more meanwhile meant something that only we could have uploaded.
+            self.tombstones.remove(key)
+            done.deleted += 1
+
+    def _move(self, key: str, done: Drained) -> None:
+        try:
+            metadata = self.local.get_metadata(key)
+            body = _StoredBody(self.local, key)
+        except ArtefactError as error:
+            if self.local.holds(key):
+                done.refused.append(str(error))
+            return
+        try:
+            self.remote.store(key, body, metadata)
+            is_there = _holds(self.remote, key, metadata, body.checksum)
+        except StorageError:
+            if self._is_still(key, metadata):
+                raise
+            return  # replaced or deleted while it was read: settled the next time
+        with self.tombstones.alone():
+            if not self._is_still(key, metadata):
+                return
+            if not is_there:
+                raise StorageError(f"{self.remote.name} storage gives {key} back changed; it stays here")
+            done.moved_bytes += self.local.delete(key)
+        done.moved += 1
+
+    def _is_still(self, key: str, metadata: StorageMetadata) -> bool:
+        try:
+            return self.local.get_metadata(key) == metadata
+        except ArtefactError:
+            return False
+
+
+class _StoredBody:
+    """The bytes of an artefact as they are stored, and the checksum of what was read last."""
+
+    def __init__(self, provider: StorageProvider, key: str) -> None:
+        self._provider, self._key = provider, key
+        self.checksum = ""
+
+    def chunks(self) -> Iterator[bytes]:
+        sha = hashlib.sha256()
+        _metadata, chunks = self._provider.retrieve(self._key)
+        with closing(chunks):
+            for chunk in chunks:
+                sha.update(chunk)
+                yield chunk
+        self.checksum = sha.hexdigest()
+
+
+def _holds(provider: StorageProvider, key: str, expected: StorageMetadata, checksum: str) -> bool:
+    """Whether the provider gives back these stored bytes with this metadata."""
+    try:
+        metadata, chunks = provider.retrieve(key)
+        sha = hashlib.sha256()
+        with closing(chunks):
+            for chunk in chunks:
+                sha.update(chunk)
+    except ArtefactError:
+        return False
+    is_same = replace(metadata, stored_size=expected.stored_size) == expected
+    return is_same and sha.hexdigest() == checksum

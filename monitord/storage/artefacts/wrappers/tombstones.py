@@ -1,0 +1,107 @@
+"""What a spool's processes share beside the artefacts: deletions to be passed on, and who is at it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitord.errors import BusyError
+from monitord.storage.artefacts.metadata import BytesPayload, StorageMetadata
+from monitord.storage.artefacts.providers.descriptors import explained
+from monitord.storage.artefacts.providers.file import FileStorageProvider
+
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOTHING = BytesPayload(b"")
+_CHECKSUM_OF_NOTHING = f"sha256:{hashlib.sha256().hexdigest()}"
+
+
+class Tombstones:
+    """Keys that were deleted here and may still be far away: an empty artefact each, as durable as any.
+
+    The folder is made with the first of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folder: FileStorageProvider | None = None
+
+    def has(self, key: str) -> bool:
+        """Whether this key was deleted here and still has to be far away."""
+        folder = self._existing()
+        return folder is not None and folder.holds(key)
+
+    def add(self, key: str) -> None:
+        """Durable when this returns."""
+        now = datetime.now(UTC)
+        self._made().store(key, _NOTHING, StorageMetadata(key, 0, now, now, _CHECKSUM_OF_NOTHING))
+
+    def remove(self, key: str) -> None:
+        folder = self._existing()
+        if folder is not None:
+            folder.delete(key)
+
+    def list(self, prefix: str = "") -> list[str]:
+        folder = self._existing()
+        return list(folder.list(prefix)) if folder is not None else []
+
+    def changed_ns(self, key: str) -> int:
+        """When the key was deleted, as the file system says; FileNotFoundError."""
+        return self._made().path(key).lstat().st_mtime_ns
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block that one thread of one process enters at a time, among all that use this folder."""
+        with self._locked(".lock", fcntl.LOCK_EX):
+            yield
+
+    @contextlib.contextmanager
+    def only_drain(self) -> Iterator[None]:
+        """Of all processes, the only one that passes things on; raises BusyError."""
+        try:
+            with self._locked(".drain.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield
+        except BlockingIOError as error:
+            raise BusyError("another process is emptying the spool already") from error
+
+    @contextlib.contextmanager
+    def _locked(self, name: str, how: int) -> Iterator[None]:
+        """Hold a lock file, whose name is no key; through a descriptor of its own, so that threads wait, too."""
+        self._made()
+        with explained(f"can't lock {self._path}"):
+            descriptor = os.open(self._path / name, _LOCK_FILE, 0o600)
+        try:
+            _hand_over(descriptor, self._path)
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _existing(self) -> FileStorageProvider | None:
+        if self._folder is None and self._path.exists():
+            return self._made()
+        return self._folder
+
+    def _made(self) -> FileStorageProvider:
+        if self._folder is None:
+            with explained(f"can't make {self._path}"), contextlib.suppress(FileExistsError):
+                self._path.mkdir(mode=0o700)
+                _hand_over(self._path, self._path.parent)
+            self._folder = FileStorageProvider(self._path)
+        return self._folder
+
+    def close(self) -> None:
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+
+
+def _hand_over(made: Path | int, folder: Path) -> None:
+    """What root makes in a service's directory belongs to the service, which must be able to use it."""
+    if os.geteuid() == 0:
+        status = folder.stat()
+        os.chown(made, status.st_uid, status.st_gid)
