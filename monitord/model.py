@@ -526,3 +526,41 @@ class ProfileRecord:
     size_bytes: int = 0
     checksum: str | None = None
     pinned: bool = False
+
+
+# ------------------------------------------------------------------------------------------- events
+
+
+class EventType(StrEnum):
+    """What an event is about. Names of types are an interface; numbers in the store never change."""
+
+    SAMPLE = "sample"
+    ALERT = "alert"
+    CAPTURE = "capture"
+    HOTSPOT = "hotspot"
+    NOTE = "note"
+    STORAGE = "storage"
+    JOB = "job"
+    DAEMON = "daemon"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Anything that happened. What an event has nothing to say about is None.
+
+    `ast_node_id` is the statement's id (`stmt_id` of a hotspot); module, function and arity name the
+    function. `payload` holds whatever else, JSON-able. `id` is given by the store, and sorts by time.
+    """
+
+    event_type: EventType
+    taken_at: datetime
+    pid: int | None = None
+    start_ticks: int | None = None
+    process_name: str | None = None
+    module: str | None = None
+    function: str | None = None
+    arity: int | None = None
+    correlation_id: str | None = None
+    ast_node_id: str | None = None
+    payload: Mapping[str, object] = field(default_factory=dict)
+    id: int | None = None

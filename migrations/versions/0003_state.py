@@ -34,7 +34,8 @@ def upgrade() -> None:
     op.get_bind().execute(
         text(
             "INSERT INTO state (user_id, session_id, key, data, created_us, version)"
-            " SELECT '', '', key, CAST(x'00' || CAST(value AS BLOB) AS BLOB), :now_us, lower(hex(randomblob(8)))"
+            " SELECT '', '', key, CAST(x'00' || CAST(value AS BLOB) AS BLOB), :now_us,"
+            " lower(hex(randomblob(8)))"
             " FROM old_state WHERE key <> ''"
         ),
         {"now_us": time.time_ns() // 1000},

@@ -23,6 +23,7 @@ from monitord.storage import deletion, recovery, upkeep
 from monitord.storage.answers import record_of
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.connection import open_engine
+from monitord.storage.events.store import EventStore
 from monitord.storage.evidence import discard_evidence, store_evidence, store_incident_artefact
 from monitord.storage.facts import (
     Facts,
@@ -232,6 +233,11 @@ class SQLiteProfileStore:
     def state(self) -> Storage:
         """Small state by namespace, kept in this database."""
         return NamespacedStorage(SqlBackend(self._transaction))
+
+    @property
+    def events(self) -> EventStore:
+        """What happened, kept in this database."""
+        return EventStore(self._transaction)
 
     def get_state(self, key: str) -> Any:
         """What `set_state` kept under this key, or None."""

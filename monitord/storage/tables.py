@@ -161,6 +161,39 @@ state = Table(
 )
 Index("idx_state_expiry", state.c.expires_us, sqlite_where=state.c.expires_us.is_not(None))
 
+# An event's id is its time (see the room `events`), so every index has the rows of one value in the order
+# of time without holding the time: SQLite puts the row's id at the end of each entry.
+event = Table(
+    "event",
+    metadata,
+    Column("id", _WIDE, primary_key=True, autoincrement=False),
+    Column("event_type", Integer, nullable=False),
+    Column("pid", Integer),
+    Column("start_ticks", _WIDE),
+    Column("process_name", Text),
+    Column("module", Text),
+    Column("function", Text),
+    Column("arity", Integer),
+    Column("correlation_id", Text),
+    Column("ast_node_id", Text),
+    Column("payload", Text),
+)
+_EVENT_INDEXES = (
+    ("idx_event_process", ("pid",), "pid IS NOT NULL"),
+    ("idx_event_type", ("event_type",), "event_type > 0"),  # not the samples, which are most of all
+    ("idx_event_function", ("function",), "function IS NOT NULL"),
+    ("idx_event_module", ("module", "function", "arity"), "module IS NOT NULL"),
+    ("idx_event_correlation", ("correlation_id",), "correlation_id IS NOT NULL"),
+    ("idx_event_node", ("ast_node_id",), "ast_node_id IS NOT NULL"),
+)
+for _name, _columns, _where in _EVENT_INDEXES:
+    Index(
+        _name,
+        *(event.c[column] for column in _columns),
+        sqlite_where=text(_where),
+        postgresql_where=text(_where),
+    )
+
 # Alembic's own, so that a new database can be built without importing it; kept out of `metadata`.
 alembic_version = Table(
     "alembic_version",

@@ -1,0 +1,46 @@
+"""The event store: everything that monitord sees and does, in the order of time, found by what it is about.
+
+Names are looked up when they are first used: asking through `filters` and `statements` needs no SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monitord.storage.events.access import DataAccess, EventPlan, EventStats
+    from monitord.storage.events.filters import EventFilter, cursor_after
+    from monitord.storage.events.pruning import Pruner
+    from monitord.storage.events.statements import QueryOptimizer
+    from monitord.storage.events.store import EventStore
+
+_HOMES = {
+    "DataAccess": "access",
+    "EventFilter": "filters",
+    "EventPlan": "access",
+    "EventStats": "access",
+    "EventStore": "store",
+    "Pruner": "pruning",
+    "QueryOptimizer": "statements",
+    "cursor_after": "filters",
+}
+
+__all__ = [
+    "DataAccess",
+    "EventFilter",
+    "EventPlan",
+    "EventStats",
+    "EventStore",
+    "Pruner",
+    "QueryOptimizer",
+    "cursor_after",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module where it lives."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,163 @@
+"""DataAccess: the event table of one database, inside transactions that somebody else opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from monitord.model import Event, EventType
+from monitord.storage.events.filters import EventFilter
+from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, id_at, numbered, time_of_id
+from monitord.storage.events.rows import CODES, COLUMNS, event_of, row_of
+from monitord.storage.events.statements import QueryOptimizer
+
+_INSERT = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + name for name in COLUMNS)})"  # noqa: S608
+_INSERT_SQLITE = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_INDEXES = (
+    *("idx_event_process", "idx_event_type", "idx_event_function", "idx_event_module"),
+    *("idx_event_correlation", "idx_event_node"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventStats:
+    """How much is stored. Sizes in bytes; empty where the database can't tell. Times None when empty."""
+
+    total: int
+    per_type: Mapping[EventType, int]
+    oldest: datetime | None
+    newest: datetime | None
+    table_bytes: int | None = None
+    index_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total_bytes(self) -> int | None:
+        """What table and indexes take together."""
+        return None if self.table_bytes is None else self.table_bytes + sum(self.index_bytes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class EventPlan:
+    """How a question is served: by which index ("time" is the table, in order), and the planner's words."""
+
+    index: str
+    detail: tuple[str, ...]
+
+
+class DataAccess:
+    """Statements on one open connection of SQLite or PostgreSQL."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._is_sqlite = connection.dialect.name == "sqlite"
+
+    def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> Sequence[Sequence[Any]]:
+        if self._is_sqlite:  # past SQLAlchemy's compiler, which takes longer than SQLite
+            return self._connection.exec_driver_sql(sql, dict(values or {})).fetchall()
+        return self._connection.execute(text(sql), dict(values or {})).fetchall()
+
+    def insert(self, events: Sequence[Event]) -> list[int]:
+        """Store events; their ids, in the order given."""
+        rows = [row_of(event) for event in events]
+        moments = [event.taken_at for event in events]
+        ids = numbered(moments, self._taken(moments))
+        for row, event_id in zip(rows, ids, strict=True):
+            row[0] = event_id
+        if self._is_sqlite:
+            self._connection.exec_driver_sql(_INSERT_SQLITE, [tuple(row) for row in rows])
+        else:
+            self._connection.execute(text(_INSERT), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+        return ids
+
+    def _taken(self, moments: Iterable[datetime]) -> list[int]:
+        """Ids from these moments on that are in use; none in the usual case that all are newer than any."""
+        bases = sorted({id_at(moment) for moment in moments})
+        newest = self._rows("SELECT max(id) FROM event")[0][0]
+        if newest is None or newest < bases[0]:
+            return []
+        span = 2 * EVENTS_PER_MICROSECOND
+        sql = "SELECT id FROM event WHERE id >= :base AND id < :beyond"
+        found: list[int] = []
+        for base in bases:
+            if base <= newest:
+                found += [row[0] for row in self._rows(sql, {"base": base, "beyond": base + span})]
+        return found
+
+    def query(self, wanted: EventFilter) -> list[Event]:
+        """The events under a filter."""
+        sql, values = QueryOptimizer().select(wanted)
+        return [event_of(row) for row in self._rows(sql, values)]
+
+    def explain(self, wanted: EventFilter) -> EventPlan:
+        """How `query` would be served."""
+        sql, values = QueryOptimizer().select(wanted)
+        words = "EXPLAIN QUERY PLAN " if self._is_sqlite else "EXPLAIN "
+        detail = tuple(str(row[-1]) for row in self._rows(words + sql, values))
+        used = next((name for name in _INDEXES if any(name in line for line in detail)), "time")
+        return EventPlan(used, detail)
+
+    def get(self, event_id: int) -> Event | None:
+        """One event."""
+        sql = f"SELECT {', '.join(COLUMNS)} FROM event WHERE id = :id"  # noqa: S608
+        rows = self._rows(sql, {"id": event_id})
+        return event_of(rows[0]) if rows else None
+
+    def count(self) -> int:
+        """All events."""
+        return int(self._rows("SELECT count(*) FROM event")[0][0])
+
+    def stats(self) -> EventStats:
+        """See EventStats; samples, which no index has, are what is left when the other types are counted."""
+        total = self.count()
+        counted = self._rows(
+            "SELECT event_type, count(*) FROM event WHERE event_type > 0 GROUP BY event_type"
+        )
+        by_code = {code: int(number) for code, number in counted}
+        by_code[0] = total - sum(by_code.values())
+        per_type = {kind: by_code[code] for kind, code in CODES.items() if by_code.get(code)}
+        oldest, newest = self._rows("SELECT min(id), max(id) FROM event")[0]
+        sizes = self._sizes()
+        return EventStats(
+            total=total,
+            per_type=per_type,
+            oldest=None if oldest is None else time_of_id(oldest),
+            newest=None if newest is None else time_of_id(newest),
+            table_bytes=sizes.get("event"),
+            index_bytes={name: sizes[name] for name in _INDEXES if name in sizes},
+        )
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes by table and index; {} for a SQLite that was built without dbstat."""
+        if not self._is_sqlite:
+            sql = "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname = ANY(:names)"
+            return {name: int(size) for name, size in self._rows(sql, {"names": ["event", *_INDEXES]})}
+        if not self._rows(
+            "SELECT 1 FROM pragma_compile_options WHERE compile_options = 'ENABLE_DBSTAT_VTAB'"
+        ):
+            return {}
+        sql = "SELECT name, sum(pgsize) FROM dbstat WHERE name LIKE '%event%' GROUP BY name"
+        return {name: int(size) for name, size in self._rows(sql)}
+
+    def delete_oldest(self, limit: int, before: int | None = None, code: int | None = None) -> int:
+        """Remove at most so many, the oldest first: of this type, and below this id; how many went."""
+        conditions = [] if before is None else ["id < :before"]
+        if code is not None:
+            conditions += ["event_type = :code", *(["event_type > 0"] if code else [])]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        chosen = f"SELECT id FROM event{where} ORDER BY id LIMIT :limit"  # noqa: S608
+        sql = f"DELETE FROM event WHERE id IN ({chosen})"  # noqa: S608
+        values = {"limit": limit, "before": before, "code": code}
+        used = {name: value for name, value in values.items() if f":{name}" in sql}
+        if self._is_sqlite:
+            return self._connection.exec_driver_sql(sql, used).rowcount
+        return self._connection.execute(text(sql), used).rowcount
+
+    def refresh_statistics(self) -> None:
+        """Let the planner know how the events are spread; a sample of each index is enough."""
+        if self._is_sqlite:
+            self._connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+        self._connection.exec_driver_sql("ANALYZE event")

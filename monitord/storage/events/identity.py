@@ -1,0 +1,51 @@
+"""An event's id is its time: microseconds since 1970 UTC, times 2,048, plus a count within the microsecond.
+
+So the table itself is the time index, every other index has its rows in the order of time, and an id is a
+cursor. When a microsecond is full (2,048 events), the next one takes the rest: such an event is told to
+have happened a microsecond later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from monitord.errors import UsageError
+
+EVENTS_PER_MICROSECOND = 2048
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LAST = datetime(2110, 1, 1, tzinfo=UTC)  # what 63 bits hold, roughly
+
+
+def id_at(moment: datetime, name: str = "taken_at") -> int:
+    """The smallest id of this time; raises UsageError for a time without zone, or one that can't be kept."""
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise UsageError(f"{name} must be a time with its zone, not {moment!r}")
+    if not _EPOCH <= moment < _LAST:
+        raise UsageError(f"{name} {moment.isoformat()} is not between 1970 and 2110")
+    return (moment - _EPOCH) // _MICROSECOND * EVENTS_PER_MICROSECOND
+
+
+def time_of_id(event_id: int) -> datetime:
+    """When the event happened."""
+    return _EPOCH + event_id // EVENTS_PER_MICROSECOND * _MICROSECOND
+
+
+def numbered(moments: Iterable[datetime], taken: Iterable[int]) -> list[int]:
+    """An id for each moment, given the ids that are taken from those moments on.
+
+    Equal moments get ids in the order in which they come.
+    """
+    occupied = set(taken)
+    next_free: dict[int, int] = {}
+    ids = []
+    for moment in moments:
+        base = id_at(moment)
+        free = next_free.get(base, base)
+        while free in occupied:
+            free += 1
+        occupied.add(free)
+        next_free[base] = free + 1
+        ids.append(free)
+    return ids

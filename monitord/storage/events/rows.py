@@ -1,0 +1,132 @@
+"""Events as rows, both ways, without loss; what can't be kept is refused by name.
+
+Text lies as it is, unless a database could not hold it (NUL, bytes that are no UTF-8): then as JSON after
+a mark that no other text begins with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monitord.errors import StorageError, UsageError
+from monitord.model import Event, EventType
+from monitord.storage.events.filters import type_of
+from monitord.storage.events.identity import id_at, time_of_id
+
+PAYLOAD_LIMIT_BYTES = 64_000
+TEXT_LIMIT = 4096
+COLUMNS = (
+    *("id", "event_type", "pid", "start_ticks", "process_name", "module", "function", "arity"),
+    *("correlation_id", "ast_node_id", "payload"),
+)
+# Numbers in the store; never change one, add at the end. SAMPLE is 0: the index of types leaves it out.
+CODES: Mapping[EventType, int] = {
+    EventType.SAMPLE: 0,
+    EventType.ALERT: 1,
+    EventType.CAPTURE: 2,
+    EventType.HOTSPOT: 3,
+    EventType.NOTE: 4,
+    EventType.STORAGE: 5,
+    EventType.JOB: 6,
+    EventType.DAEMON: 7,
+}
+_TYPES = {code: event_type for event_type, code in CODES.items()}
+_MARK = "\x01"
+
+
+def row_of(event: Event) -> list[Any]:
+    """The row, its id still open; raises UsageError that names what can't be kept."""
+    id_at(event.taken_at)
+    if event.arity is not None and event.function is None:
+        raise UsageError("an event with an arity needs the function that has it")
+    return [
+        None,
+        CODES[type_of(event.event_type)],
+        _number("pid", event.pid),
+        _number("start_ticks", event.start_ticks),
+        text_cell("process_name", event.process_name),
+        text_cell("module", event.module),
+        text_cell("function", event.function),
+        _number("arity", event.arity),
+        text_cell("correlation_id", event.correlation_id),
+        text_cell("ast_node_id", event.ast_node_id),
+        payload_cell(event.payload),
+    ]
+
+
+def _number(name: str, value: int | None) -> int | None:
+    if value is not None and (
+        not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63
+    ):
+        raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
+    return value
+
+
+def text_cell(name: str, value: str | None) -> str | None:
+    """Text as it lies in a column, to store and to compare with."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or len(value) > TEXT_LIMIT:
+        raise UsageError(f"{name} must be a text of 1 to {TEXT_LIMIT} characters")
+    if value.isascii() and value[0] != _MARK and "\0" not in value:
+        return value
+    try:
+        value.encode()
+        is_plain = value[0] != _MARK and "\0" not in value
+    except UnicodeEncodeError:
+        is_plain = False
+    return value if is_plain else _MARK + json.dumps(value)
+
+
+def payload_cell(payload: Mapping[str, object]) -> str | None:
+    """The payload as JSON in ASCII; None for nothing. Raises UsageError that names the value."""
+    if not isinstance(payload, Mapping):
+        raise UsageError(f"a payload has names and values; this one is a {type(payload).__name__}")
+    if not payload:
+        return None
+    try:
+        cell = json.dumps(payload, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"the payload can't be kept as JSON: {_culprit(payload)} ({error})") from error
+    if len(cell) > PAYLOAD_LIMIT_BYTES:
+        raise UsageError(f"a payload of {len(cell)} bytes is over the limit of {PAYLOAD_LIMIT_BYTES}")
+    return cell
+
+
+def _culprit(payload: Mapping[str, object]) -> str:
+    """Which member it is that JSON can't hold."""
+    for name, value in payload.items():
+        try:
+            json.dumps({name: value}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            return f"member {str(name)[:60]!r}"
+    return "its members together"
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """The event in a row of COLUMNS; raises StorageError for what nobody can have stored."""
+    try:
+        return Event(
+            id=row[0],
+            taken_at=time_of_id(row[0]),
+            event_type=_TYPES[row[1]],
+            pid=row[2],
+            start_ticks=row[3],
+            process_name=_text(row[4]),
+            module=_text(row[5]),
+            function=_text(row[6]),
+            arity=row[7],
+            correlation_id=_text(row[8]),
+            ast_node_id=_text(row[9]),
+            payload=json.loads(row[10]) if row[10] else {},
+        )
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise StorageError(
+            f"event {row[0]!r} makes no sense ({error}); look with `monitord db check`"
+        ) from error
+
+
+def _text(cell: str | None) -> str | None:
+    return json.loads(cell[1:]) if cell and cell[0] == _MARK else cell

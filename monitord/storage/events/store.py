@@ -1,0 +1,233 @@
+"""EventStore: what happened, by time, process, function, statement, incident; bounded by age and number."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import event as engine_event
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from monitord.errors import NotFoundError, StorageError, UsageError
+from monitord.model import Event, EventType
+from monitord.storage.events.access import DataAccess, EventPlan, EventStats
+from monitord.storage.events.filters import EventFilter, type_of
+from monitord.storage.events.identity import id_at
+from monitord.storage.events.pruning import Pruner, Transaction
+from monitord.storage.events.rows import CODES
+from monitord.storage.tables import event as event_table
+
+_T = TypeVar("_T")
+_ATTEMPTS = 5
+_SLACK = 0.02  # pruning at every event would cost more than the few that are kept too long
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class EventStore:
+    """Events in one database. From any thread; from several processes where the database allows it.
+
+    `target` is a URL (`memory://`, `sqlite:///FILE`, `postgresql://…`), an Engine, or a callable that opens
+    a transaction on a database that has the table (the daemon's). With `max_events` or `max_age` the oldest
+    go by themselves once they are 2 % too many, or an hour too old. Raises UsageError before anything is run
+    for what can't be asked or stored, StorageError when the database can't.
+    """
+
+    def __init__(
+        self,
+        target: str | Engine | Transaction,
+        *,
+        max_events: int | None = None,
+        max_age: timedelta | None = None,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        if max_events is not None and max_events < 1:
+            raise UsageError(f"max_events must be at least 1, not {max_events}")
+        if max_age is not None and max_age <= timedelta(0):
+            raise UsageError(f"max_age must be more than nothing, not {max_age}")
+        self._max_events = max_events
+        self._max_age = max_age
+        self._now = now
+        self._engine: Engine | None = None
+        self._transaction = self._opened(target)
+        self._since_pruning = 0
+
+    def _opened(self, target: str | Engine | Transaction) -> Transaction:
+        if isinstance(target, str):
+            target = self._engine = engine_of(target)
+        if not isinstance(target, Engine):
+            return target
+        engine, lock = target, threading.RLock()
+
+        @contextmanager
+        def transaction() -> Iterator[Connection]:
+            # An engine with one connection takes one thread at a time.
+            alone = lock if isinstance(engine.pool, StaticPool) else nullcontext()
+            with alone, engine.begin() as connection:
+                yield connection
+
+        with _explained(), transaction() as connection:
+            event_table.create(connection, checkfirst=True)
+        return transaction
+
+    # ------------------------------------------------------------------------------------ storing
+
+    def store_event(self, event: Event) -> Event:
+        """Store one event; the same with its id. Durable when this returns."""
+        return replace(event, id=self._insert([event])[0])
+
+    def store_events(self, events: Sequence[Event]) -> int:
+        """Store events in one transaction, all or none; how many."""
+        return len(self._insert(events)) if events else 0
+
+    def _insert(self, events: Sequence[Event]) -> list[int]:
+        ids = self._retried(lambda access: access.insert(events))
+        self._since_pruning += len(ids)
+        self._prune_if_due()
+        return ids
+
+    def _retried(self, work: Callable[[DataAccess], _T]) -> _T:
+        """Again when another writer of a server took the same id first; SQLite lets one in at a time."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._run(work)
+            except IntegrityError as error:
+                if attempt + 1 == _ATTEMPTS:
+                    raise StorageError(f"the events can't be stored: {error.orig}") from error
+        raise AssertionError("unreachable")
+
+    def _prune_if_due(self) -> None:
+        if self._max_events is not None and self._since_pruning >= max(1, int(self._max_events * _SLACK)):
+            self._since_pruning = 0
+            self.cleanup_old_events(max_events=self._max_events)
+            if self._max_age is not None:
+                self.cleanup_old_events(max_age=self._max_age)
+
+    # ------------------------------------------------------------------------------------- asking
+
+    def query_events(self, wanted: EventFilter | None = None, **filters: Any) -> list[Event]:
+        """The events under a filter: an EventFilter, or its fields by name."""
+        asked = _filter(wanted, filters)
+        return self._run(lambda access: access.query(asked))
+
+    def get_event_by_id(self, event_id: int | str) -> Event:
+        """One event; raises NotFoundError, and UsageError for what is no id."""
+        number = parse_id(event_id)
+        found = self._run(lambda access: access.get(number))
+        if found is None:
+            raise NotFoundError(f"no event {number}")
+        return found
+
+    def get_stats(self) -> EventStats:
+        """How much is stored, and what it takes."""
+        return self._run(lambda access: access.stats())
+
+    def explain(self, wanted: EventFilter | None = None, **filters: Any) -> EventPlan:
+        """Which index serves a filter."""
+        asked = _filter(wanted, filters)
+        return self._run(lambda access: access.explain(asked))
+
+    # ------------------------------------------------------------------------------------ removing
+
+    def cleanup_old_events(
+        self,
+        *,
+        before: datetime | None = None,
+        max_age: timedelta | None = None,
+        max_events: int | None = None,
+    ) -> int:
+        """Remove what is older, or beyond the number, the oldest first; how many. Give one of the three."""
+        given = [value for value in (before, max_age, max_events) if value is not None]
+        if len(given) != 1:
+            raise UsageError("give one of before, max_age and max_events")
+        pruner = Pruner(self._transaction)
+        with _explained():
+            if max_events is not None:
+                if max_events < 0:
+                    raise UsageError(f"max_events must be 0 or more, not {max_events}")
+                return pruner.keep_newest(max_events)
+            if max_age is not None:
+                before = self._now() - max_age
+            assert before is not None  # noqa: S101  one of the three is
+            return pruner.remove(before=id_at(before, "before"))
+
+    def clear(self, type: EventType | str | None = None) -> int:  # noqa: A002  the word of the requirement
+        """Remove all events, or all of one type; how many."""
+        code = None if type is None else CODES[type_of(type)]
+        with _explained():
+            return Pruner(self._transaction).remove(code=code)
+
+    def refresh_statistics(self) -> None:
+        """What the planner chooses by; once a day is enough."""
+        self._run(lambda access: access.refresh_statistics())
+
+    def close(self) -> None:
+        """Let go of a database that was opened by URL."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _run(self, work: Callable[[DataAccess], _T]) -> _T:
+        with _explained(), self._transaction() as connection:
+            return work(DataAccess(connection))
+
+
+def parse_id(event_id: int | str) -> int:
+    """An event's id as a number; raises UsageError."""
+    text = str(event_id)
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
+        raise UsageError(f"{text[:40]!r} is no event's id: a whole number, as `monitord events` shows it")
+    return int(text)
+
+
+def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:
+    if wanted is not None and filters:
+        raise UsageError("give an EventFilter or its fields, not both")
+    try:
+        return wanted or EventFilter(**filters)
+    except TypeError as error:
+        raise UsageError(f"no such filter: {error}") from error
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Errors of the database in one line; who stored the same id first is told apart."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+        raise StorageError(f"the events can't be read or written: {cause[0]}") from error
+
+
+def engine_of(url: str) -> Engine:
+    """An engine for memory://, sqlite:///FILE or postgresql://…; raises UsageError, StorageError."""
+    scheme, separator, rest = url.partition("://")
+    if url == "memory://":
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        engine_event.listen(engine, "connect", lambda raw, _record: setattr(raw, "isolation_level", None))
+        engine_event.listen(
+            engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE") and None
+        )
+        return engine
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        from monitord.storage.connection import open_engine
+
+        path = Path(rest[1:])
+        path.touch(mode=0o600, exist_ok=True)
+        return open_engine(path)
+    if scheme == "postgresql" and separator:
+        try:
+            return create_engine(f"postgresql+psycopg://{rest}", connect_args={"connect_timeout": 5})
+        except ImportError as error:
+            raise StorageError("PostgreSQL needs psycopg: pip install 'monitord[postgres]'") from error
+    raise UsageError(f"{url!r} keeps no events: memory://, sqlite:///FILE or postgresql://…")
