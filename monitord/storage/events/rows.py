@@ -34,6 +34,7 @@ CODES: Mapping[EventType, int] = {
 }
 _TYPES = {code: event_type for event_type, code in CODES.items()}
 _MARK = "\x01"
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def row_of(event: Event) -> list[Any]:
@@ -87,7 +88,7 @@ def payload_cell(payload: Mapping[str, object]) -> str | None:
     if not payload:
         return None
     try:
-        cell = json.dumps(payload, separators=(",", ":"), allow_nan=False)
+        cell = _ENCODER.encode(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"the payload can't be kept as JSON: {_culprit(payload)} ({error})") from error
     if len(cell) > PAYLOAD_LIMIT_BYTES:
@@ -99,7 +100,7 @@ def _culprit(payload: Mapping[str, object]) -> str:
     """Which member it is that JSON can't hold."""
     for name, value in payload.items():
         try:
-            json.dumps({name: value}, allow_nan=False)
+            _ENCODER.encode({name: value})
         except (TypeError, ValueError, RecursionError):
             return f"member {str(name)[:60]!r}"
     return "its members together"

@@ -1,7 +1,8 @@
 """QueryOptimizer: a question as one statement that the database's planner can serve from an index.
 
 The planner chooses the index by its statistics. Rewritten is only what it can't know: that a type other
-than `sample` is above 0, and that what has an arity has a function (both indexes are partial).
+than `sample` is above 0, that what has an arity has a function (both indexes are partial), and that a module
+tells more than a type. An arity alone is the one filter without an index that fits (30 ms at a million).
 `tests/storage/events/test_plans.py` pins the choice for every combination.
 """
 
@@ -37,10 +38,13 @@ class QueryOptimizer:
         conditions = [f"{name} = :{name}" for name in values]
         if wanted.event_type is not None:
             event_type = type_of(wanted.event_type)
-            conditions.append("event_type = :event_type")
             values["event_type"] = CODES[event_type]
-            if event_type is not EventType.SAMPLE:
-                conditions.append("event_type > 0")
+            if wanted.module is not None:
+                conditions.append("+event_type = :event_type")  # not by its index: 5 ms instead of 1
+            elif event_type is not EventType.SAMPLE:
+                conditions += ["event_type = :event_type", "event_type > 0"]
+            else:
+                conditions.append("event_type = :event_type")
         if wanted.arity is not None:
             conditions.append("function IS NOT NULL")
         for name, operator in (("since", ">="), ("until", "<")):

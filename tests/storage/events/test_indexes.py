@@ -1,0 +1,172 @@
+"""Each index against a full scan, after any sequence of inserts, updates and prunes; and many processes at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitord.model import Event, EventType
+from monitord.storage.events import EventStore
+from monitord.storage.events.pruning import LARGEST_BATCH, Pruner
+
+T0 = datetime(2026, 11, 1, tzinfo=UTC)
+INDEXED = {
+    "idx_event_process": ("pid", "pid IS NOT NULL"),
+    "idx_event_type": ("event_type", "event_type > 0"),
+    "idx_event_function": ("function", "function IS NOT NULL"),
+    "idx_event_module": ("module, function, arity", "module IS NOT NULL"),
+    "idx_event_correlation": ("correlation_id", "correlation_id IS NOT NULL"),
+    "idx_event_node": ("ast_node_id", "ast_node_id IS NOT NULL"),
+}
+
+texts = st.sampled_from([None, "a", "b", "\udcff", "ä\0"])
+events = st.builds(
+    Event,
+    event_type=st.sampled_from(list(EventType)),
+    taken_at=st.integers(0, 5).map(lambda s: T0 + timedelta(seconds=s)),
+    pid=st.sampled_from([None, 1, 2]),
+    module=texts,
+    function=st.sampled_from(["f", "g"]),
+    arity=st.sampled_from([None, 0, 1]),
+    correlation_id=texts,
+    ast_node_id=texts,
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("store"), st.lists(events, max_size=6)),
+        st.tuples(st.just("before"), st.integers(0, 6)),
+        st.tuples(st.just("newest"), st.integers(0, 10)),
+        st.tuples(st.just("clear"), st.sampled_from([None, *EventType])),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps)
+def test_every_index_holds_what_a_scan_finds(done: list[tuple[str, object]]) -> None:
+    """After every step the rows by index are the rows by scan, in the order of time, and the total is right."""
+    store = EventStore("memory://")
+    expected = 0
+    for verb, what in done:
+        match verb, what:
+            case "store", list(batch):
+                expected += store.store_events(batch)
+            case "before", int(second):
+                expected -= store.cleanup_old_events(before=T0 + timedelta(seconds=second))
+            case "newest", int(number):
+                expected -= store.cleanup_old_events(max_events=number)
+            case "clear", kind:
+                expected -= store.clear(type=kind)  # type: ignore[arg-type]  # a type or None by the strategy
+        with store._transaction() as connection:
+            for index, (columns, where) in INDEXED.items():
+                sql = f"SELECT id, {columns} FROM event {{}} WHERE {where} ORDER BY {columns}, id"  # noqa: S608  fixed words
+                by_index = connection.exec_driver_sql(sql.format(f"INDEXED BY {index}")).fetchall()
+                by_scan = connection.exec_driver_sql(sql.format("NOT INDEXED")).fetchall()
+                assert by_index == by_scan, index
+            assert connection.exec_driver_sql("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert store.get_stats().total == expected
+        assert len(store.query_events(limit=None)) == expected
+    store.close()
+
+
+def test_an_update_moves_through_the_indexes(tmp_path: Path) -> None:
+    """A row that is changed by SQL is found under its new values and no longer under the old ones."""
+    store = EventStore(f"sqlite:///{tmp_path}/e.db")
+    event = store.store_event(Event(EventType.HOTSPOT, T0, pid=1, function="old", module="m"))
+    connection = sqlite3.connect(tmp_path / "e.db")
+    connection.execute("UPDATE event SET function = 'new', pid = NULL WHERE id = ?", [event.id])
+    connection.commit()
+    connection.close()
+    assert store.query_events(function="old") == store.query_events(pid=1) == []
+    assert [found.id for found in store.query_events(function="new", module="m")] == [event.id]
+    store.close()
+
+
+def test_pruning_goes_in_batches_that_follow_the_clock(tmp_path: Path) -> None:
+    """Slow rows make small batches and quick ones large, up to a limit; however slow, all that should go does."""
+    path = tmp_path / "e.db"
+    for seconds_a_row, largest in ((0.0, LARGEST_BATCH), (0.0001, 125), (0.01, 100)):
+        store = EventStore(f"sqlite:///{path}")
+        store.store_events([Event(EventType.SAMPLE, T0 + timedelta(seconds=n), pid=1) for n in range(9_000)])
+        pruner = Pruner(store._transaction, clock=_clock_of(path, seconds_a_row))
+        assert pruner.remove(at_most=8_000) == 8_000
+        assert sum(pruner.batches) == 8_000
+        assert max(pruner.batches) == largest
+        assert store.clear() == 1_000
+        store.close()
+
+
+def _clock_of(path: Path, seconds_a_row: float) -> Callable[[], float]:
+    """Time that goes by as rows go: `seconds_a_row` for each that has left the file."""
+
+    def clock() -> float:
+        connection = sqlite3.connect(path)
+        (left,) = connection.execute("SELECT count(*) FROM event").fetchone()
+        connection.close()
+        return float(-left * seconds_a_row)
+
+    return clock
+
+
+def test_the_oldest_go_by_themselves(tmp_path: Path) -> None:
+    """With a number or an age to keep to, the store never holds much more, and always the newest."""
+    store = EventStore(f"sqlite:///{tmp_path}/e.db", max_events=500)
+    for start in range(0, 2_000, 50):
+        batch = [Event(EventType.SAMPLE, T0 + timedelta(seconds=n), pid=n) for n in range(start, start + 50)]
+        store.store_events(batch)
+        assert store.get_stats().total <= 500
+    assert [event.pid for event in store.query_events(limit=3)] == [1999, 1998, 1997]
+    store.close()
+
+
+WORK = """
+import sys
+from datetime import UTC, datetime, timedelta
+from monitord.model import Event, EventType
+from monitord.storage.events import EventStore
+verb, url, worker = sys.argv[1], sys.argv[2], int(sys.argv[3])
+store = EventStore(url)
+t0 = datetime(2026, 11, 1, tzinfo=UTC)
+if verb == "write":
+    for batch in range(40):
+        made = [Event(EventType.SAMPLE, t0 + timedelta(seconds=batch), pid=worker, start_ticks=batch * 25 + n,
+                      correlation_id=f"w{worker}") for n in range(25)]
+        assert store.store_events(made) == 25
+else:
+    seen = 0
+    while seen < 4000:
+        found = store.query_events(limit=None, order="asc")
+        ids = [event.id for event in found]
+        assert ids == sorted(set(ids)), "order"
+        per_batch = {}
+        for event in found:
+            key = (event.pid, event.start_ticks // 25)
+            per_batch[key] = per_batch.get(key, 0) + 1
+        assert set(per_batch.values()) <= {25}, "half a batch"
+        assert len(found) >= seen, "lost"
+        seen = len(found)
+"""
+
+
+def test_writers_and_readers_in_many_processes(tmp_path: Path) -> None:
+    """Four writers and three readers: every batch is seen whole or not at all, in order, and none is lost."""
+    url = f"sqlite:///{tmp_path}/e.db"
+    EventStore(url).close()
+    verbs = ["write"] * 4 + ["read"] * 3
+    running = [
+        subprocess.Popen([sys.executable, "-c", WORK, verb, url, str(n)], stderr=subprocess.PIPE, text=True)
+        for n, verb in enumerate(verbs)
+    ]
+    assert [process.communicate(timeout=120)[1] for process in running] == [""] * 7
+    store = EventStore(url)
+    assert store.get_stats().total == 4000
+    assert len(store.query_events(correlation_id="w2", limit=None)) == 1000
+    store.close()
