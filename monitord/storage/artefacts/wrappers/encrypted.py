@@ -41,8 +41,10 @@ else:
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+Bytes = bytes | memoryview
+
 ALGORITHM = "aes-256-gcm"
-PIECE_BYTES = CHUNK_BYTES
+PIECE_BYTES = 64 << 10
 TAG_BYTES = 16
 PREFIX_BYTES = 7
 _SEALED = "sealed"  # the one attribute that a sealed artefact shows
@@ -173,22 +175,35 @@ def unseal(chunks: Generator[bytes], cipher: AESGCM, key: str) -> Generator[byte
                 yield plain
 
 
-def pieces(chunks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
-    """The same bytes in pieces of `size`, each with whether it is the last; at least one, maybe empty."""
-    held = bytearray()
+def pieces(chunks: Iterable[Bytes], size: int) -> Iterator[tuple[Bytes, bool]]:
+    """The same bytes in pieces of `size`, each with whether it is the last; at least one, maybe empty.
+
+    Views where that is possible: nothing is copied but what lies across two chunks.
+    """
+    held: list[Bytes] = []
+    length = 0
     for chunk in chunks:
-        held += chunk
-        while len(held) > size:  # not when equal: whether it is the last one is not known yet
-            yield bytes(memoryview(held)[:size]), False
-            del held[:size]
-    yield bytes(held), True
+        view = memoryview(chunk)
+        while length + len(view) > size:  # not when equal: whether it is the last one is not known yet
+            cut = size - length
+            held.append(view[:cut])
+            yield _together(held), False
+            held, length, view = [], 0, view[cut:]
+        held.append(view)
+        length += len(view)
+    yield _together(held), True
 
 
-def _split(chunks: Iterator[bytes]) -> tuple[bytes, Iterable[bytes]]:
+def _together(held: list[Bytes]) -> Bytes:
+    return held[0] if len(held) == 1 else b"".join(held)
+
+
+def _split(chunks: Iterator[bytes]) -> tuple[bytes, Iterable[Bytes]]:
+    """The prefix, and what follows it."""
     begin = b""
     while len(begin) < PREFIX_BYTES and (chunk := next(chunks, b"")):
-        begin += chunk
-    return begin[:PREFIX_BYTES], chain((begin[PREFIX_BYTES:],), chunks)
+        begin = begin + chunk if begin else chunk
+    return begin[:PREFIX_BYTES], chain((memoryview(begin)[PREFIX_BYTES:],), chunks)
 
 
 def _nonce(prefix: bytes, number: int, is_last: bool) -> bytes:
