@@ -58,15 +58,31 @@ def wrapped(bare: StorageProvider, switches: frozenset[str]) -> StorageProvider:
     )
 
 
-@pytest.fixture(params=SWITCHES, ids=lambda switches: "+".join(sorted(switches)) or "none")
-def switches(request: pytest.FixtureRequest) -> frozenset[str]:
-    chosen: frozenset[str] = request.param
+CASES = [(kind, switches) for kind in ("file", "memory", "redis", "s3") for switches in SWITCHES]
+CASES += [(kind, SWITCHES[-1]) for kind in KINDS if (kind, SWITCHES[-1]) not in CASES]
+"""The providers under every combination; what stands between them and the wrappers under all of them at once."""
+
+
+def name_of(case: tuple[str, frozenset[str]]) -> str:
+    return "+".join((case[0], *sorted(case[1])))
+
+
+@pytest.fixture(params=CASES, ids=name_of)
+def case(request: pytest.FixtureRequest) -> tuple[str, frozenset[str]]:
+    chosen: tuple[str, frozenset[str]] = request.param
     return chosen
 
 
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, switches: frozenset[str]) -> Place:
-    bare: Place = KINDS[request.param](request, tmp_path)
+@pytest.fixture
+def switches(case: tuple[str, frozenset[str]]) -> frozenset[str]:
+    return case[1]
+
+
+@pytest.fixture
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, case: tuple[str, frozenset[str]], switches: frozenset[str]
+) -> Place:
+    bare: Place = KINDS[case[0]](request, tmp_path)
     opened: Callable[[], StorageProvider] = lambda: wrapped(bare.open(), switches)  # noqa: E731  # reads as one
     return replace(bare, open=opened)
 

@@ -1,7 +1,13 @@
 """The bytes that captures leave: written whole or not at all, checked when read, named by validated keys.
 
-Knows no SQL and nothing of the rest of storage.
+Knows no SQL and nothing of the rest of storage. What not everybody needs (opening, cache, keys) is loaded
+when its name is first used (PEP 562).
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from monitord.storage.artefacts.errors import (
     AccessDeniedError,
@@ -19,7 +25,36 @@ from monitord.storage.artefacts.manager import StorageManager
 from monitord.storage.artefacts.metadata import StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
 
+if TYPE_CHECKING:
+    from monitord.storage.artefacts.cache import CacheConfig, CacheManager, EvictionPolicy
+    from monitord.storage.artefacts.keyring import Keyring, load_keyring, new_key
+    from monitord.storage.artefacts.opening import compose, open_storage, reached
+    from monitord.storage.artefacts.rotation import rotate
+
+_HOMES = {
+    "CacheConfig": "cache",
+    "CacheManager": "cache",
+    "EvictionPolicy": "cache",
+    "Keyring": "keyring",
+    "load_keyring": "keyring",
+    "new_key": "keyring",
+    "compose": "opening",
+    "open_storage": "opening",
+    "reached": "opening",
+    "rotate": "rotation",
+}
+
 __all__ = [
+    "open_storage",
+    "compose",
+    "reached",
+    "CacheConfig",
+    "CacheManager",
+    "EvictionPolicy",
+    "Keyring",
+    "load_keyring",
+    "new_key",
+    "rotate",
     "StorageManager",
     "StorageMetadata",
     "StorageProvider",
@@ -34,3 +69,11 @@ __all__ = [
     "AccessDeniedError",
     "TransientError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name that is loaded only now."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -6,9 +6,11 @@ A wrapper is loaded when it is asked for: who does not encrypt pays for no crypt
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from monitord.storage.artefacts.manager import StorageManager
 from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.providers import open_provider
 from monitord.storage.artefacts.wrappers.checked import Checked
 from monitord.storage.artefacts.wrappers.compressed import Compressed
 from monitord.storage.artefacts.wrappers.retried import Patience, Retried
@@ -17,12 +19,44 @@ from monitord.storage.artefacts.wrappers.unkeyed import Unkeyed
 if TYPE_CHECKING:
     from monitord.storage.artefacts.cache import CacheManager
     from monitord.storage.artefacts.keyring import Keyring
+    from monitord.storage.artefacts.lifecycle import LifecycleManager
+    from monitord.storage.artefacts.monitor import StorageMonitor
     from monitord.storage.artefacts.wrappers.measured import Recorder
 
 Around = Callable[[StorageProvider], StorageProvider]
 """Puts one wrapper around a provider."""
 
 DEFAULT_LEVEL = 3
+
+
+def open_storage(
+    url: str,
+    *,
+    compression_level: int | None = DEFAULT_LEVEL,
+    keyring: Keyring | None = None,
+    cache: CacheManager | None = None,
+    lifecycle: LifecycleManager | None = None,
+    monitor: StorageMonitor | None = None,
+    deadline_s: float = Patience().deadline_s,
+    archive: Around | None = None,
+    spool: Around | None = None,
+) -> StorageManager:
+    """What keeps artefacts at a URL: file:///folder, memory://, redis://host/0, s3://bucket/prefix …
+
+    `compression_level` None stores everything as it is; without `keyring` nothing is encrypted; `deadline_s`
+    bounds each call with all its tries. Raises ConfigError, AccessDeniedError, StorageError.
+    """
+    provider = compose(
+        open_provider(url),
+        compression_level=compression_level,
+        keyring=keyring,
+        cache=cache,
+        archive=archive,
+        spool=spool,
+        recorder=cast("Recorder | None", monitor),
+        patience=Patience(deadline_s=deadline_s),
+    )
+    return StorageManager(provider, cache, lifecycle, monitor)
 
 
 def compose(

@@ -24,7 +24,6 @@ from monitord.storage.artefacts.envelope import HEADER_LIMIT_BYTES
 from monitord.storage.artefacts.errors import ArtefactError, DamagedArtefactError
 from monitord.storage.artefacts.keyring import KEY_BYTES, NONCE_BYTES, Keyring, aes_gcm
 from monitord.storage.artefacts.metadata import (
-    CHUNK_BYTES,
     DerivedPayload,
     Payload,
     Sealing,
