@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from monitord.profiles.limits import MAX_VALUE
 from monitord.profiles.representation import Profile
-from monitord.profiles.spelling import one_word, spell_frame
+from monitord.profiles.spelling import encodable, one_word, spell_frame
+from monitord.profiles.writing import About
 
 
 def write_folded(profile: Profile) -> str:
@@ -21,3 +22,8 @@ def write_folded(profile: Profile) -> str:
         counts[stack] = counts.get(stack, 0) + min(round(value), MAX_VALUE)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return "".join(f"{stack} {count}\n" for stack, count in ranked if count)
+
+
+def write_folded_bytes(profile: Profile, about: About) -> bytes:  # noqa: ARG001  # the form has no place for it
+    """The same as bytes; what is no UTF-8 is written `\\\\xNN`."""
+    return encodable(write_folded(profile)).encode("utf-8")

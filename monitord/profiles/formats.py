@@ -29,6 +29,8 @@ FORMATS: Mapping[str, tuple[str, str]] = {
     "eu-stack": ("eu_stack", "parse_eu_stack"),
     "sample": ("macos_sample", "parse_sample"),
     "spindump": ("macos_spindump", "parse_spindump"),
+    "scalene": ("scalene", "parse_scalene"),
+    "tachyon": ("tachyon", "parse_tachyon"),
 }
 
 

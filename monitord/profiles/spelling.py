@@ -28,6 +28,7 @@ _NATIVE_SOURCES = (
     ".inc",
 )
 _PYTHON_SOURCES = (".py", ".pyc", ".pyw", ".ipynb")
+_LONE = re.compile("[\ud800-\udfff]")
 _LINE = re.compile(r"(.+):([0-9]{1,9})")
 _THREAD = re.compile(r"thread \((\w{1,20})\)(?:: ?(.*))?", re.S)
 _PROCESS = re.compile(r'process ([0-9]{1,10}):"')
@@ -90,3 +91,12 @@ def is_kernel_module(module: str) -> bool:
     return (
         module.startswith("[") and module not in _NOT_KERNEL and not module.startswith("[JIT]")
     ) or ".ko" in module[-7:]
+
+
+def encodable(text: str) -> str:
+    """Give `text` so that every encoder takes it: bytes that are no UTF-8 become the characters `\\xNN`."""
+    return _LONE.sub(lambda found: _escaped(ord(found[0])), text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"

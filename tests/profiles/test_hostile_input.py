@@ -22,6 +22,8 @@ FILES = {
     "eu-stack": ["eu-stack.txt"],
     "sample": ["macos-sample.txt"],
     "spindump": ["macos-spindump.txt"],
+    "scalene": ["scalene-cpu.json", "scalene-empty.json"],
+    "tachyon": ["tachyon-collapsed.txt"],
 }
 HEADERS = {
     "folded": b"",
@@ -85,7 +87,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(["py-spy-dump", "speedscope"]), JSON, JSON, JSON)
+@given(st.sampled_from(["py-spy-dump", "speedscope", "scalene"]), JSON, JSON, JSON)
 def test_json_of_any_shape_never_does_anything_else(
     format_name: str, first: object, second: object, third: object
 ) -> None:
@@ -94,12 +96,12 @@ def test_json_of_any_shape_never_does_anything_else(
         "profiles": [second, {"samples": [[0, 1], first], "weights": [1, third], "unit": "bytes"}],
     }
     _survives(format_name, json.dumps(first).encode())
-    _survives(
-        format_name,
-        json.dumps(
-            whole if format_name == "speedscope" else [first, {"frames": second}, {"frames": [third]}]
-        ).encode(),
-    )
+    shapes = {
+        "speedscope": whole,
+        "py-spy-dump": [first, {"frames": second}, {"frames": [third]}],
+        "scalene": {"stacks": [first, [second, third], [[second, "a b:1;"], {"count": third}]]},
+    }
+    _survives(format_name, json.dumps(shapes[format_name]).encode())
 
 
 @pytest.mark.parametrize("format_name", sorted(FORMATS))
@@ -131,7 +133,7 @@ def test_an_unknown_format_names_the_known_ones() -> None:
         parse("gecko", b"")
 
 
-@pytest.mark.parametrize("format_name", ["py-spy-dump", "speedscope"])
+@pytest.mark.parametrize("format_name", ["py-spy-dump", "speedscope", "scalene"])
 @pytest.mark.parametrize("bait", [b"[" * 100_000, b'{"a":' * 100_000, b"[" + b"9" * 10_000 + b"]"])
 def test_json_bombs_are_refused(format_name: str, bait: bytes) -> None:
     with pytest.raises(ProfileError):
@@ -153,6 +155,8 @@ DEEP = {
     "py-spy-dump": json.dumps([{"frames": [{"name": f"f{n}"} for n in range(5000)]}]).encode(),
     "sample": b"Call graph:\n    10 Thread_1\n" + b"".join(b" " * (6 + 2 * n) + b"10 f%d  (in x)\n" % n for n in range(3000)),
     "spindump": b"Process: a [1]\n  Thread 0x1 10 samples\n" + b"".join(b" " * (2 + 2 * n) + b"10  f%d (x + 1) [0x1]\n" % n for n in range(3000)),
+    "scalene": json.dumps({"stacks": [[[f"/a.py f{n}:1;" for n in range(5000)], {"count": 7}]]}).encode(),
+    "tachyon": b"tid:1;" + b";".join(b"a.py:f%d:1" % n for n in range(5000)) + b" 7\n",
 }  # fmt: skip
 
 

@@ -5,11 +5,12 @@ The two macOS reports were re-created by hand from public descriptions of the fo
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from monitord.profiles import Profile, Thread, hotspots, parse
+from monitord.profiles import Frame, Profile, Thread, hotspots, parse
 from monitord.profiles.limits import opened
 from monitord.profiles.speedscope import parse_units
 
@@ -37,6 +38,9 @@ CHECKS = [
     ("eu-stack", "eu-stack.txt", 2, 2, "object_dealloc"),
     ("sample", "macos-sample.txt", 6, 1600, "[unknown]"),
     ("spindump", "macos-spindump.txt", 4, 1000, "thread_start"),
+    ("scalene", "scalene-cpu.json", 5, 660, "sleeper"),
+    ("scalene", "scalene-memory.json", 5, 544, "sleeper"),
+    ("tachyon", "tachyon-collapsed.txt", 8, 3994, "sleeper"),
 ]
 
 
@@ -188,3 +192,22 @@ def test_a_sample_report_that_lost_its_first_columns_reads_the_same() -> None:
     head, marker, graph = text.partition("Call graph:\n")
     shifted = "".join(line.removeprefix("    ") for line in graph.splitlines(keepends=True))
     assert parse("sample", (head + marker + shifted).encode()).stacks == parse("sample", text.encode()).stacks
+
+
+def test_a_scalene_profile_without_samples_is_empty_and_no_error() -> None:
+    profile = _read("scalene", "scalene-empty.json")
+    assert (profile.sample_count, profile.errors) == (0, 0)
+
+
+def test_scalenes_frames_keep_their_lines_and_nothing_of_the_source() -> None:
+    profile = _read("scalene", "scalene-cpu.json")
+    assert Frame("Worker.run", "/srv/app/busy.py", 18) in profile.frames
+    assert {frame.kind for frame in profile.frames} == {"python"}
+
+
+def test_combined_stacks_are_read_where_there_are_no_others() -> None:
+    document = json.loads((SAMPLES / "scalene-cpu.json").read_text())
+    document["stacks"] = []
+    profile = parse("scalene", json.dumps(document).encode())
+    assert profile.total == 220
+    assert {frame.kind for frame in profile.frames} == {"python", "native"}
