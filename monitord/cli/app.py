@@ -35,6 +35,7 @@ COMMANDS = (
     ("show", "show:show", "Show one incident on one page."),
     ("explain", "explain:explain", "Why a rule fired, or did not."),
     ("capture", "capture:capture", "Profile a process now."),
+    ("compare", "compare:compare", "What changed between two incidents."),
     ("export", "export:export", "Write incidents to a file, redacted."),
     ("keep", "incidents:keep", "Keep an incident past its age."),
     ("delete", "incidents:delete", "Delete incidents with their evidence."),

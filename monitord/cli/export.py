@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import stat
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,18 +15,27 @@ from typing import Annotated
 import typer
 
 from monitord.cli.place import Place
-from monitord.cli.terminal import emit, say
+from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
-from monitord.export.bundle import Bundle, Identities, raw_bundle, redacted_bundle
+from monitord.export.bundle import Identities, raw_bundle, redacted_bundle
 from monitord.storage.views import IncidentView, RecentFilter
 
 
 class ExportFormat(StrEnum):
-    """What can be written."""
+    """What can be written: incidents, or one incident's profile."""
 
     JSON = "json"
     CSV = "csv"
+    FOLDED = "folded"
+    SPEEDSCOPE = "speedscope"
+    PPROF = "pprof"
+    FLAMEGRAPH = "flamegraph"
+    PROFILE_JSON = "profile-json"
+
+    @property
+    def is_profile(self) -> bool:
+        return self not in (ExportFormat.JSON, ExportFormat.CSV)
 
 
 def export(
@@ -38,7 +48,9 @@ def export(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; - is stdout.")
     ] = None,
-    file_format: Annotated[ExportFormat, typer.Option("--format", help="json or csv.")] = ExportFormat.JSON,
+    file_format: Annotated[
+        ExportFormat, typer.Option("--format", help="Incidents as json or csv; else the profile of one.")
+    ] = ExportFormat.JSON,
     raw: Annotated[bool, typer.Option("--raw", help="As stored, with nothing hidden.")] = False,
 ) -> None:
     """Write incidents to a file, without secrets and without the names of users and machines."""
@@ -46,14 +58,34 @@ def export(
         raise UsageError("name the file to write: `monitord export … -o incident.json`, or -o - for stdout")
     now = datetime.now(UTC)
     start, end = parse_period(since, until, now)
+    if file_format.is_profile and (len(incident_ids or []) != 1 or start or end):
+        raise UsageError(f"{file_format} is the profile of one incident: name one, and no period")
     views = _chosen(place, incident_ids or [], RecentFilter(limit=None, since=start, until=end))
-    bundle = raw_bundle(views, now) if raw else redacted_bundle(views, now, _identities(views))
+    if file_format.is_profile:
+        _export_profile(place, views[0], file_format, output, raw=raw)
+        return
+    bundle = raw_bundle(views, now) if raw else redacted_bundle(views, now, identities(views))
     text = bundle.as_json() if file_format is ExportFormat.JSON else bundle.as_csv()
+    count = len(bundle.incidents)
+    put(output, text.encode())
+    report(f"{count} incident{'s' if count != 1 else ''}", bundle.hidden, output)
+
+
+def _export_profile(place: Place, view: IncidentView, form: ExportFormat, output: str, *, raw: bool) -> None:
+    from monitord.export.evidence import evidence_of, write_form
+
+    evidence = evidence_of(view, place.reader().payload)
+    written = write_form(evidence, form.value, None if raw else identities([view]))
+    put(output, written.content)
+    report(f"{sum(written.sample_counts):,} samples", written.hidden, output)
+
+
+def put(output: str, content: bytes) -> None:
+    """Write a file, or to stdout for "-"."""
     if output == "-":
-        emit(text)
+        emit_bytes(content)
     else:
-        _write(Path(output), text)
-    _report(bundle, "stdout" if output == "-" else output)
+        _write(Path(output), content)
 
 
 def _chosen(place: Place, names: list[str], period: RecentFilter) -> list[IncidentView]:
@@ -68,7 +100,7 @@ def _chosen(place: Place, names: list[str], period: RecentFilter) -> list[Incide
     ]
 
 
-def _identities(views: list[IncidentView]) -> Identities:
+def identities(views: list[IncidentView]) -> Identities:
     """Who this machine and its users are, as far as texts may name them."""
     user = os.environ.get("SUDO_USER") or os.environ.get("USER")
     return Identities(
@@ -85,11 +117,11 @@ def _machine_id() -> str | None:
         return None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     """The whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
     try:
         if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            path.write_bytes(text.encode())
+            path.write_bytes(content)
             return
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(
@@ -97,7 +129,7 @@ def _write(path: Path, text: str) -> None:
         )
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode())
+                file.write(content)
             draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)
@@ -108,14 +140,13 @@ def _write(path: Path, text: str) -> None:
         raise MonitordError(f"{path}: can't be written: {error.strerror}") from error
 
 
-def _report(bundle: Bundle, where: str) -> None:
+def report(what: str, hidden: Mapping[str, int] | None, output: str) -> None:
     """On stderr: what was written and what was hidden in it."""
-    count = len(bundle.incidents)
-    say(f"wrote {count} incident{'s' if count != 1 else ''} to {where}")
-    if bundle.hidden is None:
+    say(f"wrote {what} to {'stdout' if output == '-' else output}")
+    if hidden is None:
         say("nothing was hidden (--raw): look through it before you pass it on")
-    elif bundle.hidden:
-        listed = ", ".join(f"{number} × {rule}" for rule, number in bundle.hidden.items())
+    elif hidden:
+        listed = ", ".join(f"{number} × {rule}" for rule, number in hidden.items())
         say(f"hidden: {listed}")
     else:
         say("hidden: nothing had to be")

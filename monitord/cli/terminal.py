@@ -59,6 +59,13 @@ def emit(text: str) -> None:
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
+def emit_bytes(content: bytes) -> None:
+    """Write a file's content to stdout, as it is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
 def page(lines: Iterable[str], *, allowed: bool = True) -> None:
     """Show lines, through the pager when a person is looking."""
     command = shlex.split(os.environ.get("PAGER", "less")) if allowed and sys.stdout.isatty() else []

@@ -51,7 +51,7 @@ class FlameTree:
 
 
 def grow(profile: Profile, before: Profile | None = None) -> FlameTree:
-    """Make the tree; `before` gives each node what it was there, as a share of the whole scaled to `profile`."""
+    """Make the tree; with `before`, each node knows what it had there, scaled to the whole of `profile`."""
     root = Node(("all", "", "group"))
     with_threads = len({thread for thread, _stack in profile.stacks}) > 1
     _add(root, profile, 1.0, with_threads=with_threads and before is None, is_before=False)
@@ -61,7 +61,9 @@ def grow(profile: Profile, before: Profile | None = None) -> FlameTree:
         scale = root.total / total_before if total_before and root.total else 1.0
         _add(root, before, scale, with_threads=False, is_before=True)
     nodes, functions, left_out = _flattened(root)
-    return FlameTree(functions, nodes, root.total, root.total_before if before is not None else None, left_out)
+    return FlameTree(
+        functions, nodes, root.total, root.total_before if before is not None else None, left_out
+    )
 
 
 def _add(root: Node, profile: Profile, scale: float, *, with_threads: bool, is_before: bool) -> None:

@@ -10,9 +10,11 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from monitord.profiles.flame_tree import FlameTree, FunctionKey, grow
+from monitord.profiles.comparing import compare
+from monitord.profiles.flame_tree import FlameTree, grow
 from monitord.profiles.ranking import hotspots
 from monitord.profiles.representation import Profile
 from monitord.profiles.spelling import encodable
@@ -44,7 +46,8 @@ placeholder="function or file">
 <div id="graph" role="group" aria-label="Flame graph: callers above, what they called below, width is share" \
 aria-describedby="keys"></div>
 <noscript><p>The graph needs JavaScript; the table below does not.</p></noscript>
-<p id="keys">Click or <kbd>Enter</kbd>: zoom. <kbd>Esc</kbd>: out again. Arrow keys: move. <kbd>/</kbd>: search. {legend}</p>
+<p id="keys">Click or <kbd>Enter</kbd>: zoom. <kbd>Esc</kbd>: out again. Arrow keys: move. \
+<kbd>/</kbd>: search. {legend}</p>
 <h2>The same as a table</h2>
 {table}
 {notes}
@@ -87,7 +90,7 @@ def _page(profile: Profile, before: Profile | None, about: About) -> bytes:
         style_hash=_source_hash(style),
         script_hash=_source_hash(script),
         legend=_LEGEND_OF_TWO if before else _LEGEND,
-        table=_table(profile),
+        table=_table(profile) if before is None else _table_of_two(before, profile),
         notes="".join(f"<p>Note: {_escaped(note)}</p>" for note in notes),
         data=_data(tree, profile.unit),
     )
@@ -114,12 +117,11 @@ def _visible(text: str) -> str:
 
 
 def _summary(profile: Profile, before: Profile | None, about: About) -> str:
-    parts = [f"{profile.total:,.0f} {profile.unit}", profile.tool]
-    if before is not None:
-        parts.insert(0, f"before: {before.total:,.0f} {before.unit}; now:")
+    now = [f"{profile.total:,.0f} {profile.unit}", profile.tool]
     if about.duration_s:
-        parts.append(f"{about.duration_s:.0f} s")
-    return " ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:]) if before else ", ".join(parts)
+        now.append(f"{about.duration_s:.0f} s")
+    then = f"before: {before.total:,.0f} {before.unit}; now: " if before else ""
+    return then + ", ".join(now)
 
 
 def _data(tree: FlameTree, unit: str) -> str:
@@ -129,7 +131,9 @@ def _data(tree: FlameTree, unit: str) -> str:
         "total": tree.total,
         "before": tree.total_before,
         "functions": [[_visible(part) for part in function] for function in tree.functions],
-        "nodes": [[n.parent, n.function, _short(n.total), _short(n.own), _short(n.total_before)] for n in tree.nodes],
+        "nodes": [
+            [n.parent, n.function, _short(n.total), _short(n.own), _short(n.total_before)] for n in tree.nodes
+        ],
     }
     text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -146,9 +150,25 @@ def _table(profile: Profile) -> str:
         f"<td>{_escaped(_place(spot.file, spot.line, spot.module))}</td></tr>\n"
         for spot in spots
     )
-    head = '<tr><th scope="col">self</th><th scope="col">total</th><th scope="col">function</th><th scope="col">place</th></tr>'
-    caption = f"<caption>The {len(spots)} hottest functions; threads that only waited are left out</caption>"
-    return f"<table>{caption}<thead>{head}</thead><tbody>\n{rows}</tbody></table>"
+    caption = f"The {len(spots)} hottest functions; threads that only waited are left out"
+    return _table_of(caption, ("self", "total", "function", "place"), rows)
+
+
+def _table_of_two(before: Profile, after: Profile) -> str:
+    compared = compare(before, after).differences[:_TABLE_ROWS]
+    rows = "".join(
+        f"<tr><td>{one.before.self_share:.1%}</td><td>{one.after.self_share:.1%}</td>"
+        f"<td>{_escaped(one.function)}</td><td>{_escaped(one.file or '')}</td>"
+        f"<td>{'noise' if one.is_noise else one.verdict}</td></tr>\n"
+        for one in compared
+    )
+    caption = f"The {len(compared)} functions whose self share moved most; noise: chance explains it"
+    return _table_of(caption, ("before", "now", "function", "place", "verdict"), rows)
+
+
+def _table_of(caption: str, words: Sequence[str], rows: str) -> str:
+    head = "".join(f'<th scope="col">{word}</th>' for word in words)
+    return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>"
 
 
 def _place(file: str | None, line: int | None, module: str | None) -> str:

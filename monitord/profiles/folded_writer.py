@@ -24,6 +24,6 @@ def write_folded(profile: Profile) -> str:
     return "".join(f"{stack} {count}\n" for stack, count in ranked if count)
 
 
-def write_folded_bytes(profile: Profile, about: About) -> bytes:  # noqa: ARG001  # the form has no place for it
+def write_folded_bytes(profile: Profile, about: About) -> bytes:  # the form has no place for it
     """The same as bytes; what is no UTF-8 is written `\\\\xNN`."""
     return encodable(write_folded(profile)).encode("utf-8")

@@ -1,7 +1,8 @@
 """Writes pprof's gzipped protocol buffer, which `go tool pprof` and most profile viewers read.
 
-Only what a Profile needs of github.com/google/pprof/proto/profile.proto (version 3): field numbers stand beside
-what they hold. A protocol buffer is `key, value` pairs; a key is the field's number << 3 | the wire type.
+Only what a Profile needs of github.com/google/pprof/proto/profile.proto (version 3): field numbers stand
+beside what they hold. A protocol buffer is `key, value` pairs; a key is the field's number << 3 | the wire
+type.
 """
 
 from __future__ import annotations

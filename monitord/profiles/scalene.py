@@ -1,8 +1,8 @@
 """Scalene's JSON: the stacks it saw. Source lines, memory timelines and per-line tables are left alone.
 
 `stacks` hold the Python frames as words. `combined_stacks` hang the interpreter's own stack, from `main` on,
-below each Python leaf: every leaf would be the interpreter's, so they are read only where there is nothing else. A
-program that was too short leaves `{}`.
+below each Python leaf: every leaf would be the interpreter's, so they are read only where there is nothing
+else. A program that was too short leaves `{}`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
 _WORD = re.compile(r"(.+) (\S{1,500}):([0-9]{1,9});?")
 
 
-def parse_scalene(source: BinaryIO, *, pid: int | None = None) -> Profile:  # noqa: ARG001  # it names no process
+def parse_scalene(source: BinaryIO, *, pid: int | None = None) -> Profile:  # it names no process
     """Read Python's stacks or, without any, the combined ones; each counts as often as it was seen."""
     document = read_json(source)
     if not isinstance(document, Mapping) or (document and "stacks" not in document):

@@ -14,7 +14,7 @@ _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
 def write_speedscope(profile: Profile, about: About) -> bytes:
-    """Each distinct stack is one sample, as heavy as it was often seen: in seconds where the period is known."""
+    """Each distinct stack is one sample, as heavy as it was often seen; in seconds if the period is known."""
     seconds = profile.period_s if profile.unit == "samples" else None
     unit = "seconds" if seconds else "bytes" if profile.unit == "bytes" else "none"
     threads: defaultdict[Thread, list[tuple[tuple[int, ...], float]]] = defaultdict(list)

@@ -17,7 +17,7 @@ _LINE = re.compile(r"tid:([0-9]{1,19});(.+) ([0-9]{1,15})")
 _WORD = re.compile(r"(.{1,2000}):([^:]{1,2000}):([0-9]{1,9})")
 
 
-def parse_tachyon(source: BinaryIO, *, pid: int | None = None) -> Profile:  # noqa: ARG001  # it names no process
+def parse_tachyon(source: BinaryIO, *, pid: int | None = None) -> Profile:  # it names no process
     """Read the stacks of all threads."""
     builder = ProfileBuilder("tachyon")
     reader = LineReader(source)

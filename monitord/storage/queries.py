@@ -101,14 +101,23 @@ class StoreReader:
         with self._understood():
             return incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
 
-    def artefact(self, key: str) -> tuple[StorageMetadata, bytes]:
-        """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged."""
+    def artefact(self, key: str, limit_bytes: int | None = None) -> tuple[StorageMetadata, bytes]:
+        """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged.
+
+        It never holds more bytes than its metadata promise, and one of more than `limit_bytes` is not read.
+        """
         holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME, create=False)
         try:
             metadata, chunks = holdings.artefacts.provider.retrieve(key)
+            if limit_bytes is not None and metadata.size > limit_bytes:
+                raise StorageError(f"artefact {key} has {metadata.size:,} bytes; {limit_bytes:,} are read")
             return metadata, b"".join(chunks)
         finally:
             holdings.close()
+
+    def payload(self, key: str, limit_bytes: int) -> bytes:
+        """An artefact's plain payload alone; StorageError as for `artefact`."""
+        return self.artefact(key, limit_bytes)[1]
 
     def history(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Rates]:
         """The thinned passes taken in [since, until), oldest first."""

@@ -120,7 +120,9 @@ def test_hostile_names_stay_text(browser: Chromium, tmp_path: Path) -> None:
     page = write("flamegraph", profile, About(EVIL[2]))
     _open(browser, tmp_path, page)
     assert browser.ask("typeof window.owned") == "undefined"
-    assert browser.ask("document.querySelectorAll('img, svg, b:not(#said b), script:not([type])').length") == 1
+    assert (
+        browser.ask("document.querySelectorAll('img, svg, b:not(#said b), script:not([type])').length") == 1
+    )
     assert browser.ask(SHOWN).count(EVIL[0]) == 2
     assert EVIL[4] in browser.ask(SHOWN)
     assert browser.ask("[...document.querySelectorAll('td')].some(t => t.textContent === '&lt;script&gt;')")

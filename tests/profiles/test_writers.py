@@ -43,9 +43,7 @@ def test_the_representation_itself_is_written_whole(format_name: str, file: str)
     profile = _read(format_name, file)
     document = json.loads(write("profile-json", profile))
     frames = [Frame(f["name"], f["file"], f["line"], f["module"], f["kind"]) for f in document["frames"]]
-    threads = [
-        Thread(t["name"], t["thread_id"], t["pid"], t["is_idle"]) for t in document["threads"]
-    ]
+    threads = [Thread(t["name"], t["thread_id"], t["pid"], t["is_idle"]) for t in document["threads"]]
     assert frames == profile.frames
     assert {(threads[t], tuple(stack)): value for t, stack, value in document["stacks"]} == profile.stacks
     assert document["sample_count"] == profile.sample_count
@@ -103,11 +101,18 @@ def test_a_pprof_file_is_the_same_each_time() -> None:
 NAMES = st.text(max_size=30) | st.sampled_from(["\udcff", "\ud800", "a;b", "</script>", "\0", "x" * 5000])
 ANY = st.builds(Frame, NAMES, st.none() | NAMES, st.none() | st.integers(1, 10**9), st.none() | NAMES,
                 st.sampled_from(["python", "native", "kernel"]))  # fmt: skip
-THREADS = st.builds(Thread, st.none() | NAMES, st.none() | st.integers(-(2**63), 2**64), st.none() | st.integers(0, 2**31))
+THREADS = st.builds(
+    Thread, st.none() | NAMES, st.none() | st.integers(-(2**63), 2**64), st.none() | st.integers(0, 2**31)
+)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(ANY, min_size=1, max_size=5), THREADS, st.integers(1, 10**15) | st.floats(1e-6, 1e15), st.sampled_from(["samples", "bytes", "\udcff"]))
+@given(
+    st.lists(ANY, min_size=1, max_size=5),
+    THREADS,
+    st.integers(1, 10**15) | st.floats(1e-6, 1e15),
+    st.sampled_from(["samples", "bytes", "\udcff"]),
+)
 def test_no_name_and_no_number_breaks_a_form(
     frames: list[Frame], thread: Thread, value: float, unit: str
 ) -> None:

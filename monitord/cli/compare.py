@@ -1,0 +1,152 @@
+"""`compare`: what is hotter, cooler, new or gone between two incidents, and whether the code changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from monitord.cli.export import identities, put, report
+from monitord.cli.place import JsonFlag, Place
+from monitord.cli.show import IdArgument
+from monitord.cli.terminal import Style, cut, emit, page, width
+from monitord.errors import UsageError
+from monitord.export.text import iso, json_text
+from monitord.redaction import printable
+
+_SHOWN = 20
+_PAINTS = {"hotter": "red", "new": "red", "cooler": "green", "gone": "green", "same": "dim"}
+_CODE = {"changed": "code changed", "same": "same code", "renamed": "renamed", "unknown": ""}
+
+
+class CompareFormat(StrEnum):
+    """What can be written to a file."""
+
+    FLAMEGRAPH = "flamegraph"
+
+
+def compare(
+    place: Place,
+    before: IdArgument,
+    after: Annotated[str, typer.Argument(metavar="ID", help="The other one, of a later time.")],
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="TABLE|JSON|FILE", help="table or json; a file.")
+    ] = None,
+    json: JsonFlag = False,
+    file_format: Annotated[
+        CompareFormat | None, typer.Option("--format", help="flamegraph: both in one, into -o FILE.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="What is noise or the same, too.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="A file with nothing hidden.")] = False,
+    no_pager: Annotated[bool, typer.Option("--no-pager", help="Never page.")] = False,
+) -> None:
+    """Compare the profiles of two incidents, function by function, then statement by statement."""
+    as_json = _checked(output, json, file_format, raw)
+    from monitord.export.evidence import compared, evidence_of, write_difference
+
+    reader = place.reader()
+    views = [reader.incident(reader.find(name).correlation_id) for name in (before, after)]
+    first, second = (evidence_of(view, reader.payload) for view in views)
+    if file_format is not None and output is not None:
+        written = write_difference(first, second, None if raw else identities(views))
+        put(output, written.content)
+        report(f"{sum(written.sample_counts):,} samples", written.hidden, output)
+        return
+    found = compared(first, second)
+    heads = [
+        {
+            "correlation_id": one.view.correlation_id,
+            "title": one.title,
+            "captured_at": iso(one.record.captured_at),
+        }
+        for one in (first, second)
+    ]
+    if as_json:
+        emit(json_text({"before": heads[0], "after": heads[1], **found}) + "\n")
+        return
+    page(_told(heads, found, everything, width(), place.style()), allowed=not no_pager)
+
+
+def _checked(output: str | None, json: bool, file_format: CompareFormat | None, raw: bool) -> bool:
+    """Whether JSON is wanted; raises UsageError for words that contradict each other."""
+    if file_format is not None:
+        if output is None or json:
+            raise UsageError(
+                "name the file to write: `monitord compare A B --format flamegraph -o diff.html`"
+            )
+        return False
+    if raw:
+        raise UsageError("--raw is for a file: say --format flamegraph -o FILE with it")
+    if output not in (None, "table", "json"):
+        raise UsageError(f"-o {output}: expected table or json; a file needs --format flamegraph")
+    if json and output == "table":
+        raise UsageError("--json and -o table contradict each other; say one of them")
+    return json or output == "json"
+
+
+def _told(
+    heads: Sequence[Mapping[str, str]], found: Mapping[str, Any], everything: bool, columns: int, style: Style
+) -> Iterator[str]:
+    """The lines of the answer."""
+    counts = found["before_samples"], found["after_samples"]
+    for word, head, count in zip(("before", "after"), heads, counts, strict=True):
+        text = f"{head['correlation_id']}  {printable(head['title'])}, {count:,} samples"
+        yield style.paint(f"{word:<8}", "dim") + cut(text, columns - 8)
+    real = [one for one in found["differences"] if not one["is_noise"] and one["verdict"] != "same"]
+    shown = list(found["differences"]) if everything else real[:_SHOWN]
+    yield ""
+    if shown:
+        yield style.paint("before    now   change        verdict  function", "dim")
+    for one in shown:
+        yield from _difference(one, columns, style)
+    if not real:
+        yield "no function's share moved by more than chance explains"
+    yield from _remarks(found, len(real) - len(shown), everything)
+
+
+def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[str]:
+    before, after = one["before"]["self_share"], one["after"]["self_share"]
+    verdict = "noise" if one["is_noise"] else one["verdict"]
+    moved = f"{(after - before) * 100:+4.0f} ±{one['noise'] * 100:<3.0f}"
+    shares = f"{before * 100:4.0f} % {after * 100:4.0f} %  {moved}"
+    painted = style.paint(f"{verdict:>12}", _PAINTS.get(verdict, "dim"))
+    name, code = printable(one["function"]), _code(one)
+    tail = f"  ({code})" if code else ""
+    place = f"  {printable(one['file'])}" if one["file"] else ""
+    room = columns - len(shares) - 12 - 2
+    yield f"{shares} {painted}  {cut(name + tail + place, room)}"
+    if one["is_noise"]:
+        return
+    for statement in one["statements"]:
+        if statement["verdict"] != "same":
+            yield f"{'':{len(shares) + 15}}{style.paint('› ' + _statement(statement), 'dim')}"
+
+
+def _code(one: Mapping[str, Any]) -> str:
+    if one["code"] == "renamed":
+        return f"was {printable(one['was'])}, same code"
+    if one["code"] == "same" and one["verdict"] == "hotter":
+        return "same code, slower"
+    return _CODE[one["code"]]
+
+
+def _statement(one: Mapping[str, Any]) -> str:
+    lines = [one["before_line"], one["after_line"]]
+    known = [str(line) for line in dict.fromkeys(lines) if line is not None]
+    shares = [
+        f"{share * 100:.0f} %" if share is not None else "–"
+        for share in (one["before_share"], one["after_share"])
+    ]
+    return f"line {' → '.join(known)}: {' → '.join(shares)} {one['verdict']}"
+
+
+def _remarks(found: Mapping[str, Any], cut_off: int, everything: bool) -> Iterator[str]:
+    noisy = sum(one["is_noise"] for one in found["differences"])
+    if not everything and (noisy or cut_off > 0):
+        more = f"{cut_off} more differ; " if cut_off > 0 else ""
+        yield f"\n{more}{noisy} moved by less than chance explains (--all shows them)"
+    if any(one["code"] == "same" and one["verdict"] == "hotter" for one in found["differences"]):
+        yield "slower: the same code has a larger share of the samples"
+    yield from (f"note: {printable(note)}" for note in found["notes"])

@@ -1,0 +1,129 @@
+"""Reads stored evidence in a process of its own, for `export --format …` and `compare`.
+
+One order on stdin (a line of JSON, then the evidence), one answer on stdout (a line of JSON, then the file).
+Evidence is a hostile structure, so it is parsed, redacted, scanned and written here, under limits that end
+this process and nothing else; the command line gets bytes to store. 1 and one line on stderr when it can't be
+done.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from monitord.errors import MonitordError
+from monitord.export.bundle import LeakError
+from monitord.model import Hotspot, Statement
+from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
+from monitord.profiles.comparing import compare
+from monitord.profiles.flamegraph_writer import write_differential
+from monitord.profiles.writing import About, write
+from monitord.redaction import Redactor, find_secrets, printable
+
+_MEMORY_BYTES = 2 << 30
+_CPU_S = 60
+
+
+def main() -> int:
+    """Do what the order says."""
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
+    if sys.platform == "linux":  # macOS refuses it
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    order = json.loads(sys.stdin.buffer.readline())
+    try:
+        answer, content = _done(order)
+    except (MonitordError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or "it needs more memory than it may use"
+        sys.stderr.write(reason.encode("ascii", "backslashreplace").decode() + "\n")
+        return 1
+    sys.stdout.buffer.write(json.dumps(answer).encode("ascii") + b"\n" + content)
+    return 0
+
+
+def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    profiles = [_parsed(evidence) for evidence in order["evidence"]]
+    if order["task"] == "compare":
+        spots = [[_hotspot(spot) for spot in listed] for listed in order["hotspots"]]
+        return asdict(compare(profiles[0], profiles[1], spots[0], spots[1])), b""
+    about = About(**order["about"])
+    hidden: dict[str, int] | None = None
+    if order["identities"] is not None:
+        profiles, about, hidden = _redacted(profiles, about, Redactor(**order["identities"]))
+    profiles = [_with_texts(profile, printable) for profile in profiles]
+    if order["task"] == "differential":
+        content = write_differential(profiles[0], profiles[1], about)
+    else:
+        content = write(order["form"], profiles[0], about)
+    counts = [profile.sample_count for profile in profiles]
+    return {"hidden": hidden, "sample_counts": counts}, content
+
+
+def _parsed(evidence: Mapping[str, Any]) -> Profile:
+    content = sys.stdin.buffer.read(evidence["size"])
+    try:
+        return parse(evidence["format"], content, pid=evidence["pid"])
+    except ProfileError as error:
+        raise ProfileError(f"the evidence can't be read as {evidence['format']}: {error}") from error
+
+
+def _redacted(
+    profiles: list[Profile], about: About, redactor: Redactor
+) -> tuple[list[Profile], About, dict[str, int]]:
+    """Without secrets and identities; raises LeakError when the second scan still finds one."""
+    texts = dict.fromkeys([about.title, *(text for profile in profiles for text in _texts(profile))])
+    for text in texts:
+        redactor.learn(text)  # a secret found in one place is removed in every other
+    safe = {text: redactor.text(text) for text in texts}
+    for text in safe.values():
+        rules = find_secrets(text)
+        if rules:
+            raise LeakError(
+                f"export refused, nothing written: a name in the profile still holds something secret (rule "
+                f"{', '.join(rules)}); say --raw if the receiver may see everything"
+            )
+    cleaned = [_with_texts(profile, safe.__getitem__) for profile in profiles]
+    return cleaned, replace(about, title=safe[about.title]), dict(sorted(redactor.counts.items()))
+
+
+def _texts(profile: Profile) -> list[str]:
+    found = [profile.tool, profile.unit, *profile.notes]
+    for frame in profile.frames:
+        found += filter(None, (frame.name, frame.file, frame.module))
+    found += {thread.name for thread, _stack in profile.stacks if thread.name}
+    return found
+
+
+def _with_texts(profile: Profile, change: Any) -> Profile:
+    """The same profile with every text changed; frames that become equal stay apart."""
+
+    def optional(text: str | None) -> str | None:
+        return change(text) if text else text
+
+    frames = [
+        Frame(change(frame.name), optional(frame.file), frame.line, optional(frame.module), frame.kind)
+        for frame in profile.frames
+    ]
+    stacks: dict[tuple[Thread, tuple[int, ...]], int | float] = {}
+    for (thread, stack), value in profile.stacks.items():
+        key = (replace(thread, name=optional(thread.name)), stack)
+        stacks[key] = stacks.get(key, 0) + value
+    return replace(
+        profile,
+        tool=change(profile.tool),
+        unit=change(profile.unit),
+        notes=tuple(change(note) for note in profile.notes),
+        frames=frames,
+        stacks=stacks,
+    )
+
+
+def _hotspot(spot: dict[str, Any]) -> Hotspot:
+    return Hotspot(**spot | {"statements": tuple(Statement(**one) for one in spot["statements"])})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""An incident's profile in another form, or two compared: asks a child, because evidence is hostile.
+
+The child is `python -m monitord.export`. It has limits of memory and CPU, and a deadline here; what comes
+back is bytes to store, or values whose shape we know.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import monitord
+from monitord.errors import MonitordError, NotFoundError
+from monitord.export.bundle import Identities
+from monitord.export.naming import display_name
+from monitord.export.shapes import value_unit
+from monitord.export.units import quantity
+from monitord.model import ProfileRecord
+from monitord.profiles.formats import FORMATS
+from monitord.redaction import printable
+from monitord.storage.views import IncidentView
+
+MAX_EVIDENCE_BYTES = 256 << 20
+_DEADLINE_S = 120.0
+_SOURCE = Path(monitord.__file__).resolve().parent.parent
+_ROLES = ("profile", "dump")
+ReadArtefact = Callable[[str, int], bytes]  # key, most bytes that are wanted → payload
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The best profile of an incident, with its bytes."""
+
+    view: IncidentView
+    record: ProfileRecord
+    payload: bytes
+
+    @property
+    def title(self) -> str:
+        """Whose profile it is, for a page's head."""
+        record = self.record
+        who = display_name(record.process_name, record.command_line)
+        value = quantity(self.view.value, value_unit(self.view))
+        metric = self.view.metric.value.replace("_", " ")
+        return f"{who} (pid {record.pid}), {metric} {value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file's content, and how often each rule hid something in it; None for a raw one."""
+
+    content: bytes
+    sample_counts: Sequence[int] = ()
+    hidden: Mapping[str, int] | None = field(default_factory=dict)
+
+
+def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
+    """The incident's profile, or its first look where there is no profile; raises NotFoundError."""
+    usable = [
+        record
+        for record in view.captures
+        if record.status.has_evidence and record.artefact_key and record.format in FORMATS
+    ]
+    ranked = sorted(usable, key=lambda record: _ROLES.index(record.role) if record.role in _ROLES else 9)
+    if not ranked or ranked[0].artefact_key is None:
+        raise NotFoundError(
+            f"incident {view.correlation_id} has no profile any more, or never had one; "
+            f"`monitord show {view.correlation_id}` says why"
+        )
+    return Evidence(view, ranked[0], read(ranked[0].artefact_key, MAX_EVIDENCE_BYTES))
+
+
+def write_form(evidence: Evidence, form: str, identities: Identities | None) -> Written:
+    """The profile in one of the forms of `monitord.profiles.writing`; redacted unless identities is None."""
+    return _written(
+        [evidence], {"task": "write", "form": form, "about": _about(evidence, evidence.title)}, identities
+    )
+
+
+def write_difference(before: Evidence, after: Evidence, identities: Identities | None) -> Written:
+    """A flame graph of the second, coloured by what changed since the first."""
+    title = f"{after.title}, compared with {before.title}"
+    return _written([before, after], {"task": "differential", "about": _about(after, title)}, identities)
+
+
+def compared(before: Evidence, after: Evidence) -> dict[str, Any]:
+    """What `monitord.profiles.comparing` says, as plain values: its Comparison, field by field."""
+    order = {
+        "task": "compare",
+        "hotspots": [[asdict(spot) for spot in one.view.hotspots] for one in (before, after)],
+    }
+    return _ask([before, after], order)[0]
+
+
+def _about(evidence: Evidence, title: str) -> dict[str, Any]:
+    record = evidence.record
+    return {
+        "title": printable(title),
+        "taken_at_ns": int(record.captured_at.timestamp() * 1e9),
+        "duration_s": float(record.duration_seconds),
+    }
+
+
+def _written(
+    evidence: Sequence[Evidence], order: Mapping[str, Any], identities: Identities | None
+) -> Written:
+    known = None
+    if identities is not None:
+        users = {one.view.process.user for one in evidence if one.view.process and one.view.process.user}
+        known = asdict(identities)
+        known["users"] = [*identities.users, *sorted(users)]
+    answer, content = _ask(evidence, {**order, "identities": known})
+    return Written(content, answer["sample_counts"], answer["hidden"])
+
+
+def _ask(evidence: Sequence[Evidence], order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    listed = [
+        {"format": one.record.format, "pid": one.record.pid or None, "size": len(one.payload)}
+        for one in evidence
+    ]
+    head = json.dumps({**order, "evidence": listed}).encode("ascii")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-s", "-m", "monitord.export"],
+            input=b"".join([head, b"\n", *(one.payload for one in evidence)]),
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONPATH": str(_SOURCE)},
+            capture_output=True,
+            timeout=_DEADLINE_S,
+            check=False,  # its one line on stderr is the error
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MonitordError(f"the profile could not be read within {_DEADLINE_S:.0f} s") from error
+    if done.returncode:
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise MonitordError(words[-1] if words else f"the profile's reader ended with {done.returncode}")
+    first, _end, content = done.stdout.partition(b"\n")
+    return dict(json.loads(first)), content
