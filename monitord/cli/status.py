@@ -81,6 +81,7 @@ def _lines(
         "looks": _looks(told, now),
         "own cost": _cost(told),
         "store": _store(usage),
+        "artefacts": _artefacts(told.get("storage")),
         "so far": _counts(told),
         "capturing": _capture(told.get("capture"), now),
         "last": _last(told.get("last_incident")),
@@ -122,6 +123,16 @@ def _cost(told: Mapping[str, Any]) -> str:
 def _store(usage: Mapping[str, int]) -> str:
     total, budget = usage["total_bytes"], usage["budget_bytes"]
     return f"{total / 1e6:.1f} of {budget / 1e6:,.0f} MB ({total / budget * 100:.0f} %)"
+
+
+def _artefacts(storage: object) -> str:
+    """What went in and out since the daemon began."""
+    counters = storage.get("counters") if isinstance(storage, Mapping) else None
+    if not isinstance(counters, Mapping):
+        return ""
+    parts = [f"{counters.get(name, 0):,} {name}" for name in ("writes", "reads", "deletes")]
+    failed = sum(error.get("count", 0) for error in counters.get("errors") or ())
+    return ", ".join([*parts, *([f"{failed:,} errors"] if failed else [])])
 
 
 def _counts(told: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.pace import Pace
 from monitord.daemon.signals import Signals
 from monitord.daemon.status import write_status
+from monitord.daemon.watching import use_floor
 from monitord.errors import ConfigError
 from monitord.logs import get_logger
 from monitord.model import Rates, Verdict
@@ -152,6 +153,7 @@ class Daemon:
             "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
             **self._standings,
             "jobs": parts.tidying.table,
+            "storage": parts.monitor.as_json(),
             "counts": {
                 "alerts": counts.alerts,
                 "suppressed": counts.suppressed,
@@ -162,7 +164,8 @@ class Daemon:
 
     def _degraded(self) -> list[str]:
         troubles = (self._parts.store.degraded_reason, self._parts.keeper.trouble)
-        return list(dict.fromkeys(filter(None, troubles))) + self._parts.selfwatch.complaints()
+        complaints = [*self._parts.monitor.complaints(), *self._parts.selfwatch.complaints()]
+        return list(dict.fromkeys(filter(None, troubles))) + complaints
 
     def _reload_if_asked(self) -> None:
         """SIGHUP: a good configuration replaces the old one; a bad one is refused, said, and forgotten."""
@@ -188,7 +191,9 @@ class Daemon:
         self._parts.worker.use(wiring.plan(settings))
         self._parts.service.consent = wiring.consent(settings)
         self._parts.pipeline.budget.limits = wiring.limits(settings)
-        self._parts.saving.use(wiring.retention_limits(settings))
+        limits = wiring.retention_limits(settings)
+        self._parts.saving.use(limits)
+        use_floor(self._parts.monitor, limits.min_free_disk_bytes)
         get_logger().info("config.reloaded", rules=len(settings.rules))
         if waiting:
             get_logger().warning("config.needs_restart", keys=", ".join(waiting))

@@ -29,15 +29,20 @@ _FIX = "monitord keep --undo ID, or a higher retention.max_total_mb"
 class Saving:
     """The store together with the limits it is kept in."""
 
-    def __init__(self, store: SQLiteProfileStore, limits: RetentionLimits) -> None:
+    def __init__(
+        self, store: SQLiteProfileStore, limits: RetentionLimits, other_jobs: Sequence[Job] = ()
+    ) -> None:
         self._store = store
+        self._other_jobs = other_jobs
         self._saved: deque[str] = deque(maxlen=_REMEMBERED)
         self.use(limits)
 
     def use(self, limits: RetentionLimits) -> None:
         """Keep the store within these limits from now on."""
         self._retention = RetentionManager(self._store, limits)
-        self.jobs: tuple[Job, ...] = jobs_of(self._store, self._retention, limits.max_total_bytes)
+        self.jobs: tuple[Job, ...] = jobs_of(
+            self._store, self._retention, limits.max_total_bytes, self._other_jobs
+        )
 
     def save(self, incident: Incident) -> object:
         """Save an incident; durable when this returns. Raises StorageError when it can't be, now.

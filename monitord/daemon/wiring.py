@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from monitord.capture import Consent, ProfileCaptureService
@@ -16,9 +17,10 @@ from monitord.daemon.remembering import MEMORY_KEY, Historian, Memory
 from monitord.daemon.saving import Saving
 from monitord.daemon.selfwatch import SelfWatch
 from monitord.daemon.tidying import Tidying
+from monitord.daemon.watching import watch
 from monitord.detection import Detector
 from monitord.errors import StorageError
-from monitord.jobs import RetentionLimits
+from monitord.jobs import RetentionLimits, health_job
 from monitord.logs import get_logger
 from monitord.model import CapturePlan
 from monitord.pipeline import (
@@ -33,6 +35,8 @@ from monitord.pipeline import (
 )
 from monitord.sampling import Sampler, known_users
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
+from monitord.storage.artefacts.monitor import StorageMonitor
+from monitord.storage.holdings import open_local
 
 _TALKERS_OVER_S = 1.0
 _BUILT_IN = {
@@ -58,17 +62,20 @@ class Parts:
     historian: Historian
     memory: Memory
     tidying: Tidying
+    monitor: StorageMonitor
     selfwatch: SelfWatch
 
 
 def build(settings: Settings, data_dir: Path) -> Parts:
     """Join everything. Raises MonitordError when the store is not ours to use or of a newer schema."""
-    store = open_store(data_dir)
+    kept = retention_limits(settings)
+    monitor = watch(data_dir, lambda: store.usage(), kept.min_free_disk_bytes)  # noqa: PLW0108  opened below, with it
+    store = open_store(data_dir, open_holdings=partial(open_local, monitor=monitor))
     _put_in_order(store)
     remembered = _remembered(store)
     spool = _empty_spool(data_dir)
     writer = Writer()
-    saving = Saving(store, retention_limits(settings))
+    saving = Saving(store, kept, (health_job(monitor),))
     keeper = Keeper(saving.save, writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
     boot_id = read_boot_id()
@@ -124,6 +131,7 @@ def build(settings: Settings, data_dir: Path) -> Parts:
         historian=Historian(saving, writer, settings.sampling.heartbeat_s),
         memory=Memory(store, writer, remember),
         tidying=Tidying(store, saving, writer, lambda: worker.is_idle),
+        monitor=monitor,
         selfwatch=SelfWatch(),
     )
 

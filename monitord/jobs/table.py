@@ -6,6 +6,7 @@ scheduler's: `monitord.storage.artefacts.lifecycle.TaskScheduler`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from monitord.jobs.maintenance import (
@@ -24,8 +25,10 @@ _QUARANTINE = timedelta(days=3)  # time for a person to look at what could not b
 Job = ScheduledTask  # the house's word for it
 
 
-def jobs_of(store: MaintainedStore, retention: RetentionManager, max_total_bytes: int) -> tuple[Job, ...]:
-    """Every job there is."""
+def jobs_of(
+    store: MaintainedStore, retention: RetentionManager, max_total_bytes: int, others: Sequence[Job] = ()
+) -> tuple[Job, ...]:
+    """Every job there is; `others` are those that not every configuration has."""
 
     def purge(now: datetime) -> MaintenanceOutcome:
         store.drop_quarantine_before(now - _QUARANTINE)
@@ -42,4 +45,5 @@ def jobs_of(store: MaintainedStore, retention: RetentionManager, max_total_bytes
         Job("optimize", DAY_S, first_after_s=300, run=lambda _now: optimize(store)),
         Job("integrity_check", WEEK_S, first_after_s=600, run=lambda _now: check_integrity(store)),
         Job("vacuum", WEEK_S, first_after_s=900, run=vacuum, needs_idle=True),
+        *others,
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from monitord.storage.artefacts import StorageManager
 from monitord.storage.artefacts.providers.file import FileStorageConfig, FileStorageProvider
+
+if TYPE_CHECKING:
+    from monitord.storage.artefacts.monitor import StorageMonitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,9 @@ class OpenHoldings(Protocol):
     def __call__(self, folder: Path, *, create: bool = True) -> Holdings: ...
 
 
-def open_local(folder: Path, *, create: bool = True) -> Holdings:
-    """All artefacts lie in the folder: checked, compressed, a file each."""
+def open_local(folder: Path, *, create: bool = True, monitor: StorageMonitor | None = None) -> Holdings:
+    """All artefacts lie in the folder: checked, compressed, a file each; the monitor is told of each call."""
     from monitord.storage.artefacts.opening import compose
 
     files = FileStorageProvider(folder, FileStorageConfig(create=create))
-    return Holdings(StorageManager(compose(files)), files)
+    return Holdings(StorageManager(compose(files, recorder=monitor), monitor=monitor), files)

@@ -20,6 +20,7 @@ from monitord.storage.artefacts import (
     StorageManager,
     WrongKeyError,
     is_key,
+    is_probe,
 )
 from monitord.storage.deletion import finish_deletions
 from monitord.storage.evidence import (
@@ -57,7 +58,7 @@ def adopt(engine: Engine, holdings: Holdings) -> int:
     finished = finish_deletions(engine, holdings)
     with engine.begin() as connection:
         # Listed under the write lock: another process's rows are committed after their files are there.
-        present = list(artefacts.list())
+        present = [key for key in artefacts.list() if not is_probe(key)]
         missing = _mark_missing(connection, set(present), holdings.is_whole)
         known = _known_keys(connection)
     strangers = [key for key in present if key not in known]

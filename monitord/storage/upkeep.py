@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager
+from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager, is_probe
 from monitord.storage.cells import text_of, time_of
 from monitord.storage.evidence import is_same_checksum, read_incident_artefact
 from monitord.storage.holdings import Holdings
@@ -129,7 +129,8 @@ def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
         incidents = [dict(row._mapping) for row in connection.execute(select(incident))]
     problems += _verify_rows(rows, incidents, holdings.artefacts)
     known = {row["artefact_key"] for row in [*rows, *incidents]}
-    problems += [f"file without row: {key}" for key in holdings.artefacts.list() if key not in known]
+    strangers = [key for key in holdings.artefacts.list() if key not in known and not is_probe(key)]
+    problems += [f"file without row: {key}" for key in strangers]
     problems += [f"half-written file left: {part}" for part in holdings.folder.parts()]
     problems += _verify_modes(data_dir)
     return problems

@@ -20,7 +20,7 @@ from monitord.storage.artefacts.errors import (
     TransientError,
     WrongKeyError,
 )
-from monitord.storage.artefacts.keys import is_key
+from monitord.storage.artefacts.keys import is_key, is_probe
 from monitord.storage.artefacts.manager import StorageManager
 from monitord.storage.artefacts.metadata import StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
@@ -59,6 +59,7 @@ __all__ = [
     "StorageMetadata",
     "StorageProvider",
     "is_key",
+    "is_probe",
     "ArtefactError",
     "InvalidKeyError",
     "MissingArtefactError",

@@ -12,6 +12,7 @@ from monitord.storage.artefacts.errors import InvalidKeyError
 
 KEY_LIMIT = 512
 PART_LIMIT = 200
+PROBE_PREFIX = "health-probe-"  # reserved: what a health check writes and deletes is nobody's evidence
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\Z")
 _UNFIT = re.compile(r"[^A-Za-z0-9._/-]")
 
@@ -22,6 +23,11 @@ def check_key(key: str) -> str:
     if reason is not None:
         raise InvalidKeyError(f"{key[:80]!r} can't name an artefact: {reason}")
     return key
+
+
+def is_probe(key: str) -> bool:
+    """Whether a health check wrote it."""
+    return key.startswith(PROBE_PREFIX)
 
 
 def is_key(key: str) -> bool:

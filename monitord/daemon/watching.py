@@ -1,0 +1,33 @@
+"""The daemon's eye on its own storage: what is measured, and what a look at its health looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from monitord.storage.artefacts import StorageManager
+from monitord.storage.artefacts.monitor import HealthChecker, HealthLimits, StorageMonitor
+from monitord.storage.artefacts.monitor.health import Room
+from monitord.storage.holdings import open_local
+from monitord.storage.schema import ARTEFACTS_NAME
+
+
+def watch(data_dir: Path, room: Callable[[], Room], free_disk_floor_bytes: int) -> StorageMonitor:
+    """A monitor of the artefacts that lie in this data directory.
+
+    The probe goes past what is measured: the counts are of evidence.
+    """
+
+    def opened() -> StorageManager:
+        return open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts
+
+    limits = HealthLimits(free_disk_floor_bytes=free_disk_floor_bytes)
+    return StorageMonitor(health_checker=HealthChecker(opened, limits, room=room))
+
+
+def use_floor(monitor: StorageMonitor, free_disk_floor_bytes: int) -> None:
+    """Another configuration: from the next look on."""
+    if monitor.health_checker is not None:
+        limits = replace(monitor.health_checker.limits, free_disk_floor_bytes=free_disk_floor_bytes)
+        monitor.health_checker.limits = limits

@@ -1,0 +1,45 @@
+"""A look at the health of the storage; the alerts that come of it are the monitor's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from monitord.storage.artefacts.lifecycle import ScheduledTask, TaskResult
+
+_EVERY_S = 300.0
+_FIRST_AFTER_S = 30.0
+
+
+class Check(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+class Look(Protocol):
+    @property
+    def checks(self) -> Sequence[Check]: ...
+    @property
+    def failing(self) -> Sequence[Check]: ...
+
+
+class WatchedStorage(Protocol):
+    """What the job needs of a StorageMonitor."""
+
+    def check_storage(self) -> Look | None: ...
+
+
+def health_job(monitor: WatchedStorage) -> ScheduledTask:
+    """The job that looks; it is ok when it could look: trouble is told by the alerts, once."""
+
+    def look(_now: datetime) -> TaskResult:
+        found = monitor.check_storage()
+        if found is None or not found.failing:
+            return TaskResult("ok", "all is well")
+        names = ", ".join(check.name for check in found.failing)
+        return TaskResult("ok", f"{len(found.failing)} of {len(found.checks)} checks fail: {names}")
+
+    return ScheduledTask("storage_health", _EVERY_S, _FIRST_AFTER_S, run=look)
