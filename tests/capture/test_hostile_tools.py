@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture import Consent, ProfileCaptureService
+from monitord.capture import Consent, ProfileCaptureService, cgroups, supervisor
 from monitord.capture.profilers.py_spy import PySpyRecord
 from monitord.capture.running import Errand, Outcome, Runner
 from monitord.capture.tools import Toolbox
@@ -147,7 +148,7 @@ def test_a_killed_supervisor_takes_its_tool_with_it(tmp_path: Path, folder: Path
     supervisors = [
         pid
         for pid, text in t.command_lines()
-        if "supervisor.py" in text and t.stat_fields(pid)[1] == str(os.getpid())
+        if "supervisor" in text and t.stat_fields(pid)[1] == str(os.getpid())
     ]
     for pid in supervisors:
         os.kill(pid, signal.SIGKILL)
@@ -178,13 +179,57 @@ def test_a_killed_daemon_takes_its_profiler_with_it(targets: Targets, tmp_path: 
     wait_for(lambda: state_of(key.pid) in "RS", "the target to run on")
 
 
-def test_a_hanging_tool_does_not_outlive_duration_and_grace(tmp_path: Path, folder: Path) -> None:
+@pytest.mark.parametrize("is_hurried", [False, True], ids=["patient", "hurried"])
+def test_a_hanging_tool_does_not_outlive_duration_and_grace(
+    tmp_path: Path, folder: Path, is_hurried: bool
+) -> None:
     """The ladder is climbed to SIGKILL; the bound is generous, it tells a killed tool from its 300 s."""
     path = fake(tmp_path, "trap '' TERM INT\nsetsid sleep 300 &\nsleep 300")
     began = time.monotonic()
-    outcome = Runner().run(Errand((path, "x"), folder, 0.3, (0.2, 0.2)))
+    outcome = Runner().run(Errand((path, "x"), folder, 0.3, (0.2, 0.2), is_hurried=is_hurried))
     assert (outcome.ended, outcome.exit_status, outcome.left_behind) == ("timeout", -signal.SIGKILL, 0)
     assert time.monotonic() - began < 60
+    assert not t.working_in(folder)
+
+
+@pytest.mark.root
+def test_a_hurried_tool_is_put_into_its_cgroup_with_what_it_forked_first(
+    tmp_path: Path, folder: Path
+) -> None:
+    """It starts before it is inside; a child that it hid in a session of its own is found and follows."""
+    path = fake(
+        tmp_path,
+        "setsid sleep 300 & hidden=$!\n"
+        "for i in $(seq 400); do\n"
+        "  grep -q monitord-capture /proc/self/cgroup && grep -q monitord-capture /proc/$hidden/cgroup && break\n"
+        "  sleep 0.05\n"
+        "done\n"
+        "cat /proc/self/cgroup; echo; cat /proc/$hidden/cgroup",
+    )
+    outcome = Runner().run(Errand((path, "x"), folder, 30.0, is_hurried=True))
+    own = f"monitord-capture-{os.getpid()}-"
+    if not cgroups_can_be_made():
+        pytest.skip("no cgroup can be made here (read-only, or not delegated)")
+    assert [own in part for part in outcome.stdout.decode().split("\n\n")] == [True, True]
+    assert not t.working_in(folder)
+
+
+def cgroups_can_be_made() -> bool:
+    path = cgroups.make_cgroup()
+    return path is not None and cgroups.end_cgroup(path)
+
+
+def test_the_supervisor_starts_without_what_is_slow_to_import() -> None:
+    """A first look waits for its start, and each of these would add as much as all the rest takes."""
+    code = (
+        "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'x'})\n"
+        "print(len(sys.modules), *{'collections', 'ctypes', 'enum', 'json', 're', 'signal', 'subprocess',"
+        " 'typing'} & set(sys.modules))"
+    )
+    words = [sys.executable, "-I", "-S", "-c", code, supervisor.__file__]
+    count, *slow = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    assert slow == []
+    assert int(count) < 40
 
 
 @pytest.mark.root

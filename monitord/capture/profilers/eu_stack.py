@@ -45,7 +45,13 @@ class _EuStack:
     def look(self, session: Session, limit_s: float) -> Outcome:
         argv = (session.tools.path(self.tool) or "", "-p", str(session.target.key.pid), "-m")
         errand = Errand(
-            argv, session.folder, limit_s, (0.05, 0.05), watch_target=False, output_cap_bytes=_CAP_BYTES
+            argv,
+            session.folder,
+            limit_s,
+            (0.05, 0.05),
+            watch_target=False,
+            is_hurried=session.is_hurried,
+            output_cap_bytes=_CAP_BYTES,
         )
         return session.runner.run(errand, session.target)
 

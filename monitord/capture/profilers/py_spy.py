@@ -69,6 +69,7 @@ class PySpyDump(_PySpy):
                 (0.05, 0.05),
                 watch_target=False,
                 output_cap_bytes=_DUMP_CAP_BYTES,
+                is_hurried=session.is_hurried,
             ),
             session.target,
         )
