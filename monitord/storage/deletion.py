@@ -6,15 +6,17 @@ without their room nothing could ever be removed again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from sqlalchemy import Connection, Engine, Select, delete, select, update
+from sqlalchemy import Connection, Engine, Select, delete, select, union_all, update
 
 from monitord.storage.artefacts import DiskFullError, StorageManager
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
 from monitord.storage.holdings import Holdings
+from monitord.storage.incident_events import forget_incidents, forget_samples
 from monitord.storage.rows import delete_rows, load_captures, load_incident, update_incident
 from monitord.storage.tables import incident, profile_capture
 
@@ -100,12 +102,15 @@ def _marked(batch: Sequence[str]) -> Select[str]:
 def _remove_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> None:
     with engine.connect() as connection:
         doomed = list(connection.execute(_marked(batch)).scalars())
-        keys = _capture_keys(connection, doomed)
-        own = select(incident.c.artefact_key).where(incident.c.correlation_id.in_(doomed))
-        keys += [key for key in connection.execute(own).scalars() if key]
+        held = [
+            select(table.c.artefact_key).where(table.c.correlation_id.in_(doomed))
+            for table in (profile_capture, incident)
+        ]
+        keys = [key for key in connection.execute(union_all(*held)).scalars() if key]
     remove_evidence(holdings.artefacts, keys)
     with engine.begin() as connection:
         delete_rows(connection, doomed)
+        forget_incidents(connection, doomed)
 
 
 def _mark_summaries(artefacts: StorageManager, batch: Sequence[str], connection: Connection) -> int:
@@ -137,6 +142,13 @@ def _strip_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> N
     with engine.begin() as connection:
         connection.execute(delete(profile_capture).where(marked & (captures.is_leading == 0)))
         connection.execute(update(profile_capture).where(marked).values(state="dropped", **bare))
+    # On a disk that is still full they stay, small, until their incident goes.
+    with (
+        contextlib.suppress(DiskFullError),
+        explained(holdings.folder.base_path),
+        engine.begin() as connection,
+    ):
+        forget_samples(connection, batch)
 
 
 def _capture_keys(connection: Connection, batch: Sequence[str]) -> list[str]:

@@ -76,6 +76,7 @@ def store_incident_artefact(artefacts: StorageManager, incident: Facts, captures
     """Write the incident's own artefact, new or again, and note in its facts where it is; the key."""
     elsewhere = ("artefact_key", "stored_bytes", "state")
     kept = {name: incident[name] for name in INCIDENT_COLUMNS if name not in elsewhere}
+    kept["annotations"] = incident.get("annotations", [])
     rows = [{name: capture[name] for name in CAPTURE_COLUMNS} for capture in captures]
     payload = json.dumps({"incident": kept, "captures": rows}, separators=(",", ":")).encode("ascii")
     names = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
@@ -150,7 +151,11 @@ def read_incident_artefact(artefacts: StorageManager, key: str) -> tuple[Facts, 
         held = json.loads(payload)
         incident = {**_known(held["incident"], INCIDENT_COLUMNS), "artefact_key": key, "state": "active"}
         captures = [{**_known(row, CAPTURE_COLUMNS), "state": row["state"]} for row in held["captures"]]
-        time_of(incident["raised_at"])
+        incident["annotations"] = [
+            [str(at), str(text)] for at, text in held["incident"].get("annotations", [])
+        ]
+        for moment in (incident["raised_at"], *(at for at, _text in incident["annotations"])):
+            time_of(moment)
         if not captures:
             raise ArtefactError(f"{key} has no captures")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

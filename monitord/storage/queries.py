@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from monitord.errors import NotFoundError, StorageError, UsageError
-from monitord.model import ProfileRecord, Rates
+from monitord.model import Event, ProfileRecord, Rates
 from monitord.storage.answers import incident_view, record_of
 from monitord.storage.artefacts import StorageMetadata
 from monitord.storage.cells import ZstdError, text_cell, text_of, time_cell
+from monitord.storage.events.filters import EventFilter
+from monitord.storage.events.identity import time_of_id
+from monitord.storage.events.rows import event_of
+from monitord.storage.events.statements import QueryOptimizer
 from monitord.storage.facts import facts_of
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
@@ -31,13 +35,18 @@ from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 from monitord.storage.state.codec import decode
 from monitord.storage.thinning import unpack
-from monitord.storage.views import Counts, IncidentView, RecentFilter
+from monitord.storage.views import Counts, IncidentView, Note, RecentFilter
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
 _RECORD = (
     "SELECT c.*, i.rule, i.severity, i.pinned FROM profile_capture c "
     "JOIN incident i ON i.correlation_id = c.correlation_id"
+)
+_INCIDENT = "SELECT *, ({notes}) AS annotations FROM incident i WHERE correlation_id = ? AND state = 'active'"
+_NOTES = (
+    "SELECT json_group_array(json_array(e.id, json(e.payload))) FROM (SELECT id, payload FROM event "
+    "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
 )
 _NEWEST_FIRST = " ORDER BY c.captured_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
@@ -88,9 +97,7 @@ class StoreReader:
 
     def incident(self, correlation_id: str) -> IncidentView:
         """Everything kept of one incident, by its whole id."""
-        rows = self._all(
-            "SELECT * FROM incident WHERE correlation_id = ? AND state = 'active'", [correlation_id]
-        )
+        rows = self._all(_INCIDENT.format(notes=_NOTES), [correlation_id])
         captures = self._all(
             "SELECT * FROM profile_capture WHERE correlation_id = ? AND state <> 'deleting' "
             "ORDER BY captured_at, id",
@@ -99,7 +106,16 @@ class StoreReader:
         if not rows or not captures:
             raise NotFoundError(f"no incident {correlation_id!r}; `monitord recent` lists what there is")
         with self._understood():
-            return incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
+            notes = json.loads(rows[0].pop("annotations"))
+            view = incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
+            return replace(view, notes=tuple(Note(time_of_id(at), said["text"]) for at, said in notes))
+
+    def events(self, wanted: EventFilter) -> list[Event]:
+        """The events under a filter, in its order."""
+        sql, values = QueryOptimizer().select(wanted)
+        with explained(self.database):
+            rows = self._opened().execute(sql, values).fetchall()
+        return [event_of(row) for row in rows]
 
     def artefact(self, key: str, limit_bytes: int | None = None) -> tuple[StorageMetadata, bytes]:
         """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged.

@@ -32,6 +32,7 @@ from monitord.storage.evidence import (
 )
 from monitord.storage.facts import Facts, mark_leading
 from monitord.storage.holdings import Holdings
+from monitord.storage.incident_events import record_incident
 from monitord.storage.rows import (
     choose_leading,
     insert_capture,
@@ -168,7 +169,9 @@ def _adopt_capture(connection: Connection, holdings: Holdings, key: str) -> int:
     else:
         insert_capture(connection, capture)
         choose_leading(connection, correlation_id)
-    rewrite_incident(connection, artefacts, _prove_readable(connection, correlation_id))
+    facts = _prove_readable(connection, correlation_id)
+    record_incident(connection, facts, load_captures(connection, correlation_id))
+    rewrite_incident(connection, artefacts, facts)
     return 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from monitord.storage.facts import CAPTURE_COLUMNS, INCIDENT_COLUMNS, Facts, cells_of, facts_of, mark_leading
+from monitord.storage.incident_events import load_annotations, record_incident
 from monitord.storage.tables import incident, profile_capture
 
 
@@ -23,7 +24,9 @@ def insert_incident(connection: Connection, facts: Facts, captures: Sequence[Fac
     if len(known) == 1 and known[0]["profiler"] is None and captures:
         # What stood there was only the place of evidence to come: the leading row takes it over.
         kept[_step(next(row for row in captures if row["is_leading"]))] = known[0]["id"]
-    return [insert_capture(connection, row, kept.pop(_step(row), None)) for row in captures]
+    ids = [insert_capture(connection, row, kept.pop(_step(row), None)) for row in captures]
+    record_incident(connection, facts, captures)
+    return ids
 
 
 def _step(row: Facts) -> tuple[str, str | None, str]:
@@ -52,9 +55,11 @@ def delete_rows(connection: Connection, correlation_ids: Sequence[str]) -> int:
 
 
 def load_incident(connection: Connection, correlation_id: str) -> Facts | None:
-    """The incident's own facts."""
+    """The incident's own facts, with the notes that people left on it (`annotations`)."""
     row = connection.execute(select(incident).where(incident.c.correlation_id == correlation_id)).first()
-    return None if row is None else facts_of(dict(row._mapping))
+    if row is None:
+        return None
+    return {**facts_of(dict(row._mapping)), "annotations": load_annotations(connection, correlation_id)}
 
 
 def load_captures(connection: Connection, correlation_id: str) -> list[Facts]:

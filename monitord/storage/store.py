@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from monitord.errors import NotFoundError, SchemaTooNewError, StorageError
+from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
 from monitord.storage import deletion, recovery, upkeep
 from monitord.storage.answers import record_of
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.connection import open_engine
+from monitord.storage.events.identity import id_at
+from monitord.storage.events.pruning import Pruner
 from monitord.storage.events.store import EventStore
 from monitord.storage.evidence import discard_evidence, store_evidence, store_incident_artefact
 from monitord.storage.facts import (
@@ -36,6 +38,7 @@ from monitord.storage.facts import (
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.holdings import Holdings, OpenHoldings, open_local
 from monitord.storage.ids import new_correlation_id
+from monitord.storage.incident_events import record_incident
 from monitord.storage.opening import prepare_database
 from monitord.storage.queries import StoreReader
 from monitord.storage.rows import insert_incident, load_captures, load_incident
@@ -48,6 +51,7 @@ from monitord.storage.thinning import pack
 from monitord.storage.views import RecentFilter, RetentionRow, Usage
 
 _T = TypeVar("_T")
+NOTE_LIMIT = 2000
 
 
 class SQLiteProfileStore:
@@ -181,6 +185,7 @@ class SQLiteProfileStore:
             replaced = load_incident(connection, facts["correlation_id"])
             old_keys = _keys_of(replaced, load_captures(connection, facts["correlation_id"]))
             facts["pinned"] = max(facts["pinned"], replaced["pinned"] if replaced else 0)
+            facts["annotations"] = replaced["annotations"] if replaced else []
             facts["artefact_key"] = replaced["artefact_key"] if replaced else None
             own_key = store_incident_artefact(artefacts, facts, captures)
             if own_key not in old_keys:
@@ -202,6 +207,20 @@ class SQLiteProfileStore:
                 if facts is None or facts["state"] != "active":
                     raise NotFoundError(f"no incident {correlation_id!r}")
                 facts["pinned"] = int(pinned)
+                recovery.rewrite_incident(connection, holdings.artefacts, facts)
+
+    def add_note(self, correlation_id: str, text: str, now: datetime) -> None:
+        """Leave a note on an incident; raises NotFoundError, UsageError for what is no note."""
+        if not 0 < len(text.strip()) <= NOTE_LIMIT:
+            raise UsageError(f"a note is a text of 1 to {NOTE_LIMIT} characters")
+        with self._guarded():
+            engine, holdings = self._ready()
+            with engine.begin() as connection:
+                facts = load_incident(connection, correlation_id)
+                if facts is None or facts["state"] != "active":
+                    raise NotFoundError(f"no incident {correlation_id!r}")
+                facts["annotations"].append([time_cell(now), text.strip()])
+                record_incident(connection, facts, load_captures(connection, correlation_id))
                 recovery.rewrite_incident(connection, holdings.artefacts, facts)
 
     def adopt(self) -> int:
@@ -328,10 +347,11 @@ class SQLiteProfileStore:
         return self.delete_incidents(doomed) if doomed else 0
 
     def drop_history_before(self, when: datetime) -> int:
-        """Remove history that ends before `when`; how many flushes."""
+        """Remove history that ends before `when`, and events of then that belong to no incident; how many."""
         with self._transaction() as connection:
             query = delete(history_table).where(history_table.c.taken_until < time_cell(when))
-            return connection.execute(query).rowcount
+            flushes = connection.execute(query).rowcount
+        return flushes + Pruner(self._transaction).remove(before=id_at(when), loose=True)
 
     def drop_quarantine_before(self, when: datetime) -> int:
         """Remove quarantined files that were put there before `when`; bytes freed."""

@@ -48,6 +48,14 @@ class NotCaptured:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What a person wrote on an incident."""
+
+    taken_at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident as stored: why it fired, what stood before it, and every capture with its outcome.
 
@@ -77,6 +85,7 @@ class IncidentView:
     late: bool = False
     pinned: bool = False
     is_summary: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

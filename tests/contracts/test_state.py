@@ -24,6 +24,7 @@ from monitord.storage.state import (
     UserNamespace,
     open_state,
 )
+from monitord.storage.state.codec import DATA_LIMIT_BYTES
 from monitord.storage.state.opening import BACKENDS
 from tests.postgres import PostgresServer, postgres_server
 from tests.servers import RedisServer
@@ -177,9 +178,9 @@ def test_impossible_names_are_refused(state: Storage, name: str) -> None:
 
 
 def test_impossible_values_are_refused(state: Storage) -> None:
-    """Data over 1 MiB, what is no bytes, and times to live that can't be: refused, and what was there stays."""
+    """Data over the limit, what is no bytes, and times to live that can't be: refused, and what was there stays."""
     state.set("key", b"was there")
-    for data in (b"x" * (1024 * 1024 + 1), "text", bytearray(b"x"), None):
+    for data in (b"x" * (DATA_LIMIT_BYTES + 1), "text", bytearray(b"x"), None):
         with pytest.raises(InvalidOptionsError):
             state.set("key", data)  # type: ignore[arg-type]  # the subject of the test
     for ttl in (timedelta(0), timedelta(seconds=-1), timedelta(days=100_000)):
@@ -188,7 +189,7 @@ def test_impossible_values_are_refused(state: Storage) -> None:
     assert data_of(state.get("key")) == b"was there"
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, 4097, 1024 * 1024])
+@pytest.mark.parametrize("size", [0, 1, 4096, 4097, DATA_LIMIT_BYTES])
 @pytest.mark.parametrize("content", [b"a", None])
 def test_any_size_comes_back(state: Storage, size: int, content: bytes | None) -> None:
     """Up to the limit, compressible or not, data comes back as it was."""

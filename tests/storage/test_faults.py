@@ -180,7 +180,8 @@ def test_vacuum_is_skipped_with_the_reason_when_there_is_no_room(
     disk = small_disk("size=6m")
     store = open_store(disk / "data")
     store.save_incident(make_incident())
-    store.set_state("large", os.urandom(1_000_000).hex())
+    for n in range(4):
+        store.set_state(f"large {n}", os.urandom(500_000).hex())  # compressed to about half of it
     store.compact()
     (disk / "ballast").write_bytes(bytes(2_000_000))
     assert "vacuum needs about" in (store.vacuum() or "")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 
 from monitord.model import Event, EventType
 from monitord.storage.events.filters import EventFilter
@@ -146,9 +146,12 @@ class DataAccess:
         sql = "SELECT name, sum(pgsize) FROM dbstat WHERE name LIKE '%event%' GROUP BY name"
         return {name: int(size) for name, size in self._rows(sql)}
 
-    def delete_oldest(self, limit: int, before: int | None = None, code: int | None = None) -> int:
-        """Remove at most so many, the oldest first: of this type, and below this id; how many went."""
+    def delete_oldest(
+        self, limit: int, before: int | None = None, code: int | None = None, *, loose: bool = False
+    ) -> int:
+        """Remove at most so many, the oldest first: of this type, below this id, of no incident; how many."""
         conditions = [] if before is None else ["id < :before"]
+        conditions += ["correlation_id IS NULL"] if loose else []
         if code is not None:
             conditions += ["event_type = :code", *(["event_type > 0"] if code else [])]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -159,6 +162,14 @@ class DataAccess:
         if self._is_sqlite:
             return self._connection.exec_driver_sql(sql, used).rowcount
         return self._connection.execute(text(sql), used).rowcount
+
+    def forget_incidents(self, correlation_ids: Sequence[str], types: Sequence[EventType] = ()) -> None:
+        """Remove the events of incidents: those of some types, or with none given all."""
+        codes = ", ".join(str(CODES[kind]) for kind in types)
+        only = f" AND event_type IN ({codes})" if codes else ""
+        statement = text(f"DELETE FROM event WHERE correlation_id IN :ids{only}")  # noqa: S608  numbers only
+        statement = statement.bindparams(bindparam("ids", expanding=True))
+        self._connection.execute(statement, {"ids": list(correlation_ids)})
 
     def refresh_statistics(self) -> None:
         """Let the planner know how the events are spread; a sample of each index is enough."""

@@ -27,16 +27,24 @@ class Pruner:
         self.batches: list[int] = []
 
     def remove(
-        self, *, before: int | None = None, code: int | None = None, at_most: int | None = None
+        self,
+        *,
+        before: int | None = None,
+        code: int | None = None,
+        at_most: int | None = None,
+        loose: bool = False,
     ) -> int:
-        """The oldest go, until none is left that fits or `at_most` are gone; how many."""
+        """The oldest go, until none is left that fits or `at_most` are gone; how many.
+
+        `loose` takes those alone that belong to no incident: the others go with theirs.
+        """
         gone, size = 0, _FIRST
         self.batches = []
         while at_most is None or gone < at_most:
             wanted = size if at_most is None else min(size, at_most - gone)
             with self._transaction() as connection:
                 began_s = self._clock()
-                count = DataAccess(connection).delete_oldest(wanted, before, code)
+                count = DataAccess(connection).delete_oldest(wanted, before, code, loose=loose)
             taken_s = self._clock() - began_s  # with the commit, which holds the lock as well
             gone += count
             self.batches.append(count)

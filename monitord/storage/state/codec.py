@@ -14,7 +14,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-DATA_LIMIT_BYTES = 1 << 20
+DATA_LIMIT_BYTES = 4 << 20
 COMPRESS_OVER_BYTES = 4096
 _PLAIN, _ZSTD = b"\0", b"\1"
 
