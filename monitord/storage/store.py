@@ -7,14 +7,13 @@ and `is_degraded` says so; the next call tries again, opening or rebuilding the 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import delete, select
 
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
@@ -22,7 +21,6 @@ from monitord.model import Incident, ProfileRecord, Rates
 from monitord.storage import deletion, recovery, upkeep
 from monitord.storage.answers import record_of
 from monitord.storage.cells import json_cell, time_cell
-from monitord.storage.connection import open_engine
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.pruning import Pruner
 from monitord.storage.events.store import EventStore
@@ -35,14 +33,13 @@ from monitord.storage.facts import (
     placeholder_facts,
     record_facts,
 )
-from monitord.storage.faults import DamagedError, explained
-from monitord.storage.holdings import Holdings, OpenHoldings, open_local
+from monitord.storage.faults import DamagedError
+from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.ids import new_correlation_id
 from monitord.storage.incident_events import record_incident
-from monitord.storage.opening import prepare_database
+from monitord.storage.opened import OpenDatabase
 from monitord.storage.queries import StoreReader
 from monitord.storage.rows import insert_incident, load_captures, load_incident
-from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
@@ -54,91 +51,8 @@ _T = TypeVar("_T")
 NOTE_LIMIT = 2000
 
 
-class SQLiteProfileStore:
-    """One data directory, for writing. Opens at the first use; see `open_store`."""
-
-    def __init__(
-        self,
-        data_dir: Path,
-        *,
-        create: bool = True,
-        busy_timeout_s: float = 5.0,
-        open_holdings: OpenHoldings = open_local,
-    ) -> None:
-        self.data_dir = data_dir
-        self.database = data_dir / DATABASE_NAME
-        self.degraded_reason: str | None = None
-        self._create = create
-        self._busy_timeout_s = busy_timeout_s
-        self._open_holdings = open_holdings
-        self._lock = threading.RLock()
-        self._engine: Engine | None = None
-        self._holdings: Holdings | None = None
-        self._identity: tuple[int, ...] | None = None
-        self._is_suspect = False
-
-    @property
-    def is_degraded(self) -> bool:
-        """Whether the last attempt to open or write failed; `degraded_reason` says why."""
-        return self.degraded_reason is not None
-
-    def migrate_if_needed(self) -> None:
-        """Open: build, migrate or set aside what is there, as needed. Writes nothing when all is current."""
-        with self._guarded():
-            self._ready()
-
-    @contextmanager
-    def _guarded(self, *, writes: bool = True) -> Iterator[None]:
-        """One thread at a time; remember how an attempt to write went."""
-        with self._lock:
-            try:
-                with explained(self.database):
-                    yield
-            except DamagedError as error:
-                self._is_suspect = True
-                self._release()
-                self.degraded_reason = str(error)
-                raise
-            except StorageError as error:
-                if writes:
-                    self.degraded_reason = str(error)
-                raise
-            else:
-                if writes:
-                    self.degraded_reason = None
-
-    def _ready(self) -> tuple[Engine, Holdings]:
-        """The open database, opened again when file or folder was removed or replaced under us."""
-        if self._engine is None or self._holdings is None or self._identity != self._current_identity():
-            self._release()
-            is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
-            self._is_suspect = False
-            self._holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME)
-            self._engine = open_engine(self.database, self._busy_timeout_s)
-            self._identity = self._current_identity()
-            if is_new:
-                recovery.adopt(self._engine, self._holdings)
-        return self._engine, self._holdings
-
-    def _current_identity(self) -> tuple[int, ...] | None:
-        """Which files lie under our names now; None when one is gone."""
-        try:
-            found = [path.lstat() for path in (self.database, self.data_dir / ARTEFACTS_NAME)]
-        except OSError:
-            return None
-        return tuple(number for status in found for number in (status.st_dev, status.st_ino))
-
-    def _release(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
-        if self._holdings is not None:
-            self._holdings.close()
-        self._engine = self._holdings = self._identity = None
-
-    def close(self) -> None:
-        """Let go of the database; using the store again opens it again."""
-        with self._lock, explained(self.database):
-            self._release()
+class SQLiteProfileStore(OpenDatabase):
+    """One data directory, for writing; see `open_store`."""
 
     # ---------------------------------------------------------------------------------- evidence
 
@@ -380,27 +294,6 @@ class SQLiteProfileStore:
         """Let SQLite refresh what its query planner knows."""
         with self._guarded():
             self._pragma("optimize")
-
-    def _pragma(self, words: str) -> list[Any]:
-        return self._run(f"PRAGMA {words}")
-
-    def _run(self, statement: str) -> list[Any]:
-        """A statement that must stand outside a transaction."""
-        engine, _holdings = self._ready()
-        raw = engine.raw_connection()
-        try:
-            cursor = raw.cursor()
-            cursor.execute(statement)
-            return [row[0] for row in cursor.fetchall()]
-        finally:
-            raw.close()
-
-    @contextmanager
-    def _transaction(self, *, writes: bool = True) -> Iterator[Connection]:
-        with self._guarded(writes=writes):
-            engine, _holdings = self._ready()
-            with engine.begin() as connection:
-                yield connection
 
 
 def _keys_of(incident: Facts | None, captures: Sequence[Facts]) -> list[str]:

@@ -1,0 +1,131 @@
+"""The database and the artefacts of one data directory, open for writing, however often that takes.
+
+One thread at a time gets in. When the disk is full, read-only or locked, what was tried raises StorageError
+and `is_degraded` says so; the next call tries again, opening or rebuilding the database as needed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from monitord.errors import StorageError
+from monitord.storage import recovery
+from monitord.storage.connection import open_engine
+from monitord.storage.faults import DamagedError, explained
+from monitord.storage.holdings import Holdings, OpenHoldings, open_local
+from monitord.storage.opening import prepare_database
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
+
+
+class OpenDatabase:
+    """What every method of the store stands on: `_guarded`, `_ready`, `_transaction`; opens when used."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        create: bool = True,
+        busy_timeout_s: float = 5.0,
+        open_holdings: OpenHoldings = open_local,
+    ) -> None:
+        self.data_dir = data_dir
+        self.database = data_dir / DATABASE_NAME
+        self.degraded_reason: str | None = None
+        self._create = create
+        self._busy_timeout_s = busy_timeout_s
+        self._open_holdings = open_holdings
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+        self._holdings: Holdings | None = None
+        self._identity: tuple[int, ...] | None = None
+        self._is_suspect = False
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the last attempt to open or write failed; `degraded_reason` says why."""
+        return self.degraded_reason is not None
+
+    def migrate_if_needed(self) -> None:
+        """Open: build, migrate or set aside what is there, as needed. Writes nothing when all is current."""
+        with self._guarded():
+            self._ready()
+
+    @contextmanager
+    def _guarded(self, *, writes: bool = True) -> Iterator[None]:
+        """One thread at a time; remember how an attempt to write went."""
+        with self._lock:
+            try:
+                with explained(self.database):
+                    yield
+            except DamagedError as error:
+                self._is_suspect = True
+                self._release()
+                self.degraded_reason = str(error)
+                raise
+            except StorageError as error:
+                if writes:
+                    self.degraded_reason = str(error)
+                raise
+            else:
+                if writes:
+                    self.degraded_reason = None
+
+    def _ready(self) -> tuple[Engine, Holdings]:
+        """The open database, opened again when file or folder was removed or replaced under us."""
+        if self._engine is None or self._holdings is None or self._identity != self._current_identity():
+            self._release()
+            is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
+            self._is_suspect = False
+            self._holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME)
+            self._engine = open_engine(self.database, self._busy_timeout_s)
+            self._identity = self._current_identity()
+            if is_new:
+                recovery.adopt(self._engine, self._holdings)
+        return self._engine, self._holdings
+
+    def _current_identity(self) -> tuple[int, ...] | None:
+        """Which files lie under our names now; None when one is gone."""
+        try:
+            found = [path.lstat() for path in (self.database, self.data_dir / ARTEFACTS_NAME)]
+        except OSError:
+            return None
+        return tuple(number for status in found for number in (status.st_dev, status.st_ino))
+
+    def _release(self) -> None:
+        if self._engine is not None:
+            self._engine.dispose()
+        if self._holdings is not None:
+            self._holdings.close()
+        self._engine = self._holdings = self._identity = None
+
+    def close(self) -> None:
+        """Let go of the database; using the store again opens it again."""
+        with self._lock, explained(self.database):
+            self._release()
+
+    def _pragma(self, words: str) -> list[Any]:
+        return self._run(f"PRAGMA {words}")
+
+    def _run(self, statement: str) -> list[Any]:
+        """A statement that must stand outside a transaction."""
+        engine, _holdings = self._ready()
+        raw = engine.raw_connection()
+        try:
+            cursor = raw.cursor()
+            cursor.execute(statement)
+            return [row[0] for row in cursor.fetchall()]
+        finally:
+            raw.close()
+
+    @contextmanager
+    def _transaction(self, *, writes: bool = True) -> Iterator[Connection]:
+        with self._guarded(writes=writes):
+            engine, _holdings = self._ready()
+            with engine.begin() as connection:
+                yield connection
