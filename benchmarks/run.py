@@ -28,6 +28,7 @@ BENCHMARKS = {
     "asking": "recent over 10,000 captures, and --help",
     "quiet": "the whole daemon when nothing happens; its history on disk",
     "capture_cost": "one capture: what it costs the target and us",
+    "artefacts": "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory",
     "pass_cost": "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances",
 }
 """To add one: its file, which takes `--rows FILE` and writes Row values there, and its line here."""

@@ -93,7 +93,7 @@ class StorageManager:
     def retrieve_data(self, key: str) -> bytes:
         """The whole artefact, checked against its checksum; MissingArtefactError, DamagedArtefactError."""
         _metadata, chunks = self.provider.retrieve(key)
-        return b"".join(chunks)
+        return together(chunks)
 
     def open(self, key: str) -> BinaryIO:
         """The artefact to read from, piece by piece; DamagedArtefactError comes at the end at the latest."""
@@ -146,6 +146,20 @@ def measure(payload: Payload) -> tuple[int, str]:
         size += len(chunk)
         sha.update(chunk)
     return size, f"sha256:{sha.hexdigest()}"
+
+
+def together(chunks: Iterator[bytes]) -> bytes:
+    """All chunks as one; the only one as it is. Each is let go of before the next one comes."""
+    first, second = next(chunks, b""), next(chunks, None)
+    if second is None:
+        return first
+    whole = io.BytesIO()
+    whole.write(first)
+    del first
+    while second is not None:
+        whole.write(second)
+        second = next(chunks, None)
+    return whole.getvalue()
 
 
 @contextmanager

@@ -66,6 +66,9 @@ class BytesPayload:
     data: bytes
 
     def chunks(self) -> Iterator[bytes]:
+        if 0 < len(self.data) <= CHUNK_BYTES:
+            yield self.data
+            return
         view = memoryview(self.data)
         for start in range(0, len(view), CHUNK_BYTES):
             yield bytes(view[start : start + CHUNK_BYTES])
