@@ -6,7 +6,7 @@ A wrapper is loaded when it is asked for: who does not encrypt pays for no crypt
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from monitord.storage.artefacts.manager import StorageManager
 from monitord.storage.artefacts.provider import StorageProvider
@@ -53,7 +53,7 @@ def open_storage(
         cache=cache,
         archive=archive,
         spool=spool,
-        recorder=cast("Recorder | None", monitor),
+        recorder=monitor,
         patience=Patience(deadline_s=deadline_s),
     )
     return StorageManager(provider, cache, lifecycle, monitor)

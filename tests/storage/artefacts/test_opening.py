@@ -15,6 +15,7 @@ from monitord.errors import ConfigError, StorageError
 from monitord.storage.artefacts import CacheManager, Keyring, compose, new_key, open_storage
 from monitord.storage.artefacts.errors import WrongKeyError
 from monitord.storage.artefacts.keyring import SealingKey
+from monitord.storage.artefacts.monitor import StorageMonitor
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
@@ -74,6 +75,16 @@ def test_a_folder_by_its_url(tmp_path: Path) -> None:
         with pytest.raises(WrongKeyError):
             manager.retrieve_data("sealed")
         assert manager.exists("sealed")
+
+
+def test_the_monitor_is_told_of_what_the_manager_does() -> None:
+    monitor = StorageMonitor(provider="memory")
+    manager = open_storage("memory://", monitor=monitor, cache=CacheManager())
+    stored = manager.store_data(KEY, b"evidence " * 1000)
+    manager.retrieve_data(KEY)
+    told = monitor.metrics
+    assert manager.monitor is monitor
+    assert (told.writes, told.write_bytes, told.reads, told.cache_hits) == (1, stored.stored_size, 0, 1)
 
 
 def test_a_url_that_is_none_is_refused() -> None:

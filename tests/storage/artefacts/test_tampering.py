@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 from monitord.storage.artefacts.errors import ArtefactError, DamagedArtefactError, WrongKeyError
 from monitord.storage.artefacts.keyring import Keyring, SealingKey
+from monitord.storage.artefacts.manager import measure
 from monitord.storage.artefacts.metadata import BytesPayload, StorageMetadata
 from monitord.storage.artefacts.opening import compose
 from monitord.storage.artefacts.provider import StorageProvider
@@ -171,7 +178,7 @@ def test_a_piece_of_the_body_passes_for_no_attributes(bare: StorageProvider, sea
     """Both are sealed with the same data key, but with nonces that say what they are for."""
     import base64
 
-    put(sealed, KEY, b'{"pid":1}')
+    put(sealed, KEY, zstd.compress(b'["sha256:0",{"pid":1}]'))
     body = get(bare, KEY)[1]
     nonce = body[:PREFIX_BYTES] + bytes(4) + b"\1"
     change_metadata(bare, attributes={"sealed": base64.b64encode(nonce + body[PREFIX_BYTES:]).decode()})
@@ -275,16 +282,18 @@ def test_every_byte_of_the_header(bare: MemoryStorageProvider) -> None:
     assert struct.unpack("<I", header[4:8]) == (len(header) - 8,)
 
 
-def test_equal_bytes_are_never_sealed_alike(bare: StorageProvider) -> None:
-    """Nobody can tell from the outside that two artefacts hold the same."""
+def test_equal_bytes_are_never_sealed_alike(bare: MemoryStorageProvider) -> None:
+    """Nobody can tell from the outside that two artefacts hold the same, or try guesses on a checksum."""
     sealed = Encrypted(bare, KEYRING)
     seen = set()
     for _time in range(20):
-        put(sealed, KEY, b"same", attributes={"same": 1})
+        stored = put(sealed, KEY, b"same", attributes={"same": 1})
         metadata, body = get(bare, KEY)
         assert metadata.encryption is not None
-        seen |= {body, str(metadata.attributes), metadata.encryption.wrapped_key}
-    assert len(seen) == 60
+        seen |= {body, str(metadata.attributes), metadata.encryption.wrapped_key, metadata.checksum}
+        assert stored.checksum == sealed.get_metadata(KEY).checksum == measure(BytesPayload(b"same"))[1]
+    assert len(seen) == 80
+    assert stored.checksum.removeprefix("sha256:").encode() not in b"".join(bare._kept[KEY])
 
 
 def test_a_second_pass_over_a_changed_file_uses_other_nonces(bare: StorageProvider) -> None:

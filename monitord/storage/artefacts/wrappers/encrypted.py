@@ -47,11 +47,11 @@ PIECE_BYTES = 64 << 10
 TAG_BYTES = 16
 PREFIX_BYTES = 7
 _SEALED = "sealed"  # the one attribute that a sealed artefact shows
-_MIDDLE, _LAST, _ATTRIBUTES = b"\0", b"\1", b"\2"  # the last byte of a nonce: what it is for
+_MIDDLE, _LAST, _FACTS = b"\0", b"\1", b"\2"  # the last byte of a nonce: what it is for
 
 
 class Encrypted(PassThrough):
-    """Seals bytes and attributes with the active key, opens with any key of the keyring.
+    """Seals bytes, attributes and checksum with the active key, opens with any key of the keyring.
 
     Raises WrongKeyError when the key is not at hand, DamagedArtefactError when what is stored does not open.
     What was stored before encryption was switched on is read as it is, unless `reads_plain` is False: then
@@ -68,13 +68,13 @@ class Encrypted(PassThrough):
     ) -> StorageMetadata:
         data_key, active = os.urandom(KEY_BYTES), self._keyring.active
         cipher = aes_gcm(data_key)
-        sealing = Sealing(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, metadata)))
-        hidden = changed(
-            metadata, encryption=sealing, attributes={_SEALED: _seal_attributes(cipher, metadata)}
-        )
+        # The checksum of the plain bytes would tell who guesses them, and which artefacts are alike.
+        shown = changed(metadata, checksum=f"{_SEALED}:{os.urandom(16).hex()}")
+        sealing = Sealing(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, shown)))
+        hidden = changed(shown, encryption=sealing, attributes={_SEALED: _seal_facts(cipher, metadata)})
         sealed = DerivedPayload(payload, lambda chunks: seal(chunks, cipher))
         stored = self.inner.store(key, sealed, hidden, replace=replace)
-        return changed(stored, attributes=metadata.attributes)
+        return changed(stored, checksum=metadata.checksum, attributes=metadata.attributes)
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
         metadata, chunks = self.inner.retrieve(key)
@@ -95,7 +95,8 @@ class Encrypted(PassThrough):
                 raise DamagedArtefactError(f"{key} is not sealed, and only sealed artefacts are trusted here")
             return metadata, None
         cipher = aes_gcm(open_data_key(self._keyring, key, metadata))
-        return changed(metadata, attributes=_open_attributes(cipher, key, metadata)), cipher
+        checksum, attributes = _open_facts(cipher, key, metadata)
+        return changed(metadata, checksum=checksum, attributes=attributes), cipher
 
 
 def open_data_key(keyring: Keyring, key: str, metadata: StorageMetadata) -> bytes:
@@ -130,25 +131,28 @@ def bound(key: str, metadata: StorageMetadata) -> bytes:
     return json.dumps(said, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
-def _seal_attributes(cipher: AESGCM, metadata: StorageMetadata) -> str:
-    plain = json.dumps(dict(metadata.attributes), separators=(",", ":")).encode("ascii")
+def _seal_facts(cipher: AESGCM, metadata: StorageMetadata) -> str:
+    """What is not to be seen of the metadata: the attributes, and the checksum of the plain bytes."""
+    facts = [metadata.checksum, dict(metadata.attributes)]
+    plain = json.dumps(facts, separators=(",", ":")).encode("ascii")
     if len(plain) > HEADER_LIMIT_BYTES:  # as without encryption, however well it compresses
         raise ArtefactError(f"metadata of {len(plain)} bytes is over the limit of {HEADER_LIMIT_BYTES}")
-    nonce = os.urandom(NONCE_BYTES - 1) + _ATTRIBUTES
+    nonce = os.urandom(NONCE_BYTES - 1) + _FACTS
     sealed = cipher.encrypt(nonce, zstd.compress(plain), None)
     return base64.b64encode(nonce + sealed).decode("ascii")
 
 
-def _open_attributes(cipher: AESGCM, key: str, metadata: StorageMetadata) -> dict[str, object]:
+def _open_facts(cipher: AESGCM, key: str, metadata: StorageMetadata) -> tuple[str, dict[str, object]]:
     if metadata.attributes.keys() != {_SEALED}:
         raise _tampered(key)
     try:
         held = base64.b64decode(str(metadata.attributes[_SEALED]), validate=True)
         nonce = held[:NONCE_BYTES]
-        if nonce[-1:] != _ATTRIBUTES:  # or a piece of the body would pass for attributes
+        if nonce[-1:] != _FACTS:  # or a piece of the body would pass for them
             raise _tampered(key)
         packed = cipher.decrypt(nonce, held[NONCE_BYTES:], None)
-        return dict(json.loads(zstd.decompress(packed)))
+        checksum, attributes = json.loads(zstd.decompress(packed))
+        return str(checksum), dict(attributes)
     except (InvalidTag, ValueError, TypeError, zstd.ZstdError) as error:
         raise _tampered(key) from error
 
