@@ -36,6 +36,8 @@ COMMANDS = (
     ("explain", "explain:explain", "Why a rule fired, or did not."),
     ("capture", "capture:capture", "Profile a process now."),
     ("compare", "compare:compare", "What changed between two incidents."),
+    ("events", "events:events", "List what monitord saw and did."),
+    ("note", "note:note", "Leave a note on an incident."),
     ("export", "export:export", "Write incidents to a file, redacted."),
     ("keep", "incidents:keep", "Keep an incident past its age."),
     ("delete", "incidents:delete", "Delete incidents with their evidence."),

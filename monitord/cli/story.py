@@ -49,6 +49,7 @@ def tell(view: IncidentView, *, now: datetime, utc: bool, width: int, style: Sty
     yield from page.functions(view)
     yield from page.evidence(view)
     yield from page.missing(view)
+    yield from page.notes(view)
     yield from page.next_steps(view)
 
 
@@ -178,6 +179,17 @@ class _Page:
             if step.fix:
                 # Never wrapped: a person copies it.
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(step.fix), 'green')}"
+
+    def notes(self, view: IncidentView) -> Iterator[str]:
+        if not view.notes:
+            return
+        yield ""
+        yield self._style.paint("Notes", "bold")
+        for note in view.notes:
+            stamp = local_stamp(note.taken_at, self._now, utc=self._utc)
+            for line in wrap(printable(note.text), self._width - 4 - len(stamp)):
+                yield f"  {stamp}  {line}"
+                stamp = " " * len(stamp)
 
     def next_steps(self, view: IncidentView) -> Iterator[str]:
         yield from self._title("Next")

@@ -10,12 +10,16 @@ from typing import Any
 
 from monitord.export.text import iso, plain
 from monitord.export.units import unit_of
-from monitord.model import HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
+from monitord.model import Event, HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
 from monitord.storage.views import IncidentView, NotCaptured
 
 ROW_KEYS = (
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
+)  # fmt: skip
+EVENT_KEYS = (
+    "id", "taken_at", "event_type", "pid", "process_name", "module", "function", "arity", "correlation_id",
+    "ast_node_id", "payload",
 )  # fmt: skip
 CSV_DETAIL_KEYS = (*ROW_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share")
 
@@ -58,7 +62,34 @@ def detail(view: IncidentView) -> dict[str, Any]:
         "captures": [capture(record) for record in view.captures],
         "not_captured": [_not_captured(step) for step in view.not_captured],
         "hotspots": [hotspot(spot) for spot in view.hotspots],
+        "annotations": [{"taken_at": iso(note.taken_at), "text": plain(note.text)} for note in view.notes],
     }
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """One event; `payload` is what its type has to say besides."""
+    return {
+        "id": str(event.id),
+        "taken_at": iso(event.taken_at),
+        "event_type": event.event_type.value,
+        "pid": event.pid,
+        "process_name": _optional(event.process_name),
+        "module": _optional(event.module),
+        "function": _optional(event.function),
+        "arity": event.arity,
+        "correlation_id": _optional(event.correlation_id),
+        "ast_node_id": _optional(event.ast_node_id),
+        "payload": _plain_values(event.payload),
+    }
+
+
+def _plain_values(value: Any) -> Any:
+    """The same structure with every text fit for strict JSON readers."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {plain(str(name)): _plain_values(held) for name, held in value.items()}
+    return [_plain_values(held) for held in value] if isinstance(value, list) else value
 
 
 def capture(record: ProfileRecord) -> dict[str, Any]:

@@ -1,0 +1,218 @@
+"""`events`: everything that monitord saw and did, newest first; the same flags and forms as `recent`."""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from monitord.cli.listing import (
+    POLL_S,
+    FollowFlag,
+    LimitFlag,
+    Listing,
+    ListOutputFlag,
+    NoPagerFlag,
+    PidFlag,
+    ProcessFlag,
+    ReverseFlag,
+    SinceFlag,
+    UntilFlag,
+    UtcFlag,
+    View,
+    view_of,
+)
+from monitord.cli.place import JsonFlag, Place
+from monitord.cli.table import Cell, Column, draw
+from monitord.cli.terminal import say, width
+from monitord.cli.times import parse_period
+from monitord.cli.when import local_stamp
+from monitord.errors import NotFoundError
+from monitord.export.shapes import EVENT_KEYS, event_row
+from monitord.export.text import json_text
+from monitord.model import Event, EventType
+from monitord.redaction import printable
+from monitord.storage.events import EventFilter, cursor_after
+
+if TYPE_CHECKING:
+    from monitord.storage.queries import StoreReader
+
+_LOOK_BACK = timedelta(minutes=15)  # an incident's samples are older than the incident, by the ring's length
+_BATCH = 1000
+_FOR_PROGRAMS = ("func_id", "func_hash")
+
+_COLUMNS = (
+    Column("WHEN"),
+    Column("TYPE"),
+    Column("INCIDENT"),
+    Column("PID", right=True),
+    Column("PROCESS", least=8),
+    Column("WHAT", least=20),
+)
+
+
+def events(
+    place: Place,
+    limit: LimitFlag = 20,
+    since: SinceFlag = None,
+    until: UntilFlag = None,
+    follow: FollowFlag = False,
+    reverse: ReverseFlag = False,
+    grep: Annotated[
+        str | None, typer.Option("-g", "--grep", metavar="TEXT", help="Part of any name, text or value.")
+    ] = None,
+    kind: Annotated[EventType | None, typer.Option("--type", help="Only this type of event.")] = None,
+    incident: Annotated[
+        str | None, typer.Option("--incident", metavar="ID", help="Only of this incident; as for `show`.")
+    ] = None,
+    process: ProcessFlag = None,
+    pid: PidFlag = None,
+    module: Annotated[str | None, typer.Option("--module", help="Only of functions of this module.")] = None,
+    function: Annotated[str | None, typer.Option("--function", help="Only of this function.")] = None,
+    arity: Annotated[int | None, typer.Option("--arity", min=0, help="… with so many parameters.")] = None,
+    node: Annotated[
+        str | None, typer.Option("--node", metavar="ID", help="Only of this statement (ast_node_id).")
+    ] = None,
+    output: ListOutputFlag = None,
+    json: JsonFlag = False,
+    utc: UtcFlag = False,
+    no_pager: NoPagerFlag = False,
+) -> None:
+    """List what monitord saw and did, newest first."""
+    start, end = parse_period(since, until, datetime.now(UTC))
+    view = view_of(output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
+    reader = place.reader()
+    wanted = EventFilter(
+        pid=pid,
+        event_type=kind,
+        since=start,
+        until=end,
+        correlation_id=reader.find(incident).correlation_id if incident else None,
+        ast_node_id=node,
+        module=module,
+        function=function,
+        arity=arity,
+        limit=limit,
+    )
+    search = _Search(reader, wanted, process, grep)
+    listing = Listing(
+        EVENT_KEYS,
+        event_row,
+        lambda found, shown, first: _table(found, shown, place, header=first),
+        "no event fits; `monitord status` says whether anybody is recording",
+    )
+    try:
+        found = search.newest()
+        if follow:
+            _follow(search, found, view, listing)
+    except NotFoundError as nothing_yet:
+        say(f"monitord: {nothing_yet}")
+        listing.write([], replace(view, is_quiet=True))
+        return
+    listing.write(found, view)
+
+
+class _Search:
+    """Events under a filter, and under what no index knows: a part of a name, a text anywhere."""
+
+    def __init__(
+        self, reader: StoreReader, wanted: EventFilter, process: str | None, text: str | None
+    ) -> None:
+        self._reader = reader
+        self._wanted = wanted
+        self._process = process.casefold() if process else None
+        self._text = text.casefold() if text else None
+
+    def newest(self) -> list[Event]:
+        """At most as many as the filter says, newest first."""
+        limit = self._wanted.limit or 0
+        found: list[Event] = []
+        for event in self._walk(self._wanted):
+            found.append(event)
+            if len(found) == limit:
+                break
+        return found
+
+    def since(self, moment: datetime) -> list[Event]:
+        """All from this moment on, newest first."""
+        start = max(moment, self._wanted.since) if self._wanted.since else moment
+        return list(self._walk(replace(self._wanted, since=start)))
+
+    def _walk(self, wanted: EventFilter) -> Iterator[Event]:
+        is_exact = self._process is None and self._text is None
+        page = replace(wanted, limit=min(wanted.limit or _BATCH, _BATCH) if is_exact else _BATCH)
+        while True:
+            found = self._reader.events(page)
+            yield from (event for event in found if self._fits(event))
+            last = found[-1].id if found else None
+            if last is None or len(found) < (page.limit or 0):
+                return
+            page = replace(page, after=cursor_after(last, "desc"))
+
+    def _fits(self, event: Event) -> bool:
+        name = (event.process_name or "").casefold()
+        if self._process is not None:
+            is_pattern = any(c in self._process for c in "*?[")
+            fits = fnmatch.fnmatchcase(name, self._process) if is_pattern else self._process in name
+            if not fits:
+                return False
+        return self._text is None or self._text in json_text(event_row(event), indent=None).casefold()
+
+
+def _follow(search: _Search, found: Sequence[Event], view: View, listing: Listing[Event]) -> NoReturn:
+    """Print what there is, then what is stored from now on, until Ctrl-C.
+
+    Ids are times, and an incident's events are stored after they happened: each look goes back far enough to
+    see them, and what was seen is not shown twice.
+    """
+    seen = {event.id for event in search.since(datetime.now(UTC) - _LOOK_BACK)}
+    listing.write(found, view)
+    while True:
+        sys.stdout.flush()
+        time.sleep(POLL_S)
+        recent = search.since(datetime.now(UTC) - _LOOK_BACK)
+        listing.write([event for event in recent if event.id not in seen], view, first=False)
+        seen = {event.id for event in recent}
+
+
+def _table(found: Sequence[Event], view: View, place: Place, *, header: bool) -> Iterable[str]:
+    now = datetime.now(UTC)
+    rows = [
+        [
+            Cell(local_stamp(event.taken_at, now, utc=view.utc)),
+            Cell(event.event_type.value, ("cyan",)),
+            Cell(event.correlation_id or "–", ("dim",)),
+            Cell(str(event.pid) if event.pid else "–"),
+            Cell(printable(event.process_name or "–"), ("bold",)),
+            Cell(printable(_what(event))),
+        ]
+        for event in found
+    ]
+    yield from draw(_COLUMNS, rows, width=width(), style=place.style(), header=header)
+
+
+def _what(event: Event) -> str:
+    """An event in a few words: its function, then what its payload says."""
+    said = event.payload
+    for name in ("text", "reason", "detail"):
+        if isinstance(said.get(name), str):
+            return str(said[name])
+    parts = [event.function or ""]
+    parts += [f"{name}={_short(value)}" for name, value in _first(said) if name not in _FOR_PROGRAMS]
+    return " ".join(part for part in parts if part)
+
+
+def _first(said: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What tells most comes first."""
+    first = ("self_share", "cpu_percent", "profiler", "status", "rss_bytes")
+    return sorted(said.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,91 @@
+"""Lists in every form: a table for people, JSON, JSON lines, CSV for programs; the same flags everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Generic, TypeVar
+
+import typer
+
+from monitord.cli.terminal import emit, page, say
+from monitord.errors import UsageError
+from monitord.export.text import csv_rows, json_text
+
+T = TypeVar("T")
+POLL_S = 1.0
+
+
+class ListOutput(StrEnum):
+    """How a list is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+LimitFlag = Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="At most so many.")]
+SinceFlag = Annotated[
+    str | None, typer.Option("-S", "--since", metavar="TIME", help='"2h", "yesterday", "03:00", …')
+]
+UntilFlag = Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="The other end.")]
+FollowFlag = Annotated[bool, typer.Option("-f", "--follow", help="Go on with new ones until Ctrl-C.")]
+ReverseFlag = Annotated[bool, typer.Option("-r", "--reverse", help="Oldest first.")]
+ProcessFlag = Annotated[
+    str | None, typer.Option("--process", metavar="NAME", help="Part of the name, or a pattern: 'py*'.")
+]
+PidFlag = Annotated[int | None, typer.Option("--pid", min=1, help="Only this process number.")]
+ListOutputFlag = Annotated[
+    ListOutput | None, typer.Option("-o", "--output", help="table, for people, or a format for programs.")
+]
+UtcFlag = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of local.")]
+NoPagerFlag = Annotated[bool, typer.Option("--no-pager", help="Never page.")]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the answer is shown."""
+
+    output: ListOutput
+    oldest_first: bool
+    utc: bool
+    use_pager: bool
+    is_quiet: bool = False
+
+
+def view_of(
+    output: ListOutput | None, *, json: bool, reverse: bool, follow: bool, utc: bool, no_pager: bool
+) -> View:
+    """The flags of a call together; raises UsageError where they contradict each other."""
+    if json and output not in (None, ListOutput.JSON):
+        raise UsageError(f"--json and -o {output} contradict each other; say one of them")
+    chosen = ListOutput.JSON if json else output or ListOutput.TABLE
+    if follow and chosen is ListOutput.JSON:
+        raise UsageError("-f never ends and a JSON array must; use -o jsonl")
+    return View(chosen, reverse or follow, utc, not no_pager and not follow)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """What is listed: keys, an item as plain data, the lines of a table, what to say when there is none."""
+
+    keys: Sequence[str]
+    shape: Callable[[T], Mapping[str, Any]]
+    table: Callable[[Sequence[T], View, bool], Iterable[str]]
+    nothing: str
+
+    def write(self, newest_first: Sequence[T], view: View, *, first: bool = True) -> None:
+        """Write the items; `first` is False for what follows what was written before."""
+        ordered = list(reversed(newest_first)) if view.oldest_first else list(newest_first)
+        if view.output is ListOutput.JSON:
+            emit(json_text([self.shape(item) for item in ordered]) + "\n")
+        elif view.output is ListOutput.JSONL:
+            emit("".join(json_text(self.shape(item), indent=None) + "\n" for item in ordered))
+        elif view.output is ListOutput.CSV:
+            emit(csv_rows(self.keys, map(self.shape, ordered), header=first))
+        elif ordered:
+            page(self.table(ordered, view, first), allowed=view.use_pager)
+        elif first and not view.is_quiet:
+            say(self.nothing)
