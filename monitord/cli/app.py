@@ -38,6 +38,7 @@ COMMANDS = (
     ("compare", "compare:compare", "What changed between two incidents."),
     ("events", "events:events", "List what monitord saw and did."),
     ("note", "note:note", "Leave a note on an incident."),
+    ("reveal", "reveal:reveal", "Print where an incident's evidence lies."),
     ("export", "export:export", "Write incidents to a file, redacted."),
     ("keep", "incidents:keep", "Keep an incident past its age."),
     ("delete", "incidents:delete", "Delete incidents with their evidence."),

@@ -108,13 +108,14 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
     """The incident as it was stored, and the signal that ended the capture early (0: none did)."""
     from monitord.capture import ProfileCaptureService
     from monitord.daemon import wiring
+    from monitord.daemon.holdings import near_holdings
     from monitord.daemon.locks import CAPTURE_LOCK, hold
     from monitord.daemon.saving import Saving
     from monitord.storage import new_correlation_id, open_store
 
     settings, data_dir = place.config().settings, place.data_dir()
     log_to_stderr()
-    store = open_store(data_dir)
+    store = open_store(data_dir, open_holdings=near_holdings(settings))
     saving = Saving(store, wiring.retention_limits(settings))  # makes room within the budget
     correlation_id = new_correlation_id()
     service = ProfileCaptureService(

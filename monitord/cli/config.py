@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -26,12 +26,13 @@ def show(
 ) -> None:
     """Show the configuration in force."""
     loaded = place.config()
-    values = dict(_leaves("", loaded.settings.as_dict()))
+    settings = _without_secrets(loaded.settings.as_dict())
+    values = dict(_leaves("", settings))
     if wants_json(output, json):
         shown: object = (
             {key: {"value": value, "origin": loaded.origin(key)} for key, value in values.items()}
             if origin
-            else loaded.settings.as_dict()
+            else settings
         )
         emit(json_text(shown) + "\n")
         return
@@ -49,7 +50,10 @@ def validate(
     file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Default: the one in force.")] = None,
 ) -> None:
     """Check the configuration; exit 6 and file, line and key when something is wrong."""
+    from monitord.daemon.holdings import check_storage
+
     loaded = place.overridden(file, None, None).config()
+    check_storage(loaded)
     names = ", ".join(str(path) for path in loaded.sources) or "no file: the defaults"
     emit(f"valid: {printable(names)}; {len(loaded.settings.rules)} rules\n")
 
@@ -103,6 +107,16 @@ def _leaves(prefix: str, value: object) -> Iterator[tuple[str, object]]:
             yield from _leaves(f"{prefix}[{index}]", inner)
     else:
         yield prefix, value
+
+
+def _without_secrets(settings: dict[str, object]) -> dict[str, object]:
+    """The same with what opens doors hidden in URLs."""
+    from monitord.storage.artefacts.urls import shown_url
+
+    storage = dict(cast("Mapping[str, object]", settings["storage"]))
+    for key in ("url", "archive_url"):
+        storage[key] = shown_url(str(storage[key])) if storage[key] else ""
+    return {**settings, "storage": storage}
 
 
 def _as_toml(value: object) -> str:

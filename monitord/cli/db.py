@@ -19,10 +19,12 @@ def upgrade(place: Place) -> None:
 
 
 def check(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
-    """Look for damage: pages, rows without bytes, bytes without rows. Exit 1 when something is wrong."""
+    """Look for damage: pages, rows without bytes (far ones, too), bytes without rows. Exit 1 if so."""
     as_json = wants_json(output, json)
     set_aside = _set_aside(place.data_dir())
-    with place.store() as store:
+    with place.store(whole=True) as store:
+        if place.config().settings.storage.url:
+            store.adopt()  # the recorder can't: it never looks there
         problems = store.integrity_check() or store.verify()
     fresh = sorted(_set_aside(place.data_dir()) - set_aside)
     problems += [

@@ -24,6 +24,7 @@ from monitord.errors import UsageError
 if TYPE_CHECKING:
     from monitord.config import LoadedConfig
     from monitord.storage import SQLiteProfileStore
+    from monitord.storage.holdings import Holdings
     from monitord.storage.queries import StoreReader
 
 EXIT_BROKEN_PIPE = 141  # as if SIGPIPE had ended it: the reader left, which is no failure worth a line
@@ -107,22 +108,37 @@ class Place:
         return load(self.config_path, os.environ)
 
     def reader(self) -> StoreReader:
-        """The store, read-only; it opens at the first question."""
+        """The store, read-only; it opens at the first question.
+
+        The configuration is read, and a far provider asked, only for an artefact's bytes.
+        """
         from monitord.storage.queries import StoreReader
 
-        return StoreReader(self.data_dir())
+        return StoreReader(self.data_dir(), self._whole_holdings)
+
+    def _whole_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
+        from monitord.daemon.holdings import whole_holdings
+
+        return whole_holdings(self.config().settings)(folder, create=create)
+
+    def _near_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
+        from monitord.daemon.holdings import near_holdings
+
+        return near_holdings(self.config().settings)(folder, create=create)
 
     @contextmanager
-    def store(self) -> Iterator[SQLiteProfileStore]:
-        """The store, to write to; closed at the end.
+    def store(self, *, whole: bool = False) -> Iterator[SQLiteProfileStore]:
+        """The store, to write to; closed at the end. Far artefacts are seen only when it is to be `whole`.
 
-        Something must be there already: a database, even a damaged one, or the artefacts to rebuild it from.
+        Something must be there already: a database, even a damaged one, or artefacts to rebuild it from.
         """
         from monitord.storage import open_store
 
         log_to_stderr()
         folder = self.data_dir()
-        store = open_store(folder, create=_holds_data(folder))
+        opener = self._whole_holdings if whole else self._near_holdings
+        is_data_far = whole and bool(self.config().settings.storage.url)
+        store = open_store(folder, create=is_data_far or _holds_data(folder), open_holdings=opener)
         try:
             yield store
         finally:

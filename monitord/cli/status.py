@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import Style, emit
 from monitord.cli.when import local_stamp, moment_of
+from monitord.daemon.courier_status import read_courier_status
 from monitord.daemon.status import read_status
 from monitord.errors import NotFoundError, UnreachableError
 from monitord.export.text import json_text
@@ -24,7 +26,10 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     """Say whether monitord records here, what it costs, and how full its store is."""
     as_json = wants_json(output, json)
     folder = place.data_dir()
-    told = {"is_running": False, **(read_status(folder) or {})}
+    told: dict[str, Any] = {"is_running": False, **(read_status(folder) or {})}
+    sent = read_courier_status(folder)
+    if sent is not None:
+        told["courier"] = asdict(sent)
     used = _usage(place, folder, told)
     if as_json:
         running = told.pop("is_running")
@@ -82,6 +87,7 @@ def _lines(
         "own cost": _cost(told),
         "store": _store(usage),
         "artefacts": _artefacts(told.get("storage")),
+        "far away": _courier(told.get("courier"), now),
         "so far": _counts(told),
         "capturing": _capture(told.get("capture"), now),
         "last": _last(told.get("last_incident")),
@@ -133,6 +139,22 @@ def _artefacts(storage: object) -> str:
     parts = [f"{counters.get(name, 0):,} {name}" for name in ("writes", "reads", "deletes")]
     failed = sum(error.get("count", 0) for error in counters.get("errors") or ())
     return ", ".join([*parts, *([f"{failed:,} errors"] if failed else [])])
+
+
+def _courier(sent: Mapping[str, Any] | None, now: datetime) -> str:
+    """What has gone to a far provider, and what waits for it."""
+    if sent is None:
+        return ""
+    when = moment_of(sent["last_success_at"])
+    parts = [f"{sent['moved']:,} sent to {printable(str(sent['url']))}"]
+    parts += [f"last {age(when, now)}"] if when else []
+    if sent["waiting_artefacts"] or sent["waiting_deletions"]:
+        size = quantity(sent["waiting_bytes"], "bytes")
+        parts.append(f"{sent['waiting_artefacts']:,} waiting ({size})")
+    if sent["last_error"]:
+        parts.append(printable(str(sent["last_error"])))
+    parts += [f"stays here: {printable(str(reason))}" for reason in sent["refused"]]
+    return ", ".join(parts)
 
 
 def _counts(told: Mapping[str, Any]) -> str:

@@ -31,6 +31,17 @@ COMMENTS = {
     "retention.summary_days": "small summaries of incidents stay this long, inside the budget",
     "retention.process_share": "no single process name holds more of the budget while others need it",
     "retention.min_free_disk_mb": "the disk is left at least this much",
+    "storage.url": 'where artefacts go: "" stays in the data directory; s3://… redis://… file:///…',
+    "storage.compression_level": "zstd, 1 to 19; 0: everything is kept as it is",
+    "storage.encryption_key": '"": none; file:/PATH, credential:NAME or environment:NAME hold 32 bytes',
+    "storage.old_encryption_keys": "keys that still open what they sealed, after a change of the key",
+    "storage.spool_mb": "with a url: what waits for it here at most, when it does not answer",
+    "storage.deadline_s": "with a url: one artefact's transfer with all its tries takes this long at most",
+    "storage.cache_mb": "memory for artefacts read lately, in commands that stay; 0: none",
+    "storage.cache_ttl_s": "nothing older is served from there",
+    "storage.cache_eviction": "who goes first when it is full: lru, fifo or random",
+    "storage.archive_url": 'where old captures\' bytes move to; "": nowhere',
+    "storage.archive_after_h": "captures older than this move to the archive",
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",
 }
@@ -40,7 +51,7 @@ def default_text() -> str:
     """A file in which every key stands commented out with its default, for `monitord config init`."""
     lines = ["# monitord: every key with its default. Uncomment what you change.", ""]
     defaults = msgspec.to_builtins(FileSettings())
-    for section in ("sampling", "detection", "capture", "retention", "log"):
+    for section in ("sampling", "detection", "capture", "retention", "storage", "log"):
         lines.append(f"[{section}]")
         for key, value in defaults[section].items():
             lines.append(f"# {key} = {_toml(value)}  # {COMMENTS[f'{section}.{key}']}")

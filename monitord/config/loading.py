@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from monitord.config.settings import FileSettings, RuleSettings, Settings
+from monitord.config.settings import FORMS, FileSettings, RuleSettings, Settings
 from monitord.errors import ConfigError
 from monitord.model import Rule
 
@@ -90,6 +90,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Load
         sampling=parsed.sampling,
         capture=parsed.capture,
         retention=parsed.retention,
+        storage=parsed.storage,
         log=parsed.log,
         detection=parsed.detection,
         rules=rules,
@@ -186,13 +187,13 @@ def _explain(layers: _Layers, message: str, path: str) -> str:
     key = ".".join(part for part in (path, unknown[1] if unknown else "") if part)
     where = layers.origins.get(key) or layers.origins.get(path)
     while where is None and path:
-        path = (
-            path.rpartition(".")[0] if "." in path else re.sub(r"\[\d+\]$", "", path) if "[" in path else ""
-        )
+        path = re.sub(r"\[\d+\]$", "", path) if path.endswith("]") else path.rpartition(".")[0]
         where = layers.origins.get(path)
     if unknown:
         known = ", ".join(_known_keys(key))
         message = f"unknown key (known here: {known})"
+    elif (form := FORMS.get(re.sub(r"\[\d+\]$", "", key.rpartition(".")[2]))) and "regex" in message:
+        message = f"expected {form}"
     else:
         message = message[:1].lower() + message[1:]
     return ": ".join(part for part in (where, key, message) if part)

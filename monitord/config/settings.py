@@ -149,6 +149,34 @@ class RetentionSettings(_Section, frozen=True):
     min_free_disk_mb: Annotated[float, Meta(ge=0)] = 200.0
 
 
+Url = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$")]
+_KEY_SOURCE = r"(file:/.+|credential:[A-Za-z0-9_-][A-Za-z0-9._-]*|environment:[A-Za-z_][A-Za-z0-9_]*)"
+KeySource = Annotated[str, Meta(pattern=f"^{_KEY_SOURCE}$")]
+KeySourceOrNone = Annotated[str, Meta(pattern=f"^$|^{_KEY_SOURCE}$")]
+FORMS = {
+    "url": 'a URL such as "s3://bucket/prefix", or "" for the data directory',
+    "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
+    "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',
+    "old_encryption_keys": '"file:/PATH", "credential:NAME" or "environment:NAME"',
+}
+
+
+class StorageSettings(_Section, frozen=True):
+    """Where artefacts are kept in the end, and how. What a capture leaves is kept here first in any case."""
+
+    url: Url = ""
+    compression_level: Annotated[int, Meta(ge=0, le=19)] = 3
+    encryption_key: KeySourceOrNone = ""
+    old_encryption_keys: tuple[KeySource, ...] = ()
+    spool_mb: Annotated[float, Meta(ge=1, le=1_000_000)] = 50.0
+    deadline_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    cache_mb: Annotated[float, Meta(ge=0, le=100_000)] = 16.0
+    cache_ttl_s: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
+    cache_eviction: Literal["lru", "fifo", "random"] = "lru"
+    archive_url: Url = ""
+    archive_after_h: Annotated[float, Meta(ge=0, le=24 * 365)] = 24.0
+
+
 class LogSettings(_Section, frozen=True):
     """Log lines go to stderr, always."""
 
@@ -164,6 +192,7 @@ class FileSettings(_Section, frozen=True):
     rules: tuple[RuleSettings, ...] = ()
     capture: CaptureSettings = CaptureSettings()
     retention: RetentionSettings = RetentionSettings()
+    storage: StorageSettings = StorageSettings()
     log: LogSettings = LogSettings()
 
 
@@ -173,6 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sampling: SamplingSettings
     capture: CaptureSettings
     retention: RetentionSettings
+    storage: StorageSettings
     log: LogSettings
     detection: DetectionSettings
     rules: tuple[Rule, ...]
@@ -180,7 +210,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, in the shape of the file."""
-        sections = ("sampling", "detection", "capture", "retention", "log")
+        sections = ("sampling", "detection", "capture", "retention", "storage", "log")
         shown: dict[str, object] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
         shown["rules"] = [_without_defaults(rule) for rule in self.rule_settings]
         return shown

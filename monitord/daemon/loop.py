@@ -12,6 +12,7 @@ import monitord
 from monitord import config, logs
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
+from monitord.daemon.holdings import check_storage
 from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.pace import Pace
 from monitord.daemon.signals import Signals
@@ -26,6 +27,7 @@ from monitord.storage import check_data_dir
 _MIGRATION_S = 600.0
 _STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
 _CAPTURE_STOPS_WITHIN_S = 2.5  # of these
+_COURIER_STOPS_WITHIN_S = 0.5  # and of these; it may be killed at any moment
 _EXPLAINED_EVERY_S = 60.0  # without news, how near the quiet rules are to anybody is told this often
 _LONGEST_NAP_S = 5.0  # a reload and the watchdog must not wait for a beat that may be an hour away
 
@@ -33,6 +35,7 @@ _LONGEST_NAP_S = 5.0  # a reload and the watchdog must not wait for a beat that 
 def run(config_path: Path | None, data_dir: Path) -> None:
     """Record until SIGTERM or SIGINT. Raises MonitordError when it may not start."""
     loaded = config.load(config_path)
+    check_storage(loaded)
     logs.configure(loaded.settings.log.level, loaded.settings.log.style)
     check_data_dir(data_dir, create=True, root_may=False)
     with hold(data_dir / DAEMON_LOCK, f"monitord already records into {data_dir}"):
@@ -58,7 +61,7 @@ class Daemon:
         self._notifier.extend_timeout(_MIGRATION_S)
         self._started_at = datetime.now(UTC)
         self._pace = Pace(loaded.settings.sampling.interval_s)
-        self._parts = wiring.build(loaded.settings, data_dir)
+        self._parts = wiring.build(loaded.settings, data_dir, config_path)
         self._signals.is_ready = True
         self._rates: Rates | None = None
         self._reported_s = float("-inf")
@@ -94,11 +97,17 @@ class Daemon:
     def _wait(self) -> None:
         """Until the next beat, or until there is something else to do."""
         beat_s = time.monotonic() + self._pace.wait_s()
+        self._tend_sender()
         while (left_s := beat_s - time.monotonic()) > 0:
             self._signals.wait(min(left_s, _LONGEST_NAP_S))
             if self._signals.asked_to_stop or self._signals.asked_to_reload:
                 return
             self._notifier.watchdog()
+            self._tend_sender()
+
+    def _tend_sender(self) -> None:
+        if self._parts.sender is not None:
+            self._parts.sender.tend()
 
     def _remember(self, rates: Rates, verdict: Verdict) -> None:
         self._rates = rates
@@ -120,6 +129,8 @@ class Daemon:
             self._parts.selfwatch.read()
             self._pace.interval_s = self._loaded.settings.sampling.interval_s * self._parts.selfwatch.stretch
             self._parts.keeper.retry()
+            if self._parts.sender is not None:
+                self._parts.sender.look()
             self._notifier.status(f"watching {rates.process_count} processes")
             self._reported_s = rates.monotonic_s
         if has_news or rates.monotonic_s - self._explained_s >= _EXPLAINED_EVERY_S:
@@ -163,7 +174,9 @@ class Daemon:
         }
 
     def _degraded(self) -> list[str]:
-        troubles = (self._parts.store.degraded_reason, self._parts.keeper.trouble)
+        sender = self._parts.sender
+        not_sent = f"artefacts wait here: {sender.trouble}" if sender and sender.trouble else None
+        troubles = (self._parts.store.degraded_reason, self._parts.keeper.trouble, not_sent)
         complaints = [*self._parts.monitor.complaints(), *self._parts.selfwatch.complaints()]
         return list(dict.fromkeys(filter(None, troubles))) + complaints
 
@@ -174,6 +187,7 @@ class Daemon:
         self._notifier.reloading()
         try:
             loaded = config.load(self._config_path)
+            check_storage(loaded)
         except ConfigError as error:
             get_logger().error("config.refused", reason=str(error))
         else:
@@ -204,6 +218,8 @@ class Daemon:
         self._notifier.stopping()
         parts = self._parts
         parts.tidying.stop()
+        if parts.sender is not None:
+            parts.sender.close(_COURIER_STOPS_WITHIN_S)
         parts.worker.close(_CAPTURE_STOPS_WITHIN_S)
         parts.first_looks.close()
         parts.historian.flush()

@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from monitord.daemon.locks import DAEMON_LOCK, owner
+from monitord.storage.folder import hand_over
 
 STATUS_FILE = "status.json"
 
 
-def write_status(data_dir: Path, status: dict[str, object]) -> None:
+def write_status(data_dir: Path, status: object, name: str = STATUS_FILE) -> None:
     """Replace the file. A disk that can't take it is not an error: the old file tells its own age."""
-    path = data_dir / STATUS_FILE
-    temporary = data_dir / f".{STATUS_FILE}.new"
+    path = data_dir / name
+    temporary = data_dir / f".{name}.new"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
+            hand_over(file.fileno(), data_dir)
             file.write(json.dumps(status, default=_plain))  # not dump: it has no fast encoder
         temporary.replace(path)
     except OSError:

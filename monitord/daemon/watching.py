@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monitord.storage.artefacts import StorageManager
 from monitord.storage.artefacts.monitor import HealthChecker, HealthLimits, StorageMonitor
@@ -12,18 +13,27 @@ from monitord.storage.artefacts.monitor.health import Room
 from monitord.storage.holdings import open_local
 from monitord.storage.schema import ARTEFACTS_NAME
 
+if TYPE_CHECKING:
+    from monitord.storage.artefacts.keyring import Keyring
 
-def watch(data_dir: Path, room: Callable[[], Room], free_disk_floor_bytes: int) -> StorageMonitor:
+
+def watch(
+    data_dir: Path,
+    room: Callable[[], Room],
+    free_disk_floor_bytes: int,
+    keyring: Callable[[], Keyring] | None = None,
+) -> StorageMonitor:
     """A monitor of the artefacts that lie in this data directory.
 
-    The probe goes past what is measured: the counts are of evidence.
+    The probe goes past what is measured: the counts are of evidence. With a keyring, whether its key can be
+    had is looked at, too.
     """
 
     def opened() -> StorageManager:
         return open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts
 
     limits = HealthLimits(free_disk_floor_bytes=free_disk_floor_bytes)
-    return StorageMonitor(health_checker=HealthChecker(opened, limits, room=room))
+    return StorageMonitor(health_checker=HealthChecker(opened, limits, room=room, keyring=keyring))
 
 
 def use_floor(monitor: StorageMonitor, free_disk_floor_bytes: int) -> None:

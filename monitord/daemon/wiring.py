@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.config import Settings
+from monitord.daemon.holdings import keyring_look, near_holdings, needs_courier
 from monitord.daemon.locks import CAPTURE_LOCK, hold, owner
 from monitord.daemon.remembering import MEMORY_KEY, Historian, Memory
 from monitord.daemon.saving import Saving
@@ -22,7 +23,7 @@ from monitord.detection import Detector
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, health_job
 from monitord.logs import get_logger
-from monitord.model import CapturePlan
+from monitord.model import CapturePlan, Incident
 from monitord.pipeline import (
     CaptureBudget,
     CaptureLimits,
@@ -36,12 +37,17 @@ from monitord.pipeline import (
 from monitord.sampling import Sampler, known_users
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 from monitord.storage.artefacts.monitor import StorageMonitor
-from monitord.storage.holdings import open_local
+
+if TYPE_CHECKING:
+    from monitord.daemon.sending import Sender
 
 _TALKERS_OVER_S = 1.0
 _BUILT_IN = {
     "sampling": ("heartbeat_s", "ring_s", "backend"),
     "capture": ("first_look", "grace_s", "read_sources"),
+    "storage": (
+        *("url", "compression_level", "encryption_key", "old_encryption_keys", "spool_mb", "archive_url"),
+    ),
 }
 
 
@@ -64,19 +70,26 @@ class Parts:
     tidying: Tidying
     monitor: StorageMonitor
     selfwatch: SelfWatch
+    sender: Sender | None
 
 
-def build(settings: Settings, data_dir: Path) -> Parts:
+def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts:
     """Join everything. Raises MonitordError when the store is not ours to use or of a newer schema."""
     kept = retention_limits(settings)
-    monitor = watch(data_dir, lambda: store.usage(), kept.min_free_disk_bytes)  # noqa: PLW0108  opened below, with it
-    store = open_store(data_dir, open_holdings=partial(open_local, monitor=monitor))
+    monitor = watch(
+        data_dir,
+        lambda: store.usage(),  # noqa: PLW0108  opened below, with the monitor
+        kept.min_free_disk_bytes,
+        keyring_look(settings.storage),
+    )
+    store = open_store(data_dir, open_holdings=near_holdings(settings, monitor))
     _put_in_order(store)
     remembered = _remembered(store)
     spool = _empty_spool(data_dir)
     writer = Writer()
     saving = Saving(store, kept, (health_job(monitor),))
-    keeper = Keeper(saving.save, writer.submit)
+    sender = _sender(settings, data_dir, config_path)
+    keeper = Keeper(_sent_on(saving.save, sender), writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
     boot_id = read_boot_id()
     detector = Detector(
@@ -133,7 +146,30 @@ def build(settings: Settings, data_dir: Path) -> Parts:
         tidying=Tidying(store, saving, writer, lambda: worker.is_idle),
         monitor=monitor,
         selfwatch=SelfWatch(),
+        sender=sender,
     )
+
+
+def _sender(settings: Settings, data_dir: Path, config_path: Path | None) -> Sender | None:
+    """Who sends artefacts to where the configuration says; None when they stay here."""
+    if not needs_courier(settings):
+        return None
+    from monitord.daemon.sending import Sender
+
+    return Sender(data_dir, config_path)
+
+
+def _sent_on(save: Callable[[Incident], object], sender: Sender | None) -> Callable[[Incident], object]:
+    """Saving that wakes whoever sends what was saved."""
+    if sender is None:
+        return save
+
+    def save_and_wake(incident: Incident) -> object:
+        saved = save(incident)
+        sender.wake()
+        return saved
+
+    return save_and_wake
 
 
 def plan(settings: Settings) -> CapturePlan:
@@ -173,7 +209,8 @@ def retention_limits(settings: Settings) -> RetentionLimits:
         max_total_bytes=int(kept.max_total_mb * 1e6),
         summary_age_s=kept.summary_days * 86400,
         process_share=kept.process_share,
-        min_free_disk_bytes=int(kept.min_free_disk_mb * 1e6),
+        # Deleting what lies far away would free nothing here: the spool keeps the floor by itself then.
+        min_free_disk_bytes=0 if needs_courier(settings) else int(kept.min_free_disk_mb * 1e6),
     )
 
 

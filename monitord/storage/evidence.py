@@ -21,6 +21,7 @@ from monitord.model import Capture, CaptureStatus
 from monitord.storage.artefacts import (
     ArtefactError,
     ArtefactExistsError,
+    SpoolFullError,
     StorageManager,
     StorageMetadata,
     is_key,
@@ -40,6 +41,7 @@ _CONTENT_TYPES = {
 }
 _UNFIT_FOR_TAGS = re.compile(r"[^A-Za-z0-9 +=._:/@-]")  # what every provider takes, and nobody misreads
 _TAG_LIMIT = 128
+_MAKE_ROOM = "monitord status"
 
 
 def store_evidence(
@@ -61,9 +63,11 @@ def store_evidence(
     names = _names(facts, capture.role, capture.format or "bin")
     try:
         stored = _store_under_free(artefacts, (key for key in names if key not in taken), payload, describe)
-    except ArtefactError as error:  # this evidence can't be had; the rest of the incident still counts
-        facts["status"], facts["failure_reason"] = CaptureStatus.TOOL_ERROR.value, str(error)
-        step = {"profiler": capture.profiler, "status": facts["status"], "reason": str(error), "fix": None}
+    except (ArtefactError, SpoolFullError) as error:  # only this evidence: the rest of the incident counts
+        is_full = isinstance(error, SpoolFullError)
+        status, fix = (CaptureStatus.REFUSED, _MAKE_ROOM) if is_full else (CaptureStatus.TOOL_ERROR, None)
+        facts["status"], facts["failure_reason"], facts["fix"] = status.value, str(error), fix
+        step = {"profiler": capture.profiler, "status": status.value, "reason": str(error), "fix": fix}
         incident["not_captured"].append(step)
         return None
     facts["artefact_key"], facts["profile_path"] = stored.key, f"{ARTEFACTS_NAME}/{stored.key}"

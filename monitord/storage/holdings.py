@@ -11,19 +11,24 @@ from monitord.storage.artefacts.providers.file import FileStorageConfig, FileSto
 
 if TYPE_CHECKING:
     from monitord.storage.artefacts.monitor import StorageMonitor
+    from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
 
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """`artefacts` gives what is kept, wherever it lies; `folder` only what this disk holds.
 
-    `is_whole` is False where artefacts may lie elsewhere and can't be asked for from here: what is not
-    found is not missing then.
+    With a `spool`, the folder's artefacts are on their way to a far provider.
     """
 
     artefacts: StorageManager
     folder: FileStorageProvider
-    is_whole: bool = True
+    spool: SpooledProvider | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """False where artefacts may lie far away and can't be asked for: what is not found is not missing."""
+        return self.spool is None or self.spool.remote is not None
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -209,7 +209,12 @@ class SQLiteProfileStore(OpenDatabase):
     def usage(self) -> Usage:
         """What the store takes on disk, and what is left there."""
         with self._guarded(writes=False):
-            return upkeep.usage(self.data_dir)
+            engine, holdings = (self._engine, self._holdings) if self._holdings else self._ready()
+            found = upkeep.usage(self.data_dir)
+            if engine is None or holdings is None or holdings.spool is None:
+                return found
+            with engine.connect() as connection:
+                return upkeep.with_far_artefacts(found, connection, self.data_dir)
 
     def verify(self) -> list[str]:
         """Everything that is wrong, in words; [] when all is well. Reads every byte of evidence."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,16 @@ def usage(data_dir: Path) -> Usage:
         free_disk_bytes=disk.f_bavail * disk.f_frsize,
         set_aside_bytes=sum(_size(path) for path in kept),
     )
+
+
+def with_far_artefacts(found: Usage, connection: Connection, data_dir: Path) -> Usage:
+    """As the rows tell it, wherever the bytes lie: so the budget holds for what is far away, too."""
+    stored = sum(
+        connection.execute(select(func.coalesce(func.sum(table.c.stored_bytes), 0))).scalar_one()
+        for table in (incident, profile_capture)
+    )
+    quarantined = sum(entry.stat.st_size for entry in _files(data_dir / QUARANTINE_NAME))
+    return replace(found, artefact_bytes=stored + quarantined)
 
 
 class _File:

@@ -105,8 +105,9 @@ class RetentionRow:
 class Usage:
     """What the store takes, and what the disk has left.
 
-    `artefact_bytes` counts quarantined files too. `set_aside_bytes` are damaged databases and the copy
-    made before a migration: kept for a person to decide about, outside the budget.
+    `artefact_bytes` counts quarantined files too; where artefacts go to a far provider it is what the rows
+    say, wherever the bytes are, and only `free_disk_bytes` is about this disk. `set_aside_bytes` are damaged
+    databases and the copy made before a migration: kept for a person to decide about, outside the budget.
     """
 
     database_bytes: int

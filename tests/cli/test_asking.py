@@ -313,6 +313,7 @@ def test_read_commands_load_no_heavy_library(three, environment) -> None:
         ["recent", "--json"],
         ["show", "1"],
         ["export", "1", "-o", "-"],
+        ["reveal", "1"],
         ["status"],
         ["--help"],
     ):

@@ -21,6 +21,7 @@ from monitord.storage.artefacts import (
     DamagedArtefactError,
     DiskFullError,
     MissingArtefactError,
+    SpoolFullError,
     StorageManager,
     StorageMetadata,
     TransientError,
@@ -30,7 +31,7 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-from monitord.storage.artefacts.wrappers.spooled import SpooledProvider, SpoolFullError
+from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
 from monitord.storage.holdings import open_local
 
 DRAIN_SCRIPT = Path(__file__).with_name("drain_process.py")

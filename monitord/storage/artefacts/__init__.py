@@ -17,6 +17,7 @@ from monitord.storage.artefacts.errors import (
     DiskFullError,
     InvalidKeyError,
     MissingArtefactError,
+    SpoolFullError,
     TransientError,
     WrongKeyError,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "DamagedArtefactError",
     "WrongKeyError",
     "DiskFullError",
+    "SpoolFullError",
     "AccessDeniedError",
     "TransientError",
 ]

@@ -37,6 +37,10 @@ class DiskFullError(StorageError):
     """There is no room left (disk, quota, or a provider's own limit). Trying again at once is no use."""
 
 
+class SpoolFullError(DiskFullError):
+    """What waits here for a far provider has reached its limit; the disk itself may well have room."""
+
+
 class AccessDeniedError(StorageError):
     """The provider refuses: permissions, credentials. Trying again is no use."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from monitord.errors import StorageError
 from monitord.storage.artefacts.errors import ArtefactError
+from monitord.storage.artefacts.keys import is_probe
 from monitord.storage.artefacts.metadata import StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
@@ -43,15 +44,14 @@ class Drain:
     remote: StorageProvider
     tombstones: Tombstones
 
-    def run(self, deadline_s: float) -> Drained:
+    def run(self, deadline_s: float, done: Drained) -> None:
         """Settle all keys that were stored or deleted until now, or as many as the seconds allow."""
-        until_s, done = time.monotonic() + deadline_s, Drained()
+        until_s = time.monotonic() + deadline_s
         with self.tombstones.only_drain():
             for key in self._oldest_first():
                 if time.monotonic() >= until_s:
                     break
                 self._settle(key, done)
-        return done
 
     def _oldest_first(self) -> list[str]:
         moments: dict[str, int] = {}
@@ -59,6 +59,8 @@ class Drain:
             with contextlib.suppress(FileNotFoundError):
                 moments[key] = self.tombstones.changed_ns(key)
         for key in self.local.list():
+            if is_probe(key):
+                continue  # a look at this disk's health, gone in a moment
             with contextlib.suppress(FileNotFoundError):
                 moments[key] = self.local.path(key).lstat().st_mtime_ns
         return sorted(moments, key=lambda key: (moments[key], key))

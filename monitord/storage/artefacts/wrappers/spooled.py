@@ -7,6 +7,7 @@ leaves a tombstone, until the far copy is gone too.
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,8 +16,8 @@ from monitord.errors import StorageError
 from monitord.storage.artefacts.errors import (
     ArtefactError,
     ArtefactExistsError,
-    DiskFullError,
     MissingArtefactError,
+    SpoolFullError,
 )
 from monitord.storage.artefacts.keys import check_key
 from monitord.storage.artefacts.metadata import DerivedPayload, Payload, StorageMetadata
@@ -32,10 +33,6 @@ _RESERVE = 0.1  # of the limit, for what is small: that something happened is ke
 _UNKNOWN_BYTES = 1  # it is there, and its size can't be read
 
 Answer = TypeVar("Answer")
-
-
-class SpoolFullError(DiskFullError):
-    """What waits for the far provider has reached its limit; the disk itself may well have room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,19 @@ class SpooledProvider:
     """
 
     def __init__(
-        self, local: FileStorageProvider, remote: StorageProvider | None, *, limit_bytes: int | None = None
+        self,
+        local: FileStorageProvider,
+        remote: StorageProvider | None,
+        *,
+        limit_bytes: int | None = None,
+        free_disk_floor_bytes: int = 0,
     ) -> None:
+        """What waits takes at most `limit_bytes`, and leaves at least the floor free on the disk."""
         self.local = local
         self.remote = remote
         self.name = remote.name if remote is not None else local.name
         self._limit_bytes = limit_bytes
+        self._floor_bytes = free_disk_floor_bytes
         self._tombstones = Tombstones(local.base_path.with_name(TOMBSTONES_NAME))
 
     def store(
@@ -153,15 +157,18 @@ class SpooledProvider:
         sizes = [self.local.stored_bytes(key) for key in self.local.list()]
         return Waiting(len(sizes), sum(sizes), len(self._tombstones.list()))
 
-    def drain(self, deadline_s: float = float("inf")) -> Drained:
+    def drain(self, deadline_s: float = float("inf"), done: Drained | None = None) -> Drained:
         """Bring the far provider up to what was stored and deleted here until now, oldest first.
 
         Ends after `deadline_s` seconds, between two artefacts. Raises what the far provider raises (then
-        that artefact and all later ones are still here), BusyError when another process drains.
+        that artefact and all later ones are still here, and `done` has the earlier ones), BusyError when
+        another process drains.
         """
         if self.remote is None:
             raise StorageError("there is no provider to drain into")
-        return Drain(self.local, self.remote, self._tombstones).run(deadline_s)
+        done = done if done is not None else Drained()
+        Drain(self.local, self.remote, self._tombstones).run(deadline_s, done)
+        return done
 
     def _is_far(self, key: str) -> bool:
         return self._far_bytes(key) > 0
@@ -179,12 +186,20 @@ class SpooledProvider:
 
     def _within_limit(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         limit = self._limit_bytes or 0
-        left, seen = limit - self.local.total_bytes(), 0
+        left, above_floor = limit - self.local.total_bytes(), self._bytes_above_floor()
+        seen = 0
         for chunk in chunks:
             seen += len(chunk)
-            if seen > left - (limit * _RESERVE if seen > _SMALL_BYTES else 0):
+            is_small = seen <= _SMALL_BYTES
+            if seen > left - (0 if is_small else limit * _RESERVE):
                 raise SpoolFullError(
                     f"what waits for the storage fills its {limit / 1e6:g} MB (storage.spool_mb);"
                     " `monitord status` says why it waits"
                 )
+            if seen > above_floor and not is_small:
+                raise SpoolFullError("the disk is at its floor (retention.min_free_disk_mb); free some of it")
             yield chunk
+
+    def _bytes_above_floor(self) -> int:
+        disk = os.statvfs(self.local.base_path)
+        return disk.f_bavail * disk.f_frsize - self._floor_bytes

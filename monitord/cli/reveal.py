@@ -1,0 +1,34 @@
+"""`reveal`: where an artefact lies, for whoever wants the file itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from monitord.cli.place import Place
+from monitord.cli.show import IdArgument
+from monitord.cli.terminal import emit
+from monitord.errors import NotFoundError
+from monitord.redaction import printable
+
+
+def reveal(place: Place, incident_id: IdArgument) -> None:
+    """Print where an incident's best evidence lies: a path, or a URL; on macOS, show it in its folder."""
+    from monitord.daemon.holdings import place_of
+    from monitord.storage.schema import ARTEFACTS_NAME
+
+    record = place.reader().find(incident_id)
+    if record.artefact_key is None:
+        if not record.profile_path:
+            raise NotFoundError(
+                f"{record.correlation_id} has no evidence to reveal; `monitord show {record.correlation_id}`"
+                " says why"
+            )
+        where = record.profile_path
+    else:
+        folder = place.data_dir() / ARTEFACTS_NAME
+        where = place_of(place.config().settings.storage, folder, record.artefact_key)
+    emit(f"{printable(where)}\n")
+    if sys.platform == "darwin" and sys.stdout.isatty() and Path(where).exists():
+        subprocess.run(["open", "-R", where], check=False)

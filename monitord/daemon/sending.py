@@ -1,0 +1,118 @@
+"""Sees to it that what waits in the spool is sent: starts the courier, one at a time, and ends it.
+
+Trouble is said once, and its end once; in between it is tried again after 5 s, 10 s … 5 min.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from monitord.daemon.courier_status import read_courier_status
+from monitord.logs import get_logger
+from monitord.storage.artefacts.keys import is_probe
+from monitord.storage.artefacts.wrappers.spooled import TOMBSTONES_NAME
+from monitord.storage.schema import ARTEFACTS_NAME
+
+MORE = 10  # the courier's exit status when its life was over before its work
+_FIRST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 300.0
+
+
+class Sender:
+    """Belongs to the loop's thread, but for `wake`, which any thread may call."""
+
+    def __init__(
+        self, data_dir: Path, config_path: Path | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        words = [sys.executable, "-P", "-m", "monitord.daemon.courier", "--while-stdin"]
+        words += ["--data-dir", str(data_dir)]
+        self._words = words + (["--config", str(config_path)] if config_path is not None else [])
+        self._data_dir = data_dir
+        self._clock = clock
+        self._child: subprocess.Popen[bytes] | None = None
+        self._is_wanted = True  # an earlier run may have left something
+        self._left: frozenset[str] = frozenset()
+        self._not_before_s = float("-inf")
+        self._pause_s = 0.0
+        self.trouble: str | None = None
+
+    def wake(self) -> None:
+        """Something was stored or deleted."""
+        self._is_wanted = True
+
+    def look(self) -> None:
+        """Wake when something waits that was not left by a courier that had nothing more to do."""
+        self._is_wanted = self._is_wanted or not self._waiting() <= self._left
+
+    def tend(self) -> None:
+        """Start a courier if one is wanted, and hear how the last one ended; never waits."""
+        if self._child is not None:
+            status = self._child.poll()
+            if status is None:
+                return
+            self._let_go()
+            self._judge(status)
+        if self._is_wanted and self._clock() >= self._not_before_s:
+            self._is_wanted = False
+            if self._waiting():
+                self._start()
+
+    def close(self, within_s: float) -> None:
+        """End the courier, who leaves everything in good order wherever it is."""
+        if self._child is None:
+            return
+        self._child.terminate()
+        try:
+            self._child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._let_go()
+
+    def _start(self) -> None:
+        try:
+            self._child = subprocess.Popen(
+                self._words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError as error:
+            self._fail(f"can't start the courier: {error.strerror}")
+
+    def _let_go(self) -> None:
+        if self._child is not None and self._child.stdin is not None:
+            self._child.stdin.close()
+        self._child = None
+
+    def _judge(self, status: int) -> None:
+        if status in (0, MORE):
+            self._pause_s = 0.0
+            self._left = self._waiting() if status == 0 else frozenset()
+            self._is_wanted = self._is_wanted or status == MORE
+            if self.trouble is not None:
+                get_logger().info("courier.recovered")
+            self.trouble = None
+            return
+        told = read_courier_status(self._data_dir)
+        self._fail((told.last_error if told else None) or f"the courier ended with status {status}")
+
+    def _fail(self, reason: str) -> None:
+        self._is_wanted = True
+        self._pause_s = min(max(_FIRST_PAUSE_S, 2 * self._pause_s), _LONGEST_PAUSE_S)
+        self._not_before_s = self._clock() + self._pause_s
+        if self.trouble is None:
+            get_logger().warning("courier.failing", reason=reason)
+        self.trouble = reason
+
+    def _waiting(self) -> frozenset[str]:
+        """Names in the folders that a courier empties."""
+        found: set[str] = set()
+        for folder in (ARTEFACTS_NAME, TOMBSTONES_NAME):
+            with contextlib.suppress(OSError):
+                names = os.listdir(self._data_dir / folder)  # noqa: PTH208  names are all that is wanted
+                found.update(f"{folder}/{name}" for name in names if name[0] != "." and not is_probe(name))
+        return frozenset(found)

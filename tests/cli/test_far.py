@@ -1,0 +1,69 @@
+"""What the commands say of artefacts that are sent elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from monitord import config
+from monitord.daemon import courier
+from monitord.storage import SQLiteProfileStore
+
+
+@pytest.fixture
+def far_config(tmp_path: Path, environment: dict[str, str]) -> Path:
+    """A configuration that sends to another folder, in force for every command."""
+    (tmp_path / "far").mkdir(mode=0o700)
+    path = tmp_path / "far.toml"
+    path.write_text(f'[storage]\nurl = "file://{tmp_path / "far"}?quarantine={tmp_path / "q"}"\n')
+    environment["MONITORD_CONFIG"] = str(path)
+    return path
+
+
+def test_reveal_prints_where_the_evidence_lies(
+    cli, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path, tmp_path: Path
+) -> None:
+    """A path while it is here, the URL without its options when it was sent, exit 3 when there is none."""
+    record = next(row for row in store.save_incident(new_incident()) if row.artefact_key)
+    here = cli("reveal", str(record.id))
+    assert (here.code, here.out) == (0, f"{data_dir / 'artefacts' / (record.artefact_key or '')}\n")
+    assert Path(here.out.strip()).exists()
+    assert courier.run(config.load(far_config).settings, data_dir)
+    there = cli("reveal", str(record.id))
+    assert there.out == f"file://{tmp_path / 'far' / (record.artefact_key or '')}\n"
+    store.drop_evidence([record.correlation_id])
+    gone = cli("reveal", record.correlation_id)
+    assert (gone.code, gone.out) == (3, "")
+    assert f"monitord show {record.correlation_id}" in gone.err
+    assert cli("reveal", "999").code == 3
+
+
+def test_status_tells_what_was_sent_and_what_waits(
+    cli, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path
+) -> None:
+    store.save_incident(new_incident())
+    assert "courier" not in json.loads(cli("status", "-o", "json").out)
+    assert courier.run(config.load(far_config).settings, data_dir)
+    told = json.loads(cli("status", "-o", "json").out)["courier"]
+    assert told["moved"] > 0
+    assert (told["waiting_artefacts"], told["last_error"]) == (0, None)
+    assert told["url"].startswith("file://")
+
+
+def test_secrets_in_urls_are_shown_to_nobody(cli, tmp_path: Path, environment: dict[str, str]) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        '[storage]\nurl = "redis://:hunter2@host/0?ttl=7d"\narchive_url = "shelf://x?token=hunter2"\n'
+    )
+    for words in (["config", "show"], ["config", "show", "--origin"], ["config", "show", "--json"]):
+        shown = cli(*words, "--config", str(path))
+        assert shown.code == 0
+        assert "hunter2" not in shown.out + shown.err
+        assert "redis://***@host/0?ttl=7d" in shown.out
+    path.write_text('[storage]\nurl = "redis://:hunter2@host:port/0"\n')
+    refused = cli("config", "validate", str(path))
+    assert refused.code == 6
+    assert "hunter2" not in refused.err
+    assert f"{path}:2: storage.url" in refused.err

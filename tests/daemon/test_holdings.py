@@ -1,0 +1,188 @@
+"""What `[storage]` turns into: what the recorder holds, what readers see, what a start refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord import config
+from monitord.config import LoadedConfig
+from monitord.daemon import courier
+from monitord.daemon.courier_status import read_courier_status
+from monitord.daemon.holdings import check_storage, near_holdings, whole_holdings
+from monitord.errors import ConfigError, PermissionDeniedError
+from monitord.model import CaptureStatus, Incident
+from monitord.storage import StoreReader, open_store
+from monitord.storage.artefacts import WrongKeyError
+from monitord.storage.artefacts.keyring import new_key
+from tests.fakes import a_capture, an_alert
+
+Load = Callable[..., LoadedConfig]
+LARGE = replace(a_capture("profile"), payload=os.urandom(1_500_000))
+INCIDENT = Incident("abcdefabcdef", an_alert(), None, captures=(a_capture("dump"), LARGE))
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """A configuration from the lines of its [storage] section."""
+
+    def make(*lines: str) -> LoadedConfig:
+        path = tmp_path / "config.toml"
+        path.write_text("\n".join(["[retention]", "min_free_disk_mb = 0", "[storage]", *lines, ""]))
+        return config.load(path, env={})
+
+    return make
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> str:
+    """A line that sends artefacts to another folder."""
+    (tmp_path / "far").mkdir(mode=0o700)
+    return f'url = "file://{tmp_path / "far"}"'
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('url = "nonsense"', "expected a URL such as"),
+        ('url = "memory://"', "gone with the process"),
+        ('archive_url = "s3://b/x?a=1&a=2"', "given twice"),
+        ('encryption_key = "secret"', 'expected "file:/PATH"'),
+        ('old_encryption_keys = ["secret"]', 'expected "file:/PATH"'),
+        ("compression_level = 20", "<= 19"),
+        ("spool_mb = 0", ">= 1"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(load: Load, line: str, words: str) -> None:
+    """File, line, key and what was expected; never the secret that somebody put in the wrong place."""
+    with pytest.raises(ConfigError) as refusal:
+        check_storage(load(line))
+    assert f"config.toml:4: storage.{line.split()[0]}" in str(refusal.value)
+    assert words in str(refusal.value)
+    assert "secret" not in str(refusal.value)
+
+
+def test_the_recorder_does_not_start_with_a_key_that_can_not_be_had(load: Load, tmp_path: Path) -> None:
+    """Nothing would be sealed as asked: said at the start, not at the first capture."""
+    with pytest.raises(ConfigError, match="NOT_SET_HERE"):
+        near_holdings(load('encryption_key = "environment:NOT_SET_HERE"').settings)
+    key = tmp_path / "key"
+    key.write_text(new_key())
+    key.chmod(0o644)
+    with pytest.raises(PermissionDeniedError, match="chmod 600"):
+        near_holdings(load(f'encryption_key = "file:{key}"').settings)
+    with pytest.raises(ConfigError, match="encryption_key"):
+        near_holdings(load(f'old_encryption_keys = ["file:{key}"]').settings)
+
+
+def test_sealed_evidence_is_sealed_here_and_there_and_read_with_the_key(
+    load: Load, far: str, tmp_path: Path
+) -> None:
+    """On this disk, on its way and far away; without the key it says so."""
+    key = tmp_path / "key"
+    key.write_text(new_key())
+    key.chmod(0o600)
+    secret = b"the secret function 97\n" * 50
+    incident = replace(INCIDENT, captures=(replace(a_capture("profile"), payload=secret),))
+    settings = load(far, f'encryption_key = "file:{key}"', "compression_level = 0").settings
+    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+        (record,) = store.save_incident(incident)
+
+    def all_files() -> bytes:
+        folders = (tmp_path / "data" / "artefacts", tmp_path / "far")
+        return b"".join(path.read_bytes() for folder in folders for path in folder.iterdir())
+
+    assert b"secret function" not in all_files()
+    assert courier.run(settings, tmp_path / "data")
+    assert list((tmp_path / "data" / "artefacts").iterdir()) == []
+    assert b"secret function" not in all_files()
+    reader = StoreReader(tmp_path / "data", whole_holdings(settings))
+    assert reader.artefact(record.artefact_key or "")[1] == secret
+    with pytest.raises(WrongKeyError):
+        StoreReader(tmp_path / "data", whole_holdings(load(far).settings)).artefact(record.artefact_key or "")
+
+
+def test_evidence_that_finds_no_room_on_its_way_leaves_the_incident_and_the_reason(
+    load: Load, far: str, tmp_path: Path
+) -> None:
+    """What is small is kept all the same; the refusal says what to look at."""
+    settings = load(far, "spool_mb = 1").settings
+    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+        store.save_incident(INCIDENT)
+        assert store.verify() == []
+    with StoreReader(tmp_path / "data") as reader:
+        view = reader.incident("abcdefabcdef")
+    dump, profile = sorted(view.captures, key=lambda record: record.role)
+    assert (dump.status, bool(dump.artefact_key)) == (CaptureStatus.OK, True)
+    assert (profile.status, profile.artefact_key) == (CaptureStatus.REFUSED, None)
+    assert "storage.spool_mb" in (profile.failure_reason or "")
+    assert profile.fix == "monitord status"
+    assert view.record == dump
+    assert [step.status for step in view.not_captured] == ["refused"]
+
+
+def test_what_was_sent_is_not_missing_and_counts_in_the_budget(load: Load, far: str, tmp_path: Path) -> None:
+    """The recorder, which does not see it, says neither that it is lost nor that it takes no room."""
+    settings = load(far, "spool_mb = 10").settings
+    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+        store.save_incident(INCIDENT)
+        before = store.usage().artefact_bytes
+        assert before > 1_500_000
+        assert courier.run(settings, tmp_path / "data")
+        assert store.usage().artefact_bytes == before
+        assert store.adopt() == 0
+        assert [record.failure_reason for record in store.fetch_recent(9)] == [None]
+        store.drop_evidence(["abcdefabcdef"])
+        assert store.usage().artefact_bytes < 10_000
+    assert courier.run(settings, tmp_path / "data")
+    assert len(list((tmp_path / "far").iterdir())) == 1, "the summary alone"
+    with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
+        assert store.verify() == []
+    told = read_courier_status(tmp_path / "data")
+    assert told is not None
+    assert (told.moved, told.deleted, told.waiting_artefacts, told.last_error) == (4, 2, 0, None)
+
+
+def test_a_far_artefact_that_is_gone_is_found_out_by_who_can_see(
+    load: Load, far: str, tmp_path: Path
+) -> None:
+    settings = load(far, "spool_mb = 10").settings
+    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+        store.save_incident(INCIDENT)
+    assert courier.run(settings, tmp_path / "data")
+    next((tmp_path / "far").glob("*-profile.*")).unlink()
+    with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
+        assert len(store.verify()) == 1
+        store.adopt()
+        assert [record.failure_reason is None for record in store.fetch_recent(9)] == [False]
+        assert store.verify() == []
+
+
+def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
+    """And with one, still no client: only its courier has that."""
+    code = (
+        "import sys, tempfile, pathlib\n"
+        "import monitord.daemon.__main__, monitord.daemon.loop\n"
+        "from monitord import config\n"
+        "from monitord.daemon.holdings import near_holdings\n"
+        "from monitord.storage import open_store\n"
+        "folder = pathlib.Path(tempfile.mkdtemp())\n"
+        "settings = config.load(pathlib.Path('/dev/null')).settings\n"
+        "open_store(folder / 'data', open_holdings=near_holdings(settings)).close()\n"
+        "plain = set(sys.modules)\n"
+        "(folder / 'config').write_text('[storage]\\nurl = \"s3://bucket/prefix\"\\n')\n"
+        "settings = config.load(folder / 'config').settings\n"
+        "open_store(folder / 'data', open_holdings=near_holdings(settings)).close()\n"
+        "print(*sorted(plain & {'cachetools', 'monitord.daemon.sending', 'monitord.storage.artefacts.keyring',"
+        " 'monitord.storage.artefacts.wrappers.spooled'}))\n"
+        "print(*sorted({'redis', 'obstore', 'cryptography'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
