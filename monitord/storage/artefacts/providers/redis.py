@@ -36,9 +36,9 @@ LIMIT_BYTES = 512 << 20  # of a Redis string
 PIECE_BYTES = 1 << 20
 PART_LIFE_S = 900  # what a writer that died leaves is gone after this
 _HEADER_BYTES = 64 << 10  # enough for most headers at the first reading
-_DENIED = {"NOAUTH", "WRONGPASS", "NOPERM"}
-_FULL = {"OOM", "MISCONF"}
-_PASSING = {"LOADING", "BUSY", "READONLY", "TRYAGAIN", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS"}
+_DENIED = {"NOAUTH", "WRONGPASS"}
+_FULL = {"MISCONF"}  # it can't write to its disk
+_PASSING = {"BUSY", "NOREPLICAS"}
 
 
 def open_redis(url: StorageURL) -> RedisStorageProvider:
@@ -314,19 +314,22 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _explained(what: str, error: Exception) -> StorageError:
-    """The error for one of redis-py's; Redis says in the first word what is wrong."""
-    from redis import exceptions
+    """The error for one of redis-py's: by its class, or by the first word of Redis when there is no class."""
+    from redis import exceptions as known
 
     text = str(error).rpartition("caused error: ")[2]  # a pipeline would also show what it sent
     code = text.partition(" ")[0]
     line = f"{what}: {text}"
-    denied = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
-    passing = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.TryAgainError)
+    denied = (known.AuthenticationError, known.AuthorizationError, known.NoPermissionError)
+    passing = (
+        *(known.ConnectionError, known.TimeoutError, known.TryAgainError),
+        *(known.ReadOnlyError, known.ClusterDownError),
+    )
     if code in _DENIED or isinstance(error, denied):
         return AccessDeniedError(line)
-    if code in _FULL or "exceeds maximum allowed size" in text:
+    if code in _FULL or isinstance(error, known.OutOfMemoryError) or "exceeds maximum allowed size" in text:
         return DiskFullError(line)
-    if code in _PASSING or "no such key" in text or isinstance(error, passing):
+    if code in _PASSING or isinstance(error, passing) or "no such key" in text:
         return TransientError(line)
     if code == "WRONGTYPE":
         return DamagedArtefactError(line)
