@@ -101,14 +101,26 @@ class S3Server:
 
     access_key_id = "testing"
     secret_access_key = "testing-secret"
-    _CODE = (
-        "import sys\n"
-        "from moto.server import ThreadedMotoServer\n"
-        "server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)\n"
-        "server.start()\n"
-        "print(server.get_host_and_port()[1], flush=True)\n"
-        "sys.stdin.read()\n"
-    )
+    _CODE = """
+import io, sys, threading
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+application = DomainDispatcherApplication(create_backend_app)
+lock = threading.Lock()
+
+def one_at_a_time(environ, start_response):
+    # moto looks whether an object is there and then writes it: S3 does both at once.
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    with lock:
+        return list(application(environ, start_response))
+
+server = make_server("127.0.0.1", 0, one_at_a_time, True, request_handler=MotoRequestHandler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_port, flush=True)
+sys.stdin.read()
+"""
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(

@@ -105,7 +105,7 @@ class StorageURL:
 
 def parse_url(text: str) -> StorageURL:
     """The URL taken apart; a plain path means `file://`. Raises ConfigError with what was expected."""
-    if "://" not in text and text.startswith(("/", "./", "../", "~")):
+    if "://" not in text and text.startswith(("/", "./", "../", "~")) and not text.startswith("//"):
         return StorageURL("file", path=str(Path(text).expanduser().absolute()))
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ConfigError(
@@ -122,8 +122,8 @@ def parse_url(text: str) -> StorageURL:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
     except ValueError as error:
         raise ConfigError(f"{shown_url(text)} is no storage URL: {_reason(error)}") from None
-    if parts.fragment or "#" in text:
-        raise ConfigError(f"{shown_url(text)}: write # as %23")
+    if "#" in text or (parts.netloc and "@" in parts.path):
+        raise ConfigError(f"{shown_url(text)}: write # / @ in a user, a password or a path as %23 %2F %40")
     options = dict(pairs)
     if len(options) != len(pairs):
         raise ConfigError(f"{shown_url(text)}: an option is given twice")
