@@ -167,9 +167,7 @@ def test_only_what_is_opened_is_loaded() -> None:
     assert done.stdout == "[]\n"
 
 
-words = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=6, max_size=20).map(
-    lambda text: f"§{text}§"
-)
+words = st.text("ABCXYZ0189", min_size=6, max_size=20).map(lambda text: f"§Qz{text}§")
 
 
 @given(
