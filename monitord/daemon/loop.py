@@ -86,6 +86,7 @@ class Daemon:
     def _begin(self) -> None:
         faulthandler.enable()  # SIGABRT from the watchdog shows where every thread hangs
         self._parts.tidying.start()
+        self._parts.journal.daemon("started", monitord.__version__)
         get_logger().info(
             "daemon.started",
             version=monitord.__version__,
@@ -225,6 +226,7 @@ class Daemon:
         parts.historian.flush()
         parts.memory.save(datetime.now(UTC))
         parts.keeper.retry()
+        parts.journal.daemon("stopped", monitord.__version__)
         if parts.writer.close(max(0.5, deadline - time.monotonic())):
             parts.store.close()
         parts.sampler.close()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from monitord.daemon.journal import Journal
 from monitord.daemon.saving import Saving
 from monitord.errors import MonitordError
 from monitord.jobs import TaskScheduler
@@ -44,8 +45,14 @@ class Tidying:
     """Runs due jobs; a week's job runs even if no process lives a week, because last runs are persisted."""
 
     def __init__(
-        self, store: StateStore, saving: Saving, writer: Writer, is_idle: Callable[[], bool]
+        self,
+        store: StateStore,
+        saving: Saving,
+        writer: Writer,
+        is_idle: Callable[[], bool],
+        journal: Journal,
     ) -> None:
+        self._journal = journal
         self._last_runs = LastRuns(store)
         self._saving = saving
         self._writer = writer
@@ -88,5 +95,6 @@ class Tidying:
         now = datetime.now(UTC)
         uptime_s = time.monotonic() - self._started_s
         scheduler = TaskScheduler(self._saving.jobs, self._last_runs)
-        scheduler.execute_tasks(now, uptime_s=uptime_s, is_idle=self._is_idle)
+        for done in scheduler.execute_tasks(now, uptime_s=uptime_s, is_idle=self._is_idle):
+            self._journal.job(done)
         self.table = scheduler.table()

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.storage.artefacts import StorageManager
-from monitord.storage.artefacts.monitor import HealthChecker, HealthLimits, StorageMonitor
+from monitord.storage.artefacts.monitor import (
+    AlertManager,
+    HealthChecker,
+    HealthLimits,
+    StorageAlert,
+    StorageMonitor,
+)
 from monitord.storage.artefacts.monitor.health import Room
 from monitord.storage.holdings import open_local
 from monitord.storage.schema import ARTEFACTS_NAME
@@ -21,6 +27,7 @@ def watch(
     data_dir: Path,
     room: Callable[[], Room],
     free_disk_floor_bytes: int,
+    tell: Callable[[StorageAlert], object],
     keyring: Callable[[], Keyring] | None = None,
 ) -> StorageMonitor:
     """A monitor of the artefacts that lie in this data directory.
@@ -33,7 +40,8 @@ def watch(
         return open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts
 
     limits = HealthLimits(free_disk_floor_bytes=free_disk_floor_bytes)
-    return StorageMonitor(health_checker=HealthChecker(opened, limits, room=room, keyring=keyring))
+    checker = HealthChecker(opened, limits, room=room, keyring=keyring)
+    return StorageMonitor(health_checker=checker, alert_manager=AlertManager(tell))
 
 
 def use_floor(monitor: StorageMonitor, free_disk_floor_bytes: int) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.config import Settings
 from monitord.daemon.holdings import keyring_look, near_holdings, needs_courier
+from monitord.daemon.journal import Journal
 from monitord.daemon.locks import CAPTURE_LOCK, hold, owner
 from monitord.daemon.remembering import MEMORY_KEY, Historian, Memory
 from monitord.daemon.saving import Saving
@@ -68,6 +69,7 @@ class Parts:
     historian: Historian
     memory: Memory
     tidying: Tidying
+    journal: Journal
     monitor: StorageMonitor
     selfwatch: SelfWatch
     sender: Sender | None
@@ -80,6 +82,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         data_dir,
         lambda: store.usage(),  # noqa: PLW0108  opened below, with the monitor
         kept.min_free_disk_bytes,
+        lambda alert: journal.storage(alert),  # noqa: PLW0108  opened below, on the store
         keyring_look(settings.storage),
     )
     store = open_store(data_dir, open_holdings=near_holdings(settings, monitor))
@@ -87,6 +90,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
     remembered = _remembered(store)
     spool = _empty_spool(data_dir)
     writer = Writer()
+    journal = Journal(store, writer)
     saving = Saving(store, kept, (health_job(monitor),))
     sender = _sender(settings, data_dir, config_path)
     keeper = Keeper(_sent_on(saving.save, sender), writer.submit)
@@ -143,7 +147,8 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         writer=writer,
         historian=Historian(saving, writer, settings.sampling.heartbeat_s),
         memory=Memory(store, writer, remember),
-        tidying=Tidying(store, saving, writer, lambda: worker.is_idle),
+        tidying=Tidying(store, saving, writer, lambda: worker.is_idle, journal),
+        journal=journal,
         monitor=monitor,
         selfwatch=SelfWatch(),
         sender=sender,

@@ -17,7 +17,7 @@ from monitord.storage.holdings import open_local
 def test_the_job_looks_and_trouble_is_a_complaint(tmp_path: Path) -> None:
     """A folder that went away is a complaint from the next look on; the job itself is well."""
     store = open_store(tmp_path / "data")
-    monitor = watch(tmp_path / "data", store.usage, 0)
+    monitor = watch(tmp_path / "data", store.usage, 0, print)
     scheduler = TaskScheduler((health_job(monitor),), store)
     assert [each.detail for each in scheduler.execute_tasks(datetime.now(UTC), uptime_s=60)] == [
         "all is well"
@@ -33,7 +33,7 @@ def test_the_job_looks_and_trouble_is_a_complaint(tmp_path: Path) -> None:
 def test_another_floor_counts_from_the_next_look_on(tmp_path: Path) -> None:
     """A reload's floor is what the disk is held against."""
     store = open_store(tmp_path / "data")
-    monitor = watch(tmp_path / "data", store.usage, 0)
+    monitor = watch(tmp_path / "data", store.usage, 0, print)
     use_floor(monitor, 1 << 60)
     health = monitor.check_storage()
     assert health is not None

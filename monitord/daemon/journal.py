@@ -1,0 +1,64 @@
+"""What the daemon does and meets itself, as events: starts and ends, jobs, trouble with the storage.
+
+Written on the writer's thread and of little weight: when there is no room for an event it is lost, and
+nothing waits for it. What belongs to an incident is not here: it is stored with the incident.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from monitord.errors import MonitordError
+from monitord.logs import get_logger
+from monitord.model import Event, EventType
+from monitord.storage import SQLiteProfileStore, Writer
+from monitord.storage.artefacts.lifecycle import TaskOutcome
+from monitord.storage.artefacts.monitor import StorageAlert
+
+_ROUTINE = frozenset({"storage_health"})  # every five minutes; said only when it does not go well
+
+
+class Journal:
+    """Takes down what happened to the daemon."""
+
+    def __init__(self, store: SQLiteProfileStore, writer: Writer) -> None:
+        self._store = store
+        self._writer = writer
+
+    def daemon(self, what: str, version: str) -> None:
+        """The daemon started or ended."""
+        self._note(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "version": version}))
+
+    def job(self, done: TaskOutcome) -> None:
+        """A job ran."""
+        if done.name in _ROUTINE and done.outcome == "ok":
+            return
+        said = {
+            "job": done.name,
+            "outcome": done.outcome,
+            "detail": done.detail,
+            "duration_s": round(done.duration_s, 3),
+        }
+        self._note(Event(EventType.JOB, done.started_at, payload=said))
+
+    def storage(self, alert: StorageAlert) -> None:
+        """The storage is in trouble, or no longer."""
+        is_over = alert.recovered_at is not None
+        said = {
+            "check": alert.check,
+            "level": "recovered" if is_over else alert.level.value,
+            "detail": alert.message,
+        }
+        self._note(Event(EventType.STORAGE, alert.recovered_at or alert.raised_at, payload=said))
+
+    def _note(self, event: Event) -> None:
+        try:
+            self._writer.submit(lambda: self._store_event(event), may_drop=True)
+        except MonitordError:
+            return  # the writer is closed: the daemon ends
+
+    def _store_event(self, event: Event) -> None:
+        try:
+            self._store.events.store_event(event)
+        except MonitordError as error:
+            get_logger().debug("event.lost", type=event.event_type.value, reason=str(error))
