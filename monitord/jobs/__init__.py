@@ -3,6 +3,7 @@
 Nothing here schedules itself; whoever runs the daemon gives the jobs to a `TaskScheduler` and wakes it.
 """
 
+from monitord.jobs.archiving import archive_job
 from monitord.jobs.health import health_job
 from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.maintenance import MaintenanceOutcome, check_integrity, optimize, vacuum_when_idle
@@ -18,6 +19,7 @@ __all__ = [
     "JobOutcome",
     "TaskScheduler",
     "jobs_of",
+    "archive_job",
     "health_job",
     "RetentionLimits",
     "RetentionPlan",

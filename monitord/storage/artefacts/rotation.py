@@ -6,8 +6,7 @@ already is left alone. Every reader must know the new key before the first artef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable
 from dataclasses import replace as changed
 
 from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactError, MissingArtefactError
@@ -16,6 +15,7 @@ from monitord.storage.artefacts.metadata import Sealing, StorageMetadata
 from monitord.storage.artefacts.provider import Exchanging, StorageProvider
 from monitord.storage.artefacts.wrappers.encrypted import ALGORITHM, bound, open_data_key
 from monitord.storage.artefacts.wrappers.passing import exchanging
+from monitord.storage.artefacts.wrappers.stored import StoredBody
 
 
 def rotate(provider: StorageProvider, keyring: Keyring, keys: Iterable[str]) -> int:
@@ -42,9 +42,7 @@ def _rewrap(provider: Exchanging, keyring: Keyring, key: str) -> bool:
             old = provider.get_metadata(key)
             if old.encryption is None or old.encryption.key_id == keyring.active.key_id:
                 return False
-            provider.exchange(
-                key, _StoredBody(provider, key, old), _resealed(keyring, key, old), expected=old
-            )
+            provider.exchange(key, StoredBody(provider, key, old), _resealed(keyring, key, old), expected=old)
         except MissingArtefactError:
             return False
         except ArtefactChangedError:
@@ -56,17 +54,3 @@ def _resealed(keyring: Keyring, key: str, old: StorageMetadata) -> StorageMetada
     data_key = open_data_key(keyring, key, old)
     active = keyring.active
     return changed(old, encryption=Sealing(ALGORITHM, active.key_id, active.wrap(data_key, bound(key, old))))
-
-
-class _StoredBody:
-    """The sealed bytes of an artefact as the provider has them, as a payload."""
-
-    def __init__(self, provider: StorageProvider, key: str, expected: StorageMetadata) -> None:
-        self._provider, self._key, self._expected = provider, key, expected
-
-    def chunks(self) -> Iterator[bytes]:
-        metadata, chunks = self._provider.retrieve(self._key)
-        with closing(chunks):
-            if metadata != self._expected:
-                raise ArtefactChangedError(f"{self._key} changed while its key was being rotated")
-            yield from chunks

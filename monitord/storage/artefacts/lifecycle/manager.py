@@ -78,7 +78,16 @@ class LifecycleManager:
         self.inventory = inventory
         self.scheduler = scheduler
         if scheduler is not None:
-            scheduler.schedule_task(ScheduledTask("lifecycle", every_s, 0.0, self._run))
+            scheduler.schedule_task(self.task("lifecycle", every_s))
+
+    def task(self, name: str, every_s: float, first_after_s: float = 0.0) -> ScheduledTask:
+        """Applying the policies, as something to be done every so often; failed when anything could not go."""
+
+        def run(now: datetime) -> TaskResult:
+            report = self.apply_policies(now)
+            return TaskResult("ok" if report.is_fine else "failed", report.summary())
+
+        return ScheduledTask(name, every_s, first_after_s, run)
 
     def apply_policies(self, now: datetime, *, dry_run: bool = False) -> LifecycleReport:
         """Archive and delete what the policies say; with `dry_run` only tell.
@@ -108,10 +117,6 @@ class LifecycleManager:
             (*kept_here, *still_there),
             verdict.broken,
         )
-
-    def _run(self, now: datetime) -> TaskResult:
-        report = self.apply_policies(now)
-        return TaskResult("ok" if report.is_fine else "failed", report.summary())
 
 
 def _do(
