@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from monitord.errors import StorageError
 from monitord.jobs.maintenance import (
     MaintainedStore,
     MaintenanceOutcome,
@@ -17,6 +18,7 @@ from monitord.jobs.maintenance import (
     vacuum_when_idle,
 )
 from monitord.jobs.retention import RetentionManager
+from monitord.logs import get_logger
 from monitord.storage.artefacts.lifecycle import ScheduledTask
 
 HOUR_S, DAY_S, WEEK_S = 3600.0, 86400.0, 7 * 86400.0
@@ -31,6 +33,10 @@ def jobs_of(
     """Every job there is; `others` are those that not every configuration has."""
 
     def purge(now: datetime) -> MaintenanceOutcome:
+        try:
+            store.settle()
+        except StorageError as error:  # what can't be finished now keeps nothing else from going
+            get_logger().warning("store.not_settled", reason=str(error))
         store.drop_quarantine_before(now - _QUARANTINE)
         report = retention.purge_expired(now)
         if report.failures:

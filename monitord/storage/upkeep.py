@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
-from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager, is_probe
+from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager, is_key, is_probe
+from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.cells import text_of, time_of
 from monitord.storage.evidence import is_same_checksum, read_incident_artefact
 from monitord.storage.holdings import Holdings
@@ -107,6 +108,25 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except FileNotFoundError:
         return 0
+
+
+def note_sizes(engine: Engine, folder: FileStorageProvider) -> int:
+    """Note in the rows what captures take here by now, less than before once archived; how many changed.
+
+    What is not in the folder keeps what its row says: it may lie elsewhere.
+    """
+    columns = profile_capture.c
+    query = select(columns.id, columns.artefact_key, columns.stored_bytes)
+    with engine.connect() as connection:
+        held = columns.artefact_key.is_not(None) & (columns.state == "active")
+        rows = connection.execute(query.where(held)).all()
+    sizes = ((row_id, folder.stored_bytes(key) if is_key(key) else 0, before) for row_id, key, before in rows)
+    changed = [{"row": row_id, "size": size} for row_id, size, before in sizes if size and size != before]
+    if changed:
+        note = update(profile_capture).where(columns.id == bindparam("row"))
+        with engine.begin() as connection:
+            connection.execute(note.values(stored_bytes=bindparam("size")), changed)
+    return len(changed)
 
 
 def drop_quarantine_before(data_dir: Path, when: datetime) -> int:

@@ -28,8 +28,9 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.rotation import rotate
-from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
+from monitord.storage.artefacts.wrappers.archived import ArchivingProvider, copy_name
 from monitord.storage.artefacts.wrappers.passing import PassThrough, exchanging
+from monitord.storage.artefacts.wrappers.tombstones import Tombstones
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 KEY = "20260301T030000Z-4711-abcdefghijkl-profile.folded.zst"
@@ -468,3 +469,47 @@ def test_a_lifecycle_archives_by_age_and_deletes_later_both_here_and_there(tmp_p
     assert {decision.key for decision in report.deleted} == {f"k{number:02}" for number in range(5)}
     assert len(files_of(tmp_path / "far")) == 25
     manager.close()
+
+
+# ------------------------------------------------------------------------------------ deletions that wait for nobody
+
+
+def test_a_deletion_noted_for_later_goes_with_the_next_sweep(
+    tmp_path: Path, far: MemoryStorageProvider
+) -> None:
+    """Nobody waits for an archive that is away; and what a pointer still leads to is never swept."""
+    near, away = FileStorageProvider(tmp_path / "near"), Away(far)
+    condemned = Tombstones(tmp_path / "condemned")
+    away.is_away = False
+    provider = ArchivingProvider(near, away, condemned=condemned)
+    for key in ("deleted", "replaced", "half-deleted", "kept"):
+        put(provider, key=key)
+        provider.archive(key)
+    away.is_away = True
+    without = ArchivingProvider(near, None, condemned=condemned)
+    without.delete("deleted")
+    put(without, b"new", "replaced", at=NOW + timedelta(hours=1))
+    condemned.add(copy_name("half-deleted", provider.get_metadata("half-deleted")))  # and then it was killed
+    assert (len(get_all(far)), without.sweep()) == (4, 0)
+    with pytest.raises(TransientError):
+        provider.sweep()
+    away.is_away = False
+    assert provider.sweep() == 2
+    assert get(provider, "kept") == get(provider, "half-deleted") == DATA
+    assert (get(provider, "replaced"), list(provider.unreferenced())) == (b"new", [])
+    provider.delete("half-deleted")
+    assert (provider.sweep(), len(get_all(far)), condemned.list()) == (1, 1, [])
+
+
+def test_what_comes_back_as_it_was_is_not_swept_away_once_it_is_archived_again(
+    near: MemoryStorageProvider, far: MemoryStorageProvider, tmp_path: Path
+) -> None:
+    """Deleted, restored from a backup, archived again, all before the sweep."""
+    provider = ArchivingProvider(near, far, condemned=Tombstones(tmp_path / "condemned"))
+    put(provider)
+    provider.archive(KEY)
+    provider.delete(KEY)
+    put(provider)
+    provider.archive(KEY)
+    assert provider.sweep() == 0
+    assert get(provider) == DATA

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace as changed
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from monitord.errors import StorageError
 from monitord.logs import get_logger
@@ -36,12 +36,21 @@ _VERSION_DIGITS = 16
 Answer = TypeVar("Answer")
 
 
+class Condemned(Protocol):
+    """Names that outlive the process: what is still to be removed from the archive."""
+
+    def add(self, name: str, /) -> None: ...
+    def remove(self, name: str, /) -> None: ...
+    def list(self) -> Iterable[str]: ...
+
+
 class ArchivingProvider(PassThrough):
     """`inner` with an archive behind it. It has to stand below encryption and compression.
 
-    An archived artefact is listed as before; its `stored_size` is what its pointer takes here. What an
+    An archived artefact is listed as before; its `stored_size` is what its pointer takes here. What the
     archive does not hold is not touched by its being away. Without `archive`, or with one of another name,
-    pointers can be seen but neither read nor deleted: their bytes would be left behind.
+    pointers can be seen but neither read nor deleted: their bytes would be left behind. With `condemned`
+    deletions need no archive and wait for none: what is to go there is noted, durably, and goes with `sweep`.
     """
 
     def __init__(
@@ -49,10 +58,12 @@ class ArchivingProvider(PassThrough):
         inner: StorageProvider,
         archive: StorageProvider | None,
         *,
+        condemned: Condemned | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(inner)
         self._archive = archive
+        self._condemned = condemned
         self._clock = clock
         self._away_until_s = float("-inf")
 
@@ -68,12 +79,14 @@ class ArchivingProvider(PassThrough):
         if self._archive is None:
             raise ArtefactError(f"{key} can't be archived: no archive is configured")
         archive, target = self._archive, exchanging(self.inner)
+        if self._condemned is not None:
+            self._condemned.remove(copy_name(key, before))
         self._while_there(lambda: self._copy(archive, key, before))
         pointer = changed(before, archived_in=archive.name)
         try:
             return target.exchange(key, BytesPayload(b""), pointer, expected=before)
         except ArtefactChangedError:
-            return self._overtaken(key, before)
+            return self._overtaken(key, pointer)
 
     def _copy(self, archive: StorageProvider, key: str, metadata: StorageMetadata) -> None:
         """Have the same bytes in the archive, proven by reading them there."""
@@ -85,15 +98,15 @@ class ArchivingProvider(PassThrough):
         if not _holds(archive, name, metadata, expected):
             raise DamagedArtefactError(f"{key} came back otherwise from the archive: it stays where it was")
 
-    def _overtaken(self, key: str, before: StorageMetadata) -> StorageMetadata:
+    def _overtaken(self, key: str, pointer: StorageMetadata) -> StorageMetadata:
         """Somebody was quicker. When it was to archive, all is well; a copy of what is gone is removed."""
         try:
             now = self.inner.get_metadata(key)
         except ArtefactError:
-            self._forget(key, before)
+            self._forget(key, pointer)
             raise
-        if not _same_version(now, before):
-            self._forget(key, before)
+        if not _same_version(now, pointer):
+            self._forget(key, pointer)
         elif now.archived_in is not None:
             return now
         raise ArtefactChangedError(f"{key} was changed while it was being archived")
@@ -135,9 +148,33 @@ class ArchivingProvider(PassThrough):
         """
         pointer = self._pointer(key)
         if pointer is not None:
-            archive = self._archive_of(pointer)
-            self._while_there(lambda: archive.delete(copy_name(key, pointer)))
+            self._remove_copy(key, pointer)
         return self.inner.delete(key)
+
+    def _remove_copy(self, key: str, version: StorageMetadata) -> None:
+        name = copy_name(key, version)
+        if self._condemned is not None:
+            self._condemned.add(name)
+            return
+        archive = self._archive_of(version)
+        self._while_there(lambda: archive.delete(name))
+
+    def sweep(self) -> int:
+        """Remove from the archive what was condemned; how many. Raises TransientError when it is away.
+
+        What a pointer still leads to is left alone: its deletion broke off, and will come again.
+        """
+        count = 0
+        if self._condemned is None or self._archive is None:
+            return count
+        for name in self._condemned.list():
+            key = name.rpartition("/")[0]
+            pointer = self._pointer(key)
+            if pointer is None or copy_name(key, pointer) != name:
+                self._archive.delete(name)
+                self._condemned.remove(name)
+                count += 1
+        return count
 
     def unreferenced(self) -> Iterator[str]:
         """What the archive holds though no pointer leads there: left by a crash, or another machine's.
@@ -174,13 +211,10 @@ class ArchivingProvider(PassThrough):
 
     def _forget(self, key: str, version: StorageMetadata) -> None:
         """Remove a copy that nothing leads to any more; one that can't be is `unreferenced`."""
-        if self._archive is None:
-            return
-        archive = self._archive
         try:
-            self._while_there(lambda: archive.delete(copy_name(key, version)))
+            self._remove_copy(key, version)
         except StorageError as error:
-            get_logger().warning("archive.copy_left", key=key, archive=archive.name, reason=str(error))
+            get_logger().warning("archive.copy_left", key=key, reason=str(error))
 
     def _while_there(self, ask: Callable[[], Answer]) -> Answer:
         """Ask the archive, unless it was found away a moment ago: a hundred deletions wait for it once."""
