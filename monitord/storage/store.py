@@ -4,7 +4,7 @@ Saving acknowledges when artefact bytes, then rows, are durable. Every method ma
 thread (one at a time gets in). When the disk is full, read-only or locked, writing raises StorageError
 and `is_degraded` says so; the next call tries again, opening or rebuilding the database as needed.
 
-More than 400 lines: the requirement wants one face, and each method is a few lines over the module that knows.
+More than 400 lines: the requirement wants one face; a method is a few lines over the module that knows.
 """
 
 from __future__ import annotations
