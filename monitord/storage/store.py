@@ -3,8 +3,6 @@
 Saving acknowledges when artefact bytes, then rows, are durable. Every method may be called from any
 thread (one at a time gets in). When the disk is full, read-only or locked, writing raises StorageError
 and `is_degraded` says so; the next call tries again, opening or rebuilding the database as needed.
-
-More than 400 lines: the requirement wants one face; a method is a few lines over the module that knows.
 """
 
 from __future__ import annotations
