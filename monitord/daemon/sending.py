@@ -20,6 +20,8 @@ from monitord.storage.artefacts.wrappers.spooled import TOMBSTONES_NAME
 from monitord.storage.schema import ARTEFACTS_NAME
 
 MORE = 10  # the courier's exit status when its life was over before its work
+# obstore would start a thread a core, which on a large machine is more than the service may have.
+_FEW_THREADS = {"TOKIO_WORKER_THREADS": "2"}
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0
 
@@ -78,7 +80,11 @@ class Sender:
     def _start(self) -> None:
         try:
             self._child = subprocess.Popen(
-                self._words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+                self._words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, **_FEW_THREADS},
             )
         except OSError as error:
             self._fail(f"can't start the courier: {error.strerror}")
