@@ -14,7 +14,7 @@ from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, emit, page, say, width
 from monitord.cli.when import moment_of
-from monitord.errors import MonitordError, NotFoundError
+from monitord.errors import MonitordError, NotFoundError, UsageError
 from monitord.export.shapes import rule_status
 from monitord.export.text import json_text
 from monitord.export.units import age, quantity, sparkline
@@ -36,13 +36,26 @@ class _Finding:
 
 def explain(
     place: Place,
+    incident_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="This incident in plain sentences; as for `show`.")
+    ] = None,
     pid: Annotated[int | None, typer.Option("--pid", min=1, help="As it stands for this process.")] = None,
     rule: Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Only this rule.")] = None,
     output: OutputFlag = None,
     json: JsonFlag = False,
 ) -> None:
-    """Say for each rule the last values, how far they are from firing, and what suppresses it."""
+    """Say for each rule the last values, how far they are from firing, and what suppresses it.
+
+    With an ID: what happened, in plain sentences made from what was recorded.
+    """
     as_json = wants_json(output, json)
+    if incident_id is not None:
+        if pid is not None or rule is not None:
+            raise UsageError("an incident is explained as it was; --pid and --rule ask how things stand now")
+        from monitord.cli.explain_incident import tell_incident
+
+        tell_incident(place, incident_id, as_json=as_json)
+        return
     rules = _wanted_rules(place.config().settings.rules, rule)
     told, told_at = _from_daemon(place, rules, pid)
     unsaid = [each for each in rules if not any(finding.status.rule == each.name for finding in told)]

@@ -11,7 +11,7 @@ from typing import Any
 from monitord.export.text import iso, plain
 from monitord.export.units import unit_of
 from monitord.model import Event, HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
-from monitord.storage.views import IncidentView, NotCaptured
+from monitord.storage.views import HotFunction, IncidentView, NotCaptured
 
 ROW_KEYS = (
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
@@ -20,6 +20,10 @@ ROW_KEYS = (
 EVENT_KEYS = (
     "id", "taken_at", "event_type", "pid", "process_name", "module", "function", "arity", "correlation_id",
     "ast_node_id", "payload",
+)  # fmt: skip
+HOT_KEYS = (
+    "function", "module", "arity", "ast_node_id", "file", "line", "incidents", "self_share_mean",
+    "self_share_max", "total_share_max", "code_versions", "last_at", "last_incident",
 )  # fmt: skip
 CSV_DETAIL_KEYS = (*ROW_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share")
 
@@ -80,6 +84,25 @@ def event_row(event: Event) -> dict[str, Any]:
         "correlation_id": _optional(event.correlation_id),
         "ast_node_id": _optional(event.ast_node_id),
         "payload": _plain_values(event.payload),
+    }
+
+
+def hot_row(spot: HotFunction) -> dict[str, Any]:
+    """One function (or statement) across captures."""
+    return {
+        "function": plain(spot.function),
+        "module": _optional(spot.module),
+        "arity": spot.arity,
+        "ast_node_id": _optional(spot.node),
+        "file": _optional(spot.file),
+        "line": spot.line,
+        "incidents": spot.incidents,
+        "self_share_mean": round(spot.self_share_mean, 4),
+        "self_share_max": round(spot.self_share_max, 4),
+        "total_share_max": None if spot.total_share_max is None else round(spot.total_share_max, 4),
+        "code_versions": spot.versions,
+        "last_at": iso(spot.last_at),
+        "last_incident": spot.last_incident,
     }
 
 

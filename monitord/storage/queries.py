@@ -30,12 +30,13 @@ from monitord.storage.facts import facts_of
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.holdings import OpenHoldings, open_local
+from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 from monitord.storage.state.codec import decode
 from monitord.storage.thinning import unpack
-from monitord.storage.views import Counts, IncidentView, Note, RecentFilter
+from monitord.storage.views import Counts, HotFilter, HotFunction, IncidentView, Note, RecentFilter
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
@@ -116,6 +117,14 @@ class StoreReader:
         with explained(self.database):
             rows = self._opened().execute(sql, values).fetchall()
         return [event_of(row) for row in rows]
+
+    def hot(self, wanted: HotFilter) -> list[HotFunction]:
+        """Functions by how much time they took across captures, the hottest first."""
+        sql, values = hot_statement(wanted)
+        with explained(self.database):
+            rows = self._opened().execute(sql, values).fetchall()
+        with self._understood():
+            return [hot_function(row) for row in rows]
 
     def artefact(self, key: str, limit_bytes: int | None = None) -> tuple[StorageMetadata, bytes]:
         """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged.

@@ -89,6 +89,45 @@ class IncidentView:
 
 
 @dataclass(frozen=True, slots=True)
+class HotFilter:
+    """Which hot functions are asked for. `process` is a part of the name or a shell pattern.
+
+    With `node`, a stmt_id, the shares are of that statement. `since` is inclusive, `until` exclusive.
+    """
+
+    function: str | None = None
+    module: str | None = None
+    node: str | None = None
+    process: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class HotFunction:
+    """One function (or statement) across captures. Shares are of a profile's samples, 0 to 1.
+
+    `versions` counts how often its code was another one; None where no source was read. `file` and `line` are
+    those of the last incident.
+    """
+
+    function: str
+    module: str | None
+    arity: int | None
+    node: str | None
+    file: str | None
+    line: int | None
+    incidents: int
+    self_share_mean: float
+    self_share_max: float
+    total_share_max: float | None
+    versions: int | None
+    last_at: datetime
+    last_incident: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionRow:
     """What retention needs to know of one incident. `artefact_bytes` is what its files take on disk."""
 

@@ -115,12 +115,12 @@ def event_of(row: Sequence[Any]) -> Event:
             event_type=_TYPES[row[1]],
             pid=row[2],
             start_ticks=row[3],
-            process_name=_text(row[4]),
-            module=_text(row[5]),
-            function=_text(row[6]),
+            process_name=text_of_cell(row[4]),
+            module=text_of_cell(row[5]),
+            function=text_of_cell(row[6]),
             arity=row[7],
-            correlation_id=_text(row[8]),
-            ast_node_id=_text(row[9]),
+            correlation_id=text_of_cell(row[8]),
+            ast_node_id=text_of_cell(row[9]),
             payload=json.loads(row[10]) if row[10] else {},
         )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
@@ -129,5 +129,6 @@ def event_of(row: Sequence[Any]) -> Event:
         ) from error
 
 
-def _text(cell: str | None) -> str | None:
+def text_of_cell(cell: str | None) -> str | None:
+    """The text in a column."""
     return json.loads(cell[1:]) if cell and cell[0] == _MARK else cell

@@ -1,0 +1,96 @@
+"""`hot`: which functions took the time, across captures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from monitord.cli.listing import (
+    LimitFlag,
+    Listing,
+    ListOutputFlag,
+    NoPagerFlag,
+    ProcessFlag,
+    ReverseFlag,
+    SinceFlag,
+    UntilFlag,
+    UtcFlag,
+    View,
+    view_of,
+)
+from monitord.cli.place import JsonFlag, Place
+from monitord.cli.table import Cell, Column, draw
+from monitord.cli.terminal import say, width
+from monitord.cli.times import parse_period
+from monitord.cli.when import local_stamp
+from monitord.errors import NotFoundError
+from monitord.export.shapes import HOT_KEYS, hot_row
+from monitord.redaction import printable
+from monitord.storage.views import HotFilter, HotFunction
+
+_COLUMNS = (
+    Column("SELF", right=True),
+    Column("AT MOST", right=True),
+    Column("INCIDENTS", right=True),
+    Column("LAST"),
+    Column("FUNCTION", least=12),
+    Column("WHERE", least=12),
+)
+
+
+def hot(
+    place: Place,
+    limit: LimitFlag = 20,
+    since: SinceFlag = "7d",
+    until: UntilFlag = None,
+    function: Annotated[str | None, typer.Option("--function", help="Only this function.")] = None,
+    module: Annotated[str | None, typer.Option("--module", help="Only functions of this module.")] = None,
+    node: Annotated[
+        str | None, typer.Option("--node", metavar="ID", help="The shares of this statement (stmt_id).")
+    ] = None,
+    process: ProcessFlag = None,
+    reverse: ReverseFlag = False,
+    output: ListOutputFlag = None,
+    json: JsonFlag = False,
+    utc: UtcFlag = False,
+    no_pager: NoPagerFlag = False,
+) -> None:
+    """List the functions that took most time, across captures."""
+    start, end = parse_period(since, until, datetime.now(UTC))
+    wanted = HotFilter(
+        function=function, module=module, node=node, process=process, since=start, until=end, limit=limit
+    )
+    view = view_of(output, json=json, reverse=reverse, follow=False, utc=utc, no_pager=no_pager)
+    listing = Listing(
+        HOT_KEYS,
+        hot_row,
+        lambda found, shown, first: _table(found, shown, place, header=first),
+        "no function was hot in that time; --since 30d looks further back",
+    )
+    try:
+        found = place.reader().hot(wanted)
+    except NotFoundError as nothing_yet:
+        say(f"monitord: {nothing_yet}")
+        listing.write([], replace(view, is_quiet=True))
+        return
+    listing.write(found, view)
+
+
+def _table(found: Sequence[HotFunction], view: View, place: Place, *, header: bool) -> Iterable[str]:
+    now = datetime.now(UTC)
+    rows = [
+        [
+            Cell(f"{spot.self_share_mean * 100:.0f} %", ("red",)),
+            Cell(f"{spot.self_share_max * 100:.0f} %"),
+            Cell(str(spot.incidents)),
+            Cell(local_stamp(spot.last_at, now, utc=view.utc)),
+            Cell(printable(spot.function), ("bold",)),
+            Cell(printable(f"{spot.file or spot.module or '–'}{f':{spot.line}' if spot.line else ''}")),
+        ]
+        for spot in found
+    ]
+    yield from draw(_COLUMNS, rows, width=width(), style=place.style(), header=header)

@@ -1,0 +1,206 @@
+"""An incident in plain sentences, made from what was recorded and from nothing else.
+
+A sentence without evidence is not written; what is not known is said as such. Pure: given the incident, and
+what else is stored of that time and kind. Names come from processes: texts are printable, never instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from statistics import median
+
+from monitord.export.naming import display_name
+from monitord.export.text import plain
+from monitord.export.units import quantity, span
+from monitord.model import HistoryPoint, ProfileRecord, TriggerMetric
+from monitord.redaction import printable
+from monitord.storage.views import HotFunction, IncidentView
+
+_SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]] = {
+    TriggerMetric.CPU: ("percent", lambda point: point.cpu_percent),
+    TriggerMetric.MEMORY: ("bytes", lambda point: point.rss_bytes),
+    TriggerMetric.MEMORY_GROWTH: ("bytes", lambda point: point.rss_bytes),
+    TriggerMetric.DISK_IO: ("bytes_per_s", lambda point: point.disk_bytes_per_s),
+    TriggerMetric.NETWORK: ("bytes_per_s", lambda point: point.network_bytes_per_s),
+    TriggerMetric.FD_GROWTH: ("count", lambda point: point.fd_count),
+    TriggerMetric.THREAD_GROWTH: ("count", lambda point: point.thread_count),
+    TriggerMetric.FREE_MEMORY: ("bytes", lambda point: point.memory_available_bytes),
+}
+_HOT_SHARE = 0.05
+_FUNCTIONS = 3
+_FEWEST_BEFORE = 2  # readings from which "before that" can be said
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else is stored: incidents within minutes, earlier ones of the same program, what was hot then."""
+
+    meanwhile: Sequence[ProfileRecord] = ()
+    earlier: Sequence[ProfileRecord] = ()
+    recurring: Sequence[HotFunction] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One statement, what it is about, and on what it rests: ids of incidents, a function, readings.
+
+    `about` is who, before, where, normal, meanwhile, unknown or further.
+    """
+
+    about: str
+    text: str
+    evidence: tuple[str, ...] = field(default=())
+
+
+def sentence_row(sentence: Sentence) -> dict[str, object]:
+    """A sentence as plain data."""
+    evidence = [plain(word) for word in sentence.evidence]
+    return {"about": sentence.about, "text": plain(sentence.text), "evidence": evidence}
+
+
+def explain_incident(view: IncidentView, around: Surroundings) -> tuple[Sentence, ...]:
+    """The sentences, in the order in which one would tell them."""
+    return tuple(
+        sentence
+        for part in (_who, _before, _where, _normal, _meanwhile, _unknown, _further)
+        for sentence in part(view, around)
+    )
+
+
+def _who(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    who = display_name(view.process_name, view.record.command_line)
+    pid = f" (pid {view.record.pid}" + (f", {printable(view.record.user)})" if view.record.user else ")")
+    named = f"{who}{pid if view.record.pid else ''}" if view.process_name else "The machine"
+    yield Sentence(
+        "who", f"At {_moment(view.raised_at)}, {named}: {printable(view.reason)}.", (view.correlation_id,)
+    )
+    lasted_s = (view.raised_at - view.crossed_at).total_seconds()
+    if lasted_s > 0:
+        yield Sentence("who", f"It had begun {span(lasted_s)} earlier, at {_moment(view.crossed_at)}.")
+    process = view.process
+    if process is not None and process.started_at < view.crossed_at:
+        old = span((view.crossed_at - process.started_at).total_seconds())
+        unit = f", in {printable(process.unit)}" if process.unit else ""
+        yield Sentence("who", f"The process was {old} old{unit}.")
+
+
+def _before(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    series = _SERIES.get(view.metric)
+    if series is None:
+        return
+    unit, read = series
+    points = [point for point in view.history if point.taken_at < view.crossed_at]
+    known = [value for point in points if (value := read(point)) is not None]
+    if len(known) < _FEWEST_BEFORE:
+        return
+    since = span((view.crossed_at - points[0].taken_at).total_seconds())
+    usual, highest = quantity(median(known), unit), quantity(max(known), unit)
+    said = f"at {usual}" if usual == highest else f"at {usual} (median), at most {highest}"
+    yield Sentence("before", f"In the {since} before that it stood {said}.", (f"{len(known)} samples",))
+
+
+def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    record = view.record
+    hot = [spot for spot in view.hotspots if spot.self_share >= _HOT_SHARE][:_FUNCTIONS]
+    if not hot:
+        return
+    tool = printable(record.profiler or "the profiler")
+    samples = f" in {record.sample_count} samples" if record.sample_count else ""
+    for n, spot in enumerate(hot):
+        place = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
+        error = f" ± {spot.share_error * 100:.0f}" if spot.share_error and spot.share_error >= 0.005 else ""
+        share = f"{spot.self_share * 100:.0f}{error} % of its time"
+        start = f"{tool} saw it spend {share}{samples}" if n == 0 else f"A further {share} went"
+        yield Sentence(
+            "where", f"{start} in {printable(spot.function)}{place}.", (record.correlation_id, str(record.id))
+        )
+        if spot.source_line:
+            yield Sentence("where", f"The hottest line there is: {printable(spot.source_line.strip())}")
+    if view.late:
+        yield Sentence("where", "That profile was taken when the spike was over: it shows what came after.")
+
+
+def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
+    earlier = [record for record in around.earlier if record.correlation_id != view.correlation_id]
+    if earlier:
+        last = max(earlier, key=lambda record: record.captured_at)
+        times = "once" if len(earlier) == 1 else f"{len(earlier)} times"
+        ago = span((view.raised_at - last.captured_at).total_seconds())
+        yield Sentence(
+            "normal",
+            f"The same rule fired for {printable(view.process_name)} {times} before, last {ago} earlier"
+            f" (id {last.id}).",
+            tuple(str(record.id) for record in earlier[:20]),
+        )
+    for spot in around.recurring:
+        if spot.incidents > 1:
+            yield Sentence(
+                "normal",
+                f"{printable(spot.function)} was hot in {spot.incidents} incidents,"
+                f" with {spot.self_share_mean * 100:.0f} % on average.",
+                (spot.function,),
+            )
+
+
+def _meanwhile(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
+    points = [point for point in view.history if point.taken_at >= view.crossed_at]
+    if points:
+        machine = median(point.machine_percent for point in points)
+        free = min(point.memory_available_bytes for point in points)
+        yield Sentence(
+            "meanwhile",
+            f"Meanwhile the machine's processors were {machine:.0f} % busy,"
+            f" and {quantity(free, 'bytes')} of memory were available at the least.",
+            (f"{len(points)} samples",),
+        )
+        unseen = max((point.unattributed_cpu_percent or 0.0 for point in points), default=0.0)
+        if unseen >= 20:
+            yield Sentence(
+                "meanwhile",
+                f"Up to {unseen:.0f} % of a core was used by processes too short-lived to be seen.",
+            )
+    others = [record for record in around.meanwhile if record.correlation_id != view.correlation_id]
+    for record in others[:_FUNCTIONS]:
+        who = display_name(record.process_name, record.command_line)
+        yield Sentence(
+            "meanwhile",
+            f"Within five minutes of it there was another incident: {who}, {record.trigger_metric.value}"
+            f" (id {record.id}).",
+            (str(record.id),),
+        )
+
+
+def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    if not view.hotspots:
+        yield Sentence("unknown", "What it was doing is not known: there is no profile of it.")
+    if view.is_summary:
+        yield Sentence(
+            "unknown", "Its evidence and history are gone with age; this is what was kept of them."
+        )
+    for step in dict.fromkeys(view.not_captured):
+        reason = f": {printable(step.reason)}" if step.reason else ""
+        fix = f" To change that: {printable(step.fix)}" if step.fix else ""
+        said = f"{printable(step.profiler)} left no evidence ({step.status}){reason}."
+        yield Sentence("unknown", said + fix)
+    if view.suppressed_by:
+        yield Sentence("unknown", f"No profile was taken because {printable(view.suppressed_by)}.")
+    changed = next((spot for spot in view.hotspots if spot.source_state == "changed"), None)
+    if changed is not None and changed.file:
+        yield Sentence(
+            "unknown",
+            f"{printable(changed.file)} was changed after the process started: its lines are not what ran.",
+        )
+
+
+def _further(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    yield Sentence(
+        "further",
+        f"To look further: monitord show {view.record.id}, monitord events --incident {view.correlation_id}.",
+        (view.correlation_id,),
+    )
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

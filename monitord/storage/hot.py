@@ -1,0 +1,67 @@
+"""Which functions were hot, across captures: one statement over the hotspots' events, read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from monitord.storage.events.identity import id_at, time_of_id
+from monitord.storage.events.rows import text_cell, text_of_cell
+from monitord.storage.views import HotFilter, HotFunction
+
+# 3 is the number of the type hotspot; "event_type > 0" lets the partial index of types serve it.
+_HOT = """
+SELECT e.function, e.module, e.arity, e.ast_node_id, a.incidents, a.mean, a.most, a.total, a.versions, e.id,
+       e.correlation_id, e.payload ->> '$.file', e.payload ->> '$.line'
+FROM (
+  SELECT count(DISTINCT correlation_id) AS incidents, avg(payload ->> '$.self_share') AS mean,
+         max(payload ->> '$.self_share') AS most, max(payload ->> '$.total_share') AS total,
+         count(DISTINCT payload ->> '$.func_hash') AS versions, max(id) AS last_id,
+         sum(payload ->> '$.self_share') AS weight
+  FROM event WHERE event_type = 3 AND event_type > 0 AND function IS NOT NULL AND {conditions}
+  GROUP BY coalesce(payload ->> '$.func_id', module || char(0) || function, function), ast_node_id
+  ORDER BY weight DESC, last_id DESC LIMIT :limit
+) a JOIN event e ON e.id = a.last_id
+ORDER BY a.weight DESC, e.id DESC
+"""
+
+
+def hot_statement(wanted: HotFilter) -> tuple[str, dict[str, Any]]:
+    """The statement and its values. A function needs no name of its own where its source gave it an id."""
+    conditions = ["ast_node_id = :node" if wanted.node else "ast_node_id IS NULL"]
+    values: dict[str, Any] = {"limit": wanted.limit}
+    if wanted.node:
+        values["node"] = text_cell("node", wanted.node)
+    for name in ("function", "module"):
+        value = text_cell(name, getattr(wanted, name))
+        if value is not None:
+            conditions.append(f"{name} = :{name}")
+            values[name] = value
+    if wanted.process:
+        conditions.append("matches(:process, process_name)")
+        values["process"] = wanted.process
+    for name, operator in (("since", ">="), ("until", "<")):
+        moment = getattr(wanted, name)
+        if moment is not None:
+            conditions.append(f"id {operator} :{name}")
+            values[name] = id_at(moment, name)
+    return _HOT.format(conditions=" AND ".join(conditions)), values
+
+
+def hot_function(row: Sequence[Any]) -> HotFunction:
+    """One row of the statement; names and place are those of the last incident."""
+    return HotFunction(
+        function=text_of_cell(row[0]) or "",
+        module=text_of_cell(row[1]),
+        arity=row[2],
+        node=text_of_cell(row[3]),
+        incidents=row[4],
+        self_share_mean=row[5] or 0.0,
+        self_share_max=row[6] or 0.0,
+        total_share_max=row[7],
+        versions=row[8] or None,
+        last_at=time_of_id(row[9]),
+        last_incident=row[10],
+        file=row[11],
+        line=row[12],
+    )

@@ -1,0 +1,119 @@
+"""`explain ID` and `hot` on a real store: sentences with evidence, functions across captures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monitord.model import Hotspot, Incident
+from monitord.storage import SQLiteProfileStore, StoreReader
+
+Maker = Callable[..., Incident]
+HOTSPOT = Hotspot("fibonacci", "/srv/app/numbers.py", 12, 0.61, 0.98)  # the hottest of conftest's incidents
+
+
+def sentences(here, incident: Incident) -> dict[str, list[str]]:
+    said: dict[str, list[str]] = {}
+    for each in json.loads(here("explain", incident.correlation_id, "-o", "json").out)["sentences"]:
+        said.setdefault(each["about"], []).append(each["text"])
+    return said
+
+
+@pytest.fixture
+def incident(store: SQLiteProfileStore, new_incident: Maker) -> Incident:
+    made = new_incident()
+    store.save_incident(made)
+    return made
+
+
+def test_an_incident_is_told_in_sentences(here, store, incident) -> None:
+    """Who, since when, how much, where; and where to look further."""
+    said = sentences(here, incident)
+    assert incident.alert.reason in said["who"][0]
+    assert HOTSPOT.function in said["where"][0]
+    assert incident.correlation_id in said["further"][0]
+    told = here("explain", incident.correlation_id)
+    assert told.code == 0
+    words = " ".join(told.out.split())
+    assert HOTSPOT.function in words
+
+
+def test_no_sentence_without_evidence(here, store, new_incident) -> None:
+    """Without history nothing is said of before and meanwhile; without a profile, that there is none."""
+    made = replace(new_incident(), history=(), captures=())
+    store.save_incident(made)
+    said = sentences(here, made)
+    assert "before" not in said
+    assert "where" not in said
+    assert not any("processors" in text for text in said.get("meanwhile", []))
+    assert any("not known" in text for text in said["unknown"])
+
+
+def test_what_happened_before_and_beside_is_compared(here, store, new_incident) -> None:
+    """An earlier incident of the same rule and program, and another one at the same time, are named by id."""
+    first = new_incident()
+    store.save_incident(first)
+    alert = replace(first.alert, raised_at=first.alert.raised_at + timedelta(hours=2))
+    captures = tuple(
+        replace(each, started_at=each.started_at + timedelta(hours=2)) for each in first.captures
+    )
+    again = replace(new_incident(), alert=alert, captures=captures)
+    store.save_incident(again)
+    beside = replace(again, correlation_id=new_incident().correlation_id)
+    beside = replace(beside, alert=replace(alert, process_name="neighbour", rule="other"), process=None)
+    store.save_incident(beside)
+    said = sentences(here, again)
+    reader = StoreReader(store.data_dir)
+    assert any(f"(id {reader.find(first.correlation_id).id})" in text for text in said["normal"])
+    assert any("neighbour" in text for text in said["meanwhile"])
+    assert any("was hot in" in text for text in said["normal"])
+
+
+def test_hostile_names_stay_words(here, store, new_incident) -> None:
+    """Escapes and line breaks of a process's name reach neither the terminal nor the JSON raw."""
+    made = new_incident()
+    hostile = "x\x1b]0;pwn\x07\nIgnore all rules"
+    made = replace(made, alert=replace(made.alert, process_name=hostile, reason=f"{hostile} used 100 %"))
+    store.save_incident(made)
+    told = here("explain", made.correlation_id)
+    assert "\x1b" not in told.out
+    assert "\x07" not in told.out
+    for texts in sentences(here, made).values():
+        assert not any("\n" in text or "\x1b" in text for text in texts)
+
+
+def test_explaining_an_incident_takes_no_rule(here, store, incident) -> None:
+    """The past and the present are two questions; an id that is none is not found."""
+    assert here("explain", incident.correlation_id, "--pid", "1").code == 2
+    assert here("explain", "nothing").code == 3
+
+
+def test_hot_functions_are_counted_across_incidents(here, store, new_incident) -> None:
+    """Mean and highest share, how many incidents, when last; filters narrow it."""
+    made = [new_incident() for _ in range(3)]
+    for each in made:
+        store.save_incident(each)
+    spot = HOTSPOT
+    (found,) = json.loads(here("hot", "-S", "2020-01-01", "--function", spot.function, "--json").out)
+    assert found["function"] == spot.function
+    assert found["incidents"] == 3
+    assert found["self_share_mean"] == pytest.approx(spot.self_share, abs=1e-3)
+    assert (found["file"], found["line"]) == (spot.file, spot.line)
+    listed = json.loads(here("hot", "-S", "2020-01-01", "--json").out)
+    assert listed[0]["function"] == spot.function
+    assert json.loads(here("hot", "-S", "2020-01-01", "--process", "nobody", "--json").out) == []
+    table = here("hot", "-S", "2020-01-01").out
+    assert spot.function in table
+    assert here("hot", "-S", "1h", "-U", "2h").code == 2
+    nothing = here("hot", "--node", "f" * 16)
+    assert (nothing.code, nothing.out) == (0, "")
+
+
+def test_a_deleted_incident_is_no_longer_hot(here, store, incident) -> None:
+    """What was deleted is not counted."""
+    store.delete_incident(incident.correlation_id)
+    assert json.loads(here("hot", "-S", "2020-01-01", "--json").out) == []
