@@ -1,0 +1,244 @@
+"""A copy of the whole store, taken while it is in use: rows and artefacts agree, or there is no backup.
+
+The database is copied first, then the artefacts that its rows name. What retention removed in between is
+looked at again in a newer copy of the database, until nothing is missing that should be there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from monitord.errors import BusyError, NotFoundError, StorageError, UsageError
+from monitord.storage.artefacts import (
+    DamagedArtefactError,
+    MissingArtefactError,
+    StorageMetadata,
+    StorageProvider,
+    is_key,
+)
+from monitord.storage.artefacts.providers.descriptors import explained as explained_files
+from monitord.storage.artefacts.providers.descriptors import synchronise
+from monitord.storage.artefacts.providers.file import FileStorageProvider
+from monitord.storage.evidence import is_same_checksum
+from monitord.storage.faults import DamagedError, explained
+from monitord.storage.folder import check_data_dir, check_database_file
+from monitord.storage.holdings import OpenHoldings, open_local
+from monitord.storage.manifest import MANIFEST_NAME, Manifest, manifest_of, manifest_text
+from monitord.storage.readonly import open_readonly
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
+
+_ROUNDS = 50
+_WRITER_TIMEOUT_S = 10.0
+_REFERENCES = (
+    "SELECT artefact_key, state, checksum, stored_bytes FROM profile_capture WHERE artefact_key IS NOT NULL"
+    " UNION ALL"
+    " SELECT artefact_key, state, NULL, stored_bytes FROM incident WHERE artefact_key IS NOT NULL"
+)
+_COUNTED = ("incident", "profile_capture", "event", "history")
+
+
+def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = open_local) -> Manifest:
+    """Copy the store into `destination`, which must not be there or be empty; its manifest.
+
+    The copy gets its name when it is whole and on the disk. Keys that seal artefacts are not in it, nor is
+    what was moved to an archive. Raises NotFoundError, UsageError, DiskFullError, DamagedError, BusyError.
+    """
+    check_data_dir(data_dir)
+    database = data_dir / DATABASE_NAME
+    if not check_database_file(database):
+        raise NotFoundError(f"there is no database in {data_dir}; nothing to back up")
+    check_destination(destination, data_dir)
+    with explained_files(f"can't back up to {destination}"), staged(destination) as staging:
+        (staging / ARTEFACTS_NAME).mkdir(mode=0o700)
+        holdings = open_holdings(data_dir / ARTEFACTS_NAME, create=False)
+        target = FileStorageProvider(staging / ARTEFACTS_NAME)
+        try:
+            missing = _Copy(database, staging / DATABASE_NAME, holdings.folder, target).run()
+        finally:
+            target.close()
+            holdings.close()
+        manifest = manifest_of(staging, _checked_counts(staging / DATABASE_NAME), missing)
+        write_durably(staging / MANIFEST_NAME, manifest_text(manifest).encode())
+    return manifest
+
+
+def check_destination(destination: Path, data_dir: Path) -> None:
+    """Refuse what is in use, or lies where it would be backed up itself."""
+    if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
+        raise UsageError(f"{destination} is not a folder; name one that is not there yet")
+    if destination.is_dir() and any(destination.iterdir()):
+        raise UsageError(f"{destination} is not empty; name a folder that is not there yet")
+    if not destination.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {destination.absolute().parent}; make it first")
+    if destination.resolve().is_relative_to(data_dir.resolve()):
+        raise UsageError(f"{destination} lies in the data directory itself; name a folder elsewhere")
+
+
+@contextlib.contextmanager
+def staged(destination: Path) -> Iterator[Path]:
+    """A folder beside the destination that takes its name at the end; gone when anything fails."""
+    place = destination.absolute()
+    staging = place.with_name(f".{place.name}.{secrets.token_hex(8)}.part")
+    staging.mkdir(mode=0o700)
+    try:
+        yield staging
+        for folder, _folders, _files in os.walk(staging):
+            synchronise_path(Path(folder))
+        staging.rename(place)
+        synchronise_path(place.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def synchronise_path(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        synchronise(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """A new file of mode 0600."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as out:
+        out.write(content)
+        out.flush()
+        synchronise(out.fileno())
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """What a row says of its artefact; an incident's own has no checksum there."""
+
+    key: str
+    state: str
+    checksum: str | None
+    stored_bytes: int
+
+    def agrees_with(self, copied: StorageMetadata | None) -> bool:
+        """Whether the copy is what this row means. One that is being deleted, or missing, needs none."""
+        if self.state != "active":
+            return True
+        if copied is None:
+            return False
+        if self.checksum is None:
+            return copied.stored_size == self.stored_bytes
+        return is_same_checksum(copied.checksum, self.checksum)
+
+
+class _Copy:
+    """Rounds of copying until rows and artefacts agree; each round copies only what is new."""
+
+    def __init__(
+        self, database: Path, snapshot: Path, source: StorageProvider, target: FileStorageProvider
+    ) -> None:
+        self._database, self._snapshot = database, snapshot
+        self._source, self._target = source, target
+        self._copied: dict[str, StorageMetadata] = {}
+
+    def run(self) -> tuple[str, ...]:
+        """Copy; the keys that rows name and nothing holds.
+
+        What does not agree may be changing at this moment, so every writer is waited for before it is
+        looked at again. A row that still says the same is simply so: its artefact was lost or changed.
+        """
+        before: set[_Reference] = set()
+        for _ in range(_ROUNDS):
+            copy_database(self._database, self._snapshot)
+            references = _references(self._snapshot)
+            self._fetch(references)
+            disagreeing = {each for each in references if not each.agrees_with(self._copied.get(each.key))}
+            if disagreeing <= before:
+                self._forget_others(references)
+                return tuple(sorted(each.key for each in disagreeing if each.key not in self._copied))
+            before = disagreeing
+            wait_for_writer(self._database)
+        raise BusyError(f"{self._database.parent} changes faster than it can be copied; try again later")
+
+    def _fetch(self, references: Sequence[_Reference]) -> None:
+        for each in references:
+            copied = self._copied.get(each.key)
+            if copied is not None and each.agrees_with(copied):
+                continue
+            try:
+                metadata, chunks = self._source.retrieve(each.key)
+                self._target.store(each.key, _Passing(chunks), metadata)
+                self._copied[each.key] = metadata
+            except (MissingArtefactError, DamagedArtefactError):
+                continue  # gone since, or never ours; an older copy of it is as good as none
+
+    def _forget_others(self, references: Sequence[_Reference]) -> None:
+        """What was copied and is named by no row any more."""
+        named = {each.key for each in references}
+        for key in self._copied.keys() - named:
+            self._target.delete(key)
+
+
+class _Passing:
+    """Chunks on their way, as a payload that is read once."""
+
+    def __init__(self, chunks: Generator[bytes]) -> None:
+        self._chunks = chunks
+
+    def chunks(self) -> Iterator[bytes]:
+        with contextlib.closing(self._chunks):
+            yield from self._chunks
+
+
+def copy_database(database: Path, snapshot: Path) -> None:
+    """The database as it is at one moment, as one plain file; writers go on meanwhile."""
+    source, revision = open_readonly(database)
+    try:
+        if revision != HEAD:
+            raise StorageError(f"{database} has an older schema ({revision}); `monitord db upgrade` first")
+        if not snapshot.exists():
+            os.close(os.open(snapshot, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with explained(database), contextlib.closing(sqlite3.connect(snapshot)) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        source.close()
+
+
+def _references(snapshot: Path) -> list[_Reference]:
+    with explained(snapshot), contextlib.closing(sqlite3.connect(snapshot)) as connection:
+        rows = [_Reference(*row) for row in connection.execute(_REFERENCES)]
+    return [each for each in rows if is_key(each.key)]
+
+
+def _checked_counts(snapshot: Path) -> dict[str, int]:
+    """How much is in the copy; raises DamagedError when the copy is of a damaged database."""
+    with explained(snapshot), contextlib.closing(sqlite3.connect(snapshot)) as connection:
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
+        if found != ["ok"]:
+            raise DamagedError(f"the database is damaged ({found[0]}): `monitord db check`, then back up")
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        counts = {
+            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  our own names
+            for table in _COUNTED
+            if table in tables
+        }
+    synchronise_path(snapshot)
+    return counts
+
+
+def wait_for_writer(database: Path) -> None:
+    """Until whoever writes at this moment is done. On a disk that can't be written nobody is."""
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection = sqlite3.connect(
+            f"file:{quote(str(database))}?mode=rw", uri=True, timeout=_WRITER_TIMEOUT_S, isolation_level=None
+        )
+        with contextlib.closing(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
