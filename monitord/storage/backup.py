@@ -61,7 +61,8 @@ def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = o
         holdings = open_holdings(data_dir / ARTEFACTS_NAME, create=False)
         target = FileStorageProvider(staging / ARTEFACTS_NAME)
         try:
-            missing = _Copy(database, staging / DATABASE_NAME, holdings.folder, target).run()
+            source = holdings.spool or holdings.folder  # artefacts as they lie there: compressed, sealed
+            missing = _Copy(database, staging / DATABASE_NAME, source, target).run()
         finally:
             target.close()
             holdings.close()
