@@ -27,6 +27,7 @@ BENCHMARKS = {
     "stopping": "SIGTERM in mid-capture to the end",
     "asking": "recent over 10,000 captures, and --help",
     "quiet": "the whole daemon when nothing happens; its history on disk",
+    "profiles": "reading, comparing and writing profiles, beside reading and splitting their lines",
     "capture_cost": "one capture: what it costs the target and us",
     "artefacts": "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory",
     "pass_cost": "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances",

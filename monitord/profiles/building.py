@@ -33,6 +33,7 @@ class ProfileBuilder:
         self.period_s: float | None = None
         self.errors = 0
         self._numbers: dict[Frame, int] = {}
+        self._other: int | None = None
         self._stacks: dict[tuple[Thread, tuple[int, ...]], int | float] = {}
         self._sample_count = 0
         self._cells = 0
@@ -52,10 +53,21 @@ class ProfileBuilder:
             return self.frame(
                 Frame(frame.name[:MAX_NAME], _cut(frame.file), frame.line, _cut(frame.module), frame.kind)
             )
-        if len(self._numbers) >= MAX_FRAMES:
-            self.note(_STACKS_LEFT_OUT)
-            return self._numbers.setdefault(Frame(OTHER_STACKS, kind="native"), len(self._numbers))
+        if self.is_full:
+            return self.other_frame()
         return self._numbers.setdefault(frame, len(self._numbers))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every frame that is not known yet becomes `other_frame`."""
+        return len(self._numbers) >= MAX_FRAMES
+
+    def other_frame(self) -> int:
+        """The number that stands for all frames beyond the limit."""
+        self._notes[_STACKS_LEFT_OUT] += 1
+        if self._other is None:
+            self._other = self._numbers.setdefault(Frame(OTHER_STACKS, kind="native"), len(self._numbers))
+        return self._other
 
     def add(
         self, thread: Thread, root_first: Sequence[int], value: int | float = 1, samples: int | None = None

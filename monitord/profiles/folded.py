@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 from monitord.profiles.building import ProfileBuilder
 from monitord.profiles.errors import ProfileError
-from monitord.profiles.limits import LineReader
+from monitord.profiles.limits import MAX_FRAMES, MAX_NAME, LineReader
 from monitord.profiles.representation import Profile, Thread
 from monitord.profiles.spelling import process_of, read_frame, read_thread
 
 _STATUS = "py-spy>"
 _ERRORS = re.compile(r"Samples: [0-9]{1,15} Errors: ([0-9]{1,15})")
-_MAX_CACHED = 50_000
+_MAX_CACHED = MAX_FRAMES
 _COUNT = re.compile(r"[0-9]{1,15}")
 _PROCESSES = re.compile(r'(?:^|";)process ([0-9]{1,10}):"')
 _CLOSING = '";'
@@ -45,6 +45,7 @@ class _FoldedParser:
         self._pid = pid
         self._open_pid: int | None = None
         self._numbers: dict[str, int] = {}
+        self._labels: dict[tuple[str, int | None], tuple[Thread, bool]] = {}
         self.lines = 0
         self.skipped = 0
 
@@ -55,7 +56,7 @@ class _FoldedParser:
             self.skipped += 1
             return
         self.lines += 1
-        if process_of(line) is not None or self._open_pid is not None:
+        if self._open_pid is not None or (line.startswith("process ") and process_of(line) is not None):
             self._take_processes(line)
             return
         stack, _space, count = line.rpartition(" ")
@@ -79,20 +80,36 @@ class _FoldedParser:
         if not _COUNT.fullmatch(count) or not words[0]:
             self._builder.errors += 1
             return
-        thread = read_thread(words[0])
-        if thread is not None:
-            words = words[1:] or [words[0]]
         if self._pid is not None and pid is not None and pid != self._pid:
             self.skipped += 1
             return
-        label = Thread(thread.name if thread else None, thread.thread_id if thread else None, pid)
-        self._builder.add(label, [self._number(word) for word in words], int(count))
+        label, is_thread = self._label(words[0], pid)
+        if is_thread:
+            words = words[1:] or words
+        known = self._numbers.get
+        numbers = [known(word) for word in words]
+        if None in numbers:
+            numbers = [self._number(word) for word in words]
+        self._builder.add(label, numbers, int(count))  # type: ignore[arg-type]  # none is None any more
+
+    def _label(self, word: str, pid: int | None) -> tuple[Thread, bool]:
+        """The thread that the first word names, if it does; few words stand first, so they are remembered."""
+        found = self._labels.get((word, pid))
+        if found is None:
+            thread = read_thread(word)
+            named = thread or Thread()
+            found = Thread(named.name, named.thread_id, pid), thread is not None
+            if len(self._labels) < _MAX_CACHED:
+                self._labels[(word, pid)] = found
+        return found
 
     def _number(self, word: str) -> int:
         number = self._numbers.get(word)
         if number is None:
+            if self._builder.is_full and len(self._numbers) >= _MAX_CACHED:
+                return self._builder.other_frame()  # without a look: there may be millions
             number = self._builder.frame(read_frame(word))
-            if len(self._numbers) < _MAX_CACHED:
+            if len(self._numbers) < _MAX_CACHED and len(word) <= 3 * MAX_NAME:
                 self._numbers[word] = number
         return number
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitord.model import Hotspot, Statement
+from monitord.profiles.limits import MAX_DEPTH
 from monitord.profiles.places import func_id_of, module_of
-from monitord.profiles.representation import OUTER_LEFT_OUT, Frame, Profile
+from monitord.profiles.representation import OUTER_LEFT_OUT, Frame, Profile, Thread
 
 _Function = tuple[str, str | None, str | None, str]
+Stacks = Mapping[tuple[Thread, tuple[int, ...]], int | float]
 _STATEMENTS = 4
 _STATEMENTS_FROM = 0.01  # of the samples: below that a line is noise
 _Z = 1.96  # 95 % of a normal distribution lie within
@@ -18,9 +21,11 @@ _Z = 1.96  # 95 % of a normal distribution lie within
 
 @dataclass(slots=True)
 class _Tally:
+    """One function: its values, its hottest lines, and how near to a leaf it ever was."""
+
     own: float = 0.0
     total: float = 0.0
-    from_leaf: int = 1_000_000
+    from_leaf: int = MAX_DEPTH + 1
     own_lines: Counter[int] = field(default_factory=Counter)
     total_lines: Counter[int] = field(default_factory=Counter)
 
@@ -42,9 +47,7 @@ def hotspots(profile: Profile, limit: int = 20) -> tuple[Hotspot, ...]:
     whole = float(sum(stacks.values()))
     if whole <= 0:
         return ()
-    tallies: defaultdict[_Function, _Tally] = defaultdict(_Tally)
-    for (_thread, indices), value in stacks.items():
-        _tally_stack(tallies, [profile.frames[index] for index in indices], value)
+    tallies = _tallied(profile.frames, stacks)
     ranked = sorted(
         tallies.items(),
         key=lambda item: (-item[1].own, -item[1].total, item[1].from_leaf, *map(str, item[0])),
@@ -84,23 +87,34 @@ def _hotspot(function: _Function, tally: _Tally, whole: float, samples: float | 
     )
 
 
-def _tally_stack(tallies: defaultdict[_Function, _Tally], frames: list[Frame], value: float) -> None:
-    seen: set[_Function] = set()
-    seen_lines: set[tuple[_Function, int]] = set()
-    for position, frame in enumerate(frames, start=1):
-        if frame.name == OUTER_LEFT_OUT:
-            continue
-        function = (frame.name, frame.file, frame.module, frame.kind)
-        tally = tallies[function]
-        tally.from_leaf = min(tally.from_leaf, len(frames) - position)
-        if function not in seen:
-            seen.add(function)
-            tally.total += value
-        if frame.line is not None and (function, frame.line) not in seen_lines:
-            seen_lines.add((function, frame.line))
-            tally.total_lines[frame.line] += value  # type: ignore[assignment]  # a Counter of floats works
-    leaf = frames[-1]
-    tally = tallies[(leaf.name, leaf.file, leaf.module, leaf.kind)]
-    tally.own += value
-    if leaf.line is not None:
-        tally.own_lines[leaf.line] += value  # type: ignore[assignment]
+def _tallied(frames: Sequence[Frame], stacks: Stacks) -> dict[_Function, _Tally]:
+    """One tally a function; what is done for each of a million frames is done by number."""
+    functions: dict[_Function, int] = {}
+    of_frame = [
+        functions.setdefault((frame.name, frame.file, frame.module, frame.kind), len(functions))
+        for frame in frames
+    ]
+    tallies = [_Tally() for _ in functions]
+    own, total = [0.0] * len(frames), [0.0] * len(frames)
+    for (_thread, stack), value in stacks.items():
+        own[stack[-1]] += value
+        for index in set(stack):
+            total[index] += value
+        for number in {of_frame[index] for index in stack}:
+            tallies[number].total += value
+        for depth, index in enumerate(reversed(stack)):
+            tally = tallies[of_frame[index]]
+            if depth < tally.from_leaf:
+                tally.from_leaf = depth
+    for index, frame in enumerate(frames):
+        tally = tallies[of_frame[index]]
+        tally.own += own[index]
+        if frame.line is not None:
+            tally.total_lines[frame.line] += total[index]  # type: ignore[assignment]  # a Counter of floats works
+            if own[index]:
+                tally.own_lines[frame.line] += own[index]  # type: ignore[assignment]
+    return {
+        function: tallies[number]
+        for function, number in functions.items()
+        if tallies[number].total and function[0] != OUTER_LEFT_OUT
+    }

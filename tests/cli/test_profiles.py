@@ -138,6 +138,22 @@ def test_damaged_evidence_is_one_line(here, store, new_incident, tmp_path) -> No
     assert not (tmp_path / "out").exists()
 
 
+def test_evidence_that_unpacks_to_too_much_is_not_unpacked(here, store, new_incident, tmp_path) -> None:
+    """Zeros pack a thousandfold: what the artefact says of its size is looked at before it is read."""
+    bomb = tmp_path / "bomb"
+    with bomb.open("wb") as file:
+        file.truncate(300 << 20)
+    incident = new_incident()
+    captures = tuple(
+        replace(one, payload=None, path=bomb) if one.format == "speedscope" else one
+        for one in incident.captures
+    )
+    name = store.save_incident(replace(incident, captures=captures))[0].correlation_id
+    answer = here("export", name, "--format", "folded", "-o", str(tmp_path / "out"))
+    assert (answer.code, answer.err.count("\n")) == (1, 1)
+    assert "314,572,800 bytes" in answer.err
+
+
 # ------------------------------------------------------------------------------------- compare
 
 

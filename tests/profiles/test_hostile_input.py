@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitord.profiles import FORMATS, Profile, ProfileError, hotspots, limits, parse, write_folded
+from monitord.profiles.comparing import compare
+from monitord.profiles.writing import WRITERS, write
 
 SAMPLES = Path(__file__).parent / "samples"
 FILES = {
@@ -265,3 +267,84 @@ def test_a_command_name_with_spaces_and_digits_is_read_whole() -> None:
     thread = next(iter(profile.stacks))[0]
     assert (thread.name, thread.pid, thread.thread_id) == ("a b 12 3.4: c", 30366, 30367)
     assert profile.frames[0].name == "f"
+
+
+class _Zeros(io.RawIOBase):
+    """A gigabyte of zeros, as a bomb of a kilobyte unpacks to."""
+
+    def __init__(self) -> None:
+        self.left = 1 << 30
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        count = min(len(buffer), self.left)
+        buffer[:count] = bytes(count)
+        self.left -= count
+        return count
+
+
+@pytest.mark.parametrize("format_name", sorted(FORMATS))
+def test_a_gigabyte_of_zeros_is_no_profile_and_is_never_held(format_name: str) -> None:
+    import tracemalloc
+
+    tracemalloc.start()
+    try:
+        profile = parse(format_name, io.BufferedReader(_Zeros()))
+    except ProfileError:
+        profile = None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert profile is None or not profile.stacks
+    assert peak < 5 * limits.MAX_JSON_BYTES
+
+
+def test_a_stack_of_a_hundred_thousand_frames_goes_through_everything() -> None:
+    """No step of the way recurses, and all of them say what they left out."""
+    profile = parse("folded", b";".join(b"f%d" % (n % 50_000) for n in range(100_000)) + b" 7\n")
+    assert profile.total == 7
+    assert len(next(iter(profile.stacks))[1]) == limits.MAX_DEPTH + 1
+    assert compare(profile, profile).differences
+    for form in WRITERS:
+        assert write(form, profile)
+
+
+def test_ten_million_different_frames_end_within_the_limits() -> None:
+    """A hundred thousand are kept; the rest is counted, and takes no memory."""
+
+    class Frames(io.RawIOBase):
+        lines = iter(b";".join(b"f%d" % (n * 100 + k) for k in range(100)) + b" 1\n" for n in range(100_000))
+
+        def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+            return next(self.lines, b"")
+
+    profile = parse("folded", Frames())  # type: ignore[arg-type]  # a BinaryIO as far as parsers use one
+    assert profile.total == 100_000
+    assert len(profile.frames) <= limits.MAX_FRAMES + 2
+    assert any("[other stacks]" in note for note in profile.notes)
+
+
+def test_frames_that_call_each_other_in_circles_are_recursion() -> None:
+    table = {"frames": [{"name": "a"}, {"name": "b"}]}
+    samples = {"unit": "none", "samples": [[0, 1] * 400, [1, 0] * 10_000], "weights": [1, 1]}
+    profile = parse("speedscope", json.dumps({"shared": table, "profiles": [samples]}).encode())
+    assert {spot.total_share for spot in hotspots(profile)} == {1.0}
+    assert write("flamegraph", profile)
+
+
+@pytest.mark.parametrize("form", sorted(WRITERS))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(chance=st.randoms(use_true_random=False))
+def test_whatever_was_read_can_be_written_and_compared(form: str, chance: random.Random) -> None:
+    format_name = chance.choice(sorted(FORMATS))
+    data = bytearray((SAMPLES / chance.choice(FILES[format_name])).read_bytes())
+    for _ in range(8):
+        at = chance.randrange(len(data))
+        data[at : at + chance.randrange(3)] = bytes(chance.randrange(256) for _ in range(chance.randrange(4)))
+    try:
+        profile = parse(format_name, bytes(data))
+    except ProfileError:
+        return
+    assert write(form, profile)
+    compare(profile, profile)
