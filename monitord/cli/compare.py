@@ -95,7 +95,10 @@ def _told(
         text = f"{head['correlation_id']}  {printable(head['title'])}, {count:,} samples"
         yield style.paint(f"{word:<8}", "dim") + cut(text, columns - 8)
     real = [one for one in found["differences"] if not one["is_noise"] and one["verdict"] != "same"]
-    shown = list(found["differences"]) if everything else real[:_SHOWN]
+    edited = [
+        one for one in found["differences"] if one["code"] in ("changed", "renamed") and one not in real
+    ]
+    shown = list(found["differences"]) if everything else [*real[:_SHOWN], *edited[:_SHOWN]]
     yield ""
     if shown:
         yield style.paint("before    now   change        verdict  function", "dim")
@@ -103,7 +106,7 @@ def _told(
         yield from _difference(one, columns, style)
     if not real:
         yield "no function's share moved by more than chance explains"
-    yield from _remarks(found, len(real) - len(shown), everything)
+    yield from _remarks(found, len(real) - _SHOWN, everything)
 
 
 def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[str]:

@@ -195,6 +195,10 @@ class _Page:
         yield from self._title("Next")
         number = view.record.id
         steps = [(f"monitord export {number} -o incident-{number}.json", "a redacted copy for a ticket")]
+        if view.hotspots and not view.is_summary:
+            steps.append(
+                (f"monitord export {number} --format flamegraph -o {number}.html", "where the time went")
+            )
         if not view.pinned and not view.is_summary:
             steps.append((f"monitord keep {number}", "keep it past its age"))
         if view.record.pid:

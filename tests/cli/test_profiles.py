@@ -190,6 +190,19 @@ def test_noise_is_said_to_be_noise(here, store, new_incident) -> None:
     assert here("compare", *names, "--all").out.count(" noise") == 2
 
 
+def test_edited_code_is_shown_where_its_share_did_not_move(here, store, new_incident) -> None:
+    edited = SOURCE.replace(
+        "def parse(items):\n    return items", "def parse(items):\n    return sorted(items)"
+    )
+    names = [
+        store.save_incident(_incident(new_incident, *words))[0].correlation_id
+        for words in ((_folded(500, 500), SOURCE), (_folded(510, 490), edited))
+    ]
+    out = here("compare", *names).out
+    assert "noise  parse  (code changed)" in out
+    assert "send" not in out
+
+
 def test_two_incidents_are_compared_for_a_program(here, two) -> None:
     answer = json.loads(here("compare", *two, "-o", "json").out)
     assert (answer["before"]["correlation_id"], answer["after"]["correlation_id"]) == two
