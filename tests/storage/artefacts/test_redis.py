@@ -237,6 +237,17 @@ def test_more_than_a_string_holds_is_a_full_disk(start_redis: Starter) -> None:
     assert keys_of(server, "*") == []
 
 
+def test_our_own_limit_is_met_before_the_server_has_to_say_so(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is 512 MB; here it is lowered, because the way is the same."""
+    redis_server.command("FLUSHALL")
+    monkeypatch.setattr("monitord.storage.artefacts.providers.redis.LIMIT_BYTES", 3 << 20)
+    with pytest.raises(DiskFullError, match="at most 3 MB in one key"):
+        put(opened(redis_server.port), KEY, LARGE)
+    assert keys_of(redis_server, "*") == []
+
+
 def test_who_may_not_is_denied(start_redis: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No password, a wrong one, too few rights; the right one from a file, the environment or the URL."""
     import redis

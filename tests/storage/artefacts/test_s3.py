@@ -261,7 +261,7 @@ ANSWERS: list[tuple[int, str, type[StorageError]]] = [
     (504, "", TransientError),
     (507, "", DiskFullError),
     (400, "QuotaExceeded", DiskFullError),
-    (501, "NotImplemented", TransientError),
+    (501, "NotImplemented", StorageError),
     (301, "PermanentRedirect", StorageError),
     (418, "", StorageError),
 ]

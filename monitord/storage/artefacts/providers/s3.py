@@ -17,14 +17,11 @@ from string import ascii_letters, digits
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from monitord.errors import ConfigError, StorageError
+from monitord.errors import ConfigError
 from monitord.storage.artefacts.envelope import PREFIX_BYTES, header_length, pack_header, parse_header, stored
 from monitord.storage.artefacts.errors import (
-    AccessDeniedError,
     ArtefactChangedError,
-    ArtefactExistsError,
     DamagedArtefactError,
-    DiskFullError,
     MissingArtefactError,
     TransientError,
 )
@@ -32,6 +29,7 @@ from monitord.storage.artefacts.keys import check_key, is_key
 from monitord.storage.artefacts.metadata import CHUNK_BYTES, Payload, StorageMetadata
 from monitord.storage.artefacts.providers import missing_package
 from monitord.storage.artefacts.providers.feeding import feed
+from monitord.storage.artefacts.providers.s3_errors import explained_error, reason_of, status_of
 from monitord.storage.artefacts.urls import StorageURL
 
 PART_BYTES = 8 << 20  # larger artefacts are uploaded in parts of this size, two at a time
@@ -41,14 +39,7 @@ _CONNECT_S = 5.0
 _READING_S = 3600.0  # a download may take long as long as something comes
 _UNFIT_IN_TAG = re.compile(r"[^\w +\-=.:/@]", re.ASCII)
 _KEY_LETTERS = sorted("-._" + ascii_letters + digits)
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
-_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
-_FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "EntityTooLarge"}
-_DENIED = {"ExpiredToken", "InvalidToken", "AccessDenied"}
-_PASSING = {"RequestTimeout", "SlowDown", "ConditionalRequestConflict", "OperationAborted"}
 _NOWHERE = "http://127.0.0.1:1"
-_ROLE_HOST = "169.254."  # where a machine in a cloud asks for its role's credentials
 _OPTIONS = {
     "s3": (
         *("endpoint", "region", "allow_http", "tags", "timeout"),
@@ -91,7 +82,7 @@ def open_s3(url: StorageURL) -> S3StorageProvider:
                 return obstore.store.from_url(place, **common)
             return obstore.store.S3Store(url.host, prefix=prefix or None, config=config, **common)
         except (obstore.exceptions.BaseError, ValueError) as error:
-            raise ConfigError(f"{url}: {_reason(str(error), None, '')}") from error
+            raise ConfigError(f"{url}: {reason_of(str(error), None, '')}") from error
 
     return S3StorageProvider(
         store(timeout=f"{timeout_s * 2}s", read_timeout=f"{timeout_s}s"),
@@ -229,7 +220,7 @@ class S3StorageProvider:
         try:
             result = self._reading.get(key, options={} if length is None else {"range": (0, length)})
         except Exception as error:
-            if _status(error) == 416:  # no range of an empty object can be had
+            if status_of(error) == 416:  # no range of an empty object can be had
                 raise DamagedArtefactError(f"{key} is empty") from error
             raise
         size, changed_at = result.meta["size"], result.meta["last_modified"].astimezone(UTC)
@@ -270,7 +261,7 @@ class S3StorageProvider:
         try:
             return int(self._reading.get(key, options={"range": (0, 1)}).meta["size"])
         except Exception as error:
-            if _status(error) == 416:  # no range of an empty object can be had
+            if status_of(error) == 416:  # no range of an empty object can be had
                 return 0
             raise
 
@@ -302,7 +293,7 @@ class S3StorageProvider:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            raise _explained(f"{what}: {self._place}", error, key) from error
+            raise explained_error(f"{what}: {self._place}", error, key) from error
 
 
 class _Counted(Iterator[bytes]):
@@ -341,50 +332,3 @@ def _tags(metadata: StorageMetadata) -> dict[str, str]:
         if key and not key.lower().startswith("aws:") and len(fit) < TAGS_LIMIT:
             fit.setdefault(key, _UNFIT_IN_TAG.sub("_", value)[:256])
     return fit
-
-
-def _status(error: Exception) -> int | None:
-    match = _STATUS.search(str(error))
-    return int(match[1]) if match else None
-
-
-def _explained(what: str, error: Exception, key: str | None) -> StorageError:
-    """The error for one of obstore's, by HTTP status and S3's own code; obstore has both in its text only."""
-    from obstore import exceptions
-
-    text, status = str(error), _status(error)
-    code = match[1] if (match := _CODE.search(text)) else ""
-    line = f"{what}: {_reason(text, status, code)}"
-    if isinstance(error, FileNotFoundError) or status == 404:
-        if key is not None and code not in _NO_BUCKET:
-            return MissingArtefactError(f"artefact {key} is missing")
-        return StorageError(f"{line}; is the bucket's name right?")
-    if code in _FULL or status == 507:
-        return DiskFullError(line)
-    if code in _PASSING or status in (408, 425, 429) or (status or 0) >= 500:
-        return TransientError(line)
-    denied = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-    if isinstance(error, denied) or status in (401, 403) or code in _DENIED:
-        return AccessDeniedError(line)
-    if isinstance(error, exceptions.AlreadyExistsError):
-        return ArtefactExistsError(f"{what}: it exists already")
-    if status is None and _ROLE_HOST in text:
-        return AccessDeniedError(
-            f"{what}: no credentials; give access_key_id_file and secret_access_key_file"
-        )
-    if status is None and "HTTP error" in text and "certificate" not in text:
-        return TransientError(line)
-    return StorageError(line)
-
-
-def _reason(text: str, status: int | None, code: str) -> str:
-    """What went wrong in a few words, from obstore's page of text."""
-    if status is not None:
-        return f"HTTP status {status}" + (f" ({code})" if code else "")
-    if "TimedOut" in text:
-        return "no answer in time"
-    if match := re.search(r"InvalidCertificate\((\w+)|message: \"([^\"\n]{1,80})\"", text):
-        return f"certificate refused: {match[1]}" if match[1] else match[2]
-    if "IncompleteMessage" in text or "IncompleteBody" in text:
-        return "the connection broke"
-    return text.partition("\n")[0][-200:]
