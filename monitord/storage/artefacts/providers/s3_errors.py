@@ -1,4 +1,4 @@
-"""What obstore complains of, as one of our errors: it tells HTTP's status and the server's code in text only."""
+"""What obstore complains of, as one of our errors: HTTP's status and the server's code stand in its text."""
 
 from __future__ import annotations
 
