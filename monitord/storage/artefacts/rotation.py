@@ -6,7 +6,7 @@ already is left alone. Every reader must know the new key before the first artef
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace as changed
 
 from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactError, MissingArtefactError
@@ -18,16 +18,23 @@ from monitord.storage.artefacts.wrappers.passing import exchanging
 from monitord.storage.artefacts.wrappers.stored import StoredBody
 
 
-def rotate(provider: StorageProvider, keyring: Keyring, keys: Iterable[str]) -> int:
+def rotate(
+    provider: StorageProvider,
+    keyring: Keyring,
+    keys: Iterable[str],
+    *,
+    sealed_as: Callable[[str], str] = str,
+) -> int:
     """Wrap the data keys of these artefacts with the keyring's active key; how many were wrapped anew.
 
-    `provider` is what stands below the encryption. An artefact that can't be opened stops no other:
+    `provider` is what stands below the encryption; `sealed_as` gives the key under which something was sealed
+    where it lies under another name (an archive's copies). An artefact that can't be opened stops no other:
     the first such error (WrongKeyError, DamagedArtefactError) is raised when all have had their turn.
     """
     target, count, refusals = exchanging(provider), 0, []
     for key in keys:
         try:
-            count += _rewrap(target, keyring, key)
+            count += _rewrap(target, keyring, key, sealed_as(key))
         except ArtefactError as error:
             refusals.append(error)
     if refusals:
@@ -36,13 +43,15 @@ def rotate(provider: StorageProvider, keyring: Keyring, keys: Iterable[str]) -> 
     return count
 
 
-def _rewrap(provider: Exchanging, keyring: Keyring, key: str) -> bool:
+def _rewrap(provider: Exchanging, keyring: Keyring, key: str, sealed_key: str) -> bool:
     while True:
         try:
             old = provider.get_metadata(key)
             if old.encryption is None or old.encryption.key_id == keyring.active.key_id:
                 return False
-            provider.exchange(key, StoredBody(provider, key, old), _resealed(keyring, key, old), expected=old)
+            provider.exchange(
+                key, StoredBody(provider, key, old), _resealed(keyring, sealed_key, old), expected=old
+            )
         except MissingArtefactError:
             return False
         except ArtefactChangedError:

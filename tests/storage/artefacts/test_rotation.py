@@ -16,7 +16,9 @@ from monitord.storage.artefacts.keyring import Keyring, SealingKey
 from monitord.storage.artefacts.metadata import CHUNK_BYTES
 from monitord.storage.artefacts.opening import compose, reached
 from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.rotation import rotate
+from monitord.storage.artefacts.wrappers.archived import ArchivingProvider, key_of_copy
 from monitord.storage.artefacts.wrappers.encrypted import Encrypted
 from monitord.storage.artefacts.wrappers.passing import PassThrough
 from tests.contracts.test_providers import KEY, KINDS, Place, get, put
@@ -130,6 +132,25 @@ def test_a_second_rotation_meanwhile_is_no_trouble(bare: StorageProvider) -> Non
     put(Encrypted(bare, BEFORE), KEY, b"old")
     assert rotate(Interrupted(bare, lambda: rotate(bare, DURING, [KEY])), DURING, [KEY]) == 0
     assert get(Encrypted(bare, AFTER), KEY)[1] == b"old"
+
+
+def test_an_archive_s_copies_get_the_new_key_too(bare: StorageProvider) -> None:
+    """Pointers and copies: afterwards the old key opens nothing any more, wherever it lies."""
+    far = MemoryStorageProvider()
+    archiving: list[ArchivingProvider] = []
+
+    def behind(inner: StorageProvider) -> StorageProvider:
+        archiving.append(ArchivingProvider(inner, far))
+        return archiving[-1]
+
+    put(compose(bare, keyring=BEFORE, archive=behind), KEY, b"evidence")
+    archiving[-1].archive(KEY)
+    assert rotate(bare, DURING, bare.list()) == 1
+    assert get(compose(bare, keyring=AFTER, archive=behind), KEY)[1] == b"evidence"
+    assert rotate(far, DURING, list(far.list()), sealed_as=key_of_copy) == 1
+    assert get(compose(bare, keyring=AFTER, archive=behind), KEY)[1] == b"evidence"
+    for place in (bare, far):
+        assert {place.get_metadata(name).encryption.key_id for name in place.list()} == {NEW.key_id}  # type: ignore[union-attr]  # all of them are sealed
 
 
 def test_a_bad_line_is_survived(bare: StorageProvider) -> None:

@@ -28,6 +28,8 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.rotation import rotate
+from monitord.storage.artefacts.wrappers.archived import ArchivingProvider, key_of_copy
+from tests.contracts.test_providers import get
 from tests.storage.artefacts.test_cache import Clock
 
 TTL_S = 60.0
@@ -54,6 +56,8 @@ class Storage(RuleBasedStateMachine):
     def begin(self, key: str) -> str:
         self.folder = tempfile.TemporaryDirectory()
         self.base = self.make_base()
+        self.far = MemoryStorageProvider()
+        self.aside: set[str] = set()
         self.clock = Clock()
         self.ring = Keyring(FIRST, SECOND)
         self.cache = CacheManager(CacheConfig(3, 400_000, TTL_S, share=0.5), clock=self.clock)
@@ -75,7 +79,11 @@ class Storage(RuleBasedStateMachine):
     def around(self, base: StorageProvider, cache: CacheManager | None) -> StorageProvider:
         if not self.is_wrapped:
             return base
-        return compose(base, keyring=self.ring, cache=cache)
+        return compose(base, keyring=self.ring, cache=cache, archive=self.archiving)
+
+    def archiving(self, inner: StorageProvider) -> ArchivingProvider:
+        self.archive = ArchivingProvider(inner, self.far)
+        return self.archive
 
     @rule(target=keys, key=st.sampled_from(KEYS))
     def name(self, key: str) -> str:
@@ -135,6 +143,7 @@ class Storage(RuleBasedStateMachine):
     def set_aside(self, key: str) -> None:
         if key in self.model:
             self.mine.set_aside(key)
+            self.aside.add(key)
             del self.model[key]
         else:
             with pytest.raises(MissingArtefactError):
@@ -157,6 +166,14 @@ class Storage(RuleBasedStateMachine):
             assert deletes
         self.clock.now_s += TTL_S
 
+    @rule(key=keys)
+    def move_to_the_archive(self, key: str) -> None:
+        """Its bytes lie elsewhere afterwards, and nobody but the base notices."""
+        if self.is_wrapped and key in self.model:
+            self.archive.archive(key)
+            assert self.base.get_metadata(key).archived_in == "memory"
+            assert get(self.base, key)[1] == b""
+
     @rule(seconds=st.sampled_from([1.0, TTL_S / 2, TTL_S]))
     def entries_expire(self, seconds: float) -> None:
         self.clock.now_s += seconds
@@ -175,6 +192,7 @@ class Storage(RuleBasedStateMachine):
                 *(key for key in (FIRST, SECOND) if key is not self.ring.active), self.ring.active
             )
             rotate(reached(self.base), self.ring, list(self.base.list()))
+            rotate(self.far, self.ring, list(self.far.list()), sealed_as=key_of_copy)
             self.open()
 
     @rule()
@@ -196,6 +214,9 @@ class Storage(RuleBasedStateMachine):
             for key, (data, attributes) in self.model.items():
                 assert self.theirs.retrieve_data(key) == data
                 assert self.theirs.get_metadata(key).attributes == attributes
+            if self.is_wrapped:
+                left = {key_of_copy(name) for name in self.archive.unreferenced()}
+                assert left <= self.aside  # what is set aside stays for a person, its copy, too
             self.base.close()
             self.folder.cleanup()
 

@@ -168,7 +168,7 @@ class ArchivingProvider(PassThrough):
         if self._condemned is None or self._archive is None:
             return count
         for name in self._condemned.list():
-            key = name.rpartition("/")[0]
+            key = key_of_copy(name)
             pointer = self._pointer(key)
             if pointer is None or copy_name(key, pointer) != name:
                 self._archive.delete(name)
@@ -184,7 +184,7 @@ class ArchivingProvider(PassThrough):
         if self._archive is None:
             return
         for name in self._archive.list():
-            key = name.rpartition("/")[0]
+            key = key_of_copy(name)
             pointer = self._pointer(key) if key else None
             if pointer is None or copy_name(key, pointer) != name:
                 yield name
@@ -225,6 +225,11 @@ class ArchivingProvider(PassThrough):
         except TransientError:
             self._away_until_s = self._clock() + REST_S
             raise
+
+
+def key_of_copy(name: str) -> str:
+    """The artefact whose copy this is; what a copy's data key is bound to."""
+    return name.rpartition("/")[0]
 
 
 def copy_name(key: str, metadata: StorageMetadata) -> str:
