@@ -146,7 +146,8 @@ def _courier(sent: Mapping[str, Any] | None, now: datetime) -> str:
     if sent is None:
         return ""
     when = moment_of(sent["last_success_at"])
-    parts = [f"{sent['moved']:,} sent to {printable(str(sent['url']))}"]
+    parts = [f"{sent['moved']:,} sent to {printable(str(sent['url']))}"] if sent["url"] else []
+    parts += [f"archive: {printable(str(sent['archiving']))}"] if sent["archiving"] else []
     parts += [f"last {age(when, now)}"] if when else []
     if sent["waiting_artefacts"] or sent["waiting_deletions"]:
         size = quantity(sent["waiting_bytes"], "bytes")

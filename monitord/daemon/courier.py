@@ -18,11 +18,15 @@ from monitord import config, logs
 from monitord.config import Settings
 from monitord.daemon.courier_status import CourierStatus, read_courier_status, write_courier_status
 from monitord.daemon.holdings import whole_holdings
-from monitord.daemon.sending import MORE
-from monitord.errors import BusyError, MonitordError
+from monitord.daemon.sending import ARCHIVING_EVERY_S, MORE
+from monitord.errors import BusyError, MonitordError, StorageError
+from monitord.jobs import archive_job
+from monitord.storage.artefacts.lifecycle import ArtefactInventory
 from monitord.storage.artefacts.urls import shown_url
+from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
 from monitord.storage.artefacts.wrappers.draining import Drained
 from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
+from monitord.storage.holdings import Holdings
 from monitord.storage.schema import ARTEFACTS_NAME
 
 LIFE_S = 600.0  # then it ends; whoever started it starts another if something waits still
@@ -50,16 +54,13 @@ def main() -> int:
 
 
 def run(settings: Settings, data_dir: Path, life_s: float = LIFE_S) -> bool:
-    """Drain until nothing is left or life is over, and leave word of how it went; whether all is settled.
+    """Drain until nothing is left or life is over, archive, leave word of it; whether all is settled.
 
     Raises what the far provider raises, after it was written down; BusyError when another one is at it.
     """
     holdings = whole_holdings(settings)(data_dir / ARTEFACTS_NAME)
     try:
-        if holdings.spool is not None:
-            url = shown_url(settings.storage.url)
-            return _Errand(holdings.spool, data_dir, url).run(time.monotonic() + life_s)
-        return True
+        return _Errand(holdings, settings, data_dir).run(time.monotonic() + life_s)
     finally:
         holdings.close()
 
@@ -67,43 +68,83 @@ def run(settings: Settings, data_dir: Path, life_s: float = LIFE_S) -> bool:
 class _Errand:
     """One courier's work, with its file kept in step."""
 
-    def __init__(self, spool: SpooledProvider, data_dir: Path, url: str) -> None:
-        self._spool = spool
+    def __init__(self, holdings: Holdings, settings: Settings, data_dir: Path) -> None:
+        self._holdings = holdings
+        self._settings = settings.storage
         self._data_dir = data_dir
         self._status = read_courier_status(data_dir) or CourierStatus()
-        self._status.url = url
+        self._status.url = shown_url(self._settings.url) if self._settings.url else ""
 
     def run(self, until_s: float) -> bool:
-        """Drain, again while it leads to something."""
-        is_settled = False
-        while not is_settled and time.monotonic() < until_s:
-            done = Drained()
-            try:
-                self._spool.drain(until_s - time.monotonic(), done)
-            except BusyError:
-                raise
-            except MonitordError as error:
-                self._note(done, error)
-                raise
-            self._note(done, None)
-            is_settled = done.is_nothing
+        try:
+            is_settled = self._holdings.spool is None or self._drain(self._holdings.spool, until_s)
+            if self._holdings.archive is not None:
+                self._archive(self._holdings.archive)
+        except BusyError:
+            raise
+        except MonitordError as error:
+            self._status.last_error, self._status.last_error_at = str(error), _now()
+            self._write()
+            raise
         return is_settled
 
-    def _note(self, done: Drained, error: MonitordError | None) -> None:
-        status, waiting = self._status, self._spool.waiting()
+    def _drain(self, spool: SpooledProvider, until_s: float) -> bool:
+        """Again while it leads to something; whether it came to its end."""
+        while time.monotonic() < until_s:
+            done = Drained()
+            try:
+                spool.drain(until_s - time.monotonic(), done)
+            finally:
+                self._count(done)
+            self._succeeded()
+            if done.is_nothing:
+                return True
+        return False
+
+    def _count(self, done: Drained) -> None:
+        status = self._status
         status.moved += done.moved
         status.moved_bytes += done.moved_bytes
         status.deleted += done.deleted
         status.refused = done.refused[:_REFUSED_SHOWN]
-        status.waiting_artefacts, status.waiting_bytes = waiting.artefacts, waiting.stored_bytes
-        status.waiting_deletions = waiting.deletions
-        now = datetime.now(UTC).isoformat()
-        status.last_error = str(error) if error else None
-        if error:
-            status.last_error_at = now
-        if not error or not done.is_nothing:
-            status.last_success_at = now
+
+    def _archive(self, archive: ArchivingProvider) -> None:
+        """What was deleted goes from the archive, each time; what is old goes there, once an hour."""
+        self._status.deleted += archive.sweep()
+        last = self._status.archived_at
+        if last is None or not 0 <= _age_s(last) < ARCHIVING_EVERY_S:
+            job = archive_job(
+                ArtefactInventory(archive, archiver=archive), self._settings.archive_after_h * 3600
+            )
+            result = job.run(datetime.now(UTC))
+            self._status.archiving = result.detail
+            if result.outcome != "ok":
+                raise StorageError(result.detail)
+            self._status.archived_at = _now()
+        self._succeeded()
+
+    def _succeeded(self) -> None:
+        self._status.last_success_at, self._status.last_error = _now(), None
+        self._write()
+
+    def _write(self) -> None:
+        status = self._status
+        if self._holdings.spool is not None:
+            waiting = self._holdings.spool.waiting()
+            status.waiting_artefacts, status.waiting_bytes = waiting.artefacts, waiting.stored_bytes
+            status.waiting_deletions = waiting.deletions
         write_courier_status(self._data_dir, status)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _age_s(moment: str) -> float:
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    except (ValueError, TypeError):  # somebody wrote into the file
+        return float("inf")
 
 
 def _end_with_parent() -> None:

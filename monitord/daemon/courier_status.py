@@ -15,6 +15,7 @@ COURIER_FILE = "courier.json"
 @dataclass(slots=True)
 class CourierStatus:
     """`waiting_*` as of the last attempt; `moved` and `deleted` count since the file was first written.
+    `archiving` is how the last round of archiving went, in words.
 
     Times are ISO 8601 in UTC. `last_error` is None while all is well. `refused` says why artefacts stay that
     can't be read.
@@ -27,6 +28,8 @@ class CourierStatus:
     moved: int = 0
     moved_bytes: int = 0
     deleted: int = 0
+    archiving: str | None = None
+    archived_at: str | None = None
     refused: list[str] = field(default_factory=list)
     last_success_at: str | None = None
     last_error: str | None = None

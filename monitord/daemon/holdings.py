@@ -8,6 +8,7 @@ something is asked of it that is not here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from monitord.storage.artefacts.cache import CacheManager
     from monitord.storage.artefacts.keyring import Keyring
     from monitord.storage.artefacts.monitor import StorageMonitor
+    from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
+    from monitord.storage.artefacts.wrappers.retried import Patience
+    from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
+
+CONDEMNED_NAME = "archive-tombstones"
 
 
 def check_storage(loaded: LoadedConfig) -> None:
@@ -48,19 +54,33 @@ def _check_url(url: str) -> None:
 
 def place_of(storage: StorageSettings, folder: Path, key: str) -> str:
     """Where a person finds an artefact: a path, or a URL without options and secrets."""
+    path = folder / key
+    if path.exists():
+        name = _archived_name(folder, key) if storage.archive_url else None
+        return str(path) if name is None else _below(storage.archive_url, name)
+    return _below(storage.url, key) if storage.url else str(path)
+
+
+def _archived_name(folder: Path, key: str) -> str | None:
+    """What the archive calls it; None when it lies in the folder itself."""
+    from monitord.storage.artefacts.wrappers.archived import copy_name
+
+    with closing(FileStorageProvider(folder, FileStorageConfig(create=False))) as files:
+        metadata = files.get_metadata(key)
+    return copy_name(key, metadata) if metadata.archived_in is not None else None
+
+
+def _below(url: str, key: str) -> str:
     from monitord.storage.artefacts.urls import parse_url
 
-    path = folder / key
-    if path.exists() or not storage.url:
-        return str(path)
-    where = parse_url(storage.url)
+    where = parse_url(url)
     host = (where.host or "") + (f":{where.port}" if where.port is not None else "")
     return f"{where.scheme}://{host}{where.path.rstrip('/')}/{key}"
 
 
 def needs_courier(settings: Settings) -> bool:
     """Whether artefacts go anywhere but this disk."""
-    return bool(settings.storage.url)
+    return bool(settings.storage.url or settings.storage.archive_url)
 
 
 def keyring_of(storage: StorageSettings) -> Keyring | None:
@@ -85,7 +105,7 @@ def keyring_look(storage: StorageSettings) -> Callable[[], Keyring] | None:
 
 def near_holdings(settings: Settings, monitor: StorageMonitor | None = None) -> OpenHoldings:
     """What this disk holds, for the recorder. Raises ConfigError at once when a key can't be had."""
-    return _Near(settings, keyring_of(settings.storage), monitor=monitor)
+    return _Near(settings, keyring_of(settings.storage), monitor)
 
 
 def whole_holdings(settings: Settings, *, cached: bool = False) -> OpenHoldings:
@@ -107,28 +127,22 @@ def _cache(storage: StorageSettings) -> CacheManager:
 class _Near:
     settings: Settings
     keyring: Keyring | None
-    cache: CacheManager | None = None
     monitor: StorageMonitor | None = None
 
     def __call__(self, folder: Path, *, create: bool = True) -> Holdings:
-        storage = self.settings.storage
         files = FileStorageProvider(folder, FileStorageConfig(create=create))
-        if not storage.url:
-            return Holdings(self._managed(files), files)
-        from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
-
-        spool = SpooledProvider(files, None, **_limits(self.settings))
-        return Holdings(self._managed(spool), files, spool)
-
-    def _managed(self, provider: StorageProvider) -> StorageManager:
+        spool, archive = None, None
+        if self.settings.storage.url:
+            spool = _spool(self.settings, files, None)
+        elif self.settings.storage.archive_url:
+            archive = _archive_of(files, None)
         composed = compose(
-            provider,
+            spool or archive or files,
             compression_level=self.settings.storage.compression_level or None,
             keyring=self.keyring,
-            cache=self.cache,
             recorder=self.monitor,
         )
-        return StorageManager(composed, self.cache, monitor=self.monitor)
+        return Holdings(StorageManager(composed, monitor=self.monitor), files, spool, archive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,43 +151,58 @@ class _Whole:
     cache: CacheManager | None
 
     def __call__(self, folder: Path, *, create: bool = True) -> Holdings:
-        storage = self.settings.storage
-        keyring = keyring_of(storage)
-        if not storage.url:
-            return _Near(self.settings, keyring, self.cache)(folder, create=create)
         from monitord.storage.artefacts.wrappers.retried import Patience
-        from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
 
+        storage = self.settings.storage
         files = FileStorageProvider(folder, FileStorageConfig(create=create))
-        spools: list[SpooledProvider] = []
+        patience = Patience(deadline_s=storage.deadline_s)
+        far, away = (_far(url, patience) if url else None for url in (storage.url, storage.archive_url))
+        spool, archive = None, None
+        if far is not None and away is not None:  # whoever deletes there deletes in the archive, too
+            from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
 
-        def spool(far: StorageProvider) -> StorageProvider:
-            spools.append(SpooledProvider(files, far, **_limits(self.settings)))
-            return spools[0]
-
+            far = archive = ArchivingProvider(far, away)
+        elif away is not None:
+            archive = _archive_of(files, away)
+        if far is not None:
+            spool = _spool(self.settings, files, far)
         composed = compose(
-            far_provider(storage.url),
+            spool or archive or files,
             compression_level=storage.compression_level or None,
-            keyring=keyring,
+            keyring=keyring_of(storage),
             cache=self.cache,
-            spool=spool,
-            patience=Patience(deadline_s=storage.deadline_s),
+            patience=Patience(attempts=1),  # what is far away has its own
         )
-        return Holdings(StorageManager(composed), files, spools[0])
+        return Holdings(StorageManager(composed, self.cache), files, spool, archive)
 
 
-def far_provider(url: str) -> StorageProvider:
-    """The bare provider of a URL, opened and its client loaded at the first question."""
+def _spool(settings: Settings, files: FileStorageProvider, far: StorageProvider | None) -> SpooledProvider:
+    from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
+
+    return SpooledProvider(
+        files,
+        far,
+        limit_bytes=int(settings.storage.spool_mb * 1e6),
+        free_disk_floor_bytes=int(settings.retention.min_free_disk_mb * 1e6),
+    )
+
+
+def _archive_of(files: FileStorageProvider, away: StorageProvider | None) -> ArchivingProvider:
+    """Files with an archive behind them; what is deleted meanwhile is noted, and goes there later."""
+    from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
+    from monitord.storage.artefacts.wrappers.tombstones import Tombstones
+
+    return ArchivingProvider(files, away, condemned=Tombstones(files.base_path.with_name(CONDEMNED_NAME)))
+
+
+def _far(url: str, patience: Patience) -> StorageProvider:
+    """A far provider with its tries, opened and its client loaded at the first question."""
+    from monitord.storage.artefacts.opening import reached
     from monitord.storage.artefacts.providers import open_provider
-    from monitord.storage.artefacts.urls import parse_url
+    from monitord.storage.artefacts.urls import StorageType, parse_url
     from monitord.storage.artefacts.wrappers.deferred import DeferredProvider
 
     where = parse_url(url)
-    return DeferredProvider(where.scheme, lambda: open_provider(where))
-
-
-def _limits(settings: Settings) -> dict[str, int]:
-    return {
-        "limit_bytes": int(settings.storage.spool_mb * 1e6),
-        "free_disk_floor_bytes": int(settings.retention.min_free_disk_mb * 1e6),
-    }
+    kind = where.storage_type
+    name = where.scheme if kind is StorageType.CUSTOM else kind.value
+    return reached(DeferredProvider(name, lambda: open_provider(where)), patience=patience)

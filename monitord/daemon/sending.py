@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitord.daemon.courier_status import read_courier_status
+from monitord.daemon.holdings import CONDEMNED_NAME
 from monitord.logs import get_logger
 from monitord.storage.artefacts.keys import is_probe
 from monitord.storage.artefacts.wrappers.spooled import TOMBSTONES_NAME
@@ -22,6 +23,7 @@ from monitord.storage.schema import ARTEFACTS_NAME
 MORE = 10  # the courier's exit status when its life was over before its work
 # obstore would start a thread a core, which on a large machine is more than the service may have.
 _FEW_THREADS = {"TOKIO_WORKER_THREADS": "2"}
+ARCHIVING_EVERY_S = 3600.0
 _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0
 
@@ -30,8 +32,15 @@ class Sender:
     """Belongs to the loop's thread, but for `wake`, which any thread may call."""
 
     def __init__(
-        self, data_dir: Path, config_path: Path | None, clock: Callable[[], float] = time.monotonic
+        self,
+        data_dir: Path,
+        config_path: Path | None,
+        *,
+        sends: bool,
+        archives: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`sends`: what lies here goes elsewhere; `archives`: what is old does, looked at each hour."""
         words = [sys.executable, "-P", "-m", "monitord.daemon.courier", "--while-stdin"]
         words += ["--data-dir", str(data_dir)]
         self._words = words + (["--config", str(config_path)] if config_path is not None else [])
@@ -39,7 +48,9 @@ class Sender:
         self._clock = clock
         self._child: subprocess.Popen[bytes] | None = None
         self._is_wanted = True  # an earlier run may have left something
+        self._folders = [ARTEFACTS_NAME, TOMBSTONES_NAME] if sends else [CONDEMNED_NAME] if archives else []
         self._left: frozenset[str] = frozenset()
+        self._archiving_due_s = clock() if archives else float("inf")
         self._not_before_s = float("-inf")
         self._pause_s = 0.0
         self.trouble: str | None = None
@@ -50,7 +61,7 @@ class Sender:
 
     def look(self) -> None:
         """Wake when something waits that was not left by a courier that had nothing more to do."""
-        self._is_wanted = self._is_wanted or not self._waiting() <= self._left
+        self._is_wanted = self._is_wanted or self._is_archiving_due or not self._waiting() <= self._left
 
     def tend(self) -> None:
         """Start a courier if one is wanted, and hear how the last one ended; never waits."""
@@ -62,8 +73,12 @@ class Sender:
             self._judge(status)
         if self._is_wanted and self._clock() >= self._not_before_s:
             self._is_wanted = False
-            if self._waiting():
+            if self._is_archiving_due or self._waiting():
                 self._start()
+
+    @property
+    def _is_archiving_due(self) -> bool:
+        return self._clock() >= self._archiving_due_s
 
     def close(self, within_s: float) -> None:
         """End the courier, who leaves everything in good order wherever it is."""
@@ -97,6 +112,8 @@ class Sender:
     def _judge(self, status: int) -> None:
         if status in (0, MORE):
             self._pause_s = 0.0
+            if self._is_archiving_due:
+                self._archiving_due_s = self._clock() + ARCHIVING_EVERY_S
             self._left = self._waiting() if status == 0 else frozenset()
             self._is_wanted = self._is_wanted or status == MORE
             if self.trouble is not None:
@@ -115,9 +132,9 @@ class Sender:
         self.trouble = reason
 
     def _waiting(self) -> frozenset[str]:
-        """Names in the folders that a courier empties."""
+        """Names in the folders that a courier is to empty."""
         found: set[str] = set()
-        for folder in (ARTEFACTS_NAME, TOMBSTONES_NAME):
+        for folder in self._folders:
             with contextlib.suppress(OSError):
                 names = os.listdir(self._data_dir / folder)  # noqa: PTH208  names are all that is wanted
                 found.update(f"{folder}/{name}" for name in names if name[0] != "." and not is_probe(name))

@@ -161,7 +161,8 @@ def _sender(settings: Settings, data_dir: Path, config_path: Path | None) -> Sen
         return None
     from monitord.daemon.sending import Sender
 
-    return Sender(data_dir, config_path)
+    storage = settings.storage
+    return Sender(data_dir, config_path, sends=bool(storage.url), archives=bool(storage.archive_url))
 
 
 def _sent_on(save: Callable[[Incident], object], sender: Sender | None) -> Callable[[Incident], object]:
@@ -215,7 +216,7 @@ def retention_limits(settings: Settings) -> RetentionLimits:
         summary_age_s=kept.summary_days * 86400,
         process_share=kept.process_share,
         # Deleting what lies far away would free nothing here: the spool keeps the floor by itself then.
-        min_free_disk_bytes=0 if needs_courier(settings) else int(kept.min_free_disk_mb * 1e6),
+        min_free_disk_bytes=0 if settings.storage.url else int(kept.min_free_disk_mb * 1e6),
     )
 
 

@@ -11,6 +11,7 @@ from monitord.storage.artefacts.providers.file import FileStorageConfig, FileSto
 
 if TYPE_CHECKING:
     from monitord.storage.artefacts.monitor import StorageMonitor
+    from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
     from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
 
 
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 class Holdings:
     """`artefacts` gives what is kept, wherever it lies; `folder` only what this disk holds.
 
-    With a `spool`, the folder's artefacts are on their way to a far provider.
+    With a `spool`, the folder's artefacts are on their way to a far provider. With an `archive`, old ones may
+    have left a pointer where they were.
     """
 
     artefacts: StorageManager
     folder: FileStorageProvider
     spool: SpooledProvider | None = None
+    archive: ArchivingProvider | None = None
 
     @property
     def is_whole(self) -> bool:

@@ -16,7 +16,7 @@ from monitord import config
 from monitord.config import LoadedConfig
 from monitord.daemon import courier
 from monitord.daemon.courier_status import read_courier_status
-from monitord.daemon.holdings import check_storage, near_holdings, whole_holdings
+from monitord.daemon.holdings import check_storage, near_holdings, place_of, whole_holdings
 from monitord.errors import ConfigError, PermissionDeniedError
 from monitord.model import CaptureStatus, Incident
 from monitord.storage import StoreReader, open_store
@@ -163,6 +163,57 @@ def test_a_far_artefact_that_is_gone_is_found_out_by_who_can_see(
         store.adopt()
         assert [record.failure_reason is None for record in store.fetch_recent(9)] == [False]
         assert store.verify() == []
+
+
+@pytest.mark.parametrize("sends", [False, True])
+def test_old_captures_move_to_the_archive_and_are_read_and_deleted_there(
+    load: Load, far: str, tmp_path: Path, sends: bool
+) -> None:
+    """From this disk, or from the far provider; the recorder deletes without looking into the archive."""
+    (tmp_path / "archive").mkdir(mode=0o700)
+    lines = [f'archive_url = "file://{tmp_path / "archive"}"', "archive_after_h = 0", "spool_mb = 10"]
+    settings = load(*lines, *([far] if sends else [])).settings
+    data_dir = tmp_path / "data"
+    with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
+        record = next(row for row in store.save_incident(INCIDENT) if row.role == "profile")
+        assert courier.run(settings, data_dir)
+        archived = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
+        assert len(archived) == 2, "both captures, not what the incident says of itself"
+        told = read_courier_status(data_dir)
+        assert told is not None
+        assert told.archiving == "archived 2 and deleted 0"
+        kept = tmp_path / "far" if sends else data_dir / "artefacts"
+        assert sum(path.stat().st_size for path in kept.iterdir()) < 10_000
+        reader = StoreReader(data_dir, whole_holdings(settings))
+        assert reader.artefact(record.artefact_key or "")[1] == LARGE.payload
+        with closing(open_store(data_dir, open_holdings=whole_holdings(settings))) as whole:
+            assert whole.verify() == []
+        store.adopt()
+        store.settle()
+        assert [row.failure_reason for row in store.fetch_recent(9)] == [None]
+        where = place_of(settings.storage, data_dir / "artefacts", record.artefact_key or "")
+        assert where.startswith(f"file://{tmp_path / ('far' if sends else 'archive')}/")
+        store.delete_incident("abcdefabcdef")
+    assert courier.run(settings, data_dir)
+    assert [path for path in (tmp_path / "archive").rglob("*") if path.is_file()] == []
+    assert list(kept.iterdir()) == []
+
+
+def test_a_lost_database_comes_back_although_captures_are_archived(load: Load, tmp_path: Path) -> None:
+    """By the recorder itself, which sees only their pointers."""
+    (tmp_path / "archive").mkdir(mode=0o700)
+    settings = load(f'archive_url = "file://{tmp_path / "archive"}"', "archive_after_h = 0").settings
+    data_dir = tmp_path / "data"
+    with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
+        before = [row.role for row in store.save_incident(INCIDENT)]
+    assert courier.run(settings, data_dir)
+    (data_dir / "monitord.db").unlink()
+    open_store(data_dir, open_holdings=near_holdings(settings)).close()
+    with StoreReader(data_dir) as reader:
+        assert [row.role for row in reader.incident("abcdefabcdef").captures] == before
+    with closing(open_store(data_dir, open_holdings=whole_holdings(settings))) as store:
+        assert store.verify() == []
+    assert not (data_dir / "quarantine").exists()
 
 
 def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
