@@ -15,6 +15,7 @@ from monitord.logs import get_logger
 from monitord.storage.answers import incident_view
 from monitord.storage.artefacts import (
     AccessDeniedError,
+    ArchivedElsewhereError,
     ArtefactError,
     MissingArtefactError,
     StorageManager,
@@ -49,7 +50,7 @@ _SENSELESS = (
     *(exc.InterfaceError, exc.ProgrammingError, exc.IntegrityError, exc.DataError),
 )
 # Nothing is wrong with these artefacts: they can't be read by us, now.
-_UNREADABLE = (AccessDeniedError, WrongKeyError)
+_UNREADABLE = (AccessDeniedError, ArchivedElsewhereError, WrongKeyError)
 
 
 def adopt(engine: Engine, holdings: Holdings) -> int:

@@ -154,3 +154,26 @@ def test_the_hourly_jobs_know_the_archive(courier: Archived, far: MemoryStorageP
         sorted(before[key] - size > 90_000 for key, size in held(courier.store).items())
         == [False] * 3 + [True] * 3
     )
+
+
+def test_without_its_archive_a_lost_database_comes_back_and_no_pointer_is_put_aside(
+    recorder: Archived, courier: Archived, tmp_path: Path
+) -> None:
+    """Not even one whose incident is gone: nothing is wrong with it."""
+    made, between = saved(courier.store, 3)
+    courier.archive(between)
+    pointers = [path for path in (tmp_path / "data" / "artefacts").iterdir() if "-profile" in path.name]
+    assert len(pointers) == 3
+    for path in (tmp_path / "data" / "artefacts").iterdir():
+        if made[0].correlation_id in path.name and "-incident" in path.name:
+            path.unlink()
+    courier.store.close()
+    recorder.store.close()
+    for path in (tmp_path / "data").glob("monitord.db*"):
+        path.unlink()
+    assert {row.correlation_id for row in recorder.store.retention_rows()} == {
+        each.correlation_id for each in made[1:]
+    }
+    assert all(path.exists() for path in pointers)
+    courier.store.adopt()
+    assert len(courier.store.retention_rows()) == 3

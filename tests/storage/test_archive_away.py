@@ -15,6 +15,7 @@ from monitord.storage.artefacts.errors import (
 )
 from monitord.storage.artefacts.lifecycle import ArchiveAfter, ArtefactInventory, LifecycleManager, MaxAge
 from monitord.storage.artefacts.metadata import Payload, StorageMetadata
+from monitord.storage.artefacts.opening import compose
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.wrappers.archived import ArchivingProvider, copy_name
@@ -119,6 +120,8 @@ def test_without_its_archive_a_pointer_is_seen_but_neither_read_nor_deleted(
             with pytest.raises(ArtefactError, match="archive 'far', which is not configured"):
                 use(KEY)
         assert (get(provider, "other"), provider.delete("other") > 5) == (b"local", True)
+    with pytest.raises(ArtefactError, match="archive 'far', which is not configured"):
+        compose(near).retrieve(KEY)
     put(near, key="third")
     with pytest.raises(ArtefactError, match="no archive is configured"):
         ArchivingProvider(near, None).archive("third")

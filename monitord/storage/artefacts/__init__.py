@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitord.storage.artefacts.errors import (
     AccessDeniedError,
+    ArchivedElsewhereError,
     ArtefactError,
     ArtefactExistsError,
     DamagedArtefactError,
@@ -70,6 +71,7 @@ __all__ = [
     "DiskFullError",
     "SpoolFullError",
     "AccessDeniedError",
+    "ArchivedElsewhereError",
     "TransientError",
 ]
 

@@ -33,6 +33,10 @@ class WrongKeyError(ArtefactError):
     """It is encrypted with a key that is not at hand; nothing says that it was changed."""
 
 
+class ArchivedElsewhereError(ArtefactError):
+    """Its bytes lie in an archive that is not configured here; nothing is wrong with it."""
+
+
 class DiskFullError(StorageError):
     """There is no room left (disk, quota, or a provider's own limit). Trying again at once is no use."""
 

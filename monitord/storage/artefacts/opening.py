@@ -14,6 +14,7 @@ from monitord.storage.artefacts.providers import open_provider
 from monitord.storage.artefacts.wrappers.checked import Checked
 from monitord.storage.artefacts.wrappers.compressed import Compressed
 from monitord.storage.artefacts.wrappers.retried import Patience, Retried
+from monitord.storage.artefacts.wrappers.unarchived import Unarchived
 from monitord.storage.artefacts.wrappers.unkeyed import Unkeyed
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def compose(
     wrapped = reached(provider, recorder=recorder, patience=patience)
     if spool is not None:
         wrapped = spool(wrapped)
-    if archive is not None:
-        wrapped = archive(wrapped)
+    wrapped = Unarchived(wrapped) if archive is None else archive(wrapped)
     wrapped = _sealed(wrapped, keyring)
     wrapped = Compressed(wrapped, compression_level)
     wrapped = Checked(wrapped)

@@ -28,6 +28,7 @@ from monitord.storage.artefacts.metadata import BytesPayload, Payload, StorageMe
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough, exchanging
 from monitord.storage.artefacts.wrappers.stored import StoredBody
+from monitord.storage.artefacts.wrappers.unarchived import not_here
 
 REST_S = 60.0
 _ATTEMPTS = 20
@@ -204,9 +205,7 @@ class ArchivingProvider(PassThrough):
 
     def _archive_of(self, pointer: StorageMetadata) -> StorageProvider:
         if self._archive is None or self._archive.name != pointer.archived_in:
-            raise ArtefactError(
-                f"{pointer.key} lies in the archive {pointer.archived_in!r}, which is not configured here"
-            )
+            raise not_here(pointer.key, pointer)
         return self._archive
 
     def _forget(self, key: str, version: StorageMetadata) -> None:
