@@ -55,9 +55,11 @@ def test_the_order_of_all_wrappers() -> None:
 
 
 def test_what_is_always_there() -> None:
-    """Checked and tried again, told what is compressed or sealed, whatever is switched on for storing."""
+    """Checked and tried again, told what is compressed, sealed or archived, whatever is switched on for storing."""
     least = compose(MemoryStorageProvider(), compression_level=None)
-    assert names(least) == ["Checked", "Compressed", "Unkeyed", "Retried", "MemoryStorageProvider"]
+    assert names(least) == [
+        "Checked", "Compressed", "Unkeyed", "Unarchived", "Retried", "MemoryStorageProvider",
+    ]  # fmt: skip
 
 
 def test_a_folder_by_its_url(tmp_path: Path) -> None:
