@@ -138,6 +138,7 @@ class _Near:
             archive = _archive_of(files, None)
         composed = compose(
             spool or archive or files,
+            archive=_below_already if archive is not None else None,
             compression_level=self.settings.storage.compression_level or None,
             keyring=self.keyring,
             recorder=self.monitor,
@@ -168,12 +169,18 @@ class _Whole:
             spool = _spool(self.settings, files, far)
         composed = compose(
             spool or archive or files,
+            archive=_below_already if archive is not None else None,
             compression_level=storage.compression_level or None,
             keyring=keyring_of(storage),
             cache=self.cache,
             patience=Patience(attempts=1),  # what is far away has its own
         )
         return Holdings(StorageManager(composed, self.cache), files, spool, archive)
+
+
+def _below_already(provider: StorageProvider) -> StorageProvider:
+    """The archive stands below: beneath the spool, or around the files themselves."""
+    return provider
 
 
 def _spool(settings: Settings, files: FileStorageProvider, far: StorageProvider | None) -> SpooledProvider:
