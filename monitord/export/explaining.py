@@ -28,7 +28,7 @@ _SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]]
     TriggerMetric.THREAD_GROWTH: ("count", lambda point: point.thread_count),
     TriggerMetric.FREE_MEMORY: ("bytes", lambda point: point.memory_available_bytes),
 }
-_HOT_SHARE = 0.05
+HOT_SHARE = 0.05
 _FUNCTIONS = 3
 _FEWEST_BEFORE = 2  # readings from which "before that" can be said
 
@@ -103,7 +103,7 @@ def _before(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
 
 def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     record = view.record
-    hot = [spot for spot in view.hotspots if spot.self_share >= _HOT_SHARE][:_FUNCTIONS]
+    hot = [spot for spot in view.hotspots if spot.self_share >= HOT_SHARE][:_FUNCTIONS]
     if not hot:
         return
     tool = printable(record.profiler or "the profiler")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from monitord.export.explaining import Surroundings
+from monitord.export.explaining import HOT_SHARE, Surroundings
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import HotFilter, IncidentView, RecentFilter
 
@@ -23,6 +23,7 @@ def surroundings_of(reader: StoreReader, view: IncidentView) -> Surroundings:
     recurring = [
         found
         for spot in view.hotspots[:_FUNCTIONS]
+        if spot.self_share >= HOT_SHARE
         for found in reader.hot(
             HotFilter(function=spot.function, module=spot.module, since=view.raised_at - _EARLIER, limit=1)
         )
