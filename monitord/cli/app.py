@@ -62,6 +62,8 @@ COMMANDS = (
     ("db check", "db:check", "Look for damage."),
     ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
     ("retention run", "retention:run", "Tidy now, or say what would go."),
+    ("mcp serve", "mcp:serve", "Answer assistants over MCP."),
+    ("mcp install", "mcp:install", "What to put into an assistant's configuration."),
     ("version", "about:version", "Print the version."),
     ("completion", "about:completion", "Print a shell's completion script."),
 )
@@ -71,6 +73,7 @@ GROUPS = {
     "service": "monitord as a service of this machine or user.",
     "config": "The configuration and where it comes from.",
     "db": "The database: migrate, check, shrink.",
+    "mcp": "The server for assistants (Model Context Protocol).",
     "retention": "What is kept and what goes.",
 }
 

@@ -23,8 +23,8 @@ from monitord.storage.answers import incident_view, record_of
 from monitord.storage.artefacts import StorageMetadata
 from monitord.storage.cells import ZstdError, text_cell, text_of, time_cell
 from monitord.storage.events.filters import EventFilter
-from monitord.storage.events.identity import time_of_id
-from monitord.storage.events.rows import event_of
+from monitord.storage.events.identity import id_at, time_of_id
+from monitord.storage.events.rows import event_of, type_of_code
 from monitord.storage.events.statements import QueryOptimizer
 from monitord.storage.facts import facts_of
 from monitord.storage.faults import DamagedError, explained
@@ -117,6 +117,13 @@ class StoreReader:
         with explained(self.database):
             rows = self._opened().execute(sql, values).fetchall()
         return [event_of(row) for row in rows]
+
+    def event_counts(self, since: datetime, until: datetime) -> dict[str, int]:
+        """How many events of each type there are in [since, until); types without any are left out."""
+        sql = "SELECT event_type, count(*) FROM event WHERE id >= ? AND id < ? GROUP BY event_type"
+        with explained(self.database):
+            rows = self._opened().execute(sql, [id_at(since), id_at(until)]).fetchall()
+        return {str(type_of_code(code)): count for code, count in rows}
 
     def hot(self, wanted: HotFilter) -> list[HotFunction]:
         """Functions by how much time they took across captures, the hottest first."""

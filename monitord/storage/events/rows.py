@@ -129,6 +129,14 @@ def event_of(row: Sequence[Any]) -> Event:
         ) from error
 
 
+def type_of_code(code: int) -> EventType:
+    """The type of this number; raises StorageError for one that nobody can have stored."""
+    try:
+        return _TYPES[code]
+    except KeyError as error:
+        raise StorageError(f"{code} is no type of event; look with `monitord db check`") from error
+
+
 def text_of_cell(cell: str | None) -> str | None:
     """The text in a column."""
     return json.loads(cell[1:]) if cell and cell[0] == _MARK else cell

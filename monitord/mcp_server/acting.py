@@ -1,0 +1,99 @@
+"""The tools that do something: there only with --allow-actions, within an hourly budget, each one logged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from monitord.errors import BusyError, UsageError
+from monitord.logs import get_logger
+from monitord.mcp_server.answers import Done
+from monitord.mcp_server.asking import Id
+from monitord.mcp_server.sources import Sources
+
+ACTIONS_PER_HOUR = 20
+_HOUR_S = 3600.0
+_LONGEST_S = 60.0
+
+
+class Budget:
+    """So many actions an hour, over all clients. Given the time."""
+
+    def __init__(self, per_hour: int = ACTIONS_PER_HOUR, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_hour = per_hour
+        self._clock = clock
+        self._spent: deque[float] = deque()
+        self._lock = threading.Lock()
+
+    def spend(self) -> None:
+        """Raise BusyError when the hour's budget is spent."""
+        with self._lock:
+            now_s = self._clock()
+            while self._spent and self._spent[0] <= now_s - _HOUR_S:
+                self._spent.popleft()
+            if len(self._spent) >= self._per_hour:
+                wait = (self._spent[0] + _HOUR_S - now_s) / 60
+                raise BusyError(
+                    f"{self._per_hour} actions an hour are allowed; the next in {wait:.0f} minutes"
+                )
+            self._spent.append(now_s)
+
+
+class Acting:
+    """The tools that change something, by running monitord's own commands: their checks are the checks."""
+
+    def __init__(self, sources: Sources, budget: Budget | None = None) -> None:
+        self._sources = sources
+        self._budget = budget or Budget()
+
+    def capture_process(
+        self,
+        pid: Annotated[int, Field(ge=1, le=2**31)],
+        duration_s: Annotated[float, Field(ge=0.5, le=_LONGEST_S)] = 5.0,
+    ) -> Done:
+        """Take a profile of a running process now and keep it as an incident; consent and budgets apply."""
+        words = ["capture", str(pid), "--duration", f"{duration_s:g}", "-o", "json"]
+        return self._done("capture_process", words, f"captured process {pid}")
+
+    def profile_script(
+        self,
+        script: Annotated[str, Field(min_length=1, max_length=1000, description="A Python file's path.")],
+        arguments: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=50)] = [],  # noqa: B006  pydantic copies it
+        duration_s: Annotated[float, Field(ge=0.5, le=_LONGEST_S)] = 30.0,
+        save: bool = False,
+    ) -> Done:
+        """Run a Python script under Scalene and tell its hot lines; kept only with `save`."""
+        path = Path(script)
+        if script.startswith("-") or not path.is_absolute() or ".." in path.parts:
+            raise UsageError("give the script's absolute path, without `..`")
+        words = ["profile", "run", str(path), "--duration", f"{duration_s:g}", "-o", "json"]
+        words += ["--save"] if save else []
+        return self._done("profile_script", [*words, "--", *arguments], f"profiled {path.name}")
+
+    def add_note(self, id: Id, text: Annotated[str, Field(min_length=1, max_length=2000)]) -> Done:  # noqa: A002
+        """Leave a note on an incident; `show` and exports carry it."""
+        return self._done("add_note", ["note", id, "--", text], f"noted on {id}")
+
+    def pin_incident(self, id: Id, undo: bool = False) -> Done:  # noqa: A002
+        """Keep an incident past its age, or let it go with age again."""
+        words = ["keep", id, *(["--undo"] if undo else [])]
+        return self._done("pin_incident", words, f"{'no longer kept' if undo else 'kept'}: {id}")
+
+    def cleanup_old_profiles(self, max_age_days: Annotated[float, Field(ge=0, le=36_500)] = 7.0) -> Done:
+        """Delete kept profiles of scripts that are older; pinned ones stay."""
+        words = ["profile", "clear", "--older-than", f"{max_age_days:g}", "--yes"]
+        return self._done("cleanup_old_profiles", words, f"profiles older than {max_age_days:g} days went")
+
+    def _done(self, tool: str, words: list[str], said: str) -> Done:
+        self._budget.spend()
+        get_logger().warning("mcp.action", tool=tool, words=len(words))
+        result: Any = self._sources.command(words)
+        fence = self._sources.fence
+        shown = fence.value(result) if isinstance(result, dict) else None
+        return Done(done=fence.text(said), result=shown)

@@ -1,0 +1,41 @@
+"""Profiles that were asked for lately, in memory: parsing one again costs a process and a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from cachetools import TTLCache
+
+from monitord.mcp_server.answers import ProfileAnswer
+
+_MOST, _TTL_S, _TOP = 100, 3600.0, 20
+
+
+class ProfileAnswers:
+    """Answers by id; bounded in number and age. An incident that was deleted is forgotten with its time."""
+
+    def __init__(
+        self, ask: Callable[[str, int], ProfileAnswer], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._answers: TTLCache[str, ProfileAnswer] = TTLCache(_MOST, _TTL_S, timer=clock)
+
+    def get(self, incident_id: str) -> ProfileAnswer:
+        """The answer, from memory if it is there."""
+        with self._lock:
+            found = self._answers.get(incident_id)
+        if found is None:
+            found = self._ask(incident_id, _TOP)
+            with self._lock:
+                self._answers[incident_id] = found
+        return found
+
+    def clear(self) -> int:
+        """Forget all; how many."""
+        with self._lock:
+            count = len(self._answers)
+            self._answers.clear()
+        return count

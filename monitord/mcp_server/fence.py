@@ -1,0 +1,68 @@
+"""What leaves: redacted, escaped, capped. Every answer passes here, and nothing passes it by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monitord.redaction import Redactor, printable, redact_argv
+
+TEXT_LIMIT = 400
+ANSWER_LIMIT_BYTES = 48_000
+# Our own words and ids: redacting them would make them useless and tells nothing about anybody.
+_OWN = frozenset(
+    {"id", "correlation_id", "profile_id", "captured_at", "raised_at", "crossed_at", "taken_at", "started_at"}
+    | {"func_id", "stmt_id", "func_hash", "ast_node_id", "event_type", "status", "metric", "trigger_metric"}
+    | {"last_at", "last_incident", "checksum"}
+)
+
+
+class Fence:
+    """One for each server: the same user or host has the same stand-in in all of its answers."""
+
+    def __init__(self, redactor: Redactor | None) -> None:
+        """With None nothing is redacted (`--raw`); it is escaped and capped all the same."""
+        self._redactor = redactor
+
+    def value(self, value: Any) -> Any:
+        """Plain data, fit to leave."""
+        return self._walk(value, own=False)
+
+    def text(self, text: str) -> str:
+        """One text, fit to leave."""
+        return str(self._walk(text, own=False))
+
+    def _walk(self, value: Any, *, own: bool) -> Any:
+        if isinstance(value, str):
+            return self._shown(value, own=own)
+        if isinstance(value, Mapping):
+            return {
+                self._shown(str(name), own=True): self._walk(self._words(name, held), own=name in _OWN)
+                for name, held in value.items()
+            }
+        if isinstance(value, Sequence):
+            return [self._walk(held, own=own) for held in value]
+        return value if isinstance(value, int | float | bool) or value is None else printable(str(value))
+
+    def _words(self, name: str, value: Any) -> Any:
+        """A command line is redacted as one: an option and its value are two words."""
+        is_argv = name == "command_line" and isinstance(value, list | tuple)
+        return list(redact_argv(value)) if is_argv and self._redactor is not None else value
+
+    def _shown(self, text: str, *, own: bool) -> str:
+        safe = text if own or self._redactor is None else self._redactor.text(text)
+        shown = printable(safe)
+        return shown if len(shown) <= TEXT_LIMIT else f"{shown[:TEXT_LIMIT]}…"
+
+    def rows(self, rows: Sequence[Any]) -> tuple[list[dict[str, Any]], bool]:
+        """As many rows as an answer may hold, and whether some were left out."""
+        kept: list[dict[str, Any]] = []
+        size = 0
+        for row in rows:
+            safe = self.value(row)
+            size += len(json.dumps(safe))
+            if size > ANSWER_LIMIT_BYTES:
+                return kept, True
+            kept.append(safe)
+        return kept, False

@@ -1,0 +1,153 @@
+"""The streamable HTTP transport on loopback: who has the token may ask, so often, and so much at once.
+
+Checked before anything is parsed, in this order: rate, token (constant time), size; Host and Origin by the
+SDK (DNS rebinding). No cookies, no CORS. Refusals are counted and logged, the token and the body never.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import stat
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+
+from monitord.errors import PermissionDeniedError, StorageError
+from monitord.logs import get_logger
+from monitord.mcp_server.sessions import SESSION_HEADER, Sessions
+
+BODY_LIMIT_BYTES = 1 << 20
+REQUESTS_PER_MINUTE = 600
+_BURST = 120
+_SESSION_IDLE_S = 1800.0
+_MOST_SESSIONS = 100
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Gate:
+    """An ASGI application around the SDK's: lets in who may come in."""
+
+    def __init__(
+        self,
+        inner: Callable[[Scope, Receive, Send], Awaitable[None]],
+        token: str,
+        sessions: Sessions,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner = inner
+        self._expected = f"Bearer {token}".encode()
+        self._sessions = sessions
+        self._clock = clock
+        self._allowance = float(_BURST)
+        self._refilled_s = clock()
+        self.refused: Counter[int] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        headers = {bytes(name).lower(): bytes(value) for name, value in scope.get("headers", ())}
+        status = self._refusal(headers)
+        if status is not None:
+            await self._refuse(status, send)
+            return
+        session_id = headers.get(SESSION_HEADER.encode(), b"").decode("latin-1")
+        await self._inner(scope, receive, send)
+        if scope["method"] == "DELETE" and session_id:
+            self._sessions.end(session_id)
+
+    def _refusal(self, headers: dict[bytes, bytes]) -> int | None:
+        if not self._has_allowance():
+            return 429
+        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
+            return 401
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > BODY_LIMIT_BYTES:
+            return 413
+        return None
+
+    def _has_allowance(self) -> bool:
+        """A bucket that fills with time: wrong guesses cost as much as right ones."""
+        now_s = self._clock()
+        self._allowance = min(
+            float(_BURST), self._allowance + (now_s - self._refilled_s) * REQUESTS_PER_MINUTE / 60
+        )
+        self._refilled_s = now_s
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+    async def _refuse(self, status: int, send: Send) -> None:
+        self.refused[status] += 1
+        if self.refused[status] & (self.refused[status] - 1) == 0:  # the 1st, 2nd, 4th, 8th … of each kind
+            get_logger().warning("mcp.refused", status=status, count=self.refused[status])
+        headers = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
+        headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": _REASONS[status]})
+
+
+_REASONS = {
+    401: b"a bearer token is needed; it is in the file that `monitord mcp --http` names\n",
+    413: b"the request is too large\n",
+    429: b"too many requests; try again in a minute\n",
+}
+
+
+def application(server: MCPServer, token: str, sessions: Sessions, port: int) -> Gate:
+    """The whole ASGI application."""
+    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    security = TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=hosts,
+        allowed_origins=[f"http://{host}" for host in hosts],
+    )
+    inner = server.streamable_http_app(
+        json_response=True,
+        max_request_body_size=BODY_LIMIT_BYTES,
+        session_idle_timeout=_SESSION_IDLE_S,
+        max_sessions=_MOST_SESSIONS,
+        transport_security=security,
+    )
+    return Gate(inner, token, sessions)
+
+
+def read_or_make_token(path: Path) -> str:
+    """The token in a file of mode 0600, made when there is none; refuses one that others could read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _new_token(path)
+    except OSError as error:
+        raise PermissionDeniedError(f"can't read the token {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "r", encoding="ascii", errors="replace") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077 or status.st_uid != os.geteuid():
+            raise PermissionDeniedError(f"the token {path} is open to others: chmod 600 {path}, or delete it")
+        token = file.read(256).strip()
+    if len(token) < 32:
+        raise PermissionDeniedError(f"{path} holds no token; delete it, and a new one is made")
+    return token
+
+
+def _new_token(path: Path) -> str:
+    token = secrets.token_urlsafe(32)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"can't make the token {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(token + "\n")
+    return token

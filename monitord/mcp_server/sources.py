@@ -1,0 +1,33 @@
+"""Where answers come from: handed in by whoever starts the server; this room reads no configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitord.mcp_server.fence import Fence
+from monitord.storage.queries import StoreReader
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the tools may use.
+
+    `command(words)` runs one of monitord's own commands and gives its JSON; it raises MonitordError in the
+    command's words. `parse_moment` reads what a person calls a time; both ends of a period come checked.
+    """
+
+    data_dir: Path
+    open_reader: Callable[[], StoreReader]
+    read_status: Callable[[], Mapping[str, Any] | None]
+    parse_period: Callable[[str | None, str | None], tuple[datetime | None, datetime | None]]
+    command: Callable[[Sequence[str]], Any]
+    fence: Fence
+    now: Callable[[], datetime] = _now
