@@ -42,7 +42,7 @@ _SERIES_OF = {
 
 def tell(view: IncidentView, *, now: datetime, utc: bool, width: int, style: Style) -> Iterator[str]:
     """The lines of `show`."""
-    page = _Page(style, max(width, 40), now, utc)
+    page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
     yield from page.facts(view)
     yield from page.timeline(view)
@@ -53,8 +53,8 @@ def tell(view: IncidentView, *, now: datetime, utc: bool, width: int, style: Sty
     yield from page.next_steps(view)
 
 
-class _Page:
-    """Where and how the story is written."""
+class ProfileBrowserView:
+    """The requirement's view of one capture: where and how its story is written."""
 
     def __init__(self, style: Style, width: int, now: datetime, utc: bool) -> None:
         self._style = style
