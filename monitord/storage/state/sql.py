@@ -26,7 +26,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitord.storage.state.errors import StateUnavailableError
@@ -147,12 +147,21 @@ def _insert(connection: Connection, write: Write, record: Record, *, replaces: b
     values = _values(record)
     row = {"user_id": write.user_id, "session_id": write.session_id, "key": write.key, **values}
     names = [column.name for column in _ADDRESS]
-    insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(state).values(row)
+    insert = _dialect(connection).insert(state).values(row)
     if replaces:
         insert = insert.on_conflict_do_update(index_elements=names, set_=values)
     else:
         insert = insert.on_conflict_do_nothing(index_elements=names)
     return connection.execute(insert, execution_options={"preserve_rowcount": True})
+
+
+def _dialect(connection: Connection) -> Any:
+    """The database's own kind of INSERT; PostgreSQL's is loaded by those who have one."""
+    if connection.dialect.name != "postgresql":
+        return sqlite
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql
 
 
 def _values(record: Record) -> dict[str, Any]:
