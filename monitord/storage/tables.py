@@ -186,13 +186,12 @@ _EVENT_INDEXES = (
     ("idx_event_correlation", ("correlation_id",), "correlation_id IS NOT NULL"),
     ("idx_event_node", ("ast_node_id",), "ast_node_id IS NOT NULL"),
 )
-for _name, _columns, _where in _EVENT_INDEXES:
-    Index(
-        _name,
-        *(event.c[column] for column in _columns),
-        sqlite_where=text(_where),
-        postgresql_where=text(_where),
-    )
+for (
+    _name,
+    _columns,
+    _where,
+) in _EVENT_INDEXES:  # not partial in PostgreSQL: naming it here would load its dialect
+    Index(_name, *(event.c[column] for column in _columns), sqlite_where=text(_where))
 
 # Alembic's own, so that a new database can be built without importing it; kept out of `metadata`.
 alembic_version = Table(
