@@ -22,7 +22,8 @@ Make = Callable[..., Recorder]
 
 TOO_HEAVY = {
     "alembic", "typer", "rich.table", "mcp", "duckdb", "pyarrow", "boto3", "redis", "starlette", "uvicorn",
-    "pydantic", "cryptography", "pyroute2",
+    "pydantic", "cryptography", "pyroute2", "obstore", "cachetools", "prometheus_client", "psycopg", "scalene",
+    "sqlalchemy.orm", "sqlalchemy.dialects.postgresql",
 }  # fmt: skip
 
 
