@@ -114,9 +114,10 @@ class Place:
         """
         from monitord.storage.queries import StoreReader
 
-        return StoreReader(self.data_dir(), self._whole_holdings)
+        return StoreReader(self.data_dir(), self.whole_holdings)
 
-    def _whole_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
+    def whole_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
+        """Opens what is kept in and behind this folder, as configured."""
         from monitord.daemon.holdings import whole_holdings
 
         return whole_holdings(self.config().settings)(folder, create=create)
@@ -136,13 +137,26 @@ class Place:
 
         log_to_stderr()
         folder = self.data_dir()
-        opener = self._whole_holdings if whole else self._near_holdings
+        opener = self.whole_holdings if whole else self._near_holdings
         is_data_far = whole and bool(self.config().settings.storage.url)
         store = open_store(folder, create=is_data_far or _holds_data(folder), open_holdings=opener)
         try:
             yield store
         finally:
             store.close()
+
+    @contextmanager
+    def holdings(self) -> Iterator[Holdings]:
+        """What keeps artefacts, near and far."""
+        from monitord.storage.folder import check_data_dir
+        from monitord.storage.schema import ARTEFACTS_NAME
+
+        check_data_dir(self.data_dir())
+        holdings = self.whole_holdings(self.data_dir() / ARTEFACTS_NAME, create=False)
+        try:
+            yield holdings
+        finally:
+            holdings.close()
 
     def style(self) -> Style:
         """Colours for what goes to stdout."""

@@ -30,7 +30,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     sent = read_courier_status(folder)
     if sent is not None:
         told["courier"] = asdict(sent)
-    used = _usage(place, folder, told)
+    used = usage_of(place, folder, told)
     if as_json:
         running = told.pop("is_running")
         shown = {"running": running, **told, "data_dir": str(folder), "usage": used}
@@ -42,7 +42,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     _complain(told, folder)
 
 
-def _usage(place: Place, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
+def usage_of(place: Place, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
     """Bytes on disk as the file system tells them, beside the budget that is in force.
 
     A running daemon told its budget; only without one is the configuration asked, which may be broken.
@@ -85,9 +85,9 @@ def _lines(
         "config": printable(", ".join(map(str, told.get("config_paths") or ())) or "defaults"),
         "looks": _looks(told, now),
         "own cost": _cost(told),
-        "store": _store(usage),
-        "artefacts": _artefacts(told.get("storage")),
-        "far away": _courier(told.get("courier"), now),
+        "store": store_line(usage),
+        "artefacts": artefact_counts(told.get("storage")),
+        "far away": courier_line(told.get("courier"), now),
         "so far": _counts(told),
         "capturing": _capture(told.get("capture"), now),
         "last": _last(told.get("last_incident")),
@@ -126,12 +126,12 @@ def _cost(told: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _store(usage: Mapping[str, int]) -> str:
+def store_line(usage: Mapping[str, int]) -> str:
     total, budget = usage["total_bytes"], usage["budget_bytes"]
     return f"{total / 1e6:.1f} of {budget / 1e6:,.0f} MB ({total / budget * 100:.0f} %)"
 
 
-def _artefacts(storage: object) -> str:
+def artefact_counts(storage: object) -> str:
     """What went in and out since the daemon began."""
     counters = storage.get("counters") if isinstance(storage, Mapping) else None
     if not isinstance(counters, Mapping):
@@ -141,7 +141,7 @@ def _artefacts(storage: object) -> str:
     return ", ".join([*parts, *([f"{failed:,} errors"] if failed else [])])
 
 
-def _courier(sent: Mapping[str, Any] | None, now: datetime) -> str:
+def courier_line(sent: Mapping[str, Any] | None, now: datetime) -> str:
     """What has gone to a far provider, and what waits for it."""
     if sent is None:
         return ""

@@ -42,7 +42,7 @@ _REFERENCES = (
     " UNION ALL"
     " SELECT artefact_key, state, NULL, stored_bytes FROM incident WHERE artefact_key IS NOT NULL"
 )
-_COUNTED = ("incident", "profile_capture", "event", "history")
+_COUNTED = {"incidents": "incident", "captures": "profile_capture", "events": "event", "history": "history"}
 
 
 def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = open_local) -> Manifest:
@@ -226,8 +226,8 @@ def _checked_counts(snapshot: Path) -> dict[str, int]:
             raise DamagedError(f"the database is damaged ({found[0]}): `monitord db check`, then back up")
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         counts = {
-            table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  our own names
-            for table in _COUNTED
+            name: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  our own names
+            for name, table in _COUNTED.items()
             if table in tables
         }
     synchronise_path(snapshot)

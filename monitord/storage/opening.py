@@ -98,10 +98,21 @@ def set_aside(database: Path, reason: str) -> Path | None:
             pass  # still so, now that nobody else is at it
         except OSError:
             return None
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        aside = database.with_name(f"{database.name}.damaged-{stamp}")
-        _rename_all(database, aside)
+        aside = _put_aside(database, "damaged")
     get_logger().error("store.damaged_set_aside", database=str(database), kept_as=str(aside), reason=reason)
+    return aside
+
+
+def put_aside(database: Path) -> Path:
+    """Rename a database that is to be built anew; the name it is kept under. Nobody may have it open."""
+    with migration_lock(database.parent):
+        return _put_aside(database, "before")
+
+
+def _put_aside(database: Path, why: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = database.with_name(f"{database.name}.{why}-{stamp}")
+    _rename_all(database, aside)
     return aside
 
 
@@ -125,8 +136,7 @@ def _build(database: Path) -> bool:
         with explained(database):
             _create_tables(unborn)
         if _has_leftovers(database):  # a WAL without its database must never be replayed into the new one
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-            _rename_all(database, database.with_name(f"{database.name}.damaged-{stamp}"))
+            _put_aside(database, "damaged")
         unborn.rename(database)
         _synchronise_folder(database.parent)
     except OSError as error:

@@ -147,6 +147,12 @@ class StoreReader:
         finally:
             holdings.close()
 
+    def owner(self, key: str) -> tuple[str, int | None] | None:
+        """Whose artefact it is: the incident's id, and the row's where it is a capture; None: nobody's."""
+        rows = self._all("SELECT correlation_id, id FROM profile_capture WHERE artefact_key = ?", [key])
+        rows += self._all("SELECT correlation_id, NULL AS id FROM incident WHERE artefact_key = ?", [key])
+        return (str(rows[0]["correlation_id"]), rows[0]["id"]) if rows else None
+
     def payload(self, key: str, limit_bytes: int) -> bytes:
         """An artefact's plain payload alone; StorageError as for `artefact`."""
         return self.artefact(key, limit_bytes)[1]

@@ -62,7 +62,7 @@ def adopt(engine: Engine, holdings: Holdings) -> int:
         # Listed under the write lock: another process's rows are committed after their files are there.
         present = [key for key in artefacts.list() if not is_probe(key)]
         missing = _mark_missing(connection, set(present), holdings.is_whole)
-        known = _known_keys(connection)
+        known = known_keys(connection)
     strangers = [key for key in present if key not in known]
     adopted, quarantined = _take_in(engine, holdings, strangers)
     if removed or finished or missing or adopted or quarantined:
@@ -92,7 +92,8 @@ def _mark_missing(connection: Connection, present: set[str], is_whole: bool) -> 
     return newly_missing
 
 
-def _known_keys(connection: Connection) -> set[str]:
+def known_keys(connection: Connection) -> set[str]:
+    """Of all artefacts that a row names."""
     keys: set[str] = set()
     for column in (profile_capture.c.artefact_key, incident.c.artefact_key):
         keys.update(connection.execute(select(column).where(column.is_not(None))).scalars())
@@ -121,7 +122,7 @@ def _take_in(engine: Engine, holdings: Holdings, strangers: Sequence[str]) -> tu
         except _SENSELESS as error:
             refused.append((key, str(error)))
     with engine.begin() as connection:  # under the write lock: what another process is about to own stays
-        known = _known_keys(connection)
+        known = known_keys(connection)
         strange = [(key, reason) for key, reason in refused if key not in known]
         return adopted, sum(_quarantine(holdings.artefacts, key, reason) for key, reason in strange)
 

@@ -18,7 +18,7 @@ from sqlalchemy import delete, select
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
-from monitord.storage import deletion, recovery, upkeep
+from monitord.storage import deletion, recovery, repairing, upkeep
 from monitord.storage.answers import record_of
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.events.identity import id_at
@@ -37,6 +37,7 @@ from monitord.storage.faults import DamagedError
 from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.ids import new_correlation_id
 from monitord.storage.incident_events import record_incident
+from monitord.storage.leftovers import Leftovers, find_leftovers, remove_artefact
 from monitord.storage.opened import OpenDatabase
 from monitord.storage.queries import StoreReader
 from monitord.storage.rows import insert_incident, load_captures, load_incident
@@ -146,6 +147,21 @@ class SQLiteProfileStore(OpenDatabase):
         self.integrity_check()
         with self._guarded():
             return recovery.adopt(*self._ready())
+
+    def repair(self) -> list[str]:
+        """Put right what `verify` finds, as far as it can be; what was done, in words."""
+        with self._guarded():
+            return repairing.repair(*self._ready())
+
+    def leftovers(self, quarantined_before: datetime) -> Leftovers:
+        """What `adopt` and `drop_quarantine_before` would tidy."""
+        with self._guarded(writes=False):
+            return find_leftovers(*self._ready(), self.data_dir, quarantined_before)
+
+    def remove_artefact(self, key: str) -> int:
+        """Remove one artefact by hand; its row stays, as missing. UsageError for an incident's own."""
+        with self._guarded():
+            return remove_artefact(*self._ready(), key)
 
     # ------------------------------------------------------------------------ history and state
 

@@ -132,11 +132,19 @@ def note_sizes(engine: Engine, folder: FileStorageProvider) -> int:
 def drop_quarantine_before(data_dir: Path, when: datetime) -> int:
     """Remove quarantined files by the time of their last change; bytes freed."""
     freed = 0
-    for file in _files(data_dir / QUARANTINE_NAME):
-        if datetime.fromtimestamp(file.stat.st_ctime, UTC) < when and stat.S_ISREG(file.stat.st_mode):
-            file.path.unlink(missing_ok=True)
-            freed += file.stat.st_size
+    for name, size in quarantined_before(data_dir, when):
+        (data_dir / QUARANTINE_NAME / name).unlink(missing_ok=True)
+        freed += size
     return freed
+
+
+def quarantined_before(data_dir: Path, when: datetime) -> list[tuple[str, int]]:
+    """Names and sizes of the quarantined files that were put there before `when`."""
+    return [
+        (file.path.name, file.stat.st_size)
+        for file in _files(data_dir / QUARANTINE_NAME)
+        if datetime.fromtimestamp(file.stat.st_ctime, UTC) < when and stat.S_ISREG(file.stat.st_mode)
+    ]
 
 
 def reason_not_to_vacuum(data_dir: Path) -> str | None:
@@ -204,7 +212,7 @@ def _verify_modes(data_dir: Path) -> Iterator[str]:
         if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
             yield f"mode of {folder} is wider than 0700"
         for file in _files(folder):
-            if file.stat.st_mode & 0o177:
+            if file.stat.st_mode & (0o077 if stat.S_ISDIR(file.stat.st_mode) else 0o177):
                 yield f"mode of {file.path} is wider than 0600"
     for path in data_dir.glob(f"{DATABASE_NAME}*"):
         if path.lstat().st_mode & 0o177:

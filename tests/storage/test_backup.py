@@ -136,7 +136,7 @@ def test_what_comes_back_is_what_was_there(filled: SQLiteProfileStore, tmp_path:
     restore(tmp_path / "copy", tmp_path / "again")
     assert files_of(filled.data_dir / "artefacts") == before == files_of(tmp_path / "again" / "artefacts")
     assert stored(tmp_path / "again") == stored(filled.data_dir)
-    assert manifest.counts["incident"] == 3
+    assert manifest.counts["incidents"] == 3
     assert {file.path for file in manifest.files} == {"monitord.db", *(f"artefacts/{key}" for key in before)}
     for folder in (tmp_path / "copy", tmp_path / "again"):
         for path in [folder, *folder.rglob("*")]:
@@ -173,7 +173,7 @@ def test_a_destination_in_use_is_refused(filled: SQLiteProfileStore, tmp_path: P
     assert files_of(used) == {"letter": b"mine"}
     (used / "letter").unlink()
     backup(filled.data_dir, used)
-    assert read_manifest(used).counts["incident"] == 3
+    assert read_manifest(used).counts["incidents"] == 3
 
 
 def test_a_backup_that_breaks_off_leaves_nothing(filled: SQLiteProfileStore, tmp_path: Path) -> None:

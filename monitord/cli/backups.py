@@ -1,0 +1,72 @@
+"""`storage backup` and `storage restore`: all of it elsewhere, and back."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.terminal import emit
+from monitord.export.text import iso, json_text
+from monitord.export.units import quantity
+from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.storage.manifest import Manifest
+
+
+def backup(
+    place: Place,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that is not there yet.")],
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Copy database and artefacts into a folder, consistent while the daemon goes on.
+
+    Keys that seal artefacts are not in it; nor is what was moved to an archive.
+    """
+    from monitord.storage.backup import backup as back_up
+
+    as_json = wants_json(output, json)
+    made = back_up(place.data_dir(), destination, open_holdings=place.whole_holdings)
+    _show(made, f"backed up to {destination}", as_json=as_json)
+
+
+def restore(
+    place: Place,
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder that `storage backup` wrote.")],
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Make an empty data directory what a backup holds. Every file is checked: all of it, or nothing."""
+    from monitord.daemon.locks import DAEMON_LOCK, hold
+    from monitord.storage.restoring import restore as restored
+
+    as_json = wants_json(output, json)
+    folder = place.data_dir()
+    what = "the daemon records here; `monitord service stop` first"
+    with hold(folder / DAEMON_LOCK, what) if folder.is_dir() else contextlib.nullcontext():
+        made = restored(source, folder)
+    _show(made, f"restored to {folder}", as_json=as_json)
+
+
+def _show(made: Manifest, done: str, *, as_json: bool) -> None:
+    facts: dict[str, Any] = {
+        "created_at": iso(made.created_at),
+        "monitord": made.monitord,
+        "schema": made.schema,
+        "counts": dict(made.counts),
+        "files": len(made.files),
+        "size_bytes": made.size_bytes,
+        "missing": [printable(key) for key in made.missing],
+    }
+    if as_json:
+        emit(json_text(facts) + "\n")
+        return
+    counts = ", ".join(f"{count:,} {name}" for name, count in made.counts.items())
+    emit(f"{printable(done)}: {len(made.files):,} files, {quantity(made.size_bytes, 'bytes')} ({counts})\n")
+    for key in made.missing:
+        emit(f"not there any more: {printable(key)}\n")

@@ -1,0 +1,57 @@
+"""`storage metrics`: what the daemon counts, as Prometheus reads it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitord.cli.place import Place
+from monitord.cli.status import usage_of
+from monitord.cli.terminal import emit
+from monitord.daemon.status import read_status
+from monitord.errors import StorageError
+
+
+def metrics(
+    place: Place,
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE", help="Replace this file whole instead (*.prom).")
+    ] = None,
+) -> None:
+    """Print counts of the storage and the daemon's basics as Prometheus text; it needs the extra `metrics`.
+
+    Without a daemon it says `monitord_up 0`, and exits with 0.
+    """
+    from monitord.daemon.courier_status import read_courier_status
+    from monitord.export.prometheus import metrics_text
+
+    if importlib.util.find_spec("prometheus_client") is None:
+        raise StorageError("the package prometheus-client is not installed: pip install 'monitord[metrics]'")
+    folder = place.data_dir()
+    told = {"is_running": False, **(read_status(folder) or {})}
+    courier = read_courier_status(folder)
+    told["courier"] = asdict(courier) if courier else None
+    text = metrics_text(told, usage_of(place, folder, told))
+    if write is None:
+        emit(text)
+    else:
+        _replace(write, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """For collectors that read whatever lies there at any moment, as another user."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        with open(descriptor, "w", encoding="utf-8") as out:
+            out.write(text)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"can't write {path}: {error.strerror}") from error

@@ -1,0 +1,135 @@
+"""`storage status`: can evidence be kept right now, here and far away, and how it went so far."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.status import artefact_counts, courier_line, store_line, usage_of
+from monitord.cli.terminal import Style, emit, wrap
+from monitord.cli.terminal import width as screen_width
+from monitord.daemon.status import read_status
+from monitord.errors import StorageError
+from monitord.export.text import json_text
+from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.config import Settings
+    from monitord.storage.artefacts import StorageManager
+    from monitord.storage.artefacts.monitor import HealthCheck
+
+_HERE = "here"
+_FAR_DEADLINE_S = 30.0
+
+
+def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+    """Write, read and delete a probe wherever evidence goes; say what went in and out, and what waits.
+
+    Each failing check comes with its fix. Exit 1 when one fails.
+    """
+    from monitord.daemon.courier_status import read_courier_status
+    from monitord.storage.folder import check_data_dir
+
+    as_json = wants_json(output, json)
+    folder = place.data_dir()
+    check_data_dir(folder)
+    told = {"is_running": False, **(read_status(folder) or {})}
+    usage = usage_of(place, folder, told)
+    settings = place.config().settings
+    checks = list(_checks(settings, folder, usage["artefact_bytes"]))
+    reported = told.get("storage") if told["is_running"] else None
+    answer = {
+        "running": told["is_running"],
+        "places": list(dict.fromkeys(where for where, _check in checks)),
+        "checks": [
+            {
+                "where": where,
+                "name": check.name,
+                "ok": check.is_ok,
+                "detail": printable(check.detail),
+                "fix": check.fix,
+            }
+            for where, check in checks
+        ],
+        "counters": reported.get("counters") if isinstance(reported, Mapping) else None,
+        "alerts": reported.get("alerts") if isinstance(reported, Mapping) else None,
+        "courier": _plain(read_courier_status(folder)) if settings.storage.url else None,
+        "usage": usage,
+    }
+    if as_json:
+        emit(json_text(answer) + "\n")
+    else:
+        for line in _lines(answer, reported, place.style(), screen_width()):
+            emit(f"{line}\n")
+    sys.stdout.flush()
+    failing = [f"{check.name} ({where})" for where, check in checks if not check.is_ok]
+    if failing:
+        raise StorageError(f"{len(failing)} of {len(checks)} checks fail: {', '.join(failing)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    artefact_bytes: int
+    free_disk_bytes: int
+
+
+def _checks(settings: Settings, data_dir: Path, used_bytes: int) -> Iterator[tuple[str, HealthCheck]]:
+    """The looks at this disk, then at the far provider if there is one; each with where it looked."""
+    from monitord.daemon.holdings import far_provider, keyring_look, keyring_of
+    from monitord.storage.artefacts import StorageManager
+    from monitord.storage.artefacts.monitor import HealthChecker, HealthLimits
+    from monitord.storage.artefacts.opening import compose
+    from monitord.storage.artefacts.urls import shown_url
+    from monitord.storage.artefacts.wrappers.retried import Patience
+    from monitord.storage.holdings import open_local
+    from monitord.storage.schema import ARTEFACTS_NAME
+
+    storage = settings.storage
+    disk = os.statvfs(data_dir)
+    room = _Room(used_bytes, disk.f_bavail * disk.f_frsize)
+    here = HealthChecker(
+        lambda: open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts,
+        HealthLimits(free_disk_floor_bytes=int(settings.retention.min_free_disk_mb * 1e6)),
+        room=lambda: room,
+        keyring=keyring_look(storage),
+    )
+    yield from ((_HERE, check) for check in here.check_storage().checks)
+    for url in filter(None, (storage.url, storage.archive_url)):
+
+        def opened(url: str = url) -> StorageManager:
+            patience = Patience(deadline_s=_FAR_DEADLINE_S)
+            return StorageManager(compose(far_provider(url), keyring=keyring_of(storage), patience=patience))
+
+        far = HealthChecker(opened, HealthLimits(deadline_s=_FAR_DEADLINE_S))
+        yield from ((shown_url(url), check) for check in far.check_storage().checks)
+
+
+def _plain(status: Any) -> dict[str, Any] | None:
+    return None if status is None else asdict(status)
+
+
+def _lines(answer: Mapping[str, Any], reported: object, style: Style, columns: int) -> Iterator[str]:
+    checks = answer["checks"]
+    width = max(len(check["name"]) for check in checks)
+    for where in answer["places"]:
+        yield style.paint(printable(where), "bold")
+        for check in (check for check in checks if check["where"] == where):
+            mark = style.paint(f"{'ok' if check['ok'] else 'failure':<7}", "green" if check["ok"] else "red")
+            first, *more = wrap(check["detail"], max(columns - width - 11, 30))
+            yield f"{mark}  {check['name']:<{width}}  {first}"
+            yield from (f"{'':7}  {'':{width}}  {line}" for line in more)
+            if check["fix"] and not check["ok"]:
+                yield f"{'':7}  {'':{width}}  fix: {style.paint(printable(check['fix']), 'cyan')}"
+    facts = {
+        "store": store_line(answer["usage"]),
+        "artefacts": artefact_counts(reported) or "nobody records here: nothing was counted",
+        "far away": courier_line(answer["courier"], datetime.now(UTC)),
+    }
+    yield ""
+    yield from (f"{name:<10} {fact}" for name, fact in facts.items() if fact)

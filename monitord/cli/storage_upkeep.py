@@ -1,0 +1,153 @@
+"""`storage gc|verify|rebuild|rotate-key`: what is left over, damaged, lost, or sealed with an old key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.terminal import emit, say
+from monitord.errors import ConfigError, StorageError, UsageError
+from monitord.export.text import json_text
+from monitord.export.units import quantity
+from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.storage.leftovers import Leftovers
+
+_QUARANTINE = timedelta(days=3)  # as the hourly job has it
+
+
+def gc(
+    place: Place,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Tidy up: abandoned temporary files, old quarantine, broken-off deletions, rows out of step."""
+    as_json = wants_json(output, json)
+    before = datetime.now(UTC) - _QUARANTINE
+    with place.store(whole=True) as store:
+        found = store.leftovers(before)
+        if not dry_run and not found.is_nothing:
+            store.drop_quarantine_before(before)
+            store.adopt()
+    if as_json:
+        answer = {
+            "dry_run": dry_run,
+            "temporary_files": list(found.parts),
+            "quarantined": [printable(name) for name in found.quarantined],
+            "quarantined_bytes": found.quarantined_bytes,
+            "deletions": list(found.deletions),
+            "without_row": list(found.strangers),
+            "without_file": list(found.missing),
+        }
+        emit(json_text(answer) + "\n")
+        return
+    for line in _leftover_lines(found, dry_run=dry_run):
+        emit(f"{printable(line)}\n")
+    if found.is_nothing:
+        emit("nothing to tidy\n")
+
+
+def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:
+    will = "would be " if dry_run else ""
+    yield from (f"temporary file {name}: {will}removed" for name in found.parts)
+    yield from (f"quarantined {name}: {will}removed" for name in found.quarantined)
+    yield from (f"incident {name}: its deletion {will}finished" for name in found.deletions)
+    yield from (f"{key}, without a row: {will}taken in, or quarantined if damaged" for key in found.strangers)
+    yield from (f"{key}, gone: its row {will}marked missing" for key in found.missing)
+    if found.quarantined_bytes:
+        yield f"{quantity(found.quarantined_bytes, 'bytes')} of quarantine"
+
+
+def verify(
+    place: Place,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set damaged ones aside, take in strangers, mark what is lost.")
+    ] = False,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """Read every artefact and check it, and whether rows and files agree. Exit 1 when problems are left."""
+    as_json = wants_json(output, json)
+    done: list[str] = []
+    with place.store(whole=True) as store:
+        problems = store.integrity_check() or store.verify()
+        if repair and problems:
+            out_of_step = store.leftovers(datetime.min.replace(tzinfo=UTC))
+            done = store.repair()
+            done += [f"row without file: marked missing: {key}" for key in out_of_step.missing]
+            done += [f"file without row: taken in: {key}" for key in out_of_step.strangers]
+            store.adopt()
+            problems = store.integrity_check() or store.verify()
+    if as_json:
+        answer = {
+            "ok": not problems,
+            "problems": [printable(problem) for problem in problems],
+            "repaired": [printable(step) for step in done],
+        }
+        emit(json_text(answer) + "\n")
+    else:
+        for line in (*done, *problems):
+            emit(f"{printable(line)}\n")
+        if not problems:
+            emit("every artefact is what was stored\n")
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        more = (
+            "nothing was deleted" if repair else "`monitord storage verify --repair` sets right what it can"
+        )
+        raise StorageError(f"{count} in {place.data_dir()}; {more}")
+
+
+def rebuild(
+    place: Place,
+    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is done without it.")] = False,
+) -> None:
+    """Build the database anew from the artefacts alone; the old one is kept beside it.
+
+    History and events are in no artefact: they stay in the old database.
+    """
+    from monitord.daemon.locks import DAEMON_LOCK, hold
+    from monitord.storage.folder import check_data_dir
+    from monitord.storage.opening import put_aside
+    from monitord.storage.schema import DATABASE_NAME
+
+    folder = place.data_dir()
+    check_data_dir(folder)
+    if not yes:
+        raise UsageError("nothing done; to build the database anew, without history and events: add --yes")
+    with hold(folder / DAEMON_LOCK, "the daemon records; `monitord service stop` first"):
+        if (folder / DATABASE_NAME).exists():
+            emit(f"the old database is kept as {printable(str(put_aside(folder / DATABASE_NAME)))}\n")
+        with place.store(whole=True) as store:
+            if store.degraded_reason is not None:
+                raise StorageError(store.degraded_reason)
+            emit(f"{len(store.retention_rows()):,} incidents came back\n")
+
+
+def rotate_key(place: Place) -> None:
+    """Wrap the keys of all sealed artefacts with the active key, near and far; their bytes are not read.
+
+    Who reads must know the new key before: make it `storage.encryption_key`, name the old one in
+    `storage.old_encryption_keys`, restart the service, then rotate.
+    """
+    from monitord.daemon.holdings import keyring_of
+    from monitord.storage.artefacts import is_probe
+    from monitord.storage.artefacts.rotation import rotate
+
+    keyring = keyring_of(place.config().settings.storage)
+    if keyring is None:
+        raise ConfigError("nothing is sealed: storage.encryption_key is not set")
+    with place.holdings() as holdings:
+        keys = [key for key in holdings.artefacts.list() if not is_probe(key)]
+        say(f"{len(keys):,} artefacts; this reads no evidence and can be broken off")
+        count = rotate(holdings.spool or holdings.folder, keyring, keys)
+    emit(
+        f"{count:,} of {len(keys):,} have key {keyring.active.key_id} now; "
+        "the others had it before, or are not sealed\n"
+    )

@@ -1,0 +1,78 @@
+"""What nobody needs any more, or what rows and artefacts do not agree about; and what one finds by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, select, update
+
+from monitord.errors import UsageError
+from monitord.storage import upkeep
+from monitord.storage.artefacts import is_probe
+from monitord.storage.holdings import Holdings
+from monitord.storage.recovery import known_keys
+from monitord.storage.tables import incident, profile_capture
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """`parts` are temporary files whose writer is gone, `quarantined` files past their time, `deletions`
+    incidents whose deletion was broken off, `strangers` artefacts without a row, `missing` the reverse.
+    """
+
+    parts: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    quarantined_bytes: int = 0
+    deletions: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_nothing(self) -> bool:
+        return not (self.parts or self.quarantined or self.deletions or self.strangers or self.missing)
+
+
+def find_leftovers(
+    engine: Engine, holdings: Holdings, data_dir: Path, quarantined_before: datetime
+) -> Leftovers:
+    """Look only. Of two processes that write, one may see the other's artefact before its row."""
+    captures = profile_capture.c
+    old = upkeep.quarantined_before(data_dir, quarantined_before)
+    with engine.begin() as connection:  # the write lock, as in `recovery.adopt`: rows come after their files
+        present = {key for key in holdings.artefacts.list() if not is_probe(key)}
+        known = known_keys(connection)
+        half = [
+            *connection.execute(select(incident.c.correlation_id).where(incident.c.state == "deleting")),
+            *connection.execute(select(captures.correlation_id).where(captures.state == "deleting")),
+        ]
+        active = select(captures.artefact_key).where(
+            captures.state == "active", captures.artefact_key.is_not(None)
+        )
+        named = set(connection.execute(active).scalars())
+    return Leftovers(
+        parts=holdings.folder.parts(),
+        quarantined=tuple(sorted(name for name, _size in old)),
+        quarantined_bytes=sum(size for _name, size in old),
+        deletions=tuple(sorted({str(row[0]) for row in half})),
+        strangers=tuple(sorted(present - known)),
+        missing=tuple(sorted(named - present)) if holdings.is_whole else (),
+    )
+
+
+def remove_artefact(engine: Engine, holdings: Holdings, key: str) -> int:
+    """Remove one artefact and mark its row missing; the bytes it took, 0 when there was none.
+
+    Raises UsageError for what an incident is rebuilt from: it goes with its incident.
+    """
+    with engine.connect() as connection:
+        own = select(incident.c.correlation_id).where(incident.c.artefact_key == key)
+        owner = connection.execute(own).scalar()
+    if owner is not None:
+        raise UsageError(f"incident {owner} is rebuilt from {key}; `monitord delete {owner}` removes both")
+    freed = holdings.artefacts.delete(key)
+    with engine.begin() as connection:
+        of_it = (profile_capture.c.artefact_key == key) & (profile_capture.c.state == "active")
+        connection.execute(update(profile_capture).where(of_it).values(state="missing"))
+    return freed

@@ -1,0 +1,88 @@
+"""Damage put right as far as it can be: what is damaged is set aside, never deleted; what is known is kept.
+
+A capture's bytes that are damaged are lost, and its row says missing. An incident's own artefact is written
+anew from its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Engine, select
+
+from monitord.storage.artefacts import (
+    ArtefactError,
+    DamagedArtefactError,
+    MissingArtefactError,
+    StorageManager,
+    WrongKeyError,
+)
+from monitord.storage.evidence import is_same_checksum, read_incident_artefact
+from monitord.storage.holdings import Holdings
+from monitord.storage.recovery import rewrite_incident
+from monitord.storage.rows import load_incident
+from monitord.storage.tables import incident, profile_capture
+
+
+def repair(engine: Engine, holdings: Holdings) -> list[str]:
+    """What was done, in words. What can't be read now (a key that is not at hand) is left alone.
+
+    `recovery.adopt` has to follow: it marks what is missing, and takes in what has no row.
+    """
+    done = [*_set_damaged_aside(engine, holdings.artefacts)]
+    done += _rewrite_incidents(engine, holdings)
+    return done
+
+
+def _set_damaged_aside(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
+    columns = profile_capture.c
+    with engine.connect() as connection:
+        query = select(columns.artefact_key, columns.checksum).where(
+            columns.state == "active", columns.artefact_key.is_not(None)
+        )
+        rows = connection.execute(query).all()
+    for key, checksum in rows:
+        reason = _damage(artefacts, key, checksum)
+        if reason is None:
+            continue
+        try:
+            artefacts.set_aside(key)
+        except MissingArtefactError:
+            continue
+        yield f"quarantined {key}: {reason}"
+
+
+def _damage(artefacts: StorageManager, key: str, checksum: str | None) -> str | None:
+    try:
+        found = artefacts.verify(key)
+    except DamagedArtefactError as error:
+        return str(error)
+    except ArtefactError:
+        return None
+    return None if is_same_checksum(found.checksum, checksum) else "its checksum is not the row's"
+
+
+def _rewrite_incidents(engine: Engine, holdings: Holdings) -> Iterator[str]:
+    artefacts = holdings.artefacts
+    with engine.connect() as connection:
+        query = select(incident.c.correlation_id, incident.c.artefact_key).where(
+            incident.c.state == "active", incident.c.artefact_key.is_not(None)
+        )
+        rows = connection.execute(query).all()
+    for correlation_id, key in rows:
+        try:
+            read_incident_artefact(artefacts, key)
+            continue
+        except WrongKeyError:
+            continue
+        except MissingArtefactError:
+            if not holdings.is_whole:
+                continue  # it may lie where we can't look
+        except ArtefactError:
+            artefacts.set_aside(key)
+        with engine.begin() as connection:
+            facts = load_incident(connection, correlation_id)
+            if facts is None or facts["state"] != "active":
+                continue  # deleted since
+            rewrite_incident(connection, artefacts, facts)
+        yield f"written anew from its rows: incident {correlation_id}"
