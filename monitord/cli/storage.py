@@ -103,8 +103,8 @@ def _checks(settings: Settings, data_dir: Path, used_bytes: int) -> Iterator[tup
     for url in filter(None, (storage.url, storage.archive_url)):
 
         def opened(url: str = url) -> StorageManager:
-            patience = Patience(deadline_s=_FAR_DEADLINE_S)
-            return StorageManager(compose(far_provider(url), keyring=keyring_of(storage), patience=patience))
+            provider = far_provider(url, Patience(deadline_s=_FAR_DEADLINE_S))
+            return StorageManager(compose(provider, keyring=keyring_of(storage)))
 
         far = HealthChecker(opened, HealthLimits(deadline_s=_FAR_DEADLINE_S))
         yield from ((shown_url(url), check) for check in far.check_storage().checks)

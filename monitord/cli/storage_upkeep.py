@@ -131,23 +131,31 @@ def rebuild(
 
 
 def rotate_key(place: Place) -> None:
-    """Wrap the keys of all sealed artefacts with the active key, near and far; their bytes are not read.
+    """Wrap the keys of all sealed artefacts with the active key, near, far and archived.
 
     Who reads must know the new key before: make it `storage.encryption_key`, name the old one in
     `storage.old_encryption_keys`, restart the service, then rotate.
     """
-    from monitord.daemon.holdings import keyring_of
+    from monitord.daemon.holdings import keyring_of, sealed_places
     from monitord.storage.artefacts import is_probe
     from monitord.storage.artefacts.rotation import rotate
+    from monitord.storage.folder import check_data_dir
+    from monitord.storage.schema import ARTEFACTS_NAME
 
-    keyring = keyring_of(place.config().settings.storage)
+    settings = place.config().settings
+    keyring = keyring_of(settings.storage)
     if keyring is None:
         raise ConfigError("nothing is sealed: storage.encryption_key is not set")
-    with place.holdings() as holdings:
-        keys = [key for key in holdings.artefacts.list() if not is_probe(key)]
-        say(f"{len(keys):,} artefacts; this reads no evidence and can be broken off")
-        count = rotate(holdings.spool or holdings.folder, keyring, keys)
+    folder = place.data_dir()
+    check_data_dir(folder)
+    rotated, total = 0, 0
+    with sealed_places(settings, folder / ARTEFACTS_NAME) as places:
+        for each in places:
+            keys = [key for key in each.provider.list() if not is_probe(key)]
+            say(f"{len(keys):,} artefacts in {each.provider.name}; this can be broken off")
+            rotated += rotate(each.provider, keyring, keys, sealed_as=each.sealed_as)
+            total += len(keys)
     emit(
-        f"{count:,} of {len(keys):,} have key {keyring.active.key_id} now; "
+        f"{rotated:,} of {total:,} have key {keyring.active.key_id} now; "
         "the others had it before, or are not sealed\n"
     )

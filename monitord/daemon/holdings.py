@@ -7,8 +7,8 @@ something is asked of it that is not here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,6 +124,14 @@ def _cache(storage: StorageSettings) -> CacheManager:
 
 
 @dataclass(frozen=True, slots=True)
+class SealedPlace:
+    """A provider, and under which key an artefact was sealed that it keeps under this one."""
+
+    provider: StorageProvider
+    sealed_as: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Near:
     settings: Settings
     keyring: Keyring | None
@@ -157,7 +165,9 @@ class _Whole:
         storage = self.settings.storage
         files = FileStorageProvider(folder, FileStorageConfig(create=create))
         patience = Patience(deadline_s=storage.deadline_s)
-        far, away = (_far(url, patience) if url else None for url in (storage.url, storage.archive_url))
+        far, away = (
+            far_provider(url, patience) if url else None for url in (storage.url, storage.archive_url)
+        )
         spool, archive = None, None
         if far is not None and away is not None:  # whoever deletes there deletes in the archive, too
             from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
@@ -183,6 +193,26 @@ def _below_already(provider: StorageProvider) -> StorageProvider:
     return provider
 
 
+@contextmanager
+def sealed_places(settings: Settings, folder: Path) -> Iterator[list[SealedPlace]]:
+    """Whatever holds sealed artefacts, below their encryption: for a change of keys."""
+    from monitord.storage.artefacts.wrappers.archived import key_of_copy
+    from monitord.storage.artefacts.wrappers.retried import Patience
+
+    storage = settings.storage
+    patience = Patience(deadline_s=storage.deadline_s)
+    files = FileStorageProvider(folder, FileStorageConfig(create=False))
+    own = _spool(settings, files, far_provider(storage.url, patience)) if storage.url else files
+    places = [SealedPlace(own, str)]
+    if storage.archive_url:
+        places.append(SealedPlace(far_provider(storage.archive_url, patience), key_of_copy))
+    try:
+        yield places
+    finally:
+        for place in places:
+            place.provider.close()
+
+
 def _spool(settings: Settings, files: FileStorageProvider, far: StorageProvider | None) -> SpooledProvider:
     from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
 
@@ -202,7 +232,7 @@ def _archive_of(files: FileStorageProvider, away: StorageProvider | None) -> Arc
     return ArchivingProvider(files, away, condemned=Tombstones(files.base_path.with_name(CONDEMNED_NAME)))
 
 
-def _far(url: str, patience: Patience) -> StorageProvider:
+def far_provider(url: str, patience: Patience) -> StorageProvider:
     """A far provider with its tries, opened and its client loaded at the first question."""
     from monitord.storage.artefacts.opening import reached
     from monitord.storage.artefacts.providers import open_provider

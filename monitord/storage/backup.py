@@ -12,7 +12,7 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,7 +27,6 @@ from monitord.storage.artefacts import (
 from monitord.storage.artefacts.providers.descriptors import explained as explained_files
 from monitord.storage.artefacts.providers.descriptors import synchronise
 from monitord.storage.artefacts.providers.file import FileStorageProvider
-from monitord.storage.evidence import is_same_checksum
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.holdings import OpenHoldings, open_local
@@ -38,9 +37,9 @@ from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 _ROUNDS = 50
 _WRITER_TIMEOUT_S = 10.0
 _REFERENCES = (
-    "SELECT artefact_key, state, checksum, stored_bytes FROM profile_capture WHERE artefact_key IS NOT NULL"
+    "SELECT artefact_key, state, NULL FROM profile_capture WHERE artefact_key IS NOT NULL"
     " UNION ALL"
-    " SELECT artefact_key, state, NULL, stored_bytes FROM incident WHERE artefact_key IS NOT NULL"
+    " SELECT artefact_key, state, stored_bytes FROM incident WHERE artefact_key IS NOT NULL"
 )
 _COUNTED = {"incidents": "incident", "captures": "profile_capture", "events": "event", "history": "history"}
 
@@ -48,8 +47,8 @@ _COUNTED = {"incidents": "incident", "captures": "profile_capture", "events": "e
 def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = open_local) -> Manifest:
     """Copy the store into `destination`, which must not be there or be empty; its manifest.
 
-    The copy gets its name when it is whole and on the disk. Keys that seal artefacts are not in it, nor is
-    what was moved to an archive. Raises NotFoundError, UsageError, DiskFullError, DamagedError, BusyError.
+    The copy gets its name when it is whole and on the disk. Keys that seal artefacts are not in it.
+    Raises NotFoundError, UsageError, DiskFullError, DamagedError, BusyError.
     """
     check_data_dir(data_dir)
     database = data_dir / DATABASE_NAME
@@ -61,7 +60,8 @@ def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = o
         holdings = open_holdings(data_dir / ARTEFACTS_NAME, create=False)
         target = FileStorageProvider(staging / ARTEFACTS_NAME)
         try:
-            source = holdings.spool or holdings.folder  # artefacts as they lie there: compressed, sealed
+            # As they lie there, compressed and sealed; what was archived is fetched back.
+            source = holdings.spool or holdings.archive or holdings.folder
             missing = _Copy(database, staging / DATABASE_NAME, source, target).run()
         finally:
             target.close()
@@ -120,22 +120,17 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """What a row says of its artefact; an incident's own has no checksum there."""
+    """What a row says of its artefact. Only an incident's own is ever rewritten, and its size told then."""
 
     key: str
     state: str
-    checksum: str | None
-    stored_bytes: int
+    stored_bytes: int | None
 
     def agrees_with(self, copied: StorageMetadata | None) -> bool:
         """Whether the copy is what this row means. One that is being deleted, or missing, needs none."""
         if self.state != "active":
             return True
-        if copied is None:
-            return False
-        if self.checksum is None:
-            return copied.stored_size == self.stored_bytes
-        return is_same_checksum(copied.checksum, self.checksum)
+        return copied is not None and self.stored_bytes in (None, copied.stored_size)
 
 
 class _Copy:
@@ -174,7 +169,7 @@ class _Copy:
                 continue
             try:
                 metadata, chunks = self._source.retrieve(each.key)
-                self._target.store(each.key, _Passing(chunks), metadata)
+                self._target.store(each.key, _Passing(chunks), replace(metadata, archived_in=None))
                 self._copied[each.key] = metadata
             except (MissingArtefactError, DamagedArtefactError):
                 continue  # gone since, or never ours; an older copy of it is as good as none

@@ -17,8 +17,9 @@ from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.artefacts.keyring import new_key
-from tests.cli.conftest import Answer, Cli
+from tests.cli.conftest import Cli
 from tests.cli.test_acting import status_of
+from tests.cli.test_metrics import REPORT
 
 Maker = Callable[..., Incident]
 
@@ -234,6 +235,7 @@ def test_gc_tells_first_and_tidies_then(here: Cli, filled: Path) -> None:
     lost = sorted(artefacts.glob("*context*"))[0]
     lost.unlink()
     (artefacts / "stranger").write_bytes(b"?")
+    (artefacts / "stranger").chmod(0o600)
     (filled / "quarantine").mkdir(mode=0o700)
     (filled / "quarantine" / "young").write_bytes(b"?")
     (filled / "quarantine" / "young").chmod(0o600)
@@ -327,91 +329,6 @@ def test_rotate_key_lets_the_old_key_go(
     assert here("storage", "rotate-key", *both).out.startswith("0 of 3")
     assert here("storage", "verify", *configured(f'encryption_key = "file:{new}"')).code == 0
     assert here("storage", "verify", *configured(f'encryption_key = "file:{old}"')).code == 1
-
-
-# ------------------------------------------------------------------------------------------ metrics
-
-REPORT = {
-    "provider": "file",
-    "counters": {
-        "reads": 3,
-        "writes": 12,
-        "deletes": 1,
-        "read_bytes": 3000,
-        "write_bytes": 12_000,
-        "storage_used_bytes": 9000,
-        "cache_hits": 0,
-        "cache_misses": 0,
-        "errors": [{"provider": "file", "operation": "store", "error": 'Disk"Full\n\\Error', "count": 4}],
-        "latency": [
-            {"provider": "file", "operation": "store", "count": 16, "total_s": 0.5, "longest_s": 0.2},
-            {"provider": "file", "operation": "torn"},
-        ],
-    },
-    "health": {"checked_at": "x", "ok": True, "checks": [{"name": "latency", "ok": True}]},
-    "alerts": [],
-}
-
-
-def promtool(text: str, require_tool: Callable[[str], str]) -> None:
-    """Prometheus' own judge: what it parses, and what it would name otherwise."""
-    judged = subprocess.run(
-        [require_tool("promtool"), "check", "metrics"], input=text, capture_output=True, text=True
-    )
-    assert (judged.returncode, judged.stdout + judged.stderr) == (0, "")
-
-
-def test_metrics_of_a_daemon_pass_promtool(
-    here: Cli, filled: Path, tmp_path: Path, require_tool: Callable[[str], str]
-) -> None:
-    """Counts and basics, a strange value escaped, a torn entry left out; the file is replaced whole."""
-    with hold(filled / DAEMON_LOCK, "test"):
-        told = status_of(os.getpid(), storage=REPORT, own_cpu_percent=12.5)
-        (filled / "status.json").write_text(json.dumps(told, default=str))
-        text = here("storage", "metrics").out
-        page = tmp_path / "monitord.prom"
-        page.write_text("old")
-        assert here("storage", "metrics", "--write", str(page)).out == ""
-    promtool(text, require_tool)
-    lines = text.splitlines()
-    assert "monitord_up 1.0" in lines
-    assert "monitord_storage_writes_total 12.0" in lines
-    assert "monitord_cpu_ratio 0.125" in lines
-    assert 'monitord_storage_operation_duration_seconds_sum{operation="store",provider="file"} 0.5' in lines
-    assert 'monitord_storage_healthy{check="latency"} 1.0' in lines
-    assert "torn" not in text
-    assert page.read_text().count("\n") == text.count("\n")
-    assert oct(page.stat().st_mode & 0o777) == "0o644"
-    assert [path.name for path in tmp_path.glob(".monitord*")] == []
-
-
-def test_metrics_without_a_daemon_say_so(here: Cli, filled: Path, require_tool: Callable[[str], str]) -> None:
-    """Nobody records: up is 0, the store's size is told, the exit is 0."""
-    answer = here("storage", "metrics")
-    assert answer.code == 0
-    assert "monitord_up 0.0" in answer.out
-    promtool(answer.out, require_tool)
-
-
-def test_no_name_of_a_process_or_key_is_in_the_metrics(here: Cli, filled: Path) -> None:
-    """Whatever is in the store or the rest of the status: labels come from a few closed sets."""
-    with hold(filled / DAEMON_LOCK, "test"):
-        told = status_of(os.getpid(), storage=REPORT, last_incident='evil{le="1"} 9\n')
-        (filled / "status.json").write_text(json.dumps(told, default=str))
-        text = here("storage", "metrics").out
-    for word in ("python", "evil", "cpu-hog", *keys(here)):
-        assert word not in text
-
-
-def test_metrics_say_what_is_missing(cli: Cli, filled: Path, tmp_path: Path) -> None:
-    """Without the extra: one line that says what to type."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as u\nfind = u.find_spec\n"
-        "u.find_spec = lambda name, *a: None if name == 'prometheus_client' else find(name, *a)\n"
-    )
-    answer: Answer = cli("storage", "metrics", PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")
-    assert answer.code == 1
-    assert "pip install 'monitord[metrics]'" in answer.err
 
 
 def test_commands_say_that_there_is_nothing(here: Cli, tmp_path: Path) -> None:
