@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-# Optional parts of what we import, never used in the daemon, 8 MB together (benchmarks/memory.py):
-# structlog loads rich's traceback printer where Typer has brought it; asyncio and hashlib load OpenSSL,
-# which has built-in stand-ins. A module that is None can't be imported, and its users do without.
-for optional in ("rich", "ssl", "_hashlib"):
+# Optional parts of what we import, never used in the daemon: structlog loads rich's traceback printer where
+# Typer has brought it; hashlib loads OpenSSL, for which it has built-in stand-ins. A module that is None
+# can't be imported, and its users do without. 8 MB together with those below (benchmarks/memory.py).
+for optional in ("rich", "_hashlib"):
     sys.modules[optional] = None  # type: ignore[assignment]
+
+
+class Later(ModuleType):
+    """A module that is loaded when something of it is asked for that is not `known`."""
+
+    def __init__(self, name: str, **known: object) -> None:
+        super().__init__(name)
+        self.__dict__.update(known)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__path__":
+            raise AttributeError(name)  # asked of every module that something is imported from
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+sys.modules["ssl"] = Later("ssl")
+# SQLAlchemy, APScheduler and structlog each import asyncio, and ask it these two questions at most: 1.5 MB.
+sys.modules["asyncio"] = Later(
+    "asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction
+)
+if sys.platform == "linux":
+    sys.modules["psutil"] = Later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
 
 from monitord.errors import MonitordError  # noqa: E402
 

@@ -56,6 +56,7 @@ class Entry:
         self.read_bytes: int | None = None
         self.write_bytes: int | None = None
         self.fd_count: int | None = None
+        self.name = ""
         self.take(raw)
 
     def take(self, raw: bytes) -> None:
@@ -63,7 +64,9 @@ class Entry:
         end = raw.rindex(b")")
         fields = raw[end + 2 :].split(None, 22)
         self.raw = raw
-        self.name = os.fsdecode(raw[raw.index(b"(") + 1 : end])
+        name = os.fsdecode(raw[raw.index(b"(") + 1 : end])
+        if name != self.name:  # one string a process, not one a look that somebody remembers
+            self.name = name
         self.state = chr(fields[0][0])
         self.parent_pid = int(fields[1])
         self.cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S

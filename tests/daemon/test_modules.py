@@ -1,0 +1,51 @@
+"""What the daemon does not carry until it is asked for, and that it works when it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAD = "import sys, monitord.daemon.__main__, monitord.daemon.loop\n"
+
+
+def told(code: str) -> str:
+    """What a fresh interpreter with the daemon's modules in it prints."""
+    done = subprocess.run([sys.executable, "-c", HEAD + code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import asyncio\nasync def five(): return 5\nprint(asyncio.run(five()))", "5"),
+        ("from asyncio import run\nasync def five(): return 5\nprint(run(five()))", "5"),
+        ("import asyncio\nprint(asyncio.Lock.__name__, asyncio.subprocess.PIPE)", "Lock -1"),
+        ("import ssl\nprint(ssl.create_default_context().verify_mode.name)", "CERT_REQUIRED"),
+        ("import psutil\nprint(psutil.Process().pid > 0, issubclass(psutil.Error, Exception))", "True True"),
+        ("from psutil import Process\nprint(Process().pid > 0)", "True"),
+        ("import redis, redis.asyncio\nprint(redis.Redis.__name__)", "Redis"),
+    ],
+)
+def test_what_waits_is_there_when_it_is_wanted(code: str, said: str) -> None:
+    assert told(code) == said
+
+
+def test_the_number_of_modules_does_not_creep() -> None:
+    """Each costs memory for months. A higher limit is a decision: see what came in, and whether it must stay."""
+    assert int(told("print(len(sys.modules))")) < 600
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere psutil reads everything")
+def test_a_look_of_the_daemon_needs_no_psutil() -> None:
+    code = (
+        "import os\n"
+        "from monitord.model import Demand\n"
+        "from monitord.sampling import Sampler, key_of\n"
+        "sampler = Sampler()\n"
+        "sampler.look(Demand())\n"
+        "assert sampler.details(key_of(os.getpid())) is not None\n"
+        "print('psutil._common' in sys.modules)"
+    )
+    assert told(code) == "False"
