@@ -1,0 +1,131 @@
+"""What is to be run and by which Python; everything that can be seen to be wrong is said before it starts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monitord.errors import MonitordError, NotFoundError, UsageError
+
+_ASK = (
+    "import importlib.metadata as m, importlib.util as u\n"
+    "print(m.version('scalene') if u.find_spec('scalene') else '')"
+)
+_ASK_LIMIT_S = 20.0
+_OLDEST = (2, 0)
+_HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A script (or `module`) with its arguments, and the Python that runs it."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    is_module: bool = False
+    python: str = sys.executable
+    scalene_version: str = ""
+
+    @property
+    def root(self) -> Path:
+        """The folder whose code it is: the script's, or where a module is looked for."""
+        return Path.cwd() if self.is_module else Path(self.name).resolve().parent
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"-m {self.name}" if self.is_module else Path(self.name).name
+
+    def command(self, output: Path, *, memory: bool = False, is_off: bool = False) -> tuple[str, ...]:
+        """`scalene run` over it (the command line of Scalene 2), its profile going to `output`."""
+        flags = (*(() if memory else ("--cpu-only",)), *(("--off",) if is_off else ()), "-o", str(output))
+        what = ("-m", self.name) if self.is_module else (self.name,)
+        rest = ("---", *self.arguments) if self.arguments else ()
+        return (self.python, "-m", "scalene", "run", *flags, *what, *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for, unchecked."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    is_module: bool = False
+    python: str | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+def checked(wish: Wish) -> Program:
+    """The program that a wish names; raises NotFoundError, UsageError or MonitordError with what to type."""
+    if wish.is_module:
+        _check_module(wish.name)
+    else:
+        _check_script(Path(wish.name))
+    python = _python(wish)
+    return Program(wish.name, wish.arguments, wish.is_module, python, _scalene_of(python))
+
+
+def _check_module(name: str) -> None:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"-m {name}: that is no module's name; a dotted name is wanted, as after `python -m`")
+
+
+def _check_script(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name the script in it")
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: there is no such script") from error
+    except OSError as error:
+        raise MonitordError(f"{path}: can't be read: {error.strerror}") from error
+    if b"\0" in head:
+        raise UsageError(f"{path} is not Python: it is a binary file")
+    first = head.split(b"\n", 1)[0]
+    if first.startswith(b"#!") and b"python" not in first and b"pypy" not in first:
+        raise UsageError(f"{path} is not Python: its first line runs {first[2:80].decode(errors='replace').strip()}")
+
+
+def _python(wish: Wish) -> str:
+    """The Python that was named, the active virtual environment's, or the one that runs monitord."""
+    if wish.python:
+        found = shutil.which(wish.python)
+        if found is None:
+            raise NotFoundError(f"--python {wish.python}: no such program")
+        return str(Path(found).absolute())
+    active = wish.environment.get("VIRTUAL_ENV")
+    own = Path(active, "bin", "python") if active else None
+    return str(own) if own is not None and os.access(own, os.X_OK) else sys.executable
+
+
+def _scalene_of(python: str) -> str:
+    """The version of Scalene that this Python would run."""
+    try:
+        said = subprocess.run(
+            [python, "-c", _ASK], capture_output=True, stdin=subprocess.DEVNULL, timeout=_ASK_LIMIT_S, cwd="/"
+        )
+    except OSError as error:
+        raise MonitordError(f"{python}: can't be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise MonitordError(f"{python} did not answer within {_ASK_LIMIT_S:.0f} s") from error
+    version = said.stdout.decode(errors="replace").strip()
+    if not version:
+        raise MonitordError(
+            f"{python} has no Scalene; install it there: {python} -m pip install scalene"
+            " (or name another Python with --python; a process that runs already: `monitord capture PID`)"
+        )
+    if _numbers(version) < _OLDEST:
+        raise MonitordError(
+            f"{python} has Scalene {version}, which is too old: {python} -m pip install 'scalene>=2.4'"
+        )
+    return version
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:2])
