@@ -9,6 +9,7 @@ import os
 import threading
 from dataclasses import dataclass
 
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD in include/linux/sched.h
 
 

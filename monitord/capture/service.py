@@ -12,10 +12,12 @@ from monitord.capture.consent import Consent
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.reading import read_evidence
 from monitord.capture.running import Runner
+from monitord.capture.scripts.standby import Standby
 from monitord.capture.session import Profiler, Session, remove
 from monitord.capture.snapshot import Context
 from monitord.capture.target import Target, TargetError
 from monitord.capture.tools import Toolbox
+from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 
@@ -46,8 +48,10 @@ class ProfileCaptureService:
         grace_s: float = 10.0,
         tools: Mapping[str, str] | None = None,
         reads_sources: bool = True,
+        find_standby: Callable[[ProcessKey], Standby | None] = lambda _key: None,
     ) -> None:
         self.consent = consent
+        self._find_standby = find_standby
         self._reads_sources = reads_sources
         self._grace_s = grace_s
         self._tools = Toolbox(tools)
@@ -145,7 +149,21 @@ class ProfileCaptureService:
                 *found,
                 _without_tool(session.target.key, session.plan, CaptureStatus.TOOL_MISSING, reason, None),
             ]
-        return found + self._try(ladder, session)
+        return found + self._try(self._with_standby(ladder, session), session)
+
+    def _with_standby(self, ladder: list[Profiler], session: Session) -> list[Profiler]:
+        """The ladder; before its first profile the target's own Scalene, if it stands by under one."""
+        try:
+            standby = self._find_standby(session.target.key) if session.plan.profiler == "auto" else None
+        except MonitordError as error:
+            get_logger().warning("standby.unknown", pid=session.target.key.pid, reason=str(error))
+            standby = None
+        if standby is None:
+            return ladder
+        from monitord.capture.profilers.scalene import Scalene  # what it reads is of use to nobody else
+
+        at = next((index for index, one in enumerate(ladder) if one.role == "profile"), len(ladder))
+        return [*ladder[:at], Scalene(standby), *ladder[at:]]
 
     def _try(self, ladder: list[Profiler], session: Session) -> list[Capture]:
         found: list[Capture] = []

@@ -40,6 +40,11 @@ COMMANDS = (
     ("hot", "hot:hot", "Which functions took most time, across captures."),
     ("note", "note:note", "Leave a note on an incident."),
     ("reveal", "reveal:reveal", "Print where an incident's evidence lies."),
+    ("profile run", "profile:run", "Profile a script from its start, under Scalene."),
+    ("profile list", "profile:list_profiles", "List the kept profiles of scripts."),
+    ("profile show", "profile:show", "Show a kept profile."),
+    ("profile compare", "compare:compare", "What changed between two kept profiles."),
+    ("profile clear", "profile:clear", "Delete kept profiles."),
     ("export", "export:export", "Write incidents to a file, redacted."),
     ("keep", "incidents:keep", "Keep an incident past its age."),
     ("delete", "incidents:delete", "Delete incidents with their evidence."),
@@ -81,6 +86,7 @@ COMMANDS = (
 )
 
 GROUPS = {
+    "profile": "Profile a script: `monitord profile SCRIPT` is `monitord profile run SCRIPT`.",
     "rules": "What counts as abnormal.",
     "service": "monitord as a service of this machine or user.",
     "config": "The configuration and where it comes from.",
@@ -89,6 +95,11 @@ GROUPS = {
     "mcp": "The server for assistants (Model Context Protocol).",
     "retention": "What is kept and what goes.",
 }
+
+DEFAULTS = {"profile": "run"}
+"""What a group does when none of its commands is named."""
+
+_ROOT_OPTIONS = ("--config", "--data-dir", "--color")  # of those that take a value
 
 
 def build(words: Collection[str] | None = None) -> typer.Typer:
@@ -121,7 +132,7 @@ def build(words: Collection[str] | None = None) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave the process with its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _with_default(list(sys.argv[1:] if arguments is None else arguments))
     is_completing = _COMPLETE_VARIABLE in os.environ
     command = typer.main.get_command(build(None if is_completing else words))
     if is_completing:
@@ -140,6 +151,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _with_default(words: list[str]) -> list[str]:
+    """The words of a call, with the command that its group stands for."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in _ROOT_OPTIONS else 1
+    group, following = words[at : at + 1], words[at + 1 : at + 2]
+    if not group or group[0] not in DEFAULTS or not following or following[0] in ("-h", "--help"):
+        return words
+    if f"{group[0]} {following[0]}" in {path for path, _, _ in COMMANDS}:
+        return words
+    return [*words[: at + 1], DEFAULTS[group[0]], *words[at + 1 :]]
 
 
 def _function(where: str) -> Callable[..., None]:

@@ -35,6 +35,7 @@ from monitord.pipeline import (
     Ring,
     WithoutFamily,
 )
+from monitord.profiling.standby import StandbyRegistry
 from monitord.sampling import Sampler, known_users
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 from monitord.storage.artefacts.monitor import StorageMonitor
@@ -103,7 +104,10 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         same_boot=remembered.get("boot_id") == boot_id,
     )
     service = ProfileCaptureService(
-        consent(settings), grace_s=settings.capture.grace_s, reads_sources=settings.capture.read_sources
+        consent(settings),
+        grace_s=settings.capture.grace_s,
+        reads_sources=settings.capture.read_sources,
+        find_standby=StandbyRegistry(store.state, data_dir).find,
     )
     first_looks = FirstLooks(
         service.first_look,

@@ -1,9 +1,10 @@
 """Scalene's JSON as it is kept: what it measured, and nothing that tells where on whose machine it ran.
 
-Only what is known and wanted is taken over: stacks, lines and functions that did something, their source texts
-(redacted by the caller's function), totals. Paths inside the program's folder become relative to it, a home
-becomes `~`; a relative path that climbs out of its folder is refused and counted. Scalene adds up over all its
-switchings on, so a later document minus an earlier one is what happened between. Field names are Scalene's (2.4).
+Only what is known and wanted is taken over: stacks, lines and functions that did something, their source
+texts (redacted by the caller's function), totals. Paths inside the program's folder begin with that folder's
+name, a home becomes `~`; a relative path that climbs out of its folder is refused and counted. Scalene adds
+up over all its switchings on, so a later document minus an earlier one is what happened between. Field names
+are Scalene's (2.4).
 """
 
 from __future__ import annotations
@@ -23,14 +24,18 @@ _SHARES = ("n_cpu_percent_python", "n_cpu_percent_c", "n_sys_percent")
 _LEVELS = ("n_malloc_mb", "n_avg_mb", "n_peak_mb", "n_growth_mb", "n_copy_mb_s", "n_gpu_percent")
 _TOTALS = ("elapsed_time_sec", "max_footprint_mb", "growth_rate")
 _WORD = re.compile(r"(.+) (\S{1,500}:[0-9]{1,9};?)")
+_ESCAPED = ("\\u003c", "<")  # Scalene writes source lines for its web page
 _MAX_LINES = 20_000
 _MAX_SOURCE = 200
-_LEAST_PERCENT = 0.05
+_LEAST_PERCENT = 0.5  # of all the time: below that a line is noise
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """How names are made fit to keep: the program's folder, the user's home, and what hides secrets."""
+    """How names are made fit to keep: the program's folder, the user's home, and what hides secrets.
+
+    The folder's own name stays: `app/main.py` is how other tools' profiles know that file (see `place_of`).
+    """
 
     root: str
     home: str
@@ -46,7 +51,7 @@ class Names:
         whole = "/".join(parts)
         if not path.startswith("/"):
             return whole or None
-        for folder, mark in ((self.root, ""), (self.home, "~/")):
+        for folder, mark in ((self.root, self.root.rpartition("/")[2] + "/"), (self.home, "~/")):
             inside = folder.strip("/") + "/"
             if inside != "/" and f"{whole}/".startswith(inside) and whole + "/" != inside:
                 return mark + whole[len(inside) :]
@@ -72,7 +77,9 @@ class HotLine:
 
 
 def kept_document(raw: bytes, names: Names) -> Document:
-    """The document as it is kept; {} when Scalene saw nothing. Raises ProfileError for what is none of its."""
+    """The document as it is kept; {} when Scalene saw nothing. Raises ProfileError for what is none of
+    its.
+    """
     found = read_json(io.BytesIO(raw))
     if not isinstance(found, dict) or (found and not isinstance(found.get("files"), dict)):
         raise ProfileError("this JSON is no profile of Scalene: an object with files was expected")
@@ -136,9 +143,13 @@ def from_bytes(data: bytes) -> Document:
 
 def hot_lines(document: Document, limit: int = 20) -> tuple[HotLine, ...]:
     """The lines with the highest share, hottest first."""
-    lines = [_line(file, entry) for file, kept in document.get("files", {}).items() for entry in kept["lines"]]
+    lines = [
+        _line(file, entry) for file, kept in document.get("files", {}).items() for entry in kept["lines"]
+    ]
     has_memory = document.get("memory") is True
-    lines = [line for line in lines if line.percent >= _LEAST_PERCENT or (has_memory and line.allocated_bytes)]
+    lines = [
+        line for line in lines if line.percent >= _LEAST_PERCENT or (has_memory and line.allocated_bytes)
+    ]
     lines.sort(key=lambda line: (-line.percent, -(line.allocated_bytes or 0), line.file, line.line))
     return tuple(lines[: max(0, limit)])
 
@@ -160,7 +171,8 @@ def _busy(lines: object, redact: Callable[[str], str]) -> Iterator[Document]:
         number = whole_number(entry.get("lineno"))
         if number is None or not any(values.values()):
             continue
-        text = redact(str(entry.get("line") or "").strip()[: 2 * _MAX_SOURCE])[:_MAX_SOURCE]
+        text = str(entry.get("line") or "").strip()[: 2 * _MAX_SOURCE].replace(*_ESCAPED)
+        text = redact(text)[:_MAX_SOURCE]
         yield {"lineno": number, "line": text, **values}
 
 
@@ -225,11 +237,12 @@ def _count(stacks: list[Any]) -> int:
 
 def _line(file: str, entry: Document) -> HotLine:
     allocated, peak = (round(entry[name] * 1024 * 1024) for name in ("n_malloc_mb", "n_peak_mb"))
+    python, native, system = (entry[name] for name in _SHARES)
     return HotLine(
-        file, entry["lineno"], *(entry[name] for name in _SHARES), entry["line"], allocated or None, peak or None
+        file, entry["lineno"], python, native, system, entry["line"], allocated or None, peak or None
     )
 
 
 def _number(value: object) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) <= MAX_VALUE else 0.0  # type: ignore[arg-type, operator]  # a number, as just seen
+    return float(value) if is_number and abs(value) <= MAX_VALUE else 0.0  # type: ignore[arg-type]  # a number, as just seen

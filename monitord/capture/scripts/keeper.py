@@ -1,10 +1,11 @@
-"""Keeps one profiled script: starts it, hears its owner, leaves no process and no file of the profiler behind.
+"""Keeps one profiled script: starts it, hears its owner, leaves no process and no file of the profiler
+behind.
 
-Started by path (`python -I -S keeper.py ORDER`), standard library only, in a session of its own: it outlives a
-monitord that was killed, and then ends the script. The script's streams are its caller's, never touched. The
-profile is read once, here; its file is gone before anybody is told of it. On the report pipe: a line of JSON when
-it has started, and at the end one more, followed by the profile's bytes. The end of the lifeline means that the
-owner died; a word on it means: end it, and every further one: sooner.
+Started by path (`python -I -S keeper.py ORDER`), standard library only, in a session of its own: it outlives
+a monitord that was killed, and then ends the script. The script's streams are its caller's, never touched.
+The profile is read once, here; its file is gone before anybody is told of it. On the report pipe: a line of
+JSON when it has started, and at the end one more, followed by the profile's bytes. The end of the lifeline
+means that the owner died; a word on it means: end it, and every further one: sooner.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -64,6 +66,7 @@ class Keeper:
                 "ended": self.ended,
                 "exit_status": self.exit_status,
                 "failure": failure,
+                "cpu_s": sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]),
                 "left_behind": self.left_behind,
                 "kept_folder": kept,
                 "profile_bytes": len(profile),
@@ -212,18 +215,18 @@ class Keeper:
             return file.read(PROFILE_LIMIT_BYTES + 1) if is_file else b""
 
     def _clear_files(self) -> str | None:
-        """Remove what is Scalene's and ours; what the script itself left in its $TMPDIR stays, and is named."""
-        folder, temporary = self.order["folder"], self.order["temporary"]
+        """Remove what is Scalene's and ours; what the script itself left in its $TMPDIR stays, and is
+        named.
+        """
+        temporary = self.order["temporary"]
+        shutil.rmtree(self.order["folder"], ignore_errors=True)
         for name in _names(temporary):
             if name.startswith("scalene"):
                 shutil.rmtree(os.path.join(temporary, name), ignore_errors=True)  # noqa: PTH118 - no pathlib
-        if _names(temporary):
-            for name in _names(folder):
-                path = os.path.join(folder, name)  # noqa: PTH118
-                if path != temporary:
-                    _remove(path)
+        try:
+            os.rmdir(temporary)  # noqa: PTH106
+        except OSError:
             return str(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
         return None
 
     def _tell(self, value: dict[str, Any], data: bytes = b"") -> None:
@@ -250,13 +253,6 @@ def _names(folder: str) -> list[str]:
         return os.listdir(folder)  # noqa: PTH208 - no pathlib: it would double the start-up time
     except OSError:
         return []
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)  # noqa: PTH108
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _signal(pid: int, number: int) -> None:

@@ -72,7 +72,9 @@ def checked(wish: Wish) -> Program:
 
 def _check_module(name: str) -> None:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(f"-m {name}: that is no module's name; a dotted name is wanted, as after `python -m`")
+        raise UsageError(
+            f"-m {name}: that is no module's name; a dotted name is wanted, as after `python -m`"
+        )
 
 
 def _check_script(path: Path) -> None:
@@ -89,7 +91,9 @@ def _check_script(path: Path) -> None:
         raise UsageError(f"{path} is not Python: it is a binary file")
     first = head.split(b"\n", 1)[0]
     if first.startswith(b"#!") and b"python" not in first and b"pypy" not in first:
-        raise UsageError(f"{path} is not Python: its first line runs {first[2:80].decode(errors='replace').strip()}")
+        raise UsageError(
+            f"{path} is not Python: its first line runs {first[2:80].decode(errors='replace').strip()}"
+        )
 
 
 def _python(wish: Wish) -> str:
@@ -108,8 +112,9 @@ def _scalene_of(python: str) -> str:
     """The version of Scalene that this Python would run."""
     try:
         said = subprocess.run(
-            [python, "-c", _ASK], capture_output=True, stdin=subprocess.DEVNULL, timeout=_ASK_LIMIT_S, cwd="/"
-        )
+            [python, "-c", _ASK], cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=_ASK_LIMIT_S, check=False,
+        )  # fmt: skip
     except OSError as error:
         raise MonitordError(f"{python}: can't be started: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,52 +19,55 @@ from typing import Any
 
 from monitord.capture.scripts import keeper
 from monitord.capture.scripts.program import Program
+from monitord.capture.scripts.standby import PROFILE_NAME
 from monitord.errors import MonitordError
 
 _TICK_S = 0.2
 _PATIENCE_S = (10.0, 3.0)
-_PROFILE = "profile.json"
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """How a script is run. `limit_s` None: until its own end. `patience_s`: waits after SIGINT and SIGTERM."""
+    """How a script is run. `limit_s` None: until its own end. `folder`: a private one for its profile,
+    removed at the end (None: a temporary one). `patience_s`: waits after SIGINT and SIGTERM.
+    """
 
     memory: bool = False
     is_off: bool = False
     limit_s: float | None = None
     stdout_to_stderr: bool = False
+    folder: Path | None = None
     patience_s: tuple[float, float] = _PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The private folder of a run."""
+    """The two private folders of a run: ours, and the script's $TMPDIR, where Scalene makes folders of its
+    own.
+    """
 
     folder: Path
+    temporary: Path
 
     @property
     def profile(self) -> Path:
-        return self.folder / _PROFILE
-
-    @property
-    def temporary(self) -> Path:
-        """The script's $TMPDIR: Scalene puts folders of its own there."""
-        return self.folder / "tmp"
+        return self.folder / PROFILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """How a run ended. `ended`: exited, duration, stopped (it was told to).
 
-    `exit_status` is the script's, negative for a signal. `profile` is Scalene's JSON, b"" when it wrote none.
-    `left_behind` counts processes of the script that had to be ended; `kept_folder` is where it left files.
+    `exit_status` is the script's, negative for a signal; `cpu_s` is what it and its children used. `profile`
+    is Scalene's JSON, b"" when it wrote none. `left_behind` counts processes of the script that had to be
+    ended; `kept_folder` is where it left files.
     """
 
     ended: str
     exit_status: int
     profile: bytes
     duration_s: float
+    cpu_s: float = 0.0
     left_behind: int = 0
     kept_folder: str | None = None
 
@@ -84,7 +87,7 @@ class Watcher:
 
 def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
     """Run to its end; raises MonitordError when it can't be started or its keeper died."""
-    with _private_folder() as place:
+    with _private_folders(plan.folder) as place:
         lifeline_read, lifeline = os.pipe()
         report, report_write = os.pipe()
         order = {
@@ -113,24 +116,28 @@ def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
 
 
 @contextmanager
-def _private_folder() -> Iterator[Place]:
-    """A folder that only we may enter (0700). Its keeper removes it; this does when the keeper could not."""
+def _private_folders(given: Path | None) -> Iterator[Place]:
+    """Folders that only we may enter (0700). Their keeper removes them; this does when the keeper could
+    not.
+    """
     try:
-        place = Place(Path(tempfile.mkdtemp(prefix="monitord-profile-")))
-        place.temporary.mkdir(mode=0o700)
+        place = Place(given or _temporary("profile"), _temporary("tmp"))
     except OSError as error:
         raise MonitordError(f"no temporary folder can be made: {error.strerror or error}") from error
     try:
         yield place
     finally:
-        place.profile.unlink(missing_ok=True)
-        for path in place.temporary.glob("scalene*") if place.temporary.exists() else ():
+        shutil.rmtree(place.folder, ignore_errors=True)
+        for path in place.temporary.glob("scalene*"):
             shutil.rmtree(path, ignore_errors=True)
-        for folder in (place.temporary, place.folder):
-            try:
-                folder.rmdir()
-            except OSError:
-                break  # gone, or the script left files of its own
+        try:
+            place.temporary.rmdir()
+        except OSError:
+            pass  # gone, or the script left files of its own
+
+
+def _temporary(kind: str) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"monitord-{kind}-"))
 
 
 @dataclass(slots=True)
@@ -155,10 +162,9 @@ class _Listener:
                 if not piece:
                     break
                 data += piece
-                while len(lines) < 2 and (lines or True) and b"\n" in data and not _is_last(lines):
-                    line, _, rest = data.partition(b"\n")
+                while not _is_last(lines) and b"\n" in data:
+                    line, _, data = data.partition(b"\n")
                     lines.append(json.loads(line))
-                    data = bytearray(rest)
                     if "started" in lines[-1]:
                         self.watcher.started(lines[-1]["started"], self.place)
             self._pass_on()
@@ -189,15 +195,15 @@ def _kill_group(leader: int) -> None:
 
 def _run(answer: list[dict[str, Any]], profile: bytes, program: Program, took_s: float) -> Run:
     if not _is_last(answer):
-        raise MonitordError("the process that kept the script was killed; the script was ended, nothing was kept")
+        raise MonitordError(
+            "the process that kept the script was killed; the script was ended, nothing was kept"
+        )
     last = answer[-1]
     if last["failure"]:
         raise MonitordError(f"{program.python}: can't be started: {last['failure']}")
     whole = profile if len(profile) == last["profile_bytes"] else b""
     status = last["exit_status"]
     return Run(
-        last["ended"], 0 if status is None else status, whole, took_s, last["left_behind"], last["kept_folder"]
-    )
-
-
-Progress = Callable[[float], None]
+        last["ended"], 0 if status is None else status, whole, took_s, last["cpu_s"], last["left_behind"],
+        last["kept_folder"],
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+"""Makes of what a standby process wrote the profile that is kept; a child, because evidence is hostile.
+
+`python -m monitord.profiles.scalene_kept RAW EARLIER FOLDER ROOT HOME`: in FOLDER, `scalene.json` is what RAW
+has more than EARLIER, as it is kept, `absolute.json` the same with whole paths (to find the sources by);
+EARLIER becomes what RAW says now. Ends with 1 and one line on stderr when RAW can't be read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitord.profiles.errors import ProfileError
+from monitord.profiles.scalene_document import Names, as_bytes, difference, from_bytes, kept_document
+from monitord.redaction import redact_text
+
+KEPT, ABSOLUTE = "scalene.json", "absolute.json"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read, subtract, write."""
+    raw, earlier, folder = (Path(argument) for argument in arguments[:3])
+    root, home = arguments[3:5]
+    try:
+        now = kept_document(raw.read_bytes(), Names("", "", redact_text))
+        before = from_bytes(earlier.read_bytes()) if earlier.exists() else {}
+        since = difference(now, before)
+        _write(folder / ABSOLUTE, as_bytes(since))
+        _write(folder / KEPT, as_bytes(kept_document(as_bytes(since), Names(root, home))))
+        _write(earlier, as_bytes(now))
+    except (ProfileError, OSError, KeyError, TypeError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(reason.encode("ascii", "backslashreplace").decode(), file=sys.stderr)  # noqa: T201 - its interface
+        return 1
+    return 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The whole file or none of it, for its owner alone."""
+    draft = path.with_name(f".{path.name}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(data)
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
