@@ -30,6 +30,7 @@ BENCHMARKS = {
     "profiles": "reading, comparing and writing profiles, beside reading and splitting their lines",
     "capture_cost": "one capture: what it costs the target and us",
     "artefacts": "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory",
+    "scalene": "standing by under Scalene, and a script profiled, beside Scalene alone",
     "pass_cost": "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances",
 }
 """To add one: its file, which takes `--rows FILE` and writes Row values there, and its line here."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -13,14 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
-from monitord.cli.profile_page import told
-from monitord.cli.rows import recent_table
-from monitord.cli.show import IdArgument
-from monitord.cli.terminal import emit, say, width
+from monitord.cli.terminal import say
 from monitord.cli.times import parse_duration
 from monitord.errors import MonitordError, UsageError
-from monitord.export.shapes import row
-from monitord.export.text import json_text
 
 if TYPE_CHECKING:
     from monitord.capture.scripts.program import Wish
@@ -89,55 +83,6 @@ def run(
     _profile(place, wish, RunPlan(memory, limit_s=limit_s, stdout_to_stderr=manner.as_json), manner)
 
 
-def list_profiles(
-    place: Place,
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many.")] = 20,
-    output: OutputFlag = None,
-    json: JsonFlag = False,
-) -> None:
-    """List the profiles of scripts that were kept with --save, newest first."""
-    from monitord.profiling.library import ProfileLibrary
-
-    as_json = wants_json(output, json)
-    records = ProfileLibrary(place.data_dir()).kept(limit)
-    if as_json:
-        emit(json_text([row(record) for record in records]) + "\n")
-        return
-    if not records:
-        say("no profile of a script is kept; `monitord profile SCRIPT --save` keeps one")
-        return
-    now = datetime.now(UTC)
-    for line in recent_table(
-        records, lambda _record: "", now=now, utc=False, width=width(), style=place.style(), header=True
-    ):
-        emit(f"{line}\n")
-
-
-def show(place: Place, profile_id: IdArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
-    """Show the hot lines and functions of a kept profile of Scalene."""
-    from monitord.profiling.library import ProfileLibrary
-
-    as_json = wants_json(output, json)
-    _show(place, ProfileLibrary(place.data_dir()).get(profile_id), as_json)
-
-
-def clear(
-    place: Place,
-    older_than: Annotated[
-        float, typer.Option("--older-than", metavar="DAYS", min=0, help="Only those older than so many days.")
-    ] = 0.0,
-    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is deleted without it.")] = False,
-) -> None:
-    """Delete kept profiles of scripts; those kept with `monitord keep` stay."""
-    from monitord.profiling.library import ProfileLibrary
-
-    if not yes:
-        raise UsageError("nothing deleted; to delete them for good: `monitord profile clear --yes`")
-    log_to_stderr()
-    count = ProfileLibrary(place.data_dir()).cleanup_old_profiles(older_than)
-    emit(f"{count} profile{'s' if count != 1 else ''} deleted\n")
-
-
 # ---------------------------------------------------------------------------------------------------------
 
 
@@ -159,7 +104,9 @@ def _profile(place: Place, wish: Wish, plan: RunPlan, manner: _Manner) -> None:
         result = _kept(place, done) if manner.keeps and done.result else done.result
     remark(done.run)
     if result is not None:
-        _show(place, result, manner.as_json)
+        from monitord.cli.profiles import put
+
+        put(place, result, manner.as_json)
         if not manner.keeps:
             say("nothing was kept, Scalene's file is gone; --save keeps a profile")
         else:
@@ -182,15 +129,6 @@ def _kept(place: Place, done: Profiled) -> ProfileResult:
         return ProfileLibrary(data_dir).keep(done, saving.save)
     finally:
         store.close()
-
-
-def _show(place: Place, result: ProfileResult, as_json: bool) -> None:
-    if as_json:
-        emit(json_text(result.as_values()) + "\n")
-    else:
-        for line in told(result, width(), place.style()):
-            emit(f"{line}\n")
-    sys.stdout.flush()
 
 
 def remark(run: Run) -> None:

@@ -5,6 +5,7 @@ Nothing is attached and nothing is stopped; a process that was not registered ne
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,11 @@ from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
 from monitord.model import Capture, CaptureStatus
 from monitord.profiles.scalene_document import Names
-from monitord.profiles.scalene_kept import ABSOLUTE, KEPT
+from monitord.profiles.scalene_kept import ABSOLUTE, KEPT, NOW
 
-_WRITES_WITHIN_S = 8.0  # it writes between two bytecodes of the main thread: usually in less than 0.2 s
+_ENDS_WITHIN_S = 10.0  # it writes between two bytecodes of the main thread: usually in less than 0.2 s
 _AGAIN_S = 0.7
+_BETWEEN_S = 0.3
 _LOOK_S = 0.05
 _READ_LIMIT_S = 15.0
 _SILENT = "Scalene did not write within {:.0f} s: the script replaced its handlers, or is in a long call"
@@ -47,71 +49,85 @@ class Scalene:
 
     def take(self, session: Session) -> Capture:
         draft = Draft(self, session)
-        capture = self._record(draft) or self._read(draft)
+        capture = self._record(draft) or self._publish(draft)
         remove(session.folder / ABSOLUTE)
+        remove(session.folder / NOW)
         if not capture.status.has_evidence:
             remove(session.folder / KEPT)
         return replace(capture, profiler_version=self._standby.scalene_version or None)
 
     def _record(self, draft: Draft) -> Capture | None:
-        """Switch on, wait, switch off, until it has written; the failure, or None."""
-        session, before = draft.session, _stamp(self._standby.profile)
+        """Switch on, wait, switch off and read; the failure, or None."""
+        session = draft.session
         refusal = switch(self._standby, session.target, on=True)
         if refusal is not None:
             return draft.end(CaptureStatus.REFUSED, f"Scalene was not switched on: {refusal}")
         began_s, began_ticks = time.monotonic(), _ticks(session)
-        try:
-            session.runner.wait(session.plan.duration_s)
-        finally:
-            refusal = switch(self._standby, session.target, on=False)
+        session.runner.wait(session.plan.duration_s)
         ticks, elapsed_s = _ticks(session), time.monotonic() - began_s
         if ticks is not None and began_ticks is not None and elapsed_s > 0:
             draft.cpu_percent = 100.0 * (ticks - began_ticks) / procfs.TICKS_PER_S / elapsed_s
-        return self._await(draft, before, refusal)
+        return self._end(draft, elapsed_s)
 
-    def _await(self, draft: Draft, before: tuple[int, int], refusal: str | None) -> Capture | None:
-        """Until it has written. Scalene under load misses one of three signals (2.4): sent again, one helps."""
-        target, started_s = draft.session.target, time.monotonic()
-        sent_s = started_s
-        while refusal is None:
-            if _stamp(self._standby.profile) != before:
+    def _end(self, draft: Draft, elapsed_s: float) -> Capture | None:
+        """Off, until two readings say the same.
+
+        The signal may reach Scalene 2.4 while it takes a sample: then it goes on sampling, or never writes.
+        """
+        session, deadline_s = draft.session, time.monotonic() + _ENDS_WITHIN_S
+        last: int | None = None
+        error: str | None = None
+        while time.monotonic() < deadline_s:
+            failure = self._switch_off(draft, deadline_s)
+            if failure is not None:
+                return failure if last is None else None
+            before = last
+            last, error = self._take_over(session, elapsed_s)
+            if last is not None and (last == before or session.runner.is_stopped):
                 return None
+            time.sleep(_BETWEEN_S)
+        if last is None:
+            return draft.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {error}")
+        draft.notes["still_on"] = "Scalene goes on sampling in it: it did not heed the signal to stop"
+        return None
+
+    def _switch_off(self, draft: Draft, deadline_s: float) -> Capture | None:
+        """Send the signal, again if need be, until Scalene has written; the failure, or None."""
+        target, before, sent_s = draft.session.target, _stamp(self._standby.profile), 0.0
+        while _stamp(self._standby.profile) == before:
             now_s = time.monotonic()
-            if now_s - started_s >= _WRITES_WITHIN_S:
-                return draft.end(CaptureStatus.TIMEOUT, _SILENT.format(_WRITES_WITHIN_S))
+            if now_s >= deadline_s:
+                return draft.end(CaptureStatus.TIMEOUT, _SILENT.format(_ENDS_WITHIN_S))
             if now_s - sent_s >= _AGAIN_S:
                 refusal, sent_s = switch(self._standby, target, on=False), now_s
+                if refusal is not None:
+                    alive = target.is_alive()
+                    status = CaptureStatus.TARGET_REPLACED if alive else CaptureStatus.TARGET_GONE
+                    return draft.end(status, f"Scalene was not switched off: {refusal}")
             time.sleep(_LOOK_S)
-        status = CaptureStatus.TARGET_REPLACED if target.is_alive() else CaptureStatus.TARGET_GONE
-        return draft.end(status, f"Scalene was not switched off: {refusal}")
+        return None
 
-    def _read(self, draft: Draft) -> Capture:
-        """What it wrote, less what it had written before; it may still be writing."""
-        session, deadline = draft.session, time.monotonic() + _WRITES_WITHIN_S
-        error = self._take_over(session)
-        while error is not None and time.monotonic() < deadline and session.target.is_alive():
-            time.sleep(_LOOK_S)
-            error = self._take_over(session)
-        if error is not None:
-            return draft.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {error}")
+    def _publish(self, draft: Draft) -> Capture:
+        """What was read, with what its sources say, under names that are kept."""
+        session = draft.session
         failed = draft.read(session.folder / ABSOLUTE)
+        shutil.copyfile(session.folder / NOW, self._standby.earlier)
         if failed is not None:
             return failed
         if draft.reading is not None:
             names = Names(self._standby.root, str(Path.home()))
-            spots = tuple(
-                replace(spot, file=names.path(spot.file) if spot.file else None)
-                for spot in draft.reading.hotspots
-            )
+            spots = draft.reading.hotspots
+            spots = tuple(replace(one, file=names.path(one.file) if one.file else None) for one in spots)
             draft.reading = replace(draft.reading, hotspots=spots)
         is_early = session.runner.is_stopped
         reason = "ended early: monitord was told to stop" if is_early else None
         status = CaptureStatus.PARTIAL if is_early else CaptureStatus.OK
         return draft.end(status, reason, path=session.folder / KEPT)
 
-    def _take_over(self, session: Session) -> str | None:
+    def _take_over(self, session: Session, elapsed_s: float) -> tuple[int | None, str | None]:
+        """How many samples Scalene has counted in all, or why that can't be read: it may still be writing."""
         standby, folder = self._standby, session.folder
-        places = (standby.profile, standby.earlier, folder, standby.root, Path.home())
+        places = (standby.profile, standby.earlier, folder, standby.root, Path.home(), elapsed_s)
         outcome = session.runner.run(
             Errand(
                 own_module("monitord.profiles.scalene_kept", *map(str, places)),
@@ -123,10 +139,10 @@ class Scalene:
                 memory_cap_bytes=1024 * 1024 * 1024,
             )
         )
-        if outcome.exit_status == 0:
-            return None
+        if outcome.exit_status == 0 and outcome.stdout.strip().isdigit():
+            return int(outcome.stdout), None
         words = outcome.stderr.decode(errors="replace").strip().splitlines()
-        return words[-1][:300] if words else outcome.failure or outcome.ended
+        return None, words[-1][:300] if words else outcome.failure or outcome.ended
 
 
 def _stamp(path: Path) -> tuple[int, int]:

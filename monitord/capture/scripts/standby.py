@@ -58,8 +58,8 @@ def is_folder_name(name: str) -> bool:
 def find_standby(leader: int, folder: Path, root: str, script: str, version: str) -> Standby | None:
     """The process that Scalene's launcher started, once it can be switched; None: not yet.
 
-    Between fork and exec it has the launcher's command line and handlers, and Scalene's only after that: then its
-    image is another one than the launcher's.
+    Between fork and exec it has the launcher's command line and handlers; it is Scalene's only when its image
+    is another one than the launcher's.
     """
     launcher = procfs.stat_of(leader)
     argv = _arguments(leader)

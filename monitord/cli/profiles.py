@@ -1,0 +1,80 @@
+"""`profile list`, `show` and `clear`: the profiles of scripts that were kept."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
+from monitord.cli.profile_page import told
+from monitord.cli.rows import recent_table
+from monitord.cli.show import IdArgument
+from monitord.cli.terminal import emit, say, width
+from monitord.errors import UsageError
+from monitord.export.shapes import row
+from monitord.export.text import json_text
+
+if TYPE_CHECKING:
+    from monitord.profiling.result import ProfileResult
+
+
+def list_profiles(
+    place: Place,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many.")] = 20,
+    output: OutputFlag = None,
+    json: JsonFlag = False,
+) -> None:
+    """List the profiles of scripts that were kept with --save, newest first."""
+    from monitord.profiling.library import ProfileLibrary
+
+    as_json = wants_json(output, json)
+    records = ProfileLibrary(place.data_dir()).kept(limit)
+    if as_json:
+        emit(json_text([row(record) for record in records]) + "\n")
+        return
+    if not records:
+        say("no profile of a script is kept; `monitord profile SCRIPT --save` keeps one")
+        return
+    now = datetime.now(UTC)
+    for line in recent_table(
+        records, lambda _record: "", now=now, utc=False, width=width(), style=place.style(), header=True
+    ):
+        emit(f"{line}\n")
+
+
+def show(place: Place, profile_id: IdArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
+    """Show the hot lines and functions of a kept profile of Scalene."""
+    from monitord.profiling.library import ProfileLibrary
+
+    as_json = wants_json(output, json)
+    put(place, ProfileLibrary(place.data_dir()).get(profile_id), as_json)
+
+
+def clear(
+    place: Place,
+    older_than: Annotated[
+        float, typer.Option("--older-than", metavar="DAYS", min=0, help="Only those older than so many days.")
+    ] = 0.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is deleted without it.")] = False,
+) -> None:
+    """Delete kept profiles of scripts; those kept with `monitord keep` stay."""
+    from monitord.profiling.library import ProfileLibrary
+
+    if not yes:
+        raise UsageError("nothing deleted; to delete them for good: `monitord profile clear --yes`")
+    log_to_stderr()
+    count = ProfileLibrary(place.data_dir()).cleanup_old_profiles(older_than)
+    emit(f"{count} profile{'s' if count != 1 else ''} deleted\n")
+
+
+def put(place: Place, result: ProfileResult, as_json: bool) -> None:
+    """Write one profile to stdout."""
+    if as_json:
+        emit(json_text(result.as_values()) + "\n")
+    else:
+        for line in told(result, width(), place.style()):
+            emit(f"{line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,60 @@
+"""What Scalene wrote of a run, as its result; the user's own script, read with the user's own rights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from monitord.capture.sources import Reader, Root, Sources
+from monitord.model import Hotspot
+from monitord.profiles import hotspots, parse
+from monitord.profiles.identifying import identify
+from monitord.profiles.scalene_document import Names, as_bytes, hot_lines, kept_document, sample_count
+from monitord.profiling.result import ProfileResult
+from monitord.profiling.running import Profiled
+from monitord.redaction import redact_text
+
+_HOTSPOTS = 20
+
+
+def result_of(done: Profiled, new_id: Callable[[], str]) -> ProfileResult | None:
+    """The result; None when Scalene saw nothing of it. Raises ProfileError."""
+    names, run = Names(str(done.program.root), str(Path.home()), redact_text), done.run
+    document = kept_document(run.profile, names)
+    if not sample_count(document) and not hot_lines(document):
+        return None
+    return ProfileResult(
+        profile_id=new_id(),
+        script=done.program.title,
+        taken_at=done.began_at,
+        duration_s=run.duration_s,
+        profiler_version=done.program.scalene_version,
+        sample_count=sample_count(document),
+        payload=as_bytes(document),
+        hotspots=_hotspots(run.profile, names, done.began_at),
+        lines=hot_lines(document),
+        ended=run.ended,
+        exit_status=run.exit_status,
+        cpu_percent=100.0 * run.cpu_s / run.duration_s if run.duration_s > 0 else 0.0,
+        peak_bytes=round(document["max_footprint_mb"] * 1024 * 1024) or None,
+    )
+
+
+def _hotspots(raw: bytes, names: Names, began_at: datetime) -> tuple[Hotspot, ...]:
+    """The functions, with what their sources tell; read as us, who may read what we have just run."""
+    found = hotspots(parse("scalene", raw), _HOTSPOTS)
+    root = Root("/", Reader(os.geteuid(), frozenset(os.getgroups())))
+    try:
+        found = identify(found, Sources(root, began_at.timestamp()).get)
+    finally:
+        root.close()
+    return tuple(_kept_spot(spot, names) for spot in found)
+
+
+def _kept_spot(spot: Hotspot, names: Names) -> Hotspot:
+    """A hotspot with its names as they are kept."""
+    line = redact_text(spot.source_line) if spot.source_line else spot.source_line
+    return replace(spot, file=names.path(spot.file) if spot.file else spot.file, source_line=line)
