@@ -93,7 +93,7 @@ def misnamed(call: str) -> str | None:
     """The command that a text names and that the table of commands does not know."""
     commands = {path for path, _, _ in COMMANDS}
     groups = {path.split()[0] for path in commands if " " in path}
-    found = re.match(r"(?:sudo )?(?:\.venv/bin/)?monitord ([a-z]+)(?: ([a-z-]+)\b)?", call)
+    found = re.match(r"(?:sudo )?(?:\.venv/bin/)?monitord ([a-z]+)(?: ([a-z][a-z-]*)\b)?", call)
     if found is None or found[1] in commands or (found[1] in groups and found[2] is None):
         return None
     both = f"{found[1]} {found[2]}"
