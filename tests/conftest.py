@@ -7,12 +7,18 @@ import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
 from tests.servers import proxy_to, redis_server, s3_server
 
 __all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
+
+
+# On a shared machine the time of one example says nothing.
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
