@@ -419,11 +419,39 @@ class Hotspot:
 
 @dataclass(frozen=True, slots=True)
 class CapturePlan:
-    """How a capture is to be taken: by which profiler ("auto": the ladder), how long, how often."""
+    """How a capture is to be taken: by which profiler ("auto": the ladder), how long, how often.
+
+    `named` is the plan set at run time that had a say in it; its `consent` ("always" or "never") stands in
+    for the configured one, but for the deny list. None: as configured.
+    """
 
     profiler: str = "auto"
     duration_s: float = 10.0
     rate_hz: int = 100
+    consent: str | None = None
+    named: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPlan:
+    """A capture plan set at run time: for which processes, and what differs from the configuration."""
+
+    name: str
+    match: Match = Match()
+    profiler: str | None = None
+    duration_s: float | None = None
+    rate_hz: int | None = None
+    consent: str | None = None
+
+    def applied_to(self, plan: CapturePlan) -> CapturePlan:
+        """The plan as this one changes it."""
+        return CapturePlan(
+            profiler=self.profiler or plan.profiler,
+            duration_s=self.duration_s or plan.duration_s,
+            rate_hz=self.rate_hz or plan.rate_hz,
+            consent=self.consent,
+            named=self.name,
+        )
 
 
 @dataclass(frozen=True, slots=True)

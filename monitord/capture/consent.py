@@ -6,8 +6,10 @@ must hold names the executable's path. (Even that does not hold against root.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+
+from monitord.model import CapturePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,20 @@ class Consent:
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
 
-    def refusal(self, name: str, executable: str | None) -> tuple[str, str] | None:
-        """(reason, fix) when a process of this name and executable may not be profiled, else None."""
+    def refusal(
+        self, name: str, executable: str | None, plan: CapturePlan | None = None
+    ) -> tuple[str, str] | None:
+        """(reason, fix) when a process of this name and executable may not be profiled, else None.
+
+        A plan set at run time may stand in for `mode`; nothing stands in for `deny`.
+        """
+        if plan is not None and plan.consent == "never":
+            return (
+                f"the capture plan {plan.named!r} refuses it",
+                f"remove or change the plan: `monitord plan delete {plan.named}`",
+            )
+        if plan is not None and plan.consent == "always":
+            return replace(self, mode="auto").refusal(name, executable)
         denied = _first_match(self.deny, name, executable)
         if self.mode == "never":
             return (

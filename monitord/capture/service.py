@@ -58,9 +58,15 @@ class ProfileCaptureService:
         self._captures = Desk()
         self._looks = Desk()  # of its own: a first look must not wait for a capture of another process
 
-    def first_look(self, target: ProcessKey, folder: Path) -> Capture:
-        """A stack dump right now, in memory, within about a second: role "dump"."""
-        look = self._take(self._looks, target, CapturePlan(duration_s=1.0), folder)[-1]
+    def first_look(self, target: ProcessKey, folder: Path, plan: CapturePlan | None = None) -> Capture:
+        """A stack dump right now, in memory, within about a second: role "dump".
+
+        Of `plan` only the consent counts.
+        """
+        look_plan = CapturePlan(duration_s=1.0)
+        if plan is not None:
+            look_plan = replace(look_plan, consent=plan.consent, named=plan.named)
+        look = self._take(self._looks, target, look_plan, folder)[-1]
         _tell(look, get_logger().debug)  # most are thrown away a moment later
         return look
 
@@ -99,7 +105,7 @@ class ProfileCaptureService:
             desk.runner.begin()
             try:
                 with Target(key) as target:
-                    refusal = self.consent.refusal(target.name, target.identity.executable)
+                    refusal = self.consent.refusal(target.name, target.identity.executable, plan)
                     if refusal is not None:
                         return [replace(_without_tool(key, plan, CaptureStatus.REFUSED, *refusal), role=role)]
                     session = Session(

@@ -51,6 +51,10 @@ COMMANDS = (
     ("doctor", "doctor:doctor", "Check permissions, tools and the store."),
     ("rules list", "rules:list_rules", "List the rules in force."),
     ("rules test", "rules:replay_rules", "Try other rules on stored history."),
+    ("plan set", "plan:set_plan", "How to profile some processes from now on."),
+    ("plan get", "plan:get_plan", "Show one capture plan."),
+    ("plan list", "plan:list_plans", "List the capture plans."),
+    ("plan delete", "plan:delete_plan", "Profile as configured again."),
     ("service install", "service:install", "Install as a service and start it."),
     ("service uninstall", "service:uninstall", "Stop and remove the service."),
     ("service start", "service:start", "Start the service."),
@@ -88,6 +92,7 @@ COMMANDS = (
 GROUPS = {
     "profile": "Profile a script: `monitord profile SCRIPT` is `monitord profile run SCRIPT`.",
     "rules": "What counts as abnormal.",
+    "plan": "Capture plans: how to profile whom, changed while the daemon runs.",
     "service": "monitord as a service of this machine or user.",
     "config": "The configuration and where it comes from.",
     "storage": "Artefacts: health, backup, repair, single ones.",

@@ -15,6 +15,7 @@ from monitord.config import Settings
 from monitord.daemon.holdings import keyring_look, near_holdings, needs_courier
 from monitord.daemon.journal import Journal
 from monitord.daemon.locks import CAPTURE_LOCK, hold, owner
+from monitord.daemon.planning import Planner
 from monitord.daemon.remembering import MEMORY_KEY, Historian, Memory
 from monitord.daemon.saving import Saving
 from monitord.daemon.selfwatch import SelfWatch
@@ -109,8 +110,11 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         reads_sources=settings.capture.read_sources,
         find_standby=StandbyRegistry(store.state, data_dir).find,
     )
+    planner = Planner(data_dir, known_users)
     first_looks = FirstLooks(
-        service.first_look,
+        lambda target, folder: service.first_look(
+            target, folder, planner.adapt(CapturePlan(), lambda: sampler.details(target))
+        ),
         lambda: sampler.talkers(_TALKERS_OVER_S),
         spool / "first-looks",
         is_enabled=settings.capture.first_look,
@@ -121,6 +125,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         lambda: hold(data_dir / CAPTURE_LOCK, "a capture asked for by hand is running"),
         spool,
         plan(settings),
+        adapt=lambda plan, process: planner.adapt(plan, lambda: process),
     )
     budget = CaptureBudget(limits(settings))
     budget.restore(_sequence(remembered.get("captures")))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import translate
 
-from monitord.model import Match, ProcessRates
+from monitord.model import Match, ProcessDetails, ProcessRates
 
 
 class Matcher:
@@ -26,7 +26,7 @@ class Matcher:
         self._uids = frozenset(_uids(match.users, uid_of)) if match.users else None
         self.is_everything = match == Match()
 
-    def hits(self, process: ProcessRates) -> bool:
+    def hits(self, process: ProcessRates | ProcessDetails) -> bool:
         if self.is_everything:
             return True
         if self._pids and process.key.pid not in self._pids:

@@ -26,11 +26,15 @@ from monitord.model import (
     ProcessKey,
 )
 from monitord.pipeline.first_looks import FirstLook
-from monitord.pipeline.outcomes import broken, is_profile_attempt, labelled, refused
+from monitord.pipeline.outcomes import broken, is_profile_attempt, labelled, planned, refused
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
 _TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
 _PROFILES_AT_ONCE = 2  # one is taken, one waits
+
+
+Adapt = Callable[[CapturePlan, ProcessDetails | None], CapturePlan]
+"""The plan for one process; asked just before its capture, on the worker's thread."""
 
 
 class CaptureService(Protocol):
@@ -76,12 +80,15 @@ class IncidentWorker:
         turn: Callable[[], AbstractContextManager[object]],
         folder: Path,
         plan: CapturePlan,
+        *,
+        adapt: Adapt = lambda plan, _process: plan,
     ) -> None:
         self._service = service
         self._save = save
         self._turn = turn
         self._folder = folder
         self._plan = plan
+        self._adapt = adapt
         self._opened: SimpleQueue[Opening | None] = SimpleQueue()
         self._recorded: SimpleQueue[tuple[Opening, Incident] | None] = SimpleQueue()
         self._is_stopping = threading.Event()
@@ -205,15 +212,17 @@ class IncidentWorker:
         target = incident.alert.target
         assert target is not None  # noqa: S101  _record_all hands over no other; tells mypy
         folder = self._folder / opening.correlation_id
-        captures = self._capture(target, opening, folder)
+        plan = self._adapt(replace(self._plan, profiler=opening.alert.profiler), incident.process)
+        captures = planned(self._capture(target, plan, opening, folder), plan)
         captures = [labelled(capture, incident.alert) for capture in captures]
         complete = replace(incident, captures=(*incident.captures, *captures))
         self._save(complete).add_done_callback(lambda _: _remove(folder))
         return any(is_profile_attempt(capture) for capture in captures)
 
-    def _capture(self, target: ProcessKey, opening: Opening, folder: Path) -> list[Capture]:
+    def _capture(
+        self, target: ProcessKey, plan: CapturePlan, opening: Opening, folder: Path
+    ) -> list[Capture]:
         """Wait for the turn and capture. Every way out of here is a capture with its reason."""
-        plan = replace(self._plan, profiler=opening.alert.profiler)
         deadline = time.monotonic() + _TURN_WAIT_S
         while not self._is_stopping.is_set():
             try:

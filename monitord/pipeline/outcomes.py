@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from monitord.model import Alert, Capture, CaptureStatus, ProcessKey, TriggerMetric
+from monitord.model import Alert, Capture, CapturePlan, CaptureStatus, ProcessKey, TriggerMetric
 
 
 def labelled(capture: Capture, alert: Alert) -> Capture:
@@ -21,6 +21,13 @@ def labelled(capture: Capture, alert: Alert) -> Capture:
         and seen < 0.5 * alert.threshold.value
     )
     return replace(capture, late=is_late)
+
+
+def planned(captures: list[Capture], plan: CapturePlan) -> list[Capture]:
+    """Captures by a plan set at run time name it."""
+    if plan.named is None:
+        return captures
+    return [replace(capture, notes={**capture.notes, "plan": plan.named}) for capture in captures]
 
 
 def is_profile_attempt(capture: Capture) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +33,8 @@ from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
-from monitord.storage.state.codec import decode
+from monitord.storage.state import NamespacedStorage, Storage
+from monitord.storage.state.readonly import ReadOnlyBackend
 from monitord.storage.thinning import unpack
 from monitord.storage.views import Counts, HotFilter, HotFunction, IncidentView, Note, RecentFilter
 
@@ -172,15 +172,16 @@ class StoreReader:
                 if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
                     yield rates
 
+    @property
+    def storage(self) -> Storage:
+        """The small state by namespace, to be read: a change raises StateUnavailableError."""
+        return NamespacedStorage(ReadOnlyBackend(self._all))
+
     def state(self, key: str) -> Any:
         """What `set_state` kept under this key, or None."""
-        rows = self._all(
-            "SELECT data FROM state WHERE user_id = '' AND session_id = '' AND key = ? "
-            "AND (expires_us IS NULL OR expires_us > ?)",
-            [key, time.time_ns() // 1000],
-        )
+        item = self.storage.get(key)
         with self._understood():
-            return json.loads(decode(rows[0]["data"])) if rows else None
+            return json.loads(item.data) if item else None
 
     def counts(self) -> Counts:
         """How much is stored."""

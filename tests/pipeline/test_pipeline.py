@@ -50,7 +50,13 @@ from tests.fakes import (
 class Stage:
     """A pipeline with everything real but the rooms it introduces."""
 
-    def __init__(self, folder: Path, passes: Sequence[Rates], verdicts: Sequence[Verdict]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        passes: Sequence[Rates],
+        verdicts: Sequence[Verdict],
+        adapt: incidents.Adapt = lambda plan, _: plan,
+    ) -> None:
         self.captures = FakeCaptures([a_capture("context"), a_capture(target_cpu_percent=98.0)])
         self.saved: list[Incident] = []
         self.folder = folder
@@ -63,6 +69,7 @@ class Stage:
             lambda: self.turn(),  # noqa: PLW0108  a test may change it later
             folder,
             CapturePlan(duration_s=3),
+            adapt=adapt,
         )
         self.budget = CaptureBudget(CaptureLimits(max_per_hour=2))
         ids = iter(f"inc{number}" for number in range(100))

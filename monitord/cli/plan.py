@@ -1,0 +1,164 @@
+"""`plan …`: capture plans, set while the daemon runs and used at the next alert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.table import Cell, Column, draw
+from monitord.cli.terminal import emit, page, say, width
+from monitord.cli.times import parse_duration
+from monitord.export.text import json_text
+from monitord.export.units import span
+from monitord.model import Match, NamedPlan
+from monitord.redaction import printable
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The plan's name.")]
+
+
+class PlanProfiler(StrEnum):
+    """What may take the profile; none takes only the context."""
+
+    AUTO = "auto"
+    PY_SPY = "py-spy"
+    PERF = "perf"
+    EU_STACK = "eu-stack"
+    SAMPLE = "sample"
+    SPINDUMP = "spindump"
+    NONE = "none"
+
+
+class PlanConsent(StrEnum):
+    """Whether a profile may be taken; without it, as configured."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+_COLUMNS = (
+    Column("NAME"),
+    Column("MATCHES", least=12),
+    Column("PROFILER"),
+    Column("DURATION", right=True),
+    Column("RATE", right=True),
+    Column("CONSENT"),
+)
+
+
+def set_plan(
+    place: Place,
+    name: NameArgument,
+    match_name: Annotated[
+        list[str] | None,
+        typer.Option("--match-name", metavar="PATTERN", help="Processes of this name; may be repeated."),
+    ] = None,
+    match_user: Annotated[
+        list[str] | None,
+        typer.Option("--match-user", metavar="USER", help="Of this user, a name or number."),
+    ] = None,
+    match_unit: Annotated[
+        list[str] | None, typer.Option("--match-unit", metavar="PATTERN", help="Of this systemd unit.")
+    ] = None,
+    profiler: Annotated[PlanProfiler | None, typer.Option("--profiler", help="Which tool.")] = None,
+    duration: Annotated[
+        str | None, typer.Option("--duration", metavar="TIME", help='How long: "10s", "1min".')
+    ] = None,
+    rate: Annotated[int | None, typer.Option("--rate", metavar="N", help="Samples a second.")] = None,
+    consent: Annotated[PlanConsent | None, typer.Option("--consent", help="Whether at all.")] = None,
+) -> None:
+    """Profile some processes otherwise than configured, from the next alert on; replaces an older NAME."""
+    from monitord.storage.plans import store_capture_plan
+
+    plan = NamedPlan(
+        name=name,
+        match=Match(
+            names=tuple(match_name or ()), users=tuple(match_user or ()), units=tuple(match_unit or ())
+        ),
+        profiler=profiler.value if profiler else None,
+        duration_s=parse_duration(duration).total_seconds() if duration else None,
+        rate_hz=rate,
+        consent=consent.value if consent else None,
+    )
+    with place.store() as store:
+        store_capture_plan(store.state, plan)
+    emit(f"{plan.name}: set\n")
+
+
+def get_plan(place: Place, name: NameArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
+    """Show one capture plan."""
+    from monitord.storage.plans import get_capture_plan
+
+    as_json = wants_json(output, json)
+    with place.reader() as reader:
+        plan = get_capture_plan(reader.storage, name)
+    if as_json:
+        emit(json_text(_as_json(plan)) + "\n")
+    else:
+        _show(place, [plan])
+
+
+def list_plans(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+    """List the capture plans; the first whose match fits a process is the one that counts."""
+    from monitord.storage.plans import list_capture_plans
+
+    as_json = wants_json(output, json)
+    with place.reader() as reader:
+        plans = list_capture_plans(reader.storage)
+    if as_json:
+        emit(json_text([_as_json(plan) for plan in plans]) + "\n")
+    elif plans:
+        _show(place, plans)
+    else:
+        say("monitord: no capture plans; everything is profiled as configured")
+
+
+def delete_plan(place: Place, name: NameArgument) -> None:
+    """Delete a capture plan: from the next alert on its processes are profiled as configured."""
+    from monitord.storage.plans import delete_capture_plan
+
+    with place.store() as store:
+        delete_capture_plan(store.state, name)
+    emit(f"{name}: deleted\n")
+
+
+def _show(place: Place, plans: Sequence[NamedPlan]) -> None:
+    rows = [
+        [
+            Cell(plan.name, ("bold",)),
+            Cell(printable(_matches(plan.match))),
+            Cell(plan.profiler or "–"),
+            Cell(span(plan.duration_s) if plan.duration_s is not None else "–"),
+            Cell(f"{plan.rate_hz}/s" if plan.rate_hz is not None else "–"),
+            Cell(plan.consent or "–"),
+        ]
+        for plan in plans
+    ]
+    page(draw(_COLUMNS, rows, width=width(), style=place.style()))
+
+
+def _matches(match: Match) -> str:
+    parts = [
+        " or ".join(match.names),
+        " or ".join(f"user {user}" for user in match.users),
+        " or ".join(f"unit {unit}" for unit in match.units),
+    ]
+    return ", ".join(filter(None, parts)) or "all"
+
+
+def _as_json(plan: NamedPlan) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "match": {
+            "names": list(plan.match.names),
+            "users": list(plan.match.users),
+            "units": list(plan.match.units),
+        },
+        "profiler": plan.profiler,
+        "duration_seconds": plan.duration_s,
+        "rate_hz": plan.rate_hz,
+        "consent": plan.consent,
+    }

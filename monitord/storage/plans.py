@@ -1,0 +1,134 @@
+"""Capture plans, set while the daemon runs: kept in the global state, one key a plan, as JSON.
+
+The functions take any `Storage`: the store's own, or a reader's, on which only asking works.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from monitord.errors import NotFoundError, StorageError, UsageError
+from monitord.model import Match, NamedPlan
+from monitord.storage.state import Storage
+
+PROFILERS = ("auto", "py-spy", "perf", "eu-stack", "sample", "spindump", "none")
+CONSENTS = ("always", "never")
+DURATION_S = (0.5, 300.0)
+RATE_HZ = (1, 1000)
+_PREFIX = "plan/"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MATCHED_BY = ("names", "users", "units")
+_CHANGES = ("profiler", "duration_s", "rate_hz", "consent")
+_PATTERNS_AT_MOST = 64
+_PATTERN_LENGTH = 256
+
+
+def store_capture_plan(state: Storage, plan: NamedPlan) -> None:
+    """Keep a plan, in place of the one of its name; raises UsageError for one that can't be."""
+    _check(plan)
+    kept = {key: value for key in _CHANGES if (value := getattr(plan, key)) is not None}
+    match = {key: list(values) for key in _MATCHED_BY if (values := getattr(plan.match, key))}
+    state.set(_PREFIX + plan.name, json.dumps({"match": match, **kept}).encode())
+
+
+def get_capture_plan(state: Storage, name: str) -> NamedPlan:
+    """The plan of this name; raises NotFoundError, and StorageError when what is kept is no plan."""
+    item = state.get(_PREFIX + _named(name))
+    if item is None:
+        raise NotFoundError(f"no capture plan {name!r}; `monitord plan list` lists them")
+    return _parsed(name, item.data)
+
+
+def list_capture_plans(
+    state: Storage, skip: Callable[[StorageError], object] | None = None
+) -> list[NamedPlan]:
+    """All plans in the order of their names, which is the order they are tried in.
+
+    One that can't be understood raises StorageError, or is told to `skip` and left out.
+    """
+    keys = state.keys()
+    names = [key.removeprefix(_PREFIX) for key in keys if key.startswith(_PREFIX)]
+    items = state.get_many([_PREFIX + name for name in names]) if names else {}
+    found = []
+    for name in names:
+        item = items.get(_PREFIX + name)
+        try:
+            found += [_parsed(name, item.data)] if item else []
+        except StorageError as error:
+            if skip is None:
+                raise
+            skip(error)
+    return found
+
+
+def delete_capture_plan(state: Storage, name: str) -> None:
+    """Remove a plan; raises NotFoundError."""
+    if not state.delete(None, _PREFIX + _named(name)):
+        raise NotFoundError(f"no capture plan {name!r}; `monitord plan list` lists them")
+
+
+def _named(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name of a plan: expected letters, digits, '.', '_', '-', at most 64 of them"
+        )
+    return name
+
+
+def _check(plan: NamedPlan) -> None:
+    """Raises UsageError naming what is wrong and what was expected."""
+    _named(plan.name)
+    if plan.match.pids or plan.match.not_names:
+        raise UsageError("a plan matches by name, user and unit; not by pid, not by what it is not")
+    for key in _MATCHED_BY:
+        _check_patterns(key, getattr(plan.match, key))
+    if all(getattr(plan, key) is None for key in _CHANGES):
+        raise UsageError(f"plan {plan.name!r} changes nothing; give it a profiler, duration, rate or consent")
+    if plan.profiler not in (None, *PROFILERS):
+        raise UsageError(f"profiler {plan.profiler!r}: expected one of {', '.join(PROFILERS)}")
+    if plan.consent not in (None, *CONSENTS):
+        raise UsageError(f"consent {plan.consent!r}: expected {' or '.join(CONSENTS)}, or nothing")
+    _check_number("duration", plan.duration_s, DURATION_S, "s")
+    _check_number("rate", plan.rate_hz, RATE_HZ, "samples a second")
+    if plan.rate_hz is not None and not isinstance(plan.rate_hz, int):
+        raise UsageError(f"rate {plan.rate_hz!r}: expected a whole number")
+
+
+def _check_patterns(key: str, patterns: Sequence[object]) -> None:
+    if len(patterns) > _PATTERNS_AT_MOST:
+        raise UsageError(f"{len(patterns)} {key} in one plan; at most {_PATTERNS_AT_MOST} are taken")
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not 0 < len(pattern) <= _PATTERN_LENGTH or "\0" in pattern:
+            raise UsageError(f"{key}: expected a text of 1 to {_PATTERN_LENGTH} characters, got {pattern!r}")
+
+
+def _check_number(what: str, value: float | None, limits: tuple[float, float], unit: str) -> None:
+    if value is None:
+        return
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not limits[0] <= value <= limits[1]:
+        raise UsageError(f"{what} {value!r}: expected {limits[0]:g} to {limits[1]:g} {unit}")
+
+
+def _parsed(name: str, data: bytes) -> NamedPlan:
+    """What is kept, as a plan; what nobody can have stored is damage, or of a newer monitord."""
+    try:
+        kept: Any = json.loads(data)
+        match = _lists(kept.pop("match", {}))
+        plan = NamedPlan(name, Match(**match), **kept)
+        _check(plan)
+    except (ValueError, TypeError, AttributeError, UsageError) as error:
+        raise StorageError(
+            f"the capture plan {name!r} can't be understood ({error}); `monitord plan delete` removes it"
+        ) from error
+    return plan
+
+
+def _lists(match: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    if any(not isinstance(values, list) for values in match.values()):
+        raise TypeError("its match holds no lists")
+    return {key: tuple(values) for key, values in match.items()}

@@ -1,0 +1,58 @@
+"""State as a reader sees it: the daemon's own table through sqlite3; no SQLAlchemy, no writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from monitord.storage.state.errors import StateUnavailableError
+from monitord.storage.state.items import Record, Write
+from monitord.storage.state.names import Address, Scope
+
+Ask = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
+_RECORD = (
+    "SELECT data, created_us, expires_us, version FROM state "
+    "WHERE user_id = ? AND session_id = ? AND (expires_us IS NULL OR expires_us > ?) AND key = ?"
+)
+_KEYS = (
+    "SELECT key FROM state "
+    "WHERE user_id = ? AND session_id = ? AND (expires_us IS NULL OR expires_us > ?) ORDER BY key"
+)
+
+
+class ReadOnlyBackend:
+    """Answers what is there; `ask` runs a query and gives its rows. A change is refused."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def read(self, addresses: Sequence[Address], now_us: int) -> list[Record | None]:
+        """See StateBackend.read."""
+        found: list[Record | None] = []
+        for user_id, session_id, key in addresses:
+            rows = self._ask(_RECORD, [user_id, session_id, now_us, key])
+            found.append(Record(**rows[0]) if rows else None)
+        return found
+
+    def keys(self, user_id: str, session_id: str, now_us: int) -> list[str]:
+        """See StateBackend.keys."""
+        return [row["key"] for row in self._ask(_KEYS, [user_id, session_id, now_us])]
+
+    def write(self, writes: Sequence[Write], now_us: int) -> bool:
+        """Refused."""
+        _refuse()
+
+    def remove(self, scope: Scope, now_us: int) -> int:
+        """Refused."""
+        _refuse()
+
+    def sweep(self, now_us: int) -> int:
+        """Refused."""
+        _refuse()
+
+    def close(self) -> None:
+        """The reader closes what it opened."""
+
+
+def _refuse() -> NoReturn:
+    raise StateUnavailableError("the state was opened for reading only")
