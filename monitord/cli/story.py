@@ -233,6 +233,7 @@ def _how(record: ProfileRecord) -> str:
         f"{record.duration_seconds} s" if record.duration_seconds else "",
         f"target at {record.target_cpu_percent:.0f} %" if record.target_cpu_percent is not None else "",
         "late" if record.late else "",
+        f"plan {plan}" if (plan := (record.notes or {}).get("plan")) else "",
         quantity(record.size_bytes, "bytes") if record.size_bytes else "",
         record.failure_reason or "",
     ]

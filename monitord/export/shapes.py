@@ -130,6 +130,7 @@ def capture(record: ProfileRecord) -> dict[str, Any]:
         "sample_count": record.sample_count,
         "target_cpu_percent": record.target_cpu_percent,
         "late": record.late,
+        "notes": _texts(record.notes),
         "format": record.format,
         "profile_path": plain(record.profile_path),
         "size_bytes": record.size_bytes,
