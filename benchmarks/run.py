@@ -28,6 +28,8 @@ BENCHMARKS = {
     "asking": "recent over 10,000 captures, and --help",
     "quiet": "the whole daemon when nothing happens; its history on disk",
     "profiles": "reading, comparing and writing profiles, beside reading and splitting their lines",
+    "events": "storing a million events, asking and pruning them, beside raw sqlite3",
+    "state": "get and set per backend beside the raw client; a million items",
     "capture_cost": "one capture: what it costs the target and us",
     "artefacts": "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory",
     "scalene": "standing by under Scalene, and a script profiled, beside Scalene alone",
