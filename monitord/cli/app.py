@@ -48,6 +48,7 @@ COMMANDS = (
     ("export", "export:export", "Write incidents to a file, redacted."),
     ("keep", "incidents:keep", "Keep an incident past its age."),
     ("delete", "incidents:delete", "Delete incidents with their evidence."),
+    ("prefer", "preferences:prefer", "What you want in every call."),
     ("doctor", "doctor:doctor", "Check permissions, tools and the store."),
     ("rules list", "rules:list_rules", "List the rules in force."),
     ("rules test", "rules:replay_rules", "Try other rules on stored history."),

@@ -53,7 +53,7 @@ def ls(
     no_pager: NoPagerFlag = False,
 ) -> None:
     """List artefacts by key, which is oldest first."""
-    view = view_of(output, json=json, reverse=False, follow=False, utc=utc, no_pager=no_pager)
+    view = view_of(place, output, json=json, reverse=False, follow=False, utc=utc, no_pager=no_pager)
     with place.holdings() as holdings:
         found = list(islice(_found(holdings.artefacts, prefix), limit))
     Listing(

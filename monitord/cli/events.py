@@ -86,7 +86,7 @@ def events(
 ) -> None:
     """List what monitord saw and did, newest first."""
     start, end = parse_period(since, until, datetime.now(UTC))
-    view = view_of(output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
+    view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
     reader = place.reader()
     wanted = EventFilter(
         pid=pid,

@@ -64,7 +64,7 @@ def hot(
     wanted = HotFilter(
         function=function, module=module, node=node, process=process, since=start, until=end, limit=limit
     )
-    view = view_of(output, json=json, reverse=reverse, follow=False, utc=utc, no_pager=no_pager)
+    view = view_of(place, output, json=json, reverse=reverse, follow=False, utc=utc, no_pager=no_pager)
     listing = Listing(
         HOT_KEYS,
         hot_row,

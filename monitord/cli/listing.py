@@ -9,6 +9,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import typer
 
+from monitord.cli.place import Place
+from monitord.cli.preferences import preferences_of
 from monitord.cli.terminal import emit, page, say
 from monitord.errors import UsageError
 from monitord.export.text import csv_rows, json_text
@@ -56,7 +58,14 @@ class View:
 
 
 def view_of(
-    output: ListOutput | None, *, json: bool, reverse: bool, follow: bool, utc: bool, no_pager: bool
+    place: Place,
+    output: ListOutput | None,
+    *,
+    json: bool,
+    reverse: bool,
+    follow: bool,
+    utc: bool,
+    no_pager: bool,
 ) -> View:
     """The flags of a call together; raises UsageError where they contradict each other."""
     if json and output not in (None, ListOutput.JSON):
@@ -64,7 +73,11 @@ def view_of(
     chosen = ListOutput.JSON if json else output or ListOutput.TABLE
     if follow and chosen is ListOutput.JSON:
         raise UsageError("-f never ends and a JSON array must; use -o jsonl")
-    return View(chosen, reverse or follow, utc, not no_pager and not follow)
+    if chosen is not ListOutput.TABLE:  # programs get what they ask for, whatever a person prefers
+        return View(chosen, reverse or follow, utc, use_pager=False)
+    preferred = preferences_of(place)
+    use_pager = preferred["pager"] and not no_pager and not follow
+    return View(chosen, reverse or follow, utc or preferred["utc"], use_pager)
 
 
 @dataclass(frozen=True, slots=True)

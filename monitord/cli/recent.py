@@ -66,7 +66,7 @@ def recent(
     wanted = RecentFilter(
         limit=limit, since=start, until=end, process=process, pid=pid, metric=metric, text=grep
     )
-    view = view_of(output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
+    view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
     reader = place.reader()
     listing = _listing(place, reader)
     if follow:
