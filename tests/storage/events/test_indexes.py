@@ -19,6 +19,7 @@ from monitord.storage.events.pruning import LARGEST_BATCH, Pruner
 T0 = datetime(2026, 11, 1, tzinfo=UTC)
 INDEXED = {
     "idx_event_process": ("pid", "pid IS NOT NULL"),
+    "idx_event_pid_type": ("pid, event_type", "event_type > 0"),
     "idx_event_type": ("event_type", "event_type > 0"),
     "idx_event_function": ("function", "function IS NOT NULL"),
     "idx_event_module": ("module, function, arity", "module IS NOT NULL"),
