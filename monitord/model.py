@@ -35,6 +35,9 @@ class TriggerMetric(StrEnum):
         return self in (TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY)
 
 
+BASELINE_RULE = "baseline"
+"""The rule of an incident that is none: a profile taken by itself while nothing was wrong (metric manual)."""
+
 METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.CPU: ("percent",),
     TriggerMetric.MEMORY: ("percent", "bytes"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monitord.capture.consent import Consent
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
+from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
 from monitord.capture.running import Runner
 from monitord.capture.scripts.standby import Standby
@@ -114,7 +115,8 @@ class ProfileCaptureService:
                     )  # fmt: skip
                     if desk is self._looks:
                         return self._look(replace(session, is_hurried=True))
-                    return self._climb(session)
+                    program = program_id(key.pid)
+                    return [_of_program(capture, program) for capture in self._climb(session)]
             except TargetError as error:
                 return [replace(_without_tool(key, plan, error.status, error.reason, None), role=role)]
             finally:
@@ -201,6 +203,11 @@ class ProfileCaptureService:
                 role=profiler.role,
             )
         return capture
+
+
+def _of_program(capture: Capture, program: str | None) -> Capture:
+    """With the id by which it finds its baseline."""
+    return replace(capture, notes={**capture.notes, "program": program}) if program else capture
 
 
 def _without_tool(

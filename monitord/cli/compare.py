@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,13 @@ from monitord.cli.export import identities, put, report
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import Style, cut, emit, page, width
-from monitord.errors import UsageError
+from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import iso, json_text
 from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.storage.queries import StoreReader
+    from monitord.storage.views import IncidentView
 
 _SHOWN = 20
 _PAINTS = {"hotter": "red", "new": "red", "cooler": "green", "gone": "green", "same": "dim"}
@@ -30,7 +34,10 @@ class CompareFormat(StrEnum):
 def compare(
     place: Place,
     before: IdArgument,
-    after: Annotated[str, typer.Argument(metavar="ID", help="The other one, of a later time.")],
+    after: Annotated[str | None, typer.Argument(metavar="ID", help="The other one, of a later time.")] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="With its program's baseline instead of another incident.")
+    ] = False,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="TABLE|JSON|FILE", help="table or json; a file.")
     ] = None,
@@ -47,7 +54,7 @@ def compare(
     from monitord.export.evidence import compared, evidence_of, write_difference
 
     reader = place.reader()
-    views = [reader.incident(reader.find(name).correlation_id) for name in (before, after)]
+    views = _views(reader, before, after, baseline=baseline)
     first, second = (evidence_of(view, reader.payload) for view in views)
     if file_format is not None and output is not None:
         written = write_difference(first, second, None if raw else identities(views))
@@ -67,6 +74,21 @@ def compare(
         emit(json_text({"before": heads[0], "after": heads[1], **found}) + "\n")
         return
     page(_told(heads, found, everything, width(), place.style()), allowed=not no_pager)
+
+
+def _views(reader: StoreReader, first: str, second: str | None, *, baseline: bool) -> list[IncidentView]:
+    """Both sides, the earlier one first: two incidents, or an incident after its program's baseline."""
+    if baseline == (second is not None):
+        raise UsageError("compare with what? `monitord compare A B`, or `monitord compare A --baseline`")
+    found = reader.incident(reader.find(first).correlation_id)
+    if second is not None:
+        return [found, reader.incident(reader.find(second).correlation_id)]
+    if found.baseline is None:
+        raise NotFoundError(
+            f"incident {found.correlation_id} has no baseline: none was taken of this version of its program "
+            "in quiet times; `monitord recent --baselines` lists them"
+        )
+    return [reader.incident(found.baseline.correlation_id), found]
 
 
 def _checked(output: str | None, json: bool, file_format: CompareFormat | None, raw: bool) -> bool:

@@ -56,6 +56,9 @@ def recent(
     process: ProcessFlag = None,
     pid: PidFlag = None,
     metric: Annotated[TriggerMetric | None, typer.Option("--metric", help="Only this trigger.")] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Only profiles taken while nothing was wrong.")
+    ] = False,
     output: ListOutputFlag = None,
     json: JsonFlag = False,
     utc: UtcFlag = False,
@@ -64,7 +67,14 @@ def recent(
     """List recent incidents, newest first."""
     start, end = parse_period(since, until, datetime.now(UTC))
     wanted = RecentFilter(
-        limit=limit, since=start, until=end, process=process, pid=pid, metric=metric, text=grep
+        limit=limit,
+        since=start,
+        until=end,
+        process=process,
+        pid=pid,
+        metric=metric,
+        text=grep,
+        baselines=baselines,
     )
     view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
     reader = place.reader()

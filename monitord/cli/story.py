@@ -9,6 +9,7 @@ from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.terminal import Style, cut, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.naming import display_name
+from monitord.export.normal import against_baseline
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import HistoryPoint, Hotspot, ProfileRecord, TriggerMetric
@@ -127,6 +128,9 @@ class ProfileBrowserView:
         where = f"({best.profiler}: {samples}{best.duration_seconds} s{busy})"
         yield from self._title("Where the time went", where)
         yield from self._hotspot_lines(view.hotspots[:_HOTSPOTS])
+        if said := against_baseline(view):
+            yield ""
+            yield from (f"  {line}" for line in wrap(said, self._width - 2))
         if view.late:
             yield "  " + self._style.paint(
                 "taken when the spike was over: it shows what came after", "yellow"
@@ -201,6 +205,8 @@ class ProfileBrowserView:
             )
         if not view.pinned and not view.is_summary:
             steps.append((f"monitord keep {number}", "keep it past its age"))
+        if view.baseline and view.hotspots and not view.is_summary:
+            steps.append((f"monitord compare {number} --baseline", "what is new, function by function"))
         if view.record.pid:
             steps.append((f"monitord recent --pid {view.record.pid}", "what else this process did"))
         width = max(len(command) for command, _ in steps)

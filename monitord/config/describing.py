@@ -26,6 +26,11 @@ COMMENTS = {
     "capture.read_sources": "read hot functions' source: ids of statements, their lines in `show`",
     "capture.min_available_memory_percent": "no capture when the machine has less than this",
     "capture.max_load_per_cpu": "no capture above this load average per CPU",
+    "baselines.enabled": "profile programs shortly while nothing is wrong, to compare incidents with",
+    "baselines.per_day": "at most so many, evenly over the day",
+    "baselines.duration_s": "how long each looks",
+    "baselines.rate_hz": "samples a second",
+    "baselines.max_machine_percent": "none while the whole machine is busier than this",
     "retention.max_age_h": "evidence older than this goes, unless kept by `monitord keep`",
     "retention.max_total_mb": "database + write-ahead log + artefacts never exceed this",
     "retention.summary_days": "small summaries of incidents stay this long, inside the budget",
@@ -51,7 +56,7 @@ def default_text() -> str:
     """A file in which every key stands commented out with its default, for `monitord config init`."""
     lines = ["# monitord: every key with its default. Uncomment what you change.", ""]
     defaults = msgspec.to_builtins(FileSettings())
-    for section in ("sampling", "detection", "capture", "retention", "storage", "log"):
+    for section in ("sampling", "detection", "capture", "baselines", "retention", "storage", "log"):
         lines.append(f"[{section}]")
         for key, value in defaults[section].items():
             lines.append(f"# {key} = {_toml(value)}  # {COMMENTS[f'{section}.{key}']}")

@@ -89,6 +89,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Load
     settings = Settings(
         sampling=parsed.sampling,
         capture=parsed.capture,
+        baselines=parsed.baselines,
         retention=parsed.retention,
         storage=parsed.storage,
         log=parsed.log,

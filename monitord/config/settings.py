@@ -139,6 +139,16 @@ class CaptureSettings(_Section, frozen=True):
     max_load_per_cpu: Annotated[float, Meta(gt=0, le=10_000)] = 20.0
 
 
+class BaselineSettings(_Section, frozen=True):
+    """Short profiles of programs at work while nothing is wrong, to compare incidents with."""
+
+    enabled: bool = True
+    per_day: Annotated[int, Meta(ge=0, le=86_400)] = 24
+    duration_s: Annotated[float, Meta(ge=0.5, le=30)] = 3.0
+    rate_hz: Annotated[int, Meta(ge=1, le=100)] = 20
+    max_machine_percent: Annotated[float, Meta(gt=0, le=100)] = 50.0
+
+
 class RetentionSettings(_Section, frozen=True):
     """How much may be kept, and for how long."""
 
@@ -191,6 +201,7 @@ class FileSettings(_Section, frozen=True):
     detection: DetectionSettings = DetectionSettings()
     rules: tuple[RuleSettings, ...] = ()
     capture: CaptureSettings = CaptureSettings()
+    baselines: BaselineSettings = BaselineSettings()
     retention: RetentionSettings = RetentionSettings()
     storage: StorageSettings = StorageSettings()
     log: LogSettings = LogSettings()
@@ -201,6 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     sampling: SamplingSettings
     capture: CaptureSettings
+    baselines: BaselineSettings
     retention: RetentionSettings
     storage: StorageSettings
     log: LogSettings
@@ -210,7 +222,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, in the shape of the file."""
-        sections = ("sampling", "detection", "capture", "retention", "storage", "log")
+        sections = ("sampling", "detection", "capture", "baselines", "retention", "storage", "log")
         shown: dict[str, object] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
         shown["rules"] = [_without_defaults(rule) for rule in self.rule_settings]
         return shown

@@ -114,6 +114,7 @@ class Daemon:
         self._rates = rates
         self._parts.historian.note(rates, verdict)
         self._parts.memory.note(rates, verdict)
+        self._parts.baselines.note(rates)
         if rates.gap == "clock jump":
             self._parts.tidying.realign()
 
@@ -204,6 +205,7 @@ class Daemon:
         self._parts.detector.replace_rules(settings.rules)
         self._explained_s = float("-inf")
         self._parts.worker.use(wiring.plan(settings))
+        self._parts.baselines.use(wiring.baseline_limits(settings))
         self._parts.service.consent = wiring.consent(settings)
         self._parts.pipeline.budget.limits = wiring.limits(settings)
         limits = wiring.retention_limits(settings)

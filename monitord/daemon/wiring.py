@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.config import Settings
+from monitord.daemon.baselining import BaselineLimits, Baselines
 from monitord.daemon.holdings import keyring_look, near_holdings, needs_courier
 from monitord.daemon.journal import Journal
 from monitord.daemon.locks import CAPTURE_LOCK, hold, owner
@@ -74,6 +75,7 @@ class Parts:
     journal: Journal
     monitor: StorageMonitor
     selfwatch: SelfWatch
+    baselines: Baselines
     sender: Sender | None
 
 
@@ -140,6 +142,18 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         boot_id=boot_id,
     )
 
+    baselines = Baselines(
+        worker,
+        budget,
+        store,
+        writer,
+        sampler.details,
+        lambda: detector.is_quiet,
+        lambda name, executable: service.consent.refusal(name, executable) is None,
+        limits=baseline_limits(settings),
+        boot_id=boot_id,
+    )
+
     def remember() -> Mapping[str, object]:
         return {"detection": detector.remember(), "captures": budget.remember(), "boot_id": boot_id}
 
@@ -160,6 +174,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         journal=journal,
         monitor=monitor,
         selfwatch=SelfWatch(),
+        baselines=baselines,
         sender=sender,
     )
 
@@ -198,6 +213,17 @@ def limits(settings: Settings) -> CaptureLimits:
         settings.capture.max_per_hour,
         settings.capture.min_available_memory_percent,
         settings.capture.max_load_per_cpu,
+    )
+
+
+def baseline_limits(settings: Settings) -> BaselineLimits:
+    """How a program is profiled while nothing is wrong; not at all when that is switched off."""
+    wanted = settings.baselines
+    return BaselineLimits(
+        wanted.per_day if wanted.enabled else 0,
+        wanted.duration_s,
+        wanted.rate_hz,
+        wanted.max_machine_percent,
     )
 
 

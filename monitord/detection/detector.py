@@ -149,6 +149,12 @@ class Detector:
                 statuses += explain_rule(judge, self._recent, pid, self._now_s)
         return statuses
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no rule is armed or fires."""
+        tracks = (track for judge in self._judges for track in judge.tracks.values())
+        return not any(track.is_firing or track.window is not None for track in tracks)
+
     def remember(self) -> dict[str, object]:
         """What must survive a restart, as JSON-able values; call it after alerts and now and then."""
         return memories.remember(self._judges, self._baselines, self._now_s, self._taken_at)

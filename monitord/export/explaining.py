@@ -12,6 +12,7 @@ from datetime import datetime
 from statistics import median
 
 from monitord.export.naming import display_name
+from monitord.export.normal import against_baseline
 from monitord.export.text import plain
 from monitord.export.units import quantity, span
 from monitord.model import HistoryPoint, ProfileRecord, TriggerMetric
@@ -134,6 +135,8 @@ def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
             f" (id {last.id}).",
             tuple(str(record.id) for record in earlier[:20]),
         )
+    if view.baseline is not None and (said := against_baseline(view)):
+        yield Sentence("normal", said, (view.baseline.correlation_id,))
     for spot in around.recurring:
         if spot.incidents > 1:
             yield Sentence(

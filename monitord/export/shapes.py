@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitord.export.normal import against_baseline
 from monitord.export.text import iso, plain
 from monitord.export.units import unit_of
 from monitord.model import Event, HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
@@ -66,7 +67,18 @@ def detail(view: IncidentView) -> dict[str, Any]:
         "captures": [capture(record) for record in view.captures],
         "not_captured": [_not_captured(step) for step in view.not_captured],
         "hotspots": [hotspot(spot) for spot in view.hotspots],
+        "baseline": _baseline(view),
         "annotations": [{"taken_at": iso(note.taken_at), "text": plain(note.text)} for note in view.notes],
+    }
+
+
+def _baseline(view: IncidentView) -> dict[str, Any] | None:
+    if view.baseline is None:
+        return None
+    return {
+        "correlation_id": view.baseline.correlation_id,
+        "taken_at": iso(view.baseline.taken_at),
+        "text": _optional(against_baseline(view)),
     }
 
 

@@ -26,7 +26,7 @@ from monitord.model import (
     ProcessKey,
 )
 from monitord.pipeline.first_looks import FirstLook
-from monitord.pipeline.outcomes import broken, is_profile_attempt, labelled, planned, refused
+from monitord.pipeline.outcomes import broken, is_profile_attempt, labelled, planned, refused, shows_something
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
 _TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
@@ -52,7 +52,8 @@ class Opening:
     """An alert as the loop hands it over: everything that must be read at that moment is in it.
 
     `refusal` says why no profile may be taken of it; the incident is kept all the same. `give_back`
-    returns its part of the budget when no profile was taken after all.
+    returns its part of the budget when no profile was taken after all. `own_plan` and `ended` are for
+    `open_quietly`: how to take it, and whom to tell what became of it (None: it was not kept).
     """
 
     correlation_id: str
@@ -64,6 +65,8 @@ class Opening:
     give_back: Callable[[], None]
     boot_id: str | None = None
     refusal: str | None = None
+    own_plan: CapturePlan | None = None
+    ended: Callable[[Incident, Future[object] | None], None] | None = None
 
     @property
     def wants_profile(self) -> bool:
@@ -120,6 +123,16 @@ class IncidentWorker:
             self._open_count += 1
             self._profile_count += opening.wants_profile
         self._opened.put(opening)
+
+    def open_quietly(self, opening: Opening) -> bool:
+        """Take a profile that is kept only if it shows something; False: something else is open."""
+        incident = Incident(opening.correlation_id, opening.alert, opening.process, boot_id=opening.boot_id)
+        with self._lock:
+            if self._open_count or self._is_stopping.is_set():
+                return False
+            self._open_count += 1
+        self._recorded.put((opening, incident))
+        return True
 
     def use(self, plan: CapturePlan) -> None:
         """Take later captures by another plan (the configuration was reloaded)."""
@@ -212,12 +225,27 @@ class IncidentWorker:
         target = incident.alert.target
         assert target is not None  # noqa: S101  _record_all hands over no other; tells mypy
         folder = self._folder / opening.correlation_id
-        plan = self._adapt(replace(self._plan, profiler=opening.alert.profiler), incident.process)
+        plan = self._plan_for(opening, incident)
         captures = planned(self._capture(target, plan, opening, folder), plan)
         captures = [labelled(capture, incident.alert) for capture in captures]
         complete = replace(incident, captures=(*incident.captures, *captures))
-        self._save(complete).add_done_callback(lambda _: _remove(folder))
+        if opening.ended is not None and not any(map(shows_something, captures)):
+            _remove(folder)
+            opening.ended(complete, None)
+            return False
+        saved = self._save(complete)
+        saved.add_done_callback(lambda _: _remove(folder))
+        if opening.ended is not None:
+            opening.ended(complete, saved)
         return any(is_profile_attempt(capture) for capture in captures)
+
+    def _plan_for(self, opening: Opening, incident: Incident) -> CapturePlan:
+        """As configured, or as set at run time; of a plan of the opening's own that changes only the consent."""
+        wanted = replace(opening.own_plan or self._plan, profiler=opening.alert.profiler)
+        adapted = self._adapt(wanted, incident.process)
+        if opening.own_plan is None:
+            return adapted
+        return replace(wanted, consent=adapted.consent, named=adapted.named)
 
     def _capture(
         self, target: ProcessKey, plan: CapturePlan, opening: Opening, folder: Path
@@ -243,7 +271,7 @@ class IncidentWorker:
             opening.give_back()
         with self._lock:
             self._open_count -= 1
-            self._profile_count -= opening.wants_profile
+            self._profile_count -= opening.wants_profile and opening.ended is None
 
 
 def _remove(folder: Path) -> None:

@@ -35,6 +35,11 @@ def is_profile_attempt(capture: Capture) -> bool:
     return capture.role == "profile" and capture.status is not CaptureStatus.REFUSED
 
 
+def shows_something(capture: Capture) -> bool:
+    """Whether it is a profile in which functions were seen."""
+    return capture.role == "profile" and capture.status.has_evidence and bool(capture.hotspots)
+
+
 def refused(role: str, target: ProcessKey, reason: str) -> Capture:
     """Nothing was tried, because."""
     return _without_evidence(role, target, CaptureStatus.REFUSED, reason)

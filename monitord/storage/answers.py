@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.model import (
+    BASELINE_RULE,
     CaptureStatus,
     Hotspot,
     ProcessDetails,
@@ -92,12 +93,22 @@ def incident_view(incident: Facts, captures: Sequence[Facts], data_dir: Path) ->
         history=tuple(history_point(point) for point in incident["history"]),
         captures=tuple(records),
         not_captured=tuple(NotCaptured(**step) for step in incident["not_captured"]),
-        hotspots=tuple(_hotspot(spot) for spot in incident["hotspots"]),
+        hotspots=hotspots_of(incident["hotspots"]),
         suppressed_by=incident["suppressed_by"],
         late=bool(incident["late"]),
         pinned=bool(incident["pinned"]),
         is_summary=bool(incident["is_summary"]),
     )
+
+
+def is_baseline(view: IncidentView) -> bool:
+    """Whether it is none but a baseline. (A rule that a person called so has another metric.)"""
+    return view.rule == BASELINE_RULE and view.metric is TriggerMetric.MANUAL
+
+
+def hotspots_of(spots: Sequence[Facts]) -> tuple[Hotspot, ...]:
+    """The hottest functions as they were kept."""
+    return tuple(_hotspot(spot) for spot in spots)
 
 
 def _hotspot(spot: Facts) -> Hotspot:

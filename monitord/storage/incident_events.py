@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from monitord.errors import UsageError
-from monitord.model import Event, EventType, HistoryPoint
+from monitord.model import BASELINE_RULE, Event, EventType, HistoryPoint, TriggerMetric
 from monitord.storage.cells import time_cell, time_of
 from monitord.storage.events.access import DataAccess
 from monitord.storage.events.filters import EventFilter
@@ -81,14 +81,16 @@ def incident_events(facts: Facts, captures: Sequence[Facts]) -> Iterator[Event]:
         readings = zip(_READINGS, point[1:], strict=False)
         known = {name: _rounded(value) for name, value in readings if value is not None}
         yield Event(EventType.SAMPLE, time_of(point[0]), **whose, payload=known)
-    yield Event(EventType.ALERT, time_of(facts["raised_at"]), **whose, payload=_alert(facts))
+    is_baseline = facts["rule"] == BASELINE_RULE and facts["trigger_metric"] == TriggerMetric.MANUAL.value
+    if not is_baseline:
+        yield Event(EventType.ALERT, time_of(facts["raised_at"]), **whose, payload=_alert(facts))
     for capture in captures:
         whom = {**whose, "pid": capture["pid"] or None, "start_ticks": capture["started_ticks"]}
         yield Event(EventType.CAPTURE, _captured(capture), **whom, payload=_said(capture, _CAPTURE))
     for at, text in facts.get("annotations", ()):
         yield Event(EventType.NOTE, time_of(at), **whose, payload={"text": text})
     leading = next((capture for capture in captures if capture["is_leading"]), None)
-    if leading is not None:
+    if leading is not None and not is_baseline:  # what is hot there was so while nothing was wrong
         for spot in facts["hotspots"][:FUNCTIONS_KEPT]:
             yield from _hotspot_events(spot, _captured(leading), whose)
 

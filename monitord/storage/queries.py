@@ -1,6 +1,6 @@
 """Questions to the store: read-only, through sqlite3, so that asking starts fast and disturbs nobody.
 
-Never imports SQLAlchemy. Each answer takes at most two statements (`incident`: three), and no
+Never imports SQLAlchemy. Each answer takes at most two statements (`incident`: five), and no
 read transaction lives longer than its query, so the WAL can always be folded back.
 """
 
@@ -18,9 +18,10 @@ from typing import Any
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
-from monitord.storage.answers import incident_view, record_of
+from monitord.storage.answers import hotspots_of, incident_view, is_baseline, record_of
 from monitord.storage.artefacts import StorageMetadata
-from monitord.storage.cells import ZstdError, text_cell, text_of, time_cell
+from monitord.storage.baselines import baseline_id
+from monitord.storage.cells import ZstdError, text_cell, text_of, time_cell, time_of
 from monitord.storage.events.filters import EventFilter
 from monitord.storage.events.identity import id_at, time_of_id
 from monitord.storage.events.rows import event_of, type_of_code
@@ -36,7 +37,15 @@ from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.readonly import ReadOnlyBackend
 from monitord.storage.thinning import unpack
-from monitord.storage.views import Counts, HotFilter, HotFunction, IncidentView, Note, RecentFilter
+from monitord.storage.views import (
+    BaselineView,
+    Counts,
+    HotFilter,
+    HotFunction,
+    IncidentView,
+    Note,
+    RecentFilter,
+)
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
@@ -49,6 +58,7 @@ _NOTES = (
     "SELECT json_group_array(json_array(e.id, json(e.payload))) FROM (SELECT id, payload FROM event "
     "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
 )
+_BASELINE = "i.rule = 'baseline' AND i.trigger_metric = 'manual'"
 _NEWEST_FIRST = " ORDER BY c.captured_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
 
@@ -109,7 +119,32 @@ class StoreReader:
         with self._understood():
             notes = json.loads(rows[0].pop("annotations"))
             view = incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
-            return replace(view, notes=tuple(Note(time_of_id(at), said["text"]) for at, said in notes))
+            view = replace(view, notes=tuple(Note(time_of_id(at), said["text"]) for at, said in notes))
+        return replace(view, baseline=self._baseline(view))
+
+    def _baseline(self, view: IncidentView) -> BaselineView | None:
+        """What is kept of the program's baseline; of a baseline there is none."""
+        programs = [(record.notes or {}).get("program") for record in view.captures]
+        program = next(filter(None, programs), None)
+        if program is None or is_baseline(view):
+            return None
+        rows = self._all(
+            "SELECT correlation_id, raised_at, hotspots FROM incident WHERE correlation_id = ? "
+            "AND state = 'active'",
+            [baseline_id(self.storage, program) or ""],
+        )
+        if not rows:
+            return None
+        with self._understood():
+            facts = facts_of(rows[0])
+            return BaselineView(
+                facts["correlation_id"], time_of(facts["raised_at"]), hotspots_of(facts["hotspots"])
+            )
+
+    def has_evidence(self, correlation_id: str) -> bool:
+        """Whether an incident is there and more than a summary."""
+        sql = "SELECT 1 FROM incident WHERE correlation_id = ? AND state = 'active' AND is_summary = 0"
+        return bool(self._all(sql, [correlation_id]))
 
     def events(self, wanted: EventFilter) -> list[Event]:
         """The events under a filter, in its order."""
@@ -190,7 +225,8 @@ class StoreReader:
             "coalesce(sum(is_summary), 0) AS summaries, "
             "(SELECT count(*) FROM profile_capture) AS captures, "
             "(SELECT count(*) FROM history) AS history_rows, "
-            "(SELECT correlation_id FROM incident ORDER BY raised_at DESC LIMIT 1) AS last_incident_id "
+            "(SELECT correlation_id FROM incident WHERE NOT (rule = 'baseline' AND trigger_metric = 'manual') "
+            "ORDER BY raised_at DESC LIMIT 1) AS last_incident_id "
             "FROM incident",
             [],
         )[0]
@@ -287,7 +323,8 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
         ("mentions(?, i.reason, c.process_name, c.command_line)", text_cell(wanted.text)),
     ]
     chosen = [(sql, value) for sql, value in asked if value is not None]
-    conditions = ["c.is_leading = 1", "i.state = 'active'", *(sql for sql, _value in chosen)]
+    kind = _BASELINE if wanted.baselines else f"NOT ({_BASELINE})"
+    conditions = ["c.is_leading = 1", "i.state = 'active'", kind, *(sql for sql, _value in chosen)]
     values = [value for _sql, value in chosen]
     return conditions, values
 

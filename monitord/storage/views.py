@@ -22,6 +22,7 @@ class RecentFilter:
     `process` is a part of the name, or a shell pattern when it holds `*`, `?` or `[`; letter case does not
     matter. `text` is a part of the reason, the process name or the command line. `since` is inclusive,
     `until` exclusive. `after_id` gives only rows that were stored after that row (following).
+    With `baselines` it gives these alone, else none of them.
     """
 
     limit: int | None = 20
@@ -34,6 +35,7 @@ class RecentFilter:
     rule: str | None = None
     text: str | None = None
     pinned: bool | None = None
+    baselines: bool = False
     after_id: int | None = None
 
 
@@ -53,6 +55,15 @@ class Note:
 
     taken_at: datetime
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineView:
+    """How the same program looked while nothing was wrong."""
+
+    correlation_id: str
+    taken_at: datetime
+    hotspots: tuple[Hotspot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,7 @@ class IncidentView:
     pinned: bool = False
     is_summary: bool = False
     notes: tuple[Note, ...] = ()
+    baseline: BaselineView | None = None
 
 
 @dataclass(frozen=True, slots=True)
