@@ -240,7 +240,7 @@ class IncidentWorker:
         return any(is_profile_attempt(capture) for capture in captures)
 
     def _plan_for(self, opening: Opening, incident: Incident) -> CapturePlan:
-        """As configured, or as set at run time; of a plan of the opening's own that changes only the consent."""
+        """As configured, or as set at run time; an opening's own plan changes in its consent only."""
         wanted = replace(opening.own_plan or self._plan, profiler=opening.alert.profiler)
         adapted = self._adapt(wanted, incident.process)
         if opening.own_plan is None:

@@ -225,7 +225,8 @@ class StoreReader:
             "coalesce(sum(is_summary), 0) AS summaries, "
             "(SELECT count(*) FROM profile_capture) AS captures, "
             "(SELECT count(*) FROM history) AS history_rows, "
-            "(SELECT correlation_id FROM incident WHERE NOT (rule = 'baseline' AND trigger_metric = 'manual') "
+            "(SELECT correlation_id FROM incident "
+            "WHERE NOT (rule = 'baseline' AND trigger_metric = 'manual') "
             "ORDER BY raised_at DESC LIMIT 1) AS last_incident_id "
             "FROM incident",
             [],

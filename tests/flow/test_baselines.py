@@ -29,10 +29,8 @@ def test_a_quiet_program_gets_one_baseline_and_its_spike_is_told_against_it(
     assert (normal["pid"], normal["status"]) == (worker.pid, "ok")
     assert daemon.incidents() == []
     assert daemon.ask("hot") == []
-    assert [event["event_type"] for event in daemon.ask("events", "--incident", str(normal["id"]))] == [
-        "capture",
-        "capture",
-    ]
+    events = daemon.ask("events", "--incident", str(normal["id"]))
+    assert {event["event_type"] for event in events} == {"capture"}
 
     (tmp_path / "now").touch()
     incident = daemon.incident(pid=worker.pid, trigger_metric="cpu")
