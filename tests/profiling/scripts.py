@@ -24,7 +24,7 @@ ENDS_WITH_7 = BURNS + "    sys.exit(7)\n"
 TOO_SHORT = "import sys\nsys.exit(7)\n"
 BROKEN = "def x(:\n"
 
-ENDLESS = BURNS.replace("outer(float", "outer(600 + float")
+ENDLESS = BURNS.split("    outer(float")[0] + "    outer(600)\n"
 IGNORES_SIGINT = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + ENDLESS
 HANDLES_SIGINT = (
     "import signal\nsignal.signal(signal.SIGINT, lambda *_: print('handled', flush=True))\n" + ENDLESS

@@ -109,17 +109,8 @@ def _python(wish: Wish) -> str:
 
 
 def _scalene_of(python: str) -> str:
-    """The version of Scalene that this Python would run."""
-    try:
-        said = subprocess.run(
-            [python, "-c", _ASK], cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=_ASK_LIMIT_S, check=False,
-        )  # fmt: skip
-    except OSError as error:
-        raise MonitordError(f"{python}: can't be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise MonitordError(f"{python} did not answer within {_ASK_LIMIT_S:.0f} s") from error
-    version = said.stdout.decode(errors="replace").strip()
+    """The version of Scalene that this Python would run; raises MonitordError when it has none to use."""
+    version = _own_scalene() if python == sys.executable else _asked(python)
     if not version:
         raise MonitordError(
             f"{python} has no Scalene; install it there: {python} -m pip install scalene"
@@ -130,6 +121,29 @@ def _scalene_of(python: str) -> str:
             f"{python} has Scalene {version}, which is too old: {python} -m pip install 'scalene>=2.4'"
         )
     return version
+
+
+def _own_scalene() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("scalene")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _asked(python: str) -> str:
+    """What another Python answers."""
+    try:
+        said = subprocess.run(
+            [python, "-c", _ASK], cwd="/", stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=_ASK_LIMIT_S, check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise MonitordError(f"{python}: can't be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise MonitordError(f"{python} did not answer within {_ASK_LIMIT_S:.0f} s") from error
+    return said.stdout.decode(errors="replace").strip()
 
 
 def _numbers(version: str) -> tuple[int, ...]:
