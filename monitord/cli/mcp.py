@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as jsonlib
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,10 +19,11 @@ import typer
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit, say
 from monitord.cli.times import parse_period
-from monitord.errors import MonitordError, StorageError, UsageError
+from monitord.errors import BusyError, MonitordError, StorageError, UsageError
 
 TOKEN_FILE = "mcp.token"  # noqa: S105  a file's name
 _COMMAND_TIMEOUT_S = 150.0
+_FAREWELL_S = 3
 
 
 class Client(StrEnum):
@@ -37,7 +41,9 @@ _SERVERS_KEY = {Client.VSCODE: "servers"}  # the others call it mcpServers
 def serve(
     place: Place,
     http: Annotated[bool, typer.Option("--http", help="Streamable HTTP on loopback, with a token.")] = False,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="With --http.")] = 8765,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="With --http; 0: any free one.")
+    ] = 8765,
     allow_actions: Annotated[
         bool, typer.Option("--allow-actions", help="Also tools that capture, note, keep and clean up.")
     ] = False,
@@ -62,24 +68,43 @@ def serve(
     from monitord.mcp_server.http import application, read_or_make_token
 
     token_path = place.data_dir() / TOKEN_FILE
-    token = read_or_make_token(token_path)
-    sessions = Sessions(open_state("memory://"), "token")
-    server = build(sources, allow_actions=allow_actions, sessions=sessions)
-    say(f"listening on http://127.0.0.1:{port}/mcp; the bearer token is in {token_path}")
-    _run(application(server, token, sessions, port), port)
-    sessions.end_all()
+    with _listener(port) as listener:
+        token = read_or_make_token(token_path)
+        sessions = Sessions(open_state("memory://"), "token")
+        server = build(sources, allow_actions=allow_actions, sessions=sessions)
+        port = listener.getsockname()[1]
+        _run(application(server, token, sessions, port), listener, token_path)
 
 
-def _run(application: Any, port: int) -> None:
+def _listener(port: int) -> socket.socket:
+    """A socket on loopback that listens."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise BusyError(
+            f"port {port} on 127.0.0.1 can't be had ({error.strerror}); choose another with --port"
+        ) from error
+    return listener
+
+
+def _run(application: Any, listener: socket.socket, token_path: Path) -> None:
+    """Serve until SIGINT or SIGTERM. What is on its way then has some seconds; open streams are ended."""
     import uvicorn
 
     settings = uvicorn.Config(
-        application, host="127.0.0.1", port=port, log_level="warning", server_header=False, access_log=False
+        application,
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        access_log=False,
+        timeout_graceful_shutdown=_FAREWELL_S,
     )
-    server = uvicorn.Server(settings)
-    server.run()
-    if not server.started:
-        raise StorageError(f"port {port} on 127.0.0.1 can't be had; choose another with --port")
+    say(f"listening on http://127.0.0.1:{listener.getsockname()[1]}/mcp; the bearer token is in {token_path}")
+    uvicorn.Server(settings).run(sockets=[listener])
 
 
 def _sources(place: Place, *, raw: bool) -> Any:
@@ -87,7 +112,9 @@ def _sources(place: Place, *, raw: bool) -> Any:
     from monitord.daemon.status import read_status
     from monitord.mcp_server.fence import Fence
     from monitord.mcp_server.sources import Sources
+    from monitord.model import Event, EventType
     from monitord.redaction import Redactor
+    from monitord.storage import open_store
 
     known = identities([])
     redactor = Redactor(users=known.users, hosts=known.hosts, machine_ids=known.machine_ids)
@@ -96,12 +123,18 @@ def _sources(place: Place, *, raw: bool) -> Any:
     def command(words: Sequence[str]) -> Any:
         return _own_command(place, words)
 
+    def audit(tool: str, about: Mapping[str, Any]) -> None:
+        said = {"what": f"mcp {tool}", "about": dict(about)}
+        with contextlib.closing(open_store(data_dir)) as store:
+            store.events.store_event(Event(EventType.DAEMON, datetime.now(UTC), payload=said))
+
     return Sources(
         data_dir=data_dir,
         open_reader=place.reader,
         read_status=lambda: read_status(data_dir),
         parse_period=lambda since, until: parse_period(since, until, datetime.now(UTC)),
         command=command,
+        audit=audit,
         fence=Fence(None if raw else redactor),
     )
 
@@ -142,18 +175,20 @@ def install(
 ) -> None:
     """Print (or write) what makes an assistant start monitord's MCP server."""
     key = _SERVERS_KEY.get(client, "mcpServers")
-    arguments = ["-m", "monitord", "--data-dir", str(place.data_dir()), "mcp", "serve"]
+    arguments = ["-m", "monitord", "--data-dir", str(place.data_dir().absolute())]
+    arguments += ["--config", str(place.config_path.absolute())] if place.config_path else []
+    arguments += ["mcp", "serve"]
     arguments += ["--allow-actions"] if allow_actions else []
     entry = {"command": sys.executable, "args": arguments}
     if write is None:
-        emit(jsonlib.dumps({key: {"monitord": entry}}, indent=2) + "\n")
+        emit(jsonlib.dumps({key: {"monitord": entry}}, indent=2, ensure_ascii=False) + "\n")
         return
     merged = _read(write)
     servers = merged.setdefault(key, {})
     if not isinstance(servers, dict):
         raise UsageError(f"{write}: {key} is no object; nothing was written")
     servers["monitord"] = entry
-    _replace(write, jsonlib.dumps(merged, indent=2) + "\n")
+    _replace(write.resolve(), jsonlib.dumps(merged, indent=2, ensure_ascii=False) + "\n")
     emit(f"{write}: {client.value} will start monitord's MCP server\n")
 
 
@@ -162,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
         held = jsonlib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} can't be read as JSON ({error}); nothing was written") from error
     if not isinstance(held, Mapping):
         raise UsageError(f"{path} holds no JSON object; nothing was written")
@@ -170,10 +205,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.new")
+    """The whole file at once, as private as it was: other servers' secrets may stand in it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        draft.write_text(text, encoding="utf-8")
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+        draft.chmod(mode)
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise StorageError(f"can't write {path}: {error.strerror}") from error

@@ -1,4 +1,7 @@
-"""The tools that do something: there only with --allow-actions, within an hourly budget, each one logged."""
+"""The tools that do something: there only with --allow-actions, within an hourly budget.
+
+Each one is logged and stands in the event store before it is done: what can't be written down is not done.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from monitord.errors import BusyError, UsageError
 from monitord.logs import get_logger
 from monitord.mcp_server.answers import Done
 from monitord.mcp_server.asking import Id
+from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.sources import Sources
 
 ACTIONS_PER_HOUR = 20
@@ -48,8 +52,9 @@ class Budget:
 class Acting:
     """The tools that change something, by running monitord's own commands: their checks are the checks."""
 
-    def __init__(self, sources: Sources, budget: Budget | None = None) -> None:
+    def __init__(self, sources: Sources, profiles: ProfileAnswers, budget: Budget | None = None) -> None:
         self._sources = sources
+        self._profiles = profiles
         self._budget = budget or Budget()
 
     def capture_process(
@@ -59,7 +64,7 @@ class Acting:
     ) -> Done:
         """Take a profile of a running process now and keep it as an incident; consent and budgets apply."""
         words = ["capture", str(pid), "--duration", f"{duration_s:g}", "-o", "json"]
-        return self._done("capture_process", words, f"captured process {pid}")
+        return self._done("capture_process", words, f"captured process {pid}", pid=pid)
 
     def profile_script(
         self,
@@ -74,25 +79,36 @@ class Acting:
             raise UsageError("give the script's absolute path, without `..`")
         words = ["profile", "run", str(path), "--duration", f"{duration_s:g}", "-o", "json"]
         words += ["--save"] if save else []
-        return self._done("profile_script", [*words, "--", *arguments], f"profiled {path.name}")
+        words += ["--", *arguments] if arguments else []
+        return self._done("profile_script", words, f"profiled {path.name}", script=script)
 
     def add_note(self, id: Id, text: Annotated[str, Field(min_length=1, max_length=2000)]) -> Done:  # noqa: A002
         """Leave a note on an incident; `show` and exports carry it."""
-        return self._done("add_note", ["note", id, "--", text], f"noted on {id}")
+        return self._done("add_note", ["note", id, "--", text], f"noted on {id}", incident=id)
 
     def pin_incident(self, id: Id, undo: bool = False) -> Done:  # noqa: A002
         """Keep an incident past its age, or let it go with age again."""
         words = ["keep", id, *(["--undo"] if undo else [])]
-        return self._done("pin_incident", words, f"{'no longer kept' if undo else 'kept'}: {id}")
+        return self._done("pin_incident", words, f"{'no longer kept' if undo else 'kept'}: {id}", incident=id)
 
     def cleanup_old_profiles(self, max_age_days: Annotated[float, Field(ge=0, le=36_500)] = 7.0) -> Done:
         """Delete kept profiles of scripts that are older; pinned ones stay."""
         words = ["profile", "clear", "--older-than", f"{max_age_days:g}", "--yes"]
-        return self._done("cleanup_old_profiles", words, f"profiles older than {max_age_days:g} days went")
+        said = f"profiles older than {max_age_days:g} days went"
+        return self._done("cleanup_old_profiles", words, said, max_age_days=max_age_days)
 
-    def _done(self, tool: str, words: list[str], said: str) -> Done:
+    def clear_profile_cache(self) -> Done:
+        """Forget the profiles in this server's memory; kept ones stay."""
+        self._begin("clear_profile_cache", {})
+        return Done(done=f"{self._profiles.clear()} profiles forgotten")
+
+    def _begin(self, tool: str, about: dict[str, Any]) -> None:
         self._budget.spend()
-        get_logger().warning("mcp.action", tool=tool, words=len(words))
+        get_logger().warning("mcp.action", tool=tool, **about)
+        self._sources.audit(tool, about)
+
+    def _done(self, tool: str, words: list[str], said: str, **about: Any) -> Done:
+        self._begin(tool, about)
         result: Any = self._sources.command(words)
         fence = self._sources.fence
         shown = fence.value(result) if isinstance(result, dict) else None

@@ -32,6 +32,7 @@ class IncidentAnswer(Answer):
     """One incident whole, its history thinned."""
 
     incident: dict[str, Any]
+    is_cut: bool = False
 
 
 class Explanation(Answer):
@@ -39,6 +40,7 @@ class Explanation(Answer):
 
     correlation_id: str
     sentences: list[dict[str, Any]]
+    is_cut: bool = False
 
 
 class Happenings(Answer):

@@ -88,15 +88,21 @@ class Asking:
         shaped["hotspots"] = shaped["hotspots"][:_HOTSPOTS]
         for record in shaped["captures"]:
             record.pop("notes", None)
-        return IncidentAnswer(incident=self._sources.fence.value(shaped))
+        held, is_cut = self._sources.fence.whole(shaped)
+        return IncidentAnswer(incident=held, is_cut=is_cut)
+
+    def resolve(self, id: str) -> str:  # noqa: A002  as above
+        """The whole correlation id that a beginning stands for."""
+        with self._sources.open_reader() as reader:
+            return reader.find(id).correlation_id
 
     def explain_incident(self, id: Id) -> Explanation:  # noqa: A002  the argument's name in the protocol
         """Tell an incident in sentences, each made from recorded facts; what is not known is said, too."""
         with self._sources.open_reader() as reader:
             view = reader.incident(reader.find(id).correlation_id)
             sentences = sentences_about(view, surroundings_of(reader, view))
-        said, _is_cut = self._sources.fence.rows([sentence_row(each) for each in sentences])
-        return Explanation(correlation_id=view.correlation_id, sentences=said)
+        said, is_cut = self._sources.fence.rows([sentence_row(each) for each in sentences])
+        return Explanation(correlation_id=view.correlation_id, sentences=said, is_cut=is_cut)
 
     def what_happened(
         self,
@@ -239,7 +245,8 @@ class Asking:
         told = dict(self._sources.read_status() or {})
         for bulky in ("rules", "jobs", "config_paths", "data_dir"):
             told.pop(bulky, None)
-        return Now(is_recording=bool(told.pop("is_running", False)), status=self._sources.fence.value(told))
+        is_recording = bool(told.pop("is_running", False))
+        return Now(is_recording=is_recording, status=self._sources.fence.whole(told)[0])
 
 
 def _offset(cursor: str | None) -> int:

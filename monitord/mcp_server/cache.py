@@ -14,17 +14,24 @@ _MOST, _TTL_S, _TOP = 100, 3600.0, 20
 
 
 class ProfileAnswers:
-    """Answers by id; bounded in number and age. An incident that was deleted is forgotten with its time."""
+    """Answers by incident; bounded in number and age. What was deleted from the store is never shown."""
 
     def __init__(
-        self, ask: Callable[[str, int], ProfileAnswer], *, clock: Callable[[], float] = time.monotonic
+        self,
+        resolve: Callable[[str], str],
+        ask: Callable[[str, int], ProfileAnswer],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`resolve` gives an incident's whole id for a beginning, and raises when there is none now."""
+        self._resolve = resolve
         self._ask = ask
         self._lock = threading.Lock()
         self._answers: TTLCache[str, ProfileAnswer] = TTLCache(_MOST, _TTL_S, timer=clock)
 
     def get(self, incident_id: str) -> ProfileAnswer:
         """The answer, from memory if it is there."""
+        incident_id = self._resolve(incident_id)
         with self._lock:
             found = self._answers.get(incident_id)
         if found is None:

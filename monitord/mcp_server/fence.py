@@ -55,6 +55,17 @@ class Fence:
         shown = printable(safe)
         return shown if len(shown) <= TEXT_LIMIT else f"{shown[:TEXT_LIMIT]}…"
 
+    def whole(self, value: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """One thing, its longest lists halved until it fits into an answer, and whether that was needed."""
+        safe = dict(self.value(value))
+        is_cut = False
+        while len(json.dumps(safe)) > ANSWER_LIMIT_BYTES:
+            lists = [name for name, held in safe.items() if isinstance(held, list) and held]
+            name = max(lists or safe, key=lambda each: len(json.dumps(safe[each])))
+            safe[name] = safe[name][: len(safe[name]) // 2] if lists else None
+            is_cut = True
+        return safe, is_cut
+
     def rows(self, rows: Sequence[Any]) -> tuple[list[dict[str, Any]], bool]:
         """As many rows as an answer may hold, and whether some were left out."""
         kept: list[dict[str, Any]] = []

@@ -1,7 +1,8 @@
 """The streamable HTTP transport on loopback: who has the token may ask, so often, and so much at once.
 
-Checked before anything is parsed, in this order: rate, token (constant time), size; Host and Origin by the
-SDK (DNS rebinding). No cookies, no CORS. Refusals are counted and logged, the token and the body never.
+Checked before anything is parsed, in this order: token (constant time), rate, size; then Host and Origin by
+the SDK (DNS rebinding). Who has no token has an allowance of its own, and can't use up the others'. No cookies,
+no CORS. Refusals are counted and logged, the token and the body never.
 """
 
 from __future__ import annotations
@@ -25,13 +26,32 @@ from monitord.mcp_server.sessions import SESSION_HEADER, Sessions
 
 BODY_LIMIT_BYTES = 1 << 20
 REQUESTS_PER_MINUTE = 600
-_BURST = 120
+BURST = 120
 _SESSION_IDLE_S = 1800.0
 _MOST_SESSIONS = 100
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Allowance:
+    """So many requests at once, refilled with time. Given the time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left = float(BURST)
+        self._refilled_s = clock()
+
+    def take(self) -> bool:
+        """Use one up; False when there is none."""
+        now_s = self._clock()
+        self._left = min(float(BURST), self._left + (now_s - self._refilled_s) * REQUESTS_PER_MINUTE / 60)
+        self._refilled_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Gate:
@@ -47,14 +67,12 @@ class Gate:
         self._inner = inner
         self._expected = f"Bearer {token}".encode()
         self._sessions = sessions
-        self._clock = clock
-        self._allowance = float(_BURST)
-        self._refilled_s = clock()
+        self._known, self._strangers = Allowance(clock), Allowance(clock)
         self.refused: Counter[int] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
         headers = {bytes(name).lower(): bytes(value) for name, value in scope.get("headers", ())}
@@ -62,37 +80,41 @@ class Gate:
         if status is not None:
             await self._refuse(status, send)
             return
-        session_id = headers.get(SESSION_HEADER.encode(), b"").decode("latin-1")
-        await self._inner(scope, receive, send)
-        if scope["method"] == "DELETE" and session_id:
-            self._sessions.end(session_id)
+        status = await self._answer(scope, receive, send)
+        if status >= 400:
+            self._note(status)
+        elif scope["method"] == "DELETE":
+            self._sessions.end(headers.get(SESSION_HEADER.encode(), b"").decode("latin-1"))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Let the SDK answer; the status it gave."""
+        status = 500
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = int(message.get("status", status))
+            await send(message)
+
+        await self._inner(scope, receive, watched)
+        return status
 
     def _refusal(self, headers: dict[bytes, bytes]) -> int | None:
-        if not self._has_allowance():
-            return 429
         if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
-            return 401
+            return 401 if self._strangers.take() else 429
+        if not self._known.take():
+            return 429
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > BODY_LIMIT_BYTES:
             return 413
         return None
 
-    def _has_allowance(self) -> bool:
-        """A bucket that fills with time: wrong guesses cost as much as right ones."""
-        now_s = self._clock()
-        self._allowance = min(
-            float(_BURST), self._allowance + (now_s - self._refilled_s) * REQUESTS_PER_MINUTE / 60
-        )
-        self._refilled_s = now_s
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
-
-    async def _refuse(self, status: int, send: Send) -> None:
+    def _note(self, status: int) -> None:
         self.refused[status] += 1
         if self.refused[status] & (self.refused[status] - 1) == 0:  # the 1st, 2nd, 4th, 8th … of each kind
             get_logger().warning("mcp.refused", status=status, count=self.refused[status])
+
+    async def _refuse(self, status: int, send: Send) -> None:
+        self._note(status)
         headers = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
         headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -127,7 +149,7 @@ def application(server: MCPServer, token: str, sessions: Sessions, port: int) ->
 def read_or_make_token(path: Path) -> str:
     """The token in a file of mode 0600, made when there is none; refuses one that others could read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return _new_token(path)
     except OSError as error:
@@ -145,6 +167,7 @@ def read_or_make_token(path: Path) -> str:
 def _new_token(path: Path) -> str:
     token = secrets.token_urlsafe(32)
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(f"can't make the token {path}: {error.strerror}") from error

@@ -16,10 +16,9 @@ from mcp.types import ToolAnnotations
 import monitord
 from monitord.errors import MonitordError
 from monitord.mcp_server.acting import Acting
-from monitord.mcp_server.answers import Done
 from monitord.mcp_server.asking import Asking
 from monitord.mcp_server.cache import ProfileAnswers
-from monitord.mcp_server.resources import add_resources
+from monitord.mcp_server.resources import add_resources, one_line
 from monitord.mcp_server.sessions import Sessions
 from monitord.mcp_server.sources import Sources
 
@@ -49,23 +48,18 @@ ACTING = (
     "add_note",
     "pin_incident",
 )
+_DESTRUCTIVE = frozenset({"profile_script", "cleanup_old_profiles"})  # runs somebody's code; deletes
 
 
 def build(sources: Sources, *, allow_actions: bool = False, sessions: Sessions | None = None) -> MCPServer:
     """The server with its tools; those that act only where they are allowed."""
     asking = Asking(sources)
-    profiles = ProfileAnswers(asking.get_profile)
+    profiles = ProfileAnswers(asking.resolve, asking.get_profile)
     tools = [_tool(getattr(asking, name), reads=True) for name in READING]
     tools += [_tool(sessions.last_query, reads=True)] if sessions is not None else []
     if allow_actions:
-        acting = Acting(sources)
-
-        def clear_profile_cache() -> Done:
-            """Forget the profiles in this server's memory; kept ones stay."""
-            return Done(done=f"{profiles.clear()} profiles forgotten")
-
-        functions = {name: getattr(acting, name, clear_profile_cache) for name in ACTING}
-        tools += [_tool(functions[name], reads=False) for name in ACTING]
+        acting = Acting(sources, profiles)
+        tools += [_tool(getattr(acting, name), reads=False) for name in ACTING]
     server = MCPServer(
         "monitord",
         version=monitord.__version__,
@@ -83,7 +77,10 @@ def _tool(function: Callable[..., Any], *, reads: bool) -> Tool:
         _refusing(function),
         name=function.__name__,
         annotations=ToolAnnotations(
-            read_only_hint=reads, destructive_hint=False, idempotent_hint=reads, open_world_hint=False
+            read_only_hint=reads,
+            destructive_hint=function.__name__ in _DESTRUCTIVE,
+            idempotent_hint=reads,
+            open_world_hint=False,
         ),
     )
     model = tool.fn_metadata.arg_model
@@ -102,7 +99,7 @@ def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **words)
         except MonitordError as error:
-            raise ToolError(" ".join(str(error).split())[:500]) from error
+            raise ToolError(one_line(error)) from error
 
     signature = inspect.signature(
         function, eval_str=True

@@ -1,7 +1,8 @@
 """What a session over HTTP has: its last question, apart from everybody else's, gone with the session.
 
 It lies in the namespaced state (in this server's memory, bounded): user is who holds the token, session is
-the transport's. After half an hour without a question it is gone as well.
+the one that the transport opened, never a header's word. After half an hour without a question it is gone as
+well. Clients of the protocol without sessions (2026-07-28 and later) have none: nothing is kept for them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.tools import Tool
+from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import Field
 
 from monitord.mcp_server.answers import Answer
@@ -88,5 +90,7 @@ class Sessions:
 
 
 def _session_of(ctx: Context) -> str | None:
-    headers = getattr(ctx, "headers", None) or {}
-    return {str(name).lower(): str(value) for name, value in dict(headers).items()}.get(SESSION_HEADER)
+    """The session of a request. Only the protocols with a handshake have one: there the transport checked it."""
+    if ctx.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
+        return None
+    return (ctx.headers or {}).get(SESSION_HEADER)

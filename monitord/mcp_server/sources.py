@@ -21,7 +21,8 @@ class Sources:
     """What the tools may use.
 
     `command(words)` runs one of monitord's own commands and gives its JSON; it raises MonitordError in the
-    command's words. `parse_moment` reads what a person calls a time; both ends of a period come checked.
+    command's words. `parse_period` reads what a person calls times; both ends of a period come checked.
+    `audit(tool, about)` writes an action down where `monitord events` shows it, before it is done.
     """
 
     data_dir: Path
@@ -29,5 +30,6 @@ class Sources:
     read_status: Callable[[], Mapping[str, Any] | None]
     parse_period: Callable[[str | None, str | None], tuple[datetime | None, datetime | None]]
     command: Callable[[Sequence[str]], Any]
+    audit: Callable[[str, Mapping[str, Any]], None]
     fence: Fence
     now: Callable[[], datetime] = _now
