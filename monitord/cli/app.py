@@ -102,8 +102,10 @@ GROUPS = {
     "retention": "What is kept and what goes.",
 }
 
-DEFAULTS = {"profile": "run"}
+DEFAULTS = {"profile": "run", "mcp": "serve"}
 """What a group does when none of its commands is named."""
+
+_SPEAK_ALONE = frozenset({"mcp"})  # their name alone is a call, not a question for help
 
 _ROOT_OPTIONS = ("--config", "--data-dir", "--color")  # of those that take a value
 
@@ -165,8 +167,10 @@ def _with_default(words: list[str]) -> list[str]:
     while at < len(words) and words[at].startswith("-"):
         at += 2 if words[at] in _ROOT_OPTIONS else 1
     group, following = words[at : at + 1], words[at + 1 : at + 2]
-    if not group or group[0] not in DEFAULTS or not following or following[0] in ("-h", "--help"):
+    if not group or group[0] not in DEFAULTS or following in (["-h"], ["--help"]):
         return words
+    if not following:
+        return [*words, DEFAULTS[group[0]]] if group[0] in _SPEAK_ALONE else words
     if f"{group[0]} {following[0]}" in {path for path, _, _ in COMMANDS}:
         return words
     return [*words[: at + 1], DEFAULTS[group[0]], *words[at + 1 :]]

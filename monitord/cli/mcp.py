@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json as jsonlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -63,6 +64,11 @@ def serve(
 
     sources = _sources(place, raw=raw)
     if not http:
+        if sys.stdin.isatty():
+            say("an assistant starts this and speaks through stdin; `monitord mcp install` says how.")
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # a thread waits for stdin and would hear no KeyboardInterrupt
         build(sources, allow_actions=allow_actions).run()
         return
     from monitord.mcp_server.http import application, read_or_make_token

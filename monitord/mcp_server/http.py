@@ -1,8 +1,8 @@
 """The streamable HTTP transport on loopback: who has the token may ask, so often, and so much at once.
 
 Checked before anything is parsed, in this order: token (constant time), rate, size; then Host and Origin by
-the SDK (DNS rebinding). Who has no token has an allowance of its own, and can't use up the others'. No cookies,
-no CORS. Refusals are counted and logged, the token and the body never.
+the SDK (DNS rebinding). Who has no token has an allowance of its own, and can't use up the others'. There are
+no cookies and no CORS. Refusals are counted and logged, the token and the body never.
 """
 
 from __future__ import annotations
@@ -80,23 +80,17 @@ class Gate:
         if status is not None:
             await self._refuse(status, send)
             return
-        status = await self._answer(scope, receive, send)
-        if status >= 400:
-            self._note(status)
-        elif scope["method"] == "DELETE":
-            self._sessions.end(headers.get(SESSION_HEADER.encode(), b"").decode("latin-1"))
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> int:
-        """Let the SDK answer; the status it gave."""
-        status = 500
 
         async def watched(message: MutableMapping[str, Any]) -> None:
-            nonlocal status
-            status = int(message.get("status", status))
+            """What the SDK answers; a session that it ends has lost its state before the client hears of it."""
+            status = int(message.get("status", 0))
+            if status >= 400:
+                self._note(status)
+            elif status and scope["method"] == "DELETE":
+                self._sessions.end(headers.get(SESSION_HEADER.encode(), b"").decode("latin-1"))
             await send(message)
 
         await self._inner(scope, receive, watched)
-        return status
 
     def _refusal(self, headers: dict[bytes, bytes]) -> int | None:
         if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):

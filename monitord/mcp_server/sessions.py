@@ -90,7 +90,7 @@ class Sessions:
 
 
 def _session_of(ctx: Context) -> str | None:
-    """The session of a request. Only the protocols with a handshake have one: there the transport checked it."""
+    """The session of a request: only protocols with a handshake have one, which the transport checked."""
     if ctx.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
         return None
     return (ctx.headers or {}).get(SESSION_HEADER)
