@@ -82,7 +82,7 @@ class Gate:
             return
 
         async def watched(message: MutableMapping[str, Any]) -> None:
-            """What the SDK answers; a session that it ends has lost its state before the client hears of it."""
+            """A session that the SDK ended has lost its state before its client hears of it."""
             status = int(message.get("status", 0))
             if status >= 400:
                 self._note(status)
