@@ -26,6 +26,7 @@ BENCHMARKS = {
     "first_look": "from the first crossing to the first stack",
     "stopping": "SIGTERM in mid-capture to the end",
     "asking": "recent over 10,000 captures, and --help",
+    "assistants": "a question over MCP at 10,000 incidents, beside the bare SDK; the server's memory",
     "quiet": "the whole daemon when nothing happens; its history on disk",
     "profiles": "reading, comparing and writing profiles, beside reading and splitting their lines",
     "events": "storing a million events, asking and pruning them, beside raw sqlite3",
