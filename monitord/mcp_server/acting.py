@@ -16,7 +16,7 @@ from pydantic import Field
 
 from monitord.errors import BusyError, UsageError
 from monitord.logs import get_logger
-from monitord.mcp_server.answers import Done
+from monitord.mcp_server.answers import Done, ProfileAnswer
 from monitord.mcp_server.asking import Id
 from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.sources import Sources
@@ -80,7 +80,10 @@ class Acting:
         words = ["profile", "run", str(path), "--duration", f"{duration_s:g}", "-o", "json"]
         words += ["--save"] if save else []
         words += ["--", *arguments] if arguments else []
-        return self._done("profile_script", words, f"profiled {path.name}", script=script)
+        done = self._done("profile_script", words, f"profiled {path.name}", script=script)
+        if not save and done.result is not None and isinstance(done.result.get("profile_id"), str):
+            self._profiles.put(_answer(done.result))
+        return done
 
     def add_note(self, id: Id, text: Annotated[str, Field(min_length=1, max_length=2000)]) -> Done:  # noqa: A002
         """Leave a note on an incident; `show` and exports carry it."""
@@ -113,3 +116,10 @@ class Acting:
         fence = self._sources.fence
         shown = fence.value(result) if isinstance(result, dict) else None
         return Done(done=fence.text(said), result=shown)
+
+
+def _answer(result: dict[str, Any]) -> ProfileAnswer:
+    """What `profile run -o json` told, as monitord://profile/{id} tells it; safe already."""
+    about = {name: held for name, held in result.items() if name not in ("functions", "lines")}
+    functions = list(result.get("functions") or ())
+    return ProfileAnswer(profile_id=result["profile_id"], about=about, functions=functions, stacks=[])

@@ -28,9 +28,19 @@ class ProfileAnswers:
         self._ask = ask
         self._lock = threading.Lock()
         self._answers: TTLCache[str, ProfileAnswer] = TTLCache(_MOST, _TTL_S, timer=clock)
+        self._unsaved: TTLCache[str, ProfileAnswer] = TTLCache(_MOST, _TTL_S, timer=clock)
+
+    def put(self, answer: ProfileAnswer) -> None:
+        """Remember a profile that the store does not have: only here can it be asked for."""
+        with self._lock:
+            self._unsaved[answer.profile_id] = answer
 
     def get(self, incident_id: str) -> ProfileAnswer:
         """The answer, from memory if it is there."""
+        with self._lock:
+            unsaved = self._unsaved.get(incident_id)
+        if unsaved is not None:
+            return unsaved
         incident_id = self._resolve(incident_id)
         with self._lock:
             found = self._answers.get(incident_id)
@@ -43,6 +53,7 @@ class ProfileAnswers:
     def clear(self) -> int:
         """Forget all; how many."""
         with self._lock:
-            count = len(self._answers)
+            count = len(self._answers) + len(self._unsaved)
             self._answers.clear()
+            self._unsaved.clear()
         return count

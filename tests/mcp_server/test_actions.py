@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.shared.exceptions import MCPError
 
 from monitord.errors import BusyError
 from monitord.mcp_server.acting import ACTIONS_PER_HOUR, Budget
@@ -93,6 +94,23 @@ def test_a_script_is_profiled_and_cleaned_up(store: SQLiteProfileStore, tmp_path
         "mcp profile_script",
         "mcp cleanup_old_profiles",
     ]
+
+
+def test_an_unsaved_profile_is_read_from_memory(store: SQLiteProfileStore, tmp_path: Path) -> None:
+    """Nothing is kept without `save`: the profile is there by its address, until the memory is cleared."""
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import time\n\ndef burn():\n    end = time.process_time() + 2\n    while time.process_time() < end:\n"
+        "        sum(range(10_000))\n\n\nburn()\n"
+    )
+    with over_stdio(store.data_dir, "--allow-actions") as asker:
+        done = asker.told("profile_script", {"script": str(script)})
+        assert asker.told("recent_anomalies")["rows"] == []
+        address = f"monitord://profile/{done['result']['profile_id']}"
+        assert "burn" in asker.read(address)
+        assert "1 profiles" in asker.told("clear_profile_cache")["done"]
+        with pytest.raises(MCPError):
+            asker.read(address)
 
 
 def test_refusals_are_one_line(store: SQLiteProfileStore, tmp_path: Path) -> None:
