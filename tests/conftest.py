@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.servers import proxy_to, redis_server, s3_server
 
 __all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
 
+
+# A shell that starts us in the background has SIGINT ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On a shared machine the time of one example says nothing.
 hypothesis.settings.register_profile("shared machine", deadline=None)
