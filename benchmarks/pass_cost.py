@@ -355,8 +355,8 @@ def _rotated(names: list[str], by: int) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--processes", type=int, nargs="+", default=[100, 500, 2000])
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--quiet-seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--quiet-seconds", type=float, default=30.0)
     parser.add_argument("--glances", help="path of a glances program, where one is installed")
     parser.add_argument("--rows", type=Path, help="where to write the rows of the table, as JSON")
     parser.add_argument("-o", "--output", help="where to write the figures as JSON")

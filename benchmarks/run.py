@@ -1,9 +1,10 @@
 """Every budget measured beside its peer or limit; what `make bench` runs. Results go to README.md.
 
-    python benchmarks/run.py                  all of them, about half an hour
+    python benchmarks/run.py                  all of them, about 20 minutes
     python benchmarks/run.py --only memory    one of them; the other rows stay as they are
 
-Each benchmark is a file of its own and can be run alone: the last column says how.
+Each benchmark is a file of its own and can be run alone: the last column says how. One that fails or takes
+too long is named at the end, and the exit status is 1; the others are measured all the same.
 """
 
 from __future__ import annotations
@@ -16,27 +17,48 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from recording import HERE, ROOT, Row, load
 
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What it measures, and after how many minutes it is ended (twice what it takes on a quiet machine)."""
+
+    what: str
+    minutes: float
+
+
 BENCHMARKS = {
-    "memory": "resident bytes at the start and after 100 captures, and the slope",
-    "first_look": "from the first crossing to the first stack",
-    "stopping": "SIGTERM in mid-capture to the end",
-    "asking": "recent over 10,000 captures, and --help",
-    "assistants": "a question over MCP at 10,000 incidents, beside the bare SDK; the server's memory",
-    "quiet": "the whole daemon when nothing happens; its history on disk",
-    "profiles": "reading, comparing and writing profiles, beside reading and splitting their lines",
-    "events": "storing a million events, asking and pruning them, beside raw sqlite3",
-    "state": "get and set per backend beside the raw client; a million items",
-    "capture_cost": "one capture: what it costs the target and us",
-    "artefacts": "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory",
-    "scalene": "standing by under Scalene, and a script profiled, beside Scalene alone",
-    "pass_cost": "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances",
+    "memory": Benchmark("resident bytes at the start and after 100 captures, and the slope", 8),
+    "first_look": Benchmark("from the first crossing to the first stack", 3),
+    "stopping": Benchmark("SIGTERM in mid-capture to the end", 2),
+    "asking": Benchmark("recent over 10,000 captures, and --help", 3),
+    "assistants": Benchmark(
+        "a question over MCP at 10,000 incidents, beside the bare SDK; the server's memory", 5
+    ),
+    "quiet": Benchmark("the whole daemon when nothing happens; its history on disk", 4),
+    "profiles": Benchmark(
+        "reading, comparing and writing profiles, beside reading and splitting their lines", 4
+    ),
+    "events": Benchmark("storing a million events, asking and pruning them, beside raw sqlite3", 5),
+    "state": Benchmark("get and set per backend beside the raw client; a million items", 5),
+    "capture_cost": Benchmark("one capture: what it costs the target and us", 3),
+    "artefacts": Benchmark(
+        "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory", 4
+    ),
+    "scalene": Benchmark("standing by under Scalene, and a script profiled, beside Scalene alone", 5),
+    "pass_cost": Benchmark(
+        "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances", 6
+    ),
 }
-"""To add one: its file, which takes `--rows FILE` and writes Row values there, and its line here."""
+"""To add one: benchmarks/NAME.py and its line here, nothing else. Its `main` takes its options from
+`recording.parser`, which knows `--rows FILE`, and ends with `recording.show([Row(…), …], arguments.rows)`.
+A Row is one line of the table: the figure, its peer or limit of the same run, the budget, whether it is kept
+(None: not judged, because there is no budget or because the machine was too busy for it to mean anything)."""
 
 README = HERE / "README.md"
 RESULTS = HERE.parent / ".bench" / "rows.json"
@@ -48,7 +70,7 @@ def main() -> None:
     arguments = _arguments()
     failed = []
     for name in arguments.only or BENCHMARKS:
-        print(f"\n== {name}: {BENCHMARKS[name]} (load {load()})", flush=True)
+        print(f"\n== {name}: {BENCHMARKS[name].what} (load {load()})", flush=True)
         found = run(name)
         if found is None:
             failed.append(name)
@@ -68,13 +90,28 @@ def run(name: str) -> list[dict[str, object]] | None:
     before, began_s = load(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder, "rows.json")
-        done = subprocess.run([sys.executable, HERE / f"{name}.py", "--rows", rows], cwd=ROOT)
-        if done.returncode or not rows.exists():
+        if not ended_well(name, rows) or not rows.exists():
             return None
         found = json.loads(rows.read_text())
     around = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load {before} → {load()}"
     print(f"took {time.monotonic() - began_s:.0f} s", flush=True)
     return [{**row, "around": around} for row in found]
+
+
+def ended_well(name: str, rows: Path) -> bool:
+    """Run it within its time. SIGTERM first: what it started ends with it (`recording.parser`)."""
+    process = subprocess.Popen([sys.executable, HERE / f"{name}.py", "--rows", rows], cwd=ROOT)
+    try:
+        return process.wait(BENCHMARKS[name].minutes * 60) == 0
+    except subprocess.TimeoutExpired:
+        print(f"{name} takes longer than {BENCHMARKS[name].minutes:g} minutes: ended", flush=True)
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return False
 
 
 def write_table(results: dict[str, list[dict[str, object]]]) -> None:

@@ -13,7 +13,7 @@ from monitord.cli.place import Place
 # goes back to the system. glibc's defaults keep 5 MB more after the first captures; others ignore these.
 _ALLOCATOR = {
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_MMAP_THRESHOLD_": "65536",
     "MALLOC_TRIM_THRESHOLD_": "131072",
 }
 

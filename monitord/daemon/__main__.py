@@ -6,6 +6,7 @@ import argparse
 import inspect
 import os
 import sys
+from concurrent.futures import BrokenExecutor
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,11 @@ sys.modules["ssl"] = Later("ssl")
 sys.modules["asyncio"] = Later(
     "asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction
 )
+# APScheduler could run jobs in a pool of processes, importlib.metadata could read from a temporary file: 0.5 MB.
+sys.modules["concurrent.futures.process"] = Later(
+    "concurrent.futures.process", BrokenProcessPool=type("BrokenProcessPool", (BrokenExecutor,), {})
+)
+sys.modules["tempfile"] = Later("tempfile")
 if sys.platform == "linux":
     sys.modules["psutil"] = Later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
 

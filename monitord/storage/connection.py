@@ -20,7 +20,7 @@ BUSY_TIMEOUT_S = 5.0
 # In a restless hour the memory of the limits alone, saved after every alert, writes it full in seconds.
 WAL_PAGES = 64
 WAL_LIMIT_BYTES = WAL_PAGES * 4096
-CACHE_KIB = 512  # SQLite's default is 2 MB
+CACHE_KIB = 256  # SQLite's default is 2 MB
 
 
 def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:

@@ -52,26 +52,6 @@ def sampler(request: pytest.FixtureRequest) -> Iterator[Sampler]:
     one.close()
 
 
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start a Python program; returns when it has printed "ready"."""
-    children: list[subprocess.Popen[str]] = []
-
-    def run(code: str, *arguments: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, *arguments], stdout=subprocess.PIPE, text=True
-        )
-        children.append(child)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        return child
-
-    yield run
-    for child in children:
-        child.kill()
-        child.communicate()
-
-
 def descriptors_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,22 @@ def test_who_ignores_sighup_outlives_the_terminal(recorder: Make) -> None:
     daemon.daemon.send_signal(signal.SIGHUP)
     daemon.wait_for(lambda: daemon.ask("status")["rules"][0]["rule"] == "renamed", "the new rules")
     assert daemon.stop() == 0
+
+
+def test_a_quiet_daemon_explains_its_rules_once_a_minute_not_at_every_heartbeat(recorder: Make) -> None:
+    """It is the dearest part of the status; nothing crosses here, so the first explanation stands."""
+    daemon = recorder().start()
+    reports: dict[str, str] = {}
+
+    def has_reported_thrice() -> bool:
+        status = daemon.ask("status")
+        reports[status["taken_at"]] = status["rules_taken_at"]
+        return len(reports) >= 3
+
+    daemon.wait_for(has_reported_thrice, "three heartbeats")
+    ages = [
+        datetime.fromisoformat(taken) - datetime.fromisoformat(explained)
+        for taken, explained in reports.items()
+    ]
+    assert all(age < timedelta(seconds=75) for age in ages)
+    assert len(set(reports.values())) == 1 or max(ages) > timedelta(seconds=55)

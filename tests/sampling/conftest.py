@@ -1,36 +1,11 @@
-"""Real child processes for the tests of sampling: started, waited for, and gone at the end."""
+"""Waiting for what happens in its own time."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a Python program; returns when it has printed its first line ("ready")."""
-    children: list[subprocess.Popen[str]] = []
-
-    def run(code: str, *arguments: str) -> subprocess.Popen[str]:
-        child = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        children.append(child)
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        return child
-
-    yield run
-    for child in children:
-        child.kill()
-        child.communicate()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.service import Notifier
+from monitord.daemon.notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
