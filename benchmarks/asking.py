@@ -20,10 +20,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from recording import ROOT, Row, command_of, load, parser, show
+from recording import ROOT, Row, command_of, judged, load, parser, show
 
 RUNS = 20
 WARM_UP = 3
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
 BUDGETS_MS = {"recent": 300.0, "help": 200.0}
 
 
@@ -33,7 +34,10 @@ def main() -> None:
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="monitord-bench-") as folder:
         data_dir = Path(folder, "data")
-        fill(data_dir, arguments.captures)
+        # Filled in memory, where an fsync costs nothing, and copied: the saves are not what is measured.
+        with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as made:
+            fill(Path(made, "data"), arguments.captures)
+            shutil.copytree(Path(made, "data"), data_dir)
         monitord = [sys.executable, "-m", "monitord"]
         asked = {
             "recent": [*monitord, "recent", "--data-dir", str(data_dir)],
@@ -70,7 +74,12 @@ def main() -> None:
 def _row(what: str, took_ms: float, budget: str, beside: str) -> Row:
     limit_ms = BUDGETS_MS[budget]
     return Row(
-        what, f"{took_ms:.0f} ms", beside, f"≤ {limit_ms:g} ms", took_ms <= limit_ms, command_of(__file__)
+        what,
+        f"{took_ms:.0f} ms",
+        beside,
+        f"≤ {limit_ms:g} ms",
+        judged(took_ms <= limit_ms),
+        command_of(__file__),
     )
 
 

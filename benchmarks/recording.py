@@ -148,6 +148,12 @@ def load() -> str:
     return "/".join(f"{value:.1f}" for value in os.getloadavg())
 
 
+def judged(is_kept: bool) -> bool | None:
+    """A budget in time that was missed says nothing when more wanted to run than there are cores."""
+    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    return None if is_busy and not is_kept else is_kept
+
+
 def command_of(file: str, *words: str) -> str:
     """How a person runs this benchmark alone."""
     return " ".join(["python", f"benchmarks/{Path(file).name}", *words])
