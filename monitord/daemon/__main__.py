@@ -39,7 +39,7 @@ sys.modules["ssl"] = Later("ssl")
 sys.modules["asyncio"] = Later(
     "asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction
 )
-# APScheduler could run jobs in a pool of processes, importlib.metadata could read from a temporary file: 0.5 MB.
+# APScheduler could run jobs in processes, importlib.metadata could read from a temporary file: 0.5 MB.
 sys.modules["concurrent.futures.process"] = Later(
     "concurrent.futures.process", BrokenProcessPool=type("BrokenProcessPool", (BrokenExecutor,), {})
 )
