@@ -6,15 +6,20 @@ A daemon with the default interval of 2 s; each spike is a new Python process. T
 the threshold is the crossing (`crossed_at` of the incident); the stack is there when the dump has ended (its
 start from the store, its duration from the daemon's log). Up to one tick passes before that look: the time
 from the start of the spiking process is given too. Beside: a plain `py-spy dump` of an equal process.
+What the supervisor adds is given in CPU time, too, which a busy machine does not change much: around a tool
+that does nothing, beside an interpreter that does nothing.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,7 +53,7 @@ def main() -> None:
     with recording(CONFIG) as daemon:
         looks = [spike(daemon, number) for number in range(arguments.spikes)]
     plain_ms = [plain_dump_ms() for _ in range(arguments.spikes)]
-    show([_row(looks, plain_ms)], arguments.rows)
+    show([_row(looks, plain_ms), _supervisor_row(arguments.spikes)], arguments.rows)
 
 
 def spike(daemon: Recording, number: int) -> tuple[float, float]:
@@ -114,6 +119,32 @@ def _row(looks: list[tuple[float, float]], plain_ms: list[float]) -> Row:
         judged(max(from_crossing) <= BUDGET_MS),
         command_of(__file__),
     )
+
+
+def _supervisor_row(runs: int) -> Row:
+    from monitord.capture.running import Errand, Runner
+
+    runner = Runner()
+    errand = Errand(("/bin/true",), Path(tempfile.gettempdir()), limit_s=5.0, is_hurried=True)
+    ours_ms = [_children_ms(lambda: runner.run(errand)) for _ in range(runs)]
+    bare = [sys.executable, "-I", "-S", "-c", "pass"]
+    bare_ms = [_children_ms(lambda: subprocess.run(bare, check=True)) for _ in range(runs)]
+    return Row(
+        f"CPU of the supervisor around a tool that does nothing, {runs} runs",
+        f"median {statistics.median(ours_ms):.0f} ms",
+        f"`python -I -S -c pass` {statistics.median(bare_ms):.0f} ms",
+        "–",
+        None,
+        command_of(__file__),
+    )
+
+
+def _children_ms(run: Callable[[], object]) -> float:
+    """CPU milliseconds of all that `run` started and waited for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return 1e3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 if __name__ == "__main__":
