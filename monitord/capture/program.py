@@ -7,11 +7,13 @@ count by path, size and time of writing; only a digest of it all is ever kept.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitord.capture import procfs
 from monitord.capture.portable import psutil
 
 _INTERPRETERS = re.compile(r"^(python|pypy|ruby|perl|node|php|bash|dash|sh|java|lua)[0-9.]*$")
@@ -22,15 +24,32 @@ _ID_LENGTH = 24
 def program_id(pid: int) -> str | None:
     """The id; None when the process is gone or can't be looked at."""
     try:
-        process = psutil.Process(pid)
-        executable, words, folder = process.exe(), process.cmdline(), process.cwd()
+        executable, words, folder = _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
         image = f"/proc/{pid}/exe" if sys.platform == "linux" else executable
         parts = [executable, *_version(Path(image))]
         if _INTERPRETERS.match(Path(executable).name):
             parts += _script(pid, words[1:], folder)
-    except (psutil.Error, OSError):
+    except OSError:
         return None
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:_ID_LENGTH]
+
+
+def _from_proc(pid: int) -> tuple[str, list[str], str]:
+    """Program, words and folder; psutil would say the same, and stay in memory for it."""
+    words = procfs.read(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
+    return (
+        procfs.link(f"/proc/{pid}/exe").removesuffix(" (deleted)"),
+        [os.fsdecode(word) for word in words],
+        procfs.link(f"/proc/{pid}/cwd"),
+    )
+
+
+def _from_psutil(pid: int) -> tuple[str, list[str], str]:
+    try:
+        process = psutil.Process(pid)
+        return process.exe(), process.cmdline(), process.cwd()
+    except psutil.Error as error:
+        raise OSError(str(error)) from error
 
 
 def _script(pid: int, words: Sequence[str], folder: str) -> list[str]:

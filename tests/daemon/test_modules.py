@@ -41,11 +41,13 @@ def test_the_number_of_modules_does_not_creep() -> None:
 def test_a_look_of_the_daemon_needs_no_psutil() -> None:
     code = (
         "import os\n"
+        "from monitord.capture.program import program_id\n"
         "from monitord.model import Demand\n"
         "from monitord.sampling import Sampler, key_of\n"
         "sampler = Sampler()\n"
         "sampler.look(Demand())\n"
         "assert sampler.details(key_of(os.getpid())) is not None\n"
+        "assert program_id(os.getpid()) is not None\n"
         "print('psutil._common' in sys.modules)"
     )
     assert told(code) == "False"
