@@ -5,8 +5,9 @@ Names are looked up when they are first used (PEP 562): who only runs a script n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from monitord.lazily import names_from
 
 if TYPE_CHECKING:
     from monitord.capture.consent import Consent
@@ -15,18 +16,12 @@ if TYPE_CHECKING:
     from monitord.capture.tree import find_burning
 
 _HOMES = {
-    "Consent": ("consent", "Consent"),
-    "PROFILERS": ("profilers", "NAMES"),
-    "ProfileCaptureService": ("service", "ProfileCaptureService"),
-    "find_burning": ("tree", "find_burning"),
+    "Consent": "consent",
+    "PROFILERS": "profilers:NAMES",
+    "ProfileCaptureService": "service",
+    "find_burning": "tree",
 }
 
 __all__ = ["PROFILERS", "Consent", "ProfileCaptureService", "find_burning"]
 
-
-def __getattr__(name: str) -> Any:
-    """A public name, from the module where it lives."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, own_name = _HOMES[name]
-    return getattr(importlib.import_module(f"{__name__}.{module}"), own_name)
+__getattr__ = names_from(__name__, _HOMES)

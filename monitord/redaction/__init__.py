@@ -7,9 +7,9 @@ name contains; the `redact_*` functions and `Redactor` guard a person against wh
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from monitord.lazily import names_from
 from monitord.redaction.printing import printable
 
 if TYPE_CHECKING:
@@ -30,10 +30,4 @@ _HOMES = {
     "TRUNCATED": "words",
 }
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(f"{__name__}.{home}"), name)
-    return value
+__getattr__ = names_from(__name__, _HOMES)

@@ -6,8 +6,9 @@ half (`StoreReader` and its values) must start fast and never loads SQLAlchemy, 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from monitord.lazily import names_from
 
 if TYPE_CHECKING:
     from monitord.storage.artefacts import ArtefactError
@@ -55,10 +56,4 @@ __all__ = [
     "open_store",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A public name, from the module where it lives."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+__getattr__ = names_from(__name__, _HOMES)

@@ -6,9 +6,9 @@ when its name is first used (PEP 562).
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from monitord.lazily import names_from
 from monitord.storage.artefacts.errors import (
     AccessDeniedError,
     ArchivedElsewhereError,
@@ -75,10 +75,4 @@ __all__ = [
     "TransientError",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A public name that is loaded only now."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+__getattr__ = names_from(__name__, _HOMES)

@@ -5,8 +5,9 @@ Names are looked up when they are first used: asking through `filters` and `stat
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from monitord.lazily import names_from
 
 if TYPE_CHECKING:
     from monitord.storage.events.access import DataAccess, EventPlan, EventStats
@@ -37,10 +38,4 @@ __all__ = [
     "cursor_after",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A public name, from the module where it lives."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+__getattr__ = names_from(__name__, _HOMES)

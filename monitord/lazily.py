@@ -1,0 +1,24 @@
+"""Public names of a package that are loaded when they are first used (PEP 562)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def names_from(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A package's `__getattr__`. `homes` maps each public name to the submodule that it lives in:
+    `module`, or `module:NAME` where it has another name there. What was asked for once is kept.
+    """
+
+    def load(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, _, own_name = homes[name].partition(":")
+        value = getattr(import_module(f"{package}.{module}"), own_name or name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return load
