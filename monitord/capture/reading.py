@@ -38,18 +38,7 @@ def read_evidence(runner: Runner, evidence_format: str, path: Path, pid: int | N
     arguments = [evidence_format, str(path), "--limit", str(_HOTSPOTS)]
     if pid is not None:
         arguments += ["--pid", str(pid)]
-    errand = Errand(
-        own_module("monitord.profiles", *arguments),
-        path.parent,
-        limit_s=_LIMIT_S,
-        patience_s=(0.2, 0.2),
-        finishes=True,
-        environment=own_environment(),
-        output_cap_bytes=1024 * 1024,
-        file_cap_bytes=0,
-        memory_cap_bytes=_MEMORY_CAP_BYTES,
-    )
-    outcome = runner.run(errand)
+    outcome = runner.run(_errand(own_module("monitord.profiles", *arguments), path.parent, _LIMIT_S))
     if outcome.ended != "exited" or outcome.exit_status != 0:
         words = outcome.stderr.decode(errors="replace").strip().splitlines()
         how = words[-1] if words else f"{outcome.ended}, exit status {outcome.exit_status}"
@@ -73,10 +62,23 @@ def with_sources(
     order = folder / "sources.json"
     order.touch(0o600)
     order.write_text(json.dumps([asdict(spot) for spot in spots]), encoding="ascii")
-    errand = Errand(
-        (sys.executable, "-P", "-s", "-B", str(_SOURCES), str(key.pid), str(key.start_ticks), str(order)),
+    words = (sys.executable, "-P", "-s", "-B", str(_SOURCES), str(key.pid), str(key.start_ticks), str(order))
+    try:
+        outcome = runner.run(_errand(words, folder, _SOURCES_LIMIT_S))
+        found = tuple(_hotspot(entry) for entry in json.loads(outcome.stdout)) if outcome.stdout else ()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return spots
+    finally:
+        order.unlink(missing_ok=True)
+    return found if len(found) == len(spots) else spots
+
+
+def _errand(command: tuple[str, ...], folder: Path, limit_s: float) -> Errand:
+    """A child that reads and answers on stdout: it writes no file, and has bounds on time and memory."""
+    return Errand(
+        command,
         folder,
-        limit_s=_SOURCES_LIMIT_S,
+        limit_s=limit_s,
         patience_s=(0.2, 0.2),
         finishes=True,
         environment=own_environment(),
@@ -84,14 +86,6 @@ def with_sources(
         file_cap_bytes=0,
         memory_cap_bytes=_MEMORY_CAP_BYTES,
     )
-    try:
-        outcome = runner.run(errand)
-        found = tuple(_hotspot(entry) for entry in json.loads(outcome.stdout)) if outcome.stdout else ()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return spots
-    finally:
-        order.unlink(missing_ok=True)
-    return found if len(found) == len(spots) else spots
 
 
 def own_module(module: str, *arguments: str) -> tuple[str, ...]:

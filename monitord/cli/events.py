@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from monitord.cli.listing import (
 )
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import say, width
+from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
 from monitord.errors import NotFoundError
@@ -39,6 +38,7 @@ from monitord.export.text import json_text
 from monitord.model import Event, EventType
 from monitord.redaction import printable
 from monitord.storage.events import EventFilter, cursor_after
+from monitord.storage.names import fits_name
 
 if TYPE_CHECKING:
     from monitord.storage.queries import StoreReader
@@ -112,8 +112,7 @@ def events(
         if follow:
             _follow(search, found, view, listing)
     except NotFoundError as nothing_yet:
-        say(f"monitord: {nothing_yet}")
-        listing.write([], replace(view, is_quiet=True))
+        listing.write_nothing_yet(nothing_yet, view)
         return
     listing.write(found, view)
 
@@ -126,7 +125,7 @@ class _Search:
     ) -> None:
         self._reader = reader
         self._wanted = wanted
-        self._process = process.casefold() if process else None
+        self._process = process or None
         self._text = text.casefold() if text else None
 
     def newest(self) -> list[Event]:
@@ -156,12 +155,8 @@ class _Search:
             page = replace(page, after=cursor_after(last, "desc"))
 
     def _fits(self, event: Event) -> bool:
-        name = (event.process_name or "").casefold()
-        if self._process is not None:
-            is_pattern = any(c in self._process for c in "*?[")
-            fits = fnmatch.fnmatchcase(name, self._process) if is_pattern else self._process in name
-            if not fits:
-                return False
+        if self._process is not None and not fits_name(self._process, event.process_name or ""):
+            return False
         return self._text is None or self._text in json_text(event_row(event), indent=None).casefold()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -24,7 +23,7 @@ from monitord.cli.listing import (
 )
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import say, width
+from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
 from monitord.errors import NotFoundError
@@ -74,8 +73,7 @@ def hot(
     try:
         found = place.reader().hot(wanted)
     except NotFoundError as nothing_yet:
-        say(f"monitord: {nothing_yet}")
-        listing.write([], replace(view, is_quiet=True))
+        listing.write_nothing_yet(nothing_yet, view)
         return
     listing.write(found, view)
 

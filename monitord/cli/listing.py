@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ import typer
 from monitord.cli.place import Place
 from monitord.cli.preferences import preferences_of
 from monitord.cli.terminal import emit, page, say
-from monitord.errors import UsageError
+from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import csv_rows, json_text
 
 T = TypeVar("T")
@@ -102,3 +102,8 @@ class Listing(Generic[T]):
             page(self.table(ordered, view, first), allowed=view.use_pager)
         elif first and not view.is_quiet:
             say(self.nothing)
+
+    def write_nothing_yet(self, reason: NotFoundError, view: View) -> None:
+        """Say why there is nothing to list at all; a program still gets an empty list."""
+        say(f"monitord: {reason}")
+        self.write([], replace(view, is_quiet=True))

@@ -29,7 +29,7 @@ from monitord.cli.listing import (
 )
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.rows import recent_table
-from monitord.cli.terminal import say, width
+from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
 from monitord.errors import NotFoundError
 from monitord.export.shapes import ROW_KEYS, row
@@ -84,8 +84,7 @@ def recent(
     try:
         rows = reader.recent(wanted)
     except NotFoundError as nothing_yet:
-        say(f"monitord: {nothing_yet}")
-        listing.write([], replace(view, is_quiet=True))
+        listing.write_nothing_yet(nothing_yet, view)
         return
     listing.write(rows, view)
 

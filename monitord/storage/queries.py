@@ -6,7 +6,6 @@ read transaction lives longer than its query, so the WAL can always be folded ba
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
+from monitord.storage.names import fits_name
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 from monitord.storage.state import NamespacedStorage, Storage
@@ -331,11 +331,8 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
 
 
 def _matches(pattern: str | bytes, name: str | bytes) -> bool:
-    """A part of the name, or a shell pattern for all of it; letter case does not matter."""
-    folded, wanted = text_of(name).casefold(), text_of(pattern).casefold()
-    if any(c in wanted for c in "*?["):
-        return fnmatch.fnmatchcase(folded, wanted)
-    return wanted in folded
+    """`fits_name` for SQL, whose names may be bytes."""
+    return fits_name(text_of(pattern), text_of(name))
 
 
 def _mentions(wanted: str | bytes, reason: str | bytes, name: str | bytes, command_line: str | None) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
@@ -118,9 +118,7 @@ class SQLiteProfileStore(OpenDatabase):
         with self._guarded():
             engine, holdings = self._ready()
             with engine.begin() as connection:
-                facts = load_incident(connection, correlation_id)
-                if facts is None or facts["state"] != "active":
-                    raise NotFoundError(f"no incident {correlation_id!r}")
+                facts = _active(connection, correlation_id)
                 facts["pinned"] = int(pinned)
                 recovery.rewrite_incident(connection, holdings.artefacts, facts)
 
@@ -131,9 +129,7 @@ class SQLiteProfileStore(OpenDatabase):
         with self._guarded():
             engine, holdings = self._ready()
             with engine.begin() as connection:
-                facts = load_incident(connection, correlation_id)
-                if facts is None or facts["state"] != "active":
-                    raise NotFoundError(f"no incident {correlation_id!r}")
+                facts = _active(connection, correlation_id)
                 facts["annotations"].append([time_cell(now), text.strip()])
                 record_incident(connection, facts, load_captures(connection, correlation_id))
                 recovery.rewrite_incident(connection, holdings.artefacts, facts)
@@ -322,6 +318,14 @@ class SQLiteProfileStore(OpenDatabase):
         """Let SQLite refresh what its query planner knows."""
         with self._guarded():
             self._pragma("optimize")
+
+
+def _active(connection: Connection, correlation_id: str) -> Facts:
+    """The facts of an incident that is there for everybody; raises NotFoundError."""
+    facts = load_incident(connection, correlation_id)
+    if facts is None or facts["state"] != "active":
+        raise NotFoundError(f"no incident {correlation_id!r}")
+    return facts
 
 
 def _keys_of(incident: Facts | None, captures: Sequence[Facts]) -> list[str]:
