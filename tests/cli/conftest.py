@@ -118,6 +118,14 @@ def new_incident() -> Callable[..., Incident]:
     return make_incident
 
 
+@pytest.fixture
+def incident(store: SQLiteProfileStore, new_incident: Callable[..., Incident]) -> Incident:
+    """One incident of the usual shape, in the store."""
+    made = new_incident()
+    store.save_incident(made)
+    return made
+
+
 def make_incident(
     *,
     name: str = "python3",

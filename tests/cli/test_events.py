@@ -12,20 +12,10 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import pytest
-
 from monitord.export.shapes import EVENT_KEYS
 from monitord.model import Event, EventType, Incident
-from monitord.storage import SQLiteProfileStore
 
 Maker = Callable[..., Incident]
-
-
-@pytest.fixture
-def incident(store: SQLiteProfileStore, new_incident: Maker) -> Incident:
-    made = new_incident()
-    store.save_incident(made)
-    return made
 
 
 def test_events_are_listed_newest_first_in_every_form(here, store, incident) -> None:

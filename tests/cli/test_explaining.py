@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from monitord.model import Hotspot, Incident
-from monitord.storage import SQLiteProfileStore, StoreReader
+from monitord.storage import StoreReader
 
 Maker = Callable[..., Incident]
 HOTSPOT = Hotspot("fibonacci", "/srv/app/numbers.py", 12, 0.61, 0.98)  # the hottest of conftest's incidents
@@ -21,13 +21,6 @@ def sentences(here, incident: Incident) -> dict[str, list[str]]:
     for each in json.loads(here("explain", incident.correlation_id, "-o", "json").out)["sentences"]:
         said.setdefault(each["about"], []).append(each["text"])
     return said
-
-
-@pytest.fixture
-def incident(store: SQLiteProfileStore, new_incident: Maker) -> Incident:
-    made = new_incident()
-    store.save_incident(made)
-    return made
 
 
 def test_an_incident_is_told_in_sentences(here, store, incident) -> None:

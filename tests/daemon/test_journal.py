@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from monitord.daemon.journal import Journal
 from monitord.model import EventType
-from monitord.storage import SQLiteProfileStore, Writer, open_store
+from monitord.storage import SQLiteProfileStore, Writer
 from monitord.storage.artefacts.lifecycle import TaskOutcome
 from monitord.storage.artefacts.monitor import AlertLevel, StorageAlert
 
 NOW = datetime(2026, 11, 25, 3, tzinfo=UTC)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SQLiteProfileStore]:
-    opened = open_store(tmp_path / "data")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

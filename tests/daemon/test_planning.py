@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,20 +10,13 @@ import pytest
 from monitord.capture import Consent
 from monitord.daemon.planning import Planner
 from monitord.model import CapturePlan, Match, NamedPlan, ProcessDetails, Verdict
-from monitord.storage import SQLiteProfileStore, open_store
+from monitord.storage import SQLiteProfileStore
 from monitord.storage.plans import delete_capture_plan, store_capture_plan
 from tests.fakes import KEY, START, a_process, an_alert, some_rates
 from tests.pipeline.test_pipeline import Stage
 
 CONFIGURED = CapturePlan(duration_s=3)
 PROCESS = ProcessDetails(KEY, "java", 1, START, uid=1000, user="app", unit="shop.service")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SQLiteProfileStore]:
-    opened = open_store(tmp_path / "data")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from monitord.daemon.saving import Saving
 from monitord.jobs import RetentionLimits
 from monitord.model import Incident
-from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open_store
+from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader
 from tests.fakes import a_capture, an_alert
 
 FIRST = Incident("abcdefabcdef", an_alert(), None, captures=(a_capture("dump"),))
 COMPLETE = replace(FIRST, captures=(*FIRST.captures, a_capture("profile")))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SQLiteProfileStore]:
-    """A real store."""
-    opened = open_store(tmp_path / "data")
-    yield opened
-    opened.close()
 
 
 def kept(store: SQLiteProfileStore) -> list[str]:

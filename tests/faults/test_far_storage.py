@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +16,7 @@ import pytest
 from monitord import config
 from monitord.daemon.holdings import whole_holdings
 from monitord.storage import SQLiteProfileStore, open_store
-from tests.faults.test_kill9 import RESTLESS, acknowledged, stored
+from tests.faults.test_kill9 import RESTLESS, acknowledged, kill_again_and_again, stored
 from tests.flow.recorder import Recorder
 from tests.servers import FaultProxy, RedisServer, S3Server, need_redis
 
@@ -108,18 +105,7 @@ def check(daemon: Recorder) -> None:
 def test_nothing_acknowledged_is_lost_wherever_it_goes(recorder: Make, far_url: str) -> None:
     """kill -9 at random moments with everything on its way to a far provider; the courier ends with the daemon."""
     daemon = recorder(sending(far_url), settings="")
-    chance = random.Random(20261125)
-    for _ in range(3):
-        daemon.python("pulse.py", "0.6", "0.7")
-    for number in range(KILLS):
-        daemon.start(wait=False)
-        assert daemon.daemon is not None
-        threading.Event().wait(chance.uniform(0.5, 4.0))  # the moment of the kill, not a synchronisation
-        assert daemon.daemon.poll() is None, f"start {number} ended by itself:\n{daemon.log_text()[-3000:]}"
-        daemon.daemon.send_signal(signal.SIGKILL)
-        daemon.daemon.wait()
-    daemon.start()
-    daemon.wait_for(lambda: acknowledged(daemon.log_text()), "one acknowledged incident")
+    kill_again_and_again(daemon, KILLS, seed=20261125, within_s=(0.5, 4.0))
     daemon.wait_for(lambda: courier_of(daemon).get("moved"), "something to be sent")
     assert daemon.stop() == 0
     daemon.wait_for(lambda: couriers_of(daemon) == [], "no courier to be left behind")

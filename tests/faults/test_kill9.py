@@ -67,22 +67,27 @@ def profilers_of(data_dir: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(180 + 10 * KILLS)
-def test_nothing_acknowledged_is_lost_however_often_it_is_killed(recorder: Make) -> None:
-    """Kill the daemon at random moments of its work, again and again; then one look finds all in order."""
-    daemon = recorder(RESTLESS, settings="")
-    chance = random.Random(20261120)
+def kill_again_and_again(daemon: Recorder, kills: int, *, seed: int, within_s: tuple[float, float]) -> None:
+    """Kill -9 at random moments of a daemon with work to do; at the end it runs and has saved something."""
+    chance = random.Random(seed)
     for _ in range(3):
         daemon.python("pulse.py", "0.6", "0.7")
-    for number in range(KILLS):
+    for number in range(kills):
         daemon.start(wait=False)
         assert daemon.daemon is not None
-        threading.Event().wait(chance.uniform(0.2, 3.0))  # the moment of the kill, not a synchronisation
+        threading.Event().wait(chance.uniform(*within_s))  # the moment of the kill, not a synchronisation
         assert daemon.daemon.poll() is None, f"start {number} ended by itself:\n{daemon.log_text()[-3000:]}"
         daemon.daemon.send_signal(signal.SIGKILL)
         daemon.daemon.wait()
     daemon.start()
     daemon.wait_for(lambda: acknowledged(daemon.log_text()), "one acknowledged incident")
+
+
+@pytest.mark.timeout(180 + 10 * KILLS)
+def test_nothing_acknowledged_is_lost_however_often_it_is_killed(recorder: Make) -> None:
+    """Kill the daemon at random moments of its work, again and again; then one look finds all in order."""
+    daemon = recorder(RESTLESS, settings="")
+    kill_again_and_again(daemon, KILLS, seed=20261120, within_s=(0.2, 3.0))
     assert daemon.stop() == 0
     acks = acknowledged(daemon.log_text())
     assert acks <= stored(daemon.data_dir), "acknowledged and lost"

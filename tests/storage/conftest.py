@@ -11,6 +11,7 @@ import pytest
 
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore, open_store
+from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 
 WRITER_SCRIPT = Path(__file__).with_name("writer_process.py")
 
@@ -50,3 +51,15 @@ def make_incident() -> Callable[..., Incident]:
     spec.loader.exec_module(module)
     maker: Callable[..., Incident] = module.make_incident
     return maker
+
+
+@pytest.fixture
+def near() -> MemoryStorageProvider:
+    return MemoryStorageProvider()
+
+
+@pytest.fixture
+def far() -> MemoryStorageProvider:
+    provider = MemoryStorageProvider()
+    provider.name = "far"
+    return provider

@@ -24,18 +24,6 @@ from monitord.storage.artefacts.wrappers.tombstones import Tombstones
 from tests.storage.test_archiving import DATA, KEY, NOW, get, get_all, put
 
 
-@pytest.fixture
-def near() -> MemoryStorageProvider:
-    return MemoryStorageProvider()
-
-
-@pytest.fixture
-def far() -> MemoryStorageProvider:
-    provider = MemoryStorageProvider()
-    provider.name = "far"
-    return provider
-
-
 class Away(PassThrough):
     """An archive that answers nothing; counts who asked."""
 

@@ -86,18 +86,6 @@ class Watched(PassThrough):
             yield chunk
 
 
-@pytest.fixture
-def near() -> MemoryStorageProvider:
-    return MemoryStorageProvider()
-
-
-@pytest.fixture
-def far() -> MemoryStorageProvider:
-    provider = MemoryStorageProvider()
-    provider.name = "far"
-    return provider
-
-
 def files_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from monitord.errors import MonitordError, NotFoundError, StorageError, UsageError
 from monitord.model import CapturePlan, Match, NamedPlan
-from monitord.storage import SQLiteProfileStore, open_store
+from monitord.storage import SQLiteProfileStore
 from monitord.storage.plans import (
     delete_capture_plan,
     get_capture_plan,
@@ -22,13 +19,6 @@ from monitord.storage.state import StateUnavailableError, Storage, open_state
 FULL = NamedPlan(
     "java-slow", Match(names=("java*",), users=("app",), units=("shop.service",)), "perf", 30.0, 50, "always"
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SQLiteProfileStore]:
-    opened = open_store(tmp_path / "data")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(params=["store", "memory"])
