@@ -107,10 +107,10 @@ def events(
         lambda found, shown, first: _table(found, shown, place, header=first),
         "no event fits; `monitord status` says whether anybody is recording",
     )
+    if follow:
+        _follow(search, view, listing)
     try:
         found = search.newest()
-        if follow:
-            _follow(search, found, view, listing)
     except NotFoundError as nothing_yet:
         listing.write_nothing_yet(nothing_yet, view)
         return
@@ -160,14 +160,16 @@ class _Search:
         return self._text is None or self._text in json_text(event_row(event), indent=None).casefold()
 
 
-def _follow(search: _Search, found: Sequence[Event], view: View, listing: Listing[Event]) -> NoReturn:
+def _follow(search: _Search, view: View, listing: Listing[Event]) -> NoReturn:
     """Print what there is, then what is stored from now on, until Ctrl-C.
 
     Ids are times, and an incident's events are stored after they happened: each look goes back far enough to
     see them, and what was seen is not shown twice.
     """
     seen = {event.id for event in search.since(datetime.now(UTC) - _LOOK_BACK)}
+    found = search.newest()
     listing.write(found, view)
+    seen |= {event.id for event in found}  # what came between the two questions was shown, too
     while True:
         sys.stdout.flush()
         time.sleep(POLL_S)

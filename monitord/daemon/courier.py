@@ -27,6 +27,7 @@ from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
 from monitord.storage.artefacts.wrappers.draining import Drained
 from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
 from monitord.storage.holdings import Holdings
+from monitord.storage.queries import StoreReader
 from monitord.storage.schema import ARTEFACTS_NAME
 
 LIFE_S = 600.0  # then it ends; whoever started it starts another if something waits still
@@ -93,13 +94,19 @@ class _Errand:
         while time.monotonic() < until_s:
             done = Drained()
             try:
-                spool.drain(until_s - time.monotonic(), done)
+                spool.drain(until_s - time.monotonic(), done, owned=self._owned)
             finally:
                 self._count(done)
             self._succeeded()
             if done.is_nothing:
                 return True
         return False
+
+    def _owned(self) -> frozenset[str]:
+        """What a row names. A file that the recorder did not live to give a row waits for it to come back and
+        adopt it: it looks here, and not at the far end."""
+        with StoreReader(self._data_dir) as reader:
+            return reader.artefact_keys()
 
     def _count(self, done: Drained) -> None:
         status = self._status

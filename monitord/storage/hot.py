@@ -9,7 +9,9 @@ from monitord.storage.events.identity import id_at, time_of_id
 from monitord.storage.events.rows import text_cell, text_of_cell
 from monitord.storage.views import HotFilter, HotFunction
 
-# 3 is the number of the type hotspot; "event_type > 0" lets the partial index of types serve it.
+# 3 is the number of the type hotspot.
+_ANY_HOTSPOT = "event_type = 3 AND event_type > 0"  # the second half lets the partial index of types serve it
+_NAMED_HOTSPOT = "+event_type = 3"  # the name's index tells more
 _HOT = """
 SELECT e.function, e.module, e.arity, e.ast_node_id, a.incidents, a.mean, a.most, a.total, a.versions, e.id,
        e.correlation_id, e.payload ->> '$.file', e.payload ->> '$.line'
@@ -18,7 +20,7 @@ FROM (
          max(payload ->> '$.self_share') AS most, max(payload ->> '$.total_share') AS total,
          count(DISTINCT payload ->> '$.func_hash') AS versions, max(id) AS last_id,
          sum(payload ->> '$.self_share') AS weight
-  FROM event WHERE event_type = 3 AND event_type > 0 AND function IS NOT NULL AND {conditions}
+  FROM event WHERE {conditions} AND function IS NOT NULL
   GROUP BY coalesce(payload ->> '$.func_id', module || char(0) || function, function), ast_node_id
   ORDER BY weight DESC, last_id DESC LIMIT :limit
 ) a JOIN event e ON e.id = a.last_id
@@ -28,7 +30,8 @@ ORDER BY a.weight DESC, e.id DESC
 
 def hot_statement(wanted: HotFilter) -> tuple[str, dict[str, Any]]:
     """The statement and its values. A function needs no name of its own where its source gave it an id."""
-    conditions = ["ast_node_id = :node" if wanted.node else "ast_node_id IS NULL"]
+    conditions = [_NAMED_HOTSPOT if wanted.function or wanted.module or wanted.node else _ANY_HOTSPOT]
+    conditions.append("ast_node_id = :node" if wanted.node else "ast_node_id IS NULL")
     values: dict[str, Any] = {"limit": wanted.limit}
     if wanted.node:
         values["node"] = text_cell("node", wanted.node)

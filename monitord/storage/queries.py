@@ -188,6 +188,12 @@ class StoreReader:
         rows += self._all("SELECT correlation_id, NULL AS id FROM incident WHERE artefact_key = ?", [key])
         return (str(rows[0]["correlation_id"]), rows[0]["id"]) if rows else None
 
+    def artefact_keys(self) -> frozenset[str]:
+        """Of all artefacts that a row names."""
+        sql = "SELECT artefact_key AS key FROM {} WHERE artefact_key IS NOT NULL"
+        rows = self._all(f"{sql.format('profile_capture')} UNION {sql.format('incident')}", [])
+        return frozenset(str(row["key"]) for row in rows)
+
     def payload(self, key: str, limit_bytes: int) -> bytes:
         """An artefact's plain payload alone; StorageError as for `artefact`."""
         return self.artefact(key, limit_bytes)[1]

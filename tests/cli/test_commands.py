@@ -120,6 +120,7 @@ NOT_FOUND = [
     ["keep", "1"],
     ["delete", "1", "--yes"],
     ["recent", "-f"],
+    ["events", "-f"],
     ["db", "check"],
     ["db", "upgrade"],
     ["db", "vacuum"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -237,3 +238,25 @@ def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_file_without_a_row_waits_until_it_is_adopted(load: Load, far: str, tmp_path: Path) -> None:
+    """kill -9 between an artefact and its row: a courier that is still alive must not send it where the next
+    recorder doesn't look, or nobody would ever own it."""
+    settings = load(far).settings
+    with closing(open_store(tmp_path / "killed")) as store:
+        store.save_incident(replace(INCIDENT, correlation_id="bcdefabcdefa"))
+    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+        store.save_incident(INCIDENT)
+        shutil.copytree(
+            tmp_path / "killed" / "artefacts", tmp_path / "data" / "artefacts", dirs_exist_ok=True
+        )
+        assert courier.run(settings, tmp_path / "data")
+        waiting = {path.name for path in (tmp_path / "data" / "artefacts").iterdir()}
+        assert waiting == {path.name for path in (tmp_path / "killed" / "artefacts").iterdir()}
+        assert store.adopt() > 0
+    assert courier.run(settings, tmp_path / "data")
+    assert list((tmp_path / "data" / "artefacts").iterdir()) == []
+    with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
+        assert store.verify() == []
+        assert len(store.fetch_recent(9)) == 2

@@ -194,6 +194,22 @@ def test_what_can_not_be_read_holds_up_nothing(spool: SpooledProvider, far: Far)
     assert spool.drain().refused == []
 
 
+def test_what_nobody_owns_yet_stays(spool: SpooledProvider, far: Far) -> None:
+    """A recorder killed between a file and its row adopts the file when it is back: it must find it here."""
+    put(spool, "mine", b"x")
+    put(spool, "orphan", b"y")
+    assert spool.drain(owned=lambda: {"mine"}).moved == 1
+    assert (list(far.list()), list(spool.local.list())) == (["mine"], ["orphan"])
+    assert spool.drain(owned=lambda: {"mine"}).is_nothing
+    assert spool.delete("mine") > 0
+    put(spool, "mine", b"z")
+    assert spool.drain(owned=lambda: {"orphan"}).moved == 1
+    assert list(far.list()) == ["mine", "orphan"], "what was stored again is not deleted there meanwhile"
+    assert everything(spool) == {"mine": b"z", "orphan": b"y"}
+    assert spool.drain().moved == 1
+    assert everything(far) == {"mine": b"z", "orphan": b"y"}
+
+
 def test_one_process_drains_at_a_time(spool: SpooledProvider, far: Far, tmp_path: Path) -> None:
     refused = []
 

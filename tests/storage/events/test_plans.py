@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 from monitord.model import Event, EventType
 from monitord.storage.events import EventStore
+from monitord.storage.hot import hot_statement
+from monitord.storage.views import HotFilter
 
 EVENTS = 1_000_000
 T0 = datetime(2026, 11, 1, tzinfo=UTC)
@@ -117,6 +120,27 @@ def test_a_question_reads_what_it_answers(million: EventStore, tmp_path: Path) -
     for filters in asked:
         steps = _steps(million, filters)
         assert steps < 20_000, (filters, steps)
+
+
+@pytest.mark.timeout(900)
+def test_what_was_hot_is_found_by_the_name_it_is_asked_for(million: EventStore) -> None:
+    """`hot` of one function, module or statement goes by that name's index: a type's would read every hotspot."""
+    expected = {
+        HotFilter(): "idx_event_type",
+        HotFilter(since=T0): "idx_event_type",
+        HotFilter(function="func_1042"): "idx_event_function",
+        HotFilter(function="func_1042", module="app.mod42", since=T0): "idx_event_(function|module)",
+        HotFilter(module="app.mod42"): "idx_event_module",
+        HotFilter(node=f"{1234:016x}"): "idx_event_node",
+        HotFilter(node=f"{1234:016x}", module="app.mod42"): "idx_event_(node|module)",
+    }
+    for wanted, index in expected.items():
+        sql, values = hot_statement(wanted)
+        with million._transaction() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            plan = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert any(re.search(f"SEARCH event USING INDEX {index}", line) for line in plan), (wanted, plan)
 
 
 def _steps(store: EventStore, filters: dict[str, Any]) -> int:

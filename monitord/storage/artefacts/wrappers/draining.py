@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -43,6 +43,7 @@ class Drain:
     local: FileStorageProvider
     remote: StorageProvider
     tombstones: Tombstones
+    owned: Callable[[], Container[str]] | None = None
 
     def run(self, deadline_s: float, done: Drained) -> None:
         """Settle all keys that were stored or deleted until now, or as many as the seconds allow."""
@@ -58,9 +59,12 @@ class Drain:
         for key in self.tombstones.list():
             with contextlib.suppress(FileNotFoundError):
                 moments[key] = self.tombstones.changed_ns(key)
-        for key in self.local.list():
-            if is_probe(key):
-                continue  # a look at this disk's health, gone in a moment
+        near = set(self.local.list())
+        owned = near if self.owned is None else self.owned()
+        for key in near:
+            if is_probe(key) or key not in owned:
+                moments.pop(key, None)  # a look at this disk's health, or what nobody owns yet
+                continue
             with contextlib.suppress(FileNotFoundError):
                 moments[key] = self.local.path(key).lstat().st_mtime_ns
         return sorted(moments, key=lambda key: (moments[key], key))

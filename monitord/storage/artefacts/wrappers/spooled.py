@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -157,17 +157,23 @@ class SpooledProvider:
         sizes = [self.local.stored_bytes(key) for key in self.local.list()]
         return Waiting(len(sizes), sum(sizes), len(self._tombstones.list()))
 
-    def drain(self, deadline_s: float = float("inf"), done: Drained | None = None) -> Drained:
+    def drain(
+        self,
+        deadline_s: float = float("inf"),
+        done: Drained | None = None,
+        *,
+        owned: Callable[[], Container[str]] | None = None,
+    ) -> Drained:
         """Bring the far provider up to what was stored and deleted here until now, oldest first.
 
-        Ends after `deadline_s` seconds, between two artefacts. Raises what the far provider raises (then
-        that artefact and all later ones are still here, and `done` has the earlier ones), BusyError when
-        another process drains.
+        `owned` says, asked once, which keys may leave; without it all may. Ends after `deadline_s` seconds,
+        between two artefacts. Raises what the far provider raises (then that artefact and all later ones
+        are still here, and `done` has the earlier ones), BusyError when another process drains.
         """
         if self.remote is None:
             raise StorageError("there is no provider to drain into")
         done = done if done is not None else Drained()
-        Drain(self.local, self.remote, self._tombstones).run(deadline_s, done)
+        Drain(self.local, self.remote, self._tombstones, owned).run(deadline_s, done)
         return done
 
     def _is_far(self, key: str) -> bool:
