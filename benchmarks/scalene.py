@@ -1,11 +1,12 @@
 """What standing by under Scalene costs a script, and what `monitord profile` adds to Scalene itself.
 
-    python benchmarks/scalene.py --rounds 7
+    python benchmarks/scalene.py --rounds 11
 
-A script does a fixed amount of work and says how much CPU that took it: bare, and under `monitord profile
---standby` (never switched on). Then a short script under `scalene run` and under `monitord profile`: wall
-clock and CPU of everything that was started, and whether both name the same hottest lines. Methods take
-turns; medians count.
+Two scripts do a fixed amount of work and say how much CPU that took them: records (JSON, dicts, strings), and
+nothing but integers. Each bare, under `monitord profile --standby` (never switched on), and bare after
+`import sqlalchemy`: whatever is loaded moves the allocator's blocks about, and integers feel that most.
+Then a short script under `scalene run` and under `monitord profile`: wall clock and CPU of all that was
+started, and whether both name the same hottest lines. Methods take turns; medians count.
 """
 
 from __future__ import annotations
@@ -17,51 +18,95 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from recording import ROOT, Row, command_of, load, parser, show
 
-SCRIPT = """
+TIMED = """
 import sys, time
+{work}
+began = time.process_time()
+for _ in range(int(sys.argv[1])):
+    work()
+print("cpu", time.process_time() - began, flush=True)
+"""
+INTEGERS = """
 def inner(count):
     total = 0
     for number in range(count):
         total += number * number
     return total
-began = time.process_time()
-for _ in range(int(sys.argv[1])):
+def work():
     inner(20000)
-print("cpu", time.process_time() - began, flush=True)
 """
+RECORDS = """
+import json, re
+def order(n):
+    return {"id": n, "price": n % 89 / 7, "sku": f"sku-{n % 977}", "tags": [str(n % 7), "x"]}
+def prices(rows):
+    by_sku = {}
+    for row in rows:
+        by_sku.setdefault(row["sku"], []).append(row["price"])
+    return sorted((sum(prices), sku) for sku, prices in by_sku.items())
+def work():
+    found = prices(json.loads(json.dumps([order(n) for n in range(2000)])))
+    return len(re.findall(r"sku-[0-9]+", " ".join(sku for _, sku in found)))
+"""
+WORKS = {"records": (RECORDS, 300), "integers": (INTEGERS, 2500)}
+LOADED = "import sqlalchemy"
 MOST_OVERHEAD_PERCENT, MOST_ADDED_S = 2.0, 0.5
 
 
 def main() -> None:
     arguments = _arguments()
+    found = []
     with tempfile.TemporaryDirectory(prefix="monitord-bench-") as name:
         folder = Path(name)
-        (folder / "script.py").write_text(SCRIPT)
-        bare, off = interleaved(
-            arguments.rounds,
-            lambda: own_cpu_s(folder, [sys.executable, "script.py", "1200"]),
-            lambda: own_cpu_s(folder, monitord("profile", "--standby", "script.py", "--", "1200")),
-        )
-        scalene, ours = interleaved(arguments.rounds, lambda: by_scalene(folder), lambda: by_monitord(folder))
+        for work in WORKS:
+            found.append(standing_by(folder, work, arguments.rounds))
+        (folder / "script.py").write_text(TIMED.format(work=INTEGERS))
+        found += profiling(*interleaved(
+            arguments.rounds, lambda: by_scalene(folder), lambda: by_monitord(folder)
+        ))  # fmt: skip
     print(f"load {load()}")
-    show(rows(bare, off, scalene, ours), arguments.rows)
+    show(found, arguments.rows)
 
 
-def interleaved(
-    rounds: int, first: Callable[[], Any], second: Callable[[], Any]
-) -> tuple[list[Any], list[Any]]:
-    """What both gave, taking turns, the one that begins changing."""
-    found: tuple[list[Any], list[Any]] = ([], [])
+def standing_by(folder: Path, name: str, rounds: int) -> Row:
+    """The script's own CPU, beside itself bare, and bare with another library loaded."""
+    work, times = WORKS[name]
+    (folder / "script.py").write_text(TIMED.format(work=work))
+    (folder / "loaded.py").write_text(TIMED.format(work=f"{LOADED}\n{work}"))
+    bare, off, loaded = (
+        statistics.median(each)
+        for each in interleaved(
+            rounds,
+            lambda: own_cpu_s(folder, [sys.executable, "script.py", str(times)]),
+            lambda: own_cpu_s(folder, monitord("profile", "--standby", "script.py", "--", str(times))),
+            lambda: own_cpu_s(folder, [sys.executable, "loaded.py", str(times)]),
+        )
+    )
+    overhead, beside = (100 * (each / bare - 1) for each in (off, loaded))
+    return Row(
+        f"Scalene standing by, switched off, {rounds} runs of a script of {name}: its own CPU",
+        f"{overhead:+.1f} % ({off:.2f} s)",
+        f"bare: {bare:.2f} s; bare after `{LOADED}`: {beside:+.1f} %",
+        f"≤ {MOST_OVERHEAD_PERCENT:.0f} %",
+        overhead <= MOST_OVERHEAD_PERCENT,
+        command_of(__file__),
+    )
+
+
+def interleaved(rounds: int, *methods: Callable[[], Any]) -> tuple[list[Any], ...]:
+    """What each method gave, taking turns, the one that begins changing."""
+    found: tuple[list[Any], ...] = tuple([] for _ in methods)
     for number in range(rounds):
-        for index in (0, 1) if number % 2 else (1, 0):
-            found[index].append((first, second)[index]())
-        print(found[0][-1], found[1][-1], flush=True)
+        for turn in range(len(methods)):
+            index = (number + turn) % len(methods)
+            found[index].append(methods[index]())
+        print(*(each[-1] for each in found), flush=True)
     return found
 
 
@@ -108,21 +153,15 @@ def by_monitord(folder: Path) -> tuple[float, float, list[int]]:
     return wall_s, cpu_s, sorted(line["line"] for line in json.loads(said)["lines"][:2])
 
 
-def rows(
-    bare: list[float], off: list[float], scalene: list[tuple[float, float, list[int]]],
-    ours: list[tuple[float, float, list[int]]],
-) -> list[Row]:  # fmt: skip
-    median = statistics.median
-    overhead = 100 * (median(off) / median(bare) - 1)
-    wall = [median(one[0] for one in some) for some in (scalene, ours)]
-    cpu = [median(one[1] for one in some) for some in (scalene, ours)]
+def profiling(
+    scalene: Sequence[tuple[float, float, list[int]]], ours: Sequence[tuple[float, float, list[int]]]
+) -> list[Row]:
+    wall, cpu = (
+        [statistics.median(one[column] for one in some) for some in (scalene, ours)] for column in (0, 1)
+    )
     same = sum(a[2] == b[2] for a, b in zip(scalene, ours, strict=True))
     command = command_of(__file__)
     return [
-        Row("Scalene standing by, switched off: the script's own CPU",
-            f"{overhead:+.1f} % ({median(off):.2f} s)",
-            f"bare: {median(bare):.2f} s", f"≤ {MOST_OVERHEAD_PERCENT:.0f} %",
-            overhead <= MOST_OVERHEAD_PERCENT, command),
         Row("`monitord profile` of a short script", f"{wall[1]:.2f} s ({cpu[1]:.2f} s of CPU)",
             f"`scalene run`: {wall[0]:.2f} s ({cpu[0]:.2f} s of CPU)", f"≤ {MOST_ADDED_S} s more",
             wall[1] - wall[0] <= MOST_ADDED_S, command),
@@ -133,7 +172,7 @@ def rows(
 
 def _arguments():
     options = parser(__doc__)
-    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--rounds", type=int, default=11)
     return options.parse_args()
 
 

@@ -6,15 +6,28 @@ import copy
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from cachetools import TTLCache
-
-from monitord.profiling.result import ProfileResult
 
 _MAX_BYTES = 32_000_000
 
 
-class ProfileCache:
+class Profile(Protocol):
+    """Whatever is told of a profile: a result with its document, or an answer that was made of one."""
+
+    @property
+    def profile_id(self) -> str: ...
+
+
+P = TypeVar("P", bound=Profile)
+
+
+def _payload_bytes(result: Any) -> int:
+    return len(result.payload)
+
+
+class ProfileCache(Generic[P]):
     """Profiles by id. Safe from several threads; nothing in it survives its process."""
 
     def __init__(
@@ -23,35 +36,34 @@ class ProfileCache:
         ttl_seconds: float = 3600,
         *,
         max_bytes: int = _MAX_BYTES,
+        size_of: Callable[[P], int] = _payload_bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_size = max_size
+        self._size_of = size_of
         self._lock = threading.Lock()
-        self._results: TTLCache[str, ProfileResult] = TTLCache(
-            max_bytes, ttl_seconds, timer=clock, getsizeof=lambda result: len(result.payload)
-        )
+        self._results: TTLCache[str, P] = TTLCache(max_bytes, ttl_seconds, timer=clock, getsizeof=size_of)
 
-    def put(self, result: ProfileResult) -> None:
+    def put(self, result: P) -> None:
         """Remember a profile; others make room for it. One bigger than the whole cache is not remembered."""
         with self._lock:
             self._results.pop(result.profile_id, None)
-            if len(result.payload) > self._results.maxsize or self._max_size < 1:
+            if self._size_of(result) > self._results.maxsize or self._max_size < 1:
                 return
             self._results.expire()
             while len(self._results) >= self._max_size:
                 self._results.popitem()
             self._results[result.profile_id] = result
 
-    def get(self, profile_id: str) -> ProfileResult | None:
+    def get(self, profile_id: str) -> P | None:
         """The profile of this id, if it is still remembered; that makes it a recently used one."""
         with self._lock:
             return self._results.get(profile_id)
 
-    def results(self) -> list[ProfileResult]:
-        """What is remembered, newest first; looking through is no use of any of them."""
+    def results(self) -> list[P]:
+        """What is remembered, the last one first; looking through is no use of any of them."""
         with self._lock:
-            found = list(copy.copy(self._results).values())
-        return sorted(found, key=lambda result: result.taken_at, reverse=True)
+            return list(copy.copy(self._results).values())[::-1]
 
     def clear(self) -> int:
         """Forget all of them; how many there were."""

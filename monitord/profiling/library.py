@@ -38,9 +38,9 @@ Save = Callable[[Incident], object]
 class ProfileLibrary:
     """The profiles of one data directory and of this process's memory."""
 
-    def __init__(self, data_dir: Path, cache: ProfileCache | None = None) -> None:
+    def __init__(self, data_dir: Path, cache: ProfileCache[ProfileResult] | None = None) -> None:
         self._data_dir = data_dir
-        self.cache = cache if cache is not None else ProfileCache()
+        self.cache = cache if cache is not None else ProfileCache[ProfileResult]()
 
     def get(self, profile_id: str) -> ProfileResult:
         """A profile by its id, or a kept one by what `monitord show` takes; raises NotFoundError."""

@@ -31,7 +31,7 @@ class Clock:
 
 def test_what_was_used_least_recently_goes_first() -> None:
     """Getting a profile is a use; looking through the list is none."""
-    cache = ProfileCache(max_size=2)
+    cache = ProfileCache[ProfileResult](max_size=2)
     cache.put(result("a"))
     cache.put(result("b", minutes=1))
     assert cache.get("a") is not None
@@ -43,7 +43,7 @@ def test_what_was_used_least_recently_goes_first() -> None:
 def test_nothing_is_given_after_its_time() -> None:
     """At the very second it ends it is gone, from the list and the count as well."""
     clock = Clock()
-    cache = ProfileCache(ttl_seconds=60, clock=clock)
+    cache = ProfileCache[ProfileResult](ttl_seconds=60, clock=clock)
     cache.put(result("a"))
     clock.now = 59.9
     assert cache.get("a") is not None
@@ -55,7 +55,7 @@ def test_nothing_is_given_after_its_time() -> None:
 
 def test_bytes_are_bounded_too() -> None:
     """Old ones make room; one that is bigger than the whole cache is not remembered and harms nobody."""
-    cache = ProfileCache(max_bytes=100)
+    cache = ProfileCache[ProfileResult](max_bytes=100)
     for name in "abc":
         cache.put(result(name, 40))
     assert [one.profile_id for one in cache.results()] != []
@@ -67,7 +67,7 @@ def test_bytes_are_bounded_too() -> None:
 
 def test_the_same_id_again_replaces_and_clearing_counts() -> None:
     """A profile that was saved meanwhile takes the place of itself."""
-    cache = ProfileCache(max_size=2)
+    cache = ProfileCache[ProfileResult](max_size=2)
     cache.put(result("a"))
     cache.put(result("b"))
     cache.put(result("a", 20))
@@ -81,7 +81,7 @@ def test_the_same_id_again_replaces_and_clearing_counts() -> None:
 
 def test_threads_may_use_it_at_once() -> None:
     """No error and never more than its size, whatever the order."""
-    cache = ProfileCache(max_size=8)
+    cache = ProfileCache[ProfileResult](max_size=8)
     errors: list[Exception] = []
 
     def work(name: str) -> None:
