@@ -25,6 +25,12 @@ class Later(ModuleType):
     def __init__(self, name: str, **known: object) -> None:
         super().__init__(name)
         self.__dict__.update(known)
+        self.__known = tuple(known)
+
+    def settle(self) -> None:
+        """What was known answered those who import it, and no one else: from now on all of it is loaded."""
+        for name in self.__known:
+            self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
         if name == "__path__":
@@ -34,18 +40,38 @@ class Later(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
-sys.modules["ssl"] = Later("ssl")
+def later(name: str, **known: object) -> Later:
+    """Put one where importers look."""
+    module = Later(name, **known)
+    sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(import_module(parent), child, module)
+    return module
+
+
+later("ssl")
 # SQLAlchemy, APScheduler and structlog each import asyncio, and ask it these two questions at most: 1.5 MB.
-sys.modules["asyncio"] = Later(
-    "asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction
+later("asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction)
+# APScheduler could run jobs in processes, and much could write a temporary file: 0.5 MB.
+later("concurrent.futures.process", BrokenProcessPool=type("BrokenProcessPool", (BrokenExecutor,), {}))
+later("tempfile")
+
+
+def _version(distribution: str) -> str:
+    raise ModuleNotFoundError(distribution)
+
+
+# APScheduler asks for its own version and for the names of triggers, SQLAlchemy for dialects that it does not
+# know. That would load what reads e-mail headers and zip files: 1.5 MB.
+METADATA = later(
+    "importlib.metadata",
+    version=_version,
+    entry_points=lambda **_of: (),
+    PackageNotFoundError=ModuleNotFoundError,
 )
-# APScheduler could run jobs in processes, importlib.metadata could read from a temporary file: 0.5 MB.
-sys.modules["concurrent.futures.process"] = Later(
-    "concurrent.futures.process", BrokenProcessPool=type("BrokenProcessPool", (BrokenExecutor,), {})
-)
-sys.modules["tempfile"] = Later("tempfile")
 if sys.platform == "linux":
-    sys.modules["psutil"] = Later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
+    later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
 
 from monitord.errors import MonitordError  # noqa: E402
 
@@ -58,6 +84,7 @@ def main() -> int:
     arguments = parser.parse_args()
     from monitord.daemon.loop import run
 
+    METADATA.settle()
     try:
         run(arguments.config, arguments.data_dir)
     except MonitordError as error:

@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from monitord.daemon.journal import Journal
 from monitord.daemon.saving import Saving
@@ -65,8 +66,7 @@ class Tidying:
         """Begin; the first round comes at once, so that the table of last runs is known."""
         self._scheduler.add_job(
             self._round,
-            "interval",
-            seconds=_EVERY_S,
+            IntervalTrigger(seconds=_EVERY_S, timezone=UTC),
             id="tidy",
             coalesce=True,
             max_instances=1,
