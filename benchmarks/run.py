@@ -33,7 +33,7 @@ class Benchmark:
 
 
 BENCHMARKS = {
-    "memory": Benchmark("resident bytes at the start and after 100 captures, and the slope", 8),
+    "memory": Benchmark("resident bytes at the start and after 100 captures, and the slope", 12),
     "first_look": Benchmark("from the first crossing to the first stack", 3),
     "stopping": Benchmark("SIGTERM in mid-capture to the end", 2),
     "asking": Benchmark("recent over 10,000 captures, and --help", 3),
