@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,7 @@ from monitord.storage.state.items import ANY, Record, Write
 from monitord.storage.state.names import Address, Scope
 
 _OVERHEAD_BYTES = 400  # of an item's keys, record and index entries, by sys.getsizeof
+_SWEPT_AT_ONCE = 1000  # some milliseconds, in which nobody else reads or writes
 
 
 class MemoryBackend:
@@ -133,13 +135,24 @@ class MemoryBackend:
                 yield from (Address(scope.user_id, session_id, key) for key in keys)
 
     def sweep(self, now_us: int) -> int:
-        """See StateBackend.sweep; costs what has expired, not what is kept."""
-        with self._lock:
-            return self._sweep(now_us)
+        """See StateBackend.sweep; costs what has expired, not what is kept, and lets others in between."""
+        count = 0
+        while True:
+            with self._lock:
+                count += self._sweep(now_us, at_most=_SWEPT_AT_ONCE)
+                if not self._deadlines or self._deadlines[0][0] > now_us:
+                    return count
+            time.sleep(0)  # else whoever waits for the lock is not quick enough to get it
 
-    def _sweep(self, now_us: int, spared: dict[Address, Record | None] | None = None) -> int:
-        count, later = 0, []
-        while self._deadlines and self._deadlines[0][0] <= now_us:
+    def _sweep(
+        self,
+        now_us: int,
+        spared: dict[Address, Record | None] | None = None,
+        at_most: float = float("inf"),
+    ) -> int:
+        count, looked, later = 0, 0, []
+        while looked < at_most and self._deadlines and self._deadlines[0][0] <= now_us:
+            looked += 1
             deadline = heapq.heappop(self._deadlines)
             record = self._records.get(deadline[1])
             if record is None or record.is_live(now_us):

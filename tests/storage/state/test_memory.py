@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -123,3 +124,47 @@ def test_any_sequence_within_limits_is_a_dict(steps: list[tuple[str, str, int]])
                 assert expected[1] is None or now[0] < expected[1]
         assert backend.used_bytes <= 6_000
         assert len(state.keys()) <= 4
+
+
+class _Noted:
+    """A lock that notes who held it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.holders: list[str] = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.holders.append(threading.current_thread().name)
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+
+
+def test_a_long_sweep_lets_others_in_between() -> None:
+    """30,000 items that have expired are swept a thousand at a time; who reads meanwhile need not wait for all."""
+    backend = MemoryBackend()
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    state = NamespacedStorage(backend, now=lambda: now[0])
+    for start in range(0, 30_000, 1000):
+        state.set_many({f"k{start + n}": b"x" for n in range(1000)}, ttl=HOUR)
+    state.set("kept", b"y")
+    now[0] += 2 * HOUR
+    backend._lock = lock = _Noted()  # type: ignore[assignment]  # it is a lock
+    is_swept = threading.Event()
+
+    def read() -> None:
+        while not is_swept.is_set():
+            assert state.get("kept") is not None
+
+    reader = threading.Thread(target=read, name="reader")
+    reader.start()
+    try:
+        assert state.sweep() == 30_000
+    finally:
+        is_swept.set()
+        reader.join()
+    sweeps = [n for n, holder in enumerate(lock.holders) if holder != "reader"]
+    assert len(sweeps) == 30
+    assert "reader" in lock.holders[sweeps[0] : sweeps[-1]]
+    assert state.keys() == ["kept"]

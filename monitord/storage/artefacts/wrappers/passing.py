@@ -13,8 +13,13 @@ class PassThrough:
     """A provider around another one."""
 
     def __init__(self, inner: StorageProvider) -> None:
-        self.inner = inner
+        self._inner = inner
         self.name = inner.name
+
+    @property
+    def inner(self) -> StorageProvider:
+        """Who the calls are passed on to."""
+        return self._inner
 
     def store(
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
