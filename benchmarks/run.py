@@ -1,6 +1,6 @@
 """Every budget measured beside its peer or limit; what `make bench` runs. Results go to README.md.
 
-    python benchmarks/run.py                  all of them, about 20 minutes
+    python benchmarks/run.py                  all of them, about 25 minutes
     python benchmarks/run.py --only memory    one of them; the other rows stay as they are
 
 Each benchmark is a file of its own and can be run alone: the last column says how. One that fails or takes
@@ -50,7 +50,7 @@ BENCHMARKS = {
     "artefacts": Benchmark(
         "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory", 4
     ),
-    "scalene": Benchmark("standing by under Scalene, and a script profiled, beside Scalene alone", 5),
+    "scalene": Benchmark("standing by under Scalene, and a script profiled, beside Scalene alone", 6),
     "pass_cost": Benchmark(
         "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances", 6
     ),

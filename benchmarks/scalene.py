@@ -3,8 +3,9 @@
     python benchmarks/scalene.py --rounds 11
 
 Two scripts do a fixed amount of work and say how much CPU that took them: records (JSON, dicts, strings), and
-nothing but integers. Each bare, under `monitord profile --standby` (never switched on), and bare after
-`import sqlalchemy`: whatever is loaded moves the allocator's blocks about, and integers feel that most.
+nothing but integers. Each bare, and under `monitord profile --standby` (never switched on). Beside that, bare
+after `import sqlalchemy`: the garbage collector walks over whatever is loaded, and the allocator's blocks lie
+elsewhere; and standing by with `gc.freeze()` as the script's first words, which spares that walk.
 Then a short script under `scalene run` and under `monitord profile`: wall clock and CPU of all that was
 started, and whether both name the same hottest lines. Methods take turns; medians count.
 """
@@ -55,7 +56,7 @@ def work():
     return len(re.findall(r"sku-[0-9]+", " ".join(sku for _, sku in found)))
 """
 WORKS = {"records": (RECORDS, 300), "integers": (INTEGERS, 2500)}
-LOADED = "import sqlalchemy"
+LOADED, FROZEN = "import sqlalchemy", "import gc; gc.freeze()"
 MOST_OVERHEAD_PERCENT, MOST_ADDED_S = 2.0, 0.5
 
 
@@ -78,21 +79,23 @@ def standing_by(folder: Path, name: str, rounds: int) -> Row:
     """The script's own CPU, beside itself bare, and bare with another library loaded."""
     work, times = WORKS[name]
     (folder / "script.py").write_text(TIMED.format(work=work))
-    (folder / "loaded.py").write_text(TIMED.format(work=f"{LOADED}\n{work}"))
-    bare, off, loaded = (
+    for other, first in (("loaded", LOADED), ("frozen", FROZEN)):
+        (folder / f"{other}.py").write_text(TIMED.format(work=f"{first}\n{work}"))
+    bare, off, loaded, frozen = (
         statistics.median(each)
         for each in interleaved(
             rounds,
             lambda: own_cpu_s(folder, [sys.executable, "script.py", str(times)]),
             lambda: own_cpu_s(folder, monitord("profile", "--standby", "script.py", "--", str(times))),
             lambda: own_cpu_s(folder, [sys.executable, "loaded.py", str(times)]),
+            lambda: own_cpu_s(folder, monitord("profile", "--standby", "frozen.py", "--", str(times))),
         )
     )
-    overhead, beside = (100 * (each / bare - 1) for each in (off, loaded))
+    overhead, beside, spared = (100 * (each / bare - 1) for each in (off, loaded, frozen))
     return Row(
         f"Scalene standing by, switched off, {rounds} runs of a script of {name}: its own CPU",
         f"{overhead:+.1f} % ({off:.2f} s)",
-        f"bare: {bare:.2f} s; bare after `{LOADED}`: {beside:+.1f} %",
+        f"bare: {bare:.2f} s; bare after `{LOADED}`: {beside:+.1f} %; with `gc.freeze()`: {spared:+.1f} %",
         f"≤ {MOST_OVERHEAD_PERCENT:.0f} %",
         overhead <= MOST_OVERHEAD_PERCENT,
         command_of(__file__),
