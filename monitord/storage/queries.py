@@ -190,9 +190,12 @@ class StoreReader:
 
     def artefact_keys(self) -> frozenset[str]:
         """Of all artefacts that a row names."""
-        sql = "SELECT artefact_key AS key FROM {} WHERE artefact_key IS NOT NULL"
-        rows = self._all(f"{sql.format('profile_capture')} UNION {sql.format('incident')}", [])
-        return frozenset(str(row["key"]) for row in rows)
+        rows = self._all(
+            "SELECT artefact_key FROM profile_capture WHERE artefact_key IS NOT NULL"
+            " UNION SELECT artefact_key FROM incident WHERE artefact_key IS NOT NULL",
+            [],
+        )
+        return frozenset(str(row["artefact_key"]) for row in rows)
 
     def payload(self, key: str, limit_bytes: int) -> bytes:
         """An artefact's plain payload alone; StorageError as for `artefact`."""
