@@ -21,6 +21,9 @@ __all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
 
 # A shell that starts us in the background has SIGINT ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same of nohup and SIGHUP, which we survive then without passing that on.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 # On a shared machine the time of one example says nothing.
 hypothesis.settings.register_profile("shared machine", deadline=None)

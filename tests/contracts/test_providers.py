@@ -591,7 +591,7 @@ def test_nothing_half_written_is_listed(provider: StorageProvider) -> None:
             seen.extend(provider.list())
             yield chunk
 
-    source = BytesPayload(b"x" * 12_000_000)
+    source = BytesPayload(b"x" * 18_000_000)
     provider.store(KEY, DerivedPayload(source, change), described(KEY, source))
     assert seen == []
     assert list(provider.list()) == [KEY]

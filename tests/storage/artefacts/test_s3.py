@@ -132,14 +132,15 @@ def test_a_payload_that_breaks_off_leaves_no_upload_to_pay_for(bucket: Bucket) -
     assert b"<Key>" not in bucket.objects()
 
 
-def test_large_artefacts_are_taken_once_too(bucket: Bucket) -> None:
-    """Uploaded in parts beside the key, then moved there unless one is there; no part is left."""
+@pytest.mark.parametrize("size", [9_000_000, 18_000_000])
+def test_large_artefacts_are_taken_once_too(bucket: Bucket, size: int) -> None:
+    """In one request, or uploaded in parts beside the key, then moved there unless one is there; no part is left."""
     won, barrier = list[int](), threading.Barrier(3, timeout=60)
 
     def compete(number: int, mine: StorageProvider) -> None:
         barrier.wait()
         try:
-            put(mine, KEY, bytes([number]) * 9_000_000, replace=False)
+            put(mine, KEY, bytes([number]) * size, replace=False)
         except ArtefactExistsError:
             return
         won.append(number)
@@ -151,7 +152,7 @@ def test_large_artefacts_are_taken_once_too(bucket: Bucket) -> None:
     for thread in threads:
         thread.join()
     assert len(won) == 1
-    assert get(bucket.open(options="timeout=30s"), KEY)[1] == bytes(won) * 9_000_000
+    assert get(bucket.open(options="timeout=30s"), KEY)[1] == bytes(won) * size
     assert bucket.objects().count(b"<Key>") == 1
 
 

@@ -32,7 +32,8 @@ from monitord.storage.artefacts.providers.feeding import feed
 from monitord.storage.artefacts.providers.s3_errors import explained_error, reason_of, status_of
 from monitord.storage.artefacts.urls import StorageURL
 
-PART_BYTES = 8 << 20  # larger artefacts are uploaded in parts of this size, two at a time
+PART_BYTES = 8 << 20  # what is large is uploaded in parts of this size, two at a time
+WHOLE_BYTES = 2 * PART_BYTES  # what is smaller goes in one request, which can be told to replace nothing
 TAGS_LIMIT = 10  # of an S3 object
 _HEADER_BYTES = 64 << 10  # enough for most headers at the first reading
 _CONNECT_S = 5.0
@@ -153,8 +154,8 @@ class S3StorageProvider:
         chunks = _Counted(chain([pack_header(metadata)], payload.chunks()))
         tags = _tags(metadata) if self._has_tags else {}
         with self._using(f"can't store artefact {key}"):
-            first = _take(chunks, PART_BYTES)
-            if len(first) < PART_BYTES:
+            first = _take(chunks, WHOLE_BYTES)
+            if len(first) < WHOLE_BYTES:
                 mode = "overwrite" if replace else "create"
                 self._writing.put(key, first, mode=mode, tags=tags, use_multipart=False)
             elif replace:
