@@ -62,21 +62,18 @@ MOST_OVERHEAD_PERCENT, MOST_ADDED_S = 2.0, 0.5
 
 def main() -> None:
     arguments = _arguments()
-    found = []
     with tempfile.TemporaryDirectory(prefix="monitord-bench-") as name:
         folder = Path(name)
-        for work in WORKS:
-            found.append(standing_by(folder, work, arguments.rounds))
+        found = [standing_by(folder, work, arguments.rounds) for work in WORKS]
         (folder / "script.py").write_text(TIMED.format(work=INTEGERS))
-        found += profiling(*interleaved(
-            arguments.rounds, lambda: by_scalene(folder), lambda: by_monitord(folder)
-        ))  # fmt: skip
+        scalene, ours = interleaved(arguments.rounds, lambda: by_scalene(folder), lambda: by_monitord(folder))
+        found += profiling(scalene, ours)
     print(f"load {load()}")
     show(found, arguments.rows)
 
 
 def standing_by(folder: Path, name: str, rounds: int) -> Row:
-    """The script's own CPU, beside itself bare, and bare with another library loaded."""
+    """The script's own CPU beside itself bare, with another library loaded, and with the collector spared."""
     work, times = WORKS[name]
     (folder / "script.py").write_text(TIMED.format(work=work))
     for other, first in (("loaded", LOADED), ("frozen", FROZEN)):

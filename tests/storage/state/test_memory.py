@@ -150,7 +150,7 @@ def test_a_long_sweep_lets_others_in_between() -> None:
         state.set_many({f"k{start + n}": b"x" for n in range(1000)}, ttl=HOUR)
     state.set("kept", b"y")
     now[0] += 2 * HOUR
-    backend._lock = lock = _Noted()  # type: ignore[assignment]  # it is a lock
+    backend._lock = lock = _Noted()  # type: ignore[assignment]  # used by `with` alone, which this one serves
     is_swept = threading.Event()
 
     def read() -> None:
