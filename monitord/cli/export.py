@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
-import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +15,7 @@ import typer
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
+from monitord.durable import durable_write
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.export.bundle import Identities, raw_bundle, redacted_bundle
 from monitord.storage.views import IncidentView, RecentFilter
@@ -120,20 +119,7 @@ def _machine_id() -> str | None:
 def _write(path: Path, content: bytes) -> None:
     """The whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
     try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            path.write_bytes(content)
-            return
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(
-            draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
+        durable_write(path, content)
     except PermissionError as error:
         raise PermissionDeniedError(f"{path}: can't be written: {error.strerror}") from error
     except OSError as error:

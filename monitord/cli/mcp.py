@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json as jsonlib
-import os
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ import typer
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit, say
 from monitord.cli.times import parse_period
+from monitord.durable import durable_write
 from monitord.errors import BusyError, MonitordError, StorageError, UsageError
 
 TOKEN_FILE = "mcp.token"  # noqa: S105  a file's name
@@ -212,16 +212,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _replace(path: Path, text: str) -> None:
     """The whole file at once, as private as it was: other servers' secrets may stand in it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.write(text)
-        draft.chmod(mode)
-        draft.replace(path)
+        durable_write(path, text.encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise StorageError(f"can't write {path}: {error.strerror}") from error

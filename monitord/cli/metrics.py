@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import secrets
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +13,7 @@ from monitord.cli.place import Place
 from monitord.cli.status import usage_of
 from monitord.cli.terminal import emit
 from monitord.daemon.status import read_status
+from monitord.durable import durable_write
 from monitord.errors import StorageError
 
 
@@ -46,12 +45,7 @@ def metrics(
 
 def _replace(path: Path, text: str) -> None:
     """For collectors that read whatever lies there at any moment, as another user."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        with open(descriptor, "w", encoding="utf-8") as out:
-            out.write(text)
-        temporary.replace(path)
+        durable_write(path, text.encode(), mode=0o644)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StorageError(f"can't write {path}: {error.strerror}") from error

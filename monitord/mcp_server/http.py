@@ -20,6 +20,7 @@ from typing import Any
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
+from monitord.durable import durable_write
 from monitord.errors import PermissionDeniedError, StorageError
 from monitord.logs import get_logger
 from monitord.mcp_server.sessions import SESSION_HEADER, Sessions
@@ -162,9 +163,7 @@ def _new_token(path: Path) -> str:
     token = secrets.token_urlsafe(32)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        durable_write(path, f"{token}\n".encode("ascii"), replace=False)
     except OSError as error:
         raise StorageError(f"can't make the token {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
     return token

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+from monitord.durable import synchronise
 from monitord.errors import BusyError, NotFoundError, StorageError, UsageError
 from monitord.storage.artefacts import (
     DamagedArtefactError,
@@ -25,7 +26,6 @@ from monitord.storage.artefacts import (
     is_key,
 )
 from monitord.storage.artefacts.providers.descriptors import explained as explained_files
-from monitord.storage.artefacts.providers.descriptors import synchronise
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file

@@ -19,9 +19,9 @@ from pathlib import Path
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from monitord.durable import synchronise_folder
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
-from monitord.storage.artefacts.providers.descriptors import synchronise
 from monitord.storage.connection import set_pragmas
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file, hand_over
@@ -138,7 +138,7 @@ def _build(database: Path) -> bool:
         if _has_leftovers(database):  # a WAL without its database must never be replayed into the new one
             _put_aside(database, "damaged")
         unborn.rename(database)
-        _synchronise_folder(database.parent)
+        synchronise_folder(database.parent)
     except OSError as error:
         raise StorageError(f"can't make {database}: {error.strerror}") from error
     finally:
@@ -169,14 +169,6 @@ def _create_tables(database: Path) -> None:
             opened.execute(alembic_version.insert().values(version_num=HEAD))
     finally:
         connection.close()
-
-
-def _synchronise_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        synchronise(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def migrate_in_child(data_dir: Path) -> None:

@@ -7,9 +7,9 @@ import os
 import stat
 from pathlib import Path
 
+from monitord.durable import synchronise
 from monitord.errors import StorageError, UsageError
 from monitord.storage.artefacts.providers.descriptors import explained as explained_files
-from monitord.storage.artefacts.providers.descriptors import synchronise
 from monitord.storage.backup import staged
 from monitord.storage.folder import check_data_dir
 from monitord.storage.manifest import BackedUpFile, Manifest, read_manifest

@@ -48,18 +48,6 @@ def explained_error(what: str, error: OSError) -> StorageError:
     return StorageError(line)
 
 
-def synchronise(descriptor: int) -> None:
-    """Wait until the file, or the folder's list of names, is on the disk itself."""
-    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync stops at the drive's cache
-    if full is not None:
-        try:
-            fcntl.fcntl(descriptor, full)
-            return
-        except OSError:
-            pass  # not every file system there knows it: fall back to fsync
-    os.fsync(descriptor)
-
-
 def open_own_folder(folder: Path, *, create: bool) -> tuple[int, Owner | None]:
     """A descriptor of a folder that is ours alone, and to whom root hands over what it writes there."""
     with explained(f"can't open the artefact folder {folder}"):

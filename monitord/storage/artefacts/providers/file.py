@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from monitord.durable import synchronise
 from monitord.errors import ConfigError
 from monitord.storage.artefacts.envelope import body_chunks, pack_header, read_header, stored
 from monitord.storage.artefacts.errors import (
@@ -91,7 +92,7 @@ class FileStorageProvider:
                     raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
                 with self._parent(key) as (folder, name):
                     os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=folder)
-                    descriptors.synchronise(folder)
+                    synchronise(folder)
 
         return self._write(key, payload, metadata, publish)
 
@@ -114,7 +115,7 @@ class FileStorageProvider:
                     for chunk in payload.chunks():
                         out.write(chunk)
                     out.flush()
-                    descriptors.synchronise(out.fileno())
+                    synchronise(out.fileno())
                     size = out.tell()
                     publish(part)
             except BaseException:
@@ -131,7 +132,7 @@ class FileStorageProvider:
                 with descriptors.folders_below(self._root, parts) as held:
                     self._take_name(part, held[-1], name, replace=replace)
                     for descriptor in reversed(held):
-                        descriptors.synchronise(descriptor)
+                        synchronise(descriptor)
                 return
             except FileExistsError as error:
                 if self._status(key) is not None:
@@ -211,7 +212,7 @@ class FileStorageProvider:
             with self._parent(key) as (folder, name):
                 with descriptors.folder_locked(self._root):
                     os.unlink(name, dir_fd=folder)
-                descriptors.synchronise(folder)
+                synchronise(folder)
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return 0
@@ -252,8 +253,8 @@ class FileStorageProvider:
                 with self._parent(key) as (folder, name):
                     with descriptors.folder_locked(self._root):
                         os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=target)
-                    descriptors.synchronise(target)
-                    descriptors.synchronise(folder)
+                    synchronise(target)
+                    synchronise(folder)
             finally:
                 os.close(target)
         self._remove_empty_folders(key)

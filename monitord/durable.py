@@ -1,0 +1,107 @@
+"""Files that are on the disk when the writer returns: the one way to write what is reported as written.
+
+Standard library only and below every room. What goes wrong is an OSError, for the caller to explain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def durable_write(
+    path: Path,
+    content: bytes | Iterable[bytes],
+    *,
+    mode: int = 0o600,
+    replace: bool = True,
+    owner: tuple[int, int] | None = None,
+) -> None:
+    """Write the whole file or none of it; on the disk, with its name, when this returns.
+
+    An existing file is replaced and keeps its mode, unless `replace` is False: then FileExistsError. What is
+    no regular file (a device, a pipe) is written to as it is. `owner` (uid, gid) gets the file.
+    Raises OSError; nothing is left of a failed call.
+    """
+    chunks = (content,) if isinstance(content, bytes) else content
+    before = _status(path)
+    if before is not None and not replace:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        _pour(os.open(path, os.O_WRONLY | os.O_CLOEXEC), chunks, is_file=False)
+        return
+    draft = path.with_name(f".{secrets.token_hex(8)}.part")
+    descriptor = os.open(draft, _NEW, mode)
+    try:
+        if before is not None:
+            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+        _pour(descriptor, chunks, is_file=True)
+        _publish(draft, path, replace=replace)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    synchronise_folder(path.parent)
+
+
+def synchronise(descriptor: int) -> None:
+    """Wait until the file, or the folder's list of names, is on the disk itself."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync stops at the drive's cache
+    if full is not None:
+        try:
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError:
+            pass  # not every file system there knows it: fall back to fsync
+    os.fsync(descriptor)
+
+
+def synchronise_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        synchronise(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _pour(descriptor: int, chunks: Iterable[bytes], *, is_file: bool) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        if is_file:
+            synchronise(file.fileno())
+
+
+def _publish(draft: Path, path: Path, *, replace: bool) -> None:
+    if replace:
+        draft.replace(path)
+        return
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, _NEW))  # a file system without links: take the name, then replace it
+        draft.replace(path)
+    else:
+        draft.unlink()
