@@ -1,98 +1,240 @@
-"""The times a person may type, as aware UTC: "1 hour ago", "-2h", "03:00", "yesterday 14:30", "@1763600000".
+"""The times a person may type, as aware UTC: "1 hour ago", "03:00", "yesterday 3am", "last monday".
 
-The letters are journalctl's. A bare time of day means the last time it was that o'clock, because what one
-looks for here has happened already. What can't be read is a UsageError that lists the forms.
+What one looks for here has happened already: a time without its date is the last such time, and at the end of
+a period the first one after its beginning. An hour that the clocks pass twice is inside a period as a whole.
+What can't be read is a UsageError that lists the forms.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from monitord.errors import UsageError
 
-TIME_FORMS = '"2h", "1 hour ago", "03:00", "today", "yesterday 14:30", "2026-11-20 03:00" or "@1763600000"'
+TIME_FORMS = '"2h", "03:00", "3am", "yesterday 14:30", "last monday", "2026-11-20 03:00" or "@1763600000"'
 
 _UNIT_SECONDS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600,
                  "hour": 3600, "d": 86400, "day": 86400, "w": 604800, "week": 604800}  # fmt: skip
 _PART = r"(\d+(?:\.\d+)?)\s*([a-z]+)"
 _SPAN = re.compile(rf"{_PART}(?:\s*{_PART})*", re.ASCII)
-_CLOCK = re.compile(r"(?:(today|yesterday)\s+)?(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
+_BIG_M = re.compile(r"(\d+(?:\.\d+)?)\s*M(?![A-Za-z])", re.ASCII)
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = rf"({'|'.join(_MONTHS)})[a-z]*"
+_WALL = re.compile(
+    r"(?P<day>today|yesterday|(?:last )?(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*|\d{4}-\d{2}-\d{2}|"
+    rf"{_MONTH} \d{{1,2}}|\d{{1,2}} {_MONTH})?"
+    r"(?: ?\bat\b)? ?"
+    r"(?P<clock>noon|midnight|\d{1,2}(?::\d{2}){0,2} ?[ap]m|\d{1,2}(?::\d{2}){1,2})?"
+    r" ?(?P<zone>z|utc|gmt)?",
+    re.ASCII,
+)
 _UNIX = re.compile(r"@(\d{1,12}(?:\.\d+)?)", re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
     """Read "90s", "5min", "1h 30m", "2 days" (systemd.time's spans); a bare number is seconds."""
+    _refuse_big_m(text)
     words = text.strip().lower()
     try:
-        if re.fullmatch(r"\d+(?:\.\d+)?", words, re.ASCII):
-            return timedelta(seconds=float(words))
-        if _SPAN.fullmatch(words):
-            parts = re.findall(_PART, words, re.ASCII)
-            return timedelta(seconds=sum(float(number) * _unit_seconds(unit) for number, unit in parts))
-    except (KeyError, OverflowError):
-        pass  # an unknown unit, or more than a timedelta holds: the same answer as below
-    raise UsageError(f'"{text}" is no duration; type one like "90s", "5min", "2h" or "1d"')
+        is_bare = re.fullmatch(r"\d+(?:\.\d+)?", words, re.ASCII)
+        span = timedelta(seconds=float(words)) if is_bare else _span(words)
+    except OverflowError:
+        span = None  # more than a timedelta holds
+    if span is None:
+        raise UsageError(f'invalid duration "{text}", expected one like "90s", "5min", "2h" or "1d"')
+    return span
 
 
 def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
     """Read one moment. `now` is aware; naive input is local time in `zone` (default: this machine's)."""
-    words = " ".join(text.split()).lower()
-    local_now = now.astimezone(zone)
-    try:
-        moment = _named(words, local_now, zone) or _relative(words, now) or _absolute(words, zone)
-        if moment is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError, OSError, UsageError):
-        pass  # the form fitted but the number did not ("25:61", "9999999 weeks"): the same answer
-    raise UsageError(f'"{text}" is no time that monitord knows; type one like {TIME_FORMS}')
+    return _resolved(text, lambda: _last(_read(text, now, zone), now))
 
 
 def parse_period(
     since: str | None, until: str | None, now: datetime, zone: tzinfo | None = None
 ) -> tuple[datetime | None, datetime | None]:
-    """Both ends of a period; an end before its beginning is a mistake, not an empty answer."""
+    """Both ends of a period, read together; an end before its beginning is a mistake, not an empty answer."""
     start = parse_time(since, now, zone) if since is not None else None
-    end = parse_time(until, now, zone) if until is not None else None
-    if start is not None and end is not None and start > end:
-        raise UsageError(f'--since "{since}" is after --until "{until}"; swap them')
+    if until is None:
+        return start, None
+    end = _resolved(
+        until, lambda: _end(_read(until, now, zone), start, now, is_back=since is None or _is_back(since))
+    )
+    if start is not None and start > end:
+        raise UsageError(
+            f'invalid period: it begins at {_shown(start, zone)} ("{since}") and ends before that,'
+            f' at {_shown(end, zone)} ("{until}")'
+        )
     return start, end
 
 
-def _unit_seconds(unit: str) -> int:
-    return _UNIT_SECONDS.get(unit) or _UNIT_SECONDS[unit.removesuffix("s")]
+@dataclass(frozen=True, slots=True)
+class _Wall:
+    """A time as clocks and calendars show it. `dates` gives its days near one: without a date it has many."""
+
+    clock: time
+    dates: Callable[[date], Sequence[date]]
+    zone: tzinfo | None
+    zone_name: str = ""
+
+    def moments(self, near: datetime, *, is_end: bool) -> list[datetime]:
+        """When it is so, around `near`; of an hour that comes twice the first pass, at an end the second."""
+        days = self.dates(near.astimezone(self.zone).date())
+        return [self._moment(datetime.combine(day, self.clock, None), is_end) for day in days]
+
+    def _moment(self, naive: datetime, is_end: bool) -> datetime:
+        passes = [_local(naive.replace(fold=fold), self.zone) for fold in (is_end, not is_end)]
+        named = [each for each in passes if (each.tzname() or "").lower() == self.zone_name]
+        return (named or passes)[0].astimezone(UTC)
 
 
-def _named(words: str, local_now: datetime, zone: tzinfo | None) -> datetime | None:
-    if words == "now":
-        return local_now
-    if words in ("today", "yesterday"):
-        words += " 00:00"
-    match = _CLOCK.fullmatch(words)
-    if match is None:
-        return None
-    clock = time(int(match[2]), int(match[3]), int(match[4] or 0))
-    day = local_now.date() - timedelta(days=match[1] == "yesterday")
-    moment = _local(datetime.combine(day, clock), zone)
-    if match[1] is None and moment > local_now:
-        moment = _local(datetime.combine(day - timedelta(days=1), clock), zone)
-    return moment
+def _last(read: datetime | _Wall, now: datetime, *, is_end: bool = False) -> datetime:
+    """The moment, or the last one up to now at which it was so."""
+    if isinstance(read, datetime):
+        return read
+    moments = read.moments(now, is_end=is_end)
+    return max((moment for moment in moments if moment <= now), default=moments[0])
 
 
-def _relative(words: str, now: datetime) -> datetime | None:
-    span = words.removesuffix(" ago").removeprefix("-").strip()
-    # In UTC: a difference taken on the clock of a zone skips or repeats the hour of a time change.
-    return now.astimezone(UTC) - parse_duration(span) if _SPAN.fullmatch(span) else None
+def _end(read: datetime | _Wall, start: datetime | None, now: datetime, *, is_back: bool) -> datetime:
+    """The end of a period: the first such time after its beginning.
+
+    Counted back from now (`is_back`: "7d" until "03:00") the last such time is meant, if it lies within.
+    """
+    last = _last(read, now, is_end=True)
+    if isinstance(read, datetime) or start is None or (is_back and last > start):
+        return last
+    return min((moment for moment in read.moments(start, is_end=True) if moment > start), default=last)
 
 
-def _absolute(words: str, zone: tzinfo | None) -> datetime | None:
+def _read(text: str, now: datetime, zone: tzinfo | None) -> datetime | _Wall:
+    """A moment, or a time on the wall; raises ValueError where it is neither."""
+    words = " ".join(text.split()).lower()
     unix = _UNIX.fullmatch(words)
     if unix:
         return datetime.fromtimestamp(float(unix[1]), UTC)
-    moment = datetime.fromisoformat(words.upper())
-    return moment if moment.tzinfo else _local(moment, zone)
+    if words == "now":
+        return now.astimezone(UTC)
+    back = _span_back(words)
+    if back is not None:
+        # In UTC: a difference taken on the clock of a zone skips or repeats the hour of a time change.
+        return now.astimezone(UTC) - back
+    words, zone_name = _without_zone_name(words, now, zone)
+    wall = _wall(words, now, zone, zone_name)
+    if wall is not None:
+        return wall
+    moment = datetime.fromisoformat(re.sub(r" (?=[+-]\d{2}:?\d{0,2}$)", "", words).upper())
+    if moment.tzinfo:
+        return moment.astimezone(UTC)
+    return _Wall(moment.time(), lambda _near: [moment.date()], zone, zone_name)
+
+
+def _wall(words: str, now: datetime, zone: tzinfo | None, zone_name: str) -> _Wall | None:
+    match = _WALL.fullmatch(words)
+    if match is None or not (match["day"] or match["clock"]):
+        return None
+    zone = UTC if match["zone"] else zone
+    dates = _dates(match["day"], now.astimezone(zone).date())
+    return _Wall(_clock(match["clock"]), dates, zone, zone_name)
+
+
+def _clock(words: str | None) -> time:
+    if words in (None, "midnight"):
+        return time()
+    if words == "noon":
+        return time(12)
+    numbers = [int(number) for number in re.findall(r"\d+", words or "")]
+    if (words or "").endswith("m"):
+        if not 1 <= numbers[0] <= 12:
+            raise ValueError(words)
+        numbers[0] = numbers[0] % 12 + (12 if (words or "").endswith("pm") else 0)
+    hour, minute, second = (*numbers, 0, 0)[:3]
+    return time(hour, minute, second)
+
+
+def _dates(words: str | None, today: date) -> Callable[[date], Sequence[date]]:
+    """The days that a word means, near one of them: every day, every Monday, every November 20, or one."""
+    if words is None:
+        return lambda near: [near + timedelta(days=n) for n in range(-2, 3)]
+    if words in ("today", "yesterday"):
+        return lambda _near: [today - timedelta(days=words == "yesterday")]
+    if words[:4].isdigit():
+        return lambda _near: [date.fromisoformat(words)]
+    name = words.removeprefix("last ")
+    weekday = next((n for n, full in enumerate(_WEEKDAYS) if len(name) > 2 and full.startswith(name)), None)
+    if weekday is not None and words.startswith("last "):
+        return lambda _near: [today - timedelta(days=(today.weekday() - weekday - 1) % 7 + 1)]
+    if weekday is not None:
+        return lambda near: [
+            day for n in range(-8, 9) if (day := near + timedelta(days=n)).weekday() == weekday
+        ]
+    month, day = next(word for word in name.split() if word.isalpha()), int(re.sub(r"\D", "", name))
+    return lambda near: _anniversaries(_MONTHS.index(month[:3]) + 1, day, near.year)
+
+
+def _anniversaries(month: int, day: int, near: int) -> list[date]:
+    """A day of each year around one; eight back, for February 29."""
+    found = []
+    for year in range(near - 8, near + 9):
+        with suppress(ValueError):
+            found.append(date(year, month, day))
+    return found
+
+
+def _without_zone_name(words: str, now: datetime, zone: tzinfo | None) -> tuple[str, str]:
+    """The words, and the name of this zone that stood behind them, as `show` writes it ("… 03:00:05 CET")."""
+    head, _, tail = words.rpartition(" ")
+    seasons = (_local(datetime(now.year, month, 1), zone) for month in (1, 7))  # noqa: DTZ001 - a time on the wall
+    names = {(moment.tzname() or "").lower() for moment in seasons}
+    return (head, tail) if head and tail.isalpha() and tail in names - {"utc", "gmt"} else (words, "")
+
+
+def _resolved(text: str, resolve: Callable[[], datetime]) -> datetime:
+    _refuse_big_m(text)
+    try:
+        return resolve().astimezone(UTC)
+    except (ValueError, OverflowError, OSError, IndexError):
+        # Where the form fitted, the number did not ("25:61", "9999999 weeks").
+        raise UsageError(f'invalid time "{text}", expected one like {TIME_FORMS}') from None
+
+
+def _refuse_big_m(text: str) -> None:
+    found = _BIG_M.search(text)
+    if found:
+        number = float(found[1])
+        raise UsageError(
+            f'"{text}" is ambiguous: write "{number:g}min" for minutes or "{number * 30:g}d" for months'
+        )
+
+
+def _span_back(words: str) -> timedelta | None:
+    """How far back "2h", "-2h" and "2h ago" lie; None where they are no span."""
+    return _span(words.removesuffix(" ago").removeprefix("-").strip())
+
+
+def _is_back(text: str) -> bool:
+    return _span_back(" ".join(text.split()).lower()) is not None
+
+
+def _span(words: str) -> timedelta | None:
+    parts = re.findall(_PART, words, re.ASCII) if _SPAN.fullmatch(words) else []
+    units = [_UNIT_SECONDS.get(unit) or _UNIT_SECONDS.get(unit.removesuffix("s")) for _, unit in parts]
+    if not parts or None in units:
+        return None
+    return timedelta(
+        seconds=sum(float(part[0]) * (unit or 0) for part, unit in zip(parts, units, strict=True))
+    )
 
 
 def _local(naive: datetime, zone: tzinfo | None) -> datetime:
     """A time on the wall as an aware one; without `zone`, by this machine's rules for that very day."""
     return naive.replace(tzinfo=zone) if zone else naive.astimezone()
+
+
+def _shown(moment: datetime, zone: tzinfo | None) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"

@@ -32,7 +32,10 @@ from monitord.storage.views import HotFilter, RecentFilter
 Limit = Annotated[int, Field(ge=1, le=50, description="At most so many rows.")]
 When = Annotated[
     str | None,
-    Field(max_length=64, description='A time: "2h", "yesterday 03:00", "2026-11-25T03:00:00Z"; UTC if bare.'),
+    Field(
+        max_length=64,
+        description='"2h", "3am", "yesterday 03:00", "2026-11-25T03:00:00Z"; local without a zone.',
+    ),
 ]
 Word = Annotated[str | None, Field(min_length=1, max_length=200)]
 Id = Annotated[

@@ -66,7 +66,7 @@ class Gate:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
-        self._expected = f"Bearer {token}".encode()
+        self._expected = f"bearer {token}".encode()
         self._sessions = sessions
         self._known, self._strangers = Allowance(clock), Allowance(clock)
         self.refused: Counter[int] = Counter()
@@ -91,10 +91,10 @@ class Gate:
                 self._sessions.end(headers.get(SESSION_HEADER.encode(), b"").decode("latin-1"))
             await send(message)
 
-        await self._inner(scope, receive, watched)
+        await self._inner(_with_small_hosts(scope), receive, watched)
 
     def _refusal(self, headers: dict[bytes, bytes]) -> int | None:
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
+        if not hmac.compare_digest(_with_small_scheme(headers.get(b"authorization", b"")), self._expected):
             return 401 if self._strangers.take() else 429
         if not self._known.take():
             return 429
@@ -114,6 +114,21 @@ class Gate:
         headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": _REASONS[status]})
+
+
+def _with_small_scheme(credentials: bytes) -> bytes:
+    """`Bearer` in any case is the same scheme (RFC 9110, 11.1); the token's case counts."""
+    scheme, blank, token = credentials.partition(b" ")
+    return scheme.lower() + blank + token
+
+
+def _with_small_hosts(scope: Scope) -> Scope:
+    """`LocalHost` is localhost (RFC 9110, 4.2.3): the SDK compares Host and Origin letter by letter."""
+    headers = [
+        (name, value.lower() if bytes(name).lower() in (b"host", b"origin") else value)
+        for name, value in scope.get("headers", ())
+    ]
+    return {**scope, "headers": headers}
 
 
 _REASONS = {

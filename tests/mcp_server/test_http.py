@@ -88,6 +88,19 @@ def test_who_has_no_token_is_refused(server: HttpServer) -> None:
     assert request(server)[0] == 200
 
 
+def test_the_case_of_scheme_host_and_origin_counts_for_nothing_and_that_of_the_token_for_all(
+    server: HttpServer,
+) -> None:
+    """RFC 9110: clients write `bearer`, `BEARER` and `LocalHost`; the token is what it is."""
+    for scheme in ("bearer", "BEARER", "bEaReR"):
+        assert request(server, headers={"Authorization": f"{scheme} {server.token}"})[0] == 200, scheme
+    for name in ("LocalHost", "LOCALHOST", "localhost"):
+        host = f"{name}:{server.port}"
+        assert request(server, headers={"Host": host, "Origin": f"HTTP://{host}"})[0] == 200, host
+    swapped = f"Bearer {server.token.swapcase()}"
+    assert request(server, headers={"Authorization": swapped})[0] == 401
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "127.0.0.1:1"]
 )
