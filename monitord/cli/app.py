@@ -17,12 +17,13 @@ from typer.exceptions import TyperException
 
 from monitord import __version__
 from monitord.cli.place import Colour, ColourFlag, ConfigFlag, DataDirFlag, Place, placed
-from monitord.cli.terminal import emit, say
+from monitord.cli.terminal import emit, open_missing_streams, say, stdout_trouble
 from monitord.errors import MonitordError
 
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141  # as if SIGPIPE had ended it: the reader left, which is no failure worth a line
 EPILOG = (
-    "Exit codes: 0 ok; 1 failure; 2 wrong words; 3 not found or not running; 4 not permitted; "
+    "Exit codes: 0 ok; 1 failure; 2 the call is wrong; 3 not found or not running; 4 not permitted; "
     "5 daemon unreachable; 6 configuration invalid; 75 busy, try again; 130 and 143 interrupted."
 )
 _COMPLETE_VARIABLE = "_MONITORD_COMPLETE"
@@ -140,7 +141,19 @@ def build(words: Collection[str] | None = None) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave the process with its exit code."""
-    words = _with_default(list(sys.argv[1:] if arguments is None else arguments))
+    open_missing_streams()
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    except OSError as error:
+        code = _code_of(stdout_trouble(error), error)
+    else:
+        trouble = stdout_trouble()
+        code = code if trouble is None else _code_of(trouble, trouble)
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    words = _with_default(arguments)
     is_completing = _COMPLETE_VARIABLE in os.environ
     command = typer.main.get_command(build(None if is_completing else words))
     if is_completing:
@@ -152,13 +165,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )
     except MonitordError as error:
         say(f"monitord: {_one_line(str(error))}")
-        sys.exit(error.exit_code)
+        return error.exit_code
     except TyperException as error:
         _explain_usage(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(code if isinstance(code, int) else 0)
+        return EXIT_INTERRUPTED
+    except SystemExit:  # what Typer makes of a broken pipe, and of nothing else
+        return EXIT_BROKEN_PIPE
+    return code if isinstance(code, int) else 0
+
+
+def _code_of(trouble: OSError | None, error: OSError) -> int:
+    """The exit code when stdout can't be written; another OSError is a bug."""
+    if trouble is None:
+        raise error
+    if isinstance(trouble, BrokenPipeError):
+        return EXIT_BROKEN_PIPE
+    say(f"monitord: can't write to stdout: {trouble.strerror}")
+    return 1
 
 
 def _with_default(words: list[str]) -> list[str]:

@@ -112,8 +112,7 @@ def events(
     try:
         found = search.newest()
     except NotFoundError as nothing_yet:
-        listing.write_nothing_yet(nothing_yet, view)
-        return
+        listing.refuse(nothing_yet, view)
     listing.write(found, view)
 
 

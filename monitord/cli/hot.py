@@ -73,8 +73,7 @@ def hot(
     try:
         found = place.reader().hot(wanted)
     except NotFoundError as nothing_yet:
-        listing.write_nothing_yet(nothing_yet, view)
-        return
+        listing.refuse(nothing_yet, view)
     listing.write(found, view)
 
 

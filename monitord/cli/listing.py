@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import typer
 
@@ -103,7 +103,7 @@ class Listing(Generic[T]):
         elif first and not view.is_quiet:
             say(self.nothing)
 
-    def write_nothing_yet(self, reason: NotFoundError, view: View) -> None:
-        """Say why there is nothing to list at all; a program still gets an empty list."""
-        say(f"monitord: {reason}")
+    def refuse(self, reason: NotFoundError, view: View) -> NoReturn:
+        """There is no store to list from: that is said, and a program still gets an empty list."""
         self.write([], replace(view, is_quiet=True))
+        raise reason

@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitord.cli.terminal import Style, wants_colour
-from monitord.errors import UsageError
+from monitord.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from monitord.config import LoadedConfig
     from monitord.storage import SQLiteProfileStore
     from monitord.storage.holdings import Holdings
     from monitord.storage.queries import StoreReader
-
-EXIT_BROKEN_PIPE = 141  # as if SIGPIPE had ended it: the reader left, which is no failure worth a line
 
 
 class Colour(StrEnum):
@@ -170,6 +168,16 @@ def _holds_data(folder: Path) -> bool:
         return False  # the store says whose it is
 
 
+def _require_current_folder() -> None:
+    """Nothing named relatively can be found from a folder that was removed."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise NotFoundError(
+            f"the current directory can't be used ({error.strerror}); `cd /` and try again"
+        ) from error
+
+
 def placed(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command function, whose first parameter is its Place, the options that every command has."""
     signature = inspect.signature(function, eval_str=True)
@@ -178,13 +186,8 @@ def placed(function: Callable[..., None]) -> Callable[..., None]:
         ctx: typer.Context, config: Path | None, data_dir: Path | None, color: Colour | None, **words: Any
     ) -> None:
         place = (ctx.obj or Place()).overridden(config, data_dir, color)
-        try:
-            function(place, **words)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Python flushes stdout once more at exit; let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(EXIT_BROKEN_PIPE) from None
+        _require_current_folder()
+        function(place, **words)
 
     own = list(signature.parameters.values())[1:]
     common = [

@@ -84,8 +84,7 @@ def recent(
     try:
         rows = reader.recent(wanted)
     except NotFoundError as nothing_yet:
-        listing.write_nothing_yet(nothing_yet, view)
-        return
+        listing.refuse(nothing_yet, view)
     listing.write(rows, view)
 
 

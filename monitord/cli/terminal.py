@@ -13,6 +13,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -48,8 +49,41 @@ def width() -> int:
 
 
 def say(line: str) -> None:
-    """Tell a person something that is no data."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place that writes to stderr
+    """Tell a person something that is no data. Where nobody can read it, that changes nothing else."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place that writes to stderr
+
+
+def open_missing_streams() -> None:
+    """Give standard streams that were closed by the caller (`>&-`) back their numbers.
+
+    The next file opened would take them, and what is written to stdout or stderr would land in it. Nothing is
+    read from them; writing to stdout fails, as it does when it is closed.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, mode), True)  # the lowest free number: this one
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the life of the process
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - for the life of the process
+
+
+def stdout_trouble(error: OSError | None = None) -> OSError | None:
+    """Why stdout can't be written, given what failed; None where it can. What waits for it is dropped."""
+    try:
+        sys.stdout.flush()
+        if error is not None:
+            os.write(sys.stdout.fileno(), b"\n")  # an unbuffered stream has forgotten that it failed
+    except OSError as trouble:
+        # Python flushes once more at exit: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return trouble
+    return None
 
 
 def emit(text: str) -> None:

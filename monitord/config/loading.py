@@ -130,7 +130,7 @@ def _files(path: Path | None, env: Mapping[str, str]) -> Iterator[Path]:
 def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The tables of a file, and the line of every key in it ("section.key" or "rules[0].key")."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")  # editors on Windows begin with a mark
         return tomllib.loads(text), _key_lines(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `monitord config init` writes one") from None
@@ -186,7 +186,7 @@ def _explain(layers: _Layers, message: str, path: str) -> str:
     """`FILE:LINE: key: message`, as far as they can be known."""
     unknown = re.search(r"unknown field `([^`]+)`", message)
     key = ".".join(part for part in (path, unknown[1] if unknown else "") if part)
-    where = layers.origins.get(key) or layers.origins.get(path)
+    where = layers.origins.get(key) or layers.origins.get(f"{key}[0]") or layers.origins.get(path)
     while where is None and path:
         path = re.sub(r"\[\d+\]$", "", path) if path.endswith("]") else path.rpartition(".")[0]
         where = layers.origins.get(path)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from monitord.errors import UsageError
+
 SYSTEM_DATA_DIR = Path("/var/lib/monitord")
 
 
@@ -14,8 +16,17 @@ def resolve_data_dir(flag: Path | None = None, env: Mapping[str, str] | None = N
 
     A root user without any of them looks at the system service's directory when there is one, so that
     `sudo monitord recent` answers about the machine's recorder. Never derived from HOME in a system unit.
+    UsageError for a name that SQLite can't open: it takes UTF-8 only.
     """
-    env = os.environ if env is None else env
+    folder = _named(flag, os.environ if env is None else env)
+    try:
+        str(folder).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"invalid data directory {folder}: expected a name in UTF-8") from None
+    return folder
+
+
+def _named(flag: Path | None, env: Mapping[str, str]) -> Path:
     if flag is not None:
         return flag.absolute()
     if env.get("MONITORD_DATA_DIR"):

@@ -69,11 +69,14 @@ def test_nothing_recorded_is_an_empty_answer_and_no_failure(here, store) -> None
     assert here("recent", "-o", "csv").out == ",".join(KEYS) + "\r\n"
 
 
-def test_no_store_at_all_is_empty_too_and_says_how_one_comes_to_be(here) -> None:
-    answer = here("recent", "--json")
-    assert (answer.code, answer.out) == (0, "[]\n")
-    assert "monitord run" in answer.err
-    assert answer.err.count("\n") == 1
+@pytest.mark.parametrize("command", ["recent", "events", "hot"])
+def test_no_store_at_all_is_not_found_and_says_how_one_comes_to_be(command, here) -> None:
+    """A program gets an empty list, and an exit code that tells "nothing recorded" from "nowhere recorded"."""
+    for words, out in ((["--json"], "[]\n"), (["-o", "jsonl"], ""), ([], "")):
+        answer = here(command, *words)
+        assert (answer.code, answer.out) == (3, out)
+        assert "monitord run" in answer.err
+        assert answer.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

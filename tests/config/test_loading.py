@@ -63,6 +63,7 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
         ('[sampling]\ninterval_s = "fast"\n', 2, "sampling.interval_s: expected `float`"),
         ("[samplin]\ninterval_s = 2\n", 1, "samplin: unknown key (known here: sampling"),
         ('[capture]\nconsent = "maybe"\n', 2, "capture.consent: invalid enum value 'maybe'"),
+        ("\n[[kules]]\nname = 'x'\n", 2, "kules: unknown key (known here: sampling"),
         (RULE + 'abvoe = 3\n', 7, "rules[0].abvoe: unknown key"),
         (RULE.replace("50", '"50MB/s"'), 4, "rule 'cpu-hog': above: expected a number of percent such as 90"),
         (RULE.replace("= 20", "= 60"), 6, "rule 'cpu-hog': clear_below: expected a level at or below `above`"),
@@ -172,3 +173,12 @@ def test_the_data_directory_is_decided_in_one_order(tmp_path: Path) -> None:
     assert config.resolve_data_dir(tmp_path / "a", env) == tmp_path / "a"
     assert config.resolve_data_dir(None, env) == tmp_path / "b"
     assert config.resolve_data_dir(None, {"STATE_DIRECTORY": str(tmp_path / "c")}) == tmp_path / "c"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    file = tmp_path / "marked.toml"
+    file.write_bytes(b"\xef\xbb\xbf[sampling]\ninterval_s = 3.0\n")
+    loaded = config.load(file, {})
+    assert loaded.settings.sampling.interval_s == 3.0
+    assert loaded.origin("sampling.interval_s") == f"{file}:2"
