@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from monitord.errors import UsageError
 from monitord.export.evidence import compared, evidence_of, write_form
@@ -30,17 +30,20 @@ from monitord.storage.events import EventFilter, cursor_after
 from monitord.storage.views import HotFilter, RecentFilter
 
 Limit = Annotated[int, Field(ge=1, le=50, description="At most so many rows.")]
-When = Annotated[
-    str | None,
-    Field(
-        max_length=64,
-        description='"2h", "3am", "yesterday 03:00", "2026-11-25T03:00:00Z"; local without a zone.',
-    ),
-]
+_TIME_WORDS = '"2h", "3am", "yesterday 03:00", "2026-11-25T03:00:00Z"; local time without a zone.'
+When = Annotated[str | None, Field(max_length=64, description=_TIME_WORDS)]
 Word = Annotated[str | None, Field(min_length=1, max_length=200)]
+_ID_WORDS = "An incident's id, the beginning of one, or its row's number."
 Id = Annotated[
     str,
-    Field(pattern=r"^[a-z0-9]{1,32}$", description="An incident's id or correlation id, or its beginning."),
+    BeforeValidator(lambda given: str(given) if type(given) is int else given),  # rows have numbers
+    Field(pattern=r"^[a-z0-9]{1,32}$"),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": "^[a-z0-9]{1,32}$"}, {"type": "integer", "minimum": 1}],
+            "description": _ID_WORDS,
+        }
+    ),
 ]
 Cursor = Annotated[str | None, Field(pattern=r"^[a-z0-9]{1,40}$", description="From `next_cursor`.")]
 Pid = Annotated[int | None, Field(ge=1, le=2**31)]
@@ -109,16 +112,14 @@ class Asking:
 
     def what_happened(
         self,
-        from_: Annotated[
-            str, Field(alias="from", max_length=64, description="The beginning, as for `since`.")
-        ],
-        to: When = None,
+        since: Annotated[str, Field(min_length=1, max_length=64, description=_TIME_WORDS)],
+        until: When = None,
     ) -> Happenings:
         """Sum up a period: its incidents, counts of events, the machine's extremes, the busiest processes."""
-        start, end = self._sources.parse_period(from_, to)
+        start, end = self._sources.parse_period(since, until)
         end = end or self._sources.now()
         if start is None or end - start > _PERIOD_LIMIT:
-            raise UsageError(f"a period of at most {_PERIOD_LIMIT.days} days, please")
+            raise UsageError(f"invalid period: expected at most {_PERIOD_LIMIT.days} days")
         with self._sources.open_reader() as reader:
             incidents = reader.recent(RecentFilter(limit=200, since=start, until=end))
             counts = reader.event_counts(start, end)
@@ -257,7 +258,7 @@ def _offset(cursor: str | None) -> int:
         return 0
     digits = cursor.removeprefix("o")
     if not cursor.startswith("o") or not digits.isdigit() or int(digits) > _DEEPEST:
-        raise UsageError(f"{cursor!r} is no cursor; use one that an answer gave")
+        raise UsageError(f"invalid cursor {cursor!r}, expected a `next_cursor` of an answer")
     return int(digits)
 
 

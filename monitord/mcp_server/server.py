@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import keyword
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from mcp.types import ToolAnnotations
 import monitord
 from monitord.errors import MonitordError
 from monitord.mcp_server.acting import Acting
+from monitord.mcp_server.arguments import ForgivingTool
 from monitord.mcp_server.asking import Asking
 from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.resources import add_resources, one_line
@@ -73,7 +73,7 @@ def build(sources: Sources, *, allow_actions: bool = False, sessions: Sessions |
 
 def _tool(function: Callable[..., Any], *, reads: bool) -> Tool:
     """A tool that takes its own arguments and no others, and says a refusal in one line."""
-    tool = Tool.from_function(
+    tool = ForgivingTool.from_function(
         _refusing(function),
         name=function.__name__,
         annotations=ToolAnnotations(
@@ -95,9 +95,8 @@ def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        words = {f"{name}_" if keyword.iskeyword(name) else name: value for name, value in kwargs.items()}
         try:
-            return function(*args, **words)
+            return function(*args, **kwargs)
         except MonitordError as error:
             raise ToolError(one_line(error)) from error
 

@@ -57,7 +57,7 @@ def test_an_incident_is_found_and_told(store: SQLiteProfileStore, over: Over) ->
         assert same["differences"] == []
         period = asker.told("what_happened", {"from": "2020-01-01", "to": "2020-01-02"})
         assert (period["incidents"], period["machine"]) == ([], None)
-        assert len(asker.told("what_happened", {"from": "1h"})["incidents"]) == 1
+        assert len(asker.told("what_happened", {"since": "1h"})["incidents"]) == 1
         assert asker.told("system_now")["is_recording"] is False
         assert asker.told("rules_status")["rows"] == []
 
@@ -94,7 +94,7 @@ def test_resources_and_prompts(store: SQLiteProfileStore, over: Over) -> None:
             "why_was_my_machine_slow",
             "compare_before_and_after",
         }
-        assert "what_happened with from='yesterday 03:00'" in asker.prompt(
+        assert "what_happened with since='yesterday 03:00'" in asker.prompt(
             "why_was_my_machine_slow", {"since": "yesterday 03:00"}
         )
         assert "abc1 and abc2" in asker.prompt(
