@@ -27,12 +27,13 @@ class TriggerMetric(StrEnum):
     FD_GROWTH = "fd_growth"
     THREAD_GROWTH = "thread_growth"
     FREE_MEMORY = "free_memory"
+    CPU_PRESSURE = "cpu_pressure"
     MANUAL = "manual"
 
     @property
     def is_machine_wide(self) -> bool:
         """Measured of the machine as a whole: a rule about it can't be narrowed to some processes."""
-        return self in (TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY)
+        return self in (TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY, TriggerMetric.CPU_PRESSURE)
 
 
 BASELINE_RULE = "baseline"
@@ -48,6 +49,7 @@ METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.FD_GROWTH: ("count",),
     TriggerMetric.THREAD_GROWTH: ("count",),
     TriggerMetric.FREE_MEMORY: ("percent", "bytes"),
+    TriggerMetric.CPU_PRESSURE: ("percent",),
     TriggerMetric.MANUAL: ("percent",),
 }
 """The units that a metric is judged in; the first is what a bare number means."""
@@ -183,7 +185,11 @@ class SystemRates:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRates:
-    """One process between two samples. A rate is None when it is not known, never 0 instead."""
+    """One process between two samples. A rate is None when it is not known, never 0 instead.
+
+    `waited_percent` is how long its busy threads stood in line for a processor, in percent of one core;
+    read only while the machine is crowded, and only of processes that used CPU.
+    """
 
     key: ProcessKey
     name: str
@@ -197,6 +203,12 @@ class ProcessRates:
     network_bytes_per_s: float | None = None
     fd_count: int | None = None
     unit: str | None = None
+    waited_percent: float | None = None
+
+    @property
+    def wanted_cpu_percent(self) -> float | None:
+        """What it used and what it waited for: what it would have used on a machine of its own."""
+        return None if self.cpu_percent is None else self.cpu_percent + (self.waited_percent or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +237,8 @@ class Demand:
     """What detection needs to see: below these levels no rule about one process can be broken.
 
     None means no rule asks for it. `watched` processes are read every pass. `needs_unit`: a rule that any
-    process can break at any level (growth) is limited to some units. The sampler may skip
+    process can break at any level (growth) is limited to some units. `needs_consumers`: a rule about the
+    whole machine's CPU must be told who uses it while the machine is crowded. The sampler may skip
     whatever can't matter under this demand, and only that.
     """
 
@@ -234,6 +247,7 @@ class Demand:
     disk_bytes_per_s: float | None = None
     needs_fd_count: bool = False
     needs_unit: bool = False
+    needs_consumers: bool = False
     watched: frozenset[ProcessKey] = frozenset()
 
 
@@ -307,6 +321,7 @@ class Alert:
 
     `target` is None when no process can be blamed (yet): a machine-wide rule, or "unattributed".
     `severity` is value ÷ threshold (inverted for `below`): what keeps the worst before the mild.
+    `waited_percent` is the part of a CPU value that was waited for and not used.
     `suppressed_by` is None when evidence is to be taken, else the limit that forbids it, in words.
     """
 
@@ -323,6 +338,7 @@ class Alert:
     severity: float
     profiler: str = "auto"
     suppressed_by: str | None = None
+    waited_percent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ _SERIES_OF = {
     TriggerMetric.FD_GROWTH: "files",
     TriggerMetric.THREAD_GROWTH: "threads",
     TriggerMetric.FREE_MEMORY: "free mem",
+    TriggerMetric.CPU_PRESSURE: "machine",
 }
 
 

@@ -18,7 +18,7 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 Quantity = Annotated[float, Meta(gt=0)] | str
 RuleMetric = Literal[
     "cpu", "memory", "disk_io", "network",
-    "memory_growth", "hang", "fd_growth", "thread_growth", "free_memory",
+    "memory_growth", "hang", "fd_growth", "thread_growth", "free_memory", "cpu_pressure",
 ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int) -> Demand:
         cpu_percent=_lowest(judges, TriggerMetric.CPU),
         rss_bytes=None if rss is None else int(rss),
         disk_bytes_per_s=_lowest(judges, TriggerMetric.DISK_IO),
+        needs_consumers=any(judge.rule.metric is TriggerMetric.CPU_PRESSURE for judge in judges),
         needs_fd_count=any(judge.rule.metric is TriggerMetric.FD_GROWTH for judge in judges),
         needs_unit=any(judge.rule.match.units and _is_demanded_by_no_level(judge) for judge in judges),
     )

@@ -11,7 +11,8 @@ from monitord.detection.conditions import condition_of
 from monitord.detection.limits import HourBudget, LookPace
 from monitord.detection.looks import Look
 from monitord.detection.matching import Matcher
-from monitord.detection.meters import METERS, MachineMeter, Reading, Target
+from monitord.detection.meters import METERS
+from monitord.detection.readings import Reading, Target
 from monitord.detection.targets import Step, Track, step
 from monitord.detection.windows import PATIENCE_S, Window
 from monitord.model import Alert, Arming, ProcessKey, ProcessRates, Rule, TriggerMetric
@@ -48,7 +49,7 @@ class RuleJudge:
 
     @property
     def is_machine_wide(self) -> bool:
-        return isinstance(self.meter, MachineMeter)
+        return self.rule.metric.is_machine_wide
 
     # ------------------------------------------------------------------------------------- one pass
 
@@ -202,6 +203,9 @@ class RuleJudge:
             value, reason = reading.value, reasons.hung(subject, reading.value, level)
         else:
             value, reason = window.mean, reasons.counted(subject, self.condition, window, level)
+        target, name = self._blamed(track, reading)
+        if reading.consumers is not None:
+            reason += reasons.shared(reading.consumers)
         return Alert(
             rule=self.rule.name,
             metric=self.rule.metric,
@@ -210,13 +214,23 @@ class RuleJudge:
             window_s=self.rule.window_s,
             crossed_at=window.opened_at,
             raised_at=look.taken_at,
-            target=reading.target,
-            process_name=track.name if reading.target is not None else reasons.NOBODY,
+            target=target,
+            process_name=name,
             reason=reason,
             severity=self.condition.severity(value, level),
             profiler=self.rule.profiler,
             suppressed_by=refusal,
+            waited_percent=window.mean_waited,
         )
+
+    def _blamed(self, track: Track, reading: Reading) -> tuple[Target, str]:
+        """Of a machine-wide rule whoever stands out, where it is told who shares the machine."""
+        if reading.target is not None:
+            return reading.target, track.name
+        if reading.consumers is None:
+            return None, reasons.NOBODY
+        first = reading.consumers.outstanding()
+        return (None, reasons.NO_SINGLE_PROCESS) if first is None else (first.key, first.name)
 
     def suppressed_by(self, track: Track, now_s: float) -> str | None:
         """What stands between this target and evidence, in words, for whoever asks why it did not fire."""

@@ -4,40 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
-from monitord.detection.growth import Climb, LevelHistory
+from monitord.detection.growth import LevelHistory
 from monitord.detection.hangs import HangClock
 from monitord.detection.looks import Look
+from monitord.detection.pressure import PressureMeter
+from monitord.detection.readings import Meter, Reading, Target
 from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric
-
-Target = ProcessKey | None
-
-
-class Reading(NamedTuple):
-    """One value of one target (None: the machine).
-
-    `is_held` is None where the window must be counted sample by sample; a metric that looks back by
-    itself (growth, hang) says with it whether its window is satisfied. `subject` is what a sentence
-    about a machine-wide value starts with.
-    """
-
-    target: Target
-    process: ProcessRates | None
-    value: float
-    is_held: bool | None = None
-    climb: Climb | None = None
-    subject: str | None = None
-
-
-class Meter(Protocol):
-    """Reads one rule's metric. `followed` gives the last look at each target the rule is busy with."""
-
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]: ...
-    def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None: ...
-    def forget(self, keys: Iterable[ProcessKey]) -> None: ...
-    def restart(self) -> None: ...
-    def close_watch(self) -> Iterable[ProcessKey]: ...
 
 
 def _rested(
@@ -58,20 +31,24 @@ ReadValue = Callable[[ProcessRates, SystemRates], float | None]
 class ProcessMeter:
     """A value that stands in one process's rates."""
 
-    def __init__(self, read: ReadValue, minimum: float) -> None:
+    def __init__(self, read: ReadValue, minimum: float, counts_waiting: bool = False) -> None:
         self._read = read
         self._minimum = minimum  # below it nothing can break the rule, so it is not worth an object
+        self._counts_waiting = counts_waiting
 
     def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         read, minimum, system = self._read, self._minimum, look.system
         for key, process in look.present.items():
             value = read(process, system)
             if value is not None and (value >= minimum or (followed and key in followed)):
-                yield Reading(key, process, value)
+                yield Reading(key, process, value, waited=self._waited(process))
         for process in _rested(look, list(followed), followed.get):
             value = read(process, system)
             if value is not None:
                 yield Reading(process.key, process, value)
+
+    def _waited(self, process: ProcessRates) -> float:
+        return (process.waited_percent or 0.0) if self._counts_waiting else 0.0
 
     def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
         return self._read(process, system) if process is not None else None
@@ -187,6 +164,10 @@ class MachineMeter:
         return ()
 
 
+def _wanted_cpu(process: ProcessRates, _: SystemRates) -> float | None:
+    return process.wanted_cpu_percent
+
+
 def _memory(unit: str) -> ReadValue:
     if unit == "bytes":
         return lambda process, _: float(process.rss_bytes)
@@ -217,7 +198,7 @@ def _growth(level_of: ReadValue) -> Callable[[Rule, str, float], Meter]:
 
 
 METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
-    TriggerMetric.CPU: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.cpu_percent, minimum),
+    TriggerMetric.CPU: lambda rule, unit, minimum: ProcessMeter(_wanted_cpu, minimum, counts_waiting=True),
     TriggerMetric.MEMORY: lambda rule, unit, minimum: ProcessMeter(_memory(unit), minimum),
     TriggerMetric.DISK_IO: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.disk_bytes_per_s, minimum),
     TriggerMetric.NETWORK: lambda rule, unit, minimum: MachineMeter(_busiest_interface),
@@ -226,4 +207,5 @@ METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
     TriggerMetric.FD_GROWTH: _growth(lambda p, _: p.fd_count),
     TriggerMetric.THREAD_GROWTH: _growth(lambda p, _: float(p.thread_count)),
     TriggerMetric.FREE_MEMORY: lambda rule, unit, minimum: MachineMeter(_free_memory(unit)),
+    TriggerMetric.CPU_PRESSURE: lambda rule, unit, minimum: PressureMeter(rule.window_s, minimum),
 }

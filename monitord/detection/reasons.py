@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitord.detection.conditions import Condition
+from monitord.detection.consumers import Consumers
 from monitord.detection.growth import Climb
 from monitord.detection.windows import Window
 from monitord.model import TriggerMetric
@@ -10,12 +11,16 @@ from monitord.model import TriggerMetric
 NOBODY = "unattributed"
 """The process name of an alert that can't blame one."""
 
+NO_SINGLE_PROCESS = "no single process"
+"""The process name of an alert that is the sum of many."""
+
 _WHAT = {
     TriggerMetric.CPU: ("used", " of one core"),
     TriggerMetric.MEMORY: ("held", " of RAM"),
     TriggerMetric.DISK_IO: ("moved", " to and from disks"),
     TriggerMetric.NETWORK: ("carried", ""),
     TriggerMetric.FREE_MEMORY: ("had", " of memory available"),
+    TriggerMetric.CPU_PRESSURE: ("had no processor to spare for", " of the time"),
 }
 _GROWN = {
     TriggerMetric.MEMORY_GROWTH: "of memory",
@@ -53,17 +58,27 @@ def counted(subject: str, condition: Condition, window: Window, level: float) ->
     """The sentence of a rule that counted samples."""
     rule, unit = condition.rule, condition.unit
     verb, object_ = _WHAT[rule.metric]
+    if window.mean_waited >= 1:
+        verb = "wanted"
     if unit == "bytes" and rule.metric is TriggerMetric.MEMORY:
         object_ = " of memory"
     passed_s = max(window.last_s - window.opened_s, 0.0)
     side = "below" if condition.is_below else "above"
+    waited = _of_waiting(window)
     is_whole = window.broken == window.samples
     joint = ", " if is_whole else " while "
     return (
-        f"{subject} {verb} {quantity(window.mean, unit)}{object_} on average{joint}{side} "
+        f"{subject} {verb} {quantity(window.mean, unit)}{object_} on average{waited}{joint}{side} "
         f"{quantity(level, unit)}{_of_baseline(condition, level)}{'' if is_whole else ','} "
         f"in {window.broken} of {window.samples} samples over {_short(passed_s)} s"
     )
+
+
+def _of_waiting(window: Window) -> str:
+    if window.mean_waited < 1:
+        return ""
+    used = window.mean - window.mean_waited
+    return f" ({_short(used)} % used, {_short(window.mean_waited)} % waited for a turn)"
 
 
 def _of_baseline(condition: Condition, level: float) -> str:
@@ -71,6 +86,12 @@ def _of_baseline(condition: Condition, level: float) -> str:
     if times is None or level == condition.floor:
         return ""
     return f" ({_short(times)} times its baseline of {quantity(level / times, condition.unit)})"
+
+
+def shared(consumers: Consumers) -> str:
+    """What ends the sentence about a machine that many share."""
+    summary = consumers.summary()
+    return f"; the most was used by {summary}" if summary else ""
 
 
 def grown(subject: str, condition: Condition, climb: Climb, level: float) -> str:

@@ -16,7 +16,7 @@ from enum import Enum, auto
 
 from monitord.detection.conditions import Condition
 from monitord.detection.looks import Look
-from monitord.detection.meters import Reading
+from monitord.detection.readings import Reading
 from monitord.detection.windows import PATIENCE_S, Window
 from monitord.model import ProcessRates, TriggerMetric
 
@@ -143,7 +143,7 @@ def _add(window: Window, reading: Reading, look: Look, condition: Condition, is_
         window.restart()
     if window.is_restarting and not is_broken:
         return Step.LOST  # a window starts with a crossing, after a gap too
-    window.add(look.now_s, look.taken_at, reading.value, is_broken)
+    window.add(look.now_s, look.taken_at, reading.value, is_broken, reading.waited)
     if reading.is_held is not None:
         if not is_broken:
             return Step.LOST

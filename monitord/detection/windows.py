@@ -30,9 +30,12 @@ class Window:
     samples: int = 0
     broken: int = 0
     broken_total: float = 0.0
+    waited_total: float = 0.0
     is_restarting: bool = False
 
-    def add(self, now_s: float, taken_at: datetime, value: float, is_broken: bool) -> None:
+    def add(
+        self, now_s: float, taken_at: datetime, value: float, is_broken: bool, waited: float = 0.0
+    ) -> None:
         if self.is_restarting:
             self.opened_s, self.opened_at, self.is_restarting = now_s, taken_at, False
         self.last_s = now_s
@@ -40,11 +43,12 @@ class Window:
         if is_broken:
             self.broken += 1
             self.broken_total += value
+            self.waited_total += waited
 
     def restart(self) -> None:
         """A gap: what was seen before it is not joined with what comes after it."""
         self.samples = self.broken = 0
-        self.broken_total = 0.0
+        self.broken_total = self.waited_total = 0.0
         self.is_restarting = True
 
     @property
@@ -55,6 +59,11 @@ class Window:
     def mean(self) -> float:
         """The mean of the samples that broke the rule."""
         return self.broken_total / self.broken if self.broken else 0.0
+
+    @property
+    def mean_waited(self) -> float:
+        """The part of `mean` that was waited for and not used."""
+        return self.waited_total / self.broken if self.broken else 0.0
 
     def is_held(self, window_s: float, min_share: float, interval_s: float) -> bool:
         """The window has passed, and enough of its samples broke the rule."""

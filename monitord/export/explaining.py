@@ -28,6 +28,7 @@ _SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]]
     TriggerMetric.FD_GROWTH: ("count", lambda point: point.fd_count),
     TriggerMetric.THREAD_GROWTH: ("count", lambda point: point.thread_count),
     TriggerMetric.FREE_MEMORY: ("bytes", lambda point: point.memory_available_bytes),
+    TriggerMetric.CPU_PRESSURE: ("percent", lambda point: point.machine_percent),
 }
 HOT_SHARE = 0.05
 _FUNCTIONS = 3

@@ -90,7 +90,9 @@ class Pipeline:
 
     def _open(self, alert: Alert, rates: Rates) -> None:
         """Make an incident of an alert, unless a limit of its rule forbids it; either way it is said."""
-        first_look = self._first_looks.claim(alert.rule, alert.target)
+        first_look = self._first_looks.claim(
+            alert.rule, None if alert.metric.is_machine_wide else alert.target
+        )
         if alert.suppressed_by is not None:
             self.counts.suppressed += 1
             get_logger().debug(

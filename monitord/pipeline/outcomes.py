@@ -11,14 +11,16 @@ from monitord.model import Alert, Capture, CapturePlan, CaptureStatus, ProcessKe
 def labelled(capture: Capture, alert: Alert) -> Capture:
     """Evidence taken when the spike was over says so: less than half the CPU that fires the rule.
 
+    What was only waited for is no part of it: on a crowded machine a burner gets a fraction of a core.
     Of other metrics a capture doesn't know its own level: what it took is not judged.
     """
     seen = capture.target_cpu_percent
+    used_share = 1 - alert.waited_percent / alert.value if alert.value > 0 else 1.0
     is_late = (
         alert.metric is TriggerMetric.CPU
         and capture.role == "profile"
         and seen is not None
-        and seen < 0.5 * alert.threshold.value
+        and seen < 0.5 * used_share * alert.threshold.value
     )
     return replace(capture, late=is_late)
 

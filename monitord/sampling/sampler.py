@@ -33,6 +33,7 @@ from monitord.sampling.rates import (
 )
 from monitord.sampling.sightings import Ask, Look, ProcessReader, Sighting
 from monitord.sampling.system import system_reader
+from monitord.sampling.waiting import TurnWaits, is_crowded
 
 BACKENDS: dict[str, Callable[[], ProcessReader]] = {"linux": LinuxProcesses, "psutil": PortableProcesses}
 """To add a sampler: a file with a ProcessReader, and a line here; tests/contracts tests it."""
@@ -58,17 +59,22 @@ class Sampler:
         self._heartbeat_at_s = float("-inf")
         self._io_was_asked = False
         self._watched_cpu_s = 0.0
+        self._waits = TurnWaits()
 
     def look(self, demand: Demand) -> Rates:
         """One pass. The first one has `gap="first sample"` and no rate at all."""
         sample, totals = self._system.read()
         previous, self._previous = self._previous, sample
+        system = system_rates(previous, sample)
+        waits_matter = is_crowded(system) and (demand.cpu_percent is not None or demand.needs_consumers)
         could_matter = self._bounds.judge(totals, demand)
+        if waits_matter:  # the bounds know what can have been used, not who stood in line for it
+            could_matter = replace(could_matter, cpu=True)
         is_heartbeat = self._is_heartbeat(sample, could_matter)
         need = self._need(could_matter, demand, is_heartbeat)
         seen = self._read(need, demand, previous, is_heartbeat)
         tick = self._last_tick(previous, sample, demand)
-        system = system_rates(previous, sample)
+        processes = tuple(self._rates(sighting, tick, demand) for sighting in seen.sightings)
         if need is not None:
             system = replace(system, unattributed_cpu_percent=self._unattributed(sample, seen))
         return Rates(
@@ -76,7 +82,7 @@ class Sampler:
             monotonic_s=sample.monotonic_s,
             interval_s=0.0 if previous is None else sample.monotonic_s - previous.monotonic_s,
             system=system,
-            processes=tuple(self._rates(sighting, tick, demand) for sighting in seen.sightings),
+            processes=self._with_waits(processes, waits_matter),
             exited=seen.exited,
             process_count=self._processes.process_count,
             is_complete=need is not None,
@@ -161,6 +167,17 @@ class Sampler:
             return None
         busy_s = sample.cpu_busy_s - last.cpu_busy_s - watched_cpu_s
         return unattributed_cpu_percent(busy_s, sample.monotonic_s - last.monotonic_s, seen.sightings)
+
+    def _with_waits(
+        self, processes: tuple[ProcessRates, ...], waits_matter: bool
+    ) -> tuple[ProcessRates, ...]:
+        if not waits_matter:
+            self._waits.forget()
+            return processes
+        waited = self._waits.measure(processes)
+        return tuple(
+            replace(one, waited_percent=waited[one.key]) if one.key in waited else one for one in processes
+        )
 
     def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
         """The rates of one process; for suspects also its unit, its descriptors and its exact memory."""

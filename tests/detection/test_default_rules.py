@@ -12,7 +12,7 @@ import monitord
 from monitord.config import load_rules
 from monitord.detection import Detector
 from monitord.model import Rates, Rule, TriggerMetric
-from tests.detection.timelines import TOTAL, alerts, draw, machine, passed
+from tests.detection.timelines import TOTAL, alerts, draw, machine, passed, process
 
 FILE = Path(monitord.__file__).parent / "default_rules.toml"
 MIB = 1 << 20
@@ -37,6 +37,12 @@ def available(*percents: float) -> Iterator[Rates]:
         yield passed([], 2.0 * i, system=machine(memory_available_bytes=int(TOTAL * percent / 100)))
 
 
+def crowded(*percents: float, used: float = 30.0) -> Iterator[Rates]:
+    for i, percent in enumerate(percents):
+        system = machine(machine_percent=percent, pressure_percent={"cpu_some": percent})
+        yield passed([process(cpu_percent=used)], 2.0 * i, system=system)
+
+
 def d_state(count: int) -> Iterator[Rates]:
     return draw(f"0*{count}", state="D")
 
@@ -52,6 +58,7 @@ CAUGHT = {
     "fd-growth": lambda: draw(ramp(10, 2, 320), "fd_count"),
     "thread-growth": lambda: draw(ramp(1, 1, 320), "thread_count"),
     "low-memory": lambda: available(50, *[4] * 6),
+    "cpu-overload": lambda: crowded(20, *[97] * 40),
 }
 LEFT_ALONE = {
     "cpu-hog": lambda: draw("0 99*4 30*4 " * 40),
@@ -64,6 +71,7 @@ LEFT_ALONE = {
     "fd-growth": lambda: draw("10 700*600", "fd_count"),
     "thread-growth": lambda: draw("1 300*600", "thread_count"),
     "low-memory": lambda: available(50, *[4, 4, 12, 12] * 20),
+    "cpu-overload": lambda: crowded(20, *[97] * 20, *[70] * 40, *[97] * 20, *[50] * 40),
 }
 
 
@@ -95,4 +103,4 @@ def test_every_threshold_says_why_that_number() -> None:
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith(("above", "below", "window_s")):
             assert "#" in line, line
-    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 10
+    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 11
