@@ -481,6 +481,7 @@ class Capture:
     `payload` (small, in memory) or `path` (a file in the folder the capture was given), or neither.
     `format` names the parser: context-json, py-spy-dump, speedscope, folded, eu-stack, sample, spindump.
     `late` means taken when the spike was over. `fix` says what to type so that it works next time.
+    `explained_share` is the part of the CPU used meanwhile that the samples account for; None: not known.
     """
 
     role: str
@@ -500,6 +501,7 @@ class Capture:
     error_count: int | None = None
     target_cpu_percent: float | None = None
     late: bool = False
+    explained_share: float | None = None
     hotspots: tuple[Hotspot, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from monitord.capture import context_system, procfs
 from monitord.capture.context_files import summarise_files
-from monitord.capture.context_threads import read_threads, thread_cpu_ns
+from monitord.capture.context_threads import read_threads
+from monitord.capture.thread_cpu import thread_cpu_ns
 from monitord.redaction import redact_argv
 
 WINDOW_S = 0.3

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Protocol
 
 from monitord.capture import procfs
+from monitord.capture.thread_cpu import thread_cpu_ns
 
-_READ_CAP = 2000
 _SHOWN = 100
 _STACKS = 20
 
@@ -20,30 +19,6 @@ class Source(Protocol):
     def text(self, name: str, cap_bytes: int = ...) -> str | None: ...
     def link(self, name: str) -> str | None: ...
     def missing(self, name: str, error: OSError) -> None: ...
-
-
-def thread_cpu_ns(pid: int) -> dict[int, int]:
-    """CPU time of each thread so far in nanoseconds (schedstat's first field), at most 2,000 threads."""
-    found: dict[int, int] = {}
-    try:
-        thread_ids = [int(entry) for entry in procfs.entries(f"/proc/{pid}/task")][:_READ_CAP]
-    except OSError:
-        return found
-    for thread_id in thread_ids:
-        try:
-            found[thread_id] = _cpu_ns(pid, thread_id)
-        except (OSError, ValueError, IndexError):
-            continue  # ended meanwhile
-    return found
-
-
-def _cpu_ns(pid: int, thread_id: int) -> int:
-    folder = f"/proc/{pid}/task/{thread_id}"
-    try:
-        return int(procfs.read(f"{folder}/schedstat", 256).split()[0])
-    except OSError:  # a kernel without CONFIG_SCHED_INFO
-        ticks = procfs.parse_stat(procfs.read(f"{folder}/stat", 4096)).cpu_ticks
-        return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def read_threads(source: Source, before: dict[int, int], took_s: float) -> dict[str, Any]:

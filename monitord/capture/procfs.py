@@ -77,10 +77,11 @@ def stat_of(pid: int) -> Stat | None:
         return None
 
 
-def status_of(pid: int) -> dict[str, str]:
-    """/proc/PID/status as words; empty when it is gone."""
+def status_of(pid: int, thread_id: int | None = None) -> dict[str, str]:
+    """/proc/PID/status, or that of one of its threads, as words; empty when it is gone."""
+    folder = f"/proc/{pid}" if thread_id is None else f"/proc/{pid}/task/{thread_id}"
     try:
-        text = read(f"/proc/{pid}/status", 16384).decode("utf-8", "surrogateescape")
+        text = read(f"{folder}/status", 16384).decode("utf-8", "surrogateescape")
     except OSError:
         return {}
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.split("\n"))}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from monitord.model import Hotspot, ProcessKey, Statement
 
 _MEMORY_CAP_BYTES = 1024 * 1024 * 1024
 _LIMIT_S = 15.0
+_FILE_CAP = 64 * 1024 * 1024
 _SOURCES = Path(__file__).with_name("sources.py")  # never imported here: its parser of Python is 5 MB
 _SOURCES_LIMIT_S = 5.0
 _HOTSPOTS = 20
@@ -25,20 +27,41 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Samples, samples that failed, and hot functions; or the error that kept it from being read."""
+    """Samples, samples that failed, and hot functions; or the error that kept it from being read.
+
+    `explained_share` is the part of the CPU used meanwhile that the samples account for (None: not known),
+    and `hidden_threads` are those that used the rest.
+    """
 
     sample_count: int = 0
     error_count: int | None = None
     hotspots: tuple[Hotspot, ...] = ()
     error: str | None = None
+    explained_share: float | None = None
+    hidden_threads: tuple[int, ...] = ()
 
 
-def read_evidence(runner: Runner, evidence_format: str, path: Path, pid: int | None) -> Reading:
-    """Run `python -m monitord.profiles` over a file, bounded in time and memory."""
+def read_evidence(
+    runner: Runner, evidence_format: str, path: Path, pid: int | None, use: Mapping[str, Any] | None = None
+) -> Reading:
+    """Run `python -m monitord.profiles` over a file, bounded in time and memory.
+
+    With `use`, what each thread used and the period of the samples, the file is weighed by it.
+    """
     arguments = [evidence_format, str(path), "--limit", str(_HOTSPOTS)]
     if pid is not None:
         arguments += ["--pid", str(pid)]
-    outcome = runner.run(_errand(own_module("monitord.profiles", *arguments), path.parent, _LIMIT_S))
+    if use is None:
+        outcome = runner.run(_errand(own_module("monitord.profiles", *arguments), path.parent, _LIMIT_S))
+    else:
+        beside = path.with_name("use.json")
+        beside.touch(0o600)
+        beside.write_text(json.dumps(use), encoding="ascii")
+        command = own_module("monitord.profiles", *arguments, "--use", str(beside))
+        try:
+            outcome = runner.run(replace(_errand(command, path.parent, _LIMIT_S), file_cap_bytes=_FILE_CAP))
+        finally:
+            beside.unlink(missing_ok=True)
     if outcome.ended != "exited" or outcome.exit_status != 0:
         words = outcome.stderr.decode(errors="replace").strip().splitlines()
         how = words[-1] if words else f"{outcome.ended}, exit status {outcome.exit_status}"
@@ -102,11 +125,13 @@ def own_environment() -> dict[str, str]:
 
 
 def _reading(answer: dict[str, Any]) -> Reading:
-    errors = answer.get("error_count")
+    errors, explained = answer.get("error_count"), answer.get("explained_share")
     return Reading(
         sample_count=max(0, int(answer["sample_count"])),
         error_count=None if errors is None else int(errors),
         hotspots=tuple(_hotspot(entry) for entry in answer["hotspots"][:_HOTSPOTS]),
+        explained_share=None if explained is None else float(explained),
+        hidden_threads=tuple(int(one) for one in answer.get("hidden_threads", ())),
     )
 
 

@@ -14,7 +14,7 @@ from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
 from monitord.capture.running import Runner
 from monitord.capture.scripts.standby import Standby
-from monitord.capture.session import Profiler, Session, remove
+from monitord.capture.session import LEAST_EXPLAINED, Profiler, Session, remove
 from monitord.capture.snapshot import Context
 from monitord.capture.target import Target, TargetError
 from monitord.capture.tools import Toolbox
@@ -184,7 +184,7 @@ class ProfileCaptureService:
             self._tools.learn_version(profiler.tool, session.runner, session.folder)
             found.append(self._run(profiler, session))
             last = found[-1]
-            if last.status in _TARGET_IS_LOST or (last.role == "profile" and last.status.has_evidence):
+            if last.status in _TARGET_IS_LOST or _is_enough(last):
                 break
             if last.status in _TOOL_IS_USELESS:
                 useless.add(profiler.tool)
@@ -203,6 +203,13 @@ class ProfileCaptureService:
                 role=profiler.role,
             )
         return capture
+
+
+def _is_enough(capture: Capture) -> bool:
+    """Whether no further profiler need be asked: a profile that accounts for the CPU used."""
+    share = capture.explained_share
+    explains = share is None or share >= LEAST_EXPLAINED
+    return capture.role == "profile" and capture.status.has_evidence and explains
 
 
 def _of_program(capture: Capture, program: str | None) -> Capture:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -17,10 +17,13 @@ from typing import Protocol
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
+from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
 
 _LOOK_S = 0.8
+LEAST_EXPLAINED = 0.5  # of the CPU used: evidence of less is doubted, and the ladder goes on
+_LEAST_CPU_S = 0.2  # below that a share of it says nothing
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Failure = tuple[CaptureStatus, str, str | None]
 
@@ -56,12 +59,16 @@ class Session:
 
 
 class Profiler(Protocol):
-    """One way to look at a process. `name` is what a rule asks for, `tool` the program behind it."""
+    """One way to look at a process. `name` is what a rule asks for, `tool` the program behind it.
+
+    `counts_cpu`: each of its samples stands for CPU used, so they must add up to what the process used.
+    """
 
     name: str
     tool: str
     role: str
     format: str
+    counts_cpu: bool
 
     def suits(self, target: Target) -> bool:
         """Whether this profiler, on this platform, can say something about such a process."""
@@ -88,6 +95,8 @@ class Draft:
     rate_hz: int | None = None
     reading: Reading | None = None
     cpu_percent: float | None = None
+    use: ThreadUse | None = None
+    explained_share: float | None = None
 
     def obstacle(self) -> Capture | None:
         """What can be seen before anything is started: clearer than any tool's own error."""
@@ -169,21 +178,54 @@ class Draft:
         if failed is not None:
             remove(path)
             return failed
+        self._explain_cpu(outcome)
         shortfall = self._shortfall(outcome)
         return self.end(CaptureStatus.PARTIAL if shortfall else CaptureStatus.OK, shortfall, path=path)
 
     def read(self, path: Path) -> Capture | None:
         """Parse the evidence in a child, then the sources it names; None when it has samples."""
         session = self.session
-        self.reading = read_evidence(session.runner, self.profiler.format, path, session.target.key.pid)
+        pid = session.target.key.pid
+        use = None
+        if self.use is not None and self.rate_hz:
+            use = {**asdict(self.use), "period_s": 1 / self.rate_hz}
+        self.reading = read_evidence(session.runner, self.profiler.format, path, pid, use)
+        self.explained_share = self.reading.explained_share
         if self.reading.error is not None:
             return self.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {self.reading.error}")
         if self.reading.sample_count == 0:
-            return self.end(CaptureStatus.NO_SAMPLES, f"{self.profiler.tool} saw no running code")
+            return self.end(
+                CaptureStatus.NO_SAMPLES, self._doubt() or f"{self.profiler.tool} saw no running code"
+            )
         if session.reads_sources:
             spots = with_sources(session.runner, session.target.key, session.folder, self.reading.hotspots)
             self.reading = replace(self.reading, hotspots=spots)
         return None
+
+    def _explain_cpu(self, outcome: Outcome) -> None:
+        """Compare on-CPU samples with the CPU that the process used while they were taken."""
+        if self.explained_share is not None or not self.profiler.counts_cpu or not self.rate_hz:
+            return
+        # The window has the tool's start in it, when it did not sample yet.
+        window_s = max(outcome.cpu_window_s, 0.01)
+        sampled_share = min(1.0, self.session.plan.duration_s / window_s)
+        used_s = (outcome.cpu_ticks or 0) / _TICKS_PER_S * sampled_share
+        if self.reading is not None and used_s >= _LEAST_CPU_S:
+            self.explained_share = min(1.0, self.reading.sample_count / self.rate_hz / used_s)
+
+    def _doubt(self) -> str | None:
+        """Why the samples can't be what the process was busy with; None when they account for its CPU."""
+        share = self.explained_share
+        if share is None or share >= LEAST_EXPLAINED:
+            return None
+        words = f"explains {share:.0%} of the CPU that the process used".replace("%", " %")
+        hidden = self.reading.hidden_threads if self.reading else ()
+        names = [name_of(self.session.target.key.pid, one) or str(one) for one in hidden[:3]]
+        if not hidden:
+            return words
+        more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
+        seen_by = f"threads that {self.profiler.tool} does not see"
+        return f"{words}: the rest was used by {seen_by} ({', '.join(names)}{more})"
 
     def _shortfall(self, outcome: Outcome) -> str | None:
         errors, samples = (
@@ -201,7 +243,7 @@ class Draft:
             )
         if errors > samples:
             return f"{errors} of {errors + samples} samples could not be read"
-        return None
+        return self._doubt()
 
     def end(
         self,
@@ -232,9 +274,15 @@ class Draft:
             sample_count=self.reading.sample_count if self.reading else None,
             error_count=self.reading.error_count if self.reading else None,
             target_cpu_percent=self.cpu_percent,
+            explained_share=self.explained_share,
             hotspots=hotspots,
-            notes=dict(self.notes),
+            notes=self._notes(),
         )
+
+    def _notes(self) -> dict[str, str]:
+        if self.explained_share is None:
+            return dict(self.notes)
+        return {**self.notes, "explained_share": f"{self.explained_share:.2f}"}
 
 
 def first_words(stderr: bytes) -> str:

@@ -21,6 +21,7 @@ class Context:
     name = "context"
     tool = "context"
     role = "context"
+    counts_cpu = False
     format = "context-json"
 
     def suits(self, target: Target) -> bool:

@@ -1,6 +1,7 @@
 """eu-stack's text (elfutils), one snapshot or many appended: each thread of each snapshot is one sample.
 
-`PID 1 - process`, `TID 2:`, `#0  0x… symbol@@VERSION - /path/of/module` (`-m`), leaf first.
+`PID 1 - process`, `TID 2:`, `#0  0x… symbol@@VERSION - /path/of/module` (`-m`), leaf first. Before a snapshot
+capture may put `CPU TID SHARE`: what part of the time that thread ran, in place of a guess by its last call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from monitord.profiles.waiting import is_waiting
 
 _PID = re.compile(r"PID ([0-9]{1,10})\b")
 _TID = re.compile(r"TID ([0-9]{1,10}):")
+_CPU = re.compile(r"CPU ([0-9]{1,10}) ([01]\.[0-9]{1,6})")
+_BUSY_SHARE = 0.02
 _FRAME = re.compile(r"#[0-9]{1,9}\s{1,20}0x([0-9a-f]{1,16})(?: - 1)?(?:\s(.*))?")
 _TOOL_TROUBLE = "eu-stack:"
 
@@ -43,6 +46,8 @@ class _Snapshots:
         self._pid: int | None = None
         self._tid: int | None = None
         self._leaf_first: list[Frame] = []
+        self._announced: dict[int, float] = {}
+        self._shares: dict[int, float] = {}
         self.saw_thread = False
 
     def take(self, line: str) -> None:
@@ -56,6 +61,9 @@ class _Snapshots:
         elif found := _PID.match(line):
             self.finish_thread()
             self._pid = int(found[1])
+            self._shares, self._announced = self._announced, {}
+        elif found := _CPU.fullmatch(line):
+            self._announced[int(found[1])] = float(found[2])
         elif line.startswith(_TOOL_TROUBLE):
             self._builder.errors += 1
 
@@ -64,10 +72,12 @@ class _Snapshots:
         self._tid, self._leaf_first = None, []
         if tid is None or (self._wanted is not None and self._pid not in (None, self._wanted)):
             return
-        idle = bool(frames) and is_waiting(frames[0].name)
-        self._builder.add(
-            Thread(None, tid, self._pid, idle), [self._builder.frame(frame) for frame in reversed(frames)]
-        )
+        share = self._shares.get(tid)
+        waits = bool(frames) and is_waiting(frames[0].name)
+        idle = waits if share is None else share < _BUSY_SHARE
+        numbers = [self._builder.frame(frame) for frame in reversed(frames)]
+        value = 1.0 if idle or not share else share
+        self._builder.add(Thread(None, tid, self._pid, idle), numbers, value, samples=1)
 
 
 def _frame(address: str, rest: str) -> Frame:

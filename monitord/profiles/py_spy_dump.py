@@ -41,10 +41,16 @@ def _parse_json(threads: object, pid: int | None) -> Profile:
         if pid is not None and label.pid not in (None, pid):
             continue
         frames = [_frame(frame) for frame in thread["frames"] if isinstance(frame, Mapping)]
-        builder.add(label, [builder.frame(frame) for frame in reversed(frames)])
+        value = 1.0 if label.is_idle else _share(thread.get("cpu_share"))
+        builder.add(label, [builder.frame(frame) for frame in reversed(frames)], value, samples=1)
     if threads and builder.errors == len(threads):
         raise ProfileError("this JSON is no py-spy dump: no entry of the list is a thread with frames")
     return builder.build()
+
+
+def _share(value: object) -> float:
+    """What part of the time the thread ran, where capture measured it; else it counts as one sample."""
+    return float(value) if isinstance(value, (int, float)) and 0 < value <= 1 else 1.0
 
 
 def _label(thread: Mapping[object, object]) -> Thread:

@@ -15,13 +15,17 @@ from monitord.profiles.errors import ProfileError
 from monitord.profiles.limits import MAX_DEPTH, read_json, whole_number
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
 from monitord.profiles.spelling import process_of, read_frame, read_thread
+from monitord.profiles.weighing import KEY
 
 _SECONDS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 _NATIVE_SOURCES = (".c", ".cc", ".cpp", ".cxx", ".h", ".hpp", ".rs", ".S", ".so")
 
 
 def parse_speedscope(source: BinaryIO, *, pid: int | None = None) -> Profile:
-    """Read the profiles of the first one's unit, as one; samples of a time unit count 1 each."""
+    """Read the profiles of the first one's unit, as one.
+
+    Samples of a time unit count 1 each, or less where they were weighed by the CPU of their threads.
+    """
     units = parse_units(source, pid=pid)
     first, *others = units
     if not others:
@@ -46,17 +50,25 @@ def parse_units(source: BinaryIO, *, pid: int | None = None) -> dict[str, Profil
     exporter = document.get("exporter")
     tool = exporter.partition("@")[0] if isinstance(exporter, str) else "speedscope"
     words = [_word(entry) for entry in table]
+    weighed_s = _weighed_period_s(document.get(KEY))
     builders: dict[str, ProfileBuilder] = {}
     for entry in profiles:
         unit = str(entry.get("unit") or "none") if isinstance(entry, Mapping) else "none"
-        _Reader(builders.setdefault(_unit_name(unit, entry), ProfileBuilder(tool)), words, pid).take(
-            entry, unit
-        )
+        builder = builders.setdefault(_unit_name(unit, entry), ProfileBuilder(tool))
+        _Reader(builder, words, pid, weighed_s).take(entry, unit)
     if not builders:
         builders["samples"] = ProfileBuilder(tool)
     for name, builder in builders.items():
         builder.unit = name
     return {name: builder.build() for name, builder in builders.items()}
+
+
+def _weighed_period_s(note: object) -> float | None:
+    """How much time a sample stood for before it was weighed; None: it was not."""
+    period_s = note.get("period_s") if isinstance(note, Mapping) else None
+    if isinstance(period_s, (int, float)) and _is_sane(period_s) and period_s > 0:
+        return float(period_s)
+    return None
 
 
 def _unit_name(unit: str, entry: object) -> str:
@@ -95,10 +107,17 @@ def _word(entry: object) -> Frame | Thread:
 class _Reader:
     """Reads one sampled profile into the builder of its unit."""
 
-    def __init__(self, builder: ProfileBuilder, words: list[Frame | Thread], pid: int | None) -> None:
+    def __init__(
+        self,
+        builder: ProfileBuilder,
+        words: list[Frame | Thread],
+        pid: int | None,
+        weighed_s: float | None = None,
+    ) -> None:
         self._builder = builder
         self._words = words
         self._wanted = pid
+        self._weighed_s = weighed_s
 
     def take(self, entry: object, unit: str) -> None:
         samples = entry.get("samples") if isinstance(entry, Mapping) else None
@@ -112,11 +131,19 @@ class _Reader:
             weight = weights[position] if position < len(weights) else 1
             if is_time:
                 self._note_period(weight, unit)
-                weight = 1
+                weight = self._samples_in(weight, unit)
             self._take_sample(sample, weight, label)
 
+    def _samples_in(self, weight: object, unit: str) -> float:
+        """A sample counts 1, or the part of its period that the thread really ran."""
+        if self._weighed_s is None or not isinstance(weight, (int, float)) or not _is_sane(weight):
+            return 1
+        return weight * _SECONDS[unit] / self._weighed_s
+
     def _note_period(self, weight: object, unit: str) -> None:
-        if (
+        if self._weighed_s is not None:
+            self._builder.period_s = self._weighed_s
+        elif (
             self._builder.period_s is None
             and isinstance(weight, (int, float))
             and _is_sane(weight)

@@ -49,6 +49,80 @@ while True:
     leaf_burner()
 """
 
+PYTHON_BUSY_BESIDE_IDLE = """
+import sys, threading
+def waits_for_ever():
+    threading.Event().wait()
+def leaf_burner():
+    total = 0
+    for number in range(20000):
+        total += number * number
+    return total
+for _ in range(int(sys.argv[1])):
+    threading.Thread(target=waits_for_ever, daemon=True).start()
+print("ready", flush=True)
+while True:
+    leaf_burner()
+"""
+
+PYTHON_DEEP_CROWD = """
+import sys, threading
+def goes_deeper(levels):
+    if levels:
+        return goes_deeper(levels - 1)
+    started.release()
+    threading.Event().wait()
+def leaf_burner():
+    total = 0
+    for number in range(20000):
+        total += number * number
+    return total
+started = threading.Semaphore(0)
+for _ in range(int(sys.argv[1])):
+    threading.Thread(target=goes_deeper, args=(int(sys.argv[2]),), daemon=True).start()
+    started.acquire()
+print("ready", flush=True)
+while True:
+    leaf_burner()
+"""
+
+PYTHON_POOL = """
+from concurrent.futures import ThreadPoolExecutor
+import threading
+def leaf_burner(_):
+    total = 0
+    for number in range(20000):
+        total += number * number
+    return total
+busy = ThreadPoolExecutor(3)
+idle = ThreadPoolExecutor(8)
+barrier = threading.Barrier(9)
+for _ in range(8):
+    idle.submit(barrier.wait)
+barrier.wait()
+print("ready", flush=True)
+while True:
+    list(busy.map(leaf_burner, range(30)))
+"""
+
+NATIVE_THREAD = """
+#include <pthread.h>
+volatile unsigned long sink;
+__attribute__((noinline, noclone)) void native_leaf(void) { for (unsigned long i = 0; i < 1000000; i++) sink += i * i; }
+static void *burn(void *unused) { for (;;) { native_leaf(); sink++; } return unused; }
+void start(void) { pthread_t thread; pthread_create(&thread, 0, burn, 0); }
+"""
+
+PYTHON_WITH_NATIVE_THREAD = """
+import ctypes, sys, time
+ctypes.CDLL(sys.argv[1]).start()
+def innocent():
+    while True:
+        time.sleep(0.01)
+print("ready", flush=True)
+innocent()
+"""
+
 PYTHON_LAUNCHER = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, sys.argv[1]])
@@ -117,6 +191,16 @@ class Targets:
         assert process.stdout.readline() == b"ready\n"
         return process
 
+    def python_in_pid_namespace(self, source: str, *arguments: str) -> int:
+        """The same in a pid namespace of its own; its pid as we see it."""
+        script = self.script(source, f"target{len(self._started)}.py")
+        command = ("unshare", "--pid", "--fork", "--mount-proc", sys.executable, str(script), *arguments)
+        process = self.start(*command)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return int(children[0])
+
     def start(self, *argv: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True, cwd="/")
         self._started.append(process)
@@ -141,6 +225,13 @@ class Targets:
         process = self.start(str(program))
         wait_for(lambda: executable(process.pid) == str(program), "the program to run")
         return process
+
+    def library(self, compiler: str, source: str) -> Path:
+        """A compiled C library, with frame pointers."""
+        code, library = self.script(source, "library.c"), self.folder / "library.so"
+        flags = ("-O1", "-g", "-fno-omit-frame-pointer", "-shared", "-fPIC", "-pthread")
+        subprocess.run([compiler, *flags, "-o", library, code], check=True)
+        return library
 
     def end(self) -> None:
         for process in self._started:
@@ -214,20 +305,19 @@ def command_lines() -> list[tuple[int, str]]:
     return found
 
 
-def wait_until_traced(pid: int) -> None:
-    """Until a blocking py-spy samples it: it is seen traced again and again."""
-    seen = 0
+def wait_until_sampled(pid: int) -> None:
+    """Until a py-spy that records it has been at work for some clock ticks."""
 
-    def often() -> bool:
-        nonlocal seen
-        try:
-            lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-        except OSError:
-            return True
-        seen += any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in lines)
-        return seen >= 12
+    def holds() -> bool:
+        for tool, text in command_lines():
+            if f"record --pid {pid} " in text and "py-spy" in text:
+                try:
+                    return sum(map(int, stat_fields(tool)[11:13])) >= 3
+                except OSError:
+                    continue
+        return False
 
-    wait_for(often, "py-spy to sample the target")
+    wait_for(holds, "py-spy to sample the target")
 
 
 def wait_until_counted(pid: int) -> None:

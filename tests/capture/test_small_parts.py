@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from monitord.capture import PROFILERS, Consent, cgroups
+from monitord.capture.dumps import DUMP_CAP_BYTES, join_dumps, kept_dump, read_dump
 from monitord.capture.perf_fold import stacks
 from monitord.capture.procfs import parse_stat
 from monitord.capture.profilers import mac_sample, mac_spindump
 from monitord.capture.profilers.eu_stack import EuStack
 from monitord.capture.profilers.perf import Perf
 from monitord.capture.profilers.perf import record_command as perf_command
-from monitord.capture.profilers.py_spy import PySpyRecord, count_threads
+from monitord.capture.profilers.py_spy import PySpyRecord
 from monitord.capture.session import first_words
 from monitord.capture.target import Target
 from monitord.capture.tools import Toolbox
@@ -149,8 +151,40 @@ def test_the_words_of_perf_and_eu_stack_are_understood() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"null", b'[{"frames": 7}]', b"[" * 100_000, b"\xff"])
-def test_what_is_not_a_dump_is_not_counted(data: bytes) -> None:
-    assert not count_threads(data)
+def test_what_is_not_a_dump_is_not_kept(data: bytes) -> None:
+    assert kept_dump(data, {}) is None
+    assert read_dump(data) is None
+
+
+def test_of_a_dump_that_is_too_big_the_busiest_threads_are_kept_and_the_rest_is_counted() -> None:
+    """1,500 threads of 20 frames in any order; the two that ran are there, first, and values never are."""
+    frames = [
+        {
+            "name": f"function_{depth}",
+            "filename": "/srv/app.py",
+            "line": depth,
+            "locals": [{"repr": "secret"}],
+        }
+        for depth in range(20)
+    ]
+    threads = [{"os_thread_id": number, "active": True, "frames": frames} for number in range(1, 1501)]
+    shares = dict.fromkeys(range(1, 1501), 0.0) | {700: 0.9, 1400: 0.1}
+    kept = kept_dump(json.dumps(threads).encode(), shares)
+    assert kept is not None
+    payload, count, left_out = kept
+    shown = json.loads(payload)
+    assert len(payload) <= DUMP_CAP_BYTES
+    assert (count, left_out) == (1500, 1500 - len(shown))
+    assert [thread["os_thread_id"] for thread in shown[:2]] == [700, 1400]
+    assert [thread["active"] for thread in shown[:3]] == [True, True, False]
+    assert b"secret" not in payload
+
+
+def test_joined_dumps_are_one_dump_with_the_samples_of_both() -> None:
+    one, empty = b'[{"os_thread_id":1,"cpu_share":0.5,"active":true,"frames":[{"name":"f"}]}]', b"[]"
+    joined = join_dumps(join_dumps(empty, join_dumps(one, one)), empty)
+    profile = parse("py-spy-dump", joined)
+    assert (profile.sample_count, profile.total) == (2, 1.0)
 
 
 def test_perf_records_into_the_folder_only_and_ends_by_itself() -> None:

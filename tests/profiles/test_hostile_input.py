@@ -340,7 +340,7 @@ def test_whatever_was_read_can_be_written_and_compared(form: str, chance: random
     format_name = chance.choice(sorted(FORMATS))
     data = bytearray((SAMPLES / chance.choice(FILES[format_name])).read_bytes())
     for _ in range(8):
-        at = chance.randrange(len(data))
+        at = chance.randrange(len(data) or 1)
         data[at : at + chance.randrange(3)] = bytes(chance.randrange(256) for _ in range(chance.randrange(4)))
     try:
         profile = parse(format_name, bytes(data))

@@ -29,6 +29,7 @@ _FRAME = re.compile(rb"^#0 ", re.MULTILINE)
 class _EuStack:
     name = "eu-stack"
     tool = "eu-stack"
+    counts_cpu = False
     format = "eu-stack"
 
     def suits(self, target: Target) -> bool:

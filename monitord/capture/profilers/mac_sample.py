@@ -23,6 +23,7 @@ class MacSample:
     name = "sample"
     tool = "sample"
     role = "profile"
+    counts_cpu = False
     format = "sample"
 
     def suits(self, target: Target) -> bool:

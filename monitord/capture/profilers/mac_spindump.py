@@ -23,6 +23,7 @@ class MacSpindump:
     name = "spindump"
     tool = "spindump"
     role = "profile"
+    counts_cpu = False
     format = "spindump"
 
     def suits(self, target: Target) -> bool:

@@ -26,6 +26,7 @@ class Perf:
     name = "perf"
     tool = "perf"
     role = "profile"
+    counts_cpu = True
     format = "folded"
 
     def suits(self, target: Target) -> bool:

@@ -1,27 +1,29 @@
 """py-spy, for Python: one dump (milliseconds) and a recording, measured to be harmless.
 
-Blocking mode slows a target with 50 idle threads to a third of its speed at 100 Hz, so many threads mean
---nonblocking at 20 Hz. Other users' processes are never stopped either. Locals are never asked for.
-Words and behaviour: py-spy 0.4.3.
+Never in blocking mode: it slows a target with 50 idle threads to a third of its speed at 100 Hz, and lets
+sleeping threads look busy. Nor is py-spy's own flag for idle threads believed alone (in a foreign pid
+namespace it is always "busy"): samples are weighed by what the scheduler says their threads ran. Each thread
+costs py-spy about 0.3 ms a sample, so many threads mean fewer samples. Locals are never asked for. Words:
+py-spy 0.4.3.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from dataclasses import replace
 
-from monitord.capture.reading import Reading
-from monitord.capture.running import Errand
+from monitord.capture.dumps import DUMP_CAP_BYTES, Dump, kept_dump, read_dump
+from monitord.capture.reading import Reading, own_environment, own_module
+from monitord.capture.running import Errand, Outcome
 from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
+from monitord.capture.thread_cpu import read_times, shares_between, used_between
 from monitord.model import Capture, CaptureStatus
 
-MANY_THREADS = 50
-CHEAP_RATE_HZ = 20
+THREAD_LOOKS_PER_S = 1000
 IDLE_PERCENT = 10.0
-_DUMP_CAP_BYTES = 1024 * 1024
+_FEW_THREADS = 32
+_THREAD_LOOK_S, _CROWD_LOOK_S = 0.001, 4.0  # an incident waits 5 s for its first look
 _COUNTS = re.compile(rb"Samples: (\d+) Errors: (\d+)")
 _BEHIND = re.compile(rb"([0-9.]+m?s) behind in sampling")
 
@@ -29,6 +31,7 @@ _BEHIND = re.compile(rb"([0-9.]+m?s) behind in sampling")
 class _PySpy:
     name = "py-spy"
     tool = "py-spy"
+    counts_cpu = False
 
     def suits(self, target: Target) -> bool:
         return not target.is_kernel_thread and target.is_python
@@ -59,31 +62,59 @@ class PySpyDump(_PySpy):
         draft = Draft(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
-        path = session.tools.path(self.tool) or ""
-        argv = (path, "dump", "--pid", str(session.target.key.pid), "--json", "--nonblocking")
-        outcome = session.runner.run(
-            Errand(
-                argv,
-                session.folder,
-                session.look_limit_s,
-                (0.05, 0.05),
-                watch_target=False,
-                output_cap_bytes=_DUMP_CAP_BYTES,
-                is_hurried=session.is_hurried,
-            ),
-            session.target,
-        )
+        capture = self._look(session, draft)
+        if capture.status is CaptureStatus.TOOL_ERROR and session.target.is_alive():
+            # It reads a process that runs on: a list that changes under it fails once, hardly twice.
+            again = Draft(self, session)
+            again.notes["first_try"] = capture.reason or ""
+            capture = self._look(session, again)
+        return capture
+
+    def _look(self, session: Session, draft: Draft) -> Capture:
+        is_crowded = session.target.thread_count > _FEW_THREADS
+        outcome, dump = (self._of_crowd if is_crowded else self._of_few)(session)
+        if outcome.truncated:
+            outcome, dump = self._of_crowd(session)
         draft.heed(outcome)
         draft.cpu_percent = None  # milliseconds say nothing about CPU
         if (failed := draft.fail(outcome)) is not None:
             return failed
-        threads = count_threads(outcome.stdout)
-        if outcome.exit_status != 0 or threads is None:
+        if outcome.exit_status != 0 or dump is None:
             return draft.blame(outcome, "no readable dump")
+        payload, threads, left_out = dump
         draft.reading = Reading(sample_count=threads)
+        if left_out:
+            draft.notes["threads"] = f"the {threads - left_out} busiest of {threads} threads were kept"
         if threads == 0:
             return draft.end(CaptureStatus.NO_SAMPLES, "no thread of it runs Python code")
-        return draft.end(CaptureStatus.OK, payload=outcome.stdout)
+        return draft.end(CaptureStatus.OK, payload=payload)
+
+    def _of_few(self, session: Session) -> tuple[Outcome, Dump | None]:
+        """A dump that is small enough to be read here."""
+        pid = session.target.key.pid
+        path = session.tools.path(self.tool) or ""
+        before = read_times(pid)
+        argv = (path, "dump", "--pid", str(pid), "--json", "--nonblocking")
+        errand = self._errand(session, argv, session.look_limit_s)
+        outcome = session.runner.run(replace(errand, output_cap_bytes=DUMP_CAP_BYTES), session.target)
+        return outcome, kept_dump(outcome.stdout, shares_between(pid, before, read_times(pid)))
+
+    def _of_crowd(self, session: Session) -> tuple[Outcome, Dump | None]:
+        """One of many threads or deep stacks: a child reads it and keeps the busiest."""
+        path = session.tools.path(self.tool) or ""
+        argv = own_module("monitord.capture.dumps", path, str(session.target.key.pid))
+        limit_s = min(_CROWD_LOOK_S, session.look_limit_s + _THREAD_LOOK_S * session.target.thread_count)
+        errand = self._errand(session, argv, limit_s)
+        outcome = session.runner.run(
+            replace(errand, output_cap_bytes=3 * DUMP_CAP_BYTES, environment=own_environment()),
+            session.target,
+        )
+        return outcome, read_dump(outcome.stdout)
+
+    def _errand(self, session: Session, argv: tuple[str, ...], limit_s: float) -> Errand:
+        return Errand(
+            argv, session.folder, limit_s, (0.05, 0.05), watch_target=False, is_hurried=session.is_hurried
+        )
 
 
 class PySpyRecord(_PySpy):
@@ -99,6 +130,8 @@ class PySpyRecord(_PySpy):
         output = session.folder / "py-spy.speedscope.json"
         remove(output)
         draft.rate_hz, flags = harmless_flags(session)
+        pid = session.target.key.pid
+        before = read_times(pid)
         outcome = session.runner.run(
             Errand(
                 record_command(session, draft.rate_hz, flags, str(output)),
@@ -110,8 +143,9 @@ class PySpyRecord(_PySpy):
             session.target,
         )
         draft.heed(outcome)
-        if flags:
-            draft.notes["flags"] = " ".join(flags)
+        if "--idle" not in flags:
+            draft.use = used_between(pid, before, read_times(pid))
+        draft.notes["flags"] = " ".join(flags)
         if (behind := _BEHIND.search(outcome.stderr + outcome.stdout)) is not None:
             draft.notes["behind"] = f"py-spy was {behind[1].decode()} behind: shares may be inexact"
         if (counts := _COUNTS.search(outcome.stdout)) is not None:
@@ -128,28 +162,11 @@ def record_command(session: Session, rate_hz: int, flags: tuple[str, ...], outpu
 
 
 def harmless_flags(session: Session) -> tuple[int, tuple[str, ...]]:
-    """Rate and mode by what the target is: see the figures at the top."""
-    target, rate_hz, flags = session.target, session.plan.rate_hz, []
-    many = target.thread_count > MANY_THREADS
-    if many:
-        rate_hz = min(rate_hz, CHEAP_RATE_HZ)
-    if many or target.is_foreign or target.state == "D" or target.key.pid == os.getpid():
-        flags.append("--nonblocking")
-    if session.cpu_percent is not None and session.cpu_percent < IDLE_PERCENT:
-        flags.append("--idle")  # nothing runs: where it waits is the evidence
-    return rate_hz, tuple(flags)
-
-
-def count_threads(data: bytes) -> int | None:
-    """Threads with at least one frame in a dump; None when it is not a dump."""
-    try:
-        threads = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(threads, list):
-        return None
-    frames = [thread.get("frames") if isinstance(thread, dict) else None for thread in threads]
-    return sum(1 for some in frames if some) if all(isinstance(some, list) for some in frames) else None
+    """Rate and mode by what the target is; never blocking: see the figures at the top."""
+    rate_hz = max(1, min(session.plan.rate_hz, THREAD_LOOKS_PER_S // max(1, session.target.thread_count)))
+    is_idle = session.cpu_percent is not None and session.cpu_percent < IDLE_PERCENT
+    # Where nothing runs, where it waits is the evidence.
+    return rate_hz, ("--nonblocking", "--idle") if is_idle else ("--nonblocking",)
 
 
 def permission_fix() -> str:

@@ -36,6 +36,7 @@ class Scalene:
     name = "scalene"
     tool = "scalene"
     role = "profile"
+    counts_cpu = False
     format = "scalene"
 
     def __init__(self, standby: Standby) -> None:

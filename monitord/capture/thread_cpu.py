@@ -1,0 +1,133 @@
+"""What each thread of a process really ran: nanoseconds from the scheduler, whatever a profiler says of it.
+
+A profiler's flag for idle threads can be wrong (py-spy counts all of them as busy in a foreign pid
+namespace), so this is the second source: a thread that used no CPU is not hot.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from monitord.capture import procfs
+
+READ_CAP = 4000  # about 15 µs each
+BUSY_SHARE = 0.02  # of one core: a thread below that only woke up now and then
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTimes:
+    """One reading: CPU so far, of the whole process in seconds and of each thread in nanoseconds."""
+
+    taken_s: float
+    process_s: float | None = None
+    threads_ns: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadUse:
+    """CPU seconds between two readings. `threads` goes by the ids that the process itself knows (NSpid).
+
+    `process_s` counts threads that ended meanwhile, too. `main_id` is the id of the main thread.
+    """
+
+    window_s: float
+    process_s: float
+    main_id: int
+    threads: Mapping[int, float] = field(default_factory=dict)
+
+
+def thread_cpu_ns(pid: int) -> dict[int, int]:
+    """CPU time of each thread so far in nanoseconds (schedstat's first field), at most READ_CAP threads."""
+    found: dict[int, int] = {}
+    try:
+        thread_ids = [int(entry) for entry in procfs.entries(f"/proc/{pid}/task")][:READ_CAP]
+    except OSError:
+        return found
+    for thread_id in thread_ids:
+        try:
+            found[thread_id] = _cpu_ns(pid, thread_id)
+        except (OSError, ValueError, IndexError):
+            continue  # ended meanwhile
+    return found
+
+
+def _cpu_ns(pid: int, thread_id: int) -> int:
+    folder = f"/proc/{pid}/task/{thread_id}"
+    try:
+        return int(procfs.read(f"{folder}/schedstat", 256).split()[0])
+    except OSError:  # a kernel without CONFIG_SCHED_INFO
+        ticks = procfs.parse_stat(procfs.read(f"{folder}/stat", 4096)).cpu_ticks
+        return ticks * _NS_PER_S // procfs.TICKS_PER_S
+
+
+def read_times(pid: int) -> ThreadTimes:
+    """All threads now; without `process_s` when the process is gone."""
+    stat = procfs.stat_of(pid)
+    process_s = stat.cpu_ticks / procfs.TICKS_PER_S if stat else None
+    return ThreadTimes(time.monotonic(), process_s, thread_cpu_ns(pid) if stat else {})
+
+
+def used_between(pid: int, before: ThreadTimes, after: ThreadTimes) -> ThreadUse | None:
+    """What was used between two readings; None when either is missing."""
+    window_s = after.taken_s - before.taken_s
+    if before.process_s is None or after.process_s is None or window_s <= 0 or not after.threads_ns:
+        return None
+    threads = {
+        thread_id: (cpu_ns - before.threads_ns.get(thread_id, 0)) / _NS_PER_S
+        for thread_id, cpu_ns in after.threads_ns.items()
+    }
+    # A tick-accounted sum may be older than what the scheduler says of the threads.
+    process_s = max(after.process_s - before.process_s, sum(threads.values()))
+    own_ids = _own_ids(pid, list(threads))
+    return ThreadUse(
+        window_s,
+        process_s,
+        own_ids.get(pid, pid),
+        {own_ids.get(thread_id, thread_id): used for thread_id, used in threads.items()},
+    )
+
+
+def _own_ids(pid: int, thread_ids: list[int]) -> dict[int, int]:
+    """The ids by which threads of another pid namespace know themselves; empty in our own."""
+    if len(procfs.status_of(pid).get("NSpid", "").split()) < 2:
+        return {}
+    found = {}
+    for thread_id in thread_ids:
+        numbers = procfs.status_of(pid, thread_id).get("NSpid", "").split()
+        if numbers:
+            found[thread_id] = int(numbers[-1])
+    return found
+
+
+def name_of(pid: int, thread_id: int) -> str:
+    """What a thread calls itself; empty when it is gone."""
+    try:
+        return os.fsdecode(procfs.read(f"/proc/{pid}/task/{thread_id}/comm", 64)).strip()
+    except OSError:
+        return ""
+
+
+def shares_between(pid: int, before: ThreadTimes, after: ThreadTimes) -> dict[int, float]:
+    """What part of the time each thread ran, by the ids that the process knows; empty: nothing is known.
+
+    Where none had a turn (a starved machine), those that wait for one count as busy.
+    """
+    use = used_between(pid, before, after)
+    if use is None:
+        return {}
+    shares = {own_id: min(1.0, used_s / use.window_s) for own_id, used_s in use.threads.items()}
+    if any(share >= BUSY_SHARE for share in shares.values()):
+        return shares
+    own_ids = _own_ids(pid, list(after.threads_ns))
+    return {own_ids.get(one, one): float(_is_runnable(pid, one)) for one in after.threads_ns}
+
+
+def _is_runnable(pid: int, thread_id: int) -> bool:
+    try:
+        return procfs.parse_stat(procfs.read(f"/proc/{pid}/task/{thread_id}/stat", 4096)).state == "R"
+    except (OSError, ValueError, IndexError):
+        return False

@@ -1,0 +1,104 @@
+"""The function that used the CPU is named, whatever waits beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitord.capture import Consent, ProfileCaptureService
+from monitord.capture.tools import Toolbox
+from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
+from monitord.profiles import hotspots, parse
+from tests.capture import targets as t
+from tests.capture.targets import Targets, key_of
+
+SHORT = CapturePlan(duration_s=2.0)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scheduler's times are Linux's")
+
+
+def named(service: ProfileCaptureService, key: ProcessKey, folder: Path) -> tuple[Capture, Capture, Capture]:
+    """The first look with its hotspots, and of the ladder the dump with its own, and the profile."""
+    look = service.read(service.first_look(key, folder), folder)
+    _context, dump, profile = service.capture(key, SHORT, folder)[:3]
+    return look, service.read(dump, folder), profile
+
+
+@pytest.mark.parametrize("idle", [0, 1, 8, 45])
+def test_idle_threads_take_no_blame(
+    idle: int, targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    """In the first look, in the dump and in the profile the busy function leads, and nothing else is hot."""
+    process = targets.python(t.PYTHON_BUSY_BESIDE_IDLE, str(idle))
+    for capture in named(service, key_of(process), folder):
+        assert capture.status is CaptureStatus.OK, capture.reason
+        assert capture.hotspots[0].function == "leaf_burner"
+        assert capture.hotspots[0].self_share > 0.95
+        assert "Condition.wait" not in {spot.function for spot in capture.hotspots}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("idle", [1, 20, 80])
+def test_idle_threads_take_no_blame_in_a_pid_namespace(
+    idle: int, targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    """There py-spy calls every thread busy; the artefact that is kept says the same as the hotspots."""
+    pid = targets.python_in_pid_namespace(t.PYTHON_BUSY_BESIDE_IDLE, str(idle))
+    for capture in named(service, key_of(pid), folder):
+        assert capture.status is CaptureStatus.OK, capture.reason
+        assert capture.hotspots[0].function == "leaf_burner"
+        assert capture.hotspots[0].self_share > 0.95
+        data = capture.payload if capture.path is None else capture.path.read_bytes()
+        again = hotspots(parse(capture.format or "", data or b"", pid=pid))
+        assert again[0].function == "leaf_burner"
+
+
+def test_waiting_workers_of_a_pool_take_no_blame(
+    targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    process = targets.python(t.PYTHON_POOL)
+    _context, _dump, profile = service.capture(key_of(process), SHORT, folder)[:3]
+    assert profile.hotspots[0].function == "leaf_burner"
+
+
+def test_a_native_thread_is_found_behind_an_innocent_python_line(
+    targets: Targets, service: ProfileCaptureService, folder: Path, require_tool: Callable[[str], str]
+) -> None:
+    """py-spy's answer is doubted, with the reason; perf is asked next, and names the native function."""
+    require_tool("perf")
+    library = targets.library(require_tool("gcc"), t.NATIVE_THREAD)
+    process = targets.python(t.PYTHON_WITH_NATIVE_THREAD, str(library))
+    captures = service.capture(key_of(process), SHORT, folder)
+    by_py_spy, by_perf = captures[-2:]
+    assert (by_py_spy.profiler, by_perf.profiler) == ("py-spy", "perf")
+    assert by_py_spy.status in (CaptureStatus.PARTIAL, CaptureStatus.NO_SAMPLES)
+    assert "of the CPU that the process used" in (by_py_spy.reason or "")
+    assert by_py_spy.explained_share is not None
+    assert by_py_spy.explained_share < 0.2
+    assert by_perf.status is CaptureStatus.OK
+    assert by_perf.hotspots[0].function == "native_leaf"
+    assert (by_perf.explained_share or 0) > 0.8
+
+
+@pytest.mark.parametrize(("threads", "depth"), [(90, 60), (600, 10)])
+def test_the_dump_of_a_crowd_is_kept_and_says_what_it_left_out(
+    threads: int, depth: int, targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    process = targets.python(t.PYTHON_DEEP_CROWD, str(threads), str(depth))
+    look = service.read(service.first_look(key_of(process), folder), folder)
+    assert look.status is CaptureStatus.OK, look.reason
+    assert look.sample_count == threads + 1
+    assert look.hotspots[0].function == "leaf_burner"
+
+
+def test_a_dump_that_fails_is_tried_once_more(targets: Targets, folder: Path, tmp_path: Path) -> None:
+    """A tool that fails the first time only: the second dump is kept, and the first failure is noted."""
+    real = Toolbox().path("py-spy")
+    marker, tool = tmp_path / "failed", tmp_path / "py-spy"
+    tool.write_text(f'#!/bin/sh\n[ -e {marker} ] && exec {real} "$@"\n: > {marker}\necho raced >&2\nexit 1\n')
+    tool.chmod(0o755)
+    service = ProfileCaptureService(Consent(), tools={"py-spy": str(tool)})
+    look = service.first_look(key_of(targets.python(t.PYTHON_BURNER)), folder)
+    assert (look.status, look.notes.get("first_try")) == (CaptureStatus.OK, "raced")
