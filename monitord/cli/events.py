@@ -37,8 +37,8 @@ from monitord.export.shapes import EVENT_KEYS, event_row
 from monitord.export.text import json_text
 from monitord.model import Event, EventType
 from monitord.redaction import printable
+from monitord.redaction.naming import fits_name
 from monitord.storage.events import EventFilter, cursor_after
-from monitord.storage.names import fits_name
 
 if TYPE_CHECKING:
     from monitord.storage.queries import StoreReader
@@ -126,6 +126,8 @@ class _Search:
         self._wanted = wanted
         self._process = process or None
         self._text = text.casefold() if text else None
+        self._named: frozenset[str] = frozenset()
+        self._asked: set[str] = set()
 
     def newest(self) -> list[Event]:
         """At most as many as the filter says, newest first."""
@@ -154,9 +156,20 @@ class _Search:
             page = replace(page, after=cursor_after(last, "desc"))
 
     def _fits(self, event: Event) -> bool:
-        if self._process is not None and not fits_name(self._process, event.process_name or ""):
+        if self._process is not None and not self._is_of(self._process, event):
             return False
         return self._text is None or self._text in json_text(event_row(event), indent=None).casefold()
+
+    def _is_of(self, process: str, event: Event) -> bool:
+        """By its own name, or because its incident is one of a process that `recent` calls so."""
+        if fits_name(process, event.process_name or ""):
+            return True
+        if event.correlation_id is None:
+            return False
+        if event.correlation_id not in self._asked:
+            self._named = self._reader.incidents_of(process)
+            self._asked |= {event.correlation_id, *self._named}
+        return event.correlation_id in self._named
 
 
 def _follow(search: _Search, view: View, listing: Listing[Event]) -> NoReturn:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from monitord.cli.listing import ProcessFlag
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
@@ -44,6 +45,7 @@ def export(
     ] = None,
     since: Annotated[str | None, typer.Option("-S", "--since", metavar="TIME", help="From when on.")] = None,
     until: Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to when.")] = None,
+    process: ProcessFlag = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; - is stdout.")
     ] = None,
@@ -57,9 +59,11 @@ def export(
         raise UsageError("name the file to write: `monitord export … -o incident.json`, or -o - for stdout")
     now = datetime.now(UTC)
     start, end = parse_period(since, until, now)
-    if file_format.is_profile and (len(incident_ids or []) != 1 or start or end):
-        raise UsageError(f"{file_format} is the profile of one incident: name one, and no period")
-    views = _chosen(place, incident_ids or [], RecentFilter(limit=None, since=start, until=end))
+    if file_format.is_profile and (len(incident_ids or []) != 1 or start or end or process):
+        raise UsageError(f"{file_format} is the profile of one incident: name one, and nothing else")
+    views = _chosen(
+        place, incident_ids or [], RecentFilter(limit=None, since=start, until=end, process=process)
+    )
     if file_format.is_profile:
         _export_profile(place, views[0], file_format, output, raw=raw)
         return
@@ -89,11 +93,11 @@ def put(output: str, content: bytes) -> None:
 
 def _chosen(place: Place, names: list[str], period: RecentFilter) -> list[IncidentView]:
     reader = place.reader()
-    if names and (period.since or period.until):
-        raise UsageError("name incidents or a period, not both")
+    if names and (period.since or period.until or period.process):
+        raise UsageError("name incidents, or a period or process, not both")
     records = [reader.find(name) for name in names] if names else reader.recent(period)
     if not records:
-        raise NotFoundError("no incident in that period; `monitord recent` lists what there is")
+        raise NotFoundError("no incident matches; `monitord recent` lists what there is")
     return [
         reader.incident(correlation_id) for correlation_id in dict.fromkeys(r.correlation_id for r in records)
     ]

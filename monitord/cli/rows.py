@@ -8,10 +8,10 @@ from datetime import datetime
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style
 from monitord.cli.when import local_stamp
-from monitord.export.naming import display_name
 from monitord.export.units import age, quantity, unit_of
 from monitord.model import CaptureStatus, ProfileRecord
 from monitord.redaction import printable
+from monitord.redaction.naming import display_name
 
 _WIDE = 100  # from here on there is room for the hottest function
 

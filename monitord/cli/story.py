@@ -8,12 +8,12 @@ from datetime import datetime
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.terminal import Style, cut, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
-from monitord.export.naming import display_name
 from monitord.export.normal import against_baseline
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import HistoryPoint, Hotspot, ProfileRecord, TriggerMetric
 from monitord.redaction import printable
+from monitord.redaction.naming import display_name
 from monitord.storage.views import IncidentView
 
 _LABEL = 10

@@ -17,12 +17,12 @@ from typing import Any
 import monitord
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.bundle import Identities
-from monitord.export.naming import display_name
 from monitord.export.shapes import value_unit
 from monitord.export.units import quantity
 from monitord.model import ProfileRecord
 from monitord.profiles.formats import FORMATS
 from monitord.redaction import printable
+from monitord.redaction.naming import display_name
 from monitord.storage.views import IncidentView
 
 MAX_EVIDENCE_BYTES = 256 << 20

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
-from monitord.export.naming import display_name
 from monitord.export.normal import against_baseline
 from monitord.export.text import plain
 from monitord.export.units import quantity, span
 from monitord.model import HistoryPoint, ProfileRecord, TriggerMetric
 from monitord.redaction import printable
+from monitord.redaction.naming import display_name
 from monitord.storage.views import HotFunction, IncidentView
 
 _SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]] = {

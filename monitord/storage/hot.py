@@ -41,7 +41,10 @@ def hot_statement(wanted: HotFilter) -> tuple[str, dict[str, Any]]:
             conditions.append(f"{name} = :{name}")
             values[name] = value
     if wanted.process:
-        conditions.append("matches(:process, process_name)")
+        conditions.append(
+            "correlation_id IN (SELECT correlation_id FROM profile_capture"
+            " WHERE matches(:process, process_name, command_line))"
+        )
         values["process"] = wanted.process
     for name, operator in (("since", ">="), ("until", "<")):
         moment = getattr(wanted, name)

@@ -17,6 +17,7 @@ from typing import Any
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
+from monitord.redaction.naming import fits_name
 from monitord.storage.answers import hotspots_of, incident_view, is_baseline, record_of
 from monitord.storage.artefacts import StorageMetadata
 from monitord.storage.baselines import baseline_id
@@ -31,7 +32,6 @@ from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
-from monitord.storage.names import fits_name
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 from monitord.storage.state import NamespacedStorage, Storage
@@ -140,6 +140,15 @@ class StoreReader:
             return BaselineView(
                 facts["correlation_id"], time_of(facts["raised_at"]), hotspots_of(facts["hotspots"])
             )
+
+    def incidents_of(self, process: str) -> frozenset[str]:
+        """The incidents of processes that are called so: a part of the name, or a shell pattern."""
+        rows = self._all(
+            "SELECT DISTINCT correlation_id FROM profile_capture "
+            "WHERE matches(?, process_name, command_line)",
+            [text_cell(process)],
+        )
+        return frozenset(str(row["correlation_id"]) for row in rows)
 
     def has_evidence(self, correlation_id: str) -> bool:
         """Whether an incident is there and more than a summary."""
@@ -271,7 +280,7 @@ class StoreReader:
                     f"{self.database} has an older schema; bring it up to date with `monitord db upgrade`"
                 )
             connection.row_factory = sqlite3.Row
-            connection.create_function("matches", 2, _matches, deterministic=True)
+            connection.create_function("matches", 3, _matches, deterministic=True)
             connection.create_function("mentions", 4, _mentions, deterministic=True)
             self._connection = connection
         return self._connection
@@ -329,7 +338,7 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
         ("i.rule = ?", wanted.rule),
         ("i.pinned = ?", None if wanted.pinned is None else int(wanted.pinned)),
         ("c.id > ?", wanted.after_id),
-        ("matches(?, c.process_name)", text_cell(wanted.process)),
+        ("matches(?, c.process_name, c.command_line)", text_cell(wanted.process)),
         ("mentions(?, i.reason, c.process_name, c.command_line)", text_cell(wanted.text)),
     ]
     chosen = [(sql, value) for sql, value in asked if value is not None]
@@ -339,9 +348,13 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
     return conditions, values
 
 
-def _matches(pattern: str | bytes, name: str | bytes) -> bool:
-    """`fits_name` for SQL, whose names may be bytes."""
-    return fits_name(text_of(pattern), text_of(name))
+def _matches(pattern: str | bytes, name: str | bytes | None, command_line: str | None) -> bool:
+    """`fits_name` for SQL, whose names may be bytes, and whose cells may be damaged."""
+    try:
+        words = json.loads(command_line or "[]")
+    except ValueError:
+        words = []
+    return fits_name(text_of(pattern), text_of(name or ""), [str(word) for word in words])
 
 
 def _mentions(wanted: str | bytes, reason: str | bytes, name: str | bytes, command_line: str | None) -> bool:

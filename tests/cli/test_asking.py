@@ -62,6 +62,25 @@ def test_recent_json_is_one_array_newest_first_with_the_keys_of_the_manual(three
     assert newest["captured_at"].endswith("Z")
 
 
+def test_every_command_finds_a_process_by_what_the_screen_calls_it(here, store, new_incident) -> None:
+    """PROCESS shows "python3 spike.py": all of that, and each part of it, is what --process takes."""
+    wanted = new_incident(command_line=("python3", "/srv/spike.py"))
+    for incident in (wanted, new_incident(command_line=("python3", "/srv/other.py"), pid=7)):
+        store.save_incident(incident)
+    shown = here("recent", "-n", "2").out
+    assert "python3 spike.py" in shown
+    for name in ("python3 spike.py", "spike.py", "spike", "SPIKE*"):
+        (row,) = json.loads(here("recent", "--process", name, "--json").out)
+        assert row["correlation_id"] == wanted.correlation_id
+        assert {one["incidents"] for one in json.loads(here("hot", "--process", name, "--json").out)} == {1}
+        events = json.loads(here("events", "-n", "999", "--process", name, "--json").out)
+        assert {event["correlation_id"] for event in events} == {wanted.correlation_id}
+        bundle = json.loads(here("export", "--process", name, "-o", "-").out)
+        assert [one["correlation_id"] for one in bundle["incidents"]] == [wanted.correlation_id]
+    assert json.loads(here("recent", "--process", "python3", "--json").out)[1:]
+    assert here("export", "--process", "nobody", "-o", "-").code == 3
+
+
 def test_nothing_recorded_is_an_empty_answer_and_no_failure(here, store) -> None:
     for words, out in ((["-o", "json"], "[]\n"), (["-o", "jsonl"], ""), ([], "")):
         answer = here("recent", *words)
