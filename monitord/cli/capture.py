@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -128,7 +128,7 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
         with hold(data_dir / CAPTURE_LOCK, busy), _spool(data_dir, correlation_id) as folder:
             asked_at = datetime.now(UTC)
             details, cpu_percent = _describe(target)
-            captures, ended_by = _run(service, target, plan, folder)
+            captures, ended_by = _run(service, target, _consented(plan, details, data_dir), folder)
             incident = Incident(
                 correlation_id=correlation_id,
                 alert=_alert(target, details, cpu_percent, asked_at),
@@ -140,6 +140,15 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
     finally:
         store.close()
     return incident, ended_by
+
+
+def _consented(plan: CapturePlan, details: ProcessDetails | None, data_dir: Path) -> CapturePlan:
+    """What was asked for, with the consent of the capture plan that is set for this process."""
+    from monitord.daemon.planning import Planner
+    from monitord.sampling import known_users
+
+    adapted = Planner(data_dir, known_users).adapt(plan, lambda: details)
+    return replace(plan, consent=adapted.consent, named=adapted.named)
 
 
 @contextmanager

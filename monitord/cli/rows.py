@@ -64,6 +64,8 @@ def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:
 
 def evidence(record: ProfileRecord) -> str:
     """What there is to look at, or why there is nothing; `late` and `kept` where they hold."""
+    if not record.pid and not record.status.has_evidence:
+        return "no process"
     who = tool_name(record.profiler) or record.role
     marks = ["late"] * record.late + ["kept"] * record.pinned  # first, so that no narrow screen cuts them off
     how = [] if record.status is CaptureStatus.OK else [record.status.value]

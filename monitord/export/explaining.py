@@ -186,9 +186,10 @@ def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     for step in dict.fromkeys(view.not_captured):
         reason = f": {printable(step.reason)}" if step.reason else ""
         fix = f" To change that: {printable(step.fix)}" if step.fix else ""
-        said = f"{printable(step.profiler)} left no evidence ({step.status}){reason}."
+        tool = "The profile" if step.profiler == "auto" else printable(step.profiler)
+        said = f"{tool} was not taken ({step.status.replace('_', ' ')}){reason}."
         yield Sentence("unknown", said + fix)
-    if view.suppressed_by:
+    if view.suppressed_by and view.suppressed_by not in {step.reason for step in view.not_captured}:
         yield Sentence("unknown", f"No profile was taken because {printable(view.suppressed_by)}.")
     changed = next((spot for spot in view.hotspots if spot.source_state == "changed"), None)
     if changed is not None and changed.file:

@@ -23,6 +23,7 @@ from monitord.storage.cells import (
     time_cell,
     time_of,
 )
+from monitord.storage.unprofiled import not_taken_step
 
 Facts = dict[str, Any]
 
@@ -69,7 +70,7 @@ def incident_facts(incident: Incident) -> Facts:
         "thread_count": process.thread_count if process else None,
         "fd_count": process.fd_count if process else None,
         "history": [_point_facts(point) for point in incident.history],
-        "not_captured": _not_captured(incident.captures),
+        "not_captured": _not_captured(incident.captures) or not_taken_step(incident),
         "hotspots": _hotspots(incident.captures),
         "late": 0,
         "pinned": 0,
@@ -160,12 +161,14 @@ def capture_facts(incident: Facts, capture: Capture) -> Facts:
 
 def placeholder_facts(incident: Facts) -> Facts:
     """The row of an incident of which nothing was captured, so that it is seen all the same."""
+    why: Facts = next(iter(incident["not_captured"]), {})
     return {
         **_shared_facts(incident),
         "captured_at": incident["raised_at"],
         "role": "profile",
         "status": CaptureStatus.REFUSED.value,
-        "failure_reason": incident["suppressed_by"] or "no capture was taken",
+        "failure_reason": why.get("reason") or incident["suppressed_by"] or "no capture was taken",
+        "fix": why.get("fix"),
     }
 
 

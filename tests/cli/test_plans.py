@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
@@ -83,3 +84,17 @@ def test_a_hostile_pattern_cannot_break_the_screen(here, store) -> None:
     shown = here("plan", "get", "x").out
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 2
+
+
+def test_a_plan_that_refuses_holds_for_a_capture_by_hand(here, store) -> None:
+    """Which is also the one that an assistant asks for over MCP."""
+    here("plan", "set", "secret", "--match-name", "sleep", "--consent", "never")
+    target = subprocess.Popen(["sleep", "60"])
+    try:
+        refused = here("capture", str(target.pid), "--duration", "0.5s")
+    finally:
+        target.kill()
+        target.wait()
+    assert refused.code == 4
+    assert "the capture plan 'secret' refuses it" in refused.err
+    assert "`monitord plan delete secret`" in refused.err
