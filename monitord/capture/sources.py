@@ -18,7 +18,6 @@ from pathlib import Path
 
 from monitord.model import Hotspot, Statement
 from monitord.profiles.identifying import SourceText, identify
-from monitord.redaction import redact_text
 
 _SUFFIXES = (".py", ".pyw")
 _MAX_BYTES = 1_000_000
@@ -165,9 +164,6 @@ def main(arguments: Sequence[str]) -> int:
     root = Root(f"/proc/{pid}/root" if on_linux else "/", _reader_of(pid) if on_linux else _owner_of(pid))
     sources = Sources(root, _started_at_s(start_ticks))
     found = [asdict(spot) for spot in identify(spots, sources.get)]
-    for spot in found:
-        if spot["source_line"]:
-            spot["source_line"] = redact_text(spot["source_line"])
     print(json.dumps(found))  # noqa: T201 - the child's stdout is its interface
     return 0
 

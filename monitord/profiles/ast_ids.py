@@ -16,6 +16,7 @@ from hashlib import sha256
 
 from monitord.profiles.places import folded_name, func_id_of, short_hash
 from monitord.profiles.source_scopes import AST_VERSION, Scope, SourceError, scopes_of
+from monitord.redaction import source_line
 
 _BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
 _CACHED_SOURCES = 64
@@ -23,7 +24,7 @@ _CACHED_SOURCES = 64
 
 @dataclass(frozen=True, slots=True)
 class CodeFacts:
-    """What a source text says of one function. `line` is the text of the asked-for line, stripped."""
+    """What a source text says of one function. `line` is the asked-for line without its literals."""
 
     func_id: str | None
     stmt_id: str | None
@@ -38,7 +39,8 @@ class Source:
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
-        self._lines = text.splitlines()
+        self._text = text
+        self._line_count = text.count("\n") + 1
         self._scopes = scopes_of(text)
         self._hashes: dict[str, str] = {}
 
@@ -56,7 +58,7 @@ class Source:
         ]
         if line is not None:
             named = [scope for scope in named if scope.first_line <= line <= scope.last_line]
-            return named[-1] if named and line <= len(self._lines) else None
+            return named[-1] if named and line <= self._line_count else None
         return named[0] if len(named) == 1 else None
 
     def facts(self, function: str, line: int | None) -> CodeFacts | None:
@@ -69,7 +71,7 @@ class Source:
             stmt_id=None if line is None else self.stmt_id(scope, line),
             func_hash=self._hash(scope),
             arity=scope.arity,
-            line=None if line is None else self._lines[line - 1].strip(),
+            line=None if line is None else source_line(self._text, line),
         )
 
     def stmt_id(self, scope: Scope, line: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from monitord.profiles.limits import (
     MAX_CELLS,
@@ -15,6 +16,7 @@ from monitord.profiles.limits import (
     LineReader,
 )
 from monitord.profiles.representation import OTHER_STACKS, OUTER_LEFT_OUT, Frame, Profile, Thread
+from monitord.redaction import redact_name
 
 _STACKS_LEFT_OUT = f"distinct stacks beyond the limit are counted as {OTHER_STACKS}"
 _DEEP = f"stacks deeper than {MAX_DEPTH:,} frames lost their outer frames"
@@ -23,8 +25,9 @@ _DEEP = f"stacks deeper than {MAX_DEPTH:,} frames lost their outer frames"
 class ProfileBuilder:
     """Takes frames and stacks one by one; `build` gives the Profile.
 
-    Beyond a limit nothing fails: deep stacks lose their outer frames, and stacks too many in number are
-    counted under one name. The profile's notes say so.
+    Here every name that a process gave comes in, so here secrets in names are hidden. Beyond a limit nothing
+    fails: deep stacks lose their outer frames, and stacks too many in number are counted under one name. The
+    profile's notes say so.
     """
 
     def __init__(self, tool: str, *, unit: str = "samples") -> None:
@@ -33,6 +36,9 @@ class ProfileBuilder:
         self.period_s: float | None = None
         self.errors = 0
         self._numbers: dict[Frame, int] = {}
+        self._known: dict[Frame, int] = {}
+        self._threads: dict[Thread, Thread] = {}
+        self._names: dict[str, str] = {}
         self._other: int | None = None
         self._stacks: dict[tuple[Thread, tuple[int, ...]], int | float] = {}
         self._sample_count = 0
@@ -41,7 +47,7 @@ class ProfileBuilder:
 
     def frame(self, frame: Frame) -> int:
         """Give the number of this frame, the same for equal frames."""
-        number = self._numbers.get(frame)
+        number = self._known.get(frame)
         if number is not None:
             return number
         if (
@@ -55,12 +61,33 @@ class ProfileBuilder:
             )
         if self.is_full:
             return self.other_frame()
-        return self._numbers.setdefault(frame, len(self._numbers))
+        safe = Frame(
+            self._safe(frame.name),
+            frame.file and self._safe(frame.file),
+            frame.line,
+            frame.module and self._safe(frame.module),
+            frame.kind,
+        )
+        return self._known.setdefault(frame, self._numbers.setdefault(safe, len(self._numbers)))
+
+    def _safe(self, name: str) -> str:
+        safe = self._names.get(name)
+        if safe is None:
+            safe = self._names[name] = redact_name(name)
+        return safe
+
+    def _safe_thread(self, thread: Thread) -> Thread:
+        if not thread.name:
+            return thread
+        safe = self._threads.get(thread)
+        if safe is None:
+            safe = self._threads[thread] = replace(thread, name=self._safe(thread.name))
+        return safe
 
     @property
     def is_full(self) -> bool:
         """Whether every frame that is not known yet becomes `other_frame`."""
-        return len(self._numbers) >= MAX_FRAMES
+        return len(self._known) >= MAX_FRAMES
 
     def other_frame(self) -> int:
         """The number that stands for all frames beyond the limit."""
@@ -80,7 +107,7 @@ class ProfileBuilder:
             outer = self.frame(Frame(OUTER_LEFT_OUT, kind="native"))
             root_first = (outer, *root_first[-MAX_DEPTH:])
             self.note(_DEEP)
-        key = (thread, tuple(root_first))
+        key = (self._safe_thread(thread), tuple(root_first))
         if key not in self._stacks and not self._has_room(len(root_first)):
             self.note(_STACKS_LEFT_OUT)
             key = (Thread(), (self.frame(Frame(OTHER_STACKS, kind="native")),))

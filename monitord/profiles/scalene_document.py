@@ -18,6 +18,7 @@ from typing import Any
 
 from monitord.profiles.errors import ProfileError
 from monitord.profiles.limits import MAX_DEPTH, MAX_STACKS, MAX_VALUE, read_json, whole_number
+from monitord.redaction import redact_name
 
 Document = dict[str, Any]
 _SHARES = ("n_cpu_percent_python", "n_cpu_percent_c", "n_sys_percent")
@@ -43,6 +44,10 @@ class Names:
 
     def path(self, path: str) -> str | None:
         """A path as it is kept; None for one that climbs out of where it belongs."""
+        kept = self._placed(path)
+        return kept and redact_name(kept)
+
+    def _placed(self, path: str) -> str | None:
         if path.startswith("<"):
             return path
         parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -198,7 +203,7 @@ def _word(word: object, names: Names) -> str | None:
     """One frame, `FILE FUNCTION:LINE;`, its file made fit to keep."""
     found = _WORD.fullmatch(word) if isinstance(word, str) else None
     path = names.path(found[1]) if found else None
-    return f"{path} {found[2]}" if found and path else None
+    return f"{path} {redact_name(found[2])}" if found and path else None
 
 
 def _less(seen: Document, before: Document | None) -> Document:

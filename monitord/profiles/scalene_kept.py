@@ -23,7 +23,7 @@ from monitord.profiles.scalene_document import (
     kept_document,
     sample_count,
 )
-from monitord.redaction import redact_text
+from monitord.redaction import redact_source
 
 KEPT, ABSOLUTE, NOW = "scalene.json", "absolute.json", "now.json"
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     raw, earlier, folder = (Path(argument) for argument in arguments[:3])
     root, home, seconds = arguments[3:6]
     try:
-        now = kept_document(raw.read_bytes(), Names("", "", redact_text))
+        now = kept_document(raw.read_bytes(), Names("", "", redact_source))
         before = from_bytes(earlier.read_bytes()) if earlier.exists() else {}
         since = difference(now, before)
         if since:

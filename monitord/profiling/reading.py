@@ -15,14 +15,14 @@ from monitord.profiles.identifying import identify
 from monitord.profiles.scalene_document import Names, as_bytes, hot_lines, kept_document, sample_count
 from monitord.profiling.result import ProfileResult
 from monitord.profiling.running import Profiled
-from monitord.redaction import redact_text
+from monitord.redaction import redact_source
 
 _HOTSPOTS = 20
 
 
 def result_of(done: Profiled, new_id: Callable[[], str]) -> ProfileResult | None:
     """The result; None when Scalene saw nothing of it. Raises ProfileError."""
-    names, run = Names(str(done.program.root), str(Path.home()), redact_text), done.run
+    names, run = Names(str(done.program.root), str(Path.home()), redact_source), done.run
     document = kept_document(run.profile, names)
     if not sample_count(document) and not hot_lines(document):
         return None
@@ -51,10 +51,4 @@ def _hotspots(raw: bytes, names: Names, began_at: datetime) -> tuple[Hotspot, ..
         found = identify(found, Sources(root, began_at.timestamp()).get)
     finally:
         root.close()
-    return tuple(_kept_spot(spot, names) for spot in found)
-
-
-def _kept_spot(spot: Hotspot, names: Names) -> Hotspot:
-    """A hotspot with its names as they are kept."""
-    line = redact_text(spot.source_line) if spot.source_line else spot.source_line
-    return replace(spot, file=names.path(spot.file) if spot.file else spot.file, source_line=line)
+    return tuple(replace(spot, file=names.path(spot.file) if spot.file else spot.file) for spot in found)

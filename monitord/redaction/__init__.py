@@ -14,16 +14,24 @@ from monitord.redaction.printing import printable
 
 if TYPE_CHECKING:
     from monitord.redaction.arguments import redact_argv, redact_text
+    from monitord.redaction.names import redact_name
     from monitord.redaction.redactor import Redactor
     from monitord.redaction.scan import find_secrets
+    from monitord.redaction.source import redact_source, source_line
     from monitord.redaction.words import HIDDEN, TRUNCATED
 
-__all__ = ["printable", "redact_argv", "redact_text", "find_secrets", "Redactor", "HIDDEN", "TRUNCATED"]
+__all__ = [
+    "printable", "redact_argv", "redact_text", "redact_name", "redact_source", "source_line", "find_secrets",
+    "Redactor", "HIDDEN", "TRUNCATED",
+]  # fmt: skip
 
 # Loaded when first asked for: compiling the rules takes 15 ms, which a command that only shows need not pay.
 _HOMES = {
     "redact_argv": "arguments",
     "redact_text": "arguments",
+    "redact_name": "names",
+    "redact_source": "source",
+    "source_line": "source",
     "Redactor": "redactor",
     "find_secrets": "scan",
     "HIDDEN": "words",

@@ -1,6 +1,7 @@
-"""Secrets in argument lists and in free text that quotes them.
+"""Secrets in argument lists, in command lines inside them, and in free text that quotes either.
 
-An argument list is treated as a list, because a joined line no longer tells where a password ends.
+An argument list is treated as a list, because a joined line no longer tells where a password ends. Whatever
+a process says is cut before any work is done on it, and the work is linear in what is left.
 """
 
 from __future__ import annotations
@@ -11,73 +12,65 @@ from dataclasses import dataclass, field
 
 from monitord.redaction.operands import secret_operands
 from monitord.redaction.patterns import hide_patterns, hide_scheme
-from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_sensitive
+from monitord.redaction.shell import Command, Word, commands_in, escaped, quoted_in, unescaped
+from monitord.redaction.tools import BARE_NAMED, CARRIERS, ORACLE, READERS, TOOLS, Tool, tool_name
+from monitord.redaction.words import (
+    HIDDEN,
+    TRUNCATED,
+    Hide,
+    is_choice,
+    is_sensitive,
+    is_suspicious,
+    is_wordlike,
+    looks_chosen,
+    looks_made,
+)
 
 _CAP_BYTES = 4096
-_MAX_QUOTING = 3
-
-# Short options that carry a password: tool → letters. `attached` take the value in the same word only.
-_MYSQL = ("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow", "mysqlcheck", "mysqlslap",
-          "mariadb", "mariadb-dump", "mariadb-admin", "7z", "7za", "7zr")  # fmt: skip
-_LDAP = ("ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldappasswd", "ldapwhoami", "ldapcompare")
-_ATTACHED: dict[str, str] = {**dict.fromkeys(_MYSQL, "p"), "rar": "ph", "unrar": "p"}
-_SEPARATE: dict[str, str] = {
-    **dict.fromkeys(_LDAP, "w"),
-    **dict.fromkeys(("mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "cqlsh"), "p"),
-    **dict.fromkeys(("sqlcmd", "bcp", "tsql", "ipmitool", "zip", "unzip"), "P"),
-    **dict.fromkeys(("snmpget", "snmpwalk", "snmpset", "snmpbulkwalk"), "cAX"),
-    **dict.fromkeys(("redis-cli", "redis-benchmark", "valkey-cli"), "a"),
-    **dict.fromkeys(("mosquitto_pub", "mosquitto_sub", "isql"), "P"),
-    **dict.fromkeys(("ncftpput", "ncftpget", "ncftp"), "p"),
-    **dict.fromkeys(("hydra", "nxc", "netexec", "crackmapexec", "evil-winrm", "cadaver"), "p"),
-    "yubico-piv-tool": "PN",
-    "sshpass": "p",
-    "curl": "uUb",
-    "lftp": "u",
-    "smbclient": "U",
-    "rpcclient": "U",
-    "openssl": "kK",
-    "rdesktop": "p",
-    "http": "a",
-    "ssh-keygen": "NP",
-    "useradd": "p",
-    "usermod": "p",
-}
-# Only with this word among the arguments: `docker run -p` is a port.
-_WITH_VERB: dict[str, tuple[str, str]] = {
-    "docker": ("login", "p"),
-    "podman": ("login", "p"),
-    "buildah": ("login", "p"),
-    "skopeo": ("login", "p"),
-    "nerdctl": ("login", "p"),
-    "helm": ("login", "p"),
-    "oc": ("login", "p"),
-    "az": ("login", "p"),
-    "twine": ("upload", "p"),
-    "doctl": ("init", "t"),
-}
-_ORACLE = frozenset({"sqlplus", "rman", "expdp", "impdp", "sqlldr", "exp", "imp"})  # user/password@database
-# `nmcli … password X`, `npm config set //registry.example.org/:_authToken X`
+_READ_CHARACTERS = 4 * _CAP_BYTES
+_READ_WORDS = 1024
+_TEXT_CHARACTERS = 65_536
+_MAX_DEPTH = 5
+_MAX_PASSES = 3
+_NO_TOOL = Tool()
+_OPTION = re.compile(r"-{1,2}(?://)?[A-Za-z_][\w.:/@-]*+", re.A)
+_LONG_OPTION = re.compile(r"--[a-z][a-z0-9]*+(?:-[a-z0-9]++|[A-Z][a-z]++)*+(?:=.*)?", re.S)
 _BARE_NAME = re.compile(
-    r"pass(?:word|wd|phrase)|[A-Za-z]++(?:_[A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+"
+    r"pass(?:word|wd|phrase|wort)?[12]?|secret|psk|pwd|requirepass|masterauth|auth-?token|api-?key|"
+    r"[A-Za-z]++(?:[_-][A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+|[a-z0-9-]{1,40}\.(?:psk|password)",
+    re.I,
 )
-_LOGIN_OPTIONS: dict[str, frozenset[str]] = {  # their value is user:password, or the password
-    "curl": frozenset({"--user", "--proxy-user", "--basic"}),
-    "etcdctl": frozenset({"--user"}),
-    "swaks": frozenset({"-ap"}),
-    "sendemail": frozenset({"-xp"}),
-}
-_OPTION = re.compile(r"-{1,2}[A-Za-z][\w.-]*+")
-_TOKEN = re.compile(r"(?:(?<!\w)\"[^\"\n]*\"|(?<!\w)'[^'\n]*'|\S)+")
+_SURE_NAMES = ("password", "passwd", "passphrase", "requirepass", "masterauth")
+_KEPT_VALUE = re.compile(r"(?:file|env|fd|stdin|prompt|keyring)(?::.*)?", re.S)
+_LISTED = re.compile(
+    r"""(?<!\\)(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?:\s{0,8}+(?:,|=>)\s{0,8}+(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'))++"""
+)
+_ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+)'""")
+_NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
+_LOGIN_CALL = re.compile(
+    r"(?i)(?:log_?in|creds?|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
+)
+_FEEDS = frozenset({"echo", "printf", "print", "write-output", "/bin/echo"})
+_TAKES = re.compile(
+    r"(?i)(?:^|[\s/])(?:sudo\s.*-[A-Za-z]*S|su\b|passwd|chpasswd|cryptsetup|kinit|gpg2?\b.*(?:passphrase|-fd)|smbpasswd|htpasswd"
+    r"|pdbedit|ssh-add|sshfs|openconnect|mount|vpnc|zuluCrypt|veracrypt|age\b|doas|htdigest|pass\s+insert|secret-tool|keyctl\s+p"
+    r"|systemd-creds|lpass|kadmin|ldappasswd|mysql_config_editor|expect|npm\s+login|snap\s+login|zfs\s+load-key|bioctl|geli"
+    r"|cryptroot|realm\s+join|net\s+ads|adcli|ipa-|samba-tool|rclone\s+obscure|base64\s*\|)"
+    r"|\blogin\b|password|passphrase|passwd|token|secret|--stdin|unlock|\bpass(?:in|out)?\s+stdin"
+)
+_SEND = re.compile(
+    r"""(?<![\w-])(send(?:_user|_slow|ln)?\s+(?:-[a-z-]{1,4}\s+)?)(\\?")((?:[^"\\]|\\[^"])*+)(\\?")"""
+)
+_SENT_WORDS = re.compile(r"(?:\$\{?\w+\}?|yes|no|exit|quit|y|n|ls|logout)?(?:\\[rn])*", re.S)
 
 
 def redact_argv(argv: Sequence[str]) -> tuple[str, ...]:
     """Give the arguments with secrets replaced by `***HIDDEN***`, at most 4 kB in all.
 
     The first argument is kept (a rewritten process title, which is free text, is redacted as such).
-    What was cut off is marked by a last `***TRUNCATED***`.
+    What was cut off is marked by a last `***TRUNCATED***`; more than 16 kB or 1,024 words are not looked at.
     """
-    return _capped(hide_arguments(argv, _plain))
+    return _capped(hide_arguments(_readable(argv), _plain))
 
 
 def redact_text(text: str) -> str:
@@ -89,44 +82,181 @@ def _plain(_rule: str, value: str) -> str:
     return TRUNCATED if value == TRUNCATED else HIDDEN
 
 
-def hide_arguments(argv: Sequence[str], hide: Hide) -> list[str]:
+def _readable(argv: Sequence[str]) -> list[str]:
+    """As much as is looked at. A word that would be cut in two goes whole: half a secret has no shape."""
+    kept: list[str] = []
+    room = _READ_CHARACTERS
+    for argument in argv[:_READ_WORDS]:
+        if len(argument) > room:
+            return [*kept, _shortened(argument, room), TRUNCATED]
+        room -= len(argument) + 1
+        kept.append(argument)
+        if room <= 0:
+            break
+    return kept if len(kept) == len(argv) else [*kept, TRUNCATED]
+
+
+def _shortened(text: str, length: int) -> str:
+    """A text up to the last white space (or comma, or quote) within `length`."""
+    piece = text[: max(0, length)]
+    end = max(piece.rfind(mark) for mark in " \n\t,;\"'&")
+    return piece[: end + 1]
+
+
+def hide_arguments(argv: Sequence[str], hide: Hide, depth: int = 0) -> list[str]:
     """Run all rules over an argument list, without the cap."""
     placed = secret_operands(argv)
-    reader = _Reader(hide, tuple(argv), knows_bare_names=not placed)
+    reader = _Reader(hide, tuple(argv), depth)
     kept = []
     for index, argument in enumerate(argv):
-        if index in placed:
-            kept.append(hide("operand", argument))
+        if index in placed and argument[placed[index] :]:
+            begin = placed[index]
+            kept.append(argument[:begin] + hide("operand", argument[begin:]))
+            reader.awaiting = ""
         elif index == 0:
             reader.note_tool(argument)
-            kept.append(_first(argument, hide))
+            kept.append(_first(argument, hide, depth))
         else:
             kept.append(reader.take(argument))
     return kept
 
 
-def hide_text(text: str, hide: Hide, quoting: int = 0) -> str:
-    """Run the argument rules over the words of a text, then the patterns over the whole."""
-    if "-" in text:
-        text = "\n".join(_hide_line(line, hide, quoting) for line in text.split("\n"))
+def hide_text(text: str, hide: Hide, depth: int = 0) -> str:
+    """Run the argument rules over the commands in a text, and the patterns over the whole."""
+    if len(text) > _TEXT_CHARACTERS:
+        text = _shortened(text, _TEXT_CHARACTERS) + TRUNCATED
+    for _ in range(
+        _MAX_PASSES if depth == 0 else 1
+    ):  # what is hidden may end a quote that hid something else
+        before, text = text, _hide_once(text, hide, depth)
+        if text == before:
+            break
+    return text
+
+
+def _hide_once(text: str, hide: Hide, depth: int) -> str:
+    if depth >= _MAX_DEPTH:
+        return hide("too_deep", text)
+    if '"' in text or "'" in text:
+        text = _SEND.sub(lambda found: _sent(found, hide), text) if "send" in text else text
+        text = _LISTED.sub(lambda found: _hide_listed(found, hide, depth), text)
+        text = _hide_quoted(text, hide, depth)
+    if any(blank in text for blank in " \t\n"):
+        text = _hide_commands(text, hide, depth)
     return hide_patterns(text, hide)
 
 
-def _hide_line(line: str, hide: Hide, quoting: int) -> str:
-    if (
-        " -" not in line
-        and not line.startswith("-")
-        and "\t-" not in line
-        and "'-" not in line
-        and '"-' not in line
+def _sent(found: re.Match[str], hide: Hide) -> str:
+    """What an expect script types: a password unless it is a word that is not."""
+    if _SENT_WORDS.fullmatch(found[3]):
+        return found[0]
+    typed = found[3].removesuffix("\\r").removesuffix("\\n")
+    return f"{found[1]}{found[2]}{hide('sent', typed)}{found[3][len(typed) :]}{found[4]}"
+
+
+def _hide_listed(found: re.Match[str], hide: Hide, depth: int) -> str:
+    """Quoted strings side by side are arguments: of a command, or of a call whose name says what they are."""
+    items = list(_ITEM.finditer(found[0]))
+    values = [item[1] if item[1] is not None else item[2] for item in items]
+    new = (
+        hide_arguments(values, hide, depth + 1)
+        if depth + 1 < _MAX_DEPTH
+        else [hide("too_deep", v) for v in values]
+    )
+    for at, name in enumerate(values[:-1]):
+        if values[at + 1] and len(name) < 100 and _NAME.fullmatch(name) and is_sensitive(name):
+            new[at + 1] = hide("listed", values[at + 1])
+    if _LOGIN_CALL.search(found.string[max(0, found.start() - 40) : found.start()]):
+        new[-1] = hide("call", values[-1]) if values[-1] else ""
+    return _replaced(
+        found[0], [(item.start() + 1, item.end() - 1, text) for item, text in zip(items, new, strict=True)]
+    )
+
+
+def _hide_quoted(text: str, hide: Hide, depth: int) -> str:
+    """Read what stands between quotes as a text of its own, if it has more than one word."""
+    changes = []
+    for begin, end, quote in quoted_in(text):
+        inside = text[begin:end]
+        if not any(blank in inside for blank in " \t\n") or len(inside) < 6:
+            continue
+        plain = unescaped(inside) if quote == '"' else inside
+        new = hide_text(plain, hide, depth + 1)
+        if new != plain:
+            changes.append((begin, end, escaped(new) if plain != inside else new))
+    return _replaced(text, changes)
+
+
+def _hide_commands(text: str, hide: Hide, depth: int) -> str:
+    changes: list[tuple[int, int, str]] = []
+    previous: Command | None = None
+    for command in commands_in(text):
+        words = _without_assignments(command.words)
+        if previous is not None and previous.end in ("|", "<<<"):
+            changes += _fed(previous, command, text, hide)
+        if len(words) > 1:
+            values = [word.value for word in words]
+            new = hide_arguments(values, hide, max(1, depth))
+            changes += [
+                (word.start, word.end, word.spelt(after))
+                for word, before, after in zip(words, values, new, strict=True)
+                if after != before
+            ]
+        previous = command
+    return _replaced(text, changes)
+
+
+def _without_assignments(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """A command without the `NAME=value` before it, which the patterns read."""
+    at = 0
+    while (
+        at < len(words)
+        and "=" in words[at].raw
+        and words[at].raw.partition("=")[0].replace("_", "").isalnum()
     ):
-        return line
-    reader = _Reader(hide, tuple(line.split()), quoting + 1)
-    return _TOKEN.sub(lambda found: reader.take(found[0]), line)
+        at += 1
+    return words[at:]
 
 
-def _first(name: str, hide: Hide) -> str:
-    return hide_text(name, hide) if any(character in name for character in " =:\n\t") else name
+def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tuple[int, int, str]]:
+    """`echo SECRET | sudo -S …` and `kinit … <<< SECRET`."""
+    if not previous.words or not command.words:
+        return []
+    if previous.end == "<<<":
+        if not _TAKES.search(_said(previous, text)):
+            return []
+        words: tuple[Word, ...] = command.words[:1]
+    else:
+        name = tool_name(previous.words[0].value)
+        if name not in _FEEDS or not _TAKES.search(_said(command, text)):
+            return []
+        words = tuple(word for word in previous.words[1:] if not word.raw.startswith("-"))
+        words = words[1:] if name == "printf" and len(words) > 1 else words
+    return [
+        (word.start, word.end, word.spelt(hide("piped", word.value)))
+        for word in words
+        if not is_choice(word.value) and HIDDEN not in word.value
+    ]
+
+
+def _said(command: Command, text: str) -> str:
+    return text[command.words[0].start : min(command.words[-1].end, command.words[0].start + 400)]
+
+
+def _replaced(text: str, changes: Sequence[tuple[int, int, str]]) -> str:
+    done: list[str] = []
+    copied = 0
+    for begin, end, new in sorted(changes):
+        if begin >= copied:
+            done += [text[copied:begin], new]
+            copied = end
+    return "".join([*done, text[copied:]])
+
+
+def _first(name: str, hide: Hide, depth: int) -> str:
+    if depth:
+        return name
+    return hide_text(name, hide, 1) if any(character in name for character in " =:\n\t/") else name
 
 
 @dataclass(slots=True)
@@ -135,78 +265,140 @@ class _Reader:
 
     hide: Hide
     words: tuple[str, ...]
-    quoting: int = 0
-    knows_bare_names: bool = False
-    letters: str = field(default="", init=False)
-    attached: str = field(default="", init=False)
-    awaiting: bool = field(default=False, init=False)
+    depth: int = 0
+    awaiting: str = field(default="", init=False)
+    awaits_surely: bool = field(default=True, init=False)
     scheme: str = field(default="", init=False)
-    logins: frozenset[str] = field(default=frozenset(), init=False)
-    is_oracle: bool = field(default=False, init=False)
+    tool: Tool = field(default=_NO_TOOL, init=False)
+    name: str = field(default="", init=False)
+    options: dict[str, str] = field(default_factory=dict, init=False)
+    may_switch: bool = field(default=True, init=False)
+    _verbs: frozenset[str] = field(default=frozenset(), init=False)
+
+    def __post_init__(self) -> None:
+        self._verbs = frozenset(word for word in self.words[:64] if word.isalpha())
 
     def take(self, argument: str) -> str:
         if self.awaiting:
-            self.awaiting = False
-            if argument and not self._is_option(argument):
-                return _keep_quotes(argument, "option_value", self.hide)
+            manner, self.awaiting = self.awaiting, ""
+            if argument and not self._is_option(argument, manner):
+                return self._value(manner, argument)
         scheme, self.scheme = self.scheme, argument if argument.lower() in ("bearer", "basic") else ""
         if scheme:
             return hide_scheme(scheme, argument, self.hide)
-        if argument.startswith("-"):
+        if argument.startswith("-") and len(argument) > 1:
             return self._option(argument)
-        if self.is_oracle and "/" in argument.partition("@")[0]:
-            return f"{argument.partition('/')[0]}/{self.hide('tool_login', argument.partition('/')[2])}"
-        self.note_tool(argument)
-        if self.knows_bare_names and _BARE_NAME.fullmatch(argument) and is_sensitive(argument):
-            self.awaiting = True
+        if argument in self.options:  # pdftk's `user_pw`, signtool's `/p`
+            self.awaiting = self.options[argument]
             return argument
-        if self.quoting < _MAX_QUOTING and argument[:1] in "\"'" and len(argument) > 2:
-            inside = argument[1:-1] if argument[-1] == argument[0] else argument[1:]
-            rest = argument[0] if argument[-1] == argument[0] else ""
-            return argument[0] + hide_text(inside, self.hide, self.quoting + 1) + rest
-        return argument if self.quoting else hide_text(argument, self.hide)
+        if self.name in ORACLE and (login := self._oracle(argument)):
+            return login
+        self.note_tool(argument)
+        if self._is_bare_name(argument):
+            self.awaiting, self.awaits_surely = "secret", argument.lower() in _SURE_NAMES
+            return argument
+        return self._text(argument)
 
-    def _is_option(self, argument: str) -> bool:
+    def _is_option(self, argument: str, manner: str) -> bool:
         """A value that looks like an option means that the option before it had none (it prompts)."""
-        return (argument.startswith("--") and len(argument) > 3) or (
-            argument[0] == "-" and len(argument) == 2
-        )
+        if manner == "weak" or not self.awaits_surely:
+            self.awaits_surely = True
+            if argument.startswith("-") or not looks_made(argument):
+                return True
+        return bool(_LONG_OPTION.fullmatch(argument)) or (argument[0] == "-" and len(argument) == 2)
+
+    def _value(self, manner: str, value: str) -> str:
+        if _KEPT_VALUE.fullmatch(value) or (is_choice(value) and manner != "cert"):
+            return value
+        if manner == "cookie" and "=" not in value:
+            return value
+        if manner == "cert":
+            name, colon, secret = value.rpartition(":")
+            return (
+                f"{name}:{self.hide('tool_option', secret)}" if colon and secret and len(name) > 1 else value
+            )
+        if manner == "login" and not any(mark in value for mark in ":%,"):
+            return self._text(value)
+        if manner == "login" and "=" in value.partition(":")[0] and "," not in value:
+            return self._text(value)
+        return self.hide("tool_option" if manner != "secret" else "option_value", value)
 
     def _option(self, argument: str) -> str:
         name, equals, value = argument.partition("=")
-        letter = argument[1:2]
-        if equals and _OPTION.fullmatch(name) and (is_sensitive(name) or name in self.logins):
-            return f"{name}={_keep_quotes(value, 'option', self.hide)}" if value else argument
-        if letter and letter in self.attached and len(argument) > 2:
-            return argument[:2] + _keep_quotes(argument[2:], "tool_option", self.hide)
-        if letter and letter in self.letters:
-            self.awaiting = len(argument) == 2
-            return argument[:2] + (
-                _keep_quotes(argument[2:], "tool_option", self.hide) if argument[2:] else ""
-            )
-        if _OPTION.fullmatch(argument):
-            cluster = argument[1] != "-" and len(argument) <= 5 and argument[-1] in self.letters
-            self.awaiting = cluster or is_sensitive(argument) or argument in self.logins
-        return argument if self.quoting else hide_patterns(argument, self.hide)
+        if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
+            if name in self.options:
+                return f"{name}={self._value(self.options[name], value)}"
+            if is_sensitive(name):
+                return f"{name}={self._value('secret', value)}"
+            if is_suspicious(name) and looks_made(value):
+                return f"{name}={self.hide('option', value)}"
+        if argument[1] != "-" and (attached := self._attached(argument)):
+            return attached
+        if argument in self.options:
+            self.awaiting = self.options[argument] if self.options[argument] != "attached" else ""
+            return argument
+        if len(argument) < 200 and _OPTION.fullmatch(argument):
+            if argument[1] != "-" and 2 < len(argument) <= 5 and argument[-1] in self.tool.letters:
+                self.awaiting = self.options.get(f"-{argument[-1]}", "")
+            elif is_sensitive(argument):
+                self.awaiting = "secret"
+            elif is_suspicious(argument):
+                self.awaiting = "weak"
+            return argument
+        return self._text(argument)
+
+    def _attached(self, argument: str) -> str:
+        """`-pSECRET` of a tool that takes it so, or of any where the rest looks like a password."""
+        for length in (4, 3, 2):
+            manner = self.options.get(argument[:length], "")
+            rest = argument[length:]
+            if manner and rest and not (length > 2 and rest[0] in "=-"):
+                return argument[:length] + self._value(
+                    "secret" if manner == "attached" else manner, rest.lstrip("=")
+                )
+        if self.depth == 0 and argument[1].isalpha() and self._is_chosen(argument[2:]):
+            return argument[:2] + self.hide("chosen", argument[2:])
+        return ""
+
+    def _oracle(self, argument: str) -> str:
+        """`user/password@database`; `/nolog`, `/@wallet` and `/ as sysdba` have none."""
+        user, slash, rest = argument.partition("@")[0].partition("/")
+        if not slash or not user or not rest or "." in user:
+            return ""
+        return f"{user}/{self.hide('tool_login', argument.partition('/')[2])}"
+
+    def _is_bare_name(self, argument: str) -> bool:
+        if self.name in READERS or (self.depth and self.name not in BARE_NAMED):
+            return False
+        return len(argument) < 260 and bool(_BARE_NAME.fullmatch(argument)) and is_sensitive(argument)
+
+    def _text(self, argument: str) -> str:
+        if self.depth:  # the text that these words stand in is read as one
+            return argument
+        shown = hide_text(argument, self.hide, 1)
+        return self.hide("chosen", shown) if self._is_chosen(shown) else shown
+
+    def _is_chosen(self, argument: str) -> bool:
+        if self.name in READERS or any(mark in argument for mark in "/=:,. @%{}[]()<>|\\"):
+            return False
+        return looks_chosen(argument) and not is_wordlike(argument)
 
     def note_tool(self, argument: str) -> None:
         """Remember what the options that follow mean, if this word is the name of a tool."""
-        name = argument.strip("\"'").rpartition("/")[2]
-        self.is_oracle = self.is_oracle or name in _ORACLE
-        self.logins = _LOGIN_OPTIONS.get(name, self.logins)
-        if name in _ATTACHED:
-            self.attached, self.letters = _ATTACHED[name], ""
-        elif name in _SEPARATE:
-            self.attached, self.letters = "", _SEPARATE[name]
-        elif name in _WITH_VERB:
-            verb, letters = _WITH_VERB[name]
-            self.attached, self.letters = "", letters if verb in self.words else ""
-
-
-def _keep_quotes(value: str, rule: str, hide: Hide) -> str:
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        return value[0] + (hide(rule, value[1:-1]) if value[1:-1] else "") + value[0]
-    return hide(rule, value)
+        name = tool_name(argument)
+        if not self.may_switch or not (
+            name in TOOLS or name in CARRIERS or name in READERS or name in ORACLE or not self.name
+        ):
+            return
+        if self.name and name in READERS:
+            return
+        self.name, self.tool = name or "?", TOOLS.get(name, _NO_TOOL)
+        self.options = dict(self.tool.options)
+        for verb, options in self.tool.with_verb.items():
+            if verb in self._verbs:
+                self.options.update(options)
+        is_known = name in TOOLS or name in READERS or name in ORACLE
+        self.may_switch = name in CARRIERS or not is_known
 
 
 def _capped(arguments: Sequence[str]) -> tuple[str, ...]:

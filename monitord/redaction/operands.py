@@ -1,71 +1,102 @@
-"""Secrets that only their place gives away: the third word of `htpasswd -b FILE USER PASSWORD`.
+"""Secrets that only their place gives away: the last word of `htpasswd -b FILE USER PASSWORD`.
 
-Forms are taken from the tools' manual pages. Only argument lists are read so: in a sentence the same
-words mean nothing.
+Forms are those of `tools.OPERANDS`. Only words of a command are read so: in a sentence they mean nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-_NEVER = re.compile(r"(?!)")
+from monitord.redaction.tools import CARRIERS, TOOLS, tool_name
+from monitord.redaction.words import is_choice
 
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """After the words of `verb`, the operands at `places` are secret; what matches `skipped` is no operand.
-
-    `letter` is a short option without which the tool would prompt for the secret.
-    """
-
-    verb: tuple[str, ...]
-    places: tuple[int, ...]
-    letter: str = ""
-    skipped: re.Pattern[str] = _NEVER
+_MAX_TOOLS = 8
+_MAX_OPERANDS = 48
+_PATH = re.compile(r"[A-Za-z]:|[\\/].*|.*[\\/].*", re.S)
+_NOT_SECRET = re.compile(r"-|\*|@.*|/[a-z]{2,12}(?::.*)?|\+[a-z]+", re.S)
+_ASSIGNED = re.compile(r"[A-Za-z_][\w.-]*+=", re.A)
 
 
-_BATCH_PASSWORD = (_Form((), (-1,), letter="b"),)
-_FORMS: dict[str, tuple[_Form, ...]] = {
-    "htpasswd": _BATCH_PASSWORD,
-    "mosquitto_passwd": _BATCH_PASSWORD,
-    "rabbitmqctl": tuple(
-        _Form((verb,), (1,)) for verb in ("add_user", "change_password", "authenticate_user")
-    ),
-    "vault": (_Form(("login",), (0,), skipped=re.compile(r"[^=]+=.*", re.S)),),
-    "mc": (_Form(("alias", "set"), (2, 3)), _Form(("config", "host", "add"), (2, 3))),
-    "net": (
-        _Form(("use",), (0,), skipped=re.compile(r"[A-Za-z]:|\*|[\\/].*", re.S)),
-        _Form(("user",), (1,), skipped=re.compile(r"[*/].*", re.S)),
-    ),
-    "samba-tool": (_Form(("user", "create"), (1,)), _Form(("user", "add"), (1,))),
-    "wpa_passphrase": (_Form((), (1,)),),
-    "ngrok": (_Form(("authtoken",), (0,)), _Form(("config", "add-authtoken"), (0,))),
-    "rclone": (_Form(("obscure",), (0,)),),
-    "oathtool": (_Form((), (-1,)),),
-    "steamcmd": (_Form(("+login",), (1,), skipped=re.compile(r"[+/].*", re.S)),),
-}
+def secret_operands(argv: Sequence[str]) -> dict[int, int]:
+    """Positions in `argv` that hold a secret by what stands before them → where in the word it begins."""
+    found: dict[int, int] = {}
+    for at in _tool_places(argv):
+        for form in TOOLS[tool_name(argv[at])].forms:
+            for position, begin in _places(form, argv, at + 1):
+                found.setdefault(position, begin)
+    return found
 
 
-def secret_operands(argv: Sequence[str]) -> frozenset[int]:
-    """Give the positions in `argv` that hold a secret because of what stands before them."""
-    return frozenset(
-        position
-        for at, word in enumerate(argv)
-        for form in _FORMS.get(word.rpartition("/")[2], ())
-        for position in _places(form, argv, at + 1)
-    )
+def _tool_places(argv: Sequence[str]) -> Iterator[int]:
+    """Where a tool is named: the first word, or any behind a carrier (or a program that nobody knows)."""
+    count = 0
+    may_come = True
+    for at, word in enumerate(argv):
+        if not may_come or count >= _MAX_TOOLS:
+            return
+        name = tool_name(word)
+        if name in TOOLS:
+            yield at
+            count += 1
+            may_come = name in CARRIERS
+        elif at == 0:
+            may_come = True
 
 
-def _places(form: _Form, argv: Sequence[str], begin: int) -> Iterator[int]:
-    operands = [at for at in range(begin, len(argv)) if not argv[at].startswith("-")]
-    options = [word for word in argv[begin:] if word.startswith("-") and not word.startswith("--")]
-    if form.letter and not any(form.letter in word for word in options):
+def _places(form: tuple[str, ...], argv: Sequence[str], begin: int) -> Iterator[tuple[int, int]]:
+    if form[0].startswith("-") and len(form[0]) == 2:
+        options = (
+            word for word in argv[begin : begin + _MAX_OPERANDS] if word[:1] == "-" and word[:2] != "--"
+        )
+        if not any(form[0][1] in word for word in options):
+            return
+        form = form[1:]
+    verbs_with_dash = {word for word in form if word.startswith("-")}
+    operands = [
+        at
+        for at in range(begin, min(len(argv), begin + _MAX_OPERANDS))
+        if not argv[at].startswith("-") or argv[at] in verbs_with_dash or len(argv[at]) == 1
+    ]
+    if form == ("S$",):
+        if operands and not _NOT_SECRET.fullmatch(argv[operands[-1]]):
+            yield operands[-1], 0
         return
     for start in range(len(operands)):
-        rest = operands[start:]
-        if tuple(argv[at] for at in rest[: len(form.verb)]) == form.verb:
-            values = [at for at in rest[len(form.verb) :] if not form.skipped.fullmatch(argv[at])]
-            yield from (values[place] for place in form.places if place < len(values) and values)
+        matched = _matched(form, argv, operands[start:])
+        if matched is not None:
+            yield from matched
             return
+        if form[0] in ("*", "S", "P"):
+            return  # forms that begin with an operand count from the first
+
+
+def _matched(
+    form: Sequence[str], argv: Sequence[str], operands: Sequence[int]
+) -> list[tuple[int, int]] | None:
+    found: list[tuple[int, int]] = []
+    for number, (element, at) in enumerate(zip(form, operands, strict=False)):
+        word = argv[at]
+        if element == "S":
+            if assigned := _ASSIGNED.match(word):
+                return [] if assigned.end() < len(word) else None
+            if not _NOT_SECRET.fullmatch(word) and not is_choice(word):
+                found.append((at, 0))
+        elif element == "K":
+            return found + _assigned(argv, operands[number:])
+        elif element == "P":
+            if not _PATH.fullmatch(word):
+                return None
+        elif element != "*" and element != word.lower():
+            return None
+    return found if len(operands) >= len(form) else None
+
+
+def _assigned(argv: Sequence[str], operands: Sequence[int]) -> list[tuple[int, int]]:
+    """The values of `key=value` words, but for those that say where the value lies (`key=@file`)."""
+    found = []
+    for at in operands:
+        assigned = _ASSIGNED.match(argv[at])
+        if assigned and argv[at][assigned.end() :][:1] not in ("@", "-", ""):
+            found.append((at, assigned.end()))
+    return found

@@ -11,35 +11,23 @@ import base64
 import binascii
 import re
 
-from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_sensitive, looks_random
+from monitord.redaction.issued import ISSUED
+from monitord.redaction.words import (
+    HIDDEN,
+    TRUNCATED,
+    Hide,
+    is_choice,
+    is_sensitive,
+    is_suspicious,
+    is_wordlike,
+    looks_made,
+    looks_random,
+)
 
 _START = r"(?<![A-Za-z0-9])"
 _END = r"(?![A-Za-z0-9])"
 
-_VENDORS: tuple[tuple[str, str], ...] = (
-    ("aws", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"),
-    ("github", r"gh[pousr]_[A-Za-z0-9]{30,255}+"),
-    ("github", r"github_pat_[A-Za-z0-9_]{22,255}+"),
-    ("gitlab", r"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat)-[A-Za-z0-9_.-]{20,255}+"),
-    ("slack", r"xox[abeoprs]-[A-Za-z0-9-]{10,255}+|xapp-[0-9]-[A-Za-z0-9-]{10,255}+"),
-    ("stripe", r"(?:sk|rk|pk)_(?:live|test|prod)_[A-Za-z0-9]{10,255}+|whsec_[A-Za-z0-9+/=]{20,255}+"),
-    ("google", r"AIza[0-9A-Za-z_-]{35}|ya29\.[0-9A-Za-z_.-]{20,1000}+|GOCSPX-[0-9A-Za-z_-]{20,255}+"),
-    ("npm", r"npm_[A-Za-z0-9]{36}"),
-    ("pypi", r"pypi-AgE[A-Za-z0-9_-]{20,1000}+"),
-    ("jwt", r"eyJ[A-Za-z0-9_-]{8,8000}+\.[A-Za-z0-9_-]{4,8000}+(?:\.[A-Za-z0-9_-]{0,8000}+)?"),
-    ("openai", r"sk-[A-Za-z0-9_-]{20,255}+"),
-    ("huggingface", r"hf_[A-Za-z0-9]{30,255}+"),
-    ("sendgrid", r"SG\.[A-Za-z0-9_-]{16,64}+\.[A-Za-z0-9_-]{16,128}+"),
-    ("twilio", r"(?:SK|AC)[0-9a-f]{32}"),
-    ("telegram", r"[0-9]{8,10}:[A-Za-z0-9_-]{35}"),
-    ("digitalocean", r"do[opr]_v1_[a-f0-9]{64}"),
-    ("shopify", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
-    ("vault", r"hv[sbr]\.[A-Za-z0-9_-]{20,255}+"),
-    ("databricks", r"dapi[a-f0-9]{32}"),
-    ("age", r"AGE-SECRET-KEY-1[A-Z0-9]{20,80}+"),
-    ("crypt", r"\$(?:1|5|6|y|2[aby]|argon2(?:i|d|id))\$[A-Za-z0-9./,=$+-]{16,200}+"),
-)
-_VENDOR = [(name, re.compile(rf"{_START}(?:{shape}){_END}")) for name, shape in _VENDORS]
+_VENDOR = [(name, re.compile(rf"{_START}(?:{shape}){_END}")) for name, shape in ISSUED]
 _CRYPT = re.compile(r"\$(?:1|5|6|y|2[aby]|argon2(?:i|d|id))\$[A-Za-z0-9./,=$+-]{16,200}+")
 
 _PEM = re.compile(
@@ -47,13 +35,38 @@ _PEM = re.compile(
 )
 _PUTTY = re.compile(r"(Private-Lines: [0-9]{1,4}\s{1,4}).*?(?=Private-MAC|\Z)", re.S)
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{1,30})://([^\s\"'<>`]+)")
-_LOGIN = re.compile(r"(?<![\w.@/:-])([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])")
+_LOGIN = re.compile(r"(?<![\w.@:-])([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])")
 _HEADER = re.compile(
-    r"(?i)(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]{0,40}(?:key|token|secret))(\s{0,3}:\s{0,3})([^\"'\r\n]+)"
+    r"(?<![\w-])((?i:(?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]{0,40}(?:key|token|secret))"
+    r"|(?!Cache-|Primary-|Sort-|Public-|Partition-|Foreign-)[A-Z][A-Za-z0-9]{0,30}(?:-[A-Za-z0-9]{1,30}){0,6}-(?i:key|token|secret|auth|signature|credentials?|passw\w{1,8}))"
+    r"(\s{0,3}:\s{0,3})([^\"'\r\n]+)"
 )
 _SCHEME = re.compile(r"(?i)(?<![\w-])(bearer|basic|negotiate|digest)(\s{1,3})([A-Za-z0-9+/=._~:-]{6,})")
 _WEBHOOK = re.compile(
-    r"(hooks\.slack\.com/[a-z]{1,20}/|discord(?:app)?\.com/api/webhooks/)([A-Za-z0-9_/-]{8,300}+)"
+    r"(://[^\s/\"']{0,100}hooks?[^\s/\"']{0,100}/|/(?:web)?hooks?/)([A-Za-z0-9_@/-]{8,300}+)"
+)
+_ORACLE = re.compile(r"(jdbc:oracle:[a-z0-9]{1,10}:[^\s/@:\"']{1,64}/)([^\s@]{1,200}+)(?=@)")
+_ENCODED_URL = re.compile(
+    r"(?i)([a-z][a-z0-9+.-]{1,20}%3a%2f%2f)((?:(?!%40|%2f|%3f)[^\s\"'&]){1,300}?%3a(?:(?!%40)[^\s\"'&]){1,200})(?=%40)"
+)
+_XML = re.compile(r"<([\w:.-]{1,80})((?:\s[^<>]{0,200})?>)([^<>]{1,500})(?=</\1\s{0,3}>)")
+_ATTRIBUTE = re.compile(
+    r"(?i)(?<![\w-])((?:key|name|property|field)\s?=\s?[\"']([\w.:-]{1,80})[\"']\s{1,4}value\s?=\s?[\"'])([^\"'\n]{1,500})(?=[\"'])"
+)
+_SECRET_OBJECT = re.compile(r"(?<![\w-])(secret,[^\s\"']{0,100}?data=)([^,\s\"']+)")
+_CALL = re.compile(
+    r"(?<![\w.])((?:\w{1,60}\.){0,6}(\w{1,60}))(\s?\(\s?[bBrRuUfF]{0,2})(?:\"((?:[^\"\\\n]|\\.){1,500}+)\"|'((?:[^'\\\n]|\\.){1,500}+)')(?=\s?[),])"
+)
+# `/srv/password-Hunt3r`, `/tmp/sess_0a1b2c3d4e5f`: what follows the name is no word.
+_NAMED_PART = re.compile(
+    r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~])([^\s/\\:;,\"'()<>&|=*\[\]{}]{6,200}+)"
+)
+_LIST_AHEAD = re.compile(r"[(\[][^()\[\]\n]{1,500}+[)\]]")
+_STRING = re.compile(r"(?<!\\)\"((?:[^\"\\\n]|\\.)++)\"|(?<!\\)'((?:[^'\\\n]|\\.)++)'")
+_TYPE = re.compile(
+    r"(?:(?:typing\.)?(?:Optional|Final|ClassVar|Annotated)\[[\w., |\"']{1,60}+\]|str|bytes|string|String"
+    r"|SecretStr|Text|&str|&'static str|Any|any|char|const char ?\*|object)"
+    r"(?:\s?\|\s?None)?\s{0,3}=\s{0,3}(?!=)"
 )
 _SLASHED = re.compile(r"(?<!\S)(/(?:p|pass|password|gp|pth):)(\S+)")  # xfreerdp, Windows
 _PIPED = re.compile(
@@ -68,14 +81,16 @@ _SAID = re.compile(
 _QUOTED = re.compile(
     r"(?i)(?<![\w-])(pass(?:word|phrase)[ \t]{1,3}(?:(?:is|was)[ \t]{1,3})?([\"']))([^\"'\n]{3,200})(?=\2)"
 )
-_KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+[ \t]{0,3}(?:=>|:=|[=:])[ \t]{0,3})")
+_KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+\]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
-    r"|\\\"[^\"\n]*|\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
+    r"|\\\"[^\"\n]*|[bBrRuUfF]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfF]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 # A name without a password in a URL of these is an account, not a key.
+_SUFFIX = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,12}")
+_STREAMS = frozenset({"rtmp", "rtmps", "rtmpt", "rtmpe", "srt", "whip"})
 _ACCOUNT_SCHEMES = frozenset(
     {"ssh", "sftp", "scp", "git", "git+ssh", "svn+ssh", "rsync", "smb", "mailto", "ldap"}
 )
@@ -86,6 +101,12 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _PEM.sub(lambda m: hide("private_key", m[0]), text)
     text = _PUTTY.sub(lambda m: m[1] + hide("private_key", m[2] if m.lastindex == 2 else m[0]), text)
     text = _HEADER.sub(lambda m: m[1] + m[2] + hide("header", m[3]), text)
+    text = _XML.sub(lambda m: f"<{m[1]}{m[2]}{_if_named(m[1], m[3], hide)}", text) if "</" in text else text
+    text = _ATTRIBUTE.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
+    text = _ORACLE.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "jdbc:" in text else text
+    text = _ENCODED_URL.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "%" in text else text
+    text = _SECRET_OBJECT.sub(lambda m: m[1] + hide("keyed", m[2]), text)
+    text = _CALL.sub(lambda m: _safe_call(m, hide), text) if "(" in text else text
     text = _hide_keyed(text, hide)
     text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text)
     text = _SAID.sub(lambda m: m[1] + hide("said", m[2]), text)
@@ -95,6 +116,7 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _URL.sub(lambda m: _safe_url(m, hide), text)
     text = _LOGIN.sub(lambda m: f"{m[1]}:{hide('login', m[2])}@{m[3]}", text)
     text = _SCHEME.sub(lambda m: m[1] + m[2] + hide_scheme(m[1], m[3], hide), text)
+    text = _NAMED_PART.sub(lambda m: m[1] + _safe_part(m[2], hide), text)
     for name, shape in _VENDOR:
         text = shape.sub(lambda m, name=name: hide(name, m[0]), text)  # type: ignore[misc]  # mypy can't type the default
     text = _CRYPT.sub(lambda m: hide("crypt", m[0]), text)
@@ -107,10 +129,20 @@ def _hide_keyed(text: str, hide: Hide) -> str:
     position = copied = 0
     while found := _KEY.search(text, position):
         position = found.end()
-        if not is_sensitive(found[1]):
+        is_sure = is_sensitive(found[1])
+        if not is_sure and not is_suspicious(found[1]):
+            continue
+        if ":" in found[2] and (typed := _TYPE.match(text, position)):
+            position = typed.end()
+        if (listed := _LIST_AHEAD.match(text, position)) and is_sure:
+            safe = _STRING.sub(lambda m: m[0][0] + hide("keyed", m[0][1:-1]) + m[0][0], listed[0])
+            done += [text[copied : listed.start()], safe]
+            position = copied = listed.end()
             continue
         value = _VALUE.match(text, position)
-        if value is None or (found[2] == ":" and text.startswith("//", position)):
+        if value is None or value[0][0] in "([{" or (found[2] == ":" and text.startswith("//", position)):
+            continue
+        if not is_sure and not looks_made(value[0]):
             continue
         position = value.end()
         done += [text[copied : value.start()], _hide_value(value[0], hide)]
@@ -119,14 +151,39 @@ def _hide_keyed(text: str, hide: Hide) -> str:
 
 
 def _hide_value(value: str, hide: Hide) -> str:
+    bare = value.lstrip("bBrRuUfF")
+    prefix = value[: len(value) - len(bare)] if bare[:1] in ("'", '"') else ""
+    value = value[len(prefix) :]
     for quote in ('\\"', '"', "'"):
         if value.startswith(quote):
             inside = value[len(quote) :].removesuffix(quote)
             tail = quote if len(value) > len(quote) and value.endswith(quote) else ""
-            return quote + hide("keyed", inside) + tail if inside else value
-    if value in (HIDDEN, TRUNCATED):
+            return prefix + quote + hide("keyed", inside) + tail if inside else prefix + value
+    if value in (HIDDEN, TRUNCATED) or is_choice(value):
         return value
     return hide("keyed", value)
+
+
+def _if_named(name: str, value: str, hide: Hide) -> str:
+    """Hide a value under a telling name, but for what chooses a method."""
+    is_secret = is_sensitive(name) or (is_suspicious(name) and looks_made(value))
+    return hide("keyed", value) if is_secret and not is_choice(value.strip()) else value
+
+
+def _safe_call(found: re.Match[str], hide: Hide) -> str:
+    """`set_password("…")`: what is given to a function whose name announces a secret."""
+    value = found[4] or found[5]
+    quote = '"' if found[4] else "'"
+    return f"{found[1]}{found[3]}{quote}{_if_named(found[2], value, hide)}{quote}"
+
+
+def _safe_part(value: str, hide: Hide) -> str:
+    """What follows `password-` or `sess_` in a name, unless it is made of words, a version or a date."""
+    stem, _dot, ending = value.partition(".")
+    if _SUFFIX.fullmatch(ending) and is_wordlike(stem):
+        return value
+    is_ordinary = is_wordlike(value) or not any(map(str.isalpha, value)) or HIDDEN in value
+    return value if is_ordinary else hide("named_part", value)
 
 
 def _safe_url(found: re.Match[str], hide: Hide) -> str:
@@ -137,6 +194,8 @@ def _safe_url(found: re.Match[str], hide: Hide) -> str:
     authority = head.partition("/")[0]
     if "@" in query and "@" not in head and ":" in authority and not _is_port(authority):
         head, query = rest, ""  # an unescaped ? or # in a password
+    if scheme.lower() in _STREAMS:
+        head = _safe_stream(head, hide)
     login, at, host = head.rpartition("@")
     if at and (":" in login or ("@" in authority and not _is_account(scheme, login))):
         path_only = "@" not in authority and (":" not in authority or _is_port(authority))
@@ -147,6 +206,13 @@ def _safe_url(found: re.Match[str], hide: Hide) -> str:
     elif "=" in query:
         query = "#" + hide("url_query", query[1:])
     return f"{scheme}://{head}{query}"
+
+
+def _safe_stream(head: str, hide: Hide) -> str:
+    """The last part of a stream's path is its key: `rtmp://live.example.org/app/KEY`."""
+    front, slash, last = head.rpartition("/")
+    is_key = slash and last and not last.isalpha() and HIDDEN not in last
+    return f"{front}/{hide('stream_key', last)}" if is_key else head
 
 
 def _is_port(authority: str) -> bool:
@@ -173,7 +239,10 @@ def _hide_random(word: str, hide: Hide) -> str:
         return word
     if "/" not in word or not _is_path(word):
         return hide("random", word)
-    return "/".join(hide("random", part) if looks_random(part) else part for part in word.split("/"))
+    return "/".join(
+        hide("random", part) if looks_random(part) and not part.islower() else part
+        for part in word.split("/")
+    )
 
 
 def _is_path(word: str) -> bool:

@@ -13,34 +13,67 @@ TRUNCATED = "***TRUNCATED***"
 Hide = Callable[[str, str], str]
 
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_MAX_NAME = 200
 
 # Found anywhere in a name once its separators are gone.
 _STEMS = (
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey", "accountkey", "sharedkey",
     "sessionkey", "sessionid", "storagekey", "licensekey", "deploykey", "servicekey", "appkey",
-    "connectionstring", "fromliteral", "mfacode",
+    "connectionstring", "fromliteral", "mfacode", "passwort", "kennwort", "motdepasse", "contrasena",
+    "authcred", "basicauth", "pinentry", "requirepass", "masterauth", "subscriptionkey", "presharedkey",
 )  # fmt: skip
+# The last word of a name, or followed by one of `_CARRIES`: `TokenBucket` and `--pass-through` are none.
 _WORDS = frozenset(
     {"pass", "pwd", "pw", "pswd", "psw", "token", "jwt", "bearer", "psk", "otp", "totp", "cookie",
-     "cookies", "authorization", "masterauth", "passwort", "sas", "sid", "pat"}
+     "cookies", "authorization", "rootpw", "userpw", "sas", "sid", "pat", "creds", "cred", "mnemonic"}
 )  # fmt: skip
-_TAILS = ("token", "pass", "pwd", "psk")
+_CARRIES = frozenset(
+    {"value", "values", "string", "str", "b", "key", "data", "hex", "plain", "raw", "text", "current", "new",
+     "old", "prod", "production", "dev", "test", "staging", "live", "header", "word", "phrase", "code", "out",
+     "in", "base", "default", "primary", "secondary", "a", "backup", "master", "jar"}
+)  # fmt: skip
+_TAILS = ("token", "pass", "pwd", "psk", "pw")
 _NOT_TAILS = frozenset(
     {"bypass", "compass", "trespass", "encompass", "surpass", "overpass", "underpass", "multipass",
      "lowpass", "highpass", "bandpass", "allpass", "renderpass", "singlepass", "onepass", "twopass"}
+)  # fmt: skip
+_KEYS = frozenset(  # what a key is of, where the key is a secret
+    {"api", "access", "secret", "private", "auth", "account", "encryption", "encrypt", "master", "shared",
+     "session", "signing", "storage", "deploy", "service", "app", "application", "client", "admin", "hmac",
+     "aes", "fernet", "crypto", "cipher", "webhook", "license", "subscription", "stream", "functions", "jwt",
+     "cookie", "token", "write", "x", "unseal", "recovery", "root", "wep", "wpa", "authentication", "join",
+     "tailscale", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker", "dd"}
 )  # fmt: skip
 
 # A pin is a secret alone or with its kind; `pin_memory` and `gpio_pin` are none.
 _PINS = frozenset({"pin", "puk", "so", "user", "new", "old", "card", "sim"})
 
+# Too common a word to say much: what it names is hidden only if it looks made.
+_WEAK = frozenset(
+    {"pat", "sas", "sid", "key", "sig", "signature", "code", "salt", "seed", "nonce", "license", "session",
+     "sess", "otp", "auth", "value", "data", "cookie", "cookies", "login", "credentials", "credential",
+     "cred", "creds", "hash", "community", "unlock"}
+)  # fmt: skip
+# Of these a value is hidden unless it is one of the words that choose a method.
+_CHOICES = frozenset(
+    {"yes", "no", "true", "false", "on", "off", "none", "null", "nil", "auto", "ask", "prompt", "stdin",
+     "basic", "digest", "ntlm", "kerberos", "ldap", "oauth", "oauth2", "saml", "sso", "plain", "cram-md5",
+     "mtls", "md5", "scram-sha-256", "peer", "trust", "required", "optional", "negotiate", "always", "never",
+     "password", "interactive", "enabled", "disabled", "default", "env", "keyring", "keychain",
+     "gnome-keyring", "kwallet"}
+)  # fmt: skip
+
 # A name that ends so speaks *about* a secret (or is a source file called token.py).
 _BENIGN_LAST = frozenset(
-    {"file", "files", "path", "paths", "dir", "directory", "folder", "stdin", "fd", "type", "name", "names",
-     "length", "len", "count", "size", "ttl", "expiry", "expires", "age", "url", "uri", "endpoint", "policy",
-     "prompt", "mode", "format", "algorithm", "enabled", "disabled", "required", "timeout", "limit",
+    {"file", "files", "path", "paths", "dir", "directory", "folder", "stdin", "fd", "type", "types", "name",
+     "names", "length", "len", "count", "size", "ttl", "expiry", "expires", "age", "url", "uri", "endpoint",
+     "policy", "prompt", "mode", "format", "algorithm", "enabled", "disabled", "required", "timeout", "limit",
      "provider", "helper", "cache", "class", "field", "version", "store", "manager", "service", "backend",
-     "plugin", "strength", "min", "max", "rotation", "interval", "index", "env",
+     "plugin", "strength", "min", "max", "rotation", "interval", "index", "env", "ids", "changed", "reset",
+     "regex", "pattern", "validator", "validators", "hasher", "hashers", "bucket", "buckets", "through",
+     "lifetime", "history", "scope", "scopes", "issuer", "audience", "method", "methods", "check", "checks",
+     "engine", "namespace", "port", "host", "db", "policies", "auth", "rate", "ratio", "samesite", "secure",
      "py", "pyc", "pyx", "c", "cc", "cpp", "cxx", "h", "hpp", "rs", "go", "js", "ts", "mjs", "java", "rb",
      "swift", "so", "dylib", "php", "cs", "kt", "scala", "m", "mm", "pl", "lua", "html", "md", "txt", "map"}
 )  # fmt: skip
@@ -48,17 +81,51 @@ _BENIGN_LAST = frozenset(
 
 def is_sensitive(name: str) -> bool:
     """Tell whether a value under this name is to be hidden: `--db-password`, `PGPASSWORD`, `apiKey`."""
-    pieces = [piece.lower() for piece in _PIECES.findall(name)]
-    if not pieces or pieces[-1] in _BENIGN_LAST or (pieces[0] in ("no", "without") and len(pieces) == 2):
+    pieces = _pieces(name)
+    if not pieces or pieces[-1] in _BENIGN_LAST - {"auth"} or _is_negated(pieces):
+        return False
+    if pieces in (["auth"], ["basic", "auth"], ["http", "auth"], ["proxy", "auth"]):
+        return True
+    if pieces[-1] == "auth" or (len(pieces) == 1 and pieces[0] in ("pat", "sas", "cred", "creds")):
         return False
     joined = "".join(pieces)
-    if any(stem in joined for stem in _STEMS) or not _WORDS.isdisjoint(pieces):
+    if any(stem in joined for stem in _STEMS):
         return True
     if pieces[-1] in ("pin", "puk") and _PINS.issuperset(pieces):
         return True
-    if pieces in (["auth"], ["basic", "auth"], ["http", "auth"]):
+    if pieces[-1] in ("key", "keys") and len(pieces) > 1 and pieces[-2] in _KEYS:
         return True
-    return any(piece.endswith(_TAILS) and piece not in _NOT_TAILS for piece in pieces)
+    return _has_telling_word(pieces)
+
+
+def _has_telling_word(pieces: list[str]) -> bool:
+    for at, piece in enumerate(pieces):
+        telling = piece in _WORDS or (piece.endswith(_TAILS) and piece not in _NOT_TAILS)
+        if telling and all(after in _CARRIES for after in pieces[at + 1 :]):
+            return True
+    return False
+
+
+def is_suspicious(name: str) -> bool:
+    """Tell whether this name may announce a secret: its value is hidden only if it looks made."""
+    pieces = _pieces(name)
+    return bool(pieces) and pieces[-1] in _WEAK and not _is_negated(pieces)
+
+
+def is_choice(value: str) -> bool:
+    """Tell whether this is a word that chooses a method, or the name of a variable, and not a secret."""
+    return value.lower() in _CHOICES or len(value) == 1 or bool(_VARIABLE.fullmatch(value))
+
+
+def _pieces(name: str) -> list[str]:
+    pieces = [piece.lower() for piece in _PIECES.findall(name[-_MAX_NAME:])]
+    while pieces and pieces[-1].isdigit():
+        pieces.pop()
+    return pieces
+
+
+def _is_negated(pieces: list[str]) -> bool:
+    return pieces[0] in ("no", "without", "disable", "skip") and len(pieces) <= 3
 
 
 def looks_random(word: str) -> bool:
@@ -81,9 +148,66 @@ def looks_random(word: str) -> bool:
     return len(kinds) == 3 or (len(word) >= 32 and len(kinds) == 2)
 
 
+def looks_chosen(word: str) -> bool:
+    """Tell whether a word of 8 to 64 characters looks like a password: `Hunt3r-x7Qp2`, `S0mmer!aB`.
+
+    It mixes digits and both cases (or one case and a sign) so that they change at places where words and
+    names do not: names end in digits and begin their parts with a capital, passwords put them anywhere.
+    """
+    if not 8 <= len(word) <= 64 or not word.isascii() or _ORDINARY.fullmatch(word):
+        return False
+    has_lower, has_upper = any(map(str.islower, word)), any(map(str.isupper, word))
+    has_digit = any(map(str.isdigit, word))
+    has_sign = any(sign in word for sign in "!$^*~?#")
+    if not has_lower or has_upper + has_digit + has_sign < 2:
+        return False
+    return _odd_steps(word) >= 3 - has_sign
+
+
+def looks_made(value: str) -> bool:
+    """Tell whether a value under a name that says little looks made: long hex, a password, random text."""
+    value = value.strip("\"'")
+    if len(value) < 8 or "/" in value[:2] or any(character in value for character in "*[](){} "):
+        return False
+    if _HEX.fullmatch(value) and len(value) >= 12 and not value.isdigit():
+        return True
+    return looks_chosen(value) or looks_random(value) or not (is_wordlike(value) or value.isdigit())
+
+
+def is_wordlike(value: str) -> bool:
+    """Tell whether a word is made of plain words: lower case or camel case, joined, numbers at their ends."""
+    return all(map(_WORDLIKE.fullmatch, _PARTS.split(value[:_MAX_NAME])))
+
+
+def _odd_steps(word: str) -> int:
+    """How often character classes change where no name would change them."""
+    odd = 0
+    kinds = [_kind(character) if character.isalnum() else "-" for character in word] + ["-"]
+    for before, here, after in zip(kinds, kinds[1:], kinds[2:], strict=False):
+        if here == "0" and before in "aA" and after in "aA":
+            odd += 1  # w0rd
+        elif before == "0" and here in "aA":
+            odd += 1
+        elif here == "A" and before == "a" and after != "a":
+            odd += 1  # an upper case letter alone inside a word
+        elif here == "0" and before == "A":
+            odd += 1
+    return odd
+
+
 _HEX = re.compile(r"[0-9a-f]*+|[0-9A-F]*+")
 _JOINTS = re.compile(r"[-_]")
 _MANGLED = re.compile(r"_{1,3}(?:Z|R|\$s)")  # C++, Rust, Swift symbols
+_VARIABLE = re.compile(
+    r"\$[A-Z_][A-Z0-9_]*+|\$\{[A-Za-z_][A-Za-z0-9_]*+\}|%[A-Z_]{1,40}+%|\$\([^)]*+\)|\{\{.*\}\}"
+)
+_WORDLIKE = re.compile(r"[A-Z]?[a-z]++(?:[A-Z][a-z]{2,}+)*+[0-9]{0,4}+|[A-Z]++[0-9]{0,4}+|v?[0-9]{0,4}+")
+_PARTS = re.compile(r"[-_. +]")
+# UUIDs, times, versions, sizes, CamelCase12, constants: what programs write.
+_ORDINARY = re.compile(
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9T:.Z+-]++|(?:[A-Z][a-z]++|[a-z]++|[A-Z]{2,}+)++[0-9]{0,6}+"
+    r"|[0-9a-fA-Fx-]++|[a-z0-9_.-]*+(?<=[a-z0-9])|[A-Z0-9_.-]++|[a-z]++(?:[A-Z][a-z0-9]++)++"
+)
 
 
 def _is_readable(part: str) -> bool:

@@ -1,0 +1,416 @@
+"""The command line tools whose options and operands hold secrets, after their manual pages.
+
+`_OPTIONS`, one group of tools a line (a longer one goes on with two blanks): `tool tool: option option`. An
+option alone takes its secret attached or as the next word; `+` only attached (`mysql -pSECRET`; `-p` alone
+prompts); `=login` has user:secret, `=cookie` a cookie unless it is a file, `=cert` file:secret. `tool[verb]`
+holds only where that word is present.
+
+`_OPERANDS`, one form a line: `tool: words`. `S` is the secret, `*` any operand, `K` `key=secret` (repeated),
+`S$` the last operand, `P` a path or drive; `-b` in front: only where that letter is given. Other
+words stand for themselves, in any case. `CARRIERS` run another tool; `READERS` look for words or show them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_OPTIONS = """
+mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlog mysql_upgrade mysqlpump:
+  -p+
+mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
+mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost innotop mysqlsh: -p
+7z 7za 7zr 7zz unrar: -p+
+rar: -p+ -hp+
+zip unzip zipcloak funzip: -P
+arj: -g+
+lha ace: -p+
+mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles bsondump: -p
+cqlsh nodetool sstableloader dsetool dsbulk: -p -pw
+influx: -p -t
+redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli: -a
+sqlcmd bcp tsql osql freebcp defncopy isql fisql dsql sqsh mssql-cli usql mssql-scripter: -P
+db2 db2batch db2move: -p
+cbq cbbackupmgr couchbase-cli cbimport cbexport cbc cbbackup cbrestore cbstats: -p
+neo4j-admin cypher-shell: -p
+vsql vbr admintools: -w -p
+nzsql bteq: -pw
+hdbsql hdbuserstore: -p
+ibmcloud bx: -p --apikey
+beeline: -p -w
+isql-fb isql-v gbak gsec gfix nbackup fbsvcmgr: -pas -pass -password -pa
+rman expdp impdp sqlldr exp imp: userid=login
+etcdctl: --user=login
+consul: -http-auth=login
+curl: -u=login -U=login -b=cookie -E=cert --user=login --proxy-user=login --cert=cert --proxy-cert=cert
+http https httpie xh xhs: -a=login --auth=login
+ab: -A=login -P=login
+hey vegeta: -a=login
+lftp ncftp: -u=login -p
+ncftpput ncftpget ncftpls: -p
+ftp tnftp open: -u=login
+sshpass: -p
+plink pscp psftp putty kitty puttytel winscp puttygen: -pw -passphrase
+smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool winexe wmic wmic-py wmis samba-tool
+  pth-winexe pth-smbclient ntlm_auth: -U=login --user=login
+smbmap crackmapexec nxc netexec evil-winrm hydra cadaver enum4linux enum4linux-ng bloodhound-python
+  ldapdomaindump kerbrute patator: -p
+rdesktop xfreerdp: -p
+x11vnc: -viewpasswd
+openfortivpn: -p -o
+snx: -p
+openconnect: --form-entry=login
+forticlient: -p
+f5fpc: -p
+nordvpn[login]: -p
+pritunl-client: -p
+zerotier-cli: -T
+ipmitool ipmi-chassis ipmiutil ipmipower ipmiconsole ipmi-sensors freeipmi: -P -p
+racadm: -p
+snmpget snmpgetnext snmpwalk snmpset snmpbulkwalk snmpbulkget snmptable snmptrap snmpinform snmpdf
+  snmpstatus snmptest: -c -A -X -3m -3M -3k -3K
+onesixtyone braa: -c
+ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapmodrdn ldapexop ldapvi: -w
+slappasswd: -s
+ldappasswd: -s -a -w
+kadmin kadmin.local: -w
+openssl: -k -K -passin -passout -macopt
+keytool: -new
+pk12util: -W -K -w -k
+signtool: /p
+security: -p -P -w -k
+ssh-keygen: -N -P
+yubico-piv-tool ykman: -P -N -p -n -m
+pkcs11-tool: -p
+tpm2_create tpm2_createprimary tpm2_unseal tpm2_load tpm2_nvread tpm2_nvwrite tpm2_sign tpm2_changeauth: -p
+  -P
+veracrypt truecrypt: -p
+zulucrypt-cli: -p
+fcrackzip: -p
+steghide outguess stegsnow: -p -k
+pdftk: user_pw owner_pw input_pw
+pdftotext pdftoppm pdfinfo pdfimages pdftocairo pdfseparate: -upw -opw
+gs ghostscript: -sPDFPassword -sOwnerPassword -sUserPassword
+useradd usermod adduser: -p
+docker[login] podman[login] buildah[login] skopeo[login] nerdctl[login] helm[login] oc[login] az[login]
+  crane[login] oras[login] singularity[login] apptainer[login] regctl[login] cosign[login]: -p
+skopeo[copy]: --creds=login --src-creds=login --dest-creds=login
+podman[pull] podman[push] buildah[pull] buildah[push] skopeo[inspect]: --creds=login
+rancher: -t
+az: -p
+doctl: -t
+twine[upload] poetry[publish] uv[publish]: -p
+hatch[publish]: -a
+uv[publish]: -t
+npm yarn pnpm: --_auth
+gem[push] nuget dotnet[push] choco[push]: -k
+conan[user] conan[login]: -p
+swaks: -ap
+sendemail: -xp
+msmtp ssmtp: -ap
+mailsend mailsend-go blat: -pass -pw
+mosquitto_pub mosquitto_sub mosquitto_rr: -P
+mqtt: -pw
+rabbitmqadmin: -p
+nats: --user=login
+p4: -P
+gitlab-runner[register]: -r -t
+drone: -t
+jenkins-cli: -auth=login
+jenkins-jobs: -p
+java: -auth=login
+codecov coveralls: -t
+sonar-scanner: -Dsonar.login
+knife: -P
+bolt: -p
+virt-customize virt-builder guestfish virt-sysprep: --root-password=login --password=login
+vmrun govc ovftool: -gp -vp -p
+vmware-cmd esxcli: -p
+xe xl: -pw
+vncdo vncdotool: -p
+sqlmap: --auth-cred=login --proxy-cred=login
+nikto: -id=login
+gobuster: -P
+responder impacket-smbserver smbserver.py: -password -hashes
+secretsdump.py psexec.py wmiexec.py smbexec.py getst.py gettgt.py getuserspns.py mssqlclient.py: -hashes
+  -aesKey -p
+ffmpeg ffplay: -decryption_key -key -cenc_decryption_key
+youtube-dl yt-dlp: -p -2 --twofactor
+gallery-dl instaloader you-get megadl megaput megals megaget: -p
+transmission-remote: -n=login --auth=login
+deluge-console: -P
+irssi: -w
+openai: -k
+telegram-send tg: -t
+slackcat slack: -t
+ntfy: -k -u=login --user=login
+keepassxc-cli kpcli keepass: -pw
+bw op lpass: --session
+airdecap-ng aircrack-ng airdecloak-ng airolib-ng: -p
+smbpasswd: -w
+sipp: -ap
+sipsak: -a
+freeradius radclient: -S
+psexec psexec64 winrs: -p
+"""
+
+_OPERANDS = """
+htpasswd: -b S$
+htdigest: -b S$
+mosquitto_passwd: -b S$
+rabbitmqctl: add_user * S
+rabbitmqctl: change_password * S
+rabbitmqctl: authenticate_user * S
+rabbitmqctl: set_parameter federation-upstream * S
+vault: login S
+vault: unseal S
+vault: operator unseal S
+vault: kv put * K
+vault: kv patch * K
+vault: write * K
+vault: token renew S
+vault: token revoke S
+bao: kv put * K
+bao: login S
+consul: login S
+etcdctl: user add S
+mc: alias set * * * S
+mc: alias set * * S S
+mc: config host add * * S S
+mc: admin user add * S S
+net: use P P S
+net: use P S
+net: user * S
+net: rpc password * S
+samba-tool: user create * S
+samba-tool: user add * S
+samba-tool: user setpassword * S
+wpa_passphrase: * S
+wpa_cli: set_network * psk S
+wpa_cli: set_network * password S
+wpa_cli: passphrase * S
+iwconfig: * key S
+iw: dev * connect * key S
+nmcli: wifi-sec.psk S
+nmcli: 802-11-wireless-security.psk S
+nmcli: 802-1x.password S
+connmanctl: passphrase S
+ngrok: authtoken S
+ngrok: config add-authtoken S
+cloudflared: service install S
+rclone: obscure S
+rclone: config create * * K
+rclone: config update * K
+rclone: config password * * S
+rclone: pass S
+rclone: password S
+rclone: password2 S
+rclone: secret_access_key S
+oathtool: S$
+totp: S$
+steamcmd: +login * S
+steamcmd: login * S
+redis-cli: auth S
+redis-cli: auth * S
+redis-cli: config set requirepass S
+redis-cli: config set masterauth S
+redis-cli: acl setuser * * S
+redis-cli: migrate * * * * * auth S
+redis-cli: hello * auth * S
+valkey-cli: auth S
+valkey-cli: auth * S
+valkey-cli: config set requirepass S
+valkey-cli: config set masterauth S
+keydb-cli: auth S
+wandb: login S
+huggingface-cli: login S
+hf: auth login S
+pulumi: config set * S
+heroku: config:set K
+heroku: config:add K
+fly: secrets set K
+flyctl: secrets set K
+railway: variables set K
+vercel: secrets add * S
+wrangler: secret put * S
+doppler: secrets set K
+doppler: configure set token S
+chamber: write * * S
+credstash: put * S
+gh: secret set * S
+glab: variable set * S
+travis: encrypt K
+travis: env set * S
+eb: setenv K
+cf: auth * S
+dokku: config:set * K
+dokku: config:set K
+cap: config:set K
+aws: configure set aws_secret_access_key S
+aws: configure set aws_session_token S
+aws: configure set aws_access_key_id S
+npm: profile set password S
+yarn: npmAuthToken S
+bundle: config set * S
+gem: signin S
+nuget: setapikey S
+dotnet: user-secrets set * S
+choco: apikey S
+cargo: login S
+anaconda: login S
+snap: set * K
+isql: * * S
+db2: connect to * user * using S
+nzpassword: add * * * S
+orapwd: K
+lsnrctl: set password S
+pass: otp append S
+keyctl: add * * S
+keyctl: padd * * S
+bw: login * S
+bw: unlock S
+op: signin * * * S
+keybase: oneshot S
+kadmin: addprinc S
+kadmin.local: addprinc S
+radtest: * S * * S
+radclient: * * S
+ipmitool: user set password * S
+wg: set * private-key S
+wg: set * preshared-key S
+snmpusm: * S S
+snmpusm: passwd S S
+ansible-vault: encrypt_string S
+convertto-securestring: S
+convertto-securestring: -string S
+convertto-securestring: string S
+gsettings: set * password S
+mosquitto_ctrl: dynsec init * * S
+mosquitto_ctrl: dynsec setclientpassword * S
+mosquitto_ctrl: dynsec createclient * S
+mongo: auth S
+mongosh: auth S
+mysqladmin: password S
+mariadb-admin: password S
+influx: auth * S
+influx: user password S
+arango-secure-installation: S
+grafana-cli: admin reset-admin-password S
+grafana: cli admin reset-admin-password S
+gitea: admin user change-password S
+occ: user:resetpassword S
+wp: user create * * S
+drush: user:password * S
+drush: upwd * S
+drush: user-password * S
+keystone: password-update S
+juju: change-user-password S
+lxc: config trust add S
+lxc: config set core.trust_password S
+maas: login * * S
+megalogin: * S
+mega-login: * S
+megacmd: login * S
+bitcoin-cli: walletpassphrase S
+bitcoin-cli: encryptwallet S
+bitcoin-cli: importprivkey S
+bitcoin-cli: walletpassphrasechange S S
+litecoin-cli: walletpassphrase S
+litecoin-cli: importprivkey S
+geth: account import S
+dscl: passwd * S
+dscl: -passwd * S
+networksetup: -setairportnetwork * * S
+networksetup: setairportnetwork * * S
+manage-bde: -password S
+caddy: hash-password S
+gpg-preset-passphrase: S
+gpg-connect-agent: preset_passphrase * * S
+"""
+
+CARRIERS = frozenset(
+    {"sudo", "doas", "env", "nohup", "time", "timeout", "nice", "ionice", "chrt", "taskset", "setsid",
+     "stdbuf", "xargs", "exec", "strace", "ltrace", "gdb", "perf", "sh", "bash", "dash", "zsh", "ksh",
+     "fish", "ash", "busybox", "su", "runuser", "ssh", "docker", "podman", "nerdctl", "kubectl", "oc", "k3s",
+     "crictl", "ctr", "lxc", "incus", "nsenter", "chroot", "unshare", "systemd-run", "flock", "watch",
+     "parallel", "torsocks", "proxychains", "proxychains4", "firejail", "bwrap", "script", "unbuffer",
+     "expect", "vagrant", "fakeroot", "setpriv", "start-stop-daemon", "tini", "dumb-init", "catatonit",
+     "python", "python3", "pypy", "node", "ruby", "perl", "php", "npx", "uvx", "uv", "pipx", "poetry", "pdm",
+     "hatch", "bundle", "rails", "make", "just", "ninja", "direnv", "dotenv", "chpst", "s6-setuidgid",
+     "gosu", "su-exec", "winpty", "cmd", "powershell", "pwsh", "command", "builtin", "eval", "heroku", "fly",
+     "flyctl", "docker-compose", "wsl", "caffeinate", "sshpass", "dbus-run-session", "xvfb-run", "chronic",
+     "ts", "ifne", "op", "doppler", "chamber", "aws-vault", "envconsul", "screen", "tmux", "byobu",
+     "daemonize", "daemon", "supervise", "runsv", "tsp", "at", "batch", "nix", "nix-shell", "guix", "conda",
+     "mamba", "micromamba", "devbox", "mise", "asdf", "cmd.exe", "powershell.exe", "pwsh.exe", "-c", "--"}
+)  # fmt: skip
+READERS = frozenset(
+    {"grep", "egrep", "fgrep", "rg", "ag", "ack", "zgrep", "git", "find", "fd", "fdfind", "locate", "man",
+     "apropos", "vim", "vi", "nvim", "emacs", "nano", "less", "more", "cat", "head", "tail", "sed", "awk",
+     "gawk", "ls", "cd", "touch", "mkdir", "rm", "cp", "mv", "ln", "chmod", "chown", "journalctl", "pytest",
+     "ctags", "diff", "sort", "uniq", "wc", "nginx", "apache2", "httpd", "systemctl", "service", "tree",
+     "file", "stat", "du", "df", "rsync", "tar", "make", "cmake", "ninja", "gcc", "g++", "clang", "echo",
+     "printf", "logger", "which", "type", "help", "info", "whatis", "dpkg", "apt", "apt-get", "yum", "dnf",
+     "rpm", "pacman", "brew"}
+)  # fmt: skip
+BARE_NAMED = frozenset(  # tools in whose texts a name and its secret are two words
+    {"nmcli", "rclone", "npm", "pnpm", "yarn", "aws", "gcloud", "wpa_cli", "redis-cli", "valkey-cli", "git",
+     "pip", "poetry", "composer", "bundle", "ifconfig", "networksetup", "gsettings", "wp", "drush", "db2",
+     "mosquitto_ctrl", "interface", "crypto", "username", "enable", "snmp-server", "radius", "tacacs-server",
+     "machine", "default", "login"}
+)  # fmt: skip
+ORACLE = frozenset({"sqlplus", "sql", "sqlcl", "rman", "expdp", "impdp", "sqlldr", "exp", "imp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Options by their spelling → how their value is read; operand forms, each a tuple of words."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    with_verb: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    forms: tuple[tuple[str, ...], ...] = ()
+    letters: str = ""
+    """The short ones of `options`, which may end a cluster (`curl -sSu`)."""
+
+
+def _read_options() -> dict[str, tuple[dict[str, str], dict[str, dict[str, str]]]]:
+    found: dict[str, tuple[dict[str, str], dict[str, dict[str, str]]]] = {}
+    for line in _OPTIONS.replace("\n  ", " ").strip().splitlines():
+        names, _colon, words = line.partition(": ")
+        manners = {}
+        for word in words.split():
+            name, _equals, manner = word.partition("=")
+            manners[name.rstrip("+")] = "attached" if name.endswith("+") else manner or "secret"
+        for name in names.split():
+            tool, _bracket, verb = name.rstrip("]").partition("[")
+            plain, with_verb = found.setdefault(tool.lower(), ({}, {}))
+            (with_verb.setdefault(verb, {}) if verb else plain).update(manners)
+    return found
+
+
+def _read_operands() -> dict[str, list[tuple[str, ...]]]:
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for line in _OPERANDS.strip().splitlines():
+        name, _colon, words = line.partition(": ")
+        found.setdefault(name, []).append(tuple(words.split()))
+    return found
+
+
+def _read_tools() -> dict[str, Tool]:
+    options, operands = _read_options(), _read_operands()
+    tools = {}
+    for name in options.keys() | operands.keys():
+        plain, with_verb = options.get(name, ({}, {}))
+        letters = "".join(option[1] for option in plain if len(option) == 2 and plain[option] != "attached")
+        tools[name] = Tool(plain, with_verb, tuple(operands.get(name, ())), letters)
+    return tools
+
+
+TOOLS: Mapping[str, Tool] = _read_tools()
+
+
+def tool_name(word: str) -> str:
+    """The name of a tool as the tables have it: `/usr/bin/curl` and `curl.exe` are `curl`."""
+    if len(word) > 200:
+        return ""
+    name = word.strip("\"'").rpartition("/")[2].rpartition("\\")[2].lower()
+    return name.removesuffix(".exe").removesuffix(".cmd").removesuffix(".bat")

@@ -1,0 +1,162 @@
+"""No text of a process makes redaction slow: steps are counted, and they grow with the text at the most."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitord.redaction import (
+    arguments,
+    find_secrets,
+    issued,
+    names,
+    patterns,
+    redact_argv,
+    redact_text,
+    shell,
+    source,
+)
+from monitord.redaction.arguments import hide_arguments, hide_text
+from monitord.redaction.operands import secret_operands
+from monitord.redaction.tools import CARRIERS, ORACLE, READERS, TOOLS
+
+SLACK = 4_000  # what a call costs however short its text is
+
+
+def steps(work: Callable[[], object]) -> int:
+    """How many functions, Python's and C's, are called."""
+    count = 0
+
+    def tell(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(tell)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def _plain(_rule: str, _value: str) -> str:
+    return "***HIDDEN***"
+
+
+def _is_linear(work: Callable[[int], object], n: int) -> None:
+    once, twice = steps(lambda: work(n)), steps(lambda: work(2 * n))
+    assert twice <= 2.5 * once + SLACK, (once, twice)
+
+
+WORDS = sorted(
+    {
+        *TOOLS,
+        *CARRIERS,
+        *ORACLE,
+        *READERS,
+        "password",
+        "--password",
+        "-p",
+        "Bearer",
+        "=",
+        "'",
+        '"',
+        "echo",
+        "|",
+    }
+)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_repeated_costs_no_more_than_its_length(word: str) -> None:
+    """A tool's word whose verb never comes, at twice the length: at most about twice the steps."""
+    _is_linear(lambda n: hide_arguments([word] * n, _plain), 150)
+
+
+def test_every_operand_form_is_read_within_bounds() -> None:
+    """Each tool with the beginning of its own forms, over and over, and never their end."""
+    for name, tool in TOOLS.items():
+        for form in tool.forms:
+            bait = [name, *form[:-1]]
+            few, many = (steps(lambda argv=bait * n: secret_operands(argv)) for n in (40, 400))  # type: ignore[misc]
+            assert many <= few + SLACK, (name, form, few, many)
+
+
+SHAPES = [
+    "'", '"', "\\", '\\"', "'\"", '"a b" ', "sh -c '", 'sh -c "', "a=", "a:", "-", "- ", "--a ", "-p", "(", "((", "|", "echo a | ",
+    "<<<", "<<< a ", "x(\"a\",", "'a',", "\"a\",'b',", "password=", "password=[", "password=(\"", "<a>", "<password>", "</a>", "://", "x://a:b@",
+    "%3a%2f%2f", "jdbc:oracle:thin:", "secret,data=", "send \"", "expect send ", "-----BEGIN PRIVATE KEY-----", "eyJ", "eyJaaaaaaaa.", "a.", "a-",
+    "a_", "A-key:", "X-A-key: ", "/hook/", "key=\"a\" value=\"", "password-", "sess_", "$6$", "Bearer ", "aB3", "@", "a@", ":", "1.", "$(", "`",
+    "{", "f(", "f('", "token: str = ", "Optional[", "password is ", "\n", " ", "\t", "é", "\udcff", "0", "AKIA", "sk-", "?", "#", "&a=", "%",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+def test_a_shape_repeated_costs_no_more_than_its_length(shape: str) -> None:
+    n = 2_000 // len(shape) + 20
+    for work in (
+        lambda n: hide_text(shape * n, _plain),
+        lambda n: hide_arguments(["app", shape * n], _plain),
+        lambda n: find_secrets(shape * n),
+        lambda n: names.redact_name("pass" + shape * n),
+        lambda n: source.source_line(shape * n + "\nx", 2),
+    ):
+        _is_linear(work, n)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([*SHAPES, *WORDS]), min_size=1, max_size=5), st.sampled_from(["", " "]))
+def test_shapes_put_together_cost_no_more_than_their_length(pieces: list[str], blank: str) -> None:
+    bait = blank.join(pieces) + blank
+    n = 600 // len(bait) + 5
+    _is_linear(lambda n: hide_text(bait * n, _plain), n)
+    _is_linear(lambda n: hide_arguments(bait.split() * n, _plain), n)
+
+
+def test_quotes_nested_without_end_are_read_to_a_fixed_depth() -> None:
+    def nested(depth: int) -> str:
+        text = "mysql -pS3cretS3cret"
+        for _ in range(depth):
+            text = "sh -c " + ("'" + text.replace("'", "'\\''") + "'" if len(text) < 2_000 else f'"{text}"')
+        return text
+
+    assert steps(lambda: redact_text(nested(40))) <= 3 * steps(lambda: redact_text(nested(10))) + SLACK * 10
+
+
+def _patterns() -> list[re.Pattern[str]]:
+    found = [re.compile(shape) for _name, shape in issued.ISSUED]
+    for module in (patterns, arguments, shell, source, names):
+        found += [value for value in vars(module).values() if isinstance(value, re.Pattern)]
+        found += [
+            each for value in vars(module).values() if isinstance(value, dict) for each in value.values()
+            if isinstance(each, re.Pattern)
+        ]  # fmt: skip
+    return found
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("pattern", _patterns(), ids=lambda pattern: pattern.pattern[:40])
+def test_no_pattern_backtracks_over_a_shape_of_60_kb(pattern: re.Pattern[str]) -> None:
+    """Quadratic, each of these would need minutes; the limit is for hangs only."""
+    for shape in SHAPES:
+        bait = shape * (60_000 // len(shape))
+        pattern.fullmatch(bait)
+        if pattern is not arguments._BARE_NAME:  # never searched for
+            for _ in pattern.finditer(bait):
+                pass
+
+
+def test_what_is_read_is_capped_before_any_work() -> None:
+    """Twenty times the cap costs as many steps as the cap itself, but for counting it."""
+    for word in ("mc", "a=b", "--password x", "'" * 50):
+        few, many = (steps(lambda argv=[word] * n: redact_argv(argv)) for n in (8_000, 160_000))  # type: ignore[misc]
+        assert many <= 1.1 * few + SLACK, word
+    few, many = (steps(lambda text="a=b " * n: redact_text(text)) for n in (20_000, 400_000))  # type: ignore[misc]
+    assert many <= 1.1 * few + SLACK
