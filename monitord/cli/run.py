@@ -31,5 +31,8 @@ def run(place: Place) -> None:
 
 def _path_flags() -> list[str]:
     """`-m` would put the current folder first on the module path, and with it whatever lies there."""
-    runs_from_checkout = Path(monitord.__file__).parent.parent == Path.cwd()
-    return [] if runs_from_checkout else ["-P"]
+    try:
+        here = Path.cwd()
+    except OSError:  # the current folder was deleted
+        return ["-P"]
+    return [] if Path(monitord.__file__).parent.parent == here else ["-P"]

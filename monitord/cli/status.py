@@ -113,6 +113,7 @@ def _looks(told: Mapping[str, Any], now: datetime) -> str:
         f"as of {age(taken, now)}" if taken else "",
         f"{told['process_count']:,} processes" if "process_count" in told else "",
         f"machine at {machine}" if machine else "",
+        f"{told['lost_passes']:,} passes lost" if told.get("lost_passes") else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -191,6 +192,9 @@ def _complain(told: Mapping[str, Any], folder: Path) -> None:
             f"not running on {folder}; start it with `monitord run` or `monitord service install`"
         )
     pid, taken = told.get("pid"), moment_of(told.get("taken_at"))
+    troubles = "; ".join(printable(str(each)) for each in told.get("degraded") or ())
+    if taken is None and troubles:
+        raise UnreachableError(f"pid {pid} has not finished a pass: {troubles}")
     if taken is None:
         raise UnreachableError(f"pid {pid} has reported nothing yet; see `monitord service logs`")
     silent_s = (datetime.now(UTC) - taken).total_seconds()

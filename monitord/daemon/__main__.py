@@ -6,6 +6,7 @@ import argparse
 import inspect
 import os
 import sys
+import traceback
 from concurrent.futures import BrokenExecutor
 from importlib import import_module
 from pathlib import Path
@@ -74,10 +75,31 @@ if sys.platform == "linux":
     later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
 
 from monitord.errors import MonitordError  # noqa: E402
+from monitord.logs import QueuedStream, hold_standard_streams  # noqa: E402
+
+_FAREWELL_S = 0.5  # for what was said and nobody has read
 
 
 def main() -> int:
     """Run until told to stop; a refusal is one line and its exit code."""
+    hold_standard_streams()
+    log = QueuedStream(sys.stderr.fileno())
+    try:
+        return _run(log)
+    except MonitordError as error:
+        log.write(f"monitord: {error}\n")
+        return error.exit_code
+    except (OSError, MemoryError) as error:
+        log.write(f"monitord: cannot record: {type(error).__name__}: {error}\n")
+        return 1
+    except Exception:  # noqa: BLE001  a bug: its traceback, but not through a stream that may hang
+        log.write(traceback.format_exc())
+        return 1
+    finally:
+        log.close(_FAREWELL_S)
+
+
+def _run(log: QueuedStream) -> int:
     parser = argparse.ArgumentParser(prog="monitord run")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data-dir", type=Path, required=True)
@@ -85,11 +107,7 @@ def main() -> int:
     from monitord.daemon.loop import run
 
     METADATA.settle()
-    try:
-        run(arguments.config, arguments.data_dir)
-    except MonitordError as error:
-        print(f"monitord: {error}", file=sys.stderr)  # noqa: T201  the one line a refused start owes
-        return error.exit_code
+    run(arguments.config, arguments.data_dir, log)
     return 0
 
 
@@ -98,5 +116,4 @@ if __name__ == "__main__":
         status = main()
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
-    sys.stderr.flush()
     os._exit(status)  # a thread that hangs in a disk must not hold up the end; what was said is durable

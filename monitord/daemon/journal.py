@@ -6,6 +6,7 @@ nothing waits for it. What belongs to an incident is not here: it is stored with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from monitord.errors import MonitordError
@@ -28,6 +29,17 @@ class Journal:
     def daemon(self, what: str, version: str) -> None:
         """The daemon started or ended."""
         self._note(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "version": version}))
+
+    def reload(self, *, refused: str | None = None, needs_restart: Sequence[str] = ()) -> None:
+        """The configuration was read again: refused, or taken."""
+        said: dict[str, object] = {"what": "reload refused" if refused else "reloaded"}
+        said |= {"reason": refused} if refused else {}
+        said |= {"needs_restart": list(needs_restart)} if needs_restart else {}
+        self._note(Event(EventType.DAEMON, datetime.now(UTC), payload=said))
+
+    def trouble(self, what: str, reason: str) -> None:
+        """Something happened to the daemon that whoever looks back wants to know."""
+        self._note(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "reason": reason}))
 
     def job(self, done: TaskOutcome) -> None:
         """A job ran."""

@@ -7,6 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.errors import BusyError
@@ -17,21 +18,60 @@ DAEMON_LOCK = "lock"
 CAPTURE_LOCK = "capture.lock"
 
 
+@dataclass(slots=True)
+class Held:
+    """A lock that is held: which file, by which descriptor (None: the disk could not give one)."""
+
+    path: Path
+    what: str
+    descriptor: int | None
+
+    def is_lost(self) -> bool:
+        """Whether the path names another file by now, or none: its folder was removed or renamed."""
+        try:
+            there = self.path.lstat()
+        except FileNotFoundError:
+            return self.descriptor is not None
+        except OSError:
+            return False  # a machine without memory or a sick disk says nothing about the file
+        if self.descriptor is None:
+            return True  # there was none to be had, now there is
+        try:
+            held = os.fstat(self.descriptor)
+        except OSError:
+            return False
+        return (held.st_dev, held.st_ino) != (there.st_dev, there.st_ino)
+
+    def take_again(self) -> None:
+        """Hold the file that the path names now; raises BusyError when it is somebody else's."""
+        descriptor = _open(self.path)
+        try:
+            if descriptor is not None:
+                _take(descriptor, self.path, self.what)
+        except BaseException:
+            if descriptor is not None:
+                os.close(descriptor)
+            raise
+        lost, self.descriptor = self.descriptor, descriptor
+        if lost is not None:
+            os.close(lost)
+
+
 @contextlib.contextmanager
-def hold(path: Path, what: str) -> Iterator[None]:
+def hold(path: Path, what: str) -> Iterator[Held]:
     """Hold the lock file for the block; raise BusyError naming the owner's pid when it stays taken.
 
     On a disk that can't be written the lock is taken on the file as it is; without any file there is
     nobody to exclude, because a second daemon could not write either.
     """
-    descriptor = _open(path)
+    held = Held(path, what, _open(path))
     try:
-        if descriptor is not None:
-            _take(descriptor, path, what)
-        yield
+        if held.descriptor is not None:
+            _take(held.descriptor, path, what)
+        yield held
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        if held.descriptor is not None:
+            os.close(held.descriptor)
 
 
 def owner(path: Path) -> int | None:

@@ -1,12 +1,16 @@
-"""The daemon: look, judge, act, remember, tell the watchdog, wait. And how it reloads and ends."""
+"""The daemon: look, judge, act, remember, tell the watchdog, wait. And how it begins and ends.
+
+Whatever fails in it costs that step of that pass: it is counted and told, and the next one is tried.
+"""
 
 from __future__ import annotations
 
 import faulthandler
 import gc
-import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import monitord
@@ -14,34 +18,36 @@ from monitord import config, logs
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
 from monitord.daemon.holdings import check_storage
-from monitord.daemon.locks import DAEMON_LOCK, hold
+from monitord.daemon.locks import DAEMON_LOCK, Held, hold
 from monitord.daemon.notify import Notifier
 from monitord.daemon.pace import Pace
+from monitord.daemon.reloading import Reloading
+from monitord.daemon.reporting import Reporter
 from monitord.daemon.signals import Signals
-from monitord.daemon.status import write_status
+from monitord.daemon.status import StatusWriter
 from monitord.daemon.watching import use_floor
-from monitord.errors import ConfigError
-from monitord.logs import get_logger
+from monitord.logs import QueuedStream, get_logger
 from monitord.model import Rates, Verdict
+from monitord.pipeline import Failures
 from monitord.storage import check_data_dir
 
 _MIGRATION_S = 600.0
 _STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
 _CAPTURE_STOPS_WITHIN_S = 2.5  # of these
 _COURIER_STOPS_WITHIN_S = 0.5  # and of these; it may be killed at any moment
-_EXPLAINED_EVERY_S = 60.0  # without news, how near the quiet rules are to anybody is told this often
+_STATUS_WITHIN_S = 0.3  # and of these
 _LONGEST_NAP_S = 5.0  # a reload and the watchdog must not wait for a beat that may be an hour away
 
 
-def run(config_path: Path | None, data_dir: Path) -> None:
-    """Record until SIGTERM or SIGINT. Raises MonitordError when it may not start."""
+def run(config_path: Path | None, data_dir: Path, log: QueuedStream) -> None:
+    """Record until SIGTERM or SIGINT. Raises MonitordError when it may not start, or can't go on."""
     loaded = config.load(config_path)
     check_storage(loaded)
-    logs.configure(loaded.settings.log.level, loaded.settings.log.style)
+    logs.configure(loaded.settings.log.level, loaded.settings.log.style, log)
     check_data_dir(data_dir, create=True, root_may=False)
-    with hold(data_dir / DAEMON_LOCK, f"monitord already records into {data_dir}"):
+    with hold(data_dir / DAEMON_LOCK, f"monitord already records into {data_dir}") as lock:
         try:
-            daemon = Daemon(loaded, config_path, data_dir)
+            daemon = Daemon(loaded, config_path, lock, log)
         except SystemExit:
             get_logger().info("daemon.stopped", passes=0)
             raise
@@ -49,55 +55,61 @@ def run(config_path: Path | None, data_dir: Path) -> None:
 
 
 class Daemon:
-    """One recorder on one data directory, the lock already held."""
+    """One recorder on the data directory whose lock it holds."""
 
-    def __init__(self, loaded: LoadedConfig, config_path: Path | None, data_dir: Path) -> None:
-        self._loaded = loaded
-        self._config_path = config_path
-        self._data_dir = data_dir
+    def __init__(self, loaded: LoadedConfig, config_path: Path | None, lock: Held, log: QueuedStream) -> None:
+        self._lock = lock
+        self._log = log
+        self._data_dir = lock.path.parent
         # Before anything slow: a SIGHUP during a migration must not end us, and SIGTERM must, at once
         # (the migration's child is killed with us: it is one transaction).
         self._signals = Signals()
         self._notifier = Notifier()
         self._notifier.extend_timeout(_MIGRATION_S)
-        self._started_at = datetime.now(UTC)
         self._pace = Pace(loaded.settings.sampling.interval_s)
-        self._parts = wiring.build(loaded.settings, data_dir, config_path)
+        self._failures = Failures()
+        self._try = self._failures.run
+        self._parts = wiring.build(loaded.settings, self._data_dir, config_path, self._failures)
+        self._reloading = Reloading(loaded, config_path, self._parts.journal)
+        self._reporter = Reporter(self._data_dir, self._parts, self._reloading, self._failures)
+        self._status = StatusWriter(self._data_dir)
         self._signals.is_ready = True
         self._rates: Rates | None = None
+        self._is_ready_told = False
         self._reported_s = float("-inf")
-        self._explained_s = float("-inf")
-        self._standings: dict[str, object] = {}
         self._reported_capture: tuple[str, datetime] | None = None
 
     def run(self) -> None:
-        """The loop of the daemon."""
+        """The loop of the daemon. Raises MonitordError when recording has become impossible."""
         self._begin()
         try:
             while not self._signals.asked_to_stop:
                 self._reload_if_asked()
-                rates, verdict = self._parts.pipeline.run_pass()
-                self._remember(rates, verdict)
+                seen = self._try("pass", self._parts.pipeline.run_pass)
+                if seen is not None:
+                    self._remember(*seen)
                 self._notifier.watchdog()
-                self._report_if_due(rates, verdict)
+                self._try("report", partial(self._report_if_due, seen))
+                self._keep_lock()
                 self._wait()
         finally:
             self._finish()
 
     def _begin(self) -> None:
-        faulthandler.enable()  # SIGABRT from the watchdog shows where every thread hangs
+        faulthandler.enable(file=2)  # SIGABRT from the watchdog shows where every thread hangs
         # What is loaded stays. Else the collector would wait until there is a quarter as much of garbage in
         # cycles, which SQLAlchemy leaves at every save: megabytes.
         gc.collect()
         gc.freeze()
-        self._parts.tidying.start()
+        self._try("jobs", self._parts.tidying.start)
         self._parts.journal.daemon("started", monitord.__version__)
+        self._parts.selfwatch.begin()
         get_logger().info(
             "daemon.started",
             version=monitord.__version__,
             data_dir=str(self._data_dir),
             interval_s=self._pace.interval_s,
-            rules=len(self._loaded.settings.rules),
+            rules=len(self._reloading.loaded.settings.rules),
         )
 
     def _wait(self) -> None:
@@ -113,102 +125,75 @@ class Daemon:
 
     def _tend_sender(self) -> None:
         if self._parts.sender is not None:
-            self._parts.sender.tend()
+            self._try("courier", self._parts.sender.tend)
 
     def _remember(self, rates: Rates, verdict: Verdict) -> None:
         self._rates = rates
-        self._parts.historian.note(rates, verdict)
-        self._parts.memory.note(rates, verdict)
-        self._parts.baselines.note(rates)
+        parts = self._parts
+        self._try("history", lambda: parts.historian.note(rates, verdict))
+        self._try("memory", lambda: parts.memory.note(rates, verdict))
+        self._try("baselines", lambda: parts.baselines.note(rates))
         if rates.gap == "clock jump":
-            self._parts.tidying.realign()
+            self._try("jobs", parts.tidying.realign)
 
-    def _report_if_due(self, rates: Rates, verdict: Verdict) -> None:
-        """At each heartbeat and whenever something crossed or fired."""
-        is_due = rates.monotonic_s - self._reported_s >= self._loaded.settings.sampling.heartbeat_s
-        capture, self._reported_capture = self._reported_capture, self._parts.worker.current
-        has_news = verdict.armed or verdict.disarmed or verdict.alerts or capture != self._reported_capture
-        if not (is_due or has_news):
+    def _keep_lock(self) -> None:
+        """When the folder was removed or renamed: go on in a new one, unless it is somebody else's by now."""
+        if not self._lock.is_lost():
             return
-        if self._parts.pipeline.counts.passes == 1:
+        get_logger().error("lock.lost", path=str(self._lock.path))
+        check_data_dir(self._data_dir, create=True, root_may=False)
+        self._lock.take_again()
+        get_logger().warning("lock.taken_again", path=str(self._lock.path))
+        self._parts.journal.trouble("data directory replaced", f"{self._data_dir} was removed or renamed")
+
+    def _report_if_due(self, seen: tuple[Rates, Verdict] | None) -> None:
+        """At each heartbeat and whenever something crossed, fired or failed."""
+        now_s = time.monotonic()
+        is_due = now_s - self._reported_s >= self._reloading.loaded.settings.sampling.heartbeat_s
+        capture, self._reported_capture = self._reported_capture, self._parts.worker.current
+        has_news = capture != self._reported_capture or (seen is not None and _has_news(seen[1]))
+        if not (is_due or has_news or seen is None):
+            return
+        if not self._is_ready_told:
+            self._is_ready_told = True
             self._notifier.ready()
         if is_due:
-            self._parts.selfwatch.read()
-            self._pace.interval_s = self._loaded.settings.sampling.interval_s * self._parts.selfwatch.stretch
-            self._parts.keeper.retry()
-            if self._parts.sender is not None:
-                self._parts.sender.look()
-            self._notifier.status(f"watching {rates.process_count} processes")
-            self._reported_s = rates.monotonic_s
-        if has_news or rates.monotonic_s - self._explained_s >= _EXPLAINED_EVERY_S:
-            self._explain(rates)
-        write_status(self._data_dir, self._status(rates))
+            self._reported_s = now_s
+            self._beat_heart()
+        if seen is not None:
+            rates = seen[0]
+            self._try("explain", lambda: self._reporter.explain_if_due(rates, has_news=has_news))
+        self._try("status", self._put_status)
 
-    def _explain(self, rates: Rates) -> None:
-        """How the rules stand: the dearest part of the status, as it goes through every process."""
-        self._standings = {"rules": self._parts.detector.explain(), "rules_taken_at": rates.taken_at}
-        self._explained_s = rates.monotonic_s
+    def _beat_heart(self) -> None:
+        """What is looked after now and then."""
+        parts = self._parts
+        self._try("selfwatch", parts.selfwatch.read)
+        interval_s = self._reloading.loaded.settings.sampling.interval_s
+        self._pace.interval_s = interval_s * parts.selfwatch.stretch
+        self._try("retry", parts.keeper.retry)
+        if parts.sender is not None:
+            self._try("courier", parts.sender.look)
+        if self._rates is not None:
+            self._notifier.status(f"watching {self._rates.process_count} processes")
 
-    def _status(self, rates: Rates) -> dict[str, object]:
-        parts, counts = self._parts, self._parts.pipeline.counts
-        capture = parts.worker.current
-        return {
-            "version": monitord.__version__,
-            "pid": os.getpid(),
-            "started_at": self._started_at,
-            "data_dir": str(self._data_dir),
-            "config_paths": [str(path) for path in self._loaded.sources],
-            "interval_s": self._pace.interval_s,
-            "taken_at": rates.taken_at,
-            "passes": counts.passes,
-            "process_count": rates.process_count,
-            "machine_percent": rates.system.machine_percent,
-            "own_cpu_percent": parts.selfwatch.cost.cpu_percent,
-            "own_rss_bytes": parts.selfwatch.cost.rss_bytes,
-            "degraded": self._degraded(),
-            "budget_bytes": wiring.retention_limits(self._loaded.settings).max_total_bytes,
-            "queue_depth": parts.keeper.waiting_count,
-            "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
-            **self._standings,
-            "jobs": parts.tidying.table,
-            "storage": parts.monitor.as_json(),
-            "counts": {
-                "alerts": counts.alerts,
-                "suppressed": counts.suppressed,
-                "dropped": parts.keeper.dropped,
-            },
-            "last_incident": counts.last_incident,
-        }
-
-    def _degraded(self) -> list[str]:
-        sender = self._parts.sender
-        not_sent = f"artefacts wait here: {sender.trouble}" if sender and sender.trouble else None
-        troubles = (self._parts.store.degraded_reason, self._parts.keeper.trouble, not_sent)
-        complaints = [*self._parts.monitor.complaints(), *self._parts.selfwatch.complaints()]
-        return list(dict.fromkeys(filter(None, troubles))) + complaints
+    def _put_status(self) -> None:
+        self._status.put(self._reporter.status(self._reloading.loaded, self._pace.interval_s, self._rates))
 
     def _reload_if_asked(self) -> None:
-        """SIGHUP: a good configuration replaces the old one; a bad one is refused, said, and forgotten."""
         if not self._signals.take_reload():
             return
         self._notifier.reloading()
-        try:
-            loaded = config.load(self._config_path)
-            check_storage(loaded)
-        except ConfigError as error:
-            get_logger().error("config.refused", reason=str(error))
-        else:
-            self._apply(loaded)
+        self._try("reload", lambda: self._reloading.attempt(self._apply))
+        self._reported_s = float("-inf")
         self._notifier.ready()
 
     def _apply(self, loaded: LoadedConfig) -> None:
-        waiting = wiring.needs_restart(self._loaded.settings, loaded.settings)
-        self._loaded = loaded
         settings = loaded.settings
-        logs.configure(settings.log.level, settings.log.style)
+        logs.configure(settings.log.level, settings.log.style, self._log)
         self._pace = Pace(settings.sampling.interval_s * self._parts.selfwatch.stretch)
         self._parts.detector.replace_rules(settings.rules)
-        self._explained_s = float("-inf")
+        self._reporter.forget_standings()
         self._parts.worker.use(wiring.plan(settings))
         self._parts.baselines.use(wiring.baseline_limits(settings))
         self._parts.service.consent = wiring.consent(settings)
@@ -216,30 +201,47 @@ class Daemon:
         limits = wiring.retention_limits(settings)
         self._parts.saving.use(limits)
         use_floor(self._parts.monitor, limits.min_free_disk_bytes)
-        get_logger().info("config.reloaded", rules=len(settings.rules))
-        if waiting:
-            get_logger().warning("config.needs_restart", keys=", ".join(waiting))
 
     def _finish(self) -> None:
         """Within five seconds: end the capture with what it has, save everything, say so."""
+        self._signals.is_heard()
         deadline = time.monotonic() + _STOP_WITHIN_S
         self._notifier.stopping()
+        for step, call in self._last_steps(deadline):
+            self._try(f"{step} at the end", call)
+        waiting = self._parts.keeper.waiting_count
+        if waiting:
+            get_logger().error("incidents.unsaved", count=waiting)
+        self._try("status at the end", self._put_last_status)
+        get_logger().info("daemon.stopped", passes=self._parts.pipeline.counts.passes)
+
+    def _last_steps(self, deadline: float) -> list[tuple[str, Callable[[], object]]]:
+        """In their order: who starts work ends first, then the workers, then who writes for them."""
         parts = self._parts
-        parts.tidying.stop()
-        if parts.sender is not None:
-            parts.sender.close(_COURIER_STOPS_WITHIN_S)
-        parts.worker.close(_CAPTURE_STOPS_WITHIN_S)
-        parts.first_looks.close()
-        parts.historian.flush()
-        parts.memory.save(datetime.now(UTC))
-        parts.keeper.retry()
-        parts.journal.daemon("stopped", monitord.__version__)
-        if parts.writer.close(max(0.5, deadline - time.monotonic())):
-            parts.store.close()
-        parts.sampler.close()
-        if parts.keeper.waiting_count:
-            get_logger().error("incidents.unsaved", count=parts.keeper.waiting_count)
+        sender = parts.sender
+        return [
+            ("jobs", parts.tidying.stop),
+            ("courier", lambda: sender.close(_COURIER_STOPS_WITHIN_S) if sender is not None else None),
+            ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
+            ("first looks", parts.first_looks.close),
+            ("history", parts.historian.flush),
+            ("memory", lambda: parts.memory.save(datetime.now(UTC))),
+            ("retry", parts.keeper.retry),
+            ("journal", lambda: parts.journal.daemon("stopped", monitord.__version__)),
+            ("store", lambda: self._close_store(deadline)),
+            ("sampler", parts.sampler.close),
+        ]
+
+    def _close_store(self, deadline: float) -> None:
+        if self._parts.writer.close(max(0.5, deadline - time.monotonic())):
+            self._parts.store.close()
+
+    def _put_last_status(self) -> None:
         if self._rates is not None:
-            self._explain(self._rates)
-            write_status(self._data_dir, self._status(self._rates))
-        get_logger().info("daemon.stopped", passes=parts.pipeline.counts.passes)
+            self._reporter.explain_if_due(self._rates, has_news=True)
+        self._put_status()
+        self._status.close(_STATUS_WITHIN_S)
+
+
+def _has_news(verdict: Verdict) -> bool:
+    return bool(verdict.armed or verdict.disarmed or verdict.alerts)

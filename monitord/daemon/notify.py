@@ -58,7 +58,7 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
                 channel.settimeout(_PATIENCE_S)
                 channel.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
-        except OSError:
+        except (OSError, MemoryError):
             return  # the manager is gone or its queue is full; watching the machine goes on
 
 

@@ -39,6 +39,7 @@ class Saving:
 
     def use(self, limits: RetentionLimits) -> None:
         """Keep the store within these limits from now on."""
+        self.limits = limits
         self._retention = RetentionManager(self._store, limits)
         self.jobs: tuple[Job, ...] = jobs_of(
             self._store, self._retention, limits.max_total_bytes, self._other_jobs

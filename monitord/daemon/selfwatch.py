@@ -16,13 +16,17 @@ CPU_LIMIT_PERCENT = 10.0
 RSS_LIMIT_BYTES = 100 * 2**20
 _HELD_FOR = 3  # readings in a row; one is taken at each heartbeat
 _LONGEST_STRETCH = 16
+_SHORTEST_S = 5.0  # over less than this a percentage of a core is noise
 
 
 @dataclass(frozen=True, slots=True)
 class OwnCost:
-    """What the daemon itself uses: percent of one core since the last reading, and resident bytes."""
+    """What the daemon itself uses: percent of one core since the last reading, and resident bytes.
 
-    cpu_percent: float
+    `cpu_percent` is None until there is something to speak of: what a start costs says nothing about it.
+    """
+
+    cpu_percent: float | None
     rss_bytes: int
 
 
@@ -35,12 +39,18 @@ class SelfWatch:
         self._over = 0
         self._under = 0
         self.stretch = 1
-        self.cost = OwnCost(0.0, own_rss_bytes())
+        self.cost = OwnCost(None, own_rss_bytes())
+
+    def begin(self) -> None:
+        """The start is over: from now on it counts."""
+        self._cpu_s, self._at_s = time.process_time(), time.monotonic()
 
     def read(self) -> OwnCost:
         """Take a reading and adapt the stretch."""
         cpu_s, now_s = time.process_time(), time.monotonic()
-        percent = 100 * (cpu_s - self._cpu_s) / max(now_s - self._at_s, 1e-3)
+        if now_s - self._at_s < _SHORTEST_S:
+            return self.cost
+        percent = 100 * (cpu_s - self._cpu_s) / (now_s - self._at_s)
         self._cpu_s, self._at_s = cpu_s, now_s
         self.cost = OwnCost(percent, own_rss_bytes())
         self.judge(self.cost)
@@ -48,6 +58,8 @@ class SelfWatch:
 
     def judge(self, cost: OwnCost) -> None:
         """Three readings above a limit double the interval; three below half of it bring it back."""
+        if cost.cpu_percent is None:
+            return
         is_over = cost.cpu_percent > CPU_LIMIT_PERCENT
         is_under = cost.cpu_percent < CPU_LIMIT_PERCENT / 2
         self._over = self._over + 1 if is_over else 0

@@ -9,7 +9,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from types import FrameType
+
+# From SIGTERM until the loop has heard it, then until everything is saved. After that the kernel ends us by
+# SIGALRM, whatever we hang in: nothing that was acknowledged is lost by it.
+_HEARD_WITHIN_S = 4.0
+_ENDED_WITHIN_S = 10.0
+_NAP_S = 0.2
 
 
 class Signals:
@@ -31,9 +38,14 @@ class Signals:
         self._poller = select.poll()
         self._poller.register(self._reader, select.POLLIN)
         self._outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN or not _has_terminal()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
         signal.signal(signal.SIGHUP, self._hang_up)
+        # Who started us may have blocked them, and that is inherited: only SIGKILL could end us then.
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM}
+        )
 
     @property
     def asked_to_reload(self) -> bool:
@@ -47,11 +59,20 @@ class Signals:
         return is_new
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or as soon as a signal comes."""
-        if self._poller.poll(seconds * 1000):
-            os.read(self._reader, 4096)
+        """Return after `seconds`, or as soon as a signal comes; sooner where the machine can't wait."""
+        try:
+            if self._poller.poll(seconds * 1000):
+                os.read(self._reader, 4096)
+        except OSError:
+            time.sleep(min(seconds, _NAP_S))
+
+    def is_heard(self) -> None:
+        """The end has begun, in order: it has more time than it took to be heard."""
+        signal.setitimer(signal.ITIMER_REAL, _ENDED_WITHIN_S)
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.asked_to_stop:
+            signal.setitimer(signal.ITIMER_REAL, _HEARD_WITHIN_S)
         self.asked_to_stop = True
         if not self.is_ready:
             raise SystemExit(0)

@@ -6,41 +6,109 @@ import contextlib
 import dataclasses
 import json
 import os
+import threading
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from monitord.daemon.locks import DAEMON_LOCK, owner
+from monitord.logs import get_logger
 from monitord.storage.folder import hand_over
 
 STATUS_FILE = "status.json"
+_LARGEST_BYTES = 16 << 20
 
 
 def write_status(data_dir: Path, status: object, name: str = STATUS_FILE) -> None:
-    """Replace the file. A disk that can't take it is not an error: the old file tells its own age."""
+    """Replace the file, or on a full disk its bytes. If neither can be done the old one tells its own age."""
     path = data_dir / name
     temporary = data_dir / f".{name}.new"
+    text = json.dumps(status, default=_plain).encode()  # not dump: it has no fast encoder
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with open(descriptor, "wb") as file:
             hand_over(file.fileno(), data_dir)
-            file.write(json.dumps(status, default=_plain))  # not dump: it has no fast encoder
+            file.write(text)
         temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):  # a read-only disk refuses this, too
             temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            _write_over(path, status, text)
+
+
+def _write_over(path: Path, status: object, text: bytes) -> None:
+    """Into the bytes that the file has, filled up with spaces; without the rules if they don't fit."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        room = os.fstat(descriptor).st_size
+        if len(text) > room and isinstance(status, Mapping):
+            text = json.dumps({**status, "rules": []}, default=_plain).encode()
+        if len(text) <= room:
+            os.pwrite(descriptor, text.ljust(room), 0)
+    finally:
+        os.close(descriptor)
+
+
+class StatusWriter:
+    """Writes the file on a thread of its own: nobody waits for a disk, and the newest status wins."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._newest: object = None
+        self._is_writing = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, status: object) -> None:
+        """Have it written soon. Raises RuntimeError when the machine gives no thread."""
+        with self._changed:
+            self._newest = status
+            if self._thread is None:
+                thread = threading.Thread(target=self._write_all, name="status", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._changed.notify_all()
+
+    def close(self, within_s: float) -> bool:
+        """Wait until the newest is written; False when time ran out."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._newest is None and not self._is_writing, within_s)
+
+    def _write_all(self) -> None:
+        while True:
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._newest is not None)
+                status, self._newest, self._is_writing = self._newest, None, True
+            try:
+                write_status(self._data_dir, status)
+            except Exception:  # noqa: BLE001  around one status: no memory for this one, perhaps for the next
+                get_logger().debug("status.not_written", exc_info=True)
 
 
 def read_status(data_dir: Path) -> dict[str, Any] | None:
     """What the daemon said last, with `is_running` and the lock owner's `pid`; None if it never ran here."""
     pid = owner(data_dir / DAEMON_LOCK)
-    try:
-        status = json.loads((data_dir / STATUS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        status = {}
-    if not isinstance(status, dict) or (not status and pid is None):
+    status = _read(data_dir / STATUS_FILE)
+    if not status and pid is None:
         return None
     return {**status, "is_running": pid is not None, "pid": pid or status.get("pid")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Twice if need be: on a full disk it is written in place."""
+    for _ in range(2):
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                status = json.loads(file.read(_LARGEST_BYTES))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(status, dict):
+            return status
+    return {}
 
 
 def _plain(value: object) -> object:

@@ -30,6 +30,7 @@ from monitord.model import CapturePlan, Incident
 from monitord.pipeline import (
     CaptureBudget,
     CaptureLimits,
+    Failures,
     FirstLooks,
     IncidentWorker,
     Keeper,
@@ -79,7 +80,7 @@ class Parts:
     sender: Sender | None
 
 
-def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts:
+def build(settings: Settings, data_dir: Path, config_path: Path | None, failures: Failures) -> Parts:
     """Join everything. Raises MonitordError when the store is not ours to use or of a newer schema."""
     kept = retention_limits(settings)
     monitor = watch(
@@ -140,6 +141,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None) -> Parts
         ring=Ring(settings.sampling.ring_s),
         new_id=new_correlation_id,
         boot_id=boot_id,
+        failures=failures,
     )
 
     baselines = Baselines(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from monitord.logs import get_logger
-from monitord.model import Alert, ProcessRates, Rates, TriggerMetric, Verdict
+from monitord.model import Alert, Arming, ProcessRates, Rates, TriggerMetric, Verdict
+from monitord.pipeline.failures import Failures
 from monitord.pipeline.family import WithoutFamily
 from monitord.pipeline.first_looks import FirstLooks
 from monitord.pipeline.incidents import IncidentWorker, Opening
@@ -24,6 +25,7 @@ __all__ = [
     "CaptureBudget",
     "CaptureLimits",
     "Counts",
+    "Failures",
     "FirstLooks",
     "IncidentWorker",
     "Keeper",
@@ -59,7 +61,9 @@ class Pipeline:
         ring: Ring,
         new_id: Callable[[], str],
         boot_id: str | None = None,
+        failures: Failures | None = None,
     ) -> None:
+        self._try = (failures or Failures()).run
         self._eyes = eyes
         self._judgement = judgement
         self._first_looks = first_looks
@@ -71,18 +75,25 @@ class Pipeline:
         self.counts = Counts()
 
     def run_pass(self) -> tuple[Rates, Verdict]:
-        """Look, judge, act, remember."""
+        """Look, judge, remember, act.
+
+        Raises what looking or judging raises: then the pass is lost. Of what follows from a verdict, which
+        comes once only, each part has its own chance.
+        """
         rates = self._eyes.look(self._judgement.demand())
         verdict = self._judgement.judge(rates)
-        self._ring.add(rates)
         self.counts.passes += 1
+        self._try("ring", lambda: self._ring.add(rates))
         for arming in verdict.disarmed:
             self._first_looks.forget(arming)
         for arming in verdict.armed:
-            self._first_looks.take(arming, self._suspect(arming.metric))
+            self._try("first look", partial(self._look_at, arming))
         for alert in verdict.alerts:
-            self._open(alert, rates)
+            self._try("alert", partial(self._open, alert, rates))
         return rates, verdict
+
+    def _look_at(self, arming: Arming) -> None:
+        self._first_looks.take(arming, self._suspect(arming.metric))
 
     def _suspect(self, metric: TriggerMetric) -> ProcessRates | None:
         """Whom to look at when a rule is about the whole machine."""

@@ -1,0 +1,79 @@
+"""The status file: nobody waits for its disk, the newest wins, and a full disk does not make it a lie."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path, PosixPath
+
+import pytest
+
+from monitord.daemon.status import STATUS_FILE, StatusWriter, read_status, write_status
+
+
+class Slow(PosixPath):
+    """A value that takes as long to write as a disk may take."""
+
+    is_reached, may_go_on = threading.Event(), threading.Event()
+
+    def __str__(self) -> str:
+        self.is_reached.set()
+        self.may_go_on.wait(60)
+        return "slow"
+
+
+def test_of_statuses_that_wait_the_newest_is_written(tmp_path: Path) -> None:
+    """The thread hangs in the first; whoever reports goes on, and what was overtaken is never written."""
+    slow = Slow("x")
+    writer = StatusWriter(tmp_path)
+    writer.put({"passes": slow})
+    assert slow.is_reached.wait(60)
+    for number in range(100):
+        writer.put({"passes": number})
+    assert not writer.close(0.05)
+    slow.may_go_on.set()
+    assert writer.close(60)
+    assert json.loads((tmp_path / STATUS_FILE).read_text()) == {"passes": 99}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.root
+def test_on_a_full_disk_the_status_is_still_true(small_disk: Path) -> None:
+    """There is no room for another file: the bytes of the old one are written over."""
+    write_status(small_disk, {"passes": 1, "degraded": [], "rules": ["long"] * 100})
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(b"x" * 4096)
+        except OSError:
+            pass
+    write_status(small_disk, {"passes": 2, "degraded": ["the disk is full " * 9], "rules": ["longer"] * 1000})
+    status = read_status(small_disk)
+    assert status is not None
+    assert (status["passes"], status["rules"]) == (2, [])
+    assert status["degraded"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"[" * 100_000, b"\xff\xfe"])
+def test_a_status_that_is_damaged_says_nothing(tmp_path: Path, content: bytes) -> None:
+    """Whatever stands in the file, whoever asks gets an answer."""
+    (tmp_path / STATUS_FILE).write_bytes(content)
+    assert read_status(tmp_path) is None
+
+
+def test_a_status_that_is_no_file_hangs_nobody(tmp_path: Path) -> None:
+    """A FIFO under its name."""
+    os.mkfifo(tmp_path / STATUS_FILE)
+    assert read_status(tmp_path) is None
