@@ -52,9 +52,9 @@ def vacuum(place: Place) -> None:
     from monitord.jobs import vacuum_when_idle
 
     say("rebuilding; this can take some seconds")
-    budget = int(place.config().settings.retention.max_total_mb * 1_000_000)
+    floor = int(place.config().settings.retention.min_free_disk_mb * 1_000_000)
     with place.store() as store:
-        outcome = vacuum_when_idle(store, is_idle=True, max_total_bytes=budget)
+        outcome = vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=floor)
     if outcome.outcome != "ok":
         raise StorageError(f"not vacuumed: {outcome.detail}")
     emit(f"{outcome.detail}\n")

@@ -18,6 +18,7 @@ from monitord.export.text import json_text
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
+    from monitord.config import Settings
     from monitord.doctor import Check, Surroundings
 
 _PAINT = {"ok": "green", "warning": "yellow", "failure": "red"}
@@ -36,8 +37,7 @@ def doctor(
     from monitord.doctor import run_checks
 
     as_json = wants_json(output, json)
-    settings = place.config().settings.retention
-    checks = run_checks(_surroundings(place, settings.max_total_mb, settings.min_free_disk_mb))
+    checks = run_checks(_surroundings(place, place.config().settings))
     if as_json:
         shown = [
             {"name": c.name, "outcome": c.outcome, "detail": printable(c.detail), "fix": c.fix}
@@ -54,14 +54,15 @@ def doctor(
         raise MonitordError(f"{len(bad)} of {len(checks)} checks need attention: {names}")
 
 
-def _surroundings(place: Place, max_total_mb: float, min_free_disk_mb: float) -> Surroundings:
+def _surroundings(place: Place, settings: Settings) -> Surroundings:
     from monitord.doctor import Surroundings
 
     return Surroundings(
         data_dir=place.data_dir(),
         version=__version__,
-        max_total_bytes=int(max_total_mb * 1_000_000),
-        min_free_disk_bytes=int(min_free_disk_mb * 1_000_000),
+        max_total_bytes=int(settings.retention.max_total_mb * 1_000_000),
+        min_free_disk_bytes=int(settings.retention.min_free_disk_mb * 1_000_000),
+        is_far=bool(settings.storage.url),
         units=_units(),
     )
 

@@ -43,6 +43,7 @@ def run(
             "bytes_after": report.bytes_after,
             "postponed": report.postponed,
             "has_room": report.has_room,
+            "obstacle": printable(report.obstacle) if report.obstacle else None,
             "failures": {key: printable(why) for key, why in report.failures.items()},
         }
         emit(json_text(answer) + "\n")
@@ -65,6 +66,6 @@ def _show(report: RetentionReport) -> None:
     if report.postponed:
         emit(f"nothing by age: {printable(report.postponed)}\n")
     if not report.has_room:
-        emit("still over the budget: what is left is kept or in use\n")
+        emit(f"still without room: {printable(report.obstacle or '')}\n")
     for name, why in report.failures.items():
         emit(f"{printable(name)}  stays     {printable(why)}\n")

@@ -13,10 +13,12 @@ from monitord.cli.terminal import Style, emit
 from monitord.cli.when import local_stamp, moment_of
 from monitord.daemon.courier_status import read_courier_status
 from monitord.daemon.status import read_status
-from monitord.errors import NotFoundError, UnreachableError
+from monitord.errors import ConfigError, NotFoundError, UnreachableError
 from monitord.export.text import json_text
 from monitord.export.units import age, quantity, span
 from monitord.redaction import printable
+from monitord.storage.usage import usage_of as measure
+from monitord.storage.views import Usage
 
 _SILENT_AFTER_INTERVALS = 30
 _SILENT_AFTER_LEAST_S = 60.0
@@ -43,35 +45,25 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
 
 
 def usage_of(place: Place, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
-    """Bytes on disk as the file system tells them, beside the budget that is in force.
+    """What the store takes and the disk has left, in bytes, beside the budget that is in force.
 
     A running daemon told its budget; only without one is the configuration asked, which may be broken.
     """
-    parts = {
-        "database_bytes": _size(folder / "monitord.db"),
-        "wal_bytes": _size(folder / "monitord.db-wal"),
-        "artefact_bytes": sum(
-            _size(path) for name in ("artefacts", "quarantine") for path in _files(folder / name)
-        ),
-    }
+    try:
+        found = measure(folder, is_far=_is_far(place))
+    except OSError:  # no directory yet
+        found = Usage(0, 0, 0, 0)
     budget = told.get("budget_bytes") if told["is_running"] else None
     if not isinstance(budget, int) or budget <= 0:
         budget = int(place.config().settings.retention.max_total_mb * 1_000_000)
-    return {**parts, "total_bytes": sum(parts.values()), "budget_bytes": budget}
+    return {**asdict(found), "total_bytes": found.total_bytes, "budget_bytes": budget}
 
 
-def _files(folder: Path) -> list[Path]:
+def _is_far(place: Place) -> bool:
     try:
-        return list(folder.iterdir())
-    except OSError:
-        return []  # not there yet, or not ours to list
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0  # not there, or gone while we counted
+        return bool(place.config().settings.storage.url)
+    except ConfigError:
+        return False
 
 
 def _lines(
@@ -129,7 +121,10 @@ def _cost(told: Mapping[str, Any]) -> str:
 
 def store_line(usage: Mapping[str, int]) -> str:
     total, budget = usage["total_bytes"], usage["budget_bytes"]
-    return f"{total / 1e6:.1f} of {budget / 1e6:,.0f} MB ({total / budget * 100:.0f} %)"
+    line = f"{total / 1e6:.1f} of {budget / 1e6:,.0f} MB ({total / budget * 100:.0f} %)"
+    if usage["set_aside_bytes"]:
+        line += f", {usage['set_aside_bytes'] / 1e6:.1f} MB of it in databases set aside (monitord.db.*)"
+    return line
 
 
 def artefact_counts(storage: object) -> str:

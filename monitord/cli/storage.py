@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -42,7 +41,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     told = {"is_running": False, **(read_status(folder) or {})}
     usage = usage_of(place, folder, told)
     settings = place.config().settings
-    checks = list(_checks(settings, folder, usage["artefact_bytes"]))
+    checks = list(_checks(settings, folder, usage))
     reported = told.get("storage") if told["is_running"] else None
     answer = {
         "running": told["is_running"],
@@ -79,7 +78,7 @@ class _Room:
     free_disk_bytes: int
 
 
-def _checks(settings: Settings, data_dir: Path, used_bytes: int) -> Iterator[tuple[str, HealthCheck]]:
+def _checks(settings: Settings, data_dir: Path, used: Mapping[str, int]) -> Iterator[tuple[str, HealthCheck]]:
     """The looks at this disk, then at the far provider if there is one; each with where it looked."""
     from monitord.daemon.holdings import far_provider, keyring_look, keyring_of
     from monitord.storage.artefacts import StorageManager
@@ -89,13 +88,15 @@ def _checks(settings: Settings, data_dir: Path, used_bytes: int) -> Iterator[tup
     from monitord.storage.artefacts.wrappers.retried import Patience
     from monitord.storage.holdings import open_local
     from monitord.storage.schema import ARTEFACTS_NAME
+    from monitord.storage.usage import floor_of
 
     storage = settings.storage
-    disk = os.statvfs(data_dir)
-    room = _Room(used_bytes, disk.f_bavail * disk.f_frsize)
+    room = _Room(used["artefact_bytes"], used["free_disk_bytes"])
     here = HealthChecker(
         lambda: open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts,
-        HealthLimits(free_disk_floor_bytes=int(settings.retention.min_free_disk_mb * 1e6)),
+        HealthLimits(
+            free_disk_floor_bytes=floor_of(data_dir, int(settings.retention.min_free_disk_mb * 1e6))
+        ),
         room=lambda: room,
         keyring=keyring_look(storage),
     )

@@ -19,11 +19,11 @@ from monitord.storage.connection import WAL_LIMIT_BYTES
 
 _ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add to the database
 # Until room is made the next time: the rows in the database and in the WAL, and the WAL's growth by whatever
-# else is written meanwhile.
-_ROOM_FOR_ROWS_BYTES = 2 * _ROWS_BYTES + WAL_LIMIT_BYTES
+# else is written meanwhile. A transaction that is longer than the WAL may be makes it longer: room for two.
+_ROOM_FOR_ROWS_BYTES = 2 * _ROWS_BYTES + 2 * WAL_LIMIT_BYTES
+_ROOM_SHARE = 0.15  # of a small budget it is no more than this
 _REMEMBERED = 64  # incidents whose profile may still come
-_NO_ROOM = "the incidents that are kept fill the budget (retention.max_total_mb), or the disk is at its floor"
-_FIX = "monitord keep --undo ID, or a higher retention.max_total_mb"
+_FIX = "monitord retention run   (it says what stands in the way)"
 
 
 class Saving:
@@ -41,9 +41,8 @@ class Saving:
         """Keep the store within these limits from now on."""
         self.limits = limits
         self._retention = RetentionManager(self._store, limits)
-        self.jobs: tuple[Job, ...] = jobs_of(
-            self._store, self._retention, limits.max_total_bytes, self._other_jobs
-        )
+        self._room_for_rows = min(_ROOM_FOR_ROWS_BYTES, int(_ROOM_SHARE * limits.max_total_bytes))
+        self.jobs: tuple[Job, ...] = jobs_of(self._store, self._retention, limits, self._other_jobs)
 
     def save(self, incident: Incident) -> object:
         """Save an incident; durable when this returns. Raises StorageError when it can't be, now.
@@ -56,10 +55,12 @@ class Saving:
             get_logger().info("incident.stays_deleted", correlation_id=incident.correlation_id)
             return None
         now = incident.alert.raised_at
-        if not self._retention.make_room(_room_for(incident), now).has_room:
-            incident = _bare(incident)
-            if not self._retention.make_room(_room_for(incident), now).has_room:
-                raise StorageError(f"no room for another incident: {_NO_ROOM}")
+        report = self._retention.make_room(self._room_for(incident), now)
+        if not report.has_room:
+            incident = _bare(incident, str(report.obstacle))
+            report = self._retention.make_room(self._room_for(incident), now)
+            if not report.has_room:
+                raise StorageError(f"no room for another incident: {report.obstacle}")
         rows = self._store.save_incident(incident)
         self._saved.append(incident.correlation_id)
         return rows
@@ -76,23 +77,25 @@ class Saving:
 
     def add_history(self, passes: Sequence[Rates]) -> None:
         """Save passes for looking back. Raises StorageError when there is no room for them."""
-        if passes and not self._retention.make_room(_ROOM_FOR_ROWS_BYTES, passes[-1].taken_at).has_room:
-            raise StorageError(f"no room for history: {_NO_ROOM}")
+        if passes:
+            now = passes[-1].taken_at
+            report = self._retention.make_room(self._room_for_rows, now, may_delete=False)
+            if not report.has_room:
+                raise StorageError(f"no room for history: {report.obstacle}")
         self._store.add_history(passes)
 
+    def _room_for(self, incident: Incident) -> int:
+        """Bytes it takes: rows, and evidence compressed (zlib's fastest is no smaller than zstd)."""
+        evidence = sum(_compressed_size(capture.payload, capture.path) for capture in incident.captures)
+        return evidence + self._room_for_rows
 
-def _bare(incident: Incident) -> Incident:
+
+def _bare(incident: Incident, reason: str) -> Incident:
     captures = tuple(
-        replace(capture, payload=None, path=None, status=CaptureStatus.REFUSED, reason=_NO_ROOM, fix=_FIX)
+        replace(capture, payload=None, path=None, status=CaptureStatus.REFUSED, reason=reason, fix=_FIX)
         for capture in incident.captures
     )
     return replace(incident, captures=captures, history=())
-
-
-def _room_for(incident: Incident) -> int:
-    """Bytes the incident takes: rows, and evidence compressed (zlib's fastest is no smaller than zstd)."""
-    evidence = sum(_compressed_size(capture.payload, capture.path) for capture in incident.captures)
-    return evidence + _ROOM_FOR_ROWS_BYTES
 
 
 def _compressed_size(payload: bytes | None, path: Path | None) -> int:

@@ -18,6 +18,7 @@ from monitord.storage.artefacts.monitor import (
 from monitord.storage.artefacts.monitor.health import Room
 from monitord.storage.holdings import open_local
 from monitord.storage.schema import ARTEFACTS_NAME
+from monitord.storage.usage import floor_of
 
 if TYPE_CHECKING:
     from monitord.storage.artefacts.keyring import Keyring
@@ -39,13 +40,14 @@ def watch(
     def opened() -> StorageManager:
         return open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts
 
-    limits = HealthLimits(free_disk_floor_bytes=free_disk_floor_bytes)
+    limits = HealthLimits(free_disk_floor_bytes=floor_of(data_dir, free_disk_floor_bytes))
     checker = HealthChecker(opened, limits, room=room, keyring=keyring)
     return StorageMonitor(health_checker=checker, alert_manager=AlertManager(tell))
 
 
-def use_floor(monitor: StorageMonitor, free_disk_floor_bytes: int) -> None:
+def use_floor(monitor: StorageMonitor, data_dir: Path, free_disk_floor_bytes: int) -> None:
     """Another configuration: from the next look on."""
     if monitor.health_checker is not None:
-        limits = replace(monitor.health_checker.limits, free_disk_floor_bytes=free_disk_floor_bytes)
+        floor_bytes = floor_of(data_dir, free_disk_floor_bytes)
+        limits = replace(monitor.health_checker.limits, free_disk_floor_bytes=floor_bytes)
         monitor.health_checker.limits = limits

@@ -15,6 +15,7 @@ from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
 from monitord.errors import MonitordError, SchemaTooNewError
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import DATABASE_NAME, HEAD
+from monitord.storage.usage import floor_bytes, usage_of
 
 _SLACK = timedelta(minutes=2)
 
@@ -32,15 +33,15 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
         return
     yield _folder_check(folder, status, here.uid)
     try:
-        free = shutil.disk_usage(folder).free
+        disk = shutil.disk_usage(folder)
     except OSError:
         return
-    if free < here.min_free_disk_bytes:
-        floor = here.min_free_disk_bytes / 1e9
-        words = f"{free / 1e9:.1f} GB free, the floor is {floor:.1f}: no new evidence is kept"
+    floor = floor_bytes(here.min_free_disk_bytes, disk.total)
+    if disk.free < max(floor, 1):
+        words = f"{disk.free / 1e6:,.1f} MB free, the floor is {floor / 1e6:,.0f}: no new evidence is kept"
         yield Check("free disk", WARNING, words, f"df -h {folder}   (then free some space there)")
     else:
-        yield Check("free disk", OK, f"{free / 1e9:.1f} GB free")
+        yield Check("free disk", OK, f"{disk.free / 1e9:.1f} GB free")
 
 
 def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
@@ -84,13 +85,9 @@ def check_database(here: Surroundings) -> Iterator[Check]:
 
 
 def check_quota(here: Surroundings) -> Iterator[Check]:
-    """Database, WAL and artefacts against the budget."""
-    if not here.data_dir.is_dir():
-        return
-    files = [here.data_dir / f"{DATABASE_NAME}{end}" for end in ("", "-wal")]
+    """All that stays in the data directory against the budget."""
     try:
-        files += (here.data_dir / "artefacts").rglob("*")
-        total = sum(path.lstat().st_size for path in files if _is_file(path))
+        total = usage_of(here.data_dir, is_far=here.is_far).total_bytes
     except OSError:
         return
     detail = f"{total / 1e6:.1f} of {here.max_total_bytes / 1e6:.1f} MB used"

@@ -32,14 +32,13 @@ class HistoryTrim:
     @classmethod
     def of(
         cls,
-        incident_count: int,
+        held_bytes: int,
         usage: Usage,
         limits: RetentionLimits,
         *,
         is_clock_trusted: bool,
         pressure: int,
     ) -> HistoryTrim:
-        held_bytes = max(0, usage.database_bytes - incident_count * SUMMARY_BYTES)
         allowed_bytes = int(limits.history_share * max(0, limits.max_total_bytes))
         excess_bytes = max(0, held_bytes - allowed_bytes)
         if not excess_bytes or not (is_clock_trusted or usage.total_bytes > limits.max_total_bytes):

@@ -14,6 +14,7 @@ from monitord.storage.artefacts.lifecycle import KIND, PINNED, PROCESS, SEVERITY
 from monitord.storage.artefacts.metadata import StorageMetadata
 
 EVIDENCE, SUMMARY = "evidence", "summary"
+BARE = "bare"  # the tag of a summary whose evidence went before
 
 
 class RetentionRow(Protocol):
@@ -46,6 +47,8 @@ class Usage(Protocol):
     def artefact_bytes(self) -> int: ...
     @property
     def free_disk_bytes(self) -> int: ...
+    @property
+    def disk_bytes(self) -> int: ...
     @property
     def total_bytes(self) -> int: ...
 
@@ -92,6 +95,8 @@ class Incidents:
         tags = {KIND: kind, PROCESS: row.process_name, SEVERITY: repr(row.severity)}
         if row.pinned or key in self._stuck:
             tags[PINNED] = "yes"
+        if kind == SUMMARY and row.is_summary:
+            tags[BARE] = "yes"
         return StorageMetadata(
             key, freed_bytes, row.raised_at, row.raised_at, "", tags, stored_size=freed_bytes
         )

@@ -18,9 +18,10 @@ class MaintainedStore(Protocol):
 
     def usage(self) -> Usage: ...
     def settle(self) -> object: ...
-    def vacuum(self) -> str | None: ...
-    def compact(self) -> object: ...
+    def vacuum(self) -> object: ...
+    def compact(self) -> str | None: ...
     def optimize(self) -> object: ...
+    def sweep(self) -> int: ...
     def integrity_check(self) -> Sequence[str]: ...
     def drop_quarantine_before(self, when: datetime, /) -> int: ...
 
@@ -28,31 +29,31 @@ class MaintainedStore(Protocol):
 MaintenanceOutcome = TaskResult  # ok, refused or damaged, and one line for a person
 
 
-def vacuum_when_idle(store: MaintainedStore, *, is_idle: bool, max_total_bytes: int) -> MaintenanceOutcome:
-    """Rebuild the database compactly, unless the machine is busy or there is no room to do it in.
+def vacuum_when_idle(
+    store: MaintainedStore, *, is_idle: bool, min_free_disk_bytes: int
+) -> MaintenanceOutcome:
+    """Give back the free pages, then rebuild the database compactly where the disk has room to do it in.
 
-    On the disk there must be room for two copies; where the copy would break the store's own budget only the
-    free pages are given back, which needs no room.
+    The copies are gone when it is done: they count against the floor of the disk, not against the budget.
     """
     if not is_idle:
         return MaintenanceOutcome("refused", "the machine is busy; VACUUM waits for a quiet moment")
     before = store.usage()
-    needed = _VACUUM_COPIES * before.database_bytes
-    if before.free_disk_bytes < needed:
-        return MaintenanceOutcome(
-            "refused", f"VACUUM needs {needed} bytes of free disk, there are {before.free_disk_bytes}"
+    held_by = store.compact()
+    if held_by is not None:
+        return MaintenanceOutcome("refused", f"{held_by}: nothing can be given back until it is done")
+    lean = store.usage()
+    needed = _VACUUM_COPIES * lean.database_bytes + min_free_disk_bytes
+    if lean.free_disk_bytes < needed:
+        words = (
+            f"gave back the free pages; to rebuild the database as well, {needed} bytes must be free on the"
+            f" disk, and {lean.free_disk_bytes} are"
         )
-    if before.total_bytes + before.database_bytes > max_total_bytes:
-        store.compact()
-        words = "gave back free pages only: a copy of the database would not fit into the budget"
     else:
-        refusal = store.vacuum()
-        if refusal is not None:
-            return MaintenanceOutcome("refused", refusal)
+        store.vacuum()
         words = "rebuilt the database"
-    return MaintenanceOutcome(
-        "ok", f"{words}: {before.total_bytes} bytes before, {store.usage().total_bytes} after"
-    )
+    after = store.usage()
+    return MaintenanceOutcome("ok", f"{words}: {before.total_bytes} bytes before, {after.total_bytes} after")
 
 
 def optimize(store: MaintainedStore) -> MaintenanceOutcome:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from monitord.jobs.history import SUMMARY_BYTES, HistoryTrim
 from monitord.jobs.incidents import (
+    BARE,
     EVIDENCE,
     SUMMARY,
     Incidents,
@@ -35,10 +36,15 @@ from monitord.storage.artefacts.lifecycle import (
     MaxAge,
     MaxTotalBytes,
     QuotaPerTag,
+    ShareWhenFull,
 )
 
 _LAST_RESORT = "last resort"
-_REASONS = {"summary age": "age", _LAST_RESORT: "budget"}  # for people; the others are called as they are
+_REASONS = {
+    "summary age": "age",
+    _LAST_RESORT: "budget",
+    "summaries": "budget",
+}  # for people; the others are called as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +72,58 @@ class RetentionPlan:
         return not (self.drop_evidence or self.delete_incidents or self.drop_history_before)
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What takes room beside the artefacts' files, as it was measured: a guess would cost evidence."""
+
+    history_bytes: int
+    row_bytes: int  # of one incident in the database
+
+    @classmethod
+    def of(cls, incident_count: int, usage: Usage, history_bytes: int | None) -> Weights:
+        """Without a measurement of the history it is what the database holds beyond the incidents."""
+        if history_bytes is None:
+            return cls(max(0, usage.database_bytes - incident_count * SUMMARY_BYTES), SUMMARY_BYTES)
+        rows_bytes = max(0, usage.database_bytes - history_bytes)
+        return cls(history_bytes, max(SUMMARY_BYTES // 4, rows_bytes // max(1, incident_count)))
+
+
 def policies_of(
-    limits: RetentionLimits, history: HistoryTrim, *, is_clock_trusted: bool
+    limits: RetentionLimits,
+    trim: HistoryTrim,
+    *,
+    row_bytes: int,
+    bare_bytes: int,
+    floor_bytes: int,
+    is_clock_trusted: bool,
 ) -> dict[str, LifecyclePolicy]:
     """What retention is: these policies, in this order. Without a clock to trust, those by age are left out.
 
-    Whole incidents go for room only where shortening the history did not help.
+    Whole incidents go for room only where shortening the history did not help; old summaries that take more
+    than their share go before any evidence does.
     """
     evidence, summaries = {KIND: EVIDENCE}, {KIND: SUMMARY}
     quota_bytes = int(limits.process_share * limits.max_total_bytes)
-    budget_bytes = limits.max_total_bytes + history.credit_bytes
+    budget_bytes = limits.max_total_bytes + trim.credit_bytes + bare_bytes
     policies: dict[str, LifecyclePolicy] = {
         "summary age": MaxAge(timedelta(seconds=max(limits.max_age_s, limits.summary_age_s)), only=summaries),
         "age": MaxAge(timedelta(seconds=limits.max_age_s), only=evidence),
         "process quota": QuotaPerTag(PROCESS, quota_bytes, only=evidence),
+        "summaries": summary_share(limits, row_bytes),
         "budget": MaxTotalBytes(budget_bytes, only=evidence),
-        "free disk": FreeDiskFloor(limits.min_free_disk_bytes, only=evidence),
+        "free disk": FreeDiskFloor(floor_bytes, only=evidence),
     }
-    if history.pressure and not history.credit_bytes:
-        policies[_LAST_RESORT] = MaxTotalBytes(budget_bytes, SUMMARY_BYTES, only=summaries)
+    if trim.pressure and not trim.credit_bytes:
+        policies[_LAST_RESORT] = MaxTotalBytes(budget_bytes, row_bytes, only=summaries)
     if is_clock_trusted:
         return policies
     return {name: each for name, each in policies.items() if each.get_retention_period() is None}
+
+
+def summary_share(limits: RetentionLimits, row_bytes: int) -> ShareWhenFull:
+    """Of the summaries whose evidence is gone: what they take beyond their share goes before any evidence."""
+    share_bytes = int(limits.summary_share * limits.max_total_bytes)
+    return ShareWhenFull(limits.max_total_bytes, share_bytes, row_bytes, only={KIND: SUMMARY, BARE: "yes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +138,7 @@ class Round:
     now: datetime
     by_age: bool = True
     pressure: int = 0
+    history_bytes: int | None = None
 
     def apply(self, incidents: Incidents, *, dry_run: bool) -> RetentionPlan:
         """Let go what the policies say, or only tell. History is told only: it is the caller's to cut.
@@ -110,13 +147,27 @@ class Round:
         """
         rows, usage = incidents.rows, incidents.usage
         skipped = why_not_by_age(rows, self.now) if self.by_age else "not asked for"
+        weights = Weights.of(len(rows), usage, self.history_bytes)
         trim = HistoryTrim.of(
-            len(rows), usage, self.limits, is_clock_trusted=skipped is None, pressure=self.pressure
+            weights.history_bytes,
+            usage,
+            self.limits,
+            is_clock_trusted=skipped is None,
+            pressure=self.pressure,
         )
-        policies = policies_of(self.limits, trim, is_clock_trusted=skipped is None)
+        bare_bytes = summary_share(self.limits, weights.row_bytes).wanted_bytes(incidents.stock())
+        policies = policies_of(
+            self.limits,
+            trim,
+            row_bytes=weights.row_bytes,
+            bare_bytes=bare_bytes,
+            floor_bytes=self.limits.floor_bytes(usage.disk_bytes),
+            is_clock_trusted=skipped is None,
+        )
         report = LifecycleManager(policies, incidents).apply_policies(self.now, dry_run=dry_run)
         freed = sum(each.stored_bytes for each in report.deleted if each.policy != _LAST_RESORT)
-        shortfall = max(0, usage.total_bytes - trim.credit_bytes - self.limits.max_total_bytes - freed)
+        freed += trim.credit_bytes + bare_bytes
+        shortfall = max(0, usage.total_bytes - self.limits.max_total_bytes - freed)
         aged = self.now - timedelta(seconds=self.limits.max_age_s) if skipped is None else None
         sized = trim.cutoff(self.now, self.limits.max_age_s, is_short=shortfall > 0)
         return RetentionPlan(
@@ -141,9 +192,10 @@ def plan_retention(
     *,
     by_age: bool = True,
     pressure: int = 0,
+    history_bytes: int | None = None,
 ) -> RetentionPlan:
     """What one round would let go; pure."""
-    return Round(limits, now, by_age, pressure).apply(Incidents(rows, usage), dry_run=True)
+    return Round(limits, now, by_age, pressure, history_bytes).apply(Incidents(rows, usage), dry_run=True)
 
 
 def _told_apart(deleted: Iterable[Decision]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -21,10 +21,11 @@ from monitord.jobs.incidents import (
     evidence_bytes,
 )
 from monitord.jobs.limits import RetentionLimits
-from monitord.jobs.plan import RetentionPlan, Round, plan_retention
+from monitord.jobs.plan import RetentionPlan, Round, Weights, plan_retention
 from monitord.jobs.second_look import STATE_KEY, Moment, Uptime, judge_clock, read_look, read_uptime
 
 _ROUNDS = PATIENCE + 4
+_FUTILE_ROUNDS = 2  # rounds that took something and made the store no smaller: more would be in vain
 
 
 class RetentionStore(IncidentStore, Protocol):
@@ -32,8 +33,10 @@ class RetentionStore(IncidentStore, Protocol):
 
     def retention_rows(self) -> Sequence[RetentionRow]: ...
     def usage(self) -> Usage: ...
+    def history_bytes(self) -> int: ...
     def drop_history_before(self, when: datetime, /) -> int: ...
-    def compact(self) -> object: ...
+    def drop_set_aside(self, wanted_bytes: int, /) -> int: ...
+    def compact(self) -> str | None: ...
     def get_state(self, key: str, /) -> object: ...
     def set_state(self, key: str, value: object, /) -> None: ...
 
@@ -44,7 +47,8 @@ class RetentionReport:
 
     `postponed` says why nothing was deleted by age this time. `reasons` maps each correlation id to why it
     went. `has_room` tells whether the budget (and for `make_room` the bytes asked for) is met afterwards.
-    `failures` maps what could not go to why: correlation ids, and names of policies that raised.
+    `obstacle` says why it is not. `failures` maps what could not go to why: correlation ids, and names of
+    policies that raised.
     """
 
     dropped_evidence: tuple[str, ...] = ()
@@ -55,6 +59,7 @@ class RetentionReport:
     bytes_after: int = 0
     postponed: str | None = None
     has_room: bool = True
+    obstacle: str | None = None
     is_dry_run: bool = False
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -72,7 +77,7 @@ class RetentionReport:
         if self.postponed:
             words += f"; nothing by age: {self.postponed}"
         if not self.has_room:
-            words += "; still over the budget or below the free-disk floor: what is left is pinned or in use"
+            words += f"; still without room: {self.obstacle}"
         for name, why in self.failures.items():
             return f"{words}; {len(self.failures)} could not go, the first {name}: {why}"
         return words
@@ -100,10 +105,11 @@ class RetentionManager:
             return self._foretell(now, by_age, postponed)
         return replace(self._carry_out(self._limits, now, by_age), postponed=postponed)
 
-    def make_room(self, bytes_needed: int, now: datetime) -> RetentionReport:
+    def make_room(self, bytes_needed: int, now: datetime, *, may_delete: bool = True) -> RetentionReport:
         """Free `bytes_needed` inside the budget before they are written; `has_room` says whether it worked.
 
-        What can't be had is not tried: no evidence goes in vain.
+        What can't be had is not tried: no evidence goes in vain. With `may_delete=False` only what nobody
+        misses goes, if somebody else keeps the WAL from being folded back: then the budget can't be had.
         """
         limits = replace(
             self._limits,
@@ -113,13 +119,43 @@ class RetentionManager:
         usage = self._store.usage()
         if _fits(usage, limits):
             return RetentionReport(bytes_before=usage.total_bytes, bytes_after=usage.total_bytes)
-        movable = sum(evidence_bytes(row) for row in self._store.retention_rows() if not row.pinned)
-        lean = usage.total_bytes - usage.wal_bytes - movable
-        if lean > limits.max_total_bytes or usage.free_disk_bytes + movable < limits.min_free_disk_bytes:
+        held_by, usage = self._tidy(usage, limits)
+        if held_by is not None:  # what it holds is not paid for with evidence: only what is asked for is
+            floor = max(limits.max_total_bytes, usage.total_bytes - bytes_needed)
+            limits = replace(limits, max_total_bytes=floor)
+        room = _fits(usage, limits)
+        if room or (held_by is not None and not may_delete) or not self._can_have(usage, limits):
             return RetentionReport(
-                bytes_before=usage.total_bytes, bytes_after=usage.total_bytes, has_room=False
+                bytes_before=usage.total_bytes,
+                bytes_after=usage.total_bytes,
+                has_room=room,
+                obstacle=None if room else self._obstacle(usage, limits, held_by),
             )
         return self._carry_out(limits, now, by_age=False)
+
+    def _tidy(self, usage: Usage, limits: RetentionLimits) -> tuple[str | None, Usage]:
+        """What nobody misses goes first: free pages, the WAL's room, what was set aside."""
+        held_by = self._store.compact()
+        usage = self._store.usage()
+        missing = max(
+            usage.total_bytes - limits.max_total_bytes,
+            limits.floor_bytes(usage.disk_bytes) - usage.free_disk_bytes,
+        )
+        if missing > 0 and self._store.drop_set_aside(missing):
+            usage = self._store.usage()
+        return held_by, usage
+
+    def _can_have(self, usage: Usage, limits: RetentionLimits) -> bool:
+        """Whether all that may go would make the room at all."""
+        rows, history_bytes = self._store.retention_rows(), self._store.history_bytes()
+        row_bytes = Weights.of(len(rows), usage, history_bytes).row_bytes
+        files = sum(row.artefact_bytes for row in rows if not row.pinned)
+        evidence = sum(evidence_bytes(row) for row in rows if not row.pinned)
+        movable = files + row_bytes * sum(not row.pinned for row in rows) + history_bytes
+        return (
+            usage.total_bytes - movable <= limits.max_total_bytes
+            and usage.free_disk_bytes + evidence >= limits.floor_bytes(usage.disk_bytes)
+        )
 
     def _judge_age(self, now: datetime, *, remember: bool) -> str | None:
         """Why age must not be judged in this pass; None when it may."""
@@ -141,9 +177,10 @@ class RetentionManager:
 
     def _foretell(self, now: datetime, by_age: bool, postponed: str | None) -> RetentionReport:
         rows, usage = self._store.retention_rows(), self._store.usage()
-        folded = _Folded(usage.database_bytes, usage.artefact_bytes, usage.free_disk_bytes)
         is_over = usage.total_bytes > self._limits.max_total_bytes
-        plan = plan_retention(rows, folded if is_over else usage, self._limits, now, by_age=by_age)
+        folded = _Folded.of(usage) if is_over else usage
+        history_bytes = self._store.history_bytes()
+        plan = plan_retention(rows, folded, self._limits, now, by_age=by_age, history_bytes=history_bytes)
         gone = {*plan.drop_evidence, *plan.delete_incidents}
         freed = sum(row.artefact_bytes for row in rows if row.correlation_id in gone)
         freed += usage.wal_bytes if is_over else 0
@@ -156,6 +193,7 @@ class RetentionManager:
             bytes_after=usage.total_bytes - freed,
             postponed=postponed,
             has_room=plan.shortfall_bytes == 0,
+            obstacle=self._obstacle(usage, self._limits, None) if plan.shortfall_bytes else None,
             is_dry_run=True,
             failures=dict(_failures(plan)),
         )
@@ -166,24 +204,51 @@ class RetentionManager:
         What could not go counts as pinned in the next round: something else goes in its place. Raises
         StorageError when the store is too sick to let anything go.
         """
-        before = self._store.usage().total_bytes
-        if before > limits.max_total_bytes:
-            self._store.compact()  # the WAL and free pages go before any evidence does
+        usage = self._store.usage()
+        before, held_by = usage.total_bytes, None
+        if not _fits(usage, limits):
+            held_by, usage = self._tidy(usage, limits)
+        if held_by is not None:
+            limits = replace(
+                limits, max_total_bytes=max(limits.max_total_bytes, limits.max_total_bytes + usage.wal_bytes)
+            )
         plans: list[RetentionPlan] = []
         stuck: set[str] = set()
+        futile = 0
         for _ in range(_ROUNDS):
             rows, usage = self._store.retention_rows(), self._store.usage()
             pressure = sum(not plan.is_empty for plan in plans)
             incidents = Incidents(rows, usage, self._store, stuck=stuck)
-            plan = Round(limits, now, by_age, pressure).apply(incidents, dry_run=False)
+            history_bytes = self._store.history_bytes()
+            plan = Round(limits, now, by_age, pressure, history_bytes).apply(incidents, dry_run=False)
             plans.append(plan)
             if plan.is_empty and not plan.failures:
                 break
             self._settle(plan)
             stuck.update(failure.key for failure in plan.failures)
-            if self._store.usage().total_bytes <= limits.max_total_bytes:
+            left = self._store.usage()
+            went = bool(plan.drop_evidence or plan.delete_incidents)
+            futile += went and left.total_bytes >= usage.total_bytes
+            if left.total_bytes <= limits.max_total_bytes or futile >= _FUTILE_ROUNDS:
                 break
-        return _report(plans, before, self._store.usage(), limits)
+        after = self._store.usage()
+        words = None if _fits(after, limits) else self._obstacle(after, limits, held_by)
+        return _report(plans, before, after, words)
+
+    def _obstacle(self, usage: Usage, limits: RetentionLimits, held_by: str | None) -> str:
+        """Why there is no room, by what it really is: the disk, another program, or what is kept."""
+        floor_bytes = limits.floor_bytes(usage.disk_bytes)
+        if usage.free_disk_bytes < floor_bytes:
+            return (
+                f"the disk has {usage.free_disk_bytes / 1e6:,.0f} MB free, and {floor_bytes / 1e6:,.0f} MB"
+                " must stay free (retention.min_free_disk_mb)"
+            )
+        if held_by is not None:
+            megabytes = usage.wal_bytes / 1e6
+            return f"{held_by}: {megabytes:,.1f} MB of changes can't be folded back until it is done"
+        if any(row.pinned for row in self._store.retention_rows()):
+            return "the incidents that are kept (pinned) fill the budget (retention.max_total_mb)"
+        return "what is left can't be made smaller: raise the budget (retention.max_total_mb)"
 
     def _settle(self, plan: RetentionPlan) -> None:
         """Cut the history and give back what is free; raises when nothing at all could go."""
@@ -202,20 +267,27 @@ class _Folded:
     database_bytes: int
     artefact_bytes: int
     free_disk_bytes: int
+    disk_bytes: int
+    total_bytes: int
     wal_bytes: int = 0
 
-    @property
-    def total_bytes(self) -> int:
-        return self.database_bytes + self.artefact_bytes
+    @classmethod
+    def of(cls, usage: Usage) -> _Folded:
+        return cls(
+            usage.database_bytes,
+            usage.artefact_bytes,
+            usage.free_disk_bytes,
+            usage.disk_bytes,
+            usage.total_bytes - usage.wal_bytes,
+        )
 
 
 def _fits(usage: Usage, limits: RetentionLimits) -> bool:
-    return usage.total_bytes <= limits.max_total_bytes and usage.free_disk_bytes >= limits.min_free_disk_bytes
+    is_below = usage.total_bytes <= limits.max_total_bytes
+    return is_below and usage.free_disk_bytes >= limits.floor_bytes(usage.disk_bytes)
 
 
-def _report(
-    plans: Sequence[RetentionPlan], before: int, after: Usage, limits: RetentionLimits
-) -> RetentionReport:
+def _report(plans: Sequence[RetentionPlan], before: int, after: Usage, words: str | None) -> RetentionReport:
     deleted = {name for plan in plans for name in plan.delete_incidents}
     dropped = {name for plan in plans for name in plan.drop_evidence} - deleted
     cutoffs = [plan.drop_history_before for plan in plans if plan.drop_history_before]
@@ -226,7 +298,8 @@ def _report(
         reasons={name: reason for plan in plans for name, reason in plan.reasons.items()},
         bytes_before=before,
         bytes_after=after.total_bytes,
-        has_room=_fits(after, limits),
+        has_room=words is None,
+        obstacle=words,
         failures={name: why for plan in plans for name, why in _failures(plan)},
     )
 

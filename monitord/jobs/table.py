@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from monitord.errors import StorageError
+from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.maintenance import (
     MaintainedStore,
     MaintenanceOutcome,
@@ -28,7 +29,7 @@ Job = ScheduledTask  # the house's word for it
 
 
 def jobs_of(
-    store: MaintainedStore, retention: RetentionManager, max_total_bytes: int, others: Sequence[Job] = ()
+    store: MaintainedStore, retention: RetentionManager, limits: RetentionLimits, others: Sequence[Job] = ()
 ) -> tuple[Job, ...]:
     """Every job there is; `others` are those that not every configuration has."""
 
@@ -38,13 +39,14 @@ def jobs_of(
         except StorageError as error:  # what can't be finished now keeps nothing else from going
             get_logger().warning("store.not_settled", reason=str(error))
         store.drop_quarantine_before(now - _QUARANTINE)
+        store.sweep()
         report = retention.purge_expired(now)
         if report.failures:
             return MaintenanceOutcome("failed", report.summary())
         return MaintenanceOutcome("ok" if report.has_room else "refused", report.summary())
 
     def vacuum(_now: datetime) -> MaintenanceOutcome:
-        return vacuum_when_idle(store, is_idle=True, max_total_bytes=max_total_bytes)
+        return vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=limits.min_free_disk_bytes)
 
     return (
         Job("retention", HOUR_S, first_after_s=60, run=purge),

@@ -6,6 +6,7 @@ and `is_degraded` says so; the next call tries again, opening or rebuilding the 
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,16 +111,19 @@ class OpenDatabase:
             self._release()
 
     def _pragma(self, words: str) -> list[Any]:
-        return self._run(f"PRAGMA {words}")
+        """A statement that must stand outside a transaction, and whose answer has one column."""
+        with self._driver() as connection:
+            return [row[0] for row in connection.execute(f"PRAGMA {words}")]
 
-    def _run(self, statement: str) -> list[Any]:
-        """A statement that must stand outside a transaction."""
+    @contextmanager
+    def _driver(self) -> Iterator[sqlite3.Connection]:
+        """sqlite3's own connection, for what SQLAlchemy has no words for."""
         engine, _holdings = self._ready()
         raw = engine.raw_connection()
         try:
-            cursor = raw.cursor()
-            cursor.execute(statement)
-            return [row[0] for row in cursor.fetchall()]
+            driver = raw.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - what `open_engine` makes
+            yield driver
         finally:
             raw.close()
 

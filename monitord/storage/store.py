@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, select
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
-from monitord.storage import deletion, recovery, repairing, upkeep
+from monitord.storage import compacting, deletion, recovery, repairing, upkeep
 from monitord.storage.answers import record_of
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.events.identity import id_at
@@ -46,6 +46,7 @@ from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import pack
+from monitord.storage.usage import usage_of
 from monitord.storage.views import RecentFilter, RetentionRow, Usage
 
 _T = TypeVar("_T")
@@ -179,6 +180,10 @@ class SQLiteProfileStore(OpenDatabase):
         """Small state by namespace, kept in this database."""
         return NamespacedStorage(SqlBackend(self._transaction))
 
+    def sweep(self) -> int:
+        """Remove what has expired of the state; how many."""
+        return self.state.sweep()
+
     @property
     def events(self) -> EventStore:
         """What happened, kept in this database."""
@@ -221,12 +226,13 @@ class SQLiteProfileStore(OpenDatabase):
     def usage(self) -> Usage:
         """What the store takes on disk, and what is left there."""
         with self._guarded(writes=False):
-            engine, holdings = (self._engine, self._holdings) if self._holdings else self._ready()
-            found = upkeep.usage(self.data_dir)
-            if engine is None or holdings is None or holdings.spool is None:
-                return found
-            with engine.connect() as connection:
-                return upkeep.with_far_artefacts(found, connection, self.data_dir)
+            holdings = self._holdings or self._ready()[1]
+            return usage_of(self.data_dir, is_far=holdings.spool is not None)
+
+    def history_bytes(self) -> int:
+        """What history takes in the database, about."""
+        with self._transaction(writes=False) as connection:
+            return upkeep.history_bytes(connection)
 
     def verify(self) -> list[str]:
         """Everything that is wrong, in words; [] when all is well. Reads every byte of evidence."""
@@ -291,6 +297,11 @@ class SQLiteProfileStore(OpenDatabase):
             flushes = connection.execute(query).rowcount
         return flushes + Pruner(self._transaction).remove(before=id_at(when), loose=True)
 
+    def drop_set_aside(self, wanted_bytes: int) -> int:
+        """Remove what was set aside for a person to look at, the oldest first; bytes freed."""
+        with self._guarded(writes=False):
+            return upkeep.drop_set_aside(self.data_dir, wanted_bytes)
+
     def drop_quarantine_before(self, when: datetime) -> int:
         """Remove quarantined files that were put there before `when`; bytes freed."""
         with self._guarded():
@@ -298,21 +309,16 @@ class SQLiteProfileStore(OpenDatabase):
 
     # ----------------------------------------------------------------------------------- upkeep
 
-    def compact(self) -> None:
-        """Give free pages and the WAL's room back to the disk, without rewriting the database."""
-        with self._guarded():
-            self._pragma("incremental_vacuum")
-            self._pragma("wal_checkpoint(TRUNCATE)")
+    def compact(self) -> str | None:
+        """Give free pages and the WAL's room back to the disk; None, or who keeps that from happening."""
+        with self._guarded(), self._driver() as connection:
+            return compacting.compact(connection, self.database)
 
-    def vacuum(self) -> str | None:
-        """Rewrite the database without its holes; None when done, else why it was not tried."""
-        with self._guarded():
-            self._ready()
-            reason = upkeep.reason_not_to_vacuum(self.data_dir)
-            if reason is None:
-                self._run("VACUUM")
-                self._pragma("wal_checkpoint(TRUNCATE)")
-            return reason
+    def vacuum(self) -> None:
+        """Rewrite the database without its holes; the disk must have room for two more of it."""
+        with self._guarded(), self._driver() as connection:
+            compacting.vacuum(connection)
+            compacting.fold(connection, self.database)
 
     def optimize(self) -> None:
         """Let SQLite refresh what its query planner knows."""

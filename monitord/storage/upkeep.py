@@ -6,23 +6,24 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
+from monitord.logs import get_logger
 from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager, is_key, is_probe
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.cells import text_of, time_of
 from monitord.storage.evidence import is_same_checksum, read_incident_artefact
 from monitord.storage.holdings import Holdings
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
-from monitord.storage.tables import incident, profile_capture
-from monitord.storage.views import RetentionRow, Usage
+from monitord.storage.tables import event, history, incident, profile_capture
+from monitord.storage.usage import set_aside_files
+from monitord.storage.views import RetentionRow
 
-_VACUUM_FACTOR = 2.2  # a copy of the database and one in the WAL (facts: reliability, section 1)
+_LOOSE_EVENT_BYTES = 160  # a row with its indexes
 
 
 def retention_rows(connection: Connection) -> list[RetentionRow]:
@@ -63,28 +64,25 @@ def retention_rows(connection: Connection) -> list[RetentionRow]:
     ]
 
 
-def usage(data_dir: Path) -> Usage:
-    """Sizes as the file system tells them."""
-    disk = os.statvfs(data_dir)
-    kept = [*data_dir.glob(f"{DATABASE_NAME}.damaged-*"), *data_dir.glob(f"{DATABASE_NAME}.before-*")]
-    folders = (data_dir / ARTEFACTS_NAME, data_dir / QUARANTINE_NAME)
-    return Usage(
-        database_bytes=_size(data_dir / DATABASE_NAME),
-        wal_bytes=_size(data_dir / f"{DATABASE_NAME}-wal"),
-        artefact_bytes=sum(entry.stat.st_size for folder in folders for entry in _files(folder)),
-        free_disk_bytes=disk.f_bavail * disk.f_frsize,
-        set_aside_bytes=sum(_size(path) for path in kept),
-    )
+def history_bytes(connection: Connection) -> int:
+    """What history and the events of no incident take in the database, about."""
+    rates = connection.execute(select(func.coalesce(func.sum(func.length(history.c.rates)), 0))).scalar_one()
+    of_all, of_incidents = connection.execute(
+        select(func.count(), func.count(event.c.correlation_id)).select_from(event)
+    ).one()
+    return int(rates) + _LOOSE_EVENT_BYTES * (of_all - of_incidents)
 
 
-def with_far_artefacts(found: Usage, connection: Connection, data_dir: Path) -> Usage:
-    """As the rows tell it, wherever the bytes lie: so the budget holds for what is far away, too."""
-    stored = sum(
-        connection.execute(select(func.coalesce(func.sum(table.c.stored_bytes), 0))).scalar_one()
-        for table in (incident, profile_capture)
-    )
-    quarantined = sum(entry.stat.st_size for entry in _files(data_dir / QUARANTINE_NAME))
-    return replace(found, artefact_bytes=stored + quarantined)
+def drop_set_aside(data_dir: Path, wanted_bytes: int) -> int:
+    """Remove databases set aside and quarantined files, the oldest first, until so much is freed."""
+    freed = 0
+    for path, size in set_aside_files(data_dir):
+        if freed >= wanted_bytes:
+            break
+        path.unlink(missing_ok=True)
+        get_logger().warning("store.set_aside_removed", path=str(path), size_bytes=size)
+        freed += size
+    return freed
 
 
 class _File:
@@ -101,13 +99,6 @@ def _files(folder: Path) -> Iterator[_File]:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 yield _File(Path(entry.path), entry.stat(follow_symlinks=False))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def note_sizes(engine: Engine, folder: FileStorageProvider) -> int:
@@ -145,18 +136,6 @@ def quarantined_before(data_dir: Path, when: datetime) -> list[tuple[str, int]]:
         for file in _files(data_dir / QUARANTINE_NAME)
         if datetime.fromtimestamp(file.stat.st_ctime, UTC) < when and stat.S_ISREG(file.stat.st_mode)
     ]
-
-
-def reason_not_to_vacuum(data_dir: Path) -> str | None:
-    """Why the database can't be rewritten now; None when there is room."""
-    now = usage(data_dir)
-    needed = int(now.database_bytes * _VACUUM_FACTOR)
-    if now.free_disk_bytes >= needed:
-        return None
-    return (
-        f"vacuum needs about {needed >> 20} MiB free, the disk has {now.free_disk_bytes >> 20} MiB; "
-        "free pages are still reused"
-    )
 
 
 def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:

@@ -157,8 +157,9 @@ class Usage:
     """What the store takes, and what the disk has left.
 
     `artefact_bytes` counts quarantined files too; where artefacts go to a far provider it is what the rows
-    say, wherever the bytes are, and only `free_disk_bytes` is about this disk. `set_aside_bytes` are damaged
-    databases and the copy made before a migration: kept for a person to decide about, outside the budget.
+    say, wherever the bytes are, and only `free_disk_bytes` of `disk_bytes` is about this disk.
+    `set_aside_bytes` are damaged databases and the copy made before a migration. `temporary_bytes`, which
+    running captures write and take away again, count against the disk alone.
     """
 
     database_bytes: int
@@ -166,11 +167,15 @@ class Usage:
     artefact_bytes: int
     free_disk_bytes: int
     set_aside_bytes: int = 0
+    temporary_bytes: int = 0
+    other_bytes: int = 0
+    disk_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
         """What counts against the budget."""
-        return self.database_bytes + self.wal_bytes + self.artefact_bytes
+        kept = self.artefact_bytes + self.set_aside_bytes + self.other_bytes
+        return self.database_bytes + self.wal_bytes + kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from monitord.storage.artefacts.lifecycle import (
     MaxCount,
     MaxTotalBytes,
     QuotaPerTag,
+    ShareWhenFull,
     Stock,
     Tagged,
     Verdict,
@@ -36,12 +37,13 @@ EXAMPLES: dict[str, LifecyclePolicy] = {
     "age by severity": MaxAgeBySeverity({0.0: timedelta(hours=1), 2.0: timedelta(hours=100)}, only=PROFILE),
     "count": MaxCount(7, only=PROFILE),
     "total bytes": MaxTotalBytes(50_000, only=PROFILE),
+    "share": ShareWhenFull(90_000, 20_000, only=PROFILE),
     "quota": QuotaPerTag("process", 20_000, only=PROFILE),
     "floor": FreeDiskFloor(90_000, only=PROFILE),
     "tag": Tagged(only=PROFILE),
     "archive": ArchiveAfter(timedelta(hours=24), only=PROFILE),
 }
-FOR_ROOM = ("count", "total bytes", "quota", "floor")
+FOR_ROOM = ("count", "total bytes", "share", "quota", "floor")
 
 
 @st.composite

@@ -139,7 +139,7 @@ def test_the_hourly_jobs_know_the_archive(courier: Archived, far: MemoryStorageP
     jobs = jobs_of(
         courier.store,
         RetentionManager(courier.store, limits),
-        limits.max_total_bytes,
+        limits,
         [archive_job(inventory, 3600)],
     )
     scheduler = TaskScheduler(jobs, courier.store)

@@ -35,6 +35,7 @@ class Usage:
     wal_bytes: int
     artefact_bytes: int
     free_disk_bytes: int = 10**12
+    disk_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:

@@ -142,7 +142,7 @@ def test_a_dry_run_foretells_what_the_real_run_takes(store: SQLiteProfileStore) 
 
 def test_every_job_of_the_table_runs_on_a_real_store_and_is_remembered(store: SQLiteProfileStore) -> None:
     store.save_incident(incident(hours=1))
-    scheduler = TaskScheduler(jobs_of(store, RetentionManager(store, LIMITS), BUDGET), store)
+    scheduler = TaskScheduler(jobs_of(store, RetentionManager(store, LIMITS), LIMITS), store)
     outcomes = scheduler.execute_tasks(NOW, uptime_s=3600)
     assert [outcome.outcome for outcome in outcomes] == ["ok", "ok", "ok", "ok"]
     assert scheduler.due(NOW + timedelta(minutes=1), uptime_s=3660) == []

@@ -36,6 +36,7 @@ class Usage:
     wal_bytes: int
     artefact_bytes: int
     free_disk_bytes: int
+    disk_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
@@ -76,6 +77,12 @@ class MemoryStore:
         before = len(self.history)
         self.history = [taken_at for taken_at in self.history if taken_at >= when]
         return before - len(self.history)
+
+    def history_bytes(self) -> int:
+        return 1000 * len(self.history)
+
+    def drop_set_aside(self, wanted_bytes: int) -> int:
+        return 0
 
     def compact(self) -> None:
         self.database_bytes = 2000 * len(self.rows) + 1000 * len(self.history)

@@ -12,6 +12,7 @@ from monitord.jobs import (
     Job,
     JobOutcome,
     MaintenanceOutcome,
+    RetentionLimits,
     TaskScheduler,
     jobs_of,
     vacuum_when_idle,
@@ -43,6 +44,7 @@ class DatabaseUsage:
     wal_bytes = 0
     artefact_bytes = 0
     free_disk_bytes = 10**9
+    disk_bytes = 0
     total_bytes = 1000
 
 
@@ -53,17 +55,17 @@ class Database:
         self.calls: list[str] = []
         self.size = DatabaseUsage()
         self.problems: list[str] = []
-        self.refusal: str | None = None
+        self.held_by: str | None = None
 
     def usage(self) -> DatabaseUsage:
         return self.size
 
-    def vacuum(self) -> str | None:
+    def vacuum(self) -> None:
         self.calls.append("vacuum")
-        return self.refusal
 
-    def compact(self) -> None:
+    def compact(self) -> str | None:
         self.calls.append("compact")
+        return self.held_by
 
     def optimize(self) -> None:
         self.calls.append("optimize")
@@ -163,32 +165,31 @@ def test_unreadable_last_runs_count_as_never(state: object) -> None:
 
 def test_vacuum_waits_for_an_idle_machine() -> None:
     database = Database()
-    outcome = vacuum_when_idle(database, is_idle=False, max_total_bytes=10**6)
+    outcome = vacuum_when_idle(database, is_idle=False, min_free_disk_bytes=0)
     assert (outcome.outcome, database.calls) == ("refused", [])
 
 
-def test_vacuum_refuses_without_room_for_two_copies_and_says_how_much_is_missing() -> None:
+def test_vacuum_without_room_for_two_copies_gives_back_the_free_pages_and_says_what_is_missing() -> None:
     database = Database()
-    database.size.free_disk_bytes = 1999
-    outcome = vacuum_when_idle(database, is_idle=True, max_total_bytes=10**6)
-    assert (outcome.outcome, database.calls) == ("refused", [])
-    assert "2000" in outcome.detail
-    assert "1999" in outcome.detail
+    database.size.free_disk_bytes = 2499
+    outcome = vacuum_when_idle(database, is_idle=True, min_free_disk_bytes=500)
+    assert (outcome.outcome, database.calls) == ("ok", ["compact"])
+    assert "2500" in outcome.detail
+    assert "2499" in outcome.detail
 
 
-def test_vacuum_never_breaks_the_budget_that_it_serves() -> None:
+def test_vacuum_on_a_full_store_counts_its_copies_against_the_disk_alone() -> None:
     database = Database()
-    assert vacuum_when_idle(database, is_idle=True, max_total_bytes=1999).outcome == "ok"
-    assert database.calls == ["compact"]
-    assert vacuum_when_idle(database, is_idle=True, max_total_bytes=2000).outcome == "ok"
+    assert vacuum_when_idle(database, is_idle=True, min_free_disk_bytes=500).outcome == "ok"
     assert database.calls == ["compact", "vacuum"]
 
 
-def test_the_stores_own_refusal_to_vacuum_is_passed_on() -> None:
+def test_vacuum_names_who_keeps_the_database_open_and_writes_nothing() -> None:
     database = Database()
-    database.refusal = "no room for the copy"
-    outcome = vacuum_when_idle(database, is_idle=True, max_total_bytes=10**6)
-    assert (outcome.outcome, outcome.detail) == ("refused", "no room for the copy")
+    database.held_by = "another program (pid 7, sqlite3) keeps the database open"
+    outcome = vacuum_when_idle(database, is_idle=True, min_free_disk_bytes=0)
+    assert (outcome.outcome, database.calls) == ("refused", ["compact"])
+    assert "pid 7, sqlite3" in outcome.detail
 
 
 def test_damage_is_reported_with_its_first_line() -> None:
@@ -201,7 +202,7 @@ def test_damage_is_reported_with_its_first_line() -> None:
 
 
 def test_the_table_names_every_job_once_with_its_period() -> None:
-    jobs = jobs_of(Database(), None, max_total_bytes=10**6)  # type: ignore[arg-type]  the table is only read
+    jobs = jobs_of(Database(), None, RetentionLimits())  # type: ignore[arg-type]  the table is only read
     assert {job.name: job.every_s for job in jobs} == {
         "retention": 3600,
         "optimize": 86400,

@@ -20,6 +20,7 @@ from monitord.storage.artefacts.lifecycle.policies import (
     MaxCount,
     MaxTotalBytes,
     QuotaPerTag,
+    ShareWhenFull,
     Tagged,
 )
 from monitord.storage.artefacts.lifecycle.policy import (
@@ -57,6 +58,7 @@ __all__ = [
     "MaxCount",
     "MaxTotalBytes",
     "QuotaPerTag",
+    "ShareWhenFull",
     "Tagged",
     "Decision",
     "Verdict",

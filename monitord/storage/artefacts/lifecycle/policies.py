@@ -110,6 +110,26 @@ class MaxTotalBytes(Choosing):
 
 
 @dataclass(frozen=True, slots=True)
+class ShareWhenFull(Choosing):
+    """When everything takes more than `max_total_bytes`, these items hold no more than their share.
+
+    `overhead_bytes` as for MaxTotalBytes.
+    """
+
+    max_total_bytes: int
+    share_bytes: int
+    overhead_bytes: int = 0
+
+    def wanted_bytes(self, stock: Stock) -> int:
+        """What it will free."""
+        held = sum(item.stored_size + self.overhead_bytes for item in self._of_concern(stock))
+        return max(0, min(held - self.share_bytes, stock.total_bytes - self.max_total_bytes))
+
+    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
+        return _until_freed(self._of_concern(stock), self.wanted_bytes(stock), self.overhead_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaPerTag(Choosing):
     """No value of this tag holds more than its quota, unless nobody else holds anything."""
 
@@ -184,6 +204,7 @@ POLICIES: tuple[type[LifecyclePolicy], ...] = (
     MaxAgeBySeverity,
     MaxCount,
     MaxTotalBytes,
+    ShareWhenFull,
     QuotaPerTag,
     FreeDiskFloor,
     Tagged,

@@ -1,0 +1,116 @@
+"""What a data directory takes on disk: the one count that status, doctor, metrics and retention go by."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from monitord.errors import MonitordError
+from monitord.storage.readonly import open_readonly
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
+from monitord.storage.views import Usage
+
+SPOOL_NAME = "spool"
+_SMALL_DISK_BYTES = 2_000_000_000
+_SET_ASIDE = (f"{DATABASE_NAME}.damaged-", f"{DATABASE_NAME}.before-")
+_STORED = (
+    "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM incident)"
+    " + (SELECT coalesce(sum(stored_bytes), 0) FROM profile_capture)"
+)
+
+
+def usage_of(data_dir: Path, *, is_far: bool = False) -> Usage:
+    """Every file below the directory, by what it is. Raises OSError when there is no directory.
+
+    `is_far`: artefacts go to a far provider, so they are counted as the rows tell it, wherever the bytes are.
+    """
+    disk = os.statvfs(data_dir)
+    sizes = dict.fromkeys(("database", "wal", "artefact", "quarantine", "set_aside", "temporary", "other"), 0)
+    for name, size in _sizes(data_dir):
+        sizes[_kind_of(name)] += size
+    found = Usage(
+        database_bytes=sizes["database"],
+        wal_bytes=sizes["wal"],
+        artefact_bytes=sizes["artefact"] + sizes["quarantine"],
+        free_disk_bytes=disk.f_bavail * disk.f_frsize,
+        set_aside_bytes=sizes["set_aside"],
+        temporary_bytes=sizes["temporary"],
+        other_bytes=sizes["other"],
+        disk_bytes=disk.f_blocks * disk.f_frsize,
+    )
+    stored = _stored_bytes(data_dir / DATABASE_NAME) if is_far else None
+    return found if stored is None else replace(found, artefact_bytes=stored + sizes["quarantine"])
+
+
+def floor_bytes(wanted_bytes: int, disk_bytes: int) -> int:
+    """What must stay free on a disk of this size; one below 2 GB keeps a tenth of itself free, and no more.
+
+    Else nothing could be kept on a small partition at all. 0 stands for a size that is not known.
+    """
+    return min(wanted_bytes, disk_bytes // 10) if 0 < disk_bytes < _SMALL_DISK_BYTES else wanted_bytes
+
+
+def floor_of(folder: Path, wanted_bytes: int) -> int:
+    """As `floor_bytes`, for the disk that a folder lies on."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return wanted_bytes
+    return floor_bytes(wanted_bytes, disk.f_blocks * disk.f_frsize)
+
+
+def set_aside_files(data_dir: Path) -> list[tuple[Path, int]]:
+    """Databases that were set aside and quarantined files, each with its size, the oldest first."""
+    folders = ((data_dir, _SET_ASIDE), (data_dir / QUARANTINE_NAME, ""))
+    found = [
+        (status.st_ctime, Path(entry.path), status.st_size)
+        for folder, beginning in folders
+        for entry, status in _entries(folder)
+        if entry.name.startswith(beginning) and stat.S_ISREG(status.st_mode)
+    ]
+    return [(path, size) for _changed, path, size in sorted(found)]
+
+
+def _kind_of(name: str) -> str:
+    if name in (ARTEFACTS_NAME, QUARANTINE_NAME, SPOOL_NAME):
+        return {ARTEFACTS_NAME: "artefact", QUARANTINE_NAME: "quarantine", SPOOL_NAME: "temporary"}[name]
+    if name == DATABASE_NAME:
+        return "database"
+    if name == f"{DATABASE_NAME}-wal":
+        return "wal"
+    return "set_aside" if name.startswith(_SET_ASIDE) else "other"
+
+
+def _sizes(data_dir: Path) -> Iterator[tuple[str, int]]:
+    """Each name in the directory with what lies under it."""
+    for entry, status in _entries(data_dir):
+        yield entry.name, _size_below(entry.path) if stat.S_ISDIR(status.st_mode) else status.st_size
+
+
+def _size_below(folder: str) -> int:
+    return sum(
+        _size_below(entry.path) if stat.S_ISDIR(status.st_mode) else status.st_size
+        for entry, status in _entries(folder)
+    )
+
+
+def _entries(folder: Path | str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    """What lies in a folder, links followed nowhere; what is gone meanwhile is left out."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry, entry.stat(follow_symlinks=False)
+
+
+def _stored_bytes(database: Path) -> int | None:
+    try:
+        connection, _revision = open_readonly(database)
+        with contextlib.closing(connection):
+            return int(connection.execute(_STORED).fetchone()[0])
+    except (MonitordError, sqlite3.Error, TypeError, ValueError):
+        return None
