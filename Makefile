@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_ARGS ?=
+EVIDENCE_ARGS ?=
 
-.PHONY: help demo test lint fix bench clean constraints
+.PHONY: help demo test lint fix bench bench-evidence clean constraints
 
 help:  ## show what can be made
-	@grep -hE '^[a-z]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -40,6 +41,9 @@ fix: $(READY)  ## format, and mend what ruff can mend
 bench: $(READY)  ## measure every budget beside its peer or limit; results in benchmarks/README.md
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --group bench
 	$(BIN)/python benchmarks/run.py
+
+bench-evidence: $(READY)  ## is the evidence true? programs of many sorts spike in known functions; exit 1 when it is not
+	$(BIN)/python benchmarks/evidence.py --write $(EVIDENCE_ARGS)
 
 constraints:  ## write the newest versions that fit together to constraints.txt, from a clean environment
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints

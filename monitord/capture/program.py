@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from monitord.capture import procfs
 from monitord.capture.portable import psutil
+from monitord.interpreters import Started, started
 
-_INTERPRETERS = re.compile(r"^(python|pypy|ruby|perl|node|php|bash|dash|sh|java|lua)[0-9.]*$")
-_WITH_TEXT = ("-c", "-e", "-m", "-jar")
 _ID_LENGTH = 24
 
 
@@ -27,8 +24,8 @@ def program_id(pid: int) -> str | None:
         executable, words, folder = _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
         image = f"/proc/{pid}/exe" if sys.platform == "linux" else executable
         parts = [executable, *_version(Path(image))]
-        if _INTERPRETERS.match(Path(executable).name):
-            parts += _script(pid, words[1:], folder)
+        if (told := started(Path(executable).name, words)) is not None:
+            parts += _told(pid, told, folder)
     except OSError:
         return None
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:_ID_LENGTH]
@@ -52,16 +49,14 @@ def _from_psutil(pid: int) -> tuple[str, list[str], str]:
         raise OSError(str(error)) from error
 
 
-def _script(pid: int, words: Sequence[str], folder: str) -> list[str]:
-    """What the interpreter was given: the text or module after an option, or the first file."""
-    for index, word in enumerate(words):
-        if word in _WITH_TEXT:
-            return [word, *words[index + 1 : index + 2]]
-        if not word.startswith("-"):
-            path = str(Path(folder) / word)
-            root = f"/proc/{pid}/root" if sys.platform == "linux" else ""
-            return [path, *_version(Path(root + path))]
-    return []
+def _told(pid: int, told: Started, folder: str) -> list[str]:
+    """What the interpreter was given. Modules and classes are looked for from the folder it runs in."""
+    if told.kind in ("file", "jar"):
+        path = str(Path(folder) / told.what)
+        root = f"/proc/{pid}/root" if sys.platform == "linux" else ""
+        return [*told.through, path, *_version(Path(root + path))]
+    searched = [folder, told.search] if told.kind in ("module", "class") else []
+    return [*told.through, told.kind, told.what, *searched]
 
 
 def _version(file: Path) -> tuple[str, str]:

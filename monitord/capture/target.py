@@ -14,12 +14,12 @@ import sys
 from dataclasses import dataclass
 from types import TracebackType
 
+from monitord import interpreters
 from monitord.capture import procfs
 from monitord.capture.portable import psutil
 from monitord.model import CaptureStatus, ProcessKey
 
 ON_LINUX = sys.platform == "linux"
-_PYTHON_EXECUTABLE = re.compile(r"^(python|pypy)[0-9.]*t?d?(-[a-z0-9.]+)?$")
 _LIBPYTHON = re.compile(rb"/libpython[23]\.[0-9]+[a-z]*\.(so|dylib)|/python[23]\.[0-9]+[a-z]*$", re.MULTILINE)
 _MAPS_CAP = 2 * 1024 * 1024
 
@@ -158,7 +158,7 @@ class Target:
     def is_python(self) -> bool:
         """By its executable or what it maps, never by its name."""
         executable = (_undeleted(self.identity.executable) or "").rpartition("/")[2]
-        if _PYTHON_EXECUTABLE.match(executable):
+        if interpreters.is_python(executable):
             return True
         if not ON_LINUX:
             return executable == "Python"  # the framework build's binary

@@ -22,7 +22,7 @@ _SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
     ("cpu", "percent", lambda point: point.cpu_percent),
     ("memory", "bytes", lambda point: point.rss_bytes),
     ("disk i/o", "bytes_per_s", lambda point: point.disk_bytes_per_s),
-    ("network", "bytes_per_s", lambda point: point.network_bytes_per_s),
+    ("net, all", "bytes_per_s", lambda point: point.network_bytes_per_s),  # the busiest interface's
     ("threads", "count", lambda point: point.thread_count),
     ("files", "count", lambda point: point.fd_count),
     ("machine", "percent", lambda point: point.machine_percent),
@@ -34,7 +34,7 @@ _SERIES_OF = {
     TriggerMetric.MEMORY: "memory",
     TriggerMetric.MEMORY_GROWTH: "memory",
     TriggerMetric.DISK_IO: "disk i/o",
-    TriggerMetric.NETWORK: "network",
+    TriggerMetric.NETWORK: "net, all",
     TriggerMetric.FD_GROWTH: "files",
     TriggerMetric.THREAD_GROWTH: "threads",
     TriggerMetric.FREE_MEMORY: "free mem",

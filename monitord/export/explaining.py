@@ -128,12 +128,12 @@ def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
     earlier = [record for record in around.earlier if record.correlation_id != view.correlation_id]
     if earlier:
         last = max(earlier, key=lambda record: record.captured_at)
+        who = display_name(view.process_name, view.record.command_line)
         times = "once" if len(earlier) == 1 else f"{len(earlier)} times"
         ago = span((view.raised_at - last.captured_at).total_seconds())
         yield Sentence(
             "normal",
-            f"The same rule fired for {printable(view.process_name)} {times} before, last {ago} earlier"
-            f" (id {last.id}).",
+            f"The same rule fired for {who} {times} before, last {ago} earlier (id {last.id}).",
             tuple(str(record.id) for record in earlier[:20]),
         )
     if view.baseline is not None and (said := against_baseline(view)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from monitord.export.explaining import HOT_SHARE, Surroundings
+from monitord.model import ProfileRecord
+from monitord.redaction.naming import kinship
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import HotFilter, IncidentView, RecentFilter
 
@@ -19,7 +21,8 @@ def surroundings_of(reader: StoreReader, view: IncidentView) -> Surroundings:
     same = RecentFilter(
         limit=100, since=view.raised_at - _EARLIER, until=view.raised_at, rule=view.rule or None
     )
-    earlier = [each for each in reader.recent(same) if each.process_name == view.process_name]
+    own = _kinship(view.record)
+    earlier = [each for each in reader.recent(same) if _kinship(each) == own]
     recurring = [
         found
         for spot in view.hotspots[:_FUNCTIONS]
@@ -29,3 +32,7 @@ def surroundings_of(reader: StoreReader, view: IncidentView) -> Surroundings:
         )
     ]
     return Surroundings(reader.recent(near), earlier, recurring)
+
+
+def _kinship(record: ProfileRecord) -> tuple[str, ...]:
+    return kinship(record.process_name, record.command_line)

@@ -71,3 +71,42 @@ def test_a_process_that_is_gone_has_none() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert program_id(process.pid) is None
+
+
+def test_an_options_value_is_not_the_program(tmp_path: Path) -> None:
+    """`-W ignore a.py` and `-W ignore b.py` are two programs; `-W` makes no other one of either."""
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(WAITS)
+    plain = [id_of(sys.executable, name, cwd=tmp_path) for name in ("a.py", "b.py")]
+    warned = [id_of(sys.executable, "-W", "ignore", name, cwd=tmp_path) for name in ("a.py", "b.py")]
+    assert warned == plain
+    assert len(set(plain)) == 2
+
+
+def test_a_module_belongs_to_the_folder_it_is_looked_for_in(tmp_path: Path) -> None:
+    """`-m app` in two folders: two programs that happen to have one name."""
+    ids = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "app.py").write_text(WAITS)
+        ids.append(id_of(sys.executable, "-m", "app", cwd=tmp_path / folder))
+    assert None not in ids
+    assert ids[0] != ids[1]
+
+
+def test_two_java_mains_with_one_class_path_are_two_programs(
+    tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """What tells them apart stands behind the class path."""
+    for name in ("First", "Second"):
+        (tmp_path / f"{name}.java").write_text(
+            f"class {name} {{ public static void main(String[] words) throws Exception {{"
+            ' System.out.println("here"); Thread.sleep(60000); } }'
+        )
+    subprocess.run([require_tool("javac"), "First.java", "Second.java"], cwd=tmp_path, check=True)
+    java = require_tool("java")
+    first, again, second = (
+        id_of(java, "-cp", ".", name, cwd=tmp_path) for name in ("First", "First", "Second")
+    )
+    assert first == again is not None
+    assert first != second

@@ -66,6 +66,22 @@ def test_what_happened_before_and_beside_is_compared(here, store, new_incident) 
     assert any("was hot in" in text for text in said["normal"])
 
 
+def test_another_script_of_the_same_interpreter_is_not_counted_as_before(here, store, new_incident) -> None:
+    """Two scripts, two Java mains with one class path: same rule, same name in the kernel, other programs."""
+    for name, first, second in (
+        ("python3", ("python3", "-W", "ignore", "/srv/a.py"), ("python3", "-W", "ignore", "/srv/b.py")),
+        ("java", ("java", "-cp", "lib/*", "Orders"), ("java", "-cp", "lib/*", "Bills")),
+    ):
+        earlier = new_incident(name=name, command_line=first)
+        later = new_incident(name=name, command_line=second, at=earlier.alert.raised_at + timedelta(hours=1))
+        again = new_incident(name=name, command_line=first, at=earlier.alert.raised_at + timedelta(hours=2))
+        for made in (earlier, later, again):
+            store.save_incident(made)
+        assert not any("fired for" in text for text in sentences(here, later).get("normal", []))
+        (said,) = [text for text in sentences(here, again)["normal"] if "fired for" in text]
+        assert "once before" in said
+
+
 def test_hostile_names_stay_words(here, store, new_incident) -> None:
     """Escapes and line breaks of a process's name reach neither the terminal nor the JSON raw."""
     made = new_incident()
