@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
-import sysconfig
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import monitord
-from monitord.capture.running import Errand, Runner
+from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Runner
+from monitord.children import own_command, own_environment
 from monitord.model import Hotspot, ProcessKey, Statement
 
 _MEMORY_CAP_BYTES = 1024 * 1024 * 1024
 _LIMIT_S = 15.0
 _FILE_CAP = 64 * 1024 * 1024
-_SOURCES = Path(__file__).with_name("sources.py")  # never imported here: its parser of Python is 5 MB
+_SOURCES = "monitord.capture.sources"  # never imported here: its parser of Python is 5 MB
 _SOURCES_LIMIT_S = 5.0
 _HOTSPOTS = 20
 _TEXTS = (
@@ -48,16 +46,17 @@ def read_evidence(
 
     With `use`, what each thread used and the period of the samples, the file is weighed by it.
     """
-    arguments = [evidence_format, str(path), "--limit", str(_HOTSPOTS)]
+    # By its name: the child works in that folder, and may be nobody who could come there from above.
+    arguments = [evidence_format, path.name, "--limit", str(_HOTSPOTS)]
     if pid is not None:
         arguments += ["--pid", str(pid)]
     if use is None:
-        outcome = runner.run(_errand(own_module("monitord.profiles", *arguments), path.parent, _LIMIT_S))
+        outcome = runner.run(_errand(_command("monitord.profiles", *arguments), path.parent, _LIMIT_S))
     else:
         beside = path.with_name("use.json")
         beside.touch(0o600)
         beside.write_text(json.dumps(use), encoding="ascii")
-        command = own_module("monitord.profiles", *arguments, "--use", str(beside))
+        command = _command("monitord.profiles", *arguments, "--use", beside.name)
         try:
             outcome = runner.run(replace(_errand(command, path.parent, _LIMIT_S), file_cap_bytes=_FILE_CAP))
         finally:
@@ -85,15 +84,19 @@ def with_sources(
     order = folder / "sources.json"
     order.touch(0o600)
     order.write_text(json.dumps([asdict(spot) for spot in spots]), encoding="ascii")
-    words = (sys.executable, "-P", "-s", "-B", str(_SOURCES), str(key.pid), str(key.start_ticks), str(order))
+    words = _command(_SOURCES, str(key.pid), str(key.start_ticks), order.name)
     try:
-        outcome = runner.run(_errand(words, folder, _SOURCES_LIMIT_S))
+        outcome = runner.run(replace(_errand(words, folder, _SOURCES_LIMIT_S), rights=LOOKS_AT_PROCESSES))
         found = tuple(_hotspot(entry) for entry in json.loads(outcome.stdout)) if outcome.stdout else ()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return spots
     finally:
         order.unlink(missing_ok=True)
     return found if len(found) == len(spots) else spots
+
+
+def _command(module: str, *arguments: str) -> tuple[str, ...]:
+    return own_command(module, *arguments, keeps_bytecode=False)  # which it could not write
 
 
 def _errand(command: tuple[str, ...], folder: Path, limit_s: float) -> Errand:
@@ -109,19 +112,6 @@ def _errand(command: tuple[str, ...], folder: Path, limit_s: float) -> Errand:
         file_cap_bytes=0,
         memory_cap_bytes=_MEMORY_CAP_BYTES,
     )
-
-
-def own_module(module: str, *arguments: str) -> tuple[str, ...]:
-    """The command that runs one of our modules in a child: never with the current folder on its path."""
-    return (sys.executable, "-P", "-s", "-B", "-m", module, *arguments)
-
-
-def own_environment() -> dict[str, str]:
-    """Minimal; names the source folder only when monitord is used from a checkout."""
-    source = Path(monitord.__file__).resolve().parent.parent
-    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
-    return environment if source in installed else environment | {"PYTHONPATH": str(source)}
 
 
 def _reading(answer: dict[str, Any]) -> Reading:

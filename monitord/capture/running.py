@@ -7,6 +7,7 @@ itself die or hang, its cgroup, its group and what it started are killed from he
 from __future__ import annotations
 
 import marshal
+import math
 import os
 import select
 import signal
@@ -21,20 +22,41 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
+from monitord import rights
 from monitord.capture import cgroups, supervisor
 from monitord.capture.target import Target
+from monitord.ownership import closed_to_others
 
 _MIB = 1024 * 1024
 _STOP_BUDGET_S = 1.7
+_NO_LIMIT = 1 << 30
 _START = """\
 # the supervisor of a tool that monitord runs
 import marshal, os
 data, size = b"", int.from_bytes(os.read(0, 4), "big")
 while len(data) < size:
     data += os.read(0, size - len(data)) or os._exit(1)
-exec(marshal.loads(data), {"__name__": "__main__"})
+names = {"__name__": "__main__"}
+for code in marshal.loads(data):
+    exec(code, names)
 """
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a tool may do. Nothing of this is given: it is what remains of monitord's own rights.
+
+    `user`, where monitord is root: "stranger", a user who owns nothing, "target", the one whose process it
+    is, or "same". A reader writes nothing outside its folder and reaches no other process and no network.
+    """
+
+    capabilities: tuple[int, ...] = ()
+    user: str = "stranger"
+    is_reader: bool = True
+
+
+LOOKS_AT_PROCESSES = Rights((rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE), is_reader=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +65,8 @@ class Errand:
 
     `attached_text` (on stdout) or `attached_link` (among the tool's descriptors) is what proves that the tool
     holds the target. `finishes` marks work on what was taken already: it goes on, briefly, after stop().
-    `is_hurried`: the tool need not wait until it is in its cgroup.
+    `is_hurried`: the tool need not wait until it is in its cgroup. `own_tmp`: what the tool finds in
+    /tmp under these names, where that can be had: files of the folder, or nothing ("").
     """
 
     argv: tuple[str, ...]
@@ -59,6 +82,18 @@ class Errand:
     output_cap_bytes: int = 256 * 1024
     file_cap_bytes: int = 64 * _MIB
     memory_cap_bytes: int = 4096 * _MIB
+    rights: Rights = Rights()
+    own_tmp: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """Limits that follow from the others: seconds of CPU, open files."""
+        seconds = math.ceil(self.limit_s + sum(self.patience_s))
+        is_reader = self.rights.is_reader
+        return {
+            "cpu_cap_s": seconds + 1 if is_reader else 2 * seconds + 10,
+            "open_files_cap": 256 if is_reader else _NO_LIMIT,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +192,10 @@ class Runner:
         )  # fmt: skip
         assert process.stdin is not None  # noqa: S101 - asked for above; tells mypy
         assert process.stdout is not None  # noqa: S101
-        order = asdict(errand) | {
+        order = asdict(errand) | asdict(errand.rights) | errand.caps | {
+            "user": (user := _user(errand, target)),
+            # Root without its capabilities can't look into the folder of the one before.
+            "folder_owner": (user or (os.geteuid(), os.getegid())) if rights.may_change_user() else None,
             "folder": str(errand.folder), "cgroup": str(cgroup) if cgroup else "", "deadline_s": limit_s,
             "target_fd": target_fd, "target_pid": target.key.pid if target else -1,
         }  # fmt: skip
@@ -186,9 +224,29 @@ class Runner:
 @cache
 def _program() -> bytes:
     """The supervisor as compiled code behind its length: 3 ms faster than its source."""
-    loader = SourceFileLoader(supervisor.__name__, supervisor.__file__)
-    code = marshal.dumps(loader.get_code(supervisor.__name__))
+    modules = (rights, supervisor)
+    codes = [SourceFileLoader(one.__name__, str(one.__file__)).get_code(one.__name__) for one in modules]
+    code = marshal.dumps(codes)
     return len(code).to_bytes(4, "big") + code
+
+
+def _user(errand: Errand, target: Target | None) -> tuple[int, int] | None:
+    """Who the tool becomes (uid, gid) when we are root; None: it stays who we are."""
+    wanted = errand.rights.user
+    if not rights.may_change_user() or wanted == "same" or not _is_for_everybody(errand.argv[0]):
+        return None
+    if wanted == "target" and target is not None:
+        return target.owner
+    return rights.STRANGER, rights.STRANGER
+
+
+@cache
+def _is_for_everybody(program: str) -> bool:
+    """Whether another user can execute it; for our interpreter also read what it imports."""
+    needed = [program]
+    if program == sys.executable:
+        needed += [rights.__file__, os.__file__]
+    return all(closed_to_others(Path(one)) is None for one in needed)
 
 
 def _write_all(fd: int, data: bytes) -> None:

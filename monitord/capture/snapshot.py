@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from monitord.capture.reading import own_environment, own_module
-from monitord.capture.running import Errand
+from monitord import rights
+from monitord.capture.running import Errand, Rights
 from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
+from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 
 _LIMIT_S = 4.0
+# The last one for the kernel's own stacks of threads, where monitord is root.
+_RIGHTS = Rights((rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE, rights.CAP_SYS_ADMIN), is_reader=False)
 _CAP_BYTES = 300 * 1024
 
 
@@ -33,7 +36,9 @@ class Context:
     def take(self, session: Session) -> Capture:
         draft = Draft(self, session)
         key = session.target.key
-        argv = own_module("monitord.capture.context", str(key.pid), str(key.start_ticks))
+        argv = own_command(
+            "monitord.capture.context", str(key.pid), str(key.start_ticks), keeps_bytecode=False
+        )
         errand = Errand(
             argv,
             session.folder,
@@ -44,6 +49,7 @@ class Context:
             output_cap_bytes=_CAP_BYTES,
             file_cap_bytes=0,
             memory_cap_bytes=1024 * 1024 * 1024,
+            rights=_RIGHTS,
         )
         outcome = session.runner.run(errand, session.target)
         if outcome.exit_status != 0:

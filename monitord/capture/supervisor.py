@@ -21,6 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from typing import Any
+
+    # In this process their code has been run before ours (running.py sends both).
+    from monitord.rights import keep_only, refuse_calls, replace_in_tmp, write_only_in
 else:
     import _signal as signal  # `signal` makes its numbers enums, which costs more than all the rest
 
@@ -29,6 +32,8 @@ HURRY = (1.0, 0.3)  # waits of the stop ladder when somebody waits for us
 LOOK_S = 0.1
 SWEEP_S = 2.0
 _RTLD_NOW = 2
+_OWN_TMP = ".own-tmp"
+_REGULAR = 0o10  # S_IFREG, without importing stat
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _ON_LINUX = sys.platform == "linux"
 
@@ -171,6 +176,8 @@ class Supervisor:
                 self._enclose()
             self._watch(wake_read, started)
         left_behind = self._sweep()
+        if self.errand["own_tmp"]:
+            _remove_folder(f"{self.errand['folder']}/{_OWN_TMP}")
         self._drain_rest()
         self._look_at_target()
         woken = False
@@ -212,24 +219,29 @@ class Supervisor:
                 os.dup2(source, fd)
             os.closerange(3, 20)
             os.closerange(21, 65536)
+            self._give_up_rights()
+            _tell_kernel(_SET_PDEATHSIG, signal.SIGKILL)  # a change of user or capabilities would undo it
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             os.execve(errand["argv"][0], errand["argv"], errand["environment"])  # noqa: S606 - no shell: wanted
         except OSError as error:
             os.write(fail, (error.strerror or "cannot be started").encode())
+        except Exception as error:  # noqa: BLE001 - what failed here must be told, and nothing may be executed
+            os.write(fail, f"cannot be started: {type(error).__name__}: {error}".encode())
         finally:
             os._exit(127)
 
     def _limit(self) -> None:
         if self.errand["cgroup"] and not self.errand["is_hurried"]:
             _write(f"{self.errand['cgroup']}/cgroup.procs", "0")
-        _tell_kernel(_SET_PDEATHSIG, signal.SIGKILL)
         _write("/proc/self/oom_score_adj", "1000")  # when memory runs out, the tool goes first
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for limit, value in (
             (resource.RLIMIT_FSIZE, self.errand["file_cap_bytes"]),
             (resource.RLIMIT_AS, self.errand["memory_cap_bytes"]),
+            (resource.RLIMIT_CPU, self.errand["cpu_cap_s"]),
+            (resource.RLIMIT_NOFILE, self.errand["open_files_cap"]),
         ):
             hard = resource.getrlimit(limit)[1]
             cap = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -237,6 +249,20 @@ class Supervisor:
                 resource.setrlimit(limit, (cap, cap))
             except (OSError, ValueError):
                 pass  # macOS refuses RLIMIT_AS
+
+    def _give_up_rights(self) -> None:
+        """What the tool's work does not need. The folder, and what lies in it, belong to whom it runs as."""
+        errand = self.errand
+        if errand["own_tmp"]:
+            os.mkdir(_OWN_TMP, 0o700)  # noqa: PTH102 - no pathlib
+            layer = f"{errand['folder']}/{_OWN_TMP}"
+            replace_in_tmp(errand["own_tmp"], layer, 2 * errand["file_cap_bytes"])
+        if errand["folder_owner"] is not None:
+            _hand_over_folder(*errand["folder_owner"])
+        keep_only(tuple(errand["capabilities"]), errand["user"])
+        if errand["is_reader"]:
+            write_only_in((".",))
+        refuse_calls(profiles=not errand["is_reader"])
 
     def _enclose(self) -> None:
         """Put a tool that did not wait for it into its cgroup, with all that it may have forked meanwhile.
@@ -410,6 +436,27 @@ class Supervisor:
             "cpu_ticks": last[1] - first[1] if first and last else None,
             "cpu_window_s": last[0] - first[0] if first and last else 0.0,
         }
+
+
+def _hand_over_folder(uid: int, gid: int) -> None:
+    """The working folder and its plain files; never a link, or a file that has another name elsewhere."""
+    os.chown(".", uid, gid)
+    for name in _names("."):
+        try:
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        found = os.fstat(file)
+        if found.st_mode >> 12 == _REGULAR and found.st_nlink == 1:
+            os.fchown(file, uid, gid)
+        os.close(file)
+
+
+def _remove_folder(path: str) -> None:
+    try:
+        os.rmdir(path)  # noqa: PTH106 - no pathlib; what was mounted there ended with the tool
+    except OSError:
+        pass
 
 
 def _write(path: str, text: str) -> None:

@@ -176,6 +176,14 @@ class Target:
         return self.identity.users.split()[:1] not in ([], [str(os.geteuid())])
 
     @property
+    def owner(self) -> tuple[int, int] | None:
+        """(uid, gid) that it opens files as; None: it is root's, or it can't be known."""
+        users, groups = self.identity.users.split(), procfs.status_of(self.key.pid).get("Gid", "").split()
+        if len(users) < 4 or len(groups) < 4 or int(users[3]) == 0:
+            return None
+        return int(users[3]), int(groups[3])
+
+    @property
     def thread_count(self) -> int:
         stat = procfs.stat_of(self.key.pid) if ON_LINUX else None
         return stat.thread_count if stat else 1

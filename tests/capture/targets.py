@@ -207,6 +207,13 @@ class Targets:
         return process
 
     def native(self, compiler: str, source: str) -> subprocess.Popen[bytes]:
+        """A compiled C program, with frame pointers, that runs."""
+        program = self.program(compiler, source)
+        process = self.start(str(program))
+        wait_for(lambda: executable(process.pid) == str(program), "the program to run")
+        return process
+
+    def program(self, compiler: str, source: str) -> Path:
         """A compiled C program, with frame pointers."""
         code, program = self.script(source, "target.c"), self.folder / "target"
         subprocess.run(
@@ -222,9 +229,12 @@ class Targets:
             ],
             check=True,
         )
-        process = self.start(str(program))
-        wait_for(lambda: executable(process.pid) == str(program), "the program to run")
-        return process
+        return program
+
+    @property
+    def last(self) -> subprocess.Popen[bytes]:
+        """The process that was started last."""
+        return self._started[-1]
 
     def library(self, compiler: str, source: str) -> Path:
         """A compiled C library, with frame pointers."""

@@ -12,17 +12,24 @@ import sys
 import time
 from dataclasses import replace
 
+from monitord import rights
 from monitord.capture import procfs
 from monitord.capture.profilers.py_spy import permission_fix
 from monitord.capture.reading import Reading
-from monitord.capture.running import Errand, Outcome
+from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
+from monitord.capture.views import strange_file
 from monitord.model import Capture, CaptureStatus
 
 LOOKS = 10
 PAUSE_S = 0.2
 _CAP_BYTES = 1024 * 1024
+# It opens every file that the target maps: as the target's user where monitord is root, so that it reads what
+# that user may read. Where it can't be that user, the files are the target's own, seen before and after.
+_RIGHTS = Rights((rights.CAP_SYS_PTRACE, rights.CAP_DAC_READ_SEARCH), user="target", is_reader=False)
+_STRANGE = "{} is another file for the process than for monitord (a container, or a root of its own):"
+_STRANGE += " eu-stack would take names from the wrong one"
 _FRAME = re.compile(rb"^#0 ", re.MULTILINE)
 
 
@@ -53,8 +60,15 @@ class _EuStack:
             watch_target=False,
             is_hurried=session.is_hurried,
             output_cap_bytes=_CAP_BYTES,
+            file_cap_bytes=0,
+            rights=_RIGHTS,
         )
         return session.runner.run(errand, session.target)
+
+    def strange(self, draft: Draft) -> Capture | None:
+        """The refusal of a target that lives among other files than we do."""
+        name = strange_file(draft.session.target.key.pid)
+        return draft.end(CaptureStatus.REFUSED, _STRANGE.format(name)) if name is not None else None
 
 
 class EuStackLook(_EuStack):
@@ -64,12 +78,12 @@ class EuStackLook(_EuStack):
 
     def take(self, session: Session) -> Capture:
         draft = Draft(self, session)
-        if (obstacle := draft.obstacle()) is not None:
+        if (obstacle := draft.obstacle() or self.strange(draft)) is not None:
             return obstacle
         outcome = self.look(session, session.look_limit_s)
         draft.heed(outcome)
         draft.cpu_percent = None
-        if (failed := draft.fail(outcome)) is not None:
+        if (failed := draft.fail(outcome) or self.strange(draft)) is not None:
             return failed
         threads = len(_FRAME.findall(outcome.stdout))
         if threads == 0:
@@ -85,7 +99,7 @@ class EuStack(_EuStack):
 
     def take(self, session: Session) -> Capture:
         draft = Draft(self, session)
-        if (obstacle := draft.obstacle()) is not None:
+        if (obstacle := draft.obstacle() or self.strange(draft)) is not None:
             return obstacle
         output = session.folder / "eu-stack.txt"
         remove(output)
@@ -105,6 +119,8 @@ class EuStack(_EuStack):
             if len(text) > 8 * _CAP_BYTES:
                 break
         draft.cpu_percent = _percent(before, _cpu_ticks(session), time.monotonic() - draft.begun)
+        if (strange := self.strange(draft)) is not None:
+            return strange
         output.write_bytes(text)
         output.chmod(0o600)
         return draft.publish(replace(last, attached=bool(text)), output)

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
-from monitord.capture import perf_fold
-from monitord.capture.running import Errand, Outcome
+from monitord import rights
+from monitord.capture import perf_fold, perf_maps
+from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, first_words, remove, size_of
 from monitord.capture.target import Target
+from monitord.children import own_script
 from monitord.model import Capture, CaptureStatus
 
 RATE_HZ = 99
 _SCRIPT_LIMIT_S = 20.0
+_SCRIPT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024
+# CAP_SYSLOG, where monitord is root, shows where the kernel's functions lie; the call itself is refused.
+_RECORDS = Rights((rights.CAP_PERFMON, rights.CAP_SYS_PTRACE, rights.CAP_SYSLOG), is_reader=False)
+# What it reads, the target chose: it reads what the target's own user may read, and can do nothing else.
+_NAMES = Rights((rights.CAP_SYSLOG,), user="target")
 _FILE_CAP_BYTES = 80 * 1024 * 1024  # above --max-size: perf ends itself before the kernel kills it
 
 
@@ -79,16 +87,24 @@ class Perf:
                 session.patience_s,
                 attached_link="perf_event",
                 file_cap_bytes=_FILE_CAP_BYTES,
+                rights=_RECORDS,
             ),
             session.target,
         )
 
     def _fold(self, session: Session) -> Outcome:
         perf = session.tools.path(self.tool) or ""
-        argv = (sys.executable, "-I", "-S", perf_fold.__file__, perf, "perf.data", "perf.folded")
-        return session.runner.run(
-            Errand(argv, session.folder, _SCRIPT_LIMIT_S, (0.2, 0.2), finishes=True, watch_target=False)
-        )
+        argv = own_script(Path(perf_fold.__file__), perf, "perf.data", "perf.folded")
+        maps = perf_maps.take_over(session.target, session.folder)
+        errand = Errand(
+            argv, session.folder, _SCRIPT_LIMIT_S, (0.2, 0.2), watch_target=False, finishes=True,
+            memory_cap_bytes=_SCRIPT_MEMORY_BYTES, rights=_NAMES, own_tmp=maps,
+        )  # fmt: skip
+        try:
+            with perf_maps.offered(maps, session.folder):
+                return session.runner.run(errand, session.target)
+        finally:
+            remove(session.folder / perf_maps.COPY)
 
     def _without_stacks(self, draft: Draft, recorded: Outcome, script: Outcome) -> Capture:
         if script.ended == "exited" and script.exit_status == 0:
@@ -105,8 +121,8 @@ class Perf:
 
 
 def record_command(perf: str, pid: int, rate_hz: int, duration_s: float) -> tuple[str, ...]:
-    """-N: no build-id cache beside it; the workload `sleep` is what ends the recording."""
-    head = (perf, "record", "-q", "-N", "-e", "cpu-clock", "-F", str(rate_hz), "-g", "--max-size=64M")
+    """-B: it opens none of the files whose names it records; the workload `sleep` ends the recording."""
+    head = (perf, "record", "-q", "-B", "-N", "-e", "cpu-clock", "-F", str(rate_hz), "-g", "--max-size=64M")
     return (*head, "-p", str(pid), "-o", "perf.data", "--", "/bin/sleep", f"{duration_s:.2f}")
 
 

@@ -13,11 +13,12 @@ import re
 from dataclasses import replace
 
 from monitord.capture.dumps import DUMP_CAP_BYTES, Dump, kept_dump, read_dump
-from monitord.capture.reading import Reading, own_environment, own_module
-from monitord.capture.running import Errand, Outcome
+from monitord.capture.reading import Reading
+from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome
 from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import read_times, shares_between, used_between
+from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 
 THREAD_LOOKS_PER_S = 1000
@@ -102,7 +103,7 @@ class PySpyDump(_PySpy):
     def _of_crowd(self, session: Session) -> tuple[Outcome, Dump | None]:
         """One of many threads or deep stacks: a child reads it and keeps the busiest."""
         path = session.tools.path(self.tool) or ""
-        argv = own_module("monitord.capture.dumps", path, str(session.target.key.pid))
+        argv = own_command("monitord.capture.dumps", path, str(session.target.key.pid), keeps_bytecode=False)
         limit_s = min(_CROWD_LOOK_S, session.look_limit_s + _THREAD_LOOK_S * session.target.thread_count)
         errand = self._errand(session, argv, limit_s)
         outcome = session.runner.run(
@@ -113,7 +114,13 @@ class PySpyDump(_PySpy):
 
     def _errand(self, session: Session, argv: tuple[str, ...], limit_s: float) -> Errand:
         return Errand(
-            argv, session.folder, limit_s, (0.05, 0.05), watch_target=False, is_hurried=session.is_hurried
+            argv,
+            session.folder,
+            limit_s,
+            (0.05, 0.05),
+            watch_target=False,
+            is_hurried=session.is_hurried,
+            rights=LOOKS_AT_PROCESSES,
         )
 
 
@@ -134,11 +141,12 @@ class PySpyRecord(_PySpy):
         before = read_times(pid)
         outcome = session.runner.run(
             Errand(
-                record_command(session, draft.rate_hz, flags, str(output)),
+                record_command(session, draft.rate_hz, flags, output.name),
                 session.folder,
                 session.limit_s,
                 session.patience_s,
                 attached_text="Sampling process",
+                rights=LOOKS_AT_PROCESSES,
             ),
             session.target,
         )

@@ -10,12 +10,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from monitord import rights
 from monitord.capture import procfs
-from monitord.capture.reading import own_environment, own_module
-from monitord.capture.running import Errand
+from monitord.capture.running import Errand, Rights
 from monitord.capture.scripts.standby import Standby, switch
 from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
+from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 from monitord.profiles.scalene_document import Names
 from monitord.profiles.scalene_kept import ABSOLUTE, KEPT, NOW
@@ -131,13 +132,14 @@ class Scalene:
         places = (standby.profile, standby.earlier, folder, standby.root, Path.home(), elapsed_s)
         outcome = session.runner.run(
             Errand(
-                own_module("monitord.profiles.scalene_kept", *map(str, places)),
+                own_command("monitord.profiles.scalene_kept", *map(str, places), keeps_bytecode=False),
                 folder,
                 _READ_LIMIT_S,
                 (0.2, 0.2),
                 finishes=True,
                 environment=own_environment(),
                 memory_cap_bytes=1024 * 1024 * 1024,
+                rights=Rights((rights.CAP_DAC_READ_SEARCH,), user="same"),
             )
         )
         if outcome.exit_status == 0 and outcome.stdout.strip().isdigit():

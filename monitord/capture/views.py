@@ -1,0 +1,63 @@
+"""Whether a target sees the same files as monitord does: tools that open the names in its maps need that.
+
+In a container, a mount namespace or a root of its own a name leads elsewhere; then a symbolizer that opens it
+here reads another file, and every name in the stack is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from monitord.capture import procfs
+
+_LIMIT_S = 0.5
+_MAPS_CAP_BYTES = 2 * 1024 * 1024
+_FILES_CAP = 1024
+_DELETED = " (deleted)"
+
+
+def strange_file(pid: int) -> str | None:
+    """The first file whose code the process runs that is another one here, or none; None: all are the same.
+
+    A kernel that keeps us waiting (a network file system) makes the file that was asked for strange.
+    """
+    maps = procfs.read_within(f"/proc/{pid}/maps", _LIMIT_S, _MAPS_CAP_BYTES)
+    names = mapped_code(maps or b"")
+    if len(names) > _FILES_CAP:
+        return f"one of {len(names)} mapped files"
+    checked: list[str | None] = []
+
+    def check() -> None:
+        for name in names:
+            if not _is_same(pid, name):
+                checked.append(name)
+                return
+        checked.append(None)
+
+    thread = threading.Thread(target=check, name="capture-views", daemon=True)
+    thread.start()
+    thread.join(_LIMIT_S)
+    return checked[0] if checked else "a mapped file that keeps its reader waiting"
+
+
+def mapped_code(maps: bytes) -> tuple[str, ...]:
+    """The files in /proc/PID/maps that are mapped to be executed, each once, in their order."""
+    names = []
+    for line in maps.split(b"\n"):
+        fields = line.split(None, 5)
+        if len(fields) == 6 and b"x" in fields[1] and fields[5].startswith(b"/"):
+            names.append(os.fsdecode(fields[5]))
+    return tuple(dict.fromkeys(names))
+
+
+def _is_same(pid: int, name: str) -> bool:
+    """What was deleted is opened by nobody: its symbols come from the process's memory."""
+    if name.endswith(_DELETED):
+        return True
+    try:
+        theirs, ours = Path(f"/proc/{pid}/root{name}").stat(), Path(name).stat()
+    except OSError:
+        return False
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)

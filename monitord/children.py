@@ -1,0 +1,45 @@
+"""How monitord starts processes of its own: isolated, so that nothing runs in them but monitord.
+
+Neither the current folder nor PYTHONPATH, PYTHONSTARTUP or the user's own packages count there (`python -I`).
+Only where this monitord itself lies is told, when its interpreter would not look there by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+# What a person's checkout or a user's own packages need: this monitord's folder first on the path.
+_FROM_ELSEWHERE = (
+    "import sys; from runpy import run_module; sys.path.insert(0, sys.argv[1]); name = sys.argv[2]; "
+    "del sys.argv[1:3]; run_module(name, None, '__main__', True)"
+)
+
+
+def own_command(module: str, *arguments: str, keeps_bytecode: bool = True) -> tuple[str, ...]:
+    """The command that runs one of our modules as `__main__`, the same from every folder.
+
+    Without `keeps_bytecode` the child writes no compiled modules: for those that may not write.
+    """
+    flags = ("-I", "-X", "utf8") if keeps_bytecode else ("-I", "-B", "-X", "utf8")
+    if _is_installed():
+        return (sys.executable, *flags, "-m", module, *arguments)
+    return (sys.executable, *flags, "-c", _FROM_ELSEWHERE, str(_PACKAGE.parent), module, *arguments)
+
+
+def own_script(path: Path, *arguments: str) -> tuple[str, ...]:
+    """The command that runs a file of ours that imports nothing but the standard library."""
+    return (sys.executable, "-I", "-S", str(path), *arguments)
+
+
+def own_environment() -> dict[str, str]:
+    """What a child of ours needs to know of its surroundings."""
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+def _is_installed() -> bool:
+    """Whether an isolated interpreter finds us by itself, and no other monitord."""
+    places = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    return _PACKAGE.parent in places

@@ -1,0 +1,143 @@
+"""Whether a path can be trusted by a process with rights that others lack: the one answer to that question.
+
+A path is what everybody who may change one of its parts makes of it. So every part counts, symbolic links
+resolved one by one: who owns it and who may write to it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+_MAX_LINKS = 40
+_OTHERS_WRITE, _GROUP_WRITES = stat.S_IWOTH, stat.S_IWGRP
+_ROOTS_GROUP = 0
+_HOLDS_CAPABILITIES = ("CapEff:", "CapAmb:")
+
+
+def is_privileged() -> bool:
+    """Whether this process is root or holds capabilities: then what it runs and reads must be root's."""
+    return os.geteuid() == 0 or _holds_capabilities()
+
+
+def _holds_capabilities() -> bool:
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(int(line.split()[1], 16) for line in lines if line.startswith(_HOLDS_CAPABILITIES))
+
+
+def why_untrusted(path: Path, *, owners: frozenset[int] = frozenset({0})) -> str | None:
+    """Why somebody else decides what lies at an absolute `path`, in words; None: only the `owners` do.
+
+    Root always counts as an owner. What does not exist is judged by who could make it. A folder where
+    everybody may write is accepted on the way to what exists, if its entries stay their owners' (sticky).
+    """
+    trusted = owners | {0}
+    shared: str | None = None  # such a folder, when nothing in it was seen yet
+    for part, status, is_last in _parts(path):
+        if status.st_uid not in trusted:
+            return f"{part} belongs to {_user(status.st_uid)}"
+        shared = None
+        if stat.S_ISLNK(status.st_mode):
+            continue  # its mode says nothing; where it lies was judged, and where it leads will be
+        if _is_open(status, trusted):
+            if is_last or not _is_shared(status):
+                return f"{part} can be written by others (mode {stat.S_IMODE(status.st_mode):04o})"
+            shared = part
+    return f"{shared} can be written by others, who could make {path}" if shared else None
+
+
+def _is_open(status: os.stat_result, trusted: frozenset[int]) -> bool:
+    """Written by others, or by a group that is more than root's or, where root alone counts, root's own."""
+    if status.st_mode & _OTHERS_WRITE:
+        return True
+    if not status.st_mode & _GROUP_WRITES or status.st_gid == _ROOTS_GROUP:
+        return False
+    # Many systems give every user a group of the same number, and a umask that lets it write.
+    return status.st_gid not in trusted
+
+
+def _is_shared(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
+
+
+def _parts(path: Path) -> Iterator[tuple[str, os.stat_result, bool]]:
+    """Every part that leads to `path`, links and where they lead included, with its status and if it is last.
+
+    Ends early where something does not exist; raises nothing.
+    """
+    current, links = "/", 0
+    waiting = [part for part in reversed(str(path.absolute()).split("/")) if part not in ("", ".")]
+    try:
+        yield current, os.lstat(current), not waiting
+        while waiting:
+            name = waiting.pop()
+            if name == "..":
+                current = os.path.dirname(current)  # noqa: PTH120 - text
+                continue
+            found = os.lstat(f"{current.rstrip('/')}/{name}")
+            yield f"{current.rstrip('/')}/{name}", found, not waiting and not stat.S_ISLNK(found.st_mode)
+            if not stat.S_ISLNK(found.st_mode):
+                current = f"{current.rstrip('/')}/{name}"
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                return
+            leads_to = os.readlink(f"{current.rstrip('/')}/{name}")  # noqa: PTH115 - text, part by part
+            current = "/" if leads_to.startswith("/") else current
+            waiting += [part for part in reversed(leads_to.split("/")) if part not in ("", ".")]
+    except OSError:
+        return
+
+
+def _user(uid: int) -> str:
+    try:
+        import pwd
+
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except (ImportError, KeyError):
+        return f"uid {uid}"
+
+
+def code_places(program: Path | None = None) -> tuple[Path, ...]:
+    """What this program is made of: interpreter, what it imports from, monitord, and the `program` file."""
+    ours = Path(__file__).resolve().parent
+    found = [Path(sys.executable), Path(os.__file__), ours]
+    found += [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found += [Path(entry) for entry in sys.path if entry and Path(entry).is_absolute()]
+    found += [Path(sys.prefix) / "pyvenv.cfg", ours.parent]
+    return tuple(dict.fromkeys([*([program] if program else []), *found]))
+
+
+def why_code_untrusted(program: Path | None = None) -> str | None:
+    """Why root, or a service with capabilities, must not run this monitord: one line; None: it may."""
+    for place in code_places(program):
+        reason = why_untrusted(place)
+        if reason is not None:
+            return reason
+    return None
+
+
+def closed_to_others(path: Path) -> Path | None:
+    """The first part of an absolute path that not everybody may execute or enter; None: all may.
+
+    A missing part is closed too. Files that are no programs must be readable instead. Links count as where
+    they lead.
+    """
+    for part, status, is_last in _parts(path):
+        if stat.S_ISLNK(status.st_mode):
+            continue
+        wanted = stat.S_IXOTH
+        if is_last and not stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o111:
+            wanted = stat.S_IROTH
+        if not status.st_mode & wanted:
+            return Path(part)
+        if is_last:
+            return None
+    return path
