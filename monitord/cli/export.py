@@ -72,6 +72,9 @@ def export(
     count = len(bundle.incidents)
     put(output, text.encode())
     report(f"{count} incident{'s' if count != 1 else ''}", bundle.hidden, output)
+    for correlation_id, number in bundle.replaced.items():
+        values = "1 value" if number == 1 else f"{number} values"
+        say(f"{values} replaced by the second scan in incident {correlation_id}")
 
 
 def _export_profile(place: Place, view: IncidentView, form: ExportFormat, output: str, *, raw: bool) -> None:

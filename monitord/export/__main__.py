@@ -17,13 +17,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from monitord.errors import MonitordError
-from monitord.export.bundle import LeakError
 from monitord.model import Hotspot, Statement
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
 from monitord.profiles.comparing import compare
 from monitord.profiles.flamegraph_writer import write_differential
 from monitord.profiles.writing import About, write
-from monitord.redaction import Redactor, find_secrets, printable
+from monitord.redaction import Redactor, SecondScan, printable
 
 _MEMORY_BYTES = 2 << 30
 _CPU_S = 60
@@ -75,18 +74,15 @@ def _parsed(evidence: Mapping[str, Any]) -> Profile:
 def _redacted(
     profiles: list[Profile], about: About, redactor: Redactor
 ) -> tuple[list[Profile], About, dict[str, int]]:
-    """Without secrets and identities; raises LeakError when the second scan still finds one."""
+    """Without secrets and identities; what a second scan still finds is replaced, and counted as that."""
     texts = dict.fromkeys([about.title, *(text for profile in profiles for text in _texts(profile))])
     for text in texts:
         redactor.learn(text)  # a secret found in one place is removed in every other
     safe = {text: redactor.text(text) for text in texts}
-    for text in safe.values():
-        rules = find_secrets(text)
-        if rules:
-            raise LeakError(
-                f"export refused, nothing written: a name in the profile still holds something secret (rule "
-                f"{', '.join(rules)}); say --raw if the receiver may see everything"
-            )
+    scan = SecondScan(redactor.secrets)
+    safe = {text: scan.text(kept) for text, kept in safe.items()}
+    if scan.replaced:
+        redactor.counts["second_scan"] = scan.replaced
     cleaned = [_with_texts(profile, safe.__getitem__) for profile in profiles]
     return cleaned, replace(about, title=safe[about.title]), dict(sorted(redactor.counts.items()))
 

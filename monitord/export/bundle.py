@@ -1,28 +1,23 @@
-"""Incidents made fit to leave this machine: redacted, scanned again, refused when anything is left.
+"""Incidents made fit to leave this machine: redacted, scanned again, and what is left replaced.
 
-The first pass replaces secrets and identities; the second scan shares no rule with it and fails closed,
-naming its rule and never the secret.
+The first pass replaces secrets and identities. The second scan goes by other means; what it finds is replaced
+and counted, and everything else is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from monitord import __version__
-from monitord.errors import MonitordError
 from monitord.export.shapes import CSV_DETAIL_KEYS, detail, flat_detail
 from monitord.export.text import csv_rows, iso, json_text
-from monitord.redaction import Redactor, find_secrets, redact_argv
+from monitord.redaction import Redactor, SecondScan
 from monitord.storage.views import IncidentView
 
 FORMAT = "monitord-export/1"
-
-
-class LeakError(MonitordError):
-    """The second scan found something; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +31,15 @@ class Identities:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What is to be written, and how often each rule hid something; `hidden` is None for a raw one."""
+    """What is to be written, and how often each rule hid something; `hidden` is None for a raw one.
+
+    `replaced` counts by incident what only the second scan found.
+    """
 
     incidents: tuple[Mapping[str, Any], ...]
     exported_at: datetime
     hidden: Mapping[str, int] | None = field(default_factory=dict)
+    replaced: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> str:
         """One object: who wrote it, what was hidden, the incidents as `show -o json` has them."""
@@ -50,6 +49,7 @@ class Bundle:
             "exported_at": iso(self.exported_at),
             "redacted": self.hidden is not None,
             "hidden": self.hidden,
+            "replaced": self.replaced,
             "incidents": list(self.incidents),
         }
         return json_text(document) + "\n"
@@ -65,7 +65,7 @@ def raw_bundle(views: Sequence[IncidentView], now: datetime) -> Bundle:
 
 
 def redacted_bundle(views: Sequence[IncidentView], now: datetime, identities: Identities) -> Bundle:
-    """The same without secrets and identities; raises LeakError when the second scan still finds one."""
+    """The same without secrets and identities, and without what a second scan still finds."""
     shaped = [detail(view) for view in views]
     users = {view.process.user for view in views if view.process and view.process.user}
     redactor = Redactor(
@@ -75,12 +75,16 @@ def redacted_bundle(views: Sequence[IncidentView], now: datetime, identities: Id
         redactor.learn(incident)  # a secret found in one place is removed in every other
         if incident["process"]:
             words = incident["process"]["command_line"]
-            redactor.learn(" ".join(words))  # `--password` and its value are two words
-            incident["process"]["command_line"] = list(redact_argv(words))
-    safe = tuple(_redacted(redactor, incident) for incident in shaped)
-    for incident in safe:
-        _refuse_leaks(incident)
-    return Bundle(safe, now, dict(sorted(redactor.counts.items())))
+            redactor.learn_words(words)
+            incident["process"]["command_line"] = redactor.words(words)
+    safe = [_redacted(redactor, incident) for incident in shaped]
+    replaced: dict[str, int] = {}
+    for number, incident in enumerate(safe):
+        scan = SecondScan(redactor.secrets)
+        safe[number] = _scanned(scan, incident)
+        if scan.replaced:
+            replaced[incident["correlation_id"]] = scan.replaced
+    return Bundle(tuple(safe), now, dict(sorted(redactor.counts.items())), replaced)
 
 
 # Our own words and numbers: they say nothing about anybody and must stay comparable.
@@ -107,30 +111,13 @@ def _restore(before: Any, after: Any) -> Any:
     return after
 
 
-def _refuse_leaks(incident: Mapping[str, Any]) -> None:
-    for path, text in _texts("", incident):
-        rules = find_secrets(text)
-        if rules:
-            raise LeakError(
-                f"export refused, nothing written: in {incident['correlation_id']} something secret is left "
-                f"at {path} (rule {', '.join(rules)}); leave that one out, or say --raw if the receiver may "
-                "see everything"
-            )
-
-
-def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every text with where it stands; also as `key=value`, and the words of a list joined."""
+def _scanned(scan: SecondScan, value: Any, key: str = "") -> Any:
+    """The same shape, scanned again; a command line as one."""
     if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key in _OWN_KEYS:
-                continue
-            yield from _texts(f"{path}.{key}".lstrip("."), inner)
-            if isinstance(inner, str):
-                yield f"{path}.{key}".lstrip("."), f"{key}={inner}"
-    elif isinstance(value, list):
-        if all(isinstance(item, str) for item in value):
-            yield path, " ".join(value)
-        for index, inner in enumerate(value):
-            yield from _texts(f"{path}[{index}]", inner)
+        return value if key in _OWN_KEYS else scan.text(value)
+    if isinstance(value, Mapping):
+        return {name: _scanned(scan, inner, str(name)) for name, inner in value.items()}
+    if isinstance(value, list):
+        is_words = key == "command_line" and all(isinstance(word, str) for word in value)
+        return scan.words(value) if is_words else [_scanned(scan, inner, key) for inner in value]
+    return value

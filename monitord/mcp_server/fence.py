@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitord.redaction import Redactor, printable, redact_argv
+from monitord.redaction import Redactor, SecondScan, printable
 
 TEXT_LIMIT = 400
 ANSWER_LIMIT_BYTES = 48_000
@@ -38,7 +38,9 @@ class Fence:
             return self._shown(value, own=own)
         if isinstance(value, Mapping):
             return {
-                self._shown(str(name), own=True): self._walk(self._words(name, held), own=name in _OWN)
+                self._shown(str(name), own=True): self._walk(
+                    self._words(name, held), own=name in _OWN or name == "source_line"
+                )
                 for name, held in value.items()
             }
         if isinstance(value, Sequence):
@@ -46,12 +48,15 @@ class Fence:
         return value if isinstance(value, int | float | bool) or value is None else printable(str(value))
 
     def _words(self, name: str, value: Any) -> Any:
-        """A command line is redacted as one: an option and its value are two words."""
-        is_argv = name == "command_line" and isinstance(value, list | tuple)
-        return list(redact_argv(value)) if is_argv and self._redactor is not None else value
+        """A command line is redacted as one, its options and values together, a source line as code."""
+        if self._redactor is None:
+            return value
+        if name == "command_line" and isinstance(value, list | tuple):
+            return SecondScan().words(self._redactor.words(value))
+        return self._redactor.source(value) if name == "source_line" and isinstance(value, str) else value
 
     def _shown(self, text: str, *, own: bool) -> str:
-        safe = text if own or self._redactor is None else self._redactor.text(text)
+        safe = text if own or self._redactor is None else SecondScan().text(self._redactor.text(text))
         shown = printable(safe)
         return shown if len(shown) <= TEXT_LIMIT else f"{shown[:TEXT_LIMIT]}…"
 

@@ -2,7 +2,7 @@
 
 Two different dangers are kept apart: `printable` guards a terminal, a table or a page against what a
 name contains; the `redact_*` functions and `Redactor` guard a person against what it gives away.
-`find_secrets` is a second scan that shares no rule with the first, so that an export can fail closed.
+`SecondScan` looks again by other means before anything leaves, and replaces what the first pass left.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from monitord.redaction.arguments import redact_argv, redact_text
     from monitord.redaction.names import redact_name
     from monitord.redaction.redactor import Redactor
-    from monitord.redaction.scan import find_secrets
+    from monitord.redaction.scan import SecondScan, find_secrets
     from monitord.redaction.source import redact_source, source_line
     from monitord.redaction.words import HIDDEN, TRUNCATED
 
 __all__ = [
     "printable", "redact_argv", "redact_text", "redact_name", "redact_source", "source_line", "find_secrets",
-    "Redactor", "HIDDEN", "TRUNCATED",
+    "SecondScan", "Redactor", "HIDDEN", "TRUNCATED",
 ]  # fmt: skip
 
 # Loaded when first asked for: compiling the rules takes 15 ms, which a command that only shows need not pay.
@@ -34,6 +34,7 @@ _HOMES = {
     "source_line": "source",
     "Redactor": "redactor",
     "find_secrets": "scan",
+    "SecondScan": "scan",
     "HIDDEN": "words",
     "TRUNCATED": "words",
 }

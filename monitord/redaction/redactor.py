@@ -12,11 +12,13 @@ import hmac
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from monitord.redaction.addresses import hide_addresses
-from monitord.redaction.arguments import hide_text
+from monitord.redaction.arguments import hide_arguments, hide_text
+from monitord.redaction.hosts import hosts_in
+from monitord.redaction.source import redact_source
 from monitord.redaction.words import HIDDEN, TRUNCATED, is_sensitive
 
 _KEPT_NAMES = frozenset({"root", "nobody", "localhost", "localhost.localdomain", "user", "shared", "runner"})
@@ -72,6 +74,27 @@ class Redactor:
         self._learn_from(text)
         return self._redact(text)
 
+    def source(self, line: str) -> str:
+        """Give a line of Python without literals and identities; its code is no free text and stays."""
+        safe = redact_source(line)
+        if safe != line:
+            self.counts["source"] += 1
+        return self._without_known(safe)
+
+    def words(self, words: Sequence[str]) -> list[str]:
+        """Give an argument list as one: an option and its value are two words."""
+        return [self.text(word) for word in hide_arguments(words, self._count)]
+
+    def learn_words(self, words: Sequence[str]) -> None:
+        """Look through an argument list as one."""
+        hide_arguments(words, self._note)
+        self.learn(" ".join(words))
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every value that was hidden so far, for a second scan."""
+        return frozenset(self._secrets)
+
     def value(self, value: object) -> object:
         """Give JSON-like data of the same shape: strings redacted, numbers kept, nothing dropped.
 
@@ -92,6 +115,8 @@ class Redactor:
 
     def _learn_from(self, text: str) -> None:
         hide_text(text, self._note)
+        for host in hosts_in(text):
+            self._learn_name("host", host)
         if self._home:
             for found in _HOME.finditer(text):
                 if found[1] != "/run/user/":
@@ -134,7 +159,9 @@ class Redactor:
     # ----------------------------------------------------------------------------------- redacting
 
     def _redact(self, text: str) -> str:
-        text = hide_text(text, self._count)
+        return self._without_known(hide_text(text, self._count))
+
+    def _without_known(self, text: str) -> str:
         if self._secret_pattern is None and self._secrets:
             self._secret_pattern = _any_of(self._secrets, whole_words=False)
         if self._secret_pattern:
@@ -179,6 +206,9 @@ class Redactor:
         if isinstance(value, Mapping):
             walked: dict[object, object] = {}
             for name, inner in value.items():
+                if name == "source_line" and isinstance(inner, str):
+                    walked[name] = self.source(inner)
+                    continue
                 safe: object = self._redact(name) if isinstance(name, str) else name
                 while safe in walked:
                     safe = f"{safe}#"
@@ -199,6 +229,8 @@ def _strings(value: object, named: str = "", depth: int = 0) -> Iterable[str]:
         yield f'{named}="{value}"' if named and '"' not in value else value
     elif isinstance(value, Mapping):
         for name, inner in value.items():
+            if name == "source_line":
+                continue  # its literals go whatever they are, and its code is no free text
             sensitive = isinstance(name, str) and is_sensitive(name)
             yield from _strings(inner, "password" if sensitive else named, depth + 1)
     elif isinstance(value, (list, tuple)):
