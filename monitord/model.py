@@ -28,13 +28,22 @@ class TriggerMetric(StrEnum):
     THREAD_GROWTH = "thread_growth"
     FREE_MEMORY = "free_memory"
     CPU_PRESSURE = "cpu_pressure"
+    SHORT_LIVED_CPU = "short_lived_cpu"
+    OOM_KILL = "oom_kill"
     MANUAL = "manual"
 
     @property
     def is_machine_wide(self) -> bool:
         """Measured of the machine as a whole: a rule about it can't be narrowed to some processes."""
-        return self in (TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY, TriggerMetric.CPU_PRESSURE)
+        return self in _MACHINE_WIDE
 
+
+_MACHINE_WIDE = frozenset(
+    (
+        TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY, TriggerMetric.CPU_PRESSURE,
+        TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.OOM_KILL,
+    )
+)  # fmt: skip
 
 BASELINE_RULE = "baseline"
 """The rule of an incident that is none: a profile taken by itself while nothing was wrong (metric manual)."""
@@ -50,6 +59,8 @@ METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.THREAD_GROWTH: ("count",),
     TriggerMetric.FREE_MEMORY: ("percent", "bytes"),
     TriggerMetric.CPU_PRESSURE: ("percent",),
+    TriggerMetric.SHORT_LIVED_CPU: ("percent",),
+    TriggerMetric.OOM_KILL: ("count",),
     TriggerMetric.MANUAL: ("percent",),
 }
 """The units that a metric is judged in; the first is what a bare number means."""
@@ -145,6 +156,7 @@ class SystemSample:
     disks: tuple[DiskCounters, ...] = ()
     interfaces: tuple[InterfaceCounters, ...] = ()
     pressure: Pressure | None = None
+    oom_kills: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +174,7 @@ class ProcessSample:
     read_bytes: int | None = None
     write_bytes: int | None = None
     fd_count: int | None = None
+    children_cpu_s: float | None = None
 
 
 # -------------------------------------------------------------------------------------------- rates
@@ -169,7 +182,7 @@ class ProcessSample:
 
 @dataclass(frozen=True, slots=True)
 class SystemRates:
-    """The machine between two samples."""
+    """The machine between two samples. `oom_kills` counts those in between; None: not known here."""
 
     machine_percent: float
     cpu_count: int
@@ -181,6 +194,7 @@ class SystemRates:
     network_bytes_per_s: Mapping[str, float] = field(default_factory=dict)
     pressure_percent: Mapping[str, float] = field(default_factory=dict)
     unattributed_cpu_percent: float | None = None
+    oom_kills: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +202,10 @@ class ProcessRates:
     """One process between two samples. A rate is None when it is not known, never 0 instead.
 
     `waited_percent` is how long its busy threads stood in line for a processor, in percent of one core;
-    read only while the machine is crowded, and only of processes that used CPU.
+    read only while the machine is crowded, and only of processes that used CPU. `children_cpu_percent` is
+    what its children that ended in between had used in their lives. `private_bytes` is the resident memory
+    that is neither a file's nor shared; read of what is large, and only if a rule asks for it. `image` is
+    where code and stack begin, other ones after every exec; of suspects only, None without the right.
     """
 
     key: ProcessKey
@@ -204,6 +221,9 @@ class ProcessRates:
     fd_count: int | None = None
     unit: str | None = None
     waited_percent: float | None = None
+    children_cpu_percent: float | None = None
+    private_bytes: int | None = None
+    image: tuple[int, int] | None = None
 
     @property
     def wanted_cpu_percent(self) -> float | None:
@@ -238,7 +258,8 @@ class Demand:
 
     None means no rule asks for it. `watched` processes are read every pass. `needs_unit`: a rule that any
     process can break at any level (growth) is limited to some units. `needs_consumers`: a rule about the
-    whole machine's CPU must be told who uses it while the machine is crowded. The sampler may skip
+    whole machine's CPU must be told who uses it while the machine is crowded. Of whoever
+    holds `private_from_bytes` a rule about growth wants the private part. The sampler may skip
     whatever can't matter under this demand, and only that.
     """
 
@@ -248,6 +269,7 @@ class Demand:
     needs_fd_count: bool = False
     needs_unit: bool = False
     needs_consumers: bool = False
+    private_from_bytes: int | None = None
     watched: frozenset[ProcessKey] = frozenset()
 
 
@@ -305,7 +327,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Arming:
-    """A rule was crossed for the first time: take a cheap look at the target now."""
+    """A rule was crossed for the first time: take a cheap look at the target now.
+
+    `image` is the target's ProcessRates.image: evidence of another one is of another program.
+    """
 
     rule: str
     metric: TriggerMetric
@@ -313,6 +338,7 @@ class Arming:
     process_name: str
     value: float
     crossed_at: datetime
+    image: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +347,7 @@ class Alert:
 
     `target` is None when no process can be blamed (yet): a machine-wide rule, or "unattributed".
     `severity` is value ÷ threshold (inverted for `below`): what keeps the worst before the mild.
-    `waited_percent` is the part of a CPU value that was waited for and not used.
+    `waited_percent` is the part of a CPU value that was waited for and not used. `image`: see Arming.
     `suppressed_by` is None when evidence is to be taken, else the limit that forbids it, in words.
     """
 
@@ -339,6 +365,7 @@ class Alert:
     profiler: str = "auto"
     suppressed_by: str | None = None
     waited_percent: float = 0.0
+    image: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

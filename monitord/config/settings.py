@@ -18,7 +18,8 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 Quantity = Annotated[float, Meta(gt=0)] | str
 RuleMetric = Literal[
     "cpu", "memory", "disk_io", "network",
-    "memory_growth", "hang", "fd_growth", "thread_growth", "free_memory", "cpu_pressure",
+    "memory_growth", "hang", "fd_growth", "thread_growth", "free_memory",
+    "cpu_pressure", "short_lived_cpu", "oom_kill",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from monitord.detection.looks import Look
@@ -21,6 +22,10 @@ class _Use:
     waited: float = 0.0
 
 
+def _own_cpu(process: ProcessRates) -> float | None:
+    return process.cpu_percent
+
+
 class Consumers:
     """Follows every process that a pass reports; what is older than `half_life_s` counts half."""
 
@@ -29,19 +34,20 @@ class Consumers:
         self._uses: dict[ProcessKey, _Use] = {}
         self._weight = 0.0
 
-    def add(self, look: Look) -> None:
-        """Take in one pass."""
+    def add(self, look: Look, use_of: Callable[[ProcessRates], float | None] = _own_cpu) -> None:
+        """Take in one pass; `use_of` gives the percent of one core that a process is charged with."""
         fade = 0.5 ** (look.interval_s / self._half_life_s)
         self._weight = self._weight * fade + look.interval_s
         for use in self._uses.values():
             use.used *= fade
             use.waited *= fade
         for key, process in look.present.items():
-            if not process.cpu_percent:
+            used = use_of(process)
+            if not used:
                 continue
             use = self._uses.setdefault(key, _Use(process))
             use.process = process
-            use.used += process.cpu_percent * look.interval_s
+            use.used += used * look.interval_s
             use.waited += (process.waited_percent or 0.0) * look.interval_s
         if len(self._uses) > MAX_PROCESSES:
             self._uses = dict(self._ranked()[:MAX_PROCESSES])

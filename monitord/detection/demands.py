@@ -22,13 +22,25 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int) -> Demand:
     """
     rss = _lowest(judges, TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH, total_bytes=memory_total_bytes)
     return Demand(
-        cpu_percent=_lowest(judges, TriggerMetric.CPU),
+        cpu_percent=_lowest(judges, TriggerMetric.CPU, TriggerMetric.SHORT_LIVED_CPU),
         rss_bytes=None if rss is None else int(rss),
         disk_bytes_per_s=_lowest(judges, TriggerMetric.DISK_IO),
         needs_consumers=any(judge.rule.metric is TriggerMetric.CPU_PRESSURE for judge in judges),
+        private_from_bytes=_private_from_bytes(judges),
         needs_fd_count=any(judge.rule.metric is TriggerMetric.FD_GROWTH for judge in judges),
         needs_unit=any(judge.rule.match.units and _is_demanded_by_no_level(judge) for judge in judges),
     )
+
+
+PRIVATE_SHARE = 1 / 8
+"""Of the least growth that a rule asks for: who holds less is judged by all it holds, and most hold less."""
+
+
+def _private_from_bytes(judges: Sequence[RuleJudge]) -> int | None:
+    floors = [
+        judge.condition.floor or 0.0 for judge in judges if judge.rule.metric is TriggerMetric.MEMORY_GROWTH
+    ]
+    return int(PRIVATE_SHARE * min(floors)) if floors else None
 
 
 def _is_demanded_by_no_level(judge: RuleJudge) -> bool:

@@ -96,7 +96,7 @@ class Detector:
         self._teach(found)
         alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
         if rates.exited:
-            self._forget(rates, found)
+            alerts += self._forget(rates, look, found)
         dropped, self._dropped = self._dropped, ()
         return Verdict(
             armed=tuple(arming for _, findings in found for arming in findings.armed),
@@ -128,10 +128,9 @@ class Detector:
             if not any(judge.is_busy_with(target) for judge in peers):
                 self._baselines.learn(*owner_of(reading.process), metric, reading.value)
 
-    def _forget(self, rates: Rates, found: list[tuple[RuleJudge, Findings]]) -> None:
+    def _forget(self, rates: Rates, look: Look, found: list[tuple[RuleJudge, Findings]]) -> list[Alert]:
         self._recent.forget(rates.exited)
-        for judge, findings in found:
-            judge.forget(rates.exited, self._now_s, findings)
+        return [alert for judge, findings in found for alert in judge.forget(rates.exited, look, findings)]
 
     # ------------------------------------------------------------------------------------- asking
 

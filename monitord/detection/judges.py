@@ -72,6 +72,9 @@ class RuleJudge:
 
     def _judge_reading(self, reading: Reading, look: Look, findings: Findings) -> None:
         track = self.tracks.get(reading.target)
+        if track is not None and track.has_executed(reading.process):
+            self._lose(reading.target, track, look.now_s, findings)
+            track.start_anew()
         level = self.condition.level(self.baseline(reading.process))
         if track is None or track.state(look.now_s) == "quiet":
             if not self.condition.is_broken(reading.value, level):
@@ -137,7 +140,7 @@ class RuleJudge:
 
     def _arming(self, target: Target, track: Track, window: Window, value: float) -> Arming:
         name = track.name if target is not None else reasons.NOBODY
-        return Arming(self.rule.name, self.rule.metric, target, name, value, window.opened_at)
+        return Arming(self.rule.name, self.rule.metric, target, name, value, window.opened_at, track.image)
 
     def armings(self) -> list[Arming]:
         """Those that were told and are still open."""
@@ -196,16 +199,19 @@ class RuleJudge:
         self, track: Track, reading: Reading, window: Window, look: Look, refusal: str | None
     ) -> Alert:
         level = track.level or 0.0
-        subject = reading.subject or track.name
+        subject = reading.subject or self._subject(track)
         if reading.climb is not None:
-            value, reason = reading.value, reasons.grown(subject, self.condition, reading.climb, level)
+            value = reading.value
+            reason = reasons.grown(subject, self.condition, reading.climb, level, reading.process)
+        elif self.rule.metric is TriggerMetric.OOM_KILL:
+            value, reason = reading.value, reasons.killed(reading.value, reading.process)
         elif self.rule.metric is TriggerMetric.HANG:
             value, reason = reading.value, reasons.hung(subject, reading.value, level)
         else:
             value, reason = window.mean, reasons.counted(subject, self.condition, window, level)
         target, name = self._blamed(track, reading)
         if reading.consumers is not None:
-            reason += reasons.shared(reading.consumers)
+            reason += reasons.shared(self.rule.metric, reading.consumers)
         return Alert(
             rule=self.rule.name,
             metric=self.rule.metric,
@@ -221,12 +227,21 @@ class RuleJudge:
             profiler=self.rule.profiler,
             suppressed_by=refusal,
             waited_percent=window.mean_waited,
+            image=track.image if target == reading.target else None,
         )
+
+    def _subject(self, track: Track) -> str:
+        """A process is charged with its children's bytes when they end."""
+        children = track.process.children_cpu_percent if track.process is not None else None
+        has_ended_children = self.rule.metric is TriggerMetric.DISK_IO and bool(children)
+        return f"{track.name} with its ended children" if has_ended_children else track.name
 
     def _blamed(self, track: Track, reading: Reading) -> tuple[Target, str]:
         """Of a machine-wide rule whoever stands out, where it is told who shares the machine."""
         if reading.target is not None:
             return reading.target, track.name
+        if self.rule.metric is TriggerMetric.OOM_KILL and reading.process is not None:
+            return reading.process.key, reading.process.name
         if reading.consumers is None:
             return None, reasons.NOBODY
         first = reading.consumers.outstanding()
@@ -256,13 +271,51 @@ class RuleJudge:
                 track.process = look.present[target]
                 track.seen_s = look.now_s
 
-    def forget(self, exited: Iterable[ProcessKey], now_s: float, findings: Findings) -> None:
-        keys = list(exited)
+    def forget(self, exited: Iterable[ProcessKey], look: Look, findings: Findings) -> list[Alert]:
+        """Let go of those that ended; one that ended while its memory was above a threshold is an alert."""
+        keys, alerts = list(exited), []
         for key in keys:
             track = self.tracks.pop(key, None)
-            if track is not None and track.is_announced:
-                self._lose(key, track, now_s, findings)
+            if track is None:
+                continue
+            alert = self._disappearance(key, track, look)
+            if alert is not None:
+                alerts.append(alert)
+            elif track.is_announced:
+                self._lose(key, track, look.now_s, findings)
         self.meter.forget(keys)
+        return alerts
+
+    def _disappearance(self, key: ProcessKey, track: Track, look: Look) -> Alert | None:
+        """Who grows too large is often ended for it. Growth alone is not enough: most jobs grow, and end."""
+        window, level, kills = track.window, track.level, look.system.oom_kills
+        is_news = self.rule.metric is TriggerMetric.MEMORY or (
+            self.rule.metric is TriggerMetric.MEMORY_GROWTH and bool(kills)
+        )
+        if not is_news or window is None or track.is_firing or level is None or not window.broken:
+            return None
+        if not self.condition.is_broken(track.last_value, level) or look.now_s < track.cool_until_s:
+            return None
+        refusal = self.budget.refusal(look.now_s)
+        reason = reasons.disappeared(track.name, self.condition, window, level, kills)
+        if refusal is None:
+            self.budget.grant(look.now_s)
+        return Alert(
+            rule=self.rule.name,
+            metric=self.rule.metric,
+            value=track.last_value,
+            threshold=self.condition.threshold(level),
+            window_s=self.rule.window_s,
+            crossed_at=window.opened_at,
+            raised_at=look.taken_at,
+            target=key,
+            process_name=track.name,
+            reason=reason,
+            severity=self.condition.severity(track.last_value, level),
+            profiler="none",  # there is nobody left to profile
+            suppressed_by=refusal,
+            image=track.image,
+        )
 
     def prune(self, now_s: float) -> None:
         for track in self.tracks.values():

@@ -46,6 +46,8 @@ def resting(process: ProcessRates) -> ProcessRates:
     return replace(
         process,
         cpu_percent=0.0,
+        waited_percent=None,
+        children_cpu_percent=None if process.children_cpu_percent is None else 0.0,
         disk_bytes_per_s=None if process.disk_bytes_per_s is None else 0.0,
         network_bytes_per_s=None if process.network_bytes_per_s is None else 0.0,
     )

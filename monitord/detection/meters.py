@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from monitord.detection.growth import LevelHistory
 from monitord.detection.hangs import HangClock
 from monitord.detection.looks import Look
+from monitord.detection.oom import OomKillMeter
 from monitord.detection.pressure import PressureMeter
 from monitord.detection.readings import Meter, Reading, Target
+from monitord.detection.short_lived import ShortLivedMeter
 from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric
 
 
@@ -168,6 +170,11 @@ def _wanted_cpu(process: ProcessRates, _: SystemRates) -> float | None:
     return process.wanted_cpu_percent
 
 
+def _own_memory(process: ProcessRates, _: SystemRates) -> float:
+    """Files that it maps and memory that it shares are no leak of it; all of it where that is not known."""
+    return float(process.rss_bytes if process.private_bytes is None else process.private_bytes)
+
+
 def _memory(unit: str) -> ReadValue:
     if unit == "bytes":
         return lambda process, _: float(process.rss_bytes)
@@ -202,10 +209,12 @@ METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
     TriggerMetric.MEMORY: lambda rule, unit, minimum: ProcessMeter(_memory(unit), minimum),
     TriggerMetric.DISK_IO: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.disk_bytes_per_s, minimum),
     TriggerMetric.NETWORK: lambda rule, unit, minimum: MachineMeter(_busiest_interface),
-    TriggerMetric.MEMORY_GROWTH: _growth(lambda p, _: float(p.rss_bytes)),
+    TriggerMetric.MEMORY_GROWTH: _growth(_own_memory),
     TriggerMetric.HANG: lambda rule, unit, minimum: HangMeter(),
     TriggerMetric.FD_GROWTH: _growth(lambda p, _: p.fd_count),
     TriggerMetric.THREAD_GROWTH: _growth(lambda p, _: float(p.thread_count)),
     TriggerMetric.FREE_MEMORY: lambda rule, unit, minimum: MachineMeter(_free_memory(unit)),
     TriggerMetric.CPU_PRESSURE: lambda rule, unit, minimum: PressureMeter(rule.window_s, minimum),
+    TriggerMetric.SHORT_LIVED_CPU: lambda rule, unit, minimum: ShortLivedMeter(rule.window_s, minimum),
+    TriggerMetric.OOM_KILL: lambda rule, unit, minimum: OomKillMeter(),
 }

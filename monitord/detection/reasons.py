@@ -6,7 +6,7 @@ from monitord.detection.conditions import Condition
 from monitord.detection.consumers import Consumers
 from monitord.detection.growth import Climb
 from monitord.detection.windows import Window
-from monitord.model import TriggerMetric
+from monitord.model import ProcessRates, TriggerMetric
 
 NOBODY = "unattributed"
 """The process name of an alert that can't blame one."""
@@ -20,6 +20,7 @@ _WHAT = {
     TriggerMetric.DISK_IO: ("moved", " to and from disks"),
     TriggerMetric.NETWORK: ("carried", ""),
     TriggerMetric.FREE_MEMORY: ("had", " of memory available"),
+    TriggerMetric.SHORT_LIVED_CPU: ("used", " of one core for processes too short-lived to be seen"),
     TriggerMetric.CPU_PRESSURE: ("had no processor to spare for", " of the time"),
 }
 _GROWN = {
@@ -88,17 +89,45 @@ def _of_baseline(condition: Condition, level: float) -> str:
     return f" ({_short(times)} times its baseline of {quantity(level / times, condition.unit)})"
 
 
-def shared(consumers: Consumers) -> str:
+def shared(metric: TriggerMetric, consumers: Consumers) -> str:
     """What ends the sentence about a machine that many share."""
     summary = consumers.summary()
-    return f"; the most was used by {summary}" if summary else ""
+    whose = "the ended children of " if metric is TriggerMetric.SHORT_LIVED_CPU else ""
+    return f"; the most was used by {whose}{summary}" if summary else ""
 
 
-def grown(subject: str, condition: Condition, climb: Climb, level: float) -> str:
+def killed(kills: float, victim: ProcessRates | None) -> str:
+    """The sentence of a kernel that ran out of memory, for the machine or for a group with a limit."""
+    count = "1 process" if kills == 1 else f"{kills:.0f} processes"
+    said = f"the kernel killed {count} for lack of memory"
+    if victim is None:
+        return f"{said}; which is not known"
+    held = quantity(victim.rss_bytes, "bytes")
+    return f"{said}; the largest that disappeared then was {victim.name} (pid {victim.key.pid}) with {held}"
+
+
+def disappeared(subject: str, condition: Condition, window: Window, level: float, kills: int | None) -> str:
+    """The sentence of a process that ended while a rule about its memory was armed."""
+    above = quantity(level, condition.unit)
+    passed_s = _short(max(window.last_s - window.opened_s, 0.0))
+    said = f"{subject} disappeared while above {above} (for {passed_s} s)"
+    return f"{said}; {killed(kills, None).partition(';')[0]} meanwhile" if kills else said
+
+
+def grown(
+    subject: str, condition: Condition, climb: Climb, level: float, process: ProcessRates | None
+) -> str:
     """The sentence of a rule that compared the two ends of its window."""
     unit, rule = condition.unit, condition.rule
+    what = _GROWN[rule.metric]
+    if (
+        rule.metric is TriggerMetric.MEMORY_GROWTH
+        and process is not None
+        and process.private_bytes is not None
+    ):
+        what = "of anonymous memory"
     return (
-        f"{subject} gained {quantity(climb.gain, unit)} {_GROWN[rule.metric]} in {_short(rule.window_s)} s "
+        f"{subject} gained {quantity(climb.gain, unit)} {what} in {_short(rule.window_s)} s "
         f"(from {quantity(climb.start, unit)} to {quantity(climb.start + climb.gain, unit)}), above "
         f"{quantity(level, unit)}{_of_baseline(condition, level)}, "
         f"rising {100 * climb.rising_share:.0f} % of that time"

@@ -21,6 +21,8 @@ from monitord.detection.windows import PATIENCE_S, Window
 from monitord.model import ProcessRates, TriggerMetric
 
 LAST_VALUES = 5
+MAX_EXECS = 3
+"""After so many programs in one process it is taken for what it is: one that keeps executing others."""
 
 
 class Step(Enum):
@@ -38,6 +40,8 @@ class Track:
 
     process: ProcessRates | None = None
     name: str = ""
+    image: tuple[int, int] | None = None
+    exec_count: int = 0
     window: Window | None = None
     worse_window: Window | None = None
     is_firing: bool = False
@@ -53,10 +57,29 @@ class Track:
     is_restored: bool = False
     awaited_s: float | None = None  # restored and not met since then
 
+    def has_executed(self, process: ProcessRates | None) -> bool:
+        """Whether the process is another program than the one that was followed.
+
+        One that goes on executing programs is followed as one in the end: it must not hide so.
+        """
+        image = None if process is None else process.image
+        if image is None or self.image is None or image == self.image or self.exec_count >= MAX_EXECS:
+            return False
+        self.exec_count += 1
+        return True
+
+    def start_anew(self) -> None:
+        """Another program begins with no window, no episode and no cooldown."""
+        self.window = self.worse_window = self.high_water = None
+        self.is_firing = self.is_refused = self.is_told = self.is_announced = False
+        self.cool_until_s = float("-inf")
+        self.values.clear()
+
     def note(self, reading: Reading, look: Look, level: float | None) -> None:
         if reading.process is not None:
             self.process = reading.process
             self.name = reading.process.name
+            self.image = reading.process.image or self.image
         self.values.append(reading.value)
         self.seen_s, self.seen_at = look.now_s, look.taken_at
         if level is not None:

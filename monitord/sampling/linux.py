@@ -29,9 +29,9 @@ from monitord.sampling.procfs import (
     birth_mark,
     count_descriptors,
     kernel_counts_runs,
+    memory_of,
     read_file,
     read_stat,
-    resident_bytes,
 )
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
@@ -139,8 +139,8 @@ class LinuxProcesses:
     def fd_count(self, pid: int) -> int | None:
         return count_descriptors(pid)
 
-    def resident_bytes(self, pid: int) -> int | None:
-        return resident_bytes(pid)
+    def memory_of(self, pid: int) -> tuple[int, int | None] | None:
+        return memory_of(pid)
 
     def close(self) -> None:
         for entry in self._entries.values():
@@ -356,7 +356,7 @@ class LinuxProcesses:
 
     def _sight(self, entry: Entry, raw: bytes, io_before: _Before | None) -> Sighting:
         """This reading beside the earlier one, which held until the last pass that found it unchanged."""
-        earlier_cpu_s = entry.cpu_s
+        earlier_cpu_s, earlier_children_cpu_s = entry.cpu_s, entry.children_cpu_s
         earlier_at_s = max(entry.read_at_s, self._complete_at_s or 0.0)
         entry.read_at_s = time.monotonic()
         if raw != entry.raw:
@@ -368,6 +368,7 @@ class LinuxProcesses:
             earlier_io_bytes=None if io_before is None else io_before.io_bytes,
             io_over_s=0.0 if io_before is None else io_before.over_s,
             cpu_used_s=max(0.0, entry.cpu_s - earlier_cpu_s),
+            earlier_children_cpu_s=earlier_children_cpu_s,
         )
 
     def _first_sight(self, entry: Entry, ask: Ask) -> Sighting:

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import psutil
 
@@ -95,9 +96,11 @@ class PortableProcesses:
         except (psutil.Error, OSError, NotImplementedError):
             return None
 
-    def resident_bytes(self, pid: int) -> int | None:
+    def memory_of(self, pid: int) -> tuple[int, int | None] | None:
         try:
-            return int(psutil.Process(pid).memory_info().rss)
+            memory = psutil.Process(pid).memory_info()
+            shared = getattr(memory, "shared", None)
+            return int(memory.rss), None if shared is None else max(0, memory.rss - shared)
         except (psutil.Error, OSError):
             return None
 
@@ -120,6 +123,7 @@ class PortableProcesses:
             earlier_io_bytes=io_total(earlier.read_bytes, earlier.write_bytes),
             io_over_s=now_s - earlier_at_s,
             cpu_used_s=max(0.0, sample.cpu_s - earlier.cpu_s),
+            earlier_children_cpu_s=earlier.children_cpu_s,
         )
 
     def _first_sight(self, sample: ProcessSample, now_s: float, ask: Ask) -> Sighting:
@@ -178,6 +182,7 @@ def _read(
                 uid=process.uids().effective,
                 read_bytes=None if moved is None else moved[0],
                 write_bytes=None if moved is None else moved[1],
+                children_cpu_s=_children_cpu_s(used),
                 fd_count=_fds(process) if ask.wants_fd_count or is_watched else last_fd_count,
             )
     except (psutil.Error, OSError, ValueError):
@@ -204,6 +209,13 @@ def _io(process: psutil.Process) -> tuple[int, int] | None:
     except (psutil.Error, OSError, NotImplementedError):
         return None
     return counters.read_bytes, counters.write_bytes
+
+
+def _children_cpu_s(used: Any) -> float | None:
+    """Of children that ended and were waited for; None where the platform doesn't say (macOS: always 0)."""
+    if sys.platform != "linux":
+        return None
+    return float(used.children_user + used.children_system)
 
 
 def _fds(process: psutil.Process) -> int | None:

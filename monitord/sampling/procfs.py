@@ -6,6 +6,7 @@ Every function gives None when the process is gone or the reader may not look: b
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from monitord.model import ProcessKey, ProcessSample
@@ -26,6 +27,7 @@ class Entry:
     """What is remembered of one process. Mutable and slotted: there is one for each process there is."""
 
     __slots__ = (
+        "children_cpu_s",
         "cpu_s",
         "fd",
         "fd_count",
@@ -70,6 +72,7 @@ class Entry:
         self.state = chr(fields[0][0])
         self.parent_pid = int(fields[1])
         self.cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        self.children_cpu_s = (int(fields[13]) + int(fields[14])) / TICKS_PER_S
         self.thread_count = int(fields[17])
         self.rss_bytes = int(fields[21]) * _PAGE_BYTES
         self.uid = owner(self.path)
@@ -93,6 +96,7 @@ class Entry:
             read_bytes=self.read_bytes,
             write_bytes=self.write_bytes,
             fd_count=self.fd_count,
+            children_cpu_s=self.children_cpu_s,
         )
 
 
@@ -140,10 +144,41 @@ def owner(path: str) -> int | None:
         return None
 
 
-def resident_bytes(pid: int) -> int | None:
-    """Exact RSS, from statm. Since Linux 6.2 that of stat lags by some pages per core and is cheaper."""
+def memory_of(pid: int) -> tuple[int, int] | None:
+    """Exact RSS, and the part of it that is private (neither a file's nor shared memory), from statm.
+
+    Since Linux 6.2 the RSS of stat lags by some pages per core and is cheaper.
+    """
     raw = read_file(f"/proc/{pid}/statm", 128)
-    return None if raw is None else int(raw.split(None, 2)[1]) * _PAGE_BYTES
+    if raw is None:
+        return None
+    _, resident, shared = (int(field) for field in raw.split(None, 3)[:3])
+    return resident * _PAGE_BYTES, max(0, resident - shared) * _PAGE_BYTES
+
+
+def image_of(pid: int) -> tuple[int, int] | None:
+    """Where code and stack begin (fields 26 and 28 of stat): every exec draws them anew."""
+    raw = read_file(f"/proc/{pid}/stat", 1024)
+    fields = raw[raw.rindex(b")") + 2 :].split(None, 26) if raw else []
+    if len(fields) < 26 or fields[25] == b"0":
+        return None  # gone, a kernel thread, or the kernel doesn't tell us
+    return int(fields[23]), int(fields[25])
+
+
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"  # PROC_PID_INIT_INO of the kernel: the machine's own
+
+
+def sees_everybody() -> bool:
+    """Whether the processes that we see are all those that the machine's counters count.
+
+    Not in a container, not where /proc hides the others (hidepid), not on macOS without root.
+    """
+    if sys.platform != "linux":
+        return os.geteuid() == 0
+    try:
+        return os.readlink("/proc/self/ns/pid") == _FIRST_PID_NAMESPACE and bool(os.stat("/proc/1/stat"))  # noqa: PTH115, PTH116
+    except OSError:
+        return False
 
 
 def birth_mark(loadavg_fd: int) -> bytes:

@@ -78,6 +78,7 @@ def system_rates(before: SystemSample | None, after: SystemSample) -> SystemRate
             over_s,
         ),
         _pressure(before.pressure, after.pressure, over_s),
+        _more(before.oom_kills, after.oom_kills),
     )
 
 
@@ -87,6 +88,7 @@ def _system(
     disks: Mapping[str, float],
     network: Mapping[str, float],
     pressure: Mapping[str, float],
+    oom_kills: int | None = None,
 ) -> SystemRates:
     return SystemRates(
         machine_percent=machine_percent,
@@ -98,7 +100,12 @@ def _system(
         disk_bytes_per_s=disks,
         network_bytes_per_s=network,
         pressure_percent=pressure,
+        oom_kills=oom_kills,
     )
+
+
+def _more(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else max(0, after - before)
 
 
 def _traffic(before: Mapping[str, int], after: Mapping[str, int], over_s: float) -> dict[str, float]:
@@ -149,6 +156,7 @@ def process_rates(seen: Sighting, tick: LastTick) -> ProcessRates:
         None if tick.cpu_level_percent is None else tick.cpu_level_percent / 100.0,
     )
     io_bytes = io_total(sample.read_bytes, sample.write_bytes)
+    children_per_s = per_second(seen.earlier_children_cpu_s, sample.children_cpu_s, seen.cpu_over_s)
     return ProcessRates(
         key=sample.key,
         name=sample.name,
@@ -166,6 +174,7 @@ def process_rates(seen: Sighting, tick: LastTick) -> ProcessRates:
             tick.io_level_bytes_per_s,
         ),
         fd_count=sample.fd_count,
+        children_cpu_percent=None if children_per_s is None else 100.0 * children_per_s,
     )
 
 

@@ -60,6 +60,7 @@ class Sampler:
         self._io_was_asked = False
         self._watched_cpu_s = 0.0
         self._waits = TurnWaits()
+        self._sees_everybody = procfs.sees_everybody()
 
     def look(self, demand: Demand) -> Rates:
         """One pass. The first one has `gap="first sample"` and no rate at all."""
@@ -102,8 +103,8 @@ class Sampler:
         sample = self._processes.heaviest()
         if sample is None:
             return None
-        rss_bytes = self._processes.resident_bytes(sample.key.pid) or sample.rss_bytes
-        return process_rates(Sighting(replace(sample, rss_bytes=rss_bytes)), LastTick(0.0))
+        rates = process_rates(Sighting(sample), LastTick(0.0))
+        return self._with_memory(replace(rates, image=procfs.image_of(sample.key.pid)))
 
     def talkers(self, over_s: float) -> list[tuple[ProcessKey, str, float]]:
         """(process, name, network bytes/s) of TCP, busiest first; [] when unknown. Takes `over_s` seconds."""
@@ -163,8 +164,8 @@ class Sampler:
         """Between this complete pass and the last one; what was seen used in between has its owner too."""
         last, self._last_complete = self._last_complete, sample
         watched_cpu_s, self._watched_cpu_s = self._watched_cpu_s, 0.0
-        if last is None:
-            return None
+        if last is None or not self._sees_everybody:
+            return None  # the machine's counters hold what is hidden from us, too
         busy_s = sample.cpu_busy_s - last.cpu_busy_s - watched_cpu_s
         return unattributed_cpu_percent(busy_s, sample.monotonic_s - last.monotonic_s, seen.sightings)
 
@@ -183,14 +184,24 @@ class Sampler:
         """The rates of one process; for suspects also its unit, its descriptors and its exact memory."""
         rates = process_rates(seen, tick)
         pid = rates.key.pid
-        if not self._is_suspect(rates, demand):
+        is_suspect = self._is_suspect(rates, demand)
+        if is_suspect or _reaches(rates.rss_bytes, demand.private_from_bytes):
+            rates = self._with_memory(rates)
+        if not is_suspect:
             return replace(rates, unit=details.unit_of(pid)) if demand.needs_unit else rates
         return replace(
             rates,
-            rss_bytes=self._processes.resident_bytes(pid) or rates.rss_bytes,
             fd_count=rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),
             unit=details.unit_of(pid),
+            image=procfs.image_of(pid),
         )
+
+    def _with_memory(self, rates: ProcessRates) -> ProcessRates:
+        """With its exact resident memory and the private part of it."""
+        memory = self._processes.memory_of(rates.key.pid)
+        if memory is None or not memory[0]:
+            return rates
+        return replace(rates, rss_bytes=memory[0], private_bytes=memory[1])
 
     def _is_suspect(self, rates: ProcessRates, demand: Demand) -> bool:
         rss_bytes = rates.rss_bytes + RSS_LAG_BYTES * (self._previous.cpu_count if self._previous else 1)

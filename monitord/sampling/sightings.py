@@ -21,6 +21,7 @@ class Sighting:
     earlier reading to this one, on the monotonic clock; the same for `earlier_io_bytes` (read +
     written, bytes at the storage layer) and `io_over_s`. `cpu_used_s` is what it certainly used since
     its last reading (or, when it is new, the last complete pass): it serves the sum over all processes.
+    `earlier_children_cpu_s` is of the same reading as `earlier_cpu_s`.
     """
 
     sample: ProcessSample
@@ -29,6 +30,7 @@ class Sighting:
     earlier_io_bytes: int | None = None
     io_over_s: float = 0.0
     cpu_used_s: float = 0.0
+    earlier_children_cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,8 @@ class ProcessReader(Protocol):
         """Open descriptors now; None: not permitted, not known here, or gone."""
         ...
 
-    def resident_bytes(self, pid: int) -> int | None:
-        """Exact resident memory now; None: not permitted, or gone."""
+    def memory_of(self, pid: int) -> tuple[int, int | None] | None:
+        """Exact resident memory now, and the private part of it where it is known; None: refused, or gone."""
         ...
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ class LinuxSystemReader(SystemReader):
         taken_at, monotonic_s = datetime.now(UTC), time.monotonic()
         load_1, load_5, load_15 = (float(field) for field in self._loadavg.read().split(None, 3)[:3])
         cpu_count, busy_s, idle_s = parse_stat(self._stat.read())
-        memory = parse_meminfo(self._meminfo.read())
+        memory, vmstat = parse_meminfo(self._meminfo.read()), self._vmstat.read()
         sample = SystemSample(
             taken_at=taken_at,
             monotonic_s=monotonic_s,
@@ -103,6 +103,7 @@ class LinuxSystemReader(SystemReader):
             disks=self._disks.rows(),
             interfaces=self._interfaces.rows(),
             pressure=self._read_pressure(),
+            oom_kills=oom_kills(vmstat),
         )
         return sample, Totals(
             monotonic_s=monotonic_s,
@@ -110,7 +111,7 @@ class LinuxSystemReader(SystemReader):
             idle_s=idle_s,
             busy_s=busy_s,
             mapped_bytes=memory["AnonPages"] + memory["Mapped"],
-            storage_bytes=None if self._has_network_mount else storage_bytes(self._vmstat.read()),
+            storage_bytes=None if self._has_network_mount else storage_bytes(vmstat),
         )
 
     def close(self) -> None:
@@ -178,6 +179,14 @@ def storage_bytes(vmstat: bytes) -> int:
         + 1024 * _number_after(vmstat, b"\npgpgin ")
         + 1024 * _number_after(vmstat, b"\npgpgout ")
     )
+
+
+def oom_kills(vmstat: bytes) -> int | None:
+    """Processes killed by the kernel for lack of memory since boot, that of their group too (Linux 4.13)."""
+    try:
+        return _number_after(vmstat, b"\noom_kill ")
+    except ValueError:
+        return None
 
 
 def _number_after(text: bytes, label: bytes) -> int:

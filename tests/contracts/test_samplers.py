@@ -16,6 +16,7 @@ import pytest
 from monitord.errors import UsageError
 from monitord.model import Demand, ProcessKey, ProcessRates, Rates
 from monitord.sampling import Sampler, key_of, observe
+from monitord.sampling.procfs import sees_everybody
 from monitord.sampling.sampler import BACKENDS
 
 NAMES = [name for name in BACKENDS if name != "linux" or sys.platform == "linux"]
@@ -93,7 +94,7 @@ def test_a_burner_shows_its_cpu_and_the_machine_contains_it(sampler: Sampler, st
     assert seen.state == "R"
     machine = rates.system.machine_percent * rates.system.cpu_count
     assert machine >= 0.8 * seen.cpu_percent - 5
-    assert rates.system.unattributed_cpu_percent is not None
+    assert (rates.system.unattributed_cpu_percent is not None) == sees_everybody()
 
 
 def cpu_s(pid: int) -> float:
@@ -371,3 +372,56 @@ def test_closing_gives_every_descriptor_back() -> None:
     one.look(Demand(disk_bytes_per_s=1.0))
     one.close()
     assert descriptors_of(os.getpid()) == before
+
+
+REAPS = """
+import os, time
+print("ready")
+while True:
+    child = os.fork()
+    if child == 0:
+        end = time.process_time() + 0.05
+        while time.process_time() < end: pass
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux charges parents in a way that can be read")
+def test_a_parent_shows_what_its_ended_children_used(sampler: Sampler, start: Start) -> None:
+    parent = start(REAPS)
+    sampler.look(Demand())
+    deadline, most = time.monotonic() + 60, 0.0
+    while most <= 5.0 and time.monotonic() < deadline:
+        time.sleep(1.0)
+        most = own(sampler.look(watching(parent.pid)), parent.pid).children_cpu_percent or 0.0
+    assert most > 5.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an image is known on Linux alone")
+def test_an_exec_changes_the_image_and_nothing_else_does(sampler: Sampler, start: Start) -> None:
+    child = start("import os, sys; print('ready'); input(); os.execv(sys.executable, sys.orig_argv)")
+    sampler.look(Demand())
+    demand = watching(child.pid)
+    first, second = (own(sampler.look(demand), child.pid).image for _ in range(2))
+    assert first is not None
+    assert first == second
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+    deadline = time.monotonic() + 60
+    while own(sampler.look(demand), child.pid).image == first:
+        assert time.monotonic() < deadline, "the image never changed"
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is told apart on Linux alone")
+def test_shared_memory_and_files_are_not_private(sampler: Sampler, start: Start) -> None:
+    child = start(
+        "import mmap; m = mmap.mmap(-1, 64 << 20)\n"
+        "for i in range(0, len(m), 4096): m[i] = 1\n"
+        "b = bytearray(48 << 20); print('ready'); input()"
+    )
+    seen = own(sampler.look(watching(child.pid)), child.pid)
+    assert seen.private_bytes is not None
+    assert 48 << 20 <= seen.private_bytes <= seen.rss_bytes - (64 << 20)

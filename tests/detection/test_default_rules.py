@@ -43,6 +43,17 @@ def crowded(*percents: float, used: float = 30.0) -> Iterator[Rates]:
         yield passed([process(cpu_percent=used)], 2.0 * i, system=system)
 
 
+def storm(*ended: float, unseen: float = 95.0) -> Iterator[Rates]:
+    for i, percent in enumerate(ended):
+        system = machine(unattributed_cpu_percent=unseen)
+        yield passed([process(children_cpu_percent=percent)], 2.0 * i, system=system)
+
+
+def kills(*counts: int) -> Iterator[Rates]:
+    for i, count in enumerate(counts):
+        yield passed([], 2.0 * i, system=machine(oom_kills=count))
+
+
 def d_state(count: int) -> Iterator[Rates]:
     return draw(f"0*{count}", state="D")
 
@@ -59,6 +70,8 @@ CAUGHT = {
     "thread-growth": lambda: draw(ramp(1, 1, 320), "thread_count"),
     "low-memory": lambda: available(50, *[4] * 6),
     "cpu-overload": lambda: crowded(20, *[97] * 40),
+    "short-lived": lambda: storm(0, *[90] * 5),
+    "out-of-memory": lambda: kills(0, 0, 1, 0, 0),
 }
 LEFT_ALONE = {
     "cpu-hog": lambda: draw("0 99*4 30*4 " * 40),
@@ -72,6 +85,8 @@ LEFT_ALONE = {
     "thread-growth": lambda: draw("1 300*600", "thread_count"),
     "low-memory": lambda: available(50, *[4, 4, 12, 12] * 20),
     "cpu-overload": lambda: crowded(20, *[97] * 20, *[70] * 40, *[97] * 20, *[50] * 40),
+    "short-lived": lambda: storm(*[0, 0, 9000, 0] * 20),
+    "out-of-memory": lambda: kills(*[0] * 40),
 }
 
 
@@ -103,4 +118,4 @@ def test_every_threshold_says_why_that_number() -> None:
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith(("above", "below", "window_s")):
             assert "#" in line, line
-    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 11
+    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 13

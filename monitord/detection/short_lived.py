@@ -1,0 +1,57 @@
+"""CPU of processes that came and went between two looks: no look sees one, their parents pay for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from monitord.detection.consumers import Consumers
+from monitord.detection.looks import Look
+from monitord.detection.readings import Reading, Target
+from monitord.model import ProcessKey, ProcessRates, SystemRates
+
+FIRST_PID = 1
+"""Collects orphans: what they used is not of its making."""
+
+
+class ShortLivedMeter:
+    """Percent of one core that no living process accounts for and that ended children had used.
+
+    Either alone misleads: interrupts are unaccounted for as well; and a child that lived long was seen while
+    it lived, though its parent is charged with all of it at its end.
+    """
+
+    def __init__(self, window_s: float, minimum: float) -> None:
+        self._minimum = minimum
+        self._parents = Consumers(window_s / 2)
+        self._last = 0.0
+
+    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+        if not look.is_complete:
+            return
+        self._last = self._value(look)
+        if self._last >= self._minimum:
+            self._parents.add(look, _children_cpu)
+        elif None not in followed:
+            self._parents.clear()
+        yield Reading(None, None, self._last, subject="the machine", consumers=self._parents)
+
+    def _value(self, look: Look) -> float:
+        ended = sum(process.children_cpu_percent or 0.0 for process in look.present.values())
+        unseen = look.system.unattributed_cpu_percent
+        return ended if unseen is None else min(ended, unseen)
+
+    def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
+        return self._last
+
+    def forget(self, keys: Iterable[ProcessKey]) -> None:
+        """Who has gone started what it started."""
+
+    def restart(self) -> None:
+        self._parents.clear()
+
+    def close_watch(self) -> Iterable[ProcessKey]:
+        return ()
+
+
+def _children_cpu(process: ProcessRates) -> float | None:
+    return None if process.key.pid == FIRST_PID else process.children_cpu_percent

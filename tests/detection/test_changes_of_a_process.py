@@ -1,0 +1,146 @@
+"""What happens to a process while a rule is busy with it: it executes another program, or it disappears."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitord.detection import Detector
+from monitord.model import ProcessKey, Rates, Rule, Threshold, TriggerMetric
+from tests.detection.timelines import BURNER, CPU_HOG, alerts, draw, machine, passed, process, verdicts
+
+OLD, NEW = (0x400000, 0x7FFE0000), (0x500000, 0x7FFD0000)
+MEMORY = Rule("memory-hog", TriggerMetric.MEMORY, above=Threshold(1 << 30, "bytes"), window_s=30)
+GROWTH = Rule("leak", TriggerMetric.MEMORY_GROWTH, above=Threshold(100 << 20, "bytes"), window_s=60)
+
+
+def burning(*images: tuple[int, int] | None) -> list[Rates]:
+    return [passed([process(cpu_percent=97.0, image=image)], 2.0 * i) for i, image in enumerate(images)]
+
+
+def test_an_exec_ends_the_window_and_another_one_begins() -> None:
+    """What the old program did does not fill the new one's window, and its first look is let go of."""
+    said = verdicts(Detector([CPU_HOG]), burning(*[OLD] * 4, *[NEW] * 8))
+    assert [len(verdict.alerts) for verdict in said] == [0] * 9 + [1] + [0] * 2
+    assert [arming.image for verdict in said for arming in verdict.disarmed] == [OLD]
+    assert [arming.image for verdict in said for arming in verdict.armed] == [OLD, NEW]
+    (alert,) = [alert for verdict in said for alert in verdict.alerts]
+    assert alert.image == NEW
+
+
+def test_the_new_program_of_a_firing_process_is_an_incident_of_its_own() -> None:
+    """Neither the episode nor the cooldown of the old program hides it."""
+    assert [alert.suppressed_by for alert in alerts(CPU_HOG, burning(*[OLD] * 8, *[NEW] * 8))] == [None, None]
+
+
+def test_an_image_that_can_not_be_read_is_no_exec() -> None:
+    """Unknown is not different."""
+    assert len(alerts(CPU_HOG, burning(OLD, None, None, OLD, None, OLD, OLD, OLD))) == 1
+
+
+def test_who_executes_all_the_time_can_not_hide_by_it() -> None:
+    """A process that becomes another program at every look is followed as one in the end."""
+    assert len(alerts(CPU_HOG, burning(*[(i, i) for i in range(1, 20)]))) >= 1
+
+
+@pytest.mark.parametrize(("kills", "told"), [(1, True), (0, False), (None, False)])
+def test_disappearing_above_a_memory_threshold_is_an_alert(kills: int | None, told: bool) -> None:
+    """The reason says so, and a kill by the kernel is counted beside it."""
+    gone = passed([], 8.0, exited=frozenset({BURNER}), system=machine(oom_kills=kills))
+    detector = Detector([MEMORY])
+    said = verdicts(detector, [*draw("0.1 2 2 2", "rss_bytes", scale=1 << 30), gone])
+    (alert,) = [alert for verdict in said for alert in verdict.alerts]
+    assert "disappeared while above 1 GiB" in alert.reason
+    assert ("the kernel killed 1 process for lack of memory" in alert.reason) is told
+    assert (alert.target, alert.profiler, alert.suppressed_by) == (BURNER, "none", None)
+    assert not [arming for verdict in said for arming in verdict.disarmed], "its first look is kept"
+
+
+@pytest.mark.parametrize(
+    "timeline", ["0.1 2 2 0.1 x", "0.1 0.5 x", "0.1 2*20 x"], ids=["fell", "never crossed", "told already"]
+)
+def test_an_end_without_a_crossing_that_lasts_says_nothing_more(timeline: str) -> None:
+    """Nothing is said of a process that let go before, never held so much, or is an incident already."""
+    said = alerts(MEMORY, draw(timeline, "rss_bytes", scale=1 << 30))
+    assert not [alert for alert in said if "disappeared" in alert.reason]
+
+
+@pytest.mark.parametrize(("kills", "count"), [(0, 0), (2, 1)])
+def test_a_job_that_grew_and_ended_is_news_only_beside_a_kill(kills: int, count: int) -> None:
+    """Most jobs grow and end; one that ends in the moment of a kill is told of."""
+    growing = draw("50 100 200 400", "rss_bytes", scale=1 << 20)
+    gone = passed([], 8.0, exited=frozenset({BURNER}), system=machine(oom_kills=kills))
+    assert len(alerts(GROWTH, [*growing, gone])) == count
+
+
+def test_a_cpu_burner_that_ends_before_its_window_is_no_alert() -> None:
+    """Disappearing is news of memory alone."""
+    assert alerts(CPU_HOG, draw("0 95*4 x")) == []
+
+
+def test_page_cache_and_shared_memory_are_no_growth_and_anonymous_memory_is() -> None:
+    """The reason says which it was."""
+    sizes = [(i << 20) * 10 for i in range(1, 40)]
+    cache = [
+        passed([process(rss_bytes=(50 << 20) + size, private_bytes=40 << 20)], 2.0 * i)
+        for i, size in enumerate(sizes)
+    ]
+    heap = [
+        passed([process(rss_bytes=(50 << 20) + size, private_bytes=(40 << 20) + size)], 2.0 * i)
+        for i, size in enumerate(sizes)
+    ]
+    assert alerts(GROWTH, cache) == []
+    (alert,) = alerts(GROWTH, heap)
+    assert "of anonymous memory" in alert.reason
+
+
+STORM = Rule("storm", TriggerMetric.SHORT_LIVED_CPU, above=Threshold(60, "percent"), window_s=6)
+
+
+def storm(pid: int, ended: float, unseen: float | None, count: int = 8) -> list[Rates]:
+    parent = process(ProcessKey(pid, 1), name="make", children_cpu_percent=ended)
+    system = machine(unattributed_cpu_percent=unseen)
+    return [passed([parent], 2.0 * i, system=system) for i in range(count)]
+
+
+def test_a_fork_storm_names_the_parent() -> None:
+    """Its ended children are what nobody else accounts for."""
+    (alert,) = alerts(STORM, storm(700, 90.0, 95.0))
+    assert (alert.target, alert.process_name) == (ProcessKey(700, 1), "make")
+    assert "the ended children of make (pid 700) 90 % of a core" in alert.reason
+
+
+def test_what_the_first_process_collects_is_not_its_own() -> None:
+    """Orphans of others: the storm is told, and nobody is blamed."""
+    (alert,) = alerts(STORM, storm(1, 90.0, 95.0))
+    assert (alert.target, alert.process_name) == (None, "no single process")
+
+
+@pytest.mark.parametrize(("ended", "unseen"), [(90.0, 5.0), (5.0, 95.0), (5.0, None)])
+def test_ended_children_that_were_seen_and_interrupts_are_no_storm(
+    ended: float, unseen: float | None
+) -> None:
+    """Both must be: children that ended, and CPU that nobody alive accounts for."""
+    assert alerts(STORM, storm(700, ended, unseen, 20)) == []
+
+
+OOM = Rule("oom", TriggerMetric.OOM_KILL, above=Threshold(1, "count"), window_s=1, cooldown_s=300)
+
+
+@pytest.mark.parametrize("late", [0, 1], ids=["gone in the pass of the kill", "gone a pass later"])
+def test_a_kill_for_lack_of_memory_is_an_alert_that_names_who_disappeared(late: int) -> None:
+    """The largest that ended beside it."""
+    big = process(rss_bytes=120 << 20)
+    passes = [passed([big], 0.0), *[passed([], 2.0 + i, system=machine(oom_kills=0)) for i in range(3)]]
+    passes.append(passed([], 6.0, system=machine(oom_kills=1), exited=frozenset() if late else {BURNER}))
+    passes.append(passed([], 8.0, system=machine(oom_kills=0), exited=frozenset({BURNER} if late else ())))
+    passes += [passed([], 10.0 + 2 * i, system=machine(oom_kills=0)) for i in range(4)]
+    (alert,) = alerts(OOM, passes)
+    assert alert.target == BURNER
+    assert "burn.py (pid 4242) with 120 MiB" in alert.reason
+
+
+def test_a_disk_alert_of_a_parent_says_that_its_childrens_bytes_are_in_it() -> None:
+    """The kernel charges a parent with what its children moved when they end."""
+    rule = Rule("disk", TriggerMetric.DISK_IO, above=Threshold(1e8, "bytes_per_s"), window_s=6)
+    (alert,) = alerts(rule, draw("2*8", "disk_bytes_per_s", scale=1e8, children_cpu_percent=20.0))
+    assert alert.reason.startswith("burn.py with its ended children moved")
