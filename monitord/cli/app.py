@@ -91,6 +91,11 @@ COMMANDS = (
     ("completion", "about:completion", "Print a shell's completion script."),
 )
 
+ASKING = frozenset(
+    {"recent", "show", "explain", "compare", "events", "hot", "export", "rules test", "profile list"}
+)
+"""Commands whose answer may lack something when nobody records: that is said."""
+
 GROUPS = {
     "profile": "Profile a script: `monitord profile SCRIPT` is `monitord profile run SCRIPT`.",
     "rules": "What counts as abnormal.",
@@ -134,7 +139,7 @@ def build(words: Collection[str] | None = None) -> typer.Typer:
             groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True, rich_markup_mode=None)
             app.add_typer(groups[group], name=group)
         is_wanted = words is None or all(word in words for word in path.split())
-        function = placed(_function(where)) if is_wanted else _unnamed
+        function = placed(_function(where), asks=path in ASKING) if is_wanted else _unnamed
         (groups[group] if group else app).command(name, short_help=summary)(function)
     return app
 

@@ -106,8 +106,8 @@ def _table(place: Place, found: Sequence[_Found], view: View, header: bool) -> I
         else:
             cells = (
                 local_stamp(held.created_at, now, utc=view.utc),
-                quantity(held.size, "bytes"),
-                quantity(held.stored_size, "bytes"),
+                quantity(held.size, "disk_bytes"),
+                quantity(held.stored_size, "disk_bytes"),
                 held.tags.get("kind", "–"),
                 held.tags.get("process", ""),
                 each.key,
@@ -202,7 +202,7 @@ def rm(
     with place.store(whole=True) as store:
         for key in keys:
             freed = store.remove_artefact(key)
-            emit(f"{key}: removed, {quantity(freed, 'bytes')} freed\n")
+            emit(f"{key}: removed, {quantity(freed, 'disk_bytes')} freed\n")
 
 
 def _check_there(artefacts: StorageManager, key: str) -> None:

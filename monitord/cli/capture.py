@@ -38,6 +38,7 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.redaction import printable
+from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:
     from monitord.capture import ProfileCaptureService
@@ -284,7 +285,7 @@ def _show(place: Place, incident: Incident, as_json: bool) -> None:
     for line in lines:
         emit(f"{line}\n")
     sys.stdout.flush()
-    say(f"see it with: monitord show {record.id}")
+    say(f"see it with: monitord show {short_id(record.correlation_id)}")
 
 
 def _complain_if_empty(incident: Incident) -> None:

@@ -15,6 +15,7 @@ from monitord.cli.terminal import Style, cut, emit, page, width
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import iso, json_text
 from monitord.redaction import printable
+from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:
     from monitord.storage.queries import StoreReader
@@ -85,8 +86,8 @@ def _views(reader: StoreReader, first: str, second: str | None, *, baseline: boo
         return [found, reader.incident(reader.find(second).correlation_id)]
     if found.baseline is None:
         raise NotFoundError(
-            f"incident {found.correlation_id} has no baseline: none was taken of this version of its program "
-            "in quiet times; `monitord recent --baselines` lists them"
+            f"incident {short_id(found.correlation_id)} has no baseline: none was taken of this version of"
+            " its program in quiet times; `monitord recent --baselines` lists them"
         )
     return [reader.incident(found.baseline.correlation_id), found]
 
@@ -114,7 +115,7 @@ def _told(
     """The lines of the answer."""
     counts = found["before_samples"], found["after_samples"]
     for word, head, count in zip(("before", "after"), heads, counts, strict=True):
-        text = f"{head['correlation_id']}  {printable(head['title'])}, {count:,} samples"
+        text = f"{short_id(head['correlation_id'])}  {printable(head['title'])}, {count:,} samples"
         yield style.paint(f"{word:<8}", "dim") + cut(text, columns - 8)
     real = [one for one in found["differences"] if not one["is_noise"] and one["verdict"] != "same"]
     edited = [

@@ -81,7 +81,7 @@ def _lines(checks: list[Check], style: Style, columns: int) -> Iterator[str]:
     width = max(len(check.name) for check in checks)
     for check in checks:
         mark = style.paint(f"{check.outcome:<7}", _PAINT[check.outcome])
-        first, *more = wrap(printable(check.detail), max(columns - width - 11, 30))
+        first, *more = wrap(printable(check.detail), max(columns - width - 11, 12))
         yield f"{mark}  {check.name:<{width}}  {first}"
         yield from (f"{'':7}  {'':{width}}  {line}" for line in more)
         if check.fix and check.outcome != "ok":  # never wrapped: a person copies it

@@ -28,6 +28,7 @@ from monitord.cli.listing import (
     view_of,
 )
 from monitord.cli.place import JsonFlag, Place
+from monitord.cli.recorder import RecorderWatch
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
@@ -35,16 +36,26 @@ from monitord.cli.when import local_stamp
 from monitord.errors import NotFoundError
 from monitord.export.shapes import EVENT_KEYS, event_row
 from monitord.export.text import json_text
+from monitord.export.units import quantity
 from monitord.model import Event, EventType
 from monitord.redaction import printable
 from monitord.redaction.naming import fits_name
 from monitord.storage.events import EventFilter, cursor_after
+from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:
     from monitord.storage.queries import StoreReader
 
 _LOOK_BACK = timedelta(minutes=15)  # an incident's samples are older than the incident, by the ring's length
 _BATCH = 1000
+_ENDINGS = (  # of a key, its unit, and what makes it that unit
+    ("_bytes_per_s", "bytes_per_s", 1),
+    ("_bytes", "bytes", 1),
+    ("_percent", "percent", 1),
+    ("_share", "percent", 100),
+    ("_seconds", "seconds", 1),
+    ("_s", "seconds", 1),
+)
 _FOR_PROGRAMS = ("func_id", "func_hash")
 
 _COLUMNS = (
@@ -105,10 +116,10 @@ def events(
         EVENT_KEYS,
         event_row,
         lambda found, shown, first: _table(found, shown, place, header=first),
-        "no event fits; `monitord status` says whether anybody is recording",
+        "no event matches",
     )
     if follow:
-        _follow(search, view, listing)
+        _follow(search, view, listing, RecorderWatch(place.data_dir()))
     try:
         found = search.newest()
     except NotFoundError as nothing_yet:
@@ -172,7 +183,7 @@ class _Search:
         return event.correlation_id in self._named
 
 
-def _follow(search: _Search, view: View, listing: Listing[Event]) -> NoReturn:
+def _follow(search: _Search, view: View, listing: Listing[Event], watch: RecorderWatch) -> NoReturn:
     """Print what there is, then what is stored from now on, until Ctrl-C.
 
     Ids are times, and an incident's events are stored after they happened: each look goes back far enough to
@@ -184,6 +195,7 @@ def _follow(search: _Search, view: View, listing: Listing[Event]) -> NoReturn:
     seen |= {event.id for event in found}  # what came between the two questions was shown, too
     while True:
         sys.stdout.flush()
+        watch.tell()
         time.sleep(POLL_S)
         recent = search.since(datetime.now(UTC) - _LOOK_BACK)
         listing.write([event for event in recent if event.id not in seen], view, first=False)
@@ -196,7 +208,7 @@ def _table(found: Sequence[Event], view: View, place: Place, *, header: bool) ->
         [
             Cell(local_stamp(event.taken_at, now, utc=view.utc)),
             Cell(event.event_type.value, ("cyan",)),
-            Cell(event.correlation_id or "–", ("dim",)),
+            Cell(short_id(event.correlation_id or "–"), ("dim",)),
             Cell(str(event.pid) if event.pid else "–"),
             Cell(printable(event.process_name or "–"), ("bold",)),
             Cell(printable(_what(event))),
@@ -213,7 +225,7 @@ def _what(event: Event) -> str:
         if isinstance(said.get(name), str):
             return str(said[name])
     parts = [event.function or ""]
-    parts += [f"{name}={_short(value)}" for name, value in _first(said) if name not in _FOR_PROGRAMS]
+    parts += [f"{_shown(name, value)}" for name, value in _first(said) if name not in _FOR_PROGRAMS]
     return " ".join(part for part in parts if part)
 
 
@@ -223,5 +235,11 @@ def _first(said: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(said.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _shown(name: str, value: object) -> str:
+    """A value with its unit, which its name ends with: "rss 1.2 GiB", "cpu 97 %", "self 61 %"."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        for ending, unit, times in _ENDINGS:
+            if name.endswith(ending):
+                return f"{name.removesuffix(ending).replace('_', ' ')} {quantity(value * times, unit)}"
+        value = f"{value:.4g}" if isinstance(value, float) else value
+    return f"{name}={value}"

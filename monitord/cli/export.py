@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -38,6 +39,19 @@ class ExportFormat(StrEnum):
         return self not in (ExportFormat.JSON, ExportFormat.CSV)
 
 
+ENDINGS = {
+    ".speedscope.json": (ExportFormat.SPEEDSCOPE,),
+    ".json": (ExportFormat.JSON, ExportFormat.SPEEDSCOPE, ExportFormat.PROFILE_JSON),
+    ".csv": (ExportFormat.CSV,),
+    ".html": (ExportFormat.FLAMEGRAPH,),
+    ".folded": (ExportFormat.FOLDED,),
+    ".txt": (ExportFormat.FOLDED,),
+    ".pprof": (ExportFormat.PPROF,),
+    ".pb.gz": (ExportFormat.PPROF,),
+}
+"""What a file's ending says: the format it stands for alone, then others that may end so."""
+
+
 def export(
     place: Place,
     incident_ids: Annotated[
@@ -49,14 +63,14 @@ def export(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; - is stdout.")
     ] = None,
-    file_format: Annotated[
-        ExportFormat, typer.Option("--format", help="Incidents as json or csv; else the profile of one.")
-    ] = ExportFormat.JSON,
+    wanted: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", help="json, csv, or the profile of one. Default: as FILE ends."),
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="As stored, with nothing hidden.")] = False,
 ) -> None:
     """Write incidents to a file, without secrets and without the names of users and machines."""
-    if output is None:
-        raise UsageError("name the file to write: `monitord export … -o incident.json`, or -o - for stdout")
+    output, file_format = _where(output), _format(output, wanted)
     now = datetime.now(UTC)
     start, end = parse_period(since, until, now)
     if file_format.is_profile and (len(incident_ids or []) != 1 or start or end or process):
@@ -75,6 +89,30 @@ def export(
     for correlation_id, number in bundle.replaced.items():
         values = "1 value" if number == 1 else f"{number} values"
         say(f"{values} replaced by the second scan in incident {correlation_id}")
+
+
+def _where(output: str | None) -> str:
+    """The file that was named; without one, stdout, where it leads somewhere else than to a screen."""
+    if output is not None:
+        return output
+    if sys.stdout.isatty():
+        raise UsageError("name the file to write: `monitord export ID -o incident.json`, or -o - for stdout")
+    return "-"
+
+
+def _format(output: str | None, wanted: ExportFormat | None) -> ExportFormat:
+    """The format that was asked for or that the file's ending names; they must not contradict each other."""
+    name = Path(output or "-").name
+    if wanted is None and name in {*ExportFormat, "table", "jsonl", "html"}:
+        raise UsageError(f"invalid -o {name}, expected a file: -o incident.json, or -o - for stdout")
+    ending = next((each for each in ENDINGS if name.endswith(each)), None)
+    if ending is None and wanted is None and Path(name).suffix and not name.startswith("."):
+        raise UsageError(
+            f"invalid -o {output}, expected a file that ends in {', '.join(ENDINGS)}; or say --format"
+        )
+    if ending is not None and wanted not in (None, *ENDINGS[ending]):
+        raise UsageError(f"-o {output} and --format {wanted} contradict each other; change one of them")
+    return wanted or (ENDINGS[ending][0] if ending else ExportFormat.JSON)
 
 
 def _export_profile(place: Place, view: IncidentView, form: ExportFormat, output: str, *, raw: bool) -> None:
@@ -142,4 +180,4 @@ def report(what: str, hidden: Mapping[str, int] | None, output: str) -> None:
         listed = ", ".join(f"{number} × {rule}" for rule, number in hidden.items())
         say(f"hidden: {listed}")
     else:
-        say("hidden: nothing had to be")
+        say("nothing had to be hidden")

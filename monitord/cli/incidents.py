@@ -11,6 +11,7 @@ from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit
 from monitord.errors import UsageError
 from monitord.redaction import printable
+from monitord.storage.ids import short_id
 
 
 def keep(
@@ -23,7 +24,7 @@ def keep(
     with place.store() as store:
         store.pin(record.correlation_id, not undo)
     verb = "no longer kept" if undo else "kept"
-    emit(f"{record.correlation_id} {printable(record.process_name)}: {verb}\n")
+    emit(f"{short_id(record.correlation_id)} {printable(record.process_name)}: {verb}\n")
 
 
 def delete(
@@ -36,11 +37,11 @@ def delete(
     records = {record.correlation_id: record for record in map(reader.find, incident_ids)}
     reader.close()
     if not yes:
-        again = " ".join(records)
+        again = " ".join(map(short_id, records))
         raise UsageError(
             f"nothing deleted; to delete {len(records)} for good: `monitord delete {again} --yes`"
         )
     with place.store() as store:
         for correlation_id, record in records.items():
             store.delete_incident(correlation_id)
-            emit(f"{correlation_id} {printable(record.process_name)}: deleted\n")
+            emit(f"{short_id(correlation_id)} {printable(record.process_name)}: deleted\n")

@@ -11,6 +11,7 @@ from monitord.cli.place import Place
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit
 from monitord.redaction import printable
+from monitord.storage.ids import short_id
 
 
 def note(
@@ -22,4 +23,4 @@ def note(
     record = place.reader().find(incident_id)
     with place.store() as store:
         store.add_note(record.correlation_id, text, datetime.now(UTC))
-    emit(f"{record.correlation_id} {printable(record.process_name)}: noted\n")
+    emit(f"{short_id(record.correlation_id)} {printable(record.process_name)}: noted\n")

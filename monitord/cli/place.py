@@ -178,8 +178,11 @@ def _require_current_folder() -> None:
         ) from error
 
 
-def placed(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command function, whose first parameter is its Place, the options that every command has."""
+def placed(function: Callable[..., None], *, asks: bool = False) -> Callable[..., None]:
+    """Give a command function, whose first parameter is its Place, the options that every command has.
+
+    Who `asks` about what was recorded is told behind the answer when nobody records.
+    """
     signature = inspect.signature(function, eval_str=True)
 
     def run(
@@ -188,6 +191,11 @@ def placed(function: Callable[..., None]) -> Callable[..., None]:
         place = (ctx.obj or Place()).overridden(config, data_dir, color)
         _require_current_folder()
         function(place, **words)
+        if asks:
+            from monitord.cli.recorder import RecorderWatch
+
+            sys.stdout.flush()
+            RecorderWatch(place.data_dir()).tell()
 
     own = list(signature.parameters.values())[1:]
     common = [

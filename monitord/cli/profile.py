@@ -15,6 +15,7 @@ from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants
 from monitord.cli.terminal import say
 from monitord.cli.times import parse_duration
 from monitord.errors import MonitordError, UsageError
+from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:
     from monitord.capture.scripts.program import Wish
@@ -110,7 +111,7 @@ def _profile(place: Place, wish: Wish, plan: RunPlan, manner: _Manner) -> None:
         if not manner.keeps:
             say("nothing was kept, Scalene's file is gone; --save keeps a profile")
         else:
-            say(f"kept; see it with: monitord profile show {result.profile_id}")
+            say(f"kept; see it with: monitord profile show {short_id(result.profile_id)}")
     end(done, heard, passes_status_on=manner.passes_status_on)
 
 

@@ -28,6 +28,7 @@ from monitord.cli.listing import (
     view_of,
 )
 from monitord.cli.place import JsonFlag, Place
+from monitord.cli.recorder import RecorderWatch
 from monitord.cli.rows import recent_table
 from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
@@ -80,7 +81,7 @@ def recent(
     reader = place.reader()
     listing = _listing(place, reader)
     if follow:
-        _follow(reader, wanted, view, listing)
+        _follow(reader, wanted, view, listing, RecorderWatch(place.data_dir()))
     try:
         rows = reader.recent(wanted)
     except NotFoundError as nothing_yet:
@@ -100,9 +101,7 @@ def _listing(place: Place, reader: StoreReader) -> Listing[ProfileRecord]:
             header=first,
         )
 
-    return Listing(
-        ROW_KEYS, row, table, "no incident fits; `monitord status` says whether anybody is recording"
-    )
+    return Listing(ROW_KEYS, row, table, "no incident matches")
 
 
 def _guilty(reader: StoreReader, rows: Iterable[ProfileRecord]) -> Callable[[ProfileRecord], str]:
@@ -122,7 +121,11 @@ def _guilty(reader: StoreReader, rows: Iterable[ProfileRecord]) -> Callable[[Pro
 
 
 def _follow(
-    reader: StoreReader, wanted: RecentFilter, view: View, listing: Listing[ProfileRecord]
+    reader: StoreReader,
+    wanted: RecentFilter,
+    view: View,
+    listing: Listing[ProfileRecord],
+    watch: RecorderWatch,
 ) -> NoReturn:
     """Print what there is, then what is stored from now on. Ends with Ctrl-C, or when the reader leaves."""
     newest = reader.recent(RecentFilter(limit=1))  # asked first: what comes in between is not lost
@@ -132,6 +135,7 @@ def _follow(
     listing.write(rows, view)
     while True:
         sys.stdout.flush()
+        watch.tell()
         time.sleep(POLL_S)
         fresh = reader.recent(replace(wanted, limit=None, after_id=last))
         last = max([last, *(record.id or 0 for record in fresh)])

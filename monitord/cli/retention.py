@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from monitord.errors import StorageError
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
 from monitord.redaction import printable
+from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:
     from monitord.jobs import RetentionReport
@@ -55,13 +57,13 @@ def run(
 
 def _show(report: RetentionReport) -> None:
     for correlation_id in report.dropped_evidence:
-        emit(f"{correlation_id}  evidence  {printable(report.reasons.get(correlation_id, ''))}\n")
+        emit(f"{short_id(correlation_id)}  evidence  {printable(report.reasons.get(correlation_id, ''))}\n")
     for correlation_id in report.deleted_incidents:
-        emit(f"{correlation_id}  whole     {printable(report.reasons.get(correlation_id, ''))}\n")
+        emit(f"{short_id(correlation_id)}  whole     {printable(report.reasons.get(correlation_id, ''))}\n")
     verb = "would free" if report.is_dry_run else "freed"
     emit(
-        f"{verb} {quantity(report.freed_bytes, 'bytes')}: the evidence of {len(report.dropped_evidence)} and "
-        f"the whole of {len(report.deleted_incidents)} incidents\n"
+        f"{verb} {quantity(report.freed_bytes, 'disk_bytes')}: the evidence of {_counted(report.dropped_evidence)}"
+        f" and {_counted(report.deleted_incidents)} as a whole\n"
     )
     if report.postponed:
         emit(f"nothing by age: {printable(report.postponed)}\n")
@@ -69,3 +71,7 @@ def _show(report: RetentionReport) -> None:
         emit(f"still without room: {printable(report.obstacle or '')}\n")
     for name, why in report.failures.items():
         emit(f"{printable(name)}  stays     {printable(why)}\n")
+
+
+def _counted(incidents: Sequence[str]) -> str:
+    return f"{len(incidents)} incident{'s' if len(incidents) != 1 else ''}"

@@ -11,6 +11,7 @@ from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit
 from monitord.errors import NotFoundError
 from monitord.redaction import printable
+from monitord.storage.ids import short_id
 
 
 def reveal(place: Place, incident_id: IdArgument) -> None:
@@ -21,10 +22,8 @@ def reveal(place: Place, incident_id: IdArgument) -> None:
     record = place.reader().find(incident_id)
     if record.artefact_key is None:
         if not record.profile_path:
-            raise NotFoundError(
-                f"{record.correlation_id} has no evidence to reveal; `monitord show {record.correlation_id}`"
-                " says why"
-            )
+            name = short_id(record.correlation_id)
+            raise NotFoundError(f"{name} has no evidence; `monitord show {name}` says why")
         where = record.profile_path
     else:
         folder = place.data_dir() / ARTEFACTS_NAME

@@ -1,4 +1,4 @@
-"""Incidents as lines of a table: what fits in 80 columns, and the guilty function where there is room."""
+"""Incidents as lines of a table: which one, when, who, how much, and the function that is to blame."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from monitord.export.units import age, quantity, unit_of
 from monitord.model import CaptureStatus, ProfileRecord
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
-
-_WIDE = 100  # from here on there is room for the hottest function
+from monitord.storage.ids import short_id
 
 _COLUMNS = (
-    Column("ID", right=True),
-    Column("WHEN"),
-    Column("AGE", right=True),
-    Column("PROCESS", least=8),
-    Column("PID", right=True),
-    Column("TRIGGER"),
+    Column("ID"),
+    Column("WHEN", gives_way=1),
+    Column("AGE", right=True, gives_way=5),
+    Column("PROCESS", least=8, good=12),
+    Column("PID", right=True, gives_way=4),
+    Column("TRIGGER", gives_way=2),
     Column("VALUE", right=True),
-    Column("EVIDENCE", least=8),
+    Column("EVIDENCE", least=8, gives_way=3),
 )
-_TOP = Column("HOTTEST FUNCTION", least=10)
+_TOP = Column("HOTTEST FUNCTION", least=10, good=16)
 
 
 def recent_table(
@@ -39,19 +38,19 @@ def recent_table(
     header: bool,
 ) -> Iterator[str]:
     """The lines of `recent`. `guilty` gives a record's hottest function, or ""."""
-    is_wide = width >= _WIDE
-    rows = []
-    for record in records:
-        cells = _cells(record, now, utc)
-        rows.append([*cells, Cell(printable(guilty(record)), ("bold",))] if is_wide else cells)
-    columns = (*_COLUMNS, _TOP) if is_wide else _COLUMNS
+    top = [printable(guilty(record)) for record in records]
+    rows = [
+        [*_cells(record, now, utc), *([Cell(name, ("bold",))] if any(top) else [])]
+        for record, name in zip(records, top, strict=True)
+    ]
+    columns = (*_COLUMNS, _TOP) if any(top) else _COLUMNS
     yield from draw(columns, rows, width=width, style=style, header=header)
 
 
 def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:
     unit = unit_of(record.trigger_metric, record.trigger_value)
     return [
-        Cell(str(record.id), ("cyan",)),
+        Cell(short_id(record.correlation_id), ("cyan",)),
         Cell(local_stamp(record.captured_at, now, utc=utc)),
         Cell(age(record.captured_at, now).removesuffix(" ago"), ("dim",)),
         Cell(display_name(record.process_name, record.command_line), ("bold",)),

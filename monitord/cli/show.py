@@ -13,9 +13,7 @@ from monitord.cli.terminal import emit, page, width
 from monitord.export.shapes import detail
 from monitord.export.text import json_text
 
-IdArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="A number from `recent`, or the beginning of a correlation id.")
-]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `recent` shows it, or its beginning.")]
 
 
 def show(

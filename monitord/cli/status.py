@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.recorder import silent_for_s
 from monitord.cli.terminal import Style, emit
 from monitord.cli.when import local_stamp, moment_of
 from monitord.daemon.courier_status import read_courier_status
@@ -17,11 +18,9 @@ from monitord.errors import ConfigError, NotFoundError, UnreachableError
 from monitord.export.text import json_text
 from monitord.export.units import age, quantity, span
 from monitord.redaction import printable
+from monitord.storage.ids import short_id
 from monitord.storage.usage import usage_of as measure
 from monitord.storage.views import Usage
-
-_SILENT_AFTER_INTERVALS = 30
-_SILENT_AFTER_LEAST_S = 60.0
 
 
 def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
@@ -146,7 +145,7 @@ def courier_line(sent: Mapping[str, Any] | None, now: datetime) -> str:
     parts += [f"archive: {printable(str(sent['archiving']))}"] if sent["archiving"] else []
     parts += [f"last {age(when, now)}"] if when else []
     if sent["waiting_artefacts"] or sent["waiting_deletions"]:
-        size = quantity(sent["waiting_bytes"], "bytes")
+        size = quantity(sent["waiting_bytes"], "disk_bytes")
         parts.append(f"{sent['waiting_artefacts']:,} waiting ({size})")
     if sent["last_error"]:
         parts.append(printable(str(sent["last_error"])))
@@ -163,11 +162,11 @@ def _capture(capture: object, now: datetime) -> str:
     if not isinstance(capture, Mapping):
         return ""
     since = moment_of(capture.get("since"))
-    return f"{capture.get('correlation_id')}" + (f", began {age(since, now)}" if since else "")
+    return short_id(str(capture.get("correlation_id"))) + (f", began {age(since, now)}" if since else "")
 
 
 def _last(incident: object) -> str:
-    return f"{incident}  →  monitord show {incident}" if incident else ""
+    return f"monitord show {short_id(str(incident))}" if incident else ""
 
 
 def _jobs(jobs: Mapping[str, Any], now: datetime) -> Iterator[str]:
@@ -177,7 +176,13 @@ def _jobs(jobs: Mapping[str, Any], now: datetime) -> Iterator[str]:
         last, next_run = moment_of(job.get("last_run")), moment_of(job.get("next_run"))
         ran = f"ran {age(last, now)}" if last else "not yet run"
         outcome = f" ({printable(str(job['outcome']))})" if job.get("outcome") else ""
-        yield f"  {'job':<10} {name}: {ran}{outcome}" + (f", next {age(next_run, now)}" if next_run else "")
+        yield f"  {'job':<10} {name}: {ran}{outcome}" + _next(next_run, now)
+
+
+def _next(moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return ""
+    return f", next {age(moment, now)}" if moment > now else ", next due now"
 
 
 def _complain(told: Mapping[str, Any], folder: Path) -> None:
@@ -192,9 +197,8 @@ def _complain(told: Mapping[str, Any], folder: Path) -> None:
         raise UnreachableError(f"pid {pid} has not finished a pass: {troubles}")
     if taken is None:
         raise UnreachableError(f"pid {pid} has reported nothing yet; see `monitord service logs`")
-    silent_s = (datetime.now(UTC) - taken).total_seconds()
-    patience_s = max(_SILENT_AFTER_LEAST_S, _SILENT_AFTER_INTERVALS * float(told.get("interval_s") or 0))
-    if silent_s > patience_s:
+    silent_s = silent_for_s(told, datetime.now(UTC))
+    if silent_s is not None:
         raise UnreachableError(
             f"pid {pid} has reported nothing for {span(silent_s)}; see `monitord service logs`, "
             "then `monitord service restart`"

@@ -122,7 +122,7 @@ def _lines(answer: Mapping[str, Any], reported: object, style: Style, columns: i
         yield style.paint(printable(where), "bold")
         for check in (check for check in checks if check["where"] == where):
             mark = style.paint(f"{'ok' if check['ok'] else 'failure':<7}", "green" if check["ok"] else "red")
-            first, *more = wrap(check["detail"], max(columns - width - 11, 30))
+            first, *more = wrap(check["detail"], max(columns - width - 11, 12))
             yield f"{mark}  {check['name']:<{width}}  {first}"
             yield from (f"{'':7}  {'':{width}}  {line}" for line in more)
             if check["fix"] and not check["ok"]:
@@ -133,4 +133,8 @@ def _lines(answer: Mapping[str, Any], reported: object, style: Style, columns: i
         "far away": courier_line(answer["courier"], datetime.now(UTC)),
     }
     yield ""
-    yield from (f"{name:<10} {fact}" for name, fact in facts.items() if fact)
+    for name, fact in facts.items():
+        first, *more = wrap(fact, max(columns - 11, 12))
+        if fact:
+            yield f"{name:<10} {first}"
+            yield from (f"{'':<10} {line}" for line in more)

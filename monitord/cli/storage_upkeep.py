@@ -61,7 +61,7 @@ def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:
     yield from (f"{key}, without a row: {will}taken in, or quarantined if damaged" for key in found.strangers)
     yield from (f"{key}, gone: its row {will}marked missing" for key in found.missing)
     if found.quarantined_bytes:
-        yield f"{quantity(found.quarantined_bytes, 'bytes')} of quarantine"
+        yield f"{quantity(found.quarantined_bytes, 'disk_bytes')} of quarantine"
 
 
 def verify(

@@ -14,6 +14,7 @@ from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import HistoryPoint, Hotspot, ProfileRecord, TriggerMetric
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
+from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
 _LABEL = 10
@@ -77,11 +78,12 @@ class ProfileBrowserView:
         yield ""
 
     def facts(self, view: IncidentView) -> Iterator[str]:
-        record, process = view.record, view.process
+        process = view.process
         when = f"{full_stamp(view.raised_at, utc=self._utc)}, {age(view.raised_at, self._now)}"
-        yield from self._fact("incident", f"{view.correlation_id} (id {record.id})")
+        yield from self._fact("incident", short_id(view.correlation_id))
         yield from self._fact("when", when)
         yield from self._fact("why", printable(view.reason), "yellow")
+        yield from self._hottest(view)
         if view.metric is not TriggerMetric.MANUAL:
             limit = f", {quantity(view.threshold.value, view.threshold.unit)}" if view.threshold else ""
             yield from self._fact("rule", f"{printable(view.rule)}{limit} for {span(view.window_s)}")
@@ -101,6 +103,15 @@ class ProfileBrowserView:
         if view.is_summary:
             yield from self._fact("note", "the evidence is gone with age; this summary is what stays")
 
+    def _hottest(self, view: IncidentView) -> Iterator[str]:
+        """On the first screen, whatever follows: the function that all this is for."""
+        if view.hotspots:
+            spot = view.hotspots[0]
+            place = f" ({_place(spot)})" if spot.file else ""
+            late = ", after the spike" if view.late else ""
+            text = f"{spot.self_share * 100:.0f} % in {printable(spot.function)}{place}{late}"
+            yield cut(f"  {'hottest':<{_LABEL}} {text}", self._width)
+
     def timeline(self, view: IncidentView) -> Iterator[str]:
         points = view.history
         if len(points) < 2:
@@ -108,7 +119,7 @@ class ProfileBrowserView:
         length = span((points[-1].taken_at - points[0].taken_at).total_seconds())
         yield from self._title(f"The {length} before it")
         triggered = _SERIES_OF.get(view.metric)
-        room = min(60, max(16, self._width - 44))
+        room = min(60, max(6, self._width - 36))
         for name, unit, read in _SERIES:
             values = [read(point) for point in points]
             known = [value for value in values if value is not None]
@@ -168,7 +179,8 @@ class ProfileBrowserView:
         wide = max((len(record.status.value) for record in kept), default=0)
         for record in kept:
             status = self._style.paint(f"{record.status.value:<{wide}}", *evidence_paint(record.status))
-            yield f"  {record.role:<{_LABEL}} {status}  {_how(record)}".rstrip()
+            how = cut(_how(record), self._width - 2 - _LABEL - 1 - wide - 2)
+            yield f"  {record.role:<{_LABEL}} {status}  {how}".rstrip()
             if record.profile_path:
                 yield f"  {'':{_LABEL}} {printable(record.profile_path)}"
 
@@ -198,7 +210,7 @@ class ProfileBrowserView:
 
     def next_steps(self, view: IncidentView) -> Iterator[str]:
         yield from self._title("Next")
-        number = view.record.id
+        number = short_id(view.correlation_id)
         steps = [(f"monitord export {number} -o incident-{number}.json", "a redacted copy for a ticket")]
         if view.hotspots and not view.is_summary:
             steps.append(
@@ -216,7 +228,8 @@ class ProfileBrowserView:
 
     def _title(self, title: str, aside: str = "") -> Iterator[str]:
         yield ""
-        yield self._style.paint(title, "bold") + (f" {self._style.paint(aside, 'dim')}" if aside else "")
+        shown = cut(aside, self._width - display_width(title) - 1)
+        yield self._style.paint(title, "bold") + (f" {self._style.paint(shown, 'dim')}" if shown else "")
 
     def _fact(self, label: str, text: str, *paint: str) -> Iterator[str]:
         head = f"  {label:<{_LABEL}} "
@@ -241,7 +254,7 @@ def _how(record: ProfileRecord) -> str:
         f"target at {record.target_cpu_percent:.0f} %" if record.target_cpu_percent is not None else "",
         "late" if record.late else "",
         f"plan {plan}" if (plan := (record.notes or {}).get("plan")) else "",
-        quantity(record.size_bytes, "bytes") if record.size_bytes else "",
+        quantity(record.size_bytes, "disk_bytes") if record.size_bytes else "",
         record.failure_reason or "",
     ]
     return printable(", ".join(part for part in parts if part))

@@ -12,11 +12,17 @@ _GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. One with a `least` width may be cut down to it when the screen is narrow."""
+    """One column, and what becomes of it when the screen is narrow.
+
+    First the columns with a `gives_way` are left out, the highest first, until each of the others can be as
+    wide as it needs, or as is `good`. Then those with a `least` width are cut down to it, and in the end all.
+    """
 
     title: str
     right: bool = False
     least: int | None = None
+    good: int | None = None
+    gives_way: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ def draw(
     header: bool = True,
 ) -> Iterator[str]:
     """The table's lines. Cells hold one line each, made printable already."""
+    shown = _shown(columns, rows, width, header=header)
+    columns, rows = [columns[i] for i in shown], [[row[i] for i in shown] for row in rows]
     widths = fit(columns, rows, width, header=header)
     if header:
         titles = [Cell(column.title, ("dim",)) for column in columns]
@@ -44,23 +52,51 @@ def draw(
         yield _line(row, columns, widths, style)
 
 
+def _shown(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int, *, header: bool
+) -> list[int]:
+    """Which columns there is room for."""
+    natural = _natural(columns, rows, header=header)
+    wanted = [
+        min(needed, column.good or column.least or needed)
+        for needed, column in zip(natural, columns, strict=True)
+    ]
+    shown = list(range(len(columns)))
+    while _over(wanted, shown, width) > 0:
+        index = max(shown, key=lambda i: columns[i].gives_way)
+        if not columns[index].gives_way:
+            break
+        shown.remove(index)
+    return shown
+
+
 def fit(
     columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int, *, header: bool = True
 ) -> list[int]:
     """How wide each column gets: as wide as it needs, the widest flexible ones giving way first."""
-    widths = [
+    widths = _natural(columns, rows, header=header)
+    for least in ([column.least or needed for needed, column in zip(widths, columns, strict=True)], None):
+        excess = _over(widths, range(len(columns)), width)
+        while excess > 0:
+            spare = [(needed - (least[i] if least else 1), i) for i, needed in enumerate(widths)]
+            most, index = max(spare)
+            if most <= 0:
+                break
+            widths[index] -= 1
+            excess -= 1
+    return widths
+
+
+def _natural(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, header: bool) -> list[int]:
+    return [
         max([display_width(column.title) if header else 0, *(display_width(row[i].text) for row in rows)])
         for i, column in enumerate(columns)
     ]
-    excess = sum(widths) + len(_GAP) * (len(columns) - 1) - width
-    while excess > 0:
-        spare = [(widths[i] - (column.least or widths[i]), i) for i, column in enumerate(columns)]
-        most, index = max(spare)
-        if most <= 0:
-            break
-        widths[index] -= 1
-        excess -= 1
-    return widths
+
+
+def _over(widths: Sequence[int], shown: Sequence[int], width: int) -> int:
+    """By how much these columns are wider than the screen."""
+    return sum(widths[i] for i in shown) + len(_GAP) * (len(shown) - 1) - width
 
 
 def _line(cells: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int], style: Style) -> str:

@@ -7,6 +7,7 @@ back is bytes to store, or values whose shape we know.
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -99,8 +100,10 @@ def compared(before: Evidence, after: Evidence) -> dict[str, Any]:
 
 def _about(evidence: Evidence, title: str) -> dict[str, Any]:
     record = evidence.record
+    when = f"{record.captured_at:%Y-%m-%d %H:%M:%S} UTC"
+    where = f"rule {evidence.view.rule}, captured {when}, exported on {socket.gethostname()}"
     return {
-        "title": printable(title),
+        "title": printable(f"{title}: {where}"),
         "taken_at_ns": int(record.captured_at.timestamp() * 1e9),
         "duration_s": float(record.duration_seconds),
     }

@@ -17,6 +17,7 @@ from monitord.export.units import quantity, span
 from monitord.model import HistoryPoint, ProfileRecord, TriggerMetric
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
+from monitord.storage.ids import short_id
 from monitord.storage.views import HotFunction, IncidentView
 
 _SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]] = {
@@ -115,9 +116,7 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         error = f" ± {spot.share_error * 100:.0f}" if spot.share_error and spot.share_error >= 0.005 else ""
         share = f"{spot.self_share * 100:.0f}{error} % of its time"
         start = f"{tool} saw it spend {share}{samples}" if n == 0 else f"A further {share} went"
-        yield Sentence(
-            "where", f"{start} in {printable(spot.function)}{place}.", (record.correlation_id, str(record.id))
-        )
+        yield Sentence("where", f"{start} in {printable(spot.function)}{place}.", (record.correlation_id,))
         if spot.source_line:
             yield Sentence("where", f"The hottest line there is: {printable(spot.source_line.strip())}")
     if view.late:
@@ -133,8 +132,8 @@ def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
         ago = span((view.raised_at - last.captured_at).total_seconds())
         yield Sentence(
             "normal",
-            f"The same rule fired for {who} {times} before, last {ago} earlier (id {last.id}).",
-            tuple(str(record.id) for record in earlier[:20]),
+            f"The same rule fired for {who} {times} before, last {ago} earlier ({short_id(last.correlation_id)}).",
+            tuple(record.correlation_id for record in earlier[:20]),
         )
     if view.baseline is not None and (said := against_baseline(view)):
         yield Sentence("normal", said, (view.baseline.correlation_id,))
@@ -171,8 +170,8 @@ def _meanwhile(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
         yield Sentence(
             "meanwhile",
             f"Within five minutes of it there was another incident: {who}, {record.trigger_metric.value}"
-            f" (id {record.id}).",
-            (str(record.id),),
+            f" ({short_id(record.correlation_id)}).",
+            (record.correlation_id,),
         )
 
 
@@ -200,9 +199,10 @@ def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
 
 
 def _further(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    name = short_id(view.correlation_id)
     yield Sentence(
         "further",
-        f"To look further: monitord show {view.record.id}, monitord events --incident {view.correlation_id}.",
+        f"To look further: `monitord show {name}`, `monitord events --incident {name}`.",
         (view.correlation_id,),
     )
 

@@ -19,11 +19,16 @@ def unit_of(metric: TriggerMetric, value: float) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit (`percent`, `bytes`, `bytes_per_s`, `seconds`, `count`)."""
+    """A number with its unit (`percent`, `bytes`, `disk_bytes`, `bytes_per_s`, `seconds`, `count`).
+
+    Memory is counted in 1024s (MiB); what lies on disks or goes over wires in 1000s (MB), as its limits.
+    """
     if unit == "percent":
         return f"{value:.1f} %" if 0 < value < 9.95 else f"{value:,.0f} %"
     if unit == "bytes":
         return _scaled(value, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+    if unit == "disk_bytes":
+        return _scaled(value, 1000, ("B", "kB", "MB", "GB", "TB", "PB"))
     if unit == "bytes_per_s":
         return _scaled(value, 1000, ("B", "kB", "MB", "GB", "TB", "PB")) + "/s"
     if unit == "seconds":

@@ -307,7 +307,8 @@ def test_follow_prints_what_comes_and_ends_quietly_with_ctrl_c(store, new_incide
         assert json.loads(process.stdout.readline())["process_name"] == "after"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
-        assert (process.returncode, out, err) == (130, "", "")
+        assert (process.returncode, out, err.count("\n")) == (130, "", 1)
+        assert err.startswith("monitord: nobody records here"), "it waits on, and says for whom it can't be"
     finally:
         process.kill()
 

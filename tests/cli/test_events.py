@@ -47,7 +47,7 @@ def test_filters_narrow_the_list(here, store, incident, new_incident) -> None:
     assert json.loads(here("events", "--process", "no such*", "--json").out) == []
     nothing = here("events", "--node", "f" * 16)
     assert (nothing.code, nothing.out) == (0, "")
-    assert "no event fits" in nothing.err
+    assert "no event matches" in nothing.err
 
 
 def test_impossible_questions_end_with_2(here, store, incident) -> None:
@@ -130,4 +130,4 @@ def test_asking_for_events_loads_no_sqlalchemy(cli, environment, store, incident
         "print([m for m in ('sqlalchemy', 'psutil', 'structlog', 'apscheduler') if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.stderr.strip() == "[]"
+    assert done.stderr.splitlines()[-1] == "[]"

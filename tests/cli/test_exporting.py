@@ -1,0 +1,60 @@
+"""A file holds what its name says, and `-o` never means something else without a word."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitord.cli.export import ENDINGS, ExportFormat
+
+
+def test_stdout_that_leads_to_a_file_takes_the_export(incident, environment, tmp_path: Path) -> None:
+    """`monitord export ID > ticket.json` used to leave an empty file."""
+    ticket = tmp_path / "ticket.json"
+    with ticket.open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "monitord", "export", incident.correlation_id[:8]],
+            env=environment,
+            stdout=file,
+            timeout=60,
+        )
+    assert done.returncode == 0
+    assert json.loads(ticket.read_text())["incidents"][0]["correlation_id"] == incident.correlation_id
+
+
+def test_the_ending_chooses_the_format(incident, here, tmp_path: Path) -> None:
+    assert here("export", "1", "-o", str(tmp_path / "a.csv")).code == 0
+    (row,) = csv.DictReader((tmp_path / "a.csv").open())
+    assert row["correlation_id"] == incident.correlation_id
+    assert here("export", "1", "-o", str(tmp_path / "a.json")).code == 0
+    assert json.loads((tmp_path / "a.json").read_text())["incidents"]
+    assert here("export", "1", "-o", str(tmp_path / "plain")).code == 0
+    assert json.loads((tmp_path / "plain").read_text())["incidents"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_ending_that_says_another_format_is_refused(ending: str, incident, here, tmp_path: Path) -> None:
+    file = tmp_path / f"it{ending}"
+    for form in set(ExportFormat) - set(ENDINGS[ending]):
+        answer = here("export", "1", "-o", str(file), "--format", form.value)
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert "contradict" in answer.err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "word", ["json", "csv", "table", "jsonl", "html", "flamegraph", "a.xml", "a.pdf", "x.1"]
+)
+def test_a_format_s_name_and_an_unknown_ending_are_no_file(
+    word: str, incident, here, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = here("export", "1", "-o", word)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert f"invalid -o {word}, expected" in answer.err
+    assert not list(tmp_path.glob(word))
