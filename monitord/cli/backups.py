@@ -67,8 +67,7 @@ def _show(made: Manifest, done: str, *, as_json: bool) -> None:
         emit(json_text(facts) + "\n")
         return
     counts = ", ".join(f"{count:,} {name}" for name, count in made.counts.items())
-    emit(
-        f"{printable(done)}: {len(made.files):,} files, {quantity(made.size_bytes, 'disk_bytes')} ({counts})\n"
-    )
+    size = quantity(made.size_bytes, "disk_bytes")
+    emit(f"{printable(done)}: {len(made.files):,} files, {size} ({counts})\n")
     for key in made.missing:
         emit(f"not there any more: {printable(key)}\n")

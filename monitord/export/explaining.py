@@ -132,7 +132,8 @@ def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
         ago = span((view.raised_at - last.captured_at).total_seconds())
         yield Sentence(
             "normal",
-            f"The same rule fired for {who} {times} before, last {ago} earlier ({short_id(last.correlation_id)}).",
+            f"The same rule fired for {who} {times} before, last {ago} earlier"
+            f" ({short_id(last.correlation_id)}).",
             tuple(record.correlation_id for record in earlier[:20]),
         )
     if view.baseline is not None and (said := against_baseline(view)):
