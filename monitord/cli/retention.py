@@ -63,7 +63,8 @@ def _show(report: RetentionReport) -> None:
     verb = "would free" if report.is_dry_run else "freed"
     emit(
         f"{verb} {quantity(report.freed_bytes, 'disk_bytes')}:"
-        f" the evidence of {_counted(report.dropped_evidence)} and {_counted(report.deleted_incidents)} as a whole\n"
+        f" the evidence of {_counted(report.dropped_evidence)}"
+        f" and {_counted(report.deleted_incidents)} as a whole\n"
     )
     if report.postponed:
         emit(f"nothing by age: {printable(report.postponed)}\n")
