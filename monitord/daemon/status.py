@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from monitord.daemon.locks import DAEMON_LOCK, owner
-from monitord.logs import get_logger
 from monitord.storage.folder import hand_over
 
 STATUS_FILE = "status.json"
@@ -86,6 +85,8 @@ class StatusWriter:
             try:
                 write_status(self._data_dir, status)
             except Exception:  # noqa: BLE001  around one status: no memory for this one, perhaps for the next
+                from monitord.logs import get_logger  # whoever only reads the file need not load it
+
                 get_logger().debug("status.not_written", exc_info=True)
 
 
