@@ -442,7 +442,8 @@ class Hotspot:
     share may be off because samples are few (±, 95 %). `func_id` names the function wherever its lines are;
     the rest comes from its source text: `stmt_id` names the statement on `line`, `func_hash` changes with
     the code, both as `ast_version` (of Python's grammar) sees it. `source_state` is same, changed (since the
-    process started, or not what ran), unreadable, unparsable, or None: nobody looked.
+    process started, or not what ran), unreadable, unparsable, or None: nobody looked. `seen` says when, where
+    that is another time than the profile's: "before the alert".
     """
 
     function: str
@@ -460,6 +461,7 @@ class Hotspot:
     ast_version: str | None = None
     source_state: str | None = None
     source_line: str | None = None
+    seen: str | None = None
     statements: tuple[Statement, ...] = ()
 
 
@@ -501,6 +503,21 @@ class NamedPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Levels:
+    """What a process held and had moved at one moment; None: not read or not permitted.
+
+    Bytes of disk and network are counted since it began; the network's are those of its whole namespace.
+    """
+
+    at_s: float
+    rss_bytes: int | None = None
+    disk_bytes: int | None = None
+    network_bytes: int | None = None
+    fd_count: int | None = None
+    thread_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Capture:
     """One run of one profiler on one process, and how it ended.
 
@@ -509,6 +526,7 @@ class Capture:
     `format` names the parser: context-json, py-spy-dump, speedscope, folded, eu-stack, sample, spindump.
     `late` means taken when the spike was over. `fix` says what to type so that it works next time.
     `explained_share` is the part of the CPU used meanwhile that the samples account for; None: not known.
+    `levels` were read before and after it. `image` is the program that the target ran: an exec changes it.
     """
 
     role: str
@@ -529,6 +547,8 @@ class Capture:
     target_cpu_percent: float | None = None
     late: bool = False
     explained_share: float | None = None
+    levels: tuple[Levels, Levels] | None = None
+    image: str | None = None
     hotspots: tuple[Hotspot, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Runner
+from monitord.capture.target import Target
 from monitord.children import own_command, own_environment
-from monitord.model import Hotspot, ProcessKey, Statement
+from monitord.model import Hotspot, Statement
 
 _MEMORY_CAP_BYTES = 1024 * 1024 * 1024
 _LIMIT_S = 15.0
@@ -72,9 +73,11 @@ def read_evidence(
 
 
 def with_sources(
-    runner: Runner, key: ProcessKey, folder: Path, spots: tuple[Hotspot, ...]
+    runner: Runner, target: Target, folder: Path, spots: tuple[Hotspot, ...]
 ) -> tuple[Hotspot, ...]:
     """The hotspots with what the target's source files tell; as they are when a child can't find out.
+
+    Files are read with the rights that the target had when it was opened.
 
     A second child: only now is it known which files are hot, and should one of them break its reader, what
     the evidence itself says is safe.
@@ -84,7 +87,9 @@ def with_sources(
     order = folder / "sources.json"
     order.touch(0o600)
     order.write_text(json.dumps([asdict(spot) for spot in spots]), encoding="ascii")
-    words = _command(_SOURCES, str(key.pid), str(key.start_ticks), order.name)
+    key, identity = target.key, target.identity
+    given = (str(key.pid), str(key.start_ticks), order.name, identity.users, identity.groups)
+    words = _command(_SOURCES, *given)
     try:
         outcome = runner.run(replace(_errand(words, folder, _SOURCES_LIMIT_S), rights=LOOKS_AT_PROCESSES))
         found = tuple(_hotspot(entry) for entry in json.loads(outcome.stdout)) if outcome.stdout else ()

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from monitord.capture.levels import read_levels
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
-from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
+from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
 
 _LOOK_S = 0.8
 LEAST_EXPLAINED = 0.5  # of the CPU used: evidence of less is doubted, and the ladder goes on
@@ -96,7 +97,11 @@ class Draft:
     reading: Reading | None = None
     cpu_percent: float | None = None
     use: ThreadUse | None = None
+    levels: Levels | None = None
     explained_share: float | None = None
+
+    def __post_init__(self) -> None:
+        self.levels = read_levels(self.session.target.key.pid)
 
     def obstacle(self) -> Capture | None:
         """What can be seen before anything is started: clearer than any tool's own error."""
@@ -198,7 +203,7 @@ class Draft:
                 CaptureStatus.NO_SAMPLES, self._doubt() or f"{self.profiler.tool} saw no running code"
             )
         if session.reads_sources:
-            spots = with_sources(session.runner, session.target.key, session.folder, self.reading.hotspots)
+            spots = with_sources(session.runner, session.target, session.folder, self.reading.hotspots)
             self.reading = replace(self.reading, hotspots=spots)
         return None
 
@@ -257,6 +262,7 @@ class Draft:
         """Close the draft."""
         reading = self.reading if status.has_evidence else None
         hotspots: tuple[Hotspot, ...] = reading.hotspots if reading else ()
+        now = read_levels(self.session.target.key.pid)
         return Capture(
             role=self.profiler.role,
             profiler=self.profiler.name,
@@ -275,6 +281,8 @@ class Draft:
             error_count=self.reading.error_count if self.reading else None,
             target_cpu_percent=self.cpu_percent,
             explained_share=self.explained_share,
+            levels=(self.levels, now) if self.levels and now else None,
+            image=self.session.target.identity.program,
             hotspots=hotspots,
             notes=self._notes(),
         )

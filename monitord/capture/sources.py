@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from monitord.capture import procfs
 from monitord.model import Hotspot, Statement
 from monitord.profiles.identifying import SourceText, identify
 
@@ -156,14 +157,21 @@ def decoded(raw: bytes) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """PID START_TICKS FILE: print the hotspots in FILE, a JSON list, with what the sources tell."""
+    """PID START_TICKS FILE [USERS GROUPS]: print the hotspots in FILE, a JSON list, with what sources tell.
+
+    USERS and GROUPS are the target's as they were when it was opened (Linux): what it becomes while its files
+    are read must not matter. Ends with 1 when it has become another, or has ended.
+    """
     pid, start_ticks = int(arguments[0]), int(arguments[1])
     given = json.loads(Path(arguments[2]).read_text(encoding="utf-8"))
     spots = [_hotspot(entry) for entry in given]
     on_linux = sys.platform == "linux"
-    root = Root(f"/proc/{pid}/root" if on_linux else "/", _reader_of(pid) if on_linux else _owner_of(pid))
+    reader = _reader_of(arguments[3], arguments[4]) if on_linux else _owner_of(pid)
+    root = Root(f"/proc/{pid}/root" if on_linux else "/", reader)
     sources = Sources(root, _started_at_s(start_ticks))
     found = [asdict(spot) for spot in identify(spots, sources.get)]
+    if on_linux and not _is_still(pid, start_ticks, arguments[3]):
+        return 1
     print(json.dumps(found))  # noqa: T201 - the child's stdout is its interface
     return 0
 
@@ -174,12 +182,23 @@ def _hotspot(entry: dict[str, object]) -> Hotspot:
     return Hotspot(**entry, statements=tuple(Statement(**one) for one in statements))  # type: ignore[arg-type]  # as above
 
 
-def _reader_of(pid: int) -> Reader:
-    """The user whose rights the process uses for files (Uid and Gid, fourth column: proc(5))."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
-    status = {name: value.split() for name, _colon, value in (line.partition(":") for line in lines)}
-    groups = {int(status["Gid"][3]), *map(int, status.get("Groups", []))}
-    return Reader(int(status["Uid"][3]), frozenset(groups))
+def _reader_of(users: str, groups: str) -> Reader:
+    """Whose files may be read: four ids as in /proc/PID/status; of a setuid program nobody's but root's own.
+
+    Such a program may read what the user who started it may not: raises PermissionError.
+    """
+    ids = set(map(int, users.split()))
+    if len(ids) != 1:
+        raise PermissionError("a setuid program's sources are nobody's to read")
+    return Reader(ids.pop(), frozenset(map(int, groups.split())))
+
+
+def _is_still(pid: int, start_ticks: int, users: str) -> bool:
+    """Whether it lives, is the same process, and runs as the same users."""
+    stat = procfs.stat_of(pid)
+    if stat is None or stat.start_ticks != start_ticks or stat.state in "ZX":
+        return False
+    return procfs.status_of(pid).get("Uid", "").split() == users.split()
 
 
 def _owner_of(pid: int) -> Reader:

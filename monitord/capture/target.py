@@ -21,6 +21,7 @@ from monitord.model import CaptureStatus, ProcessKey
 
 ON_LINUX = sys.platform == "linux"
 _LIBPYTHON = re.compile(rb"/libpython[23]\.[0-9]+[a-z]*\.(so|dylib)|/python[23]\.[0-9]+[a-z]*$", re.MULTILINE)
+_UNKNOWN_START = -1
 _MAPS_CAP = 2 * 1024 * 1024
 
 
@@ -41,6 +42,15 @@ class Identity:
     executable: str | None
     users: str
     image: tuple[int, int]
+    groups: str = ""
+
+    @property
+    def program(self) -> str | None:
+        """One word for what runs: another one after every exec. None: it may not be known."""
+        if self.executable is None:
+            return None
+        where = ":".join(f"{address:x}" for address in self.image) if any(self.image) else ""
+        return f"{_undeleted(self.executable)} {where}".rstrip()
 
 
 class Target:
@@ -110,12 +120,13 @@ class Target:
         pid = self.key.pid
         if not ON_LINUX:
             return Identity(self.key.start_ticks, _executable_by_psutil(pid), "", (0, 0))
-        stat = procfs.stat_of(pid)
+        stat, status = procfs.stat_of(pid), procfs.status_of(pid)
         return Identity(
-            start_ticks=stat.start_ticks if stat else -1,
+            start_ticks=stat.start_ticks if stat else _UNKNOWN_START,
             executable=executable_of(pid),
-            users=procfs.status_of(pid).get("Uid", ""),
+            users=status.get("Uid", ""),
             image=stat.image if stat else (0, 0),
+            groups=" ".join([*status.get("Gid", "").split()[3:], status.get("Groups", "")]),
         )
 
     def is_alive(self) -> bool:
@@ -131,11 +142,14 @@ class Target:
         now, before = self.identify(), self.identity
         if not self.is_alive():
             return self._who_took_the_pid()
+        if now.start_ticks == _UNKNOWN_START:
+            return None  # it is ending at this very moment
         if now.start_ticks != before.start_ticks:
             return "the pid belongs to another process"
         if now.users != before.users and before.users and now.users:
             return "the process changed its user while it was profiled (setuid?)"
-        if _undeleted(now.executable) != _undeleted(before.executable):
+        # A process that ends has no program any more, before it is seen to have ended.
+        if now.executable is not None and _undeleted(now.executable) != _undeleted(before.executable):
             change = f"{before.executable} → {now.executable}"
             return f"the process executed another program while it was profiled: {change}"
         if now.image != before.image and any(before.image) and any(now.image):

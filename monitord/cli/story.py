@@ -139,7 +139,11 @@ class ProfileBrowserView:
         busy = f", target at {best.target_cpu_percent:.0f} % of a core" if best.target_cpu_percent else ""
         where = f"({best.profiler}: {samples}{best.duration_seconds} s{busy})"
         yield from self._title("Where the time went", where)
-        yield from self._hotspot_lines(view.hotspots[:_HOTSPOTS])
+        now = [spot for spot in view.hotspots if spot.seen is None]
+        yield from self._hotspot_lines(worth_showing(now)[:_HOTSPOTS])
+        if before := [spot for spot in view.hotspots if spot.seen]:
+            yield from self._title("Before the alert", "(looks taken while the window lasted)")
+            yield from self._hotspot_lines(before[:_HOTSPOTS])
         if said := against_baseline(view):
             yield ""
             yield from (f"  {line}" for line in wrap(said, self._width - 2))
@@ -244,6 +248,11 @@ class ProfileBrowserView:
         lines = wrap(f"{plain}: {text}" if text else plain, self._width - indent)
         yield head + painted + lines[0][len(plain) :]
         yield from (" " * indent + line for line in lines[1:])
+
+
+def worth_showing(spots: Sequence[Hotspot]) -> list[Hotspot]:
+    """Without rows of 0 %, unless there is nothing else."""
+    return [spot for spot in spots if max(spot.self_share, spot.total_share) >= 0.005] or list(spots)
 
 
 def _how(record: ProfileRecord) -> str:

@@ -67,7 +67,14 @@ def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
         for record in view.captures
         if record.status.has_evidence and record.artefact_key and record.format in FORMATS
     ]
-    ranked = sorted(usable, key=lambda record: _ROLES.index(record.role) if record.role in _ROLES else 9)
+    # The one that leads says most of the spike, be it a look from inside it beside a late profile.
+    ranked = sorted(
+        usable,
+        key=lambda record: (
+            record.id != view.record.id,
+            _ROLES.index(record.role) if record.role in _ROLES else 9,
+        ),
+    )
     if not ranked or ranked[0].artefact_key is None:
         raise NotFoundError(
             f"incident {view.correlation_id} has no profile any more, or never had one; "

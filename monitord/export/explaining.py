@@ -106,7 +106,7 @@ def _before(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
 
 def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     record = view.record
-    hot = [spot for spot in view.hotspots if spot.self_share >= HOT_SHARE][:_FUNCTIONS]
+    hot = [spot for spot in view.hotspots if spot.self_share >= HOT_SHARE and not spot.seen][:_FUNCTIONS]
     if not hot:
         return
     tool = printable(record.profiler or "the profiler")
@@ -119,6 +119,12 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         yield Sentence("where", f"{start} in {printable(spot.function)}{place}.", (record.correlation_id,))
         if spot.source_line:
             yield Sentence("where", f"The hottest line there is: {printable(spot.source_line.strip())}")
+    for spot in [spot for spot in view.hotspots if spot.seen][:_FUNCTIONS]:
+        yield Sentence(
+            "where",
+            f"While the rule's window lasted it spent {spot.self_share * 100:.0f} % in"
+            f" {printable(spot.function)}, which the profile after it does not show.",
+        )
     if view.late:
         yield Sentence("where", "That profile was taken when the spike was over: it shows what came after.")
 

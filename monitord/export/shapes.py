@@ -168,6 +168,7 @@ def hotspot(spot: Hotspot) -> dict[str, Any]:
         "ast_version": spot.ast_version,
         "source_state": spot.source_state,
         "source_line": _optional(spot.source_line),
+        "seen": spot.seen,
         "statements": [
             {"line": one.line, "self_share": one.self_share, "stmt_id": one.stmt_id}
             for one in spot.statements

@@ -1,18 +1,32 @@
-"""The cheap look at the first crossing: kept in memory until the window decides what it is worth."""
+"""The cheap looks from the first crossing on: kept in memory until the window decides what they are worth.
+
+The first comes at once, further ones about every second while the window lasts, so that what is short, and
+what changes on the way, is seen. A look costs 40 ms of CPU: there is one a second at most, whatever is armed.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitord.capture.looks import joined
 from monitord.logs import get_logger
 from monitord.model import Arming, Capture, ProcessKey, ProcessRates, TriggerMetric
 from monitord.pipeline.outcomes import refused
 
 _WAITING_AT_MOST = 4  # a machine where more processes cross in one tick than this has other troubles
 _KEPT_AT_MOST = 64  # dumps in memory; the oldest window has had the longest time to be decided
+_PACE_S = 1.0
+_REST = 12  # a look that took long rests so many times as long, which keeps it below a tenth of a core
+_LOOKS_AT_FULL_PACE = 10  # later ones come half as often, and again after each further five
+_LOOKS_AT_MOST = 40
+_BYTES_OF_ONE = 512 * 1024
+_BYTES_OF_ALL = 4 * 1024 * 1024
+_WITHOUT_MORE = (TriggerMetric.HANG,)  # nothing moves there
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,46 +43,92 @@ Look = Callable[[ProcessKey, Path], Capture]
 Blame = Callable[[], list[tuple[ProcessKey, str, float]]]
 
 
+@dataclass(slots=True)
+class _Watch:
+    """One crossing: its first look, and all looks so far as one."""
+
+    first: Future[FirstLook]
+    wants_more: bool
+    seen: FirstLook | None = None
+    count: int = 1
+    due_s: float = field(default_factory=lambda: time.monotonic() + _PACE_S)
+
+    @property
+    def size(self) -> int:
+        return len(self.seen.dump.payload or b"") if self.seen and self.seen.dump else 0
+
+
 class FirstLooks:
-    """Takes dumps on a thread of its own, so that neither the loop nor a running capture delays them.
+    """Takes dumps on threads of its own, so that neither the loop nor a running capture delays them.
 
     `blame` names the busiest network talkers; it is asked only when a network rule is near its alert.
     """
 
-    def __init__(self, look: Look, blame: Blame, folder: Path, *, is_enabled: bool = True) -> None:
+    def __init__(
+        self, look: Look, blame: Blame, folder: Path, *, is_enabled: bool = True, pace_s: float = _PACE_S
+    ) -> None:
         self._look = look
         self._blame = blame
         self._folder = folder
         self._is_enabled = is_enabled
+        self._pace_s = pace_s
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="first-look")
-        self._pending: dict[tuple[str, ProcessKey | None], Future[FirstLook]] = {}
+        self._pending: dict[tuple[str, ProcessKey | None], _Watch] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._is_closed = False
+        self._repeater: threading.Thread | None = None
 
     def take(self, arming: Arming, suspect: ProcessRates | None = None) -> None:
         """Start a look at what has just crossed a threshold; returns at once.
 
         `suspect` stands in for a machine-wide rule, which has no target of its own.
         """
-        under_way = {target: future for (_, target), future in self._pending.items() if not future.done()}
-        shared = under_way.get(arming.target) if arming.target else None
-        if shared is None and len(under_way) >= _WAITING_AT_MOST:
+        with self._lock:
+            waiting = {
+                target: one.first for (_, target), one in self._pending.items() if not one.first.done()
+            }
+        shared = waiting.get(arming.target) if arming.target else None
+        if shared is None and len(waiting) >= _WAITING_AT_MOST:
             get_logger().warning("first_look.skipped", rule=arming.rule, reason=_TOO_MANY)
-            shared = _skipped(arming)
-        look = shared or self._executor.submit(self._first_look, arming, suspect)
-        self._pending[arming.rule, arming.target] = look
-        while len(self._pending) > _KEPT_AT_MOST:
-            del self._pending[next(iter(self._pending))]
+            shared = _skipped(arming, _TOO_MANY)
+        look = shared or self._submit(arming, suspect)
+        with self._lock:
+            wants_more = self._is_enabled and arming.metric not in _WITHOUT_MORE
+            self._pending[arming.rule, arming.target] = _Watch(look, wants_more)
+            while len(self._pending) > _KEPT_AT_MOST:
+                del self._pending[next(iter(self._pending))]
+        self._begin_repeating()
 
     def forget(self, arming: Arming) -> None:
         """The window broke: what was seen is thrown away."""
-        self._pending.pop((arming.rule, arming.target), None)
+        with self._lock:
+            self._pending.pop((arming.rule, arming.target), None)
 
     def claim(self, rule: str, target: ProcessKey | None) -> Future[FirstLook] | None:
-        """The look that belongs to an alert; it may still be under way."""
-        return self._pending.pop((rule, target), None)
+        """The looks that belong to an alert, as one; the first may still be under way."""
+        with self._lock:
+            watch = self._pending.pop((rule, target), None)
+        if watch is None or watch.seen is None:
+            return watch.first if watch else None
+        return _done(watch.seen)
 
     def close(self) -> None:
         """Take no further looks; one under way is bounded by its own deadline."""
+        self._is_closed = True
+        self._wake.set()
         self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._repeater is not None:
+            self._repeater.join()
+
+    # ------------------------------------------------------------------------------------ the first look
+
+    def _submit(self, arming: Arming, suspect: ProcessRates | None) -> Future[FirstLook]:
+        try:
+            return self._executor.submit(self._first_look, arming, suspect)
+        except RuntimeError as error:  # no further thread can be started: it is what is to be recorded
+            get_logger().warning("first_look.skipped", rule=arming.rule, reason=str(error))
+            return _skipped(arming, str(error))
 
     def _first_look(self, arming: Arming, suspect: ProcessRates | None) -> FirstLook:
         target, name = arming.target, arming.process_name
@@ -80,10 +140,90 @@ class FirstLooks:
         dump = self._look(target, self._folder) if target and self._is_enabled else None
         return FirstLook(target, name, dump)
 
+    # ------------------------------------------------------------------------------------- further looks
 
-def _skipped(arming: Arming) -> Future[FirstLook]:
+    def _begin_repeating(self) -> None:
+        if self._repeater is None and self._is_enabled:
+            thread = threading.Thread(target=self._repeat, name="further-looks", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return  # as above; the next crossing tries again
+            self._repeater = thread
+        self._wake.set()
+
+    def _repeat(self) -> None:
+        """One look after the other, the one that has waited longest first."""
+        while not self._is_closed:
+            watch = self._next()
+            if watch is None:
+                self._wake.wait()
+                self._wake.clear()
+                continue
+            pause_s = watch.due_s - time.monotonic()
+            if pause_s > 0:
+                self._wake.wait(min(pause_s, self._pace_s))
+                self._wake.clear()
+                continue
+            took_s = self._look_again(watch)
+            self._rest(max(self._pace_s, _REST * took_s))
+
+    def _rest(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._is_closed and (left := end - time.monotonic()) > 0:
+            self._wake.wait(left)
+            self._wake.clear()
+
+    def _next(self) -> _Watch | None:
+        with self._lock:
+            watches = [watch for watch in self._pending.values() if watch.wants_more]
+        return min(watches, key=lambda watch: watch.due_s, default=None)
+
+    def _look_again(self, watch: _Watch) -> float:
+        """Add one look, and say when the next is due; seconds that it took."""
+        began_s = time.monotonic()
+        watch.due_s = began_s + self._pace_s
+        if not watch.first.done():
+            return 0.0
+        seen = watch.seen or _result(watch.first)
+        if seen is None or seen.target is None or seen.dump is None or not seen.dump.status.has_evidence:
+            watch.wants_more = False
+            return 0.0
+        try:
+            again = self._look(seen.target, self._folder)
+        except Exception:  # noqa: BLE001 - around one capture: what was seen so far stands
+            get_logger().exception("first_look.failed", pid=seen.target.pid)
+            watch.wants_more = False
+            return time.monotonic() - began_s
+        with self._lock:
+            watch.seen = FirstLook(seen.target, seen.process_name, joined(seen.dump, again))
+            watch.count += 1
+            slower = 2 ** max(0, -(-(watch.count - _LOOKS_AT_FULL_PACE) // 5))
+            watch.due_s = began_s + self._pace_s * slower
+            everything = sum(one.size for one in self._pending.values())
+            watch.wants_more = (
+                again.status.has_evidence
+                and watch.count < _LOOKS_AT_MOST
+                and watch.size < _BYTES_OF_ONE
+                and everything < _BYTES_OF_ALL
+            )
+        return time.monotonic() - began_s
+
+
+def _result(look: Future[FirstLook]) -> FirstLook | None:
+    try:
+        return look.result(0)
+    except Exception:  # noqa: BLE001 - whoever claims it says so
+        return None
+
+
+def _skipped(arming: Arming, reason: str) -> Future[FirstLook]:
     """A look that was not taken, and why."""
-    dump = refused("dump", arming.target, _TOO_MANY) if arming.target else None
+    dump = refused("dump", arming.target, reason) if arming.target else None
+    return _done(FirstLook(arming.target, arming.process_name, dump))
+
+
+def _done(look: FirstLook) -> Future[FirstLook]:
     done: Future[FirstLook] = Future()
-    done.set_result(FirstLook(arming.target, arming.process_name, dump))
+    done.set_result(look)
     return done

@@ -26,7 +26,15 @@ from monitord.model import (
     ProcessKey,
 )
 from monitord.pipeline.first_looks import FirstLook
-from monitord.pipeline.outcomes import broken, is_profile_attempt, labelled, planned, refused, shows_something
+from monitord.pipeline.outcomes import (
+    broken,
+    is_profile_attempt,
+    labelled,
+    of_same_program,
+    planned,
+    refused,
+    shows_something,
+)
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
 _TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
@@ -227,7 +235,7 @@ class IncidentWorker:
         folder = self._folder / opening.correlation_id
         plan = self._plan_for(opening, incident)
         captures = planned(self._capture(target, plan, opening, folder), plan)
-        captures = [labelled(capture, incident.alert) for capture in captures]
+        captures = labelled(of_same_program(captures, incident.captures), incident)
         complete = replace(incident, captures=(*incident.captures, *captures))
         if opening.ended is not None and not any(map(shows_something, captures)):
             _remove(folder)

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from monitord.model import Alert, Capture, CapturePlan, CaptureStatus, ProcessKey, TriggerMetric
+from monitord.model import Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
+from monitord.pipeline.lateness import is_late
 
 
-def labelled(capture: Capture, alert: Alert) -> Capture:
-    """Evidence taken when the spike was over says so: less than half the CPU that fires the rule.
+def labelled(captures: Sequence[Capture], incident: Incident) -> list[Capture]:
+    """Evidence taken when the spike was over says so; a dump is as late as the look around it was."""
+    context_cpu = next((one.target_cpu_percent for one in captures if one.role == "context"), None)
+    found = []
+    for capture in captures:
+        seen = context_cpu if capture.role == "dump" else capture.target_cpu_percent
+        late = capture.role != "context" and is_late(replace(capture, target_cpu_percent=seen), incident)
+        found.append(replace(capture, late=late))
+    return found
 
-    What was only waited for is no part of it: on a crowded machine a burner gets a fraction of a core.
-    Of other metrics a capture doesn't know its own level: what it took is not judged.
-    """
-    seen = capture.target_cpu_percent
-    used_share = 1 - alert.waited_percent / alert.value if alert.value > 0 else 1.0
-    is_late = (
-        alert.metric is TriggerMetric.CPU
-        and capture.role == "profile"
-        and seen is not None
-        and seen < 0.5 * used_share * alert.threshold.value
+
+def of_same_program(captures: Sequence[Capture], earlier: Sequence[Capture]) -> list[Capture]:
+    """Evidence of another program than the one that crossed the threshold is no evidence of it."""
+    image = next((one.image for one in earlier if one.image), None)
+    return [_checked(capture, image) if image else capture for capture in captures]
+
+
+def _checked(capture: Capture, image: str) -> Capture:
+    if capture.image in (None, image):
+        return capture
+    was, now = image.partition(" ")[0], (capture.image or "").partition(" ")[0]
+    change = f"{was} → {now}" if was != now else f"{was}, anew"
+    reason = (
+        f"discarded, because the process executed another program since it crossed the threshold: {change}"
     )
-    return replace(capture, late=is_late)
+    return replace(
+        capture, status=CaptureStatus.TARGET_REPLACED, reason=reason, fix=None, format=None, payload=None,
+        path=None, hotspots=(),
+    )  # fmt: skip
 
 
 def planned(captures: list[Capture], plan: CapturePlan) -> list[Capture]:

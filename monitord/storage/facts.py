@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, replace
 from typing import Any
 
-from monitord.model import Alert, Capture, CaptureStatus, HistoryPoint, Incident, ProfileRecord
+from monitord.model import Alert, Capture, CaptureStatus, HistoryPoint, Hotspot, Incident, ProfileRecord
 from monitord.storage.cells import (
     json_cell,
     number_cell,
@@ -26,6 +26,9 @@ from monitord.storage.cells import (
 from monitord.storage.unprofiled import not_taken_step
 
 Facts = dict[str, Any]
+FEW_SAMPLES = 5  # of a profile: below that the look from inside the spike says more
+_HOT_BEFORE, _NO_LONGER_HOT = 0.2, 0.05
+_THIN, _LATE, _CONTEXT, _FAILED = 3, 6, 9, 10
 
 # Columns whose cells are not what the facts hold: JSON text, packed JSON. All others are kept as they are.
 _JSON = frozenset({"command_line", "not_captured", "hotspots", "notes"})
@@ -121,18 +124,41 @@ def _not_captured(captures: Iterable[Capture]) -> list[Facts]:
 
 def _hotspots(captures: Sequence[Capture]) -> list[Facts]:
     """Of the best evidence that has any."""
-    ranked = sorted(captures, key=lambda capture: rank(capture.role, capture.status.value))
-    best = next((capture.hotspots for capture in ranked if capture.hotspots), ())
+    ranked = sorted(
+        captures,
+        key=lambda one: rank(one.role, one.status.value, late=one.late, sample_count=one.sample_count),
+    )
+    leading = next((capture for capture in ranked if capture.hotspots), None)
+    best = leading.hotspots if leading else ()
+    earlier = next((one for one in captures if one.role == "dump" and one is not leading), None)
+    if leading is not None and earlier is not None and leading.role == "profile":
+        best = (*best, *_seen_before(earlier.hotspots, best))
     return [{name: value for name, value in asdict(spot).items() if value not in (None, ())} for spot in best]
 
 
-def rank(role: str, status: str) -> int:
-    """How much a capture tells: 0 is best. Whole profile, part of one, dump, context, then failures."""
+def _seen_before(earlier: Iterable[Hotspot], now: Sequence[Hotspot]) -> Iterator[Hotspot]:
+    """What was hot while the window lasted, and hardly is in the profile: another phase of the program."""
+    shares = {(spot.function, spot.file): spot.total_share for spot in now}
+    for spot in earlier:
+        is_new = shares.get((spot.function, spot.file), 0.0) < _NO_LONGER_HOT
+        if spot.self_share >= _HOT_BEFORE and is_new:
+            yield replace(spot, seen="before the alert")
+
+
+def rank(role: str, status: str, *, late: bool = False, sample_count: int | None = None) -> int:
+    """How much a capture tells: 0 is best.
+
+    A whole profile of the spike, a part of one, a dump from inside it; then a profile of a handful of
+    samples, what was taken when the spike was over, the context, and at last failures.
+    """
     if status not in (CaptureStatus.OK.value, CaptureStatus.PARTIAL.value):
-        return 4
-    if role == "profile":
-        return 0 if status == CaptureStatus.OK.value else 1
-    return 2 if role == "dump" else 3
+        return _FAILED
+    if role == "context":
+        return _CONTEXT
+    is_thin = role == "profile" and sample_count is not None and sample_count < FEW_SAMPLES
+    whole = 0 if role == "profile" and status == CaptureStatus.OK.value else 1
+    order = 2 if role == "dump" else whole
+    return order + (_LATE if late else _THIN if is_thin else 0)
 
 
 def capture_facts(incident: Facts, capture: Capture) -> Facts:
@@ -195,7 +221,12 @@ def _whole(seconds: float) -> int:
 
 def mark_leading(incident: Facts, captures: Sequence[Facts]) -> None:
     """Choose the row that stands for the incident; the incident is late when that row is."""
-    best = min(captures, key=lambda capture: rank(capture["role"], capture["status"]))
+    best = min(
+        captures,
+        key=lambda one: rank(
+            one["role"], one["status"], late=bool(one["late"]), sample_count=one["sample_count"]
+        ),
+    )
     for capture in captures:
         capture["is_leading"] = int(capture is best)
     incident["late"] = best["late"]

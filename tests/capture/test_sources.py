@@ -14,6 +14,7 @@ from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.reading import with_sources
 from monitord.capture.running import Runner
 from monitord.capture.sources import Reader, Root, Sources, decoded
+from monitord.capture.target import Identity, Target
 from monitord.model import Hotspot
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of
@@ -187,7 +188,8 @@ def test_it_can_be_switched_off(targets: Targets, folder: Path) -> None:
 def _told(targets: Targets, folder: Path, file: Path, function: str, line: int) -> Hotspot:
     process = targets.python(t.PYTHON_IDLER)
     given = Hotspot(function, str(file), line, 0.5, 0.5, func_id="0" * 16)
-    return with_sources(Runner(), key_of(process), folder, (given,))[0]
+    with Target(key_of(process)) as target:
+        return with_sources(Runner(), target, folder, (given,))[0]
 
 
 def test_secrets_in_a_source_line_are_hidden_when_read(
@@ -239,9 +241,33 @@ def test_sources_are_read_in_the_targets_own_root(folder: Path, tmp_path: Path) 
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         given = Hotspot("f", "/app/x.py", 2, 0.5, 0.5)
-        found = with_sources(Runner(), key_of(process), folder, (given,))[0]
+        with Target(key_of(process)) as target:
+            found = with_sources(Runner(), target, folder, (given,))[0]
         assert (found.source_line, found.source_state) == ("return '***HIDDEN***'", "same")
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("change", ["rights", "setuid", "end"])
+def test_what_a_process_becomes_opens_no_file_for_it(
+    change: str, targets: Targets, folder: Path, tmp_path: Path
+) -> None:
+    """A file that only root may read stays closed for a process that was nobody's when it was opened."""
+    file = tmp_path / "secret.py"
+    file.write_text("def f():\n    return 'root only'\n")
+    file.chmod(0o600)
+    process = targets.python(t.PYTHON_IDLER)  # root's by now, as after an exec of a setuid program
+    given = Hotspot("f", str(file), 2, 0.5, 0.5)
+    with Target(key_of(process)) as target:
+        before = target.identity
+        users = {"rights": "65534 65534 65534 65534", "setuid": "65534 0 0 0", "end": before.users}[change]
+        target.identity = Identity(before.start_ticks, before.executable, users, before.image, "65534")
+        if change == "end":
+            process.kill()
+            process.wait()
+        found = with_sources(Runner(), target, folder, (given,))[0]
+    assert found.source_line is None
+    assert list(folder.iterdir()) == []
