@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monitord.capture.running import Errand, Runner
+from monitord.installation import reinstall_command
 
 _FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin")
 _VERSION = re.compile(rb"\d+(?:\.\d+)+")
 INSTALL = {
-    "py-spy": "pip install py-spy, into the environment of monitord",
+    "py-spy": reinstall_command("py-spy"),
     "perf": "apt install linux-perf (Debian), linux-tools-$(uname -r) (Ubuntu), dnf install perf (Fedora)",
     "eu-stack": "apt install elfutils, dnf install elfutils",
     "sample": "sample is part of macOS; xcode-select --install",

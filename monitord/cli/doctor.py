@@ -18,7 +18,7 @@ from monitord.export.text import json_text
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
-    from monitord.config import Settings
+    from monitord.config import LoadedConfig, Settings
     from monitord.doctor import Check, Surroundings
 
 _PAINT = {"ok": "green", "warning": "yellow", "failure": "red"}
@@ -37,7 +37,8 @@ def doctor(
     from monitord.doctor import run_checks
 
     as_json = wants_json(output, json)
-    checks = run_checks(_surroundings(place, place.config().settings))
+    loaded = place.config()
+    checks = [*run_checks(_surroundings(place, loaded.settings)), *_storage_urls(loaded)]
     if as_json:
         shown = [
             {"name": c.name, "outcome": c.outcome, "detail": printable(c.detail), "fix": c.fix}
@@ -52,6 +53,21 @@ def doctor(
     if bad:
         names = ", ".join(dict.fromkeys(check.name for check in bad))
         raise MonitordError(f"{len(bad)} of {len(checks)} checks need attention: {names}")
+
+
+def _storage_urls(loaded: LoadedConfig) -> Iterator[Check]:
+    """Whether evidence can be kept at what is configured; nothing is connected to."""
+    from monitord.daemon.holdings import check_storage
+    from monitord.doctor import Check
+
+    if not (loaded.settings.storage.url or loaded.settings.storage.archive_url):
+        return
+    try:
+        check_storage(loaded)
+    except MonitordError as error:
+        yield Check("storage url", "failure", str(error), "monitord config validate")
+    else:
+        yield Check("storage url", "ok", "supported; `monitord storage status` tries it")
 
 
 def _surroundings(place: Place, settings: Settings) -> Surroundings:

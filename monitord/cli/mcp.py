@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json as jsonlib
 import signal
 import socket
@@ -54,10 +55,7 @@ def serve(
     from monitord import logs
 
     logs.configure("warning")
-    try:
-        import mcp.server.mcpserver  # noqa: F401
-    except ImportError as error:
-        raise MonitordError("the MCP server needs its extra: pip install 'monitord[mcp]'") from error
+    _require_extra()
     from monitord.mcp_server.server import build
     from monitord.mcp_server.sessions import Sessions
     from monitord.storage.state import open_state
@@ -80,6 +78,17 @@ def serve(
         server = build(sources, allow_actions=allow_actions, sessions=sessions)
         port = listener.getsockname()[1]
         _run(application(server, token, sessions, port), listener, token_path)
+
+
+def _require_extra() -> None:
+    """Say what to type where the server can't run."""
+    for package in ("mcp", "cachetools", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            from monitord.installation import install_command
+
+            raise MonitordError(
+                f"the MCP server needs the package {package}; install it: {install_command('mcp')}"
+            )
 
 
 def _listener(port: int) -> socket.socket:
@@ -180,6 +189,7 @@ def install(
     allow_actions: Annotated[bool, typer.Option("--allow-actions", help="As for `mcp serve`.")] = False,
 ) -> None:
     """Print (or write) what makes an assistant start monitord's MCP server."""
+    _require_extra()
     key = _SERVERS_KEY.get(client, "mcpServers")
     arguments = ["-m", "monitord", "--data-dir", str(place.data_dir().absolute())]
     arguments += ["--config", str(place.config_path.absolute())] if place.config_path else []

@@ -31,7 +31,11 @@ def metrics(
     from monitord.export.prometheus import metrics_text
 
     if importlib.util.find_spec("prometheus_client") is None:
-        raise StorageError("the package prometheus-client is not installed: pip install 'monitord[metrics]'")
+        from monitord.installation import install_command
+
+        raise StorageError(
+            f"the package prometheus-client is not installed; install it: {install_command('metrics')}"
+        )
     folder = place.data_dir()
     told = {"is_running": False, **(read_status(folder) or {})}
     courier = read_courier_status(folder)

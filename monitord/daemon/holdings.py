@@ -46,8 +46,10 @@ def check_storage(loaded: LoadedConfig) -> None:
 def _check_url(url: str) -> None:
     if not url:
         return
+    from monitord.storage.artefacts.providers import check_scheme
     from monitord.storage.artefacts.urls import StorageType, parse_url
 
+    check_scheme(parse_url(url))
     if parse_url(url).storage_type is StorageType.MEMORY:
         raise ConfigError("memory:// is gone with the process that has it; expected another URL")
 

@@ -7,13 +7,14 @@ import subprocess
 from collections.abc import Iterator, Sequence
 
 from monitord.doctor.check import OK, WARNING, Check, Surroundings, install_line
+from monitord.installation import reinstall_command
 
 _TIMEOUT_S = 20.0
 
 
 def check_py_spy(here: Surroundings) -> Iterator[Check]:
     """py-spy comes with monitord: a missing one means a broken installation."""
-    fix = f"{here.executable} -m pip install --force-reinstall py-spy"
+    fix = reinstall_command("py-spy")
     yield _tool(here, "py-spy", ("--version",), fix, "no stacks of Python processes")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitord.daemon.locks import DAEMON_LOCK, hold
+from monitord.installation import install_command
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
 from tests.cli.conftest import Answer, Cli
@@ -107,4 +108,4 @@ def test_metrics_say_what_is_missing(cli: Cli, filled: Path, tmp_path: Path) -> 
     )
     answer: Answer = cli("storage", "metrics", PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")
     assert answer.code == 1
-    assert "pip install 'monitord[metrics]'" in answer.err
+    assert install_command("metrics") in answer.err

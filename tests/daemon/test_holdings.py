@@ -54,6 +54,11 @@ def far(tmp_path: Path) -> str:
     [
         ('url = "nonsense"', "expected a URL such as"),
         ('url = "memory://"', "gone with the process"),
+        *(
+            (f'url = "{scheme}://h/x"', f"unsupported scheme {scheme}://, expected one of az://, file://")
+            for scheme in ("mysql", "dynamodb", "firestore", "keydb", "http", "postgresql")
+        ),
+        ('archive_url = "ftp://h"', "unsupported scheme ftp://"),
         ('archive_url = "s3://b/x?a=1&a=2"', "given twice"),
         ('encryption_key = "secret"', 'expected "file:/PATH"'),
         ('old_encryption_keys = ["secret"]', 'expected "file:/PATH"'),

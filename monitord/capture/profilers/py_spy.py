@@ -19,6 +19,7 @@ from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import read_times, shares_between, used_between
 from monitord.children import own_command, own_environment
+from monitord.installation import reinstall_command
 from monitord.model import Capture, CaptureStatus
 
 THREAD_LOOKS_PER_S = 1000
@@ -44,7 +45,7 @@ class _PySpy:
         if "failed to find python version" in words or "no python processes found" in words:
             return CaptureStatus.NOT_PYTHON, "py-spy does not find a Python in it", None
         if "unsupported" in words and "version" in words:
-            fix = "pip install --upgrade py-spy, into the environment of monitord"
+            fix = reinstall_command("py-spy", upgrade=True)
             return CaptureStatus.UNSUPPORTED_VERSION, "py-spy does not know this Python", fix
         if "failed to get process executable name" in words:
             return CaptureStatus.TARGET_GONE, "the process has ended", None

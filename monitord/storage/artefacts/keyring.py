@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.errors import ConfigError, PermissionDeniedError
+from monitord.installation import install_command
 from monitord.storage.artefacts.errors import WrongKeyError
 
 if TYPE_CHECKING:
@@ -164,5 +165,7 @@ def aes_gcm(key: bytes) -> AESGCM:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
-        raise ConfigError("encryption needs a library: pip install 'monitord[crypto]'") from error
+        raise ConfigError(
+            f"the package cryptography is not installed; install it: {install_command('crypto')}"
+        ) from error
     return AESGCM(key)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from monitord.errors import NotFoundError, StorageError, UsageError
+from monitord.installation import install_command
 from monitord.model import Event, EventType
 from monitord.storage.events.access import DataAccess, EventPlan, EventStats
 from monitord.storage.events.filters import EventFilter, type_of
@@ -225,5 +226,7 @@ def engine_of(url: str) -> Engine:
         try:
             return create_engine(f"postgresql+psycopg://{rest}", connect_args={"connect_timeout": 5})
         except ImportError as error:
-            raise StorageError("PostgreSQL needs psycopg: pip install 'monitord[postgres]'") from error
+            raise StorageError(
+                f"the package psycopg is not installed; install it: {install_command('postgres')}"
+            ) from error
     raise UsageError(f"{url!r} keeps no events: memory://, sqlite:///FILE or postgresql://…")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from monitord.installation import install_command
 from monitord.storage.state.errors import StateFullError, StateUnavailableError
 from monitord.storage.state.items import ANY, Record, Write
 from monitord.storage.state.names import Address, Scope
@@ -104,7 +105,9 @@ class RedisBackend:
         try:
             import redis
         except ImportError as error:
-            raise StateUnavailableError("Redis needs redis-py: pip install 'monitord[redis]'") from error
+            raise StateUnavailableError(
+                f"the package redis is not installed; install it: {install_command('redis')}"
+            ) from error
         self._errors: Any = redis.exceptions
         self._client = redis.Redis.from_url(
             url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, decode_responses=False

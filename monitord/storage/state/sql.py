@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from monitord.installation import install_command
 from monitord.storage.state.errors import StateUnavailableError
 from monitord.storage.state.items import Record, Write
 from monitord.storage.state.names import Address, Scope
@@ -186,7 +187,9 @@ def postgresql_backend(url: str) -> SqlBackend:
     try:
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     except ImportError as error:
-        raise StateUnavailableError("PostgreSQL needs psycopg: pip install 'monitord[postgres]'") from error
+        raise StateUnavailableError(
+            f"the package psycopg is not installed; install it: {install_command('postgres')}"
+        ) from error
     return _backend_over(engine, None)
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.errors import ConfigError, MonitordError, StorageError
+from monitord.installation import install_command
 from monitord.storage.artefacts.providers import PROVIDERS, open_provider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
@@ -152,7 +153,7 @@ def test_what_is_not_installed_is_said_with_what_to_type(url: str, package: str,
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.startswith("StorageError "), done.stderr
-    assert f"pip install 'monitord[{extra}]'" in done.stdout
+    assert f"is not installed; install it: {install_command(extra)}" in done.stdout
 
 
 def test_only_what_is_opened_is_loaded() -> None:

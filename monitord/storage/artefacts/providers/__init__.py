@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import cast
 
 from monitord.errors import ConfigError, MonitordError, StorageError
+from monitord.installation import install_command
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.urls import StorageURL, parse_url
 
@@ -40,6 +41,12 @@ def open_provider(url: str | StorageURL) -> StorageProvider:
     return _factory(where)(where)
 
 
+def check_scheme(url: StorageURL) -> None:
+    """Refuse a scheme that nothing here keeps artefacts at; nothing is loaded or connected to."""
+    if url.scheme not in PROVIDERS:
+        _factory(url)
+
+
 def _factory(url: StorageURL) -> Factory:
     if url.scheme in PROVIDERS:
         module, _colon, name = PROVIDERS[url.scheme].partition(":")
@@ -54,9 +61,9 @@ def _factory(url: StorageURL) -> Factory:
             except (ImportError, AttributeError) as error:
                 raise StorageError(f"{url}: the plug-in {entry.value} can't be loaded: {error}") from error
     known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names}))
-    raise ConfigError(f"{url}: nothing here keeps artefacts at {url.scheme}://; there is {known}")
+    raise ConfigError(f"{url}: unsupported scheme {url.scheme}://, expected one of {known}")
 
 
 def missing_package(package: str, extra: str) -> MonitordError:
     """The error for a library that an extra brings."""
-    return StorageError(f"the package {package} is not installed: pip install 'monitord[{extra}]'")
+    return StorageError(f"the package {package} is not installed; install it: {install_command(extra)}")
