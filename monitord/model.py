@@ -157,6 +157,7 @@ class SystemSample:
     interfaces: tuple[InterfaceCounters, ...] = ()
     pressure: Pressure | None = None
     oom_kills: int | None = None
+    memory_held_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,10 @@ class ProcessSample:
 
 @dataclass(frozen=True, slots=True)
 class SystemRates:
-    """The machine between two samples. `oom_kills` counts those in between; None: not known here."""
+    """The machine between two samples. `oom_kills` counts those in between; None: not known here.
+
+    `memory_held_bytes` says where memory is that can't simply be taken back, in words.
+    """
 
     machine_percent: float
     cpu_count: int
@@ -195,6 +199,7 @@ class SystemRates:
     pressure_percent: Mapping[str, float] = field(default_factory=dict)
     unattributed_cpu_percent: float | None = None
     oom_kills: int | None = None
+    memory_held_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,8 @@ class RuleJudge:
         else:
             value, reason = window.mean, reasons.counted(subject, self.condition, window, level)
         target, name = self._blamed(track, reading)
+        if self.rule.metric is TriggerMetric.FREE_MEMORY:
+            reason += reasons.where_memory_is(look.system.memory_held_bytes)
         if reading.consumers is not None:
             reason += reasons.shared(self.rule.metric, reading.consumers)
         return Alert(
@@ -242,6 +244,8 @@ class RuleJudge:
             return reading.target, track.name
         if self.rule.metric is TriggerMetric.OOM_KILL and reading.process is not None:
             return reading.process.key, reading.process.name
+        if self.rule.metric is TriggerMetric.FREE_MEMORY:
+            return None, reasons.NO_SINGLE_PROCESS
         if reading.consumers is None:
             return None, reasons.NOBODY
         first = reading.consumers.outstanding()

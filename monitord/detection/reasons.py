@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from monitord.detection.conditions import Condition
 from monitord.detection.consumers import Consumers
 from monitord.detection.growth import Climb
@@ -23,6 +25,7 @@ _WHAT = {
     TriggerMetric.SHORT_LIVED_CPU: ("used", " of one core for processes too short-lived to be seen"),
     TriggerMetric.CPU_PRESSURE: ("had no processor to spare for", " of the time"),
 }
+_PARTS_OF_MEMORY = 3
 _GROWN = {
     TriggerMetric.MEMORY_GROWTH: "of memory",
     TriggerMetric.FD_GROWTH: "open files",
@@ -94,6 +97,13 @@ def shared(metric: TriggerMetric, consumers: Consumers) -> str:
     summary = consumers.summary()
     whose = "the ended children of " if metric is TriggerMetric.SHORT_LIVED_CPU else ""
     return f"; the most was used by {whose}{summary}" if summary else ""
+
+
+def where_memory_is(held_bytes: Mapping[str, int]) -> str:
+    """What ends the sentence about a machine that is short of memory: the largest parts, if known."""
+    parts = sorted(held_bytes.items(), key=lambda part: -part[1])[:_PARTS_OF_MEMORY]
+    said = ", ".join(f"{quantity(size, 'bytes')} in {where}" for where, size in parts if size > 0)
+    return f"; {said}" if said else ""
 
 
 def killed(kills: float, victim: ProcessRates | None) -> str:

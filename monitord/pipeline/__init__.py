@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+_BLAME_SHARE = 0.1
+"""Of the memory in use: with less than this a process is merely the largest of many."""
+
+
 @dataclass(slots=True)
 class Counts:
     """What happened since the start."""
@@ -87,17 +91,19 @@ class Pipeline:
         for arming in verdict.disarmed:
             self._first_looks.forget(arming)
         for arming in verdict.armed:
-            self._try("first look", partial(self._look_at, arming))
+            self._try("first look", partial(self._look_at, arming, rates))
         for alert in verdict.alerts:
             self._try("alert", partial(self._open, alert, rates))
         return rates, verdict
 
-    def _look_at(self, arming: Arming) -> None:
-        self._first_looks.take(arming, self._suspect(arming.metric))
+    def _look_at(self, arming: Arming, rates: Rates) -> None:
+        self._first_looks.take(arming, self._suspect(arming.metric, rates))
 
-    def _suspect(self, metric: TriggerMetric) -> ProcessRates | None:
-        """Whom to look at when a rule is about the whole machine."""
-        return self._eyes.heaviest() if metric is TriggerMetric.FREE_MEMORY else None
+    def _suspect(self, metric: TriggerMetric, rates: Rates) -> ProcessRates | None:
+        """Whom to look at when a rule is about the whole machine; None: nobody is large enough to blame."""
+        heaviest = self._eyes.heaviest() if metric is TriggerMetric.FREE_MEMORY else None
+        used_bytes = rates.system.memory_total_bytes - rates.system.memory_available_bytes
+        return heaviest if heaviest and heaviest.rss_bytes >= _BLAME_SHARE * used_bytes else None
 
     def _open(self, alert: Alert, rates: Rates) -> None:
         """Make an incident of an alert, unless a limit of its rule forbids it; either way it is said."""
@@ -110,7 +116,7 @@ class Pipeline:
                 "alert.suppressed", rule=alert.rule, process=alert.process_name, reason=alert.suppressed_by
             )
             return
-        suspect = self._suspect(alert.metric)
+        suspect = self._suspect(alert.metric, rates)
         if alert.target is None and suspect is not None:
             alert = replace(alert, target=suspect.key, process_name=suspect.name)
         process = self._eyes.details(alert.target) if alert.target else None

@@ -30,7 +30,8 @@ class CaptureBudget:
 
     def refusal(self, now: datetime, system: SystemRates) -> str | None:
         """Why no profile may be taken now, or None."""
-        available_percent = 100 * system.memory_available_bytes / max(system.memory_total_bytes, 1)
+        total_bytes = system.memory_total_bytes  # 0: not known here
+        available_percent = 100 * system.memory_available_bytes / total_bytes if total_bytes > 0 else 100.0
         if available_percent < self.limits.min_available_memory_percent:
             return (
                 f"the machine has only {available_percent:.1f} % of its memory left"

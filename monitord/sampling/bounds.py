@@ -35,14 +35,14 @@ class Totals:
     """What the whole machine used, read together with a system sample.
 
     `idle_s` (all cores, with iowait) and `storage_bytes` count since boot; `mapped_bytes` is a level.
-    `storage_bytes` is None where it bounds nothing: a network file system is mounted.
+    `storage_bytes` is None where it bounds nothing: a network file system is mounted. None: not known.
     """
 
     monotonic_s: float
     cpu_count: int
     idle_s: float
     busy_s: float
-    mapped_bytes: int
+    mapped_bytes: int | None
     storage_bytes: int | None
 
 
@@ -121,6 +121,8 @@ def _most_cpu_s(before: Totals, after: Totals, interval_s: float) -> float:
 def _rss_matters(totals: Totals, demand: Demand) -> bool:
     if demand.rss_bytes is None:
         return False
+    if totals.mapped_bytes is None:
+        return True
     return totals.mapped_bytes + RSS_LAG_BYTES * totals.cpu_count >= demand.rss_bytes
 
 

@@ -68,7 +68,7 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
         executable = _link_at(folder, "exe")
         fd_count, uid = count_descriptors(key.pid), owner(entry.path)
         _read_at(folder, "stat")  # refused when the process ended meanwhile: then nothing above may be kept
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return None
     finally:
         os.close(folder)

@@ -11,29 +11,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from monitord.model import DiskCounters, InterfaceCounters
+from monitord.sampling.sources import ProcFile
 
 _SECTOR_BYTES = 512  # of /proc/diskstats, whatever the device's own sectors are
 _IDLE_KINDS = (b"loop", b"ram", b"zram")
 _T = TypeVar("_T")
-
-
-class ProcFile:
-    """A file of /proc kept open; `read` gives all of it, as it is now. One that is not there is empty."""
-
-    def __init__(self, path: str) -> None:
-        there = path if os.access(path, os.R_OK) else os.devnull
-        self.descriptor = os.open(there, os.O_RDONLY | os.O_CLOEXEC)
-        self._size = 4096  # enough for most; a large buffer costs more than what is read into it
-
-    def read(self) -> bytes:
-        while True:
-            text = os.pread(self.descriptor, self._size, 0)
-            if len(text) < self._size:
-                return text
-            self._size *= 2
-
-    def close(self) -> None:
-        os.close(self.descriptor)
 
 
 class Table(Generic[_T]):
@@ -55,14 +37,14 @@ class Table(Generic[_T]):
         self._file.close()
 
 
-def disks() -> Table[DiskCounters]:
+def disks(root: str = "/proc") -> Table[DiskCounters]:
     """Whole devices; loop, ram and zram only once they did something. The table is the caller's to close."""
-    return Table("/proc/diskstats", lambda text: tuple(parse_diskstats(text)))
+    return Table(f"{root}/diskstats", lambda text: tuple(parse_diskstats(text)))
 
 
-def interfaces() -> Table[InterfaceCounters]:
+def interfaces(root: str = "/proc") -> Table[InterfaceCounters]:
     """Every interface. The table is the caller's to close."""
-    return Table("/proc/self/net/dev", lambda text: tuple(parse_net_dev(text)))
+    return Table(f"{root}/self/net/dev", lambda text: tuple(parse_net_dev(text)))
 
 
 def parse_diskstats(text: bytes) -> Iterator[DiskCounters]:
@@ -93,5 +75,8 @@ _whole_disks: dict[str, bool] = {}
 def is_whole_disk(name: str) -> bool:
     """Partitions are listed beside their disk; only disks have a folder in /sys/block."""
     if name not in _whole_disks:
-        _whole_disks[name] = Path("/sys/block", name.replace("/", "!")).exists()
+        try:
+            _whole_disks[name] = Path("/sys/block", name.replace("/", "!")).exists()
+        except OSError:
+            return True  # without /sys nobody can tell; a partition beside its disk is better than no disk
     return _whole_disks[name]

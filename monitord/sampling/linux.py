@@ -13,10 +13,11 @@ fails (ESRCH), so the old one is never taken for the new one. Measured against C
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord.model import ProcessKey, ProcessSample
@@ -35,12 +36,15 @@ from monitord.sampling.procfs import (
 )
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
+from monitord.sampling.sources import ProcFile, Sources
 
 _SPARE_DESCRIPTORS = 256
 """Left to the rest of the daemon: database, pipes of profilers, logs."""
 
 _IO_BYTES = 256
 _SCHED_BYTES = 64
+
+_GONE = (errno.ESRCH, errno.ENOENT)
 
 _THOROUGH_S = 60.0
 """How long a short cut may be trusted."""
@@ -57,7 +61,8 @@ class _Before:
 class LinuxProcesses:
     """Reads /proc. `descriptor_limit` is how many may be kept open (None: what RLIMIT_NOFILE allows)."""
 
-    def __init__(self, descriptor_limit: int | None = None) -> None:
+    def __init__(self, descriptor_limit: int | None = None, root: str = "/proc") -> None:
+        self._root = root
         if descriptor_limit is None:
             descriptor_limit = max(0, raise_descriptor_limit() - _SPARE_DESCRIPTORS)
         self._descriptors_left = descriptor_limit
@@ -71,7 +76,8 @@ class LinuxProcesses:
         self._io_complete_at_s = 0.0
         self._thorough_at_s = float("-inf")
         self._birth_mark = b""
-        self._loadavg_fd = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+        self._loadavg = ProcFile(f"{root}/loadavg")
+        self._sources = Sources()
         self._has_schedstat = kernel_counts_runs()
 
     @property
@@ -140,29 +146,32 @@ class LinuxProcesses:
         return count_descriptors(pid)
 
     def memory_of(self, pid: int) -> tuple[int, int | None] | None:
-        return memory_of(pid)
+        return self._sources.take("PID/statm", lambda: memory_of(pid, self._root), None)
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        return self._sources.missing
 
     def close(self) -> None:
         for entry in self._entries.values():
             self._give_back(entry)
         self._entries, self._names, self._order, self._fresh = {}, [], [], []
         self._ran_since_io, self._ran_since_count = set(), set()
-        if self._loadavg_fd >= 0:
-            os.close(self._loadavg_fd)
-            self._loadavg_fd = CLOSED
+        self._loadavg.close()
 
     # ------------------------------------------------------------------------------ who is there
 
     def _may_be_born(self) -> bool:
         """Whether anybody can have been born since the last listing. Asked before it, so none is missed."""
-        mark, self._birth_mark = self._birth_mark, birth_mark(self._loadavg_fd)
-        return mark != self._birth_mark or not self._names
+        mark = self._birth_mark
+        self._birth_mark = self._sources.take("loadavg", lambda: birth_mark(self._loadavg.read()), b"")
+        return mark != self._birth_mark or not self._names or not mark
 
     def _follow_listing(self, exited: set[ProcessKey]) -> list[Entry]:
         """Meet who is new and forget who has gone. Most passes find the same names: one comparison."""
-        names = os.listdir("/proc")  # noqa: PTH208 - plain names; Path objects would cost more than the reads
-        if names == self._names:
-            return []
+        names = self._sources.take("the list of processes", lambda: os.listdir(self._root), None)  # noqa: PTH208 - plain names
+        if names is None or names == self._names:
+            return []  # refused for lack of memory or descriptors: those that are known are read all the same
         self._names = names
         there = {name for name in names if name[0] in "123456789"}
         for name in self._entries.keys() - there:
@@ -180,12 +189,12 @@ class LinuxProcesses:
 
     def _open(self, name: str) -> Entry | None:
         try:
-            fd = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(f"{self._root}/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
-            entry = Entry(name, fd, os.pread(fd, STAT_BYTES, 0))
-        except (OSError, ValueError):
+            entry = Entry(name, fd, os.pread(fd, STAT_BYTES, 0), self._root)
+        except (OSError, ValueError, IndexError):
             os.close(fd)
             return None
         if self._descriptors_left > 0:
@@ -250,9 +259,11 @@ class LinuxProcesses:
                     elif sched_fd == CLOSED:
                         self._open_schedstat(entry)
                 raw = pread(entry.fd, limit, 0) if entry.fd >= 0 else read_stat(entry)
-            except OSError:
+            except OSError as error:
+                if error.errno not in _GONE:
+                    continue  # not read this time; it is still there
                 raw = None
-            if raw is None:
+            if not raw:
                 lost.append(entry)
                 continue
             ran.append(entry)
@@ -274,6 +285,8 @@ class LinuxProcesses:
         except PermissionError:
             entry.sched_fd = FORBIDDEN
             return
+        except OSError:
+            return  # no descriptor left for now, or gone, which stat will tell
         self._descriptors_left -= 1
         entry.sched_raw = os.pread(entry.sched_fd, _SCHED_BYTES, 0)
 
@@ -317,7 +330,7 @@ class LinuxProcesses:
         if raw:
             entry.io_at_s = now_s
             if raw != entry.io_raw:
-                entry.take_io(raw)
+                self._sources.take("PID/io", lambda: entry.take_io(raw), None)
         return before
 
     def _unmoved(self, entry: Entry) -> _Before:
@@ -360,7 +373,7 @@ class LinuxProcesses:
         earlier_at_s = max(entry.read_at_s, self._complete_at_s or 0.0)
         entry.read_at_s = time.monotonic()
         if raw != entry.raw:
-            entry.take(raw)
+            self._sources.take("PID/stat", lambda: entry.take(raw), None)
         return Sighting(
             sample=entry.sample(),
             earlier_cpu_s=earlier_cpu_s,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import psutil
@@ -103,6 +103,10 @@ class PortableProcesses:
             return int(memory.rss), None if shared is None else max(0, memory.rss - shared)
         except (psutil.Error, OSError):
             return None
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        return {}
 
     def close(self) -> None:
         self._known = {}

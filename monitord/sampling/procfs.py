@@ -50,8 +50,8 @@ class Entry:
         "write_bytes",
     )
 
-    def __init__(self, pid_name: str, fd: int, raw: bytes) -> None:
-        self.path, self.fd, self.io_fd, self.sched_fd = f"/proc/{pid_name}", fd, CLOSED, CLOSED
+    def __init__(self, pid_name: str, fd: int, raw: bytes, root: str = "/proc") -> None:
+        self.path, self.fd, self.io_fd, self.sched_fd = f"{root}/{pid_name}", fd, CLOSED, CLOSED
         self.sched_raw = b""
         self.key = ProcessKey(int(pid_name), start_ticks(raw))
         self.read_at_s, self.io_at_s, self.io_raw = time.monotonic(), 0.0, b""
@@ -108,7 +108,10 @@ def start_ticks(raw: bytes) -> int:
 def key_of(pid: int) -> ProcessKey | None:
     """Who has this number now."""
     raw = read_file(f"/proc/{pid}/stat", STAT_BYTES)
-    return None if not raw else ProcessKey(pid, start_ticks(raw))
+    try:
+        return None if not raw else ProcessKey(pid, start_ticks(raw))
+    except (ValueError, IndexError):
+        return None
 
 
 def read_file(path: str, limit: int) -> bytes | None:
@@ -133,7 +136,10 @@ def read_stat(entry: Entry) -> bytes | None:
         except OSError:
             return None
     raw = read_file(f"{entry.path}/stat", STAT_BYTES)
-    return raw if raw and start_ticks(raw) == entry.key.start_ticks else None
+    try:
+        return raw if raw and start_ticks(raw) == entry.key.start_ticks else None
+    except (ValueError, IndexError):
+        return None
 
 
 def owner(path: str) -> int | None:
@@ -144,12 +150,12 @@ def owner(path: str) -> int | None:
         return None
 
 
-def memory_of(pid: int) -> tuple[int, int] | None:
+def memory_of(pid: int, root: str = "/proc") -> tuple[int, int] | None:
     """Exact RSS, and the part of it that is private (neither a file's nor shared memory), from statm.
 
     Since Linux 6.2 the RSS of stat lags by some pages per core and is cheaper.
     """
-    raw = read_file(f"/proc/{pid}/statm", 128)
+    raw = read_file(f"{root}/{pid}/statm", 128)
     if raw is None:
         return None
     _, resident, shared = (int(field) for field in raw.split(None, 3)[:3])
@@ -159,7 +165,7 @@ def memory_of(pid: int) -> tuple[int, int] | None:
 def image_of(pid: int) -> tuple[int, int] | None:
     """Where code and stack begin (fields 26 and 28 of stat): every exec draws them anew."""
     raw = read_file(f"/proc/{pid}/stat", 1024)
-    fields = raw[raw.rindex(b")") + 2 :].split(None, 26) if raw else []
+    fields = raw.rpartition(b")")[2].split(None, 26) if raw else []
     if len(fields) < 26 or fields[25] == b"0":
         return None  # gone, a kernel thread, or the kernel doesn't tell us
     return int(fields[23]), int(fields[25])
@@ -181,19 +187,22 @@ def sees_everybody() -> bool:
         return False
 
 
-def birth_mark(loadavg_fd: int) -> bytes:
-    """Number of tasks and the last number given out, from an open /proc/loadavg.
+def birth_mark(loadavg: bytes) -> bytes:
+    """Number of tasks and the last number given out, from /proc/loadavg.
 
     As long as it stands still nobody was born here. (A restorer may choose a number without moving the
     last one; then the number of tasks moves, unless somebody left: the next thorough pass finds it.)
     """
-    return os.pread(loadavg_fd, 128, 0).partition(b"/")[2]
+    return loadavg.partition(b"/")[2]
 
 
 def kernel_counts_runs() -> bool:
     """Whether /proc/PID/schedstat is filled (CONFIG_SCHED_INFO): we run, so our own can't be zero then."""
     raw = read_file("/proc/self/schedstat", 64)
-    return raw is not None and int(raw.split(None, 1)[0]) > 0
+    try:
+        return raw is not None and int(raw.split(None, 1)[0]) > 0
+    except (ValueError, IndexError):
+        return False
 
 
 def _kernel_counts_descriptors() -> bool:

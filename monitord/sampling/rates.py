@@ -101,6 +101,7 @@ def _system(
         network_bytes_per_s=network,
         pressure_percent=pressure,
         oom_kills=oom_kills,
+        memory_held_bytes=after.memory_held_bytes,
     )
 
 

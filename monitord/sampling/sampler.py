@@ -35,7 +35,10 @@ from monitord.sampling.sightings import Ask, Look, ProcessReader, Sighting
 from monitord.sampling.system import system_reader
 from monitord.sampling.waiting import TurnWaits, is_crowded
 
-BACKENDS: dict[str, Callable[[], ProcessReader]] = {"linux": LinuxProcesses, "psutil": PortableProcesses}
+BACKENDS: dict[str, Callable[[str], ProcessReader]] = {
+    "linux": lambda root: LinuxProcesses(root=root),
+    "psutil": lambda _: PortableProcesses(),
+}
 """To add a sampler: a file with a ProcessReader, and a line here; tests/contracts tests it."""
 
 _LONGEST_S = 60.0
@@ -46,12 +49,12 @@ class Sampler:
     """Looks at the machine. Not thread-safe: it belongs to the sampling loop.
 
     `heartbeat_s` is the longest time between two complete passes that count descriptors, too. `backend`
-    is auto, linux or psutil.
+    is auto, linux or psutil; `root` is where Linux shows its processes.
     """
 
-    def __init__(self, *, heartbeat_s: float = 15.0, backend: str = "auto") -> None:
-        self._processes = _reader(backend)
-        self._system = system_reader()
+    def __init__(self, *, heartbeat_s: float = 15.0, backend: str = "auto", root: str = "/proc") -> None:
+        self._processes = _reader(backend, root)
+        self._system = system_reader(root)
         self._heartbeat_s = heartbeat_s
         self._bounds = Bounds()
         self._previous: SystemSample | None = None
@@ -109,6 +112,11 @@ class Sampler:
     def talkers(self, over_s: float) -> list[tuple[ProcessKey, str, float]]:
         """(process, name, network bytes/s) of TCP, busiest first; [] when unknown. Takes `over_s` seconds."""
         return network.talkers(over_s)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Files of /proc that can't be read or make no sense, and why: what the looks go without."""
+        return {**self._system.missing, **self._processes.missing}
 
     def close(self) -> None:
         """Give every descriptor back."""
@@ -218,11 +226,11 @@ def _reaches(value: float | None, level: float | None) -> bool:
     return value is not None and level is not None and value >= level
 
 
-def _reader(backend: str) -> ProcessReader:
+def _reader(backend: str, root: str = "/proc") -> ProcessReader:
     name = backend if backend != "auto" else ("linux" if sys.platform == "linux" else "psutil")
     if name not in BACKENDS or (name == "linux" and sys.platform != "linux"):
         raise UsageError(f"no sampling backend {backend!r} here: use auto, psutil or (on Linux) linux")
-    return BACKENDS[name]()
+    return BACKENDS[name](root)
 
 
 def key_of(pid: int) -> ProcessKey | None:

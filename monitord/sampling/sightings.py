@@ -6,7 +6,7 @@ about what may be skipped (bounds.py does).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +102,11 @@ class ProcessReader(Protocol):
 
     def memory_of(self, pid: int) -> tuple[int, int | None] | None:
         """Exact resident memory now, and the private part of it where it is known; None: refused, or gone."""
+        ...
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """What can't be read of processes, and why."""
         ...
 
     def close(self) -> None:

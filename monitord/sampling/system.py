@@ -13,14 +13,16 @@ import os
 import select
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from monitord.model import DiskCounters, InterfaceCounters, Pressure, SystemSample
 from monitord.sampling.bounds import Totals
-from monitord.sampling.devices import ProcFile, disks, interfaces, is_whole_disk
+from monitord.sampling.devices import disks, interfaces, is_whole_disk
+from monitord.sampling.sources import ProcFile, Sources
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -39,6 +41,11 @@ def boottime_s() -> float:
 
 class SystemReader:
     """One reading of the machine: the sample, and on Linux the totals that bound every process."""
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """What can't be read of the machine, and why."""
+        return {}
 
     def read(self) -> tuple[SystemSample, Totals | None]:
         """Both from the same moment."""
@@ -68,123 +75,173 @@ class SystemReader:
 
 
 class LinuxSystemReader(SystemReader):
-    """Cached descriptors of all there is to read: one pread a file, no file opened at a look."""
+    """Cached descriptors of all there is to read: one pread a file, no file opened at a look.
 
-    def __init__(self) -> None:
+    Of what is missing the last known value stands, or none; nothing is left out then that it would bound.
+    """
+
+    def __init__(self, root: str = "/proc") -> None:
         self._stat, self._loadavg, self._meminfo, self._vmstat, self._mounts = (
-            ProcFile(f"/proc/{name}") for name in ("stat", "loadavg", "meminfo", "vmstat", "self/mounts")
+            ProcFile(f"{root}/{name}") for name in ("stat", "loadavg", "meminfo", "vmstat", "self/mounts")
         )
-        self._disks, self._interfaces = disks(), interfaces()
-        self._pressure = _open_pressure()
+        self._pressure = {name: ProcFile(f"{root}/pressure/{name}") for name in ("cpu", "memory", "io")}
+        self._disks, self._interfaces = disks(root), interfaces(root)
+        self._sources = Sources()
+        self._cpu = CpuTimes(os.cpu_count() or 1, 0.0, 0.0)
         self._mounts_changed = select.poll()
-        self._mounts_changed.register(self._mounts.descriptor, select.POLLERR | select.POLLPRI)
-        self._has_network_mount = self._look_at_mounts()
+        self._has_network_mount = self._sources.take("self/mounts", self._watch_mounts, True)
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        return self._sources.missing
 
     def read(self) -> tuple[SystemSample, Totals | None]:
+        take = self._sources.take
         if self._mounts_changed.poll(0):
-            self._has_network_mount = self._look_at_mounts()
+            self._has_network_mount = take("self/mounts", self._look_at_mounts, True)
         taken_at, monotonic_s = datetime.now(UTC), time.monotonic()
-        load_1, load_5, load_15 = (float(field) for field in self._loadavg.read().split(None, 3)[:3])
-        cpu_count, busy_s, idle_s = parse_stat(self._stat.read())
-        memory, vmstat = parse_meminfo(self._meminfo.read()), self._vmstat.read()
+        load_1, load_5, load_15 = take("loadavg", self._read_load, (0.0, 0.0, 0.0))
+        cpu = take("stat", lambda: parse_stat(self._stat.read()), None)
+        self._cpu = cpu or self._cpu
+        no_memory: dict[str, int] = {}
+        memory = take("meminfo", lambda: parse_meminfo(self._meminfo.read()), no_memory)
+        vmstat = take("vmstat", self._vmstat.read, b"")
         sample = SystemSample(
             taken_at=taken_at,
             monotonic_s=monotonic_s,
             boottime_s=boottime_s(),
-            cpu_count=cpu_count,
-            cpu_busy_s=busy_s,
-            memory_total_bytes=memory["MemTotal"],
-            memory_available_bytes=memory["MemAvailable"],
-            swap_total_bytes=memory["SwapTotal"],
-            swap_used_bytes=memory["SwapTotal"] - memory["SwapFree"],
+            cpu_count=self._cpu.cores,
+            cpu_busy_s=self._cpu.busy_s,
+            memory_total_bytes=memory.get("MemTotal", 0),
+            memory_available_bytes=memory.get("MemAvailable", 0),
+            swap_total_bytes=memory.get("SwapTotal", 0),
+            swap_used_bytes=max(0, memory.get("SwapTotal", 0) - memory.get("SwapFree", 0)),
             load_1=load_1,
             load_5=load_5,
             load_15=load_15,
-            disks=self._disks.rows(),
-            interfaces=self._interfaces.rows(),
-            pressure=self._read_pressure(),
-            oom_kills=oom_kills(vmstat),
+            disks=take("diskstats", self._disks.rows, ()),
+            interfaces=take("self/net/dev", self._interfaces.rows, ()),
+            pressure=take("pressure", self._read_pressure, None),
+            oom_kills=_count_in(vmstat, b"\noom_kill "),
+            memory_held_bytes=memory_held(memory),
         )
+        if cpu is None:
+            return sample, None
         return sample, Totals(
             monotonic_s=monotonic_s,
-            cpu_count=cpu_count,
-            idle_s=idle_s,
-            busy_s=busy_s,
-            mapped_bytes=memory["AnonPages"] + memory["Mapped"],
+            cpu_count=cpu.cores,
+            idle_s=cpu.idle_s,
+            busy_s=cpu.busy_s,
+            mapped_bytes=mapped_bytes(memory),
             storage_bytes=None if self._has_network_mount else storage_bytes(vmstat),
         )
 
     def close(self) -> None:
-        tables = (self._disks, self._interfaces)
-        for file in (self._stat, self._loadavg, self._meminfo, self._vmstat, self._mounts, *tables):
+        files = (self._stat, self._loadavg, self._meminfo, self._vmstat, self._mounts)
+        for file in (*files, *self._pressure.values()):
             file.close()
-        for descriptor in self._pressure.values():
-            os.close(descriptor)
-        self._pressure = {}
+        self._disks.close()
+        self._interfaces.close()
+
+    def _read_load(self) -> tuple[float, float, float]:
+        one, five, fifteen = (float(field) for field in self._loadavg.read().split(None, 3)[:3])
+        return one, five, fifteen
+
+    def _watch_mounts(self) -> bool:
+        self._mounts_changed.register(self._mounts.open(), select.POLLERR | select.POLLPRI)
+        return self._look_at_mounts()
 
     def _look_at_mounts(self) -> bool:
-        return has_network_mount(Path("/proc/self/mounts").read_bytes())
+        return has_network_mount(self._mounts.read())
 
     def _read_pressure(self) -> Pressure | None:
-        """None where the kernel has no PSI, or has it switched off (the read is refused then)."""
+        """Refused where the kernel has no PSI, or has it switched off."""
         stalls: dict[str, float] = {}
-        try:
-            for resource, descriptor in self._pressure.items():
-                stalls |= parse_pressure(resource, os.pread(descriptor, 256, 0))
-        except OSError:
-            return None
-        if not stalls:
-            return None
+        for resource, file in self._pressure.items():
+            stalls |= parse_pressure(resource, file.read())
         return Pressure(
-            cpu_some_s=stalls.get("cpu_some", 0.0),
-            memory_some_s=stalls.get("memory_some", 0.0),
+            cpu_some_s=stalls["cpu_some"],
+            memory_some_s=stalls["memory_some"],
             memory_full_s=stalls.get("memory_full", 0.0),
-            io_some_s=stalls.get("io_some", 0.0),
+            io_some_s=stalls["io_some"],
             io_full_s=stalls.get("io_full", 0.0),
         )
 
 
-def system_reader() -> SystemReader:
+def system_reader(root: str = "/proc") -> SystemReader:
     """The reader for this platform."""
-    return LinuxSystemReader() if sys.platform == "linux" else SystemReader()
+    return LinuxSystemReader(root) if sys.platform == "linux" else SystemReader()
 
 
-def parse_stat(text: bytes) -> tuple[int, float, float]:
-    """Number of online cores, busy seconds and idle seconds (with iowait) of all cores, from /proc/stat.
+class CpuTimes(NamedTuple):
+    """Number of online cores; busy seconds and idle seconds (with iowait) of all cores since boot."""
+
+    cores: int
+    busy_s: float
+    idle_s: float
+
+
+def parse_stat(text: bytes) -> CpuTimes:
+    """The first line of /proc/stat.
 
     Busy leaves out steal: the machine did not get that time. guest is contained in user already.
     """
+    if not text.startswith(b"cpu "):
+        raise ValueError("expected the line of all processors first")
     ticks = [int(field) for field in text[: text.index(b"\n")].split()[1:]]
     idle = ticks[3] + (ticks[4] if len(ticks) > 4 else 0)
     busy = sum(ticks[:7]) - idle
-    return max(1, text.count(b"\ncpu")), busy / _TICKS_PER_S, idle / _TICKS_PER_S
+    return CpuTimes(max(1, text.count(b"\ncpu")), busy / _TICKS_PER_S, idle / _TICKS_PER_S)
+
+
+_MEMORY_NAMES = (
+    *("MemTotal", "MemFree", "MemAvailable", "SwapTotal", "SwapFree", "AnonPages", "Mapped"),
+    *("Shmem", "SUnreclaim", "PageTables", "Hugetlb"),
+)
 
 
 def parse_meminfo(text: bytes) -> dict[str, int]:
-    """What we need of /proc/meminfo, in bytes. Before Linux 3.14 free memory stands in for available."""
+    """What is there of what we need of /proc/meminfo, in bytes; MemTotal must be.
+
+    Before Linux 3.14 free memory stands in for available.
+    """
     text = b"\n" + text
-    names = ("MemTotal", "MemFree", "SwapTotal", "SwapFree", "AnonPages", "Mapped")
-    found = {name: 1024 * _number_after(text, b"\n%s:" % name.encode()) for name in names}
-    try:
-        found["MemAvailable"] = 1024 * _number_after(text, b"\nMemAvailable:")
-    except ValueError:
-        found["MemAvailable"] = found["MemFree"]
-    return found
+    found = {name: _count_in(text, b"\n%s:" % name.encode()) for name in _MEMORY_NAMES}
+    memory = {name: 1024 * count for name, count in found.items() if count is not None}
+    if "MemTotal" not in memory:
+        raise ValueError("expected MemTotal")
+    memory.setdefault("MemAvailable", memory.get("MemFree", 0))
+    return memory
 
 
-def storage_bytes(vmstat: bytes) -> int:
+def mapped_bytes(memory: Mapping[str, int]) -> int | None:
+    """All that processes can have resident together; None: not known."""
+    return memory["AnonPages"] + memory["Mapped"] if "AnonPages" in memory and "Mapped" in memory else None
+
+
+def memory_held(memory: Mapping[str, int]) -> dict[str, int]:
+    """Where memory is that can't simply be taken back, by the words for it."""
+    words = {
+        "AnonPages": "processes' own memory", "Shmem": "shared memory and tmpfs",
+        "SUnreclaim": "the kernel's slab", "PageTables": "page tables", "Hugetlb": "huge pages",
+    }  # fmt: skip
+    return {word: memory[name] for name, word in words.items() if name in memory}
+
+
+def storage_bytes(vmstat: bytes) -> int | None:
     """What storage took or gave since boot, no less than any process moved: dirtied pages + paged KiB."""
-    return (
-        _PAGE_BYTES * _number_after(vmstat, b"\nnr_dirtied ")
-        + 1024 * _number_after(vmstat, b"\npgpgin ")
-        + 1024 * _number_after(vmstat, b"\npgpgout ")
+    dirtied, paged_in, paged_out = (
+        _count_in(vmstat, label) for label in (b"\nnr_dirtied ", b"\npgpgin ", b"\npgpgout ")
     )
+    if dirtied is None or paged_in is None or paged_out is None:
+        return None
+    return _PAGE_BYTES * dirtied + 1024 * (paged_in + paged_out)
 
 
-def oom_kills(vmstat: bytes) -> int | None:
-    """Processes killed by the kernel for lack of memory since boot, that of their group too (Linux 4.13)."""
+def _count_in(text: bytes, label: bytes) -> int | None:
+    """The number after a label; None where it is not told, or not as a number."""
     try:
-        return _number_after(vmstat, b"\noom_kill ")
+        return _number_after(text, label)
     except ValueError:
         return None
 
@@ -208,16 +265,6 @@ def has_network_mount(mounts: bytes) -> bool:
     """Whether a file system is mounted whose I/O does not pass local block devices."""
     kinds = (fields[2] for line in mounts.splitlines() if len(fields := line.split()) > 2)
     return any(kind.decode("ascii", "replace").startswith(_NETWORK_FILE_SYSTEMS) for kind in kinds)
-
-
-def _open_pressure() -> dict[str, int]:
-    files = {}
-    for resource in ("cpu", "memory", "io"):
-        try:
-            files[resource] = os.open(f"/proc/pressure/{resource}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return {}
-    return files
 
 
 def _disks() -> tuple[DiskCounters, ...]:

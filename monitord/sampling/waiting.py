@@ -102,7 +102,7 @@ def _turns(process: ProcessRates, limit: int) -> _Turns:
     turns: _Turns = {}
     for thread in threads:
         fields = _read(f"{folder}/{thread}/schedstat").split(None, 2)
-        if len(fields) > 1:
+        if len(fields) > 1 and fields[0].isdigit() and fields[1].isdigit():
             turns[int(thread)] = int(fields[0]), int(fields[1])
     return turns
 

@@ -144,3 +144,14 @@ def test_a_disk_alert_of_a_parent_says_that_its_childrens_bytes_are_in_it() -> N
     rule = Rule("disk", TriggerMetric.DISK_IO, above=Threshold(1e8, "bytes_per_s"), window_s=6)
     (alert,) = alerts(rule, draw("2*8", "disk_bytes_per_s", scale=1e8, children_cpu_percent=20.0))
     assert alert.reason.startswith("burn.py with its ended children moved")
+
+
+def test_low_memory_says_where_the_memory_is() -> None:
+    """The largest parts, and no process by itself: the reason is the machine's."""
+    rule = Rule("low", TriggerMetric.FREE_MEMORY, below=Threshold(5, "percent"), window_s=6)
+    held = {"shared memory and tmpfs": 14 << 30, "processes' own memory": 1 << 30, "page tables": 0}
+    short = machine(memory_available_bytes=100 << 20, memory_held_bytes=held)
+    (alert,) = alerts(rule, [passed([], 2.0 * i, system=short) for i in range(8)])
+    assert "; 14 GiB in shared memory and tmpfs, 1 GiB in processes' own memory" in alert.reason
+    assert alert.reason.endswith("own memory"), "what holds nothing is not named"
+    assert (alert.target, alert.process_name) == (None, "no single process")

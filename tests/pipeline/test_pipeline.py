@@ -207,6 +207,31 @@ def test_low_memory_blames_the_heaviest_process(tmp_path: Path) -> None:
     assert stage.captures.asked[0][0] == ProcessKey(77, 1)
 
 
+def test_low_memory_blames_nobody_who_is_merely_the_largest(tmp_path: Path) -> None:
+    """Where the memory is not in processes the largest of them is as small as it is."""
+    alert = an_alert(TriggerMetric.FREE_MEMORY, target=None, process_name="no single process")
+    full = some_rates(0, memory_total_bytes=1 << 50, memory_available_bytes=0)
+    stage = Stage(tmp_path, [full], [Verdict(alerts=(alert,))])
+    stage.run(1)
+    assert (stage.saved[0].alert.target, stage.captures.asked) == (None, [])
+    assert stage.saved[0].alert.process_name == "no single process"
+
+
+def test_a_starved_profile_is_no_late_one(tmp_path: Path) -> None:
+    """On a crowded machine a burner gets a fraction of a core; what it waited for is no part of its use."""
+    alert = an_alert(waited_percent=70.0)
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(alert,))])
+    stage.captures.captures = [a_capture(target_cpu_percent=22.0), a_capture(target_cpu_percent=3.0)]
+    stage.run(1)
+    assert [capture.late for capture in stage.saved[1].captures] == [False, True]
+
+
+def test_a_machine_where_memory_is_not_known_is_not_short_of_it() -> None:
+    """Unknown is no reason to refuse a capture."""
+    system = some_rates(0, memory_total_bytes=0, memory_available_bytes=0).system
+    assert CaptureBudget(CaptureLimits()).refusal(START, system) is None
+
+
 def test_evidence_taken_after_the_spike_is_labelled_late(tmp_path: Path) -> None:
     """A profile during which the target was idle is never shown as the spike."""
     stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])

@@ -10,7 +10,8 @@ import pytest
 
 from monitord.model import DiskCounters, InterfaceCounters
 from monitord.sampling import devices
-from monitord.sampling.devices import ProcFile, parse_diskstats, parse_net_dev
+from monitord.sampling.devices import parse_diskstats, parse_net_dev
+from monitord.sampling.sources import ProcFile
 from monitord.sampling.system import LinuxSystemReader, SystemReader, parse_meminfo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -69,10 +70,10 @@ def test_a_file_longer_than_the_first_read_is_read_whole(tmp_path: object) -> No
 
 
 def test_a_machine_without_the_file_has_no_rows(tmp_path: object) -> None:
-    missing = ProcFile(f"{tmp_path}/none")
-    assert list(parse_diskstats(missing.read())) == []
-    assert list(parse_net_dev(missing.read())) == []
-    missing.close()
+    reader = LinuxSystemReader(str(tmp_path))
+    sample, totals = reader.read()
+    assert (sample.disks, sample.interfaces, totals) == ((), (), None)
+    reader.close()
 
 
 def test_idle_loop_devices_partitions_and_short_lines_are_left_out() -> None:
