@@ -20,7 +20,7 @@ from monitord.capture import context_system, procfs
 from monitord.capture.context_files import summarise_files
 from monitord.capture.context_threads import read_threads
 from monitord.capture.thread_cpu import thread_cpu_ns
-from monitord.redaction import redact_argv
+from monitord.redaction import redact_argv, redact_name
 
 WINDOW_S = 0.3
 _CAP_BYTES = 256 * 1024
@@ -122,13 +122,13 @@ def _identity(snapshot: Snapshot, stat: procfs.Stat) -> Record:
     arguments = snapshot.text("cmdline", 16384) or ""
     return {
         "pid": snapshot.pid,
-        "name": stat.name,
+        "name": redact_name(stat.name),
         "start_ticks": stat.start_ticks,
         "is_kernel_thread": stat.is_kernel_thread,
-        "executable": snapshot.link("exe"),
+        "executable": redact_name(snapshot.link("exe") or "") or None,
         "command_line": list(redact_argv(arguments.rstrip("\0").split("\0"))) if arguments else [],
         "python": _python_version(snapshot),
-        "cwd": snapshot.link("cwd"),
+        "cwd": redact_name(snapshot.link("cwd") or "") or None,
         "ancestors": _ancestors(stat.parent_pid),
         "namespaces": {name: snapshot.link(f"ns/{name}") for name in _NAMESPACES},
         "oom_score": (snapshot.text("oom_score") or "").strip() or None,
@@ -144,7 +144,7 @@ def _python_version(snapshot: Snapshot) -> str | None:
 def _ancestors(parent: int) -> list[Record]:
     found: list[Record] = []
     while parent > 0 and len(found) < 32 and (stat := procfs.stat_of(parent)) is not None:
-        found.append({"pid": parent, "name": stat.name})
+        found.append({"pid": parent, "name": redact_name(stat.name)})
         parent = stat.parent_pid
     return found
 

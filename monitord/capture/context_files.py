@@ -7,6 +7,7 @@ from typing import Any
 
 from monitord.capture import procfs
 from monitord.capture.context_threads import Source
+from monitord.redaction import redact_name
 
 _COUNT_CAP = 20_000
 _LOOK_CAP = 2_000
@@ -52,7 +53,7 @@ def summarise_files(source: Source) -> dict[str, Any]:
         "count": min(len(names), _COUNT_CAP),
         "looked_at": min(len(names), _LOOK_CAP),
         "kinds": dict(kinds),
-        "top_folders": dict(folders.most_common(5)),
+        "top_folders": {redact_name(name): count for name, count in folders.most_common(5)},
         "sockets": _socket_states(source, sockets) if sockets else {},
     }
 

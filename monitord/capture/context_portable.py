@@ -11,7 +11,7 @@ from typing import Any
 
 from monitord.capture.portable import psutil
 from monitord.capture.target import start_of
-from monitord.redaction import redact_argv
+from monitord.redaction import redact_argv, redact_name
 
 
 def take(pid: int, start_ticks: int, window_s: float) -> dict[str, Any]:
@@ -37,9 +37,9 @@ def take(pid: int, start_ticks: int, window_s: float) -> dict[str, Any]:
             "pid": pid,
             "name": attempt("name", process.name),
             "start_ticks": found,
-            "executable": attempt("exe", process.exe),
+            "executable": redact_name(attempt("exe", process.exe) or "") or None,
             "command_line": list(redact_argv(attempt("cmdline", process.cmdline) or [])),
-            "cwd": attempt("cwd", process.cwd),
+            "cwd": redact_name(attempt("cwd", process.cwd) or "") or None,
             "ancestors": [{"pid": parent.pid} for parent in attempt("parents", process.parents) or []],
         },
         "status": {

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from monitord.capture import procfs
 from monitord.capture.thread_cpu import thread_cpu_ns
+from monitord.redaction import redact_name
 
 _SHOWN = 100
 _STACKS = 20
@@ -51,4 +52,4 @@ def _state(pid: int, thread_id: int) -> tuple[str, str]:
         stat = procfs.parse_stat(procfs.read(f"/proc/{pid}/task/{thread_id}/stat", 4096))
     except (OSError, ValueError, IndexError):
         return "", ""
-    return stat.state, stat.name
+    return stat.state, redact_name(stat.name)

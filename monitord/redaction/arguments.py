@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from monitord.redaction.operands import secret_operands
 from monitord.redaction.patterns import hide_patterns, hide_scheme
 from monitord.redaction.shell import Command, Word, commands_in, escaped, quoted_in, unescaped
-from monitord.redaction.tools import BARE_NAMED, CARRIERS, ORACLE, READERS, TOOLS, Tool, tool_name
+from monitord.redaction.tools import BARE_NAMED, CARRIERS, NAMING, ORACLE, READERS, TOOLS, Tool, tool_name
 from monitord.redaction.words import (
     HIDDEN,
     TRUNCATED,
@@ -46,6 +46,11 @@ _LISTED = re.compile(
     r"""(?<!\\)(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?:\s{0,8}+(?:,|=>)\s{0,8}+(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'))++"""
 )
 _ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+)'""")
+_LONG_WORDS = frozenset(
+    {"-password", "-passwd", "-passphrase", "-pass", "-pwd", "-pw", "-pin", "-key", "-user"}
+)
+_PASSWORD_LETTERS = frozenset({"-p", "-P", "-w"})  # of a tool that nobody knows, if it is given a user too
+_NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|true|false", re.S)
 _NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
 _LOGIN_CALL = re.compile(
     r"(?i)(?:log_?in|creds?|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
@@ -194,6 +199,7 @@ def _hide_commands(text: str, hide: Hide, depth: int) -> str:
         words = _without_assignments(command.words)
         if previous is not None and previous.end in ("|", "<<<"):
             changes += _fed(previous, command, text, hide)
+        changes += [change for word in words if (change := _requoted(word, hide, depth))]
         if len(words) > 1:
             values = [word.value for word in words]
             new = hide_arguments(values, hide, max(1, depth))
@@ -204,6 +210,15 @@ def _hide_commands(text: str, hide: Hide, depth: int) -> str:
             ]
         previous = command
     return _replaced(text, changes)
+
+
+def _requoted(word: Word, hide: Hide, depth: int) -> tuple[int, int, str] | None:
+    """A word that is one text for the shell, though quotes inside it are spelt `'"'"'`."""
+    if "'\"'\"'" not in word.raw and "'\\''" not in word.raw:
+        return None
+    value = word.value
+    new = hide_text(value, hide, depth + 1)
+    return (word.start, word.end, "'" + new.replace("'", "'\"'\"'") + "'") if new != value else None
 
 
 def _without_assignments(words: tuple[Word, ...]) -> tuple[Word, ...]:
@@ -273,6 +288,7 @@ class _Reader:
     name: str = field(default="", init=False)
     options: dict[str, str] = field(default_factory=dict, init=False)
     may_switch: bool = field(default=True, init=False)
+    is_for_a_user: bool = field(default=False, init=False)
     _verbs: frozenset[str] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
@@ -310,6 +326,8 @@ class _Reader:
     def _value(self, manner: str, value: str) -> str:
         if _KEPT_VALUE.fullmatch(value) or (is_choice(value) and manner != "cert"):
             return value
+        if manner == "user's" and (_NO_PASSWORD.fullmatch(value) or len(value) < 4):
+            return self._text(value)
         if manner == "cookie" and "=" not in value:
             return value
         if manner == "cert":
@@ -328,10 +346,12 @@ class _Reader:
         if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
             if name in self.options:
                 return f"{name}={self._value(self.options[name], value)}"
-            if is_sensitive(name):
+            if is_sensitive(name) and not self._is_named(name):
                 return f"{name}={self._value('secret', value)}"
-            if is_suspicious(name) and looks_made(value):
+            if (is_suspicious(name) or self._is_named(name)) and looks_made(value):
                 return f"{name}={self.hide('option', value)}"
+            if self._is_named(name):
+                return argument
         if argument[1] != "-" and (attached := self._attached(argument)):
             return attached
         if argument in self.options:
@@ -340,9 +360,13 @@ class _Reader:
         if len(argument) < 200 and _OPTION.fullmatch(argument):
             if argument[1] != "-" and 2 < len(argument) <= 5 and argument[-1] in self.tool.letters:
                 self.awaiting = self.options.get(f"-{argument[-1]}", "")
-            elif is_sensitive(argument):
+            elif is_sensitive(argument) and not self._is_named(argument):
                 self.awaiting = "secret"
-            elif is_suspicious(argument):
+            elif argument in _PASSWORD_LETTERS and self.tool is _NO_TOOL and self.is_for_a_user:
+                self.awaiting = "user's"
+            elif argument in ("-u", "-U", "--user", "--username", "--login-user"):
+                self.is_for_a_user = True
+            elif is_suspicious(argument) or self._is_named(argument):
                 self.awaiting = "weak"
             return argument
         return self._text(argument)
@@ -352,7 +376,8 @@ class _Reader:
         for length in (4, 3, 2):
             manner = self.options.get(argument[:length], "")
             rest = argument[length:]
-            if manner and rest and not (length > 2 and rest[0] in "=-"):
+            is_word = manner == "next" or argument in _LONG_WORDS
+            if manner and rest and not is_word and not (length > 2 and rest[0] in "=-"):
                 return argument[:length] + self._value(
                     "secret" if manner == "attached" else manner, rest.lstrip("=")
                 )
@@ -366,6 +391,10 @@ class _Reader:
         if not slash or not user or not rest or "." in user:
             return ""
         return f"{user}/{self.hide('tool_login', argument.partition('/')[2])}"
+
+    def _is_named(self, option: str) -> bool:
+        """`--secret NAME` of a tool that keeps secrets under names."""
+        return self.name in NAMING and option.strip("-") in ("secret", "secret-id", "secrets", "secret-name")
 
     def _is_bare_name(self, argument: str) -> bool:
         if self.name in READERS or (self.depth and self.name not in BARE_NAMED):
@@ -399,6 +428,7 @@ class _Reader:
                 self.options.update(options)
         is_known = name in TOOLS or name in READERS or name in ORACLE
         self.may_switch = name in CARRIERS or not is_known
+        self.is_for_a_user = False
 
 
 def _capped(arguments: Sequence[str]) -> tuple[str, ...]:

@@ -87,7 +87,10 @@ def _matched(
         elif element == "P":
             if not _PATH.fullmatch(word):
                 return None
-        elif element != "*" and element != word.lower():
+        elif element.endswith(".*"):
+            if not word.lower().startswith(element[:-1]):
+                return None
+        elif element not in ("*", word.lower()):
             return None
     return found if len(operands) >= len(form) else None
 

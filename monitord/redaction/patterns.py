@@ -20,6 +20,7 @@ from monitord.redaction.words import (
     is_sensitive,
     is_suspicious,
     is_wordlike,
+    looks_chosen,
     looks_made,
     looks_random,
 )
@@ -54,12 +55,19 @@ _ATTRIBUTE = re.compile(
     r"(?i)(?<![\w-])((?:key|name|property|field)\s?=\s?[\"']([\w.:-]{1,80})[\"']\s{1,4}value\s?=\s?[\"'])([^\"'\n]{1,500})(?=[\"'])"
 )
 _SECRET_OBJECT = re.compile(r"(?<![\w-])(secret,[^\s\"']{0,100}?data=)([^,\s\"']+)")
+_DATA_SOURCE = re.compile(
+    r"(?<![\w-])(u=[^,\s]{1,80},(?:[a-zA-Z]=[^,\s]{0,80},){0,6}p=)([^,\s\"']+)"
+)  # of Percona's tools
+_USER_GIVEN = re.compile(
+    r"(?i)(?<![\w-])((?:user(?:name|pwd)?|login|credentials?|userpass)[\"']?\s?[=:]\s?[\"']?[\w.@+\\-]{1,80}:)"
+    r"([^\s,;:/\"'@]{4,200}+)(?![:/@])"
+)
 _CALL = re.compile(
     r"(?<![\w.])((?:\w{1,60}\.){0,6}(\w{1,60}))(\s?\(\s?[bBrRuUfF]{0,2})(?:\"((?:[^\"\\\n]|\\.){1,500}+)\"|'((?:[^'\\\n]|\\.){1,500}+)')(?=\s?[),])"
 )
 # `/srv/password-Hunt3r`, `/tmp/sess_0a1b2c3d4e5f`: what follows the name is no word.
 _NAMED_PART = re.compile(
-    r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~])([^\s/\\:;,\"'()<>&|=*\[\]{}]{6,200}+)"
+    r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~.])([^\s/\\:;,\"'()<>&|=*\[\]{}]{6,200}+)"
 )
 _LIST_AHEAD = re.compile(r"[(\[][^()\[\]\n]{1,500}+[)\]]")
 _STRING = re.compile(r"(?<!\\)\"((?:[^\"\\\n]|\\.)++)\"|(?<!\\)'((?:[^'\\\n]|\\.)++)'")
@@ -79,7 +87,8 @@ _SAID = re.compile(
     r"(?=[^\s\d]{0,40}\d)([^\s,;\"')]{4,})"
 )
 _QUOTED = re.compile(
-    r"(?i)(?<![\w-])(pass(?:word|phrase)[ \t]{1,3}(?:(?:is|was)[ \t]{1,3})?([\"']))([^\"'\n]{3,200})(?=\2)"
+    r"(?i)(?<![\w-])((?:pass(?:word|phrase)|identified[ \t]{1,3}(?:with[ \t]{1,3}\S{1,40}[ \t]{1,3})?by)"
+    r"[ \t]{1,3}(?:(?:is|was)[ \t]{1,3})?([\"']))([^\"'\n]{3,200})(?=\2)"
 )
 _KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+\]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
@@ -89,7 +98,8 @@ _VALUE = re.compile(
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 # A name without a password in a URL of these is an account, not a key.
-_SUFFIX = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,12}")
+_SUFFIX = re.compile(r"[a-z]{1,5}[0-9]?(?:\.[a-z0-9]{1,5})?")
+_LONG_HEX = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
 _STREAMS = frozenset({"rtmp", "rtmps", "rtmpt", "rtmpe", "srt", "whip"})
 _ACCOUNT_SCHEMES = frozenset(
     {"ssh", "sftp", "scp", "git", "git+ssh", "svn+ssh", "rsync", "smb", "mailto", "ldap"}
@@ -105,6 +115,8 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _ATTRIBUTE.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
     text = _ORACLE.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "jdbc:" in text else text
     text = _ENCODED_URL.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "%" in text else text
+    text = _DATA_SOURCE.sub(lambda m: m[1] + hide("keyed", m[2]), text) if "p=" in text else text
+    text = _USER_GIVEN.sub(lambda m: m[1] + (hide("login", m[2]) if _is_no_group(m[2]) else m[2]), text)
     text = _SECRET_OBJECT.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     text = _CALL.sub(lambda m: _safe_call(m, hide), text) if "(" in text else text
     text = _hide_keyed(text, hide)
@@ -116,7 +128,7 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _URL.sub(lambda m: _safe_url(m, hide), text)
     text = _LOGIN.sub(lambda m: f"{m[1]}:{hide('login', m[2])}@{m[3]}", text)
     text = _SCHEME.sub(lambda m: m[1] + m[2] + hide_scheme(m[1], m[3], hide), text)
-    text = _NAMED_PART.sub(lambda m: m[1] + _safe_part(m[2], hide), text)
+    text = _NAMED_PART.sub(lambda m: m[1] + _safe_part(m[1][-1], m[2], hide), text)
     for name, shape in _VENDOR:
         text = shape.sub(lambda m, name=name: hide(name, m[0]), text)  # type: ignore[misc]  # mypy can't type the default
     text = _CRYPT.sub(lambda m: hide("crypt", m[0]), text)
@@ -164,6 +176,11 @@ def _hide_value(value: str, hide: Hide) -> str:
     return hide("keyed", value)
 
 
+def _is_no_group(word: str) -> bool:
+    """Tell a password behind `user=bob:` from a group's name or number."""
+    return not (word.isdigit() or is_wordlike(word) or HIDDEN in word)
+
+
 def _if_named(name: str, value: str, hide: Hide) -> str:
     """Hide a value under a telling name, but for what chooses a method."""
     is_secret = is_sensitive(name) or (is_suspicious(name) and looks_made(value))
@@ -177,10 +194,12 @@ def _safe_call(found: re.Match[str], hide: Hide) -> str:
     return f"{found[1]}{found[3]}{quote}{_if_named(found[2], value, hide)}{quote}"
 
 
-def _safe_part(value: str, hide: Hide) -> str:
+def _safe_part(sign: str, value: str, hide: Hide) -> str:
     """What follows `password-` or `sess_` in a name, unless it is made of words, a version or a date."""
     stem, _dot, ending = value.partition(".")
     if _SUFFIX.fullmatch(ending) and is_wordlike(stem):
+        return value
+    if sign == "." and not (looks_chosen(value) or looks_random(value) or _LONG_HEX.match(value)):
         return value
     is_ordinary = is_wordlike(value) or not any(map(str.isalpha, value)) or HIDDEN in value
     return value if is_ordinary else hide("named_part", value)

@@ -2,12 +2,13 @@
 
 `_OPTIONS`, one group of tools a line (a longer one goes on with two blanks): `tool tool: option option`. An
 option alone takes its secret attached or as the next word; `+` only attached (`mysql -pSECRET`; `-p` alone
-prompts); `=login` has user:secret, `=cookie` a cookie unless it is a file, `=cert` file:secret. `tool[verb]`
-holds only where that word is present.
+prompts), `=next` never; `=login` has user:secret, `=cookie` a cookie unless it is a file, `=cert` file:secret.
+`tool[verb]` holds only where that word is present.
 
 `_OPERANDS`, one form a line: `tool: words`. `S` is the secret, `*` any operand, `K` `key=secret` (repeated),
-`S$` the last operand, `P` a path or drive; `-b` in front: only where that letter is given. Other
-words stand for themselves, in any case. `CARRIERS` run another tool; `READERS` look for words or show them.
+`S$` the last operand, `P` a path or drive; `-b` in front: only where that letter is given. Other words stand
+for themselves in any case (`http-basic.*`: for what begins so). `CARRIERS` run another tool; `READERS` look
+for words or show them; to those of `NAMING` a secret is a thing with a name.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ arj: -g+
 lha ace: -p+
 mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles bsondump: -p
 cqlsh nodetool sstableloader dsetool dsbulk: -p -pw
-influx: -p -t
+influx: -p=next -t
 redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli: -a
 sqlcmd bcp tsql osql freebcp defncopy isql fisql dsql sqsh mssql-cli usql mssql-scripter: -P
 db2 db2batch db2move: -p
@@ -74,7 +75,7 @@ ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapm
 slappasswd: -s
 ldappasswd: -s -a -w
 kadmin kadmin.local: -w
-openssl: -k -K -passin -passout -macopt
+openssl: -k=next -K=next -passin -passout -macopt
 keytool: -new
 pk12util: -W -K -w -k
 signtool: /p
@@ -152,10 +153,17 @@ sipp: -ap
 sipsak: -a
 freeradius radclient: -S
 psexec psexec64 winrs: -p
+schtasks sc: /rp /p password=
+icinga2: --ticket
 """
 
 _OPERANDS = """
 htpasswd: -b S$
+smbclient: P S
+smbclient: * P S
+sip: set secret S
+composer: config http-basic.* * S
+poetry: config http-basic.* * S
 htdigest: -b S$
 mosquitto_passwd: -b S$
 rabbitmqctl: add_user * S
@@ -358,6 +366,9 @@ BARE_NAMED = frozenset(  # tools in whose texts a name and its secret are two wo
      "mosquitto_ctrl", "interface", "crypto", "username", "enable", "snmp-server", "radius", "tacacs-server",
      "machine", "default", "login"}
 )  # fmt: skip
+NAMING = frozenset(
+    {"gcloud", "aws", "az", "kubectl", "docker", "podman", "vault", "gh", "oc", "doctl", "scw", "infisical"}
+)
 ORACLE = frozenset({"sqlplus", "sql", "sqlcl", "rman", "expdp", "impdp", "sqlldr", "exp", "imp"})
 
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 import psutil
 
 from monitord.model import ProcessDetails, ProcessKey
-from monitord.redaction import redact_argv
+from monitord.redaction import redact_argv, redact_name
 from monitord.sampling import portable
 from monitord.sampling.cgroups import best_path, container_in, unit_in
 from monitord.sampling.procfs import TICKS_PER_S, Entry, count_descriptors, owner, start_ticks
@@ -79,9 +79,9 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
         started_at=_started_at(key),
         uid=uid,
         user=user_name(uid),
-        executable=executable,
+        executable=executable and redact_name(executable),
         command_line=redact_argv(argv),
-        cgroup=cgroup,
+        cgroup=cgroup and redact_name(cgroup),
         unit=None if cgroup is None else unit_in(cgroup),
         container_id=None if cgroup is None else container_in(cgroup),
         thread_count=entry.thread_count,
@@ -103,7 +103,7 @@ def _from_psutil(key: ProcessKey) -> ProcessDetails | None:
                 started_at=datetime.fromtimestamp(process.create_time(), UTC),
                 uid=process.uids().effective,
                 user=user_name(process.uids().effective),
-                executable=_allowed(process.exe) or None,
+                executable=redact_name(_allowed(process.exe) or "") or None,
                 command_line=redact_argv(_allowed(process.cmdline) or ()),
                 thread_count=_allowed(process.num_threads),
                 fd_count=_allowed(process.num_fds),

@@ -1,0 +1,74 @@
+"""How much leaks and how much is hidden in vain, over command lines after the manuals of some 200 tools."""
+
+from __future__ import annotations
+
+from monitord.redaction import Redactor, SecondScan, redact_argv, redact_text
+from tests.redaction.command_lines import innocent, with_secret
+
+SEEDS = range(5)
+
+
+def test_at_most_1_percent_of_command_lines_leak() -> None:
+    lines = [each for seed in SEEDS for each in with_secret(seed)]
+    leaks = [
+        line
+        for line, planted, argv in lines
+        if any(secret in word for word in redact_argv(argv) for secret in planted)
+    ]
+    print(f"{len(leaks)} of {len(lines)} command lines leak")
+    assert len(leaks) <= 0.01 * len(lines), sorted(set(leaks))
+
+
+def test_at_most_1_percent_leak_when_a_shell_runs_them() -> None:
+    """The same lines as one argument of `sh -c`, and inside a quoted text."""
+    import shlex
+
+    lines = [each for seed in SEEDS for each in with_secret(seed)]
+    leaks = [
+        line
+        for line, planted, argv in lines
+        if any(secret in word for word in redact_argv(["sh", "-c", shlex.join(argv)]) for secret in planted)
+    ]
+    print(f"{len(leaks)} of {len(lines)} command lines in a shell leak")
+    assert len(leaks) <= 0.01 * len(lines), sorted(set(leaks))
+
+
+def test_at_most_2_percent_of_innocent_lines_change() -> None:
+    lines = [argv for seed in SEEDS for argv in innocent(seed)]
+    changed = [argv for argv in lines if redact_argv(argv) != tuple(argv)]
+    print(f"{len(changed)} of {len(lines)} innocent command lines change")
+    assert len(changed) <= 0.02 * len(lines), changed
+
+
+def test_at_most_2_percent_of_innocent_lines_change_as_text() -> None:
+    lines = [" ".join(argv) for argv in innocent(0)]
+    changed = [line for line in lines if redact_text(line) != line]
+    print(f"{len(changed)} of {len(lines)} innocent texts change")
+    assert len(changed) <= 0.02 * len(lines), changed
+
+
+def test_the_second_scan_leaves_innocent_lines_alone() -> None:
+    lines = innocent(0)
+    changed = [argv for argv in lines if SecondScan().words(argv) != argv]
+    print(f"the second scan changes {len(changed)} of {len(lines)} innocent command lines")
+    assert len(changed) <= 0.02 * len(lines), changed
+
+
+def test_the_second_scan_alone_finds_what_is_long_or_issued() -> None:
+    lines = [each for each in with_secret(0) if "%T" in each[0]]
+    left = [
+        line
+        for line, planted, argv in lines
+        if any(p in w for w in SecondScan().words(argv) for p in planted)
+    ]
+    print(f"the second scan alone leaves {len(left)} of {len(lines)}")
+    assert len(left) <= 0.1 * len(lines), left
+
+
+def test_an_export_hides_no_innocent_line_either() -> None:
+    """Hosts and addresses get their stand-ins; no word is hidden."""
+    redactor = Redactor(key=b"k" * 32)
+    lines = innocent(0)
+    hidden = [argv for argv in lines if "***HIDDEN***" in " ".join(redactor.words(argv))]
+    print(f"an export hides something in {len(hidden)} of {len(lines)} innocent command lines")
+    assert len(hidden) <= 0.02 * len(lines), hidden
