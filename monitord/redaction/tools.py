@@ -2,7 +2,7 @@
 
 `_OPTIONS`, one group of tools a line (a longer one goes on with two blanks): `tool tool: option option`. An
 option alone takes its secret attached or as the next word; `+` only attached (`mysql -pSECRET`; `-p` alone
-prompts), `=next` never; `=login` has user:secret, `=cookie` a cookie unless it is a file, `=cert` file:secret.
+prompts), `=next` never; `=login` has user:secret, `=cookie` a cookie if no file, `=cert` file:secret.
 `tool[verb]` holds only where that word is present.
 
 `_OPERANDS`, one form a line: `tool: words`. `S` is the secret, `*` any operand, `K` `key=secret` (repeated),
