@@ -507,6 +507,13 @@ class NamedPlan:
         )
 
 
+CONTEXT_LABELS = (
+    *("state", "waits", "threads", "memory", "files", "sockets", "disk", "group", "pressure", "machine"),
+    *("place", "unread"),
+)
+"""What the context record tells, as notes of its capture; in the order in which it is shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Levels:
     """What a process held and had moved at one moment; None: not read or not permitted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from monitord.capture import procfs
+from monitord.capture.system_calls import CALLS
 from monitord.capture.thread_cpu import thread_cpu_ns
 from monitord.redaction import redact_name
 
@@ -42,9 +43,21 @@ def read_threads(source: Source, before: dict[int, int], took_s: float) -> dict[
         folder = f"task/{thread['thread_id']}"
         thread["wchan"] = source.text(f"{folder}/wchan", 256)
         if rank < _STACKS:
-            thread["syscall"] = (source.text(f"{folder}/syscall", 256) or "").split(" ", 1)[0].strip() or None
+            thread.update(_system_call(source, folder))
             thread["kernel_stack"] = (source.text(f"{folder}/stack", 4096) or "").splitlines()
     return {"count": len(after), "is_cut": len(after) > _SHOWN, "shown": shown[:_SHOWN]}
+
+
+def _system_call(source: Source, folder: str) -> dict[str, Any]:
+    """Its number, its name where that is known, and the file that it is about."""
+    words = (source.text(f"{folder}/syscall", 256) or "").split()
+    found: dict[str, Any] = {"syscall": words[0] if words else None}
+    call = CALLS.get(words[0]) if words else None
+    if call is not None:
+        found["call"] = call.name
+        if call.has_file and len(words) > 1:
+            found["file"] = source.link(f"fd/{int(words[1], 16)}")
+    return found
 
 
 def _state(pid: int, thread_id: int) -> tuple[str, str]:

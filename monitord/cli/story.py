@@ -8,6 +8,7 @@ from datetime import datetime
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.terminal import Style, cut, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
+from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
@@ -50,6 +51,7 @@ def tell(view: IncidentView, *, now: datetime, utc: bool, width: int, style: Sty
     yield from page.facts(view)
     yield from page.timeline(view)
     yield from page.functions(view)
+    yield from page.context(view)
     yield from page.evidence(view)
     yield from page.missing(view)
     yield from page.notes(view)
@@ -176,6 +178,15 @@ class ProfileBrowserView:
         if spot.source_line:
             text = cut(printable(spot.source_line), self._width - indent - 2)
             yield " " * indent + self._style.paint(f"› {text}", "green")
+
+    def context(self, view: IncidentView) -> Iterator[str]:
+        """What the record taken beside the profile says of the process and the machine."""
+        lines = context_of(view)
+        if not lines:
+            return
+        yield from self._title("What the process was like", "(when it was captured)")
+        for label, text in lines:
+            yield from self._fact(label, printable(text))
 
     def evidence(self, view: IncidentView) -> Iterator[str]:
         kept = [record for record in view.captures if record.status.has_evidence]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
+from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.text import plain
 from monitord.export.units import quantity, span
@@ -32,6 +33,7 @@ _SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]]
     TriggerMetric.CPU_PRESSURE: ("percent", lambda point: point.machine_percent),
 }
 HOT_SHARE = 0.05
+_NOT_KNOWN = "what it was doing is not known"
 _FUNCTIONS = 3
 _FEWEST_BEFORE = 2  # readings from which "before that" can be said
 
@@ -49,7 +51,7 @@ class Surroundings:
 class Sentence:
     """One statement, what it is about, and on what it rests: ids of incidents, a function, readings.
 
-    `about` is who, before, where, normal, meanwhile, unknown or further.
+    `about` is who, before, where, context, normal, meanwhile, unknown or further.
     """
 
     about: str
@@ -67,7 +69,7 @@ def explain_incident(view: IncidentView, around: Surroundings) -> tuple[Sentence
     """The sentences, in the order in which one would tell them."""
     return tuple(
         sentence
-        for part in (_who, _before, _where, _normal, _meanwhile, _unknown, _further)
+        for part in (_who, _before, _where, _context, _normal, _meanwhile, _unknown, _further)
         for sentence in part(view, around)
     )
 
@@ -129,6 +131,12 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         yield Sentence("where", "That profile was taken when the spike was over: it shows what came after.")
 
 
+def _context(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    """What was measured of it besides stacks; what the machine was like is told with it."""
+    for label, text in context_of(view):
+        yield Sentence("context", f"{label.capitalize()}: {printable(text)}.", (view.correlation_id,))
+
+
 def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
     earlier = [record for record in around.earlier if record.correlation_id != view.correlation_id]
     if earlier:
@@ -184,7 +192,9 @@ def _meanwhile(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
 
 def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     if not view.hotspots:
-        yield Sentence("unknown", "What it was doing is not known: there is no profile of it.")
+        waits = dict(context_of(view)).get("waits")
+        what = f"all that is known of what it was doing: {printable(waits)}" if waits else _NOT_KNOWN
+        yield Sentence("unknown", f"There is no profile of it; {what}.")
     if view.is_summary:
         yield Sentence(
             "unknown", "Its evidence and history are gone with age; this is what was kept of them."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.text import iso, plain
 from monitord.export.units import unit_of
@@ -67,6 +68,7 @@ def detail(view: IncidentView) -> dict[str, Any]:
         "captures": [capture(record) for record in view.captures],
         "not_captured": [_not_captured(step) for step in view.not_captured],
         "hotspots": [hotspot(spot) for spot in view.hotspots],
+        "context": {label: plain(text) for label, text in context_of(view)},
         "baseline": _baseline(view),
         "annotations": [{"taken_at": iso(note.taken_at), "text": plain(note.text)} for note in view.notes],
     }

@@ -1,0 +1,178 @@
+"""What the context record measured is told: every field of it, or its reason stands in UNTOLD."""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.capture import ProfileCaptureService, context
+from monitord.capture.context_told import UNTOLD, told
+from monitord.model import CONTEXT_LABELS, CapturePlan
+from tests.capture import targets as t
+from tests.capture.targets import Targets, key_of, wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the record is of /proc")
+RICH: dict[str, Any] = {
+    "taken_at": "2026-01-01T00:00:00+00:00", "window_s": 0.3, "cpu_percent": 12.0,
+    "cut": "threads were left out to keep this record small",
+    "not_readable": {"/proc/7/io": "permission denied"},
+    "identity": {
+        "pid": 7, "name": "app", "start_ticks": 3, "is_kernel_thread": False, "executable": "/usr/bin/app",
+        "command_line": ["app"], "python": "3.11", "cwd": "/srv", "oom_score": "667",
+        "namespaces": {"pid": "pid:[1]"}, "ancestors": [{"pid": 3, "name": "bash"}, {"pid": 1, "name": "init"}],
+    },
+    "status": {
+        **dict.fromkeys(("VmPeak", "VmSize", "VmHWM", "VmRSS", "VmSwap", "RssAnon", "RssFile", "RssShmem"), "5000 kB"),
+        "State": "S (sleeping)", "Threads": "3", "TracerPid": "44", "NSpid": "7 2", "Seccomp": "2", "CapEff": "0",
+        "SigCgt": "0", "SigBlk": "0", "NoNewPrivs": "1", "Uid": "0", "Gid": "0", "voluntary_ctxt_switches": "5",
+        "nonvoluntary_ctxt_switches": "6", "Cpus_allowed_list": "0-1",
+    },
+    "memory": dict.fromkeys(context._MEMORY, "3000 kB"),
+    "limits": {"Max open files": "1024", "Max processes": "5000"},
+    "cgroup": {
+        "paths": {"unified": "/a.service"}, "unit": "a.service", "container_id": "f" * 64,
+        "limits": {
+            "memory.current": "5000000", "memory.max": "6000000", "memory.high": "5500000",
+            "memory.events": "low 0\nhigh 0\nmax 3\noom 1\noom_kill 2", "cpu.stat": "usage_usec 7\nnr_throttled 118",
+            "cpu.max": "40000 100000", "pids.current": "8", "pids.max": "10",
+            **{f"{name}.pressure": "some avg10=31.00 avg60=0.00 avg300=0.00 total=1" for name in ("cpu", "memory", "io")},
+        },
+    },
+    "system": {
+        "loadavg": "3.1 2.0 1.0 4/100 7",
+        "pressure": dict.fromkeys(("cpu", "memory", "io"), "some avg10=40.10 avg60=1.0 avg300=0.1 total=5"),
+        "meminfo": dict.fromkeys(["MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapTotal", "SwapFree", "Dirty", "Writeback", "AnonPages", "Shmem", "Slab", "SUnreclaim", "Committed_AS", "HugePages_Total"], "700000 kB"),
+    },
+    "files": {
+        "count": 9000, "looked_at": 2000, "kinds": {"file": 1900, "socket": 100},
+        "top_folders": {"/srv/data": 1800}, "sockets": {"established": 3, "close_wait": 40},
+    },
+    "io": {
+        f"{name}_per_s": 5_000_000
+        for name in ("rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes")
+    },
+    "threads": {
+        "count": 3, "is_cut": True,
+        "shown": [
+            {"thread_id": 7, "name": "main", "state": "R", "cpu_percent": 95.0, "wchan": "0", "syscall": "running",
+             "kernel_stack": []},
+            {"thread_id": 8, "name": "writer", "state": "D", "cpu_percent": 0.0, "wchan": "percpu_rwsem_wait",
+             "syscall": "1", "call": "write", "file": "/srv/frozen/x",
+             "kernel_stack": ["[<0>] percpu_rwsem_wait+0x1/0x2", "[<0>] vfs_write+0x3/0x4"]},
+        ],
+    },
+}  # fmt: skip
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict) and value:
+        for name, held in value.items():
+            yield from leaves(held, (*path, name))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for index, held in enumerate(value):
+            yield from leaves(held, (*path, index))
+    else:
+        yield path
+
+
+def changed(record: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
+    made = copy.deepcopy(record)
+    held: Any = made
+    for name in path[:-1]:
+        held = held[name]
+    old = held[path[-1]]
+    if isinstance(old, bool):
+        held[path[-1]] = not old
+    elif isinstance(old, int | float):
+        held[path[-1]] = old // 3 + 7
+    elif isinstance(old, list):
+        held[path[-1]] = []
+    elif old.isdigit():
+        held[path[-1]] = "0"
+    else:
+        held[path[-1]] = "" if "pressure" in path or "events" in str(path) or "stat" in str(path) else "31 x"
+    return made
+
+
+def spelt(path: tuple[Any, ...]) -> str:
+    return ".".join(str(name) for name in path if not isinstance(name, int))
+
+
+# What is counted or shown only of some of many: told of another one, or in another place of this record.
+HIDDEN_HERE = {
+    "threads.shown.state", "threads.shown.wchan", "threads.shown.syscall", "threads.shown.thread_id",
+    "threads.shown.cpu_percent", "threads.shown.kernel_stack",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", list(leaves(RICH)), ids=spelt)
+def test_every_field_of_the_record_changes_what_is_told_or_has_its_reason(path: tuple[Any, ...]) -> None:
+    name = spelt(path)
+    is_untold = any(name == one or name.startswith(f"{one}.") for one in UNTOLD)
+    if told(changed(RICH, path)) == told(RICH):
+        assert is_untold or name in HIDDEN_HERE, f"{name} is measured, never told"
+
+
+def test_the_rich_record_has_every_field_that_a_real_one_has(targets: Targets) -> None:
+    """Else a new field could be measured and never told."""
+    process = targets.python(t.PYTHON_BUSY_BESIDE_IDLE, "2")
+    record = context.take(process.pid, key_of(process).start_ticks, 0.1)
+    known = {spelt(path) for path in leaves(RICH)}
+    open_maps = ("limits", "identity.namespaces", "cgroup.paths", "cgroup.limits", "files.kinds", "files.top_folders", "files.sockets", "not_readable")  # fmt: skip
+    for path in leaves(record):
+        name = spelt(path)
+        assert name in known or name.startswith(open_maps) or name in UNTOLD, name
+
+
+def test_a_hung_writer_is_told_with_its_path() -> None:
+    said = told(RICH)
+    assert said["waits"].startswith(
+        "1 thread waits in percpu_rwsem_wait ← vfs_write, system call write, on /srv/frozen/x (state D"
+    )
+    assert set(said) == set(CONTEXT_LABELS)
+
+
+WAITS_IN_READ = """
+import os, sys
+os.mkfifo(sys.argv[1])
+fd = os.open(sys.argv[1], os.O_RDWR)
+print("ready", flush=True)
+os.read(fd, 1)
+"""
+
+LEAKS_FILES = """
+import sys, time
+kept = [open(sys.argv[1]) for _ in range(300)]
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.root
+def test_where_a_real_process_waits_is_told_with_the_file(
+    targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    fifo = targets.folder / "fifo"
+    process = targets.python(WAITS_IN_READ, str(fifo))
+    wait_for(lambda: b"pipe" in Path(f"/proc/{process.pid}/wchan").read_bytes(), "it to wait")
+    (taken,) = service.capture(key_of(process), CapturePlan(profiler="none"), folder)
+    assert "system call read" in taken.notes["waits"]
+    assert str(fifo) in taken.notes["waits"]
+
+
+def test_a_leak_of_files_is_told_with_kinds_and_folders(
+    targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    script = targets.script("", "leaked.txt")
+    process = targets.python(LEAKS_FILES, str(script))
+    (taken,) = service.capture(key_of(process), CapturePlan(profiler="none"), folder)
+    files = taken.notes["files"]
+    assert f"300 in {targets.folder}" in files
+    assert " file" in files
+    assert str(os.sysconf("SC_OPEN_MAX")) in files or " of " in files
