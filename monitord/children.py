@@ -6,6 +6,7 @@ Only where this monitord itself lies is told, when its interpreter would not loo
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -32,6 +33,17 @@ def own_command(module: str, *arguments: str, keeps_bytecode: bool = True) -> tu
 def own_script(path: Path, *arguments: str) -> tuple[str, ...]:
     """The command that runs a file of ours that imports nothing but the standard library."""
     return (sys.executable, "-I", "-S", str(path), *arguments)
+
+
+_SYSTEM_FOLDERS = (
+    *("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/run/current-system/sw/bin"),  # the last one is NixOS's
+)
+
+
+def system_program(name: str) -> str | None:
+    """Where the system has the program of this name, never through PATH; None: nowhere."""
+    places = (f"{folder}/{name}" for folder in _SYSTEM_FOLDERS)
+    return next((place for place in places if os.access(place, os.X_OK)), None)
 
 
 def own_environment() -> dict[str, str]:

@@ -46,7 +46,7 @@ def why_untrusted(path: Path, *, owners: frozenset[int] = frozenset({0})) -> str
         shared = None
         if stat.S_ISLNK(status.st_mode):
             continue  # its mode says nothing; where it lies was judged, and where it leads will be
-        if _is_open(status, trusted):
+        if _is_open(status, trusted) and not stat.S_ISCHR(status.st_mode):  # /dev/null holds what it holds
             if is_last or not _is_shared(status):
                 return f"{part} can be written by others (mode {stat.S_IMODE(status.st_mode):04o})"
             shared = part
@@ -122,6 +122,66 @@ def why_code_untrusted(program: Path | None = None) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def why_unfit_for_service(*programs: Path) -> str | None:
+    """Why a system service can't be made of these files: others decide what they are, or it can't come there.
+
+    For our own interpreter all that it imports counts. The daemon, `service install` and doctor ask this.
+    """
+    found = list(programs)
+    if Path(sys.executable).resolve() in {program.resolve() for program in programs}:
+        found += code_places()
+    for path in found:
+        reason = why_untrusted(path)
+        if reason is not None:
+            return reason
+    for path in found if sys.platform == "linux" else ():
+        blocked = closed_to_others(path) if path.exists() else None
+        if blocked is not None:
+            on_the_way = f" on the way to {path}" if blocked != path else ""
+            return f"the service has a user of its own, who can't enter {blocked}{on_the_way} (203/EXEC)"
+    missing = next((program for program in programs if not program.exists()), None)
+    return f"{missing} does not exist" if missing is not None else None
+
+
+def how_to_install_for_all() -> str:
+    """What to type for an installation that is root's and that everybody can execute."""
+    return (
+        f"sudo {_system_python()} -m venv /opt/monitord && sudo /opt/monitord/bin/pip install {_source()}"
+        " && sudo /opt/monitord/bin/monitord service install --system"
+    )
+
+
+def _system_python() -> str:
+    """An interpreter that root can trust: the one behind ours, or the system's."""
+    own = Path(sys.executable).resolve()
+    is_fit = why_untrusted(own) is None and closed_to_others(own) is None
+    return str(own) if is_fit else "/usr/bin/python3"
+
+
+def _source() -> str:
+    """What this monitord was installed from (PEP 610), or the checkout that it runs from."""
+    import json
+    import shlex
+    from importlib import metadata
+    from urllib.parse import unquote, urlsplit
+
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return shlex.quote(str(checkout))
+    try:
+        said = json.loads(metadata.distribution("monitord").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        said = {}
+    url = str(said.get("url", "")) if isinstance(said, dict) else ""
+    path = Path(unquote(urlsplit(url).path))
+    if url.startswith("file:") and path.exists():
+        return shlex.quote(str(path))
+    how = said.get("vcs_info", {}).get("vcs", "") if isinstance(said, dict) else ""
+    if url and not url.startswith("file:"):
+        return shlex.quote(f"{how}+{url}" if how else url)
+    return "PATH   (PATH: a checkout of monitord, or its wheel)"
 
 
 def closed_to_others(path: Path) -> Path | None:

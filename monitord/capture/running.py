@@ -25,7 +25,7 @@ from typing import Any
 from monitord import rights
 from monitord.capture import cgroups, supervisor
 from monitord.capture.target import Target
-from monitord.ownership import closed_to_others
+from monitord.ownership import closed_to_others, why_untrusted
 
 _MIB = 1024 * 1024
 _STOP_BUDGET_S = 1.7
@@ -195,6 +195,7 @@ class Runner:
         order = asdict(errand) | asdict(errand.rights) | errand.caps | {
             "user": (user := _user(errand, target)),
             # Root without its capabilities can't look into the folder of the one before.
+            "capabilities": errand.rights.capabilities + _to_start(errand.argv[0], user),
             "folder_owner": (user or (os.geteuid(), os.getegid())) if rights.may_change_user() else None,
             "folder": str(errand.folder), "cgroup": str(cgroup) if cgroup else "", "deadline_s": limit_s,
             "target_fd": target_fd, "target_pid": target.key.pid if target else -1,
@@ -238,6 +239,12 @@ def _user(errand: Errand, target: Target | None) -> tuple[int, int] | None:
     if wanted == "target" and target is not None:
         return target.owner
     return rights.STRANGER, rights.STRANGER
+
+
+def _to_start(program: str, user: tuple[int, int] | None) -> tuple[int, ...]:
+    """Root without capabilities can't come where another user keeps a program (`sudo monitord capture`)."""
+    is_needed = user is None and rights.may_change_user() and why_untrusted(Path(program)) is not None
+    return (rights.CAP_DAC_READ_SEARCH,) if is_needed else ()
 
 
 @cache

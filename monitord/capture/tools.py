@@ -10,10 +10,12 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from monitord.capture.running import Errand, Runner
 from monitord.installation import reinstall_command
+from monitord.ownership import is_privileged, why_untrusted
 
 _FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin")
 _VERSION = re.compile(rb"\d+(?:\.\d+)+")
@@ -36,13 +38,17 @@ class Toolbox:
     def path(self, name: str) -> str | None:
         """An absolute path to something executable, or None."""
         path = self._paths.get(name)
-        return path if path and Path(path).is_absolute() and _is_program(path) else None
+        return (
+            path if path and Path(path).is_absolute() and _is_program(path) and not _distrust(path) else None
+        )
 
     def missing(self, name: str) -> str:
         """Why `path` gave nothing, in words."""
         path = self._paths.get(name)
         if not path:
             return f"{name} is not installed"
+        if (reason := _distrust(path)) is not None:
+            return f"{path} is not run: {reason}"
         return f"{path} is not an executable file" if Path(path).exists() else f"{path} does not exist"
 
     def version(self, name: str) -> str | None:
@@ -63,6 +69,12 @@ def _find(name: str) -> str | None:
     own = (str(Path(sys.executable).parent),) if name == "py-spy" else ()
     places = (f"{folder}/{name}" for folder in (*own, *_FOLDERS))
     return next((path for path in places if _is_program(path)), None)
+
+
+@cache
+def _distrust(path: str) -> str | None:
+    """Why a monitord with rights does not run this program; an ordinary user may run what they like."""
+    return why_untrusted(Path(path)) if is_privileged() else None
 
 
 def _is_program(path: str) -> bool:

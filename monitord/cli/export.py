@@ -164,11 +164,17 @@ def _machine_id() -> str | None:
 def _write(path: Path, content: bytes) -> None:
     """The whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
     try:
-        durable_write(path, content)
+        durable_write(path, content, owner=_asker())
     except PermissionError as error:
         raise PermissionDeniedError(f"{path}: can't be written: {error.strerror}") from error
     except OSError as error:
         raise MonitordError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def _asker() -> tuple[int, int] | None:
+    """Who typed sudo: the file is for them."""
+    uid, gid = (os.environ.get(name, "") for name in ("SUDO_UID", "SUDO_GID"))
+    return (int(uid), int(gid)) if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal() else None
 
 
 def report(what: str, hidden: Mapping[str, int] | None, output: str) -> None:

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from monitord.children import own_command
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit, say
 from monitord.cli.times import parse_period
@@ -156,8 +157,8 @@ def _sources(place: Place, *, raw: bool) -> Any:
 
 def _own_command(place: Place, words: Sequence[str]) -> Any:
     """Run one of our own commands; its JSON if it wrote any. Its refusal is ours."""
-    argv = [sys.executable, "-m", "monitord", "--data-dir", str(place.data_dir())]
-    argv += ["--config", str(place.config_path)] if place.config_path else []
+    argv = [*own_command("monitord"), "--data-dir", str(place.data_dir().absolute())]
+    argv += ["--config", str(place.config_path.absolute())] if place.config_path else []
     try:
         done = subprocess.run(
             [*argv, *words],
@@ -167,6 +168,7 @@ def _own_command(place: Place, words: Sequence[str]) -> Any:
             timeout=_COMMAND_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,
+            cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StorageError(f"`monitord {words[0]}` did not end well: {type(error).__name__}") from error
@@ -191,11 +193,12 @@ def install(
     """Print (or write) what makes an assistant start monitord's MCP server."""
     _require_extra()
     key = _SERVERS_KEY.get(client, "mcpServers")
-    arguments = ["-m", "monitord", "--data-dir", str(place.data_dir().absolute())]
+    # A client starts it in a project's folder, from which nothing may be imported.
+    command, *arguments = own_command("monitord", "--data-dir", str(place.data_dir().absolute()))
     arguments += ["--config", str(place.config_path.absolute())] if place.config_path else []
     arguments += ["mcp", "serve"]
     arguments += ["--allow-actions"] if allow_actions else []
-    entry = {"command": sys.executable, "args": arguments}
+    entry = {"command": command, "args": arguments}
     if write is None:
         emit(jsonlib.dumps({key: {"monitord": entry}}, indent=2, ensure_ascii=False) + "\n")
         return

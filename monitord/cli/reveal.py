@@ -30,4 +30,4 @@ def reveal(place: Place, incident_id: IdArgument) -> None:
         where = place_of(place.config().settings.storage, folder, record.artefact_key)
     emit(f"{printable(where)}\n")
     if sys.platform == "darwin" and sys.stdout.isatty() and Path(where).exists():
-        subprocess.run(["open", "-R", where], check=False)
+        subprocess.run(["/usr/bin/open", "-R", where], check=False, cwd="/")

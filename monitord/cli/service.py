@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitord.children import system_program
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit, say
 from monitord.errors import MonitordError, NotFoundError, UsageError
@@ -44,12 +45,15 @@ def uninstall(
     yes: Annotated[bool, typer.Option("--yes", help="With --purge: really.")] = False,
 ) -> None:
     """Stop and remove the service; what was recorded stays unless --purge is said."""
+    from monitord.config.places import SYSTEM_DATA_DIR
     from monitord.service import Place as ServicePlace
     from monitord.service import plan_uninstall
 
     if purge and not (yes or print_only):
         raise UsageError("--purge deletes every incident for good; say --yes too if that is meant")
-    plan = plan_uninstall(system, ServicePlace.here(), purge=place.data_dir() if purge else None)
+    # Of the service's own folder, whether it is there still or not: never of root's instead.
+    data_dir = place.data_dir_flag or (SYSTEM_DATA_DIR if system else place.data_dir())
+    plan = plan_uninstall(system, ServicePlace.here(), purge=data_dir if purge else None)
     _carry_out(plan, print_only)
 
 
@@ -85,10 +89,14 @@ def logs(
 
     command = control("logs", ServicePlace.here(), system=system, follow=follow, lines=lines)
     sys.stdout.flush()
-    try:
-        os.execvp(command[0], command)  # noqa: S606 - an argv list made by the service room, no shell
-    except FileNotFoundError:
-        raise NotFoundError(f"{command[0]} is not installed here") from None
+    os.execv(_program(command[0]), command)  # noqa: S606 - an argv list made by the service room, no shell
+
+
+def _program(name: str) -> str:
+    program = system_program(name)
+    if program is None:
+        raise NotFoundError(f"{name} is not installed here")
+    return program
 
 
 def _carry_out(plan: ServicePlan, print_only: bool) -> None:
@@ -107,15 +115,18 @@ def _control(verb: str, system: bool) -> None:
     from monitord.service import Place as ServicePlace
     from monitord.service import control
 
-    command = control(verb, ServicePlace.here(), system=system)
-    try:
-        code = subprocess.run(command, check=False).returncode
-    except FileNotFoundError:
-        raise NotFoundError(f"{command[0]} is not installed here") from None
+    here = ServicePlace.here()
+    command = control(verb, here, system=system)
+    if verb in ("start", "restart") and not here.is_mac:  # after too many failures systemd would refuse
+        reset = [_program(command[0]), *command[1 : command.index(verb)], "reset-failed", command[-1]]
+        subprocess.run(reset, check=False, cwd="/", capture_output=True)
+    code = subprocess.run([_program(command[0]), *command[1:]], check=False, cwd="/").returncode
     if code in _NO_SUCH_UNIT:
         whose = " --system" if system else ""
         raise NotFoundError(f"the service is not installed; type `monitord service install{whose}`")
     if verb == "status" and code == _NOT_RUNNING:
+        flag = " --system" if system else ""
+        say(f"it does not run; `monitord service start{flag}` starts it, whatever ended it before")
         raise typer.Exit(_NOT_RUNNING)
     if code:
         raise MonitordError(f"`{' '.join(command)}` failed with exit status {code}")

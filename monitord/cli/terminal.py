@@ -15,6 +15,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+
+from monitord.ownership import is_privileged, why_untrusted
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -104,6 +107,8 @@ def page(lines: Iterable[str], *, allowed: bool = True) -> None:
     """Show lines, through the pager when a person is looking."""
     command = shlex.split(os.environ.get("PAGER", "less")) if allowed and sys.stdout.isatty() else []
     tool = shutil.which(command[0]) if command and command[0] != "cat" else None
+    if tool is not None and is_privileged() and why_untrusted(Path(tool)) is not None:
+        tool = None  # PATH or PAGER of a user, kept by su or sudo
     text = "".join(f"{line}\n" for line in lines)
     if tool is None:
         emit(text)

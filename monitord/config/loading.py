@@ -20,6 +20,7 @@ import msgspec
 from monitord.config.settings import FORMS, FileSettings, RuleSettings, Settings
 from monitord.errors import ConfigError
 from monitord.model import Rule
+from monitord.ownership import is_privileged, why_untrusted
 
 SYSTEM_FILE = Path("/etc/monitord/config.toml")
 DEFAULT_RULES_FILE = Path(__file__).parent.parent / "default_rules.toml"
@@ -129,6 +130,7 @@ def _files(path: Path | None, env: Mapping[str, str]) -> Iterator[Path]:
 
 def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The tables of a file, and the line of every key in it ("section.key" or "rules[0].key")."""
+    _require_trust(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")  # editors on Windows begin with a mark
         return tomllib.loads(text), _key_lines(text)
@@ -139,6 +141,16 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         raise ConfigError(f"{path}: can't be read: {reason}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _require_trust(path: Path) -> None:
+    """With rights that others lack, a configuration is read only where nobody else can have written it."""
+    reason = why_untrusted(path, owners=frozenset({os.geteuid()})) if is_privileged() else None
+    if reason is not None:
+        raise ConfigError(
+            f"{path}: not read: {reason}; with the rights of root or of a service monitord reads only what no"
+            f" other user can change: put it into {SYSTEM_FILE}, or name another with --config"
+        )
 
 
 def _key_lines(text: str) -> dict[str, int]:

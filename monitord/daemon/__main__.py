@@ -74,8 +74,10 @@ METADATA = later(
 if sys.platform == "linux":
     later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
 
-from monitord.errors import MonitordError  # noqa: E402
+from monitord.daemon.notify import Notifier  # noqa: E402
+from monitord.errors import MonitordError, PermissionDeniedError  # noqa: E402
 from monitord.logs import QueuedStream, hold_standard_streams  # noqa: E402
+from monitord.ownership import how_to_install_for_all, is_privileged, why_code_untrusted  # noqa: E402
 
 _FAREWELL_S = 0.5  # for what was said and nobody has read
 
@@ -88,6 +90,7 @@ def main() -> int:
         return _run(log)
     except MonitordError as error:
         log.write(f"monitord: {error}\n")
+        Notifier().status(f"refused: {error}")  # `systemctl status` shows it
         return error.exit_code
     except (OSError, MemoryError) as error:
         log.write(f"monitord: cannot record: {type(error).__name__}: {error}\n")
@@ -99,6 +102,16 @@ def main() -> int:
         log.close(_FAREWELL_S)
 
 
+def require_trusted_code() -> None:
+    """Refuse to record with the rights of root, or of a service, from files that others can change."""
+    reason = why_code_untrusted() if is_privileged() else None
+    if reason is not None:
+        raise PermissionDeniedError(
+            f"monitord does not run with rights of root from files that others can change: {reason};"
+            f" run it as an ordinary user, or install it for all: {how_to_install_for_all()}"
+        )
+
+
 def _run(log: QueuedStream) -> int:
     parser = argparse.ArgumentParser(prog="monitord run")
     parser.add_argument("--config", type=Path)
@@ -107,7 +120,11 @@ def _run(log: QueuedStream) -> int:
     from monitord.daemon.loop import run
 
     METADATA.settle()
-    run(arguments.config, arguments.data_dir, log)
+    config, data_dir = arguments.config, arguments.data_dir.absolute()
+    config = config.absolute() if config is not None else None
+    os.chdir("/")  # started in anybody's folder, it has none
+    require_trusted_code()
+    run(config, data_dir, log)
     return 0
 
 

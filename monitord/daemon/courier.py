@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from monitord import config, logs
+from monitord import config, logs, rights
 from monitord.config import Settings
 from monitord.daemon.courier_status import CourierStatus, read_courier_status, write_courier_status
 from monitord.daemon.holdings import whole_holdings
@@ -47,6 +47,7 @@ def main() -> int:
     try:
         loaded = config.load(arguments.config)
         logs.configure(loaded.settings.log.level, loaded.settings.log.style)
+        rights.keep_only(())  # from here on it talks to a network
         is_settled = run(loaded.settings, arguments.data_dir, arguments.life)
     except MonitordError as error:
         print(f"monitord courier: {error}", file=sys.stderr)  # noqa: T201  the one line a refusal owes

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitord.errors import BusyError
+from monitord.errors import BusyError, StorageError
 from monitord.storage.folder import hand_over
 
 _ASKED_S = 0.3  # `owner` holds a lock for a moment to see whether it can: that is no refusal
@@ -77,7 +78,7 @@ def hold(path: Path, what: str) -> Iterator[Held]:
 def owner(path: Path) -> int | None:
     """The pid that holds the lock, or None when nobody does."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -91,16 +92,32 @@ def owner(path: Path) -> int | None:
 
 
 def _open(path: Path) -> int | None:
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    """Raises StorageError for what is no plain file of this one name: a lock on it would exclude nobody."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
-        hand_over(descriptor, path.parent)
-        return descriptor
     except OSError:
+        _require_plain(path)
         try:
-            return os.open(path, os.O_RDONLY | flags)
+            descriptor = os.open(path, os.O_RDONLY | flags)
         except OSError:
             return None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(descriptor)
+        raise StorageError(f"cannot lock {path}: it is no plain file, or has other names; remove it")
+    with contextlib.suppress(OSError):  # a disk that can't be written
+        hand_over(descriptor, path.parent)
+    return descriptor
+
+
+def _require_plain(path: Path) -> None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise StorageError(f"cannot lock {path}: it is no plain file; remove it")
 
 
 def _take(descriptor: int, path: Path, what: str) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from monitord.children import own_command
 from monitord.daemon.courier_status import read_courier_status
 from monitord.daemon.holdings import CONDEMNED_NAME
 from monitord.logs import get_logger
@@ -41,7 +41,7 @@ class Sender:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`sends`: what lies here goes elsewhere; `archives`: what is old does, looked at each hour."""
-        words = [sys.executable, "-P", "-m", "monitord.daemon.courier", "--while-stdin"]
+        words = [*own_command("monitord.daemon.courier"), "--while-stdin"]
         words += ["--data-dir", str(data_dir)]
         self._words = words + (["--config", str(config_path)] if config_path is not None else [])
         self._data_dir = data_dir
@@ -99,6 +99,7 @@ class Sender:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
+                cwd="/",
                 env={**os.environ, **_FEW_THREADS},
             )
         except OSError as error:

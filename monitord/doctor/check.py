@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+TOOL_FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin")
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 
 
@@ -26,8 +27,8 @@ class Check:
 
 
 def default_search_path() -> str:
-    """Where tools are looked for: beside this Python (py-spy lives there), then PATH."""
-    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    """Where tools are looked for, as a capture does: beside this Python (py-spy), never in PATH."""
+    return os.pathsep.join((str(Path(sys.executable).parent), *TOOL_FOLDERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Surroundings:
     def system_install(self) -> str:
         """The line that installs the system service; sudo's PATH need not know where monitord lies."""
         script = self.executable.parent / "monitord"
-        program = str(script) if script.exists() else f"{self.executable} -m monitord"
+        program = str(script) if script.exists() else f"{self.executable} -I -m monitord"
         return f"sudo {program} service install --system"
 
     def read(self, name: str) -> str | None:

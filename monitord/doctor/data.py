@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
 from monitord.errors import MonitordError, SchemaTooNewError
+from monitord.storage.folder import check_data_dir
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import DATABASE_NAME, HEAD
 from monitord.storage.usage import floor_bytes, usage_of
@@ -24,7 +25,7 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
     """A directory of ours, closed to others, on a disk with room."""
     folder = here.data_dir
     try:
-        status = folder.lstat()
+        status = folder.stat()
     except FileNotFoundError:
         yield Check("data directory", OK, f"{folder} is made by the first `monitord run`")
         return
@@ -46,10 +47,10 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
 
 def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
     name = "data directory"
-    if stat.S_ISLNK(status.st_mode):
-        return Check(name, FAILURE, f"{folder} is a symbolic link", f"--data-dir {folder.resolve()}")
     if not stat.S_ISDIR(status.st_mode):
         return Check(name, FAILURE, f"{folder} is not a directory", f"mv {folder} {folder}.old")
+    if uid == 0 and status.st_uid != 0 and _trouble(folder) is None:
+        return Check(name, OK, f"{folder} belongs to the service's user (uid {status.st_uid})")
     if status.st_uid != uid:
         owner = f"belongs to uid {status.st_uid}, you are uid {uid}"
         return Check(name, FAILURE, f"{folder} {owner}", f"sudo -u '#{status.st_uid}' monitord doctor")
@@ -57,7 +58,18 @@ def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
     if mode & 0o077:
         outcome = FAILURE if mode & 0o022 else WARNING
         return Check(name, outcome, f"{folder} is open to others (mode {mode:04o})", f"chmod 700 {folder}")
+    if (trouble := _trouble(folder)) is not None:
+        return Check(name, FAILURE, trouble, f"sudo ls -ld {folder}")
     return Check(name, OK, f"{folder} is ours alone")
+
+
+def _trouble(folder: Path) -> str | None:
+    """What every command would say of it."""
+    try:
+        check_data_dir(folder)
+    except MonitordError as error:
+        return str(error)
+    return None
 
 
 def check_database(here: Surroundings) -> Iterator[Check]:

@@ -6,13 +6,13 @@ import fcntl
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
+from monitord.ownership import how_to_install_for_all, why_unfit_for_service
 
 
 def check_daemon(here: Surroundings) -> Iterator[Check]:
@@ -56,24 +56,17 @@ def check_units(here: Surroundings) -> Iterator[Check]:
 
 
 def check_interpreter(here: Surroundings) -> Iterator[Check]:
-    """The system service has a user of its own, which must be able to execute this Python (203/EXEC)."""
+    """What `service install --system` would say: whether this is root's alone, and open to the service."""
     if not here.is_linux:
         return
-    target = here.executable.resolve()
-    for part in (*reversed(target.parents), target):
-        try:
-            is_open = bool(part.stat().st_mode & stat.S_IXOTH)
-        except OSError:
-            is_open = False
-        if not is_open:
-            yield Check(
-                "interpreter",
-                WARNING,
-                f"{part} can't be entered by everybody: `service install --system` would fail with 203/EXEC",
-                "sudo /usr/bin/python3 -m venv /opt/monitord   (then install monitord there)",
-            )
-            return
-    yield Check("interpreter", OK, f"{target} can be executed by everybody")
+    script = here.executable.parent / "monitord"
+    programs = (here.executable, here.executable.resolve(), *((script,) if script.exists() else ()))
+    reason = why_unfit_for_service(*programs)
+    if reason is None:
+        yield Check("interpreter", OK, f"{here.executable} is root's alone, and everybody can execute it")
+    else:
+        words = f"{reason}: `service install --system` would refuse this installation"
+        yield Check("interpreter", WARNING, words, how_to_install_for_all())
 
 
 _EXEC_START = re.compile(r'^ExecStart=(?:"((?:[^"\\]|\\.)*)"|(\S+)).*$', re.MULTILINE)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from monitord.children import own_environment
 from monitord.doctor.check import OK, WARNING, Check, Surroundings, install_line
 from monitord.installation import reinstall_command
+from monitord.ownership import is_privileged, why_untrusted
 
 _TIMEOUT_S = 20.0
 
@@ -44,6 +47,9 @@ def _tool(here: Surroundings, name: str, arguments: Sequence[str], fix: str, wit
     path = shutil.which(name, path=here.search_path)
     if path is None:
         return Check(name, WARNING, f"missing: {without}", fix)
+    reason = why_untrusted(Path(path)) if is_privileged() else None
+    if reason is not None:
+        return Check(name, WARNING, f"{path} is not run with rights of root: {reason}: {without}", fix)
     try:
         result = subprocess.run(
             [path, *arguments],
@@ -53,6 +59,8 @@ def _tool(here: Surroundings, name: str, arguments: Sequence[str], fix: str, wit
             timeout=_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,
+            cwd="/",
+            env=own_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check(name, WARNING, f"{path} does not start: {error}", fix)

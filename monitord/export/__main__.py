@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from monitord import rights
 from monitord.errors import MonitordError
 from monitord.model import Hotspot, Statement
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
@@ -33,6 +34,9 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
     if sys.platform == "linux":  # macOS refuses it
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    rights.keep_only((rights.CAP_DAC_READ_SEARCH,))  # to import what is loaded later, wherever it lies
+    rights.write_only_in(())
+    rights.refuse_calls(profiles=False)
     gc.disable()  # as in monitord.profiles
     order = json.loads(sys.stdin.buffer.readline())
     try:

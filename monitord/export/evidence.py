@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-import monitord
+from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.bundle import Identities
 from monitord.export.shapes import value_unit
@@ -28,7 +26,6 @@ from monitord.storage.views import IncidentView
 
 MAX_EVIDENCE_BYTES = 256 << 20
 _DEADLINE_S = 120.0
-_SOURCE = Path(monitord.__file__).resolve().parent.parent
 _ROLES = ("profile", "dump")
 ReadArtefact = Callable[[str, int], bytes]  # key, most bytes that are wanted → payload
 
@@ -136,9 +133,10 @@ def _ask(evidence: Sequence[Evidence], order: Mapping[str, Any]) -> tuple[dict[s
     head = json.dumps({**order, "evidence": listed}).encode("ascii")
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-s", "-m", "monitord.export"],
+            own_command("monitord.export"),
             input=b"".join([head, b"\n", *(one.payload for one in evidence)]),
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHONPATH": str(_SOURCE)},
+            cwd="/",
+            env=own_environment(),
             capture_output=True,
             timeout=_DEADLINE_S,
             check=False,  # its one line on stderr is the error

@@ -98,6 +98,8 @@ class Gate:
             return 401 if self._strangers.take() else 429
         if not self._known.take():
             return 429
+        if b"origin" in headers and not headers[b"origin"].strip():
+            return 403  # the SDK takes an empty one for none
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > BODY_LIMIT_BYTES:
             return 413
@@ -133,6 +135,7 @@ def _with_small_hosts(scope: Scope) -> Scope:
 
 _REASONS = {
     401: b"a bearer token is needed; it is in the file that `monitord mcp --http` names\n",
+    403: b"this origin may not ask\n",
     413: b"the request is too large\n",
     429: b"too many requests; try again in a minute\n",
 }

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 
+from monitord.children import own_command, own_environment
 from monitord.logs import get_logger
 from monitord.model import ProcessKey
 from monitord.sampling import portable
@@ -26,27 +27,26 @@ _GRACE_S = 10.0
 def talkers(over_s: float) -> list[Talker]:
     """(process, name, bytes per second), busiest first."""
     if sys.platform == "linux":
-        command = [sys.executable, "-m", "monitord.sampling.sockets", str(over_s)]
-        return parse_rows(_run(command, over_s))
+        return parse_rows(_run(own_command("monitord.sampling.sockets", str(over_s)), over_s))
     nettop = shutil.which("nettop", path="/usr/bin:/usr/sbin")
     if nettop is None:
         return []
     # Two samples `-s` apart in CSV (-L), one row per process (-P), raw numbers (-x).
     seconds = max(1, round(over_s))
-    command = [nettop, "-P", "-x", "-L", "2", "-s", str(seconds), "-J", "bytes_in,bytes_out"]
+    command = (nettop, "-P", "-x", "-L", "2", "-s", str(seconds), "-J", "bytes_in,bytes_out")
     return parse_nettop(_run(command, seconds), seconds)
 
 
-def _run(command: list[str], over_s: float) -> str:
+def _run(command: tuple[str, ...], over_s: float) -> str:
     """Its standard output; nothing when it fails or takes too long, which is logged."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=over_s + _GRACE_S,
-            env=environment,
+            cwd="/",
+            env=own_environment(),
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:

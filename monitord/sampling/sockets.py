@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 
+from monitord import rights
 from monitord.sampling.procfs import STAT_BYTES, read_file, start_ticks
 
 _TCP_INFO = 1 << (2 - 1)
@@ -101,6 +102,7 @@ def by_process(rates: Mapping[int, float], owner_of: Mapping[int, int]) -> list[
 
 def main(over_s: float) -> None:
     """Look twice and print. ASCII JSON keeps any process name whole."""
+    rights.keep_only((rights.CAP_SYS_PTRACE, rights.CAP_DAC_READ_SEARCH))
     first_s, before = time.monotonic(), counters()
     time.sleep(over_s)
     rates = busy(before, counters(), time.monotonic() - first_s)

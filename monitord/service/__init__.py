@@ -5,7 +5,7 @@ A plan says everything before anything is done, so `--print` and the real thing 
 
 from monitord.service.apply import apply
 from monitord.service.commands import control
-from monitord.service.place import Place, move_to_opt, unreachable_component
+from monitord.service.place import Place
 from monitord.service.plan import Command, PlannedFile, ServicePlan, plan_install, plan_uninstall
 
 __all__ = [
@@ -17,6 +17,4 @@ __all__ = [
     "plan_uninstall",
     "apply",
     "control",
-    "unreachable_component",
-    "move_to_opt",
 ]

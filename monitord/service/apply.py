@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from monitord.children import system_program
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError
 from monitord.service.plan import Command, PlannedFile, ServicePlan
 
@@ -18,7 +19,17 @@ _COMMAND_TIMEOUT_S = 120.0
 
 
 def _run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_COMMAND_TIMEOUT_S)
+    program = system_program(argv[0])
+    if program is None:
+        raise FileNotFoundError(argv[0])
+    return subprocess.run(
+        [program, *argv[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_COMMAND_TIMEOUT_S,
+        cwd="/",
+    )
 
 
 def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
@@ -32,7 +43,7 @@ def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
     try:
         done += [_execute(command, run) for command in plan.before]
         for folder in plan.folders:
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            _make_folder(folder, is_roots=plan.is_system)
         done += [_write(file) for file in plan.files]
         done += [_remove(path) for path in plan.remove]
         if plan.purge:
@@ -88,13 +99,24 @@ def _remove(path: Path) -> str:
     return f"removed {path}"
 
 
+def _make_folder(folder: Path, *, is_roots: bool) -> None:
+    """Earlier versions left the configuration's folder to the service's user, who goes with the service."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if is_roots and os.geteuid() == 0 and folder.lstat().st_uid != 0:
+        os.chown(folder, 0, 0, follow_symlinks=False)
+
+
 def _purge(folder: Path) -> str:
     """Remove a data directory, and only what is one: a wrong path must not cost anybody a home."""
+    if folder.is_symlink() and folder.resolve() == folder.parent.resolve() / "private" / folder.name:
+        done = _purge(folder.resolve())  # of a service with a dynamic user: the link is systemd's
+        folder.unlink()
+        return done
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise MonitordError(f"{folder} is not a directory of its own; nothing was removed from it")
     if not folder.exists():
         return f"not there {folder}"
-    if not any((folder / mark).exists() for mark in _DATA_MARKS):
+    if any(folder.iterdir()) and not any((folder / mark).exists() for mark in _DATA_MARKS):
         raise MonitordError(f"{folder} does not look like monitord's data; nothing was removed from it")
     shutil.rmtree(folder)
     return f"removed {folder}"

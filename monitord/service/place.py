@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitord.children import own_command
 from monitord.errors import NotFoundError, PermissionDeniedError
+from monitord.ownership import how_to_install_for_all, why_unfit_for_service
 
 LABELS = {False: "dev.monitord.agent", True: "dev.monitord.daemon"}
 
@@ -18,7 +19,7 @@ LABELS = {False: "dev.monitord.agent", True: "dev.monitord.daemon"}
 class Place:
     """The machine and the user as the service files need to know them.
 
-    `program` starts monitord: one absolute path, or an interpreter with `-m monitord`. `interpreter` is
+    `program` starts monitord: one absolute path, or an interpreter with its words. `interpreter` is
     the Python behind it, resolved. `root` is / and something else only for trying things out.
     """
 
@@ -38,7 +39,7 @@ class Place:
         script = Path(sys.executable).parent / "monitord"
         return cls(
             platform="darwin" if sys.platform == "darwin" else "linux",
-            program=(str(script),) if script.exists() else (sys.executable, "-m", "monitord"),
+            program=(str(script),) if script.exists() else own_command("monitord"),
             interpreter=Path(sys.executable).resolve(),
             home=home,
             user=getpass.getuser(),
@@ -84,37 +85,11 @@ def require_rights(place: Place, verb: str, *, system: bool) -> None:
         raise PermissionDeniedError(f"a system service needs root: {line}")
 
 
-def require_reachable(place: Place) -> None:
-    """Refuse a program that the unprivileged service user can't execute (systemd: status=203/EXEC)."""
-    for path in (place.interpreter, Path(place.program[0]), Path(place.program[0]).resolve()):
-        blocked = unreachable_component(path)
-        if blocked is not None:
-            raise PermissionDeniedError(
-                f"the service has a user of its own, who can't enter {blocked} on the way to {path}."
-                f" Install monitord where everybody can execute it: {move_to_opt()}"
-            )
-
-
-def move_to_opt() -> str:
-    """What to type for an installation that every user can execute."""
-    checkout = Path(__file__).parents[2]
-    source = checkout if (checkout / "pyproject.toml").exists() else "monitord"
-    return (
-        f"sudo /usr/bin/python3 -m venv /opt/monitord && sudo /opt/monitord/bin/pip install {source}"
-        " && sudo /opt/monitord/bin/monitord service install --system"
-    )
-
-
-def unreachable_component(path: Path) -> Path | None:
-    """The first part of an absolute path that not everybody may execute or enter; None: all may.
-
-    A missing part is unreachable too. Symbolic links in the path count as where they lead.
-    """
-    for part in (*reversed(path.parents), path):
-        try:
-            mode = part.stat().st_mode
-        except OSError:
-            return part
-        if not mode & stat.S_IXOTH:
-            return part
-    return None
+def require_fit(place: Place) -> None:
+    """Refuse a program that others could change, or that the service's own user can't execute."""
+    reason = why_unfit_for_service(Path(place.program[0]), place.interpreter)
+    if reason is not None:
+        raise PermissionDeniedError(
+            f"this monitord can't be the machine's service: {reason}."
+            f" Install it where only root can write and everybody can execute: {how_to_install_for_all()}"
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 from monitord.service.place import (
     LABELS,
     Place,
-    require_reachable,
+    require_fit,
     require_rights,
     require_service_manager,
 )
@@ -57,8 +57,8 @@ class ServicePlan:
         """Raise PermissionDeniedError or NotFoundError, with the fix, when it can't be carried out here."""
         require_service_manager(self.place)
         require_rights(self.place, self.verb, system=self.is_system)
-        if self.verb == "install" and self.is_system and not self.place.is_mac:
-            require_reachable(self.place)
+        if self.verb == "install" and self.is_system:
+            require_fit(self.place)
 
     def text(self) -> str:
         """What `--print` shows: files with their contents, then commands and hints; nothing is changed."""
@@ -87,9 +87,6 @@ def plan_uninstall(system: bool, place: Place, *, purge: Path | None = None) -> 
         return ServicePlan("uninstall", system, place, before, remove=(unit,), purge=purge, hints=keeps)
     manager = systemctl(system)
     before = (Command((*manager, "disable", "--now", "monitord.service"), may_fail=True),)
-    if purge and system:
-        # A dynamic user's state lies behind a link under /var/lib/private: systemd knows how to remove it.
-        before += (Command((*manager, "clean", "--what=state", "monitord.service"), may_fail=True),)
     return ServicePlan(
         "uninstall",
         system,
@@ -97,7 +94,7 @@ def plan_uninstall(system: bool, place: Place, *, purge: Path | None = None) -> 
         before=before,
         remove=(unit,),
         commands=(Command((*manager, "daemon-reload")),),
-        purge=None if system else purge,
+        purge=purge,
         hints=keeps,
     )
 
@@ -120,11 +117,12 @@ def _install_systemd(system: bool, place: Place) -> ServicePlan:
         "install",
         system,
         place,
-        folders=(unit.parent,),
+        folders=(unit.parent, *((place.root / "etc/monitord",) if system else ())),
         files=(PlannedFile(unit, render_unit(name, place.program)),),
         commands=(
             Command((*manager, "daemon-reload")),
             Command((*manager, "enable", "monitord.service")),
+            Command((*manager, "reset-failed", "monitord.service"), may_fail=True),
             Command((*manager, "restart", "monitord.service")),
         ),
         hints=hints,

@@ -7,10 +7,13 @@ import stat
 from pathlib import Path
 
 from monitord.errors import NotFoundError, PermissionDeniedError, StorageError
+from monitord.ownership import why_untrusted
+
+_OF_THE_MACHINE = Path("/var/lib/monitord")  # where the system service records
 
 
 def check_data_dir(data_dir: Path, *, create: bool = False, root_may: bool = True) -> None:
-    """Refuse a data directory that others could write to, or that is not a directory of ours.
+    """Refuse a data directory that others could write to, or put another in the place of.
 
     With `root_may`, root may ask and tidy what a service of another user recorded, if only root could have
     put the directory where it is. A daemon never records into somebody else's directory.
@@ -20,30 +23,38 @@ def check_data_dir(data_dir: Path, *, create: bool = False, root_may: bool = Tru
     if create:
         _make(data_dir)
     try:
-        status = data_dir.lstat()
+        status = data_dir.stat()  # a link is judged like every part of the way: systemd makes one
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no data directory {data_dir}; `monitord run` makes it") from error
+        raise NotFoundError(f"there is no data directory {data_dir}; {_where_to_look(data_dir)}") from error
     except OSError as error:
         raise PermissionDeniedError(f"can't look at {data_dir}: {error.strerror}") from error
-    if stat.S_ISLNK(status.st_mode):
-        raise PermissionDeniedError(f"{data_dir} is a symbolic link; give the real path with --data-dir")
     if not stat.S_ISDIR(status.st_mode):
         raise StorageError(f"{data_dir} is not a directory; give another one with --data-dir")
-    if status.st_uid != os.geteuid() and not (root_may and _is_in_roots_hands(data_dir)):
+    _check_owners(data_dir, status, root_may=root_may)
+
+
+def _where_to_look(data_dir: Path) -> str:
+    if os.geteuid() != 0 and data_dir != _OF_THE_MACHINE and os.path.lexists(_OF_THE_MACHINE):
+        return (
+            "the machine's service records: ask it with sudo, or type `monitord run` for recordings of yours"
+        )
+    return "`monitord run` makes it"
+
+
+def _check_owners(data_dir: Path, status: os.stat_result, *, root_may: bool) -> None:
+    is_ours = status.st_uid == os.geteuid()
+    is_roots_business = root_may and os.geteuid() == 0 and why_untrusted(data_dir.resolve().parent) is None
+    if not is_ours and not is_roots_business:
         raise PermissionDeniedError(
             f"{data_dir} belongs to uid {status.st_uid}, you are {os.geteuid()}; run as its owner"
         )
     if status.st_mode & 0o022:
         raise PermissionDeniedError(f"{data_dir} can be written by others; chmod 700 {data_dir}")
-
-
-def _is_in_roots_hands(data_dir: Path) -> bool:
-    """Whether we are root and nobody else could have put this directory here."""
-    try:
-        parent = data_dir.parent.stat()
-    except OSError:
-        return False
-    return os.geteuid() == 0 == parent.st_uid and not parent.st_mode & 0o022
+    reason = why_untrusted(data_dir, owners=frozenset({status.st_uid}))
+    if reason is not None:
+        raise PermissionDeniedError(
+            f"{data_dir} could be exchanged by others: {reason}; choose another one with --data-dir"
+        )
 
 
 def _make(data_dir: Path) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 import monitord
+from monitord import rights
 from monitord.errors import MonitordError, StorageError
 from monitord.storage.connection import set_pragmas
 from monitord.storage.faults import explained
@@ -101,6 +102,9 @@ def main() -> int:
         sys.stderr.write("usage: python -m monitord.storage.migrate DATA_DIR\n")
         return 2
     try:
+        # Root tidies what a service's user owns: these three, and nothing else.
+        rights.keep_only((rights.CAP_CHOWN, rights.CAP_DAC_OVERRIDE, rights.CAP_FOWNER))
+        rights.refuse_calls(profiles=False)
         migrate(Path(sys.argv[1]))
     except MonitordError as error:
         sys.stderr.write(f"{error}\n")

@@ -11,7 +11,6 @@ import fcntl
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from monitord.children import own_command, own_environment
 from monitord.durable import synchronise_folder
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
@@ -173,7 +173,7 @@ def _create_tables(database: Path) -> None:
 
 def migrate_in_child(data_dir: Path) -> None:
     """Bring an older database up to date in a process of its own, so that this one never loads Alembic."""
-    command = [sys.executable, "-P", "-m", "monitord.storage.migrate", str(data_dir)]
+    command = own_command("monitord.storage.migrate", str(data_dir.absolute()))
     try:
         done = subprocess.run(
             command,
@@ -182,6 +182,8 @@ def migrate_in_child(data_dir: Path) -> None:
             timeout=_MIGRATION_TIMEOUT_S,
             check=False,
             stdin=subprocess.DEVNULL,
+            cwd="/",
+            env=own_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StorageError(f"can't migrate {data_dir / DATABASE_NAME}: {error}") from error

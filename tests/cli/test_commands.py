@@ -188,7 +188,13 @@ def test_a_directory_that_is_not_ours_alone_is_refused(here, store, new_incident
     store.save_incident(new_incident())
     link = tmp_path / "link"
     link.symlink_to(data_dir)
-    assert here("recent", "--data-dir", str(link)).code == 4
+    assert here("recent", "--data-dir", str(link)).code == 0  # it is ours, like all that lies on the way
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    (open_to_all / "link").symlink_to(data_dir)
+    answer = here("recent", "--data-dir", str(open_to_all / "link"))
+    assert (answer.code, f"{open_to_all} can be written by others" in answer.err) == (4, True)
     data_dir.chmod(0o770)
     answer = here("recent")
     assert (answer.code, answer.err.count("\n")) == (4, 1)

@@ -166,7 +166,7 @@ def test_yama_is_told_by_its_level(here: Surroundings, level: str, status: str, 
 def test_capabilities_are_named_when_missing(here: Surroundings) -> None:
     missing = the("capabilities", here)
     assert "CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON" in missing.detail
-    assert missing.fix == "sudo /bin/sh -m monitord service install --system"
+    assert missing.fix == "sudo /bin/sh -I -m monitord service install --system"
     lay(here.root, "proc/self/status", PROFILING_CAPABILITIES)
     assert the("capabilities", here).outcome == "ok"
     assert the("whose processes", replace(here, uid=1000)).outcome == "ok"
@@ -185,14 +185,27 @@ def test_a_data_directory_open_to_others_is_told_with_the_chmod(here: Surroundin
     assert (check.outcome, check.fix) == ("failure", f"chmod 700 {here.data_dir}")
 
 
-def test_a_data_directory_of_somebody_else_or_behind_a_link_is_a_failure(
+def test_a_data_directory_of_somebody_else_or_where_others_could_lay_one_is_a_failure(
     here: Surroundings, tmp_path: Path
 ) -> None:
     assert the("data directory", replace(here, uid=os.geteuid() + 1)).outcome == "failure"
     link = tmp_path / "link"
     link.symlink_to(here.data_dir)
-    check = the("data directory", replace(here, data_dir=link))
-    assert (check.outcome, check.fix) == ("failure", f"--data-dir {here.data_dir}")
+    assert the("data directory", replace(here, data_dir=link)).outcome == "ok"
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    (shared / "link").symlink_to(here.data_dir)
+    check = the("data directory", replace(here, data_dir=shared / "link"))
+    assert (check.outcome, "exchanged by others" in check.detail) == ("failure", True)
+
+
+@pytest.mark.root
+def test_root_finds_the_folder_of_a_services_user_in_order(here: Surroundings) -> None:
+    """A dynamic user's data directory, below folders that are root's."""
+    os.chown(here.data_dir, 62432, 62432)
+    check = the("data directory", replace(here, uid=0))
+    assert (check.outcome, "service's user (uid 62432)" in check.detail) == ("ok", True)
 
 
 def test_the_floor_of_the_disk_is_measured(here: Surroundings) -> None:

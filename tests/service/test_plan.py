@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
-from monitord.service import Place, apply, control, plan_install, plan_uninstall, unreachable_component
+from monitord.ownership import closed_to_others
+from monitord.service import Place, apply, control, plan_install, plan_uninstall
 
 
 class Manager:
@@ -53,6 +54,7 @@ def test_the_user_service_is_written_started_and_explained(place: Place) -> None
     assert manager.told == [
         "systemctl --user daemon-reload",
         "systemctl --user enable monitord.service",
+        "systemctl --user reset-failed monitord.service",
         "systemctl --user restart monitord.service",
     ]
     assert any("loginctl enable-linger alice" in hint for hint in plan.hints)
@@ -112,10 +114,10 @@ def test_root_installs_the_system_service(place: Place) -> None:
 
 
 def test_each_component_must_be_executable_by_everybody(tmp_path: Path) -> None:
-    assert unreachable_component(Path("/usr/bin/env")) is None
-    assert unreachable_component(Path("/usr/bin/no-such-program")) == Path("/usr/bin/no-such-program")
+    assert closed_to_others(Path("/usr/bin/env")) is None
+    assert closed_to_others(Path("/usr/bin/no-such-program")) == Path("/usr/bin/no-such-program")
     tmp_path.chmod(0o700)
-    assert unreachable_component(tmp_path / "python") is not None
+    assert closed_to_others(tmp_path / "python") is not None
 
 
 def test_without_systemd_there_is_one_clear_line(place: Place, tmp_path: Path) -> None:
@@ -165,11 +167,34 @@ def test_purging_removes_nothing_that_is_not_monitords(place: Place, tmp_path: P
     assert (other / "thesis").exists()
 
 
-def test_purging_the_system_service_leaves_its_state_to_systemd(place: Place) -> None:
-    """The dynamic user's state lies behind a link; `systemctl clean` knows, before the unit is gone."""
-    manager = Manager()
-    apply(plan_uninstall(True, replace(place, uid=0), purge=Path("/var/lib/monitord")), run=manager)
-    assert manager.told[1] == "systemctl clean --what=state monitord.service"
+def test_purging_the_system_service_removes_what_a_dynamic_user_left(place: Place, tmp_path: Path) -> None:
+    """The state lies behind systemd's link, whether the unit is still there or not; both are gone afterwards."""
+    real, link = tmp_path / "private/monitord", tmp_path / "monitord"
+    (real / "artefacts").mkdir(parents=True)
+    link.symlink_to("private/monitord")
+    done = apply(plan_uninstall(True, replace(place, uid=0), purge=link), run=Manager(fails="disable"))
+    assert f"removed {real}" in done
+    assert not real.exists()
+    assert not link.is_symlink()
+    assert f"not there {link}" in apply(
+        plan_uninstall(True, replace(place, uid=0), purge=link), run=Manager()
+    )
+
+
+def test_the_machines_service_is_made_of_what_only_root_can_change(place: Place, tmp_path: Path) -> None:
+    """A program below a home, or one that others may write: refused before anything is done, with a way out."""
+    program = tmp_path / "bin/monitord"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    for mode, reason in ((0o777, "can be written by others"), (0o700, "can't enter")):
+        program.parent.chmod(mode)
+        fit = replace(place, uid=0, program=(str(program),), interpreter=Path("/bin/sh"))
+        manager = Manager()
+        with pytest.raises(PermissionDeniedError, match=reason) as refused:
+            apply(plan_install(True, fit), run=manager)
+        assert "-m venv /opt/monitord && sudo /opt/monitord/bin/pip install /" in str(refused.value)
+        assert "pip install monitord" not in str(refused.value)
+        assert manager.told == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.service import unreachable_component
+from monitord.ownership import closed_to_others
 from monitord.service.templates import render_unit
 
 pytestmark = [
@@ -161,7 +161,7 @@ def _overlay(layer: Path, tree: Path) -> None:
 def _furnish(tree: Path) -> list[str]:
     """Install monitord under /opt where everybody can execute it, and the units; gives nspawn's bind options."""
     home, binds = Path(sys.executable).resolve().parent, []
-    if unreachable_component(Path(sys.executable).resolve()) is not None:
+    if closed_to_others(Path(sys.executable).resolve()) is not None:
         binds.append(f"--bind-ro={sys.base_prefix}:/opt/probe-python")
         home = Path("/opt/probe-python") / home.relative_to(Path(sys.base_prefix).resolve())
     packages = sysconfig.get_path("purelib")
