@@ -353,7 +353,8 @@ class Alert:
     `target` is None when no process can be blamed (yet): a machine-wide rule, or "unattributed".
     `severity` is value ÷ threshold (inverted for `below`): what keeps the worst before the mild.
     `waited_percent` is the part of a CPU value that was waited for and not used. `image`: see Arming.
-    `suppressed_by` is None when evidence is to be taken, else the limit that forbids it, in words.
+    `suppressed_by` is None when a profile is to be taken, else the limit that forbids it, in words;
+    `is_repeat` says that the limit is the cooldown of what the same process was captured for before.
     """
 
     rule: str
@@ -369,6 +370,7 @@ class Alert:
     severity: float
     profiler: str = "auto"
     suppressed_by: str | None = None
+    is_repeat: bool = False
     waited_percent: float = 0.0
     image: tuple[int, int] | None = None
 
@@ -650,6 +652,7 @@ class EventType(StrEnum):
     STORAGE = "storage"
     JOB = "job"
     DAEMON = "daemon"
+    REPEAT = "repeat"
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,12 +92,20 @@ class FakeJudgement:
 
     def __init__(self, verdicts: Sequence[Verdict]) -> None:
         self.verdicts = list(verdicts)
+        self.over: set[tuple[str, ProcessKey | None]] = set()
+        self.given_back: list[str] = []
 
     def demand(self) -> Demand:
         return Demand(cpu_percent=90.0)
 
     def judge(self, rates: Rates) -> Verdict:
         return self.verdicts.pop(0)
+
+    def is_firing(self, rule: str, target: ProcessKey | None) -> bool:
+        return (rule, target) not in self.over
+
+    def give_back(self, rule: str) -> None:
+        self.given_back.append(rule)
 
 
 class FakeCaptures:
@@ -107,6 +115,7 @@ class FakeCaptures:
         self.captures = list(captures)
         self.asked: list[tuple[ProcessKey, CapturePlan]] = []
         self.looked: list[ProcessKey] = []
+        self.described: list[ProcessKey] = []
         self.is_stopped = False
         self.on_capture: Callable[[], object] = lambda: None
 
@@ -115,6 +124,10 @@ class FakeCaptures:
         self.asked.append((target, plan))
         self.on_capture()
         return self.captures
+
+    def context(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture:
+        self.described.append(target)
+        return a_capture("context", target=target)
 
     def first_look(self, target: ProcessKey, folder: Path) -> Capture:
         self.looked.append(target)

@@ -71,6 +71,12 @@ class ProfileCaptureService:
         _tell(look, get_logger().debug)  # most are thrown away a moment later
         return look
 
+    def context(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture:
+        """What can be read of it without any tool, beside a running capture: role "context"."""
+        found = self._take(self._looks, target, replace(plan, profiler="none"), folder)[-1]
+        _tell(found, get_logger().info)
+        return found
+
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         """The context, then the ladder of profilers until one has evidence; each step with its outcome."""
         captures = self._take(self._captures, target, plan, folder)
@@ -99,7 +105,8 @@ class ProfileCaptureService:
     # -------------------------------------------------------------------------------------------------
 
     def _take(self, desk: Desk, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
-        role = "dump" if desk is self._looks else "profile"
+        is_context = plan.profiler == "none" and desk is self._looks
+        role = "context" if is_context else "dump" if desk is self._looks else "profile"
         with desk.turn:
             folder = folder.resolve()
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -113,6 +120,8 @@ class ProfileCaptureService:
                         target, folder, plan, desk.runner, self._tools, self._grace_s,
                         reads_sources=self._reads_sources,
                     )  # fmt: skip
+                    if is_context:
+                        return [self._run(Context(), session)]
                     if desk is self._looks:
                         return self._look(replace(session, is_hurried=True))
                     program = program_id(key.pid)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
-from monitord.model import Event, EventType
+from monitord.model import Alert, Event, EventType
 from monitord.storage import SQLiteProfileStore, Writer
 from monitord.storage.artefacts.lifecycle import TaskOutcome
 from monitord.storage.artefacts.monitor import StorageAlert
@@ -40,6 +40,26 @@ class Journal:
     def trouble(self, what: str, reason: str) -> None:
         """Something happened to the daemon that whoever looks back wants to know."""
         self._note(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "reason": reason}))
+
+    def repeat(self, correlation_id: str, alert: Alert) -> None:
+        """An alert that a limit suppressed: it counts with the incident of the same process before it."""
+        said: dict[str, object] = {
+            "rule": alert.rule,
+            "trigger_metric": alert.metric.value,
+            "trigger_value": alert.value,
+            "suppressed_by": alert.suppressed_by,
+        }
+        self._note(
+            Event(
+                EventType.REPEAT,
+                alert.raised_at,
+                pid=alert.target.pid if alert.target else None,
+                start_ticks=alert.target.start_ticks if alert.target else None,
+                process_name=alert.process_name,
+                correlation_id=correlation_id,
+                payload=said,
+            )
+        )
 
     def job(self, done: TaskOutcome) -> None:
         """A job ran."""

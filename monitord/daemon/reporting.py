@@ -69,6 +69,7 @@ class Reporter:
             "counts": {
                 "alerts": counts.alerts,
                 "suppressed": counts.suppressed,
+                "folded": counts.folded,
                 "dropped": parts.keeper.dropped,
             },
             "last_incident": counts.last_incident,

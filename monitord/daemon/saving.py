@@ -6,11 +6,12 @@ import io
 import os
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from monitord.errors import NotFoundError, StorageError
+from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.jobs import Job, RetentionLimits, RetentionManager, jobs_of
 from monitord.logs import get_logger
 from monitord.model import CaptureStatus, Incident, Rates
@@ -64,6 +65,20 @@ class Saving:
         rows = self._store.save_incident(incident)
         self._saved.append(incident.correlation_id)
         return rows
+
+    def amend_later(self, submit: Callable[..., object]) -> Callable[[str, str], None]:
+        """Gives a stored incident another reason, on the writer's thread; one that is not stored has none."""
+
+        def put(correlation_id: str, reason: str) -> None:
+            try:
+                self._store.set_reason(correlation_id, reason)
+            except MonitordError as error:
+                get_logger().debug("incident.not_amended", correlation_id=correlation_id, reason=str(error))
+
+        def amend(correlation_id: str, reason: str) -> None:
+            submit(partial(put, correlation_id, reason), may_drop=True)
+
+        return amend
 
     def _was_deleted(self, correlation_id: str) -> bool:
         if not self._store.database.exists():

@@ -129,6 +129,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         spool,
         plan(settings),
         adapt=lambda plan, process: planner.adapt(plan, lambda: process),
+        change=saving.amend_later(writer.submit),
     )
     budget = CaptureBudget(limits(settings))
     budget.restore(_sequence(remembered.get("captures")))
@@ -142,7 +143,10 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         new_id=new_correlation_id,
         boot_id=boot_id,
         failures=failures,
+        on_repeat=journal.repeat,
     )
+    if remembered.get("boot_id") == boot_id:
+        pipeline.rows.restore(_sequence(remembered.get("rows")))
 
     baselines = Baselines(
         worker,
@@ -157,7 +161,12 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     )
 
     def remember() -> Mapping[str, object]:
-        return {"detection": detector.remember(), "captures": budget.remember(), "boot_id": boot_id}
+        return {
+            "detection": detector.remember(),
+            "captures": budget.remember(),
+            "rows": pipeline.rows.remember(),
+            "boot_id": boot_id,
+        }
 
     return Parts(
         sampler=sampler,

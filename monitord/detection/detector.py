@@ -17,7 +17,7 @@ from monitord.detection.explanations import RecentProcesses, disabled, explain_r
 from monitord.detection.judges import Findings, RuleJudge, owner_of
 from monitord.detection.looks import Look
 from monitord.errors import ConfigError
-from monitord.model import Alert, Arming, Demand, Rates, Rule, RuleStatus, Verdict
+from monitord.model import Alert, Arming, Demand, ProcessKey, Rates, Rule, RuleStatus, Verdict
 
 
 class Detector:
@@ -147,6 +147,16 @@ class Detector:
             else:
                 statuses += explain_rule(judge, self._recent, pid, self._now_s)
         return statuses
+
+    def is_firing(self, rule: str, target: ProcessKey | None) -> bool:
+        """Whether what the rule told of this target still lasts; may be asked from another thread."""
+        return any(judge.is_firing(target) for judge in self._judges if judge.rule.name == rule)
+
+    def give_back(self, rule: str) -> None:
+        """A capture that the rule was granted was not taken: it does not count in its hour."""
+        for judge in self._judges:
+            if judge.rule.name == rule:
+                judge.budget.give_back()
 
     @property
     def is_quiet(self) -> bool:

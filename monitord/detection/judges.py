@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from monitord.detection import reasons
 from monitord.detection.baselines import Baselines
@@ -19,6 +19,9 @@ from monitord.model import Alert, Arming, ProcessKey, ProcessRates, Rule, Trigge
 
 MAX_TRACKS = 1024
 """Targets one rule follows at a time; more anomalies at once than that tell nothing new."""
+
+LOOKS_AT_ONCE = 4
+"""First looks that may be open for a rule whose captures of the hour are spent: they cost little."""
 
 
 @dataclass(slots=True)
@@ -114,8 +117,9 @@ class RuleJudge:
     def _announce(self, reading: Reading, track: Track, look: Look, findings: Findings) -> None:
         """Tell of an arming once: when evidence would be granted, and a long window has shown patience.
 
-        A first look disturbs the target, so at most as many are asked for as the rule may still capture,
-        and of names that keep crossing in vain (a build's compilers) only now and then.
+        A first look disturbs the target, so only a few are asked for at a time beyond what the rule may
+        still capture; of names that keep crossing in vain (a build's compilers) only now and then, or when
+        half the window has gone by.
         """
         window = track.window
         if track.is_announced or window is None or track.is_firing or look.now_s < track.cool_until_s:
@@ -126,7 +130,9 @@ class RuleJudge:
             and look.now_s - window.opened_s < PATIENCE_S
         ):
             return
-        if self._waiting < self.budget.remaining(look.now_s) and self._pace.grant(track.name, look.now_s):
+        allowed = max(LOOKS_AT_ONCE, self.budget.remaining(look.now_s))
+        is_lasting = look.now_s - window.opened_s >= self.rule.window_s / 2
+        if self._waiting < allowed and (self._pace.grant(track.name, look.now_s) or is_lasting):
             self._waiting += 1
             track.is_announced = True
             findings.armed.append(self._arming(reading.target, track, window, reading.value))
@@ -167,6 +173,8 @@ class RuleJudge:
             if window is None or (refusal is not None and track.is_told):
                 continue
             alert = self._alert(track, reading, window, look, refusal)
+            if refusal is not None and outcome is not Step.WORSE and look.now_s < track.cool_until_s:
+                alert = replace(alert, is_repeat=True)
             self._enter_episode(track, alert, look.now_s)
             alerts.append(alert)
         return alerts
@@ -250,6 +258,11 @@ class RuleJudge:
             return None, reasons.NOBODY
         first = reading.consumers.outstanding()
         return (None, reasons.NO_SINGLE_PROCESS) if first is None else (first.key, first.name)
+
+    def is_firing(self, target: Target) -> bool:
+        """Whether an episode of this target lasts; may be asked from another thread."""
+        track = self.tracks.get(target)
+        return track is not None and track.is_firing
 
     def suppressed_by(self, track: Track, now_s: float) -> str | None:
         """What stands between this target and evidence, in words, for whoever asks why it did not fire."""

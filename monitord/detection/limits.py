@@ -25,6 +25,11 @@ class HourBudget:
     def grant(self, now_s: float) -> None:
         self._granted.append(now_s)
 
+    def give_back(self) -> None:
+        """What was granted last came to nothing."""
+        if self._granted:
+            self._granted.pop()
+
     def refusal(self, now_s: float) -> str | None:
         """Why nothing more may be taken now, in words; None when it may."""
         if self.remaining(now_s):

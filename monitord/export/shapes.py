@@ -62,6 +62,7 @@ def detail(view: IncidentView) -> dict[str, Any]:
         "crossed_at": iso(view.crossed_at),
         "raised_at": iso(view.raised_at),
         "suppressed_by": _optional(view.suppressed_by),
+        "repeats": view.repeat_count,
         "summary": view.is_summary,
         "process": _process(view.process) if view.process else None,
         "history": [_point(point) for point in view.history],

@@ -8,17 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
+from queue import SimpleQueue
 
 from monitord.logs import get_logger
-from monitord.model import Alert, Arming, ProcessRates, Rates, TriggerMetric, Verdict
+from monitord.model import (
+    Alert,
+    Arming,
+    HistoryPoint,
+    ProcessDetails,
+    ProcessRates,
+    Rates,
+    TriggerMetric,
+    Verdict,
+)
 from monitord.pipeline.failures import Failures
 from monitord.pipeline.family import WithoutFamily
 from monitord.pipeline.first_looks import FirstLooks
+from monitord.pipeline.flood import Floods
 from monitord.pipeline.incidents import IncidentWorker, Opening
 from monitord.pipeline.keeping import Keeper
 from monitord.pipeline.limits import CaptureBudget, CaptureLimits
 from monitord.pipeline.neighbours import Eyes, Judgement
+from monitord.pipeline.repeats import Rows
 from monitord.pipeline.ring import Ring, thin
 
 __all__ = [
@@ -43,11 +56,12 @@ _BLAME_SHARE = 0.1
 
 @dataclass(slots=True)
 class Counts:
-    """What happened since the start."""
+    """What happened since the start: alerts with a row, those that repeat one, those that share one."""
 
     passes: int = 0
     alerts: int = 0
     suppressed: int = 0
+    folded: int = 0
     last_incident: str | None = None
 
 
@@ -66,6 +80,7 @@ class Pipeline:
         new_id: Callable[[], str],
         boot_id: str | None = None,
         failures: Failures | None = None,
+        on_repeat: Callable[[str, Alert], object] = lambda _row, _alert: None,
     ) -> None:
         self._try = (failures or Failures()).run
         self._eyes = eyes
@@ -76,6 +91,10 @@ class Pipeline:
         self._ring = ring
         self._new_id = new_id
         self._boot_id = boot_id
+        self._on_repeat = on_repeat
+        self._floods = Floods()
+        self._not_taken: SimpleQueue[str] = SimpleQueue()  # rules, from the worker's threads
+        self.rows = Rows()
         self.counts = Counts()
 
     def run_pass(self) -> tuple[Rates, Verdict]:
@@ -84,6 +103,8 @@ class Pipeline:
         Raises what looking or judging raises: then the pass is lost. Of what follows from a verdict, which
         comes once only, each part has its own chance.
         """
+        while not self._not_taken.empty():
+            self._judgement.give_back(self._not_taken.get())
         rates = self._eyes.look(self._judgement.demand())
         verdict = self._judgement.judge(rates)
         self.counts.passes += 1
@@ -93,7 +114,8 @@ class Pipeline:
         for arming in verdict.armed:
             self._try("first look", partial(self._look_at, arming, rates))
         for alert in verdict.alerts:
-            self._try("alert", partial(self._open, alert, rates))
+            self._try("alert", partial(self._meet, alert, rates))
+        self._try("flood", partial(self._tell_flood, rates))
         return rates, verdict
 
     def _look_at(self, arming: Arming, rates: Rates) -> None:
@@ -105,41 +127,81 @@ class Pipeline:
         used_bytes = rates.system.memory_total_bytes - rates.system.memory_available_bytes
         return heaviest if heaviest and heaviest.rss_bytes >= _BLAME_SHARE * used_bytes else None
 
-    def _open(self, alert: Alert, rates: Rates) -> None:
-        """Make an incident of an alert, unless a limit of its rule forbids it; either way it is said."""
-        first_look = self._first_looks.claim(
-            alert.rule, None if alert.metric.is_machine_wide else alert.target
-        )
-        if alert.suppressed_by is not None:
+    def _meet(self, alert: Alert, rates: Rates) -> None:
+        """Every alert leaves something: a row of its own, or its part of an earlier one's."""
+        repeated = self.rows.repeated(alert)
+        if repeated is not None:
             self.counts.suppressed += 1
             get_logger().debug(
                 "alert.suppressed", rule=alert.rule, process=alert.process_name, reason=alert.suppressed_by
             )
+            self._on_repeat(repeated, alert)
+        elif self._floods.admits(alert, rates.monotonic_s):
+            self._open(alert, rates)
+        else:
+            self.counts.folded += 1
+
+    def _tell_flood(self, rates: Rates) -> None:
+        flood = self._floods.due(rates.monotonic_s)
+        if flood is None:
             return
+        get_logger().warning("alerts.flood", rule=flood.alert.rule, folded=1 + flood.counts.total())
+        if flood.correlation_id is None:
+            flood.correlation_id = self._open(flood.described(), rates)
+        else:
+            self._worker.amend(flood.correlation_id, flood.described().reason)
+
+    def _open(self, alert: Alert, rates: Rates) -> str:
+        """Make an incident of an alert. Limits only limit its profile."""
+        correlation_id = self._new_id()
+        crossing = _crossing(alert)
         suspect = self._suspect(alert.metric, rates)
+        first_look = self._try("first look", lambda: self._first_looks.claim_or_take(crossing, suspect))
+        self.rows.note(alert, correlation_id)
         if alert.target is None and suspect is not None:
             alert = replace(alert, target=suspect.key, process_name=suspect.name)
-        process = self._eyes.details(alert.target) if alert.target else None
+        target = alert.target
+        process = self._try("details", lambda: self._eyes.details(target)) if target else None
         opening = Opening(
-            correlation_id=self._new_id(),
+            correlation_id=correlation_id,
             alert=alert,
             process=process,
-            history=self._ring.points(alert.target, process.started_at if process else None),
+            history=self._history(alert, process),
             first_look=first_look,
             describe=self._eyes.details,
-            give_back=partial(self.budget.give_back, rates.taken_at),
+            give_back=partial(self._give_back, rates.taken_at, alert.rule),
+            is_lasting=partial(self._judgement.is_firing, crossing.rule, crossing.target),
             boot_id=self._boot_id,
-            refusal=self.budget.refusal(rates.taken_at, rates.system) or self._worker.refusal(),
+            refusal=alert.suppressed_by or self.budget.refusal(rates.taken_at, rates.system),
         )
         if opening.wants_profile:
             self.budget.spend(rates.taken_at)
+        elif alert.suppressed_by is None:
+            self._judgement.give_back(alert.rule)
         self.counts.alerts += 1
-        self.counts.last_incident = opening.correlation_id
+        self.counts.last_incident = correlation_id
         get_logger().warning(
             "alert.raised",
-            correlation_id=opening.correlation_id,
+            correlation_id=correlation_id,
             rule=alert.rule,
             process=alert.process_name,
             reason=alert.reason,
         )
         self._worker.open(opening)
+        return correlation_id
+
+    def _history(self, alert: Alert, process: ProcessDetails | None) -> tuple[HistoryPoint, ...]:
+        born = process.started_at if process else None
+        return self._try("history", lambda: self._ring.points(alert.target, born)) or ()
+
+    def _give_back(self, moment: datetime, rule: str) -> None:
+        """No profile was taken of what was paid for. From any thread."""
+        self.budget.give_back(moment)
+        self._not_taken.put(rule)
+
+
+def _crossing(alert: Alert) -> Arming:
+    """Under which name the alert's first look was taken: of a rule about the machine it has no target."""
+    target = None if alert.metric.is_machine_wide else alert.target
+    name, image = alert.process_name, alert.image
+    return Arming(alert.rule, alert.metric, target, name, alert.value, alert.crossed_at, image)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from monitord.capture.looks import joined
 from monitord.logs import get_logger
-from monitord.model import Arming, Capture, ProcessKey, ProcessRates, TriggerMetric
+from monitord.model import Arming, Capture, CaptureStatus, ProcessKey, ProcessRates, TriggerMetric
 from monitord.pipeline.outcomes import refused
 
 _WAITING_AT_MOST = 4  # a machine where more processes cross in one tick than this has other troubles
@@ -112,6 +112,14 @@ class FirstLooks:
         if watch is None or watch.seen is None:
             return watch.first if watch else None
         return _done(watch.seen)
+
+    def claim_or_take(self, arming: Arming, suspect: ProcessRates | None) -> Future[FirstLook]:
+        """As `claim`; where none was taken at the crossing, or it was skipped, one is taken now."""
+        found = self.claim(arming.rule, arming.target)
+        if found is not None and not (found.done() and _was_skipped(found)):
+            return found
+        self.take(arming, suspect)
+        return self.claim(arming.rule, arming.target) or _skipped(arming, _TOO_MANY)
 
     def close(self) -> None:
         """Take no further looks; one under way is bounded by its own deadline."""
@@ -215,6 +223,13 @@ def _result(look: Future[FirstLook]) -> FirstLook | None:
         return look.result(0)
     except Exception:  # noqa: BLE001 - whoever claims it says so
         return None
+
+
+def _was_skipped(look: Future[FirstLook]) -> bool:
+    if look.cancelled() or look.exception() is not None:
+        return True
+    dump = look.result().dump
+    return dump is not None and dump.profiler == "none" and dump.status is CaptureStatus.REFUSED
 
 
 def _skipped(arming: Arming, reason: str) -> Future[FirstLook]:

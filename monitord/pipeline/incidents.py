@@ -35,10 +35,12 @@ from monitord.pipeline.outcomes import (
     refused,
     shows_something,
 )
+from monitord.pipeline.turns import WAITING_AT_MOST, Turns
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
 _TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
-_PROFILES_AT_ONCE = 2  # one is taken, one waits
+_STALE_S = 5.0  # who waited longer for a turn is captured only while the episode lasts
+_REASONS_KEPT = 16
 
 
 Adapt = Callable[[CapturePlan, ProcessDetails | None], CapturePlan]
@@ -50,6 +52,8 @@ class CaptureService(Protocol):
 
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]: ...
 
+    def context(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture: ...
+
     def read(self, capture: Capture, folder: Path) -> Capture: ...
 
     def stop(self) -> None: ...
@@ -60,7 +64,8 @@ class Opening:
     """An alert as the loop hands it over: everything that must be read at that moment is in it.
 
     `refusal` says why no profile may be taken of it; the incident is kept all the same. `give_back`
-    returns its part of the budget when no profile was taken after all. `own_plan` and `ended` are for
+    returns its part of the budget when no profile was taken after all; `is_lasting` says whether what it is
+    about still goes on, for who had to wait. `own_plan` and `ended` are for
     `open_quietly`: how to take it, and whom to tell what became of it (None: it was not kept).
     """
 
@@ -71,6 +76,7 @@ class Opening:
     first_look: Future[FirstLook] | None
     describe: Callable[[ProcessKey], ProcessDetails | None]
     give_back: Callable[[], None]
+    is_lasting: Callable[[], bool] = lambda: True
     boot_id: str | None = None
     refusal: str | None = None
     own_plan: CapturePlan | None = None
@@ -81,8 +87,24 @@ class Opening:
         return self.refusal is None and self.alert.profiler != "none"
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An incident that waits for the turn of its profile."""
+
+    opening: Opening
+    incident: Incident
+    since_s: float
+
+    @property
+    def severity(self) -> float:
+        return self.opening.alert.severity
+
+
 class IncidentWorker:
-    """Saves every incident at once on one thread; takes one profile at a time on another."""
+    """Saves every incident at once on one thread; takes one profile at a time on another, the worst first.
+
+    `change` gives a stored incident another reason.
+    """
 
     def __init__(
         self,
@@ -93,6 +115,7 @@ class IncidentWorker:
         plan: CapturePlan,
         *,
         adapt: Adapt = lambda plan, _process: plan,
+        change: Callable[[str, str], object] = lambda _id, _reason: None,
     ) -> None:
         self._service = service
         self._save = save
@@ -101,11 +124,12 @@ class IncidentWorker:
         self._plan = plan
         self._adapt = adapt
         self._opened: SimpleQueue[Opening | None] = SimpleQueue()
-        self._recorded: SimpleQueue[tuple[Opening, Incident] | None] = SimpleQueue()
+        self._turns: Turns[Waiting] = Turns()
+        self._change = change
+        self._reasons: dict[str, str] = {}
         self._is_stopping = threading.Event()
         self._lock = threading.Lock()
         self._open_count = 0
-        self._profile_count = 0
         self.current: tuple[str, datetime] | None = None
         self._threads = [
             threading.Thread(target=self._record_all, name="incident", daemon=True),
@@ -119,18 +143,19 @@ class IncidentWorker:
         """Whether every incident that was opened has all it will get."""
         return self._open_count == 0
 
-    def refusal(self) -> str | None:
-        """Why no further profile can be taken now, or None."""
-        if self._profile_count >= _PROFILES_AT_ONCE:
-            return "another capture is running and one is waiting"
-        return None
-
     def open(self, opening: Opening) -> None:
         """Take an incident over. Returns at once."""
         with self._lock:
             self._open_count += 1
-            self._profile_count += opening.wants_profile
         self._opened.put(opening)
+
+    def amend(self, correlation_id: str, reason: str) -> None:
+        """More is known of why an incident was opened: its row says so, and what is saved of it later."""
+        with self._lock:
+            self._reasons[correlation_id] = reason
+            while len(self._reasons) > _REASONS_KEPT:
+                del self._reasons[next(iter(self._reasons))]
+        self._change(correlation_id, reason)
 
     def open_quietly(self, opening: Opening) -> bool:
         """Take a profile that is kept only if it shows something; False: something else is open."""
@@ -139,7 +164,7 @@ class IncidentWorker:
             if self._open_count or self._is_stopping.is_set():
                 return False
             self._open_count += 1
-        self._recorded.put((opening, incident))
+        self._turns.put(Waiting(opening, incident, time.monotonic()))
         return True
 
     def use(self, plan: CapturePlan) -> None:
@@ -170,22 +195,46 @@ class IncidentWorker:
                 self._done(opening)
                 continue
             if opening.wants_profile and incident.alert.target is not None:
-                self._recorded.put((opening, incident))
+                self._line_up(Waiting(opening, incident, time.monotonic()))
             else:
                 _remove(self._folder / opening.correlation_id)
                 self._done(opening)
-        self._recorded.put(None)
+        self._turns.close()
+
+    def _line_up(self, waiting: Waiting) -> None:
+        """Wait for a turn; where too many do, the mildest is told that it will get none."""
+        squeezed_out = self._turns.put(waiting)
+        if squeezed_out is not None:
+            reason = f"{WAITING_AT_MOST} captures of worse alerts were waiting for their turn"
+            self._end(squeezed_out, self._refused(squeezed_out, reason))
 
     def _record(self, opening: Opening) -> Incident:
         """Save what is known of it now."""
         incident = self._with_first_look(opening)
         target = incident.alert.target
+        if target is not None and not (opening.wants_profile and self._is_free()):
+            incident = replace(
+                incident, captures=(*incident.captures, self._context(target, opening, incident))
+            )
         if opening.refusal is not None and target is not None:
             incident = replace(
                 incident, captures=(*incident.captures, refused("profile", target, opening.refusal))
             )
         self._save(incident)
         return incident
+
+    def _is_free(self) -> bool:
+        """Whether a capture, which begins with its context, would begin at once."""
+        return self.current is None and not len(self._turns)
+
+    def _context(self, target: ProcessKey, opening: Opening, incident: Incident) -> Capture:
+        """What can be read without a tool, now: when its turn comes it may be over."""
+        folder = self._folder / opening.correlation_id
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._service.context(target, self._plan_for(opening, incident), folder)
+        except Exception as error:  # noqa: BLE001  around one capture: its failure must not cost the incident
+            return broken("context", target, error)
 
     def _with_first_look(self, opening: Opening) -> Incident:
         """The incident as it stands before the profile: with the first look, and the culprit it found."""
@@ -221,31 +270,55 @@ class IncidentWorker:
     # --------------------------------------------------------------------------------- then, the profile
 
     def _profile_all(self) -> None:
-        while (recorded := self._recorded.get()) is not None:
-            opening, incident = recorded
-            self.current = (opening.correlation_id, datetime.now(UTC))
-            was_profiled = self._add_profile(opening, incident)
-            self.current = None
-            self._done(opening, was_profiled=was_profiled)
+        while (waiting := self._turns.get()) is not None:
+            self.current = (waiting.opening.correlation_id, datetime.now(UTC))
+            try:
+                self._end(waiting, self._profiled(waiting))
+            except Exception:  # noqa: BLE001  around one capture: the next one must have its chance
+                get_logger().exception("capture.failed", correlation_id=waiting.opening.correlation_id)
+                self._done(waiting.opening)
+            finally:
+                self.current = None
 
-    def _add_profile(self, opening: Opening, incident: Incident) -> bool:
-        """Save the incident again, with its captures or why there are none; whether a profiler ran."""
+    def _profiled(self, waiting: Waiting) -> list[Capture]:
+        """What its turn gave; nothing is begun of what was over when the turn came."""
+        opening, incident = waiting.opening, waiting.incident
         target = incident.alert.target
-        assert target is not None  # noqa: S101  _record_all hands over no other; tells mypy
-        folder = self._folder / opening.correlation_id
+        assert target is not None  # noqa: S101  nobody else lines up; tells mypy
+        waited_s = time.monotonic() - waiting.since_s
+        if waited_s > _STALE_S and not opening.is_lasting():
+            return self._refused(waiting, f"other captures ran for {waited_s:.0f} s, and then it was over")
         plan = self._plan_for(opening, incident)
-        captures = planned(self._capture(target, plan, opening, folder), plan)
+        captures = planned(self._capture(target, plan, opening, self._folder / opening.correlation_id), plan)
         captures = labelled(of_same_program(captures, incident.captures), incident)
-        complete = replace(incident, captures=(*incident.captures, *captures))
+        has_context = any(capture.role == "context" for capture in incident.captures)
+        return [capture for capture in captures if not (has_context and capture.role == "context")]
+
+    def _refused(self, waiting: Waiting, reason: str) -> list[Capture]:
+        target = waiting.incident.alert.target
+        return [refused("profile", target, reason)] if target else []
+
+    def _end(self, waiting: Waiting, captures: list[Capture]) -> None:
+        """Save the incident again, with its captures or why there are none."""
+        opening, folder = waiting.opening, self._folder / waiting.opening.correlation_id
+        complete = replace(waiting.incident, captures=(*waiting.incident.captures, *captures))
+        was_profiled = any(is_profile_attempt(capture) for capture in captures)
         if opening.ended is not None and not any(map(shows_something, captures)):
             _remove(folder)
             opening.ended(complete, None)
-            return False
-        saved = self._save(complete)
-        saved.add_done_callback(lambda _: _remove(folder))
-        if opening.ended is not None:
-            opening.ended(complete, saved)
-        return any(is_profile_attempt(capture) for capture in captures)
+            was_profiled = False
+        else:
+            saved = self._save(self._with_reason(complete))
+            saved.add_done_callback(lambda _: _remove(folder))
+            if opening.ended is not None:
+                opening.ended(complete, saved)
+        self._done(opening, was_profiled=was_profiled)
+
+    def _with_reason(self, incident: Incident) -> Incident:
+        """With what became known of it since it was opened."""
+        with self._lock:
+            reason = self._reasons.get(incident.correlation_id)
+        return incident if reason is None else replace(incident, alert=replace(incident.alert, reason=reason))
 
     def _plan_for(self, opening: Opening, incident: Incident) -> CapturePlan:
         """As configured, or as set at run time; an opening's own plan changes in its consent only."""
@@ -279,7 +352,6 @@ class IncidentWorker:
             opening.give_back()
         with self._lock:
             self._open_count -= 1
-            self._profile_count -= opening.wants_profile and opening.ended is None
 
 
 def _remove(folder: Path) -> None:

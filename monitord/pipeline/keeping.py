@@ -6,28 +6,36 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 
 from monitord.errors import MonitordError, StorageError
 from monitord.logs import get_logger
-from monitord.model import Incident
+from monitord.model import CaptureStatus, Incident
 
 Save = Callable[[Incident], object]
+_POINT_BYTES = 400  # one moment of a history, as Python holds it
+_NOT_KEPT = "the store could not be written, and too much waited in memory for this evidence to stay"
 
 
 class Keeper:
     """Saves incidents in order on the writer's thread; holds back what the store can't take now.
 
     `write(call)` runs a call on the writer's thread and gives its Future. An incident is acknowledged
-    by its Future alone: until then it is here, at most `capacity` of them; the mildest goes first when
-    there are more, counted in `dropped`.
+    by its Future alone: until then it is here, at most `capacity` of them and `most_bytes` of evidence. When
+    there is more, the mildest loses its evidence first, and then goes, counted in `dropped`.
     """
 
     def __init__(
-        self, save: Save, write: Callable[[Callable[[], object]], Future[object]], capacity: int = 64
+        self,
+        save: Save,
+        write: Callable[[Callable[[], object]], Future[object]],
+        capacity: int = 64,
+        most_bytes: int = 4 << 20,
     ) -> None:
         self._save = save
         self._write = write
         self._capacity = capacity
+        self._most_bytes = most_bytes
         self._waiting: deque[tuple[Incident, Future[object]]] = deque()
         self._lock = threading.Lock()
         self.dropped = 0
@@ -40,6 +48,7 @@ class Keeper:
             self._waiting.append((incident, acknowledged))
             if len(self._waiting) > self._capacity:
                 self._drop_mildest()
+            self._lighten()
         self.retry()
         return acknowledged
 
@@ -90,6 +99,16 @@ class Keeper:
             get_logger().info("store.recovered")
         self.trouble = trouble
 
+    def _lighten(self) -> None:
+        """Take their evidence from the mildest until what waits is small enough; their rows stay."""
+        total = sum(_size(incident) for incident, _ in self._waiting)
+        while total > self._most_bytes:
+            heavy = [i for i, (incident, _) in enumerate(self._waiting) if _size(incident)]
+            index = min(heavy, key=lambda i: self._waiting[i][0].alert.severity)
+            incident, acknowledged = self._waiting[index]
+            total -= _size(incident)
+            self._waiting[index] = (_bare(incident), acknowledged)
+
     def _drop_mildest(self) -> None:
         index = min(range(len(self._waiting)), key=lambda i: self._waiting[i][0].alert.severity)
         incident, acknowledged = self._waiting[index]
@@ -99,3 +118,19 @@ class Keeper:
             "incident.dropped", correlation_id=incident.correlation_id, rule=incident.alert.rule
         )
         acknowledged.cancel()
+
+
+def _size(incident: Incident) -> int:
+    """About how much memory its evidence and history take."""
+    payloads = sum(len(capture.payload) for capture in incident.captures if capture.payload is not None)
+    return payloads + _POINT_BYTES * len(incident.history)
+
+
+def _bare(incident: Incident) -> Incident:
+    captures = tuple(
+        replace(capture, payload=None, status=CaptureStatus.REFUSED, reason=_NOT_KEPT)
+        if capture.payload is not None
+        else capture
+        for capture in incident.captures
+    )
+    return replace(incident, captures=captures, history=())

@@ -23,6 +23,7 @@ from monitord.storage.facts import Facts
 
 # One sample in so many that this number is left: what stands before an incident in full is its history.
 SAMPLES_KEPT = 20
+_OF_FACTS = (EventType.SAMPLE, EventType.ALERT, EventType.CAPTURE, EventType.HOTSPOT, EventType.NOTE)
 FUNCTIONS_KEPT = 10
 STATEMENTS_KEPT = 3
 _REASON_LIMIT = 2000
@@ -37,7 +38,7 @@ _FUNCTION = ("kind", "file", "line", "self_share", "total_share", "share_error",
 def record_incident(connection: Connection, facts: Facts, captures: Sequence[Facts]) -> None:
     """Bring the events of an incident to these facts."""
     access = DataAccess(connection)
-    access.forget_incidents([facts["correlation_id"]])
+    access.forget_incidents([facts["correlation_id"]], _OF_FACTS)
     access.insert([event for event in incident_events(facts, captures) if _is_storable(event)])
 
 

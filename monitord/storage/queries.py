@@ -53,7 +53,13 @@ _RECORD = (
     "SELECT c.*, i.rule, i.severity, i.pinned FROM profile_capture c "
     "JOIN incident i ON i.correlation_id = c.correlation_id"
 )
-_INCIDENT = "SELECT *, ({notes}) AS annotations FROM incident i WHERE correlation_id = ? AND state = 'active'"
+_INCIDENT = (
+    "SELECT *, ({notes}) AS annotations, ({repeats}) AS repeats "
+    "FROM incident i WHERE correlation_id = ? AND state = 'active'"
+)
+_REPEATS = (
+    "SELECT count(*) FROM event WHERE correlation_id = i.correlation_id AND event_type = 8 AND event_type > 0"
+)
 _NOTES = (
     "SELECT json_group_array(json_array(e.id, json(e.payload))) FROM (SELECT id, payload FROM event "
     "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
@@ -108,7 +114,7 @@ class StoreReader:
 
     def incident(self, correlation_id: str) -> IncidentView:
         """Everything kept of one incident, by its whole id."""
-        rows = self._all(_INCIDENT.format(notes=_NOTES), [correlation_id])
+        rows = self._all(_INCIDENT.format(notes=_NOTES, repeats=_REPEATS), [correlation_id])
         captures = self._all(
             "SELECT * FROM profile_capture WHERE correlation_id = ? AND state <> 'deleting' "
             "ORDER BY captured_at, id",
@@ -117,9 +123,10 @@ class StoreReader:
         if not rows or not captures:
             raise NotFoundError(f"no incident {correlation_id!r}; `monitord recent` lists what there is")
         with self._understood():
-            notes = json.loads(rows[0].pop("annotations"))
+            notes, repeats = json.loads(rows[0].pop("annotations")), rows[0].pop("repeats")
             view = incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
-            view = replace(view, notes=tuple(Note(time_of_id(at), said["text"]) for at, said in notes))
+            texts = tuple(Note(time_of_id(at), said["text"]) for at, said in notes)
+            view = replace(view, notes=texts, repeat_count=repeats)
         return replace(view, baseline=self._baseline(view))
 
     def _baseline(self, view: IncidentView) -> BaselineView | None:

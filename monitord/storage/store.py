@@ -40,7 +40,7 @@ from monitord.storage.incident_events import record_incident
 from monitord.storage.leftovers import Leftovers, find_leftovers, remove_artefact
 from monitord.storage.opened import OpenDatabase
 from monitord.storage.queries import StoreReader
-from monitord.storage.rows import insert_incident, load_captures, load_incident
+from monitord.storage.rows import insert_incident, load_captures, load_incident, update_incident
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
@@ -122,6 +122,17 @@ class SQLiteProfileStore(OpenDatabase):
                 facts = _active(connection, correlation_id)
                 facts["pinned"] = int(pinned)
                 recovery.rewrite_incident(connection, holdings.artefacts, facts)
+
+    def set_reason(self, correlation_id: str, reason: str) -> None:
+        """Say more of why an incident was opened; raises NotFoundError."""
+        with self._guarded():
+            engine, holdings = self._ready()
+            with engine.begin() as connection:
+                facts = _active(connection, correlation_id)
+                facts["reason"] = reason
+                record_incident(connection, facts, load_captures(connection, correlation_id))
+                recovery.rewrite_incident(connection, holdings.artefacts, facts)
+                update_incident(connection, correlation_id, reason=reason)
 
     def add_note(self, correlation_id: str, text: str, now: datetime) -> None:
         """Leave a note on an incident; raises NotFoundError, UsageError for what is no note."""

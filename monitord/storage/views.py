@@ -71,7 +71,8 @@ class IncidentView:
     """An incident as stored: why it fired, what stood before it, and every capture with its outcome.
 
     `record` is its leading row (the best evidence), `captures` has all rows, oldest first. A summary has
-    lost its evidence and history to retention; the reason and the hotspots stay.
+    lost its evidence and history to retention; the reason and the hotspots stay. `repeat_count` is how many
+    later alerts of the same process a limit kept from becoming incidents of their own.
     """
 
     correlation_id: str
@@ -97,6 +98,7 @@ class IncidentView:
     pinned: bool = False
     is_summary: bool = False
     notes: tuple[Note, ...] = ()
+    repeat_count: int = 0
     baseline: BaselineView | None = None
 
 

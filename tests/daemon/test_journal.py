@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitord.daemon.journal import Journal
-from monitord.model import EventType
-from monitord.storage import SQLiteProfileStore, Writer
+from monitord.model import EventType, Incident
+from monitord.storage import SQLiteProfileStore, StoreReader, Writer
 from monitord.storage.artefacts.lifecycle import TaskOutcome
 from monitord.storage.artefacts.monitor import AlertLevel, StorageAlert
+from tests.fakes import START, an_alert
 
 NOW = datetime(2026, 11, 25, 3, tzinfo=UTC)
 
@@ -67,3 +68,24 @@ def test_an_event_that_can_not_be_kept_stops_nothing(store: SQLiteProfileStore, 
     Journal(store, broken).daemon("started", "1.0")
     assert broken.flush(30)
     broken.close()
+
+
+def test_repeats_are_counted_with_their_incident_and_survive_all_later_writing(
+    store: SQLiteProfileStore, writer: Writer
+) -> None:
+    """A second save, a note and another reason rewrite an incident's events; its repeats stay, and go with it."""
+    journal = Journal(store, writer)
+    incident = Incident("inc1", an_alert(), None)
+    store.save_incident(incident)
+    for _ in range(3):
+        journal.repeat("inc1", an_alert(suppressed_by="cooling down for 9 s more", is_repeat=True))
+    writer.flush(60)
+    store.save_incident(incident)
+    store.add_note("inc1", "seen", START)
+    store.set_reason("inc1", "burn used 97 %; 4 further alerts share this row")
+    with StoreReader(store.data_dir) as reader:
+        view = reader.incident("inc1")
+    assert (view.repeat_count, len(view.notes)) == (3, 1)
+    assert view.reason == "burn used 97 %; 4 further alerts share this row"
+    store.delete_incidents(["inc1"])
+    assert store.events.query_events(event_type=EventType.REPEAT) == []

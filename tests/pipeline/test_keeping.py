@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 
 from monitord.errors import StorageError
-from monitord.model import Incident
+from monitord.model import CaptureStatus, Incident
 from monitord.pipeline import Keeper
-from tests.fakes import an_alert
+from tests.fakes import a_capture, an_alert
 
 
 class SickStore:
@@ -79,3 +80,21 @@ def test_a_backlog_that_is_too_long_drops_the_mildest_and_counts_it() -> None:
     keeper.retry()
     assert store.saved == ["a", "c"]
     assert keeper.dropped == 1
+
+
+def test_what_waits_is_bounded_by_bytes_and_the_mildest_gives_up_its_evidence_first() -> None:
+    """A store that refuses for hours: all incidents are kept, the worst with their evidence, within 1 MB."""
+    store = SickStore(refusals=100)
+    keeper = Keeper(store.save, run_at_once, most_bytes=1_000_000)
+    kept: list[Incident] = []
+    keeper._save = kept.append  # type: ignore[assignment]  # what is saved at last
+    keeper._write = lambda _call: Future()  # type: ignore[assignment]  # nothing is written until then
+    for number in range(50):
+        evidence = (a_capture("dump", payload=b"x" * 100_000),)
+        keeper.keep(replace(an_incident(f"i{number}", severity=float(number)), captures=evidence))
+    keeper._drain()
+    assert len(kept) == 50
+    whole = [incident.correlation_id for incident in kept if incident.captures[0].payload is not None]
+    assert whole == [f"i{number}" for number in range(40, 50)]
+    bare = kept[0].captures[0]
+    assert (bare.status, bare.reason and "too much waited" in bare.reason) == (CaptureStatus.REFUSED, True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from monitord.errors import BusyError
 from monitord.model import (
+    Alert,
     Arming,
     Capture,
     CapturePlan,
@@ -34,6 +37,7 @@ from monitord.pipeline import (
     WithoutFamily,
     incidents,
 )
+from monitord.pipeline.repeats import Rows
 from tests.fakes import (
     KEY,
     START,
@@ -59,6 +63,9 @@ class Stage:
     ) -> None:
         self.captures = FakeCaptures([a_capture("context"), a_capture(target_cpu_percent=98.0)])
         self.saved: list[Incident] = []
+        self.amended: list[tuple[str, str]] = []
+        self.repeats: list[tuple[str, Alert]] = []
+        self.judgement = FakeJudgement(verdicts)
         self.folder = folder
         self.turn: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         self.talkers: list[tuple[ProcessKey, str, float]] = []
@@ -70,17 +77,19 @@ class Stage:
             folder,
             CapturePlan(duration_s=3),
             adapt=adapt,
+            change=lambda row, reason: self.amended.append((row, reason)),
         )
         self.budget = CaptureBudget(CaptureLimits(max_per_hour=2))
         ids = iter(f"inc{number}" for number in range(100))
         self.pipeline = Pipeline(
             FakeEyes(passes),
-            FakeJudgement(verdicts),
+            self.judgement,
             self.first_looks,
             self.worker,
             self.budget,
             ring=Ring(300),
             new_id=lambda: next(ids),
+            on_repeat=lambda row, alert: self.repeats.append((row, alert)),
         )
 
     def save(self, incident: Incident) -> Future[object]:
@@ -128,13 +137,54 @@ def test_a_broken_window_throws_the_dump_away(tmp_path: Path) -> None:
     assert stage.first_looks.claim("cpu-hog", KEY) is None
 
 
-def test_a_suppressed_alert_costs_nothing_but_is_counted(tmp_path: Path) -> None:
-    """No capture, no row; the limit that forbade it stays visible."""
-    alert = an_alert(suppressed_by="cooling down for 412 s more")
-    stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=(alert,))])
+def test_a_repeat_during_a_cooldown_counts_with_the_incident_before_it(tmp_path: Path) -> None:
+    """No second row, and not nothing either: the first one's id is told with what was suppressed."""
+    again = an_alert(suppressed_by="cooling down for 412 s more", is_repeat=True)
+    passes = [some_rates(s, [a_process()]) for s in (0, 2)]
+    stage = Stage(tmp_path, passes, [Verdict(alerts=(an_alert(),)), Verdict(alerts=(again,))])
+    stage.run(2)
+    assert {incident.correlation_id for incident in stage.saved} == {"inc0"}
+    assert stage.repeats == [("inc0", again)]
+    assert (stage.pipeline.counts.alerts, stage.pipeline.counts.suppressed) == (1, 1)
+
+
+@pytest.mark.parametrize("is_repeat", [False, True])
+def test_an_alert_over_its_rules_budget_leaves_its_row(tmp_path: Path, is_repeat: bool) -> None:
+    """Whatever a limit says about its profile: who it was, a dump, the context, and the limit in words."""
+    alert = an_alert(
+        suppressed_by="6 captures of this rule in the last hour is its limit", is_repeat=is_repeat
+    )
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(alert,))])
     stage.run(1)
-    assert stage.saved == []
-    assert (stage.pipeline.counts.alerts, stage.pipeline.counts.suppressed) == (0, 1)
+    (incident,) = stage.saved
+    assert [capture.role for capture in incident.captures] == ["dump", "context", "profile"]
+    assert [capture.status.has_evidence for capture in incident.captures] == [True, True, False]
+    assert incident.captures[-1].reason == alert.suppressed_by
+    assert stage.captures.asked == []
+    assert stage.budget.spent == []
+
+
+def test_a_process_that_flaps_over_its_rules_budget_has_one_row(tmp_path: Path) -> None:
+    """Each of its episodes is an alert; those within ten minutes count with the first."""
+    alerts = [
+        an_alert(suppressed_by="its limit", raised_at=START + timedelta(seconds=second))
+        for second in (10, 40, 70, 700)
+    ]
+    passes = [some_rates(s, [a_process()]) for s in (10, 40, 70, 700)]
+    stage = Stage(tmp_path, passes, [Verdict(alerts=(alert,)) for alert in alerts])
+    stage.run(4)
+    assert {incident.correlation_id for incident in stage.saved} == {"inc0", "inc1"}
+    assert [row for row, _ in stage.repeats] == ["inc0", "inc0"]
+
+
+def test_what_is_known_of_rows_survives_a_restart(tmp_path: Path) -> None:
+    """A cooldown outlives the daemon, and so does the row that it belongs to; damage is left out."""
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage.run(1)
+    later = Rows()
+    later.restore([*json.loads(json.dumps(stage.pipeline.rows.remember())), 7, ["x"], [1, "a", 2, 3, 4]])
+    assert later.repeated(an_alert(suppressed_by="cooling down", is_repeat=True)) == "inc0"
+    assert later.repeated(an_alert(suppressed_by="cooling down", is_repeat=True, rule="other")) is None
 
 
 def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -> None:
@@ -147,9 +197,10 @@ def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -
     wait_until(lambda: any(incident.correlation_id == "inc2" for incident in stage.saved))
     stage.close()
     (third,) = [incident for incident in stage.saved if incident.correlation_id == "inc2"]
-    (refused,) = third.captures
+    refused = third.captures[-1]
     assert refused.status is CaptureStatus.REFUSED
     assert "2 profiles were taken in the last hour" in (refused.reason or "")
+    assert stage.judgement.given_back == ["cpu-hog"], "the rule's own hour does not pay for it"
     assert len(stage.captures.asked) == 2
 
 
@@ -237,7 +288,7 @@ def test_evidence_taken_after_the_spike_is_labelled_late(tmp_path: Path) -> None
     stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
     stage.captures.captures = [a_capture("context"), a_capture(target_cpu_percent=3.0)]
     stage.run(1)
-    assert [capture.late for capture in stage.saved[1].captures] == [False, True]
+    assert [capture.late for capture in stage.saved[1].captures] == [False, False, True]
 
 
 def test_a_capture_by_hand_in_progress_is_told_as_the_reason(
@@ -254,8 +305,7 @@ def test_a_capture_by_hand_in_progress_is_told_as_the_reason(
     stage.turn = taken
     monkeypatch.setattr(incidents, "_TURN_WAIT_S", 0.3)
     stage.run(1)
-    (refused,) = stage.saved[1].captures
-    assert "pid 7" in (refused.reason or "")
+    assert "pid 7" in (stage.saved[1].captures[-1].reason or "")
 
 
 def test_a_profiler_that_raises_does_not_stop_the_next_incident(tmp_path: Path) -> None:
@@ -279,22 +329,93 @@ def test_a_profiler_that_raises_does_not_stop_the_next_incident(tmp_path: Path) 
     assert stage.saved[-1].captures[-1].reason == "RuntimeError: profiler adapter bug"
 
 
-def test_many_incidents_at_once_are_all_kept(tmp_path: Path) -> None:
-    """Forty alerts in one pass: forty incidents, at most two profiles, and the reason in each of the rest."""
-    crowd = [ProcessKey(1000 + number, 1) for number in range(40)]
-    alerts = tuple(an_alert(target=key) for key in crowd)
+def test_refused_captures_are_taken_when_their_turn_comes_the_worst_first(tmp_path: Path) -> None:
+    """Five at once: nobody is refused while its episode lasts, and the order is that of severity."""
+    crowd = [ProcessKey(1000 + number, 1) for number in range(5)]
+    alerts = [an_alert(target=key, severity=float(key.pid)) for key in crowd]
+    stage = Stage(
+        tmp_path,
+        [some_rates(0), some_rates(1)],
+        [Verdict(alerts=(alerts[0],)), Verdict(alerts=tuple(alerts[1:]))],
+    )
+    stage.budget.limits = CaptureLimits(max_per_hour=100)
+    hold_back = threading.Event()
+    stage.captures.on_capture = lambda: hold_back.wait(10)
+    stage.pipeline.run_pass()
+    wait_until(lambda: stage.captures.asked)
+    stage.pipeline.run_pass()
+    wait_until(lambda: len(stage.saved) == 5)
+    hold_back.set()
+    stage.close()
+    assert [target.pid for target, _ in stage.captures.asked] == [1000, 1004, 1003, 1002, 1001]
+    assert stage.captures.described == crowd[1:], "who waits has its context at once"
+    final = {incident.alert.target: incident for incident in stage.saved}
+    roles = [[capture.role for capture in incident.captures] for incident in final.values()]
+    assert all(sorted(each) == ["context", "dump", "profile"] for each in roles)
+
+
+def test_what_is_over_when_its_turn_comes_is_not_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row says how it went, and the hour's budgets get back what was not used."""
+    monkeypatch.setattr(incidents, "_STALE_S", 0.0)
+    first, second = ProcessKey(1000, 1), ProcessKey(1001, 1)
+    verdicts = [Verdict(alerts=(an_alert(target=key),)) for key in (first, second)]
+    stage = Stage(tmp_path, [some_rates(0), some_rates(1), some_rates(2)], [*verdicts, Verdict()])
+    hold_back = threading.Event()
+    stage.captures.on_capture = lambda: hold_back.wait(10)
+    stage.pipeline.run_pass()
+    wait_until(lambda: stage.captures.asked)
+    stage.pipeline.run_pass()
+    stage.judgement.over.add(("cpu-hog", second))
+    hold_back.set()
+    wait_until(lambda: stage.worker.is_idle)
+    stage.run(1)
+    assert "and then it was over" in (stage.saved[-1].captures[-1].reason or "")
+    assert len(stage.captures.asked) == len(stage.budget.spent) == 1
+    assert stage.judgement.given_back == ["cpu-hog"]
+
+
+def test_a_queue_that_is_full_squeezes_out_the_mildest(tmp_path: Path) -> None:
+    """Twenty rows at once: one is captured, sixteen wait, and the mildest say why they have no profile."""
+    crowd = [ProcessKey(1000 + number, 1) for number in range(20)]
+    alerts = tuple(an_alert(target=key, severity=float(key.pid)) for key in crowd)
     stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=alerts)])
     stage.budget.limits = CaptureLimits(max_per_hour=100)
     hold_back = threading.Event()
     stage.captures.on_capture = lambda: hold_back.wait(10)
     stage.pipeline.run_pass()
+    wait_until(lambda: len({incident.alert.target for incident in stage.saved}) == 20)
     hold_back.set()
     stage.close()
     final = {incident.alert.target: incident for incident in stage.saved}
     assert set(final) == set(crowd)
-    reasons = [incident.captures[-1].reason for incident in final.values()]
-    assert reasons.count("another capture is running and one is waiting") == 38
-    assert len(stage.captures.asked) == len(stage.budget.spent) == 2
+    refused = [
+        key for key, one in final.items() if "were waiting for their turn" in (one.captures[-1].reason or "")
+    ]
+    assert 3 <= len(refused) <= 4
+    assert crowd[-1] not in refused
+    assert len(stage.captures.asked) == len(stage.budget.spent) == 20 - len(refused)
+
+
+def test_a_flood_is_one_row_that_counts_and_names(tmp_path: Path) -> None:
+    """Three hundred alerts in one pass, more in the next: twenty rows and one, and every alert in its counts."""
+    crowd = [ProcessKey(1000 + number, 1) for number in range(300)]
+    alerts = [an_alert(target=key, severity=1e6 / key.pid, process_name=f"p{key.pid}") for key in crowd]
+    more = [an_alert(target=ProcessKey(5000 + n, 1), rule="memory", severity=1.0) for n in range(7)]
+    decoyed = an_alert(target=ProcessKey(9, 1), process_name="the real one", severity=1e9)
+    verdicts = [Verdict(alerts=tuple(alerts)), Verdict(alerts=(decoyed, *more)), Verdict()]
+    stage = Stage(tmp_path, [some_rates(0), some_rates(6), some_rates(7)], verdicts)
+    stage.run(3)
+    rows = {incident.correlation_id: incident for incident in stage.saved}
+    assert len(rows) == 22
+    assert rows["inc20"].alert.target == crowd[20], "the worst of those that share it"
+    assert any(one.alert.process_name == "the real one" for one in rows.values()), "decoys hide nobody"
+    ((row, reason),) = stage.amended
+    assert row == "inc20"
+    assert "286 further alerts share this row (279 of cpu-hog, 7 of memory; worst: p1021 (pid 1021)" in reason
+    counts = stage.pipeline.counts
+    assert counts.alerts - 1 + counts.folded == 300 + 7 + 1
 
 
 @pytest.mark.parametrize("way", ["refused", "not wanted", "unattributed"])
@@ -327,7 +448,7 @@ def test_stopping_does_not_wait_for_a_capture_by_hand(tmp_path: Path) -> None:
     stage.pipeline.run_pass()
     assert asked.wait(10)
     stage.worker.close(10)
-    assert [capture.reason for capture in stage.saved[-1].captures] == ["the daemon was stopping"]
+    assert stage.saved[-1].captures[-1].reason == "the daemon was stopping"
 
 
 def test_a_first_look_too_many_is_told(tmp_path: Path) -> None:
@@ -383,7 +504,7 @@ def test_stopping_ends_the_capture_under_way(tmp_path: Path) -> None:
     stage.pipeline.run_pass()
     assert running.wait(10)
     stage.worker.close(10)
-    assert stage.saved[-1].captures[0].status is CaptureStatus.PARTIAL
+    assert stage.saved[-1].captures[-1].status is CaptureStatus.PARTIAL
 
 
 def wait_until(condition: Callable[[], object]) -> None:

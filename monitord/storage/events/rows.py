@@ -31,6 +31,7 @@ CODES: Mapping[EventType, int] = {
     EventType.STORAGE: 5,
     EventType.JOB: 6,
     EventType.DAEMON: 7,
+    EventType.REPEAT: 8,
 }
 _TYPES = {code: event_type for event_type, code in CODES.items()}
 _MARK = "\x01"
