@@ -52,7 +52,7 @@ def made(n: int, **changes: Any) -> Event:
     """The n-th of a colourful lot: values repeat with different periods, some are None."""
     function = None if n % 3 == 0 else f"function_{n % 7}"
     values = {
-        "event_type": list(EventType)[n % len(EventType)],
+        "event_type": list(EventType)[n % 8],  # a period that shares no factor with most others
         "taken_at": T0 + n // 2 * SECOND,  # two at each moment
         "pid": None if n % 5 == 0 else n % 4 + 1,
         "start_ticks": n,
@@ -360,5 +360,6 @@ def test_types_have_numbers_for_ever() -> None:
         "storage": 5,
         "job": 6,
         "daemon": 7,
+        "repeat": 8,
     }
     assert set(CODES) == set(EventType)
