@@ -636,6 +636,7 @@ class ProfileRecord:
     size_bytes: int = 0
     checksum: str | None = None
     pinned: bool = False
+    raised_at: datetime | None = None
 
 
 # ------------------------------------------------------------------------------------------- events

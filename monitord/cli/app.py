@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 from monitord import __version__
 from monitord.cli.place import Colour, ColourFlag, ConfigFlag, DataDirFlag, Place, placed
 from monitord.cli.terminal import emit, open_missing_streams, say, stdout_trouble
+from monitord.cli.usage import plainly, refusal
 from monitord.errors import MonitordError
 
 EXIT_INTERRUPTED = 130
@@ -34,11 +35,11 @@ COMMANDS = (
     ("status", "status:status", "Does it record, what does it cost, how full is it?"),
     ("recent", "recent:recent", "List recent incidents, newest first."),
     ("show", "show:show", "Show one incident on one page."),
-    ("explain", "explain:explain", "Why a rule fired or did not; an incident in words."),
+    ("explain", "explain:explain", "Say why a rule fires or not; tell an incident in words."),
     ("capture", "capture:capture", "Profile a process now."),
     ("compare", "compare:compare", "What changed between two incidents."),
     ("events", "events:events", "List what monitord saw and did."),
-    ("hot", "hot:hot", "Which functions took most time, across captures."),
+    ("hot", "hot:hot", "List the functions that took most time."),
     ("note", "note:note", "Leave a note on an incident."),
     ("reveal", "reveal:reveal", "Print where an incident's evidence lies."),
     ("profile run", "profile:run", "Profile a script from its start, under Scalene."),
@@ -49,14 +50,14 @@ COMMANDS = (
     ("export", "export:export", "Write incidents to a file, redacted."),
     ("keep", "incidents:keep", "Keep an incident past its age."),
     ("delete", "incidents:delete", "Delete incidents with their evidence."),
-    ("prefer", "preferences:prefer", "What you want in every call."),
+    ("prefer", "preferences:prefer", "Set your defaults: UTC times, no pager."),
     ("doctor", "doctor:doctor", "Check permissions, tools and the store."),
     ("rules list", "rules:list_rules", "List the rules in force."),
     ("rules test", "rules:replay_rules", "Try other rules on stored history."),
-    ("plan set", "plan:set_plan", "How to profile some processes from now on."),
+    ("plan set", "plan:set_plan", "Set how to profile some processes."),
     ("plan get", "plan:get_plan", "Show one capture plan."),
     ("plan list", "plan:list_plans", "List the capture plans."),
-    ("plan delete", "plan:delete_plan", "Profile as configured again."),
+    ("plan delete", "plan:delete_plan", "Delete a capture plan."),
     ("service install", "service:install", "Install as a service and start it."),
     ("service uninstall", "service:uninstall", "Stop and remove the service."),
     ("service start", "service:start", "Start the service."),
@@ -74,7 +75,7 @@ COMMANDS = (
     ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
     ("retention run", "retention:run", "Tidy now, or say what would go."),
     ("mcp serve", "mcp:serve", "Answer assistants over MCP."),
-    ("mcp install", "mcp:install", "What to put into an assistant's configuration."),
+    ("mcp install", "mcp:install", "Print an assistant's configuration."),
     ("storage status", "storage:status", "Can evidence be kept, here and far away?"),
     ("storage metrics", "metrics:metrics", "Counts as Prometheus text."),
     ("storage ls", "artefacts:ls", "List artefacts."),
@@ -86,7 +87,7 @@ COMMANDS = (
     ("storage backup", "backups:backup", "Copy the whole store into a folder."),
     ("storage restore", "backups:restore", "Make a data directory from a backup."),
     ("storage rebuild", "storage_upkeep:rebuild", "Build the database anew from artefacts."),
-    ("storage rotate-key", "storage_upkeep:rotate_key", "Seal with the new key what has an old one."),
+    ("storage rotate-key", "storage_upkeep:rotate_key", "Encrypt with the new key what has an old one."),
     ("version", "about:version", "Print the version."),
     ("completion", "about:completion", "Print a shell's completion script."),
 )
@@ -99,7 +100,7 @@ ASKING = frozenset(
 GROUPS = {
     "profile": "Profile a script: `monitord profile SCRIPT` is `monitord profile run SCRIPT`.",
     "rules": "What counts as abnormal.",
-    "plan": "Capture plans: how to profile whom, changed while the daemon runs.",
+    "plan": "Capture plans: how to profile which processes, changed while it records.",
     "service": "monitord as a service of this machine or user.",
     "config": "The configuration and where it comes from.",
     "storage": "Artefacts: health, backup, repair, single ones.",
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     words = _with_default(arguments)
     is_completing = _COMPLETE_VARIABLE in os.environ
-    command = typer.main.get_command(build(None if is_completing else words))
+    command = plainly(typer.main.get_command(build(None if is_completing else words)))
     if is_completing:
         # Typer only learns the shells' languages along with its --install-completion, which we don't offer.
         typer.main.get_install_completion_arguments()
@@ -246,7 +247,7 @@ def _explain_usage(error: TyperException) -> None:
         say(message)
         return
     path = context.command_path if context is not None else "monitord"
-    say(f"monitord: {_one_line(message).rstrip('.')}; `{path} --help` shows what fits")
+    say(f"monitord: {_one_line(refusal(message, path, [each for each, _, _ in COMMANDS]))}")
 
 
 def _one_line(text: str) -> str:

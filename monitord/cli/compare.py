@@ -35,19 +35,20 @@ class CompareFormat(StrEnum):
 def compare(
     place: Place,
     before: IdArgument,
-    after: Annotated[str | None, typer.Argument(metavar="ID", help="The other one, of a later time.")] = None,
+    after: Annotated[str | None, typer.Argument(metavar="ID", help="The later one.")] = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="With its program's baseline instead of another incident.")
+        bool, typer.Option("--baseline", help="Compare with its program's baseline.")
     ] = False,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="TABLE|JSON|FILE", help="table or json; a file.")
+        str | None,
+        typer.Option("-o", "--output", metavar="TABLE|JSON|FILE", help="table, json, or the file to write."),
     ] = None,
     json: JsonFlag = False,
     file_format: Annotated[
         CompareFormat | None, typer.Option("--format", help="flamegraph: both in one, into -o FILE.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="What is noise or the same, too.")] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="A file with nothing hidden.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also show noise and what is the same.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Hide nothing in the file.")] = False,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="Never page.")] = False,
 ) -> None:
     """Compare the profiles of two incidents, function by function, then statement by statement."""

@@ -48,7 +48,7 @@ def show(
 
 def validate(
     place: Place,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Default: the one in force.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: the one in force.")] = None,
 ) -> None:
     """Check the configuration; exit 6 and file, line and key when something is wrong."""
     from monitord.daemon.holdings import check_storage

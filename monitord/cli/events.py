@@ -86,7 +86,9 @@ def events(
     pid: PidFlag = None,
     module: Annotated[str | None, typer.Option("--module", help="Only of functions of this module.")] = None,
     function: Annotated[str | None, typer.Option("--function", help="Only of this function.")] = None,
-    arity: Annotated[int | None, typer.Option("--arity", min=0, help="… with so many parameters.")] = None,
+    arity: Annotated[
+        int | None, typer.Option("--arity", min=0, help="Only of functions with N parameters.")
+    ] = None,
     node: Annotated[
         str | None, typer.Option("--node", metavar="ID", help="Only of this statement (ast_node_id).")
     ] = None,

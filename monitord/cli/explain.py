@@ -37,7 +37,7 @@ class _Finding:
 def explain(
     place: Place,
     incident_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="This incident in plain sentences; as for `show`.")
+        str | None, typer.Argument(metavar="ID", help="This incident in plain sentences; as for `show`.")
     ] = None,
     pid: Annotated[int | None, typer.Option("--pid", min=1, help="As it stands for this process.")] = None,
     rule: Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Only this rule.")] = None,

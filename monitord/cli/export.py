@@ -55,19 +55,21 @@ ENDINGS = {
 def export(
     place: Place,
     incident_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help="As for `show`; none: all of the period.")
+        list[str] | None, typer.Argument(metavar="ID", help="As for `show`; without any: all in the period.")
     ] = None,
-    since: Annotated[str | None, typer.Option("-S", "--since", metavar="TIME", help="From when on.")] = None,
-    until: Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to when.")] = None,
+    since: Annotated[str | None, typer.Option("-S", "--since", metavar="TIME", help="From then on.")] = None,
+    until: Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to then.")] = None,
     process: ProcessFlag = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; - is stdout.")
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write; - is stdout.")
     ] = None,
     wanted: Annotated[
         ExportFormat | None,
         typer.Option("--format", help="json, csv, or the profile of one. Default: as FILE ends."),
     ] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="As stored, with nothing hidden.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Hide nothing: write everything as it is stored.")
+    ] = False,
 ) -> None:
     """Write incidents to a file, without secrets and without the names of users and machines."""
     output, file_format = _where(output), _format(output, wanted)

@@ -29,8 +29,8 @@ def keep(
 
 def delete(
     place: Place,
-    incident_ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As for `show`; one or more.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is deleted without it.")] = False,
+    incident_ids: Annotated[list[str], typer.Argument(metavar="ID", help="As for `show`; one or more.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
     """Delete incidents with their evidence, for good."""
     reader = place.reader()

@@ -28,15 +28,19 @@ class ListOutput(StrEnum):
     CSV = "csv"
 
 
-LimitFlag = Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="At most so many.")]
+LimitFlag = Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="Show at most N.")]
 SinceFlag = Annotated[
-    str | None, typer.Option("-S", "--since", metavar="TIME", help='"2h", "yesterday", "03:00", …')
+    str | None,
+    typer.Option("-S", "--since", metavar="TIME", help='From then on: "2h", "3am", "last monday", …'),
 ]
-UntilFlag = Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="The other end.")]
-FollowFlag = Annotated[bool, typer.Option("-f", "--follow", help="Go on with new ones until Ctrl-C.")]
+UntilFlag = Annotated[
+    str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to then; as for --since.")
+]
+FollowFlag = Annotated[bool, typer.Option("-f", "--follow", help="Wait for new ones until Ctrl-C.")]
 ReverseFlag = Annotated[bool, typer.Option("-r", "--reverse", help="Oldest first.")]
 ProcessFlag = Annotated[
-    str | None, typer.Option("--process", metavar="NAME", help="Part of the name, or a pattern: 'py*'.")
+    str | None,
+    typer.Option("--process", metavar="NAME", help="Part of what PROCESS shows, or a pattern: 'py*'."),
 ]
 PidFlag = Annotated[int | None, typer.Option("--pid", min=1, help="Only this process number.")]
 ListOutputFlag = Annotated[

@@ -48,9 +48,9 @@ def serve(
         int, typer.Option("--port", min=0, max=65535, help="With --http; 0: any free one.")
     ] = 8765,
     allow_actions: Annotated[
-        bool, typer.Option("--allow-actions", help="Also tools that capture, note, keep and clean up.")
+        bool, typer.Option("--allow-actions", help="Offer tools that capture, note, keep and clean up, too.")
     ] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="Answers with nothing hidden.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Hide nothing in the answers.")] = False,
 ) -> None:
     """Answer assistants over stdio (or HTTP): read-only, past incidents, redacted."""
     from monitord import logs

@@ -68,9 +68,11 @@ def set_plan(
         str | None, typer.Option("--duration", metavar="TIME", help='How long: "10s", "1min".')
     ] = None,
     rate: Annotated[int | None, typer.Option("--rate", metavar="N", help="Samples a second.")] = None,
-    consent: Annotated[PlanConsent | None, typer.Option("--consent", help="Whether at all.")] = None,
+    consent: Annotated[
+        PlanConsent | None, typer.Option("--consent", help="Always or never profile them.")
+    ] = None,
 ) -> None:
-    """Profile some processes otherwise than configured, from the next alert on; replaces an older NAME."""
+    """Set how to profile some processes, from the next alert on; replaces an older plan of this NAME."""
     from monitord.storage.plans import store_capture_plan
 
     plan = NamedPlan(

@@ -22,8 +22,8 @@ _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 
 def prefer(
     place: Place,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME", help="utc or pager.")] = None,
-    value: Annotated[str | None, typer.Argument(metavar="VALUE]", help="true or false.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="utc or pager.")] = None,
+    value: Annotated[str | None, typer.Argument(metavar="VALUE", help="true or false.")] = None,
     output: OutputFlag = None,
     json: JsonFlag = False,
 ) -> None:

@@ -37,10 +37,8 @@ class _Manner:
 
 def run(
     place: Place,
-    script: Annotated[str | None, typer.Argument(metavar="[SCRIPT]", help="The script to run.")] = None,
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- ARGS...]", help="Its arguments.")
-    ] = None,
+    script: Annotated[str | None, typer.Argument(metavar="SCRIPT", help="The script to run.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", help="Its arguments.")] = None,
     module: Annotated[
         str | None, typer.Option("-m", "--module", metavar="NAME", help="Run a module, as python -m does.")
     ] = None,
@@ -48,7 +46,7 @@ def run(
         str | None,
         typer.Option("--python", metavar="PATH", help="Which Python runs it; Scalene must be in it."),
     ] = None,
-    memory: Annotated[bool, typer.Option("--memory", help="Memory, too (slower).")] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Measure memory, too (slower).")] = False,
     duration: Annotated[
         str | None, typer.Option("--duration", metavar="TIME", help='End it after so long: "30s", "5min".')
     ] = None,

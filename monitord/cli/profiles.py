@@ -58,7 +58,7 @@ def clear(
     older_than: Annotated[
         float, typer.Option("--older-than", metavar="DAYS", min=0, help="Only those older than so many days.")
     ] = 0.0,
-    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is deleted without it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
     """Delete kept profiles of scripts; those kept with `monitord keep` stay."""
     from monitord.profiling.library import ProfileLibrary

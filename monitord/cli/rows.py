@@ -48,11 +48,12 @@ def recent_table(
 
 
 def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:
+    when = record.raised_at or record.captured_at  # as `show` tells it
     unit = unit_of(record.trigger_metric, record.trigger_value)
     return [
         Cell(short_id(record.correlation_id), ("cyan",)),
-        Cell(local_stamp(record.captured_at, now, utc=utc)),
-        Cell(age(record.captured_at, now).removesuffix(" ago"), ("dim",)),
+        Cell(local_stamp(when, now, utc=utc)),
+        Cell(age(when, now).removesuffix(" ago"), ("dim",)),
         Cell(display_name(record.process_name, record.command_line), ("bold",)),
         Cell(str(record.pid) if record.pid else "–"),
         Cell(record.trigger_metric.value),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
 from monitord.export.text import iso, json_text, plain
 from monitord.export.units import quantity, span
-from monitord.model import Alert, Match, Rule, Threshold
+from monitord.model import Alert, Match, Rates, Rule, Threshold
 from monitord.redaction import printable
 
 _WIDE = 100  # columns from which the hourly limit is shown too
@@ -61,7 +62,9 @@ def replay_rules(
     since: Annotated[
         str, typer.Option("-S", "--since", metavar="TIME", help="How far back to look.")
     ] = "24h",
-    until: Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="The other end.")] = None,
+    until: Annotated[
+        str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to then; as for --since.")
+    ] = None,
     output: OutputFlag = None,
     json: JsonFlag = False,
 ) -> None:
@@ -85,7 +88,16 @@ def replay_rules(
             emit(f"{when}  {printable(alert.rule)}  {printable(alert.reason)}{mark}\n")
     fired = Counter(alert.rule for alert in alerts)
     told = ", ".join(f"{rule.name} {fired[rule.name]}" for rule in rules)
-    say(f"{len(passes):,} stored passes since {local_stamp(start, now) if start else since}; fired: {told}")
+    say(f"{_replayed(passes, since, now)}; fired: {told}")
+
+
+def _replayed(passes: Sequence[Rates], since: str, now: datetime) -> str:
+    """How much history there was, which may begin long after the time that was asked for."""
+    if not passes:
+        return f"no history is stored since {since}"
+    first, last = (local_stamp(each.taken_at, now) for each in (passes[0], passes[-1]))
+    count = f"{len(passes):,} stored pass" + ("es" if len(passes) != 1 else "")
+    return f"{count}, from {first} to {last}"
 
 
 def _condition(rule: Rule) -> str:

@@ -29,7 +29,7 @@ _NO_SUCH_UNIT = (4, 5)
 
 
 def install(place: Place, system: SystemFlag = False, print_only: PrintFlag = False) -> None:
-    """Install monitord as a service and start it; twice is as good as once."""
+    """Install monitord as a service and start it; installing again updates it."""
     from monitord.service import Place as ServicePlace
     from monitord.service import plan_install
 
@@ -42,9 +42,9 @@ def uninstall(
     system: SystemFlag = False,
     print_only: PrintFlag = False,
     purge: Annotated[bool, typer.Option("--purge", help="Also delete everything recorded.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --purge: really.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm --purge.")] = False,
 ) -> None:
-    """Stop and remove the service; what was recorded stays unless --purge is said."""
+    """Stop and remove the service; --purge also deletes what was recorded."""
     from monitord.config.places import SYSTEM_DATA_DIR
     from monitord.service import Place as ServicePlace
     from monitord.service import plan_uninstall

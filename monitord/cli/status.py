@@ -74,7 +74,7 @@ def _lines(
         "since": _since(told.get("started_at"), now),
         "data": printable(str(folder)),
         "config": printable(", ".join(map(str, told.get("config_paths") or ())) or "defaults"),
-        "looks": _looks(told, now),
+        "watching": _looks(told, now),
         "own cost": _cost(told),
         "store": store_line(usage),
         "artefacts": artefact_counts(told.get("storage")),

@@ -26,9 +26,9 @@ _SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
     ("disk i/o", "bytes_per_s", lambda point: point.disk_bytes_per_s),
     ("net, all", "bytes_per_s", lambda point: point.network_bytes_per_s),  # the busiest interface's
     ("threads", "count", lambda point: point.thread_count),
-    ("files", "count", lambda point: point.fd_count),
+    ("open files", "count", lambda point: point.fd_count),
     ("machine", "percent", lambda point: point.machine_percent),
-    ("unseen", "percent", lambda point: point.unattributed_cpu_percent),
+    ("unseen cpu", "percent", lambda point: point.unattributed_cpu_percent),
     ("free mem", "bytes", lambda point: point.memory_available_bytes),
 )
 _SERIES_OF = {
@@ -37,7 +37,7 @@ _SERIES_OF = {
     TriggerMetric.MEMORY_GROWTH: "memory",
     TriggerMetric.DISK_IO: "disk i/o",
     TriggerMetric.NETWORK: "net, all",
-    TriggerMetric.FD_GROWTH: "files",
+    TriggerMetric.FD_GROWTH: "open files",
     TriggerMetric.THREAD_GROWTH: "threads",
     TriggerMetric.FREE_MEMORY: "free mem",
     TriggerMetric.CPU_PRESSURE: "machine",
@@ -100,7 +100,7 @@ class ProfileBrowserView:
             yield from self._fact("process", f"parent {process.parent_pid}{user}, started {began}")
             place = process.unit or process.container_id or process.cgroup
             if place:
-                yield from self._fact("in", printable(place))
+                yield from self._fact("runs in", printable(place))
             if process.executable:
                 yield from self._fact("program", printable(process.executable))
             if process.command_line:

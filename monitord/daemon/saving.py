@@ -24,7 +24,7 @@ _ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may ad
 _ROOM_FOR_ROWS_BYTES = 2 * _ROWS_BYTES + 2 * WAL_LIMIT_BYTES
 _ROOM_SHARE = 0.15  # of a small budget it is no more than this
 _REMEMBERED = 64  # incidents whose profile may still come
-_FIX = "monitord retention run   (it says what stands in the way)"
+_FIX = "monitord retention run  # it says what stands in the way"
 
 
 class Saving:

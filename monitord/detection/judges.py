@@ -269,10 +269,10 @@ class RuleJudge:
         if track.is_firing and not track.is_refused:
             level = track.level if track.level is not None else self.condition.floor
             if level is None:
-                return "already firing and an incident"
+                return "already an incident"
             clear = reasons.quantity(self.condition.clear_level(level), self.condition.unit)
             side = "above" if self.condition.is_below else "below"
-            return f"already firing and an incident; the episode ends {side} {clear}"
+            return f"already an incident; the episode ends {side} {clear}"
         if now_s < track.cool_until_s:
             return self._cooling(track, now_s)
         return self.budget.refusal(now_s)

@@ -131,7 +131,7 @@ def check_clock(here: Surroundings) -> Iterator[Check]:
             WARNING,
             f"the newest incident is from {newest:%Y-%m-%d %H:%M} UTC, it is {here.now:%Y-%m-%d %H:%M}:"
             " nothing goes by age until then",
-            f"date -u   (when the clock is right: monitord delete {row[0]})",
+            f"date -u  # when the clock is right: monitord delete {row[0]} --yes",
         )
     else:
         yield Check("clock", OK, "no incident is from the future")

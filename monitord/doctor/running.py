@@ -19,7 +19,7 @@ def check_daemon(here: Surroundings) -> Iterator[Check]:
     """Somebody holds the lock, and its status is fresh."""
     pid = _lock_holder(here.data_dir / "lock")
     if pid is None:
-        fix = "monitord service install   (or, in this terminal: monitord run)"
+        fix = "monitord service install  # or, in this terminal: monitord run"
         yield Check("daemon", WARNING, f"no daemon watches for {here.data_dir}", fix)
         return
     status = _status(here.data_dir / "status.json")

@@ -35,7 +35,8 @@ _SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]]
 HOT_SHARE = 0.05
 _NOT_KNOWN = "what it was doing is not known"
 _FUNCTIONS = 3
-_FEWEST_BEFORE = 2  # readings from which "before that" can be said
+_FEWEST_BEFORE = 2  # samples from which "before that" can be said
+_MANY_BEFORE = 10  # and from which on nobody need be told how few they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +97,21 @@ def _before(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     if series is None:
         return
     unit, read = series
-    points = [point for point in view.history if point.taken_at < view.crossed_at]
-    known = [value for point in points if (value := read(point)) is not None]
+    began = view.process.started_at if view.process else None
+    points = [
+        point
+        for point in view.history
+        if point.taken_at < view.crossed_at and (began is None or point.taken_at >= began)
+    ]
+    read_at = [(point.taken_at, value) for point in points if (value := read(point)) is not None]
+    known = [value for _at, value in read_at]
     if len(known) < _FEWEST_BEFORE:
         return
-    since = span((view.crossed_at - points[0].taken_at).total_seconds())
+    since = span((view.crossed_at - read_at[0][0]).total_seconds())
     usual, highest = quantity(median(known), unit), quantity(max(known), unit)
     said = f"at {usual}" if usual == highest else f"at {usual} (median), at most {highest}"
-    yield Sentence("before", f"In the {since} before that it stood {said}.", (f"{len(known)} samples",))
+    few = f" ({len(known)} samples)" if len(known) < _MANY_BEFORE else ""
+    yield Sentence("before", f"In the {since} before that{few} it stood {said}.", (f"{len(known)} samples",))
 
 
 def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
@@ -170,14 +178,15 @@ def _meanwhile(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
         yield Sentence(
             "meanwhile",
             f"Meanwhile the machine's processors were {machine:.0f} % busy,"
-            f" and {quantity(free, 'bytes')} of memory were available at the least.",
+            f" and at least {quantity(free, 'bytes')} of memory were available.",
             (f"{len(points)} samples",),
         )
         unseen = max((point.unattributed_cpu_percent or 0.0 for point in points), default=0.0)
         if unseen >= 20:
             yield Sentence(
                 "meanwhile",
-                f"Up to {unseen:.0f} % of a core was used by processes too short-lived to be seen.",
+                f"Up to {unseen:.0f} % of a core was used by no process that the recorder sees:"
+                " short-lived ones, or others of the same host outside this container.",
             )
     others = [record for record in around.meanwhile if record.correlation_id != view.correlation_id]
     for record in others[:_FUNCTIONS]:

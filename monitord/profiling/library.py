@@ -141,7 +141,8 @@ def _kept(reader: StoreReader, record: ProfileRecord) -> ProfileResult:
     found = [one for one in view.captures if one.format == _FORMAT and one.artefact_key]
     if not found or found[0].artefact_key is None:
         raise NotFoundError(
-            f"incident {record.correlation_id} has no profile of Scalene; `monitord show` says what it has"
+            f"incident {record.correlation_id} has no profile of Scalene;"
+            f" `monitord show {record.correlation_id}` says what it has"
         )
     best = found[0]
     payload = reader.payload(found[0].artefact_key, _MAX_BYTES)

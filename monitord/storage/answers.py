@@ -59,6 +59,7 @@ def record_of(capture: Facts, data_dir: Path) -> ProfileRecord:
         size_bytes=capture["size_bytes"],
         checksum=capture["checksum"],
         pinned=bool(capture["pinned"]),
+        raised_at=time_of(capture["raised_at"]) if capture.get("raised_at") else None,
     )
 
 

@@ -50,7 +50,7 @@ from monitord.storage.views import (
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
 _RECORD = (
-    "SELECT c.*, i.rule, i.severity, i.pinned FROM profile_capture c "
+    "SELECT c.*, i.rule, i.severity, i.pinned, i.raised_at FROM profile_capture c "
     "JOIN incident i ON i.correlation_id = c.correlation_id"
 )
 _INCIDENT = (

@@ -256,3 +256,40 @@ def test_completion_answers(cli) -> None:
 @pytest.mark.parametrize("words", [["version"], ["--version"]])
 def test_version(words, here) -> None:
     assert re.fullmatch(r"monitord \d+\.\d+\S*\n", here(*words).out)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["start"], "did you mean `monitord service start`?"),
+        (["logs"], "did you mean `monitord service logs`?"),
+        (["stauts"], "did you mean 'status'?"),
+        (["profile", "job.py", "--fast"], "put -- before the script's own options"),
+        (["recent", "--limit", "0"], "invalid --limit: expected 1 or more"),
+        (["capture", "abc"], "invalid PID: expected a whole number"),
+        (["show"], "missing argument 'ID'; see `monitord show --help`"),
+    ],
+)
+def test_a_mistyped_call_is_answered_with_what_was_meant(words, said, here) -> None:
+    answer = here(*words)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert said in answer.err
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_help_speaks_no_programming_language(path, here) -> None:
+    """No types, no ranges as formulas, no brackets in brackets."""
+    text = here(*path.split(), "--help").out
+    for word in (
+        "range>",
+        "<str>",
+        "<int>",
+        "<path>",
+        "<float>",
+        "list[",
+        "<=x",
+        "x>=",
+        "[[",
+        "The other end",
+    ):
+        assert word not in text.split("Options:")[-1] if word == "[[" else word not in text

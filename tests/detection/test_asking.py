@@ -103,7 +103,7 @@ def test_armed_firing_and_cooling_targets_are_watched(timeline: str, is_watched:
     [
         ("10 20 30", "quiet", 0.0, 60, None),
         ("10 95 95 20 95", "armed", 0.75, -5, None),
-        ("0 95*6", "firing", None, -5, "already firing and an incident; the episode ends below 60 %"),
+        ("0 95*6", "firing", None, -5, "already an incident; the episode ends below 60 %"),
         (
             "0 95*6 20",
             "cooling_down",

@@ -1,0 +1,57 @@
+"""What the library that reads the command line says, in the words of a person: help, and what was wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_RANGES = (  # how the library writes a range, and how people do
+    (re.compile(r"the range (-?[\d.]+)<=x<=(-?[\d.]+)"), r"\1 to \2"),
+    (re.compile(r"Input should be a valid integer.*"), "expected a whole number"),
+    (re.compile(r"Input should be a valid number.*"), "expected a number"),
+    (re.compile(r"Input should be greater than or equal to (-?[\d.]+)"), r"expected \1 or more"),
+    (re.compile(r"Input should be less than or equal to (-?[\d.]+)"), r"expected \1 or less"),
+    (re.compile(r"the range x>=(-?[\d.]+)"), r"\1 or more"),
+)
+_INVALID = re.compile(r"^Invalid value for (?:'-\w' / )?'?(?:\[?)([^':\]]+?)(?:\]?)'?: ")
+
+
+def plainly(command: Any) -> Any:
+    """The command with placeholders (N, FILE) instead of the types and ranges of a programming language."""
+    for child in getattr(command, "commands", {}).values():
+        plainly(child)
+    for parameter in command.params:
+        kind = parameter.type_descriptor
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: None
+        elif parameter.metavar is None and not parameter.is_flag and not kind.is_choice:
+            parameter.metavar = "N" if kind.is_ranged else "FILE" if kind.is_path else "NAME"
+        parameter._get_number_range_help_str = lambda: ""
+    return command
+
+
+def refusal(message: str, path: str, commands: Iterable[str]) -> str:
+    """One line: what is wrong with the words of a call, and what to type. `path` is the command so far."""
+    said = " ".join(message.split()).rstrip(".")
+    unknown = re.match(r"No such command '([^']*)'", said)
+    if unknown:
+        return _unknown_command(unknown[1], said, path, commands)
+    said = _INVALID.sub(r"invalid \1: ", said)
+    for pattern, plain in _RANGES:
+        said = pattern.sub(plain, said)
+    said = said[:1].lower() + said[1:]
+    if path == "monitord profile run" and said.startswith("no such option"):
+        return f"{said}; put -- before the script's own options: `monitord profile SCRIPT -- OPTIONS`"
+    return f"{said}; see `{path} --help`"
+
+
+def _unknown_command(word: str, said: str, path: str, commands: Iterable[str]) -> str:
+    """A command that stands in a group under this name is what was meant."""
+    named = [f"`monitord {each}`" for each in commands if each.endswith(f" {word}")][:3]
+    guess = re.search(r"Did you mean (.*?)\??$", said)
+    if named:
+        return f"unknown command '{word}'; did you mean {' or '.join(named)}?"
+    if guess:
+        return f"unknown command '{word}'; did you mean {guess[1]}? See `{path} --help`"
+    return f"unknown command '{word}'; see `{path} --help`"
