@@ -1,11 +1,14 @@
 """`make demo`: a daemon on a throw-away directory, a program that spikes, and the incident that comes of it.
 
-Exit status 0 only if the guilty function was named. Everything that was started is stopped, come what may.
+Exit status 0 only if the guilty function was named. Everything that was started is stopped, come what may;
+the recording is kept when there is one, so that the commands it suggests can be tried.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,50 +16,58 @@ import time
 from pathlib import Path
 
 GUILTY = "price_basket"
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0  # a second on a quiet machine; on a crowded one everything waits for its turn
+SPIKE_S = 3 * PATIENCE_S  # longer than anybody waits for it: it is ended with the demo
 CONFIG = """\
 [sampling]
 interval_s = 1.0
+[detection]
+default_rules = false
 [[rules]]
 name = "cpu-hog"
 metric = "cpu"
 above = 60
 window_s = 5
 clear_below = 30
+match.pids = [{pid}]  # whatever else this machine is busy with takes no capture away
 [capture]
 duration_s = 4
 """
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="monitord-demo-") as name:
-        folder = Path(name)
-        (folder / "config.toml").write_text(CONFIG, encoding="utf-8")
-        started: list[subprocess.Popen[bytes]] = []
-        try:
-            return run(folder, started)
-        finally:
-            for process in reversed(started):
-                process.terminate()
-            for process in reversed(started):
-                process.wait(10)
+    folder = Path(tempfile.mkdtemp(prefix="monitord-demo-"))
+    started: list[subprocess.Popen[bytes]] = []
+    status = 1
+    try:
+        status = run(folder, started)
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in reversed(started):
+            process.wait(PATIENCE_S)
+        if status:
+            shutil.rmtree(folder, ignore_errors=True)
+    if status == 0:
+        say_where(folder)
+    return status
 
 
 def run(folder: Path, started: list[subprocess.Popen[bytes]]) -> int:
     """Start both, wait for the incident with its profile, show it."""
+    spike = start_spike(started)
+    (folder / "config.toml").write_text(CONFIG.format(pid=spike.pid), encoding="utf-8")
     log = (folder / "daemon.log").open("wb")
     daemon = subprocess.Popen([*words(folder, "run")], stderr=log)
     started.append(daemon)
     progress("the daemon starts")
     if not wait_for(lambda: is_watching(folder), daemon):
         return give_up(folder, "the daemon did not start")
-    spike = Path(__file__).with_name("spike.py")
-    started.append(subprocess.Popen([sys.executable, str(spike), "60"]))
-    pid = started[-1].pid
+    tell(spike)
     progress("spike.py runs; it behaves for 2 s, then burns a core")
-    if not wait_for(lambda: profiled(folder, pid) is not None, daemon):
+    if not wait_for(lambda: profiled(folder, spike.pid) is not None, daemon):
         return give_up(folder, "no incident with a profile")
-    incident = profiled(folder, pid) or {}
+    incident = profiled(folder, spike.pid) or {}
     print(file=sys.stderr)
     show(folder, "recent")
     show(folder, "show", str(incident["id"]))
@@ -65,6 +76,33 @@ def run(folder: Path, started: list[subprocess.Popen[bytes]]) -> int:
         return give_up(folder, f"{GUILTY} was not named; seen: {', '.join(named) or 'nothing'}")
     print(f"\nThe guilty function was named: {GUILTY}")
     return 0
+
+
+def start_spike(started: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """The program, waiting to be told: the rule is about its pid, and the daemon is to see it calm first."""
+    script = Path(__file__).with_name("spike.py")
+    spike = subprocess.Popen(
+        [sys.executable, str(script), str(SPIKE_S), "--when-told"], stdin=subprocess.PIPE
+    )
+    started.append(spike)
+    return spike
+
+
+def tell(spike: subprocess.Popen[bytes]) -> None:
+    if spike.stdin is not None:
+        spike.stdin.write(b"begin\n")
+        spike.stdin.flush()
+
+
+def say_where(folder: Path) -> None:
+    """How to try the commands that `show` suggests on this recording, and how to be rid of it."""
+    data, programs = shlex.quote(str(folder / "data")), shlex.quote(str(Path(sys.executable).parent))
+    print(
+        f"\nThe recording is kept. To try the commands above on it:\n"
+        f"  export MONITORD_DATA_DIR={data} PATH={programs}:$PATH\n"
+        f"To be rid of it:\n"
+        f"  rm -r {shlex.quote(str(folder))}"
+    )
 
 
 def wait_for(done, daemon: subprocess.Popen[bytes]) -> bool:

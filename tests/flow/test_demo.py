@@ -1,0 +1,70 @@
+"""`make demo` on a crowded machine: the function is named, and what the page suggests can be typed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
+BURNERS_PER_CORE = 4
+
+
+@pytest.fixture
+def crowd() -> Iterator[None]:
+    """Burners in sessions of their own, because the kernel shares the CPU out by session first."""
+    spin = ("timeout", "280", "sh", "-c", "while :; do :; done")
+    count = BURNERS_PER_CORE * (os.cpu_count() or 1)
+    burners = [subprocess.Popen(spin, start_new_session=True) for _ in range(count)]
+    yield
+    for burner in burners:
+        burner.terminate()  # timeout(1) passes it on
+    for burner in burners:
+        burner.wait()
+
+
+@pytest.mark.usefixtures("crowd")
+def test_the_demo_names_the_function_in_a_crowd_and_keeps_its_recording(tmp_path: Path) -> None:
+    """Exit status 0, nothing left running, and the suggested commands work where it says that they do."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "120"}
+    demo = subprocess.Popen(
+        [sys.executable, DEMO],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    told, progress = demo.communicate(timeout=280)
+    assert demo.returncode == 0, told + progress
+    assert "The guilty function was named: price_basket" in told
+    assert processes_of(demo.pid) == []
+    (exports,) = re.findall(r"^  (export MONITORD_DATA_DIR=.*)$", told, re.MULTILINE)
+    suggested = re.findall(r"^  (monitord \S+.*?)  ", told, re.MULTILINE)
+    assert len(suggested) >= 3
+    for command in suggested:
+        done = subprocess.run(
+            ["sh", "-c", f"{exports}; {command}"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, (command, done.stderr)
+    (remove,) = re.findall(r"^  (rm -r .*)$", told, re.MULTILINE)
+    subprocess.run(["sh", "-c", remove], check=True)
+    assert not list(tmp_path.glob("monitord-demo-*"))
+
+
+def processes_of(session: int) -> list[str]:
+    """Who is still there of a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session:
+            found.append(stat.parent.name)
+    return found
