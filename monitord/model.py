@@ -376,6 +376,19 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Who moves the bytes on the network, as far as it can be told.
+
+    `talkers` are (process, name, bytes per second), busiest first. `blamed` is the one that it is put down
+    to, None when that is not known. `said` is a clause: with whom, or why nobody is blamed.
+    """
+
+    talkers: tuple[tuple[ProcessKey, str, float], ...] = ()
+    blamed: tuple[ProcessKey, str] | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What detection made of one pass."""
 

@@ -118,7 +118,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         lambda target, folder: service.first_look(
             target, folder, planner.adapt(CapturePlan(), lambda: sampler.details(target))
         ),
-        lambda: sampler.talkers(_TALKERS_OVER_S),
+        lambda: sampler.traffic(_TALKERS_OVER_S),
         spool / "first-looks",
         is_enabled=settings.capture.first_look,
     )

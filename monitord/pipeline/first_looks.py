@@ -15,7 +15,7 @@ from pathlib import Path
 
 from monitord.capture.looks import joined
 from monitord.logs import get_logger
-from monitord.model import Arming, Capture, CaptureStatus, ProcessKey, ProcessRates, TriggerMetric
+from monitord.model import Arming, Capture, CaptureStatus, ProcessKey, ProcessRates, Traffic, TriggerMetric
 from monitord.pipeline.outcomes import refused
 
 _WAITING_AT_MOST = 4  # a machine where more processes cross in one tick than this has other troubles
@@ -31,16 +31,20 @@ _WITHOUT_MORE = (TriggerMetric.HANG,)  # nothing moves there
 
 @dataclass(frozen=True, slots=True)
 class FirstLook:
-    """Who is to blame (None: unattributed), and the dump taken of it (None: refused or impossible)."""
+    """Who is to blame (None: unattributed), and the dump taken of it (None: refused or impossible).
+
+    `said` goes into the alert's reason: what was found about whose doing it is.
+    """
 
     target: ProcessKey | None
     process_name: str
     dump: Capture | None
+    said: str = ""
 
 
 _TOO_MANY = f"{_WAITING_AT_MOST} first looks were waiting already"
 Look = Callable[[ProcessKey, Path], Capture]
-Blame = Callable[[], list[tuple[ProcessKey, str, float]]]
+Blame = Callable[[], Traffic]
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ class _Watch:
 class FirstLooks:
     """Takes dumps on threads of its own, so that neither the loop nor a running capture delays them.
 
-    `blame` names the busiest network talkers; it is asked only when a network rule is near its alert.
+    `blame` says whose the network's traffic is; it is asked only when a network rule is near its alert.
     """
 
     def __init__(
@@ -139,14 +143,15 @@ class FirstLooks:
             return _skipped(arming, str(error))
 
     def _first_look(self, arming: Arming, suspect: ProcessRates | None) -> FirstLook:
-        target, name = arming.target, arming.process_name
+        target, name, said = arming.target, arming.process_name, ""
         if target is None and suspect is not None:
             target, name = suspect.key, suspect.name
         if target is None and arming.metric is TriggerMetric.NETWORK:
-            target, name, _ = next(iter(self._blame()), (None, name, 0.0))
+            found = self._blame()
+            said, (target, name) = found.said, found.blamed or (None, name)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         dump = self._look(target, self._folder) if target and self._is_enabled else None
-        return FirstLook(target, name, dump)
+        return FirstLook(target, name, dump, said)
 
     # ------------------------------------------------------------------------------------- further looks
 

@@ -24,6 +24,7 @@ from monitord.model import (
     Incident,
     ProcessDetails,
     ProcessKey,
+    TriggerMetric,
 )
 from monitord.pipeline.first_looks import FirstLook
 from monitord.pipeline.outcomes import (
@@ -38,6 +39,7 @@ from monitord.pipeline.outcomes import (
 from monitord.pipeline.turns import WAITING_AT_MOST, Turns
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
+_TRAFFIC_WAIT_S = 15.0  # whose traffic it is takes seconds to find out, more on a crowded machine
 _TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
 _STALE_S = 5.0  # who waited longer for a turn is captured only while the episode lasts
 _REASONS_KEPT = 16
@@ -247,12 +249,16 @@ class IncidentWorker:
         )
         if opening.first_look is None:
             return incident
+        alert = opening.alert
+        is_traffic = alert.metric is TriggerMetric.NETWORK
         try:
-            seen = opening.first_look.result(_FIRST_LOOK_WAIT_S)
+            seen = opening.first_look.result(_TRAFFIC_WAIT_S if is_traffic else _FIRST_LOOK_WAIT_S)
         except Exception as error:  # noqa: BLE001  around one capture: its failure must not cost the incident
             get_logger().warning("first_look.failed", reason=repr(error))
-            target = opening.alert.target
-            return replace(incident, captures=(broken("dump", target, error),) if target else ())
+            if is_traffic:
+                incident = replace(incident, alert=_with_clause(alert, _TRAFFIC_UNKNOWN))
+            return replace(incident, captures=(broken("dump", alert.target, error),) if alert.target else ())
+        incident = replace(incident, alert=_with_clause(alert, seen.said))
         if incident.alert.target is None and seen.target is not None:
             blamed = replace(incident.alert, target=seen.target, process_name=seen.process_name)
             incident = replace(incident, alert=blamed, process=opening.describe(seen.target))
@@ -352,6 +358,14 @@ class IncidentWorker:
             opening.give_back()
         with self._lock:
             self._open_count -= 1
+
+
+_TRAFFIC_UNKNOWN = "who moved it is not known: the look at the sockets did not end in time"
+
+
+def _with_clause(alert: Alert, said: str) -> Alert:
+    """What was found out after the alert, behind its reason."""
+    return replace(alert, reason=f"{alert.reason}; {said}") if said else alert
 
 
 def _remove(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Who moves the bytes on the network: asked only when an alert is near, because it is dear.
 
-Linux: a child process with pyroute2 (sockets.py). macOS: `nettop`, its format taken from its manual page
-and published transcripts, not run on a Mac yet. [] when it can't be known: then it is "unattributed".
+Linux: a child process (sockets.py). macOS: `nettop`, its format taken from its manual page
+and published transcripts, not run on a Mac yet. What can't be known is said, with the reason.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ import sys
 
 from monitord.children import own_command, own_environment
 from monitord.logs import get_logger
-from monitord.model import ProcessKey
+from monitord.model import ProcessKey, Traffic
 from monitord.sampling import portable
 
 Talker = tuple[ProcessKey, str, float]
+
+_FAILED = "who moved it is not known: the look at the sockets failed (the log says why)"
 
 _GRACE_S = 10.0
 """Start of an interpreter and two dumps of the socket table, on a machine that is busy by assumption."""
 
 
-def talkers(over_s: float) -> list[Talker]:
-    """(process, name, bytes per second), busiest first."""
+def traffic(over_s: float) -> Traffic:
+    """Who moves how much, busiest first, and whom that is put down to. Takes `over_s` seconds and a bit."""
     if sys.platform == "linux":
-        return parse_rows(_run(own_command("monitord.sampling.sockets", str(over_s)), over_s))
+        return parse_answer(_run(own_command("monitord.sampling.sockets", str(over_s)), over_s))
     nettop = shutil.which("nettop", path="/usr/bin:/usr/sbin")
     if nettop is None:
-        return []
+        return Traffic(said="nettop, which knows whose the traffic is, was not found")
     # Two samples `-s` apart in CSV (-L), one row per process (-P), raw numbers (-x).
     seconds = max(1, round(over_s))
     command = (nettop, "-P", "-x", "-L", "2", "-s", str(seconds), "-J", "bytes_in,bytes_out")
-    return parse_nettop(_run(command, seconds), seconds)
+    talkers = tuple(parse_nettop(_run(command, seconds), seconds))
+    return Traffic(talkers, talkers[0][:2] if talkers else None, "" if talkers else _FAILED)
 
 
 def _run(command: tuple[str, ...], over_s: float) -> str:
@@ -56,11 +59,14 @@ def _run(command: tuple[str, ...], over_s: float) -> str:
     return done.stdout.decode("utf-8", "surrogateescape")
 
 
-def parse_rows(text: str) -> list[Talker]:
+def parse_answer(text: str) -> Traffic:
     """What sockets.py prints."""
     if not text:
-        return []
-    return [(ProcessKey(pid, ticks), name, rate) for pid, ticks, name, rate in json.loads(text)]
+        return Traffic(said=_FAILED)
+    told = json.loads(text)
+    talkers = tuple((ProcessKey(pid, ticks), name, rate) for pid, ticks, name, rate in told["talkers"])
+    blamed = told["blamed"]
+    return Traffic(talkers, (ProcessKey(*blamed[:2]), blamed[2]) if blamed else None, told["said"])
 
 
 def parse_nettop(text: str, over_s: float) -> list[Talker]:

@@ -19,6 +19,7 @@ from monitord.model import (
     ProcessRates,
     Rates,
     SystemSample,
+    Traffic,
 )
 from monitord.sampling import details, network, portable, procfs
 from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
@@ -109,9 +110,9 @@ class Sampler:
         rates = process_rates(Sighting(sample), LastTick(0.0))
         return self._with_memory(replace(rates, image=procfs.image_of(sample.key.pid)))
 
-    def talkers(self, over_s: float) -> list[tuple[ProcessKey, str, float]]:
-        """(process, name, network bytes/s) of TCP, busiest first; [] when unknown. Takes `over_s` seconds."""
-        return network.talkers(over_s)
+    def traffic(self, over_s: float) -> Traffic:
+        """Who moves the bytes on the network. Takes `over_s` seconds and a bit."""
+        return network.traffic(over_s)
 
     @property
     def missing(self) -> dict[str, str]:

@@ -329,7 +329,6 @@ def test_read_commands_load_no_heavy_library(three, environment) -> None:
         "structlog",
         "rich.table",
         "rich.console",
-        "pyroute2",
     }
     for words in (
         ["recent"],

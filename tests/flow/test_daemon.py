@@ -23,7 +23,7 @@ Make = Callable[..., Recorder]
 
 TOO_HEAVY = {
     "alembic", "typer", "rich.table", "mcp", "duckdb", "pyarrow", "boto3", "redis", "starlette", "uvicorn",
-    "pydantic", "cryptography", "pyroute2", "obstore", "cachetools", "prometheus_client", "psycopg", "scalene",
+    "pydantic", "cryptography", "obstore", "cachetools", "prometheus_client", "psycopg", "scalene",
     "sqlalchemy.orm", "sqlalchemy.dialects.postgresql",
     "ctypes", "_ssl", "_hashlib", "asyncio.events", "psutil._common",
 }  # fmt: skip

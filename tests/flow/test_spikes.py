@@ -51,9 +51,12 @@ def test_a_python_burner_is_caught_with_its_function_and_line(recorder: Make) ->
 
 
 def test_a_process_that_works_moderately_is_left_alone(recorder: Make) -> None:
-    """30 % of a core under a threshold of 60 % never fires, and `explain` says how far it was."""
+    """10 % of a core under a threshold of 60 % never fires, and `explain` says how far it was.
+
+    What it waits for its turn counts as wanted: on a crowded machine a tenth of a core is a quarter.
+    """
     daemon = recorder(rule("cpu-hog", "cpu", "60")).start()
-    worker = daemon.python("burn.py", "30", "120")
+    worker = daemon.python("burn.py", "10", "120")
     daemon.wait_for_passes(16)
     assert daemon.incidents(pid=worker.pid) == []
     (status,) = daemon.ask("explain", "--pid", str(worker.pid))

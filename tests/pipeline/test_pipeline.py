@@ -24,6 +24,7 @@ from monitord.model import (
     Incident,
     ProcessKey,
     Rates,
+    Traffic,
     TriggerMetric,
     Verdict,
 )
@@ -68,8 +69,8 @@ class Stage:
         self.judgement = FakeJudgement(verdicts)
         self.folder = folder
         self.turn: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
-        self.talkers: list[tuple[ProcessKey, str, float]] = []
-        self.first_looks = FirstLooks(self.captures.first_look, lambda: self.talkers, folder)
+        self.traffic = Traffic()
+        self.first_looks = FirstLooks(self.captures.first_look, lambda: self.traffic, folder)
         self.worker = IncidentWorker(
             self.captures,
             self.save,
@@ -230,22 +231,25 @@ def test_a_network_alert_blames_the_busiest_talker(tmp_path: Path) -> None:
         Verdict(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="network"),)),
     ]
     stage = Stage(tmp_path, [some_rates(0), some_rates(2)], verdicts)
-    stage.talkers = [(talker, "sender", 2e8)]
+    stage.traffic = Traffic(blamed=(talker, "sender"), said="200 MB/s by TCP with 192.0.2.7:443")
     stage.run(2)
     assert stage.saved[0].alert.target == talker
     assert stage.saved[0].alert.process_name == "sender"
+    assert stage.saved[0].alert.reason.endswith("; 200 MB/s by TCP with 192.0.2.7:443")
     assert stage.captures.asked[0][0] == talker
 
 
 def test_an_unattributed_network_alert_is_kept_without_a_capture(tmp_path: Path) -> None:
-    """When nobody can be blamed nobody is: the incident says so by having no target."""
+    """When nobody can be blamed nobody is: the incident has no target, and its reason says why."""
     verdicts = [
         Verdict(armed=(arming(None, TriggerMetric.NETWORK),)),
         Verdict(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="unattributed"),)),
     ]
     stage = Stage(tmp_path, [some_rates(0), some_rates(2)], verdicts)
+    stage.traffic = Traffic(said="it was UDP")
     stage.run(2)
     assert [incident.alert.target for incident in stage.saved] == [None]
+    assert stage.saved[0].alert.reason.endswith("; it was UDP")
     assert stage.captures.asked == []
 
 

@@ -1,0 +1,134 @@
+"""Which process uses a socket that several hold: a parent that waits, or the child that works.
+
+Sockets are inherited by fork and handed over by systemd, so that holding one says little. What decides is who
+is seen inside a read or a write of that descriptor, else who ran on a processor meanwhile; or nothing does.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+Held = dict[int, dict[int, set[int]]]
+"""Descriptors by process by inode."""
+
+_LOOKS = 15
+_DECIDED = 0.8  # this share of what was seen is one process's doing
+_THREADS_AT_MOST = 64
+_PROCESSES_AT_MOST = 64
+_MOVING_CALLS: Mapping[str, frozenset[int]] = {
+    # read write readv writev sendfile sendto recvfrom sendmsg recvmsg splice recvmmsg sendmmsg
+    "x86_64": frozenset((0, 1, 19, 20, 40, 44, 45, 46, 47, 275, 299, 307)),
+    "aarch64": frozenset((63, 64, 65, 66, 71, 206, 207, 211, 212, 76, 243, 269)),
+}
+
+
+@dataclass(slots=True)
+class Activity:
+    """What a process did in some tenths of a second: looks that met it moving bytes, and its time on CPUs."""
+
+    hits: int = 0
+    run_ns: int = 0
+
+
+def holders(inodes: Iterable[int]) -> Held:
+    """Every process that holds each of these sockets, as far as we may look."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: Held = {}
+    if not wanted:
+        return found
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):  # noqa: PTH208 - names
+        for descriptor, target in _links(pid):
+            if target in wanted:
+                found.setdefault(wanted[target], {}).setdefault(pid, set()).add(descriptor)
+    return found
+
+
+def activity(held: Mapping[int, set[int]], over_s: float) -> dict[int, Activity]:
+    """What these processes did with these descriptors, looked at some times within `over_s`."""
+    looked_at = dict(list(held.items())[:_PROCESSES_AT_MOST])
+    seen = {pid: Activity() for pid in looked_at}
+    before = {pid: _run_ns(pid) for pid in looked_at}
+    moving = _MOVING_CALLS.get(platform.machine(), frozenset())
+    for _ in range(_LOOKS):
+        for pid, descriptors in looked_at.items():
+            seen[pid].hits += sum(
+                call in moving and descriptor in descriptors for call, descriptor in _calls(pid)
+            )
+        time.sleep(over_s / _LOOKS)
+    for pid, did in seen.items():
+        did.run_ns = max(0, _run_ns(pid) - before[pid])
+    return seen
+
+
+def chosen(seen: Mapping[int, Activity]) -> int | None:
+    """The one that did nearly all of it; None: nobody, or several."""
+    hits = {pid: did.hits for pid, did in seen.items()}
+    decisive = hits if any(hits.values()) else {pid: did.run_ns for pid, did in seen.items()}
+    most = max(decisive.values(), default=0)
+    if most == 0 or most < _DECIDED * sum(decisive.values()):
+        return None
+    return next(pid for pid, amount in decisive.items() if amount == most)
+
+
+def hidden_count() -> int:
+    """Of how many processes we may not see what they hold."""
+    hidden = 0
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names
+        if name.isdigit():
+            try:
+                os.listdir(f"/proc/{name}/fd")  # noqa: PTH208 - names
+            except PermissionError:
+                hidden += 1
+            except OSError:
+                continue  # gone meanwhile
+    return hidden
+
+
+def _links(pid: int) -> list[tuple[int, str]]:
+    """Where the descriptors of a process point; nothing when it is gone or may not be read."""
+    folder = f"/proc/{pid}/fd"
+    links = []
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208 - names
+            try:
+                links.append((int(name), os.readlink(f"{folder}/{name}")))  # noqa: PTH115 - text, not a path
+            except OSError:
+                continue  # closed meanwhile
+    except OSError:
+        return []
+    return links
+
+
+def _calls(pid: int) -> list[tuple[int, int]]:
+    """The system call that each thread is in, and its first argument."""
+    found = []
+    for task in _tasks(pid):
+        words = _read(f"{task}/syscall").split()
+        if len(words) > 2:  # "running" or "-1 …" otherwise
+            found.append((int(words[0]), int(words[1], 16)))
+    return found
+
+
+def _run_ns(pid: int) -> int:
+    """Nanoseconds on CPUs of all threads; the kernel's ticks would be too coarse for tenths of a second."""
+    return sum(int(words[0]) for task in _tasks(pid) if (words := _read(f"{task}/schedstat").split()))
+
+
+def _tasks(pid: int) -> list[str]:
+    folder = f"/proc/{pid}/task"
+    try:
+        return [f"{folder}/{name}" for name in os.listdir(folder)[:_THREADS_AT_MOST]]  # noqa: PTH208 - names
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read(256)
+    except OSError:
+        return ""
