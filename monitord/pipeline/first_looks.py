@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from monitord.capture.looks import joined
@@ -209,7 +209,7 @@ class FirstLooks:
             watch.wants_more = False
             return time.monotonic() - began_s
         with self._lock:
-            watch.seen = FirstLook(seen.target, seen.process_name, joined(seen.dump, again))
+            watch.seen = replace(seen, dump=joined(seen.dump, again))
             watch.count += 1
             slower = 2 ** max(0, -(-(watch.count - _LOOKS_AT_FULL_PACE) // 5))
             watch.due_s = began_s + self._pace_s * slower

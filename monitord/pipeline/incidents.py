@@ -39,7 +39,7 @@ from monitord.pipeline.outcomes import (
 from monitord.pipeline.turns import WAITING_AT_MOST, Turns
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
-_TRAFFIC_WAIT_S = 15.0  # whose traffic it is takes seconds to find out, more on a crowded machine
+_TRAFFIC_WAIT_S = 30.0  # whose traffic it is takes seconds to find out, more on a crowded machine
 _TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
 _STALE_S = 5.0  # who waited longer for a turn is captured only while the episode lasts
 _REASONS_KEPT = 16

@@ -22,7 +22,7 @@ Talker = tuple[ProcessKey, str, float]
 
 _FAILED = "who moved it is not known: the look at the sockets failed (the log says why)"
 
-_GRACE_S = 10.0
+_GRACE_S = 25.0
 """Start of an interpreter and two dumps of the socket table, on a machine that is busy by assumption."""
 
 
