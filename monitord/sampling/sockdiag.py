@@ -1,8 +1,8 @@
 """What the kernel says of sockets: bytes and other end of TCP's, and which are UDP's, in every namespace.
 
 sock_diag(7), spoken by ourselves: the messages are of <linux/inet_diag.h> and <linux/tcp.h>, whose layouts
-never change. Entering another network namespace takes CAP_SYS_ADMIN; a socket opened there stays there, so that
-the right can be given up before anything is read. UDP has no byte counters.
+never change. Entering another network namespace takes CAP_SYS_ADMIN; a socket opened there stays there, so
+that the right can be given up before anything is read. UDP has no byte counters.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ANSWER_S = 5.0
 
 @dataclass(slots=True)
 class Sockets:
-    """One look, by inode: TCP's bytes (acknowledged plus received) and their other end; and which are UDP's."""
+    """One look, by inode: TCP's bytes (acknowledged plus received) and other ends; and which are UDP's."""
 
     tcp: dict[int, int] = field(default_factory=dict)
     peers: dict[int, str] = field(default_factory=dict)
