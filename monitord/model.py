@@ -211,6 +211,9 @@ class ProcessRates:
     what its children that ended in between had used in their lives. `private_bytes` is the resident memory
     that is neither a file's nor shared; read of what is large, and only if a rule asks for it. `image` is
     where code and stack begin, other ones after every exec; of suspects only, None without the right.
+    `throttled_percent` is how long the quota of its control group (`cpu_limit_percent`) held it back, in
+    percent of one core; `memory_limit_bytes` is its group's, where that is less than the machine has.
+    `is_frozen`: its group is paused.
     """
 
     key: ProcessKey
@@ -229,11 +232,20 @@ class ProcessRates:
     children_cpu_percent: float | None = None
     private_bytes: int | None = None
     image: tuple[int, int] | None = None
+    throttled_percent: float | None = None
+    cpu_limit_percent: float | None = None
+    memory_limit_bytes: int | None = None
+    is_frozen: bool = False
+
+    @property
+    def denied_cpu_percent(self) -> float:
+        """What others or its group's quota kept it from using; the longer of the two, for they overlap."""
+        return max(self.waited_percent or 0.0, self.throttled_percent or 0.0)
 
     @property
     def wanted_cpu_percent(self) -> float | None:
-        """What it used and what it waited for: what it would have used on a machine of its own."""
-        return None if self.cpu_percent is None else self.cpu_percent + (self.waited_percent or 0.0)
+        """What it would have used on a machine of its own."""
+        return None if self.cpu_percent is None else self.cpu_percent + self.denied_cpu_percent
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class HangClock:
         return entry[1] if entry else None
 
     def note(self, process: ProcessRates, now_s: float) -> None:
-        if process.state != "D":
+        if process.state != "D" or process.is_frozen:  # paused by somebody is no hang
             self._since.pop(process.key, None)
             return
         is_alive = (process.cpu_percent or 0) > 0 or (process.disk_bytes_per_s or 0) > 0

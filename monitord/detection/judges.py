@@ -216,7 +216,8 @@ class RuleJudge:
         elif self.rule.metric is TriggerMetric.HANG:
             value, reason = reading.value, reasons.hung(subject, reading.value, level)
         else:
-            value, reason = window.mean, reasons.counted(subject, self.condition, window, level)
+            value = window.mean
+            reason = reasons.counted(subject, self.condition, window, level, track.process)
         target, name = self._blamed(track, reading)
         if self.rule.metric is TriggerMetric.FREE_MEMORY:
             reason += reasons.where_memory_is(look.system.memory_held_bytes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates
+
+ReadValue = Callable[[ProcessRates, SystemRates], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,16 @@ class Look:
     present: Mapping[ProcessKey, ProcessRates]
     is_complete: bool
     exited: frozenset[ProcessKey] = frozenset()
+    peaks: dict[ReadValue, float] = field(default_factory=dict)
+
+    def peak(self, read: ReadValue) -> float:
+        """The highest value of all that are present; read once for all rules of a metric."""
+        found = self.peaks.get(read)
+        if found is None:
+            values = (read(process, self.system) for process in self.present.values())
+            found = max((value for value in values if value is not None), default=float("-inf"))
+            self.peaks[read] = found
+        return found
 
     @classmethod
     def of(cls, rates: Rates, now_s: float) -> Look:
@@ -47,6 +59,7 @@ def resting(process: ProcessRates) -> ProcessRates:
         process,
         cpu_percent=0.0,
         waited_percent=None,
+        throttled_percent=None,
         children_cpu_percent=None if process.children_cpu_percent is None else 0.0,
         disk_bytes_per_s=None if process.disk_bytes_per_s is None else 0.0,
         network_bytes_per_s=None if process.network_bytes_per_s is None else 0.0,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from monitord.detection.growth import LevelHistory
 from monitord.detection.hangs import HangClock
-from monitord.detection.looks import Look
+from monitord.detection.looks import Look, ReadValue
 from monitord.detection.oom import OomKillMeter
 from monitord.detection.pressure import PressureMeter
 from monitord.detection.readings import Meter, Reading, Target
@@ -27,9 +27,6 @@ def _rested(
                     yield process
 
 
-ReadValue = Callable[[ProcessRates, SystemRates], float | None]
-
-
 class ProcessMeter:
     """A value that stands in one process's rates."""
 
@@ -40,6 +37,8 @@ class ProcessMeter:
 
     def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         read, minimum, system = self._read, self._minimum, look.system
+        if not followed and look.peak(read) < minimum:
+            return
         for key, process in look.present.items():
             value = read(process, system)
             if value is not None and (value >= minimum or (followed and key in followed)):
@@ -50,7 +49,7 @@ class ProcessMeter:
                 yield Reading(process.key, process, value)
 
     def _waited(self, process: ProcessRates) -> float:
-        return (process.waited_percent or 0.0) if self._counts_waiting else 0.0
+        return process.denied_cpu_percent if self._counts_waiting else 0.0
 
     def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
         return self._read(process, system) if process is not None else None
@@ -176,11 +175,21 @@ def _own_memory(process: ProcessRates, _: SystemRates) -> float:
 
 
 def _memory(unit: str) -> ReadValue:
-    if unit == "bytes":
-        return lambda process, _: float(process.rss_bytes)
-    return lambda process, system: (
-        100.0 * process.rss_bytes / system.memory_total_bytes if system.memory_total_bytes > 0 else None
-    )
+    return _resident_bytes if unit == "bytes" else _memory_share
+
+
+def _resident_bytes(process: ProcessRates, _: SystemRates) -> float | None:
+    return float(process.rss_bytes)
+
+
+def _moved(process: ProcessRates, _: SystemRates) -> float | None:
+    return process.disk_bytes_per_s
+
+
+def _memory_share(process: ProcessRates, system: SystemRates) -> float | None:
+    """Percent of what it can have: of RAM, or of its group's limit."""
+    limit_bytes = process.memory_limit_bytes or system.memory_total_bytes
+    return 100.0 * process.rss_bytes / limit_bytes if limit_bytes > 0 else None
 
 
 def _free_memory(unit: str) -> Callable[[SystemRates], tuple[str, float] | None]:
@@ -207,7 +216,7 @@ def _growth(level_of: ReadValue) -> Callable[[Rule, str, float], Meter]:
 METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
     TriggerMetric.CPU: lambda rule, unit, minimum: ProcessMeter(_wanted_cpu, minimum, counts_waiting=True),
     TriggerMetric.MEMORY: lambda rule, unit, minimum: ProcessMeter(_memory(unit), minimum),
-    TriggerMetric.DISK_IO: lambda rule, unit, minimum: ProcessMeter(lambda p, _: p.disk_bytes_per_s, minimum),
+    TriggerMetric.DISK_IO: lambda rule, unit, minimum: ProcessMeter(_moved, minimum),
     TriggerMetric.NETWORK: lambda rule, unit, minimum: MachineMeter(_busiest_interface),
     TriggerMetric.MEMORY_GROWTH: _growth(_own_memory),
     TriggerMetric.HANG: lambda rule, unit, minimum: HangMeter(),

@@ -58,17 +58,20 @@ def _scaled(value: float, step: int, units: tuple[str, ...]) -> str:
     return f"{_short(value)} {units[-1]}"
 
 
-def counted(subject: str, condition: Condition, window: Window, level: float) -> str:
+def counted(
+    subject: str, condition: Condition, window: Window, level: float, process: ProcessRates | None = None
+) -> str:
     """The sentence of a rule that counted samples."""
     rule, unit = condition.rule, condition.unit
     verb, object_ = _WHAT[rule.metric]
-    if window.mean_waited >= 1:
-        verb = "wanted"
     if unit == "bytes" and rule.metric is TriggerMetric.MEMORY:
         object_ = " of memory"
+    elif rule.metric is TriggerMetric.MEMORY and process is not None and process.memory_limit_bytes:
+        object_ = f" of the {quantity(process.memory_limit_bytes, 'bytes')} that its group may hold"
     passed_s = max(window.last_s - window.opened_s, 0.0)
     side = "below" if condition.is_below else "above"
-    waited = _of_waiting(window)
+    waited = _of_waiting(window, process)
+    verb = "wanted" if waited else verb
     is_whole = window.broken == window.samples
     joint = ", " if is_whole else " while "
     return (
@@ -78,11 +81,14 @@ def counted(subject: str, condition: Condition, window: Window, level: float) ->
     )
 
 
-def _of_waiting(window: Window) -> str:
+def _of_waiting(window: Window, process: ProcessRates | None) -> str:
     if window.mean_waited < 1:
         return ""
-    used = window.mean - window.mean_waited
-    return f" ({_short(used)} % used, {_short(window.mean_waited)} % waited for a turn)"
+    used, denied = _short(window.mean - window.mean_waited), _short(window.mean_waited)
+    if process is not None and (process.throttled_percent or 0.0) > (process.waited_percent or 0.0):
+        limit = f" of {_short(process.cpu_limit_percent)} %" if process.cpu_limit_percent else ""
+        return f" ({used} % used, {denied} % held back by its group's limit{limit})"
+    return f" ({used} % used, {denied} % waited for a turn)"
 
 
 def _of_baseline(condition: Condition, level: float) -> str:

@@ -23,7 +23,7 @@ from monitord.model import ProcessDetails, ProcessKey
 from monitord.redaction import redact_argv, redact_name
 from monitord.sampling import portable
 from monitord.sampling.cgroups import best_path, container_in, unit_in
-from monitord.sampling.procfs import TICKS_PER_S, Entry, count_descriptors, owner, start_ticks
+from monitord.sampling.procfs import TICKS_PER_S, Entry, count_descriptors, living_folder, owner, start_ticks
 
 _Value = TypeVar("_Value")
 
@@ -63,9 +63,10 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
         if start_ticks(before) != key.start_ticks:
             return None
         entry = Entry(str(key.pid), -1, before)
-        argv = _split_argv(_read_or_empty(folder, "cmdline"))
+        program = _living(folder, entry)
+        argv = _split_argv(_read_or_empty(folder, f"{program}cmdline"))
         cgroup = best_path(os.fsdecode(_read_or_empty(folder, "cgroup")))
-        executable = _link_at(folder, "exe")
+        executable = _link_at(folder, f"{program}exe")
         fd_count, uid = count_descriptors(key.pid), owner(entry.path)
         _read_at(folder, "stat")  # refused when the process ended meanwhile: then nothing above may be kept
     except (OSError, ValueError, IndexError):
@@ -87,6 +88,14 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
         thread_count=entry.thread_count,
         fd_count=fd_count,
     )
+
+
+def _living(folder: int, entry: Entry) -> str:
+    """What goes before the names of its files: a thread's folder where the main thread has ended."""
+    if entry.state != "Z":
+        return ""
+    path = living_folder(entry.key.pid)
+    return f"task/{path.rpartition('/')[2]}/" if "/task/" in path else ""
 
 
 def _from_psutil(key: ProcessKey) -> ProcessDetails | None:

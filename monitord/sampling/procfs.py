@@ -159,7 +159,26 @@ def memory_of(pid: int, root: str = "/proc") -> tuple[int, int] | None:
     if raw is None:
         return None
     _, resident, shared = (int(field) for field in raw.split(None, 3)[:3])
+    if resident == 0:
+        raw = read_file(f"{living_folder(pid, root)}/statm", 128) or raw
+        _, resident, shared = (int(field) for field in raw.split(None, 3)[:3])
     return resident * _PAGE_BYTES, max(0, resident - shared) * _PAGE_BYTES
+
+
+def living_folder(pid: int, root: str = "/proc") -> str:
+    """Where the program of a process is told: its own folder, or a thread's when its main thread has ended.
+
+    A main thread that has ended is a zombie until the others end: no program, no command line, no memory.
+    """
+    folder = f"{root}/{pid}"
+    stat = read_file(f"{folder}/stat", STAT_BYTES) or b""
+    if stat.rpartition(b")")[2].split(None, 1)[:1] != [b"Z"]:
+        return folder
+    try:
+        threads = os.listdir(f"{folder}/task")  # noqa: PTH208 - plain names
+    except OSError:
+        return folder
+    return next((f"{folder}/task/{thread}" for thread in threads if thread != str(pid)), folder)
 
 
 def image_of(pid: int) -> tuple[int, int] | None:

@@ -23,6 +23,7 @@ from monitord.model import (
 )
 from monitord.sampling import details, network, portable, procfs
 from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
+from monitord.sampling.groups import Groups
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.portable import PortableProcesses
 from monitord.sampling.rates import (
@@ -64,6 +65,7 @@ class Sampler:
         self._io_was_asked = False
         self._watched_cpu_s = 0.0
         self._waits = TurnWaits()
+        self._groups = Groups(root)
         self._sees_everybody = procfs.sees_everybody()
 
     def look(self, demand: Demand) -> Rates:
@@ -87,7 +89,9 @@ class Sampler:
             monotonic_s=sample.monotonic_s,
             interval_s=0.0 if previous is None else sample.monotonic_s - previous.monotonic_s,
             system=system,
-            processes=self._with_waits(processes, waits_matter),
+            processes=self._groups.with_limits(
+                self._with_waits(processes, waits_matter), sample.memory_total_bytes
+            ),
             exited=seen.exited,
             process_count=self._processes.process_count,
             is_complete=need is not None,
@@ -203,6 +207,7 @@ class Sampler:
             fd_count=rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),
             unit=details.unit_of(pid),
             image=procfs.image_of(pid),
+            is_frozen=rates.state == "D" and self._groups.is_frozen(pid),
         )
 
     def _with_memory(self, rates: ProcessRates) -> ProcessRates:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from monitord.detection import Detector
-from monitord.model import ProcessKey, ProcessRates, Rates, Rule, Threshold, TriggerMetric
+from monitord.detection.looks import Look
+from monitord.detection.meters import ProcessMeter
+from monitord.model import ProcessKey, ProcessRates, Rates, Rule, SystemRates, Threshold, TriggerMetric
 from tests.detection.timelines import CPU_HOG, alerts, draw, machine, passed, process
 
 OVERLOAD = Rule(
@@ -85,3 +87,40 @@ def test_an_overload_rule_demands_to_be_told_who_uses_the_machine() -> None:
     """And no rule but it does."""
     assert Detector([OVERLOAD]).demand().needs_consumers
     assert not Detector([CPU_HOG]).demand().needs_consumers
+
+
+def test_a_process_within_a_quota_is_judged_by_what_it_wants() -> None:
+    """39 % of a core is all that its group may use; the reason says what held it back."""
+    passes = draw("0 39*10", throttled_percent=58.0, cpu_limit_percent=40.0)
+    (alert,) = alerts(CPU_HOG, passes)
+    assert "(39 % used, 58 % held back by its group's limit of 40 %)" in alert.reason
+
+
+def test_memory_in_percent_is_of_what_the_group_may_hold() -> None:
+    """100 of 120 MiB are much, however large the machine is."""
+    rule = Rule("memory-hog", TriggerMetric.MEMORY, above=Threshold(40, "percent"), window_s=6)
+    limited = draw("10 100*8", "rss_bytes", scale=1 << 20, memory_limit_bytes=120 << 20)
+    (alert,) = alerts(rule, limited)
+    assert "83 % of the 120 MiB that its group may hold" in alert.reason
+    assert alerts(rule, draw("10 100*8", "rss_bytes", scale=1 << 20)) == []
+
+
+def test_a_paused_group_is_no_hang() -> None:
+    """Frozen processes stand in state D for as long as somebody wants them to."""
+    rule = Rule("hang", TriggerMetric.HANG, above=Threshold(10, "seconds"), window_s=10)
+    assert alerts(rule, draw("0*20", state="D", is_frozen=True)) == []
+    assert len(alerts(rule, draw("0*20", state="D"))) == 1
+
+
+def test_the_value_of_a_process_is_read_once_for_all_rules_of_its_metric() -> None:
+    """Two hundred quiet rules cost one reading of everybody and a comparison each."""
+    asked: list[ProcessRates] = []
+
+    def read(process: ProcessRates, _: SystemRates) -> float | None:
+        asked.append(process)
+        return process.cpu_percent
+
+    meters = [ProcessMeter(read, minimum=90.0) for _ in range(200)]
+    look = Look.of(passed(burners(*[20.0] * 50)), 0.0)
+    assert [reading for meter in meters for reading in meter.readings(look, {})] == []
+    assert len(asked) == 50

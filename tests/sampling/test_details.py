@@ -14,6 +14,7 @@ import pytest
 from monitord.model import Demand, ProcessKey
 from monitord.sampling import Sampler, key_of
 from monitord.sampling import details as room
+from monitord.sampling.procfs import memory_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="compares both ways on Linux")
 
@@ -137,3 +138,33 @@ def test_details_through_the_sampler(start: Callable[..., subprocess.Popen[str]]
     assert directly is not None
     assert replace(through_the_front, started_at=directly.started_at) == directly
     sampler.close()
+
+
+MAIN_THREAD_ENDS = """
+import ctypes, threading, time
+held = bytearray(64 << 20)
+def go_on():
+    print("ready", flush=True)
+    while True: held[0] ^= 1
+threading.Thread(target=go_on, daemon=False).start()
+ctypes.CDLL(None).syscall(60 if __import__("platform").machine() == "x86_64" else 93, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads that outlive the first are Linux's")
+def test_a_process_whose_main_thread_has_ended_is_told_by_another(
+    start: Callable[..., subprocess.Popen[str]], until: Callable[..., object]
+) -> None:
+    """Program, command line and memory are there as before."""
+    child = start(MAIN_THREAD_ENDS)
+    stat = Path(f"/proc/{child.pid}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+    key = key_of(child.pid)
+    assert key is not None
+    found = room.details(key)
+    assert found is not None
+    assert found.executable == str(Path("/proc/self/exe").readlink())
+    assert found.command_line[1:3] == ("-u", "-c")
+    memory = memory_of(child.pid)
+    assert memory is not None
+    assert memory[0] > 64 << 20

@@ -1,0 +1,200 @@
+"""What the control group of a process allows it: CPU quota and throttling, memory, frozen. Versions 1 and 2.
+
+Asked of those that could matter only; which group it is, and its limits, are looked up once a minute.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from monitord.model import ProcessKey, ProcessRates
+from monitord.sampling.procfs import read_file
+from monitord.sampling.rates import SHORTEST_S
+
+BUSY_PERCENT = 5.0
+LARGE_BYTES = 32 << 20
+"""From where on a process is asked: with less it is far from any limit that anybody sets."""
+
+MAX_ASKED = 64
+MAX_DEPTH = 8
+_FRESH_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where a hierarchy is to be seen, and which of its groups is seen as its root there."""
+
+    point: str
+    root: str
+
+    def folders(self, path: str) -> list[str]:
+        """The group's folder and those above it, innermost first."""
+        if self.root != "/":
+            path = path.removeprefix(self.root)
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        deepest = len(parts) - MAX_DEPTH
+        return ["/".join((self.point, *parts[:end])) for end in range(len(parts), max(0, deepest), -1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    known_s: float
+    cpu_folder: str | None = None
+    cpu_percent: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Throttled:
+    at_s: float
+    seconds: float
+
+
+class Groups:
+    """The limits of processes' groups. `root` is where Linux shows its processes."""
+
+    def __init__(self, root: str = "/proc") -> None:
+        self._root = root
+        self._mounts = mounts(_text(f"{root}/self/mountinfo", 1 << 18))
+        self._groups: dict[ProcessKey, _Group] = {}
+        self._throttled: dict[str, _Throttled] = {}
+
+    def with_limits(
+        self, processes: tuple[ProcessRates, ...], memory_total_bytes: int
+    ) -> tuple[ProcessRates, ...]:
+        """The same processes; those in a limited group with its limit and what it held back."""
+        asked = sorted(filter(_could_matter, processes), key=lambda one: -(one.cpu_percent or 0.0))[
+            :MAX_ASKED
+        ]
+        if not asked or not self._mounts:
+            return processes
+        now_s = time.monotonic()
+        groups = {one.key: self._group(one.key, now_s, memory_total_bytes) for one in asked}
+        fresh = {key: group for key, group in self._groups.items() if now_s - group.known_s < _FRESH_S}
+        self._groups = fresh | groups
+        held_back = self._held_back(asked, groups, now_s)
+        return tuple(
+            _limited(one, groups[one.key], held_back.get(one.key)) if one.key in groups else one
+            for one in processes
+        )
+
+    def is_frozen(self, pid: int) -> bool:
+        """Whether its group, or one above it, is frozen: it is paused, and does not hang."""
+        paths = self._paths(pid)
+        first = any(
+            _text(f"{folder}/freezer.state").startswith(("FROZEN", "FREEZING"))
+            for folder in self._folders("freezer", paths)
+        )
+        return first or any(
+            "frozen 1" in _text(f"{folder}/cgroup.events") for folder in self._folders("", paths)
+        )
+
+    def _group(self, key: ProcessKey, now_s: float, memory_total_bytes: int) -> _Group:
+        known = self._groups.get(key)
+        if known is not None and now_s - known.known_s < _FRESH_S:
+            return known
+        paths = self._paths(key.pid)
+        quotas = [
+            (quota, folder)
+            for folder in self._folders("cpu", paths) or self._folders("", paths)
+            if (quota := quota_percent(folder)) is not None
+        ]
+        percent, folder = min(quotas, default=(None, None))
+        sizes = [
+            size
+            for folder_ in self._folders("memory", paths) or self._folders("", paths)
+            if (size := memory_limit_bytes(folder_)) is not None and size < memory_total_bytes
+        ]
+        return _Group(now_s, folder, percent, min(sizes, default=None))
+
+    def _paths(self, pid: int) -> dict[str, str]:
+        """Controller → path of its group; version 2 has no name."""
+        rows = (line.split(":", 2) for line in _text(f"{self._root}/{pid}/cgroup").splitlines())
+        return {name: row[2] for row in rows if len(row) == 3 for name in row[1].split(",")}
+
+    def _folders(self, controller: str, paths: Mapping[str, str]) -> list[str]:
+        mount = self._mounts.get(controller)
+        return mount.folders(paths[controller]) if mount is not None and controller in paths else []
+
+    def _held_back(
+        self, asked: Iterable[ProcessRates], groups: Mapping[ProcessKey, _Group], now_s: float
+    ) -> dict[ProcessKey, float]:
+        """Percent of one core that each was held back, in proportion to what it used of its group."""
+        members: dict[str, list[ProcessRates]] = defaultdict(list)
+        for one in asked:
+            folder = groups[one.key].cpu_folder
+            if folder is not None and one.cpu_percent:
+                members[folder].append(one)
+        earlier, self._throttled = self._throttled, {}
+        found: dict[ProcessKey, float] = {}
+        for folder, ones in members.items():
+            after = self._throttled[folder] = _Throttled(now_s, throttled_s(folder))
+            before = earlier.get(folder)
+            if before is None or now_s - before.at_s < SHORTEST_S:
+                continue
+            percent = 100.0 * max(0.0, after.seconds - before.seconds) / (now_s - before.at_s)
+            used = sum(one.cpu_percent or 0.0 for one in ones)
+            for one in ones:
+                most = max(0.0, 100.0 * one.thread_count - (one.cpu_percent or 0.0))
+                found[one.key] = min(most, percent * (one.cpu_percent or 0.0) / used)
+        return found
+
+
+def _could_matter(process: ProcessRates) -> bool:
+    return (process.cpu_percent or 0.0) >= BUSY_PERCENT or process.rss_bytes >= LARGE_BYTES
+
+
+def _limited(process: ProcessRates, group: _Group, held_back: float | None) -> ProcessRates:
+    if group.cpu_percent is None and group.memory_bytes is None:
+        return process
+    return replace(
+        process,
+        throttled_percent=held_back,
+        cpu_limit_percent=group.cpu_percent,
+        memory_limit_bytes=group.memory_bytes,
+    )
+
+
+def mounts(mountinfo: str) -> dict[str, Mount]:
+    """Controller → its hierarchy, from /proc/self/mountinfo; version 2 has no name."""
+    found: dict[str, Mount] = {}
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, kinds = before.split(), after.split()
+        if len(fields) < 5 or len(kinds) < 3 or kinds[0] not in ("cgroup", "cgroup2"):
+            continue
+        names = ("",) if kinds[0] == "cgroup2" else tuple(kinds[2].split(","))
+        for name in names:
+            found.setdefault(name, Mount(fields[4], fields[3]))
+    return found
+
+
+def quota_percent(folder: str) -> float | None:
+    """The CPU that a group may use, in percent of one core; None: as much as it likes."""
+    words = _text(f"{folder}/cpu.max").split()
+    if not words:
+        words = [*_text(f"{folder}/cpu.cfs_quota_us").split(), *_text(f"{folder}/cpu.cfs_period_us").split()]
+    if len(words) < 2 or not words[0].isdigit() or not words[1].isdigit() or int(words[1]) == 0:
+        return None
+    return 100.0 * int(words[0]) / int(words[1])
+
+
+def memory_limit_bytes(folder: str) -> int | None:
+    """The memory that a group may hold; None: no limit."""
+    word = (_text(f"{folder}/memory.max") or _text(f"{folder}/memory.limit_in_bytes")).strip()
+    return int(word) if word.isdigit() else None
+
+
+def throttled_s(folder: str) -> float:
+    """Seconds for which the group's threads were held back by its quota, of all cores together."""
+    rows = (line.split() for line in _text(f"{folder}/cpu.stat").splitlines())
+    found = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    return found.get("throttled_usec", 0) / 1e6 + found.get("throttled_time", 0) / 1e9
+
+
+def _text(path: str, limit: int = 8192) -> str:
+    return os.fsdecode(read_file(path, limit) or b"")
