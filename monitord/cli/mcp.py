@@ -111,10 +111,17 @@ def _run(application: Any, listener: socket.socket, token_path: Path) -> None:
     """Serve until SIGINT or SIGTERM. What is on its way then has some seconds; open streams are ended."""
     import uvicorn
 
+    from monitord.mcp_server.connections import LARGEST_HEAD_BYTES, LimitedProtocol, most_connections
+
     settings = uvicorn.Config(
         application,
+        http=LimitedProtocol,
         ws="none",
-        log_level="warning",
+        h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,
+        # So many are accepted between two looks at how many there are.
+        backlog=max(1, most_connections() // 2),
+        # A stranger's nonsense is no line each; what the gate refuses it counts.
+        log_level="error",
         server_header=False,
         access_log=False,
         timeout_graceful_shutdown=_FAREWELL_S,

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from monitord.errors import PermissionDeniedError
+from monitord.mcp_server.connections import MOST_CONNECTIONS
 from monitord.mcp_server.http import BODY_LIMIT_BYTES, BURST, read_or_make_token
 from monitord.storage import open_store
 from tests.mcp_server.talking import PATIENCE_S, HttpServer, command
@@ -313,3 +315,53 @@ def _statuses(server: HttpServer, headers: Mapping[str, str | None]) -> Iterator
     """Statuses of cheap requests, as fast as they go."""
     for _ in range(BURST * 20):
         yield request(server, None, method="PUT", headers=headers)[0]
+
+
+@contextlib.contextmanager
+def half_open(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+    """Strangers that connect, say this much, and wait."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    made: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            one = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+            made.append(one)
+            with contextlib.suppress(OSError):  # dropped already
+                one.sendall(said)
+        yield made
+    finally:
+        for one in made:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    "said", [b"P", b"POST /mcp HTTP/1.1\r\nHost: x\r\nX-Long: ", b"\x16\x03\x01", b""], ids=repr
+)
+def test_a_thousand_half_open_connections_shut_nobody_out(tmp_path: Path, said: bytes) -> None:
+    """A client with the token is answered among them, few are held, the log stays short, SIGTERM is obeyed."""
+    open_store(tmp_path / "data").close()
+    server = HttpServer(tmp_path / "data")
+    try:
+        with half_open(server.port, 1050, said):
+            for _ in range(5):
+                assert request(server)[0] == 200
+            descriptors = Path(f"/proc/{server.process.pid}/fd")
+            held = len(list(descriptors.iterdir())) if descriptors.exists() else 0
+            assert held <= MOST_CONNECTIONS + 100
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(PATIENCE_S) in (0, -signal.SIGTERM)
+    finally:
+        server.process.kill()
+    assert len(server.log) < 20_000
+
+
+def test_who_says_nothing_is_hung_up_on(server: HttpServer) -> None:
+    """Before the first request and after an answer: the connection ends by itself, others stay."""
+    with half_open(server.port, 3, b"POST /mcp HTTP/1.1\r\n") as strangers:
+        silent = strangers[0]
+        silent.settimeout(PATIENCE_S)
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
+        assert request(server)[0] == 200
