@@ -63,7 +63,7 @@ def compare(
         put(output, written.content)
         report(f"{sum(written.sample_counts):,} samples", written.hidden, output)
         return
-    found = compared(first, second)
+    found = compared(first.comparable, second.comparable)
     heads = [
         {
             "correlation_id": one.view.correlation_id,

@@ -33,6 +33,7 @@ class _Manner:
     as_json: bool
     keeps: bool
     passes_status_on: bool
+    document: Path | None = None
 
 
 def run(
@@ -54,6 +55,10 @@ def run(
         bool, typer.Option("--standby", help="Start it switched off; the daemon's alerts switch it on.")
     ] = False,
     save: Annotated[bool, typer.Option("--save", help="Keep the profile, like any capture.")] = False,
+    document: Annotated[
+        Path | None,
+        typer.Option("--document", metavar="FILE", help="Also write Scalene's document, as --save keeps it."),
+    ] = None,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with the script's exit status.")
     ] = False,
@@ -61,7 +66,7 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Run a script under Scalene and show its hot lines and functions. Nothing is kept without --save."""
-    manner = _Manner(wants_json(output, json), save, exit_code)
+    manner = _Manner(wants_json(output, json), save, exit_code, document)
     from monitord.capture.scripts.program import Wish
     from monitord.capture.scripts.running import RunPlan
 
@@ -73,8 +78,10 @@ def run(
     wish = Wish(script or module or "", tuple(words), script is None, python)
     limit_s = _seconds(duration) if duration else None
     if standby:
-        if memory or save or limit_s or manner.as_json:
-            raise UsageError("--standby goes with none of --memory, --save, --duration and -o json")
+        if memory or save or limit_s or document or manner.as_json:
+            raise UsageError(
+                "--standby can't be combined with --memory, --save, --document, --duration or -o json"
+            )
         from monitord.cli.standby import stand_by
 
         stand_by(place, wish, passes_status_on=exit_code)
@@ -103,8 +110,11 @@ def _profile(place: Place, wish: Wish, plan: RunPlan, manner: _Manner) -> None:
         result = _kept(place, done) if manner.keeps and done.result else done.result
     remark(done.run)
     if result is not None:
+        from monitord.cli.export import put as put_file
         from monitord.cli.profiles import put
 
+        if manner.document is not None:
+            put_file(str(manner.document), result.payload)
         put(place, result, manner.as_json)
         if not manner.keeps:
             say("nothing was kept, Scalene's file is gone; --save keeps a profile")

@@ -18,7 +18,7 @@ from monitord.errors import MonitordError, NotFoundError
 from monitord.export.bundle import Identities
 from monitord.export.shapes import value_unit
 from monitord.export.units import quantity
-from monitord.model import ProfileRecord
+from monitord.model import Hotspot, ProfileRecord
 from monitord.profiles.formats import FORMATS
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
@@ -46,6 +46,29 @@ class Evidence:
         value = quantity(self.view.value, value_unit(self.view))
         metric = self.view.metric.value.replace("_", " ")
         return f"{who} (pid {record.pid}), {metric} {value}"
+
+    @property
+    def comparable(self) -> Comparable:
+        """It as one side of a comparison."""
+        record = self.record
+        return Comparable(
+            self.view.correlation_id,
+            record.format or "",
+            record.pid or None,
+            self.payload,
+            self.view.hotspots,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparable:
+    """One side of a comparison, of an incident or of a profile that was never kept."""
+
+    name: str
+    format: str
+    pid: int | None
+    payload: bytes
+    hotspots: Sequence[Hotspot] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +116,11 @@ def write_difference(before: Evidence, after: Evidence, identities: Identities |
     return _written([before, after], {"task": "differential", "about": _about(after, title)}, identities)
 
 
-def compared(before: Evidence, after: Evidence) -> dict[str, Any]:
+def compared(before: Comparable, after: Comparable) -> dict[str, Any]:
     """What `monitord.profiles.comparing` says, as plain values: its Comparison, field by field."""
     order = {
         "task": "compare",
-        "hotspots": [[asdict(spot) for spot in one.view.hotspots] for one in (before, after)],
+        "hotspots": [[asdict(spot) for spot in one.hotspots] for one in (before, after)],
     }
     return _ask([before, after], order)[0]
 
@@ -121,15 +144,12 @@ def _written(
         users = {one.view.process.user for one in evidence if one.view.process and one.view.process.user}
         known = asdict(identities)
         known["users"] = [*identities.users, *sorted(users)]
-    answer, content = _ask(evidence, {**order, "identities": known})
+    answer, content = _ask([one.comparable for one in evidence], {**order, "identities": known})
     return Written(content, answer["sample_counts"], answer["hidden"])
 
 
-def _ask(evidence: Sequence[Evidence], order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-    listed = [
-        {"format": one.record.format, "pid": one.record.pid or None, "size": len(one.payload)}
-        for one in evidence
-    ]
+def _ask(evidence: Sequence[Comparable], order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    listed = [{"format": one.format, "pid": one.pid, "size": len(one.payload)} for one in evidence]
     head = json.dumps({**order, "evidence": listed}).encode("ascii")
     try:
         done = subprocess.run(

@@ -5,6 +5,7 @@ Each one is logged and stands in the event store before it is done: what can't b
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections import deque
@@ -79,10 +80,13 @@ class Acting:
             raise UsageError("give the script's absolute path, without `..`")
         words = ["profile", "run", str(path), "--duration", f"{duration_s:g}", "-o", "json"]
         words += ["--save"] if save else []
-        words += ["--", *arguments] if arguments else []
-        done = self._done("profile_script", words, f"profiled {path.name}", script=script)
-        if not save and done.result is not None and isinstance(done.result.get("profile_id"), str):
-            self._profiles.put(_answer(done.result))
+        with tempfile.TemporaryDirectory(prefix="monitord-") as folder:
+            document = Path(folder) / "profile.json"
+            words += ["--document", str(document)]
+            words += ["--", *arguments] if arguments else []
+            done = self._done("profile_script", words, f"profiled {path.name}", script=script)
+            if not save and done.result is not None and isinstance(done.result.get("profile_id"), str):
+                self._profiles.put(_answer(done.result), document.read_bytes())
         return done
 
     def add_note(self, id: Id, text: Annotated[str, Field(min_length=1, max_length=2000)]) -> Done:  # noqa: A002

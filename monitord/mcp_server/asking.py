@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from monitord.errors import UsageError
-from monitord.export.evidence import compared, evidence_of, write_form
+from monitord.export.evidence import Comparable, compared, evidence_of, write_form
 from monitord.export.explaining import explain_incident as sentences_about
 from monitord.export.explaining import sentence_row
 from monitord.export.shapes import detail, event_row, hot_row, row
@@ -24,6 +25,7 @@ from monitord.mcp_server.answers import (
     ProfileAnswer,
     Rows,
 )
+from monitord.mcp_server.cache import Held
 from monitord.mcp_server.sources import Sources
 from monitord.model import EventType, TriggerMetric
 from monitord.storage.events import EventFilter, cursor_after
@@ -60,6 +62,7 @@ class Asking:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
+        self.unsaved: Callable[[str], Held | None] = lambda _id: None  # profiles that only memory has
 
     def recent_anomalies(
         self,
@@ -203,6 +206,9 @@ class Asking:
         limit: Limit = 20,
     ) -> ProfileAnswer:
         """One incident's profile: its hottest functions with file and source line, and its hottest stacks."""
+        held = self.unsaved(id)
+        if held is not None:
+            return held.answer
         with self._sources.open_reader() as reader:
             view = reader.incident(reader.find(id).correlation_id)
             evidence = evidence_of(view, reader.payload)
@@ -218,10 +224,8 @@ class Asking:
         )
 
     def compare_profiles(self, before: Id, after: Id, limit: Limit = 20) -> Comparison:
-        """Compare two incidents' profiles: hotter, cooler, new, gone, code changed or same code, slower."""
-        with self._sources.open_reader() as reader:
-            views = [reader.incident(reader.find(name).correlation_id) for name in (before, after)]
-            first, second = (evidence_of(view, reader.payload) for view in views)
+        """Compare two profiles, kept or not: hotter, cooler, new, gone, code changed or same code, slower."""
+        first, second = self._side(before), self._side(after)
         found = compared(first, second)
         moved = [
             one
@@ -230,12 +234,21 @@ class Asking:
         ]
         rows, is_cut = self._sources.fence.rows(moved[:limit])
         return Comparison(
-            before=views[0].correlation_id,
-            after=views[1].correlation_id,
+            before=first.name,
+            after=second.name,
             differences=rows,
             notes=[self._sources.fence.text(note) for note in found.get("notes", ())],
             is_cut=is_cut or len(moved) > limit,
         )
+
+    def _side(self, name: str) -> Comparable:
+        """One side of a comparison: from this server's memory, else from the store."""
+        held = self.unsaved(name)
+        if held is not None:
+            return held.comparable
+        with self._sources.open_reader() as reader:
+            view = reader.incident(reader.find(name).correlation_id)
+            return evidence_of(view, reader.payload).comparable
 
     def rules_status(self, rule: Word = None) -> Rows:
         """How the recorder's rules stand: last values, distance to the threshold, what suppresses them."""

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 
+from monitord.export.evidence import Comparable
 from monitord.mcp_server.answers import ProfileAnswer
+from monitord.model import Hotspot
 from monitord.profiling.cache import ProfileCache
 
 _TOP = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An answer in memory, and the document it was made of where nothing else has it."""
+
+    answer: ProfileAnswer
+    document: bytes = b""
+
+    @property
+    def profile_id(self) -> str:
+        return self.answer.profile_id
+
+    @property
+    def comparable(self) -> Comparable:
+        """It as one side of a comparison."""
+        names = {field.name for field in fields(Hotspot)}
+        spots = (
+            Hotspot(**{name: held for name, held in spot.items() if name in names})
+            for spot in self.answer.functions
+        )
+        return Comparable(self.profile_id, "scalene", None, self.document, tuple(spots))
 
 
 class ProfileAnswers:
@@ -24,25 +49,29 @@ class ProfileAnswers:
         """`resolve` gives an incident's whole id for a beginning, and raises when there is none now."""
         self._resolve = resolve
         self._ask = ask
-        self._cache: ProfileCache[ProfileAnswer] = ProfileCache(
-            size_of=lambda answer: len(answer.model_dump_json()), clock=clock
+        self._cache: ProfileCache[Held] = ProfileCache(
+            size_of=lambda held: len(held.answer.model_dump_json()) + len(held.document), clock=clock
         )
 
-    def put(self, answer: ProfileAnswer) -> None:
+    def put(self, answer: ProfileAnswer, document: bytes) -> None:
         """Remember a profile that the store does not have: only here can it be asked for."""
-        self._cache.put(answer)
+        self._cache.put(Held(answer, document))
+
+    def unsaved(self, profile_id: str) -> Held | None:
+        """A profile that only this memory has."""
+        found = self._cache.get(profile_id)
+        return found if found is not None and _is_unsaved(found.answer) else None
 
     def get(self, incident_id: str) -> ProfileAnswer:
         """The answer, from memory if it is there."""
-        found = self._cache.get(incident_id)
-        if found is not None and _is_unsaved(found):
-            return found
+        if (unsaved := self.unsaved(incident_id)) is not None:
+            return unsaved.answer
         incident_id = self._resolve(incident_id)
         found = self._cache.get(incident_id)
         if found is None:
-            found = self._ask(incident_id, _TOP)
+            found = Held(self._ask(incident_id, _TOP))
             self._cache.put(found)
-        return found
+        return found.answer
 
     def clear(self) -> int:
         """Forget all; how many."""

@@ -55,6 +55,7 @@ def build(sources: Sources, *, allow_actions: bool = False, sessions: Sessions |
     """The server with its tools; those that act only where they are allowed."""
     asking = Asking(sources)
     profiles = ProfileAnswers(asking.resolve, asking.get_profile)
+    asking.unsaved = profiles.unsaved
     tools = [_tool(getattr(asking, name), reads=True) for name in READING]
     tools += [_tool(sessions.last_query, reads=True)] if sessions is not None else []
     if allow_actions:

@@ -97,7 +97,7 @@ def test_a_script_is_profiled_and_cleaned_up(store: SQLiteProfileStore, tmp_path
 
 
 def test_an_unsaved_profile_is_read_from_memory(store: SQLiteProfileStore, tmp_path: Path) -> None:
-    """Nothing is kept without `save`: the profile is there by its address, until the memory is cleared."""
+    """Nothing is kept without `save`: it is told and compared from memory, until the memory is cleared."""
     script = tmp_path / "job.py"
     script.write_text(
         "import time\n\ndef burn():\n    end = time.process_time() + 2\n    while time.process_time() < end:\n"
@@ -106,8 +106,14 @@ def test_an_unsaved_profile_is_read_from_memory(store: SQLiteProfileStore, tmp_p
     with over_stdio(store.data_dir, "--allow-actions") as asker:
         done = asker.told("profile_script", {"script": str(script)})
         assert asker.told("recent_anomalies")["rows"] == []
-        address = f"monitord://profile/{done['result']['profile_id']}"
+        unsaved = done["result"]["profile_id"]
+        address = f"monitord://profile/{unsaved}"
         assert "burn" in asker.read(address)
+        assert "burn" in str(asker.told("get_profile", {"id": unsaved})["functions"])
+        saved = asker.told("profile_script", {"script": str(script), "save": True})["result"]["profile_id"]
+        for pair in ((unsaved, saved), (saved, unsaved), (unsaved, unsaved)):
+            told = asker.told("compare_profiles", dict(zip(("before", "after"), pair, strict=True)))
+            assert (told["before"], told["after"]) == pair
         assert "1 profiles" in asker.told("clear_profile_cache")["done"]
         with pytest.raises(MCPError):
             asker.read(address)
