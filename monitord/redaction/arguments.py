@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from monitord.redaction.operands import secret_operands
-from monitord.redaction.patterns import hide_patterns, hide_scheme
+from monitord.redaction.patterns import hide_patterns
+from monitord.redaction.reader import Reader
 from monitord.redaction.shell import Command, Word, commands_in, escaped, quoted_in, unescaped
-from monitord.redaction.tools import BARE_NAMED, CARRIERS, NAMING, ORACLE, READERS, TOOLS, Tool, tool_name
-from monitord.redaction.words import (
-    HIDDEN,
-    TRUNCATED,
-    Hide,
-    is_choice,
-    is_sensitive,
-    is_suspicious,
-    is_wordlike,
-    looks_chosen,
-    looks_made,
-)
+from monitord.redaction.tools import tool_name
+from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_choice, is_sensitive
 
 _CAP_BYTES = 4096
 _READ_CHARACTERS = 4 * _CAP_BYTES
@@ -32,25 +22,10 @@ _READ_WORDS = 1024
 _TEXT_CHARACTERS = 65_536
 _MAX_DEPTH = 5
 _MAX_PASSES = 3
-_NO_TOOL = Tool()
-_OPTION = re.compile(r"-{1,2}(?://)?[A-Za-z_][\w.:/@-]*+", re.A)
-_LONG_OPTION = re.compile(r"--[a-z][a-z0-9]*+(?:-[a-z0-9]++|[A-Z][a-z]++)*+(?:=.*)?", re.S)
-_BARE_NAME = re.compile(
-    r"pass(?:word|wd|phrase|wort)?[12]?|secret|psk|pwd|requirepass|masterauth|auth-?token|api-?key|"
-    r"[A-Za-z]++(?:[_-][A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+|[a-z0-9-]{1,40}\.(?:psk|password)",
-    re.I,
-)
-_SURE_NAMES = ("password", "passwd", "passphrase", "requirepass", "masterauth")
-_KEPT_VALUE = re.compile(r"(?:file|env|fd|stdin|prompt|keyring)(?::.*)?", re.S)
 _LISTED = re.compile(
     r"""(?<!\\)(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?:\s{0,8}+(?:,|=>)\s{0,8}+(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'))++"""
 )
 _ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+)'""")
-_LONG_WORDS = frozenset(
-    {"-password", "-passwd", "-passphrase", "-pass", "-pwd", "-pw", "-pin", "-key", "-user"}
-)
-_PASSWORD_LETTERS = frozenset({"-p", "-P", "-w"})  # of a tool that nobody knows, if it is given a user too
-_NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|true|false", re.S)
 _NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
 _LOGIN_CALL = re.compile(
     r"(?i)(?:log_?in|creds?|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
@@ -111,7 +86,7 @@ def _shortened(text: str, length: int) -> str:
 def hide_arguments(argv: Sequence[str], hide: Hide, depth: int = 0) -> list[str]:
     """Run all rules over an argument list, without the cap."""
     placed = secret_operands(argv)
-    reader = _Reader(hide, tuple(argv), depth)
+    reader = Reader(hide, tuple(argv), lambda text: hide_text(text, hide, 1), depth)
     kept = []
     for index, argument in enumerate(argv):
         if index in placed and argument[placed[index] :]:
@@ -272,163 +247,6 @@ def _first(name: str, hide: Hide, depth: int) -> str:
     if depth:
         return name
     return hide_text(name, hide, 1) if any(character in name for character in " =:\n\t/") else name
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Walks over arguments and remembers which tool they belong to and whether a value is due."""
-
-    hide: Hide
-    words: tuple[str, ...]
-    depth: int = 0
-    awaiting: str = field(default="", init=False)
-    awaits_surely: bool = field(default=True, init=False)
-    scheme: str = field(default="", init=False)
-    tool: Tool = field(default=_NO_TOOL, init=False)
-    name: str = field(default="", init=False)
-    options: dict[str, str] = field(default_factory=dict, init=False)
-    may_switch: bool = field(default=True, init=False)
-    is_for_a_user: bool = field(default=False, init=False)
-    _verbs: frozenset[str] = field(default=frozenset(), init=False)
-
-    def __post_init__(self) -> None:
-        self._verbs = frozenset(word for word in self.words[:64] if word.isalpha())
-
-    def take(self, argument: str) -> str:
-        if self.awaiting:
-            manner, self.awaiting = self.awaiting, ""
-            if argument and not self._is_option(argument, manner):
-                return self._value(manner, argument)
-        scheme, self.scheme = self.scheme, argument if argument.lower() in ("bearer", "basic") else ""
-        if scheme:
-            return hide_scheme(scheme, argument, self.hide)
-        if argument.startswith("-") and len(argument) > 1:
-            return self._option(argument)
-        if argument in self.options:  # pdftk's `user_pw`, signtool's `/p`
-            self.awaiting = self.options[argument]
-            return argument
-        if self.name in ORACLE and (login := self._oracle(argument)):
-            return login
-        self.note_tool(argument)
-        if self._is_bare_name(argument):
-            self.awaiting, self.awaits_surely = "secret", argument.lower() in _SURE_NAMES
-            return argument
-        return self._text(argument)
-
-    def _is_option(self, argument: str, manner: str) -> bool:
-        """A value that looks like an option means that the option before it had none (it prompts)."""
-        if manner == "weak" or not self.awaits_surely:
-            self.awaits_surely = True
-            if argument.startswith("-") or not looks_made(argument):
-                return True
-        return bool(_LONG_OPTION.fullmatch(argument)) or (argument[0] == "-" and len(argument) == 2)
-
-    def _value(self, manner: str, value: str) -> str:
-        if _KEPT_VALUE.fullmatch(value) or (is_choice(value) and manner != "cert"):
-            return value
-        if manner == "user's" and (_NO_PASSWORD.fullmatch(value) or len(value) < 4):
-            return self._text(value)
-        if manner == "cookie" and "=" not in value:
-            return value
-        if manner == "cert":
-            name, colon, secret = value.rpartition(":")
-            return (
-                f"{name}:{self.hide('tool_option', secret)}" if colon and secret and len(name) > 1 else value
-            )
-        if manner == "login" and not any(mark in value for mark in ":%,"):
-            return self._text(value)
-        if manner == "login" and "=" in value.partition(":")[0] and "," not in value:
-            return self._text(value)
-        return self.hide("tool_option" if manner != "secret" else "option_value", value)
-
-    def _option(self, argument: str) -> str:
-        name, equals, value = argument.partition("=")
-        if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
-            if name in self.options:
-                return f"{name}={self._value(self.options[name], value)}"
-            if is_sensitive(name) and not self._is_named(name):
-                return f"{name}={self._value('secret', value)}"
-            if (is_suspicious(name) or self._is_named(name)) and looks_made(value):
-                return f"{name}={self.hide('option', value)}"
-            if self._is_named(name):
-                return argument
-        if argument[1] != "-" and (attached := self._attached(argument)):
-            return attached
-        if argument in self.options:
-            self.awaiting = self.options[argument] if self.options[argument] != "attached" else ""
-            return argument
-        if len(argument) < 200 and _OPTION.fullmatch(argument):
-            if argument[1] != "-" and 2 < len(argument) <= 5 and argument[-1] in self.tool.letters:
-                self.awaiting = self.options.get(f"-{argument[-1]}", "")
-            elif is_sensitive(argument) and not self._is_named(argument):
-                self.awaiting = "secret"
-            elif argument in _PASSWORD_LETTERS and self.tool is _NO_TOOL and self.is_for_a_user:
-                self.awaiting = "user's"
-            elif argument in ("-u", "-U", "--user", "--username", "--login-user"):
-                self.is_for_a_user = True
-            elif is_suspicious(argument) or self._is_named(argument):
-                self.awaiting = "weak"
-            return argument
-        return self._text(argument)
-
-    def _attached(self, argument: str) -> str:
-        """`-pSECRET` of a tool that takes it so, or of any where the rest looks like a password."""
-        for length in (4, 3, 2):
-            manner = self.options.get(argument[:length], "")
-            rest = argument[length:]
-            is_word = manner == "next" or argument in _LONG_WORDS
-            if manner and rest and not is_word and not (length > 2 and rest[0] in "=-"):
-                return argument[:length] + self._value(
-                    "secret" if manner == "attached" else manner, rest.lstrip("=")
-                )
-        if self.depth == 0 and argument[1].isalpha() and self._is_chosen(argument[2:]):
-            return argument[:2] + self.hide("chosen", argument[2:])
-        return ""
-
-    def _oracle(self, argument: str) -> str:
-        """`user/password@database`; `/nolog`, `/@wallet` and `/ as sysdba` have none."""
-        user, slash, rest = argument.partition("@")[0].partition("/")
-        if not slash or not user or not rest or "." in user:
-            return ""
-        return f"{user}/{self.hide('tool_login', argument.partition('/')[2])}"
-
-    def _is_named(self, option: str) -> bool:
-        """`--secret NAME` of a tool that keeps secrets under names."""
-        return self.name in NAMING and option.strip("-") in ("secret", "secret-id", "secrets", "secret-name")
-
-    def _is_bare_name(self, argument: str) -> bool:
-        if self.name in READERS or (self.depth and self.name not in BARE_NAMED):
-            return False
-        return len(argument) < 260 and bool(_BARE_NAME.fullmatch(argument)) and is_sensitive(argument)
-
-    def _text(self, argument: str) -> str:
-        if self.depth:  # the text that these words stand in is read as one
-            return argument
-        shown = hide_text(argument, self.hide, 1)
-        return self.hide("chosen", shown) if self._is_chosen(shown) else shown
-
-    def _is_chosen(self, argument: str) -> bool:
-        if self.name in READERS or any(mark in argument for mark in "/=:,. @%{}[]()<>|\\"):
-            return False
-        return looks_chosen(argument) and not is_wordlike(argument)
-
-    def note_tool(self, argument: str) -> None:
-        """Remember what the options that follow mean, if this word is the name of a tool."""
-        name = tool_name(argument)
-        if not self.may_switch or not (
-            name in TOOLS or name in CARRIERS or name in READERS or name in ORACLE or not self.name
-        ):
-            return
-        if self.name and name in READERS:
-            return
-        self.name, self.tool = name or "?", TOOLS.get(name, _NO_TOOL)
-        self.options = dict(self.tool.options)
-        for verb, options in self.tool.with_verb.items():
-            if verb in self._verbs:
-                self.options.update(options)
-        is_known = name in TOOLS or name in READERS or name in ORACLE
-        self.may_switch = name in CARRIERS or not is_known
-        self.is_for_a_user = False
 
 
 def _capped(arguments: Sequence[str]) -> tuple[str, ...]:

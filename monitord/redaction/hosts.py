@@ -20,8 +20,8 @@ _PLACED = re.compile(
 # Everybody's: their names say nothing about who uses them.
 _PUBLIC = frozenset(
     {"github.com", "gitlab.com", "bitbucket.org", "googleapis.com", "google.com", "amazonaws.com",
-     "docker.io", "docker.com", "quay.io", "ghcr.io", "gcr.io", "pypi.org", "pythonhosted.org",
-     "python.org", "npmjs.org", "npmjs.com", "yarnpkg.com", "rubygems.org", "crates.io", "golang.org",
+     "docker.io", "docker.com", "quay.io", "ghcr.io", "gcr.io",
+     "python.org",   "yarnpkg.com", "rubygems.org", "crates.io", "golang.org",
      "debian.org", "ubuntu.com", "kernel.org", "fedoraproject.org", "archlinux.org", "alpinelinux.org",
      "example.org", "example.com", "example.net", "huggingface.co", "openai.com", "anthropic.com",
      "slack.com", "discord.com", "microsoft.com", "windows.net", "cloudflare.com", "apache.org",

@@ -8,7 +8,7 @@ prompts), `=next` never; `=login` has user:secret, `=cookie` a cookie if no file
 `_OPERANDS`, one form a line: `tool: words`. `S` is the secret, `*` any operand, `K` `key=secret` (repeated),
 `S$` the last operand, `P` a path or drive; `-b` in front: only where that letter is given. Other words stand
 for themselves in any case (`http-basic.*`: for what begins so). `CARRIERS` run another tool; `READERS` look
-for words or show them; to those of `NAMING` a secret is a thing with a name.
+for words or show them; to those of `NAMING` a secret is a thing with a name. (More than 400 lines: a table.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OPTIONS = """
 mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlog mysql_upgrade mysqlpump:
   -p+
 mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
-mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost innotop mysqlsh: -p
+mycli mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost innotop mysqlsh: -p
 7z 7za 7zr 7zz unrar: -p+
 rar: -p+ -hp+
 zip unzip zipcloak funzip: -P
@@ -155,10 +155,26 @@ freeradius radclient: -S
 psexec psexec64 winrs: -p
 schtasks sc: /rp /p password=
 icinga2: --ticket
+iscsiadm: -v
+rspamadm doveadm: -p
+odoo odoo-bin: -w
 """
 
 _OPERANDS = """
 htpasswd: -b S$
+nifi.sh: set-single-user-credentials * S
+gopass: insert * S
+mkpasswd: -m * S
+openssl: passwd S
+emqx: ctl admins passwd * S
+emqx: admins passwd * S
+doveadm: auth test * S
+virsh: set-user-password * * S
+virsh: secret-set-value * S
+squid: basic_auth * S
+chezmoi: secret set S
+zkcli.sh: addauth digest S
+addauth: digest S
 smbclient: P S
 smbclient: * P S
 sip: set secret S

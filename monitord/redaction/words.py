@@ -109,7 +109,8 @@ def _has_telling_word(pieces: list[str]) -> bool:
 def is_suspicious(name: str) -> bool:
     """Tell whether this name may announce a secret: its value is hidden only if it looks made."""
     pieces = _pieces(name)
-    return bool(pieces) and pieces[-1] in _WEAK and not _is_negated(pieces)
+    is_weak = bool(pieces) and (pieces[-1] in _WEAK or pieces[-1].endswith("auth"))
+    return is_weak and not _is_negated(pieces)
 
 
 def is_choice(value: str) -> bool:
@@ -148,11 +149,12 @@ def looks_random(word: str) -> bool:
     return len(kinds) == 3 or (len(word) >= 32 and len(kinds) == 2)
 
 
-def looks_chosen(word: str) -> bool:
+def looks_chosen(word: str, least: int = 3) -> bool:
     """Tell whether a word of 8 to 64 characters looks like a password: `Hunt3r-x7Qp2`, `S0mmer!aB`.
 
     It mixes digits and both cases (or one case and a sign) so that they change at places where words and
     names do not: names end in digits and begin their parts with a capital, passwords put them anywhere.
+    `least` is how often they must: less where something else speaks of a secret.
     """
     if not 8 <= len(word) <= 64 or not word.isascii() or _ORDINARY.fullmatch(word):
         return False
@@ -161,7 +163,7 @@ def looks_chosen(word: str) -> bool:
     has_sign = any(sign in word for sign in "!$^*~?#")
     if not has_lower or has_upper + has_digit + has_sign < 2:
         return False
-    return _odd_steps(word) >= 3 - has_sign
+    return _odd_steps(word) >= least - has_sign
 
 
 def looks_made(value: str) -> bool:

@@ -1,7 +1,7 @@
 """Command lines with a planted secret, after the manuals of their tools, and others that hold none.
 
 `%S` is a password as people choose one, `%L` one of lower case letters, `%H` hex, `%T` random letters and
-digits. They are made when the tests run, so that nothing here looks like a credential.
+digits. They are made when the tests run, so that nothing here looks like a credential. (More than 400 lines: a list.)
 """
 
 from __future__ import annotations
@@ -262,10 +262,10 @@ svn co --username bob --password %S https://x.example/r
 hg clone https://bob:%S@x.example/r
 p4 -u bob -P %S sync
 npm config set //registry.example.org/:_authToken %T
-npm publish --//registry.npmjs.org/:_authToken=%T
+npm publish --//npm.example.net/:_authToken=%T
 npm login --auth %S --otp 482913
 yarn config set npmAuthToken %T
-pip install --index-url https://bob:%S@pypi.example.org/simple x
+pip install --proxy http://bob:%S@proxy.example.org x
 twine upload -u bob -p %S dist/x
 poetry config http-basic.x bob %S
 poetry config pypi-token.pypi %T
@@ -422,6 +422,155 @@ freeipa-client --password=%S
 realm join -U admin --one-time-password=%S x
 adcli join --login-user=bob --stdin-password-text=%S
 samba-tool user setpassword bob --newpassword=%S
+ncat --proxy-auth bob:%S h 80
+socat - PROXY:h:x:22,proxyauth=bob:%S
+mkpasswd -m sha-512 %S
+openssl passwd -6 %S
+caddy hash-password --plaintext %S
+ghost setup --dbpass %S
+magento setup:install --admin-password=%S --db-password=%S
+occ config:system:set dbpassword --value=%S
+drush site:install --account-pass=%S
+joomla install --db-pass %S
+moodle-cli --adminpass=%S
+odoo -w %S -r odoo
+odoo --db_password=%S
+mattermost user create --password %S
+discourse --api-key %H
+gitea admin user create --username b --password %S
+sonar-scanner -Dsonar.token=%T
+nexus-cli --auth admin:%S
+artifactory-cli -u bob -p %S
+jf c add --url=x --password=%S
+minio server --secret-key %T
+garage key import --secret %H
+ceph auth import --key %T
+rbd map --secret-value=%T x
+glusterfs --xlator-option=auth.password=%S
+iscsiadm -m node -o update -n node.session.auth.password -v %S
+targetcli set auth userid=b password=%S
+multipath-cli --chap-secret=%S
+tgtadm --lld iscsi --op new --mode account --user b --password %S
+lxc config trust add --token %T
+virsh secret-set-value --base64 %T uuid
+virsh set-user-password vm bob %S
+VBoxManage guestcontrol vm run --username b --password %S
+vmrun -gu bob -gp %S start x.vmx
+govc ls -u https://bob:%S@vc/sdk
+ovftool vi://bob:%S@esx/vm x
+xe-cli -u root -pw %S vm-list
+powershell -Command "New-LocalUser bob -Password (ConvertTo-SecureString '%S' -AsPlainText -Force)"
+pwsh -c '$env:TOKEN="%T"; ./run.ps1'
+cmd /c 'set PASSWORD=%S && run'
+java -jar jenkins-cli.jar -auth bob:%S x
+mvn -Dgpg.passphrase=%S deploy
+gradle -Psigning.password=%S publish
+sbt 'set credentials += Credentials("r","h","bob","%S")'
+lein deploy --password %S
+fastlane match --git_basic_authorization %T
+xcrun notarytool submit --password %S --apple-id b x.zip
+security unlock-keychain -p %S login.keychain
+security import c.p12 -P %S
+altool -u bob -p %S --upload-app
+adb shell 'wpa_cli set_network 0 psk "%S"'
+bundletool build-apks --ks-pass=pass:%S
+expo login -u bob -p %S
+firebase deploy --token %T
+eas build --token %T
+supabase link --password %S
+planetscale connect --service-token %T
+turso db tokens create --token %T
+prisma migrate --url mysql://b:%S@h/d
+knex migrate --connection postgres://b:%S@h/d
+typeorm -- --password %S
+goose postgres 'user=b password=%S dbname=d' up
+migrate -database 'mysql://b:%S@tcp(h:3306)/d' up
+dbmate --url postgres://b:%S@h/d up
+pgcli postgresql://b:%S@h/d
+mycli -u b -p%S d
+mycli mysql://b:%S@h/d
+litecli --key %S x.db
+sqlcipher x.db "PRAGMA key='%S'"
+duckdb -c "CREATE SECRET (TYPE s3, KEY_ID 'x', SECRET '%T')"
+clickhouse-client --password=%S
+questdb --http.password=%S
+cockroach sql --url 'postgresql://b:%S@h:26257/d'
+ysqlsh 'host=h password=%S'
+ksql http://h --config-file x --password %S
+trino --server h --user b --password=%S
+presto-cli --password=%S
+hive --hiveconf javax.jdo.option.ConnectionPassword=%S
+pyspark --conf spark.ssl.keyPassword=%S
+flink run -Dsecurity.ssl.key-password=%S x.jar
+nifi.sh set-single-user-credentials bob %S
+zkCli.sh addauth digest bob:%S
+emqx ctl admins passwd bob %S
+pulsar-client --auth-params token:%T
+amqp-tools --url amqp://b:%S@h
+stompclient -U b -W %S
+ircII -p %S
+znc --makepass %S
+dovecot doveadm pw -p %S
+doveadm auth test bob %S
+postfix saslpasswd2 -p -c bob <<< %S
+exim4 -auth bob:%S
+opendkim-genkey --secret %T
+rspamadm pw -p %S
+squid basic_auth bob %S
+stunnel --psk %H
+airmon wpa --psk %S
+hcxdumptool --wpa-psk=%S
+strongswan --secret %S
+ipsec whack --psk %S
+pptpsetup --create x --server h --username b --password %S
+l2tp --ppp-password=%S
+openconnect -u bob --passwd-on-stdin <<< %S
+zerotier-cli -T%T info
+netbird up --setup-key %T
+twingate setup --service-key %T
+ockam enroll --token %T
+teleport start --token=%T
+tsh login --auth-token=%T
+boundary authenticate password -login-name=b -password=%S
+consul acl token update -secret=%T
+nomad acl bootstrap --token=%T
+waypoint login -token=%T
+step ca init --password %S
+step certificate create --provisioner-password=%S
+certbot --server-auth-password=%S
+lego --eab.hmac=%T run
+acme.sh --register-account --eab-hmac-key %T
+easyrsa --passout=pass:%S gen-req x
+age-keygen --passphrase=%S
+gopass insert x %S
+rbw unlock --password %S
+lpass login --password %S
+op signin --secret-key %T
+chezmoi secret set --value %S
+sops --decrypt --age-key %T f
+borgmatic --override storage.encryption_passphrase=%S
+restic --password-text=%S backup
+rdiff-backup --remote-password %S
+urbackupclientctl set-settings -k internet_authkey -v %T
+bconsole -p %S
+tarsnap --passphrase=%S
+megacopy -u b -p %S
+gdrive --refresh-token %T
+onedrive --auth-response 'https://x/?code=%T'
+dropbox-cli --access-token %T
+aws --profile x configure set aws_session_token %T
+aws iam create-login-profile --password %S
+aws rds modify-db-instance --master-user-password=%S
+gcloud compute reset --password %S
+gsutil -o 'Credentials:gs_secret_access_key=%T' ls
+az vm create --admin-password %S
+az ad sp create --password %S
+oci --auth-token %T os
+ibmcloud login --apikey %T
+aliyun configure set --access-key-secret %T
+hcloud context create --token %T
+linode-cli --token %T
+vultr-cli --api-key %T
 """
 
 INNOCENT = r"""
