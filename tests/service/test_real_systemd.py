@@ -53,6 +53,10 @@ clear_below = 10
 duration_s = 2
 """
 
+TEXTS = (
+    *("journal", "python", "awk", "refused", "started", "doctor", "by_link", "ordinary"),
+    *("install", "uninstall", "purge"),
+)
 DROP_IN = "[Service]\nWatchdogSec=9s\n"
 
 DRIVER = r"""
@@ -120,9 +124,36 @@ main=$(prop MainPID)
 kill -STOP "$main"
 until_true 'came_back 2 '"$main"; say restarted_by_watchdog $?
 
+# Eight restarts in a row, as while rules are tuned: systemd's start limit must not leave it off.
+for _ in 1 2 3 4 5 6 7 8; do systemctl restart monitord.service || break; done
+until_true is_up; say up_after_restarts $?
+printf 'nonsense = 1\n' > /etc/monitord/config.toml; chmod 644 /etc/monitord/config.toml
+systemctl restart monitord.service 2> /dev/null
+until_true '[ "$(prop ActiveState)" = failed ]'; say refused_start $?
+systemctl status --no-pager monitord.service > /out/refused 2>&1
+rm /etc/monitord/config.toml
+/opt/monitord/bin/monitord service start --system > /out/started 2>&1; say started_by_hand $?
+until_true is_up; say up_after_refusal $?
+
+# A healthy service, as root and as an ordinary user see it.
+/opt/monitord/bin/monitord doctor > /out/doctor 2>&1; say doctor $?
+/opt/monitord/bin/monitord --data-dir /var/lib/monitord recent -o json > /dev/null 2> /out/by_link; say by_link $?
+runuser -u nobody -- env HOME=/nonexistent /opt/monitord/bin/monitord recent > /out/ordinary 2>&1
+SUDO_UID=65534 SUDO_GID=65534 /opt/monitord/bin/monitord export "$first" -o /out/ticket.json 2> /dev/null
+say ticket_owner "$(stat -c %u /out/ticket.json)"
+say config_owner "$(stat -c %u /etc/monitord)"
+
 began=$(date +%s%N); systemctl stop monitord.service; say stop $?
 say stop_ms $(( ($(date +%s%N) - began) / 1000000 ))
 say after_stop "$(prop ActiveState) $(prop Result) $(prop ExecMainStatus)"
+
+# As the README says: install from a place of root's, take it away, and what it recorded with it.
+/opt/monitord/bin/monitord service install --system > /out/install 2>&1; say install $?
+until_true is_up; say up_after_install $?
+/opt/monitord/bin/monitord service uninstall --system > /out/uninstall 2>&1; say uninstall $?
+say data_after_uninstall "$([ -e /var/lib/private/monitord/monitord.db ] && echo kept)"
+/opt/monitord/bin/monitord service uninstall --system --purge --yes > /out/purge 2>&1; say purge $?
+say data_after_purge "$(ls -d /var/lib/monitord /var/lib/private/monitord 2> /dev/null | wc -l)"
 exit 0
 """
 
@@ -173,7 +204,7 @@ def _furnish(tree: Path) -> list[str]:
     (prefix / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
     (prefix / "bin/python").symlink_to(home / Path(sys.executable).resolve().name)
     (site / "probe.pth").write_text("/opt/probe-packages\n")
-    for name in ("monitord", "migrations"):
+    for name in ("monitord", "migrations", "systemd"):
         shutil.copytree(REPOSITORY / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
     script = prefix / "bin/monitord"
     script.write_text("#!/opt/monitord/bin/python\nfrom monitord.cli import main\nmain()\n")
@@ -216,10 +247,14 @@ def _run(nspawn: str, tree: Path, out: Path, binds: list[str]) -> dict[str, str]
     seen = dict(line.split("=", 1) for line in (out / "result").read_text().splitlines())
     if seen["start"] != "0":
         pytest.fail(f"the unit did not start: {(out / 'journal').read_text(errors='replace')[-6000:]}")
-    texts = {name: (out / name) for name in ("journal", "python", "awk")}
+    texts = {name: (out / name) for name in TEXTS}
     return {
         **seen,
-        **{name: path.read_text(errors="replace") for name, path in texts.items() if path.exists()},
+        **{
+            f"{name}_text" if name in seen else name: path.read_text(errors="replace")
+            for name, path in texts.items()
+            if path.exists()
+        },
     }
 
 
@@ -270,6 +305,38 @@ def test_it_comes_back_after_kill_9(boot: dict[str, str]) -> None:
 def test_the_watchdog_ends_a_hang(boot: dict[str, str]) -> None:
     assert boot["restarted_by_watchdog"] == "0", boot["journal"]
     assert "Watchdog timeout" in boot["journal"]
+
+
+def test_no_number_of_restarts_leaves_it_off(boot: dict[str, str]) -> None:
+    assert boot["up_after_restarts"] == "0", boot["journal"]
+
+
+def test_a_refused_start_says_why_and_can_be_started_again(boot: dict[str, str]) -> None:
+    """The one line stands in `systemctl status`; `service start` needs no reset-failed before it."""
+    assert (boot["refused_start"], boot["started_by_hand"], boot["up_after_refusal"]) == ("0", "0", "0")
+    assert "refused: " in boot["refused"], boot["refused"]
+    assert "nonsense" in boot["refused"]
+
+
+def test_root_finds_a_healthy_service_in_order(boot: dict[str, str]) -> None:
+    assert boot["doctor"] == "0", boot["doctor"]
+    assert "belongs to the service's user" in boot["doctor_text"], boot["doctor_text"]
+    assert boot["by_link"] == "0", boot["by_link_text"]
+
+
+def test_an_ordinary_user_is_told_who_records(boot: dict[str, str]) -> None:
+    assert "the machine's service records" in boot["ordinary"], boot["ordinary"]
+
+
+def test_what_sudo_exports_belongs_to_who_asked(boot: dict[str, str]) -> None:
+    assert boot["ticket_owner"] == "65534"
+
+
+def test_installed_and_uninstalled_it_leaves_what_was_said(boot: dict[str, str]) -> None:
+    assert (boot["install"], boot["up_after_install"]) == ("0", "0"), boot["install_text"]
+    assert (boot["uninstall"], boot["data_after_uninstall"]) == ("0", "kept"), boot["uninstall_text"]
+    assert (boot["purge"], boot["data_after_purge"]) == ("0", "0"), boot["purge_text"]
+    assert boot["config_owner"] == "0"
 
 
 def test_it_stops_within_five_seconds_and_cleanly(boot: dict[str, str]) -> None:
