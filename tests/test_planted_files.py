@@ -305,6 +305,18 @@ def test_the_traps_work(planted: Planted) -> None:
     assert "typer" in planted.sprung()
 
 
+def test_what_is_written_is_closed_to_others_whatever_the_umask_says(
+    planted: Planted, tmp_path: Path
+) -> None:
+    """`config init` and the recorder's own folders, under umask 0."""
+    config, data = tmp_path / "a/b/config.toml", tmp_path / "c/d/data"
+    done = _started("config", "init", "--config", str(config), preexec_fn=lambda: os.umask(0))
+    assert done.returncode == 0, done.stderr
+    done = _started("db", "upgrade", "--data-dir", str(data), preexec_fn=lambda: os.umask(0))
+    for path in (*tmp_path.rglob("a/**/*"), *tmp_path.rglob("c/**/*"), tmp_path / "a"):
+        assert path.lstat().st_mode & 0o022 == 0, path
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("who", ["another user's", "everybody's"])
 def test_root_reads_no_configuration_that_others_can_change(

@@ -11,7 +11,7 @@ import typer
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say
-from monitord.durable import durable_write
+from monitord.durable import durable_write, make_folder
 from monitord.errors import ConfigError
 from monitord.export.text import json_text
 from monitord.redaction import printable
@@ -79,7 +79,7 @@ def init(
 
     target = place.config_path or default_path()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(target.parent)
         durable_write(target, default_text().encode(), mode=0o644, replace=force)
     except FileExistsError:
         raise ConfigError(f"{target} exists already; --force overwrites it") from None

@@ -123,6 +123,7 @@ def _run(log: QueuedStream) -> int:
     config, data_dir = arguments.config, arguments.data_dir.absolute()
     config = config.absolute() if config is not None else None
     os.chdir("/")  # started in anybody's folder, it has none
+    os.umask(0o077)
     require_trusted_code()
     run(config, data_dir, log)
     return 0

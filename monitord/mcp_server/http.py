@@ -20,7 +20,7 @@ from typing import Any
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
-from monitord.durable import durable_write
+from monitord.durable import durable_write, make_folder
 from monitord.errors import PermissionDeniedError, StorageError
 from monitord.logs import get_logger
 from monitord.mcp_server.sessions import SESSION_HEADER, Sessions
@@ -180,7 +180,7 @@ def read_or_make_token(path: Path) -> str:
 def _new_token(path: Path) -> str:
     token = secrets.token_urlsafe(32)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         durable_write(path, f"{token}\n".encode("ascii"), replace=False)
     except OSError as error:
         raise StorageError(f"can't make the token {path}: {error.strerror}") from error

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from monitord.durable import make_folder
 from monitord.errors import NotFoundError, PermissionDeniedError, StorageError
 from monitord.ownership import why_untrusted
 
@@ -59,7 +60,7 @@ def _check_owners(data_dir: Path, status: os.stat_result, *, root_may: bool) -> 
 
 def _make(data_dir: Path) -> None:
     try:
-        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(data_dir.parent)
         data_dir.mkdir(mode=0o700)
     except FileExistsError:
         return

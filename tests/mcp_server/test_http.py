@@ -112,7 +112,8 @@ def test_a_foreign_host_is_misdirected(server: HttpServer, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}", "file://"]
+    "origin",
+    ["", " ", "http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1:{port}", "file://"],
 )
 def test_a_foreign_origin_is_forbidden(server: HttpServer, origin: str) -> None:
     """A page of somewhere else, or of nowhere: 403."""
