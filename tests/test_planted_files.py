@@ -203,9 +203,9 @@ def _forms(_data_dir: Path) -> None:
 
 
 def _talkers(_data_dir: Path) -> None:
-    from monitord.sampling.network import talkers
+    from monitord.sampling.network import traffic
 
-    talkers(0.05)
+    assert "failed" not in traffic(0.05).said
 
 
 def _migration(data_dir: Path) -> None:
