@@ -75,6 +75,7 @@ def _lines(
         "data": printable(str(folder)),
         "config": printable(", ".join(map(str, told.get("config_paths") or ())) or "defaults"),
         "watching": _looks(told, now),
+        "without": _missing(told.get("missing_sources")),
         "own cost": _cost(told),
         "store": store_line(usage),
         "artefacts": artefact_counts(told.get("storage")),
@@ -107,6 +108,13 @@ def _looks(told: Mapping[str, Any], now: datetime) -> str:
         f"{told['lost_passes']:,} passes lost" if told.get("lost_passes") else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _missing(sources: object) -> str:
+    """What the looks go without, because this machine does not tell it."""
+    if not isinstance(sources, Mapping):
+        return ""
+    return printable(", ".join(f"{name} ({reason})" for name, reason in sources.items()))
 
 
 def _cost(told: Mapping[str, Any]) -> str:

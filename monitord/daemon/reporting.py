@@ -58,6 +58,7 @@ class Reporter:
             "lost_passes": self._failures.counts.get("pass", 0),
             "own_cpu_percent": parts.selfwatch.cost.cpu_percent,
             "own_rss_bytes": parts.selfwatch.cost.rss_bytes,
+            "missing_sources": parts.sampler.missing,
             "degraded": self.degraded(),
             "reload": self._reloading.outcome,
             "budget_bytes": parts.saving.limits.max_total_bytes,

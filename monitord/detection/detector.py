@@ -95,8 +95,8 @@ class Detector:
             found.append((judge, Findings() if is_gap else judge.judge(look)))
         self._teach(found)
         alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
-        if rates.exited:
-            alerts += self._forget(rates, look, found)
+        if look.exited:
+            alerts += self._forget(look, found)
         dropped, self._dropped = self._dropped, ()
         return Verdict(
             armed=tuple(arming for _, findings in found for arming in findings.armed),
@@ -128,9 +128,9 @@ class Detector:
             if not any(judge.is_busy_with(target) for judge in peers):
                 self._baselines.learn(*owner_of(reading.process), metric, reading.value)
 
-    def _forget(self, rates: Rates, look: Look, found: list[tuple[RuleJudge, Findings]]) -> list[Alert]:
-        self._recent.forget(rates.exited)
-        return [alert for judge, findings in found for alert in judge.forget(rates.exited, look, findings)]
+    def _forget(self, look: Look, found: list[tuple[RuleJudge, Findings]]) -> list[Alert]:
+        self._recent.forget(look.exited)
+        return [alert for judge, findings in found for alert in judge.forget(look.exited, look, findings)]
 
     # ------------------------------------------------------------------------------------- asking
 

@@ -35,14 +35,15 @@ class Look:
 
     @classmethod
     def of(cls, rates: Rates, now_s: float) -> Look:
+        ended = frozenset(process.key for process in rates.processes if has_ended(process))
         return cls(
             now_s,
             rates.taken_at,
             rates.interval_s,
             rates.system,
-            {process.key: process for process in rates.processes},
+            {process.key: process for process in rates.processes if process.key not in ended},
             rates.is_complete,
-            rates.exited,
+            rates.exited | ended if ended else rates.exited,
         )
 
     def process(self, key: ProcessKey, last: ProcessRates | None) -> ProcessRates | None:
@@ -51,6 +52,11 @@ class Look:
         if process is not None or last is None or not self.is_complete or key in self.exited:
             return process
         return resting(last)
+
+
+def has_ended(process: ProcessRates) -> bool:
+    """A zombie whose parent has not collected it yet. One with other threads goes on in them."""
+    return process.state == "Z" and process.thread_count <= 1
 
 
 def resting(process: ProcessRates) -> ProcessRates:

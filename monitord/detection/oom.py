@@ -14,6 +14,11 @@ LARGE_BYTES = 16 << 20
 """The killer chooses the large; the small that end in the same moment are of no interest."""
 
 
+def _likelihood(process: ProcessRates) -> tuple[bool, int]:
+    """Whose group has a limit comes first; then the largest."""
+    return process.memory_limit_bytes is not None, process.rss_bytes
+
+
 class OomKillMeter:
     """Kills since the last pass, and the largest that disappeared: who was killed takes rights to know."""
 
@@ -31,7 +36,7 @@ class OomKillMeter:
         if not self._kills:
             yield Reading(None, None, 0.0, is_held=True)
         elif victims or self._is_late:
-            victim = max(victims, key=lambda process: process.rss_bytes, default=None)
+            victim = max(victims, key=_likelihood, default=None)
             kills, self._kills, self._is_late, self._gone = self._kills, 0, False, []
             yield Reading(None, victim, float(kills), is_held=True)
         else:

@@ -198,6 +198,7 @@ _MEMORY_NAMES = (
     *("MemTotal", "MemFree", "MemAvailable", "SwapTotal", "SwapFree", "AnonPages", "Mapped"),
     *("Shmem", "SUnreclaim", "PageTables", "Hugetlb"),
 )
+_MEMORY_LABELS = tuple((name, b"\n%s:" % name.encode()) for name in _MEMORY_NAMES)
 
 
 def parse_meminfo(text: bytes) -> dict[str, int]:
@@ -206,7 +207,7 @@ def parse_meminfo(text: bytes) -> dict[str, int]:
     Before Linux 3.14 free memory stands in for available.
     """
     text = b"\n" + text
-    found = {name: _count_in(text, b"\n%s:" % name.encode()) for name in _MEMORY_NAMES}
+    found = {name: _count_in(text, label) for name, label in _MEMORY_LABELS}
     memory = {name: 1024 * count for name, count in found.items() if count is not None}
     if "MemTotal" not in memory:
         raise ValueError("expected MemTotal")

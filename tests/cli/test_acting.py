@@ -46,6 +46,7 @@ def status_of(pid: int, **changes: object) -> dict[str, object]:
         "machine_percent": 23.0,
         "own_cpu_percent": 0.08,
         "own_rss_bytes": 38 << 20,
+        "missing_sources": {"pressure": "Operation not supported"},
         "degraded": ["the disk\x1b[31m is full"],
         "queue_depth": 0,
         "capture": {"correlation_id": "abcdefghijkl", "since": now},

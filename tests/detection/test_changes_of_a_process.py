@@ -155,3 +155,12 @@ def test_low_memory_says_where_the_memory_is() -> None:
     assert "; 14 GiB in shared memory and tmpfs, 1 GiB in processes' own memory" in alert.reason
     assert alert.reason.endswith("own memory"), "what holds nothing is not named"
     assert (alert.target, alert.process_name) == (None, "no single process")
+
+
+def test_a_zombie_has_ended_and_one_with_other_threads_goes_on() -> None:
+    """A parent that does not collect its children hides no end; a main thread that ended is no end."""
+    held = draw("0.1 2 2", "rss_bytes", scale=1 << 30)
+    (alert,) = alerts(MEMORY, [*held, passed([process(state="Z", rss_bytes=0)], 6.0)])
+    assert "disappeared" in alert.reason
+    burning = [passed([process(state="Z", thread_count=4, cpu_percent=97.0)], 2.0 * i) for i in range(8)]
+    assert len(alerts(CPU_HOG, burning)) == 1

@@ -1,0 +1,75 @@
+"""A kill for lack of memory within a group is counted, and told with who disappeared."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitord.detection import Detector
+from monitord.model import Alert, Rule, Threshold, TriggerMetric
+from monitord.sampling import Sampler
+
+LIMIT_BYTES = 96 << 20
+RULES = [
+    Rule("oom", TriggerMetric.OOM_KILL, above=Threshold(1, "count"), window_s=1),
+    Rule("memory-hog", TriggerMetric.MEMORY, above=Threshold(40, "percent"), window_s=30),
+]
+HOG = """
+import sys, time
+sys.stdin.readline()
+held = []
+while True:
+    held.append(bytearray(1 << 20))
+    print(len(held), flush=True)
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def limited() -> Iterator[Path]:
+    """A real group that may hold 96 MiB."""
+    folder = Path("/sys/fs/cgroup/memory", f"monitord-test-{os.getpid()}")
+    try:
+        folder.mkdir()
+        (folder / "memory.limit_in_bytes").write_text(str(LIMIT_BYTES))
+    except OSError as error:
+        pytest.skip(f"no memory group of version 1 can be made: {error}")
+    yield folder
+    folder.rmdir()
+
+
+def test_a_kill_in_a_group_is_an_alert_and_so_is_the_end_above_the_groups_limit(limited: Path) -> None:
+    """By the kernel's own count; the hog held more than 40 % of what its group may hold when it disappeared."""
+    hog = subprocess.Popen(
+        [sys.executable, "-u", "-c", HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert hog.stdin is not None
+    assert hog.stdout is not None
+    (limited / "cgroup.procs").write_text(str(hog.pid))
+    sampler, detector = Sampler(heartbeat_s=0.0), Detector(RULES)
+    said: list[Alert] = []
+
+    def look() -> None:
+        time.sleep(0.2)
+        said.extend(detector.judge(sampler.look(detector.demand())).alerts)
+
+    look()
+    hog.stdin.write("go\n")
+    hog.stdin.flush()
+    for line in hog.stdout:
+        if int(line) % 10 == 0:
+            look()
+    deadline = time.monotonic() + 30
+    while len({alert.rule for alert in said}) < 2 and time.monotonic() < deadline:
+        look()
+    sampler.close()
+    hog.wait()  # a zombie until now, as of a parent that does not collect its children
+    reasons = {alert.rule: alert.reason for alert in said if alert.target and alert.target.pid == hog.pid}
+    assert "the kernel killed 1 process for lack of memory" in reasons["oom"]
+    assert "disappeared while above 40 %" in reasons["memory-hog"]
