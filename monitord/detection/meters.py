@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitord.detection.growth import LevelHistory
 from monitord.detection.hangs import HangClock
@@ -11,6 +11,7 @@ from monitord.detection.looks import Look, ReadValue
 from monitord.detection.oom import OomKillMeter
 from monitord.detection.pressure import PressureMeter
 from monitord.detection.readings import Meter, Reading, Target
+from monitord.detection.resident import one_of_each_segment
 from monitord.detection.short_lived import ShortLivedMeter
 from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric
 
@@ -62,6 +63,18 @@ class ProcessMeter:
 
     def close_watch(self) -> Iterable[ProcessKey]:
         return ()
+
+
+class MemoryMeter(ProcessMeter):
+    """Resident memory; a segment that many share is one matter, not one of each of them."""
+
+    def __init__(self, read: ReadValue, own: ReadValue, minimum: float) -> None:
+        super().__init__(read, minimum)
+        self._own = own
+
+    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+        every = super().readings(look, followed)
+        return one_of_each_segment(every, look, followed, self._own, self._minimum)
 
 
 class GrowthMeter:
@@ -178,6 +191,12 @@ def _memory(unit: str) -> ReadValue:
     return _resident_bytes if unit == "bytes" else _memory_share
 
 
+def _own_part(unit: str) -> ReadValue:
+    """The same of its private part."""
+    read = _memory(unit)
+    return lambda process, system: read(replace(process, rss_bytes=int(_own_memory(process, system))), system)
+
+
 def _resident_bytes(process: ProcessRates, _: SystemRates) -> float | None:
     return float(process.rss_bytes)
 
@@ -215,7 +234,7 @@ def _growth(level_of: ReadValue) -> Callable[[Rule, str, float], Meter]:
 
 METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
     TriggerMetric.CPU: lambda rule, unit, minimum: ProcessMeter(_wanted_cpu, minimum, counts_waiting=True),
-    TriggerMetric.MEMORY: lambda rule, unit, minimum: ProcessMeter(_memory(unit), minimum),
+    TriggerMetric.MEMORY: lambda rule, unit, minimum: MemoryMeter(_memory(unit), _own_part(unit), minimum),
     TriggerMetric.DISK_IO: lambda rule, unit, minimum: ProcessMeter(_moved, minimum),
     TriggerMetric.NETWORK: lambda rule, unit, minimum: MachineMeter(_busiest_interface),
     TriggerMetric.MEMORY_GROWTH: _growth(_own_memory),

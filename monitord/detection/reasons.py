@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from monitord.detection.conditions import Condition
 from monitord.detection.consumers import Consumers
 from monitord.detection.growth import Climb
+from monitord.detection.resident import shared_bytes
 from monitord.detection.windows import Window
 from monitord.model import ProcessRates, TriggerMetric
 
@@ -26,6 +27,7 @@ _WHAT = {
     TriggerMetric.CPU_PRESSURE: ("had no processor to spare for", " of the time"),
 }
 _PARTS_OF_MEMORY = 3
+_SHARED_SHARE = 0.25  # of a process's memory from which on it is worth a word
 _GROWN = {
     TriggerMetric.MEMORY_GROWTH: "of memory",
     TriggerMetric.FD_GROWTH: "open files",
@@ -72,6 +74,7 @@ def counted(
     side = "below" if condition.is_below else "above"
     waited = _of_waiting(window, process)
     verb = "wanted" if waited else verb
+    waited += _of_sharing(rule.metric, process)
     is_whole = window.broken == window.samples
     joint = ", " if is_whole else " while "
     return (
@@ -79,6 +82,13 @@ def counted(
         f"{quantity(level, unit)}{_of_baseline(condition, level)}{'' if is_whole else ','} "
         f"in {window.broken} of {window.samples} samples over {_short(passed_s)} s"
     )
+
+
+def _of_sharing(metric: TriggerMetric, process: ProcessRates | None) -> str:
+    shared = shared_bytes(process)
+    if metric is not TriggerMetric.MEMORY or process is None or shared < _SHARED_SHARE * process.rss_bytes:
+        return ""
+    return f" ({quantity(shared, 'bytes')} of it shared or of files)" if shared else ""
 
 
 def _of_waiting(window: Window, process: ProcessRates | None) -> str:

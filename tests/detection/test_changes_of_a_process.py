@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitord.detection import Detector
-from monitord.model import ProcessKey, Rates, Rule, Threshold, TriggerMetric
+from monitord.model import ProcessKey, ProcessRates, Rates, Rule, Threshold, TriggerMetric
 from tests.detection.timelines import BURNER, CPU_HOG, alerts, draw, machine, passed, process, verdicts
 
 OLD, NEW = (0x400000, 0x7FFE0000), (0x500000, 0x7FFD0000)
@@ -164,3 +164,29 @@ def test_a_zombie_has_ended_and_one_with_other_threads_goes_on() -> None:
     assert "disappeared" in alert.reason
     burning = [passed([process(state="Z", thread_count=4, cpu_percent=97.0)], 2.0 * i) for i in range(8)]
     assert len(alerts(CPU_HOG, burning)) == 1
+
+
+def workers(count: int, private: int, shared: int, first: int = 300) -> list[ProcessRates]:
+    return [
+        process(
+            ProcessKey(first + i, 1), name="postgres", rss_bytes=((private + shared) << 20) + i, private_bytes=private << 20
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def test_a_segment_that_many_share_is_one_incident_that_says_so() -> None:
+    """Six workers on one buffer; and two of them that hold as much of their own are incidents, too."""
+    rule = Rule("hog", TriggerMetric.MEMORY, above=Threshold(300 << 20, "bytes"), window_s=6)
+    shared = workers(6, 5, 320)
+    (alert,) = alerts(rule, [passed(shared, 2.0 * i) for i in range(8)])
+    assert "(320 MiB of it shared or of files)" in alert.reason
+    both = [*shared, *workers(2, 400, 320, first=400)]
+    assert len(alerts(rule, [passed(both, 2.0 * i) for i in range(8)])) == 3
+
+
+def test_two_segments_are_two_matters() -> None:
+    """They differ in size, so they are not one."""
+    rule = Rule("hog", TriggerMetric.MEMORY, above=Threshold(300 << 20, "bytes"), window_s=6)
+    two = [*workers(3, 5, 320), *workers(3, 5, 900, first=400)]
+    assert len(alerts(rule, [passed(two, 2.0 * i) for i in range(8)])) == 2
