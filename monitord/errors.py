@@ -53,3 +53,7 @@ class StorageError(MonitordError):
 
 class SchemaTooNewError(StorageError):
     """The database was written by a newer monitord; it was left untouched."""
+
+
+class DamagedRowError(StorageError):
+    """One row holds what nobody can have written; the others are sound."""

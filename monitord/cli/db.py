@@ -25,7 +25,10 @@ def check(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> No
     with place.store(whole=True) as store:
         if place.config().settings.storage.url:
             store.adopt()  # the recorder can't: it never looks there
-        problems = store.integrity_check() or store.verify()
+        problems = store.integrity_check()
+        if problems:
+            store.migrate_if_needed()  # what is damaged as a whole is set aside and built anew
+        problems = problems or store.verify()
     fresh = sorted(_set_aside(place.data_dir()) - set_aside)
     problems += [
         f"the database was damaged: set aside as {path}, rebuilt from the artefacts" for path in fresh
@@ -39,7 +42,8 @@ def check(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> No
             emit("no damage found\n")
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise StorageError(f"{count} in {place.data_dir()}; nothing was deleted")
+        more = "nothing was deleted" if fresh else "`monitord storage verify --repair` puts right what can be"
+        raise StorageError(f"{count} in {place.data_dir()}; {more}")
 
 
 def _set_aside(data_dir: Path) -> set[Path]:

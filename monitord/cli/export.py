@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -18,8 +18,9 @@ from monitord.cli.place import Place
 from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
 from monitord.durable import durable_write
-from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
+from monitord.errors import DamagedRowError, MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.export.bundle import Identities, raw_bundle, redacted_bundle
+from monitord.storage.queries import StoreReader
 from monitord.storage.views import IncidentView, RecentFilter
 
 
@@ -141,9 +142,23 @@ def _chosen(place: Place, names: list[str], period: RecentFilter) -> list[Incide
     records = [reader.find(name) for name in names] if names else reader.recent(period)
     if not records:
         raise NotFoundError("no incident matches; `monitord recent` lists what there is")
-    return [
-        reader.incident(correlation_id) for correlation_id in dict.fromkeys(r.correlation_id for r in records)
-    ]
+    chosen = dict.fromkeys(record.correlation_id for record in records)
+    return list(_views(reader, chosen, is_named=bool(names)))
+
+
+def _views(reader: StoreReader, chosen: Iterable[str], *, is_named: bool) -> Iterator[IncidentView]:
+    """The incidents; of a period what is still there, as retention may go on meanwhile."""
+    gone = 0
+    for correlation_id in chosen:
+        try:
+            yield reader.incident(correlation_id)
+        except (NotFoundError, DamagedRowError) as error:
+            if is_named:
+                raise
+            say(f"monitord: left out: {error}")
+            gone += 1
+    if gone:
+        say(f"monitord: {gone} incidents of the period are left out")
 
 
 def identities(views: list[IncidentView]) -> Identities:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitord.cli.terminal import Style, wants_colour
+from monitord.cli.terminal import Style, say, wants_colour
 from monitord.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Place:
         """
         from monitord.storage.queries import StoreReader
 
-        return StoreReader(self.data_dir(), self.whole_holdings)
+        return StoreReader(self.data_dir(), self.whole_holdings, _tell_damage)
 
     def whole_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
         """Opens what is kept in and behind this folder, as configured."""
@@ -159,6 +159,10 @@ class Place:
     def style(self) -> Style:
         """Colours for what goes to stdout."""
         return Style(wants_colour(self.colour, os.environ, sys.stdout.isatty()))
+
+
+def _tell_damage(words: str) -> None:
+    say(f"monitord: {words}")
 
 
 def _holds_data(folder: Path) -> bool:

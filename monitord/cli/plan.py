@@ -109,7 +109,7 @@ def list_plans(place: Place, output: OutputFlag = None, json: JsonFlag = False) 
 
     as_json = wants_json(output, json)
     with place.reader() as reader:
-        plans = list_capture_plans(reader.storage)
+        plans = list_capture_plans(reader.storage, lambda error: say(f"monitord: {error}"))
     if as_json:
         emit(json_text([_as_json(plan) for plan in plans]) + "\n")
     elif plans:

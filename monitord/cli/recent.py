@@ -32,7 +32,7 @@ from monitord.cli.recorder import RecorderWatch
 from monitord.cli.rows import recent_table
 from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
-from monitord.errors import NotFoundError
+from monitord.errors import DamagedRowError, NotFoundError
 from monitord.export.shapes import ROW_KEYS, row
 from monitord.model import ProfileRecord, TriggerMetric
 from monitord.storage.views import RecentFilter
@@ -113,8 +113,8 @@ def _guilty(reader: StoreReader, rows: Iterable[ProfileRecord]) -> Callable[[Pro
     def function(record: ProfileRecord) -> str:
         try:
             hotspots = reader.incident(record.correlation_id).hotspots
-        except NotFoundError:
-            return ""  # deleted between the two reads
+        except (NotFoundError, DamagedRowError):
+            return ""  # deleted between the two reads, or damaged where the row itself is not
         return hotspots[0].function if hotspots else ""
 
     return function

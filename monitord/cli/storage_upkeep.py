@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -76,10 +77,15 @@ def verify(
     as_json = wants_json(output, json)
     done: list[str] = []
     with place.store(whole=True) as store:
-        problems = store.integrity_check() or store.verify()
+        problems = store.integrity_check()
+        if problems and repair:
+            done += [f"{problem}: the database is set aside and built anew" for problem in problems[:1]]
+            store.migrate_if_needed()
+            problems = []
+        problems = problems or store.verify()
         if repair and problems:
             out_of_step = store.leftovers(datetime.min.replace(tzinfo=UTC))
-            done = store.repair()
+            done += store.repair()
             done += [f"row without file: marked missing: {key}" for key in out_of_step.missing]
             done += [f"file without row: taken in: {key}" for key in out_of_step.strangers]
             store.adopt()
@@ -108,9 +114,10 @@ def rebuild(
     place: Place,
     yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is done without it.")] = False,
 ) -> None:
-    """Build the database anew from the artefacts alone; the old one is kept beside it.
+    """Build the database anew from the artefacts; the old one is kept beside it.
 
-    History and events are in no artefact: they stay in the old database.
+    What stands in no artefact (history, plans, other events) is taken from the old one as far as it can be
+    read.
     """
     from monitord.daemon.locks import DAEMON_LOCK, hold
     from monitord.storage.folder import check_data_dir
@@ -118,16 +125,21 @@ def rebuild(
     from monitord.storage.schema import DATABASE_NAME
 
     folder = place.data_dir()
+    old: Path | None = None
     check_data_dir(folder)
     if not yes:
-        raise UsageError("nothing done; to build the database anew, without history and events: add --yes")
+        raise UsageError("nothing done; to build the database anew: add --yes")
     with hold(folder / DAEMON_LOCK, "the daemon records; `monitord service stop` first"):
         if (folder / DATABASE_NAME).exists():
-            emit(f"the old database is kept as {printable(str(put_aside(folder / DATABASE_NAME)))}\n")
+            old = put_aside(folder / DATABASE_NAME)
+            emit(f"the old database is kept as {printable(str(old))}\n")
         with place.store(whole=True) as store:
             if store.degraded_reason is not None:
                 raise StorageError(store.degraded_reason)
             emit(f"{len(store.retention_rows()):,} incidents came back\n")
+            if old is not None:
+                told = ", ".join(f"{count:,} of {table}" for table, count in store.salvage(old).items())
+                emit(f"rows from the old database: {told}\n")
 
 
 def rotate_key(place: Place) -> None:

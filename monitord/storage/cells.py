@@ -53,6 +53,11 @@ def text_of(cell: str | bytes) -> str:
     return cell.decode("utf-8", "surrogateescape") if isinstance(cell, bytes) else cell
 
 
+def lenient_text(cell: bytes) -> str:
+    """A text column's bytes, whatever they are: one that is no UTF-8 must not hide all other rows."""
+    return cell.decode("utf-8", "surrogateescape")
+
+
 def optional_text_of(cell: str | bytes | None) -> str | None:
     """As `text_of`; None stays None."""
     return None if cell is None else text_of(cell)

@@ -15,6 +15,8 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from monitord.storage.cells import lenient_text
+
 BUSY_TIMEOUT_S = 5.0
 # The WAL counts in the budget, so what it may grow to between two checkpoints is kept free: daemon/saving.py.
 # In a restless hour the memory of the limits alone, saved after every alert, writes it full in seconds.
@@ -40,6 +42,7 @@ def _connect(database: Path, busy_timeout_s: float) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.text_factory = lenient_text
     try:
         set_pragmas(connection)
     except sqlite3.Error:

@@ -15,13 +15,18 @@ class DamagedError(StorageError):
     """The database file is not what SQLite wrote: bytes were changed or cut off."""
 
 
+SEEN_BY = "`monitord db check` sets it aside and rebuilds it from the artefacts"
+# What SQLite takes for an error of whoever asks: our tables and columns are not there, or hold no JSON.
+_DAMAGE = ("decode to UTF-8", "no such table", "no such column", "malformed JSON")
+
+
 def explained_error(error: Exception, database: Path) -> StorageError:
     """The StorageError for an error of sqlite3, or for SQLAlchemy's wrapper of one."""
     cause = getattr(error, "orig", None) or error
     name = getattr(cause, "sqlite_errorname", None) or ""
     # A byte flipped inside a text is seen by nobody but the decoder (facts: reliability, 1).
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "decode to UTF-8" in str(cause):
-        return DamagedError(f"{database} is damaged ({cause}); see what is left with `monitord db check`")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or any(words in str(cause) for words in _DAMAGE):
+        return DamagedError(f"{database} is damaged ({cause}); {SEEN_BY}")
     if name.startswith("SQLITE_FULL"):
         return DiskFullError(f"no room left for {database}; free space, or run `monitord retention run`")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

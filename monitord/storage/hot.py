@@ -28,10 +28,15 @@ ORDER BY a.weight DESC, e.id DESC
 """
 
 
-def hot_statement(wanted: HotFilter) -> tuple[str, dict[str, Any]]:
-    """The statement and its values. A function needs no name of its own where its source gave it an id."""
+def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dict[str, Any]]:
+    """The statement and its values. A function needs no name of its own where its source gave it an id.
+
+    `checked` looks at every payload first, and leaves out what is no JSON.
+    """
     conditions = [_NAMED_HOTSPOT if wanted.function or wanted.module or wanted.node else _ANY_HOTSPOT]
     conditions.append("ast_node_id = :node" if wanted.node else "ast_node_id IS NULL")
+    if checked:
+        conditions.append("iif(typeof(payload) = 'text', json_valid(payload), 0)")
     values: dict[str, Any] = {"limit": wanted.limit}
     if wanted.node:
         values["node"] = text_cell("node", wanted.node)
@@ -43,7 +48,7 @@ def hot_statement(wanted: HotFilter) -> tuple[str, dict[str, Any]]:
     if wanted.process:
         conditions.append(
             "correlation_id IN (SELECT correlation_id FROM profile_capture"
-            " WHERE matches(:process, process_name, command_line))"
+            " WHERE matches(:process, CAST(process_name AS BLOB), CAST(command_line AS BLOB)))"
         )
         values["process"] = wanted.process
     for name, operator in (("since", ">="), ("until", "<")):
@@ -55,7 +60,11 @@ def hot_statement(wanted: HotFilter) -> tuple[str, dict[str, Any]]:
 
 
 def hot_function(row: Sequence[Any]) -> HotFunction:
-    """One row of the statement; names and place are those of the last incident."""
+    """One row of the statement; names and place are those of the last incident. Raises for a damaged one."""
+    if not all(isinstance(value, int | float) for value in (*row[4:7], row[9])):
+        raise TypeError(f"hotspot {row[9]!r} holds shares that are none")
+    if not isinstance(row[2], int | None) or not isinstance(row[10], str | None):
+        raise TypeError(f"hotspot {row[9]!r} holds what makes no sense")
     return HotFunction(
         function=text_of_cell(row[0]) or "",
         module=text_of_cell(row[1]),

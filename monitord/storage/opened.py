@@ -21,6 +21,7 @@ from monitord.storage.connection import open_engine
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.holdings import Holdings, OpenHoldings, open_local
 from monitord.storage.opening import prepare_database
+from monitord.storage.salvage import salvage
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 
 
@@ -81,13 +82,15 @@ class OpenDatabase:
         """The open database, opened again when file or folder was removed or replaced under us."""
         if self._engine is None or self._holdings is None or self._identity != self._current_identity():
             self._release()
-            is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
+            prepared = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
             self._is_suspect = False
             self._holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME)
             self._engine = open_engine(self.database, self._busy_timeout_s)
             self._identity = self._current_identity()
-            if is_new:
+            if prepared.is_new:
                 recovery.adopt(self._engine, self._holdings)
+            if prepared.is_new and prepared.damaged is not None:
+                salvage(prepared.damaged, self._engine)
         return self._engine, self._holdings
 
     def _current_identity(self) -> tuple[int, ...] | None:

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,31 +33,40 @@ from monitord.storage.tables import alembic_version, metadata
 _MIGRATION_TIMEOUT_S = 600
 
 
-def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = False) -> bool:
-    """Leave a database of the current schema in `data_dir`; True when it is a new one.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Whether the database is a new one, and the damaged one that it stands for, if there is one."""
+
+    is_new: bool
+    damaged: Path | None = None
+
+
+def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = False) -> Prepared:
+    """Leave a database of the current schema in `data_dir`.
 
     `is_suspect` asks for a whole integrity check first. Raises NotFoundError when there is none and
     none is to be made, SchemaTooNewError with the file untouched, StorageError for the rest.
     """
     check_data_dir(data_dir, create=create)
     database = data_dir / DATABASE_NAME
+    aside: Path | None = None
     if check_database_file(database):
         try:
             revision = stored_revision(database)
             if is_suspect:
                 check_integrity(database)
         except DamagedError as error:
-            set_aside(database, str(error))
+            aside = set_aside(database, str(error))
             revision = None
         if revision == HEAD:
-            return False
+            return Prepared(is_new=False)
         if revision is not None:
             migrate_in_child(data_dir)
-            return False
+            return Prepared(is_new=False)
     if not create:
         raise NotFoundError(f"there is no database in {data_dir}; `monitord run` makes it")
     with migration_lock(data_dir):
-        return _build(database)
+        return Prepared(_build(database), aside)
 
 
 def check_integrity(database: Path) -> None:

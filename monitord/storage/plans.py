@@ -52,11 +52,10 @@ def list_capture_plans(
     """
     keys = state.keys()
     names = [key.removeprefix(_PREFIX) for key in keys if key.startswith(_PREFIX)]
-    items = state.get_many([_PREFIX + name for name in names]) if names else {}
     found = []
     for name in names:
-        item = items.get(_PREFIX + name)
         try:
+            item = state.get(_PREFIX + name)
             found += [_parsed(name, item.data)] if item else []
         except StorageError as error:
             if skip is None:

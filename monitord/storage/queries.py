@@ -7,9 +7,7 @@ read transaction lives longer than its query, so the WAL can always be folded ba
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,23 +15,22 @@ from typing import Any
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
-from monitord.redaction.naming import fits_name
 from monitord.storage.answers import hotspots_of, incident_view, is_baseline, record_of
 from monitord.storage.artefacts import StorageMetadata
+from monitord.storage.asking import PAGE, Asking, OnDamage, ignore_damage
 from monitord.storage.baselines import baseline_id
-from monitord.storage.cells import ZstdError, text_cell, text_of, time_cell, time_of
+from monitord.storage.cells import text_cell, time_cell, time_of
 from monitord.storage.events.filters import EventFilter
 from monitord.storage.events.identity import id_at, time_of_id
-from monitord.storage.events.rows import event_of, type_of_code
+from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
 from monitord.storage.events.statements import QueryOptimizer
-from monitord.storage.facts import facts_of
-from monitord.storage.faults import DamagedError, explained
-from monitord.storage.folder import check_data_dir, check_database_file
+from monitord.storage.facts import Facts, facts_of
+from monitord.storage.faults import DamagedError
 from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
-from monitord.storage.readonly import open_readonly
-from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
+from monitord.storage.schema import ARTEFACTS_NAME
+from monitord.storage.soundness import MENDED_BY, check_row
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.readonly import ReadOnlyBackend
 from monitord.storage.thinning import unpack
@@ -60,8 +57,9 @@ _INCIDENT = (
 _REPEATS = (
     "SELECT count(*) FROM event WHERE correlation_id = i.correlation_id AND event_type = 8 AND event_type > 0"
 )
+_RECORD_IDS = "SELECT c.id FROM profile_capture c JOIN incident i ON i.correlation_id = c.correlation_id"
 _NOTES = (
-    "SELECT json_group_array(json_array(e.id, json(e.payload))) FROM (SELECT id, payload FROM event "
+    "SELECT json_group_array(json_array(e.id, CAST(e.payload AS TEXT))) FROM (SELECT id, payload FROM event "
     "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
 )
 _BASELINE = "i.rule = 'baseline' AND i.trigger_metric = 'manual'"
@@ -69,27 +67,42 @@ _NEWEST_FIRST = " ORDER BY c.captured_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
 
 
-class StoreReader:
+class StoreReader(Asking):
     """Reads one data directory; NotFoundError when there is nothing, StorageError when it can't be read.
 
-    Opens at the first question. May be used by one thread at a time.
+    Opens at the first question. May be used by one thread at a time. Rows that are damaged are left out of
+    lists, and `on_damage` is told in words that name the cure; asked for by name they raise DamagedRowError.
     """
 
-    def __init__(self, data_dir: Path, open_holdings: OpenHoldings = open_local) -> None:
-        self.data_dir = data_dir
+    def __init__(
+        self,
+        data_dir: Path,
+        open_holdings: OpenHoldings = open_local,
+        on_damage: OnDamage = ignore_damage,
+    ) -> None:
+        super().__init__(data_dir, on_damage)
         self._open_holdings = open_holdings
-        self.database = data_dir / DATABASE_NAME
-        self._connection: sqlite3.Connection | None = None
 
     def recent(self, wanted: RecentFilter | None = None) -> list[ProfileRecord]:
         """One row per incident, its leading one, newest first."""
+        return list(self.each_recent(wanted))
+
+    def each_recent(self, wanted: RecentFilter | None = None) -> Iterator[ProfileRecord]:
+        """As `recent`, one after the other: for who writes them out as they come."""
         wanted = wanted or RecentFilter()
         conditions, values = _conditions(wanted)
         limit = -1 if wanted.limit is None else wanted.limit
-        sql = f"{_RECORD} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
-        rows = self._all(sql, [*values, limit])
-        with self._understood():
-            return [record_of(facts_of(row), self.data_dir) for row in rows]
+        ids = f"{_RECORD_IDS} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
+        if 0 <= limit <= PAGE:
+            rows: Iterable[dict[str, Any]] = self._all(ids.replace(_RECORD_IDS, _RECORD), [*values, limit])
+        else:
+            rows = self._in_pages(ids, [*values, limit], f"{_RECORD} WHERE c.id IN ({{ids}})")
+        yield from self._sound(rows, self._record, "incidents")
+
+    def _record(self, row: dict[str, Any]) -> ProfileRecord:
+        check_row("profile_capture", row)
+        check_row("incident", {name: row[name] for name in ("rule", "severity", "pinned", "raised_at")})
+        return record_of(facts_of(row), self.data_dir)
 
     def find(self, text: str) -> ProfileRecord:
         """The row with this id, or the leading row of the incident whose id begins so.
@@ -110,7 +123,7 @@ class StoreReader:
         if len(rows) > 1:
             raise UsageError(_ambiguous(text, rows))
         with self._understood():
-            return record_of(facts_of(rows[0]), self.data_dir)
+            return self._record(rows[0])
 
     def incident(self, correlation_id: str) -> IncidentView:
         """Everything kept of one incident, by its whole id."""
@@ -122,11 +135,16 @@ class StoreReader:
         )
         if not rows or not captures:
             raise NotFoundError(f"no incident {correlation_id!r}; `monitord recent` lists what there is")
+        check_row("incident", rows[0])
         with self._understood():
-            notes, repeats = json.loads(rows[0].pop("annotations")), rows[0].pop("repeats")
-            view = incident_view(facts_of(rows[0]), [facts_of(row) for row in captures], self.data_dir)
-            texts = tuple(Note(time_of_id(at), said["text"]) for at, said in notes)
-            view = replace(view, notes=texts, repeat_count=repeats)
+            incident = facts_of({**rows[0], "annotations": None})
+            repeats = incident.pop("repeats")
+            sound = list(self._sound(captures, _capture_facts, "captures"))
+            if not sound:
+                check_row("profile_capture", captures[0])
+            view = incident_view(incident, sound, self.data_dir)
+            notes = tuple(self._sound(json.loads(rows[0]["annotations"]), _note, "notes"))
+        view = replace(view, notes=notes, repeat_count=repeats)
         return replace(view, baseline=self._baseline(view))
 
     def _baseline(self, view: IncidentView) -> BaselineView | None:
@@ -142,6 +160,7 @@ class StoreReader:
         )
         if not rows:
             return None
+        check_row("incident", rows[0])
         with self._understood():
             facts = facts_of(rows[0])
             return BaselineView(
@@ -152,7 +171,7 @@ class StoreReader:
         """The incidents of processes that are called so: a part of the name, or a shell pattern."""
         rows = self._all(
             "SELECT DISTINCT correlation_id FROM profile_capture "
-            "WHERE matches(?, process_name, command_line)",
+            "WHERE matches(?, CAST(process_name AS BLOB), CAST(command_line AS BLOB))",
             [text_cell(process)],
         )
         return frozenset(str(row["correlation_id"]) for row in rows)
@@ -165,24 +184,22 @@ class StoreReader:
     def events(self, wanted: EventFilter) -> list[Event]:
         """The events under a filter, in its order."""
         sql, values = QueryOptimizer().select(wanted)
-        with explained(self.database):
-            rows = self._opened().execute(sql, values).fetchall()
-        return [event_of(row) for row in rows]
+        return list(self._sound(self._fetched(sql, values), _event, "events"))
 
     def event_counts(self, since: datetime, until: datetime) -> dict[str, int]:
         """How many events of each type there are in [since, until); types without any are left out."""
         sql = "SELECT event_type, count(*) FROM event WHERE id >= ? AND id < ? GROUP BY event_type"
-        with explained(self.database):
-            rows = self._opened().execute(sql, [id_at(since), id_at(until)]).fetchall()
-        return {str(type_of_code(code)): count for code, count in rows}
+        rows = self._fetched(sql, [id_at(since), id_at(until)])
+        return dict(self._sound(rows, lambda row: (str(type_of_code(row[0])), row[1]), "types of events"))
 
     def hot(self, wanted: HotFilter) -> list[HotFunction]:
         """Functions by how much time they took across captures, the hottest first."""
-        sql, values = hot_statement(wanted)
-        with explained(self.database):
-            rows = self._opened().execute(sql, values).fetchall()
-        with self._understood():
-            return [hot_function(row) for row in rows]
+        try:
+            rows = self._fetched(*hot_statement(wanted))
+        except DamagedError:  # a payload that is no JSON hides all others: leave such ones out
+            rows = self._fetched(*hot_statement(wanted, checked=True))
+            self._on_damage(f"damaged events were left out; {MENDED_BY}")
+        return list(self._sound(rows, hot_function, "hot functions"))
 
     def artefact(self, key: str, limit_bytes: int | None = None) -> tuple[StorageMetadata, bytes]:
         """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged.
@@ -221,13 +238,9 @@ class StoreReader:
         """The thinned passes taken in [since, until), oldest first."""
         lower = time_cell(since) if since else ""
         upper = time_cell(until) if until else "~"
-        rows = self._all(
-            "SELECT rates FROM history WHERE taken_until >= ? AND taken_from < ? ORDER BY taken_from, id",
-            [lower, upper],
-        )
-        for row in rows:
-            with self._understood():
-                passes = unpack(row["rates"])
+        ids = "SELECT id FROM history WHERE taken_until >= ? AND taken_from < ? ORDER BY taken_from, id"
+        rows = self._in_pages(ids, [lower, upper], "SELECT id, rates FROM history WHERE id IN ({ids})")
+        for passes in self._sound(rows, lambda row: unpack(row["rates"]), "history"):
             for rates in passes:
                 if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
                     yield rates
@@ -257,46 +270,6 @@ class StoreReader:
             [],
         )[0]
         return Counts(**row)
-
-    def _all(self, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
-        with explained(self.database):
-            return [dict(row) for row in self._opened().execute(sql, values)]
-
-    @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """A value that nobody can have written is damage that SQLite could not see."""
-        try:
-            yield
-        except (ValueError, TypeError, KeyError, IndexError, ZstdError) as error:
-            raise DamagedError(
-                f"{self.database} holds a value that makes no sense ({error}); look with `monitord db check`"
-            ) from error
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            check_data_dir(self.data_dir)
-            if not check_database_file(self.database):
-                raise NotFoundError(
-                    f"there is no database in {self.data_dir}; `monitord run` makes it, "
-                    "and `monitord db check` rebuilds one from artefacts"
-                )
-            connection, revision = open_readonly(self.database)
-            if revision != HEAD:
-                connection.close()
-                raise StorageError(
-                    f"{self.database} has an older schema; bring it up to date with `monitord db upgrade`"
-                )
-            connection.row_factory = sqlite3.Row
-            connection.create_function("matches", 3, _matches, deterministic=True)
-            connection.create_function("mentions", 4, _mentions, deterministic=True)
-            self._connection = connection
-        return self._connection
-
-    def close(self) -> None:
-        """Let go of the database; the next question opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     def __enter__(self) -> StoreReader:
         return self
@@ -345,8 +318,11 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
         ("i.rule = ?", wanted.rule),
         ("i.pinned = ?", None if wanted.pinned is None else int(wanted.pinned)),
         ("c.id > ?", wanted.after_id),
-        ("matches(?, c.process_name, c.command_line)", text_cell(wanted.process)),
-        ("mentions(?, i.reason, c.process_name, c.command_line)", text_cell(wanted.text)),
+        ("matches(?, CAST(c.process_name AS BLOB), CAST(c.command_line AS BLOB))", text_cell(wanted.process)),
+        (
+            "mentions(?, CAST(i.reason AS BLOB), CAST(c.process_name AS BLOB), CAST(c.command_line AS BLOB))",
+            text_cell(wanted.text),
+        ),
     ]
     chosen = [(sql, value) for sql, value in asked if value is not None]
     kind = _BASELINE if wanted.baselines else f"NOT ({_BASELINE})"
@@ -355,19 +331,21 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
     return conditions, values
 
 
-def _matches(pattern: str | bytes, name: str | bytes | None, command_line: str | None) -> bool:
-    """`fits_name` for SQL, whose names may be bytes, and whose cells may be damaged."""
-    try:
-        words = json.loads(command_line or "[]")
-    except ValueError:
-        words = []
-    return fits_name(text_of(pattern), text_of(name or ""), [str(word) for word in words])
+def _capture_facts(row: dict[str, Any]) -> Facts:
+    check_row("profile_capture", row)
+    return facts_of(row)
 
 
-def _mentions(wanted: str | bytes, reason: str | bytes, name: str | bytes, command_line: str | None) -> bool:
-    """Whether one of the texts holds the words; letter case does not matter."""
-    words = " ".join(json.loads(command_line or "[]"))
-    return text_of(wanted).casefold() in f"{text_of(reason)}\n{text_of(name)}\n{words}".casefold()
+def _note(row: Sequence[Any]) -> Note:
+    said = json.loads(row[1])["text"]
+    if not isinstance(said, str):
+        raise TypeError("a note without its text")
+    return Note(time_of_id(row[0]), said)
+
+
+def _event(row: Sequence[Any]) -> Event:
+    check_row("event", dict(zip(COLUMNS, row, strict=True)))
+    return event_of(row)
 
 
 def _ambiguous(text: str, rows: Sequence[dict[str, Any]]) -> str:

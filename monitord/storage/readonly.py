@@ -7,10 +7,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from monitord.errors import SchemaTooNewError, StorageError
-from monitord.storage.faults import explained
+from monitord.storage.faults import SEEN_BY, DamagedError, explained
 from monitord.storage.schema import HEAD, REVISIONS
 
 _BUSY_TIMEOUT_S = 2.0
+_SCHEMA = (
+    "SELECT version_num, (SELECT group_concat(name) FROM sqlite_master WHERE type = 'table')"
+    " FROM alembic_version LIMIT 2"
+)
+_OURS = frozenset(("incident", "profile_capture", "history", "state", "event"))
 
 
 def open_readonly(database: Path) -> tuple[sqlite3.Connection, str | None]:
@@ -20,7 +25,7 @@ def open_readonly(database: Path) -> tuple[sqlite3.Connection, str | None]:
     can't make the shared memory file that WAL wants; without changes waiting in the WAL, the file itself
     is the whole truth and is read as immutable. Raises SchemaTooNewError for a revision we don't know.
     """
-    address = f"file:{quote(str(database))}?mode=ro"
+    address = _address(database)
     connection = _connect(address)
     try:
         with explained(database):
@@ -32,6 +37,8 @@ def open_readonly(database: Path) -> tuple[sqlite3.Connection, str | None]:
                 connection.close()
                 connection = _connect(f"{address}&immutable=1")
                 revision = _revision(connection)
+            if revision is not None and revision not in REVISIONS:
+                _check_unknown(connection, revision, database)
         return connection, known_revision(revision, database)
     except StorageError:
         connection.close()
@@ -40,12 +47,40 @@ def open_readonly(database: Path) -> tuple[sqlite3.Connection, str | None]:
 
 def _revision(connection: sqlite3.Connection) -> str | None:
     try:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        rows = connection.execute(_SCHEMA).fetchall()
     except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return None
-        raise
-    return None if row is None else str(row[0])
+        if "no such table" not in str(error):
+            raise
+        if _OURS & _tables(connection):
+            raise DamagedError(f"the table alembic_version is missing; {SEEN_BY}") from error
+        return None
+    if len(rows) != 1:
+        raise DamagedError(f"alembic_version has {len(rows)} rows, and must have one; {SEEN_BY}")
+    revision, tables = str(rows[0][0]), str(rows[0][1])
+    if revision == HEAD and (gone := _OURS - set(tables.split(","))):
+        raise DamagedError(f"the database has no table {', '.join(sorted(gone))}; {SEEN_BY}")
+    return revision
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _check_unknown(connection: sqlite3.Connection, revision: str, database: Path) -> None:
+    """A revision that no monitord can have written is damage."""
+    is_word_of_ours = len(revision) == len(HEAD) and revision.isascii() and revision.isdigit()
+    is_newer = is_word_of_ours and revision > HEAD
+    if not is_newer or connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+        raise DamagedError(f"{database} is damaged (schema {revision[:20]!r}); {SEEN_BY}")
+
+
+def connect_readonly(database: Path) -> sqlite3.Connection:
+    """A read-only connection to whatever lies there."""
+    return _connect(_address(database))
+
+
+def _address(database: Path) -> str:
+    return f"file:{quote(str(database))}?mode=ro"
 
 
 def _connect(address: str) -> sqlite3.Connection:

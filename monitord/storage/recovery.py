@@ -142,7 +142,7 @@ def _adopt_incident(connection: Connection, holdings: Holdings, key: str) -> int
     existing = load_incident(connection, facts["correlation_id"])
     if existing is not None and existing["artefact_key"] == key:
         return 0  # another process committed it while we waited for the lock
-    if existing is not None and existing["artefact_key"] is not None:
+    if existing is not None and existing["artefact_key"] and artefacts.exists(existing["artefact_key"]):
         raise ArtefactError(f"{key} describes an incident that is stored already")
     if existing is not None:
         values = {"artefact_key": key, "stored_bytes": facts["stored_bytes"]}
@@ -165,6 +165,11 @@ def _adopt_capture(connection: Connection, holdings: Holdings, key: str) -> int:
     stored = load_captures(connection, correlation_id)
     if any(row["artefact_key"] == key for row in stored):
         return 0
+    if (lost := _row_without_file(artefacts, stored, capture)) is not None:
+        names = ("artefact_key", "profile_path", "size_bytes", "stored_bytes", "checksum", "state")
+        values = {name: capture[name] for name in names}
+        connection.execute(update(profile_capture).where(profile_capture.c.id == lost).values(**values))
+        return 1
     if load_incident(connection, correlation_id) is None:
         mark_leading(about, [capture])
         insert_incident(connection, about, [capture])
@@ -175,6 +180,18 @@ def _adopt_capture(connection: Connection, holdings: Holdings, key: str) -> int:
     record_incident(connection, facts, load_captures(connection, correlation_id))
     rewrite_incident(connection, artefacts, facts)
     return 1
+
+
+def _row_without_file(artefacts: StorageManager, stored: Sequence[Facts], capture: Facts) -> int | None:
+    """The row that this artefact's capture has already, under a key that nothing lies under."""
+    same = ("role", "profiler", "captured_at")
+    for row in stored:
+        key = row["artefact_key"]
+        if all(row[name] == capture[name] for name in same) and not (
+            key and is_key(key) and artefacts.exists(key)
+        ):
+            return int(row["id"])
+    return None
 
 
 def _prove_readable(connection: Connection, correlation_id: str) -> Facts:

@@ -19,8 +19,9 @@ from monitord.storage.artefacts import (
 )
 from monitord.storage.evidence import is_same_checksum, read_incident_artefact
 from monitord.storage.holdings import Holdings
+from monitord.storage.mending import keep_as_text
 from monitord.storage.recovery import rewrite_incident
-from monitord.storage.rows import load_incident
+from monitord.storage.rows import choose_leading, delete_rows, load_captures, load_incident
 from monitord.storage.tables import incident, profile_capture
 
 
@@ -29,9 +30,27 @@ def repair(engine: Engine, holdings: Holdings) -> list[str]:
 
     `recovery.adopt` has to follow: it marks what is missing, and takes in what has no row.
     """
-    done = [*_set_damaged_aside(engine, holdings.artefacts)]
+    done = [*_lead_anew(engine, holdings)]
+    done += _set_damaged_aside(engine, holdings.artefacts)
     done += _rewrite_incidents(engine, holdings)
     return done
+
+
+def _lead_anew(engine: Engine, holdings: Holdings) -> Iterator[str]:
+    """Incidents that no row stands for: one is chosen; without any, its artefact is taken in again."""
+    columns = profile_capture.c
+    led = select(columns.correlation_id).where(columns.is_leading == 1)
+    with engine.begin() as connection:
+        query = select(incident).where(incident.c.correlation_id.not_in(led))
+        for row in connection.execute(query).all():
+            facts = dict(row._mapping)
+            if load_captures(connection, facts["correlation_id"]):
+                choose_leading(connection, facts["correlation_id"])
+                yield f"incident {facts['correlation_id']}: a row leads again"
+            else:
+                keep_as_text(holdings, "incident", facts)
+                delete_rows(connection, [facts["correlation_id"]])
+                yield f"incident {facts['correlation_id']} had no row: taken from its artefact, if it has one"
 
 
 def _set_damaged_aside(engine: Engine, artefacts: StorageManager) -> Iterator[str]:

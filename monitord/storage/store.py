@@ -7,7 +7,7 @@ and `is_degraded` says so; the next call tries again, opening or rebuilding the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, select
 
-from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
+from monitord.errors import DamagedRowError, NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
-from monitord.storage import compacting, deletion, recovery, repairing, upkeep
+from monitord.storage import compacting, deletion, mending, recovery, repairing, upkeep
 from monitord.storage.answers import record_of
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.events.identity import id_at
@@ -41,6 +41,8 @@ from monitord.storage.leftovers import Leftovers, find_leftovers, remove_artefac
 from monitord.storage.opened import OpenDatabase
 from monitord.storage.queries import StoreReader
 from monitord.storage.rows import insert_incident, load_captures, load_incident, update_incident
+from monitord.storage.salvage import salvage
+from monitord.storage.soundness import SENSELESS
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
@@ -159,7 +161,13 @@ class SQLiteProfileStore(OpenDatabase):
     def repair(self) -> list[str]:
         """Put right what `verify` finds, as far as it can be; what was done, in words."""
         with self._guarded():
-            return repairing.repair(*self._ready())
+            mended = mending.mend(*self._ready())
+            return mended + repairing.repair(*self._ready())
+
+    def salvage(self, damaged: Path) -> Mapping[str, int]:
+        """Take what stands in no artefact from another database, as far as it can be read; rows by table."""
+        with self._guarded():
+            return salvage(damaged, self._ready()[0])
 
     def leftovers(self, quarantined_before: datetime) -> Leftovers:
         """What `adopt` and `drop_quarantine_before` would tidy."""
@@ -230,9 +238,16 @@ class SQLiteProfileStore(OpenDatabase):
                 return question(reader)
 
     def retention_rows(self) -> list[RetentionRow]:
-        """One row per incident, oldest first."""
-        with self._transaction(writes=False) as connection:
-            return upkeep.retention_rows(connection)
+        """One row per incident, oldest first; damaged ones are put right when they are met."""
+        with self._guarded(writes=False):
+            engine, holdings = self._ready()
+            try:
+                with engine.begin() as connection:
+                    return upkeep.retention_rows(connection)
+            except (DamagedRowError, *SENSELESS):
+                mending.mend(engine, holdings)
+            with engine.begin() as connection:
+                return upkeep.retention_rows(connection)
 
     def usage(self) -> Usage:
         """What the store takes on disk, and what is left there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,16 +14,19 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
 from monitord.logs import get_logger
+from monitord.storage import mending
 from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager, is_key, is_probe
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.cells import text_of, time_of
 from monitord.storage.evidence import is_same_checksum, read_incident_artefact
 from monitord.storage.holdings import Holdings
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
+from monitord.storage.soundness import check_row
 from monitord.storage.tables import event, history, incident, profile_capture
 from monitord.storage.usage import set_aside_files
 from monitord.storage.views import RetentionRow
 
+_JUDGED = ("correlation_id", "process_name", "raised_at", "severity", "pinned", "is_summary")
 _LOOSE_EVENT_BYTES = 160  # a row with its indexes
 
 
@@ -50,6 +54,9 @@ def retention_rows(connection: Connection) -> list[RetentionRow]:
         .where(columns.state == "active")
         .order_by(columns.raised_at)
     )
+    found = connection.execute(query).all()
+    for row in found:
+        check_row("incident", {name: getattr(row, name) for name in _JUDGED})
     return [
         RetentionRow(
             correlation_id=row.correlation_id,
@@ -60,7 +67,7 @@ def retention_rows(connection: Connection) -> list[RetentionRow]:
             artefact_bytes=row.artefact_bytes,
             is_summary=bool(row.is_summary),
         )
-        for row in connection.execute(query)
+        for row in found
     ]
 
 
@@ -145,6 +152,10 @@ def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
         problems = [f"integrity_check: {line}" for line in found if line != "ok"]
         rows = [dict(row._mapping) for row in connection.execute(select(profile_capture))]
         incidents = [dict(row._mapping) for row in connection.execute(select(incident))]
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - what `open_engine` makes
+        if damage := list(mending.told(driver)):
+            return problems + damage  # what such rows say of files can't be trusted
     problems += _verify_rows(rows, incidents, holdings.artefacts)
     known = {row["artefact_key"] for row in [*rows, *incidents]}
     strangers = [key for key in holdings.artefacts.list() if key not in known and not is_probe(key)]

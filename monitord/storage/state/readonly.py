@@ -36,7 +36,8 @@ class ReadOnlyBackend:
 
     def keys(self, user_id: str, session_id: str, now_us: int) -> list[str]:
         """See StateBackend.keys."""
-        return [row["key"] for row in self._ask(_KEYS, [user_id, session_id, now_us])]
+        rows = self._ask(_KEYS, [user_id, session_id, now_us])
+        return [row["key"] for row in rows if isinstance(row["key"], str)]  # what is none is damage
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
         """Refused."""

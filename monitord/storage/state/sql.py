@@ -56,7 +56,9 @@ class SqlBackend:
                 batch = [tuple(address) for address in addresses[start : start + _BATCH]]
                 query = select(*_ADDRESS, *_COLUMNS).where(tuple_(*_ADDRESS).in_(batch), _is_live(now_us))
                 for user_id, session_id, key, data, *rest in connection.execute(query):
-                    found[Address(user_id, session_id, key)] = Record(bytes(data), *rest)
+                    found[Address(user_id, session_id, key)] = Record(
+                        bytes(data) if isinstance(data, memoryview) else data, *rest
+                    )
         return [found.get(address) for address in addresses]
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
@@ -76,7 +78,9 @@ class SqlBackend:
         of_it = and_(state.c.user_id == user_id, state.c.session_id == session_id)
         with self._opened() as connection:
             found = connection.execute(select(state.c.key).where(of_it, _is_live(now_us))).scalars()
-            return sorted(found)  # here, because databases disagree about the order of texts
+            return sorted(
+                key for key in found if isinstance(key, str)
+            )  # here, because databases disagree about the order of texts
 
     def remove(self, scope: Scope, now_us: int) -> int:
         """See StateBackend.remove."""

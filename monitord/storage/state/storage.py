@@ -200,6 +200,10 @@ def _time_or_none(us: int | None) -> datetime | None:
 
 
 def _item(record: Record) -> StorageItem:
-    return StorageItem(
-        decode(record.data), _time(record.created_us), _time_or_none(record.expires_us), record.version
-    )
+    try:
+        created_at, expires_at = _time(record.created_us), _time_or_none(record.expires_us)
+        return StorageItem(decode(record.data), created_at, expires_at, record.version)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StateUnavailableError(
+            f"an item is damaged ({error}); `monitord storage verify --repair` removes it"
+        ) from error

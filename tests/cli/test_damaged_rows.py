@@ -1,0 +1,138 @@
+"""One damaged value, in any column of any table, hides nothing else: it is told with the cure, and the cure helps."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.model import Event, EventType, Incident, NamedPlan
+from monitord.storage import open_store
+from monitord.storage.plans import store_capture_plan
+from monitord.storage.soundness import REQUIRED, TABLES
+from monitord.storage.tables import metadata
+from tests.cli.conftest import Cli
+from tests.fakes import START, a_process, some_rates
+
+Maker = Callable[..., Incident]
+VALUES: dict[str, Any] = {
+    "null": None,
+    "text": "x",
+    "number": 7,
+    "real": -1e300,
+    "empty blob": b"",
+    "invalid UTF-8": "CAST(x'fffe80' AS TEXT)",
+    "huge text": "y" * 300_000,
+    "huge number": 2**62,
+}
+ASKING = (
+    ("recent",),
+    ("recent", "-n", "900"),
+    ("recent", "-o", "json", "-n", "900"),
+    ("recent", "--process", "py", "-n", "900"),
+    ("recent", "--grep", "python", "-n", "900"),
+    ("show", "GOOD"),
+    ("explain", "GOOD"),
+    ("hot",),
+    ("events",),
+    ("events", "-o", "json"),
+    ("plan", "list"),
+    ("status",),
+    ("storage", "ls"),
+    ("doctor",),
+)
+
+
+def test_every_column_of_every_table_has_its_check() -> None:
+    """A column that is added must say what it may hold, and whether it may be empty."""
+    for table in metadata.tables.values():
+        assert set(TABLES[table.name]) == {column.name for column in table.columns}, table.name
+        must = {column.name for column in table.columns if not column.nullable}
+        assert must <= REQUIRED[table.name], table.name
+
+
+_BUILT: dict[str, Path] = {}
+
+
+@pytest.fixture
+def good(new_incident: Maker, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with more incidents than any table has columns, history, events and plans; one stays whole."""
+    if not _BUILT:
+        folder = tmp_path_factory.mktemp("whole") / "data"
+        _BUILT[_build(folder, new_incident)] = folder
+    ((name, folder),) = _BUILT.items()
+    shutil.copytree(folder, data_dir)
+    return name
+
+
+def _build(folder: Path, new_incident: Maker) -> str:
+    store = open_store(folder)
+    for number in range(42):
+        store.save_incident(new_incident(name=f"python{number}"))
+    store.save_incident(whole := new_incident(name="python-good"))
+    for number in range(12):
+        at = START + timedelta(minutes=number)
+        store.add_history([some_rates(number, [a_process()])])
+        store_capture_plan(store.state, NamedPlan(f"plan{number}", profiler="perf"))
+        store.events.store_event(Event(EventType.DAEMON, at, payload={"what": "started"}))
+        store.add_note(whole.correlation_id, f"note {number}", at)
+    store.compact()
+    store.close()
+    return whole.correlation_id
+
+
+def damage(database: Path, table: str, value: Any, spared: str) -> None:
+    """Put the value into each column of another row each, past every constraint."""
+    columns = [column.name for column in metadata.tables[table].columns]
+    spare = f"WHERE correlation_id IS NOT '{spared}'" if "correlation_id" in columns else ""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        found = connection.execute(f"SELECT rowid FROM {table} {spare} ORDER BY rowid DESC")  # noqa: S608
+        rows = [row[0] for row in found]
+        schema = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", [table]).fetchone()[0]
+        _alter(connection, table, schema.replace(" NOT NULL", ""))
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        for column, row in zip(columns, rows, strict=False):
+            if column == "id" and not isinstance(value, int):
+                continue  # the row's own number: SQLite itself refuses anything else
+            cell, given = (value, ()) if isinstance(value, str) and "CAST" in value else ("?", (value,))
+            sql = f'UPDATE OR IGNORE {table} SET "{column}" = {cell} WHERE rowid = ?'  # noqa: S608
+            connection.execute(sql, [*given, row])
+        _alter(connection, table, schema)
+
+
+def _alter(connection: sqlite3.Connection, table: str, schema: str) -> None:
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = ?", [schema, table])
+    version = connection.execute("PRAGMA schema_version").fetchone()[0]
+    connection.execute(f"PRAGMA schema_version = {version + 1}")
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize("table", TABLES)
+def test_a_value_hides_nothing_else(table: str, kind: str, good: str, here: Cli, data_dir: Path) -> None:
+    """Every command answers without a traceback, the sound incident is there, and after the cure all is well."""
+    damage(data_dir / "monitord.db", table, VALUES[kind], good)
+    told = False
+    for words in ASKING:
+        answer = here(*(word.replace("GOOD", good) for word in words))
+        assert "Traceback" not in answer.err, words
+        told |= "storage verify --repair" in answer.err
+        if words[0] in ("recent", "show", "explain"):
+            assert "python-good" in answer.out, (words, answer.err)
+    problems = here("storage", "verify")
+    if problems.code:
+        assert "storage verify --repair" in problems.err or "db check" in problems.err
+    here("storage", "verify", "--repair")
+    after = here("storage", "verify")
+    assert after.code == 0, after.out + after.err
+    for words in ASKING:
+        answer = here(*(word.replace("GOOD", good) for word in words))
+        assert "left out" not in answer.err, (words, answer.err)
+    assert "python-good" in here("recent", "-n", "900").out
+    assert here("retention", "run").code == 0
