@@ -20,6 +20,7 @@ from monitord.storage.views import IncidentView
 
 _LABEL = 10
 _HOTSPOTS = 10
+_CLOCK_STEP_S = 3600.0
 _SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
     ("cpu", "percent", lambda point: point.cpu_percent),
     ("memory", "bytes", lambda point: point.rss_bytes),
@@ -118,7 +119,7 @@ class ProfileBrowserView:
             yield cut(f"  {'hottest':<{_LABEL}} {text}", self._width)
 
     def timeline(self, view: IncidentView) -> Iterator[str]:
-        points = view.history
+        points = _since_the_clock_was_set(view.history)
         if len(points) < 2:
             return
         length = span((points[-1].taken_at - points[0].taken_at).total_seconds())
@@ -308,3 +309,11 @@ def _cut_left(text: str, columns: int) -> str:
     while kept and display_width(kept) > columns - 1:
         kept = kept[1:]
     return "…" + kept if columns > 1 else ""
+
+
+def _since_the_clock_was_set(points: Sequence[HistoryPoint]) -> Sequence[HistoryPoint]:
+    """The points of one clock: minutes of history can't hold hours, so such a step is the clock's."""
+    for index in range(len(points) - 1, 0, -1):
+        if abs((points[index].taken_at - points[index - 1].taken_at).total_seconds()) > _CLOCK_STEP_S:
+            return points[index:]
+    return points

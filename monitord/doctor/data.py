@@ -130,7 +130,7 @@ def check_clock(here: Surroundings) -> Iterator[Check]:
             "clock",
             WARNING,
             f"the newest incident is from {newest:%Y-%m-%d %H:%M} UTC, it is {here.now:%Y-%m-%d %H:%M}:"
-            " nothing goes by age until then",
+            " it stays until then",
             f"date -u  # when the clock is right: monitord delete {row[0]} --yes",
         )
     else:

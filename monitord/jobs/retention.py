@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from monitord.jobs.boots import STATE_KEY as BOOTS_KEY
+from monitord.jobs.boots import Boots, put_right, read_boots
 from monitord.jobs.history import PATIENCE
 from monitord.jobs.incidents import (
     Incidents,
@@ -22,7 +24,15 @@ from monitord.jobs.incidents import (
 )
 from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.plan import RetentionPlan, Round, Weights, plan_retention
-from monitord.jobs.second_look import STATE_KEY, Moment, Uptime, judge_clock, read_look, read_uptime
+from monitord.jobs.second_look import (
+    STATE_KEY,
+    Moment,
+    Uptime,
+    judge_clock,
+    read_look,
+    read_uptime,
+    why_not_by_age,
+)
 
 _ROUNDS = PATIENCE + 4
 _FUTILE_ROUNDS = 2  # rounds that took something and made the store no smaller: more would be in vain
@@ -159,7 +169,10 @@ class RetentionManager:
 
     def _judge_age(self, now: datetime, *, remember: bool) -> str | None:
         """Why age must not be judged in this pass; None when it may."""
-        plan = plan_retention(self._store.retention_rows(), self._store.usage(), self._limits, now)
+        boots, kept = self._boots(now), self._store.retention_rows()
+        if (doubt := why_not_by_age(kept, now)) is not None:
+            return doubt
+        plan = plan_retention(put_right(kept, boots, now), self._store.usage(), self._limits, now)
         if plan.age_skipped:
             return plan.age_skipped
         look = read_look(self._store.get_state(STATE_KEY))
@@ -167,7 +180,12 @@ class RetentionManager:
         reason, look = judge_clock(look, Moment(now, self._uptime()), share_of_all=share)
         if remember:
             self._store.set_state(STATE_KEY, look.as_json())
+            self._store.set_state(BOOTS_KEY, boots.as_json())
         return reason
+
+    def _boots(self, now: datetime) -> Boots:
+        """The boots that are known, this one by the clock of now."""
+        return read_boots(self._store.get_state(BOOTS_KEY)).seen(Moment(now, self._uptime()))
 
     def _history_share_gone(self, last: Moment | None, now: datetime) -> float:
         """The share of the history that age takes, judged by how much time the last pass left behind."""
@@ -176,7 +194,8 @@ class RetentionManager:
         return min(1.0, max(0.0, (now - last.wall).total_seconds() / self._limits.max_age_s))
 
     def _foretell(self, now: datetime, by_age: bool, postponed: str | None) -> RetentionReport:
-        rows, usage = self._store.retention_rows(), self._store.usage()
+        rows = put_right(self._store.retention_rows(), self._boots(now), now)
+        usage = self._store.usage()
         is_over = usage.total_bytes > self._limits.max_total_bytes
         folded = _Folded.of(usage) if is_over else usage
         history_bytes = self._store.history_bytes()
@@ -206,6 +225,7 @@ class RetentionManager:
         """
         usage = self._store.usage()
         before, held_by = usage.total_bytes, None
+        boots = self._boots(now)
         if not _fits(usage, limits):
             held_by, usage = self._tidy(usage, limits)
         if held_by is not None:
@@ -216,7 +236,7 @@ class RetentionManager:
         stuck: set[str] = set()
         futile = 0
         for _ in range(_ROUNDS):
-            rows, usage = self._store.retention_rows(), self._store.usage()
+            rows, usage = put_right(self._store.retention_rows(), boots, now), self._store.usage()
             pressure = sum(not plan.is_empty for plan in plans)
             incidents = Incidents(rows, usage, self._store, stuck=stuck)
             history_bytes = self._store.history_bytes()

@@ -73,7 +73,7 @@ def _failure(capture: Facts) -> str | None:
 
 def incident_view(incident: Facts, captures: Sequence[Facts], data_dir: Path) -> IncidentView:
     """An incident with all its rows; `captures` come oldest first and hold the leading one."""
-    shared = {name: incident[name] for name in ("rule", "severity", "pinned")}
+    shared = {name: incident[name] for name in ("rule", "severity", "pinned", "raised_at")}
     records = [record_of({**capture, **shared}, data_dir) for capture in captures]
     leading = next((i for i, capture in enumerate(captures) if capture["is_leading"]), 0)
     return IncidentView(

@@ -110,7 +110,7 @@ class SQLiteProfileStore(OpenDatabase):
                 written.append(own_key)
             ids = insert_incident(connection, facts, captures)
         discard_evidence(artefacts, [key for key in old_keys if key not in (*written, own_key)])
-        shared = {name: facts[name] for name in ("rule", "severity", "pinned")}
+        shared = {name: facts[name] for name in ("rule", "severity", "pinned", "raised_at")}
         return [
             record_of({**capture, **shared, "id": row_id}, self.data_dir)
             for capture, row_id in zip(captures, ids, strict=True)

@@ -17,7 +17,7 @@ from monitord.logs import get_logger
 from monitord.storage import mending
 from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager, is_key, is_probe
 from monitord.storage.artefacts.providers.file import FileStorageProvider
-from monitord.storage.cells import text_of, time_of
+from monitord.storage.cells import optional_text_of, text_of, time_of
 from monitord.storage.evidence import is_same_checksum, read_incident_artefact
 from monitord.storage.holdings import Holdings
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
@@ -48,6 +48,7 @@ def retention_rows(connection: Connection) -> list[RetentionRow]:
             columns.severity,
             columns.pinned,
             columns.is_summary,
+            columns.boot_id,
             (columns.stored_bytes + func.coalesce(of_captures.c.stored_bytes, 0)).label("artefact_bytes"),
         )
         .outerjoin_from(incident, of_captures, of_captures.c.correlation_id == columns.correlation_id)
@@ -66,6 +67,7 @@ def retention_rows(connection: Connection) -> list[RetentionRow]:
             pinned=bool(row.pinned),
             artefact_bytes=row.artefact_bytes,
             is_summary=bool(row.is_summary),
+            boot_id=optional_text_of(row.boot_id),
         )
         for row in found
     ]

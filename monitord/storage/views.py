@@ -152,6 +152,7 @@ class RetentionRow:
     pinned: bool
     artefact_bytes: int
     is_summary: bool
+    boot_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,7 +267,7 @@ def test_the_requirements_interface(store: SQLiteProfileStore) -> None:
     store.migrate_if_needed()
     saved = store.save(record)
     assert saved.id is not None
-    assert dataclasses.replace(saved, id=None, correlation_id="") == record
+    assert dataclasses.replace(saved, id=None, correlation_id="", raised_at=None) == record
     assert store.fetch_recent(1) == [saved]
 
 
