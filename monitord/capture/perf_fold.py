@@ -2,32 +2,81 @@
 
 One output line per stack, root first: `name (module);name (module) COUNT`. Standard library only, memory
 bounded by the number of different stacks (capped). Format of a sample (perf 6.1, fields named below): a head
-line, leaf-first lines `ip symbol (module)`, an empty line.
+line, leaf-first lines `ip symbol (module)`, an empty line; ip is an offset into the module's file.
+
+Code without a symbol keeps its offset and its module's build id, by which it can be named later. Where the
+file that was mapped is at hand, the offset is that of its function, from the table that unwinders search
+(.eh_frame_hdr, Linux Standard Base Core 10.6.2), which is there in stripped programs, too.
 """
 
 from __future__ import annotations
 
+import bisect
+import os
+import re
+import stat
+import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FIELDS = "comm,pid,tid,time,ip,sym,dso"
+UNKNOWN = "[unknown]"
 _STACK_CAP = 50_000
 _DEPTH_CAP = 256
+_TABLE_CAP = 4_000_000
+_HEADERS_CAP = 64
+_NOTE_CAP = 4096
+_BUILD_ID_SHOWN = 16
+_MAPPED = re.compile(r" PERF_RECORD_MMAP2 .* [0-9a-f]+:[0-9a-f]+ ([0-9]{1,20}) [0-9]+\]: \S+ (/.*)$")
+_OFFSET = re.compile(r"[0-9a-f]{1,16}")
+Header = tuple[int, int, int, int]  # type, offset, address, size in the file
+_LOAD, _NOTE, _EH_FRAME = 1, 4, 0x6474E550  # elf.h
+_GNU_BUILD_ID = 3
+_SORTED_TABLE = b"\x01\x1b\x03\x3b"  # version 1; pointers of 4 bytes, relative; the table relative to itself
 
 
-def frame(line: str) -> str:
+class Names:
+    """What code without a symbol is called: `function_at_0x1139 (/usr/bin/app build-id 4a90b582eac04a7d)`."""
+
+    def __init__(self) -> None:
+        self._inodes: dict[str, int] = {}
+        self._files: dict[str, File] = {}
+
+    def note(self, line: str) -> None:
+        """Take up a mapping that perf tells of."""
+        if found := _MAPPED.search(line.rstrip("\n")):
+            self._inodes[found[2]] = int(found[1])
+
+    def name(self, offset: str, module: str) -> str:
+        """The words for one frame."""
+        inode = self._inodes.get(module)
+        if inode is None or not _OFFSET.fullmatch(offset):
+            return f"{UNKNOWN} ({module})"
+        if module not in self._files:
+            self._files[module] = read_file(module, inode)
+        file, at = self._files[module], int(offset, 16)
+        index = bisect.bisect_right(file.starts, at)
+        word = f"function_at_0x{file.starts[index - 1]:x}" if index else f"0x{at:x}"
+        build_id = f" build-id {file.build_id[:_BUILD_ID_SHOWN]}" if file.build_id else ""
+        return f"{word} ({module}{build_id})"
+
+
+def frame(line: str, names: Names | None = None) -> str:
     """One `ip symbol (module)` line as a folded frame; what separates frames may not be in it."""
-    _, _, rest = line.strip().partition(" ")
+    offset, _, rest = line.strip().partition(" ")
     symbol, opened, module = rest.rpartition(" (")
     if not opened:
         symbol, module = rest, ")"
-    words = f"{symbol or '[unknown]'} ({module}"
+    if symbol in ("", UNKNOWN) and names is not None and module.endswith(")"):
+        words = names.name(offset, module[:-1])
+    else:
+        words = f"{symbol or UNKNOWN} ({module}"
     return words.replace(";", ":").replace("\t", " ")
 
 
-def stacks(lines: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def stacks(lines: Iterable[str], names: Names | None = None) -> Iterator[tuple[str, ...]]:
     """The stacks of perf script's text, root first."""
     frames: list[str] = []
     for line in lines:
@@ -36,22 +85,108 @@ def stacks(lines: Iterable[str]) -> Iterator[tuple[str, ...]]:
                 yield tuple(reversed(frames))
             frames = []
         elif line[0] in " \t" and len(frames) < _DEPTH_CAP:
-            frames.append(frame(line))
+            frames.append(frame(line, names))
+        elif names is not None:
+            names.note(line)
     if frames:
         yield tuple(reversed(frames))
 
 
+class File:
+    """A program's build id, and the offsets in its file where functions begin; what is not known is empty."""
+
+    def __init__(self, build_id: str = "", starts: Sequence[int] = ()) -> None:
+        self.build_id = build_id
+        self.starts = starts
+
+
+def read_file(path: str, inode: int) -> File:
+    """The file of that name, if it is the one that was mapped."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return File()
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_ino != inode:
+            return File()
+        headers = _program_headers(file)
+        return File(_build_id(file, headers), _function_starts(file, headers))
+    except (OSError, struct.error, ValueError, OverflowError):
+        return File()
+    finally:
+        os.close(file)
+
+
+def _function_starts(file: int, headers: Sequence[Header]) -> list[int]:
+    table = next((header for header in headers if header[0] == _EH_FRAME), None)
+    if table is None:
+        return []
+    _, offset, address, size = table
+    head = os.pread(file, 12, offset)
+    count = struct.unpack_from("<I", head, 8)[0] if head[:4] == _SORTED_TABLE else 0
+    if not 0 < count <= min(_TABLE_CAP, size // 8):
+        return []
+    entries = struct.unpack(f"<{2 * count}i", os.pread(file, 8 * count, offset + 12))
+    loads = [header for header in headers if header[0] == _LOAD]
+    found = sorted({_offset_of(address + start, loads) for start in entries[::2]})
+    return [start for start in found if start >= 0]
+
+
+def _program_headers(file: int) -> list[Header]:
+    """(type, offset, address, size) of each; ValueError for what is no 64-bit little-endian ELF file."""
+    head = os.pread(file, 64, 0)
+    if head[:6] != b"\x7fELF\x02\x01":
+        raise ValueError("another kind of file")
+    at, size, count = struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54)
+    data = os.pread(file, size * min(count, _HEADERS_CAP), at)
+    found = []
+    for begin in range(0, len(data), size):
+        kind, _flags, offset, address, _physical, file_size = struct.unpack_from("<IIQQQQ", data, begin)
+        found.append((kind, offset, address, file_size))
+    return found
+
+
+def _build_id(file: int, headers: Sequence[Header]) -> str:
+    for kind, offset, _, file_size in headers:
+        note, at = os.pread(file, min(file_size, _NOTE_CAP), offset) if kind == _NOTE else b"", 0
+        while at + 12 <= len(note):
+            name_size, size, type_ = struct.unpack_from("<III", note, at)
+            begin = at + 12 + (name_size + 3) // 4 * 4
+            if type_ == _GNU_BUILD_ID and note[at + 12 : at + 15] == b"GNU":
+                return note[begin : begin + size].hex()
+            at = begin + (size + 3) // 4 * 4
+    return ""
+
+
+def _offset_of(address: int, loads: Iterable[Header]) -> int:
+    for _, offset, start, size in loads:
+        if start <= address < start + size:
+            return address - start + offset
+    return -1
+
+
+def folded(counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:
+    """The lines of the folded form."""
+    return (f"{';'.join(stack)} {count}\n" for stack, count in counts.items())
+
+
 def main() -> int:
     perf, data, output = sys.argv[1:4]
-    command = [perf, "script", "--no-inline", "-F", FIELDS, "-i", data]
+    command = [perf, "script", "--no-inline", "--show-mmap-events", "-F", FIELDS, "-i", data]
     counts: Counter[tuple[str, ...]] = Counter()
+    left_out = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
-        for stack in stacks(process.stdout or ()):
+        for stack in stacks(process.stdout or (), Names()):
             if stack in counts or len(counts) < _STACK_CAP:
                 counts[stack] += 1
+            else:
+                left_out += 1
+    if left_out:
+        counts["[other stacks]",] += left_out
     if counts:
         with open(output, "w", errors="replace") as file:
-            file.writelines(f"{';'.join(stack)} {count}\n" for stack, count in counts.most_common())
+            file.writelines(folded(dict(counts.most_common())))
     return process.returncode
 
 

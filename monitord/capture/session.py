@@ -20,6 +20,7 @@ from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
+from monitord.capture.unresolved import advice
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
 
 _LOOK_S = 0.8
@@ -185,7 +186,18 @@ class Draft:
             return failed
         self._explain_cpu(outcome)
         shortfall = self._shortfall(outcome)
-        return self.end(CaptureStatus.PARTIAL if shortfall else CaptureStatus.OK, shortfall, path=path)
+        fix = self._name_what_is_unnamed()
+        status = CaptureStatus.PARTIAL if shortfall else CaptureStatus.OK
+        return self.end(status, shortfall, fix, path=path)
+
+    def _name_what_is_unnamed(self) -> str | None:
+        """Note how much of the code has no names; what to type to have them."""
+        spots = self.reading.hotspots if self.reading else ()
+        found = advice(spots, self.session.target.identity.executable)
+        if found is None or self.profiler.name == "py-spy":
+            return None
+        self.notes["unnamed"] = found[0]
+        return found[1]
 
     def read(self, path: Path) -> Capture | None:
         """Parse the evidence in a child, then the sources it names; None when it has samples."""

@@ -19,6 +19,7 @@ from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
 _LABEL = 10
+_TOLD_NOTES = ("looks", "threads", "unnamed", "java", "behind", "first_try")
 _HOTSPOTS = 10
 _CLOCK_STEP_S = 3600.0
 _SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
@@ -202,6 +203,8 @@ class ProfileBrowserView:
             yield f"  {record.role:<{_LABEL}} {status}  {how}".rstrip()
             if record.profile_path:
                 yield f"  {'':{_LABEL}} {printable(record.profile_path)}"
+            if record.fix:
+                yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(record.fix), 'green')}"
 
     def missing(self, view: IncidentView) -> Iterator[str]:
         if not view.not_captured:
@@ -278,6 +281,7 @@ def _how(record: ProfileRecord) -> str:
         f"target at {record.target_cpu_percent:.0f} %" if record.target_cpu_percent is not None else "",
         "late" if record.late else "",
         f"plan {plan}" if (plan := (record.notes or {}).get("plan")) else "",
+        *((record.notes or {}).get(name, "") for name in (() if record.role == "context" else _TOLD_NOTES)),
         quantity(record.size_bytes, "disk_bytes") if record.size_bytes else "",
         record.failure_reason or "",
     ]

@@ -214,6 +214,10 @@ def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         tool = "The profile" if step.profiler == "auto" else printable(step.profiler)
         said = f"{tool} was not taken ({step.status.replace('_', ' ')}){reason}."
         yield Sentence("unknown", said + fix)
+    for record in view.captures:
+        if unnamed := (record.notes or {}).get("unnamed"):
+            fix = f" To change that: {printable(record.fix)}" if record.fix else ""
+            yield Sentence("unknown", f"Of its profile {printable(unnamed)}.{fix}")
     if view.suppressed_by and view.suppressed_by not in {step.reason for step in view.not_captured}:
         yield Sentence("unknown", f"No profile was taken because {printable(view.suppressed_by)}.")
     changed = next((spot for spot in view.hotspots if spot.source_state == "changed"), None)

@@ -81,7 +81,7 @@ class _Snapshots:
 
 
 def _frame(address: str, rest: str) -> Frame:
-    name, dash, module = rest.partition(" - /")
+    name, dash, module = f" {rest}".partition(" - /")  # a frame without a symbol begins with the dash
     if dash:
         module = f"/{module}"
     else:

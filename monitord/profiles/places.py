@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 _LIBRARY = re.compile(r".*/(?:site-packages|dist-packages|(?:python|pypy)[23]\.[0-9]+t?)/")
 _COMPREHENSIONS = re.compile(r"(?:\.<locals>)?\.<(?:listcomp|setcomp|dictcomp|genexpr)>")
+_UNNAMED = re.compile(r"\[.*\]|(?:0x)?[0-9a-f]+")
 _FOLDERS_KEPT = 1
 _ID_BYTES = 8
 
@@ -50,10 +51,12 @@ def folded_name(name: str) -> str:
 
 
 def func_id_of(name: str, file: str | None, module: str | None, kind: str) -> str | None:
-    """Name a function by where it belongs and its qualified name; None when it belongs nowhere.
+    """Name a function by where it belongs and its qualified name; None when it has no place or name.
 
     Neither its lines nor its body matter. Native functions belong to their binary, by its file name.
     """
+    if _UNNAMED.fullmatch(name):
+        return None  # unknown code of two programs is not the same
     if kind == "python":
         place = place_of(file) if file else module
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 from monitord.model import Hotspot, Statement
 from monitord.profiles.limits import MAX_DEPTH
 from monitord.profiles.places import func_id_of, module_of
-from monitord.profiles.representation import OUTER_LEFT_OUT, Frame, Profile, Thread
+from monitord.profiles.representation import OUTER_LEFT_OUT, UNKNOWN, Frame, Profile, Thread
 
+_ADDRESS = re.compile(r"0x[0-9a-f]{1,16}")
 _Function = tuple[str, str | None, str | None, str]
 Stacks = Mapping[tuple[Thread, tuple[int, ...]], int | float]
 _STATEMENTS = 4
@@ -87,11 +89,16 @@ def _hotspot(function: _Function, tally: _Tally, whole: float, samples: float | 
     )
 
 
+def _function_name(frame: Frame) -> str:
+    """Addresses without a function are one piece of unknown code of their binary."""
+    return UNKNOWN if frame.kind == "native" and _ADDRESS.fullmatch(frame.name) else frame.name
+
+
 def _tallied(frames: Sequence[Frame], stacks: Stacks) -> dict[_Function, _Tally]:
     """One tally a function; what is done for each of a million frames is done by number."""
     functions: dict[_Function, int] = {}
     of_frame = [
-        functions.setdefault((frame.name, frame.file, frame.module, frame.kind), len(functions))
+        functions.setdefault((_function_name(frame), frame.file, frame.module, frame.kind), len(functions))
         for frame in frames
     ]
     tallies = [_Tally() for _ in functions]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord import rights
-from monitord.capture import perf_fold, perf_maps
+from monitord.capture import java, perf_fold, perf_maps
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, first_words, remove, size_of
 from monitord.capture.target import Target
@@ -65,6 +65,8 @@ class Perf:
                 failed = draft.blame(recorded, "perf wrote nothing")
             if failed is not None:
                 return failed
+            if java.is_java(session.target) and (why_not := java.ask_for_names(session.target)):
+                draft.notes["java"] = f"names of compiled code could not be had: {why_not}"
             script = self._fold(session)
             if size_of(folded) == 0:
                 return self._without_stacks(draft, recorded, script)

@@ -1,0 +1,54 @@
+"""Code without names: how much of a profile it is, why, and what to type to have them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from monitord.model import Hotspot
+
+UNNAMED_SHARE = 0.3  # of the samples: below that the named functions tell enough
+_UNNAMED = re.compile(r"\[unknown\]|0x[0-9a-f]+|function_at_0x[0-9a-f]+")
+_JIT = re.compile(r"perf-[0-9]+\.map|\[JIT\].*|\[?//?anon\]?|anon_inode.*|memfd:.*|\[heap\]|\[unknown\]|")
+_BUILD_ID = re.compile(r"(.*) build-id ([0-9a-f]+)")
+_LANGUAGES = {
+    "perl": "Perl", "ruby": "Ruby", "php": "PHP", "lua": "Lua", "luajit": "Lua", "Rscript": "R", "R": "R",
+    "pypy": "Python (PyPy)", "pypy3": "Python (PyPy)", "guile": "Scheme", "tclsh": "Tcl", "bash": "the shell",
+}  # fmt: skip
+_VERSION = re.compile(r"[0-9.]*t?$")
+_JIT_FIXES = {
+    "node": "start it with node --perf-basic-prof (NODE_OPTIONS=--perf-basic-prof)",
+    "java": "names of compiled Java code need Java 17 or newer, and monitord as root or as the same user",
+    "pypy": "PyPy's compiled code has no names for perf: profile it with vmprof",
+    "dotnet": "start it with DOTNET_PerfMapEnabled=1",
+    "luajit": "LuaJIT's compiled code has no names for perf: run it with -joff, or -jp",
+}
+
+
+def advice(spots: Iterable[Hotspot], executable: str | None) -> tuple[str, str | None] | None:
+    """(what is missing, what to type) when much of the time went to unnamed code or to an interpreter."""
+    program = (executable or "").removesuffix(" (deleted)").rpartition("/")[2]
+    plain = _VERSION.sub("", program)
+    shares: dict[str, float] = {}
+    for spot in spots:
+        if spot.kind == "native" and _UNNAMED.fullmatch(spot.function):
+            shares[spot.module or ""] = shares.get(spot.module or "", 0.0) + spot.self_share
+    module, share = max(shares.items(), key=lambda item: item[1], default=("", 0.0))
+    if share >= UNNAMED_SHARE:
+        return _of_module(module, share, plain)
+    if plain in _LANGUAGES:
+        return f"names are those of the interpreter, not of the {_LANGUAGES[plain]} program", None
+    return None
+
+
+def _of_module(module: str, share: float, program: str) -> tuple[str, str | None]:
+    percent = f"{share * 100:.0f} %"
+    name = module.rpartition("/")[2]
+    if _JIT.fullmatch(name) or _JIT.fullmatch(module):
+        return f"{percent} is code without names, made while it ran", _JIT_FIXES.get(program)
+    found = _BUILD_ID.fullmatch(name)
+    binary, build_id = (found[1], found[2]) if found else (name, None)
+    fix = f"install the debug symbols of {binary} (its package with -dbgsym or -debuginfo)"
+    if build_id:
+        fix += f", or set DEBUGINFOD_URLS and ask for build-id {build_id}"
+    return f"{percent} is code without names: {binary} is stripped", fix

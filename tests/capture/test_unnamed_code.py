@@ -1,0 +1,165 @@
+"""Code without a symbol keeps what it can be named by, and what to type is said."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitord.capture import ProfileCaptureService
+from monitord.capture.perf_fold import Names, frame, stacks
+from monitord.capture.unresolved import advice
+from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
+from monitord.profiles import hotspots, parse
+from tests.capture import targets as t
+from tests.capture.targets import Targets, key_of, wait_for
+
+Tool = Callable[[str], str]
+PLAN = CapturePlan(profiler="perf", duration_s=2.0)
+JAVA = """
+public class Hot {
+  static double hotLoop(int n) { double s = 0; for (int i = 1; i < n; i++) s += Math.sqrt(i) * (i % 7); return s; }
+  public static void main(String[] a) { double t = 0; while (t >= 0) t += hotLoop(100000); System.out.println(t); }
+}
+"""
+NODE = "function hotLoop(n) { let s = 0; for (let i = 0; i < n; i++) s += Math.sqrt(i) * (i % 7); return s }\nfor (;;) hotLoop(1e6)\n"
+
+
+def profile_of(service: ProfileCaptureService, process: subprocess.Popen[bytes], folder: Path) -> Capture:
+    wait_for(lambda: int(t.stat_fields(process.pid)[11]) > 20, "it to work")
+    return service.capture(key_of(process), PLAN, folder)[-1]
+
+
+def test_a_stripped_program_is_named_by_the_offset_of_its_function(
+    targets: Targets, service: ProfileCaptureService, folder: Path, require_tool: Tool
+) -> None:
+    """The offset is that of the function's first byte; the module has its build id; the fix names both."""
+    require_tool("perf")
+    named = targets.native(require_tool("gcc"), t.NATIVE_BURNER)
+    program = targets.folder / "target"
+    symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout.splitlines()
+    start = next(int(line.split()[0], 16) for line in symbols if line.endswith(" hot_leaf"))
+    stripped = targets.folder / "stripped"
+    subprocess.run(["strip", "-o", stripped, program], check=True)
+    named.kill()
+    profile = profile_of(service, targets.start(str(stripped)), folder)
+    assert profile.status is CaptureStatus.OK
+    top = profile.hotspots[0]
+    assert top.function == f"function_at_0x{start:x}", (profile.path and profile.path.read_text())[:600]
+    assert (top.module or "").startswith(f"{stripped} build-id ")
+    assert top.func_id is not None
+    assert "stripped" in profile.notes["unnamed"]
+    assert (top.module or "").rpartition(" ")[2] in (profile.fix or "")
+
+
+def test_java_is_named_by_asking_it(
+    targets: Targets, service: ProfileCaptureService, folder: Path, require_tool: Tool
+) -> None:
+    require_tool("perf")
+    source = targets.script(JAVA, "Hot.java")
+    subprocess.run([require_tool("javac"), "-d", targets.folder, source], check=True)
+    process = targets.start(require_tool("java"), "-cp", str(targets.folder), "Hot")
+    profile = profile_of(service, process, folder)
+    assert profile.notes.get("java") is None
+    assert "Hot.hotLoop" in profile.hotspots[0].function
+    assert process.poll() is None
+
+
+def test_a_java_that_can_not_be_asked_is_left_alone_and_says_so(
+    targets: Targets, service: ProfileCaptureService, folder: Path, require_tool: Tool
+) -> None:
+    """With -Xrs the signal would end it."""
+    require_tool("perf")
+    source = targets.script(JAVA, "Hot.java")
+    subprocess.run([require_tool("javac"), "-d", targets.folder, source], check=True)
+    process = targets.start(require_tool("java"), "-Xrs", "-cp", str(targets.folder), "Hot")
+    profile = profile_of(service, process, folder)
+    assert "does not listen" in profile.notes["java"]
+    assert profile.fix is not None
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("flag", ["--perf-basic-prof", None])
+def test_node_is_named_or_what_to_type_is_said(
+    flag: str | None, targets: Targets, service: ProfileCaptureService, folder: Path, require_tool: Tool
+) -> None:
+    require_tool("perf")
+    script = targets.script(NODE, "hot.js")
+    words = [require_tool("node"), *([flag] if flag else []), str(script)]
+    process = targets.start(*words)
+    profile = profile_of(service, process, folder)
+    Path(f"/tmp/perf-{process.pid}.map").unlink(missing_ok=True)
+    if flag:
+        assert any("hotLoop" in spot.function for spot in profile.hotspots[:3])
+    else:
+        assert "node --perf-basic-prof" in (profile.fix or "")
+        assert "without names" in profile.notes["unnamed"]
+        assert next(spot for spot in profile.hotspots if spot.function == "[unknown]").func_id is None
+
+
+def test_unknown_code_of_two_programs_is_never_the_same() -> None:
+    """Neither unnamed nor addressed code shares an id; a binary of the same name has another build id."""
+    spots = [
+        spot
+        for word in (
+            "[unknown] (/a/app)",
+            "0x1139 (/b/app build-id 11)",
+            "[unknown] ([JIT] tid 7)",
+            "0x7f (//anon)",
+        )
+        for spot in hotspots(parse("folded", f"{word} 5\n".encode()))
+    ]
+    assert [spot.func_id for spot in spots] == [None] * 4
+    ids = {
+        hotspots(parse("folded", f"function_at_0x1139 (/x/app build-id {build}) 5\n".encode()))[0].func_id
+        for build in ("11aa", "22bb")
+    }
+    assert len(ids) == 2
+    assert None not in ids
+
+
+def test_a_frame_of_eu_stack_without_a_symbol_is_no_function_called_dash() -> None:
+    text = b"PID 7 - process\nTID 7:\n#0  0x00007f971000667c - /usr/bin/node\n#1  0x18cfd1c Entry - /usr/bin/node\n"
+    spots = hotspots(parse("eu-stack", text))
+    assert [(spot.function, spot.module) for spot in spots] == [
+        ("[unknown]", "/usr/bin/node"), ("Entry", "/usr/bin/node"),
+    ]  # fmt: skip
+
+
+def test_mappings_told_by_perf_name_what_has_no_symbol() -> None:
+    names = Names()
+    head = "app 0/0 0.0: PERF_RECORD_MMAP2 7/7: [0x55a0(0x6000) @ 0x2000 fe:01 77 88]: r-xp /nonexistent/a b"
+    lines = [f"{head}\n", "app 7/7 1.0:\n", "\t  1139 [unknown] (/nonexistent/a b)\n", "\n"]
+    assert list(stacks(lines, names)) == [("0x1139 (/nonexistent/a b)",)]
+    assert frame("7f00 [unknown] (/tmp/perf-7.map)", names) == "[unknown] (/tmp/perf-7.map)"
+    assert frame("10 main (/usr/bin/app)", names) == "main (/usr/bin/app)"
+
+
+@pytest.mark.parametrize(
+    ("function", "module", "executable", "words", "fix"),
+    [
+        ("[unknown]", "/tmp/perf-7.map", "/usr/bin/node", "made while it ran", "--perf-basic-prof"),
+        ("[unknown]", "[JIT] tid 7", "/usr/lib/jvm/bin/java", "made while it ran", "Java 17"),
+        ("function_at_0x10", "/usr/bin/xz build-id abcd", "/usr/bin/xz", "xz is stripped", "build-id abcd"),
+        ("[unknown]", "/usr/lib/libfoo.so", "/usr/bin/app", "libfoo.so is stripped", "-dbgsym"),
+        ("Perl_pp_multiply", "/usr/bin/perl", "/usr/bin/perl5.36", "not of the Perl program", None),
+        ("rb_ary_each", "/usr/lib/libruby.so", "/usr/bin/ruby3.1", "not of the Ruby program", None),
+    ],
+)  # fmt: skip
+def test_what_has_no_names_is_told_with_what_to_type(
+    function: str, module: str, executable: str, words: str, fix: str | None
+) -> None:
+    found = advice([Hotspot(function, None, None, 0.9, 0.9, kind="native", module=module)], executable)
+    assert found is not None
+    assert words in found[0]
+    assert (fix in (found[1] or "")) if fix else found[1] is None
+
+
+def test_what_has_its_names_needs_no_advice() -> None:
+    spots = [
+        Hotspot("hot", None, None, 0.8, 0.9, kind="native", module="/usr/bin/app"),
+        Hotspot("[unknown]", None, None, 0.1, 0.1, kind="native", module="/usr/bin/app"),
+    ]
+    assert advice(spots, "/usr/bin/app") is None
