@@ -56,7 +56,7 @@ def _system_call(source: Source, folder: str) -> dict[str, Any]:
     if call is not None:
         found["call"] = call.name
         if call.has_file and len(words) > 1:
-            found["file"] = source.link(f"fd/{int(words[1], 16)}")
+            found["file"] = redact_name(source.link(f"fd/{int(words[1], 16)}") or "") or None
     return found
 
 

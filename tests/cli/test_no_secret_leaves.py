@@ -41,6 +41,7 @@ PLACES = (
     "folder",
     "environment",
     "title",
+    "waits",
 )
 SECRETS = {place: _secret(place.title()) for place in PLACES}
 TYPED = {
@@ -67,14 +68,15 @@ FOLDED = (
 
 
 def _argv() -> list[str]:
-    """What a real process is started with: an interpreter that sleeps, and then the words."""
+    """What a real process is started with: an interpreter that waits for a file, and then the words."""
     words = [
         "--password",
         S["argv"],
         f"DB_PASSWORD={S['environment']}",
         f"worker: login bob password={S['title']}",
     ]
-    return [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)", *words]
+    waits = f"import os; os.mkfifo('session-{S['waits']}'); pipe = os.open('session-{S['waits']}', os.O_RDWR)"
+    return [sys.executable, "-c", f"{waits}; print('ready', flush=True); os.read(pipe, 1)", *words]
 
 
 @pytest.fixture
