@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json as jsonlib
+import os
 import signal
 import socket
 import subprocess
@@ -206,6 +207,8 @@ def install(
     arguments += ["mcp", "serve"]
     arguments += ["--allow-actions"] if allow_actions else []
     entry = {"command": command, "args": arguments}
+    if (hint := _of_the_machine(place.data_dir())) is not None:
+        say(hint)
     if write is None:
         emit(jsonlib.dumps({key: {"monitord": entry}}, indent=2, ensure_ascii=False) + "\n")
         return
@@ -216,6 +219,21 @@ def install(
     servers["monitord"] = entry
     _replace(write.resolve(), jsonlib.dumps(merged, indent=2, ensure_ascii=False) + "\n")
     emit(f"{write}: {client.value} will start monitord's MCP server\n")
+
+
+def _of_the_machine(data_dir: Path) -> str | None:
+    """What a client of an ordinary user needs where the machine's service records; None: nothing more."""
+    from monitord.config.places import SYSTEM_DATA_DIR
+
+    if not os.path.lexists(SYSTEM_DATA_DIR):
+        return None
+    is_the_machines = data_dir in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
+    if not is_the_machines and (os.geteuid() == 0 or data_dir.exists()):
+        return None
+    return (
+        f"the machine's service records into {SYSTEM_DATA_DIR}, which only root can read: for a client that"
+        " is not root's, type `sudo monitord mcp --http` and give it the address and the token that it names"
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
