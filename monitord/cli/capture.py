@@ -293,9 +293,10 @@ def _complain_if_empty(incident: Incident) -> None:
     profiles = [capture for capture in incident.captures if capture.role == "profile"]
     if any(capture.status.has_evidence for capture in profiles):
         return
-    if not profiles:
+    failed = [capture for capture in incident.captures if not capture.status.has_evidence]
+    if not profiles and not failed:
         raise MonitordError("no profiler was tried; `monitord doctor` says which ones there are")
-    worst = profiles[-1]
+    worst = (profiles or failed)[-1]
     fix = f"; {worst.fix}" if worst.fix else ""
     text = printable(f"no profile of pid {worst.target.pid}: {worst.status.value}: {worst.reason or ''}{fix}")
     if worst.status in (CaptureStatus.PERMISSION_DENIED, CaptureStatus.REFUSED):

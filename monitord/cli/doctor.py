@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from monitord import __version__
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import Style, emit, wrap
 from monitord.cli.terminal import width as screen_width
-from monitord.errors import MonitordError
+from monitord.errors import ConfigError, MonitordError
 from monitord.export.text import json_text
 from monitord.redaction import printable
 
@@ -37,8 +38,8 @@ def doctor(
     from monitord.doctor import run_checks
 
     as_json = wants_json(output, json)
-    loaded = place.config()
-    checks = [*run_checks(_surroundings(place, loaded.settings)), *_storage_urls(loaded)]
+    loaded, broken = _configured(place)
+    checks = [*broken, *run_checks(_surroundings(place, loaded.settings)), *_storage_urls(loaded)]
     if as_json:
         shown = [
             {"name": c.name, "outcome": c.outcome, "detail": printable(c.detail), "fix": c.fix}
@@ -53,6 +54,18 @@ def doctor(
     if bad:
         names = ", ".join(dict.fromkeys(check.name for check in bad))
         raise MonitordError(f"{len(bad)} of {len(checks)} checks need attention: {names}")
+
+
+def _configured(place: Place) -> tuple[LoadedConfig, list[Check]]:
+    """The configuration; where it can't be used the defaults, and a check that says so."""
+    from monitord.config import load
+    from monitord.doctor import Check
+
+    try:
+        return place.config(), []
+    except ConfigError as error:
+        failure = Check("configuration", "failure", str(error), "monitord config validate")
+        return load(Path(os.devnull), {}), [failure]
 
 
 def _storage_urls(loaded: LoadedConfig) -> Iterator[Check]:

@@ -61,6 +61,8 @@ class RuleJudge:
         if not (self.tracks or look.present or look.is_complete or self.is_machine_wide):
             return findings  # a pass that was left out says nothing to a rule that is busy with nobody
         self.prune(look.now_s)
+        if look.is_complete:
+            self._forget_the_dead(look)
         self._waiting = sum(track.is_announced for track in self.tracks.values())
         followed = {target: track.process for target, track in self.tracks.items()}
         for reading in self.meter.readings(look, followed):
@@ -334,6 +336,17 @@ class RuleJudge:
             suppressed_by=refusal,
             image=track.image,
         )
+
+    def _forget_the_dead(self, look: Look) -> None:
+        """Of an earlier run's episodes those whose process a complete pass did not show."""
+        gone = [
+            target
+            for target, track in self.tracks.items()
+            if track.is_restored and track.seen_s is None and track.is_firing
+            if target is not None and target not in look.present
+        ]
+        for target in gone:
+            del self.tracks[target]
 
     def prune(self, now_s: float) -> None:
         for track in self.tracks.values():

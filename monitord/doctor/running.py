@@ -31,6 +31,8 @@ def check_daemon(here: Surroundings) -> Iterator[Check]:
         yield Check("daemon", WARNING, words, "monitord service restart")
     else:
         yield Check("daemon", OK, f"pid {pid} runs, last heard of {max(0.0, silent_s):.0f} s ago")
+    for trouble in _strings(status.get("degraded")):
+        yield Check("daemon trouble", WARNING, trouble, "monitord status")
     version = status.get("version")
     if version is not None and version != here.version:
         words = f"the running daemon is version {version}, this is {here.version}"
@@ -110,6 +112,10 @@ def _status(path: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}
+
+
+def _strings(value: object) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _silence_s(status: dict[str, object], now: datetime) -> float | None:

@@ -275,3 +275,22 @@ def test_doctor_names_fixes_and_strict_counts_warnings(here) -> None:
     answer = here("doctor", "--strict")
     assert answer.code == 1, "nobody records here: a warning"
     assert "fix: " in answer.out
+
+
+def test_doctor_checks_the_rest_when_the_configuration_cant_be_used(cli, tmp_path, data_dir) -> None:
+    """The mistake is one failure with its line; tools, rights and the store are looked at all the same."""
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[sampling]\nspeed = 1\n")
+    answer = cli("--config", str(broken), "doctor", "-o", "json")
+    checks = {check["name"]: check for check in json.loads(answer.out)}
+    assert answer.code == 1
+    assert f"{broken}:2: sampling.speed" in checks["configuration"]["detail"]
+    assert {"py-spy", "data directory", "daemon"} <= set(checks)
+
+
+def test_a_capture_of_a_stopped_process_says_that_it_is_stopped(burner, cli) -> None:
+    """Not that no profiler was tried: what stands in the way, and what to type."""
+    os.kill(burner, signal.SIGSTOP)
+    answer = cli("capture", str(burner), "--duration", "1s")
+    assert answer.code == 1
+    assert f"kill -CONT {burner}" in answer.err

@@ -164,3 +164,12 @@ def test_processes_of_another_boot_are_strangers_but_the_hour_and_the_baselines_
     other = process(replace(BURNER, pid=9), cpu_percent=95.0)
     said = [alert for i in range(8) for alert in detector.judge(passed([other], 40 + 2 * i)).alerts]
     assert ["limit" in (alert.suppressed_by or "") for alert in said] == [True]
+
+
+def test_an_episode_whose_process_ended_meanwhile_is_not_told_as_firing() -> None:
+    """The process ended while no daemon ran: the first complete pass that lacks it ends its episode."""
+    memory = remembered("0 95*6")
+    detector = Detector([CPU_HOG], memory)
+    for rates in draw("0 0 0", start_s=50):
+        detector.judge(replace(rates, processes=(), is_complete=True))
+    assert [status.state for status in detector.explain() if status.target == BURNER] == []

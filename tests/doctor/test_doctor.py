@@ -274,8 +274,18 @@ def test_a_daemon_is_who_holds_the_lock_and_speaks(here: Surroundings) -> None:
         assert the("daemon version", here).fix == "monitord service restart"
 
 
-def say(here: Surroundings, *, taken_at: datetime, version: str) -> None:
-    text = json.dumps({"taken_at": taken_at.isoformat(), "version": version})
+def test_what_the_daemon_complains_of_is_told(here: Surroundings) -> None:
+    """A reload that was refused, passes that fail: the doctor says it as `status` does."""
+    (here.data_dir / "lock").write_text("4711\n")
+    with (here.data_dir / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        say(here, taken_at=NOW, version="1.0", degraded=["the last reload was refused", 7])
+        trouble = the("daemon trouble", here)
+    assert (trouble.outcome, trouble.detail) == ("warning", "the last reload was refused")
+
+
+def say(here: Surroundings, *, taken_at: datetime, version: str, degraded: object = ()) -> None:
+    text = json.dumps({"taken_at": taken_at.isoformat(), "version": version, "degraded": degraded})
     (here.data_dir / "status.json").write_text(text)
 
 
