@@ -66,7 +66,7 @@ def explain(
         shaped = [{**rule_status(finding.status), "source": finding.source} for finding in findings]
         emit(json_text(shaped) + "\n")
         return
-    page(_table(findings, place.style()))
+    page(_table(findings, place.style(), width()))
     _say_source(told, told_at, looked)
 
 
@@ -170,22 +170,22 @@ def _memory(place: Place) -> Mapping[str, object] | None:
 _COLUMNS = (
     Column("RULE", least=13),
     Column("STATE"),
-    Column("PROCESS", least=8),
-    Column("PID", right=True),
-    Column("LAST", least=4),
+    Column("PROCESS", least=8, good=12),
+    Column("PID", right=True, gives_way=2),
+    Column("LAST", least=4, gives_way=3),
     Column("NOW", right=True),
     Column("FIRES AT", right=True),
     Column("TO GO", right=True),
-    Column("HELD BACK BY", least=10),
+    Column("HELD BACK BY", least=10, good=16),
 )
 
 
-def _table(findings: Iterable[_Finding], style: Style) -> Iterator[str]:
+def _table(findings: Iterable[_Finding], style: Style, columns_wide: int) -> Iterator[str]:
     """The lines; a column in which nobody has anything to say makes room for the others."""
     rows = [_cells(finding) for finding in findings]
     told = [i for i in range(len(_COLUMNS)) if any(row[i].text for row in rows)]
     columns = [_COLUMNS[i] for i in told]
-    return draw(columns, [[row[i] for i in told] for row in rows], width=width(), style=style)
+    return draw(columns, [[row[i] for i in told] for row in rows], width=columns_wide, style=style)
 
 
 def _cells(finding: _Finding) -> list[Cell]:

@@ -229,12 +229,11 @@ def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
 
 
 def _further(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
-    name = short_id(view.correlation_id)
-    yield Sentence(
-        "further",
-        f"To look further: `monitord show {name}`, `monitord events --incident {name}`.",
-        (view.correlation_id,),
-    )
+    name = short_id(
+        view.correlation_id
+    )  # a line for each, so that no narrow screen breaks what is to be copied
+    yield Sentence("further", f"To look further: `monitord show {name}`.", (view.correlation_id,))
+    yield Sentence("further", f"Its events: `monitord events --incident {name}`.", (view.correlation_id,))
 
 
 def _moment(moment: datetime) -> str:

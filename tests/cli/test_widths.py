@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitord.cli.terminal import display_width
-from monitord.model import Hotspot, TriggerMetric
+from monitord.cli.explain import _Finding, _table
+from monitord.cli.terminal import Style, display_width
+from monitord.model import Hotspot, ProcessKey, RuleStatus, Threshold, TriggerMetric
 
 SCREENS = (40, 60, 80, 120, 200)
 HOSTILE = "漢字\x1b[31m" * 30
@@ -84,3 +85,18 @@ def test_the_first_screen_of_an_incident_names_the_function(
     monkeypatch.setenv("COLUMNS", str(columns))
     first = here("show", incident.correlation_id).out.splitlines()[:23]
     assert any("61 % in fibonacci" in line for line in first)
+
+
+@pytest.mark.parametrize("columns", SCREENS)
+def test_the_standing_of_the_rules_stays_within_the_screen(columns: int) -> None:
+    """Whatever holds a rule back, whoever is nearest to it."""
+    status = RuleStatus(
+        rule="a-rule-with-a-long-name", metric=TriggerMetric.CPU, state="cooling_down",
+        target=ProcessKey(4_000_000, 1), process_name=HOSTILE, last_values=(1.0, 97.0, 98.0),
+        threshold=Threshold(90.0, "percent"), distance=-8.0, seen_at=datetime.now(UTC), window_s=10.0,
+        suppressed_by="cooling down for another 250 s after " + HOSTILE,
+    )  # fmt: skip
+    lines = list(_table([_Finding(status, "daemon")], Style(), columns))
+    assert all(display_width(line) <= columns for line in lines)
+    for title in ("RULE", "STATE", "PROCESS", "NOW"):
+        assert title[:3] in lines[0]
