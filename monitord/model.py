@@ -239,8 +239,12 @@ class ProcessRates:
 
     @property
     def denied_cpu_percent(self) -> float:
-        """What others or its group's quota kept it from using; the longer of the two, for they overlap."""
-        return max(self.waited_percent or 0.0, self.throttled_percent or 0.0)
+        """What others and its group's quota kept it from using; never more than its threads can want.
+
+        Before Linux 6.18 the time that a quota holds back is in the time that was waited, too.
+        """
+        denied = (self.waited_percent or 0.0) + (self.throttled_percent or 0.0)
+        return min(denied, max(0.0, 100.0 * self.thread_count - (self.cpu_percent or 0.0))) if denied else 0.0
 
     @property
     def wanted_cpu_percent(self) -> float | None:
