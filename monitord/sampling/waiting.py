@@ -20,7 +20,7 @@ CROWDED_PERCENT = 10.0
 CROWDED_MACHINE_PERCENT = 85.0
 """Where the kernel has no pressure stall information: how busy all cores together are then."""
 
-LEAST_USED_PERCENT = 1.0
+LEAST_USED_PERCENT = 0.1
 MAX_THREADS = 64
 MAX_READS = 256
 """Threads read of one process and in one pass; a pass of all of them costs some milliseconds."""
