@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence_cases import CASES, Case
-from evidence_programs import Program, build, missing, started
+from evidence_programs import PREFIX, Program, build, missing, own, started
 from recording import ROOT, Recording, load, recording
 
 README = Path(__file__).resolve().parent / "README.md"
@@ -52,7 +52,14 @@ metric = "cpu"
 above = %d
 window_s = {WINDOW_S}
 clear_below = 5
-match.names = ["ev-*", "MainThread"]
+match.names = ["{PREFIX}*", "MainThread"]
+"""
+STORM_RULE = f"""\
+[[rules]]
+name = "storm"
+metric = "short_lived_cpu"
+above = 15
+window_s = {WINDOW_S}
 """
 _NOBODY = re.compile(r"\[.*\]|0x[0-9a-f]+|.*\+0x[0-9a-f]+.*|Perl_\w+|.*\?\?.*|", re.IGNORECASE)
 HEADINGS = (
@@ -122,7 +129,8 @@ def run(cases: Sequence[Case]) -> list[Result]:
 
 def one(case: Case, place: Path) -> Result:
     """A recorder, the program, its spike, and what the recorder says of it."""
-    with recording(CONFIG % case.above) as daemon, started(case, place) as program:
+    config = CONFIG % case.above + (STORM_RULE if case.is_storm else "")
+    with recording(config) as daemon, started(case, place) as program:
         time.sleep(CALM_S)  # what it did to start is not part of the spike
         pid = program.begin()
         begun_s = time.time()
@@ -167,11 +175,9 @@ def _ask(daemon: Recording, *command: str) -> Any:
 def judged(case: Case, pid: int, program: Program, shown: Sequence[dict[str, Any]], begun_s: float) -> Result:
     """The program's first incident is what is judged; one of another process of ours is a wrong process."""
     ours = sorted((one for one in shown if one["pid"] == pid), key=lambda one: one["raised_at"])
-    if (
-        not ours and case.is_storm
-    ):  # no child lives long enough: its parent must stand somewhere in what is told
-        ours = [one for one in shown if str(pid) in re.findall(r"\d+", json.dumps(one))]
-    if any(one["pid"] not in (pid, None) for one in shown):
+    if not ours and case.is_storm:  # no child lives long enough: its parent must stand in what is told
+        ours = [one for one in shown if own(case.words[0]) in one["reason"]]
+    if any(one["pid"] not in (pid, None) for one in shown) and not (case.is_storm and ours):
         return Result(case, "wrong", "–", told=", ".join(str(one["process_name"]) for one in shown))
     if not ours:
         return Result(case, "unknown" if shown else "nothing", "nothing")
@@ -199,7 +205,7 @@ def verdict(case: Case, names: Sequence[str], executable: str) -> tuple[str, int
     if case.is_storm:
         return "–", None
     accepts = case.accepts
-    if case.sort == "exec" and executable.endswith("ev-second"):
+    if case.sort == "exec" and executable.endswith("-second"):
         accepts = ("plantedlater",)
     places = [number for number, name in enumerate(names, 1) if _is_any(name, accepts)]
     place = places[0] if places else None

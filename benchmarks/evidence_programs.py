@@ -17,7 +17,13 @@ from evidence_cases import PYTHON, Case
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 READY_S = 30.0
+PREFIX = f"ev{os.getpid() % 100_000}-"  # what our programs' names begin with: another run has another
 _LINKS = {"ev-node": "node", "ev-java": "java", "ev-perl": "perl", "ev-ruby": "ruby", "ev-unshare": "unshare"}
+
+
+def own(word: str) -> str:
+    """A word of a case with the names of this run."""
+    return word.replace("ev-", PREFIX)
 
 
 def _gcc(*flags: str) -> tuple[str, ...]:
@@ -55,13 +61,13 @@ def build(cases: Sequence[Case], place: Path) -> dict[str, str]:
     words = {word for case in cases for word in (*case.words, case.words[0].partition("=")[0])}
     wanted = {Path(word.format(place=place, programs=PROGRAMS)).name for word in words}
     wanted |= {"Burner.class"} if "Burner" in wanted else set()
-    (place / "ev-python").symlink_to(PYTHON)
+    (place / own("ev-python")).symlink_to(PYTHON)
     for link, tool in _LINKS.items():
         if link in wanted:
-            (place / link).symlink_to(os.path.realpath(str(shutil.which(tool))))
+            (place / own(link)).symlink_to(os.path.realpath(str(shutil.which(tool))))
     failed = {}
     for name in wanted & BUILDS.keys():
-        command = [word.format(output=place / name, folder=place) for word in BUILDS[name]]
+        command = [word.format(output=place / own(name), folder=place) for word in BUILDS[name]]
         done = subprocess.run(command, capture_output=True, text=True, cwd=place)
         if done.returncode:
             failed[name] = f"{command[0]}: {done.stderr.strip().splitlines()[:1]}"
@@ -72,7 +78,7 @@ class Program:
     """One started program; `lines` are (seconds since the epoch, pid as it knows itself, rounds)."""
 
     def __init__(self, case: Case, place: Path) -> None:
-        words = [word.format(place=place, programs=PROGRAMS) for word in case.words]
+        words = [own(word).format(place=place, programs=PROGRAMS) for word in case.words]
         executable, _, title = words[0].partition("=")
         words[0] = title or str(place / executable)
         self.lines: list[tuple[float, int, int]] = []

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from monitord.capture import procfs
 
 READ_CAP = 4000  # about 15 µs each
+_STARVED = 0.1  # of one core, of a process that wants a turn
 BUSY_SHARE = 0.02  # of one core: a thread below that only woke up now and then
 _NS_PER_S = 1_000_000_000
 
@@ -124,6 +125,22 @@ def shares_between(pid: int, before: ThreadTimes, after: ThreadTimes) -> dict[in
         return shares
     own_ids = _own_ids(pid, list(after.threads_ns))
     return {own_ids.get(one, one): float(_is_runnable(pid, one)) for one in after.threads_ns}
+
+
+def of_its_turns(pid: int, use: ThreadUse | None) -> ThreadUse | None:
+    """The same, of a process that wants more turns than it gets within the time that it got, not of all."""
+    if use is None or use.process_s >= _STARVED * use.window_s or not wants_a_turn(pid):
+        return use
+    return replace(use, window_s=max(use.process_s, 1e-6))
+
+
+def wants_a_turn(pid: int) -> bool:
+    """Whether a thread runs or waits for its turn now."""
+    try:
+        thread_ids = [int(entry) for entry in procfs.entries(f"/proc/{pid}/task")][:READ_CAP]
+    except OSError:
+        return False
+    return any(_is_runnable(pid, thread_id) for thread_id in thread_ids)
 
 
 def _is_runnable(pid: int, thread_id: int) -> bool:

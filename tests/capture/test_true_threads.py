@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,40 @@ def test_idle_threads_take_no_blame(
         assert capture.hotspots[0].function == "leaf_burner"
         assert capture.hotspots[0].self_share > 0.95
         assert "Condition.wait" not in {spot.function for spot in capture.hotspots}
+
+
+@pytest.fixture
+def starve() -> Iterator[Callable[[int], None]]:
+    """Leave a process next to nothing of the one CPU that it may run on; for a minute at the most."""
+    burners: list[subprocess.Popen[bytes]] = []
+
+    def leave_nothing(pid: int) -> None:
+        cpu = min(os.sched_getaffinity(pid))
+        for number in range(2):
+            spin = ["timeout", "60", "sh", "-c", "while :; do :; done"]
+            burners.append(subprocess.Popen(spin, start_new_session=True))
+            os.sched_setaffinity(burners[number].pid, {cpu})
+        for entry in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(entry.name), {cpu})
+            os.sched_setscheduler(int(entry.name), os.SCHED_IDLE, os.sched_param(0))
+
+    yield leave_nothing
+    for burner in burners:
+        burner.terminate()
+        burner.wait()
+
+
+def test_idle_threads_take_no_blame_on_a_machine_where_hardly_anything_runs(
+    targets: Targets, service: ProfileCaptureService, folder: Path, starve: Callable[[int], None]
+) -> None:
+    """A process that gets no turn is not taken for one that wants none."""
+    process = targets.python(t.PYTHON_BUSY_BESIDE_IDLE, "8")
+    starve(process.pid)
+    captures = service.capture(key_of(process), CapturePlan(duration_s=4.0), folder)
+    (profile,) = [capture for capture in captures if capture.role == "profile"][:1]
+    assert "--idle" not in profile.notes.get("flags", ""), profile.notes
+    leading = [spot.function for spot in profile.hotspots[:1]]
+    assert leading in ([], ["leaf_burner"]), "nothing is known of it, or the truth"
 
 
 @pytest.mark.root

@@ -17,7 +17,13 @@ from monitord.capture.reading import Reading
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome
 from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
-from monitord.capture.thread_cpu import read_times, shares_between, used_between
+from monitord.capture.thread_cpu import (
+    of_its_turns,
+    read_times,
+    shares_between,
+    used_between,
+    wants_a_turn,
+)
 from monitord.children import own_command, own_environment
 from monitord.installation import reinstall_command
 from monitord.model import Capture, CaptureStatus
@@ -153,7 +159,7 @@ class PySpyRecord(_PySpy):
         )
         draft.heed(outcome)
         if "--idle" not in flags:
-            draft.use = used_between(pid, before, read_times(pid))
+            draft.use = of_its_turns(pid, used_between(pid, before, read_times(pid)))
         draft.notes["flags"] = " ".join(flags)
         if (behind := _BEHIND.search(outcome.stderr + outcome.stdout)) is not None:
             draft.notes["behind"] = f"py-spy was {behind[1].decode()} behind: shares may be inexact"
@@ -174,7 +180,8 @@ def harmless_flags(session: Session) -> tuple[int, tuple[str, ...]]:
     """Rate and mode by what the target is; never blocking: see the figures at the top."""
     rate_hz = max(1, min(session.plan.rate_hz, THREAD_LOOKS_PER_S // max(1, session.target.thread_count)))
     is_idle = session.cpu_percent is not None and session.cpu_percent < IDLE_PERCENT
-    # Where nothing runs, where it waits is the evidence.
+    # Where nothing runs, where it waits is the evidence; on a crowded machine little runs of what wants to.
+    is_idle = is_idle and not wants_a_turn(session.target.key.pid)
     return rate_hz, ("--nonblocking", "--idle") if is_idle else ("--nonblocking",)
 
 
