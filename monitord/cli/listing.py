@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from textwrap import indent
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import typer
@@ -106,6 +107,24 @@ class Listing(Generic[T]):
             page(self.table(ordered, view, first), allowed=view.use_pager)
         elif first and not view.is_quiet:
             say(self.nothing)
+
+    def write_each(self, newest_first: Iterable[T], view: View) -> None:
+        """As `write`, item by item as they come: for what may be as long as the store."""
+        if view.output is ListOutput.TABLE or view.oldest_first:
+            self.write(list(newest_first), view)
+        elif view.output is ListOutput.JSON:
+            opening = "["
+            for item in newest_first:
+                emit(f"{opening}\n{indent(json_text(self.shape(item)), '  ')}")
+                opening = ","
+            emit("[]\n" if opening == "[" else "\n]\n")
+        else:
+            is_first = True
+            for item in newest_first:
+                self.write([item], view, first=is_first)
+                is_first = False
+            if is_first:
+                self.write([], view)
 
     def refuse(self, reason: NotFoundError, view: View) -> NoReturn:
         """There is no store to list from: that is said, and a program still gets an empty list."""

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitord.cli.terminal import Style, say, wants_colour
-from monitord.errors import NotFoundError, UsageError
+from monitord.errors import BusyError, MonitordError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from monitord.config import LoadedConfig
     from monitord.storage import SQLiteProfileStore
-    from monitord.storage.holdings import Holdings
+    from monitord.storage.holdings import Holdings, OpenHoldings
     from monitord.storage.queries import StoreReader
 
 
@@ -118,7 +118,13 @@ class Place:
         """Opens what is kept in and behind this folder, as configured."""
         from monitord.daemon.holdings import whole_holdings
 
-        return whole_holdings(self.config().settings)(folder, create=create)
+        settings = self.config().settings
+        if not (settings.storage.url or settings.storage.archive_url):
+            return whole_holdings(settings)(folder, create=create)
+        key = repr(settings.storage)
+        if key not in _FAR:
+            _FAR[key] = whole_holdings(settings, cached=True)
+        return _FAR[key](folder, create=create)
 
     def _near_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
         from monitord.daemon.holdings import near_holdings
@@ -135,6 +141,7 @@ class Place:
 
         log_to_stderr()
         folder = self.data_dir()
+        _leave_to_recorder(folder)
         opener = self.whole_holdings if whole else self._near_holdings
         is_data_far = whole and bool(self.config().settings.storage.url)
         store = open_store(folder, create=is_data_far or _holds_data(folder), open_holdings=opener)
@@ -161,8 +168,32 @@ class Place:
         return Style(wants_colour(self.colour, os.environ, sys.stdout.isatty()))
 
 
+def _leave_to_recorder(folder: Path) -> None:
+    """Refuse to change the schema under a recorder that runs: it would save nothing from then on."""
+    from monitord.daemon.locks import DAEMON_LOCK, owner
+    from monitord.storage.readonly import stored_revision
+    from monitord.storage.schema import DATABASE_NAME, HEAD
+
+    pid = owner(folder / DAEMON_LOCK)
+    if pid is None or not (folder / DATABASE_NAME).is_file():
+        return
+    try:
+        revision = stored_revision(folder / DATABASE_NAME)
+    except MonitordError:
+        return  # whoever opens it says what is wrong
+    if revision not in (None, HEAD):
+        raise BusyError(
+            f"an older monitord still records (pid {pid}), and would save nothing into schema {HEAD}: "
+            "`monitord service restart` upgrades both"
+        )
+
+
 def _tell_damage(words: str) -> None:
     say(f"monitord: {words}")
+
+
+# What reads far artefacts in this process shares one cache of them (storage.cache_mb): a server asks again.
+_FAR: dict[str, OpenHoldings] = {}
 
 
 def _holds_data(folder: Path) -> bool:

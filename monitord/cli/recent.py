@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -82,11 +83,12 @@ def recent(
     listing = _listing(place, reader)
     if follow:
         _follow(reader, wanted, view, listing, RecorderWatch(place.data_dir()))
+    rows = reader.each_recent(wanted)
     try:
-        rows = reader.recent(wanted)
+        first = list(islice(rows, 1))  # opens the store: before anything is written
     except NotFoundError as nothing_yet:
         listing.refuse(nothing_yet, view)
-    listing.write(rows, view)
+    listing.write_each(chain(first, rows), view)
 
 
 def _listing(place: Place, reader: StoreReader) -> Listing[ProfileRecord]:

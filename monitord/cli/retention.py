@@ -29,11 +29,17 @@ def run(
     """Delete what is too old or over the budget, the mild before the bad; kept incidents stay."""
     from monitord.daemon.wiring import retention_limits
     from monitord.jobs import RetentionManager
+    from monitord.storage.artefacts import DiskFullError
 
     as_json = wants_json(output, json)
     limits = retention_limits(place.config().settings)
-    with place.store() as store:
-        report = RetentionManager(store, limits).purge_expired(datetime.now(UTC), dry_run=dry_run)
+    try:
+        with place.store() as store:
+            report = RetentionManager(store, limits).purge_expired(datetime.now(UTC), dry_run=dry_run)
+    except DiskFullError as error:
+        raise StorageError(
+            f"no room even to tidy in {place.data_dir()}; free some space on that disk, then try again"
+        ) from error
     if as_json:
         answer = {
             "dry_run": report.is_dry_run,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,7 +77,7 @@ def replay_rules(
     now = datetime.now(UTC)
     start, end = parse_period(since, until, now)
     rules = load_rules(file)
-    passes = list(place.reader().history(start, end))
+    passes = _Counted(place.reader().history(start, end))
     alerts = replay(rules, passes, known_users())
     if as_json:
         emit(json_text([_alert_as_json(alert) for alert in alerts]) + "\n")
@@ -91,12 +91,28 @@ def replay_rules(
     say(f"{_replayed(passes, since, now)}; fired: {told}")
 
 
-def _replayed(passes: Sequence[Rates], since: str, now: datetime) -> str:
+class _Counted:
+    """Passes on their way through, counted: a month of them is more than memory should hold."""
+
+    def __init__(self, passes: Iterable[Rates]) -> None:
+        self._passes = passes
+        self.count = 0
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+
+    def __iter__(self) -> Iterator[Rates]:
+        for rates in self._passes:
+            self.count += 1
+            self.first, self.last = self.first or rates.taken_at, rates.taken_at
+            yield rates
+
+
+def _replayed(passes: _Counted, since: str, now: datetime) -> str:
     """How much history there was, which may begin long after the time that was asked for."""
-    if not passes:
+    if passes.first is None or passes.last is None:
         return f"no history is stored since {since}"
-    first, last = (local_stamp(each.taken_at, now) for each in (passes[0], passes[-1]))
-    count = f"{len(passes):,} stored pass" + ("es" if len(passes) != 1 else "")
+    first, last = (local_stamp(each, now) for each in (passes.first, passes.last))
+    count = f"{passes.count:,} stored pass" + ("es" if passes.count != 1 else "")
     return f"{count}, from {first} to {last}"
 
 

@@ -19,6 +19,7 @@ from monitord.storage.schema import DATABASE_NAME, HEAD
 from monitord.storage.usage import floor_bytes, usage_of
 
 _SLACK = timedelta(minutes=2)
+_UNFIT = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "gluster", "lustre", "ncp", "vboxsf", "prl_fs")
 
 
 def check_data_folder(here: Surroundings) -> Iterator[Check]:
@@ -33,6 +34,9 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
         yield Check("data directory", FAILURE, f"{folder}: {error.strerror}", f"sudo ls -ld {folder}")
         return
     yield _folder_check(folder, status, here.uid)
+    if (kind := _file_system_of(folder, here.root)) is not None and kind.startswith(_UNFIT):
+        words = f"{folder} lies on {kind}: locks and shared memory are not to be relied on there"
+        yield Check("file system", WARNING, words, "--data-dir on a disk of this machine")
     try:
         disk = shutil.disk_usage(folder)
     except OSError:
@@ -43,6 +47,25 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
         yield Check("free disk", WARNING, words, f"df -h {folder}   (then free some space there)")
     else:
         yield Check("free disk", OK, f"{disk.free / 1e9:.1f} GB free")
+
+
+def _file_system_of(folder: Path, root: Path) -> str | None:
+    """The type of the file system that the folder lies on, from /proc/self/mountinfo; None where unknown."""
+    try:
+        place = folder.resolve()
+        lines = (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    found: tuple[int, str] | None = None
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        parts = fields.split()
+        if len(parts) < 5 or not rest:
+            continue
+        point = Path(parts[4].replace("\\040", " "))
+        if place.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
+            found = len(point.parts), rest.split()[0]
+    return found[1] if found else None
 
 
 def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:

@@ -14,6 +14,7 @@ from monitord.model import CaptureStatus, Incident
 
 Save = Callable[[Incident], object]
 _POINT_BYTES = 400  # one moment of a history, as Python holds it
+_SPOT_BYTES = 1000  # one hotspot with its statements
 _NOT_KEPT = "the store could not be written, and too much waited in memory for this evidence to stay"
 
 
@@ -123,14 +124,15 @@ class Keeper:
 def _size(incident: Incident) -> int:
     """About how much memory its evidence and history take."""
     payloads = sum(len(capture.payload) for capture in incident.captures if capture.payload is not None)
-    return payloads + _POINT_BYTES * len(incident.history)
+    spots = sum(len(capture.hotspots) for capture in incident.captures)
+    return payloads + _POINT_BYTES * len(incident.history) + _SPOT_BYTES * spots
 
 
 def _bare(incident: Incident) -> Incident:
     captures = tuple(
-        replace(capture, payload=None, status=CaptureStatus.REFUSED, reason=_NOT_KEPT)
+        replace(capture, payload=None, hotspots=(), status=CaptureStatus.REFUSED, reason=_NOT_KEPT)
         if capture.payload is not None
-        else capture
+        else replace(capture, hotspots=())
         for capture in incident.captures
     )
     return replace(incident, captures=captures, history=())

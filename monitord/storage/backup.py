@@ -21,7 +21,6 @@ from monitord.errors import BusyError, NotFoundError, StorageError, UsageError
 from monitord.storage.artefacts import (
     DamagedArtefactError,
     MissingArtefactError,
-    StorageMetadata,
     StorageProvider,
     is_key,
 )
@@ -126,11 +125,11 @@ class _Reference:
     state: str
     stored_bytes: int | None
 
-    def agrees_with(self, copied: StorageMetadata | None) -> bool:
+    def agrees_with(self, copied_bytes: int | None) -> bool:
         """Whether the copy is what this row means. One that is being deleted, or missing, needs none."""
         if self.state != "active":
             return True
-        return copied is not None and self.stored_bytes in (None, copied.stored_size)
+        return copied_bytes is not None and self.stored_bytes in (None, copied_bytes)
 
 
 class _Copy:
@@ -141,7 +140,7 @@ class _Copy:
     ) -> None:
         self._database, self._snapshot = database, snapshot
         self._source, self._target = source, target
-        self._copied: dict[str, StorageMetadata] = {}
+        self._copied: dict[str, int] = {}  # bytes by key: all else of an artefact may be large
 
     def run(self) -> tuple[str, ...]:
         """Copy; the keys that rows name and nothing holds.
@@ -170,7 +169,7 @@ class _Copy:
             try:
                 metadata, chunks = self._source.retrieve(each.key)
                 self._target.store(each.key, _Passing(chunks), replace(metadata, archived_in=None))
-                self._copied[each.key] = metadata
+                self._copied[each.key] = metadata.stored_size
             except (MissingArtefactError, DamagedArtefactError):
                 continue  # gone since, or never ours; an older copy of it is as good as none
 

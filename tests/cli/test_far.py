@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from monitord import config
+from monitord.cli.place import Place
 from monitord.daemon import courier
+from monitord.errors import StorageError
 from monitord.storage import SQLiteProfileStore
 
 
@@ -36,7 +38,7 @@ def test_reveal_prints_where_the_evidence_lies(
     store.drop_evidence([record.correlation_id])
     gone = cli("reveal", record.correlation_id)
     assert (gone.code, gone.out) == (3, "")
-    assert f"monitord show {record.correlation_id}" in gone.err
+    assert f"monitord show {record.correlation_id[:8]}" in gone.err
     assert cli("reveal", "999").code == 3
 
 
@@ -67,3 +69,26 @@ def test_secrets_in_urls_are_shown_to_nobody(cli, tmp_path: Path, environment: d
     assert refused.code == 6
     assert "hunter2" not in refused.err
     assert f"{path}:2: storage.url" in refused.err
+
+
+def test_what_a_process_reads_twice_from_far_away_comes_from_its_cache(
+    store: SQLiteProfileStore,
+    new_incident,
+    data_dir: Path,
+    far_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`storage.cache_mb`: a server that is asked again does not ask the far provider again; 0 switches it off."""
+    record = next(row for row in store.save_incident(new_incident()) if row.artefact_key)
+    assert courier.run(config.load(far_config).settings, data_dir)
+    key = record.artefact_key or ""
+    place = Place(config_flag=far_config, data_dir_flag=data_dir)
+    with place.reader() as reader:
+        first = reader.payload(key, 1 << 20)
+    (tmp_path / "far" / key).unlink()
+    with place.reader() as reader:
+        assert reader.payload(key, 1 << 20) == first
+    far_config.write_text(far_config.read_text() + "cache_mb = 0\n")
+    with place.reader() as reader, pytest.raises(StorageError):
+        reader.payload(key, 1 << 20)

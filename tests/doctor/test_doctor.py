@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from monitord.doctor import CHECKS, Check, Surroundings, run_checks
+from monitord.doctor.data import check_data_folder
 from monitord.doctor.machine import judge_descriptors
 from monitord.service import Place, plan_install
 from monitord.storage.schema import HEAD
@@ -72,6 +73,8 @@ def database(here: Surroundings, *, revision: str = HEAD, raised_at: datetime | 
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
         connection.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
         connection.execute("CREATE TABLE incident (correlation_id TEXT, raised_at DATETIME)")
+        for table in ("profile_capture", "history", "state", "event"):  # one that is missing is damage
+            connection.execute(f"CREATE TABLE {table} (id INTEGER)")
         if raised_at:
             connection.execute("INSERT INTO incident VALUES ('abcdefabcdef', ?)", (raised_at.isoformat(),))
     connection.close()
@@ -374,3 +377,20 @@ def test_the_running_machine_is_judged_without_a_traceback(
     outcomes = {check.name: check.outcome for check in run_checks(Surroundings(tmp_path / "none", "1.0"))}
     assert outcomes["perf"] == outcomes["eu-stack"] == "ok"
     assert outcomes["data directory"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [("nfs4", "warning"), ("fuse.sshfs", "warning"), ("9p", "warning"), ("ext4", None)]
+)
+def test_a_data_directory_on_a_network_file_system_is_told(
+    here: Surroundings, kind: str, outcome: str | None
+) -> None:
+    """SQLite's locks and shared memory are not to be relied on there."""
+    lines = [
+        "20 1 8:1 / / rw - ext4 /dev/sda1 rw",
+        f"30 20 0:40 / {here.data_dir.parent} rw - {kind} host:/x rw",
+    ]
+    (here.root / "proc/self").mkdir(parents=True, exist_ok=True)
+    (here.root / "proc/self/mountinfo").write_text("\n".join(lines) + "\n")
+    found = [check.outcome for check in check_data_folder(here) if check.name == "file system"]
+    assert found == ([outcome] if outcome else [])
