@@ -23,6 +23,7 @@ from monitord.logs import get_logger
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 
 _TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
+_SLEPT = "main_thread_slept_share"  # Scalene's note
 _TOOL_IS_USELESS = (
     CaptureStatus.NOT_PYTHON,
     CaptureStatus.UNSUPPORTED_VERSION,
@@ -192,8 +193,8 @@ class ProfileCaptureService:
                 break
             self._tools.learn_version(profiler.tool, session.runner, session.folder)
             found.append(self._run(profiler, session))
-            last = found[-1]
-            if last.status in _TARGET_IS_LOST or _is_enough(last):
+            last = found[-1] = doubted(found[-1])
+            if last.status in _TARGET_IS_LOST or is_enough(last):
                 break
             if last.status in _TOOL_IS_USELESS:
                 useless.add(profiler.tool)
@@ -214,10 +215,19 @@ class ProfileCaptureService:
         return capture
 
 
-def _is_enough(capture: Capture) -> bool:
+def doubted(capture: Capture) -> Capture:
+    """Scalene counts sleep as work: of a program that slept it is a second opinion; py-spy is asked, too."""
+    slept = capture.notes.get(_SLEPT)
+    if slept is None or capture.status is not CaptureStatus.OK:
+        return capture
+    reason = f"the main thread slept {float(slept) * 100:.0f} % of the time, and Scalene counts that as work"
+    return replace(capture, status=CaptureStatus.PARTIAL, reason=reason)
+
+
+def is_enough(capture: Capture) -> bool:
     """Whether no further profiler need be asked: a profile that accounts for the CPU used."""
     share = capture.explained_share
-    explains = share is None or share >= LEAST_EXPLAINED
+    explains = (share is None or share >= LEAST_EXPLAINED) and _SLEPT not in capture.notes
     return capture.role == "profile" and capture.status.has_evidence and explains
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monitord.capture.levels import read_levels
+from monitord.capture.permission import permission_fix
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
@@ -166,7 +167,10 @@ class Draft:
             )
         known = self.profiler.explain(outcome.stderr.decode(errors="replace"))
         if known is not None:
-            return self.end(known[0], words or known[1], known[2])
+            status, meaning, fix = known
+            if status is CaptureStatus.PERMISSION_DENIED and fix is None:
+                fix = permission_fix(self.session.target.key.pid)
+            return self.end(status, words or meaning, fix)
         if not self.session.target.is_alive():
             return self.end(CaptureStatus.TARGET_GONE, f"process {self.session.target.key.pid} has ended")
         return self.end(CaptureStatus.TOOL_ERROR, words or f"{missing} (exit status {outcome.exit_status})")

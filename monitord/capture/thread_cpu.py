@@ -148,3 +148,19 @@ def _is_runnable(pid: int, thread_id: int) -> bool:
         return procfs.parse_stat(procfs.read(f"/proc/{pid}/task/{thread_id}/stat", 4096)).state == "R"
     except (OSError, ValueError, IndexError):
         return False
+
+
+def wanted_by_main_ns(pid: int) -> int | None:
+    """What the main thread ran, and waited for its turn on a CPU, so far; None: it can't be known."""
+    try:
+        ran, waited = procfs.read(f"/proc/{pid}/schedstat", 256).split()[:2]
+    except (OSError, ValueError):
+        return None
+    return int(ran) + int(waited)
+
+
+def slept_share(before_ns: int | None, after_ns: int | None, seconds: float) -> float:
+    """What part of the time it neither ran nor wanted to; 0 where that can't be known."""
+    if before_ns is None or after_ns is None or seconds <= 0:
+        return 0.0
+    return max(0.0, 1 - (after_ns - before_ns) / _NS_PER_S / seconds)

@@ -262,7 +262,8 @@ class IncidentWorker:
         if incident.alert.target is None and seen.target is not None:
             blamed = replace(incident.alert, target=seen.target, process_name=seen.process_name)
             incident = replace(incident, alert=blamed, process=opening.describe(seen.target))
-        return replace(incident, captures=(self._read(seen.dump, opening),) if seen.dump else ())
+        dumps = of_same_program([seen.dump] if seen.dump else [], (), incident.alert.image)
+        return replace(incident, captures=tuple(self._read(dump, opening) for dump in dumps))
 
     def _read(self, dump: Capture, opening: Opening) -> Capture:
         """The dump with its hotspots; without them when the disk or the machine can't afford reading it."""
@@ -296,7 +297,7 @@ class IncidentWorker:
             return self._refused(waiting, f"other captures ran for {waited_s:.0f} s, and then it was over")
         plan = self._plan_for(opening, incident)
         captures = planned(self._capture(target, plan, opening, self._folder / opening.correlation_id), plan)
-        captures = labelled(of_same_program(captures, incident.captures), incident)
+        captures = labelled(of_same_program(captures, incident.captures, incident.alert.image), incident)
         has_context = any(capture.role == "context" for capture in incident.captures)
         return [capture for capture in captures if not (has_context and capture.role == "context")]
 

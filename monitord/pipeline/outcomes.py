@@ -21,17 +21,24 @@ def labelled(captures: Sequence[Capture], incident: Incident) -> list[Capture]:
     return found
 
 
-def of_same_program(captures: Sequence[Capture], earlier: Sequence[Capture]) -> list[Capture]:
-    """Evidence of another program than the one that crossed the threshold is no evidence of it."""
-    image = next((one.image for one in earlier if one.image), None)
+def of_same_program(
+    captures: Sequence[Capture], earlier: Sequence[Capture], armed: tuple[int, int] | None = None
+) -> list[Capture]:
+    """Evidence of another program than the one that crossed the threshold is no evidence of it.
+
+    `armed` is the image that detection saw; where it is not known, that of the first look stands in.
+    """
+    image = next((one.image for one in earlier if one.image and one.status.has_evidence), None)
+    if armed is not None and any(armed):
+        image = " {:x}:{:x}".format(*armed)
     return [_checked(capture, image) if image else capture for capture in captures]
 
 
 def _checked(capture: Capture, image: str) -> Capture:
-    if capture.image in (None, image):
+    if capture.image is None or capture.image == image or not _differ(capture.image, image):
         return capture
     was, now = image.partition(" ")[0], (capture.image or "").partition(" ")[0]
-    change = f"{was} → {now}" if was != now else f"{was}, anew"
+    change = f"{was or 'unknown'} → {now}" if was != now else f"{was}, anew"
     reason = (
         f"discarded, because the process executed another program since it crossed the threshold: {change}"
     )
@@ -39,6 +46,14 @@ def _checked(capture: Capture, image: str) -> Capture:
         capture, status=CaptureStatus.TARGET_REPLACED, reason=reason, fix=None, format=None, payload=None,
         path=None, hotspots=(),
     )  # fmt: skip
+
+
+def _differ(one: str, other: str) -> bool:
+    """Addresses differ after every exec; where either has none (no right to see them), paths must do."""
+    (path, _, where), (other_path, _, other_where) = one.partition(" "), other.partition(" ")
+    if where and other_where:
+        return where != other_where
+    return bool(path and other_path) and path != other_path
 
 
 def planned(captures: list[Capture], plan: CapturePlan) -> list[Capture]:

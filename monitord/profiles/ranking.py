@@ -12,12 +12,14 @@ from monitord.model import Hotspot, Statement
 from monitord.profiles.limits import MAX_DEPTH
 from monitord.profiles.places import func_id_of, module_of
 from monitord.profiles.representation import OUTER_LEFT_OUT, UNKNOWN, Frame, Profile, Thread
+from monitord.profiles.waiting import is_background
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{1,16}")
 _Function = tuple[str, str | None, str | None, str]
 Stacks = Mapping[tuple[Thread, tuple[int, ...]], int | float]
 _STATEMENTS = 4
 _STATEMENTS_FROM = 0.01  # of the samples: below that a line is noise
+_REAL_SHARE = 0.05
 _Z = 1.96  # 95 % of a normal distribution lie within
 
 
@@ -50,12 +52,27 @@ def hotspots(profile: Profile, limit: int = 20) -> tuple[Hotspot, ...]:
     if whole <= 0:
         return ()
     tallies = _tallied(profile.frames, stacks)
+    background = _background(tallies, whole)
     ranked = sorted(
         tallies.items(),
-        key=lambda item: (-item[1].own, -item[1].total, item[1].from_leaf, *map(str, item[0])),
+        key=lambda item: (
+            item[0] in background,
+            -item[1].own,
+            -item[1].total,
+            item[1].from_leaf,
+            *map(str, item[0]),
+        ),
     )
     samples = whole if profile.unit == "samples" else None
     return tuple(_hotspot(function, tally, whole, samples) for function, tally in ranked[: max(0, limit)])
+
+
+def _background(tallies: Mapping[_Function, _Tally], whole: float) -> set[_Function]:
+    """What only waits or imports, where something else was hot: it comes after everything else."""
+    found = {function for function in tallies if is_background(function[0], function[1])}
+    if any(tally.own >= _REAL_SHARE * whole for function, tally in tallies.items() if function not in found):
+        return found
+    return set()
 
 
 def share_error(share: float, samples: float) -> float:

@@ -16,9 +16,31 @@ _NAMES = """
     mach_msg_trap mach_msg2_trap kevent kevent_qos kevent_id workq_kernreturn ulock_wait ulock_wait2
     select$DARWIN_EXTSN sigwait_nocancel wait4_nocancel
 """
+# Functions of Python's own library in which a thread waits, by file and name; and its import system.
+_PYTHON_WAITS = {
+    "threading.py": ("wait", "join", "_wait_for_tstate_lock", "acquire"),
+    "selectors.py": ("select",),
+    "queue.py": ("get", "put"),
+    "concurrent/futures/thread.py": ("_worker",),
+    "concurrent/futures/_base.py": ("wait", "result"),
+    "multiprocessing/connection.py": ("wait", "_recv", "_poll"),
+    "multiprocessing/popen_fork.py": ("wait", "poll"),
+    "multiprocessing/process.py": ("join",),
+    "subprocess.py": ("wait", "_wait", "_try_wait"),
+}
 _WAITING = frozenset(_NAMES.split())
 
 
 def is_waiting(function: str) -> bool:
     """Tell whether a thread whose innermost call is `function` waits for something else to happen."""
     return function.lstrip("_").removesuffix("_nocancel") in _WAITING
+
+
+def is_background(function: str, file: str | None) -> bool:
+    """Tell whether a Python function waits, or imports, for others: never the culprit beside a real one."""
+    if file is None:
+        return False
+    if file.startswith("<frozen importlib"):
+        return True
+    name = function.rpartition(".")[2]
+    return any(file.endswith(f"/{place}") and name in names for place, names in _PYTHON_WAITS.items())

@@ -12,14 +12,19 @@ from monitord.storage.views import HotFilter, HotFunction
 # 3 is the number of the type hotspot.
 _ANY_HOTSPOT = "event_type = 3 AND event_type > 0"  # the second half lets the partial index of types serve it
 _NAMED_HOTSPOT = "+event_type = 3"  # the name's index tells more
+# A share is as sure as its samples are many: a look of one is not worth a profile of a hundred. Those of an
+# older monitord, which did not note them, count as one of fifty.
+_WEIGHT = "min(max(coalesce(payload ->> '$.samples', 50), 1), 100)"
+_LEAST_SHARE = 0.005  # below that it would be shown as 0 %
 _HOT = """
 SELECT e.function, e.module, e.arity, e.ast_node_id, a.incidents, a.mean, a.most, a.total, a.versions, e.id,
        e.correlation_id, e.payload ->> '$.file', e.payload ->> '$.line'
 FROM (
-  SELECT count(DISTINCT correlation_id) AS incidents, avg(payload ->> '$.self_share') AS mean,
+  SELECT count(DISTINCT correlation_id) AS incidents,
+         sum(payload ->> '$.self_share' * {weight}) / sum({weight}) AS mean,
          max(payload ->> '$.self_share') AS most, max(payload ->> '$.total_share') AS total,
          count(DISTINCT payload ->> '$.func_hash') AS versions, max(id) AS last_id,
-         sum(payload ->> '$.self_share') AS weight
+         sum(payload ->> '$.self_share' * {weight}) AS weight
   FROM event WHERE {conditions} AND function IS NOT NULL
   GROUP BY coalesce(payload ->> '$.func_id', module || char(0) || function, function), ast_node_id
   ORDER BY weight DESC, last_id DESC LIMIT :limit
@@ -45,6 +50,8 @@ def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dic
         if value is not None:
             conditions.append(f"{name} = :{name}")
             values[name] = value
+    if not (wanted.function or wanted.module or wanted.node):
+        conditions.append(f"payload ->> '$.self_share' >= {_LEAST_SHARE}")
     if wanted.process:
         conditions.append(
             "correlation_id IN (SELECT correlation_id FROM profile_capture"
@@ -56,7 +63,7 @@ def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dic
         if moment is not None:
             conditions.append(f"id {operator} :{name}")
             values[name] = id_at(moment, name)
-    return _HOT.format(conditions=" AND ".join(conditions)), values
+    return _HOT.format(weight=_WEIGHT, conditions=" AND ".join(conditions)), values
 
 
 def hot_function(row: Sequence[Any]) -> HotFunction:

@@ -32,7 +32,17 @@ _CAPTURE = (
     *("role", "profiler", "status", "duration_seconds", "sample_count", "target_cpu_percent", "late"),
     *("failure_reason",),
 )
-_FUNCTION = ("kind", "file", "line", "self_share", "total_share", "share_error", "func_id", "func_hash")
+_FUNCTION = (
+    "kind",
+    "file",
+    "line",
+    "self_share",
+    "total_share",
+    "share_error",
+    "func_id",
+    "func_hash",
+    "samples",
+)
 
 
 def record_incident(connection: Connection, facts: Facts, captures: Sequence[Facts]) -> None:
@@ -93,7 +103,8 @@ def incident_events(facts: Facts, captures: Sequence[Facts]) -> Iterator[Event]:
     leading = next((capture for capture in captures if capture["is_leading"]), None)
     if leading is not None and not is_baseline:  # what is hot there was so while nothing was wrong
         for spot in facts["hotspots"][:FUNCTIONS_KEPT]:
-            yield from _hotspot_events(spot, _captured(leading), whose)
+            counted = {**spot, "samples": leading["sample_count"]}
+            yield from _hotspot_events(counted, _captured(leading), whose)
 
 
 def _thinned(history: Sequence[Any]) -> Sequence[Any]:

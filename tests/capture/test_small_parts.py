@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,17 @@ from monitord.capture.profilers.eu_stack import EuStack
 from monitord.capture.profilers.perf import Perf
 from monitord.capture.profilers.perf import record_command as perf_command
 from monitord.capture.profilers.py_spy import PySpyRecord
+from monitord.capture.profilers.scalene import SLEPT
+from monitord.capture.service import doubted, is_enough
 from monitord.capture.session import first_words
 from monitord.capture.target import Target
+from monitord.capture.thread_cpu import slept_share
 from monitord.capture.tools import Toolbox
 from monitord.model import CaptureStatus
 from monitord.profiles import hotspots, parse
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of
+from tests.fakes import a_capture
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -137,7 +143,7 @@ def test_the_words_of_perf_and_eu_stack_are_understood() -> None:
     denied = Perf().explain("Access to performance monitoring and observability operations is limited.")
     assert denied is not None
     assert denied[0] is CaptureStatus.PERMISSION_DENIED
-    assert "perf_event_paranoid" in (denied[2] or "")
+    assert ("CAP_PERFMON" if os.geteuid() == 0 else "perf_event_paranoid") in (denied[2] or "")
     gone = Perf().explain("Couldn't create thread/CPU maps: No such process")
     assert gone is not None
     assert gone[0] is CaptureStatus.TARGET_GONE
@@ -247,3 +253,22 @@ def test_a_cgroup_can_be_made_and_is_removed_with_what_is_in_it(targets: Targets
     assert cgroups.end_cgroup(path) or process.wait(10) is not None
     assert cgroups.end_cgroup(path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "share"), [(0, 9_500_000_000, 0.05), (0, 3_600_000_000, 0.64), (None, 5, 0.0)]
+)
+def test_how_long_a_thread_slept_is_what_it_neither_ran_nor_waited_for(
+    before: int | None, after: int, share: float
+) -> None:
+    assert slept_share(before, after, 10.0) == pytest.approx(share)
+
+
+def test_scalene_is_not_enough_where_the_program_slept() -> None:
+    """It counts sleep as work; what py-spy says after it leads, because a doubted profile is partial."""
+    whole = a_capture(profiler="scalene")
+    slept = replace(whole, notes={SLEPT: "0.64"})
+    assert is_enough(doubted(whole))
+    assert not is_enough(doubted(slept))
+    assert doubted(slept).status is CaptureStatus.PARTIAL
+    assert "slept 64 %" in (doubted(slept).reason or "")

@@ -120,6 +120,35 @@ def test_hot_functions_are_counted_across_incidents(here, store, new_incident) -
     assert (nothing.code, nothing.out) == (0, "")
 
 
+def test_a_look_of_one_sample_is_not_as_hot_as_a_profile_and_nothing_of_0_percent_is_listed(
+    here, store, new_incident
+) -> None:
+    for name, share, samples in (("glanced", 1.0, 1), ("profiled", 0.6, 900)):
+        spots = (Hotspot(name, "/srv/a.py", 1, share, 1.0), Hotspot("<module>", "/srv/a.py", 9, 0.001, 1.0))
+        made = new_incident(hotspots=spots)
+        captures = tuple(replace(each, sample_count=samples) for each in made.captures)
+        store.save_incident(replace(made, captures=captures))
+    listed = json.loads(here("hot", "-S", "2020-01-01", "--json").out)
+    assert [each["function"] for each in listed] == ["profiled", "glanced"]
+
+
+def test_what_the_record_told_is_shown_and_explained(here, store, new_incident) -> None:
+    """`show`, `explain` and JSON say where it waited; without a profile that is all that is known."""
+    made = new_incident()
+    profile = made.captures[-1]
+    said = {"waits": "1 thread waits in vfs_write, system call write, on /srv/x", "files": "300 open of 1024"}
+    context = replace(profile, role="context", profiler="context", hotspots=(), notes=said)
+    store.save_incident(replace(made, captures=(context,)))
+    name = made.correlation_id
+    assert json.loads(here("show", name, "--json").out)["context"] == said
+    shown = " ".join(here("show", name, "--no-pager").out.split())
+    assert said["waits"] in shown
+    assert said["files"] in shown
+    told = sentences(here, made)
+    assert f"Waits: {said['waits']}." in told["context"]
+    assert any(said["waits"] in text for text in told["unknown"])
+
+
 def test_a_deleted_incident_is_no_longer_hot(here, store, incident) -> None:
     """What was deleted is not counted."""
     store.delete_incident(incident.correlation_id)

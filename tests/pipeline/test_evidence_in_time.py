@@ -120,6 +120,8 @@ def test_evidence_of_another_program_than_the_one_that_crossed_is_discarded() ->
         CaptureStatus.OK, CaptureStatus.TARGET_REPLACED, CaptureStatus.OK, CaptureStatus.TARGET_REPLACED,
     ]  # fmt: skip
     assert "/bin/bash → /usr/bin/python3" in (found[1].reason or "")
+    armed = of_same_program([same, other], [], armed=(1, 2))
+    assert [one.status for one in armed] == [CaptureStatus.OK, CaptureStatus.TARGET_REPLACED]
     assert (found[1].payload, found[1].hotspots) == (None, ())
 
 

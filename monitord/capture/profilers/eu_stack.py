@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from monitord import rights
 from monitord.capture import procfs
-from monitord.capture.profilers.py_spy import permission_fix
 from monitord.capture.reading import Reading
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, remove
@@ -45,7 +44,7 @@ class _EuStack:
     def explain(self, stderr: str) -> Failure | None:
         words = stderr.lower()
         if "permission denied" in words or "operation not permitted" in words:
-            return CaptureStatus.PERMISSION_DENIED, "not permitted", permission_fix()
+            return CaptureStatus.PERMISSION_DENIED, "not permitted", None
         if "no such process" in words or ("linux_proc_report" in words and "no such file" in words):
             return CaptureStatus.TARGET_GONE, "the process has ended", None
         return None

@@ -6,6 +6,7 @@ deleted once `perf script`, a child under the same limits, has read it. Words: p
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,8 @@ class Perf:
         if "no such process" in words:
             return CaptureStatus.TARGET_GONE, "the process has ended", None
         if "access to performance monitoring" in words or "permission" in words or "not permitted" in words:
-            fix = "sudo sysctl kernel.perf_event_paranoid=1, or run monitord as root or with CAP_PERFMON"
+            others = "sudo sysctl kernel.perf_event_paranoid=1, or run monitord as root or with CAP_PERFMON"
+            fix = "give monitord CAP_PERFMON (it runs as root without it)" if os.geteuid() == 0 else others
             return CaptureStatus.PERMISSION_DENIED, "not permitted", fix
         return None
 

@@ -47,7 +47,7 @@ class _PySpy:
     def explain(self, stderr: str) -> Failure | None:
         words = stderr.lower()
         if "permission denied" in words or "operation not permitted" in words:
-            return CaptureStatus.PERMISSION_DENIED, "not permitted", permission_fix()
+            return CaptureStatus.PERMISSION_DENIED, "not permitted", None
         if "failed to find python version" in words or "no python processes found" in words:
             return CaptureStatus.NOT_PYTHON, "py-spy does not find a Python in it", None
         if "unsupported" in words and "version" in words:
@@ -183,17 +183,6 @@ def harmless_flags(session: Session) -> tuple[int, tuple[str, ...]]:
     # Where nothing runs, where it waits is the evidence; on a crowded machine little runs of what wants to.
     is_idle = is_idle and not wants_a_turn(session.target.key.pid)
     return rate_hz, ("--nonblocking", "--idle") if is_idle else ("--nonblocking",)
-
-
-def permission_fix() -> str:
-    """What to type so that another process may be read, by what this machine forbids."""
-    try:
-        with open("/proc/sys/kernel/yama/ptrace_scope") as file:
-            scope = file.read().strip()
-    except OSError:
-        scope = "0"
-    grant = "run monitord as root (sudo monitord service install --system) or give it CAP_SYS_PTRACE"
-    return f"sudo sysctl kernel.yama.ptrace_scope=0, or {grant}" if scope != "0" else grant
 
 
 def _with_errors(capture: Capture, draft: Draft) -> Capture:

@@ -16,11 +16,13 @@ from monitord.capture.running import Errand, Rights
 from monitord.capture.scripts.standby import Standby, switch
 from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
+from monitord.capture.thread_cpu import slept_share, wanted_by_main_ns
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 from monitord.profiles.scalene_document import Names
 from monitord.profiles.scalene_kept import ABSOLUTE, KEPT, NOW
 
+SLEPT, MOST_SLEPT = "main_thread_slept_share", 0.2
 _ENDS_WITHIN_S = 10.0  # it writes between two bytecodes of the main thread: usually in less than 0.2 s
 _AGAIN_S = 0.7
 _BETWEEN_S = 0.3
@@ -65,9 +67,13 @@ class Scalene:
         if refusal is not None:
             return draft.end(CaptureStatus.REFUSED, f"Scalene was not switched on: {refusal}")
         began_s, began_ticks = time.monotonic(), _ticks(session)
+        wanted_ns = wanted_by_main_ns(session.target.key.pid)
         session.runner.wait(session.plan.duration_s)
         ticks, elapsed_s = _ticks(session), time.monotonic() - began_s
         if ticks is not None and began_ticks is not None and elapsed_s > 0:
+            slept = slept_share(wanted_ns, wanted_by_main_ns(session.target.key.pid), elapsed_s)
+            if slept > MOST_SLEPT:
+                draft.notes[SLEPT] = f"{slept:.2f}"
             draft.cpu_percent = 100.0 * (ticks - began_ticks) / procfs.TICKS_PER_S / elapsed_s
         return self._end(draft, elapsed_s)
 

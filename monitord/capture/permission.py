@@ -1,0 +1,31 @@
+"""Why a process may not be looked at, and what to type so that it may, by what holds it back here."""
+
+from __future__ import annotations
+
+import os
+
+from monitord.capture import procfs
+
+_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
+_TO_ROOT = "give monitord CAP_SYS_PTRACE (it runs as root without it; in a container: --cap-add SYS_PTRACE)"
+_TO_OTHERS = "run monitord as root (sudo monitord service install --system) or give it CAP_SYS_PTRACE"
+
+
+def permission_fix(pid: int) -> str:
+    """What is true of this process: a tracer keeps every other one away, root's included."""
+    tracer = procfs.status_of(pid).get("TracerPid", "0")
+    if tracer.isdigit() and int(tracer):
+        stat = procfs.stat_of(int(tracer))
+        name = f" ({stat.name})" if stat else ""
+        return f"end the tracer, process {tracer}{name}: one process at a time can trace another"
+    if os.geteuid() == 0:
+        return _TO_ROOT
+    scope = _read_scope()
+    return f"sudo sysctl kernel.yama.ptrace_scope=0, or {_TO_OTHERS}" if scope != "0" else _TO_OTHERS
+
+
+def _read_scope() -> str:
+    try:
+        return procfs.read(_SCOPE, 16).decode().strip()
+    except OSError:
+        return "0"

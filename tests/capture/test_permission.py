@@ -1,0 +1,41 @@
+"""The fix for a missing right is true: of a traced process, and for root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from monitord.capture.permission import permission_fix
+from tests.capture import targets as t
+from tests.capture.targets import Targets, wait_for
+
+
+def test_nobody_who_is_root_is_told_to_become_root(targets: Targets) -> None:
+    fix = permission_fix(targets.python(t.PYTHON_IDLER).pid)
+    assert ("run monitord as root" in fix) == (os.geteuid() != 0)
+    assert "CAP_SYS_PTRACE" in fix
+
+
+@pytest.mark.root
+def test_of_a_traced_process_the_tracer_is_named(
+    targets: Targets, require_tool: Callable[[str], str]
+) -> None:
+    process = targets.python(t.PYTHON_IDLER)
+    strace = subprocess.Popen(
+        [require_tool("strace"), "-q", "-p", str(process.pid)], stderr=subprocess.DEVNULL
+    )
+    try:
+        with open(f"/proc/{process.pid}/status") as status:
+
+            def is_traced() -> bool:
+                status.seek(0)
+                return f"TracerPid:\t{strace.pid}" in status.read()
+
+            wait_for(is_traced, "strace to attach")
+        assert f"process {strace.pid} (strace)" in permission_fix(process.pid)
+    finally:
+        strace.kill()
+        strace.wait()
