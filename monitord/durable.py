@@ -24,12 +24,14 @@ def durable_write(
     *,
     mode: int = 0o600,
     replace: bool = True,
+    keeps_mode: bool = True,
     owner: tuple[int, int] | None = None,
 ) -> None:
     """Write the whole file or none of it; on the disk, with its name, when this returns.
 
-    An existing file is replaced and keeps its mode, unless `replace` is False: then FileExistsError. What is
-    no regular file (a device, a pipe) is written to as it is. `owner` (uid, gid) gets the file.
+    An existing file is replaced and keeps its mode (`keeps_mode`), unless `replace` is False: then
+    FileExistsError. What is no regular file (a device, a pipe) is written to as it is. `owner` (uid, gid)
+    gets the file.
     Raises OSError; nothing is left of a failed call.
     """
     chunks = (content,) if isinstance(content, bytes) else content
@@ -42,7 +44,7 @@ def durable_write(
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     descriptor = os.open(draft, _NEW, mode)
     try:
-        if before is not None:
+        if before is not None and keeps_mode:
             os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
         if owner is not None:
             os.fchown(descriptor, *owner)

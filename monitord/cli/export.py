@@ -181,7 +181,7 @@ def _machine_id() -> str | None:
 def _write(path: Path, content: bytes) -> None:
     """The whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
     try:
-        durable_write(path, content, owner=_asker())
+        durable_write(path, content, keeps_mode=False, owner=_asker())
     except PermissionError as error:
         raise PermissionDeniedError(f"{path}: can't be written: {error.strerror}") from error
     except OSError as error:
