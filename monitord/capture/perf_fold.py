@@ -43,11 +43,22 @@ class Names:
     def __init__(self) -> None:
         self._inodes: dict[str, int] = {}
         self._files: dict[str, File] = {}
+        self._others: dict[str, bool] = {}
 
     def note(self, line: str) -> None:
         """Take up a mapping that perf tells of."""
         if found := _MAPPED.search(line.rstrip("\n")):
             self._inodes[found[2]] = int(found[1])
+
+    def is_another(self, module: str) -> bool:
+        """Whether the file of that name here is known not to be the one that was mapped."""
+        if module not in self._others:
+            inode = self._inodes.get(module)
+            try:
+                self._others[module] = bool(inode) and os.stat(module).st_ino != inode  # noqa: PTH116 - no pathlib
+            except OSError:
+                self._others[module] = False  # perf could not open it either
+        return self._others[module]
 
     def name(self, offset: str, module: str) -> str:
         """The words for one frame."""
@@ -69,6 +80,10 @@ def frame(line: str, names: Names | None = None) -> str:
     symbol, opened, module = rest.rpartition(" (")
     if not opened:
         symbol, module = rest, ")"
+    if names is not None and names.is_another(module[:-1]):
+        symbol = (
+            UNKNOWN  # of a container, or replaced meanwhile: perf took the name from a file that is not it
+        )
     if symbol in ("", UNKNOWN) and names is not None and module.endswith(")"):
         words = names.name(offset, module[:-1])
     else:

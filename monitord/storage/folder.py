@@ -24,14 +24,22 @@ def check_data_dir(data_dir: Path, *, create: bool = False, root_may: bool = Tru
     if create:
         _make(data_dir)
     try:
-        status = data_dir.stat()  # a link is judged like every part of the way: systemd makes one
+        is_link = data_dir.is_symlink()
+        status = data_dir.stat()
     except FileNotFoundError as error:
         raise NotFoundError(f"there is no data directory {data_dir}; {_where_to_look(data_dir)}") from error
     except OSError as error:
         raise PermissionDeniedError(f"can't look at {data_dir}: {error.strerror}") from error
+    if is_link and not is_made_by_systemd(data_dir):
+        raise PermissionDeniedError(f"{data_dir} is a symbolic link; give the real path with --data-dir")
     if not stat.S_ISDIR(status.st_mode):
         raise StorageError(f"{data_dir} is not a directory; give another one with --data-dir")
     _check_owners(data_dir, status, root_may=root_may)
+
+
+def is_made_by_systemd(link: Path) -> bool:
+    """Whether it is the link that stands for a dynamic user's state directory, STATE → private/STATE."""
+    return link.resolve() == link.parent.resolve() / "private" / link.name
 
 
 def _where_to_look(data_dir: Path) -> str:

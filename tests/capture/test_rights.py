@@ -203,6 +203,30 @@ def test_eu_stack_opens_nothing_for_a_process_that_lives_among_other_files(
     assert look.payload is None
 
 
+@pytest.mark.root
+def test_perf_takes_no_name_from_a_file_that_was_not_mapped(
+    targets: Targets, folder: Path, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """As in a container: under the name in its maps lies another program here, whose names would be wrong."""
+    require_tool("perf")
+    program = targets.program(require_tool("gcc"), NATIVE_BURNER)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    code = f"cp {program} {inner}/copy && mount --bind {inner} {program.parent} && exec {program.parent}/copy"
+    wrong = NATIVE_BURNER.replace("hot_leaf", "wrong_leaf").replace("middle", "wrong_middle")
+    program.rename(program.with_name("right"))
+    targets.program("gcc", wrong).rename(program.with_name("copy"))
+    program.with_name("right").rename(program)
+    process = targets.start("/usr/bin/unshare", "-m", "/bin/sh", "-c", code)
+    _until(lambda: strange_file(process.pid) is not None)
+    capture = take(Perf(), process, folder, Toolbox(), SHORT)
+    assert capture.path is not None, capture
+    text = capture.path.read_text()
+    assert "wrong" not in text, text
+    assert f"({program.parent}/copy)" in text  # the offset in it stays
+    capture.path.unlink()
+
+
 def test_a_process_among_the_same_files_is_none_that_is_strange(targets: Targets) -> None:
     process = targets.start("/bin/sleep", "60")
     _until(lambda: b"sleep" in Path(f"/proc/{process.pid}/maps").read_bytes())

@@ -194,12 +194,13 @@ def test_a_data_directory_of_somebody_else_or_where_others_could_lay_one_is_a_fa
     assert the("data directory", replace(here, uid=os.geteuid() + 1)).outcome == "failure"
     link = tmp_path / "link"
     link.symlink_to(here.data_dir)
-    assert the("data directory", replace(here, data_dir=link)).outcome == "ok"
+    check = the("data directory", replace(here, data_dir=link))
+    assert (check.outcome, "symbolic link" in check.detail) == ("failure", True)
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    (shared / "link").symlink_to(here.data_dir)
-    check = the("data directory", replace(here, data_dir=shared / "link"))
+    (shared / "data").mkdir(mode=0o700)
+    check = the("data directory", replace(here, data_dir=shared / "data"))
     assert (check.outcome, "exchanged by others" in check.detail) == ("failure", True)
 
 

@@ -239,14 +239,19 @@ def test_a_data_directory_open_to_others_is_refused(data_dir: Path, mode: int) -
 
 
 def test_a_link_or_a_file_as_data_directory_is_refused(data_dir: Path, tmp_path: Path) -> None:
-    """A link where others could lay another one; one of ours on a way of ours leads where we said."""
     (tmp_path / "real").mkdir(mode=0o700)
+    data_dir.symlink_to(tmp_path / "real")
+    with pytest.raises(PermissionDeniedError, match="symbolic link"):
+        open_store(data_dir)
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    (shared / "link").symlink_to(tmp_path / "real")
+    (shared / "data").mkdir(mode=0o700)
     with pytest.raises(PermissionDeniedError, match="could be exchanged by others"):
-        open_store(shared / "link")
+        open_store(shared / "data")
+    (tmp_path / "private/state").mkdir(parents=True, mode=0o700)
+    (tmp_path / "state").symlink_to("private/state")  # as systemd lays it for a dynamic user
+    open_store(tmp_path / "state").close()
     (tmp_path / "file").write_text("")
     assert open_store(tmp_path / "file").is_degraded
 
