@@ -23,7 +23,7 @@ from monitord.model import (
     Threshold,
     TriggerMetric,
 )
-from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
+from monitord.storage import SQLiteProfileStore, StoreReader, new_correlation_id, open_store
 from monitord.storage.cells import time_cell
 from monitord.storage.tables import incident as incident_table
 
@@ -146,6 +146,21 @@ def test_every_job_of_the_table_runs_on_a_real_store_and_is_remembered(store: SQ
     outcomes = scheduler.execute_tasks(NOW, uptime_s=3600)
     assert [outcome.outcome for outcome in outcomes] == ["ok", "ok", "ok", "ok"]
     assert scheduler.due(NOW + timedelta(minutes=1), uptime_s=3660) == []
+
+
+def test_expired_state_is_swept_by_the_hourly_job(store: SQLiteProfileStore) -> None:
+    """What nobody can read any more takes no room either."""
+    for number in range(50):
+        store.state.set(f"short {number}", b"x", ttl=timedelta(microseconds=1))
+    store.state.set("long", b"x")
+    while store.state.get("short 49") is not None:
+        pass
+    scheduler = TaskScheduler(jobs_of(store, RetentionManager(store, LIMITS), LIMITS), store)
+    scheduler.execute_tasks(NOW, uptime_s=3600)
+    with StoreReader(store.data_dir) as reader:
+        kept = [row["key"] for row in reader._all("SELECT key FROM state", [])]
+    assert "long" in kept
+    assert not any(key.startswith("short") for key in kept)
 
 
 def statements(manager: RetentionManager, now: datetime) -> tuple[RetentionReport, int]:
