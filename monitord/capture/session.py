@@ -26,6 +26,7 @@ from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
 
 _LOOK_S = 0.8
 LEAST_EXPLAINED = 0.5  # of the CPU used: evidence of less is doubted, and the ladder goes on
+_OUTDONE = 1.5
 _LEAST_CPU_S = 0.2  # below that a share of it says nothing
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Failure = tuple[CaptureStatus, str, str | None]
@@ -264,7 +265,21 @@ class Draft:
             )
         if errors > samples:
             return f"{errors} of {errors + samples} samples could not be read"
-        return self._doubt()
+        doubt = self._doubt()
+        if doubt is None or self._is_hidden_busier():
+            return doubt
+        self.notes["explained"] = doubt
+        return None
+
+    def _is_hidden_busier(self) -> bool:
+        """Whether an unseen thread outdid every seen one; helpers of a library keep step with their caller."""
+        used, hidden = (
+            (self.use.threads if self.use else {}),
+            set(self.reading.hidden_threads if self.reading else ()),
+        )
+        unseen = max((used.get(one, 0.0) for one in hidden), default=0.0)
+        seen = max((used_s for one, used_s in used.items() if one not in hidden), default=0.0)
+        return not hidden or unseen > _OUTDONE * seen
 
     def end(
         self,

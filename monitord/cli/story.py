@@ -19,7 +19,7 @@ from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
 _LABEL = 10
-_TOLD_NOTES = ("looks", "threads", "unnamed", "java", "behind", "first_try")
+_TOLD_NOTES = ("looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
 _HOTSPOTS = 10
 _CLOCK_STEP_S = 3600.0
 _SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (

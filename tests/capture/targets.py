@@ -123,6 +123,18 @@ print("ready", flush=True)
 innocent()
 """
 
+PYTHON_WITH_HELPERS = """
+import ctypes, sys
+library = ctypes.CDLL(sys.argv[1])
+for _ in range(3):
+    library.start()
+def calls():
+    library.native_leaf()
+print("ready", flush=True)
+while True:
+    calls()
+"""
+
 PYTHON_LAUNCHER = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, sys.argv[1]])

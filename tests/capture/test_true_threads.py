@@ -12,10 +12,12 @@ import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.tools import Toolbox
-from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
+from monitord.model import Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
 from monitord.profiles import hotspots, parse
+from monitord.storage.facts import incident_facts
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of
+from tests.fakes import an_alert
 
 SHORT = CapturePlan(duration_s=2.0)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scheduler's times are Linux's")
@@ -116,6 +118,23 @@ def test_a_native_thread_is_found_behind_an_innocent_python_line(
     assert by_perf.status is CaptureStatus.OK
     assert by_perf.hotspots[0].function == "native_leaf"
     assert (by_perf.explained_share or 0) > 0.8
+
+
+def test_helper_threads_of_a_library_leave_the_calling_line_in_the_lead(
+    targets: Targets, service: ProfileCaptureService, folder: Path, require_tool: Callable[[str], str]
+) -> None:
+    """Two native threads keep step with the Python thread that called: it is told, perf is asked, Python leads."""
+    require_tool("perf")
+    library = targets.library(require_tool("gcc"), t.NATIVE_THREAD)
+    process = targets.python(t.PYTHON_WITH_HELPERS, str(library))
+    captures = service.capture(key_of(process), SHORT, folder)
+    by_py_spy, by_perf = captures[-2:]
+    assert (by_py_spy.profiler, by_py_spy.status) == ("py-spy", CaptureStatus.OK)
+    assert by_py_spy.hotspots[0].function == "calls"
+    assert "of the CPU that the process used" in by_py_spy.notes["explained"]
+    assert by_perf.profiler == "perf"
+    facts = incident_facts(Incident("id", an_alert(), None, (), tuple(captures)))
+    assert facts["hotspots"][0]["function"] == "calls"
 
 
 @pytest.mark.parametrize(("threads", "depth"), [(90, 60), (600, 10)])
