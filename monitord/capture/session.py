@@ -272,7 +272,7 @@ class Draft:
         return None
 
     def _is_hidden_busier(self) -> bool:
-        """Whether an unseen thread outdid every seen one; helpers of a library keep step with their caller."""
+        """Whether an unseen thread outdid every seen one; a library's helpers keep step with their caller."""
         used, hidden = (
             (self.use.threads if self.use else {}),
             set(self.reading.hidden_threads if self.reading else ()),
