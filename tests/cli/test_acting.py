@@ -144,7 +144,7 @@ def test_status_of_somebody_who_records(here, store, data_dir) -> None:
         shown = json.loads(here("status", "-o", "json").out)
     assert answer.code == 0, answer.err
     for part in (f"pid {os.getpid()}", "3 h ago", "312 processes", "23 %", "0.08 % of one core", "38.0 MiB", "of 50 MB",
-                 "3 alerts", "monitord show abcdefghijkl", "degraded", "retention: ran"):  # fmt: skip
+                 "3 alerts", "monitord show abcdefgh", "degraded", "retention: ran"):  # fmt: skip
         assert part in answer.out
     assert "\x1b" not in answer.out
     assert (shown["running"], shown["pid"]) == (True, os.getpid())
