@@ -6,10 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
-from monitord.capture import java_names, procfs
+from monitord.capture import procfs
 from monitord.capture.target import Target
 from monitord.children import own_script
 
+_ASKS = Path(__file__).with_name("java_names.py")
 _LIMIT_S = 5.0
 _MAPS_CAP_BYTES = 4 * 1024 * 1024
 
@@ -33,7 +34,7 @@ def ask_for_names(target: Target) -> str | None:
     if os.geteuid() not in (0, user):
         return "it is another user's"
     is_root = os.geteuid() == 0
-    command = own_script(Path(java_names.__file__), str(target.key.pid), str(target.key.start_ticks))
+    command = own_script(_ASKS, str(target.key.pid), str(target.key.start_ticks))
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/",

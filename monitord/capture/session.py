@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 from monitord.capture.levels import read_levels
-from monitord.capture.permission import permission_fix
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
-from monitord.capture.unresolved import advice
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
 
 _LOOK_S = 0.8
@@ -170,6 +168,8 @@ class Draft:
         if known is not None:
             status, meaning, fix = known
             if status is CaptureStatus.PERMISSION_DENIED and fix is None:
+                from monitord.capture.permission import permission_fix  # rarely needed
+
                 fix = permission_fix(self.session.target.key.pid)
             return self.end(status, words or meaning, fix)
         if not self.session.target.is_alive():
@@ -197,6 +197,8 @@ class Draft:
 
     def _name_what_is_unnamed(self) -> str | None:
         """Note how much of the code has no names; what to type to have them."""
+        from monitord.capture.unresolved import advice  # only native code needs it
+
         spots = self.reading.hotspots if self.reading else ()
         found = advice(spots, self.session.target.identity.executable)
         if found is None or self.profiler.name == "py-spy":

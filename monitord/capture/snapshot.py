@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 
 from monitord import rights
-from monitord.capture.context_told import told
 from monitord.capture.running import Errand, Rights
 from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
@@ -62,6 +61,8 @@ class Context:
         if replaced is not None:
             draft.notes["target"] = replaced
         draft.cpu_percent = cpu_of(outcome.stdout)
+        from monitord.capture.context_told import told  # a capture's worth of words
+
         draft.notes |= told(json.loads(outcome.stdout))
         return replace(draft.end(CaptureStatus.OK, payload=outcome.stdout), profiler_version=None)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord import rights
-from monitord.capture import java, perf_fold, perf_maps
+from monitord.capture import java, perf_maps
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, first_words, remove, size_of
 from monitord.capture.target import Target
@@ -20,6 +20,7 @@ from monitord.children import own_script
 from monitord.model import Capture, CaptureStatus
 
 RATE_HZ = 99
+_FOLDS = Path(perf_maps.__file__).with_name("perf_fold.py")
 _SCRIPT_LIMIT_S = 20.0
 _SCRIPT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024
 # CAP_SYSLOG, where monitord is root, shows where the kernel's functions lie; the call itself is refused.
@@ -98,7 +99,7 @@ class Perf:
 
     def _fold(self, session: Session) -> Outcome:
         perf = session.tools.path(self.tool) or ""
-        argv = own_script(Path(perf_fold.__file__), perf, "perf.data", "perf.folded")
+        argv = own_script(_FOLDS, perf, "perf.data", "perf.folded")
         maps = perf_maps.take_over(session.target, session.folder)
         errand = Errand(
             argv, session.folder, _SCRIPT_LIMIT_S, (0.2, 0.2), watch_target=False, finishes=True,
