@@ -62,7 +62,8 @@ above = 15
 window_s = {WINDOW_S}
 """
 _NOBODY = re.compile(
-    r"function_at_0x[0-9a-f]+|\[.*\]|0x[0-9a-f]+|.*\+0x[0-9a-f]+.*|Perl_\w+|.*\?\?.*|", re.IGNORECASE
+    r"function_at_0x[0-9a-f]+|Interpreter|\[.*\]|0x[0-9a-f]+|.*\+0x[0-9a-f]+.*|Perl_\w+|.*\?\?.*|",
+    re.IGNORECASE,
 )
 HEADINGS = (
     "sort", "program", "process", "function", "told as", "hottest function told", "first stack",
