@@ -34,6 +34,7 @@ _STATUS = [
     "RssAnon",
     "RssFile",
     "RssShmem",
+    "HugetlbPages",
     "Threads",
     "TracerPid",
     "NSpid",

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from monitord.capture.target_groups import FROZEN, is_frozen
 from monitord.model import CONTEXT_LABELS
 
 UNTOLD: Mapping[str, str] = {
@@ -44,12 +45,14 @@ UNTOLD: Mapping[str, str] = {
     "system.meminfo.HugePages_Total": "reserved at boot",
     "system.meminfo.SUnreclaim": "a part of Slab",
 }
-_TEXT = 300
+_TEXT = 400
 _GROUPS = 3
 _FRAMES = 4
 _FRAME = re.compile(r"\] (\S+?)(?:\+0x|$)")
 _AVERAGE = re.compile(r"(some|full) avg10=([0-9.]+)")
 _IDLE = "0"
+_NO_LIMIT_BYTES = 1 << 60
+"""Version 1 says "no limit" with the largest number of pages that there is."""
 
 
 def told(record: Mapping[str, Any]) -> dict[str, str]:
@@ -110,7 +113,8 @@ def _memory(record: Mapping[str, Any]) -> Iterator[str]:
         split = [f"{_size(status[key])} {word}" for key, word in parts if key in status]
         yield f"{_size(status['VmRSS'])} resident ({', '.join(split)})"
     words = (
-        (status, "VmHWM", "at most"), (status, "VmSwap", "swapped out"), (memory, "Pss", "its share (Pss)"),
+        (status, "VmHWM", "at most"), (status, "VmSwap", "swapped out"),
+        (status, "HugetlbPages", "not counted as resident: in reserved huge pages"), (memory, "Pss", "its share (Pss)"),
         (memory, "Private_Dirty", "private and written"), (memory, "AnonHugePages", "in huge pages"),
     )  # fmt: skip
     yield from (f"{word} {_size(held[key])}" for held, key, word in words if not _is_nothing(held.get(key)))
@@ -158,6 +162,8 @@ def _disk(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _state(record: Mapping[str, Any]) -> Iterator[str]:
     status = record.get("status") or {}
+    if is_frozen(_get(record, "cgroup", "limits") or {}):
+        yield FROZEN
     if status.get("State"):
         yield str(status["State"])
     if status.get("TracerPid", _IDLE) != _IDLE:
@@ -190,7 +196,7 @@ def _place(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _group(record: Mapping[str, Any]) -> Iterator[str]:
     cgroup = record.get("cgroup") or {}
-    limits = cgroup.get("limits") or {}
+    limits = _as_version_2(cgroup.get("limits") or {})
     if cgroup.get("unit"):
         yield str(cgroup["unit"])
     if cgroup.get("container_id"):
@@ -203,15 +209,34 @@ def _group(record: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} {_number(name, held)}{of}"
     if limits.get("memory.high", "max") != "max":
         yield f"slowed down from {_number('memory', limits['memory.high'])}"
-    if not str(limits.get("cpu.max", "max")).startswith("max"):
-        yield f"CPU quota {limits['cpu.max']} µs"
+    quota = str(limits.get("cpu.max", "max")).split()
+    if len(quota) == 2 and quota[0].isdigit() and quota[1].isdigit() and int(quota[1]):
+        yield f"CPU quota {100 * int(quota[0]) / int(quota[1]):.0f} % of a core"
     events = {**_pairs(limits.get("memory.events")), **_pairs(limits.get("cpu.stat"))}
-    names = {"oom_kill": "killed for memory", "max": "at the memory limit", "nr_throttled": "throttled"}
-    yield from (
-        f"{word} {events[key]} times" for key, word in names.items() if events.get(key, _IDLE) != _IDLE
-    )
+    kills, periods = events.get("oom_kill", _IDLE), events.get("nr_throttled", _IDLE)
+    if kills != _IDLE:
+        yield f"{kills} killed for lack of memory"
+    if events.get("max", _IDLE) != _IDLE:
+        yield f"at its memory limit {events['max']} times"
+    if periods != _IDLE:
+        yield f"held back by its CPU quota in {periods} of {events.get('nr_periods', '?')} periods"
     for name in ("cpu", "memory", "io"):
         yield from _pressed(f"{name} of the group", limits.get(f"{name}.pressure"))
+
+
+def _as_version_2(limits: Mapping[str, str]) -> dict[str, str]:
+    """The same under the names of version 2; a limit that is none is "max", and then nothing is near it."""
+    found = dict(limits)
+    most = found.get("memory.limit_in_bytes", "")
+    if most.isdigit() and int(most) < _NO_LIMIT_BYTES and "memory.usage_in_bytes" in found:
+        found |= {"memory.max": most, "memory.current": found["memory.usage_in_bytes"]}
+    if "memory.oom_control" in found:
+        events = f"max {found.get('memory.failcnt', _IDLE)}\n{found['memory.oom_control']}"
+        found["memory.events"] = events
+    quota = found.get("cpu.cfs_quota_us", "")
+    if quota.isdigit():
+        found["cpu.max"] = f"{quota} {found.get('cpu.cfs_period_us', '?')}"
+    return found
 
 
 def _pressure(record: Mapping[str, Any]) -> Iterator[str]:
@@ -239,9 +264,11 @@ def _machine(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"swap: {_size(info.get('SwapFree', '0 kB'))} of {_size(info['SwapTotal'])} free"
     words = {
         "AnonPages": "anonymous", "Shmem": "shared", "Slab": "kernel's", "Dirty": "to be written",
-        "Writeback": "being written",
+        "Writeback": "being written", "Hugetlb": "reserved as huge pages",
     }  # fmt: skip
     yield from (f"{_size(info[key])} {word}" for key, word in words.items() if not _is_nothing(info.get(key)))
+    if system.get("arc_bytes"):
+        yield f"{_bytes(system['arc_bytes'])} in the ZFS cache"
 
 
 def _unread(record: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from monitord.capture.levels import read_levels
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
+from monitord.capture.target_groups import FROZEN, is_process_frozen
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
@@ -123,6 +124,12 @@ class Draft:
         if target.state == "t":
             return self.end(
                 CaptureStatus.TARGET_STOPPED, "the process is held by a debugger", "detach the debugger"
+            )
+        if is_process_frozen(target.key.pid):
+            return self.end(
+                CaptureStatus.TARGET_STOPPED,
+                f"the process can't run: {FROZEN}",
+                "docker unpause CONTAINER, or systemctl thaw UNIT",
             )
         return None
 

@@ -28,7 +28,7 @@ RICH: dict[str, Any] = {
         "namespaces": {"pid": "pid:[1]"}, "ancestors": [{"pid": 3, "name": "bash"}, {"pid": 1, "name": "init"}],
     },
     "status": {
-        **dict.fromkeys(("VmPeak", "VmSize", "VmHWM", "VmRSS", "VmSwap", "RssAnon", "RssFile", "RssShmem"), "5000 kB"),
+        **dict.fromkeys(("VmPeak", "VmSize", "VmHWM", "VmRSS", "VmSwap", "RssAnon", "RssFile", "RssShmem", "HugetlbPages"), "5000 kB"),
         "State": "S (sleeping)", "Threads": "3", "TracerPid": "44", "NSpid": "7 2", "Seccomp": "2", "CapEff": "0",
         "SigCgt": "0", "SigBlk": "0", "NoNewPrivs": "1", "Uid": "0", "Gid": "0", "voluntary_ctxt_switches": "5",
         "nonvoluntary_ctxt_switches": "6", "Cpus_allowed_list": "0-1",
@@ -39,7 +39,8 @@ RICH: dict[str, Any] = {
         "paths": {"unified": "/a.service"}, "unit": "a.service", "container_id": "f" * 64,
         "limits": {
             "memory.current": "5000000", "memory.max": "6000000", "memory.high": "5500000",
-            "memory.events": "low 0\nhigh 0\nmax 3\noom 1\noom_kill 2", "cpu.stat": "usage_usec 7\nnr_throttled 118",
+            "memory.events": "low 0\nhigh 0\nmax 3\noom 1\noom_kill 2", "cpu.stat": "usage_usec 7\nnr_periods 120\nnr_throttled 118",
+            "cgroup.events": "populated 1\nfrozen 1",
             "cpu.max": "40000 100000", "pids.current": "8", "pids.max": "10",
             **{f"{name}.pressure": "some avg10=31.00 avg60=0.00 avg300=0.00 total=1" for name in ("cpu", "memory", "io")},
         },
@@ -47,7 +48,8 @@ RICH: dict[str, Any] = {
     "system": {
         "loadavg": "3.1 2.0 1.0 4/100 7",
         "pressure": dict.fromkeys(("cpu", "memory", "io"), "some avg10=40.10 avg60=1.0 avg300=0.1 total=5"),
-        "meminfo": dict.fromkeys(["MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapTotal", "SwapFree", "Dirty", "Writeback", "AnonPages", "Shmem", "Slab", "SUnreclaim", "Committed_AS", "HugePages_Total"], "700000 kB"),
+        "meminfo": dict.fromkeys(["MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapTotal", "SwapFree", "Dirty", "Writeback", "AnonPages", "Shmem", "Slab", "SUnreclaim", "Committed_AS", "HugePages_Total", "Hugetlb"], "700000 kB"),
+        "arc_bytes": 9_000_000_000,
     },
     "files": {
         "count": 9000, "looked_at": 2000, "kinds": {"file": 1900, "socket": 100},
@@ -136,6 +138,42 @@ def test_a_hung_writer_is_told_with_its_path() -> None:
         "1 thread waits in percpu_rwsem_wait ← vfs_write, system call write, on /srv/frozen/x (state D"
     )
     assert set(said) == set(CONTEXT_LABELS)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        RICH["cgroup"]["limits"],
+        {
+            "memory.usage_in_bytes": "5000000", "memory.limit_in_bytes": "6000000", "memory.failcnt": "3",
+            "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2", "freezer.state": "FROZEN",
+            "cpu.cfs_quota_us": "40000", "cpu.cfs_period_us": "100000",
+            "cpu.stat": "nr_periods 120\nnr_throttled 118\nthrottled_time 7",
+        },
+    ],
+    ids=["version 2", "version 1"],
+)  # fmt: skip
+def test_what_presses_on_a_group_is_told_alike_of_both_versions(limits: dict[str, str]) -> None:
+    """Kills, failed allocations, throttled periods, the quota and that it is paused."""
+    said = told({**RICH, "cgroup": {"limits": limits}})
+    for words in (
+        "memory 5 MiB of 6 MiB",
+        "CPU quota 40 % of a core",
+        "2 killed for lack of memory",
+        "at its memory limit 3 times",
+        "held back by its CPU quota in 118 of 120 periods",
+    ):
+        assert words in said["group"], said["group"]
+    assert said["state"].startswith("its control group is frozen (a paused container)")
+
+
+def test_a_group_of_version_1_without_a_limit_is_at_none() -> None:
+    """Its limit is the largest number of pages, and its use that of the whole machine."""
+    free = {
+        "memory.usage_in_bytes": "5000000", "memory.limit_in_bytes": str(0x7FFFFFFFFFFFF000), "memory.failcnt": "0",
+        "memory.oom_control": "oom_kill 0", "cpu.cfs_quota_us": "-1", "freezer.state": "THAWED",
+    }  # fmt: skip
+    assert set(told({"cgroup": {"limits": free}})) == set()
 
 
 WAITS_IN_READ = """
