@@ -114,7 +114,8 @@ def _memory(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{_size(status['VmRSS'])} resident ({', '.join(split)})"
     words = (
         (status, "VmHWM", "at most"), (status, "VmSwap", "swapped out"),
-        (status, "HugetlbPages", "not counted as resident: in reserved huge pages"), (memory, "Pss", "its share (Pss)"),
+        (status, "HugetlbPages", "not counted as resident: in reserved huge pages"),
+        (memory, "Pss", "its share (Pss)"),
         (memory, "Private_Dirty", "private and written"), (memory, "AnonHugePages", "in huge pages"),
     )  # fmt: skip
     yield from (f"{word} {_size(held[key])}" for held, key, word in words if not _is_nothing(held.get(key)))

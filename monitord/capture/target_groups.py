@@ -60,8 +60,8 @@ def _folders(memberships: str) -> Iterator[tuple[str, str]]:
         for line in mounts.splitlines():
             before, _, after = line.partition(" - ")
             fields, kinds = before.split(), after.split()
-            is_of_it = kinds[:1] == ["cgroup"] and controller in kinds[-1].split(",")
-            if is_of_it and controller or (kinds[:1] == ["cgroup2"] and not controller):
+            is_first = kinds[:1] == ["cgroup"] and controller in kinds[-1].split(",")
+            if is_first if controller else kinds[:1] == ["cgroup2"]:
                 within = path.removeprefix(fields[3]) if fields[3] != "/" else path
                 yield controller, f"{fields[4]}/{within}"
                 break

@@ -17,7 +17,7 @@ from monitord.detection.explanations import RecentProcesses, disabled, explain_r
 from monitord.detection.judges import Findings, RuleJudge, owner_of
 from monitord.detection.looks import Look
 from monitord.errors import ConfigError
-from monitord.model import Alert, Arming, Demand, ProcessKey, Rates, Rule, RuleStatus, Verdict
+from monitord.model import Alert, Arming, Demand, ProcessKey, Rates, Rule, RuleStatus, TriggerMetric, Verdict
 
 
 class Detector:
@@ -95,6 +95,11 @@ class Detector:
             found.append((judge, Findings() if is_gap else judge.judge(look)))
         self._teach(found)
         alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
+        if any(
+            judge.rule.metric is TriggerMetric.CPU_PRESSURE and judge.is_firing_at_all
+            for judge in self._judges
+        ):
+            alerts = [alert for alert in alerts if not _is_one_of_the_crowd(alert)]
         if look.exited:
             alerts += self._forget(look, found)
         dropped, self._dropped = self._dropped, ()
@@ -167,6 +172,16 @@ class Detector:
     def remember(self) -> dict[str, object]:
         """What must survive a restart, as JSON-able values; call it after alerts and now and then."""
         return memories.remember(self._judges, self._baselines, self._now_s, self._taken_at)
+
+
+def _is_one_of_the_crowd(alert: Alert) -> bool:
+    """Refused, and above its threshold by waiting alone: an overload that was told is its cause.
+
+    Without this a crowd of thirty is thirty incidents, beside the one that names them all.
+    """
+    used = alert.value - (alert.waited_percent or 0.0)
+    is_starved = alert.metric is TriggerMetric.CPU and used < alert.threshold.value
+    return is_starved and alert.suppressed_by is not None
 
 
 def replay(

@@ -267,6 +267,11 @@ class RuleJudge:
         track = self.tracks.get(target)
         return track is not None and track.is_firing
 
+    @property
+    def is_firing_at_all(self) -> bool:
+        """Whether an episode of anybody lasts."""
+        return any(track.is_firing for track in self.tracks.values())
+
     def suppressed_by(self, track: Track, now_s: float) -> str | None:
         """What stands between this target and evidence, in words, for whoever asks why it did not fire."""
         if track.is_firing and not track.is_refused:

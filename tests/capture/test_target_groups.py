@@ -64,7 +64,9 @@ def test_a_frozen_process_is_known_until_it_is_thawed(sleeper: subprocess.Popen[
     assert not target_groups.is_process_frozen(sleeper.pid)
 
 
-@pytest.mark.parametrize("memberships", ["", "nonsense", "4:memory:/../outside\n", "0::/../../x\n", "9:memory:/gone\n"])
+@pytest.mark.parametrize(
+    "memberships", ["", "nonsense", "4:memory:/../outside\n", "0::/../../x\n", "9:memory:/gone\n"]
+)
 def test_a_group_that_is_not_to_be_seen_has_no_limits(memberships: str) -> None:
     """Another namespace's, a removed one, or text that makes no sense."""
     assert not [name for name in target_groups.limits(memberships) if name.startswith("memory")]

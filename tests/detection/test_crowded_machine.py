@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from monitord.detection import Detector
+from monitord.detection import Detector, replay
 from monitord.detection.looks import Look
 from monitord.detection.meters import ProcessMeter
 from monitord.model import ProcessKey, ProcessRates, Rates, Rule, SystemRates, Threshold, TriggerMetric
@@ -81,6 +83,27 @@ def test_where_the_kernel_does_not_tell_of_waiting_full_cores_are_enough() -> No
     """Without pressure stall information the machine's use is judged."""
     (alert,) = alerts(OVERLOAD, crowd([99.0] * 20, burners(50.0, 50.0, 50.0), None))
     assert alert.severity >= 1
+
+
+@pytest.mark.parametrize(("has_overload_rule", "told"), [(True, 2), (False, 8)])
+def test_of_a_crowd_that_was_told_only_those_with_evidence_are_incidents(
+    has_overload_rule: bool, told: int
+) -> None:
+    """Eight starve alike, evidence is left for two: the overload names the rest, where a rule tells of it."""
+    hog = replace(CPU_HOG, captures_per_hour=2)
+    calm = crowd([100.0] * 15, [process(ProcessKey(99, 7), cpu_percent=1.0)])
+    starving = crowd([100.0] * 15, burners(*[25.0] * 8))
+    later = [replace(each, monotonic_s=30.0 + each.monotonic_s) for each in starving]
+    found = replay([hog, OVERLOAD] if has_overload_rule else [hog], [*calm, *later])
+    assert len([alert for alert in found if alert.metric is TriggerMetric.CPU]) == told
+    assert len([alert for alert in found if alert.metric is TriggerMetric.CPU_PRESSURE]) == has_overload_rule
+
+
+def test_who_burns_a_core_of_its_own_is_told_in_a_crowd_too() -> None:
+    """Refused evidence or not: it is above its threshold by what it used."""
+    hog = replace(CPU_HOG, captures_per_hour=0)
+    found = replay([hog, OVERLOAD], crowd([100.0] * 30, burners(97.0)))
+    assert [alert.metric for alert in found if alert.suppressed_by] == [TriggerMetric.CPU]
 
 
 def test_an_overload_rule_demands_to_be_told_who_uses_the_machine() -> None:
