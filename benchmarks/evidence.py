@@ -90,7 +90,7 @@ class Result:
             _marked(self.process),
             _marked(self.function) + _aside(self),
             "–" if self.place is None else f"no. {self.place}",
-            f"`{self.told[:60]}`" if self.told else "–",
+            f"`{self.told.replace(f'{ROOT}/', '')[:60]}`" if self.told else "–",
             "–" if self.first_stack_s is None else f"{self.first_stack_s:.2f} s",
             "–" if self.speed is None else f"{self.speed:.2f}",
         )
