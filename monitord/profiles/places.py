@@ -11,7 +11,8 @@ from hashlib import blake2b
 
 _LIBRARY = re.compile(r".*/(?:site-packages|dist-packages|(?:python|pypy)[23]\.[0-9]+t?)/")
 _COMPREHENSIONS = re.compile(r"(?:\.<locals>)?\.<(?:listcomp|setcomp|dictcomp|genexpr)>")
-_UNNAMED = re.compile(r"\[.*\]|(?:0x)?[0-9a-f]+")
+_UNNAMED = re.compile(r"\[.*\]|0x[0-9a-f]+")
+_ADDRESS = re.compile(r"(?=.*[0-9])[0-9a-f]{6,}")  # as perf writes one; "add" and "decade" are names
 _FOLDERS_KEPT = 1
 _ID_BYTES = 8
 
@@ -55,7 +56,7 @@ def func_id_of(name: str, file: str | None, module: str | None, kind: str) -> st
 
     Neither its lines nor its body matter. Native functions belong to their binary, by its file name.
     """
-    if _UNNAMED.fullmatch(name):
+    if _UNNAMED.fullmatch(name) or (kind != "python" and _ADDRESS.fullmatch(name)):
         return None  # unknown code of two programs is not the same
     if kind == "python":
         place = place_of(file) if file else module

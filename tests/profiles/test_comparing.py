@@ -12,6 +12,7 @@ from monitord.model import Hotspot
 from monitord.profiles import Profile, hotspots, parse
 from monitord.profiles.comparing import Comparison, Difference, compare, noise
 from monitord.profiles.identifying import SourceText, identify
+from monitord.profiles.places import func_id_of
 
 FILE = "/srv/app/work.py"
 SOURCE = """\
@@ -226,3 +227,14 @@ def test_two_samplings_of_one_program_are_rarely_called_different(seed: int) -> 
     found = compare(sampled(), sampled())
     moved = [one for one in found.differences if one.verdict != "same" and not one.is_noise]
     assert len(moved) <= 24
+
+
+@pytest.mark.parametrize("name", ["f", "add", "feed", "decade", "cafe_0", "b2"])
+@pytest.mark.parametrize("kind", ["python", "native"])
+def test_a_name_of_the_letters_of_numbers_is_a_name(name: str, kind: str) -> None:
+    assert func_id_of(name, "/srv/app/shop.py", "/srv/app/shop", kind) is not None
+
+
+@pytest.mark.parametrize("name", ["[unknown]", "[other stacks]", "0x1f", "7f3a00b1c2d4"])
+def test_code_without_a_name_has_no_id(name: str) -> None:
+    assert func_id_of(name, None, "/usr/bin/node", "native") is None
