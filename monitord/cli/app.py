@@ -63,6 +63,7 @@ COMMANDS = (
     ("service start", "service:start", "Start the service."),
     ("service stop", "service:stop", "Stop the service."),
     ("service restart", "service:restart", "Stop and start the service."),
+    ("service reload", "service:reload", "Read the configuration again."),
     ("service status", "service:status", "What the service manager says."),
     ("service logs", "service:logs", "What the service logged."),
     ("config show", "config:show", "Show the configuration in force."),

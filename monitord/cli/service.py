@@ -13,6 +13,7 @@ from monitord.children import system_program
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit, say
 from monitord.errors import MonitordError, NotFoundError, UsageError
+from monitord.redaction import printable
 
 if TYPE_CHECKING:
     from monitord.service import ServicePlan
@@ -70,6 +71,32 @@ def stop(place: Place, system: SystemFlag = False) -> None:
 def restart(place: Place, system: SystemFlag = False) -> None:
     """Stop and start the service."""
     _control("restart", system)
+
+
+def reload(place: Place, system: SystemFlag = False) -> None:
+    """Make the recorder read its configuration again; exit 6 with the reason when it refuses it."""
+    from monitord.config.places import SYSTEM_DATA_DIR
+    from monitord.daemon.asking import is_ours, reload_recorder
+
+    is_system = system and place.data_dir_flag is None
+    if is_system:
+        from monitord.service import Place as ServicePlace
+        from monitord.service.place import require_rights
+
+        require_rights(ServicePlace.here(), "reload", system=True)
+    folder = SYSTEM_DATA_DIR if is_system else place.data_dir()
+    # Root trusts no pid in somebody else's file: the unit's ExecReload asks as the service's own user.
+    by_manager = os.geteuid() == 0 and sys.platform == "linux" and not is_ours(folder)
+    waiting = reload_recorder(folder, _ask_manager if by_manager else None)
+    emit("reloaded\n")
+    if waiting:
+        say(f"only a restart takes up: {printable(', '.join(waiting))}; `monitord service restart`")
+
+
+def _ask_manager(_pid: int) -> None:
+    """Its exit status is left alone: the status that follows says why."""
+    command = (_program("systemctl"), "reload", "monitord.service")
+    subprocess.run(command, check=False, cwd="/", capture_output=True)
 
 
 def status(place: Place, system: SystemFlag = False) -> None:

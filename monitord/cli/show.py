@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.story import tell
 from monitord.cli.terminal import emit, page, width
+from monitord.daemon.status import read_status
 from monitord.export.shapes import detail
 from monitord.export.text import json_text
+from monitord.storage.views import IncidentView
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `recent` shows it, or its beginning.")]
 
@@ -28,7 +31,20 @@ def show(
     as_json = wants_json(output, json)
     reader = place.reader()
     view = reader.incident(reader.find(incident_id).correlation_id)
+    pending = pending_profile(view, read_status(place.data_dir()))
     if as_json:
-        emit(json_text(detail(view)) + "\n")
+        emit(json_text({**detail(view), "pending": pending}) + "\n")
         return
-    page(tell(view, now=datetime.now(UTC), utc=utc, width=width(), style=place.style()), allowed=not no_pager)
+    lines = tell(view, now=datetime.now(UTC), utc=utc, width=width(), style=place.style(), pending=pending)
+    page(lines, allowed=not no_pager)
+
+
+def pending_profile(view: IncidentView, status: Mapping[str, Any] | None) -> str | None:
+    """Whether its profile is being taken ("running") or waits for its turn ("waiting"); None: neither."""
+    is_told = any(record.role == "profile" for record in view.captures)  # taken or refused
+    if is_told or status is None or not status["is_running"]:
+        return None
+    capture, pending = status.get("capture"), status.get("pending")
+    if isinstance(capture, Mapping) and capture.get("correlation_id") == view.correlation_id:
+        return "running"
+    return "waiting" if isinstance(pending, list) and view.correlation_id in pending else None

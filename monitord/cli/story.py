@@ -22,6 +22,10 @@ _LABEL = 10
 _TOLD_NOTES = ("looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
 _HOTSPOTS = 10
 _CLOCK_STEP_S = 3600.0
+_PENDING = {
+    "running": "is being taken now: ask again in a moment",
+    "waiting": "waits for its turn (one profile is taken at a time): ask again later",
+}
 _SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
     ("cpu", "percent", lambda point: point.cpu_percent),
     ("memory", "bytes", lambda point: point.rss_bytes),
@@ -46,15 +50,17 @@ _SERIES_OF = {
 }
 
 
-def tell(view: IncidentView, *, now: datetime, utc: bool, width: int, style: Style) -> Iterator[str]:
-    """The lines of `show`."""
+def tell(
+    view: IncidentView, *, now: datetime, utc: bool, width: int, style: Style, pending: str | None = None
+) -> Iterator[str]:
+    """The lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
     yield from page.facts(view)
     yield from page.timeline(view)
     yield from page.functions(view)
     yield from page.context(view)
-    yield from page.evidence(view)
+    yield from page.evidence(view, _PENDING.get(pending or "", ""))
     yield from page.missing(view)
     yield from page.notes(view)
     yield from page.next_steps(view)
@@ -193,9 +199,13 @@ class ProfileBrowserView:
         for label, text in lines:
             yield from self._fact(label, printable(text))
 
-    def evidence(self, view: IncidentView) -> Iterator[str]:
+    def evidence(self, view: IncidentView, coming: str) -> Iterator[str]:
         kept = [record for record in view.captures if record.status.has_evidence]
-        yield from self._title("What was captured", "" if kept else "(nothing)")
+        yield from self._title(
+            "What was captured", "" if kept else "(nothing yet)" if coming else "(nothing)"
+        )
+        if coming:
+            yield from self._fact("profile", coming, "yellow")
         wide = max((len(record.status.value) for record in kept), default=0)
         for record in kept:
             status = self._style.paint(f"{record.status.value:<{wide}}", *evidence_paint(record.status))

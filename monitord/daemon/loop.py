@@ -77,7 +77,7 @@ class Daemon:
         self._rates: Rates | None = None
         self._is_ready_told = False
         self._reported_s = float("-inf")
-        self._reported_capture: tuple[str, datetime] | None = None
+        self._reported_capture: tuple[object, object] = None, ()
 
     def run(self) -> None:
         """The loop of the daemon. Raises MonitordError when recording has become impossible."""
@@ -150,7 +150,8 @@ class Daemon:
         """At each heartbeat and whenever something crossed, fired or failed."""
         now_s = time.monotonic()
         is_due = now_s - self._reported_s >= self._reloading.loaded.settings.sampling.heartbeat_s
-        capture, self._reported_capture = self._reported_capture, self._parts.worker.current
+        worker = self._parts.worker
+        capture, self._reported_capture = self._reported_capture, (worker.current, worker.pending)
         has_news = capture != self._reported_capture or (seen is not None and _has_news(seen[1]))
         if not (is_due or has_news or seen is None):
             return

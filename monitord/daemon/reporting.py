@@ -64,6 +64,7 @@ class Reporter:
             "budget_bytes": parts.saving.limits.max_total_bytes,
             "queue_depth": parts.keeper.waiting_count,
             "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
+            "pending": parts.worker.pending,
             **self._standings,
             "jobs": parts.tidying.table,
             "storage": parts.monitor.as_json(),

@@ -131,7 +131,7 @@ class IncidentWorker:
         self._reasons: dict[str, str] = {}
         self._is_stopping = threading.Event()
         self._lock = threading.Lock()
-        self._open_count = 0
+        self._open: dict[str, bool] = {}  # what has not all it will get → whether that is a profile
         self.current: tuple[str, datetime] | None = None
         self._threads = [
             threading.Thread(target=self._record_all, name="incident", daemon=True),
@@ -143,12 +143,18 @@ class IncidentWorker:
     @property
     def is_idle(self) -> bool:
         """Whether every incident that was opened has all it will get."""
-        return self._open_count == 0
+        return not self._open
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The incidents whose profile is still to come, the one that is being taken among them."""
+        with self._lock:
+            return tuple(correlation_id for correlation_id, is_profile in self._open.items() if is_profile)
 
     def open(self, opening: Opening) -> None:
         """Take an incident over. Returns at once."""
         with self._lock:
-            self._open_count += 1
+            self._open[opening.correlation_id] = opening.wants_profile
         self._opened.put(opening)
 
     def amend(self, correlation_id: str, reason: str) -> None:
@@ -163,9 +169,9 @@ class IncidentWorker:
         """Take a profile that is kept only if it shows something; False: something else is open."""
         incident = Incident(opening.correlation_id, opening.alert, opening.process, boot_id=opening.boot_id)
         with self._lock:
-            if self._open_count or self._is_stopping.is_set():
+            if self._open or self._is_stopping.is_set():
                 return False
-            self._open_count += 1
+            self._open[opening.correlation_id] = False
         self._turns.put(Waiting(opening, incident, time.monotonic()))
         return True
 
@@ -358,7 +364,7 @@ class IncidentWorker:
         if opening.wants_profile and not was_profiled:
             opening.give_back()
         with self._lock:
-            self._open_count -= 1
+            self._open.pop(opening.correlation_id, None)
 
 
 _TRAFFIC_UNKNOWN = "who moved it is not known: the look at the sockets did not end in time"

@@ -24,7 +24,8 @@ LEAST_USED_PERCENT = 0.1
 MAX_THREADS = 64
 MAX_READS = 256
 """Threads read of one process and in one pass; a pass of all of them costs some milliseconds."""
-_AWAKE_SHARE = 0.5
+_NOT_SEEN_ASLEEP = 0.1
+"""Of the time; the wait that lasts at a reading is counted at its end, and looks like sleep until then."""
 
 _Turns = dict[int, tuple[int, int]]  # thread → nanoseconds on a processor, and waiting for one
 
@@ -77,15 +78,19 @@ class TurnWaits:
 def _waited_percent(before: _Reading, after: _Reading) -> float:
     """Of the threads that are in both readings; a new one counts from its second on."""
     over_ns = 1e9 * (after.at_s - before.at_s)
-    total_ns = 0
+    total_ns = 0.0
     for thread, (ran, waited) in after.turns.items():
         known = before.turns.get(thread)
         if known is None or ran < known[0] or waited < known[1]:
             continue
-        ran_ns, waited_ns = ran - known[0], waited - known[1]
-        if ran_ns + waited_ns >= _AWAKE_SHARE * over_ns:
-            total_ns += waited_ns
+        total_ns += denied_ns(ran - known[0], waited - known[1], over_ns)
     return 100.0 * total_ns / over_ns
+
+
+def denied_ns(ran_ns: float, waited_ns: float, over_ns: float) -> float:
+    """What a thread would have run besides without waits: it runs and sleeps in the same proportion."""
+    asleep_ns = max(0.0, (1 - _NOT_SEEN_ASLEEP) * over_ns - ran_ns - waited_ns)
+    return waited_ns * ran_ns / (ran_ns + asleep_ns) if ran_ns else 0.0
 
 
 def _turns(process: ProcessRates, limit: int) -> _Turns:

@@ -166,7 +166,7 @@ def test_an_ambiguous_prefix_names_the_candidates(here, store, new_incident) -> 
 
 
 @pytest.mark.parametrize("words", [["run"], ["config", "show"], ["config", "validate"], ["rules", "list"], ["explain"],
-                                   ["doctor"], ["capture", "1"]], ids=" ".join)  # fmt: skip
+                                   ["capture", "1"]], ids=" ".join)  # fmt: skip
 def test_a_wrong_configuration_ends_with_6_and_the_line(words, here, tmp_path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text("[sampling]\ninterval_s = -1\n")

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,41 @@ def test_a_store_of_somebody_else_is_4_and_one_line(incident, store, data_dir, c
         answer = cli(*words)
         assert "Traceback" not in answer.err
         assert answer.code in (0, 4), (words, answer.err)
+
+
+def test_show_says_that_a_profile_is_still_to_come(store, new_incident, data_dir, cli) -> None:
+    """While it is taken, and while it waits for its turn; not when it is there, refused, or when nobody records."""
+    whole = new_incident()
+    early = replace(whole, captures=whole.captures[:1])
+    store.save_incident(early)
+    name = early.correlation_id
+    running = {"capture": {"correlation_id": name, "since": datetime.now(UTC).isoformat()}, "pending": [name]}
+    waiting = {"capture": {"correlation_id": "another", "since": ""}, "pending": ["another", name]}
+    for status, pending, said in (
+        (running, "running", "is being taken now"),
+        (waiting, "waiting", "waits for its turn"),
+        ({"capture": None, "pending": []}, None, None),
+        ({"capture": 7, "pending": name}, None, None),
+        ({}, None, None),
+    ):
+        with recorder(data_dir, **status):
+            assert json.loads(cli("show", name, "--json").out)["pending"] == pending
+            out = cli("show", name).out
+        assert said is None or said in out
+        assert ("ask again" in out) is (said is not None)
+    assert json.loads(cli("show", name, "--json").out)["pending"] is None, "nobody records any more"
+    store.save_incident(whole)
+    with recorder(data_dir, **running):
+        assert json.loads(cli("show", name, "--json").out)["pending"] is None, "it is there"
+
+
+def test_lists_and_pages_agree_on_when(store, new_incident, here) -> None:
+    """The best evidence was taken a quarter of an hour after the alert: both tell of the alert."""
+    raised = datetime(2026, 3, 4, 3, 0, 0, tzinfo=UTC)
+    made = new_incident(at=raised)
+    late = [replace(one, started_at=raised + timedelta(minutes=15)) for one in made.captures]
+    store.save_incident(replace(made, captures=tuple(late)))
+    assert "03:00:00" in here("recent", "--utc").out
+    assert "03:00:00" in here("show", made.correlation_id, "--utc").out
+    for words in (["recent", "--utc"], ["show", made.correlation_id, "--utc"]):
+        assert "03:15" not in here(*words).out

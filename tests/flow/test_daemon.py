@@ -90,10 +90,17 @@ def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> Non
     daemon.daemon.send_signal(signal.SIGHUP)
     daemon.wait_for(lambda: "config.refused" in daemon.log_text(), "the refusal")
     daemon.wait_for_passes(8)
+    assert "the last reload was refused" in daemon.command("status").stdout
+    assert "intervall_s" in daemon.command("status").stdout
+    again = daemon.command("service", "reload")
+    assert (again.returncode, again.stdout) == (6, "")
+    assert "sampling.intervall_s: unknown key" in again.stderr
     assert daemon.incidents(pid=burner.pid) == []
     daemon.config.write_text(QUICK + CPU_RULE)
-    daemon.daemon.send_signal(signal.SIGHUP)
-    daemon.wait_for(lambda: "config.reloaded" in daemon.log_text(), "the new configuration")
+    taken = daemon.command("service", "reload")
+    assert (taken.returncode, taken.stdout) == (0, "reloaded\n"), taken.stderr
+    assert "config.reloaded" in daemon.log_text(), "it answers when it is done"
+    assert "refused" not in daemon.command("status").stdout
     daemon.incident(pid=burner.pid, profiled=False)
 
 
@@ -107,6 +114,39 @@ def test_what_only_a_restart_can_change_is_said(recorder: Make) -> None:
     daemon.wait_for(lambda: "config.needs_restart" in daemon.log_text(), "the warning")
     assert "keys=sampling.ring_s" in daemon.log_text()
     daemon.wait_for_passes(2)
+    again = daemon.command("service", "reload")
+    assert (again.returncode, again.stdout) == (0, "reloaded\n")
+    assert "only a restart takes up: sampling.ring_s" in again.stderr
+    daemon.config.write_text(QUICK + CPU_RULE)
+    back = daemon.command("service", "reload")
+    assert (back.returncode, back.stderr) == (0, ""), "what runs is what was asked for: nothing waits"
+    assert daemon.ask("status")["reload"]["needs_restart"] == []
+
+
+def test_a_pass_that_hangs_can_be_ended(recorder: Make, tmp_path: Path) -> None:
+    """Told to end, a daemon that hears nothing is ended by the kernel's alarm, whatever it hangs in."""
+    daemon = recorder()
+    daemon.start(wait=False, prefix=(sys.executable, "-c", HANGING_PASS, "--"))
+    daemon.wait_for(lambda: "the pass hangs" in daemon.log_text(), "the pass to hang")
+    assert daemon.stop(signal.SIGTERM) == -signal.SIGALRM
+    assert daemon.left_behind() == []
+
+
+# The daemon on a machine whose list of processes never comes, however often it is interrupted.
+HANGING_PASS = """
+import os, sys
+from monitord.daemon.__main__ import main
+list_files = os.listdir
+def hang(path="."):
+    if path != "/proc":
+        return list_files(path)
+    print("the pass hangs", file=sys.stderr, flush=True)
+    while True:
+        pass
+os.listdir = hang
+sys.argv[1:] = sys.argv[sys.argv.index("run") + 1:]
+main()
+"""
 
 
 def test_a_slow_start_survives_sighup_and_ends_on_sigterm(recorder: Make) -> None:

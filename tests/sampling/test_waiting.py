@@ -11,7 +11,7 @@ import pytest
 
 from monitord.model import Demand, ProcessKey, ProcessRates, SystemRates
 from monitord.sampling import Sampler
-from monitord.sampling.waiting import MAX_READS, TurnWaits, is_crowded
+from monitord.sampling.waiting import MAX_READS, TurnWaits, denied_ns, is_crowded
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="schedstat is Linux's")
 
@@ -76,6 +76,53 @@ def test_burners_that_share_a_core_want_all_of_it(start: Start, kind: str) -> No
     sampler.close()
     assert seen, "it never waited"
     assert (seen[0].wanted_cpu_percent or 0) > 80
+
+
+@pytest.mark.parametrize(
+    ("ran", "waited", "wanted"),
+    [
+        (20, 80, 100),  # it never slept: it wants a core
+        (5, 87, 92),  # starved, and the wait that lasts is not counted yet
+        (10, 50, 22.5),  # a worker of a tenth of a core that queues at each awakening
+        (10, 20, 13),
+        (50, 25, 69),
+        (0, 99, 0),  # it never ran, and nothing is known of what it wants
+        (30, 0, 30),
+    ],
+)
+def test_waiting_counts_as_far_as_a_thread_did_not_sleep(ran: float, waited: float, wanted: float) -> None:
+    """With a core of its own it would run and sleep in the same proportion."""
+    assert ran + denied_ns(ran, waited, 100) == pytest.approx(wanted, abs=0.5)
+
+
+WORK_A_TENTH = """
+import time
+print("ready", flush=True)
+while True:
+    until = time.process_time() + 0.01
+    while time.process_time() < until: pass
+    time.sleep(0.09)
+"""
+
+
+def test_a_moderate_worker_in_a_crowd_does_not_want_a_core(start: Start) -> None:
+    """It queues behind four burners at each awakening, and wants what it wants without them."""
+    start(BURN_ON_ONE_CORE, "fork")
+    core = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    worker = start(core + WORK_A_TENTH)
+    sampler = Sampler(heartbeat_s=0.0)
+    seen: list[float] = []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(seen) < 5:
+        time.sleep(1.0)
+        rates = sampler.look(Demand(cpu_percent=60.0))
+        seen += [
+            one.wanted_cpu_percent or 0 for one in rates.processes
+            if one.key.pid == worker.pid and one.waited_percent is not None
+        ]  # fmt: skip
+    sampler.close()
+    assert len(seen) >= 5, "it was never asked"
+    assert sorted(seen)[len(seen) // 2] < 50
 
 
 def test_nobody_is_asked_while_no_rule_wants_it() -> None:

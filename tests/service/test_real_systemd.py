@@ -55,7 +55,7 @@ duration_s = 2
 
 TEXTS = (
     *("journal", "python", "awk", "refused", "started", "doctor", "by_link", "ordinary"),
-    *("install", "uninstall", "purge"),
+    *("install", "uninstall", "purge", "bad_reload"),
 )
 DROP_IN = "[Service]\nWatchdogSec=9s\n"
 
@@ -113,10 +113,12 @@ systemctl reload monitord.service; say reload $?
 until_true is_up; say pid_kept_over_reload "$([ "$(prop MainPID)" = "$main" ] && echo yes)"
 
 printf 'nonsense = 1\n' > /etc/monitord/config.toml; chmod 644 /etc/monitord/config.toml
-systemctl reload monitord.service
+systemctl reload monitord.service; say bad_reload $?
 until_true 'journalctl -u monitord.service -o cat | grep -q nonsense'; say bad_config_is_told $?
+/opt/monitord/bin/monitord service reload --system > /out/bad_reload 2>&1; say bad_reload_by_hand $?
 say pid_kept_over_bad_config "$(is_up && [ "$(prop MainPID)" = "$main" ] && echo yes)"
 rm /etc/monitord/config.toml
+/opt/monitord/bin/monitord service reload --system > /dev/null 2>&1; say reload_by_hand $?
 
 kill -9 "$main"
 until_true 'came_back 1 '"$main"; say restarted_after_kill $?
@@ -296,6 +298,14 @@ def test_a_reload_keeps_the_process(boot: dict[str, str]) -> None:
 def test_a_bad_configuration_is_refused_and_the_old_one_stays(boot: dict[str, str]) -> None:
     assert boot["bad_config_is_told"] == "0", boot["journal"]
     assert boot["pid_kept_over_bad_config"] == "yes"
+
+
+def test_a_refused_reload_fails_with_its_reason(boot: dict[str, str]) -> None:
+    """`systemctl reload` fails, `service reload` exits 6 and says what and where; both work once it is mended."""
+    assert boot["bad_reload"] != "0", boot["journal"]
+    assert boot["bad_reload_by_hand"] == "6", boot["bad_reload_text"]
+    assert "nonsense" in boot["bad_reload_text"]
+    assert boot["reload_by_hand"] == "0"
 
 
 def test_it_comes_back_after_kill_9(boot: dict[str, str]) -> None:
