@@ -152,8 +152,9 @@ class Daemon:
         is_due = now_s - self._reported_s >= self._reloading.loaded.settings.sampling.heartbeat_s
         worker = self._parts.worker
         capture, self._reported_capture = self._reported_capture, (worker.current, worker.pending)
-        has_news = capture != self._reported_capture or (seen is not None and _has_news(seen[1]))
-        if not (is_due or has_news or seen is None):
+        has_capture_news = capture != self._reported_capture
+        has_news = seen is not None and _has_news(seen[1])
+        if not (is_due or has_news or has_capture_news or seen is None):
             return
         if not self._is_ready_told:
             self._is_ready_told = True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.recorder import OURS, QUICK, Recorder
+from tests.flow.recorder import OURS, QUICK, SPIKE, Recorder
 
 Make = Callable[..., Recorder]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are set by prctl(2)")
@@ -54,7 +54,7 @@ def test_no_process_can_hold_up_the_recorder(recorder: Make, tmp_path: Path, kin
     """It is crossed, described, redacted and kept; meanwhile passes are made, none is lost, and the end is clean."""
     words, prelude = HOSTILE[kind]
     daemon = recorder(RULE, settings=QUICK).start()
-    code = PROGRAM.format(folder=str(tmp_path), prelude=prelude, name="hot")
+    code = PROGRAM.format(folder=str(tmp_path), prelude=prelude, name=SPIKE)
     target = daemon.spike(sys.executable, "-c", code, *words)
     incident = daemon.incident(pid=target.pid, profiled=False)
     assert len(json.dumps(incident)) < 1_000_000

@@ -27,7 +27,7 @@ duration_s = 2
 min_free_disk_mb = 0
 """
 SPIKE = f"spike-{os.getpid()}"  # what our targets are called; another run beside this one has other names
-OURS = f'match = {{ names = ["{SPIKE}", "hot"] }}\n'
+OURS = f'match = {{ names = ["{SPIKE}"] }}\n'
 # Low, and about our own targets alone: on a machine with other work a burner gets a small part of a core,
 # and the other work would take the captures.
 CPU_RULE = """\

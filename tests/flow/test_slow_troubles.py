@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.recorder import OURS, TARGETS, Recorder
+from tests.flow.recorder import OURS, SPIKE, TARGETS, Recorder
 from tests.flow.test_spikes import rule
 
 Make = Callable[..., Recorder]
@@ -49,7 +49,7 @@ def test_work_that_ends_is_no_slow_burn(recorder: Make) -> None:
 @pytest.fixture
 def hanging(tmp_path: Path, require_tool: Callable[[str], str]) -> Callable[[Recorder], subprocess.Popen]:
     """Start a process in state D, which only the end of its child can wake."""
-    program = tmp_path / "hang"
+    program = tmp_path / SPIKE
     subprocess.run([require_tool("gcc"), "-o", program, TARGETS / "hang.c"], check=True)
 
     def start(daemon: Recorder) -> subprocess.Popen:
@@ -63,7 +63,7 @@ def hanging(tmp_path: Path, require_tool: Callable[[str], str]) -> Callable[[Rec
 
 def test_a_hang_is_caught(recorder: Make, hanging: Callable[[Recorder], subprocess.Popen]) -> None:
     """Uninterruptible for longer than the rule allows; the kernel's own view of it is kept."""
-    daemon = recorder(rule("hang", "hang", "3", 'match = { names = ["hang"] }')).start()
+    daemon = recorder(rule("hang", "hang", "3", OURS)).start()
     process = hanging(daemon)
     try:
         incident = daemon.incident(pid=process.pid, trigger_metric="hang", profiled=False)
@@ -79,7 +79,7 @@ def test_a_wait_within_the_limit_is_no_hang(
     recorder: Make, hanging: Callable[[Recorder], subprocess.Popen]
 ) -> None:
     """The same process under a limit of an hour: nothing, and `explain` says how far it is."""
-    daemon = recorder(rule("hang", "hang", "3600", 'match = { names = ["hang"] }')).start()
+    daemon = recorder(rule("hang", "hang", "3600", OURS)).start()
     process = hanging(daemon)
     try:
         daemon.wait_for_passes(10)

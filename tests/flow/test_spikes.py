@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.recorder import TARGETS, Recorder
+from tests.flow.recorder import SPIKE, TARGETS, Recorder
 
 Make = Callable[..., Recorder]
 
@@ -77,7 +77,7 @@ def test_a_native_burner_is_caught_with_its_c_function(
     recorder: Make, tmp_path: Path, require_tool: Callable[[str], str]
 ) -> None:
     """No Python in it: perf (or repeated stacks) names the C function."""
-    program = tmp_path / "hot"
+    program = tmp_path / SPIKE
     subprocess.run([require_tool("gcc"), "-O1", "-g", "-o", program, TARGETS / "hot.c"], check=True)
     require_tool("perf")
     daemon = recorder().start()
