@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from monitord.sampling.procfs import (
     count_descriptors,
     kernel_counts_runs,
     memory_of,
+    raise_descriptor_limit,
     read_file,
     read_stat,
 )
@@ -391,16 +391,3 @@ class LinuxProcesses:
             return Sighting(entry.sample())
         age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - entry.key.start_ticks / TICKS_PER_S
         return first_sighting(entry.sample(), entry.read_at_s, age_s, complete_at_s, previous_s)
-
-
-def raise_descriptor_limit() -> int:
-    """Raise the soft RLIMIT_NOFILE to the hard one (2^20 at most) and return what can be had."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 1 << 20 if hard == resource.RLIM_INFINITY else min(hard, 1 << 20)
-    if soft != resource.RLIM_INFINITY and soft >= wanted:
-        return soft
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    except (OSError, ValueError):
-        return soft
-    return wanted

@@ -6,6 +6,7 @@ Every function gives None when the process is gone or the reader may not look: b
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 
@@ -243,3 +244,16 @@ def count_descriptors(pid: int) -> int | None:
         return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - as above
     except OSError:
         return None
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft RLIMIT_NOFILE to the hard one (2^20 at most) and return what can be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 1 << 20 if hard == resource.RLIM_INFINITY else min(hard, 1 << 20)
+    if soft != resource.RLIM_INFINITY and soft >= wanted:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return soft
+    return wanted
