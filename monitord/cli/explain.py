@@ -68,6 +68,16 @@ def explain(
         return
     page(_table(findings, place.style(), width()))
     _say_source(told, told_at, looked)
+    if pid is not None:
+        _say_frozen(pid)
+
+
+def _say_frozen(pid: int) -> None:
+    """A process that is paused breaks no rule, and nobody sees why."""
+    from monitord.sampling import is_frozen
+
+    if is_frozen(pid):
+        say(f"process {pid} does not run: its control group is frozen (a paused container)")
 
 
 def _wanted_rules(rules: Sequence[Rule], name: str | None) -> list[Rule]:

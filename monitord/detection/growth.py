@@ -14,6 +14,10 @@ from monitord.model import ProcessKey
 POINTS_PER_WINDOW = 8
 MAX_PROCESSES = 4096
 _TOLERANCE_SHARE = 0.02
+STRAIGHT_R2 = 0.85
+"""From which coefficient of determination on a climb counts as a straight line."""
+LEVEL_SHARE = 0.1
+"""Who gained less than this share of its average pace in the last of its stretches has stopped."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,8 @@ class Climb:
     gain: float
     rising_share: float
     covers_window: bool
+    per_s: float | None = None  # of a climb so straight that it can be thought further; None: of no such
+    is_level: bool = False  # it rose, and has stopped
 
 
 @dataclass(slots=True)
@@ -104,7 +110,9 @@ class LevelHistory:
             rising_s += levels.last_s - end_s
         span_s = max(now_s - floor_s, 1e-9)
         covers = start_s <= horizon_s + _TOLERANCE_SHARE * self._window_s
-        return Climb(start, levels.last - start, min(1.0, max(0.0, rising_s) / span_s), covers)
+        gain, rising_share = levels.last - start, min(1.0, max(0.0, rising_s) / span_s)
+        path = [*points[first:], (now_s, levels.last)]
+        return Climb(start, gain, rising_share, covers, _pace(path), _has_stopped(path, gain, span_s))
 
     def forget(self, key: ProcessKey) -> None:
         self._levels.pop(key, None)
@@ -113,3 +121,22 @@ class LevelHistory:
         """A gap: what was before it is not compared with what comes after."""
         self._levels.clear()
         self._last_complete_s = float("-inf")
+
+
+def _pace(path: list[tuple[float, float]]) -> float | None:
+    """The slope of the least-squares line, where r² says that there is one."""
+    count = len(path)
+    mean_s, mean = sum(at for at, _ in path) / count, sum(value for _, value in path) / count
+    spread = sum((at - mean_s) ** 2 for at, _ in path)
+    total = sum((value - mean) ** 2 for _, value in path)
+    both = sum((at - mean_s) * (value - mean) for at, value in path)
+    if count < 4 or not spread or not total or both * both / (spread * total) < STRAIGHT_R2:
+        return None
+    return both / spread
+
+
+def _has_stopped(path: list[tuple[float, float]], gain: float, span_s: float) -> bool:
+    """Whether the last stretch gained next to nothing: a cache that is full, or a leak that rests."""
+    (until_s, value), stretch_s = path[-1], span_s / POINTS_PER_WINDOW
+    before = [floor for at, floor in path[:-1] if at <= until_s - stretch_s]
+    return bool(before) and value - before[-1] < LEVEL_SHARE * gain / POINTS_PER_WINDOW

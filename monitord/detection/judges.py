@@ -213,6 +213,9 @@ class RuleJudge:
         if reading.climb is not None:
             value = reading.value
             reason = reasons.grown(subject, self.condition, reading.climb, level, reading.process)
+            if self.rule.metric is TriggerMetric.MEMORY_GROWTH:
+                available_bytes = look.system.memory_available_bytes
+                reason += reasons.until_full(reading.climb, reading.process, available_bytes)
         elif self.rule.metric is TriggerMetric.OOM_KILL:
             value, reason = reading.value, reasons.killed(reading.value, reading.process)
         elif self.rule.metric is TriggerMetric.HANG:
@@ -322,7 +325,7 @@ class RuleJudge:
         if not self.condition.is_broken(track.last_value, level) or look.now_s < track.cool_until_s:
             return None
         refusal = self.budget.refusal(look.now_s)
-        reason = reasons.disappeared(track.name, self.condition, window, level, kills)
+        reason = reasons.disappeared(track.name, self.condition, window, level, track.process, kills)
         if refusal is None:
             self.budget.grant(look.now_s)
         return Alert(

@@ -101,7 +101,8 @@ class GrowthMeter:
     def _reading(self, process: ProcessRates, now_s: float) -> Iterator[Reading]:
         climb = self.history.climb(process.key, now_s)
         if climb is not None:
-            is_held = climb.covers_window and climb.rising_share >= self._min_share - 1e-9
+            is_rising = climb.rising_share >= self._min_share - 1e-9 and not climb.is_level
+            is_held = climb.covers_window and is_rising
             yield Reading(process.key, process, climb.gain, is_held, climb)
 
     def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:

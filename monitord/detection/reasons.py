@@ -66,10 +66,8 @@ def counted(
     """The sentence of a rule that counted samples."""
     rule, unit = condition.rule, condition.unit
     verb, object_ = _WHAT[rule.metric]
-    if unit == "bytes" and rule.metric is TriggerMetric.MEMORY:
-        object_ = " of memory"
-    elif rule.metric is TriggerMetric.MEMORY and process is not None and process.memory_limit_bytes:
-        object_ = f" of the {quantity(process.memory_limit_bytes, 'bytes')} that its group may hold"
+    if rule.metric is TriggerMetric.MEMORY:
+        object_ = _of_memory(condition, process)
     passed_s = max(window.last_s - window.opened_s, 0.0)
     side = "below" if condition.is_below else "above"
     waited = _of_waiting(window, process)
@@ -82,6 +80,15 @@ def counted(
         f"{quantity(level, unit)}{_of_baseline(condition, level)}{'' if is_whole else ','} "
         f"in {window.broken} of {window.samples} samples over {_short(passed_s)} s"
     )
+
+
+def _of_memory(condition: Condition, process: ProcessRates | None) -> str:
+    """What the number is of."""
+    if condition.unit == "bytes":
+        return " of memory"
+    if process is not None and process.memory_limit_bytes:
+        return f" of the {quantity(process.memory_limit_bytes, 'bytes')} that its group may hold"
+    return " of RAM"
 
 
 def _of_sharing(metric: TriggerMetric, process: ProcessRates | None) -> str:
@@ -132,11 +139,19 @@ def killed(kills: float, victim: ProcessRates | None) -> str:
     return f"{said}; the largest that disappeared then was {victim.name} (pid {victim.key.pid}) with {held}"
 
 
-def disappeared(subject: str, condition: Condition, window: Window, level: float, kills: int | None) -> str:
+def disappeared(
+    subject: str,
+    condition: Condition,
+    window: Window,
+    level: float,
+    process: ProcessRates | None,
+    kills: int | None,
+) -> str:
     """The sentence of a process that ended while a rule about its memory was armed."""
-    above = quantity(level, condition.unit)
-    passed_s = _short(max(window.last_s - window.opened_s, 0.0))
-    said = f"{subject} disappeared while above {above} (for {passed_s} s)"
+    above = quantity(level, condition.unit) + _of_memory(condition, process)
+    passed_s = max(window.last_s - window.opened_s, 0.0)
+    lasting = f" (for {_short(passed_s)} s)" if passed_s >= 1 else ""
+    said = f"{subject} disappeared while above {above}{lasting}"
     return f"{said}; {killed(kills, None).partition(';')[0]} meanwhile" if kills else said
 
 
@@ -158,6 +173,32 @@ def grown(
         f"{quantity(level, unit)}{_of_baseline(condition, level)}, "
         f"rising {100 * climb.rising_share:.0f} % of that time"
     )
+
+
+def until_full(climb: Climb, process: ProcessRates | None, available_bytes: int) -> str:
+    """What ends the sentence of memory that grows in a straight line: how long there is room for it."""
+    if climb.per_s is None or climb.per_s <= 0 or process is None:
+        return ""
+    limit_bytes = process.memory_limit_bytes
+    left_bytes = available_bytes if limit_bytes is None else limit_bytes - process.rss_bytes
+    if left_bytes <= 0:
+        return ""
+    lasting = _lasting(left_bytes / climb.per_s)
+    if limit_bytes is None:
+        return (
+            f"; at this steady pace the {quantity(left_bytes, 'bytes')} that are available last for {lasting}"
+        )
+    return (
+        f"; at this steady pace its group's limit of {quantity(limit_bytes, 'bytes')} is reached in {lasting}"
+    )
+
+
+def _lasting(seconds: float) -> str:
+    """ "40 s", "12 minutes", "3.5 h", "9 days"."""
+    for unit_s, most_s, word in ((1, 120, "s"), (60, 7200, "minutes"), (3600, 172800, "h")):
+        if seconds < most_s:
+            return f"{_short(seconds / unit_s)} {word}"
+    return f"{_short(seconds / 86400)} days"
 
 
 def hung(subject: str, value: float, level: float) -> str:

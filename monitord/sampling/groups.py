@@ -1,6 +1,7 @@
 """What the control group of a process allows it: CPU quota and throttling, memory, frozen. Versions 1 and 2.
 
-Asked of those that could matter only; which group it is, and its limits, are looked up once a minute.
+Asked of those that could matter only. Which group it is, and its limits, are looked up once a minute; the
+limits once for all its members.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from monitord.model import ProcessKey, ProcessRates
 from monitord.sampling.procfs import read_file
@@ -22,6 +24,9 @@ LARGE_BYTES = 32 << 20
 MAX_ASKED = 64
 MAX_DEPTH = 8
 _FRESH_S = 60.0
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,6 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    known_s: float
     cpu_folder: str | None = None
     cpu_percent: float | None = None
     memory_bytes: int | None = None
@@ -60,7 +64,8 @@ class Groups:
     def __init__(self, root: str = "/proc") -> None:
         self._root = root
         self._mounts = mounts(_text(f"{root}/self/mountinfo", 1 << 18))
-        self._groups: dict[ProcessKey, _Group] = {}
+        self._memberships: dict[ProcessKey, tuple[float, str]] = {}
+        self._groups: dict[str, tuple[float, _Group]] = {}  # by membership: many processes share a group
         self._throttled: dict[str, _Throttled] = {}
 
     def with_limits(
@@ -74,8 +79,8 @@ class Groups:
             return processes
         now_s = time.monotonic()
         groups = {one.key: self._group(one.key, now_s, memory_total_bytes) for one in asked}
-        fresh = {key: group for key, group in self._groups.items() if now_s - group.known_s < _FRESH_S}
-        self._groups = fresh | groups
+        self._memberships = _fresh(self._memberships, now_s)
+        self._groups = _fresh(self._groups, now_s)
         held_back = self._held_back(asked, groups, now_s)
         return tuple(
             _limited(one, groups[one.key], held_back.get(one.key)) if one.key in groups else one
@@ -84,7 +89,7 @@ class Groups:
 
     def is_frozen(self, pid: int) -> bool:
         """Whether its group, or one above it, is frozen: it is paused, and does not hang."""
-        paths = self._paths(pid)
+        paths = _paths(self._membership(pid))
         first = any(
             _text(f"{folder}/freezer.state").startswith(("FROZEN", "FREEZING"))
             for folder in self._folders("freezer", paths)
@@ -94,10 +99,14 @@ class Groups:
         )
 
     def _group(self, key: ProcessKey, now_s: float, memory_total_bytes: int) -> _Group:
-        known = self._groups.get(key)
-        if known is not None and now_s - known.known_s < _FRESH_S:
-            return known
-        paths = self._paths(key.pid)
+        _, text = self._memberships.get(key) or (now_s, self._membership(key.pid))
+        since_s, group = self._groups.get(text) or (now_s, self._read_group(text, memory_total_bytes))
+        self._memberships.setdefault(key, (now_s, text))
+        self._groups[text] = since_s, group
+        return group
+
+    def _read_group(self, membership: str, memory_total_bytes: int) -> _Group:
+        paths = _paths(membership)
         quotas = [
             (quota, folder)
             for folder in self._folders("cpu", paths) or self._folders("", paths)
@@ -109,12 +118,10 @@ class Groups:
             for folder_ in self._folders("memory", paths) or self._folders("", paths)
             if (size := memory_limit_bytes(folder_)) is not None and size < memory_total_bytes
         ]
-        return _Group(now_s, folder, percent, min(sizes, default=None))
+        return _Group(folder, percent, min(sizes, default=None))
 
-    def _paths(self, pid: int) -> dict[str, str]:
-        """Controller → path of its group; version 2 has no name."""
-        rows = (line.split(":", 2) for line in _text(f"{self._root}/{pid}/cgroup").splitlines())
-        return {name: row[2] for row in rows if len(row) == 3 for name in row[1].split(",")}
+    def _membership(self, pid: int) -> str:
+        return _text(f"{self._root}/{pid}/cgroup")
 
     def _folders(self, controller: str, paths: Mapping[str, str]) -> list[str]:
         mount = self._mounts.get(controller)
@@ -142,6 +149,16 @@ class Groups:
                 most = max(0.0, 100.0 * one.thread_count - (one.cpu_percent or 0.0))
                 found[one.key] = min(most, percent * (one.cpu_percent or 0.0) / used)
         return found
+
+
+def _paths(membership: str) -> dict[str, str]:
+    """Controller → path of its group; version 2 has no name."""
+    rows = (line.split(":", 2) for line in membership.splitlines())
+    return {name: row[2] for row in rows if len(row) == 3 for name in row[1].split(",")}
+
+
+def _fresh(known: dict[_K, tuple[float, _V]], now_s: float) -> dict[_K, tuple[float, _V]]:
+    return {key: entry for key, entry in known.items() if now_s - entry[0] < _FRESH_S}
 
 
 def _could_matter(process: ProcessRates) -> bool:

@@ -166,6 +166,13 @@ def memory_of(pid: int, root: str = "/proc") -> tuple[int, int] | None:
     return resident * _PAGE_BYTES, max(0, resident - shared) * _PAGE_BYTES
 
 
+def huge_bytes_of(pid: int, root: str = "/proc") -> int:
+    """Memory in reserved huge pages, which no resident set counts; 0 where it is not told."""
+    raw = read_file(f"{root}/{pid}/status", 4096) or b""
+    word = raw.partition(b"\nHugetlbPages:")[2].split(None, 1)[:1]
+    return 1024 * int(word[0]) if word and word[0].isdigit() else 0
+
+
 def living_folder(pid: int, root: str = "/proc") -> str:
     """Where the program of a process is told: its own folder, or a thread's when its main thread has ended.
 

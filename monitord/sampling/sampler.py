@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from monitord.errors import UsageError
 from monitord.model import (
@@ -34,7 +35,7 @@ from monitord.sampling.rates import (
     unattributed_cpu_percent,
 )
 from monitord.sampling.sightings import Ask, Look, ProcessReader, Sighting
-from monitord.sampling.system import system_reader
+from monitord.sampling.system import HUGE_PAGES, system_reader
 from monitord.sampling.waiting import TurnWaits, is_crowded
 
 BACKENDS: dict[str, Callable[[str], ProcessReader]] = {
@@ -66,12 +67,14 @@ class Sampler:
         self._watched_cpu_s = 0.0
         self._waits = TurnWaits()
         self._groups = Groups(root)
+        self._has_huge_pages = False
         self._sees_everybody = procfs.sees_everybody()
 
     def look(self, demand: Demand) -> Rates:
         """One pass. The first one has `gap="first sample"` and no rate at all."""
         sample, totals = self._system.read()
         previous, self._previous = self._previous, sample
+        self._has_huge_pages = bool(sample.memory_held_bytes.get(HUGE_PAGES))
         system = system_rates(previous, sample)
         waits_matter = is_crowded(system) and (demand.cpu_percent is not None or demand.needs_consumers)
         could_matter = self._bounds.judge(totals, demand)
@@ -112,7 +115,8 @@ class Sampler:
         if sample is None:
             return None
         rates = process_rates(Sighting(sample), LastTick(0.0))
-        return self._with_memory(replace(rates, image=procfs.image_of(sample.key.pid)))
+        memory = self._memory(rates, rates.rss_bytes)
+        return replace(rates, **memory, image=procfs.image_of(sample.key.pid))
 
     def traffic(self, over_s: float) -> Traffic:
         """Who moves the bytes on the network. Takes `over_s` seconds and a bit."""
@@ -197,25 +201,30 @@ class Sampler:
         """The rates of one process; for suspects also its unit, its descriptors and its exact memory."""
         rates = process_rates(seen, tick)
         pid = rates.key.pid
+        if self._has_huge_pages:
+            rates = replace(rates, rss_bytes=rates.rss_bytes + procfs.huge_bytes_of(pid))
         is_suspect = self._is_suspect(rates, demand)
+        more: dict[str, Any] = {}
         if is_suspect or _reaches(rates.rss_bytes, demand.private_from_bytes):
-            rates = self._with_memory(rates)
-        if not is_suspect:
-            return replace(rates, unit=details.unit_of(pid)) if demand.needs_unit else rates
-        return replace(
-            rates,
-            fd_count=rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),
-            unit=details.unit_of(pid),
-            image=procfs.image_of(pid),
-            is_frozen=rates.state == "D" and self._groups.is_frozen(pid),
-        )
+            more = self._memory(rates, seen.sample.rss_bytes)
+        if is_suspect:
+            more |= {
+                "fd_count": rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),
+                "unit": details.unit_of(pid),
+                "image": procfs.image_of(pid),
+                "is_frozen": rates.state == "D" and self._groups.is_frozen(pid),
+            }
+        elif demand.needs_unit:
+            more["unit"] = details.unit_of(pid)
+        return replace(rates, **more) if more else rates
 
-    def _with_memory(self, rates: ProcessRates) -> ProcessRates:
-        """With its exact resident memory and the private part of it."""
+    def _memory(self, rates: ProcessRates, resident_bytes: int) -> dict[str, Any]:
+        """Its exact resident memory and the private part of it; what is in huge pages stays counted."""
         memory = self._processes.memory_of(rates.key.pid)
         if memory is None or not memory[0]:
-            return rates
-        return replace(rates, rss_bytes=memory[0], private_bytes=memory[1])
+            return {}
+        huge_bytes = rates.rss_bytes - resident_bytes
+        return {"rss_bytes": memory[0] + huge_bytes, "private_bytes": memory[1]}
 
     def _is_suspect(self, rates: ProcessRates, demand: Demand) -> bool:
         rss_bytes = rates.rss_bytes + RSS_LAG_BYTES * (self._previous.cpu_count if self._previous else 1)
@@ -242,6 +251,11 @@ def _reader(backend: str, root: str = "/proc") -> ProcessReader:
 def key_of(pid: int) -> ProcessKey | None:
     """Who has this number now; None: no such process."""
     return procfs.key_of(pid) if sys.platform == "linux" else portable.key_of(pid)
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether its control group is paused; False where there are no such groups."""
+    return Groups().is_frozen(pid)
 
 
 def observe(pid: int, over_s: float) -> ProcessRates | None:

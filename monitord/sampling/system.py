@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -86,6 +87,8 @@ class LinuxSystemReader(SystemReader):
         )
         self._pressure = {name: ProcFile(f"{root}/pressure/{name}") for name in ("cpu", "memory", "io")}
         self._disks, self._interfaces = disks(root), interfaces(root)
+        arcstats = f"{root}/spl/kstat/zfs/arcstats"
+        self._arcstats = ProcFile(arcstats) if Path(arcstats).exists() else None
         self._sources = Sources()
         self._cpu = CpuTimes(os.cpu_count() or 1, 0.0, 0.0)
         self._mounts_changed = select.poll()
@@ -123,7 +126,7 @@ class LinuxSystemReader(SystemReader):
             interfaces=take("self/net/dev", self._interfaces.rows, ()),
             pressure=take("pressure", self._read_pressure, None),
             oom_kills=_count_in(vmstat, b"\noom_kill "),
-            memory_held_bytes=memory_held(memory),
+            memory_held_bytes=memory_held(memory, self._arc_bytes()),
         )
         if cpu is None:
             return sample, None
@@ -138,10 +141,14 @@ class LinuxSystemReader(SystemReader):
 
     def close(self) -> None:
         files = (self._stat, self._loadavg, self._meminfo, self._vmstat, self._mounts)
-        for file in (*files, *self._pressure.values()):
+        for file in (*files, *self._pressure.values(), *filter(None, (self._arcstats,))):
             file.close()
         self._disks.close()
         self._interfaces.close()
+
+    def _arc_bytes(self) -> int:
+        file = self._arcstats
+        return 0 if file is None else self._sources.take("ZFS", lambda: arc_bytes_of(file.read()), 0)
 
     def _read_load(self) -> tuple[float, float, float]:
         one, five, fifteen = (float(field) for field in self._loadavg.read().split(None, 3)[:3])
@@ -196,7 +203,8 @@ def parse_stat(text: bytes) -> CpuTimes:
 
 _MEMORY_NAMES = (
     *("MemTotal", "MemFree", "MemAvailable", "SwapTotal", "SwapFree", "AnonPages", "Mapped"),
-    *("Shmem", "SUnreclaim", "PageTables", "Hugetlb"),
+    *("Shmem", "SUnreclaim", "PageTables", "Hugetlb", "Buffers", "Cached", "SwapCached", "Slab"),
+    *("KernelStack", "Percpu", "VmallocUsed"),
 )
 _MEMORY_LABELS = tuple((name, b"\n%s:" % name.encode()) for name in _MEMORY_NAMES)
 
@@ -220,13 +228,38 @@ def mapped_bytes(memory: Mapping[str, int]) -> int | None:
     return memory["AnonPages"] + memory["Mapped"] if "AnonPages" in memory and "Mapped" in memory else None
 
 
-def memory_held(memory: Mapping[str, int]) -> dict[str, int]:
-    """Where memory is that can't simply be taken back, by the words for it."""
-    words = {
-        "AnonPages": "processes' own memory", "Shmem": "shared memory and tmpfs",
-        "SUnreclaim": "the kernel's slab", "PageTables": "page tables", "Hugetlb": "huge pages",
-    }  # fmt: skip
-    return {word: memory[name] for name, word in words.items() if name in memory}
+HUGE_PAGES = "huge pages"
+_HELD_WORDS = {
+    "AnonPages": "processes' own memory", "Shmem": "shared memory and tmpfs",
+    "SUnreclaim": "the kernel's slab", "PageTables": "page tables", "Hugetlb": HUGE_PAGES,
+}  # fmt: skip
+_COUNTED = (
+    *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "PageTables", "Hugetlb"),
+    *("KernelStack", "Percpu", "VmallocUsed"),
+)
+"""All that meminfo accounts for; shared memory is in Cached."""
+_LEAST_COUNTED = frozenset({"MemFree", "Cached", "AnonPages", "Slab"})
+UNCOUNTED = "what the kernel does not account for (drivers, virtual machines)"
+UNCOUNTED_SHARE = 0.05
+"""Of RAM: drivers and the kernel always hold a little that no line counts."""
+
+
+def memory_held(memory: Mapping[str, int], arc_bytes: int = 0) -> dict[str, int]:
+    """Where memory is that can't simply be taken back, in words; with what the sum lacks."""
+    held = {word: memory[name] for name, word in _HELD_WORDS.items() if name in memory}
+    if arc_bytes:
+        held["the ZFS cache"] = arc_bytes
+    if memory.keys() >= _LEAST_COUNTED:
+        missing = memory["MemTotal"] - sum(memory.get(name, 0) for name in _COUNTED) - arc_bytes
+        if missing > UNCOUNTED_SHARE * memory["MemTotal"]:
+            held[UNCOUNTED] = missing
+    return held
+
+
+def arc_bytes_of(arcstats: bytes) -> int:
+    """What ZFS caches: `size` of its arcstats, rows of name, type, value; 0 where it is not told."""
+    rows = (line.split() for line in arcstats.splitlines())
+    return next((int(row[2]) for row in rows if len(row) == 3 and row[0] == b"size" and row[2].isdigit()), 0)
 
 
 def storage_bytes(vmstat: bytes) -> int | None:

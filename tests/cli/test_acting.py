@@ -190,6 +190,29 @@ def test_explain_looks_itself_without_a_daemon(burner, here) -> None:
     assert "just now" in here("explain", "--pid", str(os.getppid())).err
 
 
+def test_explain_says_of_a_paused_process_that_it_is_frozen(here) -> None:
+    """It breaks no rule, and waits for nothing that can be seen in it."""
+    folder = Path("/sys/fs/cgroup/freezer", f"monitord-test-{os.getpid()}")
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        folder.mkdir()
+        (folder / "cgroup.procs").write_text(str(process.pid))
+        (folder / "freezer.state").write_text("FROZEN")
+        said = here("explain", "--pid", str(process.pid)).err
+        (folder / "freezer.state").write_text("THAWED")
+        assert f"process {process.pid} does not run: its control group is frozen (a paused container)" in said
+        assert "frozen" not in here("explain", "--pid", str(process.pid)).err
+    except OSError as error:
+        pytest.skip(f"no freezer of version 1 can be made: {error}")
+    finally:
+        if folder.exists():
+            (folder / "freezer.state").write_text("THAWED")
+        process.kill()
+        process.wait()
+        if folder.exists():
+            folder.rmdir()
+
+
 def test_rules_are_listed_and_replayed(here, store, tmp_path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rules]]\nname = "any"\nmetric = "cpu"\nabove = 1\nwindow_s = 1\n')

@@ -155,8 +155,29 @@ def test_a_leak_is_told_with_both_ends() -> None:
     alert = alerts(LEAK, draw(climb((60, 5)), "rss_bytes", scale=MIB))[0]
     assert alert.reason == (
         "burn.py gained 150 MiB of memory in 60 s (from 50 MiB to 200 MiB), above 100 MiB, rising 100 % of that time"
+        "; at this steady pace the 8 GiB that are available last for 55 minutes"
     )
     assert alert.value == 150 * MIB
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (climb((60, 5)), "; at this steady pace its group's limit of 1 GiB is reached in 5.5 minutes"),
+        (climb((14, 0), (60, 12)), ""),  # it began within the window: no straight line
+    ],
+)
+def test_only_a_straight_climb_is_thought_further(shape: str, said: str) -> None:
+    """Up to what its group may hold, where that has a limit."""
+    alert = alerts(LEAK, draw(shape, "rss_bytes", scale=MIB, memory_limit_bytes=1024 * MIB))[0]
+    assert alert.reason.endswith(f"% of that time{said}")
+
+
+def test_a_cache_that_has_filled_is_no_leak_though_it_rose_for_most_of_the_window() -> None:
+    """It rose for 44 s of 60 and stands; what goes on after a rest is told when it does."""
+    filled = climb((22, 8), (40, 0.01))
+    assert alerts(LEAK, draw(filled, "rss_bytes", scale=MIB)) == []
+    assert len(alerts(LEAK, draw(climb((22, 8), (4, 0.01), (30, 8)), "rss_bytes", scale=MIB))) == 1
 
 
 def test_a_leak_arms_when_enough_is_gained_and_fires_when_the_window_passed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from monitord.model import Demand, ProcessKey, ProcessRates
 from monitord.sampling import Sampler
 from monitord.sampling.groups import Groups, memory_limit_bytes, mounts, quota_percent, throttled_s
+from monitord.sampling.procfs import huge_bytes_of
 
 RAM = 8 << 30
 V2 = {"cpu.max": "40000 100000\n", "memory.max": "125829120\n", "cgroup.events": "populated 1\nfrozen 1\n"}
@@ -79,6 +81,24 @@ def test_without_a_limit_nothing_is_said(tmp_path: Path, version: int, files: di
     assert not groups.is_frozen(4711)
 
 
+def test_the_members_of_a_group_are_asked_for_their_limits_once(tmp_path: Path) -> None:
+    """Hundreds of workers in one container cost one look at its limits a minute."""
+    proc = machine(tmp_path, 2, V2)
+    workers = tuple(busy(pid) for pid in range(4711, 4761))
+    for worker in workers[1:]:
+        (proc / str(worker.key.pid)).mkdir()
+        (proc / str(worker.key.pid) / "cgroup").write_text((proc / "4711/cgroup").read_text())
+    opened: list[str] = []
+    sys.addaudithook(lambda event, words: opened.append(str(words[0])) if event == "open" else None)
+    groups = Groups(str(proc))
+    seen = groups.with_limits(workers, RAM)
+    assert {one.memory_limit_bytes for one in seen} == {120 << 20}
+    assert len([path for path in opened if path.endswith("/abc/memory.max")]) == 1
+    opened.clear()
+    groups.with_limits(workers, RAM)
+    assert [path for path in opened if "memory.max" in path or path.endswith("/cgroup")] == []
+
+
 def test_who_is_in_no_group_or_too_small_is_not_asked(tmp_path: Path) -> None:
     """A machine without control groups, and a process that does nothing."""
     small = busy(cpu_percent=0.1, rss_bytes=1 << 20)
@@ -138,3 +158,62 @@ def test_a_burner_within_a_quota_wants_the_whole_core(
     child.kill()
     child.wait()
     assert wanted >= 80
+
+
+def test_huge_pages_count_as_memory_where_the_machine_has_any(tmp_path: Path) -> None:
+    """No resident set holds them: 200 MB showed as 9."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/status").write_text(
+        "Name:\tx\nVmRSS:\t 9000 kB\nHugetlbPages:\t  204800 kB\nThreads:\t1\n"
+    )
+    assert huge_bytes_of(7, str(tmp_path)) == 200 << 20
+    (tmp_path / "7/status").write_text("Name:\tx\nHugetlbPages:\t\n")
+    assert huge_bytes_of(7, str(tmp_path)) == huge_bytes_of(8, str(tmp_path)) == 0
+
+
+HOLDS_HUGE_PAGES = """
+import mmap, sys
+MAP_HUGETLB = 0x40000
+held = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_HUGETLB)
+held.write(b"x" * (32 << 20))
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+POOL = Path("/proc/sys/vm/nr_hugepages")
+
+
+@pytest.fixture
+def huge_pages() -> Iterator[None]:
+    """A pool of a few huge pages, as it was before in the end."""
+    try:
+        before = POOL.read_text()
+        POOL.write_text(str(int(before) + 20))
+    except OSError as error:
+        pytest.skip(f"no huge pages can be reserved: {error}")
+    try:
+        if int(POOL.read_text()) < int(before) + 16:
+            pytest.skip("too little memory in one piece for huge pages")
+        yield
+    finally:
+        POOL.write_text(before)
+
+
+@pytest.mark.usefixtures("huge_pages")
+def test_a_process_that_lives_in_huge_pages_is_as_large_as_it_is() -> None:
+    """32 MiB of them are in its memory, of a suspect and of others alike."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_HUGE_PAGES], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    sampler = Sampler(heartbeat_s=0.0)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        sizes = []
+        for demand in (Demand(), Demand(rss_bytes=0)):
+            sizes += [one.rss_bytes for one in sampler.look(demand).processes if one.key.pid == process.pid]
+    finally:
+        process.communicate(b"\n")
+        sampler.close()
+    assert sizes
+    assert min(sizes) >= 32 << 20

@@ -72,4 +72,4 @@ def test_a_kill_in_a_group_is_an_alert_and_so_is_the_end_above_the_groups_limit(
     hog.wait()  # a zombie until now, as of a parent that does not collect its children
     reasons = {alert.rule: alert.reason for alert in said if alert.target and alert.target.pid == hog.pid}
     assert "the kernel killed 1 process for lack of memory" in reasons["oom"]
-    assert "disappeared while above 40 %" in reasons["memory-hog"]
+    assert "disappeared while above 40 % of the 96 MiB that its group may hold" in reasons["memory-hog"]

@@ -12,7 +12,14 @@ from monitord.model import DiskCounters, InterfaceCounters
 from monitord.sampling import devices
 from monitord.sampling.devices import parse_diskstats, parse_net_dev
 from monitord.sampling.sources import ProcFile
-from monitord.sampling.system import LinuxSystemReader, SystemReader, parse_meminfo
+from monitord.sampling.system import (
+    UNCOUNTED,
+    LinuxSystemReader,
+    SystemReader,
+    arc_bytes_of,
+    memory_held,
+    parse_meminfo,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
@@ -101,3 +108,46 @@ def test_free_memory_stands_in_where_available_is_not_known() -> None:
     )
     assert parse_meminfo(text)["MemAvailable"] == 7 * 1024
     assert parse_meminfo(text + b"MemAvailable: 9 kB\n")["MemAvailable"] == 9 * 1024
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("arc_bytes", "hidden_bytes", "said"),
+    [
+        (0, 0, set()),
+        (6 * GIB, 0, {"the ZFS cache"}),
+        (0, 6 * GIB, {UNCOUNTED}),
+        (3 * GIB, 3 * GIB, {"the ZFS cache", UNCOUNTED}),
+    ],
+)
+def test_memory_that_no_line_of_meminfo_counts_is_named(
+    arc_bytes: int, hidden_bytes: int, said: set[str]
+) -> None:
+    """A ZFS cache by its own counter; what is left over is said to be unknown, and not put on a process."""
+    counted = {"MemFree": GIB, "Cached": 3 * GIB, "AnonPages": 3 * GIB, "Slab": GIB}
+    memory = {"MemTotal": sum(counted.values()) + arc_bytes + hidden_bytes, **counted}
+    held = memory_held(memory, arc_bytes)
+    assert set(held) - {"processes' own memory"} == said
+    assert held.get(UNCOUNTED, hidden_bytes) == hidden_bytes
+
+
+def test_where_meminfo_tells_too_little_nothing_is_said_to_be_missing() -> None:
+    """Containers show some lines only."""
+    assert memory_held({"MemTotal": 8 * GIB, "MemFree": GIB, "AnonPages": GIB}) == {
+        "processes' own memory": GIB
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        (b"9 1 0x01\nname type data\nhits 4 7\nsize 4 5000\nc_max 4 9\n", 5000),
+        (b"", 0),
+        (b"size 4 x\n", 0),
+        (b"size\n", 0),
+    ],
+)
+def test_the_size_of_the_zfs_cache_is_read(text: bytes, size: int) -> None:
+    assert arc_bytes_of(text) == size
