@@ -120,8 +120,8 @@ class RuleJudge:
         """Tell of an arming once: when evidence would be granted, and a long window has shown patience.
 
         A first look disturbs the target, so only a few are asked for at a time beyond what the rule may
-        still capture; of names that keep crossing in vain (a build's compilers) only now and then, or when
-        half the window has gone by.
+        still capture; of what keeps crossing in vain (a build's compilers) only now and then, or when half
+        the window has gone by.
         """
         window = track.window
         if track.is_announced or window is None or track.is_firing or look.now_s < track.cool_until_s:
@@ -134,7 +134,9 @@ class RuleJudge:
             return
         allowed = max(LOOKS_AT_ONCE, self.budget.remaining(look.now_s))
         is_lasting = look.now_s - window.opened_s >= self.rule.window_s / 2
-        if self._waiting < allowed and (self._pace.grant(track.name, look.now_s) or is_lasting):
+        if self._waiting < allowed and (
+            self._pace.grant(track.name, reading.target, look.now_s) or is_lasting
+        ):
             self._waiting += 1
             track.is_announced = True
             findings.armed.append(self._arming(reading.target, track, window, reading.value))
@@ -142,7 +144,7 @@ class RuleJudge:
     def _lose(self, target: Target, track: Track, now_s: float, findings: Findings) -> None:
         window, track.window = track.window, None
         if track.is_announced and window is not None:
-            self._pace.lost(track.name, now_s)
+            self._pace.lost(track.name, target, now_s)
             findings.disarmed.append(self._arming(target, track, window, track.last_value))
         track.is_announced = False
 
@@ -167,7 +169,7 @@ class RuleJudge:
         )
         alerts = []
         for track, reading, outcome in held:
-            self._pace.held(track.name)
+            self._pace.held(track.name, reading.target)
             refusal = self._refusal(track, outcome, look.now_s)
             window = track.worse_window if outcome is Step.WORSE else track.window
             track.window = track.worse_window = None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from monitord.model import ProcessKey
 
 HOUR_S = 3600.0
 
@@ -47,36 +50,67 @@ class HourBudget:
 FUTILE_COUNT = 5
 FUTILE_PAUSE_S = 60.0
 FUTILE_MEMORY_S = 600.0
-_MAX_NAMES = 256
+_MAX_ENTRIES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Futile:
+    """Looks that came to nothing. `start_ticks` is when the newest of the processes looked at began."""
+
+    count: int = 0
+    last_s: float = float("-inf")
+    start_ticks: int = 0
 
 
 class LookPace:
-    """How often first looks are worth it: five that came to nothing make a name wait a minute for the next.
+    """How often first looks are worth it: after five that came to nothing, one a minute.
 
     Without it a build whose compilers each burn for two seconds was looked at 2,053 times an hour, each time
-    in vain. Forgotten after ten minutes, and at once when a crossing of that name holds.
+    in vain. A process that crosses again and again counts once for its name, because that name may be an
+    interpreter's; and a name says nothing of processes older than the last that was looked at in vain: they
+    are not of the same swarm. Forgotten after ten minutes, and at once when a crossing holds.
     """
 
     __slots__ = ("_futile",)
 
     def __init__(self) -> None:
-        self._futile: dict[str, tuple[int, float]] = {}  # name → looks in vain, when the last one was
+        self._futile: dict[str | ProcessKey, _Futile] = {}
 
-    def grant(self, name: str, now_s: float) -> bool:
-        """Whether a process of this name is to be looked at now; if so, that counts as the last look."""
-        count, last_s = self._futile.get(name, (0, now_s))
-        if count >= FUTILE_COUNT and now_s - last_s < FUTILE_PAUSE_S:
-            return False
-        if count:
-            self._futile[name] = (count, now_s)
+    def grant(self, name: str, process: ProcessKey | None, now_s: float) -> bool:
+        """Whether this process is to be looked at now; if so, that counts as the last look."""
+        concerned = list(self._concerned(name, process))
+        for _, futile in concerned:
+            if futile.count >= FUTILE_COUNT and now_s - futile.last_s < FUTILE_PAUSE_S:
+                return False
+        for entry, futile in concerned:
+            self._futile[entry] = replace(futile, last_s=now_s)
         return True
 
-    def lost(self, name: str, now_s: float) -> None:
-        """A look at a process of this name was thrown away."""
-        count, last_s = self._futile.pop(name, (0, now_s))
-        if len(self._futile) >= _MAX_NAMES:
-            del self._futile[next(iter(self._futile))]  # the longest without one
-        self._futile[name] = (1 if now_s - last_s > FUTILE_MEMORY_S else count + 1, now_s)
+    def _concerned(self, name: str, process: ProcessKey | None) -> Iterator[tuple[str | ProcessKey, _Futile]]:
+        if process is not None and (of_process := self._futile.get(process)) is not None:
+            yield process, of_process
+        of_name = self._futile.get(name)
+        if of_name is not None and (process is None or process.start_ticks >= of_name.start_ticks):
+            yield name, of_name
 
-    def held(self, name: str) -> None:
+    def lost(self, name: str, process: ProcessKey | None, now_s: float) -> None:
+        """A look at this process was thrown away."""
+        start_ticks = 0 if process is None else process.start_ticks
+        is_again = process is not None and process in self._futile
+        if process is not None:
+            self._count(process, start_ticks, now_s)
+        if not is_again:
+            self._count(name, start_ticks, now_s)
+
+    def _count(self, entry: str | ProcessKey, start_ticks: int, now_s: float) -> None:
+        known = self._futile.pop(entry, _Futile())
+        if now_s - known.last_s > FUTILE_MEMORY_S:
+            known = _Futile()
+        if len(self._futile) >= _MAX_ENTRIES:
+            del self._futile[next(iter(self._futile))]  # the longest without one
+        self._futile[entry] = _Futile(known.count + 1, now_s, max(known.start_ticks, start_ticks))
+
+    def held(self, name: str, process: ProcessKey | None) -> None:
         self._futile.pop(name, None)
+        if process is not None:
+            self._futile.pop(process, None)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
+
 from monitord.detection import Detector
 from monitord.detection.baselines import MAX_ENTRIES
 from monitord.detection.demands import MAX_WATCHED
@@ -120,3 +122,32 @@ def test_a_name_whose_crossing_held_is_looked_at_at_once_again() -> None:
     assert [len(v.armed) for v in verdicts(detector, draw("0 95 0 0", start_s=50))] == [0, 0, 0, 0]
     assert any(v.alerts for v in verdicts(detector, draw("95*8 0 0", start_s=60)))
     assert sum(len(v.armed) for v in verdicts(detector, draw("0 95 0 0", start_s=90))) == 1
+
+
+def blips(detector: Detector, key: ProcessKey, count: int, start_s: float) -> int:
+    """Armings of a python that crosses for one sample so many times."""
+    armed = 0
+    for blip in range(count):
+        for step, percent in enumerate((0.0, 99.0, 0.0)):
+            now_s = start_s + 2.0 * (3 * blip + step)
+            armed += len(
+                detector.judge(passed([process(key, name="python", cpu_percent=percent)], now_s)).armed
+            )
+    return armed
+
+
+@pytest.mark.parametrize("start_ticks", [100, 900])
+def test_short_crossings_of_one_program_do_not_take_the_look_from_another_of_that_name(
+    start_ticks: int,
+) -> None:
+    """Five of one "python" make that one wait; another "python", older or younger, is looked at at once."""
+    detector = Detector([replace(CPU_HOG, cooldown_s=0)])
+    assert blips(detector, ProcessKey(50, 500), 8, 0.0) == 5
+    assert blips(detector, ProcessKey(60, start_ticks), 1, 50.0) == 1
+
+
+def test_a_swarm_of_a_name_does_not_take_the_look_from_a_process_older_than_it() -> None:
+    detector = Detector([replace(CPU_HOG, cooldown_s=0)])
+    assert sum(blips(detector, ProcessKey(70 + i, 500 + i), 1, 6.0 * i) for i in range(8)) == 5
+    assert blips(detector, ProcessKey(60, 100), 1, 50.0) == 1
+    assert blips(detector, ProcessKey(90, 600), 1, 56.0) == 0
