@@ -25,7 +25,8 @@ FIELDS = "comm,pid,tid,time,ip,sym,dso"
 UNKNOWN = "[unknown]"
 _STACK_CAP = 50_000
 _DEPTH_CAP = 256
-_TABLE_CAP = 4_000_000
+_FILES_CAP = 256  # open at a time
+_WORDS_CAP = 50_000
 _HEADERS_CAP = 64
 _NOTE_CAP = 4096
 _BUILD_ID_SHOWN = 16
@@ -44,6 +45,7 @@ class Names:
         self._inodes: dict[str, int] = {}
         self._files: dict[str, File] = {}
         self._others: dict[str, bool] = {}
+        self._words: dict[tuple[str, str], str] = {}
 
     def note(self, line: str) -> None:
         """Take up a mapping that perf tells of."""
@@ -65,13 +67,28 @@ class Names:
         inode = self._inodes.get(module)
         if inode is None or not _OFFSET.fullmatch(offset):
             return f"{UNKNOWN} ({module})"
+        known = self._words.get((offset, module))
+        if known is None:
+            known = self._named(int(offset, 16), module, inode)
+            if len(self._words) < _WORDS_CAP:
+                self._words[offset, module] = known
+        return known
+
+    def _named(self, at: int, module: str, inode: int) -> str:
         if module not in self._files:
-            self._files[module] = read_file(module, inode)
-        file, at = self._files[module], int(offset, 16)
-        index = bisect.bisect_right(file.starts, at)
-        word = f"function_at_0x{file.starts[index - 1]:x}" if index else f"0x{at:x}"
+            self._files[module] = File(module, inode)
+            if len(self._files) > _FILES_CAP:
+                self._files[module].close()
+        file = self._files[module]
+        start = file.function_at(at)
+        word = f"0x{at:x}" if start is None else f"function_at_0x{start:x}"
         build_id = f" build-id {file.build_id[:_BUILD_ID_SHOWN]}" if file.build_id else ""
         return f"{word} ({module}{build_id})"
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for file in self._files.values():
+            file.close()
 
 
 def frame(line: str, names: Names | None = None) -> str:
@@ -108,44 +125,67 @@ def stacks(lines: Iterable[str], names: Names | None = None) -> Iterator[tuple[s
 
 
 class File:
-    """A program's build id, and the offsets in its file where functions begin; what is not known is empty."""
+    """A program's build id, and where in its file functions begin; what is not known is empty.
 
-    def __init__(self, build_id: str = "", starts: Sequence[int] = ()) -> None:
-        self.build_id = build_id
-        self.starts = starts
+    The table of functions is searched where it lies: it may be hundreds of megabytes, by malice or by rights.
+    """
+
+    def __init__(self, path: str, inode: int) -> None:
+        self.build_id = ""
+        self._file = -1
+        self._loads: list[Header] = []
+        self._table = (0, 0, 0)  # offset of the first entry, entries, address that they are relative to
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            found = os.fstat(self._file)
+            if stat.S_ISREG(found.st_mode) and found.st_ino == inode:
+                self._read()
+        except (OSError, struct.error, ValueError, OverflowError):
+            self._table = (0, 0, 0)
+
+    def _read(self) -> None:
+        headers = _program_headers(self._file)
+        self.build_id = _build_id(self._file, headers)
+        self._loads = [header for header in headers if header[0] == _LOAD]
+        for kind, offset, address, size in headers:
+            head = os.pread(self._file, 12, offset) if kind == _EH_FRAME else b""
+            if head[:4] == _SORTED_TABLE and len(head) == 12:
+                count = struct.unpack_from("<I", head, 8)[0]
+                self._table = (offset + 12, min(count, size // 8), address)
+                return
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file, self._table = -1, (0, 0, 0)
+
+    def function_at(self, offset: int) -> int | None:
+        """The offset of the first byte of the function that `offset` is in."""
+        first, count, base = self._table
+        address = _address_of(offset, self._loads)
+        if not count or address is None:
+            return None
+        try:
+            index = bisect.bisect_right(_Starts(self._file, first, count, base), address)
+            start = _Starts(self._file, first, count, base)[index - 1] if index else address + 1
+        except (OSError, struct.error, OverflowError):
+            return None
+        inside = address - start
+        return offset - inside if 0 <= inside <= offset else None
 
 
-def read_file(path: str, inode: int) -> File:
-    """The file of that name, if it is the one that was mapped."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        return File()
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_ino != inode:
-            return File()
-        headers = _program_headers(file)
-        return File(_build_id(file, headers), _function_starts(file, headers))
-    except (OSError, struct.error, ValueError, OverflowError):
-        return File()
-    finally:
-        os.close(file)
+class _Starts(Sequence[int]):
+    """The addresses in a sorted table of .eh_frame_hdr."""
 
+    def __init__(self, file: int, first: int, count: int, base: int) -> None:
+        self._file, self._first, self._count, self._base = file, first, count, base
 
-def _function_starts(file: int, headers: Sequence[Header]) -> list[int]:
-    table = next((header for header in headers if header[0] == _EH_FRAME), None)
-    if table is None:
-        return []
-    _, offset, address, size = table
-    head = os.pread(file, 12, offset)
-    count = struct.unpack_from("<I", head, 8)[0] if head[:4] == _SORTED_TABLE else 0
-    if not 0 < count <= min(_TABLE_CAP, size // 8):
-        return []
-    entries = struct.unpack(f"<{2 * count}i", os.pread(file, 8 * count, offset + 12))
-    loads = [header for header in headers if header[0] == _LOAD]
-    found = sorted({_offset_of(address + start, loads) for start in entries[::2]})
-    return [start for start in found if start >= 0]
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> int:  # type: ignore[override]  # slices are not asked for
+        return self._base + int(struct.unpack("<i", os.pread(self._file, 4, self._first + 8 * index))[0])
 
 
 def _program_headers(file: int) -> list[Header]:
@@ -174,11 +214,11 @@ def _build_id(file: int, headers: Sequence[Header]) -> str:
     return ""
 
 
-def _offset_of(address: int, loads: Iterable[Header]) -> int:
-    for _, offset, start, size in loads:
-        if start <= address < start + size:
-            return address - start + offset
-    return -1
+def _address_of(offset: int, loads: Iterable[Header]) -> int | None:
+    for _, begin, address, size in loads:
+        if begin <= offset < begin + size:
+            return offset - begin + address
+    return None
 
 
 def folded(counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:

@@ -8,6 +8,7 @@ whatever lies in /tmp (supervisor.py). Where that can't be had, it has no right 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,8 +18,10 @@ from monitord.capture import procfs
 from monitord.capture.target import Target
 
 MAX_BYTES = 32 * 1024 * 1024
+LINE_CAP_BYTES = 2048
 COPY = "perf.map"
 _SHARED = Path("/tmp")  # noqa: S108 - where perf looks
+_LONG_LINE = re.compile(rb"([^\n]{%d})[^\n]+" % LINE_CAP_BYTES)
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -52,11 +55,23 @@ def _copy(pid: int, name: str, uid: int, path: Path) -> bool:
         path.unlink(missing_ok=True)
         copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         made = opened.enter_context(os.fdopen(copy, "wb"))
-        left = MAX_BYTES
+        left, begun = MAX_BYTES, 0
         while left and (piece := source.read(min(left, 1 << 20))):
-            made.write(piece)
             left -= len(piece)
+            kept, begun = short_lines(piece, begun)
+            made.write(kept)
     return True
+
+
+def short_lines(piece: bytes, begun: int) -> tuple[bytes, int]:
+    """A piece of a text with its lines cut, as perf prints a name once for each frame of each sample.
+
+    `begun` is how much of its first line came before; so much of the last one is given for the next piece.
+    """
+    head, end, rest = piece.partition(b"\n")
+    kept = head[: max(0, LINE_CAP_BYTES - begun)] + end + _LONG_LINE.sub(rb"\1", rest)
+    last = piece.rpartition(b"\n")[2]
+    return kept, len(last) if end else begun + len(piece)
 
 
 @contextmanager
