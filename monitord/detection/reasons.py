@@ -23,9 +23,10 @@ _WHAT = {
     TriggerMetric.DISK_IO: ("moved", " to and from disks"),
     TriggerMetric.NETWORK: ("carried", ""),
     TriggerMetric.FREE_MEMORY: ("had", " of memory available"),
-    TriggerMetric.SHORT_LIVED_CPU: ("used", " of one core for processes too short-lived to be seen"),
+    TriggerMetric.SHORT_LIVED_CPU: ("used", " of one core"),
     TriggerMetric.CPU_PRESSURE: ("had no processor to spare for", " of the time"),
 }
+_FOR_WHOM = " for processes too short-lived to be seen"
 _PARTS_OF_MEMORY = 3
 _SHARED_SHARE = 0.25  # of a process's memory from which on it is worth a word
 _GROWN = {
@@ -68,6 +69,7 @@ def counted(
     verb, object_ = _WHAT[rule.metric]
     if rule.metric is TriggerMetric.MEMORY:
         object_ = _of_memory(condition, process)
+    whom = _FOR_WHOM if rule.metric is TriggerMetric.SHORT_LIVED_CPU else ""
     passed_s = max(window.last_s - window.opened_s, 0.0)
     side = "below" if condition.is_below else "above"
     waited = _of_waiting(window, process)
@@ -76,7 +78,7 @@ def counted(
     is_whole = window.broken == window.samples
     joint = ", " if is_whole else " while "
     return (
-        f"{subject} {verb} {quantity(window.mean, unit)}{object_} on average{waited}{joint}{side} "
+        f"{subject} {verb} {quantity(window.mean, unit)}{object_} on average{whom}{waited}{joint}{side} "
         f"{quantity(level, unit)}{_of_baseline(condition, level)}{'' if is_whole else ','} "
         f"in {window.broken} of {window.samples} samples over {_short(passed_s)} s"
     )

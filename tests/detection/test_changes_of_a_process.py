@@ -107,6 +107,10 @@ def test_a_fork_storm_names_the_parent() -> None:
     (alert,) = alerts(STORM, storm(700, 90.0, 95.0))
     assert (alert.target, alert.process_name) == (ProcessKey(700, 1), "make")
     assert "the ended children of make (pid 700) 90 % of a core" in alert.reason
+    assert (
+        "used 90 % of one core on average for processes too short-lived to be seen, above 60 %"
+        in alert.reason
+    )
 
 
 def test_what_the_first_process_collects_is_not_its_own() -> None:
