@@ -10,8 +10,9 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from queue import SimpleQueue
+from queue import PriorityQueue
 from typing import Protocol
 
 from monitord.errors import BusyError
@@ -125,7 +126,9 @@ class IncidentWorker:
         self._folder = folder
         self._plan = plan
         self._adapt = adapt
-        self._opened: SimpleQueue[Opening | None] = SimpleQueue()
+        # The worst first, whenever it came: evidence takes about a second each, and decoys must not delay it.
+        self._opened: PriorityQueue[tuple[float, int, Opening | None]] = PriorityQueue()
+        self._numbers = count()
         self._turns: Turns[Waiting] = Turns()
         self._change = change
         self._reasons: dict[str, str] = {}
@@ -152,10 +155,12 @@ class IncidentWorker:
             return tuple(correlation_id for correlation_id, is_profile in self._open.items() if is_profile)
 
     def open(self, opening: Opening) -> None:
-        """Take an incident over. Returns at once."""
+        """Take an incident over. Returns at once; behind others its row comes before its evidence."""
         with self._lock:
             self._open[opening.correlation_id] = opening.wants_profile
-        self._opened.put(opening)
+        if self._opened.unfinished_tasks:
+            self._save(_of(opening))
+        self._opened.put((-opening.alert.severity, next(self._numbers), opening))
 
     def amend(self, correlation_id: str, reason: str) -> None:
         """More is known of why an incident was opened: its row says so, and what is saved of it later."""
@@ -184,7 +189,7 @@ class IncidentWorker:
         deadline = time.monotonic() + deadline_s
         self._is_stopping.set()
         self._service.stop()
-        self._opened.put(None)
+        self._opened.put((float("inf"), next(self._numbers), None))  # behind all that wait
         while any(thread.is_alive() for thread in self._threads):
             if time.monotonic() >= deadline:
                 get_logger().warning("capture.not_stopped", deadline_s=deadline_s)
@@ -195,13 +200,15 @@ class IncidentWorker:
     # ---------------------------------------------------------------------------- first, what is known
 
     def _record_all(self) -> None:
-        while (opening := self._opened.get()) is not None:
+        while (opening := self._opened.get()[2]) is not None:
             try:
                 incident = self._record(opening)
             except Exception:  # noqa: BLE001  around one capture: the next one must have its chance
                 get_logger().exception("incident.failed", correlation_id=opening.correlation_id)
                 self._done(opening)
                 continue
+            finally:
+                self._opened.task_done()
             if opening.wants_profile and incident.alert.target is not None:
                 self._line_up(Waiting(opening, incident, time.monotonic()))
             else:
@@ -246,13 +253,7 @@ class IncidentWorker:
 
     def _with_first_look(self, opening: Opening) -> Incident:
         """The incident as it stands before the profile: with the first look, and the culprit it found."""
-        incident = Incident(
-            correlation_id=opening.correlation_id,
-            alert=opening.alert,
-            process=opening.process,
-            history=opening.history,
-            boot_id=opening.boot_id,
-        )
+        incident = _of(opening)
         if opening.first_look is None:
             return incident
         alert = opening.alert
@@ -368,6 +369,17 @@ class IncidentWorker:
 
 
 _TRAFFIC_UNKNOWN = "who moved it is not known: the look at the sockets did not end in time"
+
+
+def _of(opening: Opening) -> Incident:
+    """What the loop knew of it, without evidence."""
+    return Incident(
+        correlation_id=opening.correlation_id,
+        alert=opening.alert,
+        process=opening.process,
+        history=opening.history,
+        boot_id=opening.boot_id,
+    )
 
 
 def _with_clause(alert: Alert, said: str) -> Alert:

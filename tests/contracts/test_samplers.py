@@ -1,4 +1,7 @@
-"""One suite for every sampling backend: they agree with each other and with `ps` on real processes."""
+"""One suite for every sampling backend: they agree with each other and with `ps` on real processes.
+
+More than 400 lines: one list of promises.
+"""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> Non
     high = CPU_RULE.replace("above = 10", "above = 5000")
     daemon = recorder(high).start()
     burner = daemon.python("burn.py", "100", "120")
-    daemon.config.write_text(QUICK + "[sampling]\nintervall_s = 1\n")
+    daemon.config.write_text(QUICK.replace("interval_s", "intervall_s"))
     assert daemon.daemon is not None
     daemon.daemon.send_signal(signal.SIGHUP)
     daemon.wait_for(lambda: "config.refused" in daemon.log_text(), "the refusal")
