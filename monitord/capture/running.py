@@ -81,6 +81,7 @@ class Errand:
     environment: Mapping[str, str] = field(default_factory=lambda: _ENVIRONMENT)
     output_cap_bytes: int = 256 * 1024
     file_cap_bytes: int = 64 * _MIB
+    folder_cap_bytes: int = 128 * _MIB
     memory_cap_bytes: int = 4096 * _MIB
     rights: Rights = Rights()
     own_tmp: Mapping[str, str] = field(default_factory=dict)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,7 +193,8 @@ class ProfileCaptureService:
                 continue
             if session.runner.is_stopped:
                 break
-            self._tools.learn_version(profiler.tool, session.runner, session.folder)
+            with _swept(session.folder):
+                self._tools.learn_version(profiler.tool, session.runner, session.folder)
             found.append(self._run(profiler, session))
             last = found[-1] = doubted(found[-1])
             if last.status in _TARGET_IS_LOST or is_enough(last):
@@ -201,18 +204,45 @@ class ProfileCaptureService:
         return found
 
     def _run(self, profiler: Profiler, session: Session) -> Capture:
-        """One step. What a step raises is a bug, but no reason to lose the steps before it."""
+        """One step, which leaves its evidence and nothing else in the folder.
+
+        What a step raises is a bug, but no reason to lose the steps before it.
+        """
+        with _swept(session.folder) as evidence:
+            capture = self._taken(profiler, session)
+            evidence.append(capture.path)
+        return capture
+
+    def _taken(self, profiler: Profiler, session: Session) -> Capture:
         try:
-            capture = profiler.take(session)
+            return profiler.take(session)
         except Exception as error:  # noqa: BLE001 - around one capture (DESIGN section 9)
             get_logger().exception("capture.failed", profiler=profiler.name, pid=session.target.key.pid)
             reason = f"{type(error).__name__}: {error}"
-            capture = replace(
+            return replace(
                 _without_tool(session.target.key, session.plan, CaptureStatus.TOOL_ERROR, reason, None),
                 profiler=profiler.name,
                 role=profiler.role,
             )
-        return capture
+
+
+@contextlib.contextmanager
+def _swept(folder: Path) -> Iterator[list[Path | None]]:
+    """Remove what comes into the folder meanwhile, but for what is in the list that is given.
+
+    A folder that can't be read goes with its capture.
+    """
+    evidence: list[Path | None] = []
+    before = {entry.name for entry in folder.iterdir()}
+    yield evidence
+    with contextlib.suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if entry.name in before or entry in evidence:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def doubted(capture: Capture) -> Capture:

@@ -28,6 +28,7 @@ else:
     import _signal as signal  # `signal` makes its numbers enums, which costs more than all the rest
 
 SPEW_LIMIT = 16 * 1024 * 1024  # a tool that writes more than this to its pipes is ended: draining costs CPU
+FILES_LIMIT = 10_000  # in the folder of one tool
 HURRY = (1.0, 0.3)  # waits of the stop ladder when somebody waits for us
 LOOK_S = 0.1
 SWEEP_S = 2.0
@@ -151,6 +152,7 @@ class Supervisor:
         self.ended = "exited"
         self.ladder: list[tuple[float, int]] = []
         self.exit_status: int | None = None
+        self.measured_at = 0.0
         self.given_up = False
         self.attached = False
         self.target_alive = True
@@ -291,6 +293,7 @@ class Supervisor:
                 if not self._heard(fd, wake):
                     poller.unregister(fd)
             self._look_at_target()
+            self._look_at_folder()
             self._reap()
             if time.monotonic() >= deadline:
                 self._begin_end("timeout", tuple(self.errand["patience_s"]))
@@ -342,6 +345,16 @@ class Supervisor:
             self.last_look = (time.monotonic(), stat[1])
             self.first_look = self.first_look or self.last_look
         self.attached = self.attached or self._has_attached()
+
+    def _look_at_folder(self) -> None:
+        """RLIMIT_FSIZE bounds one file, nothing bounds many: a tool that fills the disk is killed at once."""
+        now = time.monotonic()
+        if now - self.measured_at < LOOK_S / 2 or self.ended == "spewed":
+            return
+        self.measured_at = now
+        if _is_beyond(self.errand["folder"], self.errand["folder_cap_bytes"]):
+            self.ended = "spewed"
+            self.ladder = [(now, signal.SIGKILL)]
 
     def _has_attached(self) -> bool:
         text, link = self.errand["attached_text"], self.errand["attached_link"]
@@ -450,6 +463,25 @@ def _hand_over_folder(uid: int, gid: int) -> None:
         if found.st_mode >> 12 == _REGULAR and found.st_nlink == 1:
             os.fchown(file, uid, gid)
         os.close(file)
+
+
+def _is_beyond(folder: str, limit_bytes: int) -> bool:
+    """Whether more lies below a folder than may; links are not followed."""
+    total, count, folders = 0, 0, [folder]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if total > limit_bytes or count > FILES_LIMIT:
+                        return True
+        except OSError:
+            continue  # vanished between two looks
+    return False
 
 
 def _remove_folder(path: str) -> None:

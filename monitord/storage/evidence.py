@@ -33,6 +33,20 @@ from monitord.storage.schema import ARTEFACTS_NAME
 
 KIND_INCIDENT = "incident"
 KIND_CAPTURE = "capture"
+# What never changes once it is stored.
+FIXED_OF_CAPTURE = tuple(
+    name
+    for name in CAPTURE_COLUMNS
+    if name
+    not in ("profile_path", "is_leading", "artefact_key", "size_bytes", "stored_bytes", "checksum", "state")
+)
+FIXED_OF_INCIDENT = tuple(
+    name
+    for name in INCIDENT_COLUMNS
+    if name not in ("reason", "history", "not_captured", "hotspots", "late", "pinned", "is_summary")
+    and name not in ("artefact_key", "stored_bytes", "state")
+)
+_IN_HEADER = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
 _BULKY = ("history", "hotspots", "not_captured")
 _JSON_TYPE, _TEXT_TYPE = "application/json", "text/plain"
 _CONTENT_TYPES = {
@@ -54,12 +68,8 @@ def store_evidence(
     payload = capture.payload if capture.payload is not None else capture.path
     if payload is None:
         return None
-    about = {name: value for name, value in incident.items() if name not in _BULKY}
-    describe = {
-        "tags": _tags(KIND_CAPTURE, incident),
-        "content_type": _CONTENT_TYPES.get(capture.format or "", DEFAULT_CONTENT_TYPE),
-        "attributes": {"kind": KIND_CAPTURE, "incident": about, "capture": facts},
-    }
+    about = _without_bulk(incident)
+    describe = _describe_capture(about, facts)
     names = _names(facts, capture.role, capture.format or "bin")
     try:
         stored = _store_under_free(artefacts, (key for key in names if key not in taken), payload, describe)
@@ -76,6 +86,27 @@ def store_evidence(
     return stored.key
 
 
+def rewrite_capture_header(artefacts: StorageManager, incident: Facts, row: Facts) -> None:
+    """Let a capture's artefact say of itself what its row says; the bytes stay. Raises ArtefactError."""
+    facts = {name: row[name] for name in CAPTURE_COLUMNS}
+    key = row["artefact_key"]
+    artefacts.store_data(
+        key, artefacts.retrieve_data(key), **_describe_capture(_without_bulk(incident), facts)
+    )
+
+
+def _without_bulk(incident: Facts) -> Facts:
+    return {name: value for name, value in incident.items() if name not in _BULKY}
+
+
+def _describe_capture(about: Facts, facts: Facts) -> dict[str, Any]:
+    return {
+        "tags": _tags(KIND_CAPTURE, about),
+        "content_type": _CONTENT_TYPES.get(facts["format"] or "", DEFAULT_CONTENT_TYPE),
+        "attributes": {"kind": KIND_CAPTURE, "incident": about, "capture": facts},
+    }
+
+
 def store_incident_artefact(artefacts: StorageManager, incident: Facts, captures: Sequence[Facts]) -> str:
     """Write the incident's own artefact, new or again, and note in its facts where it is; the key."""
     elsewhere = ("artefact_key", "stored_bytes", "state")
@@ -83,11 +114,10 @@ def store_incident_artefact(artefacts: StorageManager, incident: Facts, captures
     kept["annotations"] = incident.get("annotations", [])
     rows = [{name: capture[name] for name in CAPTURE_COLUMNS} for capture in captures]
     payload = json.dumps({"incident": kept, "captures": rows}, separators=(",", ":")).encode("ascii")
-    names = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
     describe: dict[str, Any] = {
         "tags": _tags(KIND_INCIDENT, incident),
         "content_type": _JSON_TYPE,
-        "attributes": {"kind": KIND_INCIDENT, **{name: incident[name] for name in names}},
+        "attributes": {"kind": KIND_INCIDENT, **{name: incident[name] for name in _IN_HEADER}},
     }
     if incident["artefact_key"] is not None:
         stored = artefacts.store_data(incident["artefact_key"], payload, **describe)
@@ -198,6 +228,26 @@ def read_capture_artefact(artefacts: StorageManager, key: str) -> tuple[Facts, F
 def kind_of(metadata: StorageMetadata) -> str:
     """What an artefact holds: KIND_INCIDENT, KIND_CAPTURE, or something that is not ours."""
     return str(metadata.attributes.get("kind"))
+
+
+def difference_of_capture(found: StorageMetadata, row: Facts) -> str | None:
+    """In which columns an artefact's header, which no checksum covers, says otherwise than its row."""
+    held = found.attributes.get("capture")
+    return _difference(held, row, FIXED_OF_CAPTURE) if isinstance(held, Mapping) else "what it is of"
+
+
+def difference_of_incident(artefacts: StorageManager, row: Facts) -> str | None:
+    """Likewise of an incident: its row, its own artefact and that one's header. Raises ArtefactError."""
+    key = row["artefact_key"]
+    held, _captures = read_incident_artefact(artefacts, key)
+    header = artefacts.get_metadata(key).attributes
+    return _difference(held, row, FIXED_OF_INCIDENT) or _difference(header, held, _IN_HEADER)
+
+
+def _difference(held: Mapping[str, Any], row: Facts, names: Sequence[str]) -> str | None:
+    """Earlier versions knew fewer columns: what one of both lacks is not compared."""
+    differing = [name for name in names if name in held and name in row and held[name] != row[name]]
+    return ", ".join(differing) or None
 
 
 def is_same_checksum(one: str | None, other: str | None) -> bool:

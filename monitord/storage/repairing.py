@@ -6,9 +6,10 @@ anew from its rows.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from monitord.storage.artefacts import (
     ArtefactError,
@@ -17,12 +18,28 @@ from monitord.storage.artefacts import (
     StorageManager,
     WrongKeyError,
 )
-from monitord.storage.evidence import is_same_checksum, read_incident_artefact
+from monitord.storage.evidence import (
+    FIXED_OF_CAPTURE,
+    FIXED_OF_INCIDENT,
+    difference_of_capture,
+    difference_of_incident,
+    is_same_checksum,
+    read_incident_artefact,
+    rewrite_capture_header,
+)
+from monitord.storage.facts import Facts, cells_of
 from monitord.storage.holdings import Holdings
 from monitord.storage.mending import keep_as_text
 from monitord.storage.recovery import rewrite_incident
-from monitord.storage.rows import choose_leading, delete_rows, load_captures, load_incident
+from monitord.storage.rows import (
+    choose_leading,
+    delete_rows,
+    load_captures,
+    load_incident,
+    update_incident,
+)
 from monitord.storage.tables import incident, profile_capture
+from monitord.storage.verifying import each_incident
 
 
 def repair(engine: Engine, holdings: Holdings) -> list[str]:
@@ -33,6 +50,7 @@ def repair(engine: Engine, holdings: Holdings) -> list[str]:
     done = [*_lead_anew(engine, holdings)]
     done += _set_damaged_aside(engine, holdings.artefacts)
     done += _rewrite_incidents(engine, holdings)
+    done += _agree(engine, holdings)
     return done
 
 
@@ -105,3 +123,38 @@ def _rewrite_incidents(engine: Engine, holdings: Holdings) -> Iterator[str]:
                 continue  # deleted since
             rewrite_incident(connection, artefacts, facts)
         yield f"written anew from its rows: incident {correlation_id}"
+
+
+def _agree(engine: Engine, holdings: Holdings) -> Iterator[str]:
+    """Where rows and headers differ: the incident's own artefact knows, because its bytes have a checksum."""
+    for facts in each_incident(engine):
+        if facts["state"] == "active" and facts["artefact_key"]:
+            with contextlib.suppress(ArtefactError):
+                yield from _agree_on(engine, holdings, facts)
+
+
+def _agree_on(engine: Engine, holdings: Holdings, facts: Facts) -> Iterator[str]:
+    name, artefacts = facts["correlation_id"], holdings.artefacts
+    held, told = read_incident_artefact(artefacts, facts["artefact_key"])
+    if held["correlation_id"] != name:
+        return  # another incident's: nothing here tells what is true
+    by_key = {capture["artefact_key"]: capture for capture in told if capture.get("artefact_key")}
+    if difference_of_incident(artefacts, facts):
+        with engine.begin() as connection:
+            update_incident(connection, name, **cells_of(held, FIXED_OF_INCIDENT[1:]))
+            if (now := load_incident(connection, name)) is not None:
+                rewrite_incident(connection, artefacts, now)
+        yield f"incident {name}: its row says again what its artefact says"
+    with engine.connect() as connection:
+        rows = [row for row in load_captures(connection, name) if row["state"] == "active"]
+    for row in rows:
+        key = row["artefact_key"]
+        if not key or not difference_of_capture(artefacts.get_metadata(key), row):
+            continue
+        row |= {one: by_key[key][one] for one in FIXED_OF_CAPTURE if one in by_key.get(key, {})}
+        with engine.begin() as connection:
+            of_it = update(profile_capture).where(profile_capture.c.id == row["id"])
+            connection.execute(of_it.values(**cells_of(row, FIXED_OF_CAPTURE)))
+        if difference_of_capture(artefacts.get_metadata(key), row):
+            rewrite_capture_header(artefacts, {**held, "pinned": facts["pinned"]}, row)
+        yield f"{key}: it says again what was stored of it"

@@ -49,6 +49,7 @@ from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import pack
 from monitord.storage.usage import usage_of
+from monitord.storage.verifying import verify
 from monitord.storage.views import RecentFilter, RetentionRow, Usage
 
 _T = TypeVar("_T")
@@ -263,7 +264,7 @@ class SQLiteProfileStore(OpenDatabase):
     def verify(self) -> list[str]:
         """Everything that is wrong, in words; [] when all is well. Reads every byte of evidence."""
         with self._guarded(writes=False):
-            return upkeep.verify(*self._ready(), self.data_dir)
+            return verify(*self._ready(), self.data_dir)
 
     def integrity_check(self) -> list[str]:
         """What SQLite's whole check finds; [] when all is well. After damage the next write sets it aside."""

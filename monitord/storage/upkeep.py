@@ -1,11 +1,11 @@
-"""What the store takes, whether it is whole, and when it may be rewritten."""
+"""What the store takes, by incident and by what was set aside, and how old things set aside go."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import stat
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
 from monitord.logs import get_logger
-from monitord.storage import mending
-from monitord.storage.artefacts import ArtefactError, MissingArtefactError, StorageManager, is_key, is_probe
+from monitord.storage.artefacts import is_key
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.cells import optional_text_of, text_of, time_of
-from monitord.storage.evidence import is_same_checksum, read_incident_artefact
-from monitord.storage.holdings import Holdings
-from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
+from monitord.storage.schema import QUARANTINE_NAME
 from monitord.storage.soundness import check_row
 from monitord.storage.tables import event, history, incident, profile_capture
 from monitord.storage.usage import set_aside_files
@@ -55,22 +52,26 @@ def retention_rows(connection: Connection) -> list[RetentionRow]:
         .where(columns.state == "active")
         .order_by(columns.raised_at)
     )
-    found = connection.execute(query).all()
-    for row in found:
-        check_row("incident", {name: getattr(row, name) for name in _JUDGED})
-    return [
-        RetentionRow(
-            correlation_id=row.correlation_id,
-            process_name=text_of(row.process_name),
-            raised_at=time_of(row.raised_at),
-            severity=row.severity,
-            pinned=bool(row.pinned),
-            artefact_bytes=row.artefact_bytes,
-            is_summary=bool(row.is_summary),
-            boot_id=optional_text_of(row.boot_id),
-        )
-        for row in found
-    ]
+    return [_retention_row(row) for row in connection.execute(query)]
+
+
+def _retention_row(row: Any) -> RetentionRow:
+    check_row("incident", {name: getattr(row, name) for name in _JUDGED})
+    return RetentionRow(
+        correlation_id=row.correlation_id,
+        process_name=sys.intern(text_of(row.process_name)),
+        raised_at=time_of(row.raised_at),
+        severity=row.severity,
+        pinned=bool(row.pinned),
+        artefact_bytes=row.artefact_bytes,
+        is_summary=bool(row.is_summary),
+        boot_id=_shared(optional_text_of(row.boot_id)),
+    )
+
+
+def _shared(text: str | None) -> str | None:
+    """One copy of what many rows say."""
+    return None if text is None else sys.intern(text)
 
 
 def history_bytes(connection: Connection) -> int:
@@ -94,7 +95,7 @@ def drop_set_aside(data_dir: Path, wanted_bytes: int) -> int:
     return freed
 
 
-class _File:
+class StoredFile:
     """One file of a folder as it was when the folder was listed."""
 
     __slots__ = ("path", "stat")
@@ -103,11 +104,12 @@ class _File:
         self.path, self.stat = path, status
 
 
-def _files(folder: Path) -> Iterator[_File]:
+def files_in(folder: Path) -> Iterator[StoredFile]:
+    """What lies in a folder, links followed nowhere; none when there is no folder."""
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                yield _File(Path(entry.path), entry.stat(follow_symlinks=False))
+                yield StoredFile(Path(entry.path), entry.stat(follow_symlinks=False))
 
 
 def note_sizes(engine: Engine, folder: FileStorageProvider) -> int:
@@ -142,70 +144,6 @@ def quarantined_before(data_dir: Path, when: datetime) -> list[tuple[str, int]]:
     """Names and sizes of the quarantined files that were put there before `when`."""
     return [
         (file.path.name, file.stat.st_size)
-        for file in _files(data_dir / QUARANTINE_NAME)
+        for file in files_in(data_dir / QUARANTINE_NAME)
         if datetime.fromtimestamp(file.stat.st_ctime, UTC) < when and stat.S_ISREG(file.stat.st_mode)
     ]
-
-
-def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
-    """Every promise that can be checked from outside, and how it is broken."""
-    with engine.connect() as connection:  # let go before the files are read: others want to write
-        found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
-        problems = [f"integrity_check: {line}" for line in found if line != "ok"]
-        rows = [dict(row._mapping) for row in connection.execute(select(profile_capture))]
-        incidents = [dict(row._mapping) for row in connection.execute(select(incident))]
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - what `open_engine` makes
-        if damage := list(mending.told(driver)):
-            return problems + damage  # what such rows say of files can't be trusted
-    problems += _verify_rows(rows, incidents, holdings.artefacts)
-    known = {row["artefact_key"] for row in [*rows, *incidents]}
-    strangers = [key for key in holdings.artefacts.list() if key not in known and not is_probe(key)]
-    problems += [f"file without row: {key}" for key in strangers]
-    problems += [f"half-written file left: {part}" for part in holdings.folder.parts()]
-    problems += _verify_modes(data_dir)
-    return problems
-
-
-def _verify_rows(
-    rows: list[dict[str, Any]], incidents: list[dict[str, Any]], artefacts: StorageManager
-) -> Iterator[str]:
-    for row in rows:
-        if row["state"] == "deleting":
-            yield f"deletion not finished: row {row['id']}"
-        elif row["artefact_key"] and row["state"] == "active":
-            yield from _verify_capture(row, artefacts)
-    leading = {row["correlation_id"] for row in rows if row["is_leading"]}
-    for facts in incidents:
-        if facts["correlation_id"] not in leading:
-            yield f"incident {facts['correlation_id']} has no leading row"
-        if facts["artefact_key"]:
-            try:
-                read_incident_artefact(artefacts, facts["artefact_key"])
-            except ArtefactError as error:
-                yield f"incident {facts['correlation_id']}: {error}"
-
-
-def _verify_capture(row: dict[str, Any], artefacts: StorageManager) -> Iterator[str]:
-    try:
-        found = artefacts.verify(row["artefact_key"])
-    except MissingArtefactError:
-        yield f"row without file: {row['artefact_key']}"
-        return
-    except ArtefactError as error:
-        yield f"row {row['id']}: {error}"
-        return
-    if not is_same_checksum(found.checksum, row["checksum"]):
-        yield f"checksum of {row['artefact_key']} is not the row's"
-
-
-def _verify_modes(data_dir: Path) -> Iterator[str]:
-    for folder in (data_dir / ARTEFACTS_NAME, data_dir / QUARANTINE_NAME):
-        if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-            yield f"mode of {folder} is wider than 0700"
-        for file in _files(folder):
-            if file.stat.st_mode & (0o077 if stat.S_ISDIR(file.stat.st_mode) else 0o177):
-                yield f"mode of {file.path} is wider than 0600"
-    for path in data_dir.glob(f"{DATABASE_NAME}*"):
-        if path.lstat().st_mode & 0o177:
-            yield f"mode of {path} is wider than 0600"

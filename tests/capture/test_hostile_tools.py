@@ -79,6 +79,31 @@ def test_a_misbehaving_profiler_ends_in_a_reason(
     assert state_of(process.pid) in "RS"
 
 
+@pytest.mark.parametrize("body", ['head -c 1000000 /dev/zero >"$i"', ': >"n$i"'])
+def test_a_tool_that_fills_the_disk_is_killed_long_before_its_time(
+    body: str, tmp_path: Path, folder: Path
+) -> None:
+    """One file is bounded by its limit, many are by what lies in the folder, in bytes and in names."""
+    path = fake(tmp_path, f"i=0; while :; do i=$((i+1)); {body}; done")
+    outcome = Runner().run(Errand((path, "x"), folder, 300.0, folder_cap_bytes=5_000_000))
+    assert outcome.ended == "spewed"
+
+
+def test_what_a_step_leaves_besides_its_evidence_goes(targets: Targets, folder: Path, tmp_path: Path) -> None:
+    """Files, folders and links, also of a tool that was no use; what a link leads to stays."""
+    litter = "mkdir -p x/y; echo 1 >x/y/z; echo 2 >left; ln -s /etc/hostname link; exit 1"
+    process = targets.python(t.PYTHON_IDLER)
+    path = fake(tmp_path, litter, "#!/bin/bash\n")
+    (folder / "before").write_text("somebody else's")
+    service = ProfileCaptureService(Consent(), grace_s=1.0, tools={"py-spy": path})
+    service.first_look(key_of(process), folder)
+    captures = service.capture(key_of(process), PLAN, folder)
+    assert [capture for capture in captures if capture.profiler == "py-spy"]
+    kept = {capture.path.name for capture in captures if capture.path}
+    assert {name for name in t.names_in(folder) if name != "before"} == kept
+    assert Path("/etc/hostname").exists()
+
+
 def test_a_profiler_that_hangs_at_everything_costs_the_dump_and_the_profile(
     targets: Targets, folder: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,137 @@
+"""Every promise of the store that can be checked from outside, read a page of rows at a time.
+
+Only the names of artefacts are held as a whole, to find those that no row names.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, select
+
+from monitord.storage import mending
+from monitord.storage.artefacts import (
+    ArtefactError,
+    MissingArtefactError,
+    StorageManager,
+    is_probe,
+)
+from monitord.storage.evidence import difference_of_capture, difference_of_incident, is_same_checksum
+from monitord.storage.facts import Facts, facts_of
+from monitord.storage.holdings import Holdings
+from monitord.storage.recovery import known_keys
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
+from monitord.storage.tables import incident, profile_capture
+from monitord.storage.upkeep import files_in
+
+PAGE = 200  # rows held at once
+
+
+def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
+    """Every promise that can be checked from outside, and how it is broken."""
+    with engine.connect() as connection:  # let go before the files are read: others want to write
+        found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
+        problems = [f"integrity_check: {line}" for line in found if line != "ok"]
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - what `open_engine` makes
+        if damage := list(mending.told(driver)):
+            return problems + damage  # what such rows say of files can't be trusted
+        problems += _without_leading(connection)
+    problems += _verify_captures(engine, holdings.artefacts)
+    problems += _verify_incidents(engine, holdings.artefacts)
+    present = [key for key in holdings.artefacts.list() if not is_probe(key)]
+    with engine.connect() as connection:
+        known = known_keys(connection)
+    problems += [f"file without row: {key}" for key in present if key not in known]
+    problems += [f"half-written file left: {part}" for part in holdings.folder.parts()]
+    problems += _verify_modes(data_dir)
+    return problems
+
+
+def each_capture(engine: Engine) -> Iterator[Facts]:
+    """Facts of all captures; no transaction is open while one is looked at."""
+    last = 0
+    query = select(profile_capture).order_by(profile_capture.c.id).limit(PAGE)
+    while True:
+        with engine.connect() as connection:
+            page = connection.execute(query.where(profile_capture.c.id > last)).all()
+        for row in page:
+            yield facts_of(dict(row._mapping))
+        if not page:
+            return
+        last = page[-1].id
+
+
+def each_incident(engine: Engine) -> Iterator[Facts]:
+    """Facts of all incidents likewise."""
+    last = ""
+    query = select(incident).order_by(incident.c.correlation_id).limit(PAGE)
+    while True:
+        with engine.connect() as connection:
+            page = connection.execute(query.where(incident.c.correlation_id > last)).all()
+        for row in page:
+            yield facts_of(dict(row._mapping))
+        if not page:
+            return
+        last = page[-1].correlation_id
+
+
+def _without_leading(connection: Connection) -> Iterator[str]:
+    columns = profile_capture.c
+    led = select(columns.id).where(
+        columns.correlation_id == incident.c.correlation_id, columns.is_leading == 1
+    )
+    query = select(incident.c.correlation_id).where(~led.exists())
+    for name in connection.execute(query).scalars():
+        yield f"incident {name} has no leading row"
+
+
+def _verify_captures(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
+    for row in each_capture(engine):
+        if row["state"] == "deleting":
+            yield f"deletion not finished: row {row['id']}"
+        elif row["artefact_key"] and row["state"] == "active":
+            yield from _verify_capture(row, artefacts)
+
+
+def _verify_capture(row: Facts, artefacts: StorageManager) -> Iterator[str]:
+    try:
+        found = artefacts.verify(row["artefact_key"])
+    except MissingArtefactError:
+        yield f"row without file: {row['artefact_key']}"
+        return
+    except ArtefactError as error:
+        yield f"row {row['id']}: {error}"
+        return
+    if not is_same_checksum(found.checksum, row["checksum"]):
+        yield f"checksum of {row['artefact_key']} is not the row's"
+    elif differing := difference_of_capture(found, row):
+        yield f"row {row['id']}: {row['artefact_key']} says otherwise of itself: {differing}"
+
+
+def _verify_incidents(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
+    for facts in each_incident(engine):
+        if not facts["artefact_key"]:
+            continue
+        try:
+            differing = difference_of_incident(artefacts, facts)
+        except ArtefactError as error:
+            yield f"incident {facts['correlation_id']}: {error}"
+            continue
+        if differing:
+            yield f"incident {facts['correlation_id']}: {facts['artefact_key']} says otherwise: {differing}"
+
+
+def _verify_modes(data_dir: Path) -> Iterator[str]:
+    for folder in (data_dir / ARTEFACTS_NAME, data_dir / QUARANTINE_NAME):
+        if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+            yield f"mode of {folder} is wider than 0700"
+        for file in files_in(folder):
+            if file.stat.st_mode & (0o077 if stat.S_ISDIR(file.stat.st_mode) else 0o177):
+                yield f"mode of {file.path} is wider than 0600"
+    for path in data_dir.glob(f"{DATABASE_NAME}*"):
+        if path.lstat().st_mode & 0o177:
+            yield f"mode of {path} is wider than 0600"
