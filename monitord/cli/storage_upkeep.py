@@ -138,7 +138,7 @@ def rebuild(
                 raise StorageError(store.degraded_reason)
             emit(f"{len(store.retention_rows()):,} incidents came back\n")
             if old is not None:
-                told = ", ".join(f"{count:,} of {table}" for table, count in store.salvage(old).items())
+                told = ", ".join(f"{count:,} of {table}" for table, count in store.salvaged.items())
                 emit(f"rows from the old database: {told}\n")
 
 

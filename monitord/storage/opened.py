@@ -20,7 +20,7 @@ from monitord.storage import recovery
 from monitord.storage.connection import open_engine
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.holdings import Holdings, OpenHoldings, open_local
-from monitord.storage.opening import prepare_database
+from monitord.storage.opening import mark_filled, prepare_database, unfilled
 from monitord.storage.salvage import salvage
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 
@@ -39,6 +39,7 @@ class OpenDatabase:
         self.data_dir = data_dir
         self.database = data_dir / DATABASE_NAME
         self.degraded_reason: str | None = None
+        self.salvaged: dict[str, int] = {}  # rows by table that came back from a database set aside
         self._create = create
         self._busy_timeout_s = busy_timeout_s
         self._open_holdings = open_holdings
@@ -82,15 +83,16 @@ class OpenDatabase:
         """The open database, opened again when file or folder was removed or replaced under us."""
         if self._engine is None or self._holdings is None or self._identity != self._current_identity():
             self._release()
-            prepared = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
+            prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
             self._is_suspect = False
             self._holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME)
             self._engine = open_engine(self.database, self._busy_timeout_s)
             self._identity = self._current_identity()
-            if prepared.is_new:
+            if (replaced := unfilled(self.data_dir)) is not None:
                 recovery.adopt(self._engine, self._holdings)
-            if prepared.is_new and prepared.damaged is not None:
-                salvage(prepared.damaged, self._engine)
+                for damaged in replaced:
+                    self.salvaged.update(salvage(damaged, self._engine))
+                mark_filled(self.data_dir)
         return self._engine, self._holdings
 
     def _current_identity(self) -> tuple[int, ...] | None:

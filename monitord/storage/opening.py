@@ -12,7 +12,6 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,53 +19,72 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from monitord.children import own_command, own_environment
-from monitord.durable import synchronise_folder
+from monitord.durable import durable_write, synchronise_folder
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
 from monitord.storage.connection import set_pragmas
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file, hand_over
 from monitord.storage.readonly import stored_revision
-from monitord.storage.schema import DATABASE_NAME, HEAD, MIGRATION_LOCK_NAME
+from monitord.storage.schema import DATABASE_NAME, HEAD, MIGRATION_LOCK_NAME, UNFILLED_NAME
 from monitord.storage.tables import alembic_version, metadata
 
 _MIGRATION_TIMEOUT_S = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Whether the database is a new one, and the damaged one that it stands for, if there is one."""
-
-    is_new: bool
-    damaged: Path | None = None
-
-
-def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = False) -> Prepared:
-    """Leave a database of the current schema in `data_dir`.
+def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = False) -> None:
+    """Leave a database of the current schema in `data_dir`; see `unfilled` for what a new one still lacks.
 
     `is_suspect` asks for a whole integrity check first. Raises NotFoundError when there is none and
     none is to be made, SchemaTooNewError with the file untouched, StorageError for the rest.
     """
     check_data_dir(data_dir, create=create)
     database = data_dir / DATABASE_NAME
-    aside: Path | None = None
     if check_database_file(database):
         try:
             revision = stored_revision(database)
             if is_suspect:
                 check_integrity(database)
         except DamagedError as error:
-            aside = set_aside(database, str(error))
+            set_aside(database, str(error))
             revision = None
         if revision == HEAD:
-            return Prepared(is_new=False)
+            return
         if revision is not None:
             migrate_in_child(data_dir)
-            return Prepared(is_new=False)
+            return
     if not create:
         raise NotFoundError(f"there is no database in {data_dir}; `monitord run` makes it")
     with migration_lock(data_dir):
-        return Prepared(_build(database), aside)
+        _build(database)
+
+
+def unfilled(data_dir: Path) -> list[Path] | None:
+    """Of a database that was built anew: those it stands for, to be salvaged; None once that was done.
+
+    It stands in a file, because whoever builds may be killed before everything is back.
+    """
+    try:
+        names = (data_dir / UNFILLED_NAME).read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        return []
+    found = [data_dir / name for name in dict.fromkeys(names) if name.startswith(f"{DATABASE_NAME}.")]
+    return [path for path in found if path.parent == data_dir and path.is_file()]
+
+
+def mark_filled(data_dir: Path) -> None:
+    """Everything is back."""
+    with contextlib.suppress(OSError):  # done again at the next start, which changes nothing
+        (data_dir / UNFILLED_NAME).unlink(missing_ok=True)
+
+
+def _mark_unfilled(data_dir: Path, aside: Path | None = None) -> None:
+    """On a disk too full for it the promise is weaker: then only this process fills the database."""
+    names = [path.name for path in (*(unfilled(data_dir) or ()), aside) if path is not None]
+    with contextlib.suppress(OSError):
+        durable_write(data_dir / UNFILLED_NAME, "\n".join(names).encode("ascii"))
 
 
 def check_integrity(database: Path) -> None:
@@ -122,6 +140,7 @@ def put_aside(database: Path) -> Path:
 def _put_aside(database: Path, why: str) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = database.with_name(f"{database.name}.{why}-{stamp}")
+    _mark_unfilled(database.parent, aside)
     _rename_all(database, aside)
     return aside
 
@@ -135,10 +154,10 @@ def _rename_all(database: Path, aside: Path) -> None:
         raise StorageError(f"can't set {database} aside: {error.strerror}") from error
 
 
-def _build(database: Path) -> bool:
-    """A new database, whole or not at all: built aside and renamed. False: another process was faster."""
+def _build(database: Path) -> None:
+    """A new database, whole or not at all, unless another process was faster: built aside and renamed."""
     if check_database_file(database) and stored_revision(database) == HEAD:
-        return False
+        return
     unborn = database.with_name(f"{database.name}.new")
     _forget(unborn)
     try:
@@ -146,14 +165,24 @@ def _build(database: Path) -> bool:
         with explained(database):
             _create_tables(unborn)
         if _has_leftovers(database):  # a WAL without its database must never be replayed into the new one
-            _put_aside(database, "damaged")
+            _put_leftovers_aside(database)
+        if unfilled(database.parent) is None:
+            _mark_unfilled(database.parent)
         unborn.rename(database)
         synchronise_folder(database.parent)
     except OSError as error:
         raise StorageError(f"can't make {database}: {error.strerror}") from error
     finally:
         _forget(unborn)
-    return True
+
+
+def _put_leftovers_aside(database: Path) -> None:
+    """They belong to the database that was being set aside when its process was killed, if there is one."""
+    begun = unfilled(database.parent) or []
+    if begun and not begun[-1].with_name(f"{begun[-1].name}-wal").exists():
+        _rename_all(database, begun[-1])
+    else:
+        _put_aside(database, "damaged")
 
 
 def _has_leftovers(database: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ def salvage(damaged: Path, engine: Engine) -> Mapping[str, int]:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - what `open_engine` makes
         for table, where in _TABLES.items():
-            names = list(TABLES[table])
+            names = _columns(damaged, table)
             marks = ", ".join("?" * len(names))
             sql = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  our names
-            rows = ([row[name] for name in names] for row in _readable(damaged, table, where))
+            rows = ([row[name] for name in names] for row in _readable(damaged, table, names, where))
             before = driver.total_changes
             driver.executemany(sql, rows)
             counts[table] = driver.total_changes - before
@@ -37,22 +37,31 @@ def salvage(damaged: Path, engine: Engine) -> Mapping[str, int]:
     return counts
 
 
-def _readable(damaged: Path, table: str, where: str) -> Iterator[Mapping[str, Any]]:
+def _columns(damaged: Path, table: str) -> list[str]:
+    """Of ours those that the database has: it may be of an earlier version."""
+    try:
+        with closing(connect_readonly(damaged)) as connection:
+            held = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+    except sqlite3.Error:
+        held = set()
+    return [name for name in TABLES[table] if name in held] or list(TABLES[table])
+
+
+def _readable(damaged: Path, table: str, names: Sequence[str], where: str) -> Iterator[Mapping[str, Any]]:
     """The sound rows from the front, and where the way is blocked from the back."""
     for order in ("ASC", "DESC"):
         try:
-            yield from _rows(damaged, table, where, order)
+            yield from _rows(damaged, table, names, f"{where} ORDER BY rowid {order}")
         except (sqlite3.Error, OverflowError):
             continue
         return
 
 
-def _rows(damaged: Path, table: str, where: str, order: str) -> Iterator[Mapping[str, Any]]:
-    names = ", ".join(TABLES[table])
+def _rows(damaged: Path, table: str, names: Sequence[str], rest: str) -> Iterator[Mapping[str, Any]]:
     with closing(connect_readonly(damaged)) as connection:
         connection.text_factory = lenient_text
         connection.row_factory = sqlite3.Row
-        sql = f"SELECT {names} FROM {table} {where} ORDER BY rowid {order}"  # noqa: S608  our names
+        sql = f"SELECT {', '.join(names)} FROM {table} {rest}"  # noqa: S608  our names
         for found in connection.execute(sql):
             row = dict(found)
             if not damage_in(table, row):

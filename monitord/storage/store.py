@@ -7,7 +7,7 @@ and `is_degraded` says so; the next call tries again, opening or rebuilding the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -41,7 +41,6 @@ from monitord.storage.leftovers import Leftovers, find_leftovers, remove_artefac
 from monitord.storage.opened import OpenDatabase
 from monitord.storage.queries import StoreReader
 from monitord.storage.rows import insert_incident, load_captures, load_incident, update_incident
-from monitord.storage.salvage import salvage
 from monitord.storage.soundness import SENSELESS
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.sql import SqlBackend
@@ -164,11 +163,6 @@ class SQLiteProfileStore(OpenDatabase):
         with self._guarded():
             mended = mending.mend(*self._ready())
             return mended + repairing.repair(*self._ready())
-
-    def salvage(self, damaged: Path) -> Mapping[str, int]:
-        """Take what stands in no artefact from another database, as far as it can be read; rows by table."""
-        with self._guarded():
-            return salvage(damaged, self._ready()[0])
 
     def leftovers(self, quarantined_before: datetime) -> Leftovers:
         """What `adopt` and `drop_quarantine_before` would tidy."""
