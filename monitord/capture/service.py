@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord.capture.consent import Consent
+from monitord.capture.dispatchers import calls_compiled_code
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
@@ -245,10 +246,22 @@ def _swept(folder: Path) -> Iterator[list[Path | None]]:
                 entry.unlink(missing_ok=True)
 
 
+_UNSEEN = ", which has no name here"
+
+
 def doubted(capture: Capture) -> Capture:
-    """Scalene counts sleep as work: of a program that slept it is a second opinion; py-spy is asked, too."""
+    """What another profiler is to be asked of, too, is partial.
+
+    Scalene counts sleep as work. And a function that only calls others is not what was busy.
+    """
     slept = capture.notes.get(_SLEPT)
-    if slept is None or capture.status is not CaptureStatus.OK:
+    if capture.status is not CaptureStatus.OK or capture.role != "profile":
+        return capture
+    if (caller := calls_compiled_code(capture.hotspots)) is not None:
+        return replace(
+            capture, status=CaptureStatus.PARTIAL, reason=f"{caller} called compiled code{_UNSEEN}"
+        )
+    if slept is None:
         return capture
     reason = f"the main thread slept {float(slept) * 100:.0f} % of the time, and Scalene counts that as work"
     return replace(capture, status=CaptureStatus.PARTIAL, reason=reason)
@@ -258,7 +271,8 @@ def is_enough(capture: Capture) -> bool:
     """Whether no further profiler need be asked: a profile that accounts for the CPU used."""
     share = capture.explained_share
     explains = (share is None or share >= LEAST_EXPLAINED) and _SLEPT not in capture.notes
-    return capture.role == "profile" and capture.status.has_evidence and explains
+    names_it = calls_compiled_code(capture.hotspots) is None
+    return capture.role == "profile" and capture.status.has_evidence and explains and names_it
 
 
 def _of_program(capture: Capture, program: str | None) -> Capture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from monitord.model import Hotspot
 
@@ -13,8 +13,10 @@ _JIT = re.compile(r"perf-[0-9]+\.map|\[JIT\].*|\[?//?anon\]?|anon_inode.*|memfd:
 _BUILD_ID = re.compile(r"(.*) build-id ([0-9a-f]+)")
 _LANGUAGES = {
     "perl": "Perl", "ruby": "Ruby", "php": "PHP", "lua": "Lua", "luajit": "Lua", "Rscript": "R", "R": "R",
-    "pypy": "Python (PyPy)", "pypy3": "Python (PyPy)", "guile": "Scheme", "tclsh": "Tcl", "bash": "the shell",
+    "python": "Python", "pypy": "Python (PyPy)", "pypy3": "Python (PyPy)", "guile": "Scheme", "tclsh": "Tcl",
+    "bash": "the shell",
 }  # fmt: skip
+_INTERPRETER = re.compile(r"(lib)?python[0-9.]")
 _VERSION = re.compile(r"[0-9.]*t?$")
 _JIT_FIXES = {
     "node": "start it with node --perf-basic-prof (NODE_OPTIONS=--perf-basic-prof)",
@@ -28,7 +30,7 @@ _JIT_FIXES = {
 def advice(spots: Iterable[Hotspot], executable: str | None) -> tuple[str, str | None] | None:
     """(what is missing, what to type) when much of the time went to unnamed code or to an interpreter."""
     program = (executable or "").removesuffix(" (deleted)").rpartition("/")[2]
-    plain = _VERSION.sub("", program)
+    plain, spots = _VERSION.sub("", program), list(spots)
     shares: dict[str, float] = {}
     for spot in spots:
         if spot.kind == "native" and _UNNAMED.fullmatch(spot.function):
@@ -36,9 +38,15 @@ def advice(spots: Iterable[Hotspot], executable: str | None) -> tuple[str, str |
     module, share = max(shares.items(), key=lambda item: item[1], default=("", 0.0))
     if share >= UNNAMED_SHARE:
         return _of_module(module, share, plain)
-    if plain in _LANGUAGES:
+    if plain in _LANGUAGES and not (plain == "python" and _is_extension(spots)):
         return f"names are those of the interpreter, not of the {_LANGUAGES[plain]} program", None
     return None
+
+
+def _is_extension(spots: Sequence[Hotspot]) -> bool:
+    """Whether a library that Python called is the hottest, or Python's own frames are told."""
+    is_interpreter = bool(spots) and _INTERPRETER.match((spots[0].module or "").rpartition("/")[2])
+    return not is_interpreter or spots[0].kind == "python"
 
 
 def _of_module(module: str, share: float, program: str) -> tuple[str, str | None]:

@@ -1,7 +1,7 @@
 """eu-stack's text (elfutils), one snapshot or many appended: each thread of each snapshot is one sample.
 
 `PID 1 - process`, `TID 2:`, `#0  0x… symbol@@VERSION - /path/of/module` (`-m`), leaf first. Before a snapshot
-capture may put `CPU TID SHARE`: what part of the time that thread ran, in place of a guess by its last call.
+capture puts `CPU TID SHARE`, what part of the time that thread ran: a guess by its last call is not enough.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _PID = re.compile(r"PID ([0-9]{1,10})\b")
 _TID = re.compile(r"TID ([0-9]{1,10}):")
 _CPU = re.compile(r"CPU ([0-9]{1,10}) ([01]\.[0-9]{1,6})")
 _BUSY_SHARE = 0.02
+_SPINNING_SHARE = 0.9
 _FRAME = re.compile(r"#[0-9]{1,9}\s{1,20}0x([0-9a-f]{1,16})(?: - 1)?(?:\s(.*))?")
 _TOOL_TROUBLE = "eu-stack:"
 
@@ -74,7 +75,8 @@ class _Snapshots:
             return
         share = self._shares.get(tid)
         waits = bool(frames) and is_waiting(frames[0].name)
-        idle = waits if share is None else share < _BUSY_SHARE
+        # A call that waits in a thread that ran all the time came back at once, again and again: it is hot.
+        idle = waits if share is None else share < (_SPINNING_SHARE if waits else _BUSY_SHARE)
         numbers = [self._builder.frame(frame) for frame in reversed(frames)]
         value = 1.0 if idle or not share else share
         self._builder.add(Thread(None, tid, self._pid, idle), numbers, value, samples=1)

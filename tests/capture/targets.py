@@ -111,6 +111,18 @@ volatile unsigned long sink;
 __attribute__((noinline, noclone)) void native_leaf(void) { for (unsigned long i = 0; i < 1000000; i++) sink += i * i; }
 static void *burn(void *unused) { for (;;) { native_leaf(); sink++; } return unused; }
 void start(void) { pthread_t thread; pthread_create(&thread, 0, burn, 0); }
+__attribute__((noinline, noclone)) void native_burn(void) { for (;;) { native_leaf(); sink++; } }
+"""
+
+PYTHON_THAT_RUNS_NATIVE_CODE = """
+import concurrent.futures, ctypes, sys, threading, time
+burn = ctypes.CDLL(sys.argv[1]).native_burn
+if sys.argv[2] == "thread":
+    threading.Thread(target=burn, daemon=True).start()
+else:
+    concurrent.futures.ThreadPoolExecutor(1).submit(burn)
+print("ready", flush=True)
+time.sleep(600)
 """
 
 PYTHON_WITH_NATIVE_THREAD = """
@@ -177,6 +189,21 @@ NATIVE_IDLER = """
 #include <unistd.h>
 __attribute__((noinline, noclone)) int waits_natively(void) { return pause() + 1; }
 int main(void) { for (;;) waits_natively(); }
+"""
+
+NATIVE_AMONG_READERS = """
+#include <pthread.h>
+#include <unistd.h>
+volatile unsigned long sink;
+int ends[2];
+__attribute__((noinline, noclone)) void hot_leaf(void) { for (unsigned long i = 0; i < 1000000; i++) sink += i * i; }
+static void *reads(void *unused) { char one; while (read(ends[0], &one, 1) > 0) sink++; return unused; }
+int main(void) {
+    pthread_t thread;
+    if (pipe(ends)) return 1;
+    for (int i = 0; i < 6; i++) pthread_create(&thread, 0, reads, 0);
+    for (;;) { hot_leaf(); sink++; }
+}
 """
 
 SHORT = CapturePlan(duration_s=1.0)

@@ -25,7 +25,7 @@ from monitord.capture.session import first_words
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share
 from monitord.capture.tools import Toolbox
-from monitord.model import CaptureStatus
+from monitord.model import CaptureStatus, Hotspot
 from monitord.profiles import hotspots, parse
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of
@@ -272,3 +272,26 @@ def test_scalene_is_not_enough_where_the_program_slept() -> None:
     assert not is_enough(doubted(slept))
     assert doubted(slept).status is CaptureStatus.PARTIAL
     assert "slept 64 %" in (doubted(slept).reason or "")
+
+
+@pytest.mark.parametrize(
+    ("function", "file", "share", "is_doubted"),
+    [
+        ("Thread.run", "/usr/lib/python3.11/threading.py", 0.9, True),
+        ("_WorkItem.run", "/usr/lib/python3.11/concurrent/futures/thread.py", 0.6, True),
+        ("mapstar", "/usr/lib/python3.11/multiprocessing/pool.py", 0.9, True),
+        ("Handle._run", "/usr/lib/python3.11/asyncio/events.py", 0.9, True),
+        ("Handle._run", "/usr/lib/python3.11/asyncio/events.py", 0.3, False),
+        ("run", "/srv/app/threads.py", 0.9, False),
+        ("run", "threading.py", 0.9, False),
+        ("Thread.run", None, 0.9, False),
+    ],
+)
+def test_a_profile_that_leads_with_who_only_calls_others_is_partial(
+    function: str, file: str | None, share: float, is_doubted: bool
+) -> None:
+    spot = Hotspot(function, file, 7, share, share)
+    other = Hotspot("other", "/srv/app/a.py", 8, 1 - share, 1 - share)
+    capture = replace(a_capture(role="profile"), status=CaptureStatus.OK, hotspots=(spot, other))
+    assert (doubted(capture).status is CaptureStatus.PARTIAL) == is_doubted
+    assert is_enough(doubted(capture)) != is_doubted

@@ -157,3 +157,35 @@ def test_a_dump_that_fails_is_tried_once_more(targets: Targets, folder: Path, tm
     service = ProfileCaptureService(Consent(), tools={"py-spy": str(tool)})
     look = service.first_look(key_of(targets.python(t.PYTHON_BURNER)), folder)
     assert (look.status, look.notes.get("first_try")) == (CaptureStatus.OK, "raced")
+
+
+def test_native_threads_that_wait_in_any_call_take_no_blame_from_eu_stack(
+    targets: Targets, folder: Path, require_tool: Callable[[str], str]
+) -> None:
+    """Six threads in `read`, which may be a disk at work, and one that runs: the scheduler tells them apart."""
+    require_tool("eu-stack")
+    process = targets.native(require_tool("gcc"), t.NATIVE_AMONG_READERS)
+    service = ProfileCaptureService(Consent(), tools={"perf": "/nonexistent/perf"})
+    key = key_of(process)
+    profile = service.capture(key, SHORT, folder)[-1]
+    assert (profile.profiler, profile.status) == ("eu-stack", CaptureStatus.OK), profile.reason
+    assert profile.hotspots[0].function == "hot_leaf"
+    assert "reads" not in {spot.function for spot in profile.hotspots}
+
+
+@pytest.mark.parametrize("by", ["thread", "pool"])
+def test_compiled_code_that_a_thread_was_given_is_named_and_not_who_called_it(
+    by: str,
+    targets: Targets,
+    service: ProfileCaptureService,
+    folder: Path,
+    require_tool: Callable[[str], str],
+) -> None:
+    """Python's own library only called it: py-spy's answer is partial, and perf names the function."""
+    require_tool("perf")
+    library = targets.library(require_tool("gcc"), t.NATIVE_THREAD)
+    process = targets.python(t.PYTHON_THAT_RUNS_NATIVE_CODE, str(library), by)
+    captures = service.capture(key_of(process), SHORT, folder)
+    facts = incident_facts(Incident("id", an_alert(), None, (), tuple(captures)))
+    told = [(one.profiler, one.status, one.reason, one.hotspots[:2]) for one in captures]
+    assert facts["hotspots"][0]["function"] == "native_leaf", told

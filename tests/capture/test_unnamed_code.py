@@ -145,6 +145,7 @@ def test_mappings_told_by_perf_name_what_has_no_symbol() -> None:
         ("function_at_0x10", "/usr/bin/xz build-id abcd", "/usr/bin/xz", "xz is stripped", "build-id abcd"),
         ("[unknown]", "/usr/lib/libfoo.so", "/usr/bin/app", "libfoo.so is stripped", "-dbgsym"),
         ("Perl_pp_multiply", "/usr/bin/perl", "/usr/bin/perl5.36", "not of the Perl program", None),
+        ("PyLong_Add", "/opt/lib/libpython3.11.so.1.0", "/opt/bin/python3.11", "not of the Python", None),
         ("rb_ary_each", "/usr/lib/libruby.so", "/usr/bin/ruby3.1", "not of the Ruby program", None),
     ],
 )  # fmt: skip
@@ -163,3 +164,11 @@ def test_what_has_its_names_needs_no_advice() -> None:
         Hotspot("[unknown]", None, None, 0.1, 0.1, kind="native", module="/usr/bin/app"),
     ]
     assert advice(spots, "/usr/bin/app") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"), [("native", "/srv/app/fast.cpython-311-x86_64-linux-gnu.so"), ("python", None)]
+)
+def test_what_python_called_by_its_name_is_not_the_interpreter(kind: str, module: str | None) -> None:
+    spots = [Hotspot("hot", None, None, 0.8, 0.9, kind=kind, module=module)]
+    assert advice(spots, "/usr/bin/python3.11") is None

@@ -211,3 +211,20 @@ def test_combined_stacks_are_read_where_there_are_no_others() -> None:
     profile = parse("scalene", json.dumps(document).encode())
     assert profile.total == 220
     assert {frame.kind for frame in profile.frames} == {"python", "native"}
+
+
+@pytest.mark.parametrize(
+    ("call", "share", "guilty"),
+    [
+        ("work", "0.600", "work"),
+        ("read", "0.000", "main"),
+        ("poll", "0.600", "main"),  # it worked before or after, not while it was seen
+        ("poll", "1.000", "poll"),  # comes back at once, again and again
+    ],
+)
+def test_a_thread_of_eu_stack_is_hot_by_what_it_ran_and_by_where_it_was_seen(
+    call: str, share: str, guilty: str
+) -> None:
+    beside = f"CPU 7 0.020\nCPU 8 {share}\nPID 7 - process\nTID 7:\n#0  0x1 main - /a\n"
+    text = f"{beside}TID 8:\n#0  0x2 {call} - /libc.so\n#1  0x3 caller - /a\n"
+    assert hotspots(parse("eu-stack", text.encode()))[0].function == guilty

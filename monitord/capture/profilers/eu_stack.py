@@ -14,10 +14,12 @@ from dataclasses import replace
 
 from monitord import rights
 from monitord.capture import procfs
+from monitord.capture.dumps import annotated_text
 from monitord.capture.reading import Reading
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, remove
 from monitord.capture.target import Target
+from monitord.capture.thread_cpu import ThreadTimes, read_times, shares_between
 from monitord.capture.views import strange_file
 from monitord.model import Capture, CaptureStatus
 
@@ -49,7 +51,16 @@ class _EuStack:
             return CaptureStatus.TARGET_GONE, "the process has ended", None
         return None
 
-    def look(self, session: Session, limit_s: float) -> Outcome:
+    def look(self, session: Session, limit_s: float, before: ThreadTimes) -> tuple[Outcome, ThreadTimes]:
+        """One snapshot, headed by what each thread ran since `before`; and the reading after it."""
+        outcome = self._run(session, limit_s)
+        pid, after = session.target.key.pid, read_times(session.target.key.pid)
+        if outcome.stdout:
+            text = annotated_text(outcome.stdout, shares_between(pid, before, after))
+            outcome = replace(outcome, stdout=text)
+        return outcome, after
+
+    def _run(self, session: Session, limit_s: float) -> Outcome:
         argv = (session.tools.path(self.tool) or "", "-p", str(session.target.key.pid), "-m")
         errand = Errand(
             argv,
@@ -79,7 +90,7 @@ class EuStackLook(_EuStack):
         draft = Draft(self, session)
         if (obstacle := draft.obstacle() or self.strange(draft)) is not None:
             return obstacle
-        outcome = self.look(session, session.look_limit_s)
+        outcome, _ = self.look(session, session.look_limit_s, read_times(session.target.key.pid))
         draft.heed(outcome)
         draft.cpu_percent = None
         if (failed := draft.fail(outcome) or self.strange(draft)) is not None:
@@ -104,12 +115,13 @@ class EuStack(_EuStack):
         remove(output)
         draft.rate_hz = round(1 / PAUSE_S)
         text, last, before = bytearray(), Outcome("stopped"), _cpu_ticks(session)
+        times = read_times(session.target.key.pid)
         wanted = max(1, min(LOOKS, round(session.plan.duration_s / PAUSE_S)))
         for number in range(wanted):
             if number and session.runner.wait(PAUSE_S):
                 last = replace(last, ended="stopped")
                 break
-            last = self.look(session, min(session.limit_s, 5.0))
+            last, times = self.look(session, min(session.limit_s, 5.0), times)
             draft.heed(last)
             if not last.target_alive or last.ended != "exited" or not _FRAME.search(last.stdout):
                 break
