@@ -14,9 +14,9 @@ LARGE_BYTES = 16 << 20
 """The killer chooses the large; the small that end in the same moment are of no interest."""
 
 
-def _likelihood(process: ProcessRates) -> tuple[bool, int]:
-    """Whose group has a limit comes first; then the largest."""
-    return process.memory_limit_bytes is not None, process.rss_bytes
+def _likelihood(process: ProcessRates, memory_total_bytes: int) -> float:
+    """How much it held of what it could have: who filled a small group goes first."""
+    return process.rss_bytes / max(1, process.memory_limit_bytes or memory_total_bytes)
 
 
 class OomKillMeter:
@@ -36,7 +36,8 @@ class OomKillMeter:
         if not self._kills:
             yield Reading(None, None, 0.0, is_held=True)
         elif victims or self._is_late:
-            victim = max(victims, key=_likelihood, default=None)
+            total_bytes = look.system.memory_total_bytes
+            victim = max(victims, key=lambda one: _likelihood(one, total_bytes), default=None)
             kills, self._kills, self._is_late, self._gone = self._kills, 0, False, []
             yield Reading(None, victim, float(kills), is_held=True)
         else:

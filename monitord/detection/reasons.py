@@ -138,7 +138,10 @@ def killed(kills: float, victim: ProcessRates | None) -> str:
     if victim is None:
         return f"{said}; which is not known"
     held = quantity(victim.rss_bytes, "bytes")
-    return f"{said}; the largest that disappeared then was {victim.name} (pid {victim.key.pid}) with {held}"
+    limit_bytes = victim.memory_limit_bytes
+    of = f" of the {quantity(limit_bytes, 'bytes')} that its group may hold" if limit_bytes else ""
+    who = f"{victim.name} (pid {victim.key.pid}) with {held}{of}"
+    return f"{said}; of those that disappeared then the likeliest is {who}"
 
 
 def disappeared(

@@ -22,6 +22,8 @@ LARGE_BYTES = 32 << 20
 """From where on a process is asked: with less it is far from any limit that anybody sets."""
 
 MAX_ASKED = 64
+"""Of those that are not known yet, in one pass; the others are asked in the next."""
+
 MAX_DEPTH = 8
 _FRESH_S = 60.0
 
@@ -72,9 +74,9 @@ class Groups:
         self, processes: tuple[ProcessRates, ...], memory_total_bytes: int
     ) -> tuple[ProcessRates, ...]:
         """The same processes; those in a limited group with its limit and what it held back."""
-        asked = sorted(filter(_could_matter, processes), key=lambda one: -(one.cpu_percent or 0.0))[
-            :MAX_ASKED
-        ]
+        busiest = sorted(filter(_could_matter, processes), key=lambda one: -(one.cpu_percent or 0.0))
+        known = [one for one in busiest if one.key in self._memberships]
+        asked = known + [one for one in busiest if one.key not in self._memberships][:MAX_ASKED]
         if not asked or not self._mounts:
             return processes
         now_s = time.monotonic()

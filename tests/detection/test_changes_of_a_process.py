@@ -143,6 +143,18 @@ def test_a_kill_for_lack_of_memory_is_an_alert_that_names_who_disappeared(late: 
     assert "burn.py (pid 4242) with 120 MiB" in alert.reason
 
 
+def test_who_filled_a_small_group_is_likelier_than_a_larger_one_that_ended_by_chance() -> None:
+    """All of them may be in groups with a limit: what counts is who was near it."""
+    hog = process(rss_bytes=100 << 20, memory_limit_bytes=120 << 20)
+    bystander = process(ProcessKey(900, 1), name="mypy", rss_bytes=150 << 20, memory_limit_bytes=4 << 30)
+    passes = [passed([hog, bystander], 0.0), passed([], 2.0, system=machine(oom_kills=0))]
+    gone = frozenset({hog.key, bystander.key})
+    passes.append(passed([], 4.0, system=machine(oom_kills=1), exited=gone))
+    (alert,) = alerts(OOM, [*passes, passed([], 6.0, system=machine(oom_kills=0))])
+    assert alert.target == BURNER
+    assert "burn.py (pid 4242) with 100 MiB of the 120 MiB that its group may hold" in alert.reason
+
+
 def test_a_disk_alert_of_a_parent_says_that_its_childrens_bytes_are_in_it() -> None:
     """The kernel charges a parent with what its children moved when they end."""
     rule = Rule("disk", TriggerMetric.DISK_IO, above=Threshold(1e8, "bytes_per_s"), window_s=6)

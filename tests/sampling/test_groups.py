@@ -13,7 +13,7 @@ import pytest
 
 from monitord.model import Demand, ProcessKey, ProcessRates
 from monitord.sampling import Sampler
-from monitord.sampling.groups import Groups, memory_limit_bytes, mounts, quota_percent, throttled_s
+from monitord.sampling.groups import MAX_ASKED, Groups, memory_limit_bytes, mounts, quota_percent, throttled_s
 from monitord.sampling.procfs import huge_bytes_of
 
 RAM = 8 << 30
@@ -97,6 +97,20 @@ def test_the_members_of_a_group_are_asked_for_their_limits_once(tmp_path: Path) 
     opened.clear()
     groups.with_limits(workers, RAM)
     assert [path for path in opened if "memory.max" in path or path.endswith("/cgroup")] == []
+
+
+def test_on_a_full_machine_everybody_is_asked_after_some_passes(tmp_path: Path) -> None:
+    """So many are new to a pass that one is not enough; who is known keeps its limit."""
+    proc = machine(tmp_path, 2, V2)
+    workers = tuple(busy(pid) for pid in range(4711, 4711 + 2 * MAX_ASKED))
+    for worker in workers[1:]:
+        (proc / str(worker.key.pid)).mkdir()
+        (proc / str(worker.key.pid) / "cgroup").write_text((proc / "4711/cgroup").read_text())
+    groups = Groups(str(proc))
+    limited = [
+        sum(one.memory_limit_bytes is not None for one in groups.with_limits(workers, RAM)) for _ in "ab"
+    ]
+    assert limited == [MAX_ASKED, 2 * MAX_ASKED]
 
 
 def test_who_is_in_no_group_or_too_small_is_not_asked(tmp_path: Path) -> None:
