@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from monitord.storage.ids import short_id
 from tests.flow.recorder import QUICK, SPIKE, Recorder
 
 Make = Callable[..., Recorder]
@@ -40,7 +41,7 @@ def test_a_quiet_program_gets_one_baseline_and_its_spike_is_told_against_it(
     assert "baseline of" in said
     told = " ".join(daemon.command("show", str(incident["id"])).stdout.split())
     assert said in told
-    assert f"monitord compare {incident['id']} --baseline" in told
+    assert f"monitord compare {short_id(incident['correlation_id'])} --baseline" in told
     sentences = daemon.ask("explain", str(incident["id"]))["sentences"]
     assert said in [sentence["text"] for sentence in sentences if sentence["about"] == "normal"]
 
