@@ -39,7 +39,7 @@ def durable_write(
     if before is not None and not replace:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     if before is not None and not stat.S_ISREG(before.st_mode):
-        _pour(os.open(path, os.O_WRONLY | os.O_CLOEXEC), chunks, is_file=False)
+        _pour(_special(path), chunks, is_file=False)
         return
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     descriptor = os.open(draft, _NEW, mode)
@@ -89,6 +89,15 @@ def _status(path: Path) -> os.stat_result | None:
         return path.stat()
     except FileNotFoundError:
         return None
+
+
+def _special(path: Path) -> int:
+    """A device or pipe, opened; never a file that has taken its place since it was looked at."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EBUSY, "it became another file meanwhile", str(path))
+    return descriptor
 
 
 def _pour(descriptor: int, chunks: Iterable[bytes], *, is_file: bool) -> None:

@@ -205,7 +205,9 @@ def _put(path: str, source: str) -> None:
     if not source:
         os.mknod(path, _CHARACTER_DEVICE, 0)
         return
-    with open(source, "rb") as given, open(path, "xb") as made:
+    # Not what a tool may have put in its place; a pipe would wait.
+    given_fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(given_fd, "rb") as given, open(path, "xb") as made:
         while piece := given.read(1 << 20):
             made.write(piece)
         os.fchmod(made.fileno(), 0o644)

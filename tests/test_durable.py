@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.durable import durable_write
+from monitord.durable import _special, durable_write
 
 
 def names(folder: Path) -> list[str]:
@@ -86,3 +87,13 @@ def test_every_command_that_reports_a_file_syncs_file_then_name_then_folder(
     seen = [line.split(None, 1)[1] for line in log.read_text().splitlines() if str(folder) in line]
     steps = ["fsync" if line.startswith("fsync") else "name" for line in seen if "resumed" not in line]
     assert steps == ["fsync", "name", "fsync"], seen
+
+
+def test_a_file_that_took_the_place_of_a_pipe_is_not_written_over(tmp_path: Path) -> None:
+    """Whoever owns the folder can put a link there between the look and the opening."""
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "pipe").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="another file"):
+        _special(tmp_path / "pipe")
+    assert (tmp_path / "victim").read_text() == "mine"
+    os.close(_special(Path(os.devnull)))

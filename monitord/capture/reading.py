@@ -10,6 +10,7 @@ from typing import Any
 
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Runner
 from monitord.capture.target import Target
+from monitord.capture.workplace import put, remove
 from monitord.children import own_command, own_environment
 from monitord.model import Hotspot, Statement
 
@@ -55,13 +56,14 @@ def read_evidence(
         outcome = runner.run(_errand(_command("monitord.profiles", *arguments), path.parent, _LIMIT_S))
     else:
         beside = path.with_name("use.json")
-        beside.touch(0o600)
-        beside.write_text(json.dumps(use), encoding="ascii")
         command = _command("monitord.profiles", *arguments, "--use", beside.name)
         try:
+            put(beside, json.dumps(use).encode("ascii"))
             outcome = runner.run(replace(_errand(command, path.parent, _LIMIT_S), file_cap_bytes=_FILE_CAP))
+        except OSError as error:
+            return Reading(error=f"what its threads used can't be told to the reader: {error.strerror}")
         finally:
-            beside.unlink(missing_ok=True)
+            remove(beside)
     if outcome.ended != "exited" or outcome.exit_status != 0:
         words = outcome.stderr.decode(errors="replace").strip().splitlines()
         how = words[-1] if words else f"{outcome.ended}, exit status {outcome.exit_status}"
@@ -85,18 +87,17 @@ def with_sources(
     if not any(spot.kind == "python" and spot.file for spot in spots):
         return spots
     order = folder / "sources.json"
-    order.touch(0o600)
-    order.write_text(json.dumps([asdict(spot) for spot in spots]), encoding="ascii")
     key, identity = target.key, target.identity
     given = (str(key.pid), str(key.start_ticks), order.name, identity.users, identity.groups)
     words = _command(_SOURCES, *given)
     try:
+        put(order, json.dumps([asdict(spot) for spot in spots]).encode("ascii"))
         outcome = runner.run(replace(_errand(words, folder, _SOURCES_LIMIT_S), rights=LOOKS_AT_PROCESSES))
         found = tuple(_hotspot(entry) for entry in json.loads(outcome.stdout)) if outcome.stdout else ()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return spots
     finally:
-        order.unlink(missing_ok=True)
+        remove(order)
     return found if len(found) == len(spots) else spots
 
 

@@ -17,10 +17,11 @@ from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
 from monitord.capture.running import Runner
 from monitord.capture.scripts.standby import Standby
-from monitord.capture.session import LEAST_EXPLAINED, Profiler, Session, remove
+from monitord.capture.session import LEAST_EXPLAINED, Profiler, Session
 from monitord.capture.snapshot import Context
 from monitord.capture.target import Target, TargetError
 from monitord.capture.tools import Toolbox
+from monitord.capture.workplace import put, remove
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
@@ -93,10 +94,11 @@ class ProfileCaptureService:
         if capture.payload is None or capture.format in (None, "context-json"):
             return capture
         path = folder / "dump.bin"
-        path.touch(0o600)
-        path.write_bytes(capture.payload)
         try:
+            put(path, capture.payload)
             found = read_evidence(Runner(), capture.format or "", path, capture.target.pid)
+        except OSError:
+            return capture
         finally:
             remove(path)
         return replace(capture, hotspots=found.hotspots) if found.error is None else capture

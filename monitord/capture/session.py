@@ -7,7 +7,6 @@ process that is provably still the one that was meant. Everything else is delete
 from __future__ import annotations
 
 import os
-import stat
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from monitord.capture.target import Target
 from monitord.capture.target_groups import FROZEN, is_process_frozen
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
+from monitord.capture.workplace import remove, size_of
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
 
 _LOOK_S = 0.8
@@ -351,17 +351,3 @@ def first_words(stderr: bytes) -> str:
             for line in cause
         ]
     return "; ".join(words)[:300]
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a regular file; 0 for anything else (a planted link or FIFO is not evidence)."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
-
-
-def remove(path: Path) -> None:
-    """Delete a file, if it is there."""
-    path.unlink(missing_ok=True)

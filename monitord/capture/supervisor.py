@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     # In this process their code has been run before ours (running.py sends both).
-    from monitord.rights import keep_only, refuse_calls, replace_in_tmp, write_only_in
+    from monitord.rights import STRANGER, keep_only, refuse_calls, replace_in_tmp, write_only_in
 else:
     import _signal as signal  # `signal` makes its numbers enums, which costs more than all the rest
 
@@ -452,7 +452,11 @@ class Supervisor:
 
 
 def _hand_over_folder(uid: int, gid: int) -> None:
-    """The working folder and its plain files; never a link, or a file that has another name elsewhere."""
+    """The working folder and what tools made in it; never a link, or a file that has another name elsewhere.
+
+    Nor one of another user: a file of somebody's that the one before could move in here is not for the next.
+    """
+    us = os.geteuid()
     os.chown(".", uid, gid)
     for name in _names("."):
         try:
@@ -460,7 +464,8 @@ def _hand_over_folder(uid: int, gid: int) -> None:
         except OSError:
             continue
         found = os.fstat(file)
-        if found.st_mode >> 12 == _REGULAR and found.st_nlink == 1:
+        is_tools = found.st_uid == STRANGER or (uid in (STRANGER, us) and found.st_uid != us)
+        if found.st_mode >> 12 == _REGULAR and found.st_nlink == 1 and is_tools:
             os.fchown(file, uid, gid)
         os.close(file)
 

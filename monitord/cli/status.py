@@ -31,7 +31,8 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     sent = read_courier_status(folder)
     if sent is not None:
         told["courier"] = asdict(sent)
-    used = usage_of(place, folder, told)
+    # Nobody runs because of a broken configuration, perhaps: that is no reason to say nothing else.
+    used = usage_of(place, folder, told) if as_json or told["is_running"] else {}
     if as_json:
         running = told.pop("is_running")
         shown = {"running": running, **told, "data_dir": str(folder), "usage": used}
@@ -196,6 +197,10 @@ def _next(moment: datetime | None, now: datetime) -> str:
 def _complain(told: Mapping[str, Any], folder: Path) -> None:
     """Nobody records, or somebody holds the lock and says nothing: scripts shall see that."""
     if not told["is_running"]:
+        failure, flag = _unit_failure(folder)
+        if failure is not None:
+            see = f"`monitord service logs{flag}` says why, `monitord service start{flag}` starts it"
+            raise NotFoundError(f"not running on {folder}: {failure}; {see}")
         raise NotFoundError(
             f"not running on {folder}; start it with `monitord run` or `monitord service install`"
         )
@@ -211,6 +216,19 @@ def _complain(told: Mapping[str, Any], folder: Path) -> None:
             f"pid {pid} has reported nothing for {span(silent_s)}; see `monitord service logs`, "
             "then `monitord service restart`"
         )
+
+
+def _unit_failure(folder: Path) -> tuple[str | None, str]:
+    """Why the service that records into this folder does not run, if it failed, and its commands' flag."""
+    from monitord.config.places import SYSTEM_DATA_DIR, resolve_data_dir
+    from monitord.service import Place as ServicePlace
+    from monitord.service import unit_failure
+
+    here = ServicePlace.here()
+    is_system = folder in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
+    if not is_system and folder != resolve_data_dir(None, {}):
+        return None, ""  # another recorder's: no service of ours
+    return unit_failure(here, system=is_system), " --system" if is_system else ""
 
 
 def _is_number(told: Mapping[str, Any], key: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +14,8 @@ from monitord.jobs import Job, RetentionLimits, RetentionManager, jobs_of
 from monitord.logs import get_logger
 from monitord.model import CaptureStatus, Incident, Rates
 from monitord.storage import SQLiteProfileStore, StoreReader
+from monitord.storage.artefacts.errors import ArtefactError
+from monitord.storage.artefacts.metadata import FilePayload
 from monitord.storage.connection import WAL_LIMIT_BYTES
 
 _ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add to the database
@@ -116,9 +116,13 @@ def _bare(incident: Incident, reason: str) -> Incident:
 def _compressed_size(payload: bytes | None, path: Path | None) -> int:
     compressor, size = zlib.compressobj(1), 0
     try:
-        with io.BytesIO(payload) if payload is not None else open(path or os.devnull, "rb") as source:
-            while block := source.read(1 << 20):
-                size += len(compressor.compress(block))
-    except OSError:
-        return 0  # a file that is gone needs no room; saving says what became of it
+        file = FilePayload(path) if payload is None and path is not None else None
+    except ArtefactError:
+        return 0  # a file that is gone, or no plain one, needs no room; saving says what became of it
+    try:
+        for block in file.chunks() if file is not None else (payload or b"",):
+            size += len(compressor.compress(block))
+    finally:
+        if file is not None:
+            file.close()
     return size + len(compressor.flush())

@@ -50,9 +50,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """The whole file or none of it, for its owner alone."""
+    """The whole file or none of it. The folder is private; who reads it next may be another user than us."""
     draft = path.with_name(f".{path.name}")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(data)
     draft.replace(path)
 

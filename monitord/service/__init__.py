@@ -5,6 +5,7 @@ A plan says everything before anything is done, so `--print` and the real thing 
 
 from monitord.service.apply import apply
 from monitord.service.commands import control
+from monitord.service.failure import unit_failure
 from monitord.service.place import Place
 from monitord.service.plan import Command, PlannedFile, ServicePlan, plan_install, plan_uninstall
 
@@ -17,4 +18,5 @@ __all__ = [
     "plan_uninstall",
     "apply",
     "control",
+    "unit_failure",
 ]

@@ -284,3 +284,43 @@ def test_what_is_stored_names_no_home_and_no_secret(profiling: Profiling) -> Non
         assert str(profiling.home) not in kept.replace(str(profiling.data_dir), "")
         assert "s3cr3t-pw" not in kept
         assert "hunter2-hunter2" not in kept
+
+
+PLANTED = ("scalene", "argparse", "json", "cloudpickle", "rich", "tempfile", "subprocess", "multiprocessing")
+HELPED = """
+import os, subprocess, sys
+import helper
+print("first on the path:", sys.path[0], "inherited:", os.environ.get("PYTHONSAFEPATH"))
+other = os.path.join(os.path.dirname(os.path.abspath(__file__)), "other.py")
+subprocess.run(["python", other], check=True)
+subprocess.run([sys.executable, "-c", "import beside; print(beside.SAID)"], check=True)
+total = 0
+for number in range(8_000_000):
+    total += number * number
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--memory",)])
+def test_nothing_in_the_callers_folder_stands_in_for_scalene(
+    profiling: Profiling, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Not for a module that it imports, nor in what the script starts; the script has its own folder first."""
+    folder = tmp_path / "elsewhere"
+    scripts.write(folder, HELPED)
+    (folder / "helper.py").write_text("print('helper of the script')\n")
+    (folder / "other.py").write_text("import helper\nprint('other of the script')\n")
+    (profiling.scripts / "beside.py").write_text("SAID = 'beside the caller'\n")
+    for name in PLANTED:
+        planted = (
+            f"import os\nos.write(2, b'PLANTED {name}\\\\n')\nopen({str(tmp_path / 'ran')!r}, 'a').close()\n"
+        )
+        (profiling.scripts / f"{name}.py").write_text(planted)
+    profiling.environment["PYTHONSAFEPATH"] = (
+        "1"  # of ours: `python -m monitord` in that folder is no example
+    )
+    answer = profiling.run(str(folder / "app.py"), *words)
+    profiling.environment.pop("PYTHONSAFEPATH")
+    assert "PLANTED" not in answer.err
+    assert not (tmp_path / "ran").exists()
+    assert "other of the script" in answer.out
+    assert f"first on the path: {folder}" in answer.out

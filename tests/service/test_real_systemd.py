@@ -55,7 +55,8 @@ duration_s = 2
 
 TEXTS = (
     *("journal", "python", "awk", "refused", "started", "doctor", "by_link", "ordinary"),
-    *("install", "uninstall", "purge", "bad_reload"),
+    *("install", "uninstall", "purge", "failed_status", "sealed_show", "sealed_verify", "without_key"),
+    "bad_reload",
 )
 DROP_IN = "[Service]\nWatchdogSec=9s\n"
 
@@ -98,6 +99,7 @@ burn() {
     kill $burner; wait $burner
     rows_of $name > /out/$name
 }
+cp /etc/monitord/config.toml /out/config
 burn python /opt/monitord/bin/python -c 'def guilty():
     while True: pass
 guilty()'
@@ -133,6 +135,7 @@ printf 'nonsense = 1\n' > /etc/monitord/config.toml; chmod 644 /etc/monitord/con
 systemctl restart monitord.service 2> /dev/null
 until_true '[ "$(prop ActiveState)" = failed ]'; say refused_start $?
 systemctl status --no-pager monitord.service > /out/refused 2>&1
+/opt/monitord/bin/monitord status > /out/failed_status 2>&1; say failed_status $?
 rm /etc/monitord/config.toml
 /opt/monitord/bin/monitord service start --system > /out/started 2>&1; say started_by_hand $?
 until_true is_up; say up_after_refusal $?
@@ -145,9 +148,32 @@ SUDO_UID=65534 SUDO_GID=65534 /opt/monitord/bin/monitord export "$first" -o /out
 say ticket_owner "$(stat -c %u /out/ticket.json)"
 say config_owner "$(stat -c %u /etc/monitord)"
 
+# Sealed with a key that only the unit is given: root reads and changes the store while it runs.
+/opt/monitord/bin/python -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())' > /etc/monitord/key
+chmod 600 /etc/monitord/key
+mkdir -p /etc/systemd/system/monitord.service.d
+printf '[Service]\nLoadCredential=seal:/etc/monitord/key\n' > /etc/systemd/system/monitord.service.d/key.conf
+printf '[storage]\nencryption_key = "credential:seal"\n%s\n' "$(cat /out/config)" > /etc/monitord/config.toml
+chmod 644 /etc/monitord/config.toml
+systemctl daemon-reload; systemctl restart monitord.service; until_true is_up; say up_sealed $?
+burn perl /usr/bin/perl -e 'while (1) { $i++ }'
+sealed=$(/opt/monitord/bin/monitord recent --process perl -o json |
+    /opt/monitord/bin/python -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
+/opt/monitord/bin/monitord show "$sealed" > /out/sealed_show 2>&1; say sealed_show $?
+/opt/monitord/bin/monitord export "$sealed" -o /out/sealed.json 2> /dev/null; say sealed_export $?
+/opt/monitord/bin/monitord keep "$sealed" > /dev/null 2>&1; say sealed_keep $?
+/opt/monitord/bin/monitord storage verify > /out/sealed_verify 2>&1; say sealed_verify $?
+say sealed_count "$(find /var/lib/private/monitord/artefacts -type f | wc -l)"
+
 began=$(date +%s%N); systemctl stop monitord.service; say stop $?
 say stop_ms $(( ($(date +%s%N) - began) / 1000000 ))
 say after_stop "$(prop ActiveState) $(prop Result) $(prop ExecMainStatus)"
+
+# Stopped, the key is nowhere: the error names a line that works.
+/opt/monitord/bin/monitord storage verify > /out/without_key 2>&1; say without_key $?
+systemd-run --pipe --wait -q -p LoadCredential=seal:/etc/monitord/key \
+    /opt/monitord/bin/monitord storage verify > /dev/null 2>&1; say by_systemd_run $?
+rm /etc/systemd/system/monitord.service.d/key.conf; cp /out/config /etc/monitord/config.toml; systemctl daemon-reload
 
 # As the README says: install from a place of root's, take it away, and what it recorded with it.
 /opt/monitord/bin/monitord service install --system > /out/install 2>&1; say install $?
@@ -326,6 +352,25 @@ def test_a_refused_start_says_why_and_can_be_started_again(boot: dict[str, str])
     assert (boot["refused_start"], boot["started_by_hand"], boot["up_after_refusal"]) == ("0", "0", "0")
     assert "refused: " in boot["refused"], boot["refused"]
     assert "nonsense" in boot["refused"]
+
+
+def test_status_tells_that_the_unit_failed(boot: dict[str, str]) -> None:
+    """Who asks why nobody records learns that systemd gave it up, and with what to type."""
+    assert boot["failed_status"] == "3"
+    assert "monitord.service failed (exit status 6)" in boot["failed_status_text"]
+    assert "monitord service start --system" in boot["failed_status_text"]
+
+
+def test_root_reads_what_is_sealed_with_a_credential_while_it_runs(boot: dict[str, str]) -> None:
+    """The key is given to the unit alone, and show, export, keep and verify find it."""
+    done = {name: boot[f"sealed_{name}"] for name in ("show", "export", "keep", "verify")}
+    assert (boot["up_sealed"], set(done.values())) == ("0", {"0"}), boot
+
+
+def test_without_the_service_the_error_names_a_line_that_has_the_key(boot: dict[str, str]) -> None:
+    assert boot["without_key"] == "6"
+    assert "systemd-run --pipe --wait -p LoadCredential=seal:" in boot["without_key_text"]
+    assert boot["by_systemd_run"] == "0"
 
 
 def test_root_finds_a_healthy_service_in_order(boot: dict[str, str]) -> None:

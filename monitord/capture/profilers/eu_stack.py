@@ -17,10 +17,11 @@ from monitord.capture import procfs
 from monitord.capture.dumps import annotated_text
 from monitord.capture.reading import Reading
 from monitord.capture.running import Errand, Outcome, Rights
-from monitord.capture.session import Draft, Failure, Session, remove
+from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import ThreadTimes, read_times, shares_between
 from monitord.capture.views import strange_file
+from monitord.capture.workplace import put, remove
 from monitord.model import Capture, CaptureStatus
 
 LOOKS = 10
@@ -132,8 +133,7 @@ class EuStack(_EuStack):
         draft.cpu_percent = _percent(before, _cpu_ticks(session), time.monotonic() - draft.begun)
         if (strange := self.strange(draft)) is not None:
             return strange
-        output.write_bytes(text)
-        output.chmod(0o600)
+        put(output, text)
         return draft.publish(replace(last, attached=bool(text)), output)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 
 from monitord.capture.running import Errand
-from monitord.capture.session import Draft, Failure, Session, remove, size_of
+from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
+from monitord.capture.workplace import remove, size_of, take
 from monitord.model import Capture, CaptureStatus
 
 INTERVAL_MS = 10
@@ -52,7 +53,7 @@ class MacSample:
             Errand(argv, session.folder, session.limit_s, session.patience_s), session.target
         )
         draft.heed(outcome)
-        if size_of(output) and not has_call_graph(output.read_bytes()):
+        if size_of(output) and not has_call_graph(take(output).read()):
             remove(output)  # a report without "Call graph:" is a refusal
             return draft.blame(outcome, "the report has no call graph")
         return draft.publish(outcome, output)

@@ -10,8 +10,9 @@ import os
 import sys
 
 from monitord.capture.running import Errand
-from monitord.capture.session import Draft, Failure, Session, remove
+from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
+from monitord.capture.workplace import remove
 from monitord.model import Capture, CaptureStatus
 
 INTERVAL_MS = 10

@@ -14,8 +14,9 @@ from pathlib import Path
 from monitord import rights
 from monitord.capture import java, perf_maps
 from monitord.capture.running import Errand, Outcome, Rights
-from monitord.capture.session import Draft, Failure, Session, first_words, remove, size_of
+from monitord.capture.session import Draft, Failure, Session, first_words
 from monitord.capture.target import Target
+from monitord.capture.workplace import remove, size_of
 from monitord.children import own_script
 from monitord.model import Capture, CaptureStatus
 

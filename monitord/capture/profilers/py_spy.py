@@ -15,7 +15,7 @@ from dataclasses import replace
 from monitord.capture.dumps import DUMP_CAP_BYTES, Dump, kept_dump, read_dump
 from monitord.capture.reading import Reading
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome
-from monitord.capture.session import Draft, Failure, Session, remove
+from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import (
     of_its_turns,
@@ -24,6 +24,7 @@ from monitord.capture.thread_cpu import (
     used_between,
     wants_a_turn,
 )
+from monitord.capture.workplace import remove
 from monitord.children import own_command, own_environment
 from monitord.installation import reinstall_command
 from monitord.model import Capture, CaptureStatus

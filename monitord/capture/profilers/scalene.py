@@ -14,9 +14,10 @@ from monitord import rights
 from monitord.capture import procfs
 from monitord.capture.running import Errand, Rights
 from monitord.capture.scripts.standby import Standby, switch
-from monitord.capture.session import Draft, Failure, Session, remove
+from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share, wanted_by_main_ns
+from monitord.capture.workplace import remove
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 from monitord.profiles.scalene_document import Names

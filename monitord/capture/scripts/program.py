@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from monitord.capture.scripts import start_scalene
 from monitord.errors import MonitordError, NotFoundError, UsageError
 
 _ASK = (
@@ -46,7 +47,7 @@ class Program:
         flags = (*(() if memory else ("--cpu-only",)), *(("--off",) if is_off else ()), "-o", str(output))
         what = ("-m", self.name) if self.is_module else (self.name,)
         rest = ("---", *self.arguments) if self.arguments else ()
-        return (self.python, "-m", "scalene", "run", *flags, *what, *rest)
+        return (self.python, start_scalene.__file__, "scalene", "run", *flags, *what, *rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.errors import ConfigError, PermissionDeniedError
 from monitord.installation import install_command
+from monitord.storage.artefacts.credentials import credential_path
 from monitord.storage.artefacts.errors import WrongKeyError
 
 if TYPE_CHECKING:
@@ -124,22 +124,11 @@ def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
         os.close(descriptor)
 
 
-_OF_SERVICE = "/run/credentials/monitord.service"  # systemd's, readable for root and the service alone
-
-
 def _from_credential(name: str, environment: Mapping[str, str]) -> bytes:
-    """systemd guards this folder itself; its files may show an ACL as group bits."""
+    """systemd guards the folder itself; its files may show an ACL as group bits."""
     if not _NAME.match(name):
         raise ConfigError("it can't name a credential")
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    if not folder and os.geteuid() == 0 and Path(_OF_SERVICE, name).is_file():
-        folder = _OF_SERVICE  # root asks while the service runs
-    if not folder:
-        raise ConfigError(
-            f"$CREDENTIALS_DIRECTORY is not set: give the unit LoadCredential={name}:/path; by hand,"
-            f" start the service, or sudo systemd-run --pipe --wait -p LoadCredential={name}:/path monitord …"
-        )
-    with Path(folder, name).open("rb") as source:
+    with credential_path(name, environment).open("rb") as source:
         return source.read(_SOURCE_LIMIT_BYTES)
 
 

@@ -6,7 +6,6 @@ plug-in's own scheme. Secrets come from files or the environment; a URL only say
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from monitord.errors import ConfigError
+from monitord.storage.artefacts.credentials import credential_path
 
 HIDDEN = "***"
 SECRET_LIMIT_BYTES = 64 << 10
@@ -161,12 +161,7 @@ def _shown_option(name: str, value: str) -> str:
 
 def read_secret(file: str) -> str:
     """What a file, or the systemd credential of this name, holds, without the newline at its end."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if "/" not in file and folder is None:
-        raise ConfigError(
-            f"{file} names a systemd credential, and there are none here: give an absolute path"
-        )
-    path = Path(file) if "/" in file else Path(folder or "") / file
+    path = Path(file) if "/" in file else credential_path(file)
     if not path.is_absolute():
         raise ConfigError(f"{file}: a secret's file is an absolute path or a systemd credential's name")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from monitord.errors import ConfigError, MonitordError, StorageError
 from monitord.installation import install_command
+from monitord.storage.artefacts.keyring import load_keyring
 from monitord.storage.artefacts.providers import PROVIDERS, open_provider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
@@ -218,6 +220,22 @@ def test_secrets_come_from_files_and_credentials(tmp_path: Path, monkeypatch: py
             read_secret("secret")
     with pytest.raises(ConfigError, match=r"can't read the secret in .*absent"):
         read_secret(str(tmp_path / "absent"))
+
+
+def test_a_credential_that_is_nowhere_is_told_with_a_line_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For keys and for a provider's secrets alike; a user's own service keeps its under $XDG_RUNTIME_DIR."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    for ask in (read_secret, lambda name: load_keyring([f"credential:{name}"])):
+        with pytest.raises(ConfigError, match=r"systemd-run --pipe --wait -p LoadCredential=absent:/path"):
+            ask("absent")
+    if os.geteuid() != 0:
+        held = tmp_path / "credentials/monitord.service/secret"
+        held.parent.mkdir(parents=True)
+        held.write_text("swordfish")
+        assert read_secret("secret") == "swordfish"
 
 
 def test_a_config_says_what_kind_it_is(tmp_path: Path) -> None:
