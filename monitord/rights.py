@@ -49,7 +49,13 @@ _NEVER_NEEDED = {
 }  # fmt: skip
 _OF_PROFILERS_ONLY = {"process_vm_readv": (310, 270), "perf_event_open": (298, 241), "kcmp": (312, 272)}
 _PTRACE = (101, 117)
-_PTRACE_WRITING = (4, 5, 6, 13, 15, 0x4203, 0x4205)  # POKE*, SETREGS, SETFPREGS, SETSIGINFO, SETREGSET
+# What may be asked of ptrace (include/uapi/linux/ptrace.h, arch/x86's): TRACEME, PEEK*, CONT, GETREGS,
+# GETFPREGS, ATTACH, DETACH; from 0x4200 SETOPTIONS, GETEVENTMSG, GETSIGINFO, GETREGSET, SEIZE, INTERRUPT,
+# LISTEN. All that writes into a process is left out, also what kernels to come will add.
+_PTRACE_READING = (
+    *(0, 1, 2, 3, 7, 12, 14, 16, 17),
+    *(0x4200, 0x4201, 0x4202, 0x4204, 0x4206, 0x4207, 0x4208),
+)
 
 
 def keep_only(capabilities: tuple[int, ...], user: tuple[int, int] | None = None) -> None:
@@ -158,15 +164,16 @@ def _program(architecture: int, refused: list[int], ptrace: int | None) -> bytes
     """Classic BPF over struct seccomp_data: number at 0, architecture at 4, first argument at 16."""
     load, equal, at_least, end = 0x20, 0x15, 0x35, 0x06
     tests = [(equal, number) for number in refused] + [(at_least, 0x40000000)]  # the latter: x32's numbers
-    words = _PTRACE_WRITING if ptrace is not None else ()
+    words = _PTRACE_READING if ptrace is not None else ()
     # Every test is followed by as many instructions as it has to jump over to reach the last one.
     lines = [(load, 0, 0, 4), (equal, 1, 0, architecture), (end, 0, 0, 0x00050001), (load, 0, 0, 0)]
-    tail = len(words) + 2 if words else 0
+    tail = len(words) + 3 if words else 0
     for index, (kind, number) in enumerate(tests):
         lines.append((kind, len(tests) - index - 1 + tail + 1, 0, number))
     if words:
-        lines += [(equal, 0, len(words) + 1, ptrace or 0), (load, 0, 0, 16)]
+        lines += [(equal, 0, len(words) + 2, ptrace or 0), (load, 0, 0, 16)]
         lines += [(equal, len(words) - index, 0, word) for index, word in enumerate(words)]
+        lines += [(end, 0, 0, 0x00050001)]
     lines += [(end, 0, 0, 0x7FFF0000), (end, 0, 0, 0x00050001)]
     order = sys.byteorder
     return b"".join(

@@ -130,7 +130,8 @@ def _files(path: Path | None, env: Mapping[str, str]) -> Iterator[Path]:
 
 def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The tables of a file, and the line of every key in it ("section.key" or "rules[0].key")."""
-    _require_trust(path)
+    if path != DEFAULT_RULES_FILE:  # a part of this program: who could change it could change the rest
+        _require_trust(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")  # editors on Windows begin with a mark
         return tomllib.loads(text), _key_lines(text)

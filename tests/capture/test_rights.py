@@ -243,3 +243,22 @@ def _until(condition: Callable[[], bool]) -> None:
     from tests.capture.targets import wait_for
 
     wait_for(condition, "the target to be ready")
+
+
+@pytest.mark.skipif(os.uname().machine not in rights._ARCHITECTURES, reason="no filter here")
+@pytest.mark.parametrize("kind", ["looks at processes", "eu-stack", "reader"])
+def test_of_ptrace_only_what_reads_is_let_through(folder: Path, kind: str) -> None:
+    """Every request there is or may be; of a process that is not there it is the filter that refuses (EPERM)."""
+    number = rights._PTRACE[rights._ARCHITECTURES[os.uname().machine][0]]
+    program = (
+        f"for my $request (1 .. 300, 0x4200 .. 0x43ff) {{ $! = 0; syscall({number}, $request, 4194305, 0, 0);"
+        ' print "$request\n" unless $!{EPERM} }'
+    )
+    outcome = Runner().run(
+        Errand(("/usr/bin/perl", "-MErrno", "-e", program), folder, 20.0, rights=KINDS[kind])
+    )
+    assert outcome.exit_status == 0, outcome
+    through = {int(line) for line in outcome.stdout.split()}
+    writing = {4, 5, 6, 13, 15, 18, 19, 23, 26, 30, 34, 0x4203, 0x4205, 0x420B, 0x4210, 0x4212}
+    assert not through & writing
+    assert through == (set() if kind == "reader" else set(rights._PTRACE_READING) - {0})

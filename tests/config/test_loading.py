@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -182,3 +186,17 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
     loaded = config.load(file, {})
     assert loaded.settings.sampling.interval_s == 3.0
     assert loaded.origin("sampling.interval_s") == f"{file}:2"
+
+
+@pytest.mark.root
+def test_root_may_ask_an_installation_that_is_a_users(tmp_path: Path) -> None:
+    """What pipx put below a home: it is the program that is refused, where it must be, not its default rules."""
+    shutil.copytree(Path(config.__file__).parents[1], tmp_path / "home" / "monitord")
+    for path in (tmp_path / "home", *(tmp_path / "home").rglob("*")):
+        os.chown(path, 1234, 1234)
+    start = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'home')!r}); from monitord.cli import main; main()"
+    )
+    command = [sys.executable, "-I", "-B", "-c", start, "config", "show"]
+    done = subprocess.run(command, env={"HOME": str(tmp_path)}, cwd="/", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

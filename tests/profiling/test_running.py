@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from monitord.children import own_command
 from tests.profiling import scripts
-from tests.profiling.conftest import Profiling, wait_for
+from tests.profiling.conftest import PATIENCE_S, Profiling, wait_for
 
 
 def test_hot_lines_and_functions_are_shown_and_nothing_is_kept(profiling: Profiling) -> None:
@@ -290,7 +291,8 @@ PLANTED = ("scalene", "argparse", "json", "cloudpickle", "rich", "tempfile", "su
 HELPED = """
 import os, subprocess, sys
 import helper
-print("first on the path:", sys.path[0], "inherited:", os.environ.get("PYTHONSAFEPATH"))
+print("own folder first:", os.path.dirname(os.path.abspath(__file__)) in sys.path[:2])
+print("callers folder:", os.getcwd() in sys.path, "inherited:", os.environ.get("PYTHONSAFEPATH"))
 other = os.path.join(os.path.dirname(os.path.abspath(__file__)), "other.py")
 subprocess.run(["python", other], check=True)
 subprocess.run([sys.executable, "-c", "import beside; print(beside.SAID)"], check=True)
@@ -315,12 +317,12 @@ def test_nothing_in_the_callers_folder_stands_in_for_scalene(
             f"import os\nos.write(2, b'PLANTED {name}\\\\n')\nopen({str(tmp_path / 'ran')!r}, 'a').close()\n"
         )
         (profiling.scripts / f"{name}.py").write_text(planted)
-    profiling.environment["PYTHONSAFEPATH"] = (
-        "1"  # of ours: `python -m monitord` in that folder is no example
-    )
-    answer = profiling.run(str(folder / "app.py"), *words)
-    profiling.environment.pop("PYTHONSAFEPATH")
-    assert "PLANTED" not in answer.err
+    environment = {key: value for key, value in profiling.environment.items() if not key.startswith("PYTHON")}
+    answer = subprocess.run(
+        own_command("monitord", "profile", str(folder / "app.py"), *words),
+        env=environment, cwd=profiling.scripts, capture_output=True, text=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert "PLANTED" not in answer.stderr
     assert not (tmp_path / "ran").exists()
-    assert "other of the script" in answer.out
-    assert f"first on the path: {folder}" in answer.out
+    assert "other of the script" in answer.stdout
+    assert "own folder first: True\ncallers folder: False inherited: None\n" in answer.stdout
