@@ -43,26 +43,32 @@ def _check(pid: int, start_ticks: int) -> str:
     return status.get("NSpid", str(pid)).split()[-1]
 
 
-def _has_socket(folder: int, name: str) -> bool:
+def _socket_of(folder: int, name: str) -> int | None:
+    """The socket itself, held: whoever writes in that folder could put a link to another one in its place."""
     try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
-        return False
-    return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+        return None
+    found = os.fstat(held)
+    if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid():
+        return held
+    os.close(held)
+    return None
 
 
-def _wake(pid: int, start_ticks: int, folder: int, inner: str) -> None:
-    """Make it listen: a file of the right name, then SIGQUIT."""
+def _wake(pid: int, start_ticks: int, folder: int, inner: str) -> int:
+    """Make it listen, and give its socket: a file of the right name, then SIGQUIT."""
     process, name = os.pidfd_open(pid), f".attach_pid{inner}"
     _check(pid, start_ticks)
     os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder))
     try:
         signal.pidfd_send_signal(process, signal.SIGQUIT)
         end = time.monotonic() + _WAIT_S
-        while not _has_socket(folder, f".java_pid{inner}"):
+        while (held := _socket_of(folder, f".java_pid{inner}")) is None:
             if time.monotonic() > end:
                 raise CannotAskError("it did not answer (-XX:+DisableAttachMechanism?)")
             time.sleep(0.02)
+        return held
     finally:
         os.unlink(name, dir_fd=folder)
         os.close(process)
@@ -73,11 +79,12 @@ def ask(pid: int, start_ticks: int) -> None:
     inner = _check(pid, start_ticks)
     root = os.open(f"/proc/{pid}/root", _FOLDER | os.O_PATH)
     folder = os.open("tmp", _FOLDER | os.O_NOFOLLOW, dir_fd=root)
-    if not _has_socket(folder, f".java_pid{inner}"):
-        _wake(pid, start_ticks, folder, inner)
+    held = _socket_of(folder, f".java_pid{inner}")
+    if held is None:
+        held = _wake(pid, start_ticks, folder, inner)
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(_WAIT_S)
-        link.connect(f"/proc/self/fd/{folder}/.java_pid{inner}")
+        link.connect(f"/proc/self/fd/{held}")
         link.sendall(_REQUEST)
         answer = b""
         while len(answer) < 4096 and (piece := link.recv(4096)):
