@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from monitord import redaction
 from monitord.capture import procfs
 
 _SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
@@ -16,7 +17,7 @@ def permission_fix(pid: int) -> str:
     tracer = procfs.status_of(pid).get("TracerPid", "0")
     if tracer.isdigit() and int(tracer):
         stat = procfs.stat_of(int(tracer))
-        name = f" ({stat.name})" if stat else ""
+        name = f" ({redaction.redact_name(stat.name)})" if stat else ""
         return f"end the tracer, process {tracer}{name}: one process at a time can trace another"
     if os.geteuid() == 0:
         return _TO_ROOT

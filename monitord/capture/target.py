@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from types import TracebackType
 
-from monitord import interpreters
+from monitord import interpreters, redaction
 from monitord.capture import procfs
 from monitord.capture.portable import psutil
 from monitord.model import CaptureStatus, ProcessKey
@@ -109,9 +109,9 @@ class Target:
     def _read_name(self) -> str:
         if ON_LINUX:
             stat = procfs.stat_of(self.key.pid)
-            return stat.name if stat else ""
+            return redaction.redact_name(stat.name) if stat else ""
         try:
-            return str(psutil.Process(self.key.pid).name())
+            return redaction.redact_name(str(psutil.Process(self.key.pid).name()))
         except psutil.Error:
             return ""
 

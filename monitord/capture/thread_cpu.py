@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from monitord import redaction
 from monitord.capture import procfs
 
 READ_CAP = 4000  # about 15 µs each
@@ -107,7 +108,8 @@ def _own_ids(pid: int, thread_ids: list[int]) -> dict[int, int]:
 def name_of(pid: int, thread_id: int) -> str:
     """What a thread calls itself; empty when it is gone."""
     try:
-        return os.fsdecode(procfs.read(f"/proc/{pid}/task/{thread_id}/comm", 64)).strip()
+        name = procfs.read(f"/proc/{pid}/task/{thread_id}/comm", 64)
+        return redaction.redact_name(os.fsdecode(name).strip())
     except OSError:
         return ""
 

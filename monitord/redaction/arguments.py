@@ -28,7 +28,7 @@ _LISTED = re.compile(
 _ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+)'""")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
 _LOGIN_CALL = re.compile(
-    r"(?i)(?:log_?in|creds?|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
+    r"(?i)(?:log_?in|creds?|\bPDO|mysqli|\w{0,30}credential|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
 )
 _FEEDS = frozenset({"echo", "printf", "print", "write-output", "/bin/echo"})
 _TAKES = re.compile(
@@ -172,7 +172,7 @@ def _hide_commands(text: str, hide: Hide, depth: int) -> str:
     previous: Command | None = None
     for command in commands_in(text):
         words = _without_assignments(command.words)
-        if previous is not None and previous.end in ("|", "<<<"):
+        if previous is not None and (previous.end in ("|", "<<<") or _is_substituted(previous)):
             changes += _fed(previous, command, text, hide)
         changes += [change for word in words if (change := _requoted(word, hide, depth))]
         if len(words) > 1:
@@ -212,6 +212,8 @@ def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tup
     """`echo SECRET | sudo -S …` and `kinit … <<< SECRET`."""
     if not previous.words or not command.words:
         return []
+    if _is_substituted(previous):  # `cryptsetup … --key-file <(echo SECRET)`
+        previous, command = command, previous
     if previous.end == "<<<":
         if not _TAKES.search(_said(previous, text)):
             return []
@@ -227,6 +229,11 @@ def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tup
         for word in words
         if not is_choice(word.value) and HIDDEN not in word.value
     ]
+
+
+def _is_substituted(command: Command) -> bool:
+    """Tell whether the next command stands in `<(…)` behind this one."""
+    return command.end == "(" and bool(command.words) and command.words[-1].raw.endswith("<")
 
 
 def _said(command: Command, text: str) -> str:

@@ -67,7 +67,7 @@ _CALL = re.compile(
 )
 # `/srv/password-Hunt3r`, `/tmp/sess_0a1b2c3d4e5f`: what follows the name is no word.
 _NAMED_PART = re.compile(
-    r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~.])([^\s/\\:;,\"'()<>&|=*\[\]{}]{6,200}+)"
+    r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~./])([^\s/\\:;,\"'()<>&|=*\[\]{}]{6,200}+)"
 )
 _LIST_AHEAD = re.compile(r"[(\[][^()\[\]\n]{1,500}+[)\]]")
 _STRING = re.compile(r"(?<!\\)\"((?:[^\"\\\n]|\\.)++)\"|(?<!\\)'((?:[^'\\\n]|\\.)++)'")
@@ -95,11 +95,17 @@ _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
     r"|\\\"[^\"\n]*|[bBrRuUfF]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfF]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
+# Of one word of an argument list, where blanks belong to the value.
+_MAX_WHOLE = 4096
+_WHOLE_SLASHED = re.compile(r"(?s)(?i:(/(?:p|pass|password|gp|pth):))(.+)()")
+_WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@\"'=]{2,200}+)(@[\w.-]{1,200}+)")
+_WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 # A name without a password in a URL of these is an account, not a key.
 _SUFFIX = re.compile(r"[a-z]{1,5}[0-9]?(?:\.[a-z0-9]{1,5})?")
 _LONG_HEX = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STREAMS = frozenset({"rtmp", "rtmps", "rtmpt", "rtmpe", "srt", "whip"})
 _ACCOUNT_SCHEMES = frozenset(
     {"ssh", "sftp", "scp", "git", "git+ssh", "svn+ssh", "rsync", "smb", "mailto", "ldap"}
@@ -133,6 +139,29 @@ def hide_patterns(text: str, hide: Hide) -> str:
         text = shape.sub(lambda m, name=name: hide(name, m[0]), text)  # type: ignore[misc]  # mypy can't type the default
     text = _CRYPT.sub(lambda m: hide("crypt", m[0]), text)
     return _RANDOM.sub(lambda m: _hide_random(m[0], hide), text)
+
+
+def hide_whole_value(word: str, hide: Hide) -> str:
+    """Hide a value with blanks in one word of an argument list: it ends where that word does.
+
+    In free text the first blank ends a value: `PASSWORD=S ./run`.
+    """
+    if " " not in word or len(word) > _MAX_WHOLE:
+        return word
+    if (found := _WHOLE_SLASHED.fullmatch(word) or _WHOLE_LOGIN.fullmatch(word)) is not None:
+        return found[1] + hide("keyed", found[2]) + found[3]
+    for found in _KEY.finditer(word):
+        value = _WHOLE_VALUE.match(word, found.end())
+        before = word[: found.start()]
+        if value is None or " " not in value[0] or not is_sensitive(found[1]):
+            continue
+        is_first = before in ("", "/", "--")
+        if (not is_first and "=" not in found[2]) or not all(
+            "=" in piece for piece in before.split()[:-1] or before.split()
+        ):
+            return word
+        return before + found[0] + hide("keyed", value[0]) + word[value.end() :]
+    return word
 
 
 def _hide_keyed(text: str, hide: Hide) -> str:
@@ -199,7 +228,9 @@ def _safe_part(sign: str, value: str, hide: Hide) -> str:
     stem, _dot, ending = value.partition(".")
     if _SUFFIX.fullmatch(ending) and is_wordlike(stem):
         return value
-    if sign == "." and not (looks_chosen(value) or looks_random(value) or _LONG_HEX.match(value)):
+    if sign in "./" and not (
+        _UUID.match(value) or looks_chosen(value) or looks_random(value) or _LONG_HEX.match(value)
+    ):
         return value
     is_ordinary = is_wordlike(value) or not any(map(str.isalpha, value)) or HIDDEN in value
     return value if is_ordinary else hide("named_part", value)

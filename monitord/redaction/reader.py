@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from monitord.redaction.patterns import hide_scheme
+from monitord.redaction.patterns import hide_scheme, hide_whole_value
 from monitord.redaction.tools import BARE_NAMED, CARRIERS, NAMING, ORACLE, READERS, TOOLS, Tool, tool_name
 from monitord.redaction.words import (
     Hide,
@@ -35,7 +35,35 @@ _PASSWORD_LETTERS = frozenset({"-p", "-P", "-w", "-W"})  # of a tool that nobody
 _ABOUT_SECRETS = re.compile(
     r"(?i)pass(?!ive|es|enger|age)|pwd|secret|credential|\bauth|authkey|_auth|login|token|\bpw\b|^-[uU]$|user"
 )
-_NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|true|false", re.S)
+_NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|[A-Za-z][\w.-]{0,60}+=.*|true|false", re.S)
+_ISSUED = re.compile(
+    r"(?:[0-9a-f]{12,}+|[0-9A-F]{12,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+)
+_SLASH_OPTION = re.compile(r"/[A-Za-z]{2,40}+")
+_SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
+_SETTERS = frozenset({"set", "put", "config", "config:set", "setenv"})
+_SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
+_VERBS_OF_TOKENS = frozenset({"token", "auth", "authenticate", "login", "activate", "authkey"})
+_SCRIPT_FOLLOWS = frozenset({"-c", "-lc", "-ic", "-xc", "-ec", "-e", "-r", "-Command", "--command"})
+_TAKES_SCRIPT = frozenset(
+    {
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "ksh",
+        "fish",
+        "ash",
+        "ssh",
+        "su",
+        "watch",
+        "flock",
+        "parallel",
+        "xargs",
+        "screen",
+        "tmux",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -80,6 +108,9 @@ class Reader:
             return hide_scheme(scheme, argument, self.hide)
         if argument.startswith("-") and len(argument) > 1:
             return self._option(argument)
+        if argument[:1] == "/" and not self.depth and self._is_slash_option(argument):
+            self.awaiting = "secret"
+            return argument
         if argument in self.options:  # pdftk's `user_pw`, signtool's `/p`
             self.awaiting = self.options[argument]
             return argument
@@ -87,12 +118,17 @@ class Reader:
             return login
         self.note_tool(argument)
         if self._is_bare_name(argument):
-            self.awaiting, self.awaits_surely = "secret", argument.lower() in _SURE_NAMES
+            self.awaiting, self.awaits_surely = "secret", self._is_set(argument)
+            return argument
+        if argument in _VERBS_OF_TOKENS and not self.depth and self.name not in READERS:
+            self.awaiting = "verb's"
             return argument
         return self._text(argument)
 
     def _is_option(self, argument: str, manner: str) -> bool:
         """A value that looks like an option means that the option before it had none (it prompts)."""
+        if manner in ("user's", "anybody's", "account's", "verb's") and argument.startswith("-"):
+            return True
         if manner == "weak" or not self.awaits_surely:
             self.awaits_surely = True
             if argument.startswith("-") or not looks_made(argument):
@@ -102,9 +138,13 @@ class Reader:
     def _value(self, manner: str, value: str) -> str:
         if _KEPT_VALUE.fullmatch(value) or (is_choice(value) and manner != "cert"):
             return value
+        if manner == "verb's" and (any(mark in value for mark in "/:=@.,<>|; ") or not looks_made(value)):
+            return self._text(value)
         if manner in ("user's", "anybody's") and (_NO_PASSWORD.fullmatch(value) or len(value) < 4):
             return self._text(value)
-        if manner == "anybody's" and not looks_chosen(value, 1):
+        if manner == "account's":
+            return self._account(value)
+        if manner == "anybody's" and not looks_chosen(value, 1) and not _ISSUED.fullmatch(value):
             return self._text(value)
         if manner == "cookie" and "=" not in value:
             return value
@@ -143,7 +183,9 @@ class Reader:
             elif argument in _PASSWORD_LETTERS and self.tool is _NO_TOOL and self.name not in READERS:
                 self.awaiting = "user's" if self.is_for_a_user else "anybody's"
             elif argument in ("-u", "-U", "--user", "--username", "--login-user"):
-                self.is_for_a_user = True
+                self.is_for_a_user, self.awaiting = True, "account's"
+            elif argument in ("--value", "--data") and self.is_about_secrets:
+                self.awaiting = "secret"
             elif is_suspicious(argument) or self._is_named(argument):
                 self.awaiting = "weak"
             return argument
@@ -170,18 +212,42 @@ class Reader:
             return ""
         return f"{user}/{self.hide('tool_login', argument.partition('/')[2])}"
 
+    def _account(self, value: str) -> str:
+        """`-u bob:S` of a tool that nobody knows; `-u 1000:1000` and `-u app:web` name groups."""
+        user, colon, rest = value.partition(":")
+        is_login = bool(colon and user) and len(rest) > 3 and not any(mark in value for mark in "/=,;| ")
+        if not is_login or rest.isdigit() or is_wordlike(rest):
+            return self._text(value)
+        return f"{user}:{self.hide('login', rest)}"
+
+    def _is_slash_option(self, argument: str) -> bool:
+        """`/password S` of Windows' tools."""
+        is_data = argument == "/d" and self.is_about_secrets
+        if self.name in READERS or argument in self.options:
+            return False
+        return is_data or (_SLASH_OPTION.fullmatch(argument) is not None and is_sensitive(argument))
+
     def _is_named(self, option: str) -> bool:
         """`--secret NAME` of a tool that keeps secrets under names."""
         return self.name in NAMING and option.strip("-") in ("secret", "secret-id", "secrets", "secret-name")
 
+    def _is_set(self, name: str) -> bool:
+        """`config set DB_PASSWORD S` and `set-initial-password S`: a value follows, whatever its look."""
+        is_verb = len(name) < 60 and _SET_PASSWORD.fullmatch(name) is not None
+        return name.lower() in _SURE_NAMES or self.before.lower() in _SETTERS or is_verb
+
     def _is_bare_name(self, argument: str) -> bool:
         if self.name in READERS or (self.depth and self.name not in BARE_NAMED):
             return False
+        if self.before.lower() in _SETTERS and _SET_NAME.fullmatch(argument) and is_sensitive(argument):
+            return True
         return len(argument) < 260 and bool(_BARE_NAME.fullmatch(argument)) and is_sensitive(argument)
 
     def _text(self, argument: str) -> str:
         if self.depth:  # the text that these words stand in is read as one
             return argument
+        if self.before not in _SCRIPT_FOLLOWS or self.name not in _TAKES_SCRIPT:
+            argument = hide_whole_value(argument, self.hide)
         shown = self.read_text(argument)
         return self.hide("chosen", shown) if self._is_chosen(shown) else shown
 

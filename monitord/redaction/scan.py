@@ -34,6 +34,7 @@ _PREFIXES = (
     ("rubygems_", 50, "rubygems"), ("xoxe", 20, "slack"), ("dp.pt.", 36, "doppler"),
 )  # fmt: skip
 _QUOTES = "\"'`"
+_ENDS = ");|&}>"  # of what a name before them was said of
 _BREAKS = str.maketrans(dict.fromkeys("\"'`<>()[]{},;|\\\n\t\r", " "))
 _WORD_MARKS = ".:!?"
 _LEAST_KNOWN = 6
@@ -120,7 +121,9 @@ def _findings(text: str) -> Iterator[tuple[str, int, int]]:
         word = text[start:end]
         for kind, skipped in _kinds_in(word):
             yield kind, start + skipped, end
-        for kind in _kinds_after(before, word) if start - last <= _MOST_BLANKS else ():
+        gap = text[last:start]
+        is_next = len(gap) <= _MOST_BLANKS and not any(mark in gap for mark in _ENDS)
+        for kind in _kinds_after(before, word) if is_next else ():
             yield kind, start, end
         before = before + word if word in ("=", ":") else word
         last = end

@@ -29,7 +29,13 @@ _LITERAL = {  # of an f-string: up to its quote or to an expression
     '"': re.compile(r'(?:[^"\\{}\n]|\\.|\{\{|\}\})*+', re.S),
     "'": re.compile(r"(?:[^'\\{}\n]|\\.|\{\{|\}\})*+", re.S),
 }
-_IN_EXPRESSION = re.compile(r"[{}]|(?P<prefix>(?<![A-Za-z0-9_])[A-Za-z]{1,3}+)?(?P<quote>\"\"\"|'''|\"|')")
+_IN_EXPRESSION = re.compile(
+    r"[{}()\[\]:]|(?P<prefix>(?<![A-Za-z0-9_])[A-Za-z]{1,3}+)?(?P<quote>\"\"\"|'''|\"|')"
+)
+_FORMAT_TEXT = re.compile(r"[^{}\"'\n]*+")
+_FORMAT = re.compile(
+    r".?[<>=^]?[-+ ]?z?#?0?[0-9]{0,3}[,_]?(?:\.[0-9]{0,3})?[a-zA-Z%]?|(?:%[-#]?[A-Za-z%]|[-:/., T])*+"
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _TWO_NAMES = re.compile(r"(?<![\w.])([^\W\d]\w*+)[ \t]++([^\W\d]\w*+)(?!\w)")
 _KEY_NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F_]{8,}+|0[oObB][0-7_]{12,}+|[0-9][0-9_]{15,}+)(?!\w)")
@@ -55,7 +61,7 @@ def redact_source(line: str) -> str:
     """One line of Python of which nothing else is known; a line that is not clearly code goes whole."""
     line = line[:_MAX_LINE].split("\n", 1)[0]
     code = _code_of(line)
-    if code.count('"""') % 2 or code.count("'''") % 2 or _is_prose(code):
+    if '"""' in code or "'''" in code or _is_prose(code) or _is_cut(code):
         return HIDDEN
     return _safe(line, 0, len(line))
 
@@ -115,17 +121,34 @@ def _string(text: str, at: int, prefix: str, quote: str, nesting: int) -> tuple[
 
 
 def _expression(text: str, at: int, nesting: int) -> tuple[list[Span], int]:
-    """The literals inside `{…}` of an f-string, and where it goes on."""
+    """The literals inside `{…}` of an f-string and the text of its format, and where it goes on."""
     spans: list[Span] = []
     depth = 1
     while depth and (found := _IN_EXPRESSION.search(text, at)) is not None:
         at = found.end()
+        if found[0] == ":" and depth == 1:
+            inner, at = _format(text, at, nesting)
+            return spans + inner, at
         if found["quote"] is None:
-            depth += 1 if found[0] == "{" else -1
+            depth += (found[0] in "{([") - (found[0] in "})]")
         else:
             inner, at = _string(text, at, found["prefix"] or "", found["quote"], nesting)
             spans += inner
     return spans, at if not depth else len(text)
+
+
+def _format(text: str, at: int, nesting: int) -> tuple[list[Span], int]:
+    """What stands between an expression's colon and its `}`: kept if it is no more than a format."""
+    spans: list[Span] = []
+    while (literal := _FORMAT_TEXT.match(text, at)) is not None:
+        if not _FORMAT.fullmatch(literal[0]):
+            spans.append(literal.span())
+        at = literal.end()
+        if not text.startswith("{", at) or nesting >= _MAX_NESTING:
+            break
+        inner, at = _expression(text, at + 1, nesting + 1)
+        spans += inner
+    return spans, at + 1 if text.startswith("}", at) else at
 
 
 def _code_of(line: str) -> str:
@@ -142,6 +165,11 @@ def _is_prose(code: str) -> bool:
     return any(
         found[1] not in _KEYWORDS and found[2] not in _KEYWORDS for found in _TWO_NAMES.finditer(code)
     ) or bool(re.search(r"[^\W\d]\w*[ \t]*[?!](?![=\w])|\\$", code))
+
+
+def _is_cut(code: str) -> bool:
+    """Tell whether a literal stays open: it may as well have ended here. `code` has only the quotes."""
+    return any(code.count(quote) % 2 for quote in "\"'")
 
 
 def _without_numbers(line: str) -> str:

@@ -75,7 +75,7 @@ ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapm
 slappasswd: -s
 ldappasswd: -s -a -w
 kadmin kadmin.local: -w
-openssl: -k=next -K=next -passin -passout -macopt
+openssl: -hmac -k=next -K=next -passin -passout -macopt
 keytool: -new
 pk12util: -W -K -w -k
 signtool: /p
@@ -100,6 +100,9 @@ podman[pull] podman[push] buildah[pull] buildah[push] skopeo[inspect]: --creds=l
 rancher: -t
 az: -p
 doctl: -t
+certutil: -p
+kaggle[config]: -v
+aws[put-parameter]: --value
 twine[upload] poetry[publish] uv[publish]: -p
 hatch[publish]: -a
 uv[publish]: -t
@@ -179,7 +182,11 @@ smbclient: P S
 smbclient: * P S
 sip: set secret S
 composer: config http-basic.* * S
+composer: config github-oauth.* S
+composer: config gitlab-token.* S
+composer: config bearer.* S
 poetry: config http-basic.* * S
+poetry: config pypi-token.* S
 htdigest: -b S$
 mosquitto_passwd: -b S$
 rabbitmqctl: add_user * S
@@ -248,6 +255,14 @@ valkey-cli: config set masterauth S
 keydb-cli: auth S
 wandb: login S
 huggingface-cli: login S
+snyk: auth S
+fly: auth token S
+flyctl: auth token S
+gcloud: auth activate-refresh-token * S
+minio-client: alias set * * * S
+minio-client: alias set * * S S
+mcli: alias set * * * S
+mcli: alias set * * S S
 hf: auth login S
 pulumi: config set * S
 heroku: config:set K
@@ -405,7 +420,7 @@ def _read_options() -> dict[str, tuple[dict[str, str], dict[str, dict[str, str]]
         names, _colon, words = line.partition(": ")
         manners = {}
         for word in words.split():
-            name, _equals, manner = word.partition("=")
+            name, _equals, manner = (word, "", "") if word.endswith("=") else word.partition("=")
             manners[name.rstrip("+")] = "attached" if name.endswith("+") else manner or "secret"
         for name in names.split():
             tool, _bracket, verb = name.rstrip("]").partition("[")

@@ -43,7 +43,7 @@ _KEYS = frozenset(  # what a key is of, where the key is a secret
      "session", "signing", "storage", "deploy", "service", "app", "application", "client", "admin", "hmac",
      "aes", "fernet", "crypto", "cipher", "webhook", "license", "subscription", "stream", "functions", "jwt",
      "cookie", "token", "write", "x", "unseal", "recovery", "root", "wep", "wpa", "authentication", "join",
-     "tailscale", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker", "dd"}
+     "tailscale", "setup", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker", "dd"}
 )  # fmt: skip
 
 # A pin is a secret alone or with its kind; `pin_memory` and `gpio_pin` are none.
@@ -173,7 +173,11 @@ def looks_made(value: str) -> bool:
         return False
     if _HEX.fullmatch(value) and len(value) >= 12 and not value.isdigit():
         return True
-    return looks_chosen(value) or looks_random(value) or not (is_wordlike(value) or value.isdigit())
+    return (
+        looks_chosen(value)
+        or looks_random(value)
+        or not (is_wordlike(value.replace("/", ".")) or value.isdigit())
+    )
 
 
 def is_wordlike(value: str) -> bool:

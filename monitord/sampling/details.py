@@ -107,7 +107,7 @@ def _from_psutil(key: ProcessKey) -> ProcessDetails | None:
         with process.oneshot():
             found = ProcessDetails(
                 key=key,
-                name=process.name(),
+                name=redact_name(process.name()),
                 parent_pid=process.ppid() or 0,
                 started_at=datetime.fromtimestamp(process.create_time(), UTC),
                 uid=process.uids().effective,

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from monitord import redaction
 from monitord.model import ProcessKey, ProcessSample
 from monitord.sampling.procfs import TICKS_PER_S
 from monitord.sampling.rates import io_total
@@ -200,8 +201,8 @@ def _name(process: psutil.Process) -> str:
     """
     name = str(process.name())
     if sys.platform == "linux" and process.ppid() != 2:
-        return os.fsdecode(os.fsencode(name)[:15])
-    return name
+        name = os.fsdecode(os.fsencode(name)[:15])
+    return redaction.redact_name(name)
 
 
 def _io(process: psutil.Process) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 
+from monitord import redaction
 from monitord.model import ProcessKey, ProcessSample
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -40,6 +41,7 @@ class Entry:
         "parent_pid",
         "path",
         "raw",
+        "raw_name",
         "read_at_s",
         "read_bytes",
         "rss_bytes",
@@ -59,7 +61,7 @@ class Entry:
         self.read_bytes: int | None = None
         self.write_bytes: int | None = None
         self.fd_count: int | None = None
-        self.name = ""
+        self.name, self.raw_name = "", b""
         self.take(raw)
 
     def take(self, raw: bytes) -> None:
@@ -67,9 +69,9 @@ class Entry:
         end = raw.rindex(b")")
         fields = raw[end + 2 :].split(None, 22)
         self.raw = raw
-        name = os.fsdecode(raw[raw.index(b"(") + 1 : end])
-        if name != self.name:  # one string a process, not one a look that somebody remembers
-            self.name = name
+        name = raw[raw.index(b"(") + 1 : end]
+        if name != self.raw_name:  # one string a process, not one a look that somebody remembers
+            self.name, self.raw_name = redaction.redact_name(os.fsdecode(name)), name
         self.state = chr(fields[0][0])
         self.parent_pid = int(fields[1])
         self.cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S

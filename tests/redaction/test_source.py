@@ -39,12 +39,15 @@ LINES = [
     (f"x = f'{{d[\"{S}\"]}}'", "x = f"),
     (f'x = f"{{a!r:>{{width}}}} {S}"', "{width}"),
     (f'x = u"{S}"', "x = u"),
-    (f'log("""{S}""")', "log("),
     (f'x = "it\'s \\"{S}\\""', "x ="),
     (f'assert hashed == hash_password("{S}")', "hash_password("),
     (f'return {{"k": "{S}"}}[key]', "[key]"),
-    (f'x = "{S}', "x ="),
-    (f"x = '{S}", "x ="),
+    (f'x = f"{{n:08.3f}} {{t:%Y-%m-%d}} {{n:>{{width}}}} {S}"', "{n:08.3f} {t:%Y-%m-%d} {n:>{width}}"),
+    (f'x = f"{{n:{S}}}"', "{n:"),
+    (f'x = f"{{n = :{S}}}"', "{n = :"),
+    (f'x = f"{{n!r:{{d[\'{S}\']}}{S}}}"', "{n!r:"),
+    (f'x = f"{{d[1:2]:{{y:{S}}}}}"', "{d[1:2]:"),
+    (f'x = f"{{(lambda: \'{S}\')()}}"', "{(lambda:"),
 ]  # fmt: skip
 
 
@@ -67,6 +70,13 @@ def test_no_literal_and_no_comment_of_a_line_is_kept(line: str, kept: str) -> No
         f"the root's is {S}!",
         f"  {S}\\",
         "password hunter2hunter2",
+        f'{S}" + b',
+        f"{S}' + b",
+        f'return """ + b + """ {S}',
+        f'log("""{S}""")',
+        f'x = "{S}',
+        f"x = '{S}",
+        f"x = r'\\' + '{S}'",
     ],
 )
 def test_a_line_that_may_be_the_middle_of_a_string_goes_whole(line: str) -> None:

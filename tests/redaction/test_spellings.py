@@ -1,0 +1,84 @@
+"""Kinds of places for a secret in an argument list, each with secrets of every look: words, dashes, blanks, hex, UUIDs."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitord.redaction import redact_argv, redact_name
+
+LOOKS = {
+    "word": "hunterly",
+    "dashes": "correct-horse-battery",
+    "dots": "s3cr3t.p4ss.w0rd",
+    "blanks": "Summer of twentyfour",
+    "hex": "9f86d081884c7d659a2feaa0c55ad015",
+    "uuid": "550e8400-e29b-41d4-a716-446655440000",
+    "mixed": "Tr0ub4dor" + "x3",
+}
+ANY_LOOK = [
+    ("env", "PGPASSWORD=%S", "psql"),
+    ("docker", "run", "-e", "MYSQL_ROOT_PASSWORD=%S", "mysql"),
+    ("mount", "-o", "user=bob,password=%S,vers=3", "/mnt"),
+    ("psql", "host=db password=%S dbname=shop"),
+    ("xfreerdp", "/u:bob", "/p:%S", "/v:h"),
+    ("ktpass", "/pass", "%S", "/princ", "x"),
+    ("reg", "add", "HKLM", "/v", "DefaultPassword", "/d", "%S"),
+    ("sc", "config", "svc", "obj=", "bob", "password=", "%S"),
+    ("neo4j-admin", "dbms", "set-initial-password", "%S"),
+    ("wp", "config", "set", "DB_PASSWORD", "%S"),
+    ("yarn", "config", "set", "npmAuthToken", "%S"),
+    ("npm", "config", "set", "//r.example.org/:_authToken", "%S"),
+    ("poetry", "config", "pypi-token.pypi", "%S"),
+    ("az", "keyvault", "secret", "set", "--name", "n", "--value", "%S"),
+    ("age", "-p", "-passphrase", "%S", "f"),
+    ("sh", "-c", "cryptsetup open --key-file <(echo '%S') /dev/sda x"),
+    ("php", "-r", '$d = new PDO("mysql:host=a", "bob", "%S");'),
+]
+ISSUED = [  # only what a machine made: another word may well be no secret
+    ("mytool", "auth", "%S"),
+    ("mytool", "-p", "%S", "x"),
+    ("mytool", "-u", "bob:%S", "x"),
+]
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+@pytest.mark.parametrize("words", ANY_LOOK, ids=" ".join)
+def test_no_look_of_a_secret_leaks_where_its_place_tells(words: tuple[str, ...], look: str) -> None:
+    shown = " ".join(redact_argv([word.replace("%S", look) for word in words]))
+    assert not [part for part in look.split(" ") if len(part) > 2 and part in shown], shown
+
+
+@pytest.mark.parametrize("look", [LOOKS["hex"], LOOKS["uuid"], LOOKS["mixed"]])
+@pytest.mark.parametrize("words", ISSUED, ids=" ".join)
+def test_what_a_machine_made_is_hidden_for_tools_that_nobody_knows(words: tuple[str, ...], look: str) -> None:
+    assert look not in " ".join(redact_argv([word.replace("%S", look) for word in words]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "terraform init -backend-config=key=prod/terraform.tfstate",
+        "systemd-run --scope -p MemoryMax=2G -p CPUQuota=50% ./job",
+        "docker run -u 1000:1000 -u app:staff img",
+        "docker login registry.example.com",
+        "az login --identity",
+        "vault token lookup",
+        "kubectl create token build-robot",
+        "apt-get install passwd keyutils",
+        "git config user.name bob",
+        "redis-cli set counter:visits 42",
+        "helm upgrade api ./chart --set key=prod/values.yaml",
+        "sc query state= all",
+        "tmux new-session -s auth-work -d",
+        "ls /secret /password x",
+    ],
+)
+def test_what_only_sounds_like_a_place_is_kept(line: str) -> None:
+    assert redact_argv(line.split()) == tuple(line.split())
+
+
+@pytest.mark.parametrize("sign", [".", "/"])
+def test_what_was_issued_is_hidden_behind_a_part_of_a_path_that_names_it(sign: str) -> None:
+    for look in (LOOKS["hex"], LOOKS["uuid"]):
+        assert look not in redact_name(f"/run/user/1/token{sign}{look}")
+    assert redact_name(f"/app/token{sign}refresh{sign}x.py") == f"/app/token{sign}refresh{sign}x.py"
