@@ -150,10 +150,10 @@ class ProfileBrowserView:
         best = view.record
         samples = f"{_samples(best)}, " if best.sample_count else ""
         busy = f", target at {best.target_cpu_percent:.0f} % of a core" if best.target_cpu_percent else ""
-        where = f"({best.profiler}: {samples}{best.duration_seconds} s{busy})"
-        yield from self._title("Where the time went", where)
-        now = [spot for spot in view.hotspots if spot.seen is None]
-        yield from self._hotspot_lines(worth_showing(now)[:_HOTSPOTS])
+        where = f"({printable(best.profiler or '?')}: {samples}{best.duration_seconds} s{busy})"
+        if now := worth_showing([spot for spot in view.hotspots if spot.seen is None]):
+            yield from self._title("Where the time went", where)
+            yield from self._hotspot_lines(now[:_HOTSPOTS])
         if before := [spot for spot in view.hotspots if spot.seen]:
             yield from self._title("Before the alert", "(looks taken while the window lasted)")
             yield from self._hotspot_lines(before[:_HOTSPOTS])
@@ -223,7 +223,10 @@ class ProfileBrowserView:
         for step in dict.fromkeys(view.not_captured):  # a refusal holds for the first look and the profile
             status = self._style.paint(step.status, "red")
             yield from self._wrapped(
-                f"  {tool_name(step.profiler):<{_LABEL}} ", status, step.status, printable(step.reason or "")
+                f"  {printable(tool_name(step.profiler) or ''):<{_LABEL}} ",
+                status,
+                step.status,
+                printable(step.reason or ""),
             )
             if step.fix:
                 # Never wrapped: a person copies it.
@@ -285,7 +288,7 @@ def worth_showing(spots: Sequence[Hotspot]) -> list[Hotspot]:
 
 def _how(record: ProfileRecord) -> str:
     parts = [
-        record.profiler if record.profiler and record.profiler != record.role else "",
+        printable(record.profiler) if record.profiler and record.profiler != record.role else "",
         _samples(record),
         f"{record.duration_seconds} s" if record.duration_seconds else "",
         f"target at {record.target_cpu_percent:.0f} %" if record.target_cpu_percent is not None else "",

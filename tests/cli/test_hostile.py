@@ -126,3 +126,24 @@ def test_hostile_words_of_the_call_are_answered_in_one_safe_line(name, here, sto
         assert answer.code in (2, 3)
         assert is_safe(answer.err)
         assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name", [HOSTILE[kind] for kind in ("newline", "title", "not utf-8", "right to left")]
+)
+def test_the_page_stands_whatever_named_a_profiler_and_when_all_was_seen_before(
+    name, store, new_incident, here
+) -> None:
+    """A row from elsewhere may name any profiler, and hold only functions seen in looks before the alert."""
+    from dataclasses import replace
+
+    from monitord.model import Hotspot
+
+    spot = Hotspot(name, name, 1, 0.9, 1.0, seen="3 of 4")
+    incident = new_incident(hotspots=(spot,))
+    captures = tuple(replace(one, profiler=name) for one in incident.captures)
+    store.save_incident(replace(incident, captures=captures))
+    for words in (["show", "1"], ["recent"], ["explain", "1"]):
+        answer = here(*words)
+        assert answer.code == 0, answer.err
+        assert is_safe(answer.out + answer.err)
