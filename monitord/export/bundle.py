@@ -79,11 +79,12 @@ def redacted_bundle(views: Sequence[IncidentView], now: datetime, identities: Id
             incident["process"]["command_line"] = redactor.words(words)
     safe = [_redacted(redactor, incident) for incident in shaped]
     replaced: dict[str, int] = {}
+    scan = SecondScan(redactor.secrets)
     for number, incident in enumerate(safe):
-        scan = SecondScan(redactor.secrets)
+        before = scan.replaced
         safe[number] = _scanned(scan, incident)
-        if scan.replaced:
-            replaced[incident["correlation_id"]] = scan.replaced
+        if scan.replaced > before:
+            replaced[incident["correlation_id"]] = scan.replaced - before
     return Bundle(tuple(safe), now, dict(sorted(redactor.counts.items())), replaced)
 
 

@@ -6,11 +6,16 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from monitord.cli.export import ENDINGS, ExportFormat
+from monitord.errors import NotFoundError
+from monitord.model import Incident
+from monitord.storage import SQLiteProfileStore
+from monitord.storage.queries import StoreReader
 
 
 def test_stdout_that_leads_to_a_file_takes_the_export(incident, environment, tmp_path: Path) -> None:
@@ -58,3 +63,22 @@ def test_a_format_s_name_and_an_unknown_ending_are_no_file(
     assert (answer.code, answer.err.count("\n")) == (2, 1)
     assert f"invalid -o {word}, expected" in answer.err
     assert not list(tmp_path.glob(word))
+
+
+def test_what_retention_takes_meanwhile_is_left_out_of_a_period(
+    store: SQLiteProfileStore, new_incident: Callable[..., Incident], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And said; a named one that is gone is an error."""
+    from monitord.cli.export import _views
+
+    kept, gone = new_incident(), new_incident()
+    for incident in (kept, gone):
+        store.save_incident(incident)
+    chosen = [gone.correlation_id, kept.correlation_id]
+    with StoreReader(store.data_dir) as reader:
+        views = _views(reader, chosen, is_named=False)
+        store.delete_incident(gone.correlation_id)
+        assert [view.correlation_id for view in views] == [kept.correlation_id]
+        assert "1 incidents of the period are left out" in capsys.readouterr().err
+        with pytest.raises(NotFoundError):
+            list(_views(reader, chosen, is_named=True))

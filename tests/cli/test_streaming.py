@@ -122,3 +122,23 @@ def multiply(database: Path, count: int) -> None:
             sql = f"{_NUMBERS} INSERT INTO {table} ({quoted}) SELECT {shown} FROM n, {table} t {only}"  # noqa: S608
             connection.execute(sql, [count])
         connection.commit()
+
+
+def test_verify_takes_no_more_memory_for_twenty_thousand_incidents_than_for_one(
+    store: SQLiteProfileStore, new_incident: Maker
+) -> None:
+    """What is wrong with them is held, and not one row more than a page: here nothing is wrong."""
+    store.save_incident(new_incident())
+    store.close()
+    few = peak_kib(store.data_dir, "storage", "verify")
+    with closing(sqlite3.connect(store.data_dir / DATABASE_NAME)) as connection:
+        keys = connection.execute("SELECT artefact_key FROM incident").fetchone()
+    multiply(store.data_dir / DATABASE_NAME, 20_000)
+    with closing(sqlite3.connect(store.data_dir / DATABASE_NAME)) as connection:
+        for table in ("incident", "profile_capture"):
+            sql = f"UPDATE {table} SET artefact_key = NULL WHERE correlation_id LIKE 'copy%'"  # noqa: S608
+            connection.execute(sql)
+        connection.commit()
+    many = peak_kib(store.data_dir, "storage", "verify")
+    assert keys[0]
+    assert many < few + 16 * 1024

@@ -73,7 +73,17 @@ def test_a_status_that_is_damaged_says_nothing(tmp_path: Path, content: bytes) -
     assert read_status(tmp_path) is None
 
 
-def test_a_status_that_is_no_file_hangs_nobody(tmp_path: Path) -> None:
-    """A FIFO under its name."""
-    os.mkfifo(tmp_path / STATUS_FILE)
+@pytest.mark.parametrize("what", ["pipe", "folder", "link to nothing", "link to itself", "device"])
+def test_a_status_that_is_no_file_hangs_nobody(tmp_path: Path, what: str) -> None:
+    """Whatever lies under its name."""
+    path = tmp_path / STATUS_FILE
+    match what:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.symlink_to(tmp_path / ("gone" if what == "link to nothing" else STATUS_FILE))
     assert read_status(tmp_path) is None

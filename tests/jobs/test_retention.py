@@ -355,3 +355,15 @@ def test_a_sick_store_is_said_at_once_and_not_taken_for_a_full_one() -> None:
     with pytest.raises(StorageError, match="locked"):
         machine.manager.make_room(100_000, NOW)
     assert machine.store.tries == 3
+
+
+def test_a_full_disk_is_named_as_what_it_is() -> None:
+    """Not the budget, of which hardly anything is used, and not what is pinned."""
+    limits = replace(LIMITS, min_free_disk_bytes=200_000_000)
+    machine = Machine(MemoryStore([Row("a", NOW, pinned=True)]), limits)
+    machine.store.free_disk_bytes = 120_000_000
+    report = machine.manager.make_room(1000, machine.wall)
+    assert not report.has_room
+    assert report.obstacle is not None
+    assert report.obstacle.startswith("the disk has 120 MB free, and 200 MB must stay free")
+    assert "retention.min_free_disk_mb" in report.obstacle

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from monitord.errors import StorageError
-from monitord.model import CaptureStatus, Incident
+from monitord.model import CaptureStatus, HistoryPoint, Hotspot, Incident
 from monitord.pipeline import Keeper
+from monitord.pipeline.keeping import _size as size_of
 from tests.fakes import a_capture, an_alert
 
 
@@ -98,3 +100,24 @@ def test_what_waits_is_bounded_by_bytes_and_the_mildest_gives_up_its_evidence_fi
     assert whole == [f"i{number}" for number in range(40, 50)]
     bare = kept[0].captures[0]
     assert (bare.status, bare.reason and "too much waited" in bare.reason) == (CaptureStatus.REFUSED, True)
+
+
+def test_history_and_hotspots_count_as_what_waits_in_memory() -> None:
+    """Not only payloads weigh: incidents without one are made lighter as well, the mildest first."""
+    at = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
+    points = tuple(HistoryPoint(at, 50.0, 1 << 30) for _ in range(300))
+    spots = tuple(Hotspot(f"f{number}", "a.py", number, 0.1, 0.1) for number in range(20))
+    kept: dict[str, Incident] = {}
+    one = replace(
+        an_incident("x"), history=points, captures=(replace(a_capture(), payload=None, hotspots=spots),)
+    )
+    keeper = Keeper(SickStore(refusals=99).save, run_at_once, most_bytes=2 * size_of(one))
+    for name, severity in (("mild", 1.0), ("bad", 9.0), ("middling", 5.0)):
+        capture = replace(a_capture(), payload=None, hotspots=spots)
+        keeper.keep(replace(an_incident(name, severity), history=points, captures=(capture,)))
+    keeper._save = lambda incident: kept.update({incident.correlation_id: incident})
+    keeper.retry()
+    assert list(kept) == ["mild", "bad", "middling"]
+    assert (kept["mild"].history, kept["mild"].captures[0].hotspots) == ((), ())
+    assert len(kept["bad"].history) == len(kept["middling"].history) == len(points)
+    assert kept["bad"].captures[0].hotspots == spots
