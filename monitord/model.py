@@ -371,6 +371,7 @@ class Alert:
     `waited_percent` is the part of a CPU value that was waited for and not used. `image`: see Arming.
     `suppressed_by` is None when a profile is to be taken, else the limit that forbids it, in words;
     `is_repeat` says that the limit is the cooldown of what the same process was captured for before.
+    `counts_with` names the rule about the whole machine whose incident this alert is a part of.
     """
 
     rule: str
@@ -387,6 +388,7 @@ class Alert:
     profiler: str = "auto"
     suppressed_by: str | None = None
     is_repeat: bool = False
+    counts_with: str | None = None
     waited_percent: float = 0.0
     image: tuple[int, int] | None = None
 

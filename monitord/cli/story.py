@@ -101,7 +101,8 @@ class ProfileBrowserView:
             yield from self._fact("no capture", printable(view.suppressed_by))
         if view.repeat_count:
             again = "1 further alert" if view.repeat_count == 1 else f"{view.repeat_count:,} further alerts"
-            yield from self._fact("repeats", f"{again} of this process, counted here and not captured again")
+            whose = "" if view.metric.is_machine_wide else " of this process"
+            yield from self._fact("repeats", f"{again}{whose}, counted here and not captured again")
         if process:
             user = f", user {printable(process.user)}" if process.user else ""
             began = local_stamp(process.started_at, self._now, utc=self._utc)

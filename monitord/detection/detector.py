@@ -95,11 +95,12 @@ class Detector:
             found.append((judge, Findings() if is_gap else judge.judge(look)))
         self._teach(found)
         alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
-        if any(
-            judge.rule.metric is TriggerMetric.CPU_PRESSURE and judge.is_firing_at_all
-            for judge in self._judges
-        ):
-            alerts = [alert for alert in alerts if not _is_one_of_the_crowd(alert)]
+        overload = self._overload()
+        if overload is not None:
+            alerts = [
+                replace(alert, counts_with=overload) if _is_one_of_the_crowd(alert) else alert
+                for alert in alerts
+            ]
         if look.exited:
             alerts += self._forget(look, found)
         dropped, self._dropped = self._dropped, ()
@@ -108,6 +109,11 @@ class Detector:
             disarmed=dropped + tuple(arming for _, findings in found for arming in findings.disarmed),
             alerts=tuple(sorted(alerts, key=lambda alert: -alert.severity)),
         )
+
+    def _overload(self) -> str | None:
+        """The rule that tells of the crowded machine as a whole while it fires."""
+        of_machine = (judge for judge in self._judges if judge.rule.metric is TriggerMetric.CPU_PRESSURE)
+        return next((judge.rule.name for judge in of_machine if judge.is_firing_at_all), None)
 
     def _advance(self, rates: Rates) -> bool:
         """Move the clock; True when the pass's clock ran backwards (another boot, a replay's seam)."""
@@ -177,7 +183,7 @@ class Detector:
 def _is_one_of_the_crowd(alert: Alert) -> bool:
     """Refused, and above its threshold by waiting alone: an overload that was told is its cause.
 
-    Without this a crowd of thirty is thirty incidents, beside the one that names them all.
+    Each is counted with that one: a crowd of thirty is not thirty incidents beside the one that names them.
     """
     used = alert.value - (alert.waited_percent or 0.0)
     is_starved = alert.metric is TriggerMetric.CPU and used < alert.threshold.value

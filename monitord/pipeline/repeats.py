@@ -29,9 +29,17 @@ class Rows:
             self._rows.popitem(last=False)
 
     def repeated(self, alert: Alert) -> str | None:
-        """The row that a suppressed alert repeats: of a cooldown any, of a budget one of a moment ago."""
+        """The row that a suppressed alert repeats: of a cooldown any, of a budget one of a moment ago.
+
+        What is part of the whole machine's trouble counts with the last row of that rule.
+        """
         if alert.suppressed_by is None:
             return None
+        if alert.counts_with is not None:
+            of_rule = (
+                row for (rule, _), (row, _at) in reversed(self._rows.items()) if rule == alert.counts_with
+            )
+            return next(of_rule, None)
         row = self._rows.get((alert.rule, alert.target))
         if row is None:
             return None

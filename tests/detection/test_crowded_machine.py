@@ -89,13 +89,16 @@ def test_where_the_kernel_does_not_tell_of_waiting_full_cores_are_enough() -> No
 def test_of_a_crowd_that_was_told_only_those_with_evidence_are_incidents(
     has_overload_rule: bool, told: int
 ) -> None:
-    """Eight starve alike, evidence is left for two: the overload names the rest, where a rule tells of it."""
+    """Eight starve alike, evidence is left for two: the rest counts with the overload, where a rule tells of it."""
     hog = replace(CPU_HOG, captures_per_hour=2)
     calm = crowd([100.0] * 15, [process(ProcessKey(99, 7), cpu_percent=1.0)])
     starving = crowd([100.0] * 15, burners(*[25.0] * 8))
     later = [replace(each, monotonic_s=30.0 + each.monotonic_s) for each in starving]
     found = replay([hog, OVERLOAD] if has_overload_rule else [hog], [*calm, *later])
-    assert len([alert for alert in found if alert.metric is TriggerMetric.CPU]) == told
+    hogs = [alert for alert in found if alert.metric is TriggerMetric.CPU]
+    assert len([alert for alert in hogs if alert.counts_with is None]) == told
+    assert {alert.counts_with for alert in hogs} <= {None, OVERLOAD.name}
+    assert len(hogs) == 8, "nobody goes uncounted"
     assert len([alert for alert in found if alert.metric is TriggerMetric.CPU_PRESSURE]) == has_overload_rule
 
 

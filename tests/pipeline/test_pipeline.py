@@ -152,6 +152,20 @@ def test_a_repeat_during_a_cooldown_counts_with_the_incident_before_it(tmp_path:
     assert (stage.pipeline.counts.alerts, stage.pipeline.counts.suppressed) == (1, 1)
 
 
+def test_one_of_a_crowd_counts_with_the_overload_that_was_told(tmp_path: Path) -> None:
+    """Whoever is part of the machine's trouble is counted in its row; without that row it gets its own."""
+    overload = an_alert(rule="cpu-overload", metric=TriggerMetric.CPU_PRESSURE, target=None)
+    starved = an_alert(suppressed_by="2 captures an hour are taken", counts_with="cpu-overload")
+    passes = [some_rates(s, [a_process()]) for s in (0, 2, 4)]
+    alone = Stage(tmp_path / "alone", passes, [Verdict(alerts=(starved,))])
+    alone.run(1)
+    assert [incident.alert for incident in alone.saved][:1] == [starved]
+    stage = Stage(tmp_path / "told", passes, [Verdict(alerts=(overload,)), Verdict(alerts=(starved,))])
+    stage.run(2)
+    assert {incident.alert.rule for incident in stage.saved} == {"cpu-overload"}
+    assert stage.repeats == [("inc0", starved)]
+
+
 @pytest.mark.parametrize("is_repeat", [False, True])
 def test_an_alert_over_its_rules_budget_leaves_its_row(tmp_path: Path, is_repeat: bool) -> None:
     """Whatever a limit says about its profile: who it was, a dump, the context, and the limit in words."""
