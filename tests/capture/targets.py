@@ -1,4 +1,7 @@
-"""Real processes to be captured, each started ready and ended by the test's fixture."""
+"""Real processes to be captured, each started ready and ended by the test's fixture.
+
+More than 400 lines: one program a few lines, side by side where a test looks for one.
+"""
 
 from __future__ import annotations
 
