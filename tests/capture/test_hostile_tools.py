@@ -16,6 +16,7 @@ from monitord.capture import Consent, ProfileCaptureService, cgroups, supervisor
 from monitord.capture.profilers.py_spy import PySpyRecord
 from monitord.capture.running import Errand, Outcome, Runner
 from monitord.capture.tools import Toolbox
+from monitord.installation import reinstall_command
 from monitord.model import CapturePlan, CaptureStatus
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, state_of, take, wait_for
@@ -128,7 +129,7 @@ def test_a_missing_profiler_says_what_to_type(
     look = take(PySpyRecord(), targets.python(t.PYTHON_IDLER), folder, Toolbox({"py-spy": str(path)}))
     assert look.status is CaptureStatus.TOOL_MISSING
     assert words in (look.reason or "")
-    assert "pip install py-spy" in (look.fix or "")
+    assert look.fix == reinstall_command("py-spy")
 
 
 def test_a_file_that_is_no_program_is_a_tool_error(targets: Targets, folder: Path, tmp_path: Path) -> None:

@@ -18,4 +18,6 @@ def test_what_a_start_costs_is_nobodys_cost() -> None:
         assert watch.read().cpu_percent is None
     assert watch.stretch == 1
     assert watch.cost.rss_bytes > 0
-    assert watch.complaints() == []
+    assert not any("less often" in complaint for complaint in watch.complaints()), (
+        "of its memory this process may complain"
+    )
