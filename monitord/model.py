@@ -668,6 +668,8 @@ class ProfileRecord:
     checksum: str | None = None
     pinned: bool = False
     raised_at: datetime | None = None
+    reason: str | None = None
+    hottest_function: str | None = None
 
 
 # ------------------------------------------------------------------------------------------- events

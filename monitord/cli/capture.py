@@ -268,14 +268,11 @@ def _show(place: Place, incident: Incident, as_json: bool) -> None:
     """The row it made: the incident's best evidence."""
     with place.reader() as reader:
         record = reader.find(incident.correlation_id)
-        spots = reader.incident(record.correlation_id).hotspots
     if as_json:
         emit(json_text(row(record)) + "\n")
         return
-    top = spots[0].function if spots else ""
     lines = recent_table(
         [record],
-        lambda _record: top,
         now=datetime.now(UTC),
         utc=False,
         width=width(),

@@ -11,7 +11,7 @@ import typer
 from monitord.cli.export import identities, put, report
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.show import IdArgument
-from monitord.cli.terminal import Style, cut, emit, page, width
+from monitord.cli.terminal import Style, cut, emit, page, width, wrap
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import iso, json_text
 from monitord.redaction import printable
@@ -129,7 +129,7 @@ def _told(
     for one in shown:
         yield from _difference(one, columns, style)
     if not real:
-        yield "no function's share moved by more than chance explains"
+        yield from wrap("no function's share moved by more than chance explains", width())
     yield from _remarks(found, len(real) - _SHOWN, everything)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -34,20 +33,15 @@ from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
 from monitord.errors import NotFoundError
+from monitord.export.event_search import EventSearch
 from monitord.export.shapes import EVENT_KEYS, event_row
-from monitord.export.text import json_text
 from monitord.export.units import quantity
 from monitord.model import Event, EventType
 from monitord.redaction import printable
-from monitord.redaction.naming import fits_name
-from monitord.storage.events import EventFilter, cursor_after
+from monitord.storage.events import EventFilter
 from monitord.storage.ids import short_id
 
-if TYPE_CHECKING:
-    from monitord.storage.queries import StoreReader
-
 _LOOK_BACK = timedelta(minutes=15)  # an incident's samples are older than the incident, by the ring's length
-_BATCH = 1000
 _ENDINGS = (  # of a key, its unit, and what makes it that unit
     ("_bytes_per_s", "bytes_per_s", 1),
     ("_bytes", "bytes", 1),
@@ -113,7 +107,7 @@ def events(
         arity=arity,
         limit=limit,
     )
-    search = _Search(reader, wanted, process, grep)
+    search = EventSearch(reader, wanted, process, grep)
     listing = Listing(
         EVENT_KEYS,
         event_row,
@@ -129,63 +123,7 @@ def events(
     listing.write(found, view)
 
 
-class _Search:
-    """Events under a filter, and under what no index knows: a part of a name, a text anywhere."""
-
-    def __init__(
-        self, reader: StoreReader, wanted: EventFilter, process: str | None, text: str | None
-    ) -> None:
-        self._reader = reader
-        self._wanted = wanted
-        self._process = process or None
-        self._text = text.casefold() if text else None
-        self._named: frozenset[str] = frozenset()
-        self._asked: set[str] = set()
-
-    def newest(self) -> list[Event]:
-        """At most as many as the filter says, newest first."""
-        limit = self._wanted.limit or 0
-        found: list[Event] = []
-        for event in self._walk(self._wanted):
-            found.append(event)
-            if len(found) == limit:
-                break
-        return found
-
-    def since(self, moment: datetime) -> list[Event]:
-        """All from this moment on, newest first."""
-        start = max(moment, self._wanted.since) if self._wanted.since else moment
-        return list(self._walk(replace(self._wanted, since=start)))
-
-    def _walk(self, wanted: EventFilter) -> Iterator[Event]:
-        is_exact = self._process is None and self._text is None
-        page = replace(wanted, limit=min(wanted.limit or _BATCH, _BATCH) if is_exact else _BATCH)
-        while True:
-            found = self._reader.events(page)
-            yield from (event for event in found if self._fits(event))
-            last = found[-1].id if found else None
-            if last is None or len(found) < (page.limit or 0):
-                return
-            page = replace(page, after=cursor_after(last, "desc"))
-
-    def _fits(self, event: Event) -> bool:
-        if self._process is not None and not self._is_of(self._process, event):
-            return False
-        return self._text is None or self._text in json_text(event_row(event), indent=None).casefold()
-
-    def _is_of(self, process: str, event: Event) -> bool:
-        """By its own name, or because its incident is one of a process that `recent` calls so."""
-        if fits_name(process, event.process_name or ""):
-            return True
-        if event.correlation_id is None:
-            return False
-        if event.correlation_id not in self._asked:
-            self._named = self._reader.incidents_of(process)
-            self._asked |= {event.correlation_id, *self._named}
-        return event.correlation_id in self._named
-
-
-def _follow(search: _Search, view: View, listing: Listing[Event], watch: RecorderWatch) -> NoReturn:
+def _follow(search: EventSearch, view: View, listing: Listing[Event], watch: RecorderWatch) -> NoReturn:
     """Print what there is, then what is stored from now on, until Ctrl-C.
 
     Ids are times, and an incident's events are stored after they happened: each look goes back far enough to

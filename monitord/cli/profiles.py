@@ -39,9 +39,7 @@ def list_profiles(
         say("no profile of a script is kept; `monitord profile SCRIPT --save` keeps one")
         return
     now = datetime.now(UTC)
-    for line in recent_table(
-        records, lambda _record: "", now=now, utc=False, width=width(), style=place.style(), header=True
-    ):
+    for line in recent_table(records, now=now, utc=False, width=width(), style=place.style(), header=True):
         emit(f"{line}\n")
 
 

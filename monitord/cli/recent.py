@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -33,15 +33,13 @@ from monitord.cli.recorder import RecorderWatch
 from monitord.cli.rows import recent_table
 from monitord.cli.terminal import width
 from monitord.cli.times import parse_period
-from monitord.errors import DamagedRowError, NotFoundError
+from monitord.errors import NotFoundError
 from monitord.export.shapes import ROW_KEYS, row
 from monitord.model import ProfileRecord, TriggerMetric
 from monitord.storage.views import RecentFilter
 
 if TYPE_CHECKING:
     from monitord.storage.queries import StoreReader
-
-_TOP_FUNCTION_ROWS = 200  # looking up each row's hottest function costs a query a row
 
 
 def recent(
@@ -80,7 +78,7 @@ def recent(
     )
     view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
     reader = place.reader()
-    listing = _listing(place, reader)
+    listing = _listing(place)
     if follow:
         _follow(reader, wanted, view, listing, RecorderWatch(place.data_dir()))
     rows = reader.each_recent(wanted)
@@ -91,11 +89,10 @@ def recent(
     listing.write_each(chain(first, rows), view)
 
 
-def _listing(place: Place, reader: StoreReader) -> Listing[ProfileRecord]:
+def _listing(place: Place) -> Listing[ProfileRecord]:
     def table(rows: Sequence[ProfileRecord], view: View, first: bool) -> Iterable[str]:
         return recent_table(
             rows,
-            _guilty(reader, rows),
             now=datetime.now(UTC),
             utc=view.utc,
             width=width(),
@@ -104,22 +101,6 @@ def _listing(place: Place, reader: StoreReader) -> Listing[ProfileRecord]:
         )
 
     return Listing(ROW_KEYS, row, table, "no incident matches")
-
-
-def _guilty(reader: StoreReader, rows: Iterable[ProfileRecord]) -> Callable[[ProfileRecord], str]:
-    """How to find a row's hottest function; nothing for long lists, where it would cost too much."""
-    few = list(rows)
-    if len(few) > _TOP_FUNCTION_ROWS:
-        return lambda _record: ""
-
-    def function(record: ProfileRecord) -> str:
-        try:
-            hotspots = reader.incident(record.correlation_id).hotspots
-        except (NotFoundError, DamagedRowError):
-            return ""  # deleted between the two reads, or damaged where the row itself is not
-        return hotspots[0].function if hotspots else ""
-
-    return function
 
 
 def _follow(

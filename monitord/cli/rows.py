@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from monitord.cli.table import Cell, Column, draw
@@ -29,7 +29,6 @@ _TOP = Column("HOTTEST FUNCTION", least=10, good=16)
 
 def recent_table(
     records: Sequence[ProfileRecord],
-    guilty: Callable[[ProfileRecord], str],
     *,
     now: datetime,
     utc: bool,
@@ -37,8 +36,8 @@ def recent_table(
     style: Style,
     header: bool,
 ) -> Iterator[str]:
-    """The lines of `recent`. `guilty` gives a record's hottest function, or ""."""
-    top = [printable(guilty(record)) for record in records]
+    """The lines of `recent`; without the column of functions where no record has one."""
+    top = [printable(record.hottest_function or "") for record in records]
     rows = [
         [*_cells(record, now, utc), *([Cell(name, ("bold",))] if any(top) else [])]
         for record, name in zip(records, top, strict=True)

@@ -105,7 +105,7 @@ def _open(path: Path) -> int | None:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(descriptor)
-        raise StorageError(f"cannot lock {path}: it is no plain file, or has other names; remove it")
+        raise StorageError(f"cannot lock {path}: it is not a regular file, or has several links; remove it")
     with contextlib.suppress(OSError):  # a disk that can't be written
         hand_over(descriptor, path.parent)
     return descriptor
@@ -117,7 +117,7 @@ def _require_plain(path: Path) -> None:
     except OSError:
         return
     if not stat.S_ISREG(found.st_mode):
-        raise StorageError(f"cannot lock {path}: it is no plain file; remove it")
+        raise StorageError(f"cannot lock {path}: it is not a regular file; remove it")
 
 
 def _take(descriptor: int, path: Path, what: str) -> None:

@@ -58,9 +58,8 @@ class Detector:
         """Judge by these rules from now on; a rule that did not change goes on where it was."""
         names = [rule.name for rule in rules]
         if len(set(names)) < len(names):
-            raise ConfigError(
-                f"rules need names of their own: {sorted({n for n in names if names.count(n) > 1})}"
-            )
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ConfigError(f"invalid rules: expected one rule of each name, got several of {twice}")
         self._dropped += tuple(
             arming for judge in self._judges if judge.rule not in rules for arming in judge.armings()
         )

@@ -136,7 +136,7 @@ def killed(kills: float, victim: ProcessRates | None) -> str:
     count = "1 process" if kills == 1 else f"{kills:.0f} processes"
     said = f"the kernel killed {count} for lack of memory"
     if victim is None:
-        return f"{said}; which is not known"
+        return f"{said}; which process is unknown"
     held = quantity(victim.rss_bytes, "bytes")
     limit_bytes = victim.memory_limit_bytes
     of = f" of the {quantity(limit_bytes, 'bytes')} that its group may hold" if limit_bytes else ""

@@ -35,15 +35,17 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
         return
     yield _folder_check(folder, status, here.uid)
     if (kind := _file_system_of(folder, here.root)) is not None and kind.startswith(_UNFIT):
-        words = f"{folder} lies on {kind}: locks and shared memory are not to be relied on there"
-        yield Check("file system", WARNING, words, "--data-dir on a disk of this machine")
+        words = f"{folder} is on {kind}, where file locks and shared memory are unreliable"
+        yield Check("file system", WARNING, words, "choose a folder on a local disk with --data-dir")
     try:
         disk = shutil.disk_usage(folder)
     except OSError:
         return
     floor = floor_bytes(here.min_free_disk_bytes, disk.total)
     if disk.free < max(floor, 1):
-        words = f"{disk.free / 1e6:,.1f} MB free, the floor is {floor / 1e6:,.0f}: no new evidence is kept"
+        words = (
+            f"{disk.free / 1e6:,.1f} MB free, {floor / 1e6:,.0f} MB must stay free: no new evidence is kept"
+        )
         yield Check("free disk", WARNING, words, f"df -h {folder}   (then free some space there)")
     else:
         yield Check("free disk", OK, f"{disk.free / 1e9:.1f} GB free")
@@ -83,7 +85,7 @@ def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
         return Check(name, outcome, f"{folder} is open to others (mode {mode:04o})", f"chmod 700 {folder}")
     if (trouble := _trouble(folder)) is not None:
         return Check(name, FAILURE, trouble, f"sudo ls -ld {folder}")
-    return Check(name, OK, f"{folder} is ours alone")
+    return Check(name, OK, f"only its owner can use {folder}")
 
 
 def _trouble(folder: Path) -> str | None:
@@ -113,7 +115,7 @@ def check_database(here: Surroundings) -> Iterator[Check]:
     if problems != ["ok"]:
         yield Check("database", FAILURE, f"damaged: {problems[0]}", "monitord db check")
     elif revision != HEAD:
-        words = f"schema {revision or 'none'}, this version wants {HEAD}"
+        words = f"schema {revision or 'none'}, this version needs {HEAD}"
         yield Check("database", WARNING, words, "monitord db upgrade")
     else:
         yield Check("database", OK, f"schema {revision}, sound")
@@ -127,7 +129,7 @@ def check_quota(here: Surroundings) -> Iterator[Check]:
         return
     detail = f"{total / 1e6:.1f} of {here.max_total_bytes / 1e6:.1f} MB used"
     if total > here.max_total_bytes:
-        yield Check("budget", WARNING, f"{detail}: more than allowed", "monitord retention run")
+        yield Check("budget", WARNING, f"{detail}: over the budget", "monitord retention run")
     else:
         yield Check("budget", OK, detail)
 
@@ -152,12 +154,12 @@ def check_clock(here: Surroundings) -> Iterator[Check]:
         yield Check(
             "clock",
             WARNING,
-            f"the newest incident is from {newest:%Y-%m-%d %H:%M} UTC, it is {here.now:%Y-%m-%d %H:%M}:"
-            " it stays until then",
+            f"the newest incident is dated {newest:%Y-%m-%d %H:%M} UTC, "
+            f"the clock says {here.now:%Y-%m-%d %H:%M}: the incident is kept until then",
             f"date -u  # when the clock is right: monitord delete {row[0]} --yes",
         )
     else:
-        yield Check("clock", OK, "no incident is from the future")
+        yield Check("clock", OK, "no incident is dated in the future")
 
 
 def _is_file(path: Path) -> bool:

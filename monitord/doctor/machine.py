@@ -26,7 +26,7 @@ def judge_descriptors(hard_limit: int, process_count: int) -> Check:
     if hard_limit in (resource.RLIM_INFINITY, -1) or hard_limit >= wanted:
         return Check("open files", OK, detail)
     fix = f"ulimit -Hn {2 * wanted}  # as root, or LimitNOFILE={2 * wanted} in the service file"
-    return Check("open files", WARNING, f"{detail}: some are read the slower way", fix)
+    return Check("open files", WARNING, f"{detail}: some are read more slowly", fix)
 
 
 def check_pressure(here: Surroundings) -> Iterator[Check]:

@@ -42,7 +42,7 @@ def check_yama(here: Surroundings) -> Iterator[Check]:
         fix = (
             "echo kernel.yama.ptrace_scope=1 | sudo tee /etc/sysctl.d/60-monitord-ptrace.conf && sudo reboot"
         )
-        yield Check("ptrace", WARNING, f"{detail}: nobody may read a process until the next boot", fix)
+        yield Check("ptrace", WARNING, f"{detail}: no profiler may read a process until the next boot", fix)
     else:
         yield Check(
             "ptrace",

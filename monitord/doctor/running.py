@@ -20,17 +20,17 @@ def check_daemon(here: Surroundings) -> Iterator[Check]:
     pid = _lock_holder(here.data_dir / "lock")
     if pid is None:
         fix = "monitord service install  # or, in this terminal: monitord run"
-        yield Check("daemon", WARNING, f"no daemon watches for {here.data_dir}", fix)
+        yield Check("daemon", WARNING, f"no daemon records into {here.data_dir}", fix)
         return
     status = _status(here.data_dir / "status.json")
     silent_s = _silence_s(status, here.now)
     if silent_s is None:
-        yield Check("daemon", WARNING, f"pid {pid} runs but has not said how it is", "monitord status")
+        yield Check("daemon", WARNING, f"pid {pid} runs but has not reported yet", "monitord status")
     elif silent_s > here.silent_after_s:
-        words = f"pid {pid} has been silent for {silent_s:.0f} s: it hangs or starves"
+        words = f"pid {pid} has been silent for {silent_s:.0f} s: it hangs or gets no CPU time"
         yield Check("daemon", WARNING, words, "monitord service restart")
     else:
-        yield Check("daemon", OK, f"pid {pid} runs, last heard of {max(0.0, silent_s):.0f} s ago")
+        yield Check("daemon", OK, f"pid {pid} runs, last report {max(0.0, silent_s):.0f} s ago")
     for trouble in _strings(status.get("degraded")):
         yield Check("daemon trouble", WARNING, trouble, "monitord status")
     version = status.get("version")
@@ -52,7 +52,9 @@ def check_units(here: Surroundings) -> Iterator[Check]:
         if program is not None and not Path(program).exists():
             yield Check("service file", WARNING, f"{path} starts {program}, which is gone", fix)
         elif _without_program(found) != _without_program(wanted):
-            yield Check("service file", WARNING, f"{path} is not what version {here.version} writes", fix)
+            yield Check(
+                "service file", WARNING, f"{path} differs from what version {here.version} writes", fix
+            )
         else:
             yield Check("service file", OK, f"{path} is up to date")
 
@@ -65,7 +67,9 @@ def check_interpreter(here: Surroundings) -> Iterator[Check]:
     programs = (here.executable, here.executable.resolve(), *((script,) if script.exists() else ()))
     reason = why_unfit_for_service(*programs)
     if reason is None:
-        yield Check("interpreter", OK, f"{here.executable} is root's alone, and everybody can execute it")
+        yield Check(
+            "interpreter", OK, f"only root can change {here.executable}, and every user can execute it"
+        )
     else:
         words = f"{reason}: `service install --system` would refuse this installation"
         yield Check("interpreter", WARNING, words, how_to_install_for_all())

@@ -49,7 +49,7 @@ def _tool(here: Surroundings, name: str, arguments: Sequence[str], fix: str, wit
         return Check(name, WARNING, f"missing: {without}", fix)
     reason = why_untrusted(Path(path)) if is_privileged() else None
     if reason is not None:
-        return Check(name, WARNING, f"{path} is not run with rights of root: {reason}: {without}", fix)
+        return Check(name, WARNING, f"monitord does not run {path} as root: {reason}: {without}", fix)
     try:
         result = subprocess.run(
             [path, *arguments],

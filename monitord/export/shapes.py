@@ -15,10 +15,11 @@ from monitord.export.units import unit_of
 from monitord.model import Event, HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
 from monitord.storage.views import HotFunction, IncidentView, NotCaptured
 
-ROW_KEYS = (
+_CAPTURE_KEYS = (
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
 )  # fmt: skip
+ROW_KEYS = (*_CAPTURE_KEYS, "reason", "hottest_function")
 EVENT_KEYS = (
     "id", "taken_at", "event_type", "pid", "process_name", "module", "function", "arity", "correlation_id",
     "ast_node_id", "payload",
@@ -27,7 +28,9 @@ HOT_KEYS = (
     "function", "module", "arity", "ast_node_id", "file", "line", "incidents", "self_share_mean",
     "self_share_max", "total_share_max", "code_versions", "last_at", "last_incident",
 )  # fmt: skip
-CSV_DETAIL_KEYS = (*ROW_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share")
+CSV_DETAIL_KEYS = (
+    *_CAPTURE_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share",
+)  # fmt: skip
 
 
 def row(record: ProfileRecord) -> dict[str, Any]:
@@ -47,6 +50,8 @@ def row(record: ProfileRecord) -> dict[str, Any]:
         "correlation_id": record.correlation_id,
         "late": record.late,
         "pinned": record.pinned,
+        "reason": _optional(record.reason),
+        "hottest_function": _optional(record.hottest_function),
     }
 
 
@@ -202,7 +207,7 @@ def rule_status(status: RuleStatus) -> dict[str, Any]:
 def flat_detail(shaped: Mapping[str, Any]) -> dict[str, Any]:
     """A shaped incident as one CSV row: its leading hotspot beside it. See CSV_DETAIL_KEYS."""
     top: Mapping[str, Any] = next(iter(shaped["hotspots"]), {})
-    flat = {key: shaped[key] for key in (*ROW_KEYS, "rule", "reason")}
+    flat = {key: shaped[key] for key in (*_CAPTURE_KEYS, "rule", "reason")}
     return flat | {f"top_{key}": top.get(key) for key in ("function", "file", "line", "total_share")}
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from monitord.errors import UsageError
+from monitord.export.event_search import EventSearch
 from monitord.export.evidence import Comparable, compared, evidence_of, write_form
 from monitord.export.explaining import explain_incident as sentences_about
 from monitord.export.explaining import sentence_row
@@ -27,7 +28,7 @@ from monitord.mcp_server.answers import (
 )
 from monitord.mcp_server.cache import Held
 from monitord.mcp_server.sources import Sources
-from monitord.model import EventType, TriggerMetric
+from monitord.model import EventType, ProfileRecord, TriggerMetric
 from monitord.storage.events import EventFilter, cursor_after
 from monitord.storage.views import HotFilter, RecentFilter
 
@@ -82,7 +83,7 @@ class Asking:
         )
         with self._sources.open_reader() as reader:
             found = reader.recent(wanted)[skipped:]
-        rows, is_cut = self._sources.fence.rows([row(record) for record in found[:limit]])
+        rows, is_cut = self._sources.fence.rows([_listed(record) for record in found[:limit]])
         more = len(found) > len(rows)
         return Rows(
             rows=rows, next_cursor=f"o{skipped + len(rows)}" if more and rows else None, is_cut=is_cut
@@ -127,7 +128,7 @@ class Asking:
             incidents = reader.recent(RecentFilter(limit=200, since=start, until=end))
             counts = reader.event_counts(start, end)
             machine, busiest = _summed(reader.history(start, end))
-        rows, is_cut = self._sources.fence.rows([row(record) for record in incidents])
+        rows, is_cut = self._sources.fence.rows([_listed(record) for record in incidents])
         return Happenings(
             since=iso(start),
             until=iso(end),
@@ -145,6 +146,7 @@ class Asking:
         until: When = None,
         event_type: EventType | None = None,
         incident: Id | None = None,
+        process: Word = None,
         pid: Pid = None,
         module: Word = None,
         function: Word = None,
@@ -168,7 +170,7 @@ class Asking:
                 ast_node_id=ast_node_id,
                 after=cursor,
             )
-            found = reader.events(wanted)
+            found = EventSearch(reader, wanted, process).newest()
         rows, is_cut = self._sources.fence.rows([event_row(event) for event in found[:limit]])
         more = len(found) > len(rows) and rows
         following = cursor_after(int(rows[-1]["id"]), "desc") if more else None
@@ -264,6 +266,11 @@ class Asking:
             told.pop(bulky, None)
         is_recording = bool(told.pop("is_running", False))
         return Now(is_recording=is_recording, status=self._sources.fence.whole(told)[0])
+
+
+def _listed(record: ProfileRecord) -> dict[str, Any]:
+    """A row of a list: without the reason, which `get_incident` tells, so that fifty fit an answer."""
+    return {key: value for key, value in row(record).items() if key != "reason"}
 
 
 def _offset(cursor: str | None) -> int:

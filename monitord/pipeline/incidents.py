@@ -220,7 +220,7 @@ class IncidentWorker:
         """Wait for a turn; where too many do, the mildest is told that it will get none."""
         squeezed_out = self._turns.put(waiting)
         if squeezed_out is not None:
-            reason = f"{WAITING_AT_MOST} captures of worse alerts were waiting for their turn"
+            reason = f"{WAITING_AT_MOST} captures of worse alerts were already waiting"
             self._end(squeezed_out, self._refused(squeezed_out, reason))
 
     def _record(self, opening: Opening) -> Incident:
@@ -301,7 +301,9 @@ class IncidentWorker:
         assert target is not None  # noqa: S101  nobody else lines up; tells mypy
         waited_s = time.monotonic() - waiting.since_s
         if waited_s > _STALE_S and not opening.is_lasting():
-            return self._refused(waiting, f"other captures ran for {waited_s:.0f} s, and then it was over")
+            return self._refused(
+                waiting, f"the spike ended while its capture waited {waited_s:.0f} s for others"
+            )
         plan = self._plan_for(opening, incident)
         captures = planned(self._capture(target, plan, opening, self._folder / opening.correlation_id), plan)
         captures = labelled(of_same_program(captures, incident.captures, incident.alert.image), incident)
@@ -368,7 +370,7 @@ class IncidentWorker:
             self._open.pop(opening.correlation_id, None)
 
 
-_TRAFFIC_UNKNOWN = "who moved it is not known: the look at the sockets did not end in time"
+_TRAFFIC_UNKNOWN = "which process moved it is unknown: reading the sockets took too long"
 
 
 def _of(opening: Opening) -> Incident:

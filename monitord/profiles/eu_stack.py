@@ -36,7 +36,7 @@ def parse_eu_stack(source: BinaryIO, *, pid: int | None = None) -> Profile:
     state.finish_thread()
     builder.read_all(reader)
     if saw_anything and not state.saw_thread:
-        raise ProfileError("no thread in it: this is not the output of eu-stack, or it failed")
+        raise ProfileError("invalid output of eu-stack: it names no thread")
     return builder.build()
 
 

@@ -33,7 +33,7 @@ def parse_folded(source: BinaryIO, *, pid: int | None = None) -> Profile:
             parser.take(line)
     builder.read_all(reader)
     if builder.is_empty and parser.lines and not parser.skipped:
-        raise ProfileError("no line of this file is a stack with its count")
+        raise ProfileError("invalid folded stacks: no line is a stack with its count")
     return builder.build()
 
 

@@ -37,7 +37,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 def parser_for(format_name: str) -> Parser:
     """Give the parser of a format; ProfileError names the known ones."""
     if format_name not in FORMATS:
-        raise ProfileError(f"unknown profile format {format_name!r}: expected one of {', '.join(FORMATS)}")
+        raise ProfileError(f"invalid profile format {format_name!r}: expected one of {', '.join(FORMATS)}")
     module, function = FORMATS[format_name]
     parser: Parser = getattr(import_module(f"monitord.profiles.{module}"), function)
     return parser

@@ -71,7 +71,7 @@ def read_json(source: BinaryIO) -> object:
     except RecursionError as error:
         raise ProfileError("the JSON is nested too deeply") from error
     except ValueError as error:
-        raise ProfileError(f"this is not JSON, or cut off: {error}") from error
+        raise ProfileError(f"invalid or truncated JSON: {error}") from error
     return value
 
 

@@ -46,7 +46,9 @@ def parse_sample(source: BinaryIO, *, pid: int | None = None) -> Profile:
     tree.finish()
     builder.read_all(reader)
     if not inside:
-        raise ProfileError("no call graph in it: sample was refused, or its target had gone")
+        raise ProfileError(
+            "invalid output of sample: it has no call graph (sample was refused, or its target had gone)"
+        )
     if pid is not None and target not in (None, pid):
         raise ProfileError(f"the report is about process {target}, not {pid}")
     return builder.build()

@@ -35,7 +35,7 @@ def parse_spindump(source: BinaryIO, *, pid: int | None = None) -> Profile:
     report.tree.finish()
     builder.read_all(reader)
     if not report.saw_process:
-        raise ProfileError("no process in it: this is not the report of spindump, or it was refused")
+        raise ProfileError("invalid report of spindump: it names no process")
     if not report.saw_wanted:
         raise ProfileError(f"process {report.wanted} is not in the report")
     return builder.build()

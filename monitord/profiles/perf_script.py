@@ -43,7 +43,7 @@ def parse_perf_script(source: BinaryIO, *, pid: int | None = None) -> Profile:
     parser.finish_sample()
     builder.read_all(reader)
     if saw_anything and not parser.saw_header:
-        raise ProfileError("no sample header in it: this is not the output of perf script")
+        raise ProfileError("invalid output of perf script: it has no sample header")
     return builder.build()
 
 

@@ -31,7 +31,7 @@ def parse_dump(source: BinaryIO, *, pid: int | None = None) -> Profile:
 
 def _parse_json(threads: object, pid: int | None) -> Profile:
     if not isinstance(threads, list):
-        raise ProfileError("this JSON is no py-spy dump: a list of threads was expected")
+        raise ProfileError("invalid py-spy dump: expected a list of threads")
     builder = ProfileBuilder("py-spy")
     for thread in threads:
         if not isinstance(thread, Mapping) or not isinstance(thread.get("frames"), list):
@@ -44,7 +44,7 @@ def _parse_json(threads: object, pid: int | None) -> Profile:
         value = 1.0 if label.is_idle else _share(thread.get("cpu_share"))
         builder.add(label, [builder.frame(frame) for frame in reversed(frames)], value, samples=1)
     if threads and builder.errors == len(threads):
-        raise ProfileError("this JSON is no py-spy dump: no entry of the list is a thread with frames")
+        raise ProfileError("invalid py-spy dump: no entry is a thread with frames")
     return builder.build()
 
 
@@ -101,7 +101,7 @@ def _parse_text(source: BinaryIO, pid: int | None) -> Profile:
     finish()
     builder.read_all(reader)
     if not saw_thread:
-        raise ProfileError("no thread in it: this is not the output of py-spy dump, or it failed")
+        raise ProfileError("invalid output of py-spy dump: it names no thread")
     return builder.build()
 
 

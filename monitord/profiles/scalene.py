@@ -23,11 +23,11 @@ def parse_scalene(source: BinaryIO, *, pid: int | None = None) -> Profile:  # it
     """Read Python's stacks or, without any, the combined ones; each counts as often as it was seen."""
     document = read_json(source)
     if not isinstance(document, Mapping) or (document and "stacks" not in document):
-        raise ProfileError("this JSON is no profile of Scalene: an object with stacks was expected")
+        raise ProfileError("invalid Scalene profile: expected an object with stacks")
     builder = ProfileBuilder("scalene")
     listed = document.get("stacks") or document.get("combined_stacks") or []
     if not isinstance(listed, list):
-        raise ProfileError("this JSON is no profile of Scalene: its stacks are no list")
+        raise ProfileError("invalid Scalene profile: expected a list of stacks")
     for entry in listed:
         _take(builder, entry)
     return builder.build()

@@ -87,7 +87,7 @@ def kept_document(raw: bytes, names: Names) -> Document:
     """
     found = read_json(io.BytesIO(raw))
     if not isinstance(found, dict) or (found and not isinstance(found.get("files"), dict)):
-        raise ProfileError("this JSON is no profile of Scalene: an object with files was expected")
+        raise ProfileError("invalid Scalene profile: expected an object with files")
     if not found:
         return {}
     refused = 0
@@ -142,7 +142,7 @@ def from_bytes(data: bytes) -> Document:
     """What `as_bytes` wrote; raises ProfileError."""
     found = read_json(io.BytesIO(data))
     if not isinstance(found, dict):
-        raise ProfileError("this is no kept profile of Scalene")
+        raise ProfileError("invalid kept profile of Scalene")
     return found
 
 

@@ -42,11 +42,11 @@ def parse_units(source: BinaryIO, *, pid: int | None = None) -> dict[str, Profil
     """Read everything, one Profile per unit, in the file's order."""
     document = read_json(source)
     if not isinstance(document, Mapping):
-        raise ProfileError("this JSON is no speedscope file: an object was expected")
+        raise ProfileError("invalid speedscope file: expected an object")
     shared, profiles = document.get("shared"), document.get("profiles")
     table = shared.get("frames") if isinstance(shared, Mapping) else None
     if not isinstance(table, list) or not isinstance(profiles, list):
-        raise ProfileError("this JSON is no speedscope file: shared.frames and profiles are missing")
+        raise ProfileError("invalid speedscope file: shared.frames or profiles is missing")
     exporter = document.get("exporter")
     tool = exporter.partition("@")[0] if isinstance(exporter, str) else "speedscope"
     words = [_word(entry) for entry in table]

@@ -34,7 +34,7 @@ def parse_tachyon(source: BinaryIO, *, pid: int | None = None) -> Profile:  # it
         builder.add(Thread(thread_id=int(found[1])), numbers, int(found[3]))
     builder.read_all(reader)
     if saw_anything and builder.is_empty:
-        raise ProfileError("no line of this file is a collapsed stack with its thread and count")
+        raise ProfileError("invalid collapsed stacks: no line is a stack with its thread and count")
     return builder.build()
 
 

@@ -42,7 +42,7 @@ WRITERS: Mapping[str, tuple[str, str]] = {
 def write(form: str, profile: Profile, about: About | None = None) -> bytes:
     """Write a profile; ProfileError names the known forms."""
     if form not in WRITERS:
-        raise ProfileError(f"unknown form {form!r}: expected one of {', '.join(WRITERS)}")
+        raise ProfileError(f"invalid form {form!r}: expected one of {', '.join(WRITERS)}")
     module, function = WRITERS[form]
     writer: Writer = getattr(import_module(f"monitord.profiles.{module}"), function)
     return writer(profile, about or About())

@@ -20,7 +20,7 @@ from monitord.sampling import portable
 
 Talker = tuple[ProcessKey, str, float]
 
-_FAILED = "who moved it is not known: the look at the sockets failed (the log says why)"
+_FAILED = "which process moved it is unknown: reading the sockets failed (the log says why)"
 
 _GRACE_S = 25.0
 """Start of an interpreter and two dumps of the socket table, on a machine that is busy by assumption."""
@@ -32,7 +32,7 @@ def traffic(over_s: float) -> Traffic:
         return parse_answer(_run(own_command("monitord.sampling.sockets", str(over_s)), over_s))
     nettop = shutil.which("nettop", path="/usr/bin:/usr/sbin")
     if nettop is None:
-        return Traffic(said="nettop, which knows whose the traffic is, was not found")
+        return Traffic(said="which process moved it is unknown: nettop was not found")
     # Two samples `-s` apart in CSV (-L), one row per process (-P), raw numbers (-x).
     seconds = max(1, round(over_s))
     command = (nettop, "-P", "-x", "-L", "2", "-s", str(seconds), "-J", "bytes_in,bytes_out")

@@ -244,7 +244,7 @@ def _reaches(value: float | None, level: float | None) -> bool:
 def _reader(backend: str, root: str = "/proc") -> ProcessReader:
     name = backend if backend != "auto" else ("linux" if sys.platform == "linux" else "psutil")
     if name not in BACKENDS or (name == "linux" and sys.platform != "linux"):
-        raise UsageError(f"no sampling backend {backend!r} here: use auto, psutil or (on Linux) linux")
+        raise UsageError(f"invalid sampling.backend {backend!r}: expected auto, psutil or (on Linux) linux")
     return BACKENDS[name](root)
 
 

@@ -126,7 +126,11 @@ def _datagram_users(inodes: Iterable[int], datagrams: float) -> tuple[Row | None
     ranked = sorted(seen, key=lambda pid: (seen[pid].hits, seen[pid].run_ns), reverse=True)
     active = [pid for pid in ranked if seen[pid].hits]
     likely = active or [pid for pid in ranked if seen[pid].run_ns]
-    who = f"these processes hold busy UDP sockets: {_named(likely)}" if likely else "nobody is seen to use it"
+    who = (
+        f"these processes hold busy UDP sockets: {_named(likely)}"
+        if likely
+        else "no process was seen using it"
+    )
     text = f"UDP ({datagrams:.0f} datagrams/s): bytes per process can't be counted; {who}"
     return (_row(active[0], 0.0) if active else None), text
 

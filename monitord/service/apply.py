@@ -94,7 +94,7 @@ def _write(file: PlannedFile) -> str:
 
 def _remove(path: Path) -> str:
     if not path.exists() and not path.is_symlink():
-        return f"not there {path}"
+        return f"{path} does not exist; nothing to remove"
     path.unlink()
     return f"removed {path}"
 
@@ -113,10 +113,10 @@ def _purge(folder: Path) -> str:
         folder.unlink()
         return done
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise MonitordError(f"{folder} is not a directory of its own; nothing was removed from it")
+        raise MonitordError(f"cannot remove {folder}: it is a link or not a directory")
     if not folder.exists():
-        return f"not there {folder}"
+        return f"{folder} does not exist; nothing to remove"
     if any(folder.iterdir()) and not any((folder / mark).exists() for mark in _DATA_MARKS):
-        raise MonitordError(f"{folder} does not look like monitord's data; nothing was removed from it")
+        raise MonitordError(f"cannot remove {folder}: it does not hold monitord's data")
     shutil.rmtree(folder)
     return f"removed {folder}"

@@ -23,11 +23,12 @@ from monitord.storage.facts import Facts, history_point
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.views import IncidentView, NotCaptured
 
+OF_THE_INCIDENT = ("rule", "severity", "pinned", "raised_at", "reason")
 _HOTSPOT = tuple(field.name for field in fields(Hotspot))
 
 
 def record_of(capture: Facts, data_dir: Path) -> ProfileRecord:
-    """One row of `profile_capture`, joined with its incident's rule, severity and pin."""
+    """One row of `profile_capture`, with what its incident says (OF_THE_INCIDENT, hottest_function)."""
     key = capture["artefact_key"]
     return ProfileRecord(
         id=capture["id"],
@@ -60,6 +61,8 @@ def record_of(capture: Facts, data_dir: Path) -> ProfileRecord:
         checksum=capture["checksum"],
         pinned=bool(capture["pinned"]),
         raised_at=time_of(capture["raised_at"]) if capture.get("raised_at") else None,
+        reason=capture.get("reason"),
+        hottest_function=hottest if isinstance(hottest := capture.get("hottest_function"), str) else None,
     )
 
 
@@ -73,7 +76,9 @@ def _failure(capture: Facts) -> str | None:
 
 def incident_view(incident: Facts, captures: Sequence[Facts], data_dir: Path) -> IncidentView:
     """An incident with all its rows; `captures` come oldest first and hold the leading one."""
-    shared = {name: incident[name] for name in ("rule", "severity", "pinned", "raised_at")}
+    shared = {name: incident[name] for name in OF_THE_INCIDENT}
+    hotspots = hotspots_of(incident["hotspots"])
+    shared["hottest_function"] = hotspots[0].function if hotspots else None
     records = [record_of({**capture, **shared}, data_dir) for capture in captures]
     leading = next((i for i, capture in enumerate(captures) if capture["is_leading"]), 0)
     return IncidentView(
@@ -94,7 +99,7 @@ def incident_view(incident: Facts, captures: Sequence[Facts], data_dir: Path) ->
         history=tuple(history_point(point) for point in incident["history"]),
         captures=tuple(records),
         not_captured=tuple(NotCaptured(**step) for step in incident["not_captured"]),
-        hotspots=hotspots_of(incident["hotspots"]),
+        hotspots=hotspots,
         suppressed_by=incident["suppressed_by"],
         late=bool(incident["late"]),
         pinned=bool(incident["pinned"]),

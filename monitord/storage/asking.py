@@ -82,9 +82,7 @@ class Asking:
         try:
             yield
         except SENSELESS as error:
-            raise DamagedRowError(
-                f"{self.database} holds a value that makes no sense ({error}); {MENDED_BY}"
-            ) from error
+            raise DamagedRowError(f"{self.database} holds an invalid value ({error}); {MENDED_BY}") from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

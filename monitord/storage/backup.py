@@ -73,11 +73,11 @@ def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = o
 def check_destination(destination: Path, data_dir: Path) -> None:
     """Refuse what is in use, or lies where it would be backed up itself."""
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
-        raise UsageError(f"{destination} is not a folder; name one that is not there yet")
+        raise UsageError(f"{destination} is not a folder; name one that does not exist yet")
     if destination.is_dir() and any(destination.iterdir()):
-        raise UsageError(f"{destination} is not empty; name a folder that is not there yet")
+        raise UsageError(f"{destination} is not empty; name a folder that does not exist yet")
     if not destination.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {destination.absolute().parent}; make it first")
+        raise UsageError(f"the folder {destination.absolute().parent} does not exist; make it first")
     if destination.resolve().is_relative_to(data_dir.resolve()):
         raise UsageError(f"{destination} lies in the data directory itself; name a folder elsewhere")
 
@@ -196,7 +196,9 @@ def copy_database(database: Path, snapshot: Path) -> None:
     source, revision = open_readonly(database)
     try:
         if revision != HEAD:
-            raise StorageError(f"{database} has an older schema ({revision}); `monitord db upgrade` first")
+            raise StorageError(
+                f"{database} has an older schema ({revision}); run `monitord db upgrade` first"
+            )
         if not snapshot.exists():
             os.close(os.open(snapshot, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with explained(database), contextlib.closing(sqlite3.connect(snapshot)) as target:

@@ -44,9 +44,7 @@ def is_made_by_systemd(link: Path) -> bool:
 
 def _where_to_look(data_dir: Path) -> str:
     if os.geteuid() != 0 and data_dir != _OF_THE_MACHINE and os.path.lexists(_OF_THE_MACHINE):
-        return (
-            "the machine's service records: ask it with sudo, or type `monitord run` for recordings of yours"
-        )
+        return "the machine's service records: ask it with sudo, or record your own with `monitord run`"
     return "`monitord run` makes it"
 
 
@@ -89,7 +87,7 @@ def check_database_file(database: Path) -> bool:
     except OSError as error:
         raise PermissionDeniedError(f"can't look at {database}: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise StorageError(f"{database} is a link or no regular file; move it away and start again")
+        raise StorageError(f"{database} is a link or not a regular file; move it away and start again")
     if status.st_uid not in (os.geteuid(), database.parent.stat().st_uid):
         raise PermissionDeniedError(f"{database} belongs to uid {status.st_uid}; run as its owner")
     return status.st_size > 0

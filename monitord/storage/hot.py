@@ -69,9 +69,9 @@ def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dic
 def hot_function(row: Sequence[Any]) -> HotFunction:
     """One row of the statement; names and place are those of the last incident. Raises for a damaged one."""
     if not all(isinstance(value, int | float) for value in (*row[4:7], row[9])):
-        raise TypeError(f"hotspot {row[9]!r} holds shares that are none")
+        raise TypeError(f"hotspot {row[9]!r} has a share that is not between 0 and 1")
     if not isinstance(row[2], int | None) or not isinstance(row[10], str | None):
-        raise TypeError(f"hotspot {row[9]!r} holds what makes no sense")
+        raise TypeError(f"hotspot {row[9]!r} has values of the wrong type")
     return HotFunction(
         function=text_of_cell(row[0]) or "",
         module=text_of_cell(row[1]),

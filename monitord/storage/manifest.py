@@ -88,7 +88,7 @@ def read_manifest(folder: Path) -> Manifest:
         with path.open("rb") as source:
             text = source.read(_LIMIT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"{folder} is no backup: it has no {MANIFEST_NAME}") from error
+        raise NotFoundError(f"{folder} is not a backup: it has no {MANIFEST_NAME}") from error
     except OSError as error:
         raise StorageError(f"{path} can't be read: {error.strerror}") from error
     try:
@@ -96,7 +96,7 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError("too long")
         return _parsed(text, path)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StorageError(f"{path} is damaged or not ours; nothing was restored") from error
+        raise StorageError(f"{path} is damaged or not monitord's; nothing was restored") from error
 
 
 def _parsed(text: bytes, path: Path) -> Manifest:

@@ -72,9 +72,7 @@ def delete_capture_plan(state: Storage, name: str) -> None:
 
 def _named(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} is no name of a plan: expected letters, digits, '.', '_', '-', at most 64 of them"
-        )
+        raise UsageError(f"invalid plan name {name!r}: expected 1 to 64 letters, digits, '.', '_' or '-'")
     return name
 
 
@@ -82,19 +80,19 @@ def _check(plan: NamedPlan) -> None:
     """Raises UsageError naming what is wrong and what was expected."""
     _named(plan.name)
     if plan.match.pids or plan.match.not_names:
-        raise UsageError("a plan matches by name, user and unit; not by pid, not by what it is not")
+        raise UsageError("invalid match of a plan: expected names, users or units, not pids or not_names")
     for key in _MATCHED_BY:
         _check_patterns(key, getattr(plan.match, key))
     if all(getattr(plan, key) is None for key in _CHANGES):
         raise UsageError(f"plan {plan.name!r} changes nothing; give it a profiler, duration, rate or consent")
     if plan.profiler not in (None, *PROFILERS):
-        raise UsageError(f"profiler {plan.profiler!r}: expected one of {', '.join(PROFILERS)}")
+        raise UsageError(f"invalid profiler {plan.profiler!r}: expected one of {', '.join(PROFILERS)}")
     if plan.consent not in (None, *CONSENTS):
-        raise UsageError(f"consent {plan.consent!r}: expected {' or '.join(CONSENTS)}, or nothing")
+        raise UsageError(f"invalid consent {plan.consent!r}: expected {' or '.join(CONSENTS)}, or nothing")
     _check_number("duration", plan.duration_s, DURATION_S, "s")
     _check_number("rate", plan.rate_hz, RATE_HZ, "samples a second")
     if plan.rate_hz is not None and not isinstance(plan.rate_hz, int):
-        raise UsageError(f"rate {plan.rate_hz!r}: expected a whole number")
+        raise UsageError(f"invalid rate {plan.rate_hz!r}: expected a whole number")
 
 
 def _check_patterns(key: str, patterns: Sequence[object]) -> None:
@@ -110,7 +108,7 @@ def _check_number(what: str, value: float | None, limits: tuple[float, float], u
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not limits[0] <= value <= limits[1]:
-        raise UsageError(f"{what} {value!r}: expected {limits[0]:g} to {limits[1]:g} {unit}")
+        raise UsageError(f"invalid {what} {value!r}: expected {limits[0]:g} to {limits[1]:g} {unit}")
 
 
 def _parsed(name: str, data: bytes) -> NamedPlan:

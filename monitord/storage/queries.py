@@ -15,7 +15,7 @@ from typing import Any
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
-from monitord.storage.answers import hotspots_of, incident_view, is_baseline, record_of
+from monitord.storage.answers import OF_THE_INCIDENT, hotspots_of, incident_view, is_baseline, record_of
 from monitord.storage.artefacts import StorageMetadata
 from monitord.storage.asking import PAGE, Asking, OnDamage, ignore_damage
 from monitord.storage.baselines import baseline_id
@@ -47,8 +47,10 @@ from monitord.storage.views import (
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
 _RECORD = (
-    "SELECT c.*, i.rule, i.severity, i.pinned, i.raised_at FROM profile_capture c "
-    "JOIN incident i ON i.correlation_id = c.correlation_id"
+    "SELECT c.*, i.rule, i.severity, i.pinned, i.raised_at, i.reason, "
+    "CASE WHEN json_valid(CAST(i.hotspots AS TEXT)) "
+    "THEN json_extract(CAST(i.hotspots AS TEXT), '$[0].function') END AS hottest_function "
+    "FROM profile_capture c JOIN incident i ON i.correlation_id = c.correlation_id"
 )
 _INCIDENT = (
     "SELECT *, ({notes}) AS annotations, ({repeats}) AS repeats "
@@ -101,7 +103,7 @@ class StoreReader(Asking):
 
     def _record(self, row: dict[str, Any]) -> ProfileRecord:
         check_row("profile_capture", row)
-        check_row("incident", {name: row[name] for name in ("rule", "severity", "pinned", "raised_at")})
+        check_row("incident", {name: row[name] for name in OF_THE_INCIDENT})
         return record_of(facts_of(row), self.data_dir)
 
     def find(self, text: str) -> ProfileRecord:

@@ -210,7 +210,7 @@ def described(table: str, row: Mapping[str, Any], columns: tuple[str, ...]) -> s
     name = next((row[key] for key in ("correlation_id", "key", "id") if row.get(key) is not None), "?")
     value = repr(row[columns[0]])
     value = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-    return f"{table} {str(name)[:_SHOWN]!r}: {columns[0]} holds {value}, which makes no sense"
+    return f"{table} {str(name)[:_SHOWN]!r}: {columns[0]} holds the invalid value {value}"
 
 
 def _is_sound(check: Check, value: Any, is_required: bool) -> bool:

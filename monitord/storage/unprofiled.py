@@ -6,8 +6,8 @@ from monitord.model import Alert, CaptureStatus, Incident, TriggerMetric
 
 _NOBODY = {
     TriggerMetric.NETWORK: (
-        "the traffic belongs to no TCP socket that the recorder could see: it was UDP, of a container with"
-        " a network of its own, or of another user",
+        "the recorder saw no TCP socket with this traffic: it was UDP, of a container with"
+        " its own network, or of another user",
         "sudo ss -tunpi shows every user's sockets, sudo nsenter --net --target PID ss -tunpi a container's",
     ),
     TriggerMetric.FREE_MEMORY: (

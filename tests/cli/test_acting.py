@@ -17,6 +17,7 @@ import pytest
 
 from monitord.daemon.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
 from monitord.daemon.status import write_status
+from monitord.storage.usage import usage_of
 
 BURNER = "def burn_the_cpu():\n    while True:\n        sum(range(2000))\nburn_the_cpu()"
 
@@ -148,9 +149,9 @@ def test_status_of_somebody_who_records(here, store, data_dir) -> None:
         assert part in answer.out
     assert "\x1b" not in answer.out
     assert (shown["running"], shown["pid"]) == (True, os.getpid())
-    assert shown["usage"]["total_bytes"] == sum(
-        path.stat().st_size for path in (*data_dir.glob("monitord.db"), *data_dir.glob("monitord.db-wal"))
-    )
+    files = [path for path in data_dir.rglob("*") if path.is_file()]  # those of the daemon, too
+    assert shown["usage"]["total_bytes"] == sum(path.stat().st_size for path in files)
+    assert shown["usage"]["total_bytes"] == usage_of(data_dir).total_bytes
 
 
 def test_a_status_that_lies_does_not_make_a_daemon(here, store, data_dir) -> None:

@@ -20,6 +20,7 @@ from monitord.model import Capture, CaptureStatus, ProcessKey, Threshold, Trigge
 KEYS = [
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
+    "reason", "hottest_function",
 ]  # fmt: skip
 
 
@@ -60,6 +61,8 @@ def test_recent_json_is_one_array_newest_first_with_the_keys_of_the_manual(three
     assert Path(newest["profile_path"]).is_file()
     assert datetime.fromisoformat(newest["captured_at"]).tzinfo is not None
     assert newest["captured_at"].endswith("Z")
+    assert newest["reason"].startswith("cpu was above 90 %")
+    assert newest["hottest_function"] == "fibonacci"
 
 
 def test_every_command_finds_a_process_by_what_the_screen_calls_it(here, store, new_incident) -> None:
@@ -126,6 +129,7 @@ def test_jsonl_and_csv_say_the_same_as_json(three, here) -> None:
     assert [row["process_name"] for row in sheet] == [row["process_name"] for row in rows]
     assert json.loads(sheet[0]["notes"]) == rows[0]["notes"]
     assert sheet[0]["late"] == "true"
+    assert (sheet[1]["reason"], sheet[1]["hottest_function"]) == ("memory was above 2 GiB", "fibonacci")
 
 
 def test_the_table_shows_values_with_units_and_marks(three, here) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -136,3 +137,15 @@ def test_a_value_hides_nothing_else(table: str, kind: str, good: str, here: Cli,
         assert "left out" not in answer.err, (words, answer.err)
     assert "python-good" in here("recent", "-n", "900").out
     assert here("retention", "run").code == 0
+
+
+def test_hotspots_that_are_damaged_or_none_leave_the_function_unknown(
+    good: str, here: Cli, data_dir: Path
+) -> None:
+    """`recent` shows the row; its function is null, whatever stands where the hotspots should."""
+    with closing(sqlite3.connect(data_dir / "monitord.db")) as database:
+        for held in ("{", "[]", '[{"function": 7}]', "[7]", b"\xff"):
+            database.execute("UPDATE incident SET hotspots = ?", (held,))
+            database.commit()
+            rows = json.loads(here("recent", "--json").out)
+            assert [row["hottest_function"] for row in rows] == [None] * len(rows), held

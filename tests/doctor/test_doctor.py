@@ -250,7 +250,7 @@ def test_the_budget_counts_database_and_artefacts(here: Surroundings) -> None:
     lay(here.data_dir, "artefacts/a.zst", "x" * 1000)
     check = the("budget", replace(here, max_total_bytes=size + 999))
     assert check.outcome == "warning"
-    assert check.detail.endswith("MB used: more than allowed")
+    assert check.detail.endswith("MB used: over the budget")
     assert the("budget", replace(here, max_total_bytes=size + 1000)).outcome == "ok"
 
 
@@ -270,9 +270,9 @@ def test_a_daemon_is_who_holds_the_lock_and_speaks(here: Surroundings) -> None:
     assert the("daemon", here).outcome == "warning"
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert "has not said" in the("daemon", here).detail
+        assert "has not reported" in the("daemon", here).detail
         say(here, taken_at=NOW - timedelta(seconds=5), version="1.0")
-        assert the("daemon", here).detail == "pid 4711 runs, last heard of 5 s ago"
+        assert the("daemon", here).detail == "pid 4711 runs, last report 5 s ago"
         say(here, taken_at=NOW - timedelta(hours=1), version="0.9")
         assert "silent for 3600 s" in the("daemon", here).detail
         assert the("daemon version", here).fix == "monitord service restart"
@@ -299,7 +299,7 @@ def test_a_broken_status_file_is_as_good_as_none(here: Surroundings, text: str) 
     (here.data_dir / "status.json").write_text(text)
     with (here.data_dir / "lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert "has not said" in the("daemon", here).detail
+        assert "has not reported" in the("daemon", here).detail
 
 
 def test_a_stale_service_file_is_told_with_the_line_that_renews_it(

@@ -62,6 +62,27 @@ def test_an_incident_is_found_and_told(store: SQLiteProfileStore, over: Over) ->
         assert asker.told("rules_status")["rows"] == []
 
 
+def test_events_are_found_by_what_the_process_is_called(store: SQLiteProfileStore, over: Over) -> None:
+    """By a part of the name, the script or a pattern, as `monitord events --process`; page by page."""
+    incident = make_incident(words=("python3", "/srv/spike.py"))
+    for each in (incident, make_incident(name="java", words=("java",))):
+        store.save_incident(each)
+    with over(store.data_dir) as asker:
+        for process in ("python3", "spike.py", "pyth*"):
+            asked = {"process": process, "limit": 3}
+            ids: set[str] = set()
+            while True:
+                page = asker.told("query_events", asked)
+                ids |= {row["id"] for row in page["rows"]}
+                assert {row["correlation_id"] for row in page["rows"]} <= {incident.correlation_id}
+                if page.get("next_cursor") is None:
+                    break
+                asked["cursor"] = page["next_cursor"]
+            whole = asker.told("query_events", {"incident": incident.correlation_id, "limit": 50})["rows"]
+            assert ids >= {row["id"] for row in whole}
+        assert asker.told("query_events", {"process": "nothing-like-it"})["rows"] == []
+
+
 def test_resources_and_prompts(store: SQLiteProfileStore, over: Over) -> None:
     """An incident and a profile by address, even by an id's beginning; what is deleted is not shown from memory."""
     incident = make_incident()

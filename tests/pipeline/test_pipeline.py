@@ -394,7 +394,7 @@ def test_what_is_over_when_its_turn_comes_is_not_captured(
     hold_back.set()
     wait_until(lambda: stage.worker.is_idle)
     stage.run(1)
-    assert "and then it was over" in (stage.saved[-1].captures[-1].reason or "")
+    assert "the spike ended while its capture waited" in (stage.saved[-1].captures[-1].reason or "")
     assert len(stage.captures.asked) == len(stage.budget.spent) == 1
     assert stage.judgement.given_back == ["cpu-hog"]
 
@@ -414,7 +414,9 @@ def test_a_queue_that_is_full_squeezes_out_the_mildest(tmp_path: Path) -> None:
     final = {incident.alert.target: incident for incident in stage.saved}
     assert set(final) == set(crowd)
     refused = [
-        key for key, one in final.items() if "were waiting for their turn" in (one.captures[-1].reason or "")
+        key
+        for key, one in final.items()
+        if "captures of worse alerts were already waiting" in (one.captures[-1].reason or "")
     ]
     assert 3 <= len(refused) <= 4
     assert crowd[-1] not in refused

@@ -75,8 +75,8 @@ class Keyring:
             return self._keys[key_id]
         except KeyError:
             raise WrongKeyError(
-                f"{artefact} is sealed with key {key_id[:16]!r}, which is not at hand "
-                f"(at hand: {', '.join(self.key_ids)})"
+                f"{artefact} is sealed with key {key_id[:16]!r}, which is missing "
+                f"(present: {', '.join(self.key_ids)})"
             ) from None
 
 
@@ -100,7 +100,9 @@ def _key_from(source: str, environment: Mapping[str, str]) -> SealingKey:
     kind, _, rest = source.partition(":")
     read = _SOURCES.get(kind)
     if read is None or not rest:
-        raise ConfigError(f"{kind!r} is no source of keys: file:/path, credential:name, environment:NAME")
+        raise ConfigError(
+            f"invalid key source {kind!r}: expected file:/path, credential:name or environment:NAME"
+        )
     try:
         return SealingKey(_decoded(read(rest, environment)))
     except OSError as error:
@@ -127,7 +129,7 @@ def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
 def _from_credential(name: str, environment: Mapping[str, str]) -> bytes:
     """systemd guards the folder itself; its files may show an ACL as group bits."""
     if not _NAME.match(name):
-        raise ConfigError("it can't name a credential")
+        raise ConfigError("invalid name of a systemd credential")
     with credential_path(name, environment).open("rb") as source:
         return source.read(_SOURCE_LIMIT_BYTES)
 

@@ -78,13 +78,13 @@ class StorageURL:
         """Refuse options that this kind of provider does not have."""
         for name in self.options:
             if name not in known:
-                raise ConfigError(f"{self}: no option {name!r}; {self.scheme}:// has {_listed(known)}")
+                raise ConfigError(f"{self}: invalid option {name!r}: {self.scheme}:// has {_listed(known)}")
 
     def flag(self, name: str, *, default: bool) -> bool:
         """An option that is `true` or `false`."""
         value = self.options.get(name)
         if value not in (None, "true", "false"):
-            raise ConfigError(f"{self}: {name} is true or false")
+            raise ConfigError(f"{self}: invalid {name}: expected true or false")
         return default if value is None else value == "true"
 
     def seconds(self, name: str, default: float | None) -> float | None:
@@ -94,7 +94,9 @@ class StorageURL:
             return default
         match = _DURATION.match(value)
         if match is None or float(match[1]) == 0:
-            raise ConfigError(f"{self}: {name} is a length of time above 0 such as 90s, 15min, 12h or 7d")
+            raise ConfigError(
+                f"{self}: invalid {name}: expected a length of time above 0 such as 90s, 15min, 12h or 7d"
+            )
         return float(match[1]) * _SECONDS[match[2]]
 
     def secret(self, name: str) -> str | None:
@@ -109,19 +111,19 @@ def parse_url(text: str) -> StorageURL:
         return StorageURL("file", path=str(Path(text).expanduser().absolute()))
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ConfigError(
-            "a storage URL has no spaces and no control characters; write them as %20 and so on"
+            "invalid storage URL: expected no spaces or control characters; write them as %20 and so on"
         )
     scheme, separator, rest = text.partition("://")
     if not separator or _SCHEME.match(scheme) is None:
         raise ConfigError(
-            f"{shown_url(text)} is no storage URL; expected one such as file:///var/lib/artefacts"
+            f"invalid storage URL {shown_url(text)}: expected one such as file:///var/lib/artefacts"
         )
     try:
         parts = urlsplit(f"storage://{rest}")  # all schemes are read alike
         port = parts.port
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
     except ValueError as error:
-        raise ConfigError(f"{shown_url(text)} is no storage URL: {_reason(error)}") from None
+        raise ConfigError(f"invalid storage URL {shown_url(text)}: {_reason(error)}") from None
     if "#" in text or (parts.netloc and "@" in parts.path):
         raise ConfigError(f"{shown_url(text)}: write # / @ in a user, a password or a path as %23 %2F %40")
     options = dict(pairs)
@@ -163,7 +165,9 @@ def read_secret(file: str) -> str:
     """What a file, or the systemd credential of this name, holds, without the newline at its end."""
     path = Path(file) if "/" in file else credential_path(file)
     if not path.is_absolute():
-        raise ConfigError(f"{file}: a secret's file is an absolute path or a systemd credential's name")
+        raise ConfigError(
+            f"invalid file of a secret {file}: expected an absolute path or the name of a systemd credential"
+        )
     try:
         with path.open("rb") as source:
             data = source.read(SECRET_LIMIT_BYTES + 1)
@@ -171,7 +175,7 @@ def read_secret(file: str) -> str:
     except OSError as error:
         raise ConfigError(f"can't read the secret in {path}: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise ConfigError(f"the secret in {path} is not a text") from None
+        raise ConfigError(f"the secret in {path} is not UTF-8 text") from None
     if not secret or len(data) > SECRET_LIMIT_BYTES:
         raise ConfigError(f"the secret in {path} is {'too long' if secret else 'empty'}")
     return secret

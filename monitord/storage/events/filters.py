@@ -45,13 +45,13 @@ class EventFilter:
             if value is not None and (
                 not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST
             ):
-                raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
+                raise UsageError(f"invalid {name} {value!r}: expected a whole number from 0")
         for name in _TEXTS:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
-                raise UsageError(f"{name} must be a text with something in it, not {value!r}")
+                raise UsageError(f"invalid {name} {value!r}: expected a text that is not empty")
         if self.order not in _CURSOR_SIGN:
-            raise UsageError(f"order must be asc or desc, not {self.order!r}")
+            raise UsageError(f"invalid order {self.order!r}: expected asc or desc")
         self._check_times()
         if self.event_type is not None:
             type_of(self.event_type)
@@ -72,7 +72,7 @@ def type_of(word: EventType | str) -> EventType:
     try:
         return EventType(word)
     except ValueError:
-        raise UsageError(f"{word!r} is no type of event; there are {', '.join(EventType)}") from None
+        raise UsageError(f"invalid event type {word!r}: expected one of {', '.join(EventType)}") from None
 
 
 def cursor_after(event_id: int, order: Order) -> str:
@@ -87,9 +87,9 @@ def id_of_cursor(cursor: str, order: Order) -> int:
             raise ValueError
         number = int(cursor[1:], 16)
     except (ValueError, TypeError):
-        raise UsageError(f"{cursor!r} is no cursor; use one that an answer gave") from None
+        raise UsageError(f"invalid cursor {cursor!r}: expected one that an answer gave") from None
     if cursor[0] != _CURSOR_SIGN[order]:
-        raise UsageError(f"the cursor {cursor!r} is of an answer in the other order")
+        raise UsageError(f"invalid cursor {cursor!r}: it belongs to an answer in the other order")
     if number > _LARGEST:
-        raise UsageError(f"{cursor!r} is no cursor; use one that an answer gave")
+        raise UsageError(f"invalid cursor {cursor!r}: expected one that an answer gave")
     return number

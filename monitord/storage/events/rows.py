@@ -125,9 +125,7 @@ def event_of(row: Sequence[Any]) -> Event:
             payload=json.loads(row[10]) if row[10] else {},
         )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise StorageError(
-            f"event {row[0]!r} makes no sense ({error}); look with `monitord db check`"
-        ) from error
+        raise StorageError(f"event {row[0]!r} is damaged ({error}); try `monitord db check`") from error
 
 
 def type_of_code(code: int) -> EventType:
@@ -135,7 +133,7 @@ def type_of_code(code: int) -> EventType:
     try:
         return _TYPES[code]
     except KeyError as error:
-        raise StorageError(f"{code} is no type of event; look with `monitord db check`") from error
+        raise StorageError(f"invalid event type {code}; try `monitord db check`") from error
 
 
 def text_of_cell(cell: str | None) -> str | None:

@@ -174,7 +174,9 @@ def parse_id(event_id: int | str) -> int:
     """An event's id as a number; raises UsageError."""
     text = str(event_id)
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
-        raise UsageError(f"{text[:40]!r} is no event's id: a whole number, as `monitord events` shows it")
+        raise UsageError(
+            f"invalid event id {text[:40]!r}: expected a whole number, as `monitord events` shows it"
+        )
     return int(text)
 
 

@@ -67,7 +67,7 @@ def _ids(namespace: Namespace) -> tuple[str, str]:
             return _checked("user id", user_id), ""
         case SessionNamespace(user_id, session_id):
             return _checked("user id", user_id), _checked("session id", session_id)
-    raise InvalidOptionsError(f"{type(namespace).__name__} is no namespace")
+    raise InvalidOptionsError(f"invalid namespace: expected a Namespace, got {type(namespace).__name__}")
 
 
 def _checked(what: str, text: str) -> str:

@@ -131,7 +131,7 @@ def test_an_unknown_scheme_names_the_known_ones(monkeypatch: pytest.MonkeyPatch)
     "url", ["file:///x?color=red", "memory://?color=red", "redis://h?color=red", "s3://b?color=red"]
 )
 def test_an_unknown_option_names_the_known_ones(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"no option 'color'; \w+:// has \w+") as raised:
+    with pytest.raises(ConfigError, match=r"invalid option 'color': \w+:// has \w+") as raised:
         open_provider(url)
     assert "red" not in str(raised.value).removeprefix("redis").replace("redis://", "")
 

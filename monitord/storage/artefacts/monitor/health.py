@@ -226,7 +226,7 @@ def _key_at_hand(keyring: Callable[[], Keyring]) -> HealthCheck:
     except MonitordError as error:
         fix = "put the key back where the configuration says; without it a restart can read and seal nothing"
         return HealthCheck("key", False, str(error), fix, AlertLevel.CRITICAL)
-    return HealthCheck("key", True, f"{', '.join(found.key_ids)} at hand")
+    return HealthCheck("key", True, f"{', '.join(found.key_ids)} present")
 
 
 def _fix_of(error: MonitordError) -> str:

@@ -28,7 +28,7 @@ def open_memory(url: StorageURL) -> MemoryStorageProvider:
         raise ConfigError(f"{url}: memory:// has neither host nor path")
     limit = url.options.get("max_bytes")
     if limit is not None and not (limit.isascii() and limit.isdigit()):
-        raise ConfigError(f"{url}: max_bytes is a number of bytes")
+        raise ConfigError(f"{url}: invalid max_bytes: expected a number of bytes")
     return MemoryStorageProvider(int(limit) if limit is not None else None)
 
 

@@ -97,7 +97,7 @@ class ArchivingProvider(PassThrough):
             return  # an earlier attempt got this far
         archive.store(name, body, metadata)
         if not _holds(archive, name, metadata, expected):
-            raise DamagedArtefactError(f"{key} came back otherwise from the archive: it stays where it was")
+            raise DamagedArtefactError(f"the archive gave {key} back changed; it stays where it was")
 
     def _overtaken(self, key: str, pointer: StorageMetadata) -> StorageMetadata:
         """Somebody was quicker. When it was to archive, all is well; a copy of what is gone is removed."""
@@ -138,7 +138,7 @@ class ArchivingProvider(PassThrough):
                 continue  # deleted or replaced just now: look again
             if not _same_version(found, metadata):
                 chunks.close()
-                raise DamagedArtefactError(f"{key}: what {archive.name} has of it is something else")
+                raise DamagedArtefactError(f"{archive.name} holds other bytes for {key}")
             return metadata, chunks
         raise TransientError(f"{key} is replaced all the time")
 

@@ -86,7 +86,7 @@ class Compressed(PassThrough):
             return metadata, chunks
         if metadata.compression != METHOD:
             chunks.close()
-            raise ArtefactError(f"{key} is compressed in a way unknown here: {metadata.compression[:20]!r}")
+            raise ArtefactError(f"{key} is compressed by an unknown method: {metadata.compression[:20]!r}")
         return metadata, decompress(chunks, key)
 
 

@@ -103,7 +103,7 @@ def open_data_key(keyring: Keyring, key: str, metadata: StorageMetadata) -> byte
     """What the artefact is encrypted with; raises WrongKeyError, DamagedArtefactError."""
     sealing = metadata.encryption
     if sealing is None or sealing.algorithm != ALGORITHM:
-        raise ArtefactError(f"{key} is encrypted in a way unknown here")
+        raise ArtefactError(f"{key} is encrypted by an unknown method")
     sealing_key = keyring.find(sealing.key_id, key)
     try:
         return sealing_key.unwrap(sealing.wrapped_key, bound(key, metadata))

@@ -203,7 +203,9 @@ class SpooledProvider:
                     " `monitord status` says why it waits"
                 )
             if seen > above_floor and not is_small:
-                raise SpoolFullError("the disk is at its floor (retention.min_free_disk_mb); free some of it")
+                raise SpoolFullError(
+                    "the disk has only the space that must stay free (retention.min_free_disk_mb); free some"
+                )
             yield chunk
 
     def _bytes_above_floor(self) -> int:
