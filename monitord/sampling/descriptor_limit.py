@@ -1,4 +1,4 @@
-"""How many descriptors of /proc may stay open: as many as the hard limit gives, less what the daemon needs."""
+"""How many descriptors of /proc may stay open: what the hard limit gives, less what the daemon needs."""
 
 from __future__ import annotations
 
