@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord.model import ProcessKey, ProcessSample
-from monitord.sampling.descriptor_limit import descriptors_to_keep_open
 from monitord.sampling.procfs import (
     CLOSED,
     FORBIDDEN,
@@ -38,6 +37,9 @@ from monitord.sampling.procfs import (
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
 from monitord.sampling.sources import ProcFile, Sources
+
+_SPARE_DESCRIPTORS = 256
+"""Left to the rest of the daemon: database, pipes of profilers, logs."""
 
 _IO_BYTES = 256
 _SCHED_BYTES = 64
@@ -62,7 +64,7 @@ class LinuxProcesses:
     def __init__(self, descriptor_limit: int | None = None, root: str = "/proc") -> None:
         self._root = root
         if descriptor_limit is None:
-            descriptor_limit = descriptors_to_keep_open()
+            descriptor_limit = max(0, raise_descriptor_limit() - _SPARE_DESCRIPTORS)
         self._descriptors_left = descriptor_limit
         self._entries: dict[str, Entry] = {}
         self._names: list[str] = []
