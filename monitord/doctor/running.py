@@ -76,6 +76,7 @@ def check_interpreter(here: Surroundings) -> Iterator[Check]:
 
 
 _EXEC_START = re.compile(r'^ExecStart=(?:"((?:[^"\\]|\\.)*)"|(\S+)).*$', re.MULTILINE)
+_EXEC = re.compile(r"^Exec(?:Start|Reload)=.*$", re.MULTILINE)
 _ARGUMENTS = re.compile(
     r"<key>ProgramArguments</key>\s*<array>\s*<string>(.*?)</string>.*?</array>", re.DOTALL
 )
@@ -91,7 +92,7 @@ def _program(text: str) -> str | None:
 
 def _without_program(text: str) -> str:
     """The rest of a service file: an installation of the same version elsewhere is not stale."""
-    return _ARGUMENTS.sub("", _EXEC_START.sub("", text))
+    return _ARGUMENTS.sub("", _EXEC.sub("", text))
 
 
 def _lock_holder(path: Path) -> int | None:

@@ -26,7 +26,7 @@ def test_a_strange_lock_file_is_refused_in_one_line(tmp_path: Path, kind: str) -
     other.write_text("theirs")
     STRANGE[kind](path, other)
     with (
-        pytest.raises(StorageError, match=r"cannot lock .*: it is no plain file") as refused,
+        pytest.raises(StorageError, match=r"cannot lock .*: it is not a regular file") as refused,
         hold(path, "x"),
     ):
         pass

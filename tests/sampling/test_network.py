@@ -76,7 +76,7 @@ def test_nobody_owns_a_socket_that_is_not_there() -> None:
 
 def test_no_answer_is_unknown() -> None:
     assert (parse_answer("").talkers, parse_answer("").blamed) == ((), None)
-    assert "not known" in parse_answer("").said
+    assert "unknown" in parse_answer("").said
     assert parse_nettop("", 1.0) == []
     assert parse_nettop(",bytes_in,bytes_out,\nlaunchd.1,5,5,\n", 1.0) == []
 

@@ -166,7 +166,7 @@ def test_a_destination_in_use_is_refused(filled: SQLiteProfileStore, tmp_path: P
         backup(filled.data_dir, used)
     with pytest.raises(UsageError, match="data directory itself"):
         backup(filled.data_dir, filled.data_dir / "copy")
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="does not exist; make it first"):
         backup(filled.data_dir, tmp_path / "a" / "b")
     with pytest.raises(UsageError, match="not a folder"):
         backup(filled.data_dir, used / "letter")

@@ -56,11 +56,11 @@ def test_storing_again_replaces_and_deleting_removes(state: Storage) -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        (NamedPlan("", rate_hz=5), "no name of a plan"),
-        (NamedPlan("../x", rate_hz=5), "no name of a plan"),
-        (NamedPlan("x" * 65, rate_hz=5), "no name of a plan"),
+        (NamedPlan("", rate_hz=5), "invalid plan name"),
+        (NamedPlan("../x", rate_hz=5), "invalid plan name"),
+        (NamedPlan("x" * 65, rate_hz=5), "invalid plan name"),
         (NamedPlan("x"), "changes nothing"),
-        (NamedPlan("x", Match(pids=(1,)), rate_hz=5), "not by pid"),
+        (NamedPlan("x", Match(pids=(1,)), rate_hz=5), "not pids or not_names"),
         (NamedPlan("x", Match(names=("",)), rate_hz=5), "names"),
         (NamedPlan("x", Match(names=("a",) * 65), rate_hz=5), "at most 64"),
         (NamedPlan("x", profiler="gdb"), "py-spy"),
