@@ -22,7 +22,8 @@ COMMENTS = {
     "capture.rate_hz": "samples a second; lowered by itself for targets with many threads",
     "capture.grace_s": "a profiler that overruns by this much is killed with its children",
     "capture.max_per_hour": "full profiles an hour, all rules together",
-    "capture.first_look": "dump the stacks at the first crossing, before the window is over",
+    "capture.first_look": "dump the stacks at the first crossing, then about once a second until the window"
+    " is over or breaks (40 ms of CPU each, one a second whatever is armed, so below 5 % of a core)",
     "capture.read_sources": "read hot functions' source: ids of statements, their lines in `show`",
     "capture.min_available_memory_percent": "no capture when the machine has less than this",
     "capture.max_load_per_cpu": "no capture above this load average per CPU",
@@ -32,10 +33,12 @@ COMMENTS = {
     "baselines.rate_hz": "samples a second",
     "baselines.max_machine_percent": "none while the whole machine is busier than this",
     "retention.max_age_h": "evidence older than this goes, unless kept by `monitord keep`",
-    "retention.max_total_mb": "database + write-ahead log + artefacts never exceed this",
+    "retention.max_total_mb": "the data directory never exceeds this: database, write-ahead log, artefacts,"
+    " quarantine, databases set aside",
     "retention.summary_days": "small summaries of incidents stay this long, inside the budget",
     "retention.process_share": "no single process name holds more of the budget while others need it",
-    "retention.min_free_disk_mb": "the disk is left at least this much",
+    "retention.min_free_disk_mb": "the disk is left at least this much;"
+    " one below 2 GB no more than a tenth of itself",
     "storage.url": 'where artefacts go: "" stays in the data directory; s3://… redis://… file:///…',
     "storage.compression_level": "zstd, 1 to 19; 0: everything is kept as it is",
     "storage.encryption_key": '"": none; file:/PATH, credential:NAME or environment:NAME hold 32 bytes',
