@@ -668,8 +668,9 @@ class ProfileRecord:
     checksum: str | None = None
     pinned: bool = False
     raised_at: datetime | None = None
-    reason: str | None = None
-    hottest_function: str | None = None
+    # Of the incident and read along with the row: two readings of one row are the same record without them.
+    reason: str | None = field(default=None, compare=False)
+    hottest_function: str | None = field(default=None, compare=False)
 
 
 # ------------------------------------------------------------------------------------------- events
