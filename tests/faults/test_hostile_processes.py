@@ -73,7 +73,9 @@ def test_a_flood_of_crossings_is_a_few_rows_that_count_them_all(recorder: Make) 
         daemon.spike(daemon.interpreter, "-c", "import time; time.sleep(300)")
     daemon.wait_for(lambda: counted(daemon) >= 100, "every alert to be counted")
     daemon.wait_for(lambda: len(daemon.incidents()) >= 21, "the rows to be kept", patience_s=180)
-    daemon.wait_for(lambda: any("this row (" in one["reason"] for one in daemon.incidents()), "the shared row")
+    daemon.wait_for(
+        lambda: any("this row (" in one["reason"] for one in daemon.incidents()), "the shared row"
+    )
     assert len(daemon.incidents()) <= 40
     assert daemon.stop() == 0
 
