@@ -125,8 +125,9 @@ def _supervisor_row(runs: int) -> Row:
     from monitord.capture.running import Errand, Runner
 
     runner = Runner()
-    errand = Errand(("/bin/true",), Path(tempfile.gettempdir()), limit_s=5.0, is_hurried=True)
-    ours_ms = [_children_ms(lambda: runner.run(errand)) for _ in range(runs)]
+    with tempfile.TemporaryDirectory() as folder:
+        errand = Errand(("/bin/true",), Path(folder), limit_s=5.0, is_hurried=True)
+        ours_ms = [_children_ms(lambda: runner.run(errand)) for _ in range(runs)]
     bare = [sys.executable, "-I", "-S", "-c", "pass"]
     bare_ms = [_children_ms(lambda: subprocess.run(bare, check=True)) for _ in range(runs)]
     return Row(

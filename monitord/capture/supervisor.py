@@ -457,6 +457,8 @@ def _hand_over_folder(uid: int, gid: int) -> None:
     Nor one of another user: a file of somebody's that the one before could move in here is not for the next.
     """
     us = os.geteuid()
+    if os.stat(".").st_mode & 0o077:  # noqa: PTH116 - no pathlib
+        raise PermissionError(1, "cannot hand over a work folder that others may use; give it one of its own")
     os.chown(".", uid, gid)
     for name in _names("."):
         try:

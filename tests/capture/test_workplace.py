@@ -124,3 +124,16 @@ def test_a_link_in_place_of_a_perf_map_is_not_what_the_tool_reads(folder: Path, 
     outcome = Runner().run(errand)
     assert b"mine" not in outcome.stdout
     assert outcome.exit_status != 0 or outcome.failure
+
+
+@pytest.mark.root
+@pytest.mark.skipif(sys.platform != "linux", reason="users are changed on Linux only")
+def test_a_folder_that_others_may_use_is_never_handed_over(tmp_path: Path) -> None:
+    """/tmp given as work folder by mistake would belong to somebody else: nothing is started instead."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    outcome = Runner().run(Errand(("/bin/true",), shared, 5.0))
+    assert outcome.exit_status != 0
+    assert "cannot hand over a work folder" in str(outcome)
+    assert shared.stat().st_uid == 0
