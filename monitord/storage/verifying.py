@@ -9,8 +9,9 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 
 from monitord.storage import mending
 from monitord.storage.artefacts import (
@@ -53,30 +54,25 @@ def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
 
 def each_capture(engine: Engine) -> Iterator[Facts]:
     """Facts of all captures; no transaction is open while one is looked at."""
-    last = 0
-    query = select(profile_capture).order_by(profile_capture.c.id).limit(PAGE)
-    while True:
-        with engine.connect() as connection:
-            page = connection.execute(query.where(profile_capture.c.id > last)).all()
-        for row in page:
-            yield facts_of(dict(row._mapping))
-        if not page:
-            return
-        last = page[-1].id
+    return _paged(engine, profile_capture, profile_capture.c.id, 0)
 
 
 def each_incident(engine: Engine) -> Iterator[Facts]:
     """Facts of all incidents likewise."""
-    last = ""
-    query = select(incident).order_by(incident.c.correlation_id).limit(PAGE)
+    return _paged(engine, incident, incident.c.correlation_id, "")
+
+
+def _paged(engine: Engine, table: Table, key: ColumnElement[Any], last: Any) -> Iterator[Facts]:
+    """Rows in the order of their key, from the first one after `last`, a page at a time."""
+    query = select(table).order_by(key).limit(PAGE)
     while True:
         with engine.connect() as connection:
-            page = connection.execute(query.where(incident.c.correlation_id > last)).all()
+            page = connection.execute(query.where(key > last)).all()
         for row in page:
             yield facts_of(dict(row._mapping))
         if not page:
             return
-        last = page[-1].correlation_id
+        last = page[-1]._mapping[key]
 
 
 def _without_leading(connection: Connection) -> Iterator[str]:
