@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 import structlog
 
+from tests.burners import end_orphans, mark_session
 from tests.servers import proxy_to, redis_server, s3_server
 
 __all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
@@ -24,6 +25,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same of nohup and SIGHUP, which we survive then without passing that on.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda *_: None)
+
+mark_session()
 
 # On a shared machine the time of one example says nothing.
 hypothesis.settings.register_profile("shared machine", deadline=None)
@@ -63,6 +66,14 @@ def _logs_as_they_were() -> Iterator[None]:
     """A test that configures logging does so for itself: its stream is closed when it ends."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nobody_is_left_running() -> Iterator[None]:
+    """What a module started and lost would take the CPU from every later test."""
+    yield
+    left = end_orphans()
+    assert not left, f"left running, now killed: {left}"
 
 
 @pytest.fixture

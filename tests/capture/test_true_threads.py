@@ -15,6 +15,7 @@ from monitord.capture.tools import Toolbox
 from monitord.model import Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
 from monitord.profiles import hotspots, parse
 from monitord.storage.facts import incident_facts
+from tests.burners import burn_command
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of
 from tests.fakes import an_alert
@@ -51,17 +52,16 @@ def starve() -> Iterator[Callable[[int], None]]:
     def leave_nothing(pid: int) -> None:
         cpu = min(os.sched_getaffinity(pid))
         for number in range(2):
-            spin = ["timeout", "60", "sh", "-c", "while :; do :; done"]
-            burners.append(subprocess.Popen(spin, start_new_session=True))
+            burners.append(subprocess.Popen(burn_command(60), start_new_session=True))
             os.sched_setaffinity(burners[number].pid, {cpu})
         for entry in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(entry.name), {cpu})
             os.sched_setscheduler(int(entry.name), os.SCHED_IDLE, os.sched_param(0))
 
     yield leave_nothing
-    for burner in burners:
-        burner.terminate()
-        burner.wait()
+    for one in burners:
+        one.kill()
+        one.wait()
 
 
 def test_idle_threads_take_no_blame_on_a_machine_where_hardly_anything_runs(

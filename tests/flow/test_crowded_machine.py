@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.burners import burn_command
 from tests.flow.recorder import OURS, Recorder
 
 Make = Callable[..., Recorder]
@@ -31,11 +32,11 @@ window_s = 3
 
 @pytest.fixture
 def crowded() -> Callable[[Recorder], None]:
-    """Starts the crowd; it ends with its recorder, and by itself after a minute and a half."""
+    """Starts the crowd; it ends with its recorder, and by itself after 90 s of CPU each."""
 
     def crowd(daemon: Recorder) -> None:
         for _ in range(BURNERS_PER_CORE * (os.cpu_count() or 1)):
-            daemon.spike("timeout", "90", "sh", "-c", "while :; do :; done")
+            daemon.spike(*burn_command(90))
 
     return crowd
 

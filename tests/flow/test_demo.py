@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.burners import burn_command
+
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 BURNERS_PER_CORE = 4
 
@@ -18,14 +20,12 @@ BURNERS_PER_CORE = 4
 @pytest.fixture
 def crowd() -> Iterator[None]:
     """Burners in sessions of their own, because the kernel shares the CPU out by session first."""
-    spin = ("timeout", "280", "sh", "-c", "while :; do :; done")
     count = BURNERS_PER_CORE * (os.cpu_count() or 1)
-    burners = [subprocess.Popen(spin, start_new_session=True) for _ in range(count)]
+    burners = [subprocess.Popen(burn_command(280), start_new_session=True) for _ in range(count)]
     yield
-    for burner in burners:
-        burner.terminate()  # timeout(1) passes it on
-    for burner in burners:
-        burner.wait()
+    for one in burners:
+        one.kill()
+        one.wait()
 
 
 @pytest.mark.usefixtures("crowd")

@@ -133,7 +133,7 @@ def key_of(pid: int) -> ProcessKey:
 def capture(standby: Standby, target: ProcessKey, folder: Path) -> list[Capture]:
     """What the daemon's worker does when an alert names this process."""
     service = ProfileCaptureService(Consent(), find_standby=lambda _key: standby)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(0o700, exist_ok=True)
     return service.capture(target, PLAN, folder)
 
 
