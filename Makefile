@@ -26,7 +26,7 @@ demo: $(READY)  ## catch a spiking program red-handed, within a minute
 	@$(BIN)/python examples/demo.py
 
 test: lint  ## everything CI runs: lint, types, import rules, the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python tests/run.py $(PYTEST_ARGS)
 
 lint: $(READY)  ## lint, types and import rules
 	$(BIN)/ruff check .

@@ -33,8 +33,27 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need root are skipped for an ordinary user, with the reason; in CI nothing is skipped."""
+# The folders whose tests measure processes or wait for a spike: one after another, disturbed as little as may be.
+MEASURING = frozenset(
+    {"capture", "daemon", "faults", "flow", "packaging", "profiling", "sampling", "service"}
+)
+TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--lane", choices=["measuring", "other"], help="half of the suite, see tests/run.py")
+
+
+def lane_of(path: Path) -> str:
+    return "measuring" if path.relative_to(TESTS).parts[0] in MEASURING else "other"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A lane leaves the other's tests out. What needs root is skipped for an ordinary user; in CI nothing is."""
+    if lane := config.getoption("--lane"):
+        others = [item for item in items if lane_of(item.path) != lane]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if lane_of(item.path) == lane]
     if os.geteuid() == 0:
         return
     for item in items:

@@ -1,0 +1,72 @@
+"""Runs the suite as `make test` does: the tests that measure processes, and beside them, with low priority, all others.
+
+The exit status is 0 when both are. Words of the call go to both: `tests/run.py tests/flow -x`.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+LANES: dict[str, tuple[str, ...]] = {"measuring": (), "other": ("nice", "-n", "19")}  # each with its prefix
+WIDTH = max(map(len, LANES))
+NOTHING_TO_RUN = 5  # pytest's exit status where no test was left for a lane
+
+
+def main(words: list[str]) -> int:
+    lanes: dict[str, subprocess.Popen[bytes]] = {}
+    heard: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        """As Ctrl-C does, whatever it was: pytest then ends what its tests started."""
+        heard.append(128 + number)
+        for process in lanes.values():
+            process.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    for lane in LANES:
+        lanes[lane] = start(lane, words)
+    readers = [threading.Thread(target=relay, args=one) for one in lanes.items()]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    return status_of([*heard, *(process.wait() for process in lanes.values())])
+
+
+def status_of(ended: Iterable[int]) -> int:
+    """That of the lane which fared worst."""
+    return max((abs(status) for status in ended if status != NOTHING_TO_RUN), default=NOTHING_TO_RUN)
+
+
+def start(lane: str, words: list[str]) -> subprocess.Popen[bytes]:
+    """One pytest, in a process group of its own: a Ctrl-C reaches it once, from here."""
+    own = [
+        str(Path(word).with_suffix(f".{lane}.xml")) if word.startswith("--junit") else word for word in words
+    ]
+    cache = ("-o", f"cache_dir=.pytest_cache/{lane}")
+    return subprocess.Popen(
+        [*LANES[lane], sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *cache, *own],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+        cwd=Path(__file__).parents[1],
+    )
+
+
+def relay(lane: str, process: subprocess.Popen[bytes]) -> None:
+    """What a lane says, line by line, with its name before it."""
+    said: IO[bytes] | None = process.stdout
+    for line in said or ():
+        print(f"{lane:{WIDTH}} | {line.decode(errors='replace').rstrip()}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
