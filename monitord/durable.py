@@ -30,7 +30,7 @@ def durable_write(
     """Write the whole file or none of it; on the disk, with its name, when this returns.
 
     An existing file is replaced and keeps its mode (`keeps_mode`), unless `replace` is False: then
-    FileExistsError. What is no regular file (a device, a pipe) is written to as it is. `owner` (uid, gid)
+    FileExistsError. A device or a pipe is written to in place. `owner` (uid, gid)
     gets the file.
     Raises OSError; nothing is left of a failed call.
     """

@@ -61,7 +61,10 @@ def _has_pip(prefix: Path) -> bool:
 
 def _requirements(extra: str) -> list[str]:
     """What the extra lists in the installed package; the extra itself where that is unknown."""
-    from importlib.metadata import PackageNotFoundError, requires  # 1.5 MB, for whoever lacks something
+    from importlib.metadata import (  # 1.5 MB, only needed when something is missing
+        PackageNotFoundError,
+        requires,
+    )
 
     try:
         listed = requires(_NAME) or []

@@ -147,7 +147,7 @@ class QueuedStream:
 def hold_standard_streams() -> None:
     """Put /dev/null where stdin, stdout or stderr is closed: else the next file opened takes its number.
 
-    A lock file or a database under number 2 would be written into by whoever writes to stderr.
+    A lock file or a database under number 2 would be overwritten by log lines.
     """
     for number, mode in ((0, "r"), (1, "w"), (2, "w")):
         try:

@@ -46,7 +46,7 @@ _MACHINE_WIDE = frozenset(
 )  # fmt: skip
 
 BASELINE_RULE = "baseline"
-"""The rule of an incident that is none: a profile taken by itself while nothing was wrong (metric manual)."""
+"""The rule of a baseline's row: a profile taken automatically while nothing was wrong (metric manual)."""
 
 METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.CPU: ("percent",),
@@ -279,9 +279,9 @@ class Demand:
 
     None means no rule asks for it. `watched` processes are read every pass. `needs_unit`: a rule that any
     process can break at any level (growth) is limited to some units. `needs_consumers`: a rule about the
-    whole machine's CPU must be told who uses it while the machine is crowded. Of whoever
-    holds `private_from_bytes` a rule about growth wants the private part. The sampler may skip
-    whatever can't matter under this demand, and only that.
+    whole machine's CPU must be told who uses it while the machine is crowded. For processes
+    of at least `private_from_bytes` a rule about growth wants the private part. The sampler may skip
+    what can't matter under this demand, and only that.
     """
 
     cpu_percent: float | None = None
@@ -395,7 +395,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Who moves the bytes on the network, as far as it can be told.
+    """The process that moves the bytes on the network, as far as it can be told.
 
     `talkers` are (process, name, bytes per second), busiest first. `blamed` is the one that it is put down
     to, None when that is not known. `said` is a clause: with whom, or why nobody is blamed.

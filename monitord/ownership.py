@@ -187,7 +187,7 @@ def _source() -> str:
 def closed_to_others(path: Path) -> Path | None:
     """The first part of an absolute path that not everybody may execute or enter; None: all may.
 
-    A missing part is closed too. Files that are no programs must be readable instead. Links count as where
+    A missing part is closed too. Files other than programs must be readable instead. Links count as where
     they lead.
     """
     for part, status, is_last in _parts(path):

@@ -30,6 +30,19 @@ OF_ONE_MACHINE = [
     )
 ]  # fmt: skip
 
+# Each stands for a plain word: "whoever opens it" for "the reader", "is no key" for "is not a key".
+DIALECT = [
+    re.compile(pattern)
+    for pattern in (
+        r"\b[Ww]hoever\b", r"(?<!here )(?<!ere's )\b(?:is|are|was|were) no (?!longer\b|more than\b)",
+        r"\bat the (?:least|most)\b", r"\blikewise\b", r"\bput aside\b", r"\b(?:[Oo]f|[Bb]y) whom\b",
+        r"\b[Ww]ho (?:asks|has gone)\b", r"\b(?:that|what) (?:is|are) none\b", r"\bof its own accord\b",
+        r"\bheeds?\b", r"\bnevertheless\b", r"\bfellows\b", r"\bkin\b", r"\bput down to\b", r"\bnone at the\b",
+        r"\bno time that\b", r"\bwrong words\b", r"\bnothing had to\b", r"\bthan is good\b",
+    )
+]  # fmt: skip
+SPOKEN = ("monitord", "migrations", "examples", "systemd", "launchd")
+
 paper = pytest.mark.parametrize("page", PAPERS, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -170,6 +183,17 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
     for path in files():
         text = path.read_bytes().decode(errors="replace")
         found += [(path.relative_to(ROOT).as_posix(), word) for word in OF_ONE_MACHINE if word in text]
+    assert found == []
+
+
+def test_every_sentence_is_plain_english() -> None:
+    """No page, message, docstring or comment speaks a dialect that an engineer has to read twice."""
+    sources = [path for path in files() if path.relative_to(ROOT).parts[0] in SPOKEN]
+    found = []
+    for path in [*PAPERS, *(path for path in sources if path.suffix in (".py", ".toml", ".in", ".service"))]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            told = [word[0] for pattern in DIALECT if (word := pattern.search(line))]
+            found += [f"{path.relative_to(ROOT).as_posix()}:{number}: {word}" for word in told]
     assert found == []
 
 

@@ -98,9 +98,7 @@ def _threads(record: Mapping[str, Any]) -> Iterator[str]:
         return
     busy = [one for one in threads.get("shown", ()) if (one.get("cpu_percent") or 0) >= 1]
     names = [f"{one.get('name') or '?'} ({one['thread_id']}) {one['cpu_percent']:.0f} %" for one in busy[:4]]
-    yield f"{threads['count']:,} in all" + (
-        ", the busiest 100 were looked at" if threads.get("is_cut") else ""
-    )
+    yield f"{threads['count']:,} in all" + (" (read: the busiest 100)" if threads.get("is_cut") else "")
     yield f"busy: {', '.join(names)}" if names else "none used CPU"
     if record.get("cut"):
         yield str(record["cut"])
@@ -131,7 +129,7 @@ def _files(record: Mapping[str, Any]) -> Iterator[str]:
     limit = _get(record, "limits", "Max open files")
     yield f"{files['count']:,} open" + (f" of {limit}" if limit else "")
     if files.get("looked_at", files["count"]) < files["count"]:
-        yield f"the first {files['looked_at']:,} were looked at"
+        yield f"read: the first {files['looked_at']:,}"
     yield ", ".join(f"{count:,} {kind}" for kind, count in _most(files.get("kinds")))
     folders = [f"{count:,} in {folder}" for folder, count in _most(files.get("top_folders"))]
     if folders:
@@ -173,10 +171,10 @@ def _state(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"seccomp mode {status['Seccomp']}"
     if status.get("NoNewPrivs", _IDLE) != _IDLE:
         yield "can't gain privileges"
-    switches = (("voluntary_ctxt_switches", "waited"), ("nonvoluntary_ctxt_switches", "was put aside"))
-    yield from (
-        f"{word} {int(status[key]):,} times" for key, word in switches if str(status.get(key, "")).isdigit()
-    )
+    switches = (("voluntary_ctxt_switches", "voluntary"), ("nonvoluntary_ctxt_switches", "involuntary"))
+    counts = [f"{int(status[key]):,} {word}" for key, word in switches if str(status.get(key, "")).isdigit()]
+    if counts:
+        yield f"context switches: {', '.join(counts)}"
     if status.get("Cpus_allowed_list"):
         yield f"may run on CPUs {status['Cpus_allowed_list']}"
 
@@ -226,7 +224,7 @@ def _group(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _as_version_2(limits: Mapping[str, str]) -> dict[str, str]:
-    """The same under the names of version 2; a limit that is none is "max", and then nothing is near it."""
+    """The same under the names of version 2; no limit is "max"."""
     found = dict(limits)
     most = found.get("memory.limit_in_bytes", "")
     if most.isdigit() and int(most) < _NO_LIMIT_BYTES and "memory.usage_in_bytes" in found:
@@ -305,7 +303,7 @@ def _is_nothing(value: object) -> bool:
 
 
 def _size(text: str) -> str:
-    """`123 kB` of /proc in a unit that can be read; what is no such text is left."""
+    """`123 kB` of /proc in a unit that can be read; other texts stay."""
     number = str(text).split()[:1]
     return _bytes(int(number[0]) * 1024) if number and number[0].isdigit() else str(text)
 

@@ -23,7 +23,7 @@ Dump = tuple[bytes, int, int]
 
 
 def kept_dump(data: bytes, shares: Mapping[int, float]) -> Dump | None:
-    """A py-spy dump (JSON) as it is kept; None when it is no dump.
+    """A py-spy dump (JSON) as it is kept; None when it can't be parsed.
 
     Values of variables and command lines are never kept. The busiest threads come first,
     so that those beyond DUMP_CAP_BYTES are those that only wait.
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
         data = process.stdout.read(_RAW_CAP_BYTES)
         if len(data) == _RAW_CAP_BYTES:
             process.kill()
-            sys.stderr.write(f"the dump has more than {_RAW_CAP_BYTES >> 20} MB\n")
+            sys.stderr.write(f"the dump has more than {_RAW_CAP_BYTES >> 20} MiB\n")
             return 1
     if process.returncode:
         return process.returncode

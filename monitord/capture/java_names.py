@@ -44,7 +44,7 @@ def _check(pid: int, start_ticks: int) -> str:
 
 
 def _socket_of(folder: int, name: str) -> int | None:
-    """The socket itself, held: whoever writes in that folder could put a link to another one in its place."""
+    """The socket itself, held open: another user of that folder could put a link in its place."""
     try:
         held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError:

@@ -189,7 +189,7 @@ class _Starts(Sequence[int]):
 
 
 def _program_headers(file: int) -> list[Header]:
-    """(type, offset, address, size) of each; ValueError for what is no 64-bit little-endian ELF file."""
+    """(type, offset, address, size) of each; ValueError for any but a 64-bit little-endian ELF file."""
     head = os.pread(file, 64, 0)
     if head[:6] != b"\x7fELF\x02\x01":
         raise ValueError("another kind of file")

@@ -133,7 +133,7 @@ class Draft:
             )
         return None
 
-    def heed(self, outcome: Outcome) -> None:
+    def record_outcome(self, outcome: Outcome) -> None:
         """Keep what the run says besides its result: the target's CPU, and what had to be repaired."""
         if outcome.cpu_ticks is not None and outcome.cpu_window_s >= 0.05:
             self.cpu_percent = 100.0 * outcome.cpu_ticks / _TICKS_PER_S / outcome.cpu_window_s

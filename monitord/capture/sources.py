@@ -73,7 +73,7 @@ class Root:
                 os.close(folder)
 
     def _walk(self, path: str, folders: list[int]) -> str:
-        """Open every folder on the way, links resolved by hand, and give the last name, which is no link."""
+        """Open every folder on the way, links resolved by hand, and give the last name, never a link."""
         waiting, links = _parts(path), 0
         while waiting:
             name = waiting.pop()
@@ -123,7 +123,7 @@ class Sources:
         self._known: dict[str, SourceText | None] = {}
 
     def get(self, file: str) -> SourceText | None:
-        """A file's text; None when it is no source file, or one too many."""
+        """A file's text; None when it is not a source file, or the limit on files is reached."""
         if file not in self._known:
             is_wanted = file.startswith("/") and file.endswith(_SUFFIXES) and "\0" not in file
             enough = sum(text is not None for text in self._known.values()) >= _MAX_FILES

@@ -2,7 +2,7 @@
 
 Started in an interpreter of its own that is given this code by its stdin (running.py), so that only this
 child, never the daemon, becomes a subreaper. The errand is the next line of stdin, packed; stdin stays open
-as a lifeline: "stop" ends early, its end means that the daemon died. Two lines answer, packed likewise.
+as a lifeline: "stop" ends early, its end means that the daemon died. Two lines answer, packed the same way.
 (A first look waits for it: modules written in C only, also in place of json, signal and ctypes, start in half
 the time. One file of more than 400 lines, because code that runs isolated can import nothing of ours.)
 """
@@ -47,7 +47,7 @@ def packed(value: dict[str, Any]) -> bytes:
 def unpacked(line: bytes) -> dict[str, Any]:
     """What `packed` made; ValueError for anything else. Only ever given what our own process wrote."""
     try:
-        return dict(marshal.loads(binascii.a2b_base64(line)))  # noqa: S302 - its pipe is no tool's
+        return dict(marshal.loads(binascii.a2b_base64(line)))  # noqa: S302 - no tool writes to this pipe
     except (EOFError, TypeError, ValueError) as error:
         raise ValueError(str(error)) from None
 

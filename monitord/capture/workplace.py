@@ -30,7 +30,7 @@ def take(path: Path) -> BinaryIO:
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
         return file
     file.close()
-    raise OSError(f"{path.name} is no plain file")
+    raise OSError(f"{path.name} is not a plain file")
 
 
 def size_of(path: Path) -> int:

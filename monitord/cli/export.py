@@ -162,7 +162,7 @@ def _views(reader: StoreReader, chosen: Iterable[str], *, is_named: bool) -> Ite
 
 
 def identities(views: list[IncidentView]) -> Identities:
-    """Who this machine and its users are, as far as texts may name them."""
+    """The names of this machine and its users that texts may hold."""
     user = os.environ.get("SUDO_USER") or os.environ.get("USER")
     return Identities(
         users=(user,) if user else (),
@@ -203,4 +203,4 @@ def report(what: str, hidden: Mapping[str, int] | None, output: str) -> None:
         listed = ", ".join(f"{number} × {rule}" for rule, number in hidden.items())
         say(f"hidden: {listed}")
     else:
-        say("nothing had to be hidden")
+        say("no secrets found, nothing hidden")

@@ -121,7 +121,7 @@ def _run(application: Any, listener: socket.socket, token_path: Path) -> None:
         h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,
         # So many are accepted between two looks at how many there are.
         backlog=max(1, most_connections() // 2),
-        # A stranger's nonsense is no line each; what the gate refuses it counts.
+        # Malformed requests get no log line each: the gate counts what it refuses.
         log_level="error",
         server_header=False,
         access_log=False,
@@ -215,7 +215,7 @@ def install(
     merged = _read(write)
     servers = merged.setdefault(key, {})
     if not isinstance(servers, dict):
-        raise UsageError(f"{write}: {key} is no object; nothing was written")
+        raise UsageError(f"{write}: {key} is not an object; nothing was written")
     servers["monitord"] = entry
     _replace(write.resolve(), jsonlib.dumps(merged, indent=2, ensure_ascii=False) + "\n")
     emit(f"{write}: {client.value} will start monitord's MCP server\n")

@@ -180,7 +180,7 @@ def _leave_to_recorder(folder: Path) -> None:
     try:
         revision = stored_revision(folder / DATABASE_NAME)
     except MonitordError:
-        return  # whoever opens it says what is wrong
+        return  # opening it reports what is wrong
     if revision not in (None, HEAD):
         raise BusyError(
             f"an older monitord still records (pid {pid}), and would save nothing into schema {HEAD}: "

@@ -148,7 +148,7 @@ def remark(run: Run) -> None:
     if run.kept_folder:
         say(f"the script left files in its temporary folder; they are still in {run.kept_folder}")
     if run.ended == "stopped" and run.exit_status == -signal.SIGKILL:
-        say("the script did not heed SIGINT and SIGTERM and was killed")
+        say("the script ignored SIGINT and SIGTERM and was killed")
 
 
 def end(done: Profiled, heard: Heard, *, passes_status_on: bool) -> None:

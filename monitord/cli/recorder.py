@@ -1,4 +1,4 @@
-"""Whoever asks is told in one line on stderr when nobody records, or what is asked for may be missing."""
+"""One line on stderr when nothing records, or when the answer may be incomplete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_REASON = 200
 
 
 def silent_for_s(told: Mapping[str, Any], now: datetime) -> float | None:
-    """How long a recorder that runs has reported nothing; None while that is no news."""
+    """How long a recorder that runs has reported nothing; None while that is normal."""
     taken = moment_of(told.get("taken_at"))
     if taken is None:
         return None

@@ -1,4 +1,4 @@
-"""`reveal`: where an artefact lies, for whoever wants the file itself."""
+"""`reveal`: where an artefact lies, for people who want the file itself."""
 
 from __future__ import annotations
 

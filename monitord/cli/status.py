@@ -31,7 +31,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     sent = read_courier_status(folder)
     if sent is not None:
         told["courier"] = asdict(sent)
-    # Nobody runs because of a broken configuration, perhaps: that is no reason to say nothing else.
+    # A broken configuration may be why nothing runs: say the rest all the same.
     used = usage_of(place, folder, told) if as_json or told["is_running"] else {}
     if as_json:
         running = told.pop("is_running")

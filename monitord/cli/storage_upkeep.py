@@ -145,7 +145,7 @@ def rebuild(
 def rotate_key(place: Place) -> None:
     """Wrap the keys of all sealed artefacts with the active key, near, far and archived.
 
-    Who reads must know the new key before: make it `storage.encryption_key`, name the old one in
+    Every reader must know the new key before: make it `storage.encryption_key`, name the old one in
     `storage.old_encryption_keys`, restart the service, then rotate.
     """
     from monitord.daemon.holdings import keyring_of, sealed_places

@@ -52,7 +52,7 @@ def width() -> int:
 
 
 def say(line: str) -> None:
-    """Tell a person something that is no data. Where nobody can read it, that changes nothing else."""
+    """Print a message for people to stderr. A closed or full stderr is ignored."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place that writes to stderr
 

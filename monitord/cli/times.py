@@ -213,7 +213,7 @@ def _refuse_big_m(text: str) -> None:
 
 
 def _span_back(words: str) -> timedelta | None:
-    """How far back "2h", "-2h" and "2h ago" lie; None where they are no span."""
+    """How far back "2h", "-2h" and "2h ago" lie; None for other texts."""
     return _span(words.removesuffix(" ago").removeprefix("-").strip())
 
 

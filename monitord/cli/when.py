@@ -23,7 +23,7 @@ def full_stamp(moment: datetime, *, utc: bool = False, zone: tzinfo | None = Non
 
 
 def moment_of(text: object) -> datetime | None:
-    """ISO text from a file that may be old or damaged; None where it is no aware time."""
+    """ISO text from a file that may be old or damaged; None when it is not an aware time."""
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:

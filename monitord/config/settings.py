@@ -125,7 +125,7 @@ class RuleSettings(_Section, frozen=True):
 
 
 class CaptureSettings(_Section, frozen=True):
-    """Whether, of whom and how profiles are taken. Budgets are small on purpose."""
+    """Whether, of which processes and how profiles are taken. Budgets are small on purpose."""
 
     consent: Literal["auto", "listed", "never"] = "auto"
     allow: tuple[str, ...] = ()

@@ -44,7 +44,7 @@ def reload_recorder(
 
 
 def is_ours(data_dir: Path) -> bool:
-    """Whether the recorder's lock belongs to who asks: only then is the pid in it to be trusted."""
+    """Whether this user owns the recorder's lock: only then can the pid in it be trusted."""
     try:
         return (data_dir / DAEMON_LOCK).lstat().st_uid == os.geteuid()
     except OSError:

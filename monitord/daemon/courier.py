@@ -30,7 +30,7 @@ from monitord.storage.holdings import Holdings
 from monitord.storage.queries import StoreReader
 from monitord.storage.schema import ARTEFACTS_NAME
 
-LIFE_S = 600.0  # then it ends; whoever started it starts another if something waits still
+LIFE_S = 600.0  # then it ends; the recorder starts another while artefacts wait
 _REFUSED_SHOWN = 5
 
 
@@ -156,7 +156,7 @@ def _age_s(moment: str) -> float:
 
 
 def _end_with_parent() -> None:
-    """Whoever started us holds the other end of stdin: closed, by whatever death, we have no errand left."""
+    """End when stdin is closed: the recorder that holds its other end is gone."""
     while os.read(0, 4096):
         pass
     os._exit(0)

@@ -1,7 +1,7 @@
 """`[storage]` of the configuration as something that keeps artefacts: for the recorder, and for who sees all.
 
 The recorder and whatever deletes or pins work on this disk alone; no client of a far provider is loaded and
-no network is waited for. Who reads, checks or moves artefacts sees the far provider behind it, opened when
+no network is waited for. Readers, checks and moves of artefacts see the far provider behind it, opened when
 something is asked of it that is not here.
 """
 
@@ -171,7 +171,7 @@ class _Whole:
             far_provider(url, patience) if url else None for url in (storage.url, storage.archive_url)
         )
         spool, archive = None, None
-        if far is not None and away is not None:  # whoever deletes there deletes in the archive, too
+        if far is not None and away is not None:  # deleting there deletes in the archive, too
             from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
 
             far = archive = ArchivingProvider(far, away)

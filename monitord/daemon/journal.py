@@ -38,7 +38,7 @@ class Journal:
         self._note(Event(EventType.DAEMON, datetime.now(UTC), payload=said))
 
     def trouble(self, what: str, reason: str) -> None:
-        """Something happened to the daemon that whoever looks back wants to know."""
+        """Record something that happened to the daemon, for people who look back."""
         self._note(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "reason": reason}))
 
     def repeat(self, correlation_id: str, alert: Alert) -> None:

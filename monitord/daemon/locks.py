@@ -14,7 +14,7 @@ from pathlib import Path
 from monitord.errors import BusyError, StorageError
 from monitord.storage.folder import hand_over
 
-_ASKED_S = 0.3  # `owner` holds a lock for a moment to see whether it can: that is no refusal
+_ASKED_S = 0.3  # `owner` holds a lock for a moment to see whether it can: that does not count as held
 DAEMON_LOCK = "lock"
 CAPTURE_LOCK = "capture.lock"
 
@@ -92,7 +92,7 @@ def owner(path: Path) -> int | None:
 
 
 def _open(path: Path) -> int | None:
-    """Raises StorageError for what is no plain file of this one name: a lock on it would exclude nobody."""
+    """Raises StorageError unless it is a plain file with a single name: other locks exclude nobody."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)

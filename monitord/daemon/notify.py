@@ -16,7 +16,7 @@ class Notifier:
     """Says READY, STATUS, WATCHDOG, RELOADING and STOPPING to systemd.
 
     `watchdog_interval_s` is how often `watchdog()` wants to be called, half of what the unit allows; None
-    when no watchdog is set or it is meant for another process. A manager that went away is no error.
+    when no watchdog is set or it is meant for another process. A manager that went away is ignored.
     """
 
     def __init__(self, env: Mapping[str, str] = os.environ) -> None:

@@ -50,7 +50,7 @@ class Saving:
 
         When kept incidents leave no room for the evidence, the incident is saved without it and says why:
         the budget is a promise, and so is a pin. When it was saved before and deleted since then, what came
-        later goes the same way: whoever deleted it meant all of it.
+        later goes the same way: the deletion was meant for all of it.
         """
         if incident.correlation_id in self._saved and self._was_deleted(incident.correlation_id):
             get_logger().info("incident.stays_deleted", correlation_id=incident.correlation_id)
@@ -100,7 +100,7 @@ class Saving:
         self._store.add_history(passes)
 
     def _room_for(self, incident: Incident) -> int:
-        """Bytes it takes: rows, and evidence compressed (zlib's fastest is no smaller than zstd)."""
+        """Bytes it takes: rows, and evidence compressed (zlib's fastest is at least as large as zstd)."""
         evidence = sum(_compressed_size(capture.payload, capture.path) for capture in incident.captures)
         return evidence + self._room_for_rows
 

@@ -1,4 +1,4 @@
-"""How the daemon is, for everybody who asks: one small file, replaced whole, readable without the daemon."""
+"""How the daemon is, for every command: one small file, replaced whole, readable without the daemon."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class StatusWriter:
             try:
                 write_status(self._data_dir, status)
             except Exception:  # noqa: BLE001  around one status: no memory for this one, perhaps for the next
-                from monitord.logs import get_logger  # whoever only reads the file need not load it
+                from monitord.logs import get_logger  # readers of the file need not load it
 
                 get_logger().debug("status.not_written", exc_info=True)
 

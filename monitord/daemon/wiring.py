@@ -191,7 +191,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
 
 
 def _sender(settings: Settings, data_dir: Path, config_path: Path | None) -> Sender | None:
-    """Who sends artefacts to where the configuration says; None when they stay here."""
+    """What sends artefacts to the configured provider; None when they stay here."""
     if not needs_courier(settings):
         return None
     from monitord.daemon.sending import Sender
@@ -201,7 +201,7 @@ def _sender(settings: Settings, data_dir: Path, config_path: Path | None) -> Sen
 
 
 def _sent_on(save: Callable[[Incident], object], sender: Sender | None) -> Callable[[Incident], object]:
-    """Saving that wakes whoever sends what was saved."""
+    """Saving that wakes the sender afterwards."""
     if sender is None:
         return save
 
@@ -219,7 +219,7 @@ def plan(settings: Settings) -> CapturePlan:
 
 
 def limits(settings: Settings) -> CaptureLimits:
-    """When none is taken."""
+    """When no capture is taken."""
     return CaptureLimits(
         settings.capture.max_per_hour,
         settings.capture.min_available_memory_percent,
@@ -239,7 +239,7 @@ def baseline_limits(settings: Settings) -> BaselineLimits:
 
 
 def consent(settings: Settings) -> Consent:
-    """Of whom."""
+    """Which processes may be profiled."""
     return Consent(settings.capture.consent, settings.capture.allow, settings.capture.deny)
 
 

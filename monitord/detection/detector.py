@@ -45,7 +45,7 @@ class Detector:
         self._judges: list[RuleJudge] = []
         self._rules: tuple[Rule, ...] = ()
         self._demand: tuple[int, Demand] | None = None  # of busy rules too, but for whom they watch
-        self._dropped: tuple[Arming, ...] = ()  # armed by rules that are no more: disarmed with the next pass
+        self._dropped: tuple[Arming, ...] = ()  # armed by rules since removed: disarmed with the next pass
         self.replace_rules(rules)
         if memory is not None:
             self._taken_at = memories.saved_at(memory)
@@ -145,7 +145,7 @@ class Detector:
     # ------------------------------------------------------------------------------------- asking
 
     def explain(self, pid: int | None = None, rule: str | None = None) -> list[RuleStatus]:
-        """How each rule stands: for its targets, for one pid, or for whoever comes nearest to it."""
+        """How each rule stands: for its targets, for one pid, or for the process nearest to it."""
         judges = {judge.rule.name: judge for judge in self._judges}
         statuses: list[RuleStatus] = []
         for each in self._rules:

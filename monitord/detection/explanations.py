@@ -71,7 +71,7 @@ class RecentProcesses:
             self._seen.pop(key, None)
 
     def all(self, pid: int | None = None) -> Iterator[_Seen]:
-        """Who was reported lately; at rest if a complete pass did not report it since."""
+        """Processes reported lately; at rest if a complete pass did not report them since."""
         for key, seen in self._seen.items():
             if pid is None or key.pid == pid:
                 if seen.rest is None and self._complete_s > seen.at_s:
@@ -82,7 +82,7 @@ class RecentProcesses:
 def explain_rule(
     judge: RuleJudge, recent: RecentProcesses, pid: int | None, now_s: float
 ) -> list[RuleStatus]:
-    """One rule for the targets it is busy with, for one pid, or (quiet) for whoever comes nearest."""
+    """One rule for the targets it is busy with, for one pid, or (quiet) for the nearest process."""
     busy = {
         target: track
         for target, track in judge.tracks.items()
@@ -112,7 +112,7 @@ def _severity(judge: RuleJudge, track: Track) -> float:
 
 
 def _nearest(judge: RuleJudge, recent: RecentProcesses, system: SystemRates, now_s: float) -> _Seen | None:
-    """Who comes nearest to breaking the rule: first among those it is about, then among the others."""
+    """The process nearest to breaking the rule: first among those it is about, then among the others."""
     nearest: _Seen | None = None
     best = (True, True, float("inf"))
     least = float("-inf")  # without a baseline all have one threshold: no lower value comes nearer

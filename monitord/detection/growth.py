@@ -81,7 +81,7 @@ class LevelHistory:
             del points[0]
 
     def saw_everything(self, now_s: float) -> None:
-        """A complete pass ended: whoever was not noted stood still up to now."""
+        """A complete pass ended: processes not noted stood still up to now."""
         self._last_complete_s = now_s
 
     def gain(self, key: ProcessKey, now_s: float) -> float | None:

@@ -11,7 +11,7 @@ class HangClock:
     """Seconds in state D since it was first seen, with no sign of life in between.
 
     A process that used CPU time or moved bytes since the last pass ran in between: heavy disk I/O is
-    often caught in D and is no hang. Bounded: with 1,024 hanging, more are not needed to see it.
+    often caught in D and does not hang. Bounded: with 1,024 hanging, more are not needed to see it.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class HangClock:
         return entry[1] if entry else None
 
     def note(self, process: ProcessRates, now_s: float) -> None:
-        if process.state != "D" or process.is_frozen:  # paused by somebody is no hang
+        if process.state != "D" or process.is_frozen:  # paused, which does not count as a hang
             self._since.pop(process.key, None)
             return
         is_alive = (process.cpu_percent or 0) > 0 or (process.disk_bytes_per_s or 0) > 0

@@ -255,7 +255,7 @@ class RuleJudge:
         return f"{track.name} with its ended children" if has_ended_children else track.name
 
     def _blamed(self, track: Track, reading: Reading) -> tuple[Target, str]:
-        """Of a machine-wide rule whoever stands out, where it is told who shares the machine."""
+        """The process that stands out under a machine-wide rule, where the others are known."""
         if reading.target is not None:
             return reading.target, track.name
         if self.rule.metric is TriggerMetric.OOM_KILL and reading.process is not None:
@@ -278,7 +278,7 @@ class RuleJudge:
         return any(track.is_firing for track in self.tracks.values())
 
     def suppressed_by(self, track: Track, now_s: float) -> str | None:
-        """What stands between this target and evidence, in words, for whoever asks why it did not fire."""
+        """What stands between this target and evidence, in words: why it did not fire."""
         if track.is_firing and not track.is_refused:
             level = track.level if track.level is not None else self.condition.floor
             if level is None:
@@ -317,7 +317,7 @@ class RuleJudge:
         return alerts
 
     def _disappearance(self, key: ProcessKey, track: Track, look: Look) -> Alert | None:
-        """Who grows too large is often ended for it. Growth alone is not enough: most jobs grow, and end."""
+        """Judge a process that disappeared: one that grows too large is often killed."""
         window, level, kills = track.window, track.level, look.system.oom_kills
         is_news = self.rule.metric is TriggerMetric.MEMORY or (
             self.rule.metric is TriggerMetric.MEMORY_GROWTH and bool(kills)

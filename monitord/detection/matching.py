@@ -1,4 +1,4 @@
-"""Which processes a rule is about. Names belong to whoever named the process: only ever data here."""
+"""Which processes a rule is about. Names come from the process itself: they are only data here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Matcher:
     """A match, made ready: every list that is given must hit, and `not_names` must not.
 
     Patterns are shell patterns (`fnmatch`), upper and lower case matter. A user is a number, or a name
-    that `uid_of` knows; an unknown name matches nobody. A process of unknown uid or unit is no hit.
+    that `uid_of` knows; an unknown name matches nobody. A process of unknown uid or unit does not match.
     """
 
     __slots__ = ("_names", "_not_names", "_pids", "_uids", "_units", "is_everything")

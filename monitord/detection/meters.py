@@ -150,7 +150,7 @@ class HangMeter:
         self.clock.clear()
 
     def close_watch(self) -> Iterable[ProcessKey]:
-        """Whoever is in D is looked at every pass: a break between two looks must be seen."""
+        """Processes in state D are read in every pass: a break between two looks must be seen."""
         return self.clock.keys
 
 
@@ -184,7 +184,7 @@ def _wanted_cpu(process: ProcessRates, _: SystemRates) -> float | None:
 
 
 def _own_memory(process: ProcessRates, _: SystemRates) -> float:
-    """Files that it maps and memory that it shares are no leak of it; all of it where that is not known."""
+    """Files that it maps and memory that it shares are not its leak; if unknown, all of it counts."""
     return float(process.rss_bytes if process.private_bytes is None else process.private_bytes)
 
 

@@ -55,7 +55,7 @@ class OomKillMeter:
         return None if system.oom_kills is None else float(system.oom_kills)
 
     def forget(self, keys: Iterable[ProcessKey]) -> None:
-        """Who has gone was taken note of in `readings`."""
+        """Nothing to do: `readings` noted processes that ended."""
 
     def restart(self) -> None:
         self._gone, self._kills, self._is_late = [], 0, False

@@ -29,7 +29,7 @@ class PressureMeter:
         return crowding_percent(system)
 
     def forget(self, keys: Iterable[ProcessKey]) -> None:
-        """Who has gone used what it used."""
+        """Forget processes that ended; what they used still counts."""
 
     def restart(self) -> None:
         self._consumers.clear()
@@ -39,7 +39,7 @@ class PressureMeter:
 
 
 def crowding_percent(system: SystemRates) -> float:
-    """The lesser of use and stall: one crowded core of many, or full cores without a queue, are no overload.
+    """The lesser of use and stall: one crowded core of many, or full cores without a queue, do not count.
 
     Without pressure stall information: how busy all cores are.
     """

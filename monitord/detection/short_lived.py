@@ -44,7 +44,7 @@ class ShortLivedMeter:
         return self._last
 
     def forget(self, keys: Iterable[ProcessKey]) -> None:
-        """Who has gone started what it started."""
+        """Forget processes that ended; what they started still counts."""
 
     def restart(self) -> None:
         self._parents.clear()

@@ -22,7 +22,7 @@ FORMAT = "monitord-export/1"
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """Who this machine is, so that its names can be taken out wherever they stand."""
+    """This machine's names, so that they can be replaced wherever they stand."""
 
     users: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()

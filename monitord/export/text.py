@@ -1,6 +1,6 @@
 """Text that came from processes, made fit for files that other programs read.
 
-JSON: control characters and everything beyond ASCII are escaped by the encoder; bytes that are no UTF-8
+JSON: control characters and everything beyond ASCII are escaped by the encoder; bytes that are not UTF-8
 become the four characters `\\xNN`, because a lone surrogate is refused by strict JSON readers.
 CSV (RFC 4180): one line a row, and no cell that a spreadsheet would take for a formula.
 """

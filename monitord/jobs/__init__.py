@@ -1,6 +1,6 @@
 """What must be tidied and how often: plain functions that are given the time.
 
-Nothing here schedules itself; whoever runs the daemon gives the jobs to a `TaskScheduler` and wakes it.
+Nothing here schedules itself: the daemon gives the jobs to a `TaskScheduler` and wakes it.
 """
 
 from monitord.jobs.archiving import archive_job

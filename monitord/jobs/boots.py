@@ -1,4 +1,4 @@
-"""When things really happened where the clock was wrong: an incident is no older than the boot it fell into.
+"""When things happened although the clock was wrong: an incident can't be older than its boot.
 
 Each pass notes when this boot began by the clock of now (the time less the uptime, which nobody can set). An
 incident of that boot with an earlier time was raised under a wrong clock: it counts from the boot's start.

@@ -1,4 +1,4 @@
-"""How much of the history has to go for its size; it is no item of its own, but cut at its old end."""
+"""How much of the history has to go for its size: it is cut at its old end, not deleted item by item."""
 
 from __future__ import annotations
 

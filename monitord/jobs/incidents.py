@@ -54,7 +54,7 @@ class Usage(Protocol):
 
 
 class IncidentStore(Protocol):
-    """How evidence and incidents go; what is gone already is no error."""
+    """How evidence and incidents go; deleting twice is not an error."""
 
     def drop_evidence(self, correlation_ids: Sequence[str], /) -> int: ...
     def delete_incidents(self, correlation_ids: Sequence[str], /) -> int: ...

@@ -1,7 +1,7 @@
 """The streamable HTTP transport on loopback: who has the token may ask, so often, and so much at once.
 
 Checked before anything is parsed, in this order: token (constant time), rate, size; then Host and Origin by
-the SDK (DNS rebinding). Who has no token has an allowance of its own, and can't use up the others'. There are
+the SDK (DNS rebinding). Callers without a token have an allowance of their own. There are
 no cookies and no CORS. Refusals are counted and logged, the token and the body never.
 """
 

@@ -70,7 +70,7 @@ class Sessions:
         return LastQuery(**(found or {}))
 
     def remembering(self, tool: Tool) -> Tool:
-        """The tool, its arguments remembered for the session; `last_query` itself is no question."""
+        """The tool, its arguments remembered for the session; `last_query` itself does not count."""
         if tool.name == "last_query" or tool.context_kwarg is not None:
             return tool
         inner = tool.fn

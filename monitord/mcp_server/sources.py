@@ -1,4 +1,4 @@
-"""Where answers come from: handed in by whoever starts the server; this room reads no configuration."""
+"""Where answers come from: given by the command that starts the server; this room reads no configuration."""
 
 from __future__ import annotations
 

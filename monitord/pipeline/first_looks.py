@@ -31,7 +31,7 @@ _WITHOUT_MORE = (TriggerMetric.HANG,)  # nothing moves there
 
 @dataclass(frozen=True, slots=True)
 class FirstLook:
-    """Who is to blame (None: unattributed), and the dump taken of it (None: refused or impossible).
+    """The process to blame (None: unattributed), and the dump taken of it (None: refused or impossible).
 
     `said` goes into the alert's reason: what was found about whose doing it is.
     """
@@ -226,7 +226,7 @@ class FirstLooks:
 def _result(look: Future[FirstLook]) -> FirstLook | None:
     try:
         return look.result(0)
-    except Exception:  # noqa: BLE001 - whoever claims it says so
+    except Exception:  # noqa: BLE001 - reported when it is claimed
         return None
 
 

@@ -25,7 +25,7 @@ def is_late(capture: Capture, incident: Incident) -> bool:
 
 
 def _cpu(capture: Capture, incident: Incident) -> bool:
-    """What was only waited for is no part of it: on a crowded machine a burner gets a fraction of a core."""
+    """Time only waited for is left out: on a crowded machine a burner gets a fraction of a core."""
     alert, seen = incident.alert, capture.target_cpu_percent
     used_share = 1 - alert.waited_percent / alert.value if alert.value > 0 else 1.0
     return seen is not None and seen < _LEVEL * used_share * alert.threshold.value

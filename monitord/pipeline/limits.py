@@ -64,7 +64,7 @@ class CaptureBudget:
             return [moment.isoformat() for moment in self.spent]
 
     def restore(self, texts: Sequence[object]) -> None:
-        """Take up the budget of an earlier run; what is no aware moment is damage and counts no more."""
+        """Take up the budget of an earlier run; values that are not aware times are damaged and left out."""
         for text in texts:
             with contextlib.suppress(ValueError, TypeError):
                 moment = datetime.fromisoformat(text)  # type: ignore[arg-type]  # TypeError is damage, too

@@ -24,7 +24,7 @@ def labelled(captures: Sequence[Capture], incident: Incident) -> list[Capture]:
 def of_same_program(
     captures: Sequence[Capture], earlier: Sequence[Capture], armed: tuple[int, int] | None = None
 ) -> list[Capture]:
-    """Evidence of another program than the one that crossed the threshold is no evidence of it.
+    """Discard evidence of another program than the one that crossed the threshold.
 
     `armed` is the image that detection saw; where it is not known, that of the first look stands in.
     """

@@ -31,7 +31,7 @@ class Turns(Generic[_T]):
         return len(self._waiting)
 
     def put(self, one: _T) -> _T | None:
-        """Wait for a turn; gives whoever must give way, the mildest, when too many wait."""
+        """Wait for a turn; returns the mildest, which gives way, when too many wait."""
         with self._changed:
             self._waiting.append(one)
             self._waiting.sort(key=lambda each: -each.severity)  # stable: of two alike the older is first

@@ -4,4 +4,4 @@ from monitord.errors import MonitordError
 
 
 class ProfileError(MonitordError):
-    """The evidence is no profile of this format, or more than will be read."""
+    """The evidence is not a profile of this format, or more than will be read."""

@@ -15,7 +15,7 @@ from monitord.profiles.representation import Profile
 
 
 class Parser(Protocol):
-    """Reads one format; raises ProfileError for what is none of it."""
+    """Reads one format; raises ProfileError for any other bytes."""
 
     def __call__(self, source: BinaryIO, *, pid: int | None = None) -> Profile: ...
 

@@ -65,7 +65,7 @@ def read_json(source: BinaryIO) -> object:
 
     raw = source.read(MAX_JSON_BYTES + 1)
     if len(raw) > MAX_JSON_BYTES:
-        raise ProfileError(f"the file is bigger than the {MAX_JSON_BYTES >> 20} MB that are read of JSON")
+        raise ProfileError(f"the file is bigger than the {MAX_JSON_BYTES >> 20} MiB that are read of JSON")
     try:
         value: object = json.loads(raw.decode("utf-8", "surrogateescape"))
     except RecursionError as error:

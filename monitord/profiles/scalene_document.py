@@ -82,9 +82,7 @@ class HotLine:
 
 
 def kept_document(raw: bytes, names: Names) -> Document:
-    """The document as it is kept; {} when Scalene saw nothing. Raises ProfileError for what is none of
-    its.
-    """
+    """The document as it is kept; {} when Scalene saw nothing. Raises ProfileError for other documents."""
     found = read_json(io.BytesIO(raw))
     if not isinstance(found, dict) or (found and not isinstance(found.get("files"), dict)):
         raise ProfileError("invalid Scalene profile: expected an object with files")

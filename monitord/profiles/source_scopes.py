@@ -15,7 +15,7 @@ ScopeNode = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef |
 
 
 class SourceError(ValueError):
-    """This text is no Python that this interpreter's grammar knows, or more than is read."""
+    """This interpreter's grammar can't parse the text, or it is longer than is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Scope:
 def scopes_of(text: str) -> list[Scope]:
     """Every scope of a source text, outer ones first; raises SourceError.
 
-    Comprehensions are no scopes of their own: they belong to the one they stand in.
+    Comprehensions are not scopes of their own: they belong to the one they stand in.
     """
     if len(text) > MAX_SOURCE_CHARACTERS:
         raise SourceError(f"more than the {MAX_SOURCE_CHARACTERS:,} characters that are read of a source")

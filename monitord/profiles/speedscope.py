@@ -176,7 +176,7 @@ def _is_sane(weight: float) -> bool:
 
 
 def _label(name: object) -> Thread:
-    """Give the thread of `Thread 9684 "MainThread"` (py-spy); other names are no threads."""
+    """Give the thread of `Thread 9684 "MainThread"` (py-spy); other names are not threads."""
     if not isinstance(name, str) or not name.startswith("Thread "):
         return Thread()
     number, _space, quoted = name[7:].partition(" ")

@@ -94,7 +94,7 @@ def is_kernel_module(module: str) -> bool:
 
 
 def encodable(text: str) -> str:
-    """Give `text` so that every encoder takes it: bytes that are no UTF-8 become the characters `\\xNN`."""
+    """Give `text` so that every encoder takes it: bytes that are not UTF-8 become the characters `\\xNN`."""
     return _LONE.sub(lambda found: _escaped(ord(found[0])), text)
 
 

@@ -61,7 +61,7 @@ class ProfileCache(Generic[P]):
             return self._results.get(profile_id)
 
     def results(self) -> list[P]:
-        """What is remembered, the last one first; looking through is no use of any of them."""
+        """What is remembered, the last one first; listing does not count as use."""
         with self._lock:
             return list(copy.copy(self._results).values())[::-1]
 

@@ -49,7 +49,7 @@ def profile_script(
 ) -> Profiled:
     """Run a script under Scalene and read what it says; raises MonitordError when it can't be run.
 
-    ProfileError when Scalene wrote something unreadable. The script's own failure is no error.
+    ProfileError when Scalene wrote something unreadable. A script that fails raises nothing.
     """
     program = checked(wish)
     noting = _Noting(watcher or Watcher())

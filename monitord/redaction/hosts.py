@@ -34,7 +34,7 @@ _FILE_ENDINGS = frozenset(
 
 
 def hosts_in(text: str) -> Iterator[str]:
-    """The names of hosts in a text that are not everybody's; a name without a dot is no sure one."""
+    """The names of hosts in a text that are not everybody's; a name without a dot may be another word."""
     if "." not in text:
         return
     if len(text) < 65_536:

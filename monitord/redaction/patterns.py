@@ -65,7 +65,7 @@ _USER_GIVEN = re.compile(
 _CALL = re.compile(
     r"(?<![\w.])((?:\w{1,60}\.){0,6}(\w{1,60}))(\s?\(\s?[bBrRuUfF]{0,2})(?:\"((?:[^\"\\\n]|\\.){1,500}+)\"|'((?:[^'\\\n]|\\.){1,500}+)')(?=\s?[),])"
 )
-# `/srv/password-Hunt3r`, `/tmp/sess_0a1b2c3d4e5f`: what follows the name is no word.
+# `/srv/password-Hunt3r`, `/tmp/sess_0a1b2c3d4e5f`: the text after the name is not a word.
 _NAMED_PART = re.compile(
     r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~./])([^\s/\\:;,\"'()<>&|=*\[\]{}]{6,200}+)"
 )

@@ -75,7 +75,7 @@ class Redactor:
         return self._redact(text)
 
     def source(self, line: str) -> str:
-        """Give a line of Python without literals and identities; its code is no free text and stays."""
+        """Give a line of Python without literals and identities; its code stays."""
         safe = redact_source(line)
         if safe != line:
             self.counts["source"] += 1
@@ -230,7 +230,7 @@ def _strings(value: object, named: str = "", depth: int = 0) -> Iterable[str]:
     elif isinstance(value, Mapping):
         for name, inner in value.items():
             if name == "source_line":
-                continue  # its literals go whatever they are, and its code is no free text
+                continue  # its literals go whatever they are, and its code stays
             sensitive = isinstance(name, str) and is_sensitive(name)
             yield from _strings(inner, "password" if sensitive else named, depth + 1)
     elif isinstance(value, (list, tuple)):

@@ -67,7 +67,7 @@ class SecondScan:
         return "".join([*done, text[copied:]])
 
     def words(self, words: Iterable[str]) -> list[str]:
-        """An argument list likewise; a word may say what the next one is."""
+        """The same for an argument list; a word may say what the next one is."""
         safe: list[str] = []
         before = ""
         for word in words:
@@ -141,7 +141,7 @@ def _has_key_body(text: str) -> bool:
 
 
 def _kinds_in(word: str) -> Iterator[tuple[str, int]]:
-    """The kinds of a word's secrets, and how much of it is no secret but its name."""
+    """The kinds of a word's secrets, and how much of it is the secret's name."""
     for separator in ("=", ":"):
         key, cut, value = word.partition(separator)
         if cut and key.lower().endswith(_KEY_ENDS) and _is_value(value) and _is_mixed(value):

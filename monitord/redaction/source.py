@@ -161,7 +161,7 @@ def _code_of(line: str) -> str:
 
 
 def _is_prose(code: str) -> bool:
-    """Two names side by side are no Python: such a line is the middle of a text."""
+    """Two names side by side are not valid Python: such a line is the middle of a text."""
     return any(
         found[1] not in _KEYWORDS and found[2] not in _KEYWORDS for found in _TWO_NAMES.finditer(code)
     ) or bool(re.search(r"[^\W\d]\w*[ \t]*[?!](?![=\w])|\\$", code))

@@ -134,7 +134,7 @@ def looks_random(word: str) -> bool:
 
     Random text changes between lower case, upper case and digits at every second character; names,
     paths and camel case (whose step from upper to lower is not counted) do so rarely. Plain hex (hashes,
-    ids, addresses) is no secret by itself, nor is a mangled symbol.
+    ids, addresses) is not a secret by itself, nor is a mangled symbol.
     """
     if len(word) < 24 or _MANGLED.match(word):
         return False

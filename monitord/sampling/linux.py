@@ -168,7 +168,7 @@ class LinuxProcesses:
         return mark != self._birth_mark or not self._names or not mark
 
     def _follow_listing(self, exited: set[ProcessKey]) -> list[Entry]:
-        """Meet who is new and forget who has gone. Most passes find the same names: one comparison."""
+        """Add new processes and drop those that ended. Most passes find the same names: one comparison."""
         names = self._sources.take("the list of processes", lambda: os.listdir(self._root), None)  # noqa: PTH208 - plain names
         if names is None or names == self._names:
             return []  # refused for lack of memory or descriptors: those that are known are read all the same
@@ -334,7 +334,7 @@ class LinuxProcesses:
         return before
 
     def _unmoved(self, entry: Entry) -> _Before:
-        """Who has not run since the last reading has moved nothing since."""
+        """A process that has not run since the last reading has moved nothing."""
         over_s = time.monotonic() - max(entry.io_at_s, self._io_complete_at_s)
         return _Before(io_total(entry.read_bytes, entry.write_bytes), over_s)
 

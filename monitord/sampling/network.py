@@ -1,4 +1,4 @@
-"""Who moves the bytes on the network: asked only when an alert is near, because it is dear.
+"""Which process moves the bytes on the network: looked up only when an alert is near, because it costs.
 
 Linux: a child process (sockets.py). macOS: `nettop`, its format taken from its manual page
 and published transcripts, not run on a Mac yet. What can't be known is said, with the reason.
@@ -27,7 +27,7 @@ _GRACE_S = 25.0
 
 
 def traffic(over_s: float) -> Traffic:
-    """Who moves how much, busiest first, and whom that is put down to. Takes `over_s` seconds and a bit."""
+    """Which process moves how much, busiest first, and which is blamed; takes a bit over `over_s` seconds."""
     if sys.platform == "linux":
         return parse_answer(_run(own_command("monitord.sampling.sockets", str(over_s)), over_s))
     nettop = shutil.which("nettop", path="/usr/bin:/usr/sbin")

@@ -140,7 +140,7 @@ class PortableProcesses:
 
 
 def key_of(pid: int) -> ProcessKey | None:
-    """Who has this number now."""
+    """The process that has this pid now."""
     try:
         return _key(psutil.Process(pid))
     except (psutil.Error, OSError, ValueError):

@@ -109,7 +109,7 @@ def start_ticks(raw: bytes) -> int:
 
 
 def key_of(pid: int) -> ProcessKey | None:
-    """Who has this number now."""
+    """The process that has this pid now."""
     raw = read_file(f"/proc/{pid}/stat", STAT_BYTES)
     try:
         return None if not raw else ProcessKey(pid, start_ticks(raw))

@@ -119,7 +119,7 @@ class Sampler:
         return replace(rates, **memory, image=procfs.image_of(sample.key.pid))
 
     def traffic(self, over_s: float) -> Traffic:
-        """Who moves the bytes on the network. Takes `over_s` seconds and a bit."""
+        """Which process moves the bytes on the network. Takes a little more than `over_s` seconds."""
         return network.traffic(over_s)
 
     @property
@@ -249,7 +249,7 @@ def _reader(backend: str, root: str = "/proc") -> ProcessReader:
 
 
 def key_of(pid: int) -> ProcessKey | None:
-    """Who has this number now; None: no such process."""
+    """The process that has this pid now; None: no such process."""
     return procfs.key_of(pid) if sys.platform == "linux" else portable.key_of(pid)
 
 

@@ -104,7 +104,7 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
         said.append(f"{_rate(blamed[3])} by TCP of {_called(blamed)} with {_listed_peers(peers)}")
     for group in sorted(set(shared.values())):
         rate = sum(rates[inode] for inode, by in shared.items() if by == group)
-        said.append(f"{_rate(rate)} by TCP sockets that {_named(group)} share, by whom of them is undecided")
+        said.append(f"{_rate(rate)} by TCP sockets that {_named(group)} share; which one moved it is unknown")
     missing = carried - sum(rates.values())
     if missing > carried / 2 and datagrams >= _MANY_DATAGRAMS_PER_S:
         row, text = _datagram_users(after.sockets.udp, datagrams)
@@ -117,7 +117,7 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
 
 
 def _datagram_users(inodes: Iterable[int], datagrams: float) -> tuple[Row | None, str]:
-    """Who is met sending or receiving datagrams; their bytes nobody counts."""
+    """Processes seen sending or receiving datagrams, whose bytes nothing counts."""
     used: dict[int, set[int]] = {}
     for by in held_by.holders(sorted(inodes)[-_DATAGRAM_SOCKETS_AT_MOST:]).values():
         for pid, descriptors in by.items():

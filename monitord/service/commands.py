@@ -1,4 +1,4 @@
-"""What to type to start, stop and look at the installed service: argv lists, run by whoever asked."""
+"""What to type to start, stop and look at the installed service: argv lists, run by the caller."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; `may_fail` where "it was not there anyway" is no failure."""
+    """One command; `may_fail` where a failure means that it was not there."""
 
     argv: tuple[str, ...]
     may_fail: bool = False

@@ -121,7 +121,7 @@ def _words(command_line: Any) -> list[str]:
 
 
 def _matches(pattern: str | bytes, name: Any, command_line: Any) -> bool:
-    """`fits_name` for SQL. Cells come as their bytes: one that is no UTF-8 would end the whole question."""
+    """`fits_name` for SQL. Cells come as their bytes: one that is not UTF-8 would end the whole question."""
     return fits_name(text_of(pattern), readable_text(name), _words(command_line))
 
 

@@ -231,7 +231,7 @@ def _checked_counts(snapshot: Path) -> dict[str, int]:
 
 
 def wait_for_writer(database: Path) -> None:
-    """Until whoever writes at this moment is done. On a disk that can't be written nobody is."""
+    """Wait until the present writer is done. On a read-only disk there is none."""
     with contextlib.suppress(sqlite3.OperationalError):
         connection = sqlite3.connect(
             f"file:{quote(str(database))}?mode=rw", uri=True, timeout=_WRITER_TIMEOUT_S, isolation_level=None

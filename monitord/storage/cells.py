@@ -54,7 +54,7 @@ def text_of(cell: str | bytes) -> str:
 
 
 def lenient_text(cell: bytes) -> str:
-    """A text column's bytes, whatever they are: one that is no UTF-8 must not hide all other rows."""
+    """A text column's bytes, whatever they are: one that is not UTF-8 must not hide all other rows."""
     return cell.decode("utf-8", "surrogateescape")
 
 

@@ -168,7 +168,7 @@ def _plain(word: str) -> str:
 
 
 def remove_evidence(artefacts: StorageManager, keys: Sequence[str | None]) -> int:
-    """Remove artefacts by keys of rows, durably; the bytes they took. What is no key reaches nothing."""
+    """Remove artefacts by keys of rows, durably; the bytes they took. Invalid keys are skipped."""
     return sum(artefacts.delete(key) for key in keys if key is not None and is_key(key))
 
 

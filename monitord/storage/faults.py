@@ -16,7 +16,7 @@ class DamagedError(StorageError):
 
 
 SEEN_BY = "`monitord db check` sets it aside and rebuilds it from the artefacts"
-# What SQLite takes for an error of whoever asks: our tables and columns are not there, or hold no JSON.
+# What SQLite reports as a wrong statement: our tables and columns are not there, or hold no JSON.
 _DAMAGE = ("decode to UTF-8", "no such table", "no such column", "malformed JSON")
 
 

@@ -36,7 +36,7 @@ ORDER BY a.weight DESC, e.id DESC
 def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dict[str, Any]]:
     """The statement and its values. A function needs no name of its own where its source gave it an id.
 
-    `checked` looks at every payload first, and leaves out what is no JSON.
+    `checked` looks at every payload first, and leaves out those that are not JSON.
     """
     conditions = [_NAMED_HOTSPOT if wanted.function or wanted.module or wanted.node else _ANY_HOTSPOT]
     conditions.append("ast_node_id = :node" if wanted.node else "ast_node_id IS NULL")

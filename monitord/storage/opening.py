@@ -62,7 +62,7 @@ def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = 
 def unfilled(data_dir: Path) -> list[Path] | None:
     """Of a database that was built anew: those it stands for, to be salvaged; None once that was done.
 
-    It stands in a file, because whoever builds may be killed before everything is back.
+    It stands in a file, because the builder may be killed before everything is back.
     """
     try:
         names = (data_dir / UNFILLED_NAME).read_text(encoding="ascii").split()

@@ -36,7 +36,7 @@ def store_capture_plan(state: Storage, plan: NamedPlan) -> None:
 
 
 def get_capture_plan(state: Storage, name: str) -> NamedPlan:
-    """The plan of this name; raises NotFoundError, and StorageError when what is kept is no plan."""
+    """The plan of this name; raises NotFoundError, and StorageError when the stored one is damaged."""
     item = state.get(_PREFIX + _named(name))
     if item is None:
         raise NotFoundError(f"no capture plan {name!r}; `monitord plan list` lists them")

@@ -198,7 +198,7 @@ class StoreReader(Asking):
         """Functions by how much time they took across captures, the hottest first."""
         try:
             rows = self._fetched(*hot_statement(wanted))
-        except DamagedError:  # a payload that is no JSON hides all others: leave such ones out
+        except DamagedError:  # a payload that is not JSON hides all others: leave such ones out
             rows = self._fetched(*hot_statement(wanted, checked=True))
             self._on_damage(f"damaged events were left out; {MENDED_BY}")
         return list(self._sound(rows, hot_function, "hot functions"))

@@ -1,6 +1,6 @@
 """What each column may hold: SQLite takes any value anywhere, so its checks don't see a flipped bit there.
 
-A row that holds anything else is left out by whoever asks, told, and put right by `storage verify --repair`.
+A row that holds anything else is left out of answers, reported, and put right by `storage verify --repair`.
 """
 
 from __future__ import annotations
@@ -224,5 +224,5 @@ def _is_sound(check: Check, value: Any, is_required: bool) -> bool:
 
 
 def readable_text(cell: Any) -> str:
-    """Any cell as text, for comparing; what is none is empty."""
+    """Any cell as text, for comparing; empty for other types."""
     return text_of(cell) if isinstance(cell, str | bytes) else ""

@@ -137,7 +137,7 @@ class SQLiteProfileStore(OpenDatabase):
                 update_incident(connection, correlation_id, reason=reason)
 
     def add_note(self, correlation_id: str, text: str, now: datetime) -> None:
-        """Leave a note on an incident; raises NotFoundError, UsageError for what is no note."""
+        """Leave a note on an incident; raises NotFoundError, UsageError for an invalid note."""
         if not 0 < len(text.strip()) <= NOTE_LIMIT:
             raise UsageError(f"a note is a text of 1 to {NOTE_LIMIT} characters")
         with self._guarded():

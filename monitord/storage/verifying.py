@@ -58,7 +58,7 @@ def each_capture(engine: Engine) -> Iterator[Facts]:
 
 
 def each_incident(engine: Engine) -> Iterator[Facts]:
-    """Facts of all incidents likewise."""
+    """Facts of all incidents, in the same way."""
     return _paged(engine, incident, incident.c.correlation_id, "")
 
 

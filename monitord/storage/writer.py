@@ -100,7 +100,7 @@ class Writer:
             if task.future.set_running_or_notify_cancel():
                 try:
                     task.future.set_result(task.call())
-                except BaseException as error:  # noqa: BLE001 - handed to whoever holds the Future
+                except BaseException as error:  # noqa: BLE001 - handed to the holder of the Future
                     task.future.set_exception(error)
             with self._changed:
                 self._running = None

@@ -196,7 +196,7 @@ both_ends()
 """
     )
     found = Sampler().traffic(0.5)
-    assert "is undecided" in found.said, found
+    assert "which one moved it is unknown" in found.said, found
     assert str(parent) in found.said
     assert str(child) in found.said
 

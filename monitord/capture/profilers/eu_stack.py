@@ -92,7 +92,7 @@ class EuStackLook(_EuStack):
         if (obstacle := draft.obstacle() or self.strange(draft)) is not None:
             return obstacle
         outcome, _ = self.look(session, session.look_limit_s, read_times(session.target.key.pid))
-        draft.heed(outcome)
+        draft.record_outcome(outcome)
         draft.cpu_percent = None
         if (failed := draft.fail(outcome) or self.strange(draft)) is not None:
             return failed
@@ -123,7 +123,7 @@ class EuStack(_EuStack):
                 last = replace(last, ended="stopped")
                 break
             last, times = self.look(session, min(session.limit_s, 5.0), times)
-            draft.heed(last)
+            draft.record_outcome(last)
             if not last.target_alive or last.ended != "exited" or not _FRAME.search(last.stdout):
                 break
             text += last.stdout

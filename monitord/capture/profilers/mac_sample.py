@@ -52,7 +52,7 @@ class MacSample:
         outcome = session.runner.run(
             Errand(argv, session.folder, session.limit_s, session.patience_s), session.target
         )
-        draft.heed(outcome)
+        draft.record_outcome(outcome)
         if size_of(output) and not has_call_graph(take(output).read()):
             remove(output)  # a report without "Call graph:" is a refusal
             return draft.blame(outcome, "the report has no call graph")

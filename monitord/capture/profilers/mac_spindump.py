@@ -57,7 +57,7 @@ class MacSpindump:
         outcome = session.runner.run(
             Errand(argv, session.folder, session.limit_s, session.patience_s), session.target
         )
-        draft.heed(outcome)
+        draft.record_outcome(outcome)
         return draft.publish(outcome, output)
 
 

@@ -63,7 +63,7 @@ class Perf:
         draft.rate_hz = min(RATE_HZ, session.plan.rate_hz)
         try:
             recorded = self._record(session, draft)
-            draft.heed(recorded)
+            draft.record_outcome(recorded)
             failed = draft.fail(recorded)
             if failed is None and size_of(data) == 0:
                 failed = draft.blame(recorded, "perf wrote nothing")

@@ -84,7 +84,7 @@ class PySpyDump(_PySpy):
         outcome, dump = (self._of_crowd if is_crowded else self._of_few)(session)
         if outcome.truncated:
             outcome, dump = self._of_crowd(session)
-        draft.heed(outcome)
+        draft.record_outcome(outcome)
         draft.cpu_percent = None  # milliseconds say nothing about CPU
         if (failed := draft.fail(outcome)) is not None:
             return failed
@@ -158,7 +158,7 @@ class PySpyRecord(_PySpy):
             ),
             session.target,
         )
-        draft.heed(outcome)
+        draft.record_outcome(outcome)
         if "--idle" not in flags:
             draft.use = of_its_turns(pid, used_between(pid, before, read_times(pid)))
         draft.notes["flags"] = " ".join(flags)

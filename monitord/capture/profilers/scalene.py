@@ -97,7 +97,7 @@ class Scalene:
             time.sleep(_BETWEEN_S)
         if last is None:
             return draft.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {error}")
-        draft.notes["still_on"] = "Scalene goes on sampling in it: it did not heed the signal to stop"
+        draft.notes["still_on"] = "Scalene goes on sampling in it: it ignored the signal to stop"
         return None
 
     def _switch_off(self, draft: Draft, deadline_s: float) -> Capture | None:

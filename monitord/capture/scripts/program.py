@@ -73,9 +73,7 @@ def checked(wish: Wish) -> Program:
 
 def _check_module(name: str) -> None:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(
-            f"-m {name}: that is no module's name; a dotted name is wanted, as after `python -m`"
-        )
+        raise UsageError(f"-m {name}: invalid module name, expected a dotted name as after `python -m`")
 
 
 def _check_script(path: Path) -> None:

@@ -30,7 +30,7 @@ class CacheError(StorageError):
 
 
 class EvictionPolicy(enum.Enum):
-    """Who goes first when there is no room."""
+    """Which entry goes first when there is no room."""
 
     LRU = "lru"
     FIFO = "fifo"
@@ -132,7 +132,7 @@ class Cache:
 
 
 class _Chosen(cachetools.Cache[str, CacheEntry]):
-    """cachetools' place for a policy of one's own. A choice that is no entry is taken for the oldest."""
+    """cachetools' place for a policy of one's own. When the choice is not an entry, the oldest goes."""
 
     def __init__(self, config: CacheConfig) -> None:
         super().__init__(config.limit_bytes, _size_of)

@@ -1,4 +1,4 @@
-"""Where systemd keeps a credential of the unit: for the service, and for who asks beside it while it runs."""
+"""Where systemd keeps a credential of the unit: for the service, and for root's commands while it runs."""
 
 from __future__ import annotations
 

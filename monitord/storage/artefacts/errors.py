@@ -38,7 +38,7 @@ class ArchivedElsewhereError(ArtefactError):
 
 
 class DiskFullError(StorageError):
-    """There is no room left (disk, quota, or a provider's own limit). Trying again at once is no use."""
+    """There is no room left (disk, quota, or a provider's own limit). Trying again at once does not help."""
 
 
 class SpoolFullError(DiskFullError):
@@ -46,7 +46,7 @@ class SpoolFullError(DiskFullError):
 
 
 class AccessDeniedError(StorageError):
-    """The provider refuses: permissions, credentials. Trying again is no use."""
+    """The provider refuses: permissions, credentials. Trying again does not help."""
 
     exit_code = 4
 

@@ -81,7 +81,7 @@ def cursor_after(event_id: int, order: Order) -> str:
 
 
 def id_of_cursor(cursor: str, order: Order) -> int:
-    """The event behind which an answer goes on; raises UsageError for what is no cursor of this order."""
+    """The event behind which an answer goes on; raises UsageError for an invalid one or the other order."""
     try:
         if cursor[:1] not in _CURSOR_SIGN.values() or not cursor[1:].isalnum():
             raise ValueError

@@ -15,7 +15,7 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 LONGEST_HOLD_S = 0.05
 _AIM_S = LONGEST_HOLD_S / 4  # a batch is planned by the one before it, and the next may be slower
 _FIRST, _SMALLEST, LARGEST_BATCH = 100, 10, 2000
-_BREATH_S = 0.001  # between batches: SQLite gives its lock to whoever asks next
+_BREATH_S = 0.001  # between batches: SQLite gives its lock to the next that asks
 
 
 class Pruner:

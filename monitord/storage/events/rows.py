@@ -1,6 +1,6 @@
 """Events as rows, both ways, without loss; what can't be kept is refused by name.
 
-Text lies as it is, unless a database could not hold it (NUL, bytes that are no UTF-8): then as JSON after
+Text lies as it is, unless a database could not hold it (NUL, bytes that are not UTF-8): then as JSON after
 a mark that no other text begins with.
 """
 

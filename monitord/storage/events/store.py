@@ -110,7 +110,7 @@ class EventStore:
         return self._run(lambda access: access.query(asked))
 
     def get_event_by_id(self, event_id: int | str) -> Event:
-        """One event; raises NotFoundError, and UsageError for what is no id."""
+        """One event; raises NotFoundError, and UsageError for an invalid id."""
         number = parse_id(event_id)
         found = self._run(lambda access: access.get(number))
         if found is None:

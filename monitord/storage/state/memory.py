@@ -142,7 +142,7 @@ class MemoryBackend:
                 count += self._sweep(now_us, at_most=_SWEPT_AT_ONCE)
                 if not self._deadlines or self._deadlines[0][0] > now_us:
                     return count
-            time.sleep(0)  # else whoever waits for the lock is not quick enough to get it
+            time.sleep(0)  # else a thread that waits for the lock is not quick enough to get it
 
     def _sweep(
         self,

@@ -37,7 +37,7 @@ class ReadOnlyBackend:
     def keys(self, user_id: str, session_id: str, now_us: int) -> list[str]:
         """See StateBackend.keys."""
         rows = self._ask(_KEYS, [user_id, session_id, now_us])
-        return [row["key"] for row in rows if isinstance(row["key"], str)]  # what is none is damage
+        return [row["key"] for row in rows if isinstance(row["key"], str)]  # anything else is damage
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
         """Refused."""

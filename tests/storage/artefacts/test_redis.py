@@ -243,7 +243,7 @@ def test_our_own_limit_is_met_before_the_server_has_to_say_so(
     """It is 512 MB; here it is lowered, because the way is the same."""
     redis_server.command("FLUSHALL")
     monkeypatch.setattr("monitord.storage.artefacts.providers.redis.LIMIT_BYTES", 3 << 20)
-    with pytest.raises(DiskFullError, match="at most 3 MB in one key"):
+    with pytest.raises(DiskFullError, match="at most 3 MiB in one key"):
         put(opened(redis_server.port), KEY, LARGE)
     assert keys_of(redis_server, "*") == []
 

@@ -19,11 +19,11 @@ class Inventory(Protocol):
         ...
 
     def archive(self, keys: Sequence[str]) -> None:
-        """Move these to the archive. What is there already, or gone, is no error."""
+        """Move these to the archive. One that is there already, or gone, is skipped."""
         ...
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete these. What is gone already is no error: after one, all of them may be asked for again."""
+        """Delete these. One that is gone already is skipped: after an error all may be asked for again."""
         ...
 
 

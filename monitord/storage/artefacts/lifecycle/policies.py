@@ -30,7 +30,7 @@ class Choosing:
     chosen: frozenset[str] = frozenset()
 
     def choose(self, stock: Stock, now: datetime) -> Iterable[str]:
-        """The keys that go. A key of a pinned item among them is no harm: it stays all the same."""
+        """The keys that go. Keys of pinned items may be among them: those stay all the same."""
         raise NotImplementedError
 
     def consider(self, stock: Stock, now: datetime) -> Self:

@@ -107,7 +107,7 @@ def severity_of(item: StorageMetadata) -> float:
         severity = float(item.tags.get(SEVERITY, 0.0))
     except ValueError:
         return 0.0
-    return 0.0 if math.isnan(severity) else severity  # what is no number has no place in an order
+    return 0.0 if math.isnan(severity) else severity  # NaN can't be ordered
 
 
 def mild_first(item: StorageMetadata) -> tuple[float, datetime, str]:

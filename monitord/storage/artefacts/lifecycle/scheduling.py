@@ -1,6 +1,6 @@
 """Which tasks are due, what is remembered of them, and running one so that its failure stays its own.
 
-Nothing here has a thread or a clock: whoever wakes up asks, with the time. Last runs live in a store, so a
+Nothing here has a thread or a clock: the caller passes the time. Last runs live in a store, so a
 week's task runs although no process lives a week.
 """
 

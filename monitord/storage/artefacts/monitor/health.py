@@ -126,7 +126,7 @@ class HealthChecker:
         return Health(datetime.now(UTC), tuple(checks), used_bytes)
 
     def _probed(self) -> Iterator[HealthCheck]:
-        """The probe in a thread of its own: a dead network disk holds whoever asks for as long as it likes.
+        """The probe in a thread of its own: a dead network disk can block its caller without end.
 
         While one is held, no other is sent after it.
         """

@@ -35,7 +35,7 @@ def open_provider(url: str | StorageURL) -> StorageProvider:
     """The bare provider of a URL; nothing is loaded for the others.
 
     Raises ConfigError for a URL that can't be right, StorageError when what it needs is not installed.
-    A server that is down is no error yet: each use says so.
+    A server that is down is not an error yet: each use says so.
     """
     where = parse_url(url) if isinstance(url, str) else url
     return _factory(where)(where)

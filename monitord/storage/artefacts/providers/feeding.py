@@ -36,7 +36,7 @@ class _Handing:
             self._failure = error
         self._is_done.set()
         with contextlib.suppress(queue.Empty):
-            while True:  # whoever waits for room may go on, and sees that it is over
+            while True:  # a producer that waits for room goes on, and sees that it is over
                 self._queue.get_nowait()
 
     def _chunks(self) -> Iterator[bytes]:

@@ -159,7 +159,7 @@ class RedisStorageProvider:
         for piece in pieces:
             size += len(piece)
             if size > LIMIT_BYTES:
-                raise DiskFullError(f"Redis keeps at most {LIMIT_BYTES >> 20} MB in one key")
+                raise DiskFullError(f"Redis keeps at most {LIMIT_BYTES >> 20} MiB in one key")
             if size == len(piece):
                 self._ask("SET", part, piece, "EX", PART_LIFE_S)
                 continue

@@ -78,7 +78,7 @@ class Drain:
             self._move(key, done)
         elif self.tombstones.has(key):
             self.remote.delete(key)
-            # Whoever deleted it once more meanwhile meant something that only we could have uploaded.
+            # A second deletion meanwhile was meant for what we uploaded.
             self.tombstones.remove(key)
             done.deleted += 1
 

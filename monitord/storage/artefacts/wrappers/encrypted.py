@@ -1,4 +1,4 @@
-"""AES-256-GCM, a data key per artefact: whoever changes, swaps or cuts what is stored is found out.
+"""AES-256-GCM, a data key per artefact: changed, swapped or cut bytes are detected.
 
 The data key is wrapped by the keyring's active key and bound to the artefact's key and metadata, so a
 wrapped key opens nothing but its own artefact. The body is sealed in pieces whose nonces count, and tell the

@@ -70,7 +70,7 @@ class Tombstones:
 
     @contextlib.contextmanager
     def _locked(self, name: str, how: int) -> Iterator[None]:
-        """Hold a lock file, whose name is no key, by a descriptor of its own: threads wait, too."""
+        """Hold a lock file, whose name can't be a key, by a descriptor of its own: threads wait, too."""
         self._made()
         with explained(f"can't lock {self._path}"):
             descriptor = os.open(self._path / name, _LOCK_FILE, 0o600)
