@@ -7,6 +7,7 @@ busiest: a supervised child, because such a dump can be 20 MB of a hostile proce
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ DUMP_CAP_BYTES = 512 * 1024
 _RAW_CAP_BYTES = 64 * 1024 * 1024
 _FRAME_KEYS = ("name", "filename", "module", "line")
 _THREAD_KEYS = ("pid", "thread_id", "thread_name", "os_thread_id", "active")
+_NEEDLESS = re.compile(rb"(?m)^(#[0-9]+ +0x[0-9a-f]+(?: - 1)? +[^- ].*\n) {4}\[.*\n")
 Dump = tuple[bytes, int, int]
 """A dump as it is kept, how many threads had frames, and how many of those were left out."""
 
@@ -82,9 +84,12 @@ def join_dumps(first: bytes, second: bytes) -> bytes:
 
 
 def annotated_text(text: bytes, shares: Mapping[int, float]) -> bytes:
-    """One snapshot of eu-stack, headed by what part of the time each of its threads ran."""
+    """One snapshot of eu-stack, headed by what part of the time each of its threads ran.
+
+    Build ids stay under the frames that have no symbol.
+    """
     head = "".join(f"CPU {thread_id} {share:.3f}\n" for thread_id, share in shares.items())
-    return head.encode() + text
+    return head.encode() + _NEEDLESS.sub(rb"\1", text)
 
 
 def main(arguments: Sequence[str]) -> int:

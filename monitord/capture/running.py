@@ -66,7 +66,8 @@ class Errand:
     `attached_text` (on stdout) or `attached_link` (among the tool's descriptors) is what proves that the tool
     holds the target. `finishes` marks work on what was taken already: it goes on, briefly, after stop().
     `is_hurried`: the tool need not wait until it is in its cgroup. `own_tmp`: what the tool finds in
-    /tmp under these names, where that can be had: files of the folder, or nothing ("").
+    /tmp under these names, where that can be had: files of the folder, or nothing (""). `descriptors` of
+    ours, above 63, that it inherits under their numbers.
     """
 
     argv: tuple[str, ...]
@@ -85,6 +86,7 @@ class Errand:
     memory_cap_bytes: int = 4096 * _MIB
     rights: Rights = Rights()
     own_tmp: Mapping[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
 
     @property
     def caps(self) -> dict[str, int]:
@@ -189,7 +191,7 @@ class Runner:
             [sys.executable, "-I", "-S", "-c", _START],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             cwd="/", env={}, close_fds=True, start_new_session=True,
-            pass_fds=(target_fd,) if target_fd >= 0 else (),
+            pass_fds=(*errand.descriptors, *((target_fd,) if target_fd >= 0 else ())),
         )  # fmt: skip
         assert process.stdin is not None  # noqa: S101 - asked for above; tells mypy
         assert process.stdout is not None  # noqa: S101

@@ -10,6 +10,7 @@ the time. One file of more than 400 lines, because code that runs isolated can i
 from __future__ import annotations
 
 import binascii
+import itertools
 import marshal
 import os
 import resource
@@ -219,8 +220,9 @@ class Supervisor:
             fail = os.dup2(fail, 20, inheritable=False)
             for source, fd in ((null, 0), (out, 1), (err, 2)):
                 os.dup2(source, fd)
-            os.closerange(3, 20)
-            os.closerange(21, 65536)
+            kept = [2, 20, *sorted(errand["descriptors"]), 65536]
+            for last, following in itertools.pairwise(kept):
+                os.closerange(last + 1, following)
             self._give_up_rights()
             _tell_kernel(_SET_PDEATHSIG, signal.SIGKILL)  # a change of user or capabilities would undo it
             signal.set_wakeup_fd(-1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.capture import procfs
@@ -24,7 +25,7 @@ def strange_file(pid: int) -> str | None:
     A kernel that keeps us waiting (a network file system) makes the file that was asked for strange.
     """
     maps = procfs.read_within(f"/proc/{pid}/maps", _LIMIT_S, _MAPS_CAP_BYTES)
-    names = mapped_code(maps or b"")
+    names = tuple(mapped.path for mapped in mapped_code(maps or b""))
     if len(names) > _FILES_CAP:
         return f"one of {len(names)} mapped files"
     checked: list[str | None] = []
@@ -42,14 +43,26 @@ def strange_file(pid: int) -> str | None:
     return checked[0] if checked else "a mapped file that keeps its reader waiting"
 
 
-def mapped_code(maps: bytes) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A file that is mapped to be executed, as /proc/PID/maps has it. `where`: its addresses, "begin-end"."""
+
+    path: str
+    where: str
+    device: int
+    inode: int
+
+
+def mapped_code(maps: bytes) -> tuple[Mapping, ...]:
     """The files in /proc/PID/maps that are mapped to be executed, each once, in their order."""
-    names = []
+    found: dict[str, Mapping] = {}
     for line in maps.split(b"\n"):
         fields = line.split(None, 5)
         if len(fields) == 6 and b"x" in fields[1] and fields[5].startswith(b"/"):
-            names.append(os.fsdecode(fields[5]))
-    return tuple(dict.fromkeys(names))
+            path, (major, minor) = os.fsdecode(fields[5]), fields[3].split(b":")
+            device = os.makedev(int(major, 16), int(minor, 16))
+            found.setdefault(path, Mapping(path, fields[0].decode(), device, int(fields[4])))
+    return tuple(found.values())
 
 
 def _is_same(pid: int, name: str) -> bool:

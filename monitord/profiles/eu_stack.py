@@ -2,11 +2,13 @@
 
 `PID 1 - process`, `TID 2:`, `#0  0x… symbol@@VERSION - /path/of/module` (`-m`), leaf first. Before a snapshot
 capture puts `CPU TID SHARE`, what part of the time that thread ran: a guess by its last call is not enough.
+Under a frame without a symbol stands `[build id]@0xMODULE+0xOFFSET` (`-b`), by which it can be named later.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import BinaryIO
 
 from monitord.profiles.building import ProfileBuilder
@@ -21,6 +23,8 @@ _CPU = re.compile(r"CPU ([0-9]{1,10}) ([01]\.[0-9]{1,6})")
 _BUSY_SHARE = 0.02
 _SPINNING_SHARE = 0.9
 _FRAME = re.compile(r"#[0-9]{1,9}\s{1,20}0x([0-9a-f]{1,16})(?: - 1)?(?:\s(.*))?")
+_BUILD_ID = re.compile(r" {4}\[([0-9a-f]{1,128})\]@0x[0-9a-f]{1,16}\+0x([0-9a-f]{1,16})")
+_BUILD_ID_SHOWN = 16
 _TOOL_TROUBLE = "eu-stack:"
 
 
@@ -55,6 +59,8 @@ class _Snapshots:
         if found := _FRAME.fullmatch(line):
             if self._tid is not None and len(self._leaf_first) <= 2 * MAX_DEPTH:
                 self._leaf_first.append(_frame(found[1], found[2] or ""))
+        elif found := _BUILD_ID.fullmatch(line):
+            self._place_last(found[1][:_BUILD_ID_SHOWN], found[2])
         elif found := _TID.match(line):
             self.finish_thread()
             self._tid = int(found[1])
@@ -67,6 +73,12 @@ class _Snapshots:
             self._announced[int(found[1])] = float(found[2])
         elif line.startswith(_TOOL_TROUBLE):
             self._builder.errors += 1
+
+    def _place_last(self, build_id: str, offset: str) -> None:
+        if self._leaf_first and self._leaf_first[-1].name == UNKNOWN:
+            last = self._leaf_first[-1]
+            module = f"{last.module} build-id {build_id}"
+            self._leaf_first[-1] = replace(last, name=f"0x{offset}", module=module)
 
     def finish_thread(self) -> None:
         tid, frames = self._tid, self._leaf_first

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from monitord.capture import ProfileCaptureService
-from monitord.capture.perf_fold import Names, frame, stacks
+from monitord.capture import Consent, ProfileCaptureService
+from monitord.capture.perf_fold import frame, stacks
+from monitord.capture.symbols.names import Names
 from monitord.capture.unresolved import advice
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
 from monitord.profiles import hotspots, parse
@@ -128,13 +131,51 @@ def test_a_frame_of_eu_stack_without_a_symbol_is_no_function_called_dash() -> No
     ]  # fmt: skip
 
 
+def test_a_frame_of_eu_stack_without_a_symbol_keeps_its_place_in_its_module(
+    targets: Targets, folder: Path, require_tool: Tool
+) -> None:
+    """Module, offset and build id, as perf's frames have them, in the look and in the ten of them."""
+    require_tool("eu-stack")
+    named = targets.native(require_tool("gcc"), t.NATIVE_BURNER)
+    stripped = targets.folder / "stripped"
+    subprocess.run(["strip", "-o", stripped, targets.folder / "target"], check=True)
+    named.kill()
+    process = targets.start(str(stripped))
+    wait_for(lambda: int(t.stat_fields(process.pid)[11]) > 5, "it to work")
+    service = ProfileCaptureService(Consent(), tools={"perf": "/nonexistent/perf"})
+    look = service.read(service.first_look(key_of(process), folder), folder)
+    profile = service.capture(key_of(process), CapturePlan(duration_s=1.0), folder)[-1]
+    notes = subprocess.run(["readelf", "-n", stripped], capture_output=True, text=True, check=True).stdout
+    build_id = notes.partition("Build ID: ")[2].split()[0]
+    for capture in (look, profile):
+        assert (capture.profiler, capture.status) == ("eu-stack", CaptureStatus.OK), capture.reason
+        module = f"{stripped} build-id {build_id[:16]}"
+        assert (capture.hotspots[0].function, capture.hotspots[0].module) == ("[unknown]", module)
+        kept = capture.payload if capture.path is None else capture.path.read_bytes()
+        places = [int(one.name, 16) for one in parse("eu-stack", kept or b"").frames if one.module == module]
+        assert places
+        assert all(0x1000 <= place < 0x2000 for place in places), places  # where its code lies
+    assert b"[" not in (look.payload or b"").partition(b"__libc_start")[2].splitlines()[1]
+    assert build_id[:16] in (profile.fix or "")
+
+
 def test_mappings_told_by_perf_name_what_has_no_symbol() -> None:
     names = Names()
     head = "app 0/0 0.0: PERF_RECORD_MMAP2 7/7: [0x55a0(0x6000) @ 0x2000 fe:01 77 88]: r-xp /nonexistent/a b"
     lines = [f"{head}\n", "app 7/7 1.0:\n", "\t  1139 [unknown] (/nonexistent/a b)\n", "\n"]
     assert list(stacks(lines, names)) == [("0x1139 (/nonexistent/a b)",)]
     assert frame("7f00 [unknown] (/tmp/perf-7.map)", names) == "[unknown] (/tmp/perf-7.map)"
-    assert frame("10 main (/usr/bin/app)", names) == "main (/usr/bin/app)"
+    assert frame("10 main ([kernel.kallsyms])", names) == "main ([kernel.kallsyms])"
+    assert (
+        frame("10 main (/usr/bin/app)", names) == "[unknown] (/usr/bin/app)"
+    )  # nobody said that it is mapped
+    path = str(Path(sys.executable).resolve())
+    found = Path(path).stat()
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    for inode, words in ((found.st_ino, f"main ({path})"), (found.st_ino + 1, f"0x10 ({path})")):
+        names.note(f"app 0/0 0.0: PERF_RECORD_MMAP2 7/7: [0x0(0x6000) @ 0 {device} {inode} 0]: r-xp {path}")
+        # The second time, two files had this name: which one the frame is of can't be told.
+        assert frame(f"10 main ({path})", names) == words
 
 
 @pytest.mark.parametrize(

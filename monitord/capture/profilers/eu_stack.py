@@ -62,7 +62,7 @@ class _EuStack:
         return outcome, after
 
     def _run(self, session: Session, limit_s: float) -> Outcome:
-        argv = (session.tools.path(self.tool) or "", "-p", str(session.target.key.pid), "-m")
+        argv = (session.tools.path(self.tool) or "", "-p", str(session.target.key.pid), "-m", "-b")
         errand = Errand(
             argv,
             session.folder,
@@ -70,7 +70,7 @@ class _EuStack:
             (0.05, 0.05),
             watch_target=False,
             is_hurried=session.is_hurried,
-            output_cap_bytes=_CAP_BYTES,
+            output_cap_bytes=2 * _CAP_BYTES,
             file_cap_bytes=0,
             rights=_RIGHTS,
         )

@@ -6,8 +6,10 @@ deleted once `perf script`, a child under the same limits, has read it. Words: p
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from monitord import rights
 from monitord.capture import java, perf_maps
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, first_words
+from monitord.capture.symbols.opening import opened_code
 from monitord.capture.target import Target
-from monitord.capture.workplace import remove, size_of
-from monitord.children import own_script
+from monitord.capture.workplace import put, remove, size_of
+from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 
 RATE_HZ = 99
-_FOLDS = Path(perf_maps.__file__).with_name("perf_fold.py")
+_DATA, _FOLDED, _FILES = "perf.data", "perf.folded", "perf.files"
+_FOLDS = "monitord.capture.perf_fold"
 _SCRIPT_LIMIT_S = 20.0
 _SCRIPT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024
 # CAP_SYSLOG, where monitord is root, shows where the kernel's functions lie; the call itself is refused.
@@ -57,26 +61,30 @@ class Perf:
         draft = Draft(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
-        data, folded = session.folder / "perf.data", session.folder / "perf.folded"
+        data, folded = session.folder / _DATA, session.folder / _FOLDED
         remove(data)
         remove(folded)
         draft.rate_hz = min(RATE_HZ, session.plan.rate_hz)
         try:
-            recorded = self._record(session, draft)
-            draft.record_outcome(recorded)
-            failed = draft.fail(recorded)
-            if failed is None and size_of(data) == 0:
-                failed = draft.blame(recorded, "perf wrote nothing")
-            if failed is not None:
-                return failed
-            if java.is_java(session.target) and (why_not := java.ask_for_names(session.target)):
-                draft.notes["java"] = f"names of compiled code could not be had: {why_not}"
-            script = self._fold(session)
-            if size_of(folded) == 0:
-                return self._without_stacks(draft, recorded, script)
-            return draft.publish(_as_ended(recorded), folded)
+            with opened_code(session.target) as files:  # now: it may end before it was profiled
+                return self._profile(session, draft, folded, files)
         finally:
             remove(data)
+
+    def _profile(self, session: Session, draft: Draft, folded: Path, files: Mapping[str, int]) -> Capture:
+        recorded = self._record(session, draft)
+        draft.record_outcome(recorded)
+        failed = draft.fail(recorded)
+        if failed is None and size_of(session.folder / _DATA) == 0:
+            failed = draft.blame(recorded, "perf wrote nothing")
+        if failed is not None:
+            return failed
+        if java.is_java(session.target) and (why_not := java.ask_for_names(session.target)):
+            draft.notes["java"] = f"names of compiled code could not be had: {why_not}"
+        script = self._fold(session, files)
+        if size_of(folded) == 0:
+            return self._without_stacks(draft, recorded, script)
+        return draft.publish(_as_ended(recorded), folded)
 
     def _record(self, session: Session, draft: Draft) -> Outcome:
         argv = record_command(
@@ -98,19 +106,23 @@ class Perf:
             session.target,
         )
 
-    def _fold(self, session: Session) -> Outcome:
+    def _fold(self, session: Session, files: Mapping[str, int]) -> Outcome:
+        """What the target lacks a name for is looked up in `files`, its own, by a child without rights."""
         perf = session.tools.path(self.tool) or ""
-        argv = own_script(_FOLDS, perf, "perf.data", "perf.folded")
+        argv = own_command(_FOLDS, perf, _DATA, _FOLDED, _FILES, keeps_bytecode=False)
         maps = perf_maps.take_over(session.target, session.folder)
         errand = Errand(
             argv, session.folder, _SCRIPT_LIMIT_S, (0.2, 0.2), watch_target=False, finishes=True,
             memory_cap_bytes=_SCRIPT_MEMORY_BYTES, rights=_NAMES, own_tmp=maps,
+            descriptors=tuple(files.values()), environment=own_environment(),
         )  # fmt: skip
         try:
+            put(session.folder / _FILES, json.dumps(dict(files)).encode("ascii"))
             with perf_maps.offered(maps, session.folder):
                 return session.runner.run(errand, session.target)
         finally:
             remove(session.folder / perf_maps.COPY)
+            remove(session.folder / _FILES)
 
     def _without_stacks(self, draft: Draft, recorded: Outcome, script: Outcome) -> Capture:
         if script.ended == "exited" and script.exit_status == 0:
@@ -129,7 +141,7 @@ class Perf:
 def record_command(perf: str, pid: int, rate_hz: int, duration_s: float) -> tuple[str, ...]:
     """-B: it opens none of the files whose names it records; the workload `sleep` ends the recording."""
     head = (perf, "record", "-q", "-B", "-N", "-e", "cpu-clock", "-F", str(rate_hz), "-g", "--max-size=64M")
-    return (*head, "-p", str(pid), "-o", "perf.data", "--", "/bin/sleep", f"{duration_s:.2f}")
+    return (*head, "-p", str(pid), "-o", _DATA, "--", "/bin/sleep", f"{duration_s:.2f}")
 
 
 def _as_ended(outcome: Outcome) -> Outcome:

@@ -1,0 +1,85 @@
+"""One program's file: its build id, and what its functions are called; what is not known is empty."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from monitord.capture.symbols.elf import (
+    BROKEN,
+    Section,
+    Segment,
+    address_of,
+    build_id_of,
+    sections_of,
+    segments_of,
+)
+from monitord.capture.symbols.go import GoTable
+from monitord.capture.symbols.tables import SymbolTable
+from monitord.capture.symbols.unwinding import FunctionStarts
+
+_Found = TypeVar("_Found")
+
+
+class File:
+    """An open regular file. Offsets are those of the file, as perf tells them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._segments: list[Segment] = _tried(lambda: segments_of(descriptor)) or []
+        self.build_id = _tried(lambda: build_id_of(descriptor, self._segments)) or ""
+        self._starts = _tried(lambda: FunctionStarts(descriptor, self._segments))
+        self._sections: list[Section] | None = None
+        self._go: GoTable | None = None
+        self._symbols: SymbolTable | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is a program at all."""
+        return bool(self._segments)
+
+    def function_at(self, offset: int) -> int | None:
+        """The offset of the first byte of the function that `offset` is in."""
+        address, starts = address_of(offset, self._segments), self._starts
+        if address is None or not starts:
+            return None
+        inside = _tried(lambda: starts.before(address))
+        return offset - inside if inside is not None and inside <= offset else None
+
+    def name_at(self, offset: int, *, reads_symbols: bool) -> str | None:
+        """The name of that function: from its symbols, where they are asked for, or from Go's own table."""
+        address = address_of(offset, self._segments)
+        if address is None:
+            return None
+        self._read(reads_symbols=reads_symbols)
+        tables = (self._symbols if reads_symbols else None, self._go)
+        for table in tables:
+            if table is not None and (name := _tried(partial(table.name_at, address))):
+                return name
+        return None
+
+    def _read(self, *, reads_symbols: bool) -> None:
+        file = self.descriptor
+        if self._sections is None:
+            self._sections = sections = _tried(lambda: sections_of(file)) or []
+            self._go = _tried(lambda: GoTable(file, sections))
+        if reads_symbols and self._symbols is None:
+            known = self._sections
+            self._symbols = _tried(lambda: SymbolTable(file, known)) or SymbolTable(file, ())
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+            self._segments, self._starts, self._go, self._symbols = [], None, None, None
+
+
+def _tried(read: Callable[[], _Found]) -> _Found | None:
+    """What can't be read is not known: the file is its owner's word."""
+    try:
+        return read()
+    except BROKEN:
+        return None

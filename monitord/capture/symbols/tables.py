@@ -1,0 +1,67 @@
+"""Functions in an ELF file's own symbol table: .symtab, or .dynsym in a stripped file."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import re
+import struct
+from collections.abc import Sequence
+
+from monitord.capture.symbols.elf import Section, text
+
+_SYMTAB, _DYNSYM = 2, 11  # section types, elf.h
+_FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
+_ENTRY_BYTES = 24
+_ENTRIES_CAP = 1_000_000
+_NAME_CAP = 512
+_NESTED = re.compile(r"_ZN(?:K?)((?:[0-9]{1,3}[A-Za-z_$.][\w$.]*)+)E")
+_LENGTH = re.compile(r"[0-9]{1,3}")
+_RUST_HASH = re.compile(r"h[0-9a-f]{16}")
+
+
+class SymbolTable:
+    """Functions by address. A table of more than a million entries has no names here."""
+
+    def __init__(self, file: int, sections: Sequence[Section]) -> None:
+        self._file = file
+        self._names_at = 0
+        self._rows: list[tuple[int, int, int]] = []  # address, size, name
+        table = next((one for kind in (_SYMTAB, _DYNSYM) for one in sections if one.kind == kind), None)
+        if table is None or table.link >= len(sections) or table.size > _ENTRIES_CAP * _ENTRY_BYTES:
+            return
+        self._names_at = sections[table.link].offset
+        data = os.pread(file, table.size // _ENTRY_BYTES * _ENTRY_BYTES, table.offset)
+        whole = data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES]
+        self._rows = sorted(
+            (address, size, name)
+            for name, info, _other, section, address, size in struct.iter_unpack("<IBBHQQ", whole)
+            if info & 15 in _FUNCTIONS and section and name
+        )
+
+    def name_at(self, address: int) -> str | None:
+        """The function that the address is in; one without a size reaches to the next."""
+        index = bisect.bisect_right(self._rows, (address, 1 << 64, 0))
+        if not index:
+            return None
+        start, size, name = self._rows[index - 1]
+        if size and address >= start + size:
+            return None
+        return readable(text(self._file, self._names_at + name, _NAME_CAP)) or None
+
+
+def readable(name: str) -> str:
+    """A nested name of C++ or Rust, `_ZN3app3hotE`, as `app::hot`; others as they are."""
+    found = _NESTED.match(name)
+    parts, left = [], found[1] if found else ""
+    while left and (length := _LENGTH.match(left)):
+        end = length.end() + int(length[0])
+        if end > len(left):
+            return name
+        parts.append(left[length.end() : end])
+        left = left[end:]
+    if not parts or left:
+        return name
+    if len(parts) > 1 and _RUST_HASH.fullmatch(parts[-1]):
+        parts.pop()
+    return "::".join(parts)

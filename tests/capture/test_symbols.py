@@ -1,0 +1,233 @@
+"""Names from a program's own file: of containers, of Go, and of nothing that only looks like one."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitord.capture.profilers.perf import Perf
+from monitord.capture.running import Errand, Runner
+from monitord.capture.symbols.files import File
+from monitord.capture.symbols.opening import opened_code
+from monitord.capture.symbols.tables import readable
+from monitord.capture.target import Target
+from monitord.capture.tools import Toolbox
+from monitord.model import CaptureStatus
+from tests.capture import targets as t
+from tests.capture.targets import Targets, key_of, take, wait_for
+
+Tool = Callable[[str], str]
+GO = """package main
+
+//go:noinline
+func plantedHot(seed uint64) uint64 {
+	for i := 0; i < 4000000; i++ {
+		seed = seed*6364136223846793005 + (seed >> 7)
+	}
+	return seed
+}
+
+func main() {
+	for seed := uint64(1); seed != 0; {
+		seed = plantedHot(seed) | 1
+	}
+}
+"""
+
+
+def opened(path: Path) -> File:
+    return File(os.open(path, os.O_RDONLY))
+
+
+def offset_in(path: Path, address: int) -> int:
+    """Where in the file the code at an address lies, by readelf."""
+    text = subprocess.run(["readelf", "-lW", path], capture_output=True, text=True, check=True).stdout
+    for line in text.splitlines():
+        fields = line.split()
+        if fields[:1] == ["LOAD"]:
+            offset, start, size = int(fields[1], 16), int(fields[2], 16), int(fields[4], 16)
+            if start <= address < start + size:
+                return address - start + offset
+    raise AssertionError(f"{address:x} is in no segment")
+
+
+def symbols_of(path: Path) -> dict[str, int]:
+    text = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in text.splitlines()]
+    return {row[2]: int(row[0], 16) for row in rows if len(row) == 3 and row[1] in "tT"}
+
+
+@pytest.fixture(scope="module")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Go program with its symbols."""
+    compiler = shutil.which("go")
+    if compiler is None:
+        pytest.skip("go is not installed")
+    folder = tmp_path_factory.mktemp("go")
+    (folder / "hot.go").write_text(GO)
+    environment = {**os.environ, "GOCACHE": str(folder / "cache"), "GO111MODULE": "off", "CGO_ENABLED": "0"}
+    for mode in ("exe", "pie"):
+        command = [compiler, "build", f"-buildmode={mode}", "-o", f"{folder}/{mode}", f"{folder}/hot.go"]
+        subprocess.run(command, check=True, cwd=folder, env=environment)
+        subprocess.run(["strip", "-o", f"{folder}/{mode}-stripped", f"{folder}/{mode}"], check=True)
+    return folder
+
+
+def test_symbols_are_those_that_nm_tells(targets: Targets, require_tool: Tool) -> None:
+    """Every function of a program, at its first byte; nothing where there is none."""
+    program = targets.program(require_tool("gcc"), t.NATIVE_BURNER)
+    file = opened(program)
+    for name in ("hot_leaf", "middle", "main", "_start"):
+        at = offset_in(program, symbols_of(program)[name])
+        assert file.name_at(at, reads_symbols=True) == name
+    assert file.name_at(0, reads_symbols=True) is None
+    assert file.name_at(1 << 40, reads_symbols=True) is None
+    file.close()
+
+
+@pytest.mark.parametrize("mode", ["exe", "pie"])
+def test_a_stripped_go_program_has_the_names_that_nm_told_before(go_program: Path, mode: str) -> None:
+    """All functions of the runtime and of ours, each at its first and at its second byte."""
+    symbols = symbols_of(go_program / mode)
+    stripped = opened(go_program / f"{mode}-stripped")
+    asked = [name for name in symbols if name.startswith(("main.", "runtime.")) and " " not in name]
+    told = {}
+    for name in ("main.plantedHot", *random.Random(3).sample(asked, 40)):
+        at = offset_in(go_program / mode, symbols[name]) + 1
+        told[name.removesuffix(".abi0")] = stripped.name_at(at, reads_symbols=False)
+    stripped.close()
+    marks = {"runtime.text", "runtime.etext"}
+    assert {name: word for name, word in told.items() if word != name and name not in marks} == {}
+
+
+@pytest.mark.parametrize("place", ["version", "zeros", "pointer", "count", "text", "names", "functions"])
+def test_a_go_table_that_is_not_known_names_nothing(go_program: Path, tmp_path: Path, place: str) -> None:
+    """Another version, another width, no beginning of the code, or parts that lie outside."""
+    data = bytearray((go_program / "exe-stripped").read_bytes())
+    at = data.find(struct.pack("<IHBB", 0xFFFFFFF0, 0, 1, 8))
+    assert at > 0, "another version of Go than is known here"
+    where, value = {
+        "version": (0, b"\xf2"), "zeros": (4, b"\x01"), "pointer": (7, b"\x04"), "count": (8, b"\xff" * 8),
+        "text": (24, bytes(8)), "names": (32, b"\xff" * 8), "functions": (64, b"\xff" * 8),
+    }[place]  # fmt: skip
+    data[at + where : at + where + len(value)] = value
+    (tmp_path / "damaged").write_bytes(data)
+    offset = offset_in(go_program / "exe", symbols_of(go_program / "exe")["main.plantedHot"])
+    file = opened(tmp_path / "damaged")
+    assert file.name_at(offset, reads_symbols=False) is None
+    file.close()
+
+
+def test_damaged_tables_of_go_end_in_an_answer(go_program: Path, tmp_path: Path) -> None:
+    """Bytes changed at random in the header, the functions and their names: a short name or none, no error."""
+    good, chance = (go_program / "exe-stripped").read_bytes(), random.Random(11)
+    at = good.find(struct.pack("<IHBB", 0xFFFFFFF0, 0, 1, 8))
+    functions = at + struct.unpack_from("<Q", good, at + 64)[0]
+    for _ in range(200):
+        damaged = bytearray(good)
+        for _change in range(chance.randint(1, 8)):
+            place = chance.choice((at + chance.randrange(72), functions + chance.randrange(20_000)))
+            damaged[place] = chance.randrange(256)
+        (tmp_path / "damaged").write_bytes(damaged)
+        file = opened(tmp_path / "damaged")
+        for _question in range(20):
+            name = file.name_at(chance.randrange(len(good)), reads_symbols=True)
+            assert len(name or "") <= 512
+            assert (name or "").isprintable()
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("_ZN3app3hotE", "app::hot"),
+        ("_ZN4main10plantedHot17h0123456789abcdefE", "main::plantedHot"),
+        ("_ZNK3app4Task3runEv", "app::Task::run"),
+        ("_ZN999aE", "_ZN999aE"),
+        ("_ZN3appIiE", "_ZN3appIiE"),
+        ("plain", "plain"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_nested_names_are_readable(name: str, words: str) -> None:
+    assert readable(name) == words
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("here", ["nothing", "another program"])
+@pytest.mark.parametrize("how", ["mount namespace", "root of its own"])
+def test_a_program_that_exists_in_a_container_only_has_its_names(
+    here: str, how: str, targets: Targets, folder: Path, tmp_path: Path, require_tool: Tool
+) -> None:
+    """Those of its own file; never those of what has its path here."""
+    require_tool("perf")
+    gcc, code = require_tool("gcc"), targets.script(t.NATIVE_BURNER, "inner.c")
+    outside, inside = tmp_path / "place", tmp_path / "inside"
+    (inside / "place").mkdir(parents=True)
+    outside.mkdir()
+    built = inside / "place" / "app"
+    subprocess.run([gcc, "-O1", "-static", "-fno-omit-frame-pointer", "-o", built, code], check=True)
+    if here != "nothing":
+        wrong = targets.program(
+            gcc, t.NATIVE_BURNER.replace("hot_leaf", "wrong_leaf").replace("middle", "wrong")
+        )
+        shutil.copy(wrong, outside / "app")
+    name = str(outside / "app") if how == "mount namespace" else "/place/app"
+    script = f"mount -t tmpfs none {outside} && cp {built} {outside}/app && exec {outside}/app"
+    words = (
+        ["unshare", "-m", "sh", "-c", script] if how == "mount namespace" else ["chroot", str(inside), name]
+    )
+    process = targets.start(*words)
+    wait_for(lambda: t.executable(process.pid).endswith("/app"), "the program to run")
+    capture = take(Perf(), process, folder, Toolbox())
+    assert capture.status is CaptureStatus.OK, capture.reason
+    assert capture.hotspots[0].function == "hot_leaf", capture.hotspots
+    assert capture.path is not None
+    assert "wrong" not in capture.path.read_text()
+
+
+@pytest.mark.root
+def test_what_is_opened_for_the_reader_is_what_is_mapped(
+    targets: Targets, folder: Path, tmp_path: Path, require_tool: Tool
+) -> None:
+    """A file put in the place of a mapped one is not opened; the child holds the numbers that it is told."""
+    program = targets.program(require_tool("gcc"), t.NATIVE_BURNER)
+    process = targets.start(str(program))
+    wait_for(lambda: t.executable(process.pid) == str(program), "the program to run")
+    with Target(key_of(process)) as target, opened_code(target) as files:
+        assert os.path.samestat(os.fstat(files[str(program)]), program.stat())
+        numbers = tuple(files.values())
+        script = "import os, sys; print(*(os.fstat(int(one)).st_ino for one in sys.argv[1:]), sorted(os.listdir('/proc/self/fd'), key=int)[3:-1])"
+        argv = ("/usr/bin/python3", "-c", script, *map(str, numbers))
+        outcome = Runner().run(Errand(argv, folder, 20.0, descriptors=numbers))
+        inodes = " ".join(str(os.fstat(one).st_ino) for one in numbers)
+        assert outcome.stdout.decode().startswith(f"{inodes} "), outcome
+    assert all(not Path(f"/proc/self/fd/{one}").exists() for one in numbers)
+    program.rename(program.with_name("moved"))
+    program.write_bytes(b"another file")
+    with Target(key_of(process)) as target, opened_code(target) as files:
+        assert all(os.fstat(one).st_ino != program.stat().st_ino for one in files.values())
+
+
+@pytest.mark.root
+def test_a_program_that_its_user_may_only_execute_is_not_read_for_him(
+    targets: Targets, tmp_path: Path, require_tool: Tool
+) -> None:
+    """What is read on behalf of a target is what its own user may read."""
+    program = targets.program(require_tool("gcc"), t.NATIVE_BURNER)
+    for place in (program, *program.parents[:3]):
+        place.chmod(0o711)
+    process = targets.start("setpriv", "--reuid=65534", "--clear-groups", "--regid=65534", str(program))
+    wait_for(lambda: t.executable(process.pid) == str(program), "the program to run")
+    with Target(key_of(process)) as target, opened_code(target) as files:
+        assert str(program) not in files
+    program.chmod(0o755)
+    with Target(key_of(process)) as target, opened_code(target) as files:
+        assert str(program) in files
