@@ -32,6 +32,8 @@ def main(words: list[str]) -> int:
         signal.signal(number, interrupt)
     for lane in LANES:
         lanes[lane] = start(lane, words)
+        if heard:  # while it started: it is not among those that were told
+            lanes[lane].send_signal(signal.SIGINT)
     readers = [threading.Thread(target=relay, args=one) for one in lanes.items()]
     for reader in readers:
         reader.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,8 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from monitord.cli import main
 
 PATIENCE_S = 60.0  # generous: the machine may be shared and noisy
 TARGETS = Path(__file__).parent / "targets"
@@ -92,15 +98,27 @@ class Recorder:
         return str(name)
 
     def words(self, *command: str) -> list[str]:
-        places = ["--data-dir", str(self.data_dir), "--config", str(self.config)]
-        return [sys.executable, "-m", "monitord", command[0], *command[1:], *places]
+        return [sys.executable, "-m", "monitord", *command, *self.places]
+
+    @property
+    def places(self) -> list[str]:
+        return ["--data-dir", str(self.data_dir), "--config", str(self.config)]
 
     def command(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.words(*command), capture_output=True, text=True, timeout=PATIENCE_S)
 
     def ask(self, *command: str) -> Any:
-        done = self.command(*command, "-o", "json")
-        return json.loads(done.stdout) if done.returncode == 0 else None
+        """What a command answers as JSON; None where it says no."""
+        code, said = self.answer(*command, "-o", "json")
+        return json.loads(said) if code == 0 else None
+
+    def answer(self, *command: str) -> tuple[int, str]:
+        """Exit code and stdout of a command, in this process: it is asked again and again until something is so."""
+        said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+        with redirect_stdout(said), redirect_stderr(io.StringIO()), pytest.raises(SystemExit) as end:
+            main([*command, *self.places])
+        said.seek(0)
+        return int(end.value.code or 0), said.read()
 
     def incidents(self, **wanted: object) -> list[dict[str, Any]]:
         rows = self.ask("recent", "-n", "1000") or []

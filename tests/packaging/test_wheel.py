@@ -47,6 +47,11 @@ class InstalledRecorder(Recorder):
     def words(self, *command: str) -> list[str]:
         return [self.installed.monitord, *super().words(*command)[3:]]
 
+    def answer(self, *command: str) -> tuple[int, str]:
+        """By the installed command, and not by the checkout's."""
+        done = self.command(*command)
+        return done.returncode, done.stdout
+
 
 @pytest.fixture
 def recorder(from_wheel: Installed, tmp_path: Path) -> Iterator[InstalledRecorder]:
