@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
 from monitord.durable import durable_write
 from monitord.errors import DamagedRowError, MonitordError, NotFoundError, PermissionDeniedError, UsageError
-from monitord.export.bundle import Identities, raw_bundle, redacted_bundle
+from monitord.export.bundle import Bundle, Identities
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import IncidentView, RecentFilter
 
@@ -82,13 +82,12 @@ def export(
         place, incident_ids or [], RecentFilter(limit=None, since=start, until=end, process=process)
     )
     if file_format.is_profile:
-        _export_profile(place, views[0], file_format, output, raw=raw)
+        _export_profile(place, next(iter(views())), file_format, output, raw=raw)
         return
-    bundle = raw_bundle(views, now) if raw else redacted_bundle(views, now, identities(views))
-    text = bundle.as_json() if file_format is ExportFormat.JSON else bundle.as_csv()
-    count = len(bundle.incidents)
-    put(output, text.encode())
-    report(f"{count} incident{'s' if count != 1 else ''}", bundle.hidden, output)
+    bundle = Bundle(views, now, None if raw else identities())
+    written = bundle.as_json() if file_format is ExportFormat.JSON else bundle.as_csv()
+    put(output, (text.encode() for text in written))
+    report(f"{bundle.count} incident{'s' if bundle.count != 1 else ''}", bundle.hidden, output)
     for correlation_id, number in bundle.replaced.items():
         values = "1 value" if number == 1 else f"{number} values"
         say(f"{values} replaced by the second scan in incident {correlation_id}")
@@ -127,41 +126,53 @@ def _export_profile(place: Place, view: IncidentView, form: ExportFormat, output
     report(f"{sum(written.sample_counts):,} samples", written.hidden, output)
 
 
-def put(output: str, content: bytes) -> None:
-    """Write a file, or to stdout for "-"."""
-    if output == "-":
-        emit_bytes(content)
-    else:
+def put(output: str, content: bytes | Iterable[bytes]) -> None:
+    """Write a file, or to stdout for "-"; what comes in pieces is held piece by piece."""
+    if output != "-":
         _write(Path(output), content)
+        return
+    for chunk in (content,) if isinstance(content, bytes) else content:
+        emit_bytes(chunk)
 
 
-def _chosen(place: Place, names: list[str], period: RecentFilter) -> list[IncidentView]:
+def _chosen(place: Place, names: list[str], period: RecentFilter) -> Callable[[], Iterator[IncidentView]]:
+    """The incidents that there are now, read anew each time: of all of them only the ids are held."""
     reader = place.reader()
     if names and (period.since or period.until or period.process):
         raise UsageError("name incidents, or a period or process, not both")
-    records = [reader.find(name) for name in names] if names else reader.recent(period)
-    if not records:
+    records = (reader.find(name) for name in names) if names else reader.each_recent(period)
+    chosen = list(dict.fromkeys(record.correlation_id for record in records))
+    if not chosen:
         raise NotFoundError("no incident matches; `monitord recent` lists what there is")
-    chosen = dict.fromkeys(record.correlation_id for record in records)
-    return list(_views(reader, chosen, is_named=bool(names)))
+    told: set[str] = set()
+    return lambda: _views(reader, chosen, told, is_named=bool(names))
 
 
-def _views(reader: StoreReader, chosen: Iterable[str], *, is_named: bool) -> Iterator[IncidentView]:
-    """The incidents; of a period what is still there, as retention may go on meanwhile."""
+def _views(
+    reader: StoreReader, chosen: Iterable[str], told: set[str], *, is_named: bool
+) -> Iterator[IncidentView]:
+    """The incidents; of a period what is still there, as retention may go on meanwhile.
+
+    What is left out is said once: `told` has the ids.
+    """
     gone = 0
     for correlation_id in chosen:
         try:
-            yield reader.incident(correlation_id)
+            view = reader.incident(correlation_id)
         except (NotFoundError, DamagedRowError) as error:
             if is_named:
                 raise
-            say(f"monitord: left out: {error}")
-            gone += 1
+            if correlation_id not in told:
+                say(f"monitord: left out: {error}")
+                told.add(correlation_id)
+                gone += 1
+            continue
+        yield view
     if gone:
         say(f"monitord: {gone} incidents of the period are left out")
 
 
-def identities(views: list[IncidentView]) -> Identities:
+def identities(views: Iterable[IncidentView] = ()) -> Identities:
     """The names of this machine and its users that texts may hold."""
     user = os.environ.get("SUDO_USER") or os.environ.get("USER")
     return Identities(
@@ -178,7 +189,7 @@ def _machine_id() -> str | None:
         return None
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes | Iterable[bytes]) -> None:
     """The whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
     try:
         durable_write(path, content, keeps_mode=False, owner=_asker())

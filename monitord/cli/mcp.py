@@ -140,7 +140,7 @@ def _sources(place: Place, *, raw: bool) -> Any:
     from monitord.redaction import Redactor
     from monitord.storage import open_store
 
-    known = identities([])
+    known = identities()
     redactor = Redactor(users=known.users, hosts=known.hosts, machine_ids=known.machine_ids)
     data_dir = place.data_dir()
 

@@ -1,13 +1,16 @@
 """Incidents made fit to leave this machine: redacted, scanned again, and what is left replaced.
 
 The first pass replaces secrets and identities. The second scan goes by other means; what it finds is replaced
-and counted, and everything else is written.
+and counted, and everything else is written. All incidents are gone through twice (what one of them gives away
+is hidden in every other), and one at a time is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,63 +32,90 @@ class Identities:
     machine_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Bundle:
-    """What is to be written, and how often each rule hid something; `hidden` is None for a raw one.
+    """One export. `views` gives the incidents each time it is called; without `identities` nothing is hidden.
 
-    `replaced` counts by incident what only the second scan found.
+    `count`, `hidden` (how often each rule hid something; None: nothing was to be hidden) and `replaced` (by
+    incident, what only the second scan found) hold once everything was written.
     """
 
-    incidents: tuple[Mapping[str, Any], ...]
-    exported_at: datetime
-    hidden: Mapping[str, int] | None = field(default_factory=dict)
-    replaced: Mapping[str, int] = field(default_factory=dict)
+    def __init__(
+        self,
+        views: Callable[[], Iterable[IncidentView]],
+        exported_at: datetime,
+        identities: Identities | None = None,
+    ) -> None:
+        self._views = views
+        self._exported_at = exported_at
+        self._identities = identities
+        self.count = 0
+        self.hidden: Mapping[str, int] | None = None
+        self.replaced: Counter[str] = Counter()
 
-    def as_json(self) -> str:
-        """One object: who wrote it, what was hidden, the incidents as `show -o json` has them."""
-        document = {
+    def as_json(self) -> Iterator[str]:
+        """One object: who wrote it, the incidents as `show -o json` has them, what was hidden in them."""
+        about = {
             "format": FORMAT,
             "monitord": __version__,
-            "exported_at": iso(self.exported_at),
-            "redacted": self.hidden is not None,
-            "hidden": self.hidden,
-            "replaced": self.replaced,
-            "incidents": list(self.incidents),
+            "exported_at": iso(self._exported_at),
+            "redacted": self._identities is not None,
         }
-        return json_text(document) + "\n"
+        yield json_text(about).removesuffix("\n}") + ',\n  "incidents": ['
+        for number, incident in enumerate(self.incidents()):
+            yield ("," if number else "") + "\n" + textwrap.indent(json_text(incident), "    ")
+        told = {"hidden": self.hidden, "replaced": self.replaced}
+        yield ("\n  ]" if self.count else "]") + "," + json_text(told).removeprefix("{") + "\n"
 
-    def as_csv(self) -> str:
+    def as_csv(self) -> Iterator[str]:
         """One row an incident, RFC 4180."""
-        return csv_rows(CSV_DETAIL_KEYS, [flat_detail(incident) for incident in self.incidents])
+        yield csv_rows(CSV_DETAIL_KEYS, ())
+        for incident in self.incidents():
+            yield csv_rows(CSV_DETAIL_KEYS, [flat_detail(incident)], header=False)
+
+    def incidents(self) -> Iterator[Mapping[str, Any]]:
+        """Each as it is to be written."""
+        self.count, self.hidden, self.replaced = 0, None, Counter()
+        shaped = (detail(view) for view in self._views())
+        for incident in shaped if self._identities is None else self._redacted(self._identities):
+            self.count += 1
+            yield incident
+
+    def _redacted(self, identities: Identities) -> Iterator[Mapping[str, Any]]:
+        """Without secrets and identities, and without what a second scan still finds."""
+        redactor = Redactor(
+            users=identities.users, hosts=identities.hosts, machine_ids=identities.machine_ids
+        )
+        for view in self._views():
+            _learn(redactor, view)  # a secret found in one place is removed in every other
+        redactor.counts.clear()
+        scan, known = SecondScan(redactor.secrets), len(redactor.secrets)
+        for view in self._views():
+            incident = _shaped(redactor, view)
+            safe = _restore(incident, redactor.value(incident))
+            if len(redactor.secrets) > known:  # it has got more since it was looked through
+                scan, known = SecondScan(redactor.secrets), len(redactor.secrets)
+            before = scan.replaced
+            safe = _scanned(scan, safe)
+            self.replaced[view.correlation_id] += scan.replaced - before
+            yield safe
+        self.hidden, self.replaced = dict(sorted(redactor.counts.items())), +self.replaced
 
 
-def raw_bundle(views: Sequence[IncidentView], now: datetime) -> Bundle:
-    """Everything as it is stored."""
-    return Bundle(tuple(detail(view) for view in views), now, None)
+def _learn(redactor: Redactor, view: IncidentView) -> None:
+    user = view.process.user if view.process else None
+    redactor.learn_identities(users=filter(None, [user]), machine_ids=filter(None, [view.boot_id]))
+    redactor.learn(detail(view))
+    _shaped(redactor, view)
 
 
-def redacted_bundle(views: Sequence[IncidentView], now: datetime, identities: Identities) -> Bundle:
-    """The same without secrets and identities, and without what a second scan still finds."""
-    shaped = [detail(view) for view in views]
-    users = {view.process.user for view in views if view.process and view.process.user}
-    redactor = Redactor(
-        users=(*identities.users, *users), hosts=identities.hosts, machine_ids=identities.machine_ids
-    )
-    for incident in shaped:
-        redactor.learn(incident)  # a secret found in one place is removed in every other
-        if incident["process"]:
-            words = incident["process"]["command_line"]
-            redactor.learn_words(words)
-            incident["process"]["command_line"] = redactor.words(words)
-    safe = [_redacted(redactor, incident) for incident in shaped]
-    replaced: dict[str, int] = {}
-    scan = SecondScan(redactor.secrets)
-    for number, incident in enumerate(safe):
-        before = scan.replaced
-        safe[number] = _scanned(scan, incident)
-        if scan.replaced > before:
-            replaced[incident["correlation_id"]] = scan.replaced - before
-    return Bundle(tuple(safe), now, dict(sorted(redactor.counts.items())), replaced)
+def _shaped(redactor: Redactor, view: IncidentView) -> dict[str, Any]:
+    """The incident as it is written, its command line redacted as one."""
+    incident = detail(view)
+    if incident["process"]:
+        words = incident["process"]["command_line"]
+        redactor.learn_words(words)
+        incident["process"]["command_line"] = redactor.words(words)
+    return incident
 
 
 # Our own words and numbers: they say nothing about anybody and must stay comparable.
@@ -95,13 +125,8 @@ _OWN_KEYS = frozenset(
 )
 
 
-def _redacted(redactor: Redactor, value: Any) -> Any:
-    """The same shape with every text redacted, but for our own ids and times."""
-    walked = redactor.value(value)
-    return _restore(value, walked)
-
-
 def _restore(before: Any, after: Any) -> Any:
+    """What was redacted, but for our own ids and times."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         return {
             key: before[key] if key in _OWN_KEYS else _restore(before.get(key), inner)

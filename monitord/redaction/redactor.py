@@ -12,7 +12,7 @@ import hmac
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from urllib.parse import quote
 
 from monitord.redaction.addresses import hide_addresses
@@ -56,6 +56,12 @@ class Redactor:
         self._name_pattern: re.Pattern[str] | None = None
         for secret in known:
             self._learn_secret(secret)
+        self.learn_identities(users, hosts, machine_ids)
+
+    def learn_identities(
+        self, users: Iterable[str] = (), hosts: Iterable[str] = (), machine_ids: Iterable[str] = ()
+    ) -> None:
+        """Names of users and of machines, so that later texts have their pseudonyms instead."""
         for user in users:
             self._learn_name("user", user)
         for host in hosts:
@@ -91,9 +97,9 @@ class Redactor:
         self.learn(" ".join(words))
 
     @property
-    def secrets(self) -> frozenset[str]:
-        """Every value that was hidden so far, for a second scan."""
-        return frozenset(self._secrets)
+    def secrets(self) -> Set[str]:
+        """Every value that was hidden so far, for a second scan; it grows with what is learned."""
+        return self._secrets
 
     def value(self, value: object) -> object:
         """Give JSON-like data of the same shape: strings redacted, numbers kept, nothing dropped.
@@ -149,7 +155,7 @@ class Redactor:
 
     def _learn_machine_id(self, machine_id: str) -> None:
         plain = machine_id.strip().replace("-", "").lower()
-        if len(plain) != 32:
+        if len(plain) != 32 or plain in self._names:
             return
         parts = (plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:])
         for spelling in (plain, "-".join(parts), plain.upper(), "-".join(parts).upper()):

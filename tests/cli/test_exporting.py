@@ -76,9 +76,9 @@ def test_what_retention_takes_meanwhile_is_left_out_of_a_period(
         store.save_incident(incident)
     chosen = [gone.correlation_id, kept.correlation_id]
     with StoreReader(store.data_dir) as reader:
-        views = _views(reader, chosen, is_named=False)
+        views = _views(reader, chosen, set(), is_named=False)
         store.delete_incident(gone.correlation_id)
         assert [view.correlation_id for view in views] == [kept.correlation_id]
         assert "1 incidents of the period are left out" in capsys.readouterr().err
         with pytest.raises(NotFoundError):
-            list(_views(reader, chosen, is_named=True))
+            list(_views(reader, chosen, set(), is_named=True))

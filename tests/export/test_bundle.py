@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import gc
 import importlib.util
+import io
 import json
 import os
 import stat
 import sys
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitord.export.bundle import Identities, raw_bundle, redacted_bundle
+from monitord.export.bundle import Bundle, Identities
 from monitord.storage.views import IncidentView
 
 _SHARED = Path(__file__).parents[1] / "cli" / "conftest.py"
@@ -70,13 +77,28 @@ def planted(store) -> IncidentView:
         return reader.incident(record.correlation_id)
 
 
+NOBODY = Identities()
+
+
+def bundle_of(*views: IncidentView, identities: Identities | None = NOBODY) -> Bundle:
+    return Bundle(lambda: views, NOW, identities)
+
+
+def as_json(bundle: Bundle) -> str:
+    return "".join(bundle.as_json())
+
+
+def exported(view: IncidentView) -> Mapping[str, Any]:
+    return next(iter(bundle_of(view).incidents()))
+
+
 def leaks(text: str) -> list[str]:
     return [kind for kind, secret in SECRETS.items() if secret in text]
 
 
 def test_no_planted_secret_leaves_in_any_format(planted) -> None:
-    bundle = redacted_bundle([planted], NOW, Identities(users=("alice",), hosts=("build-host-7",)))
-    for text in (bundle.as_json(), bundle.as_csv()):
+    bundle = bundle_of(planted, identities=Identities(users=("alice",), hosts=("build-host-7",)))
+    for text in (as_json(bundle), "".join(bundle.as_csv())):
         assert leaks(text) == []
         assert "alice" not in text
         assert "build-host-7" not in text
@@ -86,8 +108,8 @@ def test_no_planted_secret_leaves_in_any_format(planted) -> None:
 
 def test_the_story_stays_readable(planted) -> None:
     """Redaction must not eat what the receiver needs."""
-    incident = redacted_bundle([planted], NOW, Identities()).incidents[0]
-    raw = raw_bundle([planted], NOW).incidents[0]
+    incident = exported(planted)
+    raw = next(iter(bundle_of(planted, identities=None).incidents()))
     for key in ("id", "correlation_id", "captured_at", "raised_at", "trigger_value", "status", "history"):
         assert incident[key] == raw[key]
     assert incident["hotspots"][0]["line"] == raw["hotspots"][0]["line"]
@@ -95,7 +117,7 @@ def test_the_story_stays_readable(planted) -> None:
 
 
 def test_one_identity_has_one_pseudonym_throughout(planted) -> None:
-    incident = redacted_bundle([planted], NOW, Identities()).incidents[0]
+    incident = exported(planted)
     user = incident["process"]["user"]
     assert user.startswith("user-")
     assert f"/home/{user}/project/main.py" in incident["process"]["command_line"]
@@ -103,7 +125,7 @@ def test_one_identity_has_one_pseudonym_throughout(planted) -> None:
 
 
 def test_raw_hides_nothing_and_says_so(planted) -> None:
-    document = json.loads(raw_bundle([planted], NOW).as_json())
+    document = json.loads(as_json(bundle_of(planted, identities=None)))
     assert (document["redacted"], document["hidden"]) == (False, None)
     assert "hunter2" in json.dumps(document)
 
@@ -114,10 +136,11 @@ def test_what_the_first_pass_misses_the_second_replaces(planted, monkeypatch) ->
 
     monkeypatch.setattr(bundle.Redactor, "value", lambda _self, value: value)
     monkeypatch.setattr(bundle.Redactor, "words", lambda _self, words: list(words))
-    written = redacted_bundle([planted], NOW, Identities())
-    assert len(leaks(written.as_json())) < len(leaks(raw_bundle([planted], NOW).as_json())) / 2
+    written = bundle_of(planted)
+    text = as_json(written)
+    assert len(leaks(text)) < len(leaks(as_json(bundle_of(planted, identities=None)))) / 2
     assert written.replaced == {planted.correlation_id: written.replaced[planted.correlation_id]}
-    assert json.loads(written.as_json())["replaced"] == dict(written.replaced)
+    assert json.loads(text)["replaced"] == dict(written.replaced)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +150,7 @@ def test_nobody_keeps_an_export_from_being_written(planted, argv: tuple[str, ...
     """Command lines that only look like secrets once stopped the export of everything."""
     assert planted.process is not None
     view = replace(planted, process=replace(planted.process, command_line=argv))
-    assert redacted_bundle([view], NOW, Identities()).incidents[0]["process"]["command_line"][0] == argv[0]
+    assert exported(view)["process"]["command_line"][0] == argv[0]
 
 
 def test_a_host_has_one_pseudonym_in_command_lines_too(planted) -> None:
@@ -140,7 +163,7 @@ def test_a_host_has_one_pseudonym_in_command_lines_too(planted) -> None:
         "x@db.internal",
     )
     view = replace(planted, process=replace(planted.process, command_line=argv), reason="db.internal is slow")
-    text = redacted_bundle([view], NOW, Identities(hosts=("build-host-7",))).as_json()
+    text = as_json(bundle_of(view, identities=Identities(hosts=("build-host-7",))))
     assert "db.internal" not in text
     incident = json.loads(text)["incidents"][0]
     pseudonym = incident["reason"].split()[0]
@@ -154,7 +177,7 @@ def test_a_password_given_as_an_option_is_hidden_everywhere(planted, secret: str
     assert planted.process is not None
     process = replace(planted.process, command_line=("mysqldump", f"--password={secret}", "shop"))
     view = replace(planted, process=process, reason=f"{secret} was seen here too")
-    assert secret not in redacted_bundle([view], NOW, Identities()).as_json()
+    assert secret not in as_json(bundle_of(view))
 
 
 def test_what_the_second_scan_replaced_is_told(planted, here, tmp_path, monkeypatch) -> None:
@@ -190,3 +213,58 @@ def test_a_file_that_can_not_be_written_is_one_line(planted, here, tmp_path) -> 
 def test_periods_choose_incidents(planted, here) -> None:
     assert len(json.loads(here("export", "-S", "1h", "-o", "-").out)["incidents"]) == 1
     assert here("export", "-U", "2 days ago", "-o", "-").code == 3
+
+
+def some_views(planted: IncidentView, count: int, alive: list[int]) -> Iterator[IncidentView]:
+    """So many incidents, each with a secret of its own; how many are alive when another one is asked for."""
+    lean = replace(planted, captures=planted.captures[:1], history=planted.history[:2], hotspots=())
+    for number in range(count):
+        alive.append(sum(type(each) is IncidentView for each in gc.get_objects()))
+        assert planted.process is not None
+        argv = ("mysqldump", f"--password=pw-{number % 7}-{number % 7:04}", "shop")
+        yield replace(lean, process=replace(planted.process, command_line=argv), reason="because " * 100)
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.parametrize("identities", [None, Identities()])
+def test_however_many_incidents_are_exported_one_at_a_time_is_held(planted, form: str, identities) -> None:
+    """Counted while they come, and the peak for ten times as many is the same."""
+    peaks = []
+    for count in (3, 30):
+        alive: list[int] = []
+        bundle = Bundle(partial(some_views, planted, count, alive), NOW, identities)
+        tracemalloc.start()
+        written = sum(len(text) for text in (bundle.as_json() if form == "json" else bundle.as_csv()))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert bundle.count == count
+        assert written > count * 800
+        assert max(alive) <= alive[0] + 2
+    assert peaks[1] < 1.5 * peaks[0] + 50_000
+
+
+def test_what_is_written_piece_by_piece_is_one_document(planted) -> None:
+    """Whatever the number of incidents, it is what a JSON writer makes of it at once, and CSV has one header."""
+    for views in ((), (planted,), (planted, planted)):
+        bundle = bundle_of(*views)
+        text = as_json(bundle)
+        document = json.loads(text)
+        assert text == json.dumps(document, indent=2) + "\n"
+        assert list(document) == [
+            *("format", "monitord", "exported_at", "redacted", "incidents", "hidden", "replaced")
+        ]
+        assert len(document["incidents"]) == bundle.count == len(views)
+        rows = list(csv.DictReader(io.StringIO("".join(bundle.as_csv()))))
+        assert len(rows) == len(views)
+
+
+def test_a_secret_of_the_last_incident_is_hidden_in_the_first(planted) -> None:
+    """Though the first is written before the last is read again."""
+    first = replace(planted, reason="somebody typed Zq8-correct-staple here")
+    assert planted.process is not None
+    argv = ("mysqldump", "--password=Zq8-correct-staple")
+    last = replace(planted, process=replace(planted.process, command_line=argv, user="mallory"))
+    bundle = bundle_of(replace(first, reason=f"{first.reason} as mallory"), last)
+    for text in (as_json(bundle), "".join(bundle.as_csv())):
+        assert "Zq8-correct-staple" not in text
+        assert "mallory" not in text
