@@ -33,13 +33,15 @@ class ThreadTimes:
 class ThreadUse:
     """CPU seconds between two readings. `threads` goes by the ids that the process itself knows (NSpid).
 
-    `process_s` counts threads that ended meanwhile, too. `main_id` is the id of the main thread.
+    `process_s` counts threads that ended meanwhile, too. `main_id` is the id of the main thread. `by_lock`:
+    the samples to be weighed are only of threads that held Python's lock.
     """
 
     window_s: float
     process_s: float
     main_id: int
     threads: Mapping[int, float] = field(default_factory=dict)
+    by_lock: bool = False
 
 
 def thread_cpu_ns(pid: int) -> dict[int, int]:
@@ -95,7 +97,7 @@ def used_between(pid: int, before: ThreadTimes, after: ThreadTimes) -> ThreadUse
 
 def _own_ids(pid: int, thread_ids: list[int]) -> dict[int, int]:
     """The ids by which threads of another pid namespace know themselves; empty in our own."""
-    if len(procfs.status_of(pid).get("NSpid", "").split()) < 2:
+    if not is_in_pid_namespace(pid):
         return {}
     found = {}
     for thread_id in thread_ids:
@@ -103,6 +105,11 @@ def _own_ids(pid: int, thread_ids: list[int]) -> dict[int, int]:
         if numbers:
             found[thread_id] = int(numbers[-1])
     return found
+
+
+def is_in_pid_namespace(pid: int) -> bool:
+    """Whether it has a pid namespace of its own, where threads know themselves by other ids than we do."""
+    return len(procfs.status_of(pid).get("NSpid", "").split()) > 1
 
 
 def name_of(pid: int, thread_id: int) -> str:

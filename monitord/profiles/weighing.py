@@ -44,7 +44,12 @@ def weigh(document: Mapping[str, Any], use: Mapping[str, Any], period_s: float) 
     for profile, count, used_s in zip(profiles, counts, used, strict=True):
         factor = min(1.0, used_s / (count * period_s)) if count and used_s > _IDLE_SHARE * window_s else 0.0
         scaled.append(_scaled(profile, factor * period_s))
-    seen_s = sum(used_s for used_s, count in zip(used, counts, strict=True) if count)
+    is_partly = bool(use.get("by_lock"))  # a thread with samples may have run most of the time without any
+    seen_s = sum(
+        min(used_s, count * period_s) if is_partly else used_s
+        for used_s, count in zip(used, counts, strict=True)
+        if count
+    )
     hidden = sorted(threads.keys() - {one for one, count in zip(ids, counts, strict=True) if count})
     busy = [one for one in hidden if threads[one] > _IDLE_SHARE * window_s]
     busy.sort(key=lambda one: -threads[one])

@@ -68,6 +68,20 @@ while True:
     leaf_burner()
 """
 
+PYTHON_HALF_BUSY = """
+import time
+def leaf_burner():
+    end = time.perf_counter() + 0.04
+    while time.perf_counter() < end:
+        pass
+def rests():
+    time.sleep(0.06)
+print("ready", flush=True)
+while True:
+    leaf_burner()
+    rests()
+"""
+
 PYTHON_DEEP_CROWD = """
 import sys, threading
 def goes_deeper(levels):

@@ -93,6 +93,35 @@ def test_idle_threads_take_no_blame_in_a_pid_namespace(
         assert again[0].function == "leaf_burner"
 
 
+@pytest.mark.root
+def test_the_waits_of_a_half_busy_thread_take_no_blame_in_a_pid_namespace(
+    targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    """It waits longer than it runs: the wait is neither the hottest function nor a warm one."""
+    pid = targets.python_in_pid_namespace(t.PYTHON_HALF_BUSY)
+    captures = service.capture(key_of(pid), SHORT, folder)
+    profile = next(capture for capture in captures if capture.role == "profile")
+    assert (profile.profiler, profile.status) == ("py-spy", CaptureStatus.OK), profile.reason
+    assert profile.hotspots[0].function == "leaf_burner"
+    assert "rests" not in {spot.function for spot in profile.hotspots if spot.self_share > 0.1}
+    assert (profile.explained_share or 0) > 0.5
+
+
+@pytest.mark.root
+def test_work_without_pythons_lock_is_not_explained_by_the_little_with_it(
+    targets: Targets, folder: Path, require_tool: Callable[[str], str], service: ProfileCaptureService
+) -> None:
+    """In a pid namespace only what holds the lock is sampled: a function of C without it is asked of perf."""
+    require_tool("perf")
+    library = targets.library(require_tool("gcc"), t.NATIVE_THREAD)
+    pid = targets.python_in_pid_namespace(t.PYTHON_WITH_HELPERS, str(library))
+    captures = service.capture(key_of(pid), SHORT, folder)
+    told = [(one.profiler, one.status, one.reason, one.hotspots[:1]) for one in captures]
+    facts = incident_facts(Incident("id", an_alert(), None, (), tuple(captures)))
+    assert facts["hotspots"][0]["function"] in ("native_leaf", "calls"), told
+    assert captures[-1].profiler == "perf", told
+
+
 def test_waiting_workers_of_a_pool_take_no_blame(
     targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:

@@ -2,7 +2,8 @@
 
 Never in blocking mode: it slows a target with 50 idle threads to a third of its speed at 100 Hz, and lets
 sleeping threads look busy. Nor is py-spy's own flag for idle threads believed alone (in a foreign pid
-namespace it is always "busy"): samples are weighed by what the scheduler says their threads ran. Each thread
+namespace it is always "busy", so there only threads that hold Python's lock are sampled, which no wait
+does): samples are weighed by what the scheduler says their threads ran. Each thread
 costs py-spy about 0.3 ms a sample, so many threads mean fewer samples. Locals are never asked for. Words:
 py-spy 0.4.3.
 """
@@ -18,6 +19,7 @@ from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome
 from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import (
+    is_in_pid_namespace,
     of_its_turns,
     read_times,
     shares_between,
@@ -160,7 +162,8 @@ class PySpyRecord(_PySpy):
         )
         draft.record_outcome(outcome)
         if "--idle" not in flags:
-            draft.use = of_its_turns(pid, used_between(pid, before, read_times(pid)))
+            use = of_its_turns(pid, used_between(pid, before, read_times(pid)))
+            draft.use = replace(use, by_lock="--gil" in flags) if use is not None else None
         draft.notes["flags"] = " ".join(flags)
         if (behind := _BEHIND.search(outcome.stderr + outcome.stdout)) is not None:
             draft.notes["behind"] = f"py-spy was {behind[1].decode()} behind: shares may be inexact"
@@ -183,7 +186,10 @@ def harmless_flags(session: Session) -> tuple[int, tuple[str, ...]]:
     is_idle = session.cpu_percent is not None and session.cpu_percent < IDLE_PERCENT
     # Where nothing runs, where it waits is the evidence; on a crowded machine little runs of what wants to.
     is_idle = is_idle and not wants_a_turn(session.target.key.pid)
-    return rate_hz, ("--nonblocking", "--idle") if is_idle else ("--nonblocking",)
+    if is_idle:
+        return rate_hz, ("--nonblocking", "--idle")
+    is_apart = is_in_pid_namespace(session.target.key.pid)
+    return rate_hz, ("--nonblocking", "--gil") if is_apart else ("--nonblocking",)
 
 
 def _with_errors(capture: Capture, draft: Draft) -> Capture:
