@@ -185,6 +185,7 @@ class ProcessSample:
 class SystemRates:
     """The machine between two samples. `oom_kills` counts those in between; None: not known here.
 
+    `oom_kills_in` are those among them whose control group is known, by its name.
     `memory_held_bytes` says where memory is that can't simply be taken back, in words.
     """
 
@@ -199,6 +200,7 @@ class SystemRates:
     pressure_percent: Mapping[str, float] = field(default_factory=dict)
     unattributed_cpu_percent: float | None = None
     oom_kills: int | None = None
+    oom_kills_in: Mapping[str, int] = field(default_factory=dict)
     memory_held_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -212,7 +214,8 @@ class ProcessRates:
     that is neither a file's nor shared; read of what is large, and only if a rule asks for it. `image` is
     where code and stack begin, other ones after every exec; of suspects only, None without the right.
     `throttled_percent` is how long the quota of its control group (`cpu_limit_percent`) held it back, in
-    percent of one core; `memory_limit_bytes` is its group's, where that is less than the machine has.
+    percent of one core; `memory_limit_bytes` is its group's, where that is less than the machine has, and
+    `memory_group` that group's name.
     `is_frozen`: its group is paused.
     """
 
@@ -235,6 +238,7 @@ class ProcessRates:
     throttled_percent: float | None = None
     cpu_limit_percent: float | None = None
     memory_limit_bytes: int | None = None
+    memory_group: str | None = None
     is_frozen: bool = False
 
     @property

@@ -16,6 +16,7 @@ from monitord.detection.demands import demand_of, watched_by
 from monitord.detection.explanations import RecentProcesses, disabled, explain_rule
 from monitord.detection.judges import Findings, RuleJudge, owner_of
 from monitord.detection.looks import Look
+from monitord.detection.oom import one_incident_a_kill
 from monitord.errors import ConfigError
 from monitord.model import Alert, Arming, Demand, ProcessKey, Rates, Rule, RuleStatus, TriggerMetric, Verdict
 
@@ -45,6 +46,7 @@ class Detector:
         self._judges: list[RuleJudge] = []
         self._rules: tuple[Rule, ...] = ()
         self._demand: tuple[int, Demand] | None = None  # of busy rules too, but for whom they watch
+        self._ended: list[Alert] = []  # above a threshold; a kill of them may be counted a pass later
         self._dropped: tuple[Arming, ...] = ()  # armed by rules since removed: disarmed with the next pass
         self.replace_rules(rules)
         if memory is not None:
@@ -100,19 +102,25 @@ class Detector:
                 replace(alert, counts_with=overload) if _is_one_of_the_crowd(alert) else alert
                 for alert in alerts
             ]
-        if look.exited:
-            alerts += self._forget(look, found)
+        ended = self._forget(look, found) if look.exited else []
+        alerts, self._ended = one_incident_a_kill(alerts, ended, self._ended)
+        if is_gap or not self._counts_kills():
+            alerts, self._ended = alerts + self._ended, []
         dropped, self._dropped = self._dropped, ()
         return Verdict(
             armed=tuple(arming for _, findings in found for arming in findings.armed),
             disarmed=dropped + tuple(arming for _, findings in found for arming in findings.disarmed),
-            alerts=tuple(sorted(alerts, key=lambda alert: -alert.severity)),
+            # What counts with another's incident comes behind it.
+            alerts=tuple(sorted(alerts, key=lambda one: (one.counts_with is not None, -one.severity))),
         )
 
     def _overload(self) -> str | None:
         """The rule that tells of the crowded machine as a whole while it fires."""
         of_machine = (judge for judge in self._judges if judge.rule.metric is TriggerMetric.CPU_PRESSURE)
         return next((judge.rule.name for judge in of_machine if judge.is_firing_at_all), None)
+
+    def _counts_kills(self) -> bool:
+        return any(judge.rule.metric is TriggerMetric.OOM_KILL for judge in self._judges)
 
     def _advance(self, rates: Rates) -> bool:
         """Move the clock; True when the pass's clock ran backwards (another boot, a replay's seam)."""

@@ -12,8 +12,8 @@ from monitord.detection.limits import HourBudget, LookPace
 from monitord.detection.looks import Look
 from monitord.detection.matching import Matcher
 from monitord.detection.meters import METERS
-from monitord.detection.readings import Reading, Target
-from monitord.detection.targets import Step, Track, step
+from monitord.detection.readings import Killed, Reading, Target
+from monitord.detection.targets import Step, Track, end_episode, step
 from monitord.detection.windows import PATIENCE_S, Window
 from monitord.model import Alert, Arming, ProcessKey, ProcessRates, Rule, TriggerMetric
 
@@ -180,6 +180,8 @@ class RuleJudge:
             if refusal is not None and outcome is not Step.WORSE and look.now_s < track.cool_until_s:
                 alert = replace(alert, is_repeat=True)
             self._enter_episode(track, alert, look.now_s)
+            if self.rule.metric is TriggerMetric.OOM_KILL:  # no state that lasts: each further one counts
+                end_episode(track, look.now_s, self.rule.cooldown_s)
             alerts.append(alert)
         return alerts
 
@@ -219,7 +221,7 @@ class RuleJudge:
                 available_bytes = look.system.memory_available_bytes
                 reason += reasons.until_full(reading.climb, reading.process, available_bytes)
         elif self.rule.metric is TriggerMetric.OOM_KILL:
-            value, reason = reading.value, reasons.killed(reading.value, reading.process)
+            value, reason = reading.value, reasons.killed(reading.killed)
         elif self.rule.metric is TriggerMetric.HANG:
             value, reason = reading.value, reasons.hung(subject, reading.value, level)
         else:
@@ -327,7 +329,9 @@ class RuleJudge:
         if not self.condition.is_broken(track.last_value, level) or look.now_s < track.cool_until_s:
             return None
         refusal = self.budget.refusal(look.now_s)
-        reason = reasons.disappeared(track.name, self.condition, window, level, track.process, kills)
+        reason = reasons.disappeared(track.name, self.condition, window, level, track.process)
+        if kills:
+            reason += f"; {reasons.killed((Killed(kills, None, None),)).partition(';')[0]} meanwhile"
         if refusal is None:
             self.budget.grant(look.now_s)
         return Alert(

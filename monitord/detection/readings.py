@@ -13,13 +13,21 @@ from monitord.model import ProcessKey, ProcessRates, SystemRates
 Target = ProcessKey | None
 
 
+class Killed(NamedTuple):
+    """Processes killed for lack of memory, the group they were in, and who it likeliest was, if known."""
+
+    kills: int
+    group: str | None
+    victim: ProcessRates | None
+
+
 class Reading(NamedTuple):
     """One value of one target (None: the machine).
 
     `is_held` is None where the window must be counted sample by sample; a metric that looks back by
     itself (growth, hang) says with it whether its window is satisfied. `subject` is what a sentence
     about a machine-wide value starts with. `waited` is the part of a CPU value that was not used but
-    waited for; `consumers` are those who share a machine-wide one.
+    waited for; `consumers` are those who share a machine-wide one; `killed` says what its number counts.
     """
 
     target: Target
@@ -30,6 +38,7 @@ class Reading(NamedTuple):
     subject: str | None = None
     waited: float = 0.0
     consumers: Consumers | None = None
+    killed: tuple[Killed, ...] = ()
 
 
 class Meter(Protocol):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from monitord.detection.conditions import Condition
 from monitord.detection.consumers import Consumers
 from monitord.detection.growth import Climb
+from monitord.detection.readings import Killed
 from monitord.detection.resident import shared_bytes
 from monitord.detection.windows import Window
 from monitord.model import ProcessRates, TriggerMetric
@@ -131,10 +132,15 @@ def where_memory_is(held_bytes: Mapping[str, int]) -> str:
     return f"; {said}" if said else ""
 
 
-def killed(kills: float, victim: ProcessRates | None) -> str:
-    """The sentence of a kernel that ran out of memory, for the machine or for a group with a limit."""
-    count = "1 process" if kills == 1 else f"{kills:.0f} processes"
-    said = f"the kernel killed {count} for lack of memory"
+def killed(kills: Iterable[Killed]) -> str:
+    """The sentence of a kernel that ran out of memory, for the machine or for groups with a limit."""
+    return "; ".join(map(_killed, kills))
+
+
+def _killed(kill: Killed) -> str:
+    count = "1 process" if kill.kills == 1 else f"{kill.kills} processes"
+    group = f" in the group {kill.group}" if kill.group and kill.group != "/" else ""
+    said, victim = f"the kernel killed {count} for lack of memory{group}", kill.victim
     if victim is None:
         return f"{said}; which process is unknown"
     held = quantity(victim.rss_bytes, "bytes")
@@ -150,14 +156,12 @@ def disappeared(
     window: Window,
     level: float,
     process: ProcessRates | None,
-    kills: int | None,
 ) -> str:
     """The sentence of a process that ended while a rule about its memory was armed."""
     above = quantity(level, condition.unit) + _of_memory(condition, process)
     passed_s = max(window.last_s - window.opened_s, 0.0)
     lasting = f" (for {_short(passed_s)} s)" if passed_s >= 1 else ""
-    said = f"{subject} disappeared while above {above}{lasting}"
-    return f"{said}; {killed(kills, None).partition(';')[0]} meanwhile" if kills else said
+    return f"{subject} disappeared while above {above}{lasting}"
 
 
 def grown(

@@ -116,7 +116,7 @@ def step(track: Track, reading: Reading, look: Look, condition: Condition, may_r
     """Move a target by one sample. `may_retry`: a refused episode would be granted evidence now."""
     level = track.level
     if track.is_firing and condition.is_clear(reading.value, level):
-        _end_episode(track, look.now_s, condition.rule.cooldown_s)
+        end_episode(track, look.now_s, condition.rule.cooldown_s)
         return Step.NOTHING
     if _judge_worse(track, reading, look, condition):
         return Step.WORSE
@@ -126,7 +126,8 @@ def step(track: Track, reading: Reading, look: Look, condition: Condition, may_r
     return _judge_window(track, reading, look, condition)
 
 
-def _end_episode(track: Track, now_s: float, cooldown_s: float) -> None:
+def end_episode(track: Track, now_s: float, cooldown_s: float) -> None:
+    """It is over: the next one begins with a crossing, and within the cooldown repeats this one."""
     track.is_firing = False
     track.window = track.worse_window = None
     track.is_told = False

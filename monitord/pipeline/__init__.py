@@ -7,6 +7,7 @@ each alert → remember. Everything slow (dumps, profiles, writing) happens on o
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -25,7 +26,7 @@ from monitord.model import (
 )
 from monitord.pipeline.failures import Failures
 from monitord.pipeline.family import WithoutFamily
-from monitord.pipeline.first_looks import FirstLooks
+from monitord.pipeline.first_looks import FirstLook, FirstLooks
 from monitord.pipeline.flood import Floods
 from monitord.pipeline.incidents import IncidentWorker, Opening
 from monitord.pipeline.keeping import Keeper
@@ -156,7 +157,7 @@ class Pipeline:
         correlation_id = self._new_id()
         crossing = _crossing(alert)
         suspect = self._suspect(alert.metric, rates)
-        first_look = self._try("first look", lambda: self._first_looks.claim_or_take(crossing, suspect))
+        first_look = self._try("first look", partial(self._first_look, alert, suspect))
         self.rows.note(alert, correlation_id)
         if alert.target is None and suspect is not None:
             alert = replace(alert, target=suspect.key, process_name=suspect.name)
@@ -189,6 +190,12 @@ class Pipeline:
         )
         self._worker.open(opening)
         return correlation_id
+
+    def _first_look(self, alert: Alert, suspect: ProcessRates | None) -> Future[FirstLook] | None:
+        """Of a process that was killed there is what another rule has seen of it, or nothing."""
+        if alert.metric is TriggerMetric.OOM_KILL:
+            return self._first_looks.claim_of(alert.target)
+        return self._first_looks.claim_or_take(_crossing(alert), suspect)
 
     def _history(self, alert: Alert, process: ProcessDetails | None) -> tuple[HistoryPoint, ...]:
         born = process.started_at if process else None

@@ -125,6 +125,12 @@ class FirstLooks:
         self.take(arming, suspect)
         return self.claim(arming.rule, arming.target) or _skipped(arming, _TOO_MANY)
 
+    def claim_of(self, target: ProcessKey | None) -> Future[FirstLook] | None:
+        """What any rule has seen of a process; None: nothing."""
+        with self._lock:
+            rules = [rule for rule, seen in self._pending if target is not None and seen == target]
+        return self.claim(rules[0], target) if rules else None
+
     def close(self) -> None:
         """Take no further looks; one under way is bounded by its own deadline."""
         self._is_closed = True

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from monitord.model import ProcessKey, ProcessRates
+from monitord.redaction import redact_name
 from monitord.sampling.procfs import read_file
 from monitord.sampling.rates import SHORTEST_S
 
@@ -24,7 +25,18 @@ LARGE_BYTES = 32 << 20
 MAX_ASKED = 64
 """Of those that are not known yet, in one pass; the others are asked in the next."""
 
+MAX_GROUPS = 256
+"""Whose kills are counted; the one that was met longest ago goes first."""
+
+_KILLS = ("memory.events.local", "memory.events", "memory.oom_control")
+"""Version 2 (before Linux 5.2 with the groups beneath) and version 1; all have a row `oom_kill N`."""
+
+GroupOfMemory = tuple[str, str]
+"""Its folder and its name."""
+
 MAX_DEPTH = 8
+MAX_NAME = 256
+"""Characters of a group's path that are kept."""
 _FRESH_S = 60.0
 
 _K = TypeVar("_K")
@@ -39,12 +51,13 @@ class Mount:
     root: str
 
     def folders(self, path: str) -> list[str]:
-        """The group's folder and those above it, innermost first."""
-        if self.root != "/":
-            path = path.removeprefix(self.root)
-        parts = [part for part in path.split("/") if part not in ("", "..")]
+        """The group's folder and those above it, innermost first; in a container its own is the topmost."""
+        inside = path if self.root == "/" else path.removeprefix(self.root)
+        if (inside == path) != (self.root == "/") or ".." in path.split("/"):
+            return []  # a group beside the one that is seen here
+        parts = [part for part in inside.split("/") if part]
         deepest = len(parts) - MAX_DEPTH
-        return ["/".join((self.point, *parts[:end])) for end in range(len(parts), max(0, deepest), -1)]
+        return ["/".join((self.point, *parts[:end])) for end in range(len(parts), max(-1, deepest), -1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,7 @@ class _Group:
     cpu_folder: str | None = None
     cpu_percent: float | None = None
     memory_bytes: int | None = None
+    memory: GroupOfMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +129,19 @@ class Groups:
             if (quota := quota_percent(folder)) is not None
         ]
         percent, folder = min(quotas, default=(None, None))
+        memory_folders = self._folders("memory", paths) or self._folders("", paths)
         sizes = [
             size
-            for folder_ in self._folders("memory", paths) or self._folders("", paths)
+            for folder_ in memory_folders
             if (size := memory_limit_bytes(folder_)) is not None and size < memory_total_bytes
         ]
-        return _Group(folder, percent, min(sizes, default=None))
+        name = redact_name(paths.get("memory", paths.get("", "/")))[:MAX_NAME]
+        own = (memory_folders[0], name) if memory_folders else None
+        return _Group(folder, percent, min(sizes, default=None), own)
+
+    def of_memory(self) -> set[GroupOfMemory]:
+        """The groups that the memory of whom was asked of lately is charged to."""
+        return {group.memory for _, group in self._groups.values() if group.memory is not None}
 
     def _membership(self, pid: int) -> str:
         return _text(f"{self._root}/{pid}/cgroup")
@@ -153,6 +174,48 @@ class Groups:
         return found
 
 
+class GroupKills:
+    """Kills for lack of memory in the groups it was told of, by the groups' own counters.
+
+    Read when the machine's counter has grown, or in each pass where the machine has none.
+    """
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[GroupOfMemory, int] = OrderedDict()
+
+    def watch(self, groups: Iterable[GroupOfMemory]) -> None:
+        """Count from now on what is killed in these, too."""
+        for group in groups:
+            if group in self._counts:
+                self._counts.move_to_end(group)
+            elif (count := kills_in(group[0])) is not None:
+                self._counts[group] = count
+        while len(self._counts) > MAX_GROUPS:
+            self._counts.popitem(last=False)
+
+    def since(self, machine_kills: int | None) -> tuple[int | None, dict[str, int]]:
+        """Kills since the last time, and those of named groups among them; None: nobody counts here.
+
+        More than the machine counted are left for the next time: they came after it was read.
+        """
+        if machine_kills == 0:
+            return 0, {}
+        found: dict[str, int] = {}
+        for group, before in list(self._counts.items()):
+            after = kills_in(group[0])
+            if after is None:
+                del self._counts[group]  # it was removed
+                continue
+            left = after if machine_kills is None else machine_kills - sum(found.values())
+            if more := min(after - before, left):
+                self._counts[group] = before + more
+                if more > 0:
+                    found[group[1]] = found.get(group[1], 0) + more
+        if machine_kills is None and (found or self._counts):
+            return sum(found.values()), found
+        return machine_kills, found
+
+
 def _paths(membership: str) -> dict[str, str]:
     """Controller → path of its group; version 2 has no name."""
     rows = (line.split(":", 2) for line in membership.splitlines())
@@ -175,6 +238,7 @@ def _limited(process: ProcessRates, group: _Group, held_back: float | None) -> P
         throttled_percent=held_back,
         cpu_limit_percent=group.cpu_percent,
         memory_limit_bytes=group.memory_bytes,
+        memory_group=group.memory[1] if group.memory is not None else None,
     )
 
 
@@ -213,6 +277,16 @@ def throttled_s(folder: str) -> float:
     rows = (line.split() for line in _text(f"{folder}/cpu.stat").splitlines())
     found = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
     return found.get("throttled_usec", 0) / 1e6 + found.get("throttled_time", 0) / 1e9
+
+
+def kills_in(folder: str) -> int | None:
+    """Processes that the kernel killed in this group for lack of memory; None: it does not say."""
+    for name in _KILLS:
+        rows = (row.split() for row in (read_file(f"{folder}/{name}", 4096) or b"").splitlines())
+        for row in rows:
+            if len(row) == 2 and row[0] == b"oom_kill" and row[1].isdigit():
+                return int(row[1])
+    return None
 
 
 def _text(path: str, limit: int = 8192) -> str:

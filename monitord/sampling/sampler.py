@@ -24,7 +24,7 @@ from monitord.model import (
 )
 from monitord.sampling import details, network, portable, procfs
 from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
-from monitord.sampling.groups import Groups
+from monitord.sampling.groups import GroupKills, Groups
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.portable import PortableProcesses
 from monitord.sampling.rates import (
@@ -67,6 +67,7 @@ class Sampler:
         self._watched_cpu_s = 0.0
         self._waits = TurnWaits()
         self._groups = Groups(root)
+        self._group_kills = GroupKills()
         self._has_huge_pages = False
         self._sees_everybody = procfs.sees_everybody()
 
@@ -87,14 +88,19 @@ class Sampler:
         processes = tuple(self._rates(sighting, tick, demand) for sighting in seen.sightings)
         if need is not None:
             system = replace(system, unattributed_cpu_percent=self._unattributed(sample, seen))
+        processes = self._groups.with_limits(
+            self._with_waits(processes, waits_matter), sample.memory_total_bytes
+        )
+        kills, of_groups = self._group_kills.since(system.oom_kills)
+        self._group_kills.watch(self._groups.of_memory())
+        if kills:
+            system = replace(system, oom_kills=kills, oom_kills_in=of_groups)
         return Rates(
             taken_at=sample.taken_at,
             monotonic_s=sample.monotonic_s,
             interval_s=0.0 if previous is None else sample.monotonic_s - previous.monotonic_s,
             system=system,
-            processes=self._groups.with_limits(
-                self._with_waits(processes, waits_matter), sample.memory_total_bytes
-            ),
+            processes=processes,
             exited=seen.exited,
             process_count=self._processes.process_count,
             is_complete=need is not None,

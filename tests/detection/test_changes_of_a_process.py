@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from monitord.detection import Detector
@@ -153,6 +155,98 @@ def test_who_filled_a_small_group_is_likelier_than_a_larger_one_that_ended_by_ch
     (alert,) = alerts(OOM, [*passes, passed([], 6.0, system=machine(oom_kills=0))])
     assert alert.target == BURNER
     assert "burn.py (pid 4242) with 100 MiB of the 120 MiB that its group may hold" in alert.reason
+
+
+def in_group(pid: int, mib: int, group: str | None) -> ProcessRates:
+    size, limit = mib << 20, 100 << 20
+    key = ProcessKey(pid, 1)
+    return process(key, name=f"p{pid}", rss_bytes=size, memory_group=group, memory_limit_bytes=limit)
+
+
+def killing(
+    present: Sequence[ProcessRates], *after: tuple[Mapping[str, int], tuple[int, ...]]
+) -> list[Rates]:
+    """Passes with all of them, then those given: what was counted in which group, and who disappeared."""
+    passes = [passed(present, 2.0 * i, system=machine(oom_kills=0)) for i in range(2)]
+    for i, (counted, gone) in enumerate(after):
+        groups = {group: count for group, count in counted.items() if group}
+        system = machine(oom_kills=sum(counted.values()), oom_kills_in=groups)
+        exited = frozenset(ProcessKey(pid, 1) for pid in gone)
+        passes.append(passed([], 4.0 + 2 * i, system=system, exited=exited))
+    return passes
+
+
+NOTHING: tuple[Mapping[str, int], tuple[int, ...]] = ({}, ())
+
+
+def test_a_kill_names_its_group_and_who_disappeared_from_it() -> None:
+    """A larger one of another group that ended in the same moment is not blamed."""
+    present = [in_group(7, 60, "/docker/abc"), in_group(8, 90, "/docker/other"), in_group(9, 95, None)]
+    (alert,) = alerts(OOM, killing(present, ({"/docker/abc": 1}, (7, 8, 9))))
+    assert alert.target == ProcessKey(7, 1)
+    assert "1 process for lack of memory in the group /docker/abc; " in alert.reason
+
+
+def test_kills_in_several_groups_are_told_of_each() -> None:
+    """One that nobody can be named for is unknown."""
+    present = [in_group(7, 60, "/a"), in_group(8, 90, "/b")]
+    passes = killing(present, ({"/a": 1, "/c": 1, "": 1}, (7, 8)), *[NOTHING] * 8)
+    (alert,) = alerts(OOM, passes)
+    assert alert.value == 3
+    for said in (
+        "in the group /a; of those that disappeared then the likeliest is p7 (pid 7)",
+        "in the group /c; which process is unknown",
+        "in the group /b; of those that disappeared then the likeliest is p8 (pid 8)",
+    ):
+        assert f"the kernel killed 1 process for lack of memory {said}" in alert.reason
+
+
+def test_who_takes_long_to_go_is_waited_for() -> None:
+    """Of a known group: whoever else disappears meanwhile is not taken for it."""
+    present = [in_group(7, 60, "/a"), in_group(8, 90, "/b")]
+    (alert,) = alerts(OOM, killing(present, ({"/a": 1}, ()), ({}, (8,)), NOTHING, ({}, (7,))))
+    assert alert.target == ProcessKey(7, 1)
+
+
+def test_every_kill_counts_also_in_passes_one_after_the_other() -> None:
+    """A kill is no state that lasts: each within the cooldown repeats the first one's incident."""
+    said = alerts(OOM, killing([], *[({"/a": 1}, ())] * 40))
+    assert said[0].suppressed_by is None
+    assert all(alert.is_repeat for alert in said[1:])
+    assert sum(alert.value for alert in said) >= 30
+
+
+HOG = Rule("hog", TriggerMetric.MEMORY, above=Threshold(40, "percent"), window_s=30)
+
+
+@pytest.mark.parametrize("counted_in", [0, 1, 2], ids=["before it is gone", "with its end", "a pass later"])
+def test_a_kill_is_one_incident_though_two_rules_see_it(counted_in: int) -> None:
+    """The kill's, which says what the other would have said; its capture of the hour is given back."""
+    passes = [({"/a": 1} if i == counted_in else {}, (7,) if i == 1 else ()) for i in range(4)]
+    detector = Detector([OOM, HOG])
+    said = verdicts(detector, killing([in_group(7, 60, "/a")], *passes))
+    (alert,) = [alert for verdict in said for alert in verdict.alerts]
+    assert (alert.rule, alert.target) == ("oom", ProcessKey(7, 1))
+    assert "may hold; p7 disappeared while above 40 % of the 100 MiB that its group may hold" in alert.reason
+    assert not [arming for verdict in said for arming in verdict.disarmed if arming.rule == "hog"]
+
+
+def test_a_second_kill_within_the_cooldown_is_told_by_the_rule_about_its_memory() -> None:
+    """Its row would be the first one's, and its evidence lost: one row a kill, each with its victim."""
+    present = [in_group(7, 60, "/a"), in_group(8, 60, "/a")]
+    passes = killing(present, ({"/a": 1}, (7,)), ({"/a": 1}, (8,)), NOTHING, NOTHING)
+    said = alerts([OOM, HOG], passes)
+    assert [(alert.rule, alert.target.pid if alert.target else 0, alert.counts_with) for alert in said] == [
+        ("oom", 7, None), ("hog", 8, None), ("oom", 8, "hog"),
+    ]  # fmt: skip
+    assert "the kernel killed 1 process for lack of memory in the group /a" in said[1].reason
+
+
+@pytest.mark.parametrize("rules", [[HOG], [HOG, OOM]], ids=["without a rule about kills", "with one"])
+def test_an_end_without_a_kill_is_told_all_the_same(rules: list[Rule]) -> None:
+    """With a rule about kills one pass later: its counter may follow."""
+    (alert,) = alerts(rules, killing([in_group(7, 60, "/a")], ({}, (7,)), NOTHING, NOTHING))
+    assert (alert.rule, "the kernel" in alert.reason) == ("hog", False)
 
 
 def test_a_disk_alert_of_a_parent_says_that_its_childrens_bytes_are_in_it() -> None:

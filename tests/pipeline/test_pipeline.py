@@ -141,6 +141,16 @@ def test_a_broken_window_throws_the_dump_away(tmp_path: Path) -> None:
     assert stage.first_looks.claim("cpu-hog", KEY) is None
 
 
+def test_a_killed_process_keeps_what_another_rule_saw_of_it(tmp_path: Path) -> None:
+    """The kernel's kill is one incident; the look was taken when its memory crossed."""
+    killed = an_alert(rule="out-of-memory", metric=TriggerMetric.OOM_KILL, profiler="none")
+    passes = [some_rates(s, [a_process()]) for s in (0, 2)]
+    armed = Verdict(armed=(arming(metric=TriggerMetric.MEMORY),))
+    stage = Stage(tmp_path, passes, [armed, Verdict(alerts=(killed,))])
+    stage.run(2)
+    assert [capture.role for capture in stage.saved[0].captures][:1] == ["dump"]
+
+
 def test_a_repeat_during_a_cooldown_counts_with_the_incident_before_it(tmp_path: Path) -> None:
     """No second row, and not nothing either: the first one's id is told with what was suppressed."""
     again = an_alert(suppressed_by="cooling down for 412 s more", is_repeat=True)

@@ -13,7 +13,16 @@ import pytest
 
 from monitord.model import Demand, ProcessKey, ProcessRates
 from monitord.sampling import Sampler
-from monitord.sampling.groups import MAX_ASKED, Groups, memory_limit_bytes, mounts, quota_percent, throttled_s
+from monitord.sampling.groups import (
+    MAX_ASKED,
+    GroupKills,
+    Groups,
+    kills_in,
+    memory_limit_bytes,
+    mounts,
+    quota_percent,
+    throttled_s,
+)
 from monitord.sampling.procfs import huge_bytes_of
 
 RAM = 8 << 30
@@ -61,6 +70,60 @@ def machine(tmp_path: Path, version: int, files: dict[str, str], depth: str = "/
     (proc / "self/mountinfo").write_text(info)
     (proc / "4711/cgroup").write_text(own)
     return proc
+
+
+KILLS = {1: ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"),
+         2: ("memory.events", "low 0\nhigh 0\nmax 9\noom 1\noom_kill {}\noom_group_kill 0\n")}  # fmt: skip
+
+
+def kill(proc: Path, version: int, count: int, depth: str = "/docker/abc") -> None:
+    """The group's counter stands at this; in version 2 the process lies in a group within."""
+    name, text = KILLS[version]
+    folder = Path(f"{proc.parent}/fs{depth}" + ("/inner" if version == 2 else ""))
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text.format(count))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("machine_kills", [1, None], ids=["counted by the machine", "by the group alone"])
+def test_a_kill_in_a_group_is_counted_once_with_its_group(
+    tmp_path: Path, version: int, machine_kills: int | None
+) -> None:
+    """What it had counted before it was met is nobody's; where the machine has no counter the groups have."""
+    proc = machine(tmp_path, version, V1 if version == 1 else V2)
+    kill(proc, version, 7)
+    groups, kills = Groups(str(proc)), GroupKills()
+    (seen,) = groups.with_limits((busy(),), RAM)
+    kills.watch(groups.of_memory())
+    name = "/docker/abc" if version == 1 else "/docker/abc/inner"
+    assert seen.memory_group == name
+    assert kills.since(machine_kills and 0) == (0, {})
+    kill(proc, version, 8)
+    assert kills.since(machine_kills) == (1, {name: 1})
+    assert kills.since(machine_kills and 0) == (0, {})
+
+
+def test_a_kill_that_came_between_two_counters_is_told_once(tmp_path: Path) -> None:
+    """The group has counted two when the machine had counted one: the other is the next pass's."""
+    proc = machine(tmp_path, 2, V2)
+    kill(proc, 2, 0)
+    groups, kills = Groups(str(proc)), GroupKills()
+    groups.with_limits((busy(),), RAM)
+    kills.watch(groups.of_memory())
+    kill(proc, 2, 2)
+    assert [kills.since(1), kills.since(1), kills.since(1)] == [
+        (1, {"/docker/abc/inner": 1}), (1, {"/docker/abc/inner": 1}), (1, {}),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "oom_kill", "oom_kill x", "oom_kill -1", "\0\xff"])
+def test_a_group_that_counts_nothing_is_unknown(tmp_path: Path, text: str) -> None:
+    (tmp_path / "memory.events").write_text(text)
+    assert kills_in(str(tmp_path)) is None
+    kills = GroupKills()
+    kills.watch([(str(tmp_path), "/x")])
+    assert kills.since(None) == (None, {})
+    assert kills.since(2) == (2, {})
 
 
 @pytest.mark.parametrize(("version", "files"), [(1, V1), (2, V2)])
@@ -131,9 +194,11 @@ def test_a_quota_that_is_none_or_makes_no_sense_is_no_limit(tmp_path: Path, text
 
 
 def test_a_container_sees_its_own_group_as_the_root() -> None:
-    """The mounted group's path is taken off."""
+    """The mounted group's path is taken off, and what is mounted is the container's own group."""
     mount = mounts("1 2 0:1 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n")[""]
-    assert mount.folders("/docker/abc/job") == ["/sys/fs/cgroup/job"]
+    assert mount.folders("/docker/abc/job") == ["/sys/fs/cgroup/job", "/sys/fs/cgroup"]
+    assert mount.folders("/docker/abc") == ["/sys/fs/cgroup"]
+    assert mount.folders("/docker/other") == mount.folders("/../other") == []
 
 
 @pytest.fixture
