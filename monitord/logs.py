@@ -14,11 +14,12 @@ import select
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TextIO, cast
 
 import structlog
 
+_LONGEST = 4_000  # characters of a value
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -189,8 +190,19 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
 def _escape_controls(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Make every string value printable: a process may call itself anything."""
-    for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            event[key] = value.encode("unicode_escape", "surrogateescape").decode("ascii")
-    return event
+    """Make every value printable and short: a process may call itself anything."""
+    return {key: _printable(value) for key, value in event.items()}
+
+
+def _printable(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(_printable(name)): _printable(held) for name, held in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_printable(held) for held in value]
+    text = str(value)
+    if not text.isprintable():
+        text = text.encode("unicode_escape", "surrogateescape").decode("ascii")
+    # The journal breaks long lines, and what comes after a break looks like a line of ours.
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"

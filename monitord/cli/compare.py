@@ -129,8 +129,9 @@ def _told(
     for one in shown:
         yield from _difference(one, columns, style)
     if not real:
-        yield from wrap("no function's share moved by more than chance explains", width())
-    yield from _remarks(found, len(real) - _SHOWN, everything)
+        yield from wrap("no function's share moved by more than chance explains", columns)
+    for remark in _remarks(found, len(real) - _SHOWN, everything):
+        yield from wrap(printable(remark), columns)
 
 
 def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[str]:
@@ -173,7 +174,8 @@ def _remarks(found: Mapping[str, Any], cut_off: int, everything: bool) -> Iterat
     noisy = sum(one["is_noise"] for one in found["differences"])
     if not everything and (noisy or cut_off > 0):
         more = f"{cut_off} more differ; " if cut_off > 0 else ""
-        yield f"\n{more}{noisy} moved by less than chance explains (--all shows them)"
+        yield ""
+        yield f"{more}{noisy} moved by less than chance explains (--all shows them)"
     if any(one["code"] == "same" and one["verdict"] == "hotter" for one in found["differences"]):
         yield "slower: the same code has a larger share of the samples"
-    yield from (f"note: {printable(note)}" for note in found["notes"])
+    yield from (f"note: {note}" for note in found["notes"])

@@ -8,10 +8,18 @@ import typer
 
 from monitord.cli.place import Place
 from monitord.cli.show import IdArgument
-from monitord.cli.terminal import emit
+from monitord.cli.terminal import cut, emit, width
 from monitord.errors import UsageError
+from monitord.model import ProfileRecord
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
+
+
+def done(record: ProfileRecord, verb: str) -> None:
+    """Say in one line what became of an incident."""
+    number = short_id(record.correlation_id)
+    room = width() - len(number) - len(verb) - 3
+    emit(f"{number} {cut(printable(record.process_name), room)}: {verb}\n")
 
 
 def keep(
@@ -24,7 +32,7 @@ def keep(
     with place.store() as store:
         store.pin(record.correlation_id, not undo)
     verb = "no longer kept" if undo else "kept"
-    emit(f"{short_id(record.correlation_id)} {printable(record.process_name)}: {verb}\n")
+    done(record, verb)
 
 
 def delete(
@@ -44,4 +52,4 @@ def delete(
     with place.store() as store:
         for correlation_id, record in records.items():
             store.delete_incident(correlation_id)
-            emit(f"{short_id(correlation_id)} {printable(record.process_name)}: deleted\n")
+            done(record, "deleted")

@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
+from monitord.cli.incidents import done
 from monitord.cli.place import Place
 from monitord.cli.show import IdArgument
-from monitord.cli.terminal import emit
-from monitord.redaction import printable
-from monitord.storage.ids import short_id
 
 
 def note(
@@ -23,4 +21,4 @@ def note(
     record = place.reader().find(incident_id)
     with place.store() as store:
         store.add_note(record.correlation_id, text, datetime.now(UTC))
-    emit(f"{short_id(record.correlation_id)} {printable(record.process_name)}: noted\n")
+    done(record, "noted")

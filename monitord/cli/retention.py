@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
-from monitord.cli.terminal import emit
+from monitord.cli.terminal import emit, width, wrap
 from monitord.errors import StorageError
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
@@ -67,15 +67,15 @@ def _show(report: RetentionReport) -> None:
     for correlation_id in report.deleted_incidents:
         emit(f"{short_id(correlation_id)}  whole     {printable(report.reasons.get(correlation_id, ''))}\n")
     verb = "would free" if report.is_dry_run else "freed"
-    emit(
+    lines = [
         f"{verb} {quantity(report.freed_bytes, 'disk_bytes')}:"
         f" the evidence of {_counted(report.dropped_evidence)}"
-        f" and {_counted(report.deleted_incidents)} as a whole\n"
-    )
-    if report.postponed:
-        emit(f"nothing by age: {printable(report.postponed)}\n")
-    if not report.has_room:
-        emit(f"still without room: {printable(report.obstacle or '')}\n")
+        f" and {_counted(report.deleted_incidents)} as a whole"
+    ]
+    lines += [f"nothing by age: {report.postponed}"] if report.postponed else []
+    lines += [] if report.has_room else [f"still without room: {report.obstacle or ''}"]
+    for line in lines:
+        emit("\n".join(wrap(printable(line), width())) + "\n")
     for name, why in report.failures.items():
         emit(f"{printable(name)}  stays     {printable(why)}\n")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.recorder import silent_for_s
-from monitord.cli.terminal import Style, emit
+from monitord.cli.terminal import LABEL, Style, cut, emit, fact, width
 from monitord.cli.when import local_stamp, moment_of
 from monitord.daemon.courier_status import read_courier_status
 from monitord.daemon.status import read_status
@@ -39,7 +39,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
         emit(json_text(shown) + "\n")
         told["is_running"] = running
     elif told["is_running"]:
-        for line in _lines(folder, told, used, datetime.now(UTC), place.style()):
+        for line in _lines(folder, told, used, place.style(), width()):
             emit(line + "\n")
     _complain(told, folder)
 
@@ -67,14 +67,15 @@ def _is_far(place: Place) -> bool:
 
 
 def _lines(
-    folder: Path, told: Mapping[str, Any], usage: Mapping[str, int], now: datetime, style: Style
+    folder: Path, told: Mapping[str, Any], usage: Mapping[str, int], style: Style, columns: int
 ) -> Iterator[str]:
-    version = printable(str(told.get("version", "")))
+    now = datetime.now(UTC)
+    version = cut(printable(str(told.get("version", ""))), LABEL)
     yield style.paint(f"monitord {version} records", "green") + f" (pid {told.get('pid')})"
     facts = {
         "since": _since(told.get("started_at"), now),
-        "data": printable(str(folder)),
-        "config": printable(", ".join(map(str, told.get("config_paths") or ())) or "defaults"),
+        "data": str(folder),
+        "config": ", ".join(map(str, told.get("config_paths") or ())) or "defaults",
         "watching": _looks(told, now),
         "without": _missing(told.get("missing_sources")),
         "own cost": _cost(told),
@@ -85,12 +86,13 @@ def _lines(
         "capturing": _capture(told.get("capture"), now),
         "last": _last(told.get("last_incident")),
     }
-    for name, fact in facts.items():
-        if fact:
-            yield f"  {name:<10} {fact}"
+    for name, text in facts.items():
+        if text:
+            yield from fact(name, text, columns)
     for reason in told.get("degraded") or ():
-        yield style.paint(f"  {'degraded':<10} {printable(str(reason))}", "yellow")
-    yield from _jobs(told.get("jobs") or {}, now)
+        yield from (style.paint(line, "yellow") for line in fact("degraded", str(reason), columns))
+    for text in _jobs(told.get("jobs") or {}, now):
+        yield from fact("job", text, columns)
 
 
 def _since(started_at: object, now: datetime) -> str:
@@ -115,7 +117,7 @@ def _missing(sources: object) -> str:
     """What the looks go without, because this machine does not tell it."""
     if not isinstance(sources, Mapping):
         return ""
-    return printable(", ".join(f"{name} ({reason})" for name, reason in sources.items()))
+    return ", ".join(f"{name} ({reason})" for name, reason in sources.items())
 
 
 def _cost(told: Mapping[str, Any]) -> str:
@@ -184,8 +186,8 @@ def _jobs(jobs: Mapping[str, Any], now: datetime) -> Iterator[str]:
             continue
         last, next_run = moment_of(job.get("last_run")), moment_of(job.get("next_run"))
         ran = f"ran {age(last, now)}" if last else "not yet run"
-        outcome = f" ({printable(str(job['outcome']))})" if job.get("outcome") else ""
-        yield f"  {'job':<10} {name}: {ran}{outcome}" + _next(next_run, now)
+        outcome = f" ({job['outcome']})" if job.get("outcome") else ""
+        yield f"{name}: {ran}{outcome}{_next(next_run, now)}"
 
 
 def _next(moment: datetime | None, now: datetime) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.status import artefact_counts, courier_line, store_line, usage_of
-from monitord.cli.terminal import Style, emit, wrap
+from monitord.cli.terminal import Style, emit, fact, wrap
 from monitord.cli.terminal import width as screen_width
 from monitord.daemon.status import read_status
 from monitord.errors import StorageError
@@ -133,8 +133,6 @@ def _lines(answer: Mapping[str, Any], reported: object, style: Style, columns: i
         "far away": courier_line(answer["courier"], datetime.now(UTC)),
     }
     yield ""
-    for name, fact in facts.items():
-        first, *more = wrap(fact, max(columns - 11, 12))
-        if fact:
-            yield f"{name:<10} {first}"
-            yield from (f"{'':<10} {line}" for line in more)
+    for name, text in facts.items():
+        if text:
+            yield from fact(name, text, columns, indent="")

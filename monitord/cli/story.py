@@ -211,7 +211,8 @@ class ProfileBrowserView:
         for record in kept:
             status = self._style.paint(f"{record.status.value:<{wide}}", *evidence_paint(record.status))
             how = cut(_how(record), self._width - 2 - _LABEL - 1 - wide - 2)
-            yield f"  {record.role:<{_LABEL}} {status}  {how}".rstrip()
+            role = pad(cut(printable(record.role), _LABEL), _LABEL)
+            yield f"  {role} {status}  {how}".rstrip()
             if record.profile_path:
                 yield f"  {'':{_LABEL}} {printable(record.profile_path)}"
             if record.fix:
@@ -222,13 +223,8 @@ class ProfileBrowserView:
             return
         yield from self._title("What could not be captured")
         for step in dict.fromkeys(view.not_captured):  # a refusal holds for the first look and the profile
-            status = self._style.paint(step.status, "red")
-            yield from self._wrapped(
-                f"  {printable(tool_name(step.profiler) or ''):<{_LABEL}} ",
-                status,
-                step.status,
-                printable(step.reason or ""),
-            )
+            tool = pad(cut(printable(tool_name(step.profiler) or ""), _LABEL), _LABEL)
+            yield from self._wrapped(f"  {tool} ", printable(step.status), printable(step.reason or ""))
             if step.fix:
                 # Never wrapped: a person copies it.
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(step.fix), 'green')}"
@@ -274,12 +270,12 @@ class ProfileBrowserView:
                 line, *paint
             )
 
-    def _wrapped(self, head: str, painted: str, plain: str, text: str) -> Iterator[str]:
-        """`head`, a painted word, then text wrapped beside them."""
-        indent = len(head)
-        lines = wrap(f"{plain}: {text}" if text else plain, self._width - indent)
-        yield head + painted + lines[0][len(plain) :]
-        yield from (" " * indent + line for line in lines[1:])
+    def _wrapped(self, head: str, word: str, text: str) -> Iterator[str]:
+        """`head`, a word painted red, then text wrapped beside them."""
+        indent = display_width(head)
+        first, *more = wrap(f"{word}: {text}" if text else word, self._width - indent)
+        yield head + self._style.paint(first[: len(word)], "red") + first[len(word) :]
+        yield from (" " * indent + line for line in more)
 
 
 def worth_showing(spots: Sequence[Hotspot]) -> list[Hotspot]:
@@ -323,10 +319,7 @@ def _cut_left(text: str, columns: int) -> str:
     """The end of a path says more than its beginning."""
     if display_width(text) <= columns:
         return text
-    kept = text
-    while kept and display_width(kept) > columns - 1:
-        kept = kept[1:]
-    return "…" + kept if columns > 1 else ""
+    return "…" + cut(text[::-1], columns)[:-1][::-1] if columns > 1 else ""
 
 
 def _since_the_clock_was_set(points: Sequence[HistoryPoint]) -> Sequence[HistoryPoint]:

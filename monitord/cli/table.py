@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from monitord.cli.terminal import Style, cut, display_width, pad
+from monitord.redaction import printable
 
 _GAP = "  "
 
@@ -41,7 +42,8 @@ def draw(
     style: Style,
     header: bool = True,
 ) -> Iterator[str]:
-    """The table's lines. Cells hold one line each, made printable already."""
+    """The table's lines; what stands in a cell is made printable, on one line."""
+    rows = [[Cell(printable(cell.text), cell.paint) for cell in row] for row in rows]
     shown = _shown(columns, rows, width, header=header)
     columns, rows = [columns[i] for i in shown], [[row[i] for i in shown] for row in rows]
     widths = fit(columns, rows, width, header=header)

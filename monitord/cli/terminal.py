@@ -7,18 +7,23 @@ the pager only on a terminal, and `less` goes away by itself when one screen is 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.ownership import is_privileged, why_untrusted
+from monitord.redaction import printable
 
+_OURS = re.compile(r"(\x1b\[[0-9;]*m|^\r|\r?\n)")
+"""What may move a terminal: the colours of `Style`, ends of lines, and a return before a message."""
+LABEL = 10  # columns of a label
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -54,7 +59,7 @@ def width() -> int:
 def say(line: str) -> None:
     """Print a message for people to stderr. A closed or full stderr is ignored."""
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one place that writes to stderr
+        print(_shown(line), file=sys.stderr, flush=True)  # noqa: T201 - the one place that writes to stderr
 
 
 def open_missing_streams() -> None:
@@ -90,10 +95,17 @@ def stdout_trouble(error: OSError | None = None) -> OSError | None:
 
 
 def emit(text: str) -> None:
-    """Write data to stdout, whatever the locale's encoding can't say shown escaped."""
+    """Write text to stdout; what a terminal would obey, or the locale can't say, is shown escaped."""
     stream = sys.stdout
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.write(_shown(text).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _shown(text: str) -> str:
+    """The last fence before a screen: whatever was forgotten to be made printable is so here."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(part if at % 2 else printable(part) for at, part in enumerate(_OURS.split(text)))
 
 
 def emit_bytes(content: bytes) -> None:
@@ -116,7 +128,7 @@ def page(lines: Iterable[str], *, allowed: bool = True) -> None:
     env = {"LESS": "FRX", "LESSCHARSET": "utf-8", **os.environ}
     with subprocess.Popen([tool, *command[1:]], stdin=subprocess.PIPE, env=env) as pager:
         try:
-            pager.communicate(text.encode("utf-8", "backslashreplace"))
+            pager.communicate(_shown(text).encode("utf-8", "backslashreplace"))
         except (BrokenPipeError, KeyboardInterrupt):
             pass  # the reader has seen enough
 
@@ -148,24 +160,43 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """Lines of at most `columns`, broken at blanks where there are any; what eyes see is counted."""
-    lines, line = [], ""
+    """Lines of at most `columns` (but 2), broken at blanks where there are any; what eyes see is counted."""
+    columns = max(columns, 2)  # one wide character
+    lines, line, used = [], "", 0
     for word in text.split(" "):
-        joined = f"{line} {word}" if line else word
-        if display_width(joined) <= columns:
-            line = joined
+        needed = display_width(word)
+        if line and used + 1 + needed <= columns:
+            line, used = f"{line} {word}", used + 1 + needed
             continue
         if line:
             lines.append(line)
-        line = word
-        while display_width(line) > columns:
-            head = cut(line, columns + 1)[:-1]
-            lines.append(head)
-            line = line[len(head) :]
+        *whole, line = _pieces(word, columns)
+        lines += whole
+        used = display_width(line)
     return [*lines, line]
 
 
+def fact(label: str, text: str, columns: int, indent: str = "  ") -> Iterator[str]:
+    """A label and what there is to say, wrapped beside it."""
+    head = f"{indent}{label:<{LABEL}} "
+    for line in wrap(printable(text), columns - len(head)):
+        yield head + line
+        head = " " * len(head)
+
+
+def _pieces(word: str, columns: int) -> Iterator[str]:
+    """A word in parts of at most `columns`."""
+    start = used = 0
+    for at, char in enumerate(word):
+        wide = _char_width(char)
+        used += wide
+        if used > columns:
+            yield word[start:at]
+            start, used = at, wide
+    yield word[start:]
+
+
 def _char_width(char: str) -> int:
-    if unicodedata.combining(char):
+    if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
-from monitord.export.text import iso, plain
+from monitord.export.text import iso, plain, plain_values
 from monitord.export.units import unit_of
 from monitord.model import Event, HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
 from monitord.storage.views import HotFunction, IncidentView, NotCaptured
@@ -103,7 +103,7 @@ def event_row(event: Event) -> dict[str, Any]:
         "arity": event.arity,
         "correlation_id": _optional(event.correlation_id),
         "ast_node_id": _optional(event.ast_node_id),
-        "payload": _plain_values(event.payload),
+        "payload": plain_values(event.payload),
     }
 
 
@@ -124,15 +124,6 @@ def hot_row(spot: HotFunction) -> dict[str, Any]:
         "last_at": iso(spot.last_at),
         "last_incident": spot.last_incident,
     }
-
-
-def _plain_values(value: Any) -> Any:
-    """The same structure with every text fit for strict JSON readers."""
-    if isinstance(value, str):
-        return plain(value)
-    if isinstance(value, Mapping):
-        return {plain(str(name)): _plain_values(held) for name, held in value.items()}
-    return [_plain_values(held) for held in value] if isinstance(value, list) else value
 
 
 def capture(record: ProfileRecord) -> dict[str, Any]:

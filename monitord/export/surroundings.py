@@ -7,6 +7,7 @@ from datetime import timedelta
 from monitord.export.explaining import HOT_SHARE, Surroundings
 from monitord.model import ProfileRecord
 from monitord.redaction.naming import kinship
+from monitord.storage.events.rows import clipped
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import HotFilter, IncidentView, RecentFilter
 
@@ -26,9 +27,14 @@ def surroundings_of(reader: StoreReader, view: IncidentView) -> Surroundings:
     recurring = [
         found
         for spot in view.hotspots[:_FUNCTIONS]
-        if spot.self_share >= HOT_SHARE
+        if spot.self_share >= HOT_SHARE and spot.function
         for found in reader.hot(
-            HotFilter(function=spot.function, module=spot.module, since=view.raised_at - _EARLIER, limit=1)
+            HotFilter(
+                function=clipped(spot.function),
+                module=clipped(spot.module),
+                since=view.raised_at - _EARLIER,
+                limit=1,
+            )
         )
     ]
     return Surroundings(reader.recent(near), earlier, recurring)

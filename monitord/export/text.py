@@ -13,11 +13,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from monitord.redaction import printable
 
 # OWASP, "CSV Injection": these begin a formula; the full-width forms do in some locales.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_LONGEST_CELL = 32_767  # what a spreadsheet takes; Python's own reader refuses more than 131,072
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -32,8 +34,17 @@ def iso(moment: datetime) -> str:
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
-    """JSON in ASCII: safe on any terminal, in any locale. NaN and infinity are refused."""
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, indent=indent)
+    """JSON in ASCII: safe for any terminal, locale and strict reader. NaN and infinity are refused."""
+    return json.dumps(plain_values(value), ensure_ascii=True, allow_nan=False, indent=indent)
+
+
+def plain_values(value: Any) -> Any:
+    """The same structure with every text and name in it `plain`."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {plain(str(name)): plain_values(held) for name, held in value.items()}
+    return [plain_values(held) for held in value] if isinstance(value, list | tuple) else value
 
 
 def csv_rows(keys: Sequence[str], rows: Iterable[Mapping[str, object]], *, header: bool = True) -> str:
@@ -61,4 +72,5 @@ def _cell(value: object) -> str:
         return str(value)
     text = value if isinstance(value, str) else json_text(value, indent=None)
     safe = printable(text)
-    return "'" + safe if text.lstrip(" ").startswith(_FORMULA_STARTS) else safe
+    safe = "'" + safe if text.lstrip(" ").startswith(_FORMULA_STARTS) else safe
+    return safe if len(safe) <= _LONGEST_CELL else safe[: _LONGEST_CELL - 1] + "…"

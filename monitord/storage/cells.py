@@ -53,6 +53,11 @@ def text_of(cell: str | bytes) -> str:
     return cell.decode("utf-8", "surrogateescape") if isinstance(cell, bytes) else cell
 
 
+def as_stored(value: Any) -> Any:
+    """The value as it comes back from its cell: code points that are no text become "?"."""
+    return text_of(text_cell(value) or "") if isinstance(value, str) else value
+
+
 def lenient_text(cell: bytes) -> str:
     """A text column's bytes, whatever they are: one that is not UTF-8 must not hide all other rows."""
     return cell.decode("utf-8", "surrogateescape")

@@ -27,7 +27,7 @@ from monitord.storage.artefacts import (
     is_key,
 )
 from monitord.storage.artefacts.metadata import DEFAULT_CONTENT_TYPE
-from monitord.storage.cells import time_of
+from monitord.storage.cells import as_stored, time_of
 from monitord.storage.facts import CAPTURE_COLUMNS, INCIDENT_COLUMNS, Facts
 from monitord.storage.schema import ARTEFACTS_NAME
 
@@ -246,7 +246,8 @@ def difference_of_incident(artefacts: StorageManager, row: Facts) -> str | None:
 
 def _difference(held: Mapping[str, Any], row: Facts, names: Sequence[str]) -> str | None:
     """Earlier versions knew fewer columns: what one of both lacks is not compared."""
-    differing = [name for name in names if name in held and name in row and held[name] != row[name]]
+    both = [name for name in names if name in held and name in row]
+    differing = [name for name in both if as_stored(held[name]) != as_stored(row[name])]
     return ", ".join(differing) or None
 
 

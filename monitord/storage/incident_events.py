@@ -18,7 +18,7 @@ from monitord.model import BASELINE_RULE, Event, EventType, HistoryPoint, Trigge
 from monitord.storage.cells import time_cell, time_of
 from monitord.storage.events.access import DataAccess
 from monitord.storage.events.filters import EventFilter
-from monitord.storage.events.rows import TEXT_LIMIT, row_of
+from monitord.storage.events.rows import clipped, row_of
 from monitord.storage.facts import Facts
 
 # One sample in so many that this number is left: what stands before an incident in full is its history.
@@ -85,7 +85,7 @@ def incident_events(facts: Facts, captures: Sequence[Facts]) -> Iterator[Event]:
     whose = {
         "pid": facts["pid"],
         "start_ticks": facts["started_ticks"],
-        "process_name": _clipped(facts["process_name"]),
+        "process_name": clipped(facts["process_name"]),
         "correlation_id": facts["correlation_id"],
     }
     for point in _thinned(facts["history"]):
@@ -121,8 +121,8 @@ def _alert(facts: Facts) -> dict[str, object]:
 def _hotspot_events(spot: Facts, at: datetime, whose: dict[str, Any]) -> Iterator[Event]:
     """One of the function, and one of each hot statement in it, which has the statement's id."""
     named: dict[str, Any] = {
-        "module": _clipped(spot.get("module")),
-        "function": _clipped(spot["function"]),
+        "module": clipped(spot.get("module")),
+        "function": clipped(spot["function"]),
         "arity": spot.get("arity"),
     }
     yield Event(EventType.HOTSPOT, at, **whose, **named, payload=_said(spot, _FUNCTION))
@@ -146,8 +146,3 @@ def _rounded(value: object) -> object:
     if isinstance(value, float):
         return round(value, 4)
     return value[:_REASON_LIMIT] if isinstance(value, str) else value
-
-
-def _clipped(text: str | None) -> str | None:
-    """Names are whole in the incident; here they are looked up by."""
-    return text[:TEXT_LIMIT] if text else None

@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import re
-import unicodedata
 
 import pytest
+
+from tests.planting import is_safe
 
 HOSTILE = {
     "newline": "bash\nroot  1  cpu",
@@ -58,13 +59,6 @@ def stored(request, store, new_incident):
     return make
 
 
-def is_safe(text: str) -> bool:
-    """Nothing a terminal obeys, nothing invisible; lines end in one way."""
-    return all(
-        char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text
-    )
-
-
 @NAMES
 def test_what_people_see_is_escaped(name, stored, here) -> None:
     stored(name)
@@ -107,16 +101,6 @@ def test_csv_is_one_line_a_row_and_no_cell_is_a_formula(name, words, stored, her
         assert not re.match(r"\s*[=+\-@＝＋－＠\t\r]", cell)
 
 
-@NAMES
-def test_exports_hold_whatever_the_name_is(name, stored, here, tmp_path) -> None:
-    stored(name)
-    file = tmp_path / "out.json"
-    answer = here("export", "1", "-o", str(file))
-    assert answer.code == 0
-    assert is_safe(answer.err)
-    assert json.loads(file.read_text(encoding="ascii"))["incidents"][0]["pid"] == 4321
-
-
 @pytest.mark.parametrize(
     "name", [name for name in HOSTILE.values() if "\0" not in name]
 )  # no argument holds a NUL
@@ -126,24 +110,3 @@ def test_hostile_words_of_the_call_are_answered_in_one_safe_line(name, here, sto
         assert answer.code in (2, 3)
         assert is_safe(answer.err)
         assert answer.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "name", [HOSTILE[kind] for kind in ("newline", "title", "not utf-8", "right to left")]
-)
-def test_the_page_stands_whatever_named_a_profiler_and_when_all_was_seen_before(
-    name, store, new_incident, here
-) -> None:
-    """A row from elsewhere may name any profiler, and hold only functions seen in looks before the alert."""
-    from dataclasses import replace
-
-    from monitord.model import Hotspot
-
-    spot = Hotspot(name, name, 1, 0.9, 1.0, seen="3 of 4")
-    incident = new_incident(hotspots=(spot,))
-    captures = tuple(replace(one, profiler=name) for one in incident.captures)
-    store.save_incident(replace(incident, captures=captures))
-    for words in (["show", "1"], ["recent"], ["explain", "1"]):
-        answer = here(*words)
-        assert answer.code == 0, answer.err
-        assert is_safe(answer.out + answer.err)

@@ -58,6 +58,11 @@ def row_of(event: Event) -> list[Any]:
     ]
 
 
+def clipped(text: str | None) -> str | None:
+    """A name as an event holds it, to store and to look up by; whole ones stand in the incident."""
+    return text[:TEXT_LIMIT] if text else None
+
+
 def _number(name: str, value: int | None) -> int | None:
     if value is not None and (
         not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63
