@@ -7,9 +7,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from tests.burners import burn_command
 
@@ -17,30 +16,32 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 BURNERS_PER_CORE = 4
 
 
-@pytest.fixture
+@contextmanager
 def crowd() -> Iterator[None]:
     """Burners in sessions of their own, because the kernel shares the CPU out by session first."""
     count = BURNERS_PER_CORE * (os.cpu_count() or 1)
     burners = [subprocess.Popen(burn_command(280), start_new_session=True) for _ in range(count)]
-    yield
-    for one in burners:
-        one.kill()
-        one.wait()
+    try:
+        yield
+    finally:
+        for one in burners:
+            one.kill()
+            one.wait()
 
 
-@pytest.mark.usefixtures("crowd")
 def test_the_demo_names_the_function_in_a_crowd_and_keeps_its_recording(tmp_path: Path) -> None:
     """Exit status 0, nothing left running, and the suggested commands work where it says that they do."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "120"}
-    demo = subprocess.Popen(
-        [sys.executable, DEMO],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    told, progress = demo.communicate(timeout=280)
+    with crowd():
+        demo = subprocess.Popen(
+            [sys.executable, DEMO],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        told, progress = demo.communicate(timeout=500)
     assert demo.returncode == 0, told + progress
     assert "The guilty function was named: price_basket" in told
     assert processes_of(demo.pid) == []

@@ -3,39 +3,84 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.flow.recorder import SPIKE, TARGETS, Recorder
+from tests.flow.recorder import QUICK, SPIKE, TARGETS, Recorder
 
 Make = Callable[..., Recorder]
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-def rule(name: str, metric: str, above: str, *more: str) -> str:
-    lines = [
-        "[[rules]]",
-        f'name = "{name}"',
-        f'metric = "{metric}"',
-        f"above = {above}",
-        "window_s = 2",
-        *more,
-    ]
-    return "\n".join(lines) + "\n"
+def rule(target: str, metric: str, above: str, *, window_s: int = 2) -> str:
+    """A rule about the one target of that name (the kernel keeps 15 characters of a name)."""
+    return f"""
+[[rules]]
+name = "{metric}-of-{target}-{SPIKE}"
+metric = "{metric}"
+above = {above}
+window_s = {window_s}
+{f"clear_below = {int(above) // 3}" if metric == "cpu" else ""}
+match = {{ names = ["{target}-{SPIKE}"] }}
+"""
+
+
+# One daemon records all of them: each target has a name of its own and rules of its own.
+NETWORK = """
+[[rules]]
+name = "network-flood"
+metric = "network"
+above = "{}"
+window_s = 2
+"""
+RULES = (
+    NETWORK.format("200MB/s")
+    + rule("c", "cpu", "10")
+    + rule("m", "cpu", "60")
+    + rule("b", "cpu", "60", window_s=5)
+    + rule("l", "memory", '"200MiB"')
+    + rule("s", "memory", '"400MiB"')
+    + rule("s", "memory_growth", '"100MiB"')
+    + rule("g", "memory_growth", '"60MiB"', window_s=4)
+    + rule("d", "disk_io", '"5MB/s"')
+    + rule("w", "disk_io", '"20MB/s"')
+)
 
 
 def functions(incident: dict) -> list[str]:
     return [hotspot["function"] for hotspot in incident["hotspots"]]
 
 
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    made = Recorder(tmp_path_factory.mktemp("spikes"), QUICK + RULES)
+    yield made.start()
+    made.close()
+
+
+@pytest.fixture
+def start(daemon: Recorder) -> Iterator[Start]:
+    """Start a target under the name that its rules know; it ends with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(name: str, target: str, *arguments: str) -> subprocess.Popen[bytes]:
+        started.append(daemon.python(target, *arguments, name=f"{name}-{SPIKE}"))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.kill()
+        one.wait()
+
+
 # ----------------------------------------------------------------------------------------------- CPU
 
 
-def test_a_python_burner_is_caught_with_its_function_and_line(recorder: Make) -> None:
+def test_a_python_burner_is_caught_with_its_function_and_line(daemon: Recorder, start: Start) -> None:
     """The whole story: incident, reason, history before it, dump, profile, guilty function with file."""
-    daemon = recorder().start()
-    burner = daemon.python("burn.py", "100", "120")
+    burner = start("c", "burn.py", "100", "120")
     incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
     assert any("guilty_loop" in function for function in functions(incident))
     guilty = next(spot for spot in incident["hotspots"] if "guilty_loop" in spot["function"])
@@ -50,61 +95,40 @@ def test_a_python_burner_is_caught_with_its_function_and_line(recorder: Make) ->
     assert Path(profile["profile_path"]).is_file()
 
 
-def test_a_process_that_works_moderately_is_left_alone(recorder: Make) -> None:
-    """10 % of a core under a threshold of 60 % never fires, and `explain` says how far it was.
-
-    What it waits for its turn counts as wanted: on a crowded machine a tenth of a core is a quarter.
-    """
-    daemon = recorder(rule("cpu-hog", "cpu", "60")).start()
-    worker = daemon.python("burn.py", "10", "120")
-    daemon.wait_for_passes(16)
-    assert daemon.incidents(pid=worker.pid) == []
-    (status,) = daemon.ask("explain", "--pid", str(worker.pid))
-    assert status["rule"] == "cpu-hog"
-    assert status["distance"] > 0
-
-
-def test_a_short_burst_does_not_fill_the_window(recorder: Make) -> None:
-    """Half a second at full speed is below a window of five: armed, then thrown away."""
-    daemon = recorder(rule("cpu-hog", "cpu", "60").replace("window_s = 2", "window_s = 5")).start()
-    burst = daemon.python("burn.py", "100", "1")
-    burst.wait()
-    daemon.wait_for_passes(14)
-    assert daemon.incidents(pid=burst.pid) == []
-
-
 def test_a_native_burner_is_caught_with_its_c_function(
-    recorder: Make, tmp_path: Path, require_tool: Callable[[str], str]
+    daemon: Recorder, tmp_path: Path, require_tool: Callable[[str], str]
 ) -> None:
     """No Python in it: perf (or repeated stacks) names the C function."""
-    program = tmp_path / SPIKE
+    program = tmp_path / f"c-{SPIKE}"
     subprocess.run([require_tool("gcc"), "-O1", "-g", "-o", program, TARGETS / "hot.c"], check=True)
     require_tool("perf")
-    daemon = recorder().start()
     burner = daemon.spike(str(program))
-    incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
-    assert any("guilty_native" in function for function in functions(incident))
+    try:
+        incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
+        assert any("guilty_native" in function for function in functions(incident))
+    finally:
+        burner.kill()
 
 
-def test_the_burning_child_is_blamed_and_not_its_launcher(recorder: Make) -> None:
-    """A shell that starts a burner is not the incident; the burner is."""
-    daemon = recorder().start()
-    burn = f"{daemon.interpreter} {TARGETS / 'burn.py'} 100 120"
-    launcher = daemon.spike("sh", "-c", f"{burn} & echo $!; wait", stdout=subprocess.PIPE, text=True)
+def test_the_burning_child_is_blamed_and_not_its_launcher(daemon: Recorder) -> None:
+    """A shell that starts a burner is not the incident, though the rule is about its name too; the burner is."""
+    shell = daemon.named(f"c-{SPIKE}", "/bin/sh", folder="shells")
+    burn = f"{daemon.named(f'c-{SPIKE}')} {TARGETS / 'burn.py'} 100 120"
+    launcher = daemon.spike(shell, "-c", f"{burn} & echo $!; wait", stdout=subprocess.PIPE, text=True)
     assert launcher.stdout is not None
     child = int(launcher.stdout.readline())
     try:
-        incident = daemon.incident(trigger_metric="cpu")
-        assert incident["pid"] == child
+        incident = daemon.incident(pid=child, trigger_metric="cpu")
         assert any("guilty_loop" in function for function in functions(incident))
+        assert daemon.incidents(pid=launcher.pid) == []
     finally:
         subprocess.run(["kill", "-9", str(child)], check=True)
+        launcher.wait()
 
 
 def test_a_process_that_exits_in_mid_capture_leaves_what_it_showed(recorder: Make) -> None:
     """The evidence up to the exit is kept and labelled; nothing pretends to be whole."""
-    slow = "[sampling]\ninterval_s = 0.5\n[detection]\ndefault_rules = false\n[capture]\nduration_s = 30\n"
-    daemon = recorder(settings=slow).start()
+    daemon = recorder(settings=QUICK.replace("duration_s = 2", "duration_s = 30")).start()
     burner = daemon.python("burn.py", "100", "120")
     daemon.wait_for(lambda: (daemon.ask("status") or {}).get("capture"), "the capture to begin")
     daemon.wait_for_passes(4)
@@ -118,30 +142,17 @@ def test_a_process_that_exits_in_mid_capture_leaves_what_it_showed(recorder: Mak
 # -------------------------------------------------------------------------------------------- memory
 
 
-def test_a_leaker_is_caught(recorder: Make) -> None:
+def test_a_leaker_is_caught(daemon: Recorder, start: Start) -> None:
     """Above an absolute size for the window: the process and its evidence are there."""
-    daemon = recorder(rule("memory-hog", "memory", '"200MiB"')).start()
-    leaker = daemon.python("leak.py", "20", "400")
+    leaker = start("l", "leak.py", "20", "400")
     incident = daemon.incident(pid=leaker.pid, trigger_metric="memory")
     assert incident["trigger_value"] >= 200 * 2**20
     assert any(capture["status"] == "ok" for capture in incident["captures"])
 
 
-def test_a_steady_process_does_not_leak(recorder: Make) -> None:
-    """Big from the start but below the size, and not growing: nothing happens."""
-    rules = rule("memory-hog", "memory", '"400MiB"') + rule("memory-leak", "memory_growth", '"100MiB"')
-    daemon = recorder(rules).start()
-    steady = daemon.python("leak.py", "50", "50")
-    daemon.wait_for_passes(16)
-    assert daemon.incidents(pid=steady.pid) == []
-
-
-def test_growth_is_caught_below_any_absolute_size(recorder: Make) -> None:
+def test_growth_is_caught_below_any_absolute_size(daemon: Recorder, start: Start) -> None:
     """A leak is seen by its slope long before the process is big."""
-    daemon = recorder(
-        rule("memory-leak", "memory_growth", '"60MiB"').replace("window_s = 2", "window_s = 4")
-    ).start()
-    leaker = daemon.python("leak.py", "4", "2000")
+    leaker = start("g", "leak.py", "4", "2000")
     incident = daemon.incident(pid=leaker.pid, trigger_metric="memory_growth")
     assert incident["trigger_value"] >= 60 * 2**20
 
@@ -149,52 +160,75 @@ def test_growth_is_caught_below_any_absolute_size(recorder: Make) -> None:
 # ------------------------------------------------------------------------------------- disk, network
 
 
-def test_a_disk_writer_is_caught(recorder: Make, tmp_path: Path) -> None:
+def test_a_disk_writer_is_caught(daemon: Recorder, start: Start, tmp_path: Path) -> None:
     """Bytes written a second by one process, from its own counters."""
-    daemon = recorder(rule("disk-flood", "disk_io", '"5MB/s"')).start()
-    writer = daemon.python("write.py", str(tmp_path / "flood"), "30")
+    writer = start("d", "write.py", str(tmp_path / "flood"), "30")
     incident = daemon.incident(pid=writer.pid, trigger_metric="disk_io")
     assert incident["trigger_value"] >= 5e6
 
 
-def test_a_slow_writer_is_left_alone(recorder: Make, tmp_path: Path) -> None:
-    """1 MB/s under a threshold of 20 MB/s."""
-    daemon = recorder(rule("disk-flood", "disk_io", '"20MB/s"')).start()
-    writer = daemon.python("write.py", str(tmp_path / "trickle"), "1")
-    daemon.wait_for_passes(12)
-    assert daemon.incidents(pid=writer.pid) == []
-
-
-@pytest.fixture
-def conversation() -> Callable[[Recorder, str], tuple[int, int]]:
+def conversation(daemon: Recorder, rate: str) -> tuple[int, int]:
     """Start a receiver and a sender on loopback; give both pids."""
-
-    def start(daemon: Recorder, rate: str) -> tuple[int, int]:
-        receiver = daemon.python("send.py", "receive", stdout=subprocess.PIPE, text=True)
-        assert receiver.stdout is not None
-        port = receiver.stdout.readline().strip()
-        sender = daemon.python("send.py", "send", port, rate)
-        return sender.pid, receiver.pid
-
-    return start
+    receiver = daemon.python("send.py", "receive", stdout=subprocess.PIPE, text=True)
+    assert receiver.stdout is not None
+    sender = daemon.python("send.py", "send", receiver.stdout.readline().strip(), rate)
+    return sender.pid, receiver.pid
 
 
-def test_a_loopback_sender_is_caught(
-    recorder: Make, conversation: Callable[[Recorder, str], tuple[int, int]]
+def test_a_loopback_sender_is_caught(recorder: Make) -> None:
+    """The interface's rate fires; the per-socket counters name one end of the conversation.
+
+    The rule is the machine's, and so about everybody's traffic: ours is far above what other tests move.
+    """
+    daemon = recorder(NETWORK.format("20MB/s")).start()
+    ends = conversation(daemon, "400")
+    daemon.wait_for(lambda: caught_of(daemon, ends), "an incident of the conversation")
+    assert caught_of(daemon, ends)[0]["trigger_value"] >= 20e6
+
+
+def caught_of(daemon: Recorder, pids: Collection[int]) -> list[dict]:
+    return [row for row in daemon.incidents(trigger_metric="network") if row["pid"] in pids]
+
+
+# ------------------------------------------------------------------------------------- what is left alone
+
+
+@pytest.fixture(scope="module")
+def left_alone(daemon: Recorder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Collection[int]]:
+    """All that stays below its rule's threshold, side by side for sixteen passes: pids by what they do."""
+    trickle = str(tmp_path_factory.mktemp("trickle") / "trickle")
+    started = {
+        "works moderately": daemon.python("burn.py", "10", "300", name=f"m-{SPIKE}"),
+        "bursts": daemon.python("burn.py", "100", "1", name=f"b-{SPIKE}"),
+        "is big and steady": daemon.python("leak.py", "50", "50", name=f"s-{SPIKE}"),
+        "writes slowly": daemon.python("write.py", trickle, "1", name=f"w-{SPIKE}"),
+    }
+    pids: dict[str, Collection[int]] = {what: [process.pid] for what, process in started.items()}
+    pids["talks quietly"] = conversation(daemon, "1")
+    started["bursts"].wait()
+    daemon.wait_for_passes(16)
+    return pids
+
+
+# 10 % of a core under 60 %, half a window at full speed, 50 MiB under 400 and not growing, 1 MB/s under 20, and
+# 1 under 200 for the interface. What a process waits for its turn counts as wanted: on a crowded machine a tenth
+# of a core is a quarter.
+@pytest.mark.parametrize(
+    "what", ["works moderately", "bursts", "is big and steady", "writes slowly", "talks quietly"]
+)
+def test_what_stays_below_its_threshold_is_left_alone(
+    daemon: Recorder, left_alone: dict[str, Collection[int]], what: str
 ) -> None:
-    """The interface's rate fires; the per-socket counters name one end of the conversation."""
-    daemon = recorder(rule("network-flood", "network", '"20MB/s"')).start()
-    ends = conversation(daemon, "100")
-    incident = daemon.incident(trigger_metric="network")
-    assert incident["pid"] in ends
-    assert incident["trigger_value"] >= 20e6
+    """A rule that is about it watched it all the while and never fired."""
+    for pid in left_alone[what]:
+        assert daemon.incidents(pid=pid) == []
 
 
-def test_a_quiet_conversation_is_left_alone(
-    recorder: Make, conversation: Callable[[Recorder, str], tuple[int, int]]
+def test_explain_says_how_far_from_firing_a_process_is(
+    daemon: Recorder, left_alone: dict[str, Collection[int]]
 ) -> None:
-    """1 MB/s under a threshold of 200 MB/s. The interface is everybody's: what others move is theirs."""
-    daemon = recorder(rule("network-flood", "network", '"200MB/s"')).start()
-    ends = conversation(daemon, "1")
-    daemon.wait_for_passes(12)
-    assert [row for row in daemon.incidents(trigger_metric="network") if row["pid"] in ends] == []
+    (pid,) = left_alone["works moderately"]
+    (status,) = [
+        one for one in daemon.ask("explain", "--pid", str(pid)) if one["rule"] == f"cpu-of-m-{SPIKE}"
+    ]
+    assert status["distance"] > 0
