@@ -111,8 +111,7 @@ def _follow(
     watch: RecorderWatch,
 ) -> NoReturn:
     """Print what there is, then what is stored from now on. Ends with Ctrl-C, or when the reader leaves."""
-    newest = reader.recent(RecentFilter(limit=1))  # asked first: what comes in between is not lost
-    last = max((record.id or 0 for record in newest), default=0)
+    last = reader.newest_id()  # asked first: what comes in between is not lost
     rows = reader.recent(wanted)
     seen = {record.id for record in rows}
     listing.write(rows, view)

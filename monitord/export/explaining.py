@@ -148,10 +148,10 @@ def _context(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
 def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
     earlier = [record for record in around.earlier if record.correlation_id != view.correlation_id]
     if earlier:
-        last = max(earlier, key=lambda record: record.captured_at)
+        last = earlier[0]  # the newest first
         who = display_name(view.process_name, view.record.command_line)
         times = "once" if len(earlier) == 1 else f"{len(earlier)} times"
-        ago = span((view.raised_at - last.captured_at).total_seconds())
+        ago = span((view.raised_at - (last.raised_at or last.captured_at)).total_seconds())
         yield Sentence(
             "normal",
             f"The same rule fired for {who} {times} before, last {ago} earlier"

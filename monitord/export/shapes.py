@@ -19,7 +19,7 @@ _CAPTURE_KEYS = (
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
 )  # fmt: skip
-ROW_KEYS = (*_CAPTURE_KEYS, "reason", "hottest_function")
+ROW_KEYS = (*_CAPTURE_KEYS, "reason", "hottest_function", "raised_at")
 EVENT_KEYS = (
     "id", "taken_at", "event_type", "pid", "process_name", "module", "function", "arity", "correlation_id",
     "ast_node_id", "payload",
@@ -29,7 +29,7 @@ HOT_KEYS = (
     "self_share_max", "total_share_max", "code_versions", "last_at", "last_incident",
 )  # fmt: skip
 CSV_DETAIL_KEYS = (
-    *_CAPTURE_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share",
+    *_CAPTURE_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share", "raised_at",
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def row(record: ProfileRecord) -> dict[str, Any]:
         "pinned": record.pinned,
         "reason": _optional(record.reason),
         "hottest_function": _optional(record.hottest_function),
+        "raised_at": iso(record.raised_at or record.captured_at),
     }
 
 
@@ -198,7 +199,7 @@ def rule_status(status: RuleStatus) -> dict[str, Any]:
 def flat_detail(shaped: Mapping[str, Any]) -> dict[str, Any]:
     """A shaped incident as one CSV row: its leading hotspot beside it. See CSV_DETAIL_KEYS."""
     top: Mapping[str, Any] = next(iter(shaped["hotspots"]), {})
-    flat = {key: shaped[key] for key in (*_CAPTURE_KEYS, "rule", "reason")}
+    flat = {key: shaped[key] for key in (*_CAPTURE_KEYS, "rule", "reason", "raised_at")}
     return flat | {f"top_{key}": top.get(key) for key in ("function", "file", "line", "total_share")}
 
 

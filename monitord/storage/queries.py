@@ -46,12 +46,16 @@ from monitord.storage.views import (
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
-_RECORD = (
+_COLUMNS = (
     "SELECT c.*, i.rule, i.severity, i.pinned, i.raised_at, i.reason, "
     "CASE WHEN json_valid(CAST(i.hotspots AS TEXT)) "
     "THEN json_extract(CAST(i.hotspots AS TEXT), '$[0].function') END AS hottest_function "
-    "FROM profile_capture c JOIN incident i ON i.correlation_id = c.correlation_id"
 )
+_ON = " ON i.correlation_id = c.correlation_id"
+_RECORD = f"{_COLUMNS}FROM profile_capture c JOIN incident i{_ON}"
+# CROSS keeps the order: the index of `raised_at` gives the newest first; who follows needs only the new rows.
+_NEWEST = f"FROM incident i CROSS JOIN profile_capture c{_ON}"
+_AFTER = f"FROM profile_capture c CROSS JOIN incident i{_ON}"
 _INCIDENT = (
     "SELECT *, ({notes}) AS annotations, ({repeats}) AS repeats "
     "FROM incident i WHERE correlation_id = ? AND state = 'active'"
@@ -59,13 +63,12 @@ _INCIDENT = (
 _REPEATS = (
     "SELECT count(*) FROM event WHERE correlation_id = i.correlation_id AND event_type = 8 AND event_type > 0"
 )
-_RECORD_IDS = "SELECT c.id FROM profile_capture c JOIN incident i ON i.correlation_id = c.correlation_id"
 _NOTES = (
     "SELECT json_group_array(json_array(e.id, CAST(e.payload AS TEXT))) FROM (SELECT id, payload FROM event "
     "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
 )
 _BASELINE = "i.rule = 'baseline' AND i.trigger_metric = 'manual'"
-_NEWEST_FIRST = " ORDER BY c.captured_at DESC, c.id DESC"
+_NEWEST_FIRST = " ORDER BY i.raised_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
 
 
@@ -94,12 +97,18 @@ class StoreReader(Asking):
         wanted = wanted or RecentFilter()
         conditions, values = _conditions(wanted)
         limit = -1 if wanted.limit is None else wanted.limit
-        ids = f"{_RECORD_IDS} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
+        source = _NEWEST if wanted.after_id is None else _AFTER
+        chosen = f"{source} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
         if 0 <= limit <= PAGE:
-            rows: Iterable[dict[str, Any]] = self._all(ids.replace(_RECORD_IDS, _RECORD), [*values, limit])
+            rows: Iterable[dict[str, Any]] = self._all(_COLUMNS + chosen, [*values, limit])
         else:
-            rows = self._in_pages(ids, [*values, limit], f"{_RECORD} WHERE c.id IN ({{ids}})")
+            records = f"{_RECORD} WHERE c.id IN ({{ids}})"
+            rows = self._in_pages(f"SELECT c.id {chosen}", [*values, limit], records)
         yield from self._sound(rows, self._record, "incidents")
+
+    def newest_id(self) -> int:
+        """The highest id of a row so far; 0 when there is none. What `after_id` may begin with."""
+        return int(self._all("SELECT coalesce(max(id), 0) AS id FROM profile_capture", [])[0]["id"])
 
     def _record(self, row: dict[str, Any]) -> ProfileRecord:
         check_row("profile_capture", row)
@@ -291,6 +300,7 @@ class RecentProfilesViewModel:
 
     def refresh(self) -> list[ProfileRecord]:
         """Read again: the newest first."""
+        self._cursor = self.reader.newest_id()  # asked first: what comes in between is not lost
         self.rows = self.reader.recent(self.wanted)
         self._move_cursor(self.rows)
         return self.rows
@@ -312,8 +322,8 @@ class RecentProfilesViewModel:
 def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
     """SQL conditions of fixed words, and the values for their question marks."""
     asked: list[tuple[str, Any]] = [
-        ("c.captured_at >= ?", time_cell(wanted.since) if wanted.since else None),
-        ("c.captured_at < ?", time_cell(wanted.until) if wanted.until else None),
+        ("i.raised_at >= ?", time_cell(wanted.since) if wanted.since else None),
+        ("i.raised_at < ?", time_cell(wanted.until) if wanted.until else None),
         ("? IN (c.pid, i.pid)", wanted.pid),  # the profiled descendant, or the process that was blamed
         ("c.trigger_metric = ?", wanted.metric.value if wanted.metric else None),
         ("c.status = ?", wanted.status),

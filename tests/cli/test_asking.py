@@ -20,7 +20,7 @@ from monitord.model import Capture, CaptureStatus, ProcessKey, Threshold, Trigge
 KEYS = [
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
-    "reason", "hottest_function",
+    "reason", "hottest_function", "raised_at",
 ]  # fmt: skip
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -114,17 +116,73 @@ def test_questions_take_few_statements(
     assert 0 < len(statements) <= 4
 
 
-def test_recent_reads_its_rows_by_the_index(reader: StoreReader, data_dir: Path) -> None:
-    """The newest rows come from the index of leading rows: no scan, no sort, however many there are."""
-    connection = sqlite3.connect(data_dir / "monitord.db")
-    plan = connection.execute(
-        "EXPLAIN QUERY PLAN SELECT c.*, i.rule FROM profile_capture c JOIN incident i "
-        "ON i.correlation_id = c.correlation_id WHERE c.is_leading = 1 AND i.state = 'active' "
-        "ORDER BY c.captured_at DESC, c.id DESC LIMIT 20"
-    ).fetchall()
-    text = " ".join(row[3] for row in plan)
-    assert "idx_profile_capture_leading" in text
-    assert "TEMP B-TREE" not in text
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ({}, "idx_incident_time"),
+        ({"limit": None}, "idx_incident_time"),
+        ({"since": AT, "until": AT + timedelta(days=1)}, "idx_incident_time (raised_at>? AND raised_at<?)"),
+        ({"rule": "cpu-hog", "until": AT + timedelta(days=1)}, "idx_incident_time (raised_at<?)"),
+        ({"after_id": 3, "limit": None}, "INTEGER PRIMARY KEY (rowid>?)"),
+    ],
+)
+def test_recent_reads_its_rows_by_the_index(
+    reader: StoreReader, data_dir: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], index: str
+) -> None:
+    """The newest come first by the index of what the screen shows; who follows reads only what is new."""
+    statements: list[str] = []
+    connect = sqlite3.connect
+
+    def tracing(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection = connect(*args, **kwargs)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", tracing)
+    reader.recent(RecentFilter(**asked))
+    (sql,) = (one for one in statements if "raised_at DESC" in one)
+    plan = connect(data_dir / "monitord.db").execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+    steps = [row[3] for row in plan]
+    assert index in steps[0], steps
+    if "after_id" not in asked:
+        assert not any("USE TEMP B-TREE FOR ORDER BY" in step for step in steps), steps
+
+
+def test_the_time_on_the_screen_is_what_filters_and_orders(
+    store: SQLiteProfileStore, data_dir: Path, make_incident: Maker
+) -> None:
+    """Evidence is taken before or after the alert: neither moves an incident out of the period it is shown in."""
+    rng = random.Random(7)
+    raised = {}
+    for i in range(40):
+        at = AT + timedelta(seconds=10 * i)
+        taken = at + timedelta(seconds=rng.uniform(-120, 120))
+        incident = make_incident(pid=i + 1, at=at)
+        captures = tuple(replace(capture, started_at=taken) for capture in incident.captures)
+        store.save_incident(replace(incident, captures=captures))
+        raised[incident.correlation_id] = incident.alert.raised_at
+    with StoreReader(data_dir) as reader:
+        rows = reader.recent(RecentFilter(limit=None))
+        assert [row.correlation_id for row in rows] == sorted(raised, key=raised.__getitem__, reverse=True)
+        for since, until in [(0, 10), (35, 200), (200, 395), (390, 400), (5, 9)]:
+            period = AT + timedelta(seconds=since), AT + timedelta(seconds=until)
+            found = reader.recent(RecentFilter(limit=None, since=period[0], until=period[1]))
+            wanted = {one for one, at in raised.items() if period[0] <= at < period[1]}
+            assert {row.correlation_id for row in found} == wanted, (since, until)
+
+
+def test_following_shows_only_what_is_stored_afterwards(
+    store: SQLiteProfileStore, data_dir: Path, make_incident: Maker
+) -> None:
+    """What was stored last need not be the newest: it is not shown as new for that."""
+    for pid, minutes in ((1, 10), (2, 0)):
+        store.save_incident(make_incident(pid=pid, at=AT + timedelta(minutes=minutes)))
+    with StoreReader(data_dir) as reader:
+        model = RecentProfilesViewModel(reader, RecentFilter(limit=1))
+        assert [row.pid for row in model.refresh()] == [1]
+        assert model.follow() == []
+        store.save_incident(make_incident(pid=3, at=AT + timedelta(minutes=5)))
+        assert [row.pid for row in model.follow()] == [3]
 
 
 def test_asking_loads_no_sqlalchemy(reader: StoreReader, data_dir: Path) -> None:
