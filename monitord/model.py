@@ -476,6 +476,9 @@ class Statement:
     stmt_id: str | None = None
 
 
+BY_PY_SPY = "by py-spy"
+
+
 @dataclass(frozen=True, slots=True)
 class Hotspot:
     """One function's share of a profile, 0 to 1 of its samples. `line` is its hottest line.
@@ -484,8 +487,8 @@ class Hotspot:
     share may be off because samples are few (±, 95 %). `func_id` names the function wherever its lines are;
     the rest comes from its source text: `stmt_id` names the statement on `line`, `func_hash` changes with
     the code, both as `ast_version` (of Python's grammar) sees it. `source_state` is same, changed (since the
-    process started, or not what ran), unreadable, unparsable, or None: nobody looked. `seen` says when, where
-    that is another time than the profile's: "before the alert".
+    process started, or not what ran), unreadable, unparsable, or None: nobody looked. `seen` says when or by
+    whom, where that is another than the leading profile: "before the alert", "by py-spy".
     """
 
     function: str

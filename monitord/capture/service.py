@@ -101,7 +101,15 @@ class ProfileCaptureService:
             return capture
         finally:
             remove(path)
-        return replace(capture, hotspots=found.hotspots) if found.error is None else capture
+        if found.error is not None:
+            return capture
+        if capture.format != "eu-stack":
+            return replace(capture, hotspots=found.hotspots)
+        from monitord.capture.unresolved import advice, without_interpreter  # only native code needs it
+
+        unnamed = advice(found.hotspots, (capture.image or "").rpartition(" ")[0])
+        notes = {**capture.notes, "unnamed": unnamed[0]} if unnamed else capture.notes
+        return replace(capture, hotspots=without_interpreter(found.hotspots), notes=notes)
 
     def stop(self) -> None:
         """End the running capture within 2 s; it returns what it has. From any thread; later ones run on."""

@@ -204,11 +204,13 @@ class Draft:
 
     def _name_what_is_unnamed(self) -> str | None:
         """Note how much of the code has no names; what to type to have them."""
-        from monitord.capture.unresolved import advice  # only native code needs it
+        if self.profiler.name == "py-spy" or self.reading is None:
+            return None
+        from monitord.capture.unresolved import advice, without_interpreter  # only native code needs it
 
-        spots = self.reading.hotspots if self.reading else ()
-        found = advice(spots, self.session.target.identity.executable)
-        if found is None or self.profiler.name == "py-spy":
+        found = advice(self.reading.hotspots, self.session.target.identity.executable)
+        self.reading = replace(self.reading, hotspots=without_interpreter(self.reading.hotspots))
+        if found is None:
             return None
         self.notes["unnamed"] = found[0]
         return found[1]

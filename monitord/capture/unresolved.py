@@ -17,6 +17,7 @@ _LANGUAGES = {
     "bash": "the shell",
 }  # fmt: skip
 _INTERPRETER = re.compile(r"(lib)?python[0-9.]")
+_EVALUATION = re.compile(r"_?Py[A-Z_]")
 _VERSION = re.compile(r"[0-9.]*t?$")
 _JIT_FIXES = {
     "node": "start it with node --perf-basic-prof (NODE_OPTIONS=--perf-basic-prof)",
@@ -41,6 +42,25 @@ def advice(spots: Iterable[Hotspot], executable: str | None) -> tuple[str, str |
     if plain in _LANGUAGES and not (plain == "python" and _is_extension(spots)):
         return f"names are those of the interpreter, not of the {_LANGUAGES[plain]} program", None
     return None
+
+
+def without_interpreter(spots: Sequence[Hotspot]) -> tuple[Hotspot, ...]:
+    """The functions of Python's evaluation loop as an unknown one: they do not say which Python code it ran.
+
+    What they do besides that (search by a pattern, sort, compress) keeps its name.
+    """
+    inner = [spot for spot in spots if _is_evaluation(spot)]
+    if not inner:
+        return tuple(spots)
+    share, total = sum(spot.self_share for spot in inner), max(spot.total_share for spot in inner)
+    one = Hotspot("[unknown]", None, None, min(1.0, share), total, kind="native", module=inner[0].module)
+    rest = [spot for spot in spots if spot not in inner]
+    return tuple(sorted([one, *rest], key=lambda spot: -spot.self_share))
+
+
+def _is_evaluation(spot: Hotspot) -> bool:
+    is_inside = _INTERPRETER.match((spot.module or "").rpartition("/")[2])
+    return spot.kind == "native" and bool(is_inside) and bool(_EVALUATION.match(spot.function))
 
 
 def _is_extension(spots: Sequence[Hotspot]) -> bool:

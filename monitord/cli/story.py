@@ -12,7 +12,7 @@ from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
-from monitord.model import HistoryPoint, Hotspot, ProfileRecord, TriggerMetric
+from monitord.model import BY_PY_SPY, HistoryPoint, Hotspot, ProfileRecord, TriggerMetric
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -155,7 +155,12 @@ class ProfileBrowserView:
         if now := worth_showing([spot for spot in view.hotspots if spot.seen is None]):
             yield from self._title("Where the time went", where)
             yield from self._hotspot_lines(now[:_HOTSPOTS])
-        if before := [spot for spot in view.hotspots if spot.seen]:
+        if python := [spot for spot in view.hotspots if spot.seen == BY_PY_SPY]:
+            yield from self._title(
+                "In Python", "(by py-spy, whose samples do not explain all of the CPU used)"
+            )
+            yield from self._hotspot_lines(python[:_HOTSPOTS])
+        if before := [spot for spot in view.hotspots if spot.seen not in (None, BY_PY_SPY)]:
             yield from self._title("Before the alert", "(looks taken while the window lasted)")
             yield from self._hotspot_lines(before[:_HOTSPOTS])
         if said := against_baseline(view):

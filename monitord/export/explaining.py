@@ -15,7 +15,7 @@ from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.text import plain
 from monitord.export.units import quantity, span
-from monitord.model import HistoryPoint, ProfileRecord, TriggerMetric
+from monitord.model import BY_PY_SPY, HistoryPoint, ProfileRecord, TriggerMetric
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -130,11 +130,12 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         if spot.source_line:
             yield Sentence("where", f"The hottest line there is: {printable(spot.source_line.strip())}")
     for spot in [spot for spot in view.hotspots if spot.seen][:_FUNCTIONS]:
-        yield Sentence(
-            "where",
-            f"While the rule's window lasted it spent {spot.self_share * 100:.0f} % in"
-            f" {printable(spot.function)}, which the profile after it does not show.",
-        )
+        where = f"{spot.self_share * 100:.0f} % in {printable(spot.function)}"
+        line = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
+        said = f"While the rule's window lasted it spent {where}, which the profile after it does not show."
+        if spot.seen == BY_PY_SPY:
+            said = f"Of the Python code py-spy saw {where}{line}; that does not explain all of the CPU used."
+        yield Sentence("where", said)
     if view.late:
         yield Sentence("where", "That profile was taken when the spike was over: it shows what came after.")
 

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, replace
 from typing import Any
 
-from monitord.model import Alert, Capture, CaptureStatus, HistoryPoint, Hotspot, Incident, ProfileRecord
+from monitord.model import (
+    BY_PY_SPY,
+    Alert,
+    Capture,
+    CaptureStatus,
+    HistoryPoint,
+    Hotspot,
+    Incident,
+    ProfileRecord,
+)
 from monitord.storage.cells import (
     json_cell,
     number_cell,
@@ -133,6 +142,8 @@ def _hotspots(captures: Sequence[Capture]) -> list[Facts]:
     earlier = next((one for one in captures if one.role == "dump" and one is not leading), None)
     if leading is not None and earlier is not None and leading.role == "profile":
         best = (*best, *_seen_before(earlier.hotspots, best))
+    if leading is not None and leading.hotspots[0].kind != "python":
+        best = (*best, *_in_python(captures))
     return [{name: value for name, value in asdict(spot).items() if value not in (None, ())} for spot in best]
 
 
@@ -143,6 +154,14 @@ def _seen_before(earlier: Iterable[Hotspot], now: Sequence[Hotspot]) -> Iterator
         is_new = shares.get((spot.function, spot.file), 0.0) < _NO_LONGER_HOT
         if spot.self_share >= _HOT_BEFORE and is_new:
             yield replace(spot, seen="before the alert")
+
+
+def _in_python(captures: Iterable[Capture]) -> Iterator[Hotspot]:
+    """The line of Python beside a native function, as py-spy saw it; its samples did not explain enough."""
+    for capture in captures:
+        if capture.profiler == "py-spy" and capture.role == "profile":
+            for spot in capture.hotspots[:1]:
+                yield replace(spot, seen=BY_PY_SPY)
 
 
 def rank(role: str, status: str, *, late: bool = False, sample_count: int | None = None) -> int:

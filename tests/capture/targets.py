@@ -82,6 +82,34 @@ while True:
     rests()
 """
 
+PYTHON_THAT_IS_ENDING = """
+import ctypes, signal, threading, time
+def ends(*_):
+    ctypes.CDLL(None).pthread_exit(None)
+signal.signal(signal.SIGUSR1, ends)
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+print("ready", flush=True)
+while True:
+    time.sleep(600)
+"""
+
+PYTHON_DEEP = """
+import sys, threading
+sys.setrecursionlimit(200_000)
+threading.stack_size(512 * 1024 * 1024)
+def goes_deeper(levels):
+    return goes_deeper(levels - 1) if levels else leaf_burner()
+def leaf_burner():
+    print("ready", flush=True)
+    while True:
+        total = 0
+        for number in range(20000):
+            total += number * number
+thread = threading.Thread(target=goes_deeper, args=(int(sys.argv[1]),))
+thread.start()
+thread.join()
+"""
+
 PYTHON_DEEP_CROWD = """
 import sys, threading
 def goes_deeper(levels):

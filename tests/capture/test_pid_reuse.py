@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from monitord.capture.target import Target
+from tests.capture import targets as t
+from tests.capture.targets import Targets, key_of, wait_for
 
 # Runs as pid 1 of its own pid namespace. The target is killed once the tool holds it, and its pid given to another
 # process at once (ns_last_pid), as often as asked; prints how each capture ended.
@@ -123,3 +128,19 @@ def test_a_reused_pid_never_gives_a_stack(
         assert has_no_bytes or not taken
         assert status == "target_replaced" or not taken
         assert left == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the end of a process is seen otherwise there")
+def test_a_process_that_is_ending_did_not_execute_another_program(targets: Targets) -> None:
+    """Its program is gone before it is: evidence of it is not thrown away as that of another one.
+
+    The moment is held: the main thread has ended, and another one keeps the process from being over.
+    """
+    process = targets.python(t.PYTHON_THAT_IS_ENDING)
+    with Target(key_of(process)) as target:
+        assert target.identity.executable is not None
+        process.send_signal(signal.SIGUSR1)
+        wait_for(lambda: not t.executable(process.pid), "its program to be gone")
+        assert target.identify().executable is None
+        assert target.is_alive()
+        assert target.was_replaced() is None

@@ -12,7 +12,7 @@ import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.tools import Toolbox
-from monitord.model import Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
+from monitord.model import BY_PY_SPY, Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
 from monitord.profiles import hotspots, parse
 from monitord.storage.facts import incident_facts
 from tests.burners import burn_command
@@ -177,6 +177,21 @@ def test_the_dump_of_a_crowd_is_kept_and_says_what_it_left_out(
     assert look.hotspots[0].function == "leaf_burner"
 
 
+@pytest.mark.parametrize("depth", [3000, 60_000])
+def test_a_recursion_deeper_than_anybody_reads_is_named_or_unknown(
+    depth: int, targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    """In the look and in the profile the Python function leads or nobody; never a function of the interpreter."""
+    process = targets.python(t.PYTHON_DEEP, str(depth))
+    look = service.read(service.first_look(key_of(process), folder), folder)
+    profile = service.capture(key_of(process), SHORT, folder)[-1]
+    for capture in (look, profile):
+        leading = [spot.function for spot in capture.hotspots[:1]]
+        assert leading in (["leaf_burner"], ["[unknown]"], []), (capture.profiler, capture.hotspots[:3])
+        if leading == ["[unknown]"]:
+            assert "not of the Python program" in capture.notes["unnamed"]
+
+
 def test_a_dump_that_fails_is_tried_once_more(targets: Targets, folder: Path, tmp_path: Path) -> None:
     """A tool that fails the first time only: the second dump is kept, and the first failure is noted."""
     real = Toolbox().path("py-spy")
@@ -218,3 +233,5 @@ def test_compiled_code_that_a_thread_was_given_is_named_and_not_who_called_it(
     facts = incident_facts(Incident("id", an_alert(), None, (), tuple(captures)))
     told = [(one.profiler, one.status, one.reason, one.hotspots[:2]) for one in captures]
     assert facts["hotspots"][0]["function"] == "native_leaf", told
+    beside = [spot for spot in facts["hotspots"] if spot.get("seen") == BY_PY_SPY]
+    assert [spot["kind"] for spot in beside] == ["python"], "the line of Python is told, too"
