@@ -12,6 +12,7 @@ from pathlib import Path
 
 from monitord.capture.consent import Consent
 from monitord.capture.dispatchers import calls_compiled_code
+from monitord.capture.hidden_frames import hidden_share, with_hidden
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
@@ -27,6 +28,7 @@ from monitord.logs import get_logger
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 
 _TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
+_NAME_LOOKS = 5
 _SLEPT = "main_thread_slept_share"  # Scalene's note
 _TOOL_IS_USELESS = (
     CaptureStatus.NOT_PYTHON,
@@ -103,13 +105,26 @@ class ProfileCaptureService:
             remove(path)
         if found.error is not None:
             return capture
+        capture = replace(capture, hotspots=found.hotspots)
+        if capture.format == "py-spy-dump":
+            return self._with_hidden(capture, folder)
         if capture.format != "eu-stack":
-            return replace(capture, hotspots=found.hotspots)
+            return capture
         from monitord.capture.unresolved import advice, without_interpreter  # only native code needs it
 
         unnamed = advice(found.hotspots, (capture.image or "").rpartition(" ")[0])
         notes = {**capture.notes, "unnamed": unnamed[0]} if unnamed else capture.notes
         return replace(capture, hotspots=without_interpreter(found.hotspots), notes=notes)
+
+    def _with_hidden(self, dump: Capture, folder: Path) -> Capture:
+        """The dump led by what has no readable name, where the process, as it is now, runs such functions."""
+        try:
+            with Target(dump.target) as target:
+                if target.identity.program != dump.image:
+                    return dump
+                return with_hidden(dump, hidden_share(Runner(), dump.target.pid, folder, _NAME_LOOKS))
+        except TargetError:
+            return dump
 
     def stop(self) -> None:
         """End the running capture within 2 s; it returns what it has. From any thread; later ones run on."""

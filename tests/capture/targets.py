@@ -93,6 +93,43 @@ while True:
     time.sleep(600)
 """
 
+PYTHON_WITH_A_LONG_NAME = """
+import sys
+name = "f" * int(sys.argv[1])
+source = '''
+def NAME():
+    total = 0
+    for number in range(20000):
+        total += number * number
+def innocent_caller():
+    while True:
+        NAME()
+print("ready", flush=True)
+innocent_caller()
+'''
+exec(compile(source.replace("NAME", name), "made.py", "exec"))
+"""
+
+PYTHON_THAT_WRITES_OVER_ITS_CODE = """
+import ctypes, struct, sys
+def leaf_burner():
+    total = 0
+    for number in range(20000):
+        total += number * number
+def innocent_caller():
+    while True:
+        leaf_burner()
+code = leaf_burner.__code__
+raw = (ctypes.c_char * code.__sizeof__()).from_address(id(code))
+for value in (code.co_name, code.co_qualname):
+    at = bytes(raw).find(struct.pack("P", id(value)))
+    while at >= 0:
+        struct.pack_into("P", raw, at, {"null": 0, "itself": id(code), "nowhere": 0x7123456789}[sys.argv[1]])
+        at = bytes(raw).find(struct.pack("P", id(value)))
+print("ready", flush=True)
+innocent_caller()
+"""
+
 PYTHON_DEEP = """
 import sys, threading
 sys.setrecursionlimit(200_000)

@@ -4,7 +4,8 @@ Never in blocking mode: it slows a target with 50 idle threads to a third of its
 sleeping threads look busy. Nor is py-spy's own flag for idle threads believed alone (in a foreign pid
 namespace it is always "busy", so there only threads that hold Python's lock are sampled, which no wait
 does): samples are weighed by what the scheduler says their threads ran. Each thread
-costs py-spy about 0.3 ms a sample, so many threads mean fewer samples. Locals are never asked for. Words:
+costs py-spy about 0.3 ms a sample, so many threads mean fewer samples. Frames whose name it can't read it
+leaves out without a word, so that is looked at apart (hidden_frames.py). Locals are never asked for. Words:
 py-spy 0.4.3.
 """
 
@@ -14,6 +15,7 @@ import re
 from dataclasses import replace
 
 from monitord.capture.dumps import DUMP_CAP_BYTES, Dump, kept_dump, read_dump
+from monitord.capture.hidden_frames import hidden_share, with_hidden
 from monitord.capture.reading import Reading
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome
 from monitord.capture.session import Draft, Failure, Session
@@ -34,6 +36,7 @@ from monitord.model import Capture, CaptureStatus
 THREAD_LOOKS_PER_S = 1000
 IDLE_PERCENT = 10.0
 _FEW_THREADS = 32
+_NAME_LOOKS = 10
 _THREAD_LOOK_S, _CROWD_LOOK_S = 0.001, 4.0  # an incident waits 5 s for its first look
 _COUNTS = re.compile(rb"Samples: (\d+) Errors: (\d+)")
 _BEHIND = re.compile(rb"([0-9.]+m?s) behind in sampling")
@@ -169,7 +172,10 @@ class PySpyRecord(_PySpy):
             draft.notes["behind"] = f"py-spy was {behind[1].decode()} behind: shares may be inexact"
         if (counts := _COUNTS.search(outcome.stdout)) is not None:
             draft.notes["samples"], draft.notes["errors"] = counts[1].decode(), counts[2].decode()
-        return _with_errors(draft.publish(outcome, output), draft)
+        capture = _with_errors(draft.publish(outcome, output), draft)
+        if not capture.status.has_evidence:
+            return capture
+        return with_hidden(capture, hidden_share(session.runner, pid, session.folder, _NAME_LOOKS))
 
 
 def record_command(session: Session, rate_hz: int, flags: tuple[str, ...], output: str) -> tuple[str, ...]:

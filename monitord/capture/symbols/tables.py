@@ -1,4 +1,4 @@
-"""Functions in an ELF file's own symbol table: .symtab, or .dynsym in a stripped file."""
+"""Names in an ELF file's own symbol table: .symtab, or .dynsym in a stripped file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import bisect
 import os
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from monitord.capture.symbols.elf import Section, text
 
@@ -15,9 +15,34 @@ _FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 _ENTRY_BYTES = 24
 _ENTRIES_CAP = 1_000_000
 _NAME_CAP = 512
+_WORDS_CAP_BYTES = 16 * 1024 * 1024
 _NESTED = re.compile(r"_ZN(?:K?)((?:[0-9]{1,3}[A-Za-z_$.][\w$.]*)+)E")
 _LENGTH = re.compile(r"[0-9]{1,3}")
 _RUST_HASH = re.compile(r"h[0-9a-f]{16}")
+
+
+def addresses_of(file: int, sections: Sequence[Section], names: Iterable[str]) -> dict[str, int]:
+    """Where what a program or library offers under these names lies, whatever it is."""
+    table = next((one for one in sections if one.kind == _DYNSYM), None)
+    if table is None or table.link >= len(sections):
+        return {}
+    words = os.pread(file, min(sections[table.link].size, _WORDS_CAP_BYTES), sections[table.link].offset)
+    places = {words.find(b"\0" + name.encode() + b"\0") + 1: name for name in names}
+    return {
+        places[name]: address
+        for name, _info, section, address, _size in _entries(file, table)
+        if section and name and name in places
+    }
+
+
+def _entries(file: int, table: Section) -> Iterator[tuple[int, int, int, int, int]]:
+    """Name, info, section, address, size of each entry."""
+    size = min(table.size, _ENTRIES_CAP * _ENTRY_BYTES) // _ENTRY_BYTES * _ENTRY_BYTES
+    data = os.pread(file, size, table.offset)
+    for name, info, _other, section, address, length in struct.iter_unpack(
+        "<IBBHQQ", data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES]
+    ):
+        yield name, info, section, address, length
 
 
 class SymbolTable:
@@ -31,11 +56,9 @@ class SymbolTable:
         if table is None or table.link >= len(sections) or table.size > _ENTRIES_CAP * _ENTRY_BYTES:
             return
         self._names_at = sections[table.link].offset
-        data = os.pread(file, table.size // _ENTRY_BYTES * _ENTRY_BYTES, table.offset)
-        whole = data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES]
         self._rows = sorted(
             (address, size, name)
-            for name, info, _other, section, address, size in struct.iter_unpack("<IBBHQQ", whole)
+            for name, info, section, address, size in _entries(file, table)
             if info & 15 in _FUNCTIONS and section and name
         )
 
