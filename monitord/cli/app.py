@@ -25,19 +25,19 @@ EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141  # as if SIGPIPE had ended it: the reader left, which needs no message
 EPILOG = (
     "Exit codes: 0 ok; 1 failure; 2 the call is wrong; 3 not found or not running; 4 not permitted; "
-    "5 daemon unreachable; 6 configuration invalid; 75 busy, try again; 130 and 143 interrupted."
+    "5 the daemon does not report; 6 configuration invalid; 75 busy, try again; 130 and 143 interrupted."
 )
 _COMPLETE_VARIABLE = "_MONITORD_COMPLETE"
 
 # What one types, the function (module:name in this package), what the list of commands says of it.
 COMMANDS = (
     ("run", "run:run", "Record until stopped."),
-    ("status", "status:status", "Does it record, what does it cost, how full is it?"),
+    ("status", "status:status", "Say whether it records, its cost, how full it is."),
     ("recent", "recent:recent", "List recent incidents, newest first."),
     ("show", "show:show", "Show one incident on one page."),
-    ("explain", "explain:explain", "Say why a rule fires or not; tell an incident in words."),
+    ("explain", "explain:explain", "Say why a rule fires or not, or explain an incident."),
     ("capture", "capture:capture", "Profile a process now."),
-    ("compare", "compare:compare", "What changed between two incidents."),
+    ("compare", "compare:compare", "Say what changed between two incidents."),
     ("events", "events:events", "List what monitord saw and did."),
     ("hot", "hot:hot", "List the functions that took most time."),
     ("note", "note:note", "Leave a note on an incident."),
@@ -45,7 +45,7 @@ COMMANDS = (
     ("profile run", "profile:run", "Profile a script from its start, under Scalene."),
     ("profile list", "profiles:list_profiles", "List the kept profiles of scripts."),
     ("profile show", "profiles:show", "Show a kept profile."),
-    ("profile compare", "compare:compare", "What changed between two kept profiles."),
+    ("profile compare", "compare:compare", "Say what changed between two kept profiles."),
     ("profile clear", "profiles:clear", "Delete kept profiles."),
     ("export", "export:export", "Write incidents to a file, redacted."),
     ("keep", "incidents:keep", "Keep an incident past its age."),
@@ -64,8 +64,8 @@ COMMANDS = (
     ("service stop", "service:stop", "Stop the service."),
     ("service restart", "service:restart", "Stop and start the service."),
     ("service reload", "service:reload", "Read the configuration again."),
-    ("service status", "service:status", "What the service manager says."),
-    ("service logs", "service:logs", "What the service logged."),
+    ("service status", "service:status", "Show what the service manager says."),
+    ("service logs", "service:logs", "Show what the service logged."),
     ("config show", "config:show", "Show the configuration in force."),
     ("config validate", "config:validate", "Check the configuration."),
     ("config path", "config:path", "Print the files that are read."),
@@ -74,11 +74,11 @@ COMMANDS = (
     ("db upgrade", "db:upgrade", "Bring the database to this version."),
     ("db check", "db:check", "Look for damage."),
     ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
-    ("retention run", "retention:run", "Tidy now, or say what would go."),
+    ("retention run", "retention:run", "Delete now what is too old or too much."),
     ("mcp serve", "mcp:serve", "Answer assistants over MCP."),
     ("mcp install", "mcp:install", "Print an assistant's configuration."),
-    ("storage status", "storage:status", "Can evidence be kept, here and far away?"),
-    ("storage metrics", "metrics:metrics", "Counts as Prometheus text."),
+    ("storage status", "storage:status", "Check whether evidence can be kept."),
+    ("storage metrics", "metrics:metrics", "Print counts as Prometheus text."),
     ("storage ls", "artefacts:ls", "List artefacts."),
     ("storage stat", "artefacts:stat", "Show what an artefact says of itself."),
     ("storage cat", "artefacts:cat", "Write an artefact's bytes to stdout."),
@@ -88,7 +88,7 @@ COMMANDS = (
     ("storage backup", "backups:backup", "Copy the whole store into a folder."),
     ("storage restore", "backups:restore", "Make a data directory from a backup."),
     ("storage rebuild", "storage_upkeep:rebuild", "Build the database anew from artefacts."),
-    ("storage rotate-key", "storage_upkeep:rotate_key", "Encrypt with the new key what has an old one."),
+    ("storage rotate-key", "storage_upkeep:rotate_key", "Move sealed artefacts to the new key."),
     ("version", "about:version", "Print the version."),
     ("completion", "about:completion", "Print a shell's completion script."),
 )
@@ -99,9 +99,9 @@ ASKING = frozenset(
 """Commands whose answer may lack something when nobody records: that is said."""
 
 GROUPS = {
-    "profile": "Profile a script: `monitord profile SCRIPT` is `monitord profile run SCRIPT`.",
+    "profile": "Profile a script: `monitord profile SCRIPT`.",
     "rules": "What counts as abnormal.",
-    "plan": "Capture plans: how to profile which processes, changed while it records.",
+    "plan": "Capture plans: how to profile some processes.",
     "service": "monitord as a service of this machine or user.",
     "config": "The configuration and where it comes from.",
     "storage": "Artefacts: health, backup, repair, single ones.",

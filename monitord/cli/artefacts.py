@@ -91,12 +91,12 @@ def _row(found: _Found) -> dict[str, Any]:
 def _table(place: Place, found: Sequence[_Found], view: View, header: bool) -> Iterator[str]:
     now = datetime.now(UTC)
     columns = (
-        Column("WHEN"),
-        Column("SIZE", right=True),
-        Column("STORED", right=True),
-        Column("KIND"),
-        Column("PROCESS", least=8),
-        Column("KEY"),
+        Column("WHEN", gives_way=2),
+        Column("SIZE", right=True, gives_way=4),
+        Column("STORED", right=True, gives_way=5),
+        Column("KIND", gives_way=1),
+        Column("PROCESS", least=8, gives_way=3),
+        Column("KEY", whole=True),  # to be typed
     )
     rows = []
     for each in found:
@@ -187,7 +187,7 @@ def _is_text(chunk: bytes) -> bool:
 def rm(
     place: Place,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="As `storage ls` shows them.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is removed without it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to remove anything.")] = False,
 ) -> None:
     """Remove artefacts for good; the rows that point to them say so afterwards."""
     with place.holdings() as holdings:

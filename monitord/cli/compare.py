@@ -11,7 +11,7 @@ import typer
 from monitord.cli.export import identities, put, report
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.show import IdArgument
-from monitord.cli.terminal import Style, cut, emit, page, width, wrap
+from monitord.cli.terminal import Style, cut, cut_left, display_width, emit, page, width, wrap
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import iso, json_text
 from monitord.redaction import printable
@@ -141,10 +141,10 @@ def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[
     shares = f"{before * 100:4.0f} % {after * 100:4.0f} %  {moved}"
     painted = style.paint(f"{verdict:>12}", _PAINTS.get(verdict, "dim"))
     name, code = printable(one["function"]), _code(one)
-    tail = f"  ({code})" if code else ""
-    place = f"  {printable(one['file'])}" if one["file"] else ""
-    room = columns - len(shares) - 12 - 2
-    yield f"{shares} {painted}  {cut(name + tail + place, room)}"
+    room = columns - len(shares) - 12 - 3
+    text = cut(f"{name}  ({code})" if code else name, room)
+    place = cut_left(printable(one["file"] or ""), room - display_width(text) - 2)
+    yield f"{shares} {painted}  {text}  {place}".rstrip()
     if one["is_noise"]:
         return
     for statement in one["statements"]:

@@ -53,12 +53,12 @@ _ENDINGS = (  # of a key, its unit, and what makes it that unit
 _FOR_PROGRAMS = ("func_id", "func_hash")
 
 _COLUMNS = (
-    Column("WHEN"),
+    Column("WHEN", gives_way=1),
     Column("TYPE"),
-    Column("INCIDENT"),
-    Column("PID", right=True),
-    Column("PROCESS", least=8),
-    Column("WHAT", least=20),
+    Column("INCIDENT", gives_way=3),
+    Column("PID", right=True, gives_way=4),
+    Column("PROCESS", least=8, gives_way=2),
+    Column("WHAT", least=20, good=24),
 )
 
 

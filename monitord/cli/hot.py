@@ -33,11 +33,11 @@ from monitord.storage.views import HotFilter, HotFunction
 
 _COLUMNS = (
     Column("SELF", right=True),
-    Column("AT MOST", right=True),
-    Column("INCIDENTS", right=True),
-    Column("LAST"),
-    Column("FUNCTION", least=12),
-    Column("WHERE", least=12),
+    Column("AT MOST", right=True, gives_way=3),
+    Column("INCIDENTS", right=True, gives_way=1),
+    Column("LAST", gives_way=2),
+    Column("FUNCTION", least=12, good=16),
+    Column("WHERE", least=12, good=16, keeps_end=True),
 )
 
 

@@ -40,12 +40,12 @@ class PlanConsent(StrEnum):
 
 
 _COLUMNS = (
-    Column("NAME"),
-    Column("MATCHES", least=12),
-    Column("PROFILER"),
+    Column("NAME", least=24),
+    Column("MATCHES", least=12, gives_way=1),
+    Column("PROFILER", gives_way=2),
     Column("DURATION", right=True),
-    Column("RATE", right=True),
-    Column("CONSENT"),
+    Column("RATE", right=True, gives_way=3),
+    Column("CONSENT", gives_way=4),
 )
 
 

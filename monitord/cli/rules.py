@@ -20,7 +20,6 @@ from monitord.export.units import quantity, span
 from monitord.model import Alert, Match, Rates, Rule, Threshold
 from monitord.redaction import printable
 
-_WIDE = 100  # columns from which the hourly limit is shown too
 _NAME_WIDTH = 24  # a name is there to be typed: it is shown whole up to here
 
 
@@ -31,15 +30,14 @@ def list_rules(place: Place, output: OutputFlag = None, json: JsonFlag = False) 
     if as_json:
         emit(json_text([_as_json(rule) for rule in rules]) + "\n")
         return
-    is_wide = width() >= _WIDE
     columns = (
         Column("RULE", least=min(_NAME_WIDTH, max((len(rule.name) for rule in rules), default=0))),
-        Column("METRIC"),
-        Column("FIRES", least=12),
-        Column("FOR", right=True),
-        Column("COOLDOWN", right=True),
-        *((Column("PER HOUR", right=True),) if is_wide else ()),
-        Column("MATCHES", least=8),
+        Column("METRIC", gives_way=2),
+        Column("FIRES"),
+        Column("FOR", right=True, gives_way=3),
+        Column("COOLDOWN", right=True, gives_way=4),
+        Column("PER HOUR", right=True, gives_way=5),
+        Column("MATCHES", least=8, gives_way=1),
     )
     rows = [
         [
@@ -48,7 +46,7 @@ def list_rules(place: Place, output: OutputFlag = None, json: JsonFlag = False) 
             Cell(_condition(rule) if rule.is_enabled else "disabled"),
             Cell(f"{rule.min_share * 100:.0f} % of {span(rule.window_s)}"),
             Cell(span(rule.cooldown_s)),
-            *((Cell(str(rule.captures_per_hour)),) if is_wide else ()),
+            Cell(str(rule.captures_per_hour)),
             Cell(printable(_matches(rule.match))),
         ]
         for rule in rules

@@ -68,7 +68,8 @@ def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:
 def verify(
     place: Place,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Set damaged ones aside, take in strangers, mark what is lost.")
+        bool,
+        typer.Option("--repair", help="Set damaged ones aside, adopt strays, mark lost ones."),
     ] = False,
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -112,7 +113,7 @@ def verify(
 
 def rebuild(
     place: Place,
-    yes: Annotated[bool, typer.Option("--yes", help="Really; nothing is done without it.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to do anything.")] = False,
 ) -> None:
     """Build the database anew from the artefacts; the old one is kept beside it.
 

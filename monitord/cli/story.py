@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from monitord.cli.rows import evidence_paint, tool_name
-from monitord.cli.terminal import Style, cut, display_width, pad, wrap
+from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
@@ -21,6 +21,7 @@ from monitord.storage.views import IncidentView
 _LABEL = 10
 _TOLD_NOTES = ("looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
 _HOTSPOTS = 10
+_SHORTEST_PLACE = 8  # columns below which the end of a path says nothing
 _CLOCK_STEP_S = 3600.0
 _PENDING = {
     "running": "is being taken now: ask again in a moment",
@@ -121,10 +122,14 @@ class ProfileBrowserView:
         """On the first screen, whatever follows: the function that all this is for."""
         if view.hotspots:
             spot = view.hotspots[0]
-            place = f" ({_place(spot)})" if spot.file else ""
             late = ", after the spike" if view.late else ""
-            text = f"{spot.self_share * 100:.0f} % in {printable(spot.function)}{place}{late}"
-            yield cut(f"  {'hottest':<{_LABEL}} {text}", self._width)
+            text = cut(
+                f"  {'hottest':<{_LABEL}} {spot.self_share * 100:.0f} % in {printable(spot.function)}{late}",
+                self._width,
+            )
+            room = self._width - display_width(text) - 3
+            place = cut_left(_place(spot), room) if spot.file and room > _SHORTEST_PLACE else ""
+            yield f"{text} ({place})" if place else text
 
     def timeline(self, view: IncidentView) -> Iterator[str]:
         points = _since_the_clock_was_set(view.history)
@@ -172,7 +177,7 @@ class ProfileBrowserView:
             )
 
     def _hotspot_lines(self, spots: Sequence[Hotspot]) -> Iterator[str]:
-        bar_width = 10 if self._width < 100 else 20
+        bar_width = 20 if self._width >= 100 else 10 if self._width >= 60 else 0
         errors = [_error(spot) for spot in spots]
         wide = max(map(len, errors))
         room = self._width - 2 - bar_width - 2 - 6 - wide - 6 - 2
@@ -183,11 +188,11 @@ class ProfileBrowserView:
         )
         yield self._style.paint(f"  {'':{bar_width}}  {'self':>5}{'':{wide}} {'total':>5}  function", "dim")
         for spot, name, place, error in zip(spots, names, places, errors, strict=True):
-            drawn = self._style.paint(bar(spot.self_share, bar_width), "red")
+            drawn = self._style.paint(bar(spot.self_share, bar_width), "red") if bar_width else ""
             self_share = f"{spot.self_share * 100:3.0f} %{self._style.paint(f'{error:{wide}}', 'dim')}"
             shown = self._style.paint(pad(cut(name, name_width), name_width), "bold")
             head = f"  {drawn}  {self_share} {spot.total_share * 100:3.0f} %  "
-            yield f"{head}{shown}  {_cut_left(place, room - name_width - 2)}".rstrip()
+            yield f"{head}{shown}  {cut_left(place, room - name_width - 2)}".rstrip()
             yield from self._source_line(spot, 2 + bar_width + 2 + 5 + wide + 6 + 2)
 
     def _source_line(self, spot: Hotspot, indent: int) -> Iterator[str]:
@@ -215,9 +220,11 @@ class ProfileBrowserView:
         wide = max((len(record.status.value) for record in kept), default=0)
         for record in kept:
             status = self._style.paint(f"{record.status.value:<{wide}}", *evidence_paint(record.status))
-            how = cut(_how(record), self._width - 2 - _LABEL - 1 - wide - 2)
+            room = self._width - 2 - _LABEL - 1 - wide - 2
+            first, *more = wrap(cut(_how(record), 5 * room), room)
             role = pad(cut(printable(record.role), _LABEL), _LABEL)
-            yield f"  {role} {status}  {how}".rstrip()
+            yield f"  {role} {status}  {first}".rstrip()
+            yield from (f"  {'':{_LABEL}} {'':{wide}}  {line}" for line in more)
             if record.profile_path:
                 yield f"  {'':{_LABEL}} {printable(record.profile_path)}"
             if record.fix:
@@ -260,13 +267,23 @@ class ProfileBrowserView:
         if view.record.pid:
             steps.append((f"monitord recent --pid {view.record.pid}", "what else this process did"))
         width = max(len(command) for command, _ in steps)
+        fits = all(2 + width + 2 + len(purpose) <= self._width for _, purpose in steps)
         for command, purpose in steps:
-            yield f"  {self._style.paint(pad(command, width), 'cyan')}  {self._style.paint(purpose, 'dim')}"
+            typed, why = self._style.paint(command, "cyan"), self._style.paint(purpose, "dim")
+            if fits:
+                yield f"  {typed}{' ' * (width - len(command))}  {why}"
+            else:
+                yield from (f"  {typed}", f"      {why}")
 
     def _title(self, title: str, aside: str = "") -> Iterator[str]:
         yield ""
-        shown = cut(aside, self._width - display_width(title) - 1)
-        yield self._style.paint(title, "bold") + (f" {self._style.paint(shown, 'dim')}" if shown else "")
+        fits = display_width(f"{title} {aside}") <= self._width
+        yield self._style.paint(title, "bold") + (
+            f" {self._style.paint(aside, 'dim')}" if aside and fits else ""
+        )
+        if not fits:
+            for line in wrap(cut(aside, 3 * self._width), self._width - 2):
+                yield f"  {self._style.paint(line, 'dim')}"
 
     def _fact(self, label: str, text: str, *paint: str) -> Iterator[str]:
         head = f"  {label:<{_LABEL}} "
@@ -318,13 +335,6 @@ def _place(spot: Hotspot) -> str:
     if spot.file is None:
         return printable(f"({spot.module})" if spot.module else f"({spot.kind})")
     return printable(f"{spot.file}:{spot.line}" if spot.line else spot.file)
-
-
-def _cut_left(text: str, columns: int) -> str:
-    """The end of a path says more than its beginning."""
-    if display_width(text) <= columns:
-        return text
-    return "…" + cut(text[::-1], columns)[:-1][::-1] if columns > 1 else ""
 
 
 def _since_the_clock_was_set(points: Sequence[HistoryPoint]) -> Sequence[HistoryPoint]:

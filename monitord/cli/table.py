@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from monitord.cli.terminal import Style, cut, display_width, pad
+from monitord.cli.terminal import Style, cut, cut_left, display_width, pad
 from monitord.redaction import printable
 
 _GAP = "  "
@@ -16,7 +16,8 @@ class Column:
     """One column, and what becomes of it when the screen is narrow.
 
     First the columns with a `gives_way` are left out, the highest first, until each of the others can be as
-    wide as it needs, or as is `good`. Then those with a `least` width are cut down to it, and in the end all.
+    wide as it needs, or as is `good`. Then those with a `least` width are cut down to it, and in the end all
+    but those that are `whole`. What is cut keeps its beginning, or with `keeps_end` its end.
     """
 
     title: str
@@ -24,6 +25,8 @@ class Column:
     least: int | None = None
     good: int | None = None
     gives_way: int = 0
+    keeps_end: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def _shown(
     """Which columns there is room for."""
     natural = _natural(columns, rows, header=header)
     wanted = [
-        min(needed, column.good or column.least or needed)
+        needed if column.whole else min(needed, column.good or column.least or needed)
         for needed, column in zip(natural, columns, strict=True)
     ]
     shown = list(range(len(columns)))
@@ -80,7 +83,10 @@ def fit(
     for least in ([column.least or needed for needed, column in zip(widths, columns, strict=True)], None):
         excess = _over(widths, range(len(columns)), width)
         while excess > 0:
-            spare = [(needed - (least[i] if least else 1), i) for i, needed in enumerate(widths)]
+            spare = [
+                (0 if columns[i].whole else needed - (least[i] if least else 1), i)
+                for i, needed in enumerate(widths)
+            ]
             most, index = max(spare)
             if most <= 0:
                 break
@@ -104,6 +110,7 @@ def _over(widths: Sequence[int], shown: Sequence[int], width: int) -> int:
 def _line(cells: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int], style: Style) -> str:
     parts = []
     for cell, column, columns_wide in zip(cells, columns, widths, strict=True):
-        shown = pad(cut(cell.text, columns_wide), columns_wide, right=column.right)
+        text = (cut_left if column.keeps_end else cut)(cell.text, columns_wide)
+        shown = pad(text, columns_wide, right=column.right)
         parts.append(style.paint(shown, *cell.paint))
     return _GAP.join(parts).rstrip()

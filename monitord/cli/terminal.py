@@ -153,6 +153,16 @@ def cut(text: str, columns: int) -> str:
     return kept + "…" if columns > 0 else ""
 
 
+def cut_left(text: str, columns: int) -> str:
+    """At most `columns` wide, its end kept: the end of a path says more than its beginning."""
+    if display_width(text) <= columns:
+        return text
+    kept = text[-max(columns, 1) :]
+    while kept and display_width(kept) > columns - 1:
+        kept = kept[1:]
+    return "…" + kept if columns > 0 else ""
+
+
 def pad(text: str, columns: int, *, right: bool = False) -> str:
     """Fill with blanks to `columns`, counted as they are seen."""
     blank = " " * max(0, columns - display_width(text))

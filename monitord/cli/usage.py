@@ -13,8 +13,12 @@ _RANGES = (  # how the library writes a range, and how people do
     (re.compile(r"Input should be greater than or equal to (-?[\d.]+)"), r"expected \1 or more"),
     (re.compile(r"Input should be less than or equal to (-?[\d.]+)"), r"expected \1 or less"),
     (re.compile(r"the range x>=(-?[\d.]+)"), r"\1 or more"),
+    (re.compile(r": ('.*') is not one of '(.*)'$"), r" \1, expected one of '\2'"),
+    (re.compile(r": ('.*') is not in ([-\d.]+ (?:to [-\d.]+|or more))"), r" \1, expected \2"),
+    (re.compile(r": ('.*') is not a valid (?:int(?:eger)?|float)(?: range)?"), r" \1, expected a number"),
 )
 _INVALID = re.compile(r"^Invalid value for (?:'-\w' / )?'?(?:\[?)([^':\]]+?)(?:\]?)'?: ")
+_NO_OPTION = re.compile(r"no such option:? '?(-[^\s'(]+)'?(?: \(possible options?: (.+)\))?", re.IGNORECASE)
 
 
 def plainly(command: Any) -> Any:
@@ -41,9 +45,22 @@ def refusal(message: str, path: str, commands: Iterable[str]) -> str:
     for pattern, plain in _RANGES:
         said = pattern.sub(plain, said)
     said = said[:1].lower() + said[1:]
-    if path == "monitord profile run" and said.startswith("no such option"):
-        return f"{said}; put -- before the script's own options: `monitord profile SCRIPT -- OPTIONS`"
+    if option := _NO_OPTION.match(said):
+        return _unknown_option(option[1], option[2] or "", path)
     return f"{said}; see `{path} --help`"
+
+
+def _unknown_option(option: str, near: str, path: str) -> str:
+    """Options of a script stand behind --, options of a command behind its name."""
+    if near:
+        help_ = f"did you mean {near.replace(', ', ' or ')}? See `{path} --help`"
+    elif path == "monitord profile run":
+        help_ = "put -- before the script's own options: `monitord profile SCRIPT -- OPTIONS`"
+    elif path == "monitord":
+        help_ = f"options of a command stand after its name; see `{path} --help`"
+    else:
+        help_ = f"see `{path} --help`"
+    return f"unknown option {option}; {help_}"
 
 
 def _unknown_command(word: str, said: str, path: str, commands: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -103,6 +104,8 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Load
 
 def load_rules(path: Path) -> tuple[Rule, ...]:
     """The rules of one file alone, for trying them out. The file may hold other sections too."""
+    if not path.exists():
+        raise ConfigError(f"cannot read {path}: no such file; try a TOML file with [[rules]] tables in it")
     layers = _Layers()
     layers.add_file(path)
     parsed = _convert(layers)
@@ -136,10 +139,13 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         text = path.read_bytes().decode("utf-8-sig")  # editors on Windows begin with a mark
         return tomllib.loads(text), _key_lines(text)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `monitord config init` writes one") from None
+        raise ConfigError(
+            f"cannot read {path}: no such file; check the name, or write a file there with"
+            f" `monitord config init --config {shlex.quote(str(path))}`"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: can't be read: {reason}") from error
+        raise ConfigError(f"cannot read {path}: {reason}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 

@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from monitord.cli.app import COMMANDS, build
+from monitord.errors import MonitordError
 
 ROOT = Path(__file__).parents[2]
 PATHS = [path for path, _, _ in COMMANDS]
@@ -45,7 +46,7 @@ def test_the_list_of_commands_names_each_and_the_exit_codes(here) -> None:
         "1 failure",
         "3 not found",
         "4 not permitted",
-        "5 daemon",
+        "5 the daemon",
         "6 configuration",
         "75 busy",
         "130",
@@ -268,6 +269,9 @@ def test_version(words, here) -> None:
         (["recent", "--limit", "0"], "invalid --limit: expected 1 or more"),
         (["capture", "abc"], "invalid PID: expected a whole number"),
         (["show"], "missing argument 'ID'; see `monitord show --help`"),
+        (["hot", "--lmit", "3"], "unknown option --lmit; did you mean --limit?"),
+        (["--no-pager", "recent"], "unknown option --no-pager; options of a command stand after its name"),
+        (["recent", "--zz"], "unknown option --zz; see `monitord recent --help`"),
     ],
 )
 def test_a_mistyped_call_is_answered_with_what_was_meant(words, said, here) -> None:
@@ -293,3 +297,55 @@ def test_help_speaks_no_programming_language(path, here) -> None:
         "The other end",
     ):
         assert word not in text.split("Options:")[-1] if word == "[[" else word not in text
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_wrong_choice_is_told_with_the_option_the_value_and_the_choices(path, here) -> None:
+    """Of every option of every command that takes one of some words."""
+    params = [param for param in command_of(path).params if param.type_descriptor.is_choice]
+    for param in params:
+        if param.param_type_name == "option":
+            answer = here(*path.split(), param.opts[-1], "zz")
+            said = f"invalid {param.opts[-1]} 'zz', expected one of '"
+            assert (answer.code, said in answer.err, answer.err.count("\n")) == (2, True, 1), answer.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["config", "validate", "{}"],
+        ["rules", "test", "{}"],
+        ["--config", "{}", "rules", "list"],
+        ["run", "--config", "{}"],
+    ],
+)
+def test_a_missing_file_is_named_with_what_to_type(words, here, tmp_path) -> None:
+    """A file that was named is not replaced by the advice to write the user's own."""
+    missing = str(tmp_path / "no such.toml")
+    answer = here(*(word.format(missing) for word in words))
+    assert (answer.code, answer.err.count("\n")) == (6, 1)
+    assert answer.err.startswith(f"monitord: cannot read {missing}: no such file; ")
+    assert (f"`monitord config init --config '{missing}'`" in answer.err) == (words[0] != "rules")
+
+
+@pytest.mark.parametrize("words", ROOTED)
+def test_no_line_of_the_lists_of_commands_is_cut(words, here, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = here(*words, "--help").out.splitlines()
+    assert [line for line in lines if line.endswith("...") and not line.startswith("Usage")] == []
+
+
+def test_help_and_manual_tell_the_same_exit_codes(here) -> None:
+    """They are those of the errors, and of being ended."""
+    codes = {0, 2, 130, 143, 141, *(each.exit_code for each in _errors(MonitordError))}
+    manual = (ROOT / "docs/cli.md").read_text().split("## Exit codes")[1].split("Every failure")[0]
+    told = {
+        int(code) for row in re.findall(r"^\| ([\d, ]+) \|", manual, re.MULTILINE) for code in row.split(",")
+    }
+    shown = here("--help").out.split("Exit codes:")[1]
+    assert told == codes
+    assert {int(code) for code in re.findall(r"\b\d+\b", shown)} == codes - {141}
+
+
+def _errors(kind: type[MonitordError]) -> set[type[MonitordError]]:
+    return {kind}.union(*(_errors(each) for each in kind.__subclasses__()))

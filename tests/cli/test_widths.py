@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitord.cli.explain import _Finding, _table
+from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, display_width
 from monitord.model import Hotspot, ProcessKey, RuleStatus, Threshold, TriggerMetric
 
@@ -20,7 +24,7 @@ SPOTS = (
     Hotspot(HOSTILE, HOSTILE, 40, 0.22, 0.22, source_line="x = " + HOSTILE),
 )
 # Free texts of one line each, which a person copies whole, and text that is not for the eye.
-COPIED = ("fix: ", "monitord ")
+COPIED = ("fix: ", "monitord ", ".zst")
 
 
 @pytest.fixture
@@ -100,3 +104,46 @@ def test_the_standing_of_the_rules_stays_within_the_screen(columns: int) -> None
     assert all(display_width(line) <= columns for line in lines)
     for title in ("RULE", "STATE", "PROCESS", "NOW"):
         assert title[:3] in lines[0]
+
+
+@pytest.mark.parametrize("columns", SCREENS)
+def test_a_narrow_screen_leaves_columns_out_and_cuts_no_title(
+    columns: int, filled: str, here, monkeypatch
+) -> None:
+    """What is left can be read: a title is cut only when its column is too narrow to mean anything."""
+    here("plan", "set", "n" * 20, "--match-name", "x" * 90, "--rate", "5", "--profiler", "perf")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in commands(filled):
+        if words[0] not in ("show", "doctor") and words[:2] != ("storage", "status"):
+            header = (here(*words).out.splitlines() or [""])[0]
+            assert "…" not in re.sub(r"HOTTEST .*…", "", header), (words, header)
+
+
+@pytest.mark.parametrize("columns", SCREENS)
+def test_a_rules_threshold_and_name_are_never_cut(columns: int, here, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = here("rules", "list").out.splitlines()[1:]
+    assert len(lines) >= 13
+    for line in lines:
+        assert re.match(r"[a-z-]+  ", line), line
+        assert re.search(r"(above|below) [\d.,]+( ?(%|MiB|MB/s|s))?(  |$)", line), line
+
+
+@given(st.data())
+def test_what_is_not_flexible_is_whole_while_the_rest_gives_way(data: st.DataObject) -> None:
+    """For any table: a column without `least` is cut only when the columns that stay do not fit at all."""
+    count = data.draw(st.integers(1, 6))
+    columns = [
+        Column("T" * data.draw(st.integers(1, 8)), least=data.draw(st.sampled_from([None, 4])),
+               gives_way=data.draw(st.integers(0, 3)), whole=data.draw(st.booleans()))
+        for _ in range(count)
+    ]  # fmt: skip
+    rows = [[Cell("x" * data.draw(st.integers(0, 20))) for _ in columns] for _ in range(3)]
+    wide = data.draw(st.integers(10, 90))
+    lines = list(draw(columns, rows, width=wide, style=Style()))
+    kept = sum(max(len(column.title), *(len(row[i].text) for row in rows)) + 2
+               for i, column in enumerate(columns) if not column.gives_way)  # fmt: skip
+    if kept - 2 <= wide:
+        assert all(display_width(line) <= wide for line in lines)
+    if kept - 2 <= wide and all(column.least is None or column.whole for column in columns):
+        assert not any("…" in line for line in lines)
