@@ -1,4 +1,7 @@
-"""Every text of everything stored, hostile at once: no output breaks at any width, in any form."""
+"""Every text of everything stored, hostile at once: no output breaks at any width, in any form.
+
+More than 400 lines: what plants the texts and what reads every output belong together.
+"""
 
 from __future__ import annotations
 
