@@ -140,7 +140,7 @@ class Groups:
         return _Group(folder, percent, min(sizes, default=None), own)
 
     def of_memory(self) -> set[GroupOfMemory]:
-        """The groups that the memory of whom was asked of lately is charged to."""
+        """The groups charged for the memory of processes asked about lately."""
         return {group.memory for _, group in self._groups.values() if group.memory is not None}
 
     def _membership(self, pid: int) -> str:

@@ -54,7 +54,7 @@ def text_of(cell: str | bytes) -> str:
 
 
 def as_stored(value: Any) -> Any:
-    """The value as it comes back from its cell: code points that are no text become "?"."""
+    """The value as it comes back from its cell: code points that are not text become "?"."""
     return text_of(text_cell(value) or "") if isinstance(value, str) else value
 
 
