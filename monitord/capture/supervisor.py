@@ -35,6 +35,7 @@ LOOK_S = 0.1
 SWEEP_S = 2.0
 _RTLD_NOW = 2
 _OWN_TMP = ".own-tmp"
+_SIGNS_OF_A_STOP = (b"State:", b"SigPnd:", b"ShdPnd:")
 _REGULAR = 0o10  # S_IFREG, without importing stat
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _ON_LINUX = sys.platform == "linux"
@@ -78,13 +79,26 @@ def continue_if_stopped(pid: int, target_fd: int) -> bool:
 
 
 def _is_about_to_stop(pid: int) -> bool:
-    """A SIGSTOP is on its way: the target had no turn on a CPU yet to stop itself."""
+    """A SIGSTOP is on its way, or a thread has stopped and the others had no turn on a CPU yet to follow.
+
+    A tool that attaches thread by thread leaves it with a thread, and the first to take it stops them all.
+    """
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            lines = [line.split() for line in file if line.startswith((b"SigPnd:", b"ShdPnd:"))]
-        return any(int(value, 16) & (1 << (signal.SIGSTOP - 1)) for _, value in lines)
-    except (OSError, ValueError):
+        return any(
+            _thread_stops(f"/proc/{pid}/task/{thread}/status") for thread in _names(f"/proc/{pid}/task")
+        )
+    except OSError:
         return False
+
+
+def _thread_stops(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            facts = dict(line.split()[:2] for line in file if line.startswith(_SIGNS_OF_A_STOP))
+    except (OSError, ValueError):
+        return False  # it has ended meanwhile
+    pending = int(facts.get(b"SigPnd:", b"0"), 16) | int(facts.get(b"ShdPnd:", b"0"), 16)
+    return facts.get(b"State:") == b"T" or bool(pending & (1 << (signal.SIGSTOP - 1)))
 
 
 def direct_children(parent: int) -> list[int]:
