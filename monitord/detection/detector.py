@@ -95,7 +95,7 @@ class Detector:
                 judge.meet(look)
             found.append((judge, Findings() if is_gap else judge.judge(look)))
         self._teach(found)
-        alerts = [alert for judge, findings in found for alert in judge.settle(findings, look)]
+        alerts = [alert for judge, each in found if each.held for alert in judge.settle(each, look)]
         overload = self._overload()
         if overload is not None:
             alerts = [

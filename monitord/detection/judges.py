@@ -39,6 +39,7 @@ class RuleJudge:
 
     def __init__(self, rule: Rule, baselines: Baselines, uid_of: Mapping[str, int]) -> None:
         self.rule = rule
+        self.is_machine_wide = rule.metric.is_machine_wide
         self.condition = condition_of(rule)
         self.matcher = Matcher(rule.match, uid_of)
         self.budget = HourBudget(rule.captures_per_hour)
@@ -50,22 +51,20 @@ class RuleJudge:
         minimum = float("-inf") if self.learns else (self.condition.floor or 0.0)
         self.meter = METERS[rule.metric](rule, self.condition.unit, minimum)
 
-    @property
-    def is_machine_wide(self) -> bool:
-        return self.rule.metric.is_machine_wide
-
     # ------------------------------------------------------------------------------------- one pass
 
     def judge(self, look: Look) -> Findings:
         findings = Findings()
         if not (self.tracks or look.present or look.is_complete or self.is_machine_wide):
             return findings  # a pass that was left out says nothing to a rule that is busy with nobody
-        self.prune(look.now_s)
-        if look.is_complete:
-            self._forget_the_dead(look)
+        if self.tracks:
+            self.prune(look.now_s)
+            if look.is_complete:
+                self._forget_the_dead(look)
         self._waiting = sum(track.is_announced for track in self.tracks.values())
         followed = {target: track.process for target, track in self.tracks.items()}
-        for reading in self.meter.readings(look, followed):
+        worst_first = sorted(self.meter.readings(look, followed), key=lambda reading: -reading.value)
+        for reading in worst_first:  # what is bounded (first looks, targets) goes to those
             self._judge_reading(reading, look, findings)
         for target, track in self.tracks.items():
             window = track.window

@@ -35,7 +35,7 @@ class Look:
 
     @classmethod
     def of(cls, rates: Rates, now_s: float) -> Look:
-        ended = frozenset(process.key for process in rates.processes if has_ended(process))
+        ended = frozenset([process.key for process in rates.processes if has_ended(process)])
         return cls(
             now_s,
             rates.taken_at,

@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from monitord.model import ProcessKey, ProcessRates
 from monitord.redaction import redact_name
@@ -39,9 +38,6 @@ MAX_NAME = 256
 """Characters of a group's path that are kept."""
 _FRESH_S = 60.0
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -67,6 +63,10 @@ class _Group:
     memory_bytes: int | None = None
     memory: GroupOfMemory | None = None
 
+    @property
+    def is_limited(self) -> bool:
+        return self.cpu_percent is not None or self.memory_bytes is not None
+
 
 @dataclass(frozen=True, slots=True)
 class _Throttled:
@@ -88,20 +88,21 @@ class Groups:
         self, processes: tuple[ProcessRates, ...], memory_total_bytes: int
     ) -> tuple[ProcessRates, ...]:
         """The same processes; those in a limited group with its limit and what it held back."""
-        busiest = sorted(filter(_could_matter, processes), key=lambda one: -(one.cpu_percent or 0.0))
-        known = [one for one in busiest if one.key in self._memberships]
-        asked = known + [one for one in busiest if one.key not in self._memberships][:MAX_ASKED]
-        if not asked or not self._mounts:
-            return processes
         now_s = time.monotonic()
-        groups = {one.key: self._group(one.key, now_s, memory_total_bytes) for one in asked}
-        self._memberships = _fresh(self._memberships, now_s)
-        self._groups = _fresh(self._groups, now_s)
-        held_back = self._held_back(asked, groups, now_s)
-        return tuple(
-            _limited(one, groups[one.key], held_back.get(one.key)) if one.key in groups else one
-            for one in processes
-        )
+        mattering = [one for one in processes if _could_matter(one)]
+        self._ask_some(mattering, now_s)
+        groups = {
+            one.key: self._group(self._memberships[one.key][1], now_s, memory_total_bytes)
+            for one in mattering
+            if one.key in self._memberships
+        }
+        limited = [one for one in mattering if (group := groups.get(one.key)) and group.is_limited]
+        if not limited:
+            self._throttled.clear()
+            return processes
+        held_back = self._held_back(limited, groups, now_s)
+        told = {one.key: _limited(one, groups[one.key], held_back.get(one.key)) for one in limited}
+        return tuple(told.get(one.key, one) for one in processes)
 
     def is_frozen(self, pid: int) -> bool:
         """Whether its group, or one above it, is frozen: it is paused, and does not hang."""
@@ -114,12 +115,23 @@ class Groups:
             "frozen 1" in _text(f"{folder}/cgroup.events") for folder in self._folders("", paths)
         )
 
-    def _group(self, key: ProcessKey, now_s: float, memory_total_bytes: int) -> _Group:
-        _, text = self._memberships.get(key) or (now_s, self._membership(key.pid))
-        since_s, group = self._groups.get(text) or (now_s, self._read_group(text, memory_total_bytes))
-        self._memberships.setdefault(key, (now_s, text))
-        self._groups[text] = since_s, group
-        return group
+    def _ask_some(self, mattering: list[ProcessRates], now_s: float) -> None:
+        """In which groups they are, where it is not known or was asked long ago; the busiest first."""
+        due = [one for one in mattering if _is_stale(self._memberships.get(one.key), now_s)]
+        if not due or not self._mounts:
+            return
+        due.sort(key=lambda one: -(one.cpu_percent or 0.0))
+        for one in due[:MAX_ASKED]:
+            self._memberships[one.key] = now_s, self._membership(one.key.pid)
+        oldest_s = now_s - 2 * _FRESH_S  # who has gone, or has mattered no more since then
+        self._memberships = {key: entry for key, entry in self._memberships.items() if entry[0] > oldest_s}
+        self._groups = {text: entry for text, entry in self._groups.items() if entry[0] > oldest_s}
+
+    def _group(self, membership: str, now_s: float, memory_total_bytes: int) -> _Group:
+        entry = self._groups.get(membership)
+        if entry is None or _is_stale(entry, now_s):
+            entry = self._groups[membership] = now_s, self._read_group(membership, memory_total_bytes)
+        return entry[1]
 
     def _read_group(self, membership: str, memory_total_bytes: int) -> _Group:
         paths = _paths(membership)
@@ -182,9 +194,13 @@ class GroupKills:
 
     def __init__(self) -> None:
         self._counts: OrderedDict[GroupOfMemory, int] = OrderedDict()
+        self._watched: set[GroupOfMemory] = set()
 
-    def watch(self, groups: Iterable[GroupOfMemory]) -> None:
+    def watch(self, groups: set[GroupOfMemory]) -> None:
         """Count from now on what is killed in these, too."""
+        if groups == self._watched:
+            return  # a group without a counter is not asked for it in every pass
+        self._watched = groups
         for group in groups:
             if group in self._counts:
                 self._counts.move_to_end(group)
@@ -222,8 +238,8 @@ def _paths(membership: str) -> dict[str, str]:
     return {name: row[2] for row in rows if len(row) == 3 for name in row[1].split(",")}
 
 
-def _fresh(known: dict[_K, tuple[float, _V]], now_s: float) -> dict[_K, tuple[float, _V]]:
-    return {key: entry for key, entry in known.items() if now_s - entry[0] < _FRESH_S}
+def _is_stale(entry: tuple[float, object] | None, now_s: float) -> bool:
+    return entry is None or now_s - entry[0] >= _FRESH_S
 
 
 def _could_matter(process: ProcessRates) -> bool:
@@ -231,8 +247,6 @@ def _could_matter(process: ProcessRates) -> bool:
 
 
 def _limited(process: ProcessRates, group: _Group, held_back: float | None) -> ProcessRates:
-    if group.cpu_percent is None and group.memory_bytes is None:
-        return process
     return replace(
         process,
         throttled_percent=held_back,

@@ -29,6 +29,7 @@ from monitord.sampling.procfs import (
     birth_mark,
     count_descriptors,
     kernel_counts_runs,
+    memory_in,
     memory_of,
     raise_descriptor_limit,
     read_file,
@@ -37,12 +38,17 @@ from monitord.sampling.procfs import (
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
 from monitord.sampling.sources import ProcFile, Sources
+from monitord.sampling.waiting import MAX_READS
 
-_SPARE_DESCRIPTORS = 256
-"""Left to the rest of the daemon: database, pipes of profilers, logs."""
+_SPARE_DESCRIPTORS = 256 + MAX_READS
+"""Left to the rest of the daemon: database, pipes of profilers, logs; and to the threads of a crowd."""
 
 _IO_BYTES = 256
+_STATM_BYTES = 128
 _SCHED_BYTES = 64
+
+_SLOTS = {"io": "io_fd", "schedstat": "sched_fd", "statm": "statm_fd"}
+"""Where an entry keeps the descriptor of a file of its process."""
 
 _GONE = (errno.ESRCH, errno.ENOENT)
 
@@ -146,7 +152,15 @@ class LinuxProcesses:
         return count_descriptors(pid)
 
     def memory_of(self, pid: int) -> tuple[int, int | None] | None:
-        return self._sources.take("PID/statm", lambda: memory_of(pid, self._root), None)
+        return self._sources.take("PID/statm", lambda: self._memory_of(pid), None)
+
+    def _memory_of(self, pid: int) -> tuple[int, int] | None:
+        """Who is known and runs has its file open; the main thread of a zombie has no memory of its own."""
+        entry = self._entries.get(str(pid))
+        if entry is None or entry.state == "Z":
+            return memory_of(pid, self._root)
+        raw = self._dear_line(entry, "statm", _STATM_BYTES)
+        return None if raw is None else memory_in(raw)
 
     @property
     def missing(self) -> Mapping[str, str]:
@@ -212,11 +226,11 @@ class LinuxProcesses:
         return entry
 
     def _give_back(self, entry: Entry) -> None:
-        for fd in (entry.fd, entry.io_fd, entry.sched_fd):
+        for fd in (entry.fd, entry.io_fd, entry.sched_fd, entry.statm_fd):
             if fd >= 0:
                 os.close(fd)
                 self._descriptors_left += 1
-        entry.fd = entry.io_fd = entry.sched_fd = CLOSED
+        entry.fd = entry.io_fd = entry.sched_fd = entry.statm_fd = CLOSED
 
     def _replace(self, entry: Entry) -> list[Entry]:
         """Its process has gone; somebody may have its number already (or it was reaped in mid-pass)."""
@@ -277,18 +291,23 @@ class LinuxProcesses:
         self._ran_since_count.update(entries)
 
     def _open_schedstat(self, entry: Entry) -> None:
-        """Kept open where there is room for it; without it stat is read every time."""
+        """Without it stat is read every time."""
+        if self._keep(entry, "schedstat"):
+            entry.sched_raw = os.pread(entry.sched_fd, _SCHED_BYTES, 0)
+
+    def _keep(self, entry: Entry, name: str) -> bool:
+        """Open a file of a process to be kept, where there is room; FORBIDDEN is kept, too."""
         if self._descriptors_left <= 0:
-            return
+            return False
         try:
-            entry.sched_fd = os.open(f"{entry.path}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            setattr(entry, _SLOTS[name], os.open(f"{entry.path}/{name}", os.O_RDONLY | os.O_CLOEXEC))
         except PermissionError:
-            entry.sched_fd = FORBIDDEN
-            return
+            setattr(entry, _SLOTS[name], FORBIDDEN)
+            return False
         except OSError:
-            return  # no descriptor left for now, or gone, which stat will tell
+            return False  # no descriptor left for now, or gone, which stat will tell
         self._descriptors_left -= 1
-        entry.sched_raw = os.pread(entry.sched_fd, _SCHED_BYTES, 0)
+        return True
 
     # ---------------------------------------------------------------------------- dearer readings
 
@@ -326,7 +345,7 @@ class LinuxProcesses:
             io_total(entry.read_bytes, entry.write_bytes),
             now_s - max(entry.io_at_s, self._io_complete_at_s),
         )
-        raw = self._io_line(entry)
+        raw = self._dear_line(entry, "io", _IO_BYTES)
         if raw:
             entry.io_at_s = now_s
             if raw != entry.io_raw:
@@ -338,30 +357,15 @@ class LinuxProcesses:
         over_s = time.monotonic() - max(entry.io_at_s, self._io_complete_at_s)
         return _Before(io_total(entry.read_bytes, entry.write_bytes), over_s)
 
-    def _io_line(self, entry: Entry) -> bytes | None:
-        if entry.io_fd >= 0:
-            try:
-                return os.pread(entry.io_fd, _IO_BYTES, 0)
-            except OSError:
-                return None
-        if entry.io_fd == FORBIDDEN:
+    def _dear_line(self, entry: Entry, name: str, limit: int) -> bytes | None:
+        """A file that not everybody is asked for, kept open from the first time on where there is room."""
+        fd = getattr(entry, _SLOTS[name])
+        if fd == FORBIDDEN:
             return None
-        if self._descriptors_left <= 0:
-            return read_file(f"{entry.path}/io", _IO_BYTES)
-        return self._open_io(entry)
-
-    def _open_io(self, entry: Entry) -> bytes | None:
+        if fd == CLOSED and not self._keep(entry, name):
+            return read_file(f"{entry.path}/{name}", limit)
         try:
-            fd = os.open(f"{entry.path}/io", os.O_RDONLY | os.O_CLOEXEC)
-        except PermissionError:
-            entry.io_fd = FORBIDDEN
-            return None
-        except OSError:
-            return None
-        entry.io_fd = fd
-        self._descriptors_left -= 1
-        try:
-            return os.pread(fd, _IO_BYTES, 0)
+            return os.pread(getattr(entry, _SLOTS[name]), limit, 0) or None
         except OSError:
             return None
 

@@ -48,13 +48,15 @@ class Entry:
         "sched_fd",
         "sched_raw",
         "state",
+        "statm_fd",
         "thread_count",
         "uid",
         "write_bytes",
     )
 
     def __init__(self, pid_name: str, fd: int, raw: bytes, root: str = "/proc") -> None:
-        self.path, self.fd, self.io_fd, self.sched_fd = f"{root}/{pid_name}", fd, CLOSED, CLOSED
+        self.path, self.fd = f"{root}/{pid_name}", fd
+        self.io_fd = self.sched_fd = self.statm_fd = CLOSED
         self.sched_raw = b""
         self.key = ProcessKey(int(pid_name), start_ticks(raw))
         self.read_at_s, self.io_at_s, self.io_raw = time.monotonic(), 0.0, b""
@@ -161,10 +163,16 @@ def memory_of(pid: int, root: str = "/proc") -> tuple[int, int] | None:
     raw = read_file(f"{root}/{pid}/statm", 128)
     if raw is None:
         return None
-    _, resident, shared = (int(field) for field in raw.split(None, 3)[:3])
-    if resident == 0:
-        raw = read_file(f"{living_folder(pid, root)}/statm", 128) or raw
-        _, resident, shared = (int(field) for field in raw.split(None, 3)[:3])
+    memory = memory_in(raw)
+    if memory[0]:
+        return memory
+    raw = read_file(f"{living_folder(pid, root)}/statm", 128)
+    return memory if raw is None else memory_in(raw)
+
+
+def memory_in(statm: bytes) -> tuple[int, int]:
+    """Resident and private bytes in a line of statm."""
+    _, resident, shared = (int(field) for field in statm.split(None, 3)[:3])
     return resident * _PAGE_BYTES, max(0, resident - shared) * _PAGE_BYTES
 
 

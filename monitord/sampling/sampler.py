@@ -85,12 +85,10 @@ class Sampler:
         need = self._need(could_matter, demand, is_heartbeat)
         seen = self._read(need, demand, previous, is_heartbeat)
         tick = self._last_tick(previous, sample, demand)
-        processes = tuple(self._rates(sighting, tick, demand) for sighting in seen.sightings)
+        processes = self._processes_in(seen, tick, demand, waits_matter=waits_matter)
         if need is not None:
             system = replace(system, unattributed_cpu_percent=self._unattributed(sample, seen))
-        processes = self._groups.with_limits(
-            self._with_waits(processes, waits_matter), sample.memory_total_bytes
-        )
+        processes = self._groups.with_limits(processes, sample.memory_total_bytes)
         kills, of_groups = self._group_kills.since(system.oom_kills)
         self._group_kills.watch(self._groups.of_memory())
         if kills:
@@ -137,6 +135,7 @@ class Sampler:
         """Give every descriptor back."""
         self._processes.close()
         self._system.close()
+        self._waits.forget()
 
     # -------------------------------------------------------------------------------- one look
 
@@ -192,27 +191,34 @@ class Sampler:
         busy_s = sample.cpu_busy_s - last.cpu_busy_s - watched_cpu_s
         return unattributed_cpu_percent(busy_s, sample.monotonic_s - last.monotonic_s, seen.sightings)
 
-    def _with_waits(
-        self, processes: tuple[ProcessRates, ...], waits_matter: bool
+    def _processes_in(
+        self, seen: Look, tick: LastTick, demand: Demand, *, waits_matter: bool
     ) -> tuple[ProcessRates, ...]:
-        if not waits_matter:
+        """Their rates, each made complete once: a copy costs more than most readings."""
+        every = [process_rates(sighting, tick) for sighting in seen.sightings]
+        if self._has_huge_pages:
+            every = [
+                replace(one, rss_bytes=one.rss_bytes + procfs.huge_bytes_of(one.key.pid)) for one in every
+            ]
+        waited: dict[ProcessKey, float] = {}
+        if waits_matter:
+            waited = self._waits.measure(every)
+        else:
             self._waits.forget()
-            return processes
-        waited = self._waits.measure(processes)
         return tuple(
-            replace(one, waited_percent=waited[one.key]) if one.key in waited else one for one in processes
+            self._complete(one, sighting.sample.rss_bytes, demand, waited.get(one.key))
+            for one, sighting in zip(every, seen.sightings, strict=True)
         )
 
-    def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
-        """The rates of one process; for suspects also its unit, its descriptors and its exact memory."""
-        rates = process_rates(seen, tick)
+    def _complete(
+        self, rates: ProcessRates, resident_bytes: int, demand: Demand, waited_percent: float | None
+    ) -> ProcessRates:
+        """With what it waited for; of suspects also unit, descriptors and exact memory."""
         pid = rates.key.pid
-        if self._has_huge_pages:
-            rates = replace(rates, rss_bytes=rates.rss_bytes + procfs.huge_bytes_of(pid))
         is_suspect = self._is_suspect(rates, demand)
-        more: dict[str, Any] = {}
+        more: dict[str, Any] = {} if waited_percent is None else {"waited_percent": waited_percent}
         if is_suspect or _reaches(rates.rss_bytes, demand.private_from_bytes):
-            more = self._memory(rates, seen.sample.rss_bytes)
+            more |= self._memory(rates, resident_bytes)
         if is_suspect:
             more |= {
                 "fd_count": rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),

@@ -273,17 +273,15 @@ def storage_bytes(vmstat: bytes) -> int | None:
 
 
 def _count_in(text: bytes, label: bytes) -> int | None:
-    """The number after a label; None where it is not told, or not as a number."""
+    """The number after a label; None where it is not told, or not as a number.
+
+    Searching some labels in 4 kB is ten times cheaper than splitting all of it.
+    """
     try:
-        return _number_after(text, label)
+        start = text.index(label) + len(label)
+        return int(text[start : text.index(b"\n", start)].removesuffix(b"kB"))
     except ValueError:
         return None
-
-
-def _number_after(text: bytes, label: bytes) -> int:
-    """Searching some labels in 4 kB is ten times cheaper than splitting all of it."""
-    start = text.index(label) + len(label)
-    return int(text[start : text.index(b"\n", start)].removesuffix(b"kB"))
 
 
 def parse_pressure(resource: str, text: bytes) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """How long processes waited for a turn on a processor: /proc/PID/task/TID/schedstat, thread by thread.
 
-Asked only while the machine is crowded, and then of those that used the most CPU. The file of the process
-itself is of its main thread alone. A thread's waiting counts where it hardly slept: one that sleeps most of
-the time and queues at each awakening is late, but it doesn't want a core.
+Asked only while the machine is crowded, and then of those that used the most CPU, by files that stay open.
+The file of the process itself is of its main thread alone. A thread's waiting counts where it hardly slept:
+one that sleeps most of the time and queues at each awakening is late, but it doesn't want a core.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from monitord.model import ProcessKey, ProcessRates, SystemRates
 from monitord.sampling.rates import SHORTEST_S
@@ -27,8 +26,6 @@ MAX_READS = 256
 _NOT_SEEN_ASLEEP = 0.1
 """Of the time; the wait that lasts at a reading is counted at its end, and looks like sleep until then."""
 
-_Turns = dict[int, tuple[int, int]]  # thread → nanoseconds on a processor, and waiting for one
-
 
 def is_crowded(system: SystemRates) -> bool:
     """Whether anybody may have waited for a turn long enough to matter."""
@@ -38,17 +35,11 @@ def is_crowded(system: SystemRates) -> bool:
     return stalled >= CROWDED_PERCENT
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    at_s: float
-    turns: _Turns
-
-
 class TurnWaits:
     """Remembers the last reading of each process that it was asked about, until the crowd has gone."""
 
     def __init__(self) -> None:
-        self._last: dict[ProcessKey, _Reading] = {}
+        self._known: dict[ProcessKey, _Threads] = {}
 
     def measure(self, processes: Iterable[ProcessRates]) -> dict[ProcessKey, float]:
         """Percent of one core that each waited since it was last asked; who is asked first has none yet."""
@@ -57,69 +48,104 @@ class TurnWaits:
             key=lambda one: -(one.cpu_percent or 0.0),
         )
         waited: dict[ProcessKey, float] = {}
-        earlier, self._last = self._last, {}
+        earlier, self._known = self._known, {}
         left = MAX_READS
         for process in busiest:
             if left <= 0:
                 break
-            reading = _Reading(time.monotonic(), _turns(process, min(left, MAX_THREADS)))
-            left -= max(1, len(reading.turns))
-            self._last[process.key] = reading
-            before = earlier.get(process.key)
-            if before is not None and reading.at_s - before.at_s >= SHORTEST_S:
-                waited[process.key] = _waited_percent(before, reading)
+            threads = earlier.pop(process.key, None)
+            if threads is None:
+                threads = _Threads(process.key.pid)
+            percent = threads.measure(min(process.thread_count, left, MAX_THREADS))
+            left -= max(1, len(threads.turns))
+            self._known[process.key] = threads
+            if percent is not None:
+                waited[process.key] = percent
+        _close(earlier.values())
         return waited
 
     def forget(self) -> None:
         """The crowd has gone: a later one is not joined with it."""
-        self._last.clear()
+        _close(self._known.values())
+        self._known.clear()
 
 
-def _waited_percent(before: _Reading, after: _Reading) -> float:
-    """Of the threads that are in both readings; a new one counts from its second on."""
-    over_ns = 1e9 * (after.at_s - before.at_s)
-    total_ns = 0.0
-    for thread, (ran, waited) in after.turns.items():
-        known = before.turns.get(thread)
-        if known is None or ran < known[0] or waited < known[1]:
-            continue
-        total_ns += denied_ns(ran - known[0], waited - known[1], over_ns)
-    return 100.0 * total_ns / over_ns
+class _Threads:
+    """The files of one process's threads, kept open, and what was last read of each."""
+
+    __slots__ = ("_at_s", "_files", "_pid", "turns")
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._files: dict[int, int] = {}
+        self.turns: dict[int, tuple[int, int]] = {}  # nanoseconds on a processor, and waiting for one
+        self._at_s: float | None = None
+
+    def measure(self, count: int) -> float | None:
+        """Percent of one core that `count` threads were denied; a new one counts from its second time on."""
+        earlier, earlier_s, self._at_s = self.turns, self._at_s, time.monotonic()
+        self.turns = self._read(count)
+        if earlier_s is None or self._at_s - earlier_s < SHORTEST_S:
+            return None
+        over_ns = 1e9 * (self._at_s - earlier_s)
+        total_ns = 0.0
+        for thread, (ran, waited) in self.turns.items():
+            ran_before, waited_before = earlier.get(thread, (ran, waited))
+            if ran >= ran_before and waited > waited_before:
+                total_ns += denied_ns(ran - ran_before, waited - waited_before, over_ns)
+        return 100.0 * total_ns / over_ns
+
+    def _read(self, count: int) -> dict[int, tuple[int, int]]:
+        """A thread's end is noticed by the read, its successor by the number of threads."""
+        if len(self._files) == count and len(turns := self._read_files()) == count:
+            return turns
+        self._follow(count)
+        return self._read_files()
+
+    def _read_files(self) -> dict[int, tuple[int, int]]:
+        turns = {}
+        for thread, fd in self._files.items():
+            try:
+                ran, waited, _ = os.pread(fd, 64, 0).split(None, 2)
+                turns[thread] = int(ran), int(waited)
+            except (OSError, ValueError):
+                continue  # it has ended, or the kernel does not count
+        return turns
+
+    def _follow(self, count: int) -> None:
+        """Open the files of those that are new, close those of whoever has gone."""
+        earlier, self._files = self._files, {}
+        for thread in self._list(count):
+            fd = earlier.pop(thread, None)
+            if fd is None:
+                try:
+                    fd = os.open(f"/proc/{self._pid}/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+                except OSError:
+                    continue
+            self._files[thread] = fd
+        for fd in earlier.values():
+            os.close(fd)
+
+    def _list(self, count: int) -> list[int]:
+        if count == 1:
+            return [self._pid]
+        try:
+            return [int(name) for name in os.listdir(f"/proc/{self._pid}/task")[:count]]  # noqa: PTH208
+        except OSError:
+            return []
+
+    def close(self) -> None:
+        for fd in self._files.values():
+            os.close(fd)
+        self._files.clear()
+
+
+def _close(every: Iterable[_Threads]) -> None:
+    for threads in every:
+        threads.close()
 
 
 def denied_ns(ran_ns: float, waited_ns: float, over_ns: float) -> float:
     """What a thread would have run besides without waits: it runs and sleeps in the same proportion."""
     asleep_ns = max(0.0, (1 - _NOT_SEEN_ASLEEP) * over_ns - ran_ns - waited_ns)
     return waited_ns * ran_ns / (ran_ns + asleep_ns) if ran_ns else 0.0
-
-
-def _turns(process: ProcessRates, limit: int) -> _Turns:
-    """Both counters of at most `limit` threads; those that can't be read are left out."""
-    pid = process.key.pid
-    folder = f"/proc/{pid}/task"
-    if process.thread_count == 1:
-        threads = [str(pid)]
-    else:
-        try:
-            threads = os.listdir(folder)[:limit]  # noqa: PTH208 - plain names
-        except OSError:
-            return {}
-    turns: _Turns = {}
-    for thread in threads:
-        fields = _read(f"{folder}/{thread}/schedstat").split(None, 2)
-        if len(fields) > 1 and fields[0].isdigit() and fields[1].isdigit():
-            turns[int(thread)] = int(fields[0]), int(fields[1])
-    return turns
-
-
-def _read(path: str) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(fd, 64)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)

@@ -190,6 +190,21 @@ def test_five_hundred_anomalies_at_once_make_few_captures() -> None:
     assert sum(len(verdict.armed) for verdict in said) == CPU_HOG.captures_per_hour
 
 
+def test_of_300_that_cross_at_once_the_worst_are_looked_at_first() -> None:
+    """In whatever order a pass reports them: first looks are few, and go one after the other."""
+    detector = Detector([CPU_HOG])
+    keys = [ProcessKey(1000 + number, 1) for number in range(300)]
+    shuffled = sorted(keys, key=lambda key: key.pid * 7919 % 300)
+    everybody = [
+        tuple(process(key, cpu_percent=100.0 + key.pid if is_hot else 0.0) for key in shuffled)
+        for is_hot in (False, True)
+    ]
+    said = verdicts(detector, [passed(crowd, 2.0 * number) for number, crowd in enumerate(everybody)])
+    armed = [arming.target for arming in said[-1].armed]
+    assert armed == sorted(keys, key=lambda key: -key.pid)[: len(armed)]
+    assert len(armed) == CPU_HOG.captures_per_hour
+
+
 def test_the_hours_budget_frees_again() -> None:
     rule = replace(CPU_HOG, captures_per_hour=1, cooldown_s=0)
     said = alerts(rule, draw("0 95*6 20 95*6 20*1800 95*6"))

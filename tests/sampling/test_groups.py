@@ -121,7 +121,7 @@ def test_a_group_that_counts_nothing_is_unknown(tmp_path: Path, text: str) -> No
     (tmp_path / "memory.events").write_text(text)
     assert kills_in(str(tmp_path)) is None
     kills = GroupKills()
-    kills.watch([(str(tmp_path), "/x")])
+    kills.watch({(str(tmp_path), "/x")})
     assert kills.since(None) == (None, {})
     assert kills.since(2) == (2, {})
 
