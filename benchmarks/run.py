@@ -50,6 +50,7 @@ BENCHMARKS = {
     "artefacts": Benchmark(
         "storing and retrieving beside the raw clients, the cache, a listing, a GB's memory", 4
     ),
+    "retention": Benchmark("retention and a start at 2,000 and 20,000 incidents", 20),
     "scalene": Benchmark("standing by under Scalene, and a script profiled, beside Scalene alone", 6),
     "pass_cost": Benchmark(
         "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances", 6

@@ -144,7 +144,12 @@ class Place:
         _leave_to_recorder(folder)
         opener = self.whole_holdings if whole else self._near_holdings
         is_data_far = whole and bool(self.config().settings.storage.url)
-        store = open_store(folder, create=is_data_far or _holds_data(folder), open_holdings=opener)
+        store = open_store(
+            folder,
+            create=is_data_far or _holds_data(folder),
+            open_holdings=opener,
+            budget_bytes=int(self.config().settings.retention.max_total_mb * 1e6),
+        )
         try:
             yield store
         finally:

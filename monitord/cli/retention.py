@@ -30,12 +30,16 @@ def run(
     from monitord.daemon.wiring import retention_limits
     from monitord.jobs import RetentionManager
     from monitord.storage.artefacts import DiskFullError
+    from monitord.storage.usage import room_for_rows
 
     as_json = wants_json(output, json)
     limits = retention_limits(place.config().settings)
+    reserve_bytes = room_for_rows(limits.max_total_bytes)
     try:
         with place.store() as store:
-            report = RetentionManager(store, limits).purge_expired(datetime.now(UTC), dry_run=dry_run)
+            report = RetentionManager(store, limits, reserve_bytes=reserve_bytes).purge_expired(
+                datetime.now(UTC), dry_run=dry_run
+            )
     except DiskFullError as error:
         raise StorageError(
             f"no room even to tidy in {place.data_dir()}; free some space on that disk, then try again"

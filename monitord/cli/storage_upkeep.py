@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from monitord.storage.leftovers import Leftovers
 
 _QUARANTINE = timedelta(days=3)  # as the hourly job has it
+_NO_ROOM = "is removed: with it the store would be over its budget (retention.max_total_mb)"
 
 
 def gc(
@@ -28,18 +29,21 @@ def gc(
     output: OutputFlag = None,
     json: JsonFlag = False,
 ) -> None:
-    """Tidy up: abandoned temporary files, old quarantine, broken-off deletions, rows out of step."""
+    """Tidy up: what killed captures left, old quarantine, broken-off deletions, rows out of step."""
     as_json = wants_json(output, json)
     before = datetime.now(UTC) - _QUARANTINE
     with place.store(whole=True) as store:
         found = store.leftovers(before)
         if not dry_run and not found.is_nothing:
             store.drop_quarantine_before(before)
+            store.drop_abandoned()
             store.adopt()
     if as_json:
         answer = {
             "dry_run": dry_run,
             "temporary_files": list(found.parts),
+            "abandoned": [printable(name) for name in found.abandoned],
+            "abandoned_bytes": found.abandoned_bytes,
             "quarantined": [printable(name) for name in found.quarantined],
             "quarantined_bytes": found.quarantined_bytes,
             "deletions": list(found.deletions),
@@ -57,12 +61,15 @@ def gc(
 def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:
     will = "would be " if dry_run else ""
     yield from (f"temporary file {name}: {will}removed" for name in found.parts)
+    yield from (f"{name} of a capture that was killed: {will}removed" for name in found.abandoned)
     yield from (f"quarantined {name}: {will}removed" for name in found.quarantined)
     yield from (f"incident {name}: its deletion {will}finished" for name in found.deletions)
     yield from (f"{key}, without a row: {will}taken in, or quarantined if damaged" for key in found.strangers)
     yield from (f"{key}, gone: its row {will}marked missing" for key in found.missing)
     if found.quarantined_bytes:
         yield f"{quantity(found.quarantined_bytes, 'disk_bytes')} of quarantine"
+    if found.abandoned_bytes:
+        yield f"{quantity(found.abandoned_bytes, 'disk_bytes')} of captures that were killed"
 
 
 def verify(
@@ -133,7 +140,6 @@ def rebuild(
     with hold(folder / DAEMON_LOCK, "the daemon records; `monitord service stop` first"):
         if (folder / DATABASE_NAME).exists():
             old = put_aside(folder / DATABASE_NAME)
-            emit(f"the old database is kept as {printable(str(old))}\n")
         with place.store(whole=True) as store:
             if store.degraded_reason is not None:
                 raise StorageError(store.degraded_reason)
@@ -141,6 +147,8 @@ def rebuild(
             if old is not None:
                 told = ", ".join(f"{count:,} of {table}" for table, count in store.salvaged.items())
                 emit(f"rows from the old database: {told}\n")
+                is_kept = f"is kept as {printable(str(old))}" if old.exists() else _NO_ROOM
+                emit(f"the old database {is_kept}\n")
 
 
 def rotate_key(place: Place) -> None:

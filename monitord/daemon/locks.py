@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.errors import BusyError, StorageError
-from monitord.storage.folder import hand_over
+from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, hand_over, owner, pid_in
+
+__all__ = ["CAPTURE_LOCK", "DAEMON_LOCK", "Held", "hold", "owner"]
 
 _ASKED_S = 0.3  # `owner` holds a lock for a moment to see whether it can: that does not count as held
-DAEMON_LOCK = "lock"
-CAPTURE_LOCK = "capture.lock"
 
 
 @dataclass(slots=True)
@@ -75,22 +75,6 @@ def hold(path: Path, what: str) -> Iterator[Held]:
             os.close(held.descriptor)
 
 
-def owner(path: Path) -> int | None:
-    """The pid that holds the lock, or None when nobody does."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return _pid_in(descriptor)
-    else:
-        return None
-    finally:
-        os.close(descriptor)
-
-
 def _open(path: Path) -> int | None:
     """Raises StorageError unless it is a plain file with a single name: other locks exclude nobody."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -128,14 +112,9 @@ def _take(descriptor: int, path: Path, what: str) -> None:
             break
         except OSError as error:
             if time.monotonic() >= deadline:
-                pid = _pid_in(descriptor)
+                pid = pid_in(descriptor)
                 raise BusyError(f"{what} (pid {pid or 'unknown'} holds {path})") from error
             time.sleep(0.01)
     with contextlib.suppress(OSError):  # a full or read-only disk: the lock holds without the number
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
-def _pid_in(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 32, 0).split()
-    return int(text[0]) if text and text[0].isdigit() else None

@@ -16,13 +16,8 @@ from monitord.model import CaptureStatus, Incident, Rates
 from monitord.storage import SQLiteProfileStore, StoreReader
 from monitord.storage.artefacts.errors import ArtefactError
 from monitord.storage.artefacts.metadata import FilePayload
-from monitord.storage.connection import WAL_LIMIT_BYTES
+from monitord.storage.usage import room_for_rows
 
-_ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add to the database
-# Until room is made the next time: the rows in the database and in the WAL, and the WAL's growth by whatever
-# else is written meanwhile. A transaction that is longer than the WAL may be makes it longer: room for two.
-_ROOM_FOR_ROWS_BYTES = 2 * _ROWS_BYTES + 2 * WAL_LIMIT_BYTES
-_ROOM_SHARE = 0.15  # of a small budget it is no more than this
 _REMEMBERED = 64  # incidents whose profile may still come
 _FIX = "monitord retention run  # it says what stands in the way"
 
@@ -41,8 +36,8 @@ class Saving:
     def use(self, limits: RetentionLimits) -> None:
         """Keep the store within these limits from now on."""
         self.limits = limits
-        self._retention = RetentionManager(self._store, limits)
-        self._room_for_rows = min(_ROOM_FOR_ROWS_BYTES, int(_ROOM_SHARE * limits.max_total_bytes))
+        self._room_for_rows = room_for_rows(limits.max_total_bytes)
+        self._retention = RetentionManager(self._store, limits, reserve_bytes=self._room_for_rows)
         self.jobs: tuple[Job, ...] = jobs_of(self._store, self._retention, limits, self._other_jobs)
 
     def save(self, incident: Incident) -> object:

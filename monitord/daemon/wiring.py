@@ -90,7 +90,9 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         lambda alert: journal.storage(alert),  # noqa: PLW0108  opened below, on the store
         keyring_look(settings.storage),
     )
-    store = open_store(data_dir, open_holdings=near_holdings(settings, monitor))
+    store = open_store(
+        data_dir, open_holdings=near_holdings(settings, monitor), budget_bytes=kept.max_total_bytes
+    )
     _put_in_order(store)
     remembered = _remembered(store)
     spool = _empty_spool(data_dir)

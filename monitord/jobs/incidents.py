@@ -80,10 +80,13 @@ class Incidents:
         self._store = store
         self._stuck = stuck
         self._gone: set[str] = set()
+        self._stock: Stock | None = None
 
     def stock(self) -> Stock:
-        items = (item for row in self.rows for item in self._items(row))
-        return Stock.of(items, self.usage.total_bytes, self.usage.free_disk_bytes)
+        if self._stock is None:
+            items = (item for row in self.rows for item in self._items(row))
+            self._stock = Stock.of(items, self.usage.total_bytes, self.usage.free_disk_bytes)
+        return self._stock
 
     def _items(self, row: RetentionRow) -> Iterator[StorageMetadata]:
         if not row.is_summary:

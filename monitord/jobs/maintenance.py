@@ -20,6 +20,7 @@ class MaintainedStore(Protocol):
     def settle(self) -> object: ...
     def vacuum(self) -> object: ...
     def compact(self) -> str | None: ...
+    def has_free_pages(self) -> bool: ...
     def optimize(self) -> object: ...
     def sweep(self) -> int: ...
     def integrity_check(self) -> Sequence[str]: ...
@@ -30,11 +31,12 @@ MaintenanceOutcome = TaskResult  # ok, refused or damaged, and one line for a pe
 
 
 def vacuum_when_idle(
-    store: MaintainedStore, *, is_idle: bool, min_free_disk_bytes: int
+    store: MaintainedStore, *, is_idle: bool, min_free_disk_bytes: int, max_total_bytes: int | None = None
 ) -> MaintenanceOutcome:
-    """Give back the free pages, then rebuild the database compactly where the disk has room to do it in.
+    """Give back the free pages, then rebuild the database compactly where there is room to do it in.
 
-    The copies are gone when it is done: they count against the floor of the disk, not against the budget.
+    The copies are gone when it is done; meanwhile they respect the floor of the disk and `max_total_bytes`.
+    Only a database whose free pages can't be given back otherwise may exceed the latter.
     """
     if not is_idle:
         return MaintenanceOutcome("refused", "the machine is busy; VACUUM waits for a quiet moment")
@@ -43,12 +45,16 @@ def vacuum_when_idle(
     if held_by is not None:
         return MaintenanceOutcome("refused", f"{held_by}: nothing can be given back until it is done")
     lean = store.usage()
-    needed = _VACUUM_COPIES * lean.database_bytes + min_free_disk_bytes
+    copies_bytes = _VACUUM_COPIES * lean.database_bytes
+    needed = copies_bytes + min_free_disk_bytes
+    is_over = max_total_bytes is not None and lean.total_bytes + copies_bytes > max_total_bytes
     if lean.free_disk_bytes < needed:
         words = (
             f"gave back the free pages; to rebuild the database as well, {needed} bytes must be free on the"
             f" disk, and {lean.free_disk_bytes} are"
         )
+    elif is_over and not store.has_free_pages():
+        words = "gave back the free pages; the copies of a rebuild would take the store over its budget"
     else:
         store.vacuum()
         words = "rebuilt the database"

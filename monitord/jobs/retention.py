@@ -101,9 +101,12 @@ class RetentionManager:
         store: RetentionStore,
         limits: RetentionLimits,
         *,
+        reserve_bytes: int = 0,
         uptime: Callable[[], Uptime] = read_uptime,
     ) -> None:
+        """`reserve_bytes`: what stays free once something must go, for what is written until room is made."""
         self._store = store
+        self._reserve_bytes = reserve_bytes
         self._limits = limits
         self._uptime = uptime
 
@@ -113,7 +116,15 @@ class RetentionManager:
         by_age = postponed is None
         if dry_run:
             return self._foretell(now, by_age, postponed)
-        return replace(self._carry_out(self._limits, now, by_age), postponed=postponed)
+        usage = self._store.usage()
+        goal = self._limits if _fits(usage, self._limits) else self._with_reserve()
+        report = replace(self._carry_out(goal, now, by_age), postponed=postponed)
+        if not report.has_room and _fits(self._store.usage(), self._limits):
+            return replace(report, has_room=True, obstacle=None)
+        return report
+
+    def _with_reserve(self) -> RetentionLimits:
+        return replace(self._limits, max_total_bytes=self._limits.max_total_bytes - self._reserve_bytes)
 
     def make_room(self, bytes_needed: int, now: datetime, *, may_delete: bool = True) -> RetentionReport:
         """Free `bytes_needed` inside the budget before they are written; `has_room` says whether it worked.

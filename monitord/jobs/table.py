@@ -46,7 +46,12 @@ def jobs_of(
         return MaintenanceOutcome("ok" if report.has_room else "refused", report.summary())
 
     def vacuum(_now: datetime) -> MaintenanceOutcome:
-        return vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=limits.min_free_disk_bytes)
+        return vacuum_when_idle(
+            store,
+            is_idle=True,
+            min_free_disk_bytes=limits.min_free_disk_bytes,
+            max_total_bytes=limits.max_total_bytes,
+        )
 
     return (
         Job("retention", HOUR_S, first_after_s=60, run=purge),

@@ -16,12 +16,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from monitord.storage.cells import lenient_text
+from monitord.storage.usage import WAL_LIMIT_BYTES, WAL_PAGES
 
 BUSY_TIMEOUT_S = 5.0
-# The WAL counts in the budget, so what it may grow to between two checkpoints is kept free: daemon/saving.py.
-# In a restless hour the memory of the limits alone, saved after every alert, writes it full in seconds.
-WAL_PAGES = 64
-WAL_LIMIT_BYTES = WAL_PAGES * 4096
 CACHE_KIB = 256  # SQLite's default is 2 MB
 
 

@@ -21,6 +21,7 @@ from monitord.storage.rows import delete_rows, load_captures, load_incident, upd
 from monitord.storage.tables import incident, profile_capture
 
 _BATCH = 20  # short transactions: a save in another process must not wait long behind retention
+_REWRITTEN_AT_ONCE = 4  # artefacts in one transaction: each waits for the disk
 
 
 def delete_incidents(
@@ -40,7 +41,8 @@ def drop_evidence(engine: Engine, holdings: Holdings, correlation_ids: Sequence[
     for batch in _batches(correlation_ids):
         with engine.connect() as connection:
             before = _stored_bytes(connection, batch)
-        _with_room(engine, holdings, batch, partial(_mark_summaries, holdings.artefacts, batch))
+        for few in _batches(batch, _REWRITTEN_AT_ONCE):
+            _with_room(engine, holdings, few, partial(_mark_summaries, holdings, few))
         _strip_marked(engine, holdings, batch)
         with engine.connect() as connection:
             freed += before - _stored_bytes(connection, batch)
@@ -62,9 +64,9 @@ def finish_deletions(engine: Engine, holdings: Holdings) -> int:
     return len(doomed) + len(stripped)
 
 
-def _batches(correlation_ids: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(correlation_ids), _BATCH):
-        yield list(correlation_ids[start : start + _BATCH])
+def _batches(correlation_ids: Sequence[str], size: int = _BATCH) -> Iterator[list[str]]:
+    for start in range(0, len(correlation_ids), size):
+        yield list(correlation_ids[start : start + size])
 
 
 def _with_room(
@@ -107,28 +109,33 @@ def _remove_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> 
             for table in (profile_capture, incident)
         ]
         keys = [key for key in connection.execute(union_all(*held)).scalars() if key]
-    remove_evidence(holdings.artefacts, keys)
+    with holdings.folder.together():
+        remove_evidence(holdings.artefacts, keys)
     with engine.begin() as connection:
         delete_rows(connection, doomed)
         forget_incidents(connection, doomed)
 
 
-def _mark_summaries(artefacts: StorageManager, batch: Sequence[str], connection: Connection) -> int:
+def _mark_summaries(holdings: Holdings, batch: Sequence[str], connection: Connection) -> int:
     """The row that leads stays, without its file; the others are marked, and the artefact says so already."""
-    for correlation_id in batch:
-        facts = load_incident(connection, correlation_id)
-        captures = load_captures(connection, correlation_id)
-        if facts is None or facts["state"] != "active" or facts["pinned"] or not captures:
-            continue
-        facts["is_summary"], facts["history"] = 1, []
-        leading = next((capture for capture in captures if capture["is_leading"]), captures[0])
-        bare = {**leading, "artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0}
-        store_incident_artefact(artefacts, facts, [{**bare, "checksum": None, "state": "dropped"}])
-        names = ("is_summary", "artefact_key", "stored_bytes")
-        update_incident(connection, correlation_id, history=None, **{name: facts[name] for name in names})
-        of_it = profile_capture.c.correlation_id == correlation_id
-        connection.execute(update(profile_capture).where(of_it).values(state="deleting"))
-    return len(batch)
+    with holdings.folder.together():
+        return sum(_mark_summary(holdings.artefacts, each, connection) for each in batch)
+
+
+def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Connection) -> int:
+    facts = load_incident(connection, correlation_id)
+    captures = load_captures(connection, correlation_id)
+    if facts is None or facts["state"] != "active" or facts["pinned"] or not captures:
+        return 0
+    facts["is_summary"], facts["history"] = 1, []
+    leading = next((capture for capture in captures if capture["is_leading"]), captures[0])
+    bare = {**leading, "artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0}
+    store_incident_artefact(artefacts, facts, [{**bare, "checksum": None, "state": "dropped"}])
+    names = ("is_summary", "artefact_key", "stored_bytes")
+    update_incident(connection, correlation_id, history=None, **{name: facts[name] for name in names})
+    of_it = profile_capture.c.correlation_id == correlation_id
+    connection.execute(update(profile_capture).where(of_it).values(state="deleting"))
+    return 1
 
 
 def _strip_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> None:
@@ -137,7 +144,8 @@ def _strip_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> N
     with engine.connect() as connection:
         keys = connection.execute(select(captures.artefact_key).where(marked)).scalars()
         doomed = [key for key in keys if key]
-    remove_evidence(holdings.artefacts, doomed)
+    with holdings.folder.together():
+        remove_evidence(holdings.artefacts, doomed)
     bare = {"artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0, "checksum": None}
     with engine.begin() as connection:
         connection.execute(delete(profile_capture).where(marked & (captures.is_leading == 0)))

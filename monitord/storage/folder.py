@@ -1,7 +1,8 @@
-"""The data directory: used only when it is ours alone (facts: reliability, A3)."""
+"""The data directory: used only when it is ours alone (facts: reliability, A3), and who works in it."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -10,6 +11,8 @@ from monitord.durable import make_folder
 from monitord.errors import NotFoundError, PermissionDeniedError, StorageError
 from monitord.ownership import why_untrusted
 
+DAEMON_LOCK = "lock"
+CAPTURE_LOCK = "capture.lock"
 _OF_THE_MACHINE = Path("/var/lib/monitord")  # where the system service records
 
 
@@ -98,3 +101,25 @@ def hand_over(descriptor: int, folder: Path) -> None:
     if os.geteuid() == 0:
         status = folder.stat()
         os.fchown(descriptor, status.st_uid, status.st_gid)
+
+
+def owner(path: Path) -> int | None:
+    """The pid that holds the lock, or None when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return pid_in(descriptor)
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def pid_in(descriptor: int) -> int | None:
+    """The number that a lock file holds."""
+    text = os.pread(descriptor, 32, 0).split()
+    return int(text[0]) if text and text[0].isdigit() else None

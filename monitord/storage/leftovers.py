@@ -14,15 +14,19 @@ from monitord.storage.artefacts import is_probe
 from monitord.storage.holdings import Holdings
 from monitord.storage.recovery import known_keys
 from monitord.storage.tables import incident, profile_capture
+from monitord.storage.usage import abandoned_files
 
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """`parts` are temporary files whose writer is gone, `quarantined` files past their time, `deletions`
-    incidents whose deletion was broken off, `strangers` artefacts without a row, `missing` the reverse.
+    """`parts` are temporary files whose writer is gone, `abandoned` what killed captures left in the spool,
+    `quarantined` files past their time, `deletions` incidents whose deletion was broken off, `strangers`
+    artefacts without a row, `missing` the reverse.
     """
 
     parts: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+    abandoned_bytes: int = 0
     quarantined: tuple[str, ...] = ()
     quarantined_bytes: int = 0
     deletions: tuple[str, ...] = ()
@@ -31,7 +35,8 @@ class Leftovers:
 
     @property
     def is_nothing(self) -> bool:
-        return not (self.parts or self.quarantined or self.deletions or self.strangers or self.missing)
+        found = (self.parts, self.abandoned, self.quarantined, self.deletions, self.strangers, self.missing)
+        return not any(found)
 
 
 def find_leftovers(
@@ -40,6 +45,7 @@ def find_leftovers(
     """Look only. Of two processes that write, one may see the other's artefact before its row."""
     captures = profile_capture.c
     old = upkeep.quarantined_before(data_dir, quarantined_before)
+    abandoned = abandoned_files(data_dir)
     with engine.begin() as connection:  # the write lock, as in `recovery.adopt`: rows come after their files
         present = {key for key in holdings.artefacts.list() if not is_probe(key)}
         known = known_keys(connection)
@@ -53,6 +59,8 @@ def find_leftovers(
         named = set(connection.execute(active).scalars())
     return Leftovers(
         parts=holdings.folder.parts(),
+        abandoned=tuple(sorted(path.name for path, _size in abandoned)),
+        abandoned_bytes=sum(size for _path, size in abandoned),
         quarantined=tuple(sorted(name for name, _size in old)),
         quarantined_bytes=sum(size for _name, size in old),
         deletions=tuple(sorted({str(row[0]) for row in half})),

@@ -23,6 +23,8 @@ from monitord.storage.holdings import Holdings, OpenHoldings, open_local
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
 from monitord.storage.salvage import salvage
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
+from monitord.storage.upkeep import bound_set_aside
+from monitord.storage.usage import room_for_rows
 
 
 class OpenDatabase:
@@ -35,6 +37,7 @@ class OpenDatabase:
         create: bool = True,
         busy_timeout_s: float = 5.0,
         open_holdings: OpenHoldings = open_local,
+        budget_bytes: int | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.database = data_dir / DATABASE_NAME
@@ -43,6 +46,7 @@ class OpenDatabase:
         self._create = create
         self._busy_timeout_s = busy_timeout_s
         self._open_holdings = open_holdings
+        self._budget_bytes = budget_bytes
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._holdings: Holdings | None = None
@@ -83,7 +87,7 @@ class OpenDatabase:
         """The open database, opened again when file or folder was removed or replaced under us."""
         if self._engine is None or self._holdings is None or self._identity != self._current_identity():
             self._release()
-            prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
+            is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
             self._is_suspect = False
             self._holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME)
             self._engine = open_engine(self.database, self._busy_timeout_s)
@@ -93,6 +97,10 @@ class OpenDatabase:
                 for damaged in replaced:
                     self.salvaged.update(salvage(damaged, self._engine))
                 mark_filled(self.data_dir)
+            if is_new:
+                is_far = self._holdings.spool is not None
+                room = self._budget_bytes - room_for_rows(self._budget_bytes) if self._budget_bytes else None
+                bound_set_aside(self.data_dir, room, is_far=is_far)
         return self._engine, self._holdings
 
     def _current_identity(self) -> tuple[int, ...] | None:

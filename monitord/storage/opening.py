@@ -32,8 +32,10 @@ from monitord.storage.tables import alembic_version, metadata
 _MIGRATION_TIMEOUT_S = 600
 
 
-def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = False) -> None:
+def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = False) -> bool:
     """Leave a database of the current schema in `data_dir`; see `unfilled` for what a new one still lacks.
+
+    Whether it was built or migrated: then there may be a copy of what was there before.
 
     `is_suspect` asks for a whole integrity check first. Raises NotFoundError when there is none and
     none is to be made, SchemaTooNewError with the file untouched, StorageError for the rest.
@@ -49,14 +51,15 @@ def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = 
             set_aside(database, str(error))
             revision = None
         if revision == HEAD:
-            return
+            return unfilled(data_dir) is not None
         if revision is not None:
             migrate_in_child(data_dir)
-            return
+            return True
     if not create:
         raise NotFoundError(f"there is no database in {data_dir}; `monitord run` makes it")
     with migration_lock(data_dir):
         _build(database)
+    return True
 
 
 def unfilled(data_dir: Path) -> list[Path] | None:

@@ -6,7 +6,7 @@ come back as rows (a whole lost database does so too), incomplete ones go to `qu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, exc, select, update
@@ -60,10 +60,11 @@ def adopt(engine: Engine, holdings: Holdings) -> int:
     finished = finish_deletions(engine, holdings)
     with engine.begin() as connection:
         # Listed under the write lock: another process's rows are committed after their files are there.
-        present = [key for key in artefacts.list() if not is_probe(key)]
-        missing = _mark_missing(connection, set(present), holdings.is_whole)
-        known = known_keys(connection)
-    strangers = [key for key in present if key not in known]
+        present = {key for key in artefacts.list() if not is_probe(key)}
+        missing = _mark_missing(connection, present, holdings.is_whole)
+        for keys in _known_keys(connection):
+            present.difference_update(keys)
+    strangers = sorted(present)
     adopted, quarantined = _take_in(engine, holdings, strangers)
     if removed or finished or missing or adopted or quarantined:
         get_logger().warning(
@@ -81,23 +82,26 @@ def _mark_missing(connection: Connection, present: set[str], is_whole: bool) -> 
     """Rows whose artefact is gone are marked, and unmarked when it is back."""
     columns = profile_capture.c
     query = select(columns.id, columns.artefact_key, columns.state).where(columns.artefact_key.is_not(None))
-    newly_missing = 0
-    for row_id, key, state in connection.execute(query).all():
+    changed: dict[int, str] = {}
+    for row_id, key, state in connection.execute(query):
         if not is_whole and key not in present:
             continue  # it may lie where we can't look
         actual = "active" if key in present else "missing"
         if state != actual and state in ("active", "missing"):
-            connection.execute(update(profile_capture).where(columns.id == row_id).values(state=actual))
-            newly_missing += actual == "missing"
-    return newly_missing
+            changed[row_id] = actual
+    for row_id, actual in changed.items():
+        connection.execute(update(profile_capture).where(columns.id == row_id).values(state=actual))
+    return sum(actual == "missing" for actual in changed.values())
 
 
 def known_keys(connection: Connection) -> set[str]:
     """Of all artefacts that a row names."""
-    keys: set[str] = set()
+    return {key for keys in _known_keys(connection) for key in keys}
+
+
+def _known_keys(connection: Connection) -> Iterator[Iterable[str]]:
     for column in (profile_capture.c.artefact_key, incident.c.artefact_key):
-        keys.update(connection.execute(select(column).where(column.is_not(None))).scalars())
-    return keys
+        yield connection.execute(select(column).where(column.is_not(None))).scalars()
 
 
 def _take_in(engine: Engine, holdings: Holdings, strangers: Sequence[str]) -> tuple[int, int]:

@@ -296,7 +296,10 @@ class SQLiteProfileStore(OpenDatabase):
             return deletion.drop_evidence(*self._ready(), list(correlation_ids))
 
     def settle(self) -> None:
-        """Finish deletions that broke off, and note what artefacts take by now; for the hourly job."""
+        """Finish deletions that broke off, remove what killed captures left, and note what artefacts take by
+        now; for the hourly job.
+        """
+        upkeep.drop_abandoned(self.data_dir)
         with self._guarded():
             engine, holdings = self._ready()
             deletion.finish_deletions(engine, holdings)
@@ -317,6 +320,10 @@ class SQLiteProfileStore(OpenDatabase):
             query = delete(history_table).where(history_table.c.taken_until < time_cell(when))
             flushes = connection.execute(query).rowcount
         return flushes + Pruner(self._transaction).remove(before=id_at(when), loose=True)
+
+    def drop_abandoned(self) -> int:
+        """Remove what killed captures left in the spool; bytes freed."""
+        return upkeep.drop_abandoned(self.data_dir)
 
     def drop_set_aside(self, wanted_bytes: int) -> int:
         """Remove what was set aside for a person to look at, the oldest first; bytes freed."""
@@ -341,6 +348,11 @@ class SQLiteProfileStore(OpenDatabase):
             compacting.vacuum(connection)
             compacting.fold(connection, self.database)
 
+    def has_free_pages(self) -> bool:
+        """Whether there are any that `compact` could not give back: only `vacuum` can."""
+        with self._guarded(writes=False):
+            return bool(self._pragma("freelist_count")[0])
+
     def optimize(self) -> None:
         """Let SQLite refresh what its query planner knows."""
         with self._guarded():
@@ -362,15 +374,21 @@ def _keys_of(incident: Facts | None, captures: Sequence[Facts]) -> list[str]:
 
 
 def open_store(
-    data_dir: Path, *, create: bool = True, open_holdings: OpenHoldings = open_local
+    data_dir: Path,
+    *,
+    create: bool = True,
+    open_holdings: OpenHoldings = open_local,
+    budget_bytes: int | None = None,
 ) -> SQLiteProfileStore:
-    """The store in `data_dir`, made, migrated or rebuilt as needed.
+    """The store in `data_dir`, made, migrated or rebuilt as needed; copies it sets aside fit the budget.
 
     When the disk is full, read-only or locked the store is given all the same, with `is_degraded` set,
     and recovers by itself at a later call. Raises PermissionDeniedError (not ours, or open to others),
     SchemaTooNewError, NotFoundError (none there and `create` is False).
     """
-    store = SQLiteProfileStore(data_dir, create=create, open_holdings=open_holdings)
+    store = SQLiteProfileStore(
+        data_dir, create=create, open_holdings=open_holdings, budget_bytes=budget_bytes
+    )
     try:
         store.migrate_if_needed()
     except SchemaTooNewError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -17,13 +19,16 @@ from monitord.logs import get_logger
 from monitord.storage.artefacts import is_key
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.cells import optional_text_of, text_of, time_of
-from monitord.storage.schema import QUARANTINE_NAME
+from monitord.storage.schema import DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.soundness import check_row
 from monitord.storage.tables import event, history, incident, profile_capture
-from monitord.storage.usage import set_aside_files
+from monitord.storage.usage import abandoned_files, set_aside_files, usage_of
 from monitord.storage.views import RetentionRow
 
 _JUDGED = ("correlation_id", "process_name", "raised_at", "severity", "pinned", "is_summary")
+_DAMAGED = re.compile(rf"{re.escape(DATABASE_NAME)}\.damaged-[^-]*")
+_DATABASES_KEPT = 3  # damaged ones, for a person to look at
+_PAGE = 500
 _LOOSE_EVENT_BYTES = 160  # a row with its indexes
 
 
@@ -83,9 +88,37 @@ def history_bytes(connection: Connection) -> int:
     return int(rates) + _LOOSE_EVENT_BYTES * (of_all - of_incidents)
 
 
-def drop_set_aside(data_dir: Path, wanted_bytes: int) -> int:
-    """Remove databases set aside and quarantined files, the oldest first, until so much is freed."""
+def drop_abandoned(data_dir: Path) -> int:
+    """Remove what killed captures left; bytes freed."""
     freed = 0
+    for path, size in abandoned_files(data_dir):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        freed += size
+    if freed:
+        get_logger().warning("store.abandoned_removed", size_bytes=freed)
+    return freed
+
+
+def bound_set_aside(data_dir: Path, budget_bytes: int | None, *, is_far: bool) -> None:
+    """Of databases set aside the newest stay, and as many as the budget has room for."""
+    databases = [path for path, _size in set_aside_files(data_dir) if _DAMAGED.fullmatch(path.name)]
+    for path in databases[:-_DATABASES_KEPT]:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        get_logger().warning("store.set_aside_removed", path=str(path))
+    if budget_bytes is not None:
+        drop_set_aside(data_dir, usage_of(data_dir, is_far=is_far).total_bytes - budget_bytes)
+
+
+def drop_set_aside(data_dir: Path, wanted_bytes: int) -> int:
+    """Remove what killed captures left, databases set aside and quarantined files, the oldest first.
+
+    Until so much is freed; the bytes freed.
+    """
+    freed = drop_abandoned(data_dir) if wanted_bytes > 0 else 0
     for path, size in set_aside_files(data_dir):
         if freed >= wanted_bytes:
             break
@@ -118,17 +151,22 @@ def note_sizes(engine: Engine, folder: FileStorageProvider) -> int:
     What is not in the folder keeps what its row says: it may lie elsewhere.
     """
     columns = profile_capture.c
-    query = select(columns.id, columns.artefact_key, columns.stored_bytes)
-    with engine.connect() as connection:
-        held = columns.artefact_key.is_not(None) & (columns.state == "active")
-        rows = connection.execute(query.where(held)).all()
-    sizes = ((row_id, folder.stored_bytes(key) if is_key(key) else 0, before) for row_id, key, before in rows)
-    changed = [{"row": row_id, "size": size} for row_id, size, before in sizes if size and size != before]
-    if changed:
-        note = update(profile_capture).where(columns.id == bindparam("row"))
-        with engine.begin() as connection:
-            connection.execute(note.values(stored_bytes=bindparam("size")), changed)
-    return len(changed)
+    held = columns.artefact_key.is_not(None) & (columns.state == "active")
+    query = select(columns.id, columns.artefact_key, columns.stored_bytes).where(held).order_by(columns.id)
+    note = update(profile_capture).where(columns.id == bindparam("row"))
+    count, last = 0, 0
+    while True:
+        with engine.connect() as connection:
+            rows = connection.execute(query.where(columns.id > last).limit(_PAGE)).all()
+        if not rows:
+            return count
+        last = rows[-1][0]
+        sizes = ((row[0], folder.stored_bytes(row[1]) if is_key(row[1]) else 0, row[2]) for row in rows)
+        changed = [{"row": row_id, "size": size} for row_id, size, before in sizes if size and size != before]
+        if changed:
+            with engine.begin() as connection:
+                connection.execute(note.values(stored_bytes=bindparam("size")), changed)
+        count += len(changed)
 
 
 def drop_quarantine_before(data_dir: Path, when: datetime) -> int:

@@ -6,16 +6,25 @@ import contextlib
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from monitord.errors import MonitordError
+from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, owner
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.views import Usage
 
 SPOOL_NAME = "spool"
+_ABANDONED_S = 86_400  # no capture works or waits to be saved for so long, whoever runs
+# The WAL counts in the budget, so what it may grow to between two checkpoints is kept free: `room_for_rows`.
+# In a restless hour the memory of the limits alone, saved after every alert, writes it full in seconds.
+WAL_PAGES = 64
+WAL_LIMIT_BYTES = WAL_PAGES * 4096
+ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add to the database
+_ROOM_SHARE = 0.15  # of a small budget
 _SMALL_DISK_BYTES = 2_000_000_000
 _SET_ASIDE = (f"{DATABASE_NAME}.damaged-", f"{DATABASE_NAME}.before-")
 _STORED = (
@@ -33,18 +42,28 @@ def usage_of(data_dir: Path, *, is_far: bool = False) -> Usage:
     sizes = dict.fromkeys(("database", "wal", "artefact", "quarantine", "set_aside", "temporary", "other"), 0)
     for name, size in _sizes(data_dir):
         sizes[_kind_of(name)] += size
+    abandoned = sum(size for _path, size in abandoned_files(data_dir)) if sizes["temporary"] else 0
     found = Usage(
         database_bytes=sizes["database"],
         wal_bytes=sizes["wal"],
         artefact_bytes=sizes["artefact"] + sizes["quarantine"],
         free_disk_bytes=disk.f_bavail * disk.f_frsize,
         set_aside_bytes=sizes["set_aside"],
-        temporary_bytes=sizes["temporary"],
-        other_bytes=sizes["other"],
+        temporary_bytes=max(0, sizes["temporary"] - abandoned),
+        other_bytes=sizes["other"] + abandoned,
         disk_bytes=disk.f_blocks * disk.f_frsize,
     )
     stored = _stored_bytes(data_dir / DATABASE_NAME) if is_far else None
     return found if stored is None else replace(found, artefact_bytes=stored + sizes["quarantine"])
+
+
+def room_for_rows(budget_bytes: int) -> int:
+    """What is kept free of a budget until room is made the next time.
+
+    The rows in the database and in the WAL, and the WAL's growth by whatever else is written meanwhile. A
+    transaction that is longer than the WAL may be makes it longer: room for two.
+    """
+    return min(2 * ROWS_BYTES + 2 * WAL_LIMIT_BYTES, int(_ROOM_SHARE * budget_bytes))
 
 
 def floor_bytes(wanted_bytes: int, disk_bytes: int) -> int:
@@ -74,6 +93,19 @@ def set_aside_files(data_dir: Path) -> list[tuple[Path, int]]:
         if entry.name.startswith(beginning) and stat.S_ISREG(status.st_mode)
     ]
     return [(path, size) for _changed, path, size in sorted(found)]
+
+
+def abandoned_files(data_dir: Path) -> list[tuple[Path, int]]:
+    """What captures left in the spool when they were killed: files and folders, each with its size."""
+    entries = list(_entries(data_dir / SPOOL_NAME))
+    # Asked afterwards: what was there before and has nobody who works now is nobody's.
+    at_work = any(owner(data_dir / lock) is not None for lock in (DAEMON_LOCK, CAPTURE_LOCK))
+    before_s = time.time() - _ABANDONED_S
+    return [
+        (Path(entry.path), _size_below(entry.path) if stat.S_ISDIR(status.st_mode) else status.st_size)
+        for entry, status in entries
+        if not at_work or max(status.st_mtime, status.st_ctime) < before_s
+    ]
 
 
 def _kind_of(name: str) -> str:

@@ -162,7 +162,8 @@ class Usage:
     `artefact_bytes` counts quarantined files too; where artefacts go to a far provider it is what the rows
     say, wherever the bytes are, and only `free_disk_bytes` of `disk_bytes` is about this disk.
     `set_aside_bytes` are damaged databases and the copy made before a migration. `temporary_bytes`, which
-    running captures write and take away again, count against the disk alone.
+    running captures write and take away again, count against the disk alone; what killed ones left is among
+    `other_bytes`.
     """
 
     database_bytes: int

@@ -45,18 +45,18 @@ def profile_key(here: Cli) -> str:
 
 
 def test_everybody_counts_the_same_bytes(here: Cli, filled: Path) -> None:
-    """Quarantine, databases set aside and whatever else lies there: one count, wherever it is asked for."""
+    """Quarantine, databases set aside, what killed captures left: one count, wherever it is asked for."""
     for name, size in (("quarantine/x", 60_000), ("monitord.db.damaged-1", 50_000), ("spool/dump", 9_000)):
         (filled / name).parent.mkdir(exist_ok=True, mode=0o700)
         (filled / name).write_bytes(bytes(size))
 
     def kept() -> int:
-        lying = [path for path in filled.rglob("*") if path.is_file() and "spool" not in path.parts]
+        lying = [path for path in filled.rglob("*") if path.is_file()]
         return sum(path.stat().st_size for path in lying)
 
     used = json.loads(here("storage", "status", "--json").out)["usage"]
     assert used["total_bytes"] == kept()
-    assert used["temporary_bytes"] == 9_000
+    assert used["temporary_bytes"] == 0, "nobody captures"
     again = json.loads(here("status", "--json").out)["usage"]
     assert {**again, "free_disk_bytes": 0} == {**used, "free_disk_bytes": 0}
     budget = next(each for each in json.loads(here("doctor", "--json").out) if each["name"] == "budget")
@@ -262,7 +262,10 @@ def test_gc_tells_first_and_tidies_then(here: Cli, filled: Path) -> None:
     (filled / "quarantine").mkdir(mode=0o700)
     (filled / "quarantine" / "young").write_bytes(b"?")
     (filled / "quarantine" / "young").chmod(0o600)
+    (filled / "spool" / "killed").mkdir(parents=True)
+    (filled / "spool" / "killed" / "perf.data").write_bytes(bytes(5000))
     told = json.loads(here("storage", "gc", "--dry-run", "--json").out)
+    assert (told["abandoned"], told["abandoned_bytes"]) == (["killed"], 5000)
     assert told["temporary_files"] == [f".{'0' * 16}.part"]
     assert told["without_file"] == [lost.name]
     assert told["without_row"] == ["stranger"]
@@ -271,6 +274,7 @@ def test_gc_tells_first_and_tidies_then(here: Cli, filled: Path) -> None:
     assert here("storage", "gc").code == 0
     assert not (artefacts / f".{'0' * 16}.part").exists()
     assert not (artefacts / "stranger").exists()
+    assert not list((filled / "spool").iterdir())
     assert here("storage", "gc", "--dry-run").out == "nothing to tidy\n"
     assert (filled / "quarantine" / "young").exists()
     assert here("storage", "verify").code == 0

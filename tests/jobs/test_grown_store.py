@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from subprocess import Popen
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, insert, select
 
+from monitord.daemon.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
 from monitord.daemon.saving import Saving
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager, vacuum_when_idle
@@ -182,6 +184,8 @@ def test_a_foreign_reader_costs_no_evidence_and_is_named(
             store.set_state("detection.memory", os.urandom(8_000).hex())
         except StorageError as error:
             refusals.append(str(error))
+            if len(refusals) == 8:
+                break  # each waits for the reader: the answer is the same from here on
     assert on_disk(store) <= BUDGET
     assert with_evidence(store) == {each.correlation_id for each in made}
     assert refusals
@@ -274,3 +278,91 @@ def test_any_history_of_growth_keeps_the_budget_and_takes_what_is_new(
                     assert "kept" in str(report.obstacle)
     finally:
         store.close()
+
+
+def test_what_killed_captures_left_counts_and_goes_before_any_evidence(store: SQLiteProfileStore) -> None:
+    """Nobody captures: it is in the way, and the hourly job removes it whether the store is full or not."""
+    made = [incident(number) for number in range(8)]
+    for each in made:
+        store.save_incident(each)
+    litter = store.data_dir / "spool" / "deadbeef"
+    litter.mkdir(parents=True)
+    (litter / "perf.data").write_bytes(bytes(2 * BUDGET))
+    (store.data_dir / "spool" / "loose").write_bytes(bytes(1000))
+    assert store.usage().total_bytes == on_disk(store)
+    report = RetentionManager(store, LIMITS).purge_expired(NOW)
+    assert (report.has_room, report.dropped_evidence) == (True, ())
+    assert on_disk(store) <= BUDGET
+    assert not list((store.data_dir / "spool").iterdir())
+    litter.mkdir()
+    store.settle()
+    assert not litter.exists()
+
+
+@pytest.mark.parametrize("lock", [DAEMON_LOCK, CAPTURE_LOCK])
+def test_what_a_running_capture_writes_is_left_alone(store: SQLiteProfileStore, lock: str) -> None:
+    """While somebody records or captures it may be theirs; what is a day old is nobody's even then."""
+    fresh, old = store.data_dir / "spool" / "fresh", store.data_dir / "spool" / "old"
+    for folder in (fresh, old):
+        folder.mkdir(parents=True)
+        (folder / "perf.data").write_bytes(bytes(1000))
+    with hold(store.data_dir / lock, "somebody works"):
+        usage = store.usage()
+        assert usage.temporary_bytes == 2000
+        assert usage.total_bytes == on_disk(store) - 2000
+        assert store.drop_abandoned() == 0
+    assert store.usage().total_bytes == on_disk(store)
+    assert store.drop_abandoned() == 2000
+
+
+def test_however_often_a_database_is_damaged_what_is_set_aside_is_bounded(store: SQLiteProfileStore) -> None:
+    """At once, not at the next retention: at most three copies, and no more than the budget has room for."""
+    made = [incident(number) for number in range(6)]
+    for each in made:
+        store.save_incident(each)
+    store.close()
+    sizes = []
+    for number in range(6):
+        with (store.data_dir / "monitord.db").open("r+b") as database:
+            database.seek(4096 * (number + 2))
+            database.write(os.urandom(4096))
+        budget = BUDGET if number < 4 else 700_000
+        again = open_store(store.data_dir, budget_bytes=budget)
+        again.adopt()
+        assert len(list(store.data_dir.glob("monitord.db.damaged-*Z"))) <= 3
+        assert on_disk(again) <= budget
+        sizes.append(len(list(store.data_dir.glob("monitord.db.damaged-*Z"))))
+        assert with_evidence(again) == {each.correlation_id for each in made}
+        again.close()
+    assert max(sizes) == 3, "copies are kept for a person to look at while there is room"
+
+
+def test_the_weekly_rebuild_keeps_to_the_budget(store: SQLiteProfileStore) -> None:
+    """Its copies would lie beside a full store; by hand it is done, and where free pages need it."""
+    store.set_state("ballast", os.urandom(BUDGET // 6).hex())
+    outcome = vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=0, max_total_bytes=BUDGET)
+    assert "rebuilt the database" in outcome.detail
+    store.set_state("more", os.urandom(BUDGET // 6).hex())
+    outcome = vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=0, max_total_bytes=BUDGET)
+    assert "over its budget" in outcome.detail
+    with store._driver() as connection:
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+    store.state.delete(None, "more")
+    outcome = vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=0, max_total_bytes=BUDGET)
+    assert "rebuilt the database" in outcome.detail
+
+
+def test_once_something_must_go_room_is_left_for_what_is_written_next(store: SQLiteProfileStore) -> None:
+    """Events and state are written without asking for room; a store within its budget loses nothing for it."""
+    made = [incident(number) for number in range(20)]
+    for each in made:
+        store.save_incident(each)
+    store.compact()
+    total = store.usage().total_bytes
+    within = replace(LIMITS, max_total_bytes=total + 60_000)
+    assert RetentionManager(store, within, reserve_bytes=100_000).purge_expired(NOW).dropped_evidence == ()
+    above = replace(LIMITS, max_total_bytes=total - 1000)
+    report = RetentionManager(store, above, reserve_bytes=100_000).purge_expired(NOW)
+    assert report.has_room
+    assert store.usage().total_bytes <= total - 101_000

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,6 +72,34 @@ class FileStorageProvider:
         self.base_path = base_path
         self.config = config or FileStorageConfig()
         self._root, self._owner = descriptors.open_own_folder(base_path, create=self.config.create)
+        self._waiting = threading.local()  # per thread: `together`
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Within, folders are not synchronised at each change but once, at the end: then all is durable."""
+        if hasattr(self._waiting, "folders"):
+            yield
+            return
+        self._waiting.folders = {}
+        try:
+            yield
+        finally:
+            folders: dict[tuple[int, int], int] = self._waiting.folders
+            del self._waiting.folders
+            with contextlib.ExitStack() as held:
+                for descriptor in folders.values():
+                    held.callback(os.close, descriptor)
+                for descriptor in folders.values():
+                    synchronise(descriptor)
+
+    def _synchronise(self, folder: int) -> None:
+        folders: dict[tuple[int, int], int] | None = getattr(self._waiting, "folders", None)
+        if folders is None:
+            synchronise(folder)
+            return
+        status = os.fstat(folder)
+        if (status.st_dev, status.st_ino) not in folders:
+            folders[status.st_dev, status.st_ino] = os.dup(folder)
 
     def store(
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
@@ -92,7 +121,7 @@ class FileStorageProvider:
                     raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
                 with self._parent(key) as (folder, name):
                     os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=folder)
-                    synchronise(folder)
+                    self._synchronise(folder)
 
         return self._write(key, payload, metadata, publish)
 
@@ -132,7 +161,7 @@ class FileStorageProvider:
                 with descriptors.folders_below(self._root, parts) as held:
                     self._take_name(part, held[-1], name, replace=replace)
                     for descriptor in reversed(held):
-                        synchronise(descriptor)
+                        self._synchronise(descriptor)
                 return
             except FileExistsError as error:
                 if self._status(key) is not None:
@@ -212,7 +241,7 @@ class FileStorageProvider:
             with self._parent(key) as (folder, name):
                 with descriptors.folder_locked(self._root):
                     os.unlink(name, dir_fd=folder)
-                synchronise(folder)
+                self._synchronise(folder)
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return 0
