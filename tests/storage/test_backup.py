@@ -25,7 +25,7 @@ from monitord.storage.manifest import MANIFEST_NAME, read_manifest
 from monitord.storage.restoring import restore
 
 Maker = Callable[..., Incident]
-ROUNDS = int(os.environ.get("MONITORD_BACKUPS", "12"))
+ROUNDS = int(os.environ.get("MONITORD_BACKUPS", "6"))
 
 
 def stored(data_dir: Path) -> set[str]:
