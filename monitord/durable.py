@@ -1,4 +1,4 @@
-"""Files that are on the disk when the writer returns: the one way to write what is reported as written.
+"""Files that are on the disk when the writer returns, and a reader that neither waits nor reads for ever.
 
 Standard library only and below every room. What goes wrong is an OSError, for the caller to explain.
 """
@@ -16,6 +16,20 @@ from pathlib import Path
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+READ_LIMIT_BYTES = 16 << 20
+
+
+def read_regular(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
+    """All of a regular file. OSError also where a FIFO, a device or far too much stands in its place."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        content = source.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {limit_bytes:,} bytes", str(path))
+    return content
 
 
 def durable_write(

@@ -95,7 +95,7 @@ def _nobody_is_left_running() -> Iterator[None]:
     assert not left, f"left running, now killed: {left}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
     """Give a tool's path; a missing one is a failure in CI and a skip with the fix elsewhere."""
 

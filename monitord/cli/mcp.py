@@ -22,7 +22,7 @@ from monitord.children import own_command
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit, say
 from monitord.cli.times import parse_period
-from monitord.durable import durable_write
+from monitord.durable import durable_write, read_regular
 from monitord.errors import BusyError, MonitordError, StorageError, UsageError
 
 TOKEN_FILE = "mcp.token"  # noqa: S105  a file's name
@@ -238,7 +238,7 @@ def _of_the_machine(data_dir: Path) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        held = jsonlib.loads(path.read_text(encoding="utf-8"))
+        held = jsonlib.loads(read_regular(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:

@@ -34,6 +34,11 @@ def trouble(told: Mapping[str, Any] | None, now: datetime) -> tuple[str, str] | 
         taken = moment_of((told or {}).get("taken_at"))
         last = f" (the last look was {age(taken, now)})" if taken else ""
         return "off", f"nobody records here{last}; start it with `monitord service start` or `monitord run`"
+    if "unreadable" in told:
+        return (
+            "unreadable",
+            f"the recorder (pid {told.get('pid')}) cannot tell how it is: {told['unreadable']}",
+        )
     silent_s = silent_for_s(told, now)
     if silent_s is not None:
         return "silent", (

@@ -208,6 +208,8 @@ def _complain(told: Mapping[str, Any], folder: Path) -> None:
         )
     pid, taken = told.get("pid"), moment_of(told.get("taken_at"))
     troubles = "; ".join(printable(str(each)) for each in told.get("degraded") or ())
+    if "unreadable" in told:
+        raise UnreachableError(f"pid {pid} cannot tell how it is: {printable(told['unreadable'])}")
     if taken is None and troubles:
         raise UnreachableError(f"pid {pid} has not finished a pass: {troubles}")
     if taken is None:

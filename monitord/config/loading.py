@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from monitord.config.settings import FORMS, FileSettings, RuleSettings, Settings
+from monitord.durable import read_regular
 from monitord.errors import ConfigError
 from monitord.model import Rule
 from monitord.ownership import is_privileged, why_untrusted
@@ -136,7 +137,7 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     if path != DEFAULT_RULES_FILE:  # a part of this program: who could change it could change the rest
         _require_trust(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # editors on Windows begin with a mark
+        text = read_regular(path).decode("utf-8-sig")  # editors on Windows begin with a mark
         return tomllib.loads(text), _key_lines(text)
     except FileNotFoundError:
         raise ConfigError(

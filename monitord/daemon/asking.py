@@ -28,12 +28,14 @@ def reload_recorder(
     before = read_status(data_dir)
     if before is None or not before["is_running"]:
         raise NotFoundError(f"cannot reload: nobody records into {data_dir}; try `monitord service start`")
+    _require_readable(before)
     (ask or _signal_owner(data_dir))(before["pid"])
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         status = read_status(data_dir)
         if status is None or status["pid"] != before["pid"] or not status["is_running"]:
             raise UnreachableError(f"the recorder (pid {before['pid']}) ended; see `monitord service logs`")
+        _require_readable(status)
         if _attempts(status) > _attempts(before, status.get("started_at")):
             return _outcome(status["reload"])
         time.sleep(_POLL_S)
@@ -41,6 +43,13 @@ def reload_recorder(
         f"the recorder (pid {before['pid']}) did not answer within {patience_s:g} s;"
         " see `monitord status` and `monitord service logs`"
     )
+
+
+def _require_readable(status: Mapping[str, Any]) -> None:
+    if "unreadable" in status:
+        raise UnreachableError(
+            f"cannot reload: the recorder (pid {status['pid']}) cannot answer: {status['unreadable']}"
+        )
 
 
 def is_ours(data_dir: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.daemon.status import write_status
+from monitord.durable import read_regular
 
 COURIER_FILE = "courier.json"
 
@@ -44,7 +45,7 @@ def write_courier_status(data_dir: Path, status: CourierStatus) -> None:
 def read_courier_status(data_dir: Path) -> CourierStatus | None:
     """What was written last; None when there is nothing that can be understood."""
     try:
-        held: dict[str, Any] = json.loads((data_dir / COURIER_FILE).read_text(encoding="utf-8"))
+        held: dict[str, Any] = json.loads(read_regular(data_dir / COURIER_FILE))
         known = {name: held[name] for name in CourierStatus.__dataclass_fields__ if name in held}
         return CourierStatus(**known)
     except (OSError, ValueError, TypeError, KeyError):

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import stat
 import threading
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +26,8 @@ def write_status(data_dir: Path, status: object, name: str = STATUS_FILE) -> Non
     temporary = data_dir / f".{name}.new"
     text = json.dumps(status, default=_plain).encode()  # not dump: it has no fast encoder
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        temporary.unlink(missing_ok=True)  # whatever stands there: to open a FIFO would wait for ever
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             hand_over(file.fileno(), data_dir)
             file.write(text)
@@ -91,12 +93,29 @@ class StatusWriter:
 
 
 def read_status(data_dir: Path) -> dict[str, Any] | None:
-    """What the daemon said last, with `is_running` and the lock owner's `pid`; None if it never ran here."""
+    """What the daemon said last, with `is_running` and the lock owner's `pid`; None if it never ran here.
+
+    `unreadable` says why a recorder that runs can tell nothing, with what to do.
+    """
     pid = owner(data_dir / DAEMON_LOCK)
     status = _read(data_dir / STATUS_FILE)
     if not status and pid is None:
         return None
-    return {**status, "is_running": pid is not None, "pid": pid or status.get("pid")}
+    obstacle = {} if status else _obstacle(data_dir / STATUS_FILE)
+    return {**status, **obstacle, "is_running": pid is not None, "pid": pid or status.get("pid")}
+
+
+def _obstacle(path: Path) -> dict[str, str]:
+    """What keeps the file from being written or read; links, FIFOs and devices are replaced by the daemon."""
+    try:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            return {"unreadable": f"cannot read {path}: it is a directory; remove it"}
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        return {"unreadable": f"cannot read {path}: {error.strerror}; ask as its owner, or remove it"}
+    return {}
 
 
 def _read(path: Path) -> dict[str, Any]:

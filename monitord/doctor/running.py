@@ -12,6 +12,7 @@ from html import unescape
 from pathlib import Path
 
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
+from monitord.durable import read_regular
 from monitord.ownership import how_to_install_for_all, why_unfit_for_service
 
 
@@ -43,7 +44,7 @@ def check_units(here: Surroundings) -> Iterator[Check]:
     """An installed service file says what this version would write."""
     for path, wanted in here.units.items():
         try:
-            found = path.read_text(encoding="utf-8", errors="replace")
+            found = read_regular(path).decode("utf-8", "replace")
         except OSError:
             continue
         system = str(path).startswith(("/etc", "/Library"))
@@ -98,7 +99,7 @@ def _without_program(text: str) -> str:
 def _lock_holder(path: Path) -> int | None:
     """The pid that the lock file names, when somebody holds it; None when nobody does."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -113,7 +114,7 @@ def _lock_holder(path: Path) -> int | None:
 
 def _status(path: Path) -> dict[str, object]:
     try:
-        status = json.loads(path.read_text(encoding="utf-8"))
+        status = json.loads(read_regular(path))
     except (OSError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import PriorityQueue
 from typing import Protocol
 
-from monitord.errors import BusyError
+from monitord.errors import BusyError, StorageError
 from monitord.logs import get_logger
 from monitord.model import (
     Alert,
@@ -358,6 +358,8 @@ class IncidentWorker:
                 if time.monotonic() >= deadline:
                     return [refused("profile", target, str(error))]
                 self._is_stopping.wait(0.1)
+            except StorageError as error:  # of the lock's file: said in one line, with what to do
+                return [refused("profile", target, str(error))]
             except Exception as error:  # noqa: BLE001  around one capture: the next one must have its chance
                 get_logger().exception("capture.failed", correlation_id=opening.correlation_id)
                 return [broken("profile", target, error)]

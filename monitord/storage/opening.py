@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from monitord.children import own_command, own_environment
-from monitord.durable import durable_write, synchronise_folder
+from monitord.durable import durable_write, read_regular, synchronise_folder
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
 from monitord.storage.connection import set_pragmas
@@ -68,7 +68,7 @@ def unfilled(data_dir: Path) -> list[Path] | None:
     It stands in a file, because the builder may be killed before everything is back.
     """
     try:
-        names = (data_dir / UNFILLED_NAME).read_text(encoding="ascii").split()
+        names = read_regular(data_dir / UNFILLED_NAME).decode("ascii").split()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError):

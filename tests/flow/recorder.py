@@ -33,6 +33,10 @@ max_load_per_cpu = 10000
 [retention]
 min_free_disk_mb = 0
 """
+FAST = QUICK.replace("interval_s = 0.5", "interval_s = 0.2").replace("heartbeat_s = 2", "heartbeat_s = 1")
+FAST = FAST.replace("duration_s = 2", "duration_s = 1")
+"""For tests that wait for passes and reports, not for what a longer look would show."""
+
 SPIKE = f"spike-{os.getpid()}"  # what our targets are called; another run beside this one has other names
 OURS = f'match = {{ names = ["{SPIKE}"] }}\n'
 # Low, and about our own targets alone: on a machine with other work a burner gets a small part of a core,

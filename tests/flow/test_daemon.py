@@ -12,14 +12,22 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from monitord.storage.schema import MIGRATION_LOCK_NAME
-from tests.flow.recorder import CPU_RULE, QUICK, Recorder
+from tests.flow.recorder import CPU_RULE, FAST, Recorder
 
 Make = Callable[..., Recorder]
+
+
+@pytest.fixture
+def recorder(recorder: Make) -> Make:
+    """Nothing here needs a longer look."""
+    return partial(recorder, settings=FAST)
+
 
 TOO_HEAVY = {
     "alembic", "typer", "rich.table", "mcp", "duckdb", "pyarrow", "boto3", "redis", "starlette", "uvicorn",
@@ -41,7 +49,7 @@ def test_the_daemon_imports_nothing_heavy() -> None:
 
 def test_sigterm_in_mid_capture_ends_soon_with_nothing_lost(recorder: Make) -> None:
     """The capture under way is ended, what it has is saved, the exit is clean and leaves no process."""
-    settings = QUICK.replace("duration_s = 2", "duration_s = 60")
+    settings = FAST.replace("duration_s = 1", "duration_s = 60")
     daemon = recorder(settings=settings).start()
     burner = daemon.python("burn.py", "100", "120")
     daemon.wait_for(lambda: (daemon.ask("status") or {}).get("capture"), "the capture to begin")
@@ -85,7 +93,7 @@ def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> Non
     high = CPU_RULE.replace("above = 10", "above = 5000")
     daemon = recorder(high).start()
     burner = daemon.python("burn.py", "100", "120")
-    daemon.config.write_text(QUICK.replace("interval_s", "intervall_s"))
+    daemon.config.write_text(FAST.replace("interval_s", "intervall_s"))
     assert daemon.daemon is not None
     daemon.daemon.send_signal(signal.SIGHUP)
     daemon.wait_for(lambda: "config.refused" in daemon.log_text(), "the refusal")
@@ -96,7 +104,7 @@ def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> Non
     assert (again.returncode, again.stdout) == (6, "")
     assert "sampling.intervall_s: unknown key" in again.stderr
     assert daemon.incidents(pid=burner.pid) == []
-    daemon.config.write_text(QUICK + CPU_RULE)
+    daemon.config.write_text(FAST + CPU_RULE)
     taken = daemon.command("service", "reload")
     assert (taken.returncode, taken.stdout) == (0, "reloaded\n"), taken.stderr
     assert "config.reloaded" in daemon.log_text(), "it answers when it is done"
@@ -107,7 +115,7 @@ def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> Non
 def test_what_only_a_restart_can_change_is_said(recorder: Make) -> None:
     """A reload that takes up less than it was given names the keys that wait."""
     daemon = recorder().start()
-    daemon.config.write_text(QUICK.replace("heartbeat_s = 2", "heartbeat_s = 2\nring_s = 60") + CPU_RULE)
+    daemon.config.write_text(FAST.replace("heartbeat_s = 1", "heartbeat_s = 1\nring_s = 60") + CPU_RULE)
     assert daemon.daemon is not None
     for _ in range(50):  # a storm of reloads is one reload
         daemon.daemon.send_signal(signal.SIGHUP)
@@ -117,7 +125,7 @@ def test_what_only_a_restart_can_change_is_said(recorder: Make) -> None:
     again = daemon.command("service", "reload")
     assert (again.returncode, again.stdout) == (0, "reloaded\n")
     assert "only a restart takes up: sampling.ring_s" in again.stderr
-    daemon.config.write_text(QUICK + CPU_RULE)
+    daemon.config.write_text(FAST + CPU_RULE)
     back = daemon.command("service", "reload")
     assert (back.returncode, back.stderr) == (0, ""), "what runs is what was asked for: nothing waits"
     assert daemon.ask("status")["reload"]["needs_restart"] == []
@@ -249,7 +257,7 @@ def test_who_ignores_sighup_outlives_the_terminal(recorder: Make) -> None:
     os.close(its)
     os.close(ours)
     daemon.wait_for_passes(8)
-    daemon.config.write_text(QUICK + CPU_RULE.replace("cpu-hog", "renamed"))
+    daemon.config.write_text(FAST + CPU_RULE.replace("cpu-hog", "renamed"))
     assert daemon.daemon is not None
     daemon.daemon.send_signal(signal.SIGHUP)
     daemon.wait_for(lambda: daemon.ask("status")["rules"][0]["rule"] == "renamed", "the new rules")

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.flow.recorder import OURS, Recorder
-from tests.flow.test_spikes import rule
 
 Make = Callable[..., Recorder]
-WINDOW = rule("cpu-hog", "cpu", "40", OURS).replace("window_s = 2", "window_s = 5")
+WINDOW = f"""
+[[rules]]
+name = "cpu-hog"
+metric = "cpu"
+above = 40
+window_s = 5
+clear_below = 13
+{OURS}"""
 
 
 def test_a_spike_that_ends_with_its_window_shows_its_function(recorder: Make) -> None:

@@ -2,143 +2,156 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.flow.recorder import OURS, SPIKE, TARGETS, Recorder
+from tests.flow.recorder import FAST, SPIKE, TARGETS, Recorder
 from tests.flow.test_spikes import rule
 
-Make = Callable[..., Recorder]
+LOW_MEMORY = """
+[[rules]]
+name = "{}"
+metric = "free_memory"
+below = {}
+window_s = 2
+profiler = "none"  # the heaviest process may be somebody else's
+"""
+# One daemon records all of them: each target has a name of its own and rules of its own.
+RULES = (
+    rule("b", "cpu", "3", window_s=4)
+    + rule("b", "cpu", "90").replace('"cpu-of', '"spike-of')
+    + rule("w", "cpu", "3", window_s=3)
+    + rule("h", "hang", "2")
+    + rule("k", "hang", "3600")
+    + "".join(
+        rule(target, metric, "40", window_s=3)
+        for metric, targets in (("fd_growth", "fn"), ("thread_growth", "tu"))
+        for target in targets
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    made = Recorder(tmp_path_factory.mktemp("slow"), FAST + RULES)
+    yield made.start()
+    made.close()
+
+
+def named(name: str) -> str:
+    return f"{name}-{SPIKE}"
 
 
 def evidence(incident: dict) -> list[str]:
     return [capture["role"] for capture in incident["captures"] if capture["status"] == "ok"]
 
 
-# ----------------------------------------------------------------------------------------- slow burn
-
-
-def slow_burn(window_s: int) -> str:
-    return rule("slow-burn", "cpu", "2", OURS).replace("window_s = 2", f"window_s = {window_s}")
-
-
-def test_a_slow_burn_is_caught(recorder: Make) -> None:
+def test_a_slow_burn_is_caught(daemon: Recorder) -> None:
     """Moderate CPU for the whole of a longer window, far below what a spike needs."""
-    daemon = recorder(slow_burn(6) + rule("cpu-hog", "cpu", "90", OURS)).start()
-    burner = daemon.python("burn.py", "60", "120")
+    burner = daemon.python("burn.py", "60", "120", name=named("b"))
     incident = daemon.incident(pid=burner.pid)
-    assert incident["rule"] == "slow-burn"
+    burner.kill()
+    assert incident["rule"] == f"cpu-of-b-{SPIKE}"
     assert any("guilty_loop" in spot["function"] for spot in incident["hotspots"])
 
 
-def test_work_that_ends_is_no_slow_burn(recorder: Make) -> None:
-    """Busy for a moment of the window only."""
-    daemon = recorder(slow_burn(8)).start()
-    worker = daemon.python("burn.py", "100", "1")
-    worker.wait()
-    daemon.wait_for_passes(20)
-    assert daemon.incidents(pid=worker.pid) == []
-
-
-# ---------------------------------------------------------------------------------------------- hang
-
-
-@pytest.fixture
-def hanging(tmp_path: Path, require_tool: Callable[[str], str]) -> Callable[[Recorder], subprocess.Popen]:
+@pytest.fixture(scope="module")
+def hanging(daemon: Recorder, require_tool: Callable[[str], str]) -> Iterator[Callable[[str], int]]:
     """Start a process in state D, which only the end of its child can wake."""
-    program = tmp_path / SPIKE
-    subprocess.run([require_tool("gcc"), "-o", program, TARGETS / "hang.c"], check=True)
+    started: list[int] = []
 
-    def start(daemon: Recorder) -> subprocess.Popen:
+    def start(name: str) -> int:
+        program = daemon.folder / named(name)
+        subprocess.run([require_tool("gcc"), "-o", program, TARGETS / "hang.c"], check=True)
         process = daemon.spike(str(program), start_new_session=True)
+        started.append(process.pid)
         stat = Path(f"/proc/{process.pid}/stat")
         daemon.wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] == "D", "it to hang")
-        return process
+        return process.pid
 
-    return start
+    yield start
+    for pid in started:
+        os.killpg(pid, signal.SIGKILL)
 
 
-def test_a_hang_is_caught(recorder: Make, hanging: Callable[[Recorder], subprocess.Popen]) -> None:
+def test_a_hang_is_caught(daemon: Recorder, hanging: Callable[[str], int]) -> None:
     """Uninterruptible for longer than the rule allows; the kernel's own view of it is kept."""
-    daemon = recorder(rule("hang", "hang", "3", OURS)).start()
-    process = hanging(daemon)
-    try:
-        incident = daemon.incident(pid=process.pid, trigger_metric="hang", profiled=False)
-        assert incident["trigger_value"] >= 3
-        daemon.wait_for(
-            lambda: "context" in evidence(daemon.incident(pid=process.pid, profiled=False)), "its context"
-        )
-    finally:
-        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=True)
+    pid = hanging("h")
+    incident = daemon.incident(pid=pid, trigger_metric="hang", profiled=False)
+    assert incident["trigger_value"] >= 2
+    daemon.wait_for(lambda: "context" in evidence(daemon.incident(pid=pid, profiled=False)), "its context")
 
 
-def test_a_wait_within_the_limit_is_no_hang(
-    recorder: Make, hanging: Callable[[Recorder], subprocess.Popen]
-) -> None:
-    """The same process under a limit of an hour: nothing, and `explain` says how far it is."""
-    daemon = recorder(rule("hang", "hang", "3600", OURS)).start()
-    process = hanging(daemon)
-    try:
-        daemon.wait_for_passes(10)
-        assert daemon.incidents(pid=process.pid) == []
-        (status,) = daemon.ask("explain", "--pid", str(process.pid))
-        assert status["distance"] > 0
-    finally:
-        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=True)
-
-
-# -------------------------------------------------------------------------------- files and threads
-
-
-@pytest.mark.parametrize(("metric", "what"), [("fd_growth", "files"), ("thread_growth", "threads")])
-def test_growth_is_caught(recorder: Make, metric: str, what: str) -> None:
+@pytest.mark.parametrize(
+    ("metric", "what", "name"), [("fd_growth", "files", "f"), ("thread_growth", "threads", "t")]
+)
+def test_growth_is_caught(daemon: Recorder, metric: str, what: str, name: str) -> None:
     """More and more of them, all through the window."""
-    daemon = recorder(rule(metric, metric, "40", OURS).replace("window_s = 2", "window_s = 4")).start()
-    grower = daemon.python("grow.py", what, "0", "5", stdout=subprocess.DEVNULL)
+    grower = daemon.python("grow.py", what, "0", "5", name=named(name), stdout=subprocess.DEVNULL)
     incident = daemon.incident(pid=grower.pid, trigger_metric=metric)
+    grower.kill()
     assert incident["trigger_value"] >= 40
     assert {"context", "dump"} <= set(evidence(incident))
 
 
-@pytest.mark.parametrize(("metric", "what"), [("fd_growth", "files"), ("thread_growth", "threads")])
-def test_many_are_no_growth(recorder: Make, metric: str, what: str) -> None:
-    """Three hundred from the beginning, and no more: a big process is not a leak."""
-    daemon = recorder(rule(metric, metric, "40", OURS).replace("window_s = 2", "window_s = 4"))
-    steady = daemon.python("grow.py", what, "300", "0", stdout=subprocess.PIPE, text=True)
-    assert steady.stdout is not None
-    assert steady.stdout.readline() == "ready\n"
-    daemon.start()
-    daemon.wait_for_passes(16)
-    assert daemon.incidents(pid=steady.pid) == []
+@pytest.fixture(scope="module")
+def left_alone(daemon: Recorder, hanging: Callable[[str], int]) -> dict[str, int]:
+    """All that stays below its rule's threshold, side by side, for longer than each window."""
+    worker = daemon.python("burn.py", "100", "1", name=named("w"))
+    pids = {"works for a moment of its window": worker.pid, "hangs within its limit": hanging("k")}
+    for what, name in (("files", "n"), ("threads", "u")):
+        steady = daemon.python(
+            "grow.py", what, "300", "0", name=named(name), stdout=subprocess.PIPE, text=True
+        )
+        assert steady.stdout is not None
+        assert steady.stdout.readline() == "ready\n"
+        pids[f"has three hundred {what} and no more"] = steady.pid
+    worker.wait()
+    daemon.wait_for_passes(25)
+    return pids
 
 
-# --------------------------------------------------------------------------------------- free memory
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("works for a moment of its window", "hangs within its limit"),
+        *("has three hundred files and no more", "has three hundred threads and no more"),
+    ],
+)
+def test_what_stays_below_its_threshold_is_left_alone(
+    daemon: Recorder, left_alone: dict[str, int], what: str
+) -> None:
+    """A rule that is about it watched it all the while and never fired."""
+    assert daemon.incidents(pid=left_alone[what]) == []
 
 
-def low_memory(below: str) -> str:
-    """Nobody is profiled for it: the heaviest process may be somebody else's."""
-    return rule("low-memory", "free_memory", below, 'profiler = "none"').replace("above", "below")
+def test_explain_says_how_far_from_a_hang_a_process_is(daemon: Recorder, left_alone: dict[str, int]) -> None:
+    pid = left_alone["hangs within its limit"]
+    (status,) = (
+        one for one in daemon.ask("explain", "--pid", str(pid)) if one["rule"] == f"hang-of-k-{SPIKE}"
+    )
+    assert status["distance"] > 0
 
 
-def test_low_memory_names_the_heaviest_process(recorder: Make) -> None:
-    """Below 99 % free it is always low; to blame is one that is at least as big as ours."""
-    daemon = recorder(low_memory("99"))
+def test_low_memory_names_the_heaviest_process_and_enough_is_no_incident(
+    recorder: Callable[..., Recorder],
+) -> None:
+    """Below 99 % free it is always low: to blame is one that is at least as big as ours. A hundredth is always free."""
+    daemon = recorder(LOW_MEMORY.format("low", 99) + LOW_MEMORY.format("enough", 0.01), settings=FAST)
     heavy = daemon.python("leak.py", "200", "200")
     resident = Path(f"/proc/{heavy.pid}/statm")
     daemon.wait_for(lambda: int(resident.read_text().split()[1]) * 4096 > 200 << 20, "it to be heavy")
     daemon.start()
     incident = daemon.incident(trigger_metric="free_memory", profiled=False)
-    assert incident["pid"] != daemon.daemon.pid  # type: ignore[union-attr]  # start() made it
+    assert daemon.daemon is not None
+    assert incident["pid"] != daemon.daemon.pid
     assert incident["process_name"]
     blamed = Path(f"/proc/{incident['pid']}/statm")
     assert incident["pid"] == heavy.pid or int(blamed.read_text().split()[1]) * 4096 > 150 << 20
-
-
-def test_enough_memory_is_no_incident(recorder: Make) -> None:
-    """A hundredth of a percent is free on any machine that can run this."""
-    daemon = recorder(low_memory("0.01")).start()
-    daemon.wait_for_passes(10)
-    assert daemon.incidents() == []
+    rules = {daemon.ask("show", str(row["id"]))["rule"] for row in daemon.incidents()}
+    assert rules == {"low"}

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from monitord.durable import read_regular
 from monitord.errors import ConfigError
 from monitord.storage.artefacts.credentials import credential_path
 
@@ -169,8 +170,7 @@ def read_secret(file: str) -> str:
             f"invalid file of a secret {file}: expected an absolute path or the name of a systemd credential"
         )
     try:
-        with path.open("rb") as source:
-            data = source.read(SECRET_LIMIT_BYTES + 1)
+        data = read_regular(path)
         secret = data.decode().rstrip("\r\n")
     except OSError as error:
         raise ConfigError(f"can't read the secret in {path}: {error.strerror}") from error
