@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 
 from monitord.redaction.operands import secret_operands
-from monitord.redaction.patterns import hide_patterns
+from monitord.redaction.patterns import hide_patterns, hide_whole_value
 from monitord.redaction.reader import Reader
 from monitord.redaction.shell import Command, Word, commands_in, escaped, quoted_in, unescaped
-from monitord.redaction.tools import tool_name
+from monitord.redaction.tools import is_command_line, tool_name
 from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_choice, is_sensitive
 
 _CAP_BYTES = 4096
@@ -83,10 +83,21 @@ def _shortened(text: str, length: int) -> str:
     return piece[: end + 1]
 
 
-def hide_arguments(argv: Sequence[str], hide: Hide, depth: int = 0) -> list[str]:
-    """Run all rules over an argument list, without the cap."""
+def hide_arguments(
+    argv: Sequence[str], hide: Hide, depth: int = 0, *, in_prose: bool = False
+) -> list[str]:
+    """Run all rules over an argument list, without the cap.
+
+    `in_prose`: the words stand in a text that may be no command line, and that is read as a whole too.
+    """
     placed = secret_operands(argv)
-    reader = Reader(hide, tuple(argv), lambda text: hide_text(text, hide, 1), depth)
+    reader = Reader(
+        hide,
+        tuple(argv),
+        lambda text: hide_text(text, hide, depth + 1),
+        lambda text: hide_script(text, hide, depth + 1),
+        in_prose,
+    )
     kept = []
     for index, argument in enumerate(argv):
         if index in placed and argument[placed[index] :]:
@@ -95,7 +106,7 @@ def hide_arguments(argv: Sequence[str], hide: Hide, depth: int = 0) -> list[str]
             reader.awaiting = ""
         elif index == 0:
             reader.note_tool(argument)
-            kept.append(_first(argument, hide, depth))
+            kept.append(argument if in_prose else _first(argument, hide, depth))
         else:
             kept.append(reader.take(argument))
     return kept
@@ -105,6 +116,8 @@ def hide_text(text: str, hide: Hide, depth: int = 0) -> str:
     """Run the argument rules over the commands in a text, and the patterns over the whole."""
     if len(text) > _TEXT_CHARACTERS:
         text = _shortened(text, _TEXT_CHARACTERS) + TRUNCATED
+    if depth == 0 and is_command_line(text):
+        text = hide_script(text, hide, depth)
     for _ in range(
         _MAX_PASSES if depth == 0 else 1
     ):  # what is hidden may end a quote that hid something else
@@ -126,6 +139,13 @@ def _hide_once(text: str, hide: Hide, depth: int) -> str:
     return hide_patterns(text, hide)
 
 
+def hide_script(text: str, hide: Hide, depth: int) -> str:
+    """Run the rules over what a shell is to run: each of its commands is an argument list."""
+    if depth >= _MAX_DEPTH:
+        return hide("too_deep", text)
+    return hide_patterns(_hide_commands(text, hide, depth, is_script=True), hide)
+
+
 def _sent(found: re.Match[str], hide: Hide) -> str:
     """What an expect script types: a password unless it is a word that is not."""
     if _SENT_WORDS.fullmatch(found[3]):
@@ -139,7 +159,7 @@ def _hide_listed(found: re.Match[str], hide: Hide, depth: int) -> str:
     items = list(_ITEM.finditer(found[0]))
     values = [item[1] if item[1] is not None else item[2] for item in items]
     new = (
-        hide_arguments(values, hide, depth + 1)
+        hide_arguments(values, hide, depth + 1, in_prose=True)
         if depth + 1 < _MAX_DEPTH
         else [hide("too_deep", v) for v in values]
     )
@@ -167,24 +187,37 @@ def _hide_quoted(text: str, hide: Hide, depth: int) -> str:
     return _replaced(text, changes)
 
 
-def _hide_commands(text: str, hide: Hide, depth: int) -> str:
+def _hide_commands(text: str, hide: Hide, depth: int, *, is_script: bool = False) -> str:
     changes: list[tuple[int, int, str]] = []
     previous: Command | None = None
-    for command in commands_in(text):
-        words = _without_assignments(command.words)
+    for command in commands_in(text, is_script=is_script):
+        assigned, words = _split(command.words)
         if previous is not None and (previous.end in ("|", "<<<") or _is_substituted(previous)):
             changes += _fed(previous, command, text, hide)
-        changes += [change for word in words if (change := _requoted(word, hide, depth))]
+        if is_script:
+            changes += _changed(assigned, [_whole(word.value, hide, depth) for word in assigned])
+        else:
+            changes += [change for word in words if (change := _requoted(word, hide, depth))]
         if len(words) > 1:
             values = [word.value for word in words]
-            new = hide_arguments(values, hide, max(1, depth))
-            changes += [
-                (word.start, word.end, word.spelt(after))
-                for word, before, after in zip(words, values, new, strict=True)
-                if after != before
-            ]
+            changes += _changed(
+                words, hide_arguments(values, hide, max(1, depth), in_prose=not is_script)
+            )
         previous = command
     return _replaced(text, changes)
+
+
+def _changed(words: Sequence[Word], new: Sequence[str]) -> list[tuple[int, int, str]]:
+    return [
+        (word.start, word.end, word.spelt(after))
+        for word, after in zip(words, new, strict=True)
+        if after != word.value
+    ]
+
+
+def _whole(word: str, hide: Hide, depth: int) -> str:
+    """`NAME='a value with blanks'` before a command."""
+    return hide_text(hide_whole_value(word, hide), hide, depth + 1)
 
 
 def _requoted(word: Word, hide: Hide, depth: int) -> tuple[int, int, str] | None:
@@ -196,8 +229,8 @@ def _requoted(word: Word, hide: Hide, depth: int) -> tuple[int, int, str] | None
     return (word.start, word.end, "'" + new.replace("'", "'\"'\"'") + "'") if new != value else None
 
 
-def _without_assignments(words: tuple[Word, ...]) -> tuple[Word, ...]:
-    """A command without the `NAME=value` before it, which the patterns read."""
+def _split(words: tuple[Word, ...]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
+    """The `NAME=value` before a command, and the command."""
     at = 0
     while (
         at < len(words)
@@ -205,7 +238,7 @@ def _without_assignments(words: tuple[Word, ...]) -> tuple[Word, ...]:
         and words[at].raw.partition("=")[0].replace("_", "").isalnum()
     ):
         at += 1
-    return words[at:]
+    return words[:at], words[at:]
 
 
 def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tuple[int, int, str]]:

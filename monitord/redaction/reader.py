@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from monitord.redaction.patterns import hide_scheme, hide_whole_value
-from monitord.redaction.tools import BARE_NAMED, CARRIERS, NAMING, ORACLE, READERS, TOOLS, Tool, tool_name
+from monitord.redaction.tools import BARE_NAMED, CARRIERS, NAMING, ORACLE, READERS, TOOLS, Tool, is_command_line, tool_name
 from monitord.redaction.words import (
     Hide,
     is_choice,
@@ -44,26 +44,10 @@ _SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
 _SETTERS = frozenset({"set", "put", "config", "config:set", "setenv"})
 _SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
 _VERBS_OF_TOKENS = frozenset({"token", "auth", "authenticate", "login", "activate", "authkey"})
-_SCRIPT_FOLLOWS = frozenset({"-c", "-lc", "-ic", "-xc", "-ec", "-e", "-r", "-Command", "--command"})
 _TAKES_SCRIPT = frozenset(
-    {
-        "sh",
-        "bash",
-        "dash",
-        "zsh",
-        "ksh",
-        "fish",
-        "ash",
-        "ssh",
-        "su",
-        "watch",
-        "flock",
-        "parallel",
-        "xargs",
-        "screen",
-        "tmux",
-    }
-)
+    {"sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "ssh", "su", "watch", "flock", "parallel", "xargs",
+     "screen", "tmux", "eval"}
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -73,7 +57,8 @@ class Reader:
     hide: Hide
     words: tuple[str, ...]
     read_text: Callable[[str], str]
-    depth: int = 0
+    read_script: Callable[[str], str]
+    in_prose: bool = False
     awaiting: str = field(default="", init=False)
     awaits_surely: bool = field(default=True, init=False)
     scheme: str = field(default="", init=False)
@@ -108,7 +93,7 @@ class Reader:
             return hide_scheme(scheme, argument, self.hide)
         if argument.startswith("-") and len(argument) > 1:
             return self._option(argument)
-        if argument[:1] == "/" and not self.depth and self._is_slash_option(argument):
+        if argument[:1] == "/" and not self.in_prose and self._is_slash_option(argument):
             self.awaiting = "secret"
             return argument
         if argument in self.options:  # pdftk's `user_pw`, signtool's `/p`
@@ -120,7 +105,7 @@ class Reader:
         if self._is_bare_name(argument):
             self.awaiting, self.awaits_surely = "secret", self._is_set(argument)
             return argument
-        if argument in _VERBS_OF_TOKENS and not self.depth and self.name not in READERS:
+        if argument in _VERBS_OF_TOKENS and not self.in_prose and self.name not in READERS:
             self.awaiting = "verb's"
             return argument
         return self._text(argument)
@@ -201,7 +186,7 @@ class Reader:
                 return argument[:length] + self._value(
                     "secret" if manner == "attached" else manner, rest.lstrip("=")
                 )
-        if self.depth == 0 and argument[1].isalpha() and self._is_chosen(argument[2:]):
+        if not self.in_prose and argument[1].isalpha() and self._is_chosen(argument[2:]):
             return argument[:2] + self.hide("chosen", argument[2:])
         return ""
 
@@ -237,17 +222,18 @@ class Reader:
         return name.lower() in _SURE_NAMES or self.before.lower() in _SETTERS or is_verb
 
     def _is_bare_name(self, argument: str) -> bool:
-        if self.name in READERS or (self.depth and self.name not in BARE_NAMED):
+        if self.name in READERS or (self.in_prose and self.name not in BARE_NAMED):
             return False
         if self.before.lower() in _SETTERS and _SET_NAME.fullmatch(argument) and is_sensitive(argument):
             return True
         return len(argument) < 260 and bool(_BARE_NAME.fullmatch(argument)) and is_sensitive(argument)
 
     def _text(self, argument: str) -> str:
-        if self.depth:  # the text that these words stand in is read as one
+        if self.in_prose:  # the text that these words stand in is read as one
             return argument
-        if self.before not in _SCRIPT_FOLLOWS or self.name not in _TAKES_SCRIPT:
-            argument = hide_whole_value(argument, self.hide)
+        if " " in argument and (self.name in _TAKES_SCRIPT or is_command_line(argument)):
+            return self.read_script(argument)
+        argument = hide_whole_value(argument, self.hide)
         shown = self.read_text(argument)
         return self.hide("chosen", shown) if self._is_chosen(shown) else shown
 

@@ -18,6 +18,13 @@ _QUOTED = re.compile(
 _PLAIN = re.compile(
     r"""\\(.)|(?<![A-Za-z0-9])'([^']*+)'?+|(?<=-[A-Za-z])'([^']*+)'?+|"((?:[^"\\]|\\.)*+)"?+""", re.S
 )
+# Of a text that only a shell reads, where every quote is one.
+_SCRIPT_TOKEN = re.compile(
+    r"""(?P<end>\n|<<<|\|\|?|;|&&?|[()`])|(?P<word>(?:[^\s"'`|;&()\\<>]++|\\.?|'[^']*+'?+"""
+    r"""|"(?:[^"\\]|\\.)*+"?+|<(?!<<)|>)++)""",
+    re.S,
+)
+_SCRIPT_PART = re.compile(r"""\\(.)|'([^']*+)'?+|"((?:[^"\\]|\\.)*+)"?+""", re.S)
 _ESCAPED = re.compile(r'\\(["\\$`])')
 
 
@@ -28,21 +35,28 @@ class Word:
     start: int
     end: int
     raw: str
+    is_in_script: bool = False
 
     @property
     def value(self) -> str:
         raw = self.raw
         if '"' not in raw and "'" not in raw and "\\" not in raw:
             return raw
+        if self.is_in_script:
+            return _SCRIPT_PART.sub(_unquoted, raw)
         return _PLAIN.sub(lambda found: next((part for part in found.groups() if part is not None), ""), raw)
 
     def spelt(self, value: str) -> str:
-        """Another value in this word's quotes, if it stands in one pair of them."""
+        """Another value in this word's quotes; where those are many, in those that fit."""
         quote = self.raw[0]
         is_quoted = (
             quote in "\"'" and len(self.raw) > 1 and self.raw[-1] == quote and quote not in self.raw[1:-1]
         )
-        return f"{quote}{value}{quote}" if is_quoted else value
+        if is_quoted:
+            return f"{quote}{value}{quote}"
+        if not self.is_in_script or not any(mark in value for mark in " \t\n'\"|;&()<>"):
+            return value
+        return f'"{escaped(value)}"' if self.raw[0] == '"' else "'" + value.replace("'", "'\"'\"'") + "'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +67,15 @@ class Command:
     end: str
 
 
-def commands_in(text: str) -> Iterator[Command]:
-    """The simple commands of a text, in order; linear in its length, whatever it holds."""
+def commands_in(text: str, *, is_script: bool = False) -> Iterator[Command]:
+    """The simple commands of a text, in order; linear in its length, whatever it holds.
+
+    Of a script every quote is one; elsewhere "it's" opens none.
+    """
     words: list[Word] = []
-    for found in _TOKEN.finditer(text):
+    for found in (_SCRIPT_TOKEN if is_script else _TOKEN).finditer(text):
         if found.lastgroup == "word":
-            words.append(Word(found.start(), found.end(), found[0]))
+            words.append(Word(found.start(), found.end(), found[0], is_script))
         else:
             yield Command(tuple(words), found[0])
             words = []
@@ -69,6 +86,10 @@ def quoted_in(text: str) -> Iterator[tuple[int, int, str]]:
     """Every quoted part: begin and end of what stands between the quotes, and the quote."""
     for found in _QUOTED.finditer(text):
         yield found.start(found.lastindex or 0), found.end(found.lastindex or 0), found[0].lstrip("$")[0]
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return unescaped(found[3]) if found[3] is not None else found[1] or found[2] or ""
 
 
 def unescaped(text: str) -> str:

@@ -13,6 +13,7 @@ for words or show them; to those of `NAMING` a secret is a thing with a name. (M
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -448,6 +449,19 @@ def _read_tools() -> dict[str, Tool]:
 
 
 TOOLS: Mapping[str, Tool] = _read_tools()
+
+
+_FIRST_WORD = re.compile(r"(?:[A-Za-z_]\w{0,60}=\S{0,200}\s){0,8}(\S{1,200})\s")
+_OPTION_WORD = re.compile(r"\s-{1,2}[A-Za-z]")
+
+
+def is_command_line(text: str) -> bool:
+    """Tell whether a text begins with a tool of the tables or a path, and has an option: a shell's, no prose."""
+    first = _FIRST_WORD.match(text)
+    if first is None or _OPTION_WORD.search(text, first.end(1), first.end(1) + 400) is None:
+        return False
+    name = tool_name(first[1])
+    return name in TOOLS or name in CARRIERS or name in ORACLE or first[1].startswith(("/", "./"))
 
 
 def tool_name(word: str) -> str:
