@@ -13,7 +13,7 @@ from monitord.redaction.operands import secret_operands
 from monitord.redaction.patterns import hide_patterns, hide_whole_value
 from monitord.redaction.reader import Reader
 from monitord.redaction.shell import Command, Word, commands_in, escaped, quoted_in, unescaped
-from monitord.redaction.tools import is_command_line, tool_name
+from monitord.redaction.tools import READERS, is_command_line, tool_name
 from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_choice, is_sensitive
 
 _CAP_BYTES = 4096
@@ -28,7 +28,7 @@ _LISTED = re.compile(
 _ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+)'""")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
 _LOGIN_CALL = re.compile(
-    r"(?i)(?:log_?in|creds?|\bPDO|mysqli|\w{0,30}credential|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
+    r"(?i)(?:(?:create|add|new)_?\w{0,10}user|set_?passw\w{0,10}|log_?in|creds?|\bPDO|mysqli|\w{0,30}credential|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
 )
 _FEEDS = frozenset({"echo", "printf", "print", "write-output", "/bin/echo"})
 _TAKES = re.compile(
@@ -38,6 +38,16 @@ _TAKES = re.compile(
     r"|cryptroot|realm\s+join|net\s+ads|adcli|ipa-|samba-tool|rclone\s+obscure|base64\s*\|)"
     r"|\blogin\b|password|passphrase|passwd|token|secret|--stdin|unlock|\bpass(?:in|out)?\s+stdin"
 )
+# What these read from `<<<` is text or a program; other tools are given a secret so.
+_READ_TEXT = READERS | {
+    "jq", "yq", "tr", "cut", "wc", "bc", "dc", "base64", "base32", "xxd", "od", "md5sum", "sha1sum", "sha256sum",
+    "sha512sum", "rev", "fold", "fmt", "column", "tee", "xargs", "while", "done", "read", "mapfile", "readarray", "sh",
+    "bash", "python", "python3", "perl", "ruby", "node", "php", "mysql", "mariadb", "psql", "sqlite3", "mongosh",
+    "clickhouse-client", "redis-cli", "kubectl", "docker", "nc", "curl", "at", "mail", "mailx", "wall", "xclip",
+    "pbcopy", "dot", "gnuplot", "patch", "iconv", "sponge", "hbase", "hive", "sqlplus", "influx", "crontab", "openssl",
+    "gpg", "ssh", "sudo", "nsupdate", "ldapmodify", "ldapadd", "fdisk", "sfdisk", "bash", "zsh", "ed", "ex", "nft",
+}  # fmt: skip
+_SECRET_FILES = ("pass", "secret", "token", ".pgpass", ".netrc", ".my.cnf", "credential", "passwd", "psk", "keyfile")
 _SEND = re.compile(
     r"""(?<![\w-])(send(?:_user|_slow|ln)?\s+(?:-[a-z-]{1,4}\s+)?)(\\?")((?:[^"\\]|\\[^"])*+)(\\?")"""
 )
@@ -167,7 +177,8 @@ def _hide_listed(found: re.Match[str], hide: Hide, depth: int) -> str:
         if values[at + 1] and len(name) < 100 and _NAME.fullmatch(name) and is_sensitive(name):
             new[at + 1] = hide("listed", values[at + 1])
     if _LOGIN_CALL.search(found.string[max(0, found.start() - 40) : found.start()]):
-        new[-1] = hide("call", values[-1]) if values[-1] else ""
+        for at in {len(values) - 1, min(2, len(values) - 1)}:  # connect(host, user, S, database)
+            new[at] = hide("call", values[at]) if values[at] else ""
     return _replaced(
         found[0], [(item.start() + 1, item.end() - 1, text) for item, text in zip(items, new, strict=True)]
     )
@@ -181,7 +192,7 @@ def _hide_quoted(text: str, hide: Hide, depth: int) -> str:
         if not any(blank in inside for blank in " \t\n") or len(inside) < 6:
             continue
         plain = unescaped(inside) if quote == '"' else inside
-        new = hide_text(plain, hide, depth + 1)
+        new = hide_text(hide_whole_value(plain, hide), hide, depth + 1)
         if new != plain:
             changes.append((begin, end, escaped(new) if plain != inside else new))
     return _replaced(text, changes)
@@ -203,6 +214,8 @@ def _hide_commands(text: str, hide: Hide, depth: int, *, is_script: bool = False
             changes += _changed(
                 words, hide_arguments(values, hide, max(1, depth), in_prose=not is_script)
             )
+        if command.words and ">" in text:
+            changes += _kept_in_file(command, hide)
         previous = command
     return _replaced(text, changes)
 
@@ -248,15 +261,34 @@ def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tup
     if _is_substituted(previous):  # `cryptsetup … --key-file <(echo SECRET)`
         previous, command = command, previous
     if previous.end == "<<<":
-        if not _TAKES.search(_said(previous, text)):
+        if tool_name(previous.words[0].value) in _READ_TEXT and not _TAKES.search(_said(previous, text)):
             return []
-        words: tuple[Word, ...] = command.words[:1]
-    else:
-        name = tool_name(previous.words[0].value)
-        if name not in _FEEDS or not _TAKES.search(_said(command, text)):
-            return []
-        words = tuple(word for word in previous.words[1:] if not word.raw.startswith("-"))
-        words = words[1:] if name == "printf" and len(words) > 1 else words
+        return _hidden(command.words[:1], hide)
+    if tool_name(previous.words[0].value) not in _FEEDS or not _TAKES.search(_said(command, text)):
+        return []
+    return _hidden(_echoed(previous), hide)
+
+
+def _kept_in_file(command: Command, hide: Hide) -> list[tuple[int, int, str]]:
+    """`echo SECRET > /etc/app/secret`."""
+    if not command.words or tool_name(command.words[0].value) not in _FEEDS:
+        return []
+    for at, word in enumerate(command.words[1:], start=1):
+        mark, target = word.raw.lstrip("12")[:1], word.value.lstrip("12>")
+        if mark == ">":
+            target = target or (command.words[at + 1].value if at + 1 < len(command.words) else "")
+            name = target[-100:].rpartition("/")[2]
+            is_secret = is_sensitive(name) or name.startswith(_SECRET_FILES)
+            return _hidden(_echoed(Command(command.words[:at], "")), hide) if is_secret else []
+    return []
+
+
+def _echoed(command: Command) -> tuple[Word, ...]:
+    words = tuple(word for word in command.words[1:] if not word.raw.startswith("-"))
+    return words[1:] if tool_name(command.words[0].value) == "printf" and len(words) > 1 else words
+
+
+def _hidden(words: Sequence[Word], hide: Hide) -> list[tuple[int, int, str]]:
     return [
         (word.start, word.end, word.spelt(hide("piped", word.value)))
         for word in words

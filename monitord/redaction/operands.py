@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from monitord.redaction.logins import is_person
 from monitord.redaction.tools import CARRIERS, TOOLS, tool_name
 from monitord.redaction.words import is_choice
 
@@ -80,6 +81,8 @@ def _matched(
         if element == "S":
             if assigned := _ASSIGNED.match(word):
                 return [] if assigned.end() < len(word) else None
+            if is_person(word) and number + 1 < len(operands):  # `net rpc user add bob S`
+                return None
             if not _NOT_SECRET.fullmatch(word) and not is_choice(word):
                 found.append((at, 0))
         elif element == "K":

@@ -155,7 +155,7 @@ def hide_whole_value(word: str, hide: Hide) -> str:
         before = word[: found.start()]
         if value is None or " " not in value[0] or not is_sensitive(found[1]):
             continue
-        is_first = before in ("", "/", "--")
+        is_first = not any(mark in before for mark in " \t\n\"'")
         if (not is_first and "=" not in found[2]) or not all(
             "=" in piece for piece in before.split()[:-1] or before.split()
         ):

@@ -21,6 +21,9 @@ _OPTIONS = """
 mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlog mysql_upgrade mysqlpump:
   -p+
 mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
+check_snmp: -C
+check_http check_tcp check_curl: -a=login
+ktutil mcrypt ccrypt: -w -k -K
 mycli mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost innotop mysqlsh: -p
 7z 7za 7zr 7zz unrar: -p+
 rar: -p+ -hp+
@@ -299,6 +302,8 @@ choco: apikey S
 cargo: login S
 anaconda: login S
 snap: set * K
+tomcat-digest.sh: S$
+digest.sh: S$
 isql: * * S
 db2: connect to * user * using S
 nzpassword: add * * * S
@@ -390,7 +395,7 @@ READERS = frozenset(
      "ctags", "diff", "sort", "uniq", "wc", "nginx", "apache2", "httpd", "systemctl", "service", "tree",
      "file", "stat", "du", "df", "rsync", "tar", "make", "cmake", "ninja", "gcc", "g++", "clang", "echo",
      "printf", "logger", "which", "type", "help", "info", "whatis", "dpkg", "apt", "apt-get", "yum", "dnf",
-     "rpm", "pacman", "brew"}
+     "rpm", "pacman", "brew", "getent", "scp", "chgrp", "install"}
 )  # fmt: skip
 BARE_NAMED = frozenset(  # tools in whose texts a name and its secret are two words
     {"nmcli", "rclone", "npm", "pnpm", "yarn", "aws", "gcloud", "wpa_cli", "redis-cli", "valkey-cli", "git",

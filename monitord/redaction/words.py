@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 HIDDEN = "***HIDDEN***"
@@ -21,12 +21,13 @@ _STEMS = (
     "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey", "accountkey", "sharedkey",
     "sessionkey", "sessionid", "storagekey", "licensekey", "deploykey", "servicekey", "appkey",
     "connectionstring", "fromliteral", "mfacode", "passwort", "kennwort", "motdepasse", "contrasena",
-    "authcred", "basicauth", "pinentry", "requirepass", "masterauth", "subscriptionkey", "presharedkey",
+    "authcred", "basicauth", "wachtwoord", "codeword", "unlockword", "magicword", "seedphrase", "seedwords", "pinentry", "requirepass", "masterauth", "subscriptionkey", "presharedkey",
 )  # fmt: skip
 # The last word of a name, or followed by one of `_CARRIES`: `TokenBucket` and `--pass-through` are none.
 _WORDS = frozenset(
     {"pass", "pwd", "pw", "pswd", "psw", "token", "jwt", "bearer", "psk", "otp", "totp", "cookie",
-     "cookies", "authorization", "rootpw", "userpw", "sas", "sid", "pat", "creds", "cred", "mnemonic"}
+     "cookies", "authorization", "rootpw", "userpw", "sas", "sid", "pat", "creds", "cred", "mnemonic", "hmac",
+     "pepper", "pword", "senha", "heslo", "haslo", "clave", "mdp"}
 )  # fmt: skip
 _CARRIES = frozenset(
     {"value", "values", "string", "str", "b", "key", "data", "hex", "plain", "raw", "text", "current", "new",
@@ -43,17 +44,35 @@ _KEYS = frozenset(  # what a key is of, where the key is a secret
      "session", "signing", "storage", "deploy", "service", "app", "application", "client", "admin", "hmac",
      "aes", "fernet", "crypto", "cipher", "webhook", "license", "subscription", "stream", "functions", "jwt",
      "cookie", "token", "write", "x", "unseal", "recovery", "root", "wep", "wpa", "authentication", "join",
-     "tailscale", "setup", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker", "dd"}
+     "tailscale", "setup", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker", "dd", "unlock",
+     "mesh", "network", "device", "enroll", "enrollment", "agent", "merchant", "wallet", "node", "cluster", "gossip",
+     "relay", "security", "crypt", "decrypt", "decryption", "sign", "pairing", "pair", "link", "product",
+     "registration", "activation", "bot", "rpc", "push", "vapid", "provisioning", "ingest", "ingestion",
+     "user", "claim", "invite", "sync", "transport", "secure", "lock", "door", "mqtt",
+     "snmp", "vpn", "wifi", "wlan", "psk", "integration"}
 )  # fmt: skip
+# What a code or a phrase is of, where it is a secret.
+_CODES = frozenset(
+    {"alarm", "master", "unlock", "access", "door", "entry", "security", "pair", "pairing", "activation", "recovery",
+     "verification", "verify", "auth", "invite", "gate", "lock", "disarm", "arm", "safe", "vault", "mfa", "otp", "sms",
+     "login", "pin", "secret", "claim", "backup", "setup", "enroll", "register", "registration", "duress", "garage"}
+)  # fmt: skip
+_PHRASES = frozenset(
+    {"seed", "recovery", "unlock", "secret", "wallet", "backup", "master", "key", "login", "magic", "safe"}
+)
 
 # A pin is a secret alone or with its kind; `pin_memory` and `gpio_pin` are none.
-_PINS = frozenset({"pin", "puk", "so", "user", "new", "old", "card", "sim"})
+_PINS = frozenset(
+    {"pin", "puk", "so", "user", "new", "old", "card", "sim", "set", "pair", "verify", "change", "door", "unlock",
+     "login", "wallet", "device", "entry", "alarm", "parental", "master", "admin", "reset", "enter", "my", "current",
+     "security", "access", "lock", "gate", "vault", "token", "bt", "bluetooth", "pairing", "voicemail", "auth"}
+)  # fmt: skip
 
 # Too common a word to say much: what it names is hidden only if it looks made.
 _WEAK = frozenset(
     {"pat", "sas", "sid", "key", "sig", "signature", "code", "salt", "seed", "nonce", "license", "session",
      "sess", "otp", "auth", "value", "data", "cookie", "cookies", "login", "credentials", "credential",
-     "cred", "creds", "hash", "community", "unlock"}
+     "cred", "creds", "hash", "community", "unlock", "claim", "invite", "enroll"}
 )  # fmt: skip
 # Of these a value is hidden unless it is one of the words that choose a method.
 _CHOICES = frozenset(
@@ -61,7 +80,8 @@ _CHOICES = frozenset(
      "basic", "digest", "ntlm", "kerberos", "ldap", "oauth", "oauth2", "saml", "sso", "plain", "cram-md5",
      "mtls", "md5", "scram-sha-256", "peer", "trust", "required", "optional", "negotiate", "always", "never",
      "password", "interactive", "enabled", "disabled", "default", "env", "keyring", "keychain",
-     "gnome-keyring", "kwallet"}
+     "gnome-keyring", "kwallet", "sha1", "sha224", "sha256", "sha384", "sha512", "sha-1", "sha-256", "sha-512",
+     "sha3-256", "sha3-512", "blake2b", "blake3"}
 )  # fmt: skip
 
 # A name that ends so speaks *about* a secret (or is a source file called token.py).
@@ -79,6 +99,16 @@ _BENIGN_LAST = frozenset(
 )  # fmt: skip
 
 
+_OF: Mapping[str, frozenset[str]] = {
+    "key": _KEYS,
+    "keys": _KEYS,
+    "code": _CODES,
+    "phrase": _PHRASES,
+    "words": _PHRASES,
+    "auth": frozenset({"redis", "amqp", "mqtt", "bearer", "smtp", "imap", "sasl"}),
+}
+
+
 def is_sensitive(name: str) -> bool:
     """Tell whether a value under this name is to be hidden: `--db-password`, `PGPASSWORD`, `apiKey`."""
     pieces = _pieces(name)
@@ -86,14 +116,16 @@ def is_sensitive(name: str) -> bool:
         return False
     if pieces in (["auth"], ["basic", "auth"], ["http", "auth"], ["proxy", "auth"]):
         return True
-    if pieces[-1] == "auth" or (len(pieces) == 1 and pieces[0] in ("pat", "sas", "cred", "creds")):
+    if (pieces[-1] == "auth" and pieces[-2:-1] and pieces[-2] not in _OF["auth"]) or (len(pieces) == 1 and pieces[0] in ("pat", "sas", "cred", "creds", "clave", "mdp")):
         return False
     joined = "".join(pieces)
     if any(stem in joined for stem in _STEMS):
         return True
     if pieces[-1] in ("pin", "puk") and _PINS.issuperset(pieces):
         return True
-    if pieces[-1] in ("key", "keys") and len(pieces) > 1 and pieces[-2] in _KEYS:
+    if len(pieces) > 1 and pieces[-2] in _OF.get(pieces[-1], ()):
+        return True
+    if pieces[-1] == "salt" and len(pieces) > 1:
         return True
     return _has_telling_word(pieces)
 

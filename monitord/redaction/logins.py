@@ -1,0 +1,61 @@
+"""Secrets that stand beside the name of a person: `login bob S`, `bob:S`, `admin%S`, `CORP/bob:S@host`."""
+
+from __future__ import annotations
+
+import re
+
+# Accounts that are people's or an administrator's; `app`, `user` and `test` are words of too many commands.
+_PEOPLE = frozenset(
+    {"admin", "administrator", "root", "sa", "sys", "system", "superuser", "sysadmin", "operator", "bob", "alice",
+     "carol", "dave", "eve", "mallory", "trent", "john", "jane", "jdoe", "johndoe", "janedoe", "joe", "jim", "anna",
+     "peter", "paul", "maria", "max", "erika", "tom", "mike", "mary", "susan", "frank", "hans", "klaus", "scott",
+     "guest", "kubeadmin", "ubnt", "pi", "ec2-user", "svc"}
+)  # fmt: skip
+_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.A)
+_DOMAIN = re.compile(r"(?:[A-Za-z][\w.-]{0,40}[\\/])?([A-Za-z][\w.-]{0,40})", re.A)
+_SERVICE = re.compile(r"(?:svc|srv|usr|adm)[-_.]?[a-z0-9]{1,20}|[a-z]{1,20}[-_](?:admin|adm|svc|user)")
+_LOGIN = re.compile(
+    r"((?::[a-z]{3,12}:)?(?:[A-Za-z][\w.-]{0,40}[\\/])?[A-Za-z][\w.-]{0,40}[:%])([^\s].*?)(@[\w.\[\]-]{1,253}(?::.*)?)?",
+    re.S,
+)
+_NO_SECRET = re.compile(r"[0-9]{1,5}|[/~.{$%<>*@-].*|(?:[A-Za-z]:)?[\\/].*|\**", re.S)
+# `-u bob:staff` of these names a group.
+GROUPING = frozenset(
+    {"docker", "podman", "nerdctl", "docker-compose", "chown", "install", "rsync", "setpriv", "systemd-run", "gosu",
+     "su-exec", "chroot", "chpst", "start-stop-daemon", "uwsgi", "unshare", "kubectl", "setfacl", "supervisord",
+     "buildah", "tar", "cpio", "s6-setuidgid", "setuidgid", "bwrap"}
+)  # fmt: skip
+# To these a person is somebody to run as, to look for or to change.
+NAMING_PEOPLE = frozenset(
+    {"useradd", "usermod", "userdel", "adduser", "deluser", "addgroup", "gpasswd", "groupadd", "groupmod", "chage",
+     "passwd", "id", "groups", "finger", "who", "w", "last", "lastlog", "getent", "chfn", "chsh", "su", "sudo", "gosu",
+     "runuser", "su-exec", "setpriv", "s6-setuidgid", "setuidgid", "chpst", "loginctl", "pkill", "pgrep", "killall",
+     "quota", "edquota", "setquota", "repquota", "crontab", "setfacl", "newgrp", "login", "write", "talk", "mail",
+     "mailx", "mutt", "machinectl", "ps", "lsof", "htop", "top", "createuser", "dropuser", "createdb", "dropdb"}
+)  # fmt: skip
+
+
+def is_person(word: str) -> bool:
+    """Tell whether a word names an account, as `bob`, `CORP\\bob` or `svc_backup` do."""
+    found = _DOMAIN.fullmatch(word) if len(word) < 90 else None
+    return found is not None and (
+        found[1].lower() in _PEOPLE or _SERVICE.fullmatch(found[1].lower()) is not None
+    )
+
+
+def is_email(word: str) -> bool:
+    return len(word) < 200 and _EMAIL.fullmatch(word) is not None
+
+
+def login_in(word: str, *, of_anybody: bool) -> tuple[str, str, str] | None:
+    """What stands before the secret in `bob:S`, the secret, and what stands behind it.
+
+    `of_anybody`: an option said that this is a login; else the name must be known as a person's.
+    """
+    found = _LOGIN.fullmatch(word) if len(word) <= 4096 else None
+    if found is None or len(found[2]) < 3 or _NO_SECRET.fullmatch(found[2]):
+        return None
+    name = re.split(r"[:\\/]", found[1][:-1])[-1]
+    if not of_anybody and not is_person(name):
+        return None
+    return found[1], found[2], found[3] or ""
