@@ -23,7 +23,7 @@ _TEXT_CHARACTERS = 65_536
 _MAX_DEPTH = 5
 _MAX_PASSES = 3
 _LISTED = re.compile(
-    r"""(?<!\\)(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?:\s{0,8}+(?:,|=>)\s{0,8}+(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'))++"""
+    r"""(?<!\\)(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?:\s{0,8}+(?:,|=>)\s{0,8}+[bru]?(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?!\s?:))++"""
 )
 _ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+)'""")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
@@ -209,6 +209,8 @@ def _hide_commands(text: str, hide: Hide, depth: int, *, is_script: bool = False
             changes += _changed(assigned, [_whole(word.value, hide, depth) for word in assigned])
         else:
             changes += [change for word in words if (change := _requoted(word, hide, depth))]
+        if len(words) == 1 and is_script and " " in words[0].raw:
+            changes += _changed(words, [_whole(words[0].value, hide, depth)])
         if len(words) > 1:
             values = [word.value for word in words]
             changes += _changed(

@@ -47,6 +47,15 @@ def is_email(word: str) -> bool:
     return len(word) < 200 and _EMAIL.fullmatch(word) is not None
 
 
+_SLASHED = re.compile(r"([A-Za-z][\w.$-]{0,40}/)([^/@\s][^/@]{2,200})(@.*)?", re.S)
+
+
+def slashed_login_in(word: str) -> tuple[str, str, str] | None:
+    """Likewise of `bob/S` and `bob/S@database`."""
+    found = _SLASHED.fullmatch(word) if len(word) <= 4096 else None
+    return (found[1], found[2], found[3] or "") if found else None
+
+
 def login_in(word: str, *, of_anybody: bool) -> tuple[str, str, str] | None:
     """What stands before the secret in `bob:S`, the secret, and what stands behind it.
 

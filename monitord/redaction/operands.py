@@ -9,19 +9,25 @@ import re
 from collections.abc import Iterator, Sequence
 
 from monitord.redaction.logins import is_person
-from monitord.redaction.tools import CARRIERS, TOOLS, tool_name
+from monitord.redaction.tools import CARRIERS, GENERAL_FORMS, TOOLS, tool_name
 from monitord.redaction.words import is_choice
 
 _MAX_TOOLS = 8
 _MAX_OPERANDS = 48
 _PATH = re.compile(r"[A-Za-z]:|[\\/].*|.*[\\/].*", re.S)
 _NOT_SECRET = re.compile(r"-|\*|@.*|/[a-z]{2,12}(?::.*)?|\+[a-z]+", re.S)
+_FILE = re.compile(r".*[\\/].*|[\w-]{1,80}\.[a-z]{1,5}|[a-z]{1,20}=.*", re.S)
+_GENERAL_THINGS = frozenset(form[0] for form in GENERAL_FORMS)
 _ASSIGNED = re.compile(r"[A-Za-z_][\w.-]*+=", re.A)
 
 
 def secret_operands(argv: Sequence[str]) -> dict[int, int]:
     """Positions in `argv` that hold a secret by what stands before them → where in the word it begins."""
     found: dict[int, int] = {}
+    for form in GENERAL_FORMS if len(argv) > 3 and not _GENERAL_THINGS.isdisjoint(argv[:12]) else ():
+        for position, begin in _places(form, argv, 1):
+            if not _FILE.fullmatch(argv[position]):
+                found.setdefault(position, begin)
     for at in _tool_places(argv):
         for form in TOOLS[tool_name(argv[at])].forms:
             for position, begin in _places(form, argv, at + 1):
@@ -82,6 +88,8 @@ def _matched(
             if assigned := _ASSIGNED.match(word):
                 return [] if assigned.end() < len(word) else None
             if is_person(word) and number + 1 < len(operands):  # `net rpc user add bob S`
+                if number + 1 < len(form):
+                    continue
                 return None
             if not _NOT_SECRET.fullmatch(word) and not is_choice(word):
                 found.append((at, 0))

@@ -54,12 +54,20 @@ _XML = re.compile(r"<([\w:.-]{1,80})((?:\s[^<>]{0,200})?>)([^<>]{1,500})(?=</\1\
 _ATTRIBUTE = re.compile(
     r"(?i)(?<![\w-])((?:key|name|property|field)\s?=\s?[\"']([\w.:-]{1,80})[\"']\s{1,4}value\s?=\s?[\"'])([^\"'\n]{1,500})(?=[\"'])"
 )
+_NAME_AND_VALUE = re.compile(  # `{"name":"API_SECRET","value":"S"}`, `Name=API_SECRET,Value=S`
+    r"(?i)(?<![\w-])((?:name|key)\\?[\"']?\s?[:=]\s?\\?[\"']?([\w.-]{1,80})\\?[\"']?\s?,\s{0,20}\\?[\"']?(?:string)?value\\?[\"']?\s?[:=]\s?\\?)"
+    r"(\"(?:[^\"\\\n]|\\.){1,500}+\"?|'[^'\n]{1,500}+'?|[^\s,;\"'}\]\\]{1,500}+)"
+)
+_CRYPTO_CALL = re.compile(
+    r"(?i)(?<![\w])((?:jwt\.\w{1,20}|hmac(?:\.\w{1,20})?|\w{0,20}hmac\w{0,20}|create(?:de)?cipher\w{0,10}|pbkdf2\w{0,20}|scrypt\w{0,10}"
+    r"|bcrypt\.\w{1,20}|(?:openssl_)?(?:en|de)crypt|set_?passw\w{1,12}|basic_?auth|set_?basic_?auth)\()([^\n]{1,400})"
+)
 _SECRET_OBJECT = re.compile(r"(?<![\w-])(secret,[^\s\"']{0,100}?data=)([^,\s\"']+)")
 _DATA_SOURCE = re.compile(
     r"(?<![\w-])(u=[^,\s]{1,80},(?:[a-zA-Z]=[^,\s]{0,80},){0,6}p=)([^,\s\"']+)"
 )  # of Percona's tools
 _USER_GIVEN = re.compile(
-    r"(?i)(?<![\w-])((?:user(?:name|pwd)?|login|credentials?|userpass)[\"']?\s?[=:]\s?[\"']?[\w.@+\\-]{1,80}:)"
+    r"(?i)(?<![\w-])((?:user(?:name|pwd)?|login|credentials?|userpass)[\"']?\s?[=:]\s?[\"']?[\w.@+\\-]{1,80}[:%])"
     r"([^\s,;:/\"'@]{4,200}+)(?![:/@])"
 )
 _CALL = re.compile(
@@ -93,12 +101,15 @@ _QUOTED = re.compile(
 _KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+\]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
-    r"|\\\"[^\"\n]*|[bBrRuUfF]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfF]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
+    r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
 # Of one word of an argument list, where blanks belong to the value.
 _MAX_WHOLE = 4096
 _WHOLE_SLASHED = re.compile(r"(?s)(?i:(/(?:p|pass|password|gp|pth):))(.+)()")
 _WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@\"'=]{2,200}+)(@[\w.-]{1,200}+)")
+_WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S`, up to the next `name=`
+    r"((?:[^\s=\"'/,;&]{0,60}[^\w\s=\"'.-])?)([\w.-]{1,100}+)(\]?[=:] ?)((?:(?![,;& ] ?[\w.-]{1,60}=).)++)(?:[,;& ].*)?", re.S
+)
 _WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
@@ -125,6 +136,8 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _USER_GIVEN.sub(lambda m: m[1] + (hide("login", m[2]) if _is_no_group(m[2]) else m[2]), text)
     text = _SECRET_OBJECT.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     text = _CALL.sub(lambda m: _safe_call(m, hide), text) if "(" in text else text
+    text = _NAME_AND_VALUE.sub(lambda m: m[1] + _value_named(m[2], m[3], hide), text)
+    text = _CRYPTO_CALL.sub(lambda m: m[1] + _safe_literals(m[2], hide), text) if "(" in text else text
     text = _hide_keyed(text, hide)
     text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text)
     text = _SAID.sub(lambda m: m[1] + hide("said", m[2]), text)
@@ -142,23 +155,22 @@ def hide_patterns(text: str, hide: Hide) -> str:
 
 
 def hide_whole_value(word: str, hide: Hide) -> str:
-    """Hide a value with blanks in one word of an argument list: it ends where that word does.
+    """Hide a value in one word of an argument list: it ends where that word does, blanks and quotes in it.
 
     In free text the first blank ends a value: `PASSWORD=S ./run`.
     """
-    if " " not in word or len(word) > _MAX_WHOLE:
+    if len(word) > _MAX_WHOLE or not any(mark in word for mark in " \"'&;("):
         return word
     if (found := _WHOLE_SLASHED.fullmatch(word) or _WHOLE_LOGIN.fullmatch(word)) is not None:
         return found[1] + hide("keyed", found[2]) + found[3]
+    if (named := _WHOLE_NAMED.fullmatch(word)) is not None and is_sensitive(named[2]) and named[4][0] not in "\"'[{(":
+        return named[1] + named[2] + named[3] + hide("keyed", named[4]) + word[named.end(4) :]
     for found in _KEY.finditer(word):
         value = _WHOLE_VALUE.match(word, found.end())
         before = word[: found.start()]
         if value is None or " " not in value[0] or not is_sensitive(found[1]):
             continue
-        is_first = not any(mark in before for mark in " \t\n\"'")
-        if (not is_first and "=" not in found[2]) or not all(
-            "=" in piece for piece in before.split()[:-1] or before.split()
-        ):
+        if "=" not in found[2] or not all("=" in piece for piece in before.split()[:-1] or before.split()):
             return word
         return before + found[0] + hide("keyed", value[0]) + word[value.end() :]
     return word
@@ -192,7 +204,7 @@ def _hide_keyed(text: str, hide: Hide) -> str:
 
 
 def _hide_value(value: str, hide: Hide) -> str:
-    bare = value.lstrip("bBrRuUfF")
+    bare = value.lstrip("bBrRuUfFN")
     prefix = value[: len(value) - len(bare)] if bare[:1] in ("'", '"') else ""
     value = value[len(prefix) :]
     for quote in ('\\"', '"', "'"):
@@ -221,6 +233,25 @@ def _safe_call(found: re.Match[str], hide: Hide) -> str:
     value = found[4] or found[5]
     quote = '"' if found[4] else "'"
     return f"{found[1]}{found[3]}{quote}{_if_named(found[2], value, hide)}{quote}"
+
+
+def _value_named(name: str, value: str, hide: Hide) -> str:
+    quote = value[0] if value[0] in "\"'" else ""
+    inside = value.strip(quote) if quote else value
+    return f"{quote}{_if_named(name, inside, hide)}{quote if value[1:].endswith(quote) else ''}" if inside else value
+
+
+def _safe_literals(arguments: str, hide: Hide) -> str:
+    """What is given to a call that encrypts, signs or logs in, up to its end."""
+    end = arguments.find(")")
+    inside, rest = (arguments, "") if end < 0 else (arguments[:end], arguments[end:])
+    return _STRING.sub(lambda m: _safe_literal(m, hide), inside) + rest
+
+
+def _safe_literal(found: re.Match[str], hide: Hide) -> str:
+    value = found[1] or found[2]
+    is_kept = HIDDEN in value or is_choice(value) or value.isupper() or value in ("utf8", "utf-8", "hex", "base64")
+    return found[0] if is_kept else f"{found[0][0]}{hide('call', value)}{found[0][0]}"
 
 
 def _safe_part(sign: str, value: str, hide: Hide) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from monitord.redaction.logins import GROUPING, NAMING_PEOPLE, is_email, is_person, login_in
+from monitord.redaction.logins import GROUPING, NAMING_PEOPLE, is_email, is_person, login_in, slashed_login_in
 from monitord.redaction.patterns import hide_scheme, hide_whole_value
 from monitord.redaction.tools import BARE_NAMED, CARRIERS, NAMING, ORACLE, READERS, TOOLS, Tool, is_command_line, tool_name
 from monitord.redaction.words import (
@@ -37,7 +37,7 @@ _PASSWORD_LETTERS = frozenset({"-p", "-P", "-w", "-W", "-k", "-K"})  # of a tool
 _USER_OPTIONS = frozenset({"-u", "-U", "-l", "-a", "--user", "--username", "--login-user", "--login", "--auth",
                            "--basic-auth", "--proxy-user", "--cred", "--creds", "--credentials", "--as"})  # fmt: skip
 _ABOUT_SECRETS = re.compile(
-    r"(?i)pass(?!ive|es|enger|age)|pwd|secret|credential|\bauth|authkey|_auth|login|token|\bpw\b|^-[uU]$|user"
+    r"(?i)pass(?!ive|es|enger|age)|pwd|secret|credential|\bauth|authkey|_auth|login|token|secure|\bpw\b|^-[uU]$|user"
 )
 _NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|[A-Za-z][\w.-]{0,60}+=.*|true|false", re.S)
 _ISSUED = re.compile(
@@ -45,6 +45,13 @@ _ISSUED = re.compile(
 )
 _RUNNERS = frozenset({"-exec", "-execdir", "-ok", "--exec"})
 _SLASH_OPTION = re.compile(r"/[A-Za-z]{2,40}+")
+_LOGIN_OPTION = re.compile(
+    r"--?(?:[a-z0-9]{1,20}[-_]){0,4}(?:login|logon|dsn|userid|conn|connect|connection|account|cred|creds|credentials?|auth)", re.I
+)
+_ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([A-Za-z0-9+/_.=~!-]{20,200}+)")
+_NAMES_THING = re.compile(r"(?:^|_)(?:ID|UUID|GUID|SHA\d*|COMMIT|HASH|REV|REVISION|DIGEST|TRACE|BUILD|VERSION|TAG|PATH|DIR|FILE|HOME|IMAGE|NAME|URL|URI|HOST|ADDRESS|COOKIE_FILE|SOCK|FLAGS|OPTS)\d?(?:_|$)")
+_BODIES = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--body"})
+_JSON_STRING = re.compile(r'"[^"\s\\]{1,200}+"')
 _SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
 _SETTERS = frozenset({"set", "put", "config", "config:set", "setenv"})
 _SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
@@ -126,7 +133,6 @@ class Reader:
             return argument
         if self.awaiting:
             manner, self.awaiting = self.awaiting, ""
-            manner = "secret" if manner == "named" else manner
             if argument and not self._is_option(argument, manner):
                 return self._value(manner, argument)
         if self.before == "<<<" and self.is_about_secrets:
@@ -150,7 +156,7 @@ class Reader:
         if self._is_bare_name(argument):
             self.awaiting, self.awaits_surely = "named", self._is_set(argument)
             return argument
-        if not self.in_prose and (is_person(argument) or (is_email(argument) and self.before in _VERBS_OF_LOGIN)):
+        if not self.in_prose and (is_person(argument) or (is_email(argument) and self._verbs & _VERBS_OF_LOGIN)):
             self.person = argument
             return argument
         if argument in _VERBS_OF_TOKENS and not self.in_prose and self.name not in READERS:
@@ -162,7 +168,9 @@ class Reader:
         """A value that looks like an option means that the option before it had none (it prompts)."""
         if manner in ("user's", "anybody's", "account's", "verb's") and argument.startswith("-"):
             return True
-        if manner == "weak" or not self.awaits_surely:
+        if manner == "perhaps" and (argument.startswith("-") or not login_in(argument, of_anybody=True)):
+            return True
+        if manner in ("weak", "made") or not self.awaits_surely:
             self.awaits_surely = True
             is_pin = argument.isdigit() and 4 <= len(argument) <= 12 and manner == "named"
             if argument.startswith("-") or not (is_pin or looks_made(argument)):
@@ -170,6 +178,7 @@ class Reader:
         return bool(_LONG_OPTION.fullmatch(argument)) or (argument[0] == "-" and len(argument) == 2)
 
     def _value(self, manner: str, value: str) -> str:
+        manner = "secret" if manner == "named" else manner
         if _KEPT_VALUE.fullmatch(value) or (self.names_key and _FILE.fullmatch(value)):
             return value
         if is_choice(value) and manner != "cert":
@@ -181,9 +190,14 @@ class Reader:
             return self._text(value)
         if manner == "anybody's" and self._is_unknown() and not _PLAIN_WORD.fullmatch(value):
             return self.hide("letter", value)
-        if manner == "account's":
+        if manner in ("account's", "perhaps"):
             return self._account(value)
         if manner == "anybody's" and not looks_chosen(value, 1) and not _ISSUED.fullmatch(value):
+            return self._text(value)
+        if manner == "database's":
+            login = slashed_login_in(value) or login_in(value, of_anybody=True)
+            return f"{login[0]}{self.hide('login', login[1])}{login[2]}" if login else self._text(value)
+        if manner == "made" and any(mark in value for mark in "/.:,@"):
             return self._text(value)
         if manner == "cookie" and "=" not in value:
             return value
@@ -224,11 +238,15 @@ class Reader:
                 self.awaiting = "user's" if self.is_for_a_user else "anybody's"
             elif argument in _USER_OPTIONS:
                 self.is_for_a_user = self.is_for_a_user or argument not in ("-a", "-l")
-                self.awaiting = "account's"
+                self.awaiting = "account's" if argument not in ("-a", "-l") else "perhaps"
             elif argument in ("--value", "--data") and self.is_about_secrets:
                 self.awaiting = "secret"
+            elif _LOGIN_OPTION.fullmatch(argument):
+                self.awaiting = "database's"
             elif is_suspicious(argument) or self._is_named(argument):
                 self.awaiting = "weak"
+            elif self.is_about_secrets and self._is_unknown() and len(argument) == 2:
+                self.awaiting = "made"
             return argument
         return self._text(argument)
 
@@ -266,7 +284,9 @@ class Reader:
 
     def _is_persons(self, value: str) -> bool:
         """A word behind a person's name: `login bob S`, `./deploy.sh prod bob S`."""
-        is_unknown = self._is_unknown() or self.name in _LANGUAGES
+        is_unknown = self._is_unknown() or self.name in _LANGUAGES or bool(self._verbs & _VERBS_OF_LOGIN)
+        if is_sensitive(value) or self.name in CARRIERS - _LANGUAGES or self.name in READERS:
+            return False
         if not is_unknown or self.name in NAMING_PEOPLE or len(value) < 4 or value[0] in "-/.~{$%<>@*[(":
             return False
         if self._verbs & _VERBS_OF_LOGIN or not is_wordlike(value):
@@ -278,6 +298,14 @@ class Reader:
         if any(mark in value for mark in "/:=@,<>|; "):
             return self.before in _VERBS_OF_SECRETS and " " in value
         return (looks_made(value) and "." not in value) or (self.before in _VERBS_OF_SECRETS and len(value) > 3)
+
+    def _is_console(self, text: str) -> bool:
+        """A tool's own commands: `manager set secret bob S`, `am broadcast --es password S`."""
+        words = text[:400].split()
+        if not all(word.isalpha() and word.islower() for word in words[:2]):
+            return False
+        is_about_person = len(words) > 2 and is_person(words[-2]) and _ABOUT_SECRETS.search(text, 0, 400)
+        return bool(is_about_person) or any(word[:2] == "--" and word[2:3].isalpha() for word in words)
 
     def _is_unknown(self) -> bool:
         return (
@@ -319,10 +347,19 @@ class Reader:
             self.name in _TAKES_SCRIPT
             or is_command_line(argument)
             or argument.partition(" ")[0] in _VERBS_OF_LOGIN
+            or (self.name not in READERS and self._is_console(argument))
         ):
             return self.read_script(argument)
         if self.name not in READERS and (login := login_in(argument, of_anybody=False)):
             return f"{login[0]}{self.hide('login', login[1])}{login[2]}"
+        if (
+            (assigned := _ENVIRONMENT.fullmatch(argument))
+            and not _NAMES_THING.search(assigned[1])
+            and (_ISSUED.fullmatch(assigned[2]) or looks_chosen(assigned[2]))
+        ):
+            return f"{assigned[1]}={self.hide('environment', assigned[2])}"
+        if self.before in _BODIES and len(argument) > 5 and _JSON_STRING.fullmatch(argument):
+            return f'"{self.hide("body", argument[1:-1])}"'
         argument = hide_whole_value(argument, self.hide)
         shown = self.read_text(argument)
         return self.hide("chosen", shown) if self._is_chosen(shown) else shown

@@ -22,6 +22,9 @@ mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlo
   -p+
 mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
 check_snmp: -C
+suseconnect: -r --regcode
+subscription-manager: --activationkey
+v2ray xray sing-box: -id -uuid
 check_http check_tcp check_curl: -a=login
 ktutil mcrypt ccrypt: -w -k -K
 mycli mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost innotop mysqlsh: -p
@@ -216,6 +219,7 @@ mc: admin user add * S S
 net: use P P S
 net: use P S
 net: user * S
+net: rpc user add * S
 net: rpc password * S
 samba-tool: user create * S
 samba-tool: user add * S
@@ -302,6 +306,7 @@ choco: apikey S
 cargo: login S
 anaconda: login S
 snap: set * K
+qpdf: --encrypt S S
 tomcat-digest.sh: S$
 digest.sh: S$
 isql: * * S
@@ -373,6 +378,12 @@ gpg-preset-passphrase: S
 gpg-connect-agent: preset_passphrase * * S
 """
 
+# Of any tool: what is kept under a name, if it is no file.
+GENERAL_FORMS = tuple(
+    (thing, verb, "*", "S")
+    for thing in ("secret", "secrets", "credential", "credentials", "token", "password", "passwords")
+    for verb in ("set", "put", "add", "create", "insert", "write", "update", "store", "save", "new")
+)
 CARRIERS = frozenset(
     {"sudo", "doas", "env", "nohup", "time", "timeout", "nice", "ionice", "chrt", "taskset", "setsid",
      "stdbuf", "xargs", "exec", "strace", "ltrace", "gdb", "perf", "sh", "bash", "dash", "zsh", "ksh",

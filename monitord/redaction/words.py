@@ -65,7 +65,7 @@ _PHRASES = frozenset(
 _PINS = frozenset(
     {"pin", "puk", "so", "user", "new", "old", "card", "sim", "set", "pair", "verify", "change", "door", "unlock",
      "login", "wallet", "device", "entry", "alarm", "parental", "master", "admin", "reset", "enter", "my", "current",
-     "security", "access", "lock", "gate", "vault", "token", "bt", "bluetooth", "pairing", "voicemail", "auth"}
+     "security", "access", "lock", "gate", "vault", "token", "bt", "bluetooth", "pairing", "voicemail", "auth", "uim"}
 )  # fmt: skip
 
 # Too common a word to say much: what it names is hidden only if it looks made.
