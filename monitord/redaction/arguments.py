@@ -40,17 +40,30 @@ _TAKES = re.compile(
 )
 # What these read from `<<<` is text or a program; other tools are given a secret so.
 _READ_TEXT = READERS | {
-    "jq", "yq", "tr", "cut", "wc", "bc", "dc", "base64", "base32", "xxd", "od", "md5sum", "sha1sum", "sha256sum",
-    "sha512sum", "rev", "fold", "fmt", "column", "tee", "xargs", "while", "done", "read", "mapfile", "readarray", "sh",
-    "bash", "python", "python3", "perl", "ruby", "node", "php", "mysql", "mariadb", "psql", "sqlite3", "mongosh",
-    "clickhouse-client", "redis-cli", "kubectl", "docker", "nc", "curl", "at", "mail", "mailx", "wall", "xclip",
-    "pbcopy", "dot", "gnuplot", "patch", "iconv", "sponge", "hbase", "hive", "sqlplus", "influx", "crontab", "openssl",
-    "gpg", "ssh", "sudo", "nsupdate", "ldapmodify", "ldapadd", "fdisk", "sfdisk", "bash", "zsh", "ed", "ex", "nft",
+    "jq", "yq", "tr", "cut", "wc", "bc", "dc", "base64", "base32", "xxd", "od", "md5sum", "sha1sum",
+    "sha256sum", "sha512sum", "rev", "fold", "fmt", "column", "tee", "xargs", "while", "done", "read",
+    "mapfile", "readarray", "sh", "bash", "python", "python3", "perl", "ruby", "node", "php", "mysql",
+    "mariadb", "psql", "sqlite3", "mongosh", "clickhouse-client", "redis-cli", "kubectl", "docker", "nc",
+    "curl", "at", "mail", "mailx", "wall", "xclip", "pbcopy", "dot", "gnuplot", "patch", "iconv", "sponge",
+    "hbase", "hive", "sqlplus", "influx", "crontab", "openssl", "gpg", "ssh", "sudo", "nsupdate",
+    "ldapmodify", "ldapadd", "fdisk", "sfdisk", "zsh", "ed", "ex", "nft",
 }  # fmt: skip
-_SECRET_FILES = ("pass", "secret", "token", ".pgpass", ".netrc", ".my.cnf", "credential", "passwd", "psk", "keyfile")
+_SECRET_FILES = (
+    "pass",
+    "secret",
+    "token",
+    ".pgpass",
+    ".netrc",
+    ".my.cnf",
+    "credential",
+    "passwd",
+    "psk",
+    "keyfile",
+)
 _SEND = re.compile(
     r"""(?<![\w-])(send(?:_user|_slow|ln)?\s+(?:-[a-z-]{1,4}\s+)?)(\\?")((?:[^"\\]|\\[^"])*+)(\\?")"""
 )
+_SEND_BARE = re.compile(r"(?<![\w-])(send[ \t]{1,3}(?:--[ \t]{1,3})?)([^\s\"'$\\]{4,200}+)(?=\\[rn])")
 _SENT_WORDS = re.compile(r"(?:\$\{?\w+\}?|yes|no|exit|quit|y|n|ls|logout)?(?:\\[rn])*", re.S)
 
 
@@ -93,9 +106,7 @@ def _shortened(text: str, length: int) -> str:
     return piece[: end + 1]
 
 
-def hide_arguments(
-    argv: Sequence[str], hide: Hide, depth: int = 0, *, in_prose: bool = False
-) -> list[str]:
+def hide_arguments(argv: Sequence[str], hide: Hide, depth: int = 0, *, in_prose: bool = False) -> list[str]:
     """Run all rules over an argument list, without the cap.
 
     `in_prose`: the words stand in a text that may be no command line, and that is read as a whole too.
@@ -145,6 +156,7 @@ def _hide_once(text: str, hide: Hide, depth: int) -> str:
         text = _LISTED.sub(lambda found: _hide_listed(found, hide, depth), text)
         text = _hide_quoted(text, hide, depth)
     if any(blank in text for blank in " \t\n"):
+        text = _SEND_BARE.sub(lambda m: m[1] + hide("sent", m[2]), text) if "send" in text else text
         text = _hide_commands(text, hide, depth)
     return hide_patterns(text, hide)
 
@@ -206,16 +218,15 @@ def _hide_commands(text: str, hide: Hide, depth: int, *, is_script: bool = False
         if previous is not None and (previous.end in ("|", "<<<") or _is_substituted(previous)):
             changes += _fed(previous, command, text, hide)
         if is_script:
-            changes += _changed(assigned, [_whole(word.value, hide, depth) for word in assigned])
+            values = [word.value for word in assigned]
+            changes += _changed(assigned, hide_arguments(["env", *values], hide, max(1, depth))[1:])
         else:
             changes += [change for word in words if (change := _requoted(word, hide, depth))]
         if len(words) == 1 and is_script and " " in words[0].raw:
             changes += _changed(words, [_whole(words[0].value, hide, depth)])
         if len(words) > 1:
             values = [word.value for word in words]
-            changes += _changed(
-                words, hide_arguments(values, hide, max(1, depth), in_prose=not is_script)
-            )
+            changes += _changed(words, hide_arguments(values, hide, max(1, depth), in_prose=not is_script))
         if command.words and ">" in text:
             changes += _kept_in_file(command, hide)
         previous = command

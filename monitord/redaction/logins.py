@@ -6,10 +6,10 @@ import re
 
 # Accounts that are people's or an administrator's; `app`, `user` and `test` are words of too many commands.
 _PEOPLE = frozenset(
-    {"admin", "administrator", "root", "sa", "sys", "system", "superuser", "sysadmin", "operator", "bob", "alice",
-     "carol", "dave", "eve", "mallory", "trent", "john", "jane", "jdoe", "johndoe", "janedoe", "joe", "jim", "anna",
-     "peter", "paul", "maria", "max", "erika", "tom", "mike", "mary", "susan", "frank", "hans", "klaus", "scott",
-     "guest", "kubeadmin", "ubnt", "pi", "ec2-user", "svc"}
+    {"admin", "administrator", "root", "sa", "sys", "system", "superuser", "sysadmin", "operator", "bob",
+     "alice", "carol", "dave", "eve", "mallory", "trent", "john", "jane", "jdoe", "johndoe", "janedoe",
+     "joe", "jim", "anna", "peter", "paul", "maria", "max", "erika", "tom", "mike", "mary", "susan",
+     "frank", "hans", "klaus", "scott", "guest", "kubeadmin", "ubnt", "pi", "ec2-user", "svc"}
 )  # fmt: skip
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.A)
 _DOMAIN = re.compile(r"(?:[A-Za-z][\w.-]{0,40}[\\/])?([A-Za-z][\w.-]{0,40})", re.A)
@@ -21,17 +21,18 @@ _LOGIN = re.compile(
 _NO_SECRET = re.compile(r"[0-9]{1,5}|[/~.{$%<>*@-].*|(?:[A-Za-z]:)?[\\/].*|\**", re.S)
 # `-u bob:staff` of these names a group.
 GROUPING = frozenset(
-    {"docker", "podman", "nerdctl", "docker-compose", "chown", "install", "rsync", "setpriv", "systemd-run", "gosu",
-     "su-exec", "chroot", "chpst", "start-stop-daemon", "uwsgi", "unshare", "kubectl", "setfacl", "supervisord",
-     "buildah", "tar", "cpio", "s6-setuidgid", "setuidgid", "bwrap"}
+    {"docker", "podman", "nerdctl", "docker-compose", "chown", "install", "rsync", "setpriv",
+     "systemd-run", "gosu", "su-exec", "chroot", "chpst", "start-stop-daemon", "uwsgi", "unshare",
+     "kubectl", "setfacl", "supervisord", "buildah", "tar", "cpio", "s6-setuidgid", "setuidgid", "bwrap"}
 )  # fmt: skip
 # To these a person is somebody to run as, to look for or to change.
 NAMING_PEOPLE = frozenset(
-    {"useradd", "usermod", "userdel", "adduser", "deluser", "addgroup", "gpasswd", "groupadd", "groupmod", "chage",
-     "passwd", "id", "groups", "finger", "who", "w", "last", "lastlog", "getent", "chfn", "chsh", "su", "sudo", "gosu",
-     "runuser", "su-exec", "setpriv", "s6-setuidgid", "setuidgid", "chpst", "loginctl", "pkill", "pgrep", "killall",
-     "quota", "edquota", "setquota", "repquota", "crontab", "setfacl", "newgrp", "login", "write", "talk", "mail",
-     "mailx", "mutt", "machinectl", "ps", "lsof", "htop", "top", "createuser", "dropuser", "createdb", "dropdb"}
+    {"useradd", "usermod", "userdel", "adduser", "deluser", "addgroup", "gpasswd", "groupadd", "groupmod",
+     "chage", "passwd", "id", "groups", "finger", "who", "w", "last", "lastlog", "getent", "chfn", "chsh",
+     "su", "sudo", "gosu", "runuser", "su-exec", "setpriv", "s6-setuidgid", "setuidgid", "chpst",
+     "loginctl", "pkill", "pgrep", "killall", "quota", "edquota", "setquota", "repquota", "crontab",
+     "setfacl", "newgrp", "login", "write", "talk", "mail", "mailx", "mutt", "machinectl", "ps", "lsof",
+     "htop", "top", "createuser", "dropuser", "createdb", "dropdb"}
 )  # fmt: skip
 
 
@@ -48,6 +49,19 @@ def is_email(word: str) -> bool:
 
 
 _SLASHED = re.compile(r"([A-Za-z][\w.$-]{0,40}/)([^/@\s][^/@]{2,200})(@.*)?", re.S)
+
+
+ABOUT_LOGIN = re.compile(
+    r"(?i)(?:log|sign)-?(?:in|on)|auth|passw|register|credential|connect|chpw|setpw|resetpw"
+    r"|(?:create|add|new|make|set|reset|change|mod)[-_:.]?\w{0,10}(?:user|admin|account|member)"
+    r"|(?:user|admin|account)s?[-_:.](?:create|add|new|set|mod|register)"
+)
+_HOST = re.compile(r"(?:[\w-]{1,63}\.){1,6}[a-z]{1,12}(?::[0-9]{1,5})?|localhost", re.A)
+
+
+def is_place(word: str) -> bool:
+    """Tell whether a word behind a person's is the domain or the address, before the secret."""
+    return is_email(word) or (len(word) < 200 and _HOST.fullmatch(word) is not None)
 
 
 def slashed_login_in(word: str) -> tuple[str, str, str] | None:

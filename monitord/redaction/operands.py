@@ -24,10 +24,11 @@ _ASSIGNED = re.compile(r"[A-Za-z_][\w.-]*+=", re.A)
 def secret_operands(argv: Sequence[str]) -> dict[int, int]:
     """Positions in `argv` that hold a secret by what stands before them → where in the word it begins."""
     found: dict[int, int] = {}
-    for form in GENERAL_FORMS if len(argv) > 3 and not _GENERAL_THINGS.isdisjoint(argv[:12]) else ():
-        for position, begin in _places(form, argv, 1):
-            if not _FILE.fullmatch(argv[position]):
-                found.setdefault(position, begin)
+    if not _GENERAL_THINGS.isdisjoint(argv[:12]):
+        for general in GENERAL_FORMS:
+            for position, begin in _places(general, argv, 1):
+                if not _FILE.fullmatch(argv[position]):
+                    found.setdefault(position, begin)
     for at in _tool_places(argv):
         for form in TOOLS[tool_name(argv[at])].forms:
             for position, begin in _places(form, argv, at + 1):

@@ -12,6 +12,7 @@ import binascii
 import re
 
 from monitord.redaction.issued import ISSUED
+from monitord.redaction.logins import is_person
 from monitord.redaction.words import (
     HIDDEN,
     TRUNCATED,
@@ -55,13 +56,28 @@ _ATTRIBUTE = re.compile(
     r"(?i)(?<![\w-])((?:key|name|property|field)\s?=\s?[\"']([\w.:-]{1,80})[\"']\s{1,4}value\s?=\s?[\"'])([^\"'\n]{1,500})(?=[\"'])"
 )
 _NAME_AND_VALUE = re.compile(  # `{"name":"API_SECRET","value":"S"}`, `Name=API_SECRET,Value=S`
-    r"(?i)(?<![\w-])((?:name|key)\\?[\"']?\s?[:=]\s?\\?[\"']?([\w.-]{1,80})\\?[\"']?\s?,\s{0,20}\\?[\"']?(?:string)?value\\?[\"']?\s?[:=]\s?\\?)"
+    r"(?i)(?<![\w-])((?:name|key)\\?[\"']?\s?[:=]\s?\\?[\"']?([\w.-]{1,80})\\?[\"']?\s?,\s{0,20}\\?[\"']?(?:[\w.\[\]-]{1,40}\.)?(?:string)?value\\?[\"']?\s?[:=]\s?\\?)"
     r"(\"(?:[^\"\\\n]|\\.){1,500}+\"?|'[^'\n]{1,500}+'?|[^\s,;\"'}\]\\]{1,500}+)"
 )
 _CRYPTO_CALL = re.compile(
     r"(?i)(?<![\w])((?:jwt\.\w{1,20}|hmac(?:\.\w{1,20})?|\w{0,20}hmac\w{0,20}|create(?:de)?cipher\w{0,10}|pbkdf2\w{0,20}|scrypt\w{0,10}"
-    r"|bcrypt\.\w{1,20}|(?:openssl_)?(?:en|de)crypt|set_?passw\w{1,12}|basic_?auth|set_?basic_?auth)\()([^\n]{1,400})"
+    r"|bcrypt\.\w{1,20}|\w{0,20}(?:en|de)crypt\w{0,10}|set_?passw\w{1,12}|bcrypt|\w{0,20}password_?hash|hash_?password|make_password|hash::make|(?:check|verify)_?password|basic_?auth|set_?basic_?auth)\()([^\n]{1,400})"
 )
+_SET = re.compile(
+    r"(?i)(?<![\w-])(set[ \t]{1,3}([\w.:-]{1,60})[ \t]{1,3})"
+    r"(?!(?:for|to|the|an?|policy|in|of|as|on|from|and|or|is)\b|[=-])([^\s;,\"')]{3,200}+)"
+)
+_SET_FOR = re.compile(
+    r"(?i)(?<![\w-])(set_?passw\w{1,6}[ \t]{1,3}\w{1,40}[ \t]{1,3})([^\s;,\"'=]{4,200}+)"
+    r"(?=\s{0,3}(?:$|[;\"']))"
+)
+_LOGIN_WORDS = re.compile(
+    r"(?<![\w-])((?:login|auth|connect[ \t]{1,3}[\w.-]{1,80})[ \t]{1,3}([A-Za-z][\w.-]{1,40})[ \t]{1,3})"
+    r"([^\s;|\"']{4,200}+)(?=\s{0,3}(?:$|[;\"']))"
+)
+_KEPT_PATH = re.compile(r"/(?:[a-z0-9_.@-]{1,60}/){1,10}[\w.@-]{1,80}")
+_NAMES_OF_FILES = ("key", "keys", "credentials", "auth", "cookie", "cookies")
+_TWO_WORDS = re.compile(r"(?:token|basic|digest) {1,3}[a-z]++")
 _SECRET_OBJECT = re.compile(r"(?<![\w-])(secret,[^\s\"']{0,100}?data=)([^,\s\"']+)")
 _DATA_SOURCE = re.compile(
     r"(?<![\w-])(u=[^,\s]{1,80},(?:[a-zA-Z]=[^,\s]{0,80},){0,6}p=)([^,\s\"']+)"
@@ -95,8 +111,10 @@ _SAID = re.compile(
     r"(?=[^\s\d]{0,40}\d)([^\s,;\"')]{4,})"
 )
 _QUOTED = re.compile(
-    r"(?i)(?<![\w-])((?:pass(?:word|phrase)|identified[ \t]{1,3}(?:with[ \t]{1,3}\S{1,40}[ \t]{1,3})?by)"
-    r"[ \t]{1,3}(?:(?:is|was)[ \t]{1,3})?([\"']))([^\"'\n]{3,200})(?=\2)"
+    r"(?i)(?<![\w-])((?:pass(?:word|phrase)(?:[ \t]{1,3}for[ \t]{1,3}\S{1,80}[ \t]{0,3}=)?|secret"
+    r"|pragma[ \t]{1,3}(?:re)?key[ \t]{0,3}=|\[\"(?:pw|pass\w{0,6}|pwd|secret|token)\"\]"
+    r"|identified[ \t]{1,3}(?:with[ \t]{1,3}\S{1,40}[ \t]{1,3})?by)"
+    r"[ \t]{0,3}(?<=[\s=])(?:(?:is|was)[ \t]{1,3})?([\"']))([^\"'\n]{3,200})(?=\2)"
 )
 _KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+\]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
@@ -104,11 +122,13 @@ _VALUE = re.compile(
     r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
 # Of one word of an argument list, where blanks belong to the value.
-_MAX_WHOLE = 4096
+_MAX_WHOLE = 65_536
 _WHOLE_SLASHED = re.compile(r"(?s)(?i:(/(?:p|pass|password|gp|pth):))(.+)()")
 _WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@\"'=]{2,200}+)(@[\w.-]{1,200}+)")
 _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S`, up to the next `name=`
-    r"((?:[^\s=\"'/,;&]{0,60}[^\w\s=\"'.-])?)([\w.-]{1,100}+)(\]?[=:] ?)((?:(?![,;& ] ?[\w.-]{1,60}=).)++)(?:[,;& ].*)?", re.S
+    r"((?:[^\s=\"'/,;&]{0,60}[^\w\s=\"'.-])?)([\w.-]{1,100}+)(\]?[=:] ?)"
+    r"((?:(?![,;& ] ?[\w.-]{1,60}=).)++)(?:[,;& ].*)?",
+    re.S,
 )
 _WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
@@ -139,6 +159,9 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _NAME_AND_VALUE.sub(lambda m: m[1] + _value_named(m[2], m[3], hide), text)
     text = _CRYPTO_CALL.sub(lambda m: m[1] + _safe_literals(m[2], hide), text) if "(" in text else text
     text = _hide_keyed(text, hide)
+    text = _SET.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
+    text = _SET_FOR.sub(lambda m: m[1] + hide("keyed", m[2]), text)
+    text = _LOGIN_WORDS.sub(lambda m: m[1] + (hide("login", m[3]) if is_person(m[2]) else m[3]), text)
     text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text)
     text = _SAID.sub(lambda m: m[1] + hide("said", m[2]), text)
     text = _QUOTED.sub(lambda m: m[1] + hide("said", m[3]), text)
@@ -163,13 +186,18 @@ def hide_whole_value(word: str, hide: Hide) -> str:
         return word
     if (found := _WHOLE_SLASHED.fullmatch(word) or _WHOLE_LOGIN.fullmatch(word)) is not None:
         return found[1] + hide("keyed", found[2]) + found[3]
-    if (named := _WHOLE_NAMED.fullmatch(word)) is not None and is_sensitive(named[2]) and named[4][0] not in "\"'[{(":
+    if (
+        (named := _WHOLE_NAMED.fullmatch(word)) is not None
+        and named[2] != "auth"
+        and is_sensitive(named[2])
+        and named[4][0] not in "\"'[{("
+    ):
         return named[1] + named[2] + named[3] + hide("keyed", named[4]) + word[named.end(4) :]
     for found in _KEY.finditer(word):
         value = _WHOLE_VALUE.match(word, found.end())
-        before = word[: found.start()]
         if value is None or " " not in value[0] or not is_sensitive(found[1]):
             continue
+        before = word[: found.start()]
         if "=" not in found[2] or not all("=" in piece for piece in before.split()[:-1] or before.split()):
             return word
         return before + found[0] + hide("keyed", value[0]) + word[value.end() :]
@@ -196,6 +224,10 @@ def _hide_keyed(text: str, hide: Hide) -> str:
         if value is None or value[0][0] in "([{" or (found[2] == ":" and text.startswith("//", position)):
             continue
         if not is_sure and not looks_made(value[0]):
+            continue
+        if _KEPT_PATH.fullmatch(value[0]) and found[1].lower().endswith(_NAMES_OF_FILES):
+            continue
+        if found[1] == "auth" and _TWO_WORDS.fullmatch(value[0]):  # `auth: token refresh is retried`
             continue
         position = value.end()
         done += [text[copied : value.start()], _hide_value(value[0], hide)]
@@ -238,7 +270,11 @@ def _safe_call(found: re.Match[str], hide: Hide) -> str:
 def _value_named(name: str, value: str, hide: Hide) -> str:
     quote = value[0] if value[0] in "\"'" else ""
     inside = value.strip(quote) if quote else value
-    return f"{quote}{_if_named(name, inside, hide)}{quote if value[1:].endswith(quote) else ''}" if inside else value
+    return (
+        f"{quote}{_if_named(name, inside, hide)}{quote if value[1:].endswith(quote) else ''}"
+        if inside
+        else value
+    )
 
 
 def _safe_literals(arguments: str, hide: Hide) -> str:
@@ -250,7 +286,9 @@ def _safe_literals(arguments: str, hide: Hide) -> str:
 
 def _safe_literal(found: re.Match[str], hide: Hide) -> str:
     value = found[1] or found[2]
-    is_kept = HIDDEN in value or is_choice(value) or value.isupper() or value in ("utf8", "utf-8", "hex", "base64")
+    is_kept = (
+        HIDDEN in value or is_choice(value) or value.isupper() or value in ("utf8", "utf-8", "hex", "base64")
+    )
     return found[0] if is_kept else f"{found[0][0]}{hide('call', value)}{found[0][0]}"
 
 

@@ -6,9 +6,44 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from monitord.redaction.logins import GROUPING, NAMING_PEOPLE, is_email, is_person, login_in, slashed_login_in
+from monitord.redaction.logins import (
+    ABOUT_LOGIN,
+    GROUPING,
+    NAMING_PEOPLE,
+    is_email,
+    is_person,
+    is_place,
+    login_in,
+    slashed_login_in,
+)
 from monitord.redaction.patterns import hide_scheme, hide_whole_value
-from monitord.redaction.tools import BARE_NAMED, CARRIERS, NAMING, ORACLE, READERS, TOOLS, Tool, is_command_line, tool_name
+from monitord.redaction.single import hide_in_word
+from monitord.redaction.tools import (
+    BARE_NAMED,
+    CARRIERS,
+    NAMING,
+    ORACLE,
+    READERS,
+    TAKES_SCRIPT,
+    TOOLS,
+    Tool,
+    is_command_line,
+    tool_name,
+)
+from monitord.redaction.unknown import (
+    LANGUAGES,
+    LOGIN_NAMES,
+    LOGIN_OPTIONS,
+    PASSWORD_LETTERS,
+    PLAIN_LETTERS,
+    RUN_AS,
+    USER_OPTIONS,
+    VERBS,
+    is_issued,
+    is_issued_or_chosen,
+    is_letters_password,
+    is_verbs_secret,
+)
 from monitord.redaction.words import (
     Hide,
     is_choice,
@@ -24,73 +59,31 @@ _OPTION = re.compile(r"-{1,2}(?://)?[A-Za-z_][\w.:/@-]*+", re.A)
 _LONG_OPTION = re.compile(r"--[a-z][a-z0-9]*+(?:-[a-z0-9]++|[A-Z][a-z]++)*+(?:=.*)?", re.S)
 _BARE_NAME = re.compile(
     r"pass(?:word|wd|phrase|wort)?[12]?|secret|psk|pwd|requirepass|masterauth|auth-?token|api-?key|"
-    r"[A-Za-z]++(?:[_-][A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+|(?:[a-z0-9_-]{1,40}\.){1,6}[a-z_-]{1,40}+",
+    r"[A-Za-z]++(?:[_-][A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+|(?:[a-z0-9_-]{1,40}[.:]){1,6}[a-z_-]{1,40}+",
     re.I,
 )
 _SURE_NAMES = ("password", "passwd", "passphrase", "requirepass", "masterauth", ".psk")
-_FILE = re.compile(r"(?:~?/|\.{1,2}/)[\w./@+~-]{2,}+|[\w./-]{1,200}\.(?:pem|key|crt|cer|json|p12|jks|pub|der|pfx|txt|asc)")
+_FILE = re.compile(
+    r"(?:~?/|\.{1,2}/)[\w./@+~-]{2,}+|[\w./-]{1,200}\.(?:pem|key|crt|cer|json|p12|jks|pub|der|pfx|txt|asc)"
+)
 _KEPT_VALUE = re.compile(r"(?:file|env|fd|stdin|prompt|keyring)(?::.*)?", re.S)
 _LONG_WORDS = frozenset(
     {"-password", "-passwd", "-passphrase", "-pass", "-pwd", "-pw", "-pin", "-key", "-user"}
 )
-_PASSWORD_LETTERS = frozenset({"-p", "-P", "-w", "-W", "-k", "-K"})  # of a tool that nobody knows
-_USER_OPTIONS = frozenset({"-u", "-U", "-l", "-a", "--user", "--username", "--login-user", "--login", "--auth",
-                           "--basic-auth", "--proxy-user", "--cred", "--creds", "--credentials", "--as"})  # fmt: skip
 _ABOUT_SECRETS = re.compile(
     r"(?i)pass(?!ive|es|enger|age)|pwd|secret|credential|\bauth|authkey|_auth|login|token|secure|\bpw\b|^-[uU]$|user"
 )
-_NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|[A-Za-z][\w.-]{0,60}+=.*|true|false", re.S)
-_ISSUED = re.compile(
-    r"(?:[0-9a-f]{12,}+|[0-9A-F]{12,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
-)
 _RUNNERS = frozenset({"-exec", "-execdir", "-ok", "--exec"})
 _SLASH_OPTION = re.compile(r"/[A-Za-z]{2,40}+")
-_LOGIN_OPTION = re.compile(
-    r"--?(?:[a-z0-9]{1,20}[-_]){0,4}(?:login|logon|dsn|userid|conn|connect|connection|account|cred|creds|credentials?|auth)", re.I
-)
-_ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([A-Za-z0-9+/_.=~!-]{20,200}+)")
-_NAMES_THING = re.compile(r"(?:^|_)(?:ID|UUID|GUID|SHA\d*|COMMIT|HASH|REV|REVISION|DIGEST|TRACE|BUILD|VERSION|TAG|PATH|DIR|FILE|HOME|IMAGE|NAME|URL|URI|HOST|ADDRESS|COOKIE_FILE|SOCK|FLAGS|OPTS)\d?(?:_|$)")
 _BODIES = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--body"})
 _JSON_STRING = re.compile(r'"[^"\s\\]{1,200}+"')
+_VALUED = re.compile(r"((?:value|val|data|string)=)(.{4,})", re.S | re.I)
+_OPTIONS_INSIDE = re.compile(r"([A-Z][A-Z0-9_]{2,60}=)(--?[A-Za-z].*\s.*)", re.S)
+_SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
+_LINKS = frozenset({"set", "=", ":", ":=", "is", "to"})
 _SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
 _SETTERS = frozenset({"set", "put", "config", "config:set", "setenv"})
 _SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
-_VERBS_OF_TOKENS = frozenset(
-    {"token", "auth", "authenticate", "login", "activate", "authkey", "attach", "claim", "pair", "enroll",
-     "register", "join", "connect", "unlock", "unseal", "signin", "activationkey", "decrypt"}
-)  # fmt: skip
-_VERBS_OF_SECRETS = frozenset({"authenticate", "unseal", "unlock"})
-_VERBS_OF_LOGIN = frozenset(
-    {"login", "auth", "signin", "connect", "register", "authenticate", "passwd", "password", "user:create", "useradd",
-     "adduser", "add-user", "user-add", "create-user", "create_user", "add_user", "setpw", "resetpw", "chpw"}
-)  # fmt: skip
-# Interpreters and what else only carries a program that nobody knows.
-_LANGUAGES = frozenset(
-    {"python", "python3", "pypy", "node", "ruby", "perl", "php", "java", "npx", "rails", "bundle", "pwsh", "powershell",
-     "?"}
-)  # fmt: skip
-# Of these a letter of `_PASSWORD_LETTERS` has another meaning, and a word is its value.
-_PLAIN_LETTERS = frozenset(
-    {"cargo", "sbatch", "srun", "salloc", "squeue", "gradle", "gradlew", "mvn", "mvnw", "cp", "ps", "lsof", "netstat",
-     "ss", "nmap", "iptables", "ip6tables", "nc", "ncat", "ping", "tcpdump", "tshark", "gunicorn", "celery", "npm",
-     "pnpm", "yarn", "pytest", "tox", "nox", "protoc", "pm2", "psql", "pg_ctl", "pg_dump", "createdb", "terraform",
-     "terragrunt", "unzip", "qemu-img", "column", "vmstat", "iostat", "sar", "top", "htop", "screen", "scp", "rsync",
-     "sftp", "check_disk", "check_procs", "haproxy", "agetty", "bazel", "buck", "ninja", "meson", "west", "idf.py",
-     "pio", "platformio", "colcon", "catkin", "ros2", "mpirun", "mpiexec", "qsub", "bsub", "yosys", "ffmpeg", "convert",
-     "dpkg-buildpackage", "adb", "fastboot", "kill", "trap", "read", "tail", "parted", "sfdisk", "cloudctl", "gcloud",
-     "aws", "az", "terraform-docs", "sam", "serverless", "cdk", "amplify", "eb", "trivy", "nerdctl", "crictl", "k9s",
-     "gzip", "pigz", "xz", "bzip2", "zstd", "tee", "ltrace", "bpftrace", "perf", "stress-ng", "fio", "wrk", "ab", "siege",
-     "k6", "rabbitmqctl", "nginx", "postfix", "postmap", "exim", "named", "unbound", "dnsmasq", "ntpd", "chronyd"}
-)  # fmt: skip
-_PLAIN_WORD = re.compile(
-    r"tcp|udp|icmp|https?|ftp|ssh|prod\w{0,6}|dev\w{0,8}|stag\w{0,4}|test\w{0,3}|main|master|default|local|debug|release"
-    r"|gpu|cpu|high|low|all|none|[\w-]{1,60}\.[a-z][a-z0-9]{0,4}|[0-9].*|\w{1,3}",
-    re.S,
-)
-_TAKES_SCRIPT = frozenset(
-    {"sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "ssh", "su", "watch", "flock", "parallel", "xargs",
-     "screen", "tmux", "eval"}
-)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -115,9 +108,14 @@ class Reader:
     names_key: bool = field(default=False, init=False)
     person: str = field(default="", init=False)
     _verbs: frozenset[str] = field(default=frozenset(), init=False)
+    _is_about_login: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._verbs = frozenset(word for word in self.words[:64] if word.isalpha())
+        self._is_about_login = any(
+            ABOUT_LOGIN.search(word, 0, 60) and word[0].isalpha() and not any(mark in word for mark in " /.")
+            for word in self.words[1:9]
+        )
 
     def take(self, argument: str) -> str:
         shown = self._taken(argument)
@@ -128,8 +126,7 @@ class Reader:
 
     def _taken(self, argument: str) -> str:
         person, self.person = self.person, ""
-        if self.awaiting == "named" and is_person(argument):  # `set_password bob S`
-            self.person = argument
+        if self._is_between(argument, person):
             return argument
         if self.awaiting:
             manner, self.awaiting = self.awaiting, ""
@@ -147,108 +144,153 @@ class Reader:
             return argument
         if person and self._is_persons(argument):
             return self.hide("beside_login", argument)
+        return self._operand(argument)
+
+    def _is_between(self, argument: str, person: str) -> bool:
+        """What stands between a name and its secret: `set_password bob S`, `pin set S`, `bob x.org S`."""
+        is_last = argument is self.words[-1]
+        if self.awaiting == "named" and is_person(argument):
+            self.person = argument
+        elif person and not is_last and is_place(argument):
+            self.person = person
+        else:
+            return self.awaiting == "named" and argument in _LINKS
+        return True
+
+    def _operand(self, argument: str) -> str:
         if argument in self.options:  # pdftk's `user_pw`, signtool's `/p`
             self.awaiting = self.options[argument]
             return argument
         if self.name in ORACLE and (login := self._oracle(argument)):
             return login
         self.note_tool(argument)
-        if self._is_bare_name(argument):
-            self.awaiting, self.awaits_surely = "named", self._is_set(argument)
+        if self._is_bare_name(argument.removeprefix("+")):
+            self.awaiting, self.awaits_surely = "named", argument[0] == "+" or self._is_set(argument)
             return argument
-        if not self.in_prose and (is_person(argument) or (is_email(argument) and self._verbs & _VERBS_OF_LOGIN)):
-            self.person = argument
+        if self._note_person(argument):
             return argument
-        if argument in _VERBS_OF_TOKENS and not self.in_prose and self.name not in READERS:
+        if argument in VERBS and not self.in_prose and self.name not in READERS:
             self.awaiting = "verb's"
             return argument
         return self._text(argument)
 
     def _is_option(self, argument: str, manner: str) -> bool:
         """A value that looks like an option means that the option before it had none (it prompts)."""
-        if manner in ("user's", "anybody's", "account's", "verb's") and argument.startswith("-"):
+        if manner in _SHY and argument.startswith("-"):
             return True
-        if manner == "perhaps" and (argument.startswith("-") or not login_in(argument, of_anybody=True)):
+        if manner == "perhaps" and not login_in(argument, of_anybody=True):
             return True
         if manner in ("weak", "made") or not self.awaits_surely:
             self.awaits_surely = True
             is_pin = argument.isdigit() and 4 <= len(argument) <= 12 and manner == "named"
-            if argument.startswith("-") or not (is_pin or looks_made(argument)):
+            is_likely = is_pin or looks_made(argument) or (manner == "weak" and self._is_phrase(argument))
+            if argument.startswith("-") or not is_likely:
                 return True
-        return bool(_LONG_OPTION.fullmatch(argument)) or (argument[0] == "-" and len(argument) == 2)
+        return bool(_LONG_OPTION.fullmatch(argument)) or (
+            argument[0] == "-" and (len(argument) == 2 or (argument[1:].isalpha() and argument.islower()))
+        )
+
+    def _is_phrase(self, value: str) -> bool:
+        """The value of a name that says little, of a tool that nobody knows: with blanks, or a key's."""
+        if not self._is_unknown() or _FILE.fullmatch(value) or value.isdigit():
+            return False
+        return " " in value or (self.before in ("--key", "-key") and not value.islower())
 
     def _value(self, manner: str, value: str) -> str:
-        manner = "secret" if manner == "named" else manner
         if _KEPT_VALUE.fullmatch(value) or (self.names_key and _FILE.fullmatch(value)):
             return value
         if is_choice(value) and manner != "cert":
             return value
-        if manner == "verb's" and not self._is_verbs(value):
-            self.note_person(value)
-            return self._text(value)
-        if manner in ("user's", "anybody's") and (_NO_PASSWORD.fullmatch(value) or len(value) < 4):
-            return self._text(value)
-        if manner == "anybody's" and self._is_unknown() and not _PLAIN_WORD.fullmatch(value):
-            return self.hide("letter", value)
         if manner in ("account's", "perhaps"):
             return self._account(value)
-        if manner == "anybody's" and not looks_chosen(value, 1) and not _ISSUED.fullmatch(value):
-            return self._text(value)
         if manner == "database's":
-            login = slashed_login_in(value) or login_in(value, of_anybody=True)
-            return f"{login[0]}{self.hide('login', login[1])}{login[2]}" if login else self._text(value)
-        if manner == "made" and any(mark in value for mark in "/.:,@"):
-            return self._text(value)
-        if manner == "cookie" and "=" not in value:
-            return value
+            return self._database(value)
         if manner == "cert":
             name, colon, secret = value.rpartition(":")
-            return (
-                f"{name}:{self.hide('tool_option', secret)}" if colon and secret and len(name) > 1 else value
-            )
-        if manner == "login" and not any(mark in value for mark in ":%,"):
+            is_given = colon and secret and len(name) > 1
+            return f"{name}:{self.hide('tool_option', secret)}" if is_given else value
+        if manner == "cookie" and "=" not in value:
+            return value
+        if not self._is_secret(manner, value):
+            if manner == "verb's":
+                self._note_person(value)
             return self._text(value)
-        if manner == "login" and "=" in value.partition(":")[0] and "," not in value:
-            return self._text(value)
-        return self.hide("tool_option" if manner != "secret" else "option_value", value)
+        return self.hide("option_value" if manner in ("secret", "named") else "tool_option", value)
+
+    def _is_secret(self, manner: str, value: str) -> bool:
+        """Tell whether what stands in a secret's place is one."""
+        if manner == "verb's":
+            return is_verbs_secret(self.before, value)
+        if manner == "user's":
+            return is_letters_password(value, of_user=True)
+        if manner == "anybody's":
+            is_likely = self._is_unknown() or is_issued_or_chosen(value)
+            return is_likely and is_letters_password(value, of_user=False)
+        if manner == "made":
+            return not any(mark in value for mark in "/.:,@")
+        if manner == "login":
+            is_pair = "=" in value.partition(":")[0] and "," not in value
+            return any(mark in value for mark in ":%,") and not is_pair
+        return True
+
+    def _database(self, value: str) -> str:
+        """`--dsn bob/S@shop`, `-login bob:S`, and `-login bob S`."""
+        login = slashed_login_in(value) or login_in(value, of_anybody=True)
+        if login:
+            return f"{login[0]}{self.hide('login', login[1])}{login[2]}"
+        if self.before == "-login":
+            self.person, self._is_about_login = value, True
+        return self._text(value)
 
     def _option(self, argument: str) -> str:
         name, equals, value = argument.partition("=")
         self.names_key = name.lower().endswith(("key", "auth", "keys", "token", "secret"))
         if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
-            if name in self.options:
-                return f"{name}={self._value(self.options[name], value)}"
-            if is_sensitive(name) and not self._is_named(name):
-                return f"{name}={self._value('secret', value)}"
-            if (is_suspicious(name) or self._is_named(name)) and looks_made(value):
-                return f"{name}={self.hide('option', value)}"
+            if shown := self._assigned(name, value):
+                return shown
             if self._is_named(name):
                 return argument
         if argument[1] != "-" and (attached := self._attached(argument)):
             return attached
         if argument in self.options:
             self.awaiting = self.options[argument] if self.options[argument] != "attached" else ""
-            return argument
-        if len(argument) < 200 and _OPTION.fullmatch(argument):
-            if argument[1] != "-" and 2 < len(argument) <= 5 and argument[-1] in self.tool.letters:
-                self.awaiting = self.options.get(f"-{argument[-1]}", "")
-            elif is_sensitive(argument) and not self._is_named(argument):
-                self.awaiting = "secret"
-            elif argument in _PASSWORD_LETTERS and self.tool is _NO_TOOL and self.name not in READERS:
-                self.awaiting = "user's" if self.is_for_a_user else "anybody's"
-            elif argument in _USER_OPTIONS:
-                self.is_for_a_user = self.is_for_a_user or argument not in ("-a", "-l")
-                self.awaiting = "account's" if argument not in ("-a", "-l") else "perhaps"
-            elif argument in ("--value", "--data") and self.is_about_secrets:
-                self.awaiting = "secret"
-            elif _LOGIN_OPTION.fullmatch(argument):
-                self.awaiting = "database's"
-            elif is_suspicious(argument) or self._is_named(argument):
-                self.awaiting = "weak"
-            elif self.is_about_secrets and self._is_unknown() and len(argument) == 2:
-                self.awaiting = "made"
-            return argument
-        return self._text(argument)
+        elif len(argument) < 200 and _OPTION.fullmatch(argument):
+            self.awaiting = self._awaited(argument)
+        else:
+            return self._text(argument)
+        return argument
+
+    def _assigned(self, name: str, value: str) -> str:
+        """`--name=S`, if something of it is hidden."""
+        if name in self.options:
+            return f"{name}={self._value(self.options[name], value)}"
+        if is_sensitive(name) and not self._is_named(name):
+            return f"{name}={self._value('secret', value)}"
+        if (is_suspicious(name) or self._is_named(name)) and looks_made(value):
+            return f"{name}={self.hide('option', value)}"
+        is_made = self._may_have_issued() and is_issued(value, name, self.name)
+        return f"{name}={self.hide('issued', value)}" if is_made else ""
+
+    def _awaited(self, option: str) -> str:
+        """How the word behind this option is read; nothing is awaited by most."""
+        if option[1] != "-" and 2 < len(option) <= 5 and option[-1] in self.tool.letters:
+            return self.options.get(f"-{option[-1]}", "")
+        if is_sensitive(option) and not self._is_named(option):
+            return "secret"
+        if option in PASSWORD_LETTERS and self._may_be_letter():
+            return "user's" if self.is_for_a_user or self._is_about_login else "anybody's"
+        if option in USER_OPTIONS:
+            self.is_for_a_user = True
+            return "account's"
+        if option in LOGIN_OPTIONS:
+            return "perhaps"
+        if option in ("--value", "--data") and self.is_about_secrets:
+            return "secret"
+        if LOGIN_NAMES.fullmatch(option):
+            return "database's"
+        if is_suspicious(option) or self._is_named(option):
+            return "weak"
+        return "made" if self.is_about_secrets and self._is_unknown() and len(option) == 2 else ""
 
     def _attached(self, argument: str) -> str:
         """`-pSECRET` of a tool that takes it so, or of any where the rest looks like a password."""
@@ -275,47 +317,58 @@ class Reader:
         """`-u bob:S` of a tool that nobody knows; `-u 1000:1000` and `-u app:web` name groups."""
         is_anybodys = self.name not in GROUPING and self.name not in READERS
         login = login_in(value, of_anybody=is_anybodys) if is_anybodys else None
-        return f"{login[0]}{self.hide('login', login[1])}{login[2]}" if login else self._text(value)
+        if login:
+            return f"{login[0]}{self.hide('login', login[1])}{login[2]}"
+        self.person = value if ABOUT_LOGIN.search(self.name) else ""
+        return self._text(value)
 
-    def note_person(self, word: str) -> None:
+    def _note_person(self, word: str) -> bool:
         """Remember whom `login bob S` is about."""
-        if not self.in_prose and (is_person(word) or is_email(word)):
-            self.person = word
+        if (
+            self.in_prose
+            or self.before in LOGIN_OPTIONS
+            or not (is_person(word) or (is_email(word) and self._is_about_login))
+        ):
+            return False
+        self.person = word
+        return True
 
     def _is_persons(self, value: str) -> bool:
         """A word behind a person's name: `login bob S`, `./deploy.sh prod bob S`."""
-        is_unknown = self._is_unknown() or self.name in _LANGUAGES or bool(self._verbs & _VERBS_OF_LOGIN)
-        if is_sensitive(value) or self.name in CARRIERS - _LANGUAGES or self.name in READERS:
+        if self.name in NAMING_PEOPLE or self.name in READERS or self.name in CARRIERS - LANGUAGES:
             return False
-        if not is_unknown or self.name in NAMING_PEOPLE or len(value) < 4 or value[0] in "-/.~{$%<>@*[(":
+        if not (self._is_unknown() or self.name in LANGUAGES or self._is_about_login):
             return False
-        if self._verbs & _VERBS_OF_LOGIN or not is_wordlike(value):
-            return "/" not in value[:2] and "://" not in value
-        return value is self.words[-1]
-
-    def _is_verbs(self, value: str) -> bool:
-        """`authenticate S`, and `login S` if S looks made."""
-        if any(mark in value for mark in "/:=@,<>|; "):
-            return self.before in _VERBS_OF_SECRETS and " " in value
-        return (looks_made(value) and "." not in value) or (self.before in _VERBS_OF_SECRETS and len(value) > 3)
+        if len(value) < 4 or value[0] in "-/.~{$%<>@*[(" or "://" in value:
+            return False
+        if is_wordlike(value.rstrip("=:")) and is_sensitive(value):
+            return False
+        return self._is_about_login or not is_wordlike(value) or value is self.words[-1]
 
     def _is_console(self, text: str) -> bool:
         """A tool's own commands: `manager set secret bob S`, `am broadcast --es password S`."""
         words = text[:400].split()
+        if self.name in READERS or not words:
+            return False
+        if words[0] in ("login", "connect", "auth"):
+            return True
         if not all(word.isalpha() and word.islower() for word in words[:2]):
             return False
         is_about_person = len(words) > 2 and is_person(words[-2]) and _ABOUT_SECRETS.search(text, 0, 400)
         return bool(is_about_person) or any(word[:2] == "--" and word[2:3].isalpha() for word in words)
 
+    def _may_be_letter(self) -> bool:
+        """Tell whether `-p` may have a password: of a tool without options in the table."""
+        is_run_as = self.is_for_a_user and self.name in RUN_AS
+        return not self.options and self.name not in READERS and not is_run_as
+
+    def _may_have_issued(self) -> bool:
+        return self._is_unknown() or (self.name in LANGUAGES and not self.in_prose)
+
     def _is_unknown(self) -> bool:
-        return (
-            self.tool is _NO_TOOL
-            and not self.in_prose
-            and self.name not in READERS
-            and self.name not in CARRIERS
-            and self.name not in ORACLE
-            and self.name not in _PLAIN_LETTERS
-        )
+        if self.in_prose or self.tool is not _NO_TOOL:
+            return False
+        return not any(self.name in names for names in (READERS, CARRIERS, ORACLE, PLAIN_LETTERS))
 
     def _is_slash_option(self, argument: str) -> bool:
         """`/password S` of Windows' tools."""
@@ -331,6 +384,8 @@ class Reader:
     def _is_set(self, name: str) -> bool:
         """`config set DB_PASSWORD S` and `set-initial-password S`: a value follows, whatever its look."""
         is_verb = len(name) < 60 and _SET_PASSWORD.fullmatch(name) is not None
+        if name.isupper() and "_" in name and not self.before.startswith("-"):  # `set-env app DB_PASS S`
+            return True
         return name.lower().endswith(_SURE_NAMES) or self.before.lower() in _SETTERS or is_verb
 
     def _is_bare_name(self, argument: str) -> bool:
@@ -343,26 +398,28 @@ class Reader:
     def _text(self, argument: str) -> str:
         if self.in_prose:  # the text that these words stand in is read as one
             return argument
-        if " " in argument and (
-            self.name in _TAKES_SCRIPT
-            or is_command_line(argument)
-            or argument.partition(" ")[0] in _VERBS_OF_LOGIN
-            or (self.name not in READERS and self._is_console(argument))
-        ):
-            return self.read_script(argument)
-        if self.name not in READERS and (login := login_in(argument, of_anybody=False)):
-            return f"{login[0]}{self.hide('login', login[1])}{login[2]}"
-        if (
-            (assigned := _ENVIRONMENT.fullmatch(argument))
-            and not _NAMES_THING.search(assigned[1])
-            and (_ISSUED.fullmatch(assigned[2]) or looks_chosen(assigned[2]))
-        ):
-            return f"{assigned[1]}={self.hide('environment', assigned[2])}"
+        if " " in argument and (shown := self._script(argument)):
+            return shown
+        if self.name not in READERS and (shown := hide_in_word(argument, self.name, self.hide)) != argument:
+            return shown
+        if self._may_have_issued() and is_issued(argument, self.before, self.name):
+            return self.hide("issued", argument)
+        if self.is_about_secrets and (valued := _VALUED.fullmatch(argument)):
+            return valued[1] + self._value("secret", valued[2])
         if self.before in _BODIES and len(argument) > 5 and _JSON_STRING.fullmatch(argument):
             return f'"{self.hide("body", argument[1:-1])}"'
-        argument = hide_whole_value(argument, self.hide)
-        shown = self.read_text(argument)
+        shown = self.read_text(hide_whole_value(argument, self.hide))
         return self.hide("chosen", shown) if self._is_chosen(shown) else shown
+
+    def _script(self, text: str) -> str:
+        """A text that is a command line of its own, or that has one: read as a shell reads it."""
+        name, _equals, value = text.partition("=")
+        if " " not in name and is_command_line(value):  # `-o "ProxyCommand=sshpass -p S ssh h"`
+            return f"{name}={self.read_script(value)}"
+        if options := _OPTIONS_INSIDE.fullmatch(text):
+            return options[1] + self.read_script(f"app {options[2]}").removeprefix("app ")
+        is_script = self.name in TAKES_SCRIPT or is_command_line(text) or self._is_console(text)
+        return self.read_script(text) if is_script else ""
 
     def _is_chosen(self, argument: str) -> bool:
         if self.name in READERS or any(mark in argument for mark in "/=:,. @%{}[]()<>|\\"):
@@ -377,7 +434,7 @@ class Reader:
             name in TOOLS or name in CARRIERS or name in READERS or name in ORACLE or not self.name
         ):
             return
-        if self.name and name in READERS:
+        if self.name and (name in READERS or (name in NAMING_PEOPLE and self.name not in CARRIERS)):
             return
         self.name, self.tool = name or "?", TOOLS.get(name, _NO_TOOL)
         self.options = dict(self.tool.options)
@@ -387,3 +444,4 @@ class Reader:
         is_known = name in TOOLS or name in READERS or name in ORACLE
         self.may_switch = name in CARRIERS or not is_known
         self.is_for_a_user = False
+        self.is_about_secrets = self.is_about_secrets or _ABOUT_SECRETS.search(self.name) is not None

@@ -22,6 +22,18 @@ mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlo
   -p+
 mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
 check_snmp: -C
+uaac: -s -p
+reaver bully wpscli: -p
+ciscocmd: -p -s
+ssserver sslocal ss-server ss-local ssservice: -k
+hdparm: --security-unlock --security-set-pass --security-disable --security-erase
+ysqlsh: -W+
+dislocker dislocker-fuse dislocker-file: -u+ -p+
+eapol_test: -s
+clogin rancid: -p -e -v
+conjur[variable]: -v
+amass: -api
+gsutil[config]: -a
 suseconnect: -r --regcode
 subscription-manager: --activationkey
 v2ray xray sing-box: -id -uuid
@@ -306,6 +318,16 @@ choco: apikey S
 cargo: login S
 anaconda: login S
 snap: set * K
+vmq-passwd: S$
+kerbrute: bruteuser * * S
+berglas: create * S
+ipmicfg: setpwd * S
+sedutil-cli: --initialsetup S
+sedutil-cli: --unlock S
+sedutil-cli: --setsidpassword S S
+radperf: * * auth S
+shodan: init S
+zrok: enable S
 qpdf: --encrypt S S
 tomcat-digest.sh: S$
 digest.sh: S$
@@ -399,6 +421,10 @@ CARRIERS = frozenset(
      "daemonize", "daemon", "supervise", "runsv", "tsp", "at", "batch", "nix", "nix-shell", "guix", "conda",
      "mamba", "micromamba", "devbox", "mise", "asdf", "cmd.exe", "powershell.exe", "pwsh.exe", "-c", "--"}
 )  # fmt: skip
+TAKES_SCRIPT = frozenset(  # whose arguments with blanks a shell reads
+    {"sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "ssh", "su", "watch", "flock", "parallel", "xargs",
+     "screen", "tmux", "eval"}
+)  # fmt: skip
 READERS = frozenset(
     {"grep", "egrep", "fgrep", "rg", "ag", "ack", "zgrep", "git", "find", "fd", "fdfind", "locate", "man",
      "apropos", "vim", "vi", "nvim", "emacs", "nano", "less", "more", "cat", "head", "tail", "sed", "awk",
@@ -472,7 +498,7 @@ _OPTION_WORD = re.compile(r"\s-{1,2}[A-Za-z]")
 
 
 def is_command_line(text: str) -> bool:
-    """Tell whether a text begins with a tool of the tables or a path, and has an option: a shell's, no prose."""
+    """Tell whether a text begins with a tool of the tables or a path, and has an option: no prose does."""
     first = _FIRST_WORD.match(text)
     if first is None or _OPTION_WORD.search(text, first.end(1), first.end(1) + 400) is None:
         return False

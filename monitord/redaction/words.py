@@ -21,7 +21,8 @@ _STEMS = (
     "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey", "accountkey", "sharedkey",
     "sessionkey", "sessionid", "storagekey", "licensekey", "deploykey", "servicekey", "appkey",
     "connectionstring", "fromliteral", "mfacode", "passwort", "kennwort", "motdepasse", "contrasena",
-    "authcred", "basicauth", "wachtwoord", "codeword", "unlockword", "magicword", "seedphrase", "seedwords", "pinentry", "requirepass", "masterauth", "subscriptionkey", "presharedkey",
+    "authcred", "basicauth", "wachtwoord", "codeword", "unlockword", "magicword", "seedphrase", "seedwords",
+    "pinentry", "requirepass", "masterauth", "subscriptionkey", "presharedkey",
 )  # fmt: skip
 # The last word of a name, or followed by one of `_CARRIES`: `TokenBucket` and `--pass-through` are none.
 _WORDS = frozenset(
@@ -42,20 +43,21 @@ _NOT_TAILS = frozenset(
 _KEYS = frozenset(  # what a key is of, where the key is a secret
     {"api", "access", "secret", "private", "auth", "account", "encryption", "encrypt", "master", "shared",
      "session", "signing", "storage", "deploy", "service", "app", "application", "client", "admin", "hmac",
-     "aes", "fernet", "crypto", "cipher", "webhook", "license", "subscription", "stream", "functions", "jwt",
-     "cookie", "token", "write", "x", "unseal", "recovery", "root", "wep", "wpa", "authentication", "join",
-     "tailscale", "setup", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker", "dd", "unlock",
-     "mesh", "network", "device", "enroll", "enrollment", "agent", "merchant", "wallet", "node", "cluster", "gossip",
-     "relay", "security", "crypt", "decrypt", "decryption", "sign", "pairing", "pair", "link", "product",
-     "registration", "activation", "bot", "rpc", "push", "vapid", "provisioning", "ingest", "ingestion",
-     "user", "claim", "invite", "sync", "transport", "secure", "lock", "door", "mqtt",
-     "snmp", "vpn", "wifi", "wlan", "psk", "integration"}
+     "aes", "fernet", "crypto", "cipher", "webhook", "license", "subscription", "stream", "functions",
+     "jwt", "cookie", "token", "write", "x", "unseal", "recovery", "root", "wep", "wpa", "authentication",
+     "join", "tailscale", "setup", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker",
+     "dd", "unlock", "mesh", "network", "device", "enroll", "enrollment", "agent", "merchant", "wallet",
+     "node", "cluster", "gossip", "relay", "security", "crypt", "decrypt", "decryption", "sign", "pairing",
+     "pair", "link", "product", "registration", "activation", "bot", "rpc", "push", "vapid",
+     "provisioning", "ingest", "ingestion", "user", "claim", "invite", "sync", "install", "transport",
+     "secure", "lock", "door", "mqtt", "snmp", "vpn", "wifi", "wlan", "psk", "integration"}
 )  # fmt: skip
 # What a code or a phrase is of, where it is a secret.
 _CODES = frozenset(
-    {"alarm", "master", "unlock", "access", "door", "entry", "security", "pair", "pairing", "activation", "recovery",
-     "verification", "verify", "auth", "invite", "gate", "lock", "disarm", "arm", "safe", "vault", "mfa", "otp", "sms",
-     "login", "pin", "secret", "claim", "backup", "setup", "enroll", "register", "registration", "duress", "garage"}
+    {"alarm", "master", "unlock", "access", "door", "entry", "security", "pair", "pairing", "activation",
+     "recovery", "verification", "verify", "auth", "invite", "gate", "lock", "disarm", "arm", "safe",
+     "vault", "mfa", "otp", "sms", "login", "pin", "secret", "claim", "backup", "setup", "enroll",
+     "register", "registration", "duress", "garage"}
 )  # fmt: skip
 _PHRASES = frozenset(
     {"seed", "recovery", "unlock", "secret", "wallet", "backup", "master", "key", "login", "magic", "safe"}
@@ -63,9 +65,10 @@ _PHRASES = frozenset(
 
 # A pin is a secret alone or with its kind; `pin_memory` and `gpio_pin` are none.
 _PINS = frozenset(
-    {"pin", "puk", "so", "user", "new", "old", "card", "sim", "set", "pair", "verify", "change", "door", "unlock",
-     "login", "wallet", "device", "entry", "alarm", "parental", "master", "admin", "reset", "enter", "my", "current",
-     "security", "access", "lock", "gate", "vault", "token", "bt", "bluetooth", "pairing", "voicemail", "auth", "uim"}
+    {"pin", "puk", "so", "user", "new", "old", "card", "sim", "set", "pair", "verify", "change", "door",
+     "unlock", "login", "wallet", "device", "entry", "alarm", "parental", "master", "admin", "reset",
+     "enter", "my", "current", "security", "access", "lock", "gate", "vault", "token", "bt", "bluetooth",
+     "pairing", "voicemail", "auth", "uim", "wps", "ap"}
 )  # fmt: skip
 
 # Too common a word to say much: what it names is hidden only if it looks made.
@@ -78,10 +81,10 @@ _WEAK = frozenset(
 _CHOICES = frozenset(
     {"yes", "no", "true", "false", "on", "off", "none", "null", "nil", "auto", "ask", "prompt", "stdin",
      "basic", "digest", "ntlm", "kerberos", "ldap", "oauth", "oauth2", "saml", "sso", "plain", "cram-md5",
-     "mtls", "md5", "scram-sha-256", "peer", "trust", "required", "optional", "negotiate", "always", "never",
-     "password", "interactive", "enabled", "disabled", "default", "env", "keyring", "keychain",
-     "gnome-keyring", "kwallet", "sha1", "sha224", "sha256", "sha384", "sha512", "sha-1", "sha-256", "sha-512",
-     "sha3-256", "sha3-512", "blake2b", "blake3"}
+     "mtls", "md5", "scram-sha-256", "peer", "trust", "required", "optional", "negotiate", "always",
+     "never", "password", "interactive", "enabled", "disabled", "default", "env", "keyring", "keychain",
+     "gnome-keyring", "kwallet", "sha1", "sha224", "sha256", "sha384", "sha512", "sha-1", "sha-256",
+     "sha-512", "sha3-256", "sha3-512", "blake2b", "blake3"}
 )  # fmt: skip
 
 # A name that ends so speaks *about* a secret (or is a source file called token.py).
@@ -99,6 +102,7 @@ _BENIGN_LAST = frozenset(
 )  # fmt: skip
 
 
+_VAGUE_ALONE = frozenset({"pat", "sas", "cred", "creds", "clave", "mdp"})
 _OF: Mapping[str, frozenset[str]] = {
     "key": _KEYS,
     "keys": _KEYS,
@@ -116,7 +120,8 @@ def is_sensitive(name: str) -> bool:
         return False
     if pieces in (["auth"], ["basic", "auth"], ["http", "auth"], ["proxy", "auth"]):
         return True
-    if (pieces[-1] == "auth" and pieces[-2:-1] and pieces[-2] not in _OF["auth"]) or (len(pieces) == 1 and pieces[0] in ("pat", "sas", "cred", "creds", "clave", "mdp")):
+    is_vague = len(pieces) == 1 and pieces[0] in _VAGUE_ALONE
+    if is_vague or (pieces[-1] == "auth" and pieces[-2] not in _OF["auth"]):
         return False
     joined = "".join(pieces)
     if any(stem in joined for stem in _STEMS):
@@ -124,6 +129,8 @@ def is_sensitive(name: str) -> bool:
     if pieces[-1] in ("pin", "puk") and _PINS.issuperset(pieces):
         return True
     if len(pieces) > 1 and pieces[-2] in _OF.get(pieces[-1], ()):
+        return True
+    if pieces[-1].endswith("key") and pieces[-1][:-3] in _KEYS:
         return True
     if pieces[-1] == "salt" and len(pieces) > 1:
         return True

@@ -1,0 +1,92 @@
+"""Tools that nobody knows: which of their letters, verbs and words hold a secret, and which never do."""
+
+from __future__ import annotations
+
+import re
+
+from monitord.redaction.words import looks_chosen, looks_made
+
+PASSWORD_LETTERS = frozenset({"-p", "-P", "-w", "-W", "-k", "-K"})
+USER_OPTIONS = frozenset({"-u", "-U", "--user", "--username", "--login-user"})
+LOGIN_OPTIONS = frozenset(  # those of a login, or of something else
+    {"-l", "-a", "--login", "--auth", "--basic-auth", "--proxy-user", "--cred", "--creds", "--credentials",
+     "--as"}
+)  # fmt: skip
+LOGIN_NAMES = re.compile(
+    r"--?(?:[a-z0-9]{1,20}[-_]){0,4}"
+    r"(?:login|logon|dsn|userid|conn|connect|connection|account|cred|creds|credentials?|auth)",
+    re.I,
+)
+VERBS = frozenset(  # `login S`
+    {"token", "auth", "authenticate", "login", "activate", "authkey", "attach", "claim", "pair", "enroll",
+     "register", "join", "connect", "unlock", "unseal", "signin", "activationkey", "decrypt"}
+)  # fmt: skip
+SURE_VERBS = frozenset({"authenticate", "unseal", "unlock"})
+RUN_AS = frozenset({"sudo", "doas", "docker", "podman", "nerdctl", "ssh", "psql", "runuser", "kubectl"})
+# Interpreters and what else only carries a program that nobody knows.
+LANGUAGES = frozenset(
+    {"python", "python3", "pypy", "node", "ruby", "perl", "php", "java", "npx", "rails", "bundle", "pwsh",
+     "powershell", "?"}
+)  # fmt: skip
+# Of these a letter of `PASSWORD_LETTERS` has another meaning, and a word is its value.
+PLAIN_LETTERS = frozenset(
+    {"cargo", "sbatch", "srun", "salloc", "squeue", "gradle", "gradlew", "mvn", "mvnw", "cp", "ps", "lsof",
+     "netstat", "ss", "nmap", "iptables", "ip6tables", "nc", "ncat", "ping", "tcpdump", "tshark", "gunicorn",
+     "celery", "npm", "pnpm", "yarn", "pytest", "tox", "nox", "protoc", "pm2", "psql", "pg_ctl", "pg_dump",
+     "createdb", "terraform", "terragrunt", "unzip", "qemu-img", "column", "vmstat", "iostat", "sar", "top",
+     "htop", "screen", "scp", "rsync", "sftp", "check_disk", "check_procs", "haproxy", "agetty", "bazel",
+     "buck", "ninja", "meson", "west", "idf.py", "pio", "platformio", "colcon", "catkin", "ros2", "mpirun",
+     "mpiexec", "qsub", "bsub", "yosys", "ffmpeg", "convert", "dpkg-buildpackage", "adb", "fastboot", "kill",
+     "trap", "read", "tail", "parted", "sfdisk", "gcloud", "aws", "az", "sam", "serverless", "cdk", "amplify",
+     "eb", "trivy", "nerdctl", "crictl", "k9s", "gzip", "pigz", "xz", "bzip2", "zstd", "tee", "ltrace",
+     "bpftrace", "perf", "stress-ng", "fio", "wrk", "ab", "siege", "k6", "rabbitmqctl", "nginx", "postfix",
+     "postmap", "exim", "named", "unbound", "dnsmasq", "ntpd", "chronyd"}
+)  # fmt: skip
+_PLAIN_WORD = re.compile(
+    r"tcp|udp|icmp|https?|ftp|ssh|prod\w{0,6}|dev\w{0,8}|stag\w{0,4}|test\w{0,3}|main|master|default|local"
+    r"|debug|release|gpu|cpu|high|low|all|none|[\w-]{1,60}\.[a-z][a-z0-9]{0,4}|[0-9].*|\w{1,3}",
+    re.S,
+)
+_NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|[A-Za-z][\w.-]{0,60}+=.*|true|false", re.S)
+_MADE = re.compile(
+    r"[0-9a-f]{20,}+|[0-9A-F]{20,}+|[A-Z2-7]{20,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+)
+_SAYS_ID = re.compile(
+    r"(?i)id(?:s|entifier)?$|id[-_=]|sha|commit|rev|hash|digest|checksum|uuid|guid|trace|build|ref|version|tag"
+    r"|name|image|disk|serial|finger|thumb|address|node|file|path|object|container|pod|volume|snapshot|^-[nio]$"
+)
+_COUNTS = re.compile(r"(?i)uuid|md5|sha\d|hash|blkid|cksum|digest")  # tools that make or read such words
+_ISSUED = re.compile(
+    r"(?:[0-9a-f]{12,}+|[0-9A-F]{12,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+)
+_LARGEST_PORT = 65_535
+
+
+def is_letters_password(value: str, *, of_user: bool) -> bool:
+    """Tell whether the value of `-p` is a password: no port, path or number, nor a plain word."""
+    if value.isdigit():
+        return of_user and (len(value) >= 6 or int(value) > _LARGEST_PORT)
+    if len(value) < 4 or _NO_PASSWORD.fullmatch(value):
+        return False
+    return of_user or is_issued_or_chosen(value) or _PLAIN_WORD.fullmatch(value) is None
+
+
+def is_verbs_secret(verb: str, value: str) -> bool:
+    """Tell whether the word behind a verb is its secret: `unlock S`, and `login S` if S looks made."""
+    if any(mark in value for mark in "/:=@,<>|; "):
+        return verb in SURE_VERBS and " " in value
+    if value.isdigit():
+        return len(value) >= 6
+    return (looks_made(value) and "." not in value) or (verb in SURE_VERBS and len(value) > 3)
+
+
+def is_issued(value: str, named: str, tool: str) -> bool:
+    """Tell whether a machine made this word to be secret: no name that stands before it says "id"."""
+    if not 20 <= len(value) <= 200 or _SAYS_ID.search(named, 0, 60) or _COUNTS.search(tool):
+        return False
+    return bool(_MADE.fullmatch(value)) and any(map(str.isdigit, value)) and not value.isdigit()
+
+
+def is_issued_or_chosen(value: str, *, least: int = 1) -> bool:
+    """Tell whether a word is hex, a UUID or looks like a password."""
+    return _ISSUED.fullmatch(value) is not None or looks_chosen(value, least)
