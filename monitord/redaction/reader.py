@@ -37,6 +37,7 @@ from monitord.redaction.unknown import (
     PASSWORD_LETTERS,
     PLAIN_LETTERS,
     RUN_AS,
+    RUNNERS,
     USER_OPTIONS,
     VERBS,
     is_issued,
@@ -73,7 +74,8 @@ _LONG_WORDS = frozenset(
 _ABOUT_SECRETS = re.compile(
     r"(?i)pass(?!ive|es|enger|age)|pwd|secret|credential|\bauth|authkey|_auth|login|token|secure|\bpw\b|^-[uU]$|user"
 )
-_RUNNERS = frozenset({"-exec", "-execdir", "-ok", "--exec"})
+_RUNNING_OPTIONS = frozenset({"-exec", "-execdir", "-ok", "--exec"})
+_PROGRAM = re.compile(r"[A-Za-z_./][\w./+-]{1,200}", re.A)
 _SLASH_OPTION = re.compile(r"/[A-Za-z]{2,40}+")
 _BODIES = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--body"})
 _JSON_STRING = re.compile(r'"[^"\s\\]{1,200}+"')
@@ -429,7 +431,11 @@ class Reader:
     def note_tool(self, argument: str) -> None:
         """Remember what the options that follow mean, if this word is the name of a tool."""
         name = tool_name(argument)
-        self.may_switch = self.may_switch or self.before in _RUNNERS
+        self.may_switch = self.may_switch or self.before in _RUNNING_OPTIONS
+        if self.name in RUNNERS and name not in CARRIERS and name not in TOOLS and name not in READERS:
+            if _PROGRAM.fullmatch(argument) and not is_person(argument):
+                self.name = name
+            return
         if not self.may_switch or not (
             name in TOOLS or name in CARRIERS or name in READERS or name in ORACLE or not self.name
         ):

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from monitord.redaction.addresses import hide_addresses
 from monitord.redaction.arguments import hide_arguments, hide_text
 from monitord.redaction.hosts import hosts_in
+from monitord.redaction.known import KnownWords
 from monitord.redaction.source import redact_source
 from monitord.redaction.words import HIDDEN, TRUNCATED, is_sensitive
 
@@ -52,8 +53,8 @@ class Redactor:
         self.counts: Counter[str] = Counter()
         self._secrets: set[str] = set()
         self._names: dict[str, str] = {}
-        self._secret_pattern: re.Pattern[str] | None = None
-        self._name_pattern: re.Pattern[str] | None = None
+        self._known_secrets = KnownWords(whole_words=False)
+        self._known_names = KnownWords(whole_words=True)
         for secret in known:
             self._learn_secret(secret)
         self.learn_identities(users, hosts, machine_ids)
@@ -139,19 +140,21 @@ class Redactor:
         if plain in self._secrets or (plain.isdigit() and len(plain) < 8) or plain.startswith("/"):
             return
         raw = plain.encode("utf-8", "surrogatepass")
-        self._secrets.update((plain, quote(raw, safe=""), base64.b64encode(raw).decode().rstrip("=")))
+        spellings = [plain, quote(raw, safe=""), base64.b64encode(raw).decode().rstrip("=")]
         if ":" in plain and len(login := plain.partition(":")[2]) >= 5:
-            self._secrets.add(login)
-        self._secret_pattern = None
+            spellings.append(login)
+        self._secrets.update(spellings)
+        for spelling in spellings:
+            self._known_secrets.add(spelling)
 
     def _learn_name(self, kind: str, name: str, as_if: str | None = None) -> None:
         if len(name) < 2 or name.lower() in _KEPT_NAMES or name in self._names or name.startswith(f"{kind}-"):
             return
-        self._names[name] = self.pseudonym(kind, as_if or name)
+        pseudonym = self.pseudonym(kind, as_if or name)
+        self._name(name, pseudonym)
         if kind == "host":
             for spelling in (name.replace("-", "_"), name.replace(".", "-"), name.lower(), name.upper()):
-                self._names.setdefault(spelling, self._names[name])
-        self._name_pattern = None
+                self._name(spelling, self._names.get(spelling, pseudonym))
 
     def _learn_machine_id(self, machine_id: str) -> None:
         plain = machine_id.strip().replace("-", "").lower()
@@ -159,8 +162,11 @@ class Redactor:
             return
         parts = (plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:])
         for spelling in (plain, "-".join(parts), plain.upper(), "-".join(parts).upper()):
-            self._names[spelling] = self.pseudonym("machine", plain)
-        self._name_pattern = None
+            self._name(spelling, self.pseudonym("machine", plain))
+
+    def _name(self, spelling: str, pseudonym: str) -> None:
+        self._names[spelling] = pseudonym
+        self._known_names.add(spelling)
 
     # ----------------------------------------------------------------------------------- redacting
 
@@ -168,16 +174,10 @@ class Redactor:
         return self._without_known(hide_text(text, self._count))
 
     def _without_known(self, text: str) -> str:
-        if self._secret_pattern is None and self._secrets:
-            self._secret_pattern = _any_of(self._secrets, whole_words=False)
-        if self._secret_pattern:
-            text = self._secret_pattern.sub(lambda _: self._count("known_value", ""), text)
+        text = self._known_secrets.replace(text, lambda _: self._count("known_value", ""))
         if self._home:
             text = _HOME.sub(self._home_folder, text)
-        if self._name_pattern is None and self._names:
-            self._name_pattern = _any_of(self._names, whole_words=True)
-        if self._name_pattern:
-            text = self._name_pattern.sub(self._name, text)
+        text = self._known_names.replace(text, self._pseudonym_of)
         return hide_addresses(text, self._address)
 
     def _count(self, rule: str, value: str) -> str:
@@ -186,8 +186,8 @@ class Redactor:
         self.counts[rule] += 1
         return HIDDEN
 
-    def _name(self, found: re.Match[str]) -> str:
-        pseudonym = self._names[found[0]]
+    def _pseudonym_of(self, name: str) -> str:
+        pseudonym = self._names[name]
         self.counts[pseudonym.partition("-")[0]] += 1
         return pseudonym
 
@@ -242,9 +242,3 @@ def _strings(value: object, named: str = "", depth: int = 0) -> Iterable[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _strings(inner, named, depth + 1)
-
-
-def _any_of(words: Iterable[str], *, whole_words: bool) -> re.Pattern[str]:
-    """One pattern for all words, longest first, so that a short one never cuts a long one in two."""
-    alternatives = "|".join(re.escape(word) for word in sorted(words, key=lambda word: (-len(word), word)))
-    return re.compile(rf"(?<![A-Za-z0-9])(?:{alternatives})(?![A-Za-z0-9])" if whole_words else alternatives)

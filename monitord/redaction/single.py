@@ -22,7 +22,7 @@ _PAIR = re.compile(r"([A-Za-z_][\w.-]{0,80}+) ([^ ]+)", re.A)
 
 def hide_in_word(word: str, tool: str, hide: Hide) -> str:
     """The word with what its form gives away hidden; itself if nothing."""
-    if login := login_in(word, of_anybody=False):  # `bob:S`
+    if tool not in GROUPING and (login := login_in(word, of_anybody=False)):  # `bob:S`
         return f"{login[0]}{hide('login', login[1])}{login[2]}"
     if (task := _TASK.fullmatch(word)) and is_person(task[2]):  # rake's `user:create[bob,S]`
         return f"{task[1]}{task[2]},{hide('beside_login', task[3])}]"

@@ -28,6 +28,12 @@ LANGUAGES = frozenset(
     {"python", "python3", "pypy", "node", "ruby", "perl", "php", "java", "npx", "rails", "bundle", "pwsh",
      "powershell", "?"}
 )  # fmt: skip
+# Behind these stands the program that is run, whatever its name.
+RUNNERS = frozenset(
+    {"sudo", "doas", "env", "nohup", "time", "timeout", "nice", "ionice", "setsid", "stdbuf", "exec",
+     "taskset", "gosu", "su-exec", "chronic", "tini", "dumb-init", "catatonit", "command",
+     "start-stop-daemon", "setpriv"}
+)  # fmt: skip
 # Of these a letter of `PASSWORD_LETTERS` has another meaning, and a word is its value.
 PLAIN_LETTERS = frozenset(
     {"cargo", "sbatch", "srun", "salloc", "squeue", "gradle", "gradlew", "mvn", "mvnw", "cp", "ps", "lsof",

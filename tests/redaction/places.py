@@ -1,0 +1,96 @@
+"""Places of secrets in commands of tools that no table has, and in what shells and languages run, by kind.
+
+`{}` is the secret as one word of the list, `{q}` as a shell quotes it, `{n}` one without blanks or signs.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+import string
+
+PLACES = {
+    "beside a login": """
+        orderctl login bob {} | java -jar app.jar bob {} | ./deploy.sh prod bob {} | salt * shadow.set_password bob {}
+        bin/console app:create-user bob {} | ejabberdctl register bob x.example {} | rails user:create[bob,{n}]
+        paygate --as bob:{} list | sshd2 -l root:{} -vm x | netctl join -U admin%{n} | importer --source-login bob/{n}
+        billing --db-dsn app/{n}@shop | stats auth bob:{} | steam2 -login fred {} | davmount x -o user=bob:{n}
+        shopctl useradd bob -p {} | portal login bob@x.example {} | cvs2 -d :pserver:bob:{n}@h:/cvs login""",
+    "behind a letter": """
+        frob -p {} x | frob -u bob -p {} x | frob -u bob -P {} | frob -u bob -k {} | frob -u bob -w {}
+        sudo frob -u bob -p {} x | frob sync -u bob -p {} --dry-run""",
+    "behind a verb": """
+        frob authenticate {} | frob unlock {} | frob secret set db {} | frob credentials add mail {}
+        frob set db.password {} | frob config set DB_PASS {} | frob set-env app DB_PASS {}
+        srcds +rcon_password {} +map x | frob door_password set {}""",
+    "behind a name": """
+        frob --unlock-code {} | frob --alarm-code={} | frob --hmac {} | frob --cookie-salt {} | frob --pepper {}
+        frob --join-key {} | frob --sharedkey {} | frob --mpass {} | frob --src-pass {} | frob --bindpw {}
+        frob --recovery-phrase {} | frob --redis.auth={} | frob Account:remotepass={} | frob knife[:password]={}
+        frob --set env[0].name=API_SECRET,env[0].value={n} | frob --define '_gpg_passphrase {n}'""",
+    "for a shell": """
+        sh -c "frob --password {q} -v" | bash -lc "export DB_PASSWORD={q}; run" | su app -c "frob --password {q}"
+        ssh h "frob -u bob -p {q} x" | ssh h "sudo sh -c \\"frob --token {n}\\"" | docker exec db sh -c "mysql -p{q} -e x"
+        find /x -exec 7z a -p{} y ; | watch -n5 "mysqladmin -uroot -p{q} status" | tmux new -d "frob --secret {q}"
+        sh -c "frob -stdin x <<< {q}" | sh -c "echo {q} > /etc/app/secret" | sh -c "DB_PASSWORD={q} ./run -v"
+        nsenter -t 1 -a sh -c "frob --pass {q}" | ansible all -a "/bin/frob --pass {q}" | ssh -o "ProxyCommand=sshpass -p {n} ssh j" h
+        env FROB_OPTS="--token {n} -v" java x | sh -c 'crontab -l <<< "0 1 * * * bk --password {n}"' | adb shell "am start --es password {n}"
+        frobconsole "login bob {n}" | frobconsole "manager set secret bob {n}" | frobconsole -x "use x; set SMBPass {n}; run" """,
+    "in a language": """
+        python -c "pymysql.connect('h','root','{n}','shop')" | node -e "jwt.sign({a:1}, '{n}')" | python -c "hmac.new(b'{n}', b'x', 'sha256')"
+        python manage.py shell -c "User.objects.create_superuser('bob', 'a@b.c', '{n}')" | php -r "echo bcrypt('{n}');"
+        psql -c "ALTER ROLE app PASSWORD '{n}'" | sqlcmd -Q "ALTER LOGIN sa WITH PASSWORD = N'{n}'" | mysql -e "SELECT AES_DECRYPT(c, '{n}')"
+        php x.php "SET PASSWORD FOR bob = '{n}'" | sqlite3 x "PRAGMA key = '{n}'" | expect -c "spawn su; expect Pass; send {n}\\\\r"
+        aws ecs x '[{"name":"API_SECRET","value":"{n}"}]' | curl x -d '{"user":"bob","password":"{n}"}'""",
+}
+MACHINE_MADE = """frob {} | frob init {} | frob --claim {} | frob auth set -t {} | env MASTER={} ./app | frob --header={}"""
+INNOCENT = """
+    frob -p 8080 -w 10 -k 5 | frob -u bob -p 8080 | frob --as bob list | frob --key prod/x.tfstate | frob --exit-code 3 | frob -p tcp
+    docker run -u bob:staff img | chown root:shadow x | lxc launch ubuntu:22.04 c1 | getent passwd bob | useradd -G sudo bob | sshd: bob [priv]
+    frob --commit 4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c | frob -id 550e8400-e29b-41d4-a716-446655440000 | env GIT_COMMIT=4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c ./x
+    Xorg :0 -auth /run/user/1000/gdm/Xauthority | mount x -o credentials=/etc/smb.cred,uid=1 | git commit -m "auth: token refresh is retried"
+    frob login --identity | frob auth list | sh -c "echo hello > /tmp/out" | sh -c "sort <<< hello" | pytest tests/test_auth.py -k "token and not slow"
+    sonar-scanner -Dsonar.projectKey=shop | frob --tokenizer bert --seed 42 | ssh h "sudo systemctl restart app && tail -n 50 /var/log/app.log"
+    sbatch -p gpu job.sh | cargo test -p mycrate | frob secret list | frob user add bob | mvn -P release package | frob set volume high
+"""
+_WORDS = (
+    "dragon", "sunshine", "monkey", "butterfly", "geheim", "wintertime",
+    "swordfish", "football", "kitchen", "rosebud", "orange", "mustang",
+)  # fmt: skip
+
+
+def secrets(seed: int) -> dict[str, str]:
+    """One secret of every look."""
+    dice = random.Random(seed)
+
+    def made(length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
+        return "".join(dice.choice(alphabet) for _ in range(length))
+
+    hex32 = made(31, "0123456789abcdef") + "7"
+    return {
+        "word": dice.choice(_WORDS),
+        "two words": "-".join(dice.sample(_WORDS, 2)),
+        "word and number": f"{dice.choice(_WORDS).title()}2024",
+        "mixed": made(11) + "x7",
+        "signs": f"{dice.choice(_WORDS).title()}!{made(2, string.digits)}",
+        "hex": hex32,
+        "uuid": f"{hex32[:8]}-{hex32[8:12]}-4{hex32[13:16]}-a{hex32[17:20]}-{hex32[20:]}",
+        "not ascii": f"schlüssel{made(3)}",
+        "blanks": " ".join(dice.sample(_WORDS, 3)),
+        "quote": f"it's{made(5)}",
+    }
+
+
+def lines(text: str) -> list[str]:
+    return [line for row in text.strip().splitlines() for line in map(str.strip, row.split(" | ")) if line]
+
+
+def planted(line: str, look: str, secret: str) -> list[str] | None:
+    """The argument list with the secret in its place; None where this look can't stand there."""
+    if ("{n}" in line and look in ("blanks", "quote", "signs")) or ("'{n}" in line and look == "quote"):
+        return None
+    words = shlex.split(line)
+    return [
+        word.replace("{n}", secret).replace("{q}", shlex.quote(secret)).replace("{}", secret)
+        for word in words
+    ]
