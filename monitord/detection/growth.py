@@ -1,5 +1,6 @@
 """What a level gained over a window, and whether it really rose: a leak climbs, a cache loads once.
 
+What only comes back to where it was before the window is no gain: a saw-tooth, a wave.
 The level of each process is kept as a few points a window (its floor in each eighth of it, so that a
 garbage collector's saw-tooth counts by its lowest values). A level that does not move costs one point.
 """
@@ -16,25 +17,38 @@ MAX_PROCESSES = 4096
 _TOLERANCE_SHARE = 0.02
 STRAIGHT_R2 = 0.85
 """From which coefficient of determination on a climb counts as a straight line."""
+FLOOR_SHARE = 1 / 3
+"""Of a gain that its lowest values must have gained too: noise has none, a leak with teeth has."""
+EARLIER_WINDOWS = 6
+"""So many windows long it is remembered how high a level stood before."""
+NOISE_R2 = 0.6
+"""Below it the path goes up and down more than it goes on."""
 LEVEL_SHARE = 0.1
 """Who gained less than this share of its average pace in the last of its stretches has stopped."""
 
 
 @dataclass(slots=True)
 class Climb:
-    """A gain: from `start` to `start + gain`; `rising_share` of the time its floor went up."""
+    """A gain: from `start` to `start + gain`; `rising_share` of the time its floor went up.
+
+    `new_gain` is what it stands above all that it was before the window.
+    """
 
     start: float
     gain: float
+    new_gain: float
     rising_share: float
     covers_window: bool
     per_s: float | None = None  # of a climb so straight that it can be thought further; None: of no such
     is_level: bool = False  # it rose, and has stopped
+    is_noise: bool = False  # its lowest values did not rise with it
 
 
 @dataclass(slots=True)
 class _Levels:
     points: list[tuple[float, float]] = field(default_factory=list)  # (start of the stretch, its floor)
+    peaks: list[float] = field(default_factory=list)  # of the same stretches
+    earlier: tuple[float, float] = (float("-inf"), float("-inf"))  # the highest before them, and when
     last: float = 0.0
     last_s: float = 0.0
 
@@ -56,7 +70,7 @@ class LevelHistory:
         """Take in a level; gives at once the most that it can have gained, whatever the window's start."""
         levels = self._levels.get(key)
         if levels is None:
-            levels = self._levels[key] = _Levels([(now_s, value)])
+            levels = self._levels[key] = _Levels([(now_s, value)], [value])
             if len(self._levels) > self._max_processes:
                 self._levels.popitem(last=False)
         else:
@@ -72,13 +86,22 @@ class LevelHistory:
         if self._last_complete_s > levels.last_s and self._last_complete_s - points[-1][0] >= self._step_s:
             # Complete passes did not report it, so it stood still until the last of them.
             points.append((self._last_complete_s, levels.last))
+            levels.peaks.append(levels.last)
         if now_s - points[-1][0] >= self._step_s:
             points.append((now_s, value))
+            levels.peaks.append(value)
         elif value < points[-1][1]:
             points[-1] = (points[-1][0], value)
+        levels.peaks[-1] = max(levels.peaks[-1], value)
         horizon_s = now_s - self._window_s
         while len(points) > 1 and points[1][0] <= horizon_s:
-            del points[0]
+            self._leave_behind(levels)
+
+    def _leave_behind(self, levels: _Levels) -> None:
+        """A stretch that the window left: only how high it went is remembered, for a while."""
+        (at_s, _), peak = levels.points.pop(0), levels.peaks.pop(0)
+        if peak >= levels.earlier[0] or at_s - levels.earlier[1] > EARLIER_WINDOWS * self._window_s:
+            levels.earlier = (peak, at_s)
 
     def saw_everything(self, now_s: float) -> None:
         """A complete pass ended: processes not noted stood still up to now."""
@@ -90,7 +113,7 @@ class LevelHistory:
         if levels is not None and len(levels.points) == 1:
             return levels.last - levels.points[0][1]
         climb = self.climb(key, now_s)
-        return None if climb is None else climb.gain
+        return None if climb is None else climb.new_gain
 
     def climb(self, key: ProcessKey, now_s: float) -> Climb | None:
         """The gain over the window that ends now; None for a process never noted."""
@@ -110,9 +133,17 @@ class LevelHistory:
             rising_s += levels.last_s - end_s
         span_s = max(now_s - floor_s, 1e-9)
         covers = start_s <= horizon_s + _TOLERANCE_SHARE * self._window_s
-        gain, rising_share = levels.last - start, min(1.0, max(0.0, rising_s) / span_s)
+        rising_share = min(1.0, max(0.0, rising_s) / span_s)
         path = [*points[first:], (now_s, levels.last)]
-        return Climb(start, gain, rising_share, covers, _pace(path), _has_stopped(path, gain, span_s))
+        stopped = _has_stopped(path, levels.last - start, span_s)
+        line = _line(path)
+        floor_gain = min(floor for _, floor in path[-3:]) - start
+        is_noise = floor_gain < FLOOR_SHARE * (levels.last - start) or (
+            line is not None and line[1] < NOISE_R2
+        )
+        pace = line[0] if line is not None and line[1] >= STRAIGHT_R2 else None
+        new_gain = levels.last - max(start, levels.earlier[0])
+        return Climb(start, levels.last - start, new_gain, rising_share, covers, pace, stopped, is_noise)
 
     def forget(self, key: ProcessKey) -> None:
         self._levels.pop(key, None)
@@ -123,16 +154,14 @@ class LevelHistory:
         self._last_complete_s = float("-inf")
 
 
-def _pace(path: list[tuple[float, float]]) -> float | None:
-    """The slope of the least-squares line, where r² says that there is one."""
+def _line(path: list[tuple[float, float]]) -> tuple[float, float] | None:
+    """Slope and r² of the least-squares line; None: too few points for one."""
     count = len(path)
     mean_s, mean = sum(at for at, _ in path) / count, sum(value for _, value in path) / count
     spread = sum((at - mean_s) ** 2 for at, _ in path)
     total = sum((value - mean) ** 2 for _, value in path)
     both = sum((at - mean_s) * (value - mean) for at, value in path)
-    if count < 4 or not spread or not total or both * both / (spread * total) < STRAIGHT_R2:
-        return None
-    return both / spread
+    return None if count < 4 or not spread or not total else (both / spread, both * both / (spread * total))
 
 
 def _has_stopped(path: list[tuple[float, float]], gain: float, span_s: float) -> bool:

@@ -91,19 +91,24 @@ class GrowthMeter:
             level = self._level_of(process, look.system)
             if level is not None:
                 most = self.history.note(process.key, look.now_s, level)
-                if most >= self._minimum or (followed and process.key in followed):
-                    yield from self._reading(process, look.now_s)
+                is_followed = bool(followed) and process.key in followed
+                if most >= self._minimum or is_followed:
+                    yield from self._reading(process, look.now_s, is_followed)
         for process in _rested(look, list(followed), followed.get):
-            yield from self._reading(process, look.now_s)
+            yield from self._reading(process, look.now_s, True)
         if look.is_complete:
             self.history.saw_everything(look.now_s)
 
-    def _reading(self, process: ProcessRates, now_s: float) -> Iterator[Reading]:
+    def _reading(self, process: ProcessRates, now_s: float, is_followed: bool) -> Iterator[Reading]:
+        """Only a new height begins an episode; falling back a little ends none."""
         climb = self.history.climb(process.key, now_s)
         if climb is not None:
-            is_rising = climb.rising_share >= self._min_share - 1e-9 and not climb.is_level
+            is_rising = climb.rising_share >= self._min_share - 1e-9 and not (
+                climb.is_level or climb.is_noise
+            )
             is_held = climb.covers_window and is_rising
-            yield Reading(process.key, process, climb.gain, is_held, climb)
+            gain = climb.gain if is_followed else climb.new_gain
+            yield Reading(process.key, process, gain, is_held, climb)
 
     def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
         return self.history.gain(process.key, now_s) if process is not None else None

@@ -42,15 +42,18 @@ TimeoutStartSec=infinity
 ExecStart=/bin/bash /driver.sh
 """
 
-# The watchdog of the shipped unit allows 30 s; nine make the test shorter and the daemon no slower.
-CONFIG = """[[rules]]
+# The watchdog of the shipped unit allows 30 s; six make the test shorter and the daemon no slower.
+CONFIG = """[sampling]
+interval_s = 0.5
+heartbeat_s = 2
+[[rules]]
 name = "cpu-hog"
 metric = "cpu"
 above = 20
-window_s = 4
+window_s = 2
 clear_below = 10
 [capture]
-duration_s = 2
+duration_s = 1
 """
 
 TEXTS = (
@@ -58,7 +61,7 @@ TEXTS = (
     *("install", "uninstall", "purge", "failed_status", "sealed_show", "sealed_verify", "without_key"),
     "bad_reload",
 )
-DROP_IN = "[Service]\nWatchdogSec=9s\n"
+DROP_IN = "[Service]\nWatchdogSec=6s\n"
 
 DRIVER = r"""
 prop() { systemctl show monitord.service -p "$1" --value; }
