@@ -54,6 +54,7 @@ window_s = 2
 clear_below = 10
 [capture]
 duration_s = 1
+max_load_per_cpu = 1000
 """
 
 TEXTS = (
@@ -72,12 +73,18 @@ came_back() { is_up && [ "$(prop NRestarts)" = "$1" ] && [ "$(prop MainPID)" != 
 
 trap 'journalctl -u monitord.service -o cat > /out/journal' EXIT
 
+# What somebody left in the manager's own environment: the interpreter would obey it before us.
+mkdir /planted; echo 'open("/tmp/was-run", "w")' | tee /planted/sitecustomize.py /planted/typer.py > /dev/null
+systemctl set-environment PYTHONPATH=/planted PYTHONHOME=/planted
+
 systemctl start monitord.service; started=$?; say start $started
 say active "$(prop ActiveState)"
 [ $started = 0 ] || exit 0
 until_true '[ -n "$(prop StatusText)" ]'; say status_text "$(prop StatusText)"
 main=$(prop MainPID)
 say uid "$(stat -c %u /proc/$main)"
+say planted "$(tr '\0' '\n' < /proc/$main/environ | grep -c planted)"
+systemctl unset-environment PYTHONPATH PYTHONHOME
 say capabilities "$(sed -n 's/^CapEff:\t//p' /proc/$main/status)"
 say data_mode "$(stat -c %a /var/lib/private/monitord)"
 until_true '[ -s /var/lib/private/monitord/monitord.db ]'; say database $?
@@ -297,6 +304,11 @@ def test_it_reports_ready_and_how_it_is(boot: dict[str, str]) -> None:
 def test_it_is_a_user_of_its_own_with_three_capabilities(boot: dict[str, str]) -> None:
     assert boot["uid"] != "0"
     assert int(boot["capabilities"], 16) == 1 << 2 | 1 << 19 | 1 << 38
+
+
+def test_nothing_of_the_managers_environment_reaches_its_interpreter(boot: dict[str, str]) -> None:
+    """A PYTHONPATH there would run its sitecustomize.py before any line of ours."""
+    assert (boot["active"], boot["planted"]) == ("active", "0"), boot["journal"]
 
 
 def test_its_data_is_its_own(boot: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import plistlib
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,11 @@ import pytest
 from monitord.errors import UsageError
 from monitord.service.templates import render_plist, render_unit
 
+REPOSITORY = Path(__file__).parents[2]
 SYSTEM, USER = "systemd/monitord.service", "systemd/monitord-user.service"
+
+
+KEEPS_ENVIRONMENT = re.compile(r"\bsudo (?:-\w*E\w*|--preserve-env)\b|`su (?:-c|root)\b")
 
 
 def written(folder: Path, name: str, program: tuple[str, ...] = ("/bin/true",)) -> Path:
@@ -52,6 +57,24 @@ def test_nothing_in_the_system_unit_hides_what_it_is_here_to_watch() -> None:
     blinding = {"ProtectProc", "ProcSubset", "PrivateUsers", "PrivatePIDs", "PrivateNetwork"}
     assert blinding.isdisjoint(settings(SYSTEM))
     assert "AF_NETLINK" in settings(SYSTEM)["RestrictAddressFamilies"]
+
+
+def test_the_system_units_interpreter_obeys_no_environment() -> None:
+    """The console script honours PYTHONPATH before our code runs: root's service is never given one."""
+    text = render_unit("systemd/monitord.service", ("/opt/monitord/bin/monitord",))
+    (unset,) = [line for line in text.splitlines() if line.startswith("UnsetEnvironment=")]
+    assert {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "LD_PRELOAD"} <= set(
+        unset.partition("=")[2].split()
+    )
+
+
+def test_every_documented_line_of_root_goes_through_sudo() -> None:
+    """Which drops PYTHONPATH; `su` and `sudo -E` would hand a user's to an interpreter of root's."""
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "CONTRIBUTING.md"]
+    sources = (REPOSITORY / "monitord").rglob("*.py")
+    for page in [*pages, *sources]:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            assert not KEEPS_ENVIRONMENT.search(line), f"{page}: {line}"
 
 
 def test_the_user_unit_leaves_its_directories_to_the_program() -> None:
