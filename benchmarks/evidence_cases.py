@@ -43,6 +43,13 @@ def _in_namespace(name: str, *words: str) -> Case:
     return Case("pid-namespace", name, apart, ("planted",), needs=("unshare",), needs_root=True)
 
 
+def _inside(name: str, program: str, tool: str) -> Case:
+    """A program that exists in a mount namespace of its own only."""
+    script = 'mount -t tmpfs none /mnt && cp "$0" /mnt/ && exec "/mnt/${{0##*/}}"'
+    words = ("ev-unshare", "--mount", "sh", "-c", script, program)
+    return Case("mount-namespace", name, words, ("plantedhot",), needs=("unshare", tool), needs_root=True)
+
+
 def _native(sort: str, name: str, program: str, tool: str, *words: str, **more: object) -> Case:
     return Case(sort, name, (program, *words), ("plantedhot",), needs=(tool,), **more)  # type: ignore[arg-type]
 
@@ -68,11 +75,13 @@ CASES: tuple[Case, ...] = (
     _in_namespace("pid namespace, 1 idle thread", "main", "loop", "--idle", "1"),
     _in_namespace("pid namespace, 20 idle threads", "main", "loop", "--idle", "20"),
     _in_namespace("pid namespace, a thread of 8 burns", "thread-pool", "recursion"),
+    _in_namespace("pid namespace, a half-busy thread", "main", "half-busy"),
     _python("native-in-python", "C thread beside a sleeping main", "native-thread", "{place}/native.so",
             needs=("gcc",)),
     _python("native-in-python", "compiled code in a thread pool", "extension", "{place}/native.so",
             needs=("gcc",)),
     _python("names", "renamed process", "main", "loop", "--title", "ev-worker: busy"),
+    _python("names", "a function's name of 5,000 letters", "main", "long-name", is_nameable=False),
     Case("names", "argv replaced", ("ev-python=ev-nginx: worker", "{programs}/burner.py", "main", "loop"),
          ("planted",)),
     Case("java", "Java, 8 idle threads", ("ev-java", "-cp", "{place}", "Burner", "8"), ("plantedhot",),
@@ -85,12 +94,15 @@ CASES: tuple[Case, ...] = (
          is_nameable=False),
     _native("go", "Go", "ev-go", "go"),
     _native("go", "Go, stripped", "ev-go-stripped", "go"),  # the runtime's own table stays
+    _native("go", "Go, PIE, stripped", "ev-go-pie", "go"),
     _native("rust", "Rust", "ev-rust", "rustc"),
     _native("rust", "Rust, stripped", "ev-rust-stripped", "rustc", is_nameable=False),
     _native("c", "C, frame pointers", "ev-c-fp", "gcc"),
     _native("c", "C, no frame pointers", "ev-c-nofp", "gcc"),
     _native("c", "C, with debugging information", "ev-c-debug", "gcc"),
     _native("c", "C, static", "ev-c-static", "gcc"),
+    _inside("C, of a container only", "{place}/ev-c-static", "gcc"),
+    _inside("Rust, of a container only", "{place}/ev-rust", "rustc"),
     _native("c", "C, stripped", "ev-c-stripped", "gcc", is_nameable=False),
     Case("interpreters", "Perl", ("ev-perl", "{programs}/burner.pl"), ("plantedhot",), needs=("perl",),
          is_nameable=False),

@@ -42,6 +42,7 @@ BUILDS: dict[str, tuple[str, ...]] = {
     "ev-storm": ("gcc", "-O2", "-o", "{output}", str(PROGRAMS / "storm.c")),
     "ev-go": ("go", "build", "-o", "{output}", _GO),
     "ev-go-stripped": ("go", "build", "-ldflags=-s -w", "-o", "{output}", _GO),
+    "ev-go-pie": ("go", "build", "-buildmode=pie", "-ldflags=-s -w", "-o", "{output}", _GO),
     "ev-rust": ("rustc", "-O", "-o", "{output}", _RUST),
     "ev-rust-stripped": ("rustc", "-O", "-C", "strip=symbols", "-o", "{output}", _RUST),
     "Burner.class": ("javac", "-d", "{folder}", str(PROGRAMS / "Burner.java")),

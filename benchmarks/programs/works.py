@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 
 _DOCUMENT = json.dumps(
@@ -76,6 +77,23 @@ class Basket:
         return sum(len(str(number)) for number in range(8_000))
 
 
+def half_busy() -> None:
+    planted_loop()
+    rests()
+
+
+def rests() -> None:
+    time.sleep(0.008)
+
+
+def without_readable_name() -> Callable[[], object]:
+    """A planted function whose name is longer than profilers read."""
+    name, made = "planted_" + "f" * 5000, dict[str, Callable[[], object]]()
+    body = "\n    ".join(("total = 0", "for i in range(40_000):", "    total += i * i % 7", "return total"))
+    exec(f"def {name}():\n    {body}\n", made)  # noqa: S102 - our own text
+    return made[name]
+
+
 WORKS: dict[str, Callable[[], object]] = {
     "loop": planted_loop,
     "recursion": planted_recursion,
@@ -86,4 +104,6 @@ WORKS: dict[str, Callable[[], object]] = {
     "generator": planted_generator,
     "query": planted_query,
     "method": Basket().planted_method,
+    "half-busy": half_busy,
+    "long-name": without_readable_name(),
 }

@@ -28,7 +28,9 @@ _OFFSET = re.compile(r"[0-9a-f]{1,16}")
 def frame(line: str, names: Names | None = None) -> str:
     """One `ip symbol (module)` line as a folded frame; what separates frames may not be in it."""
     offset, _, rest = line.strip().partition(" ")
-    symbol, opened, module = rest.rpartition(" (")
+    # A path may hold brackets, too.
+    symbol, opened, module = rest.partition(" (/") if " (/" in rest else rest.rpartition(" (")
+    module = f"/{module}" if opened == " (/" else module
     if not opened:
         symbol, module = rest, ")"
     if names is not None and names.is_another(module[:-1]):

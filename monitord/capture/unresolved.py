@@ -17,7 +17,12 @@ _LANGUAGES = {
     "bash": "the shell",
 }  # fmt: skip
 _INTERPRETER = re.compile(r"(lib)?python[0-9.]")
-_EVALUATION = re.compile(r"_?Py[A-Z_]")
+_EVALUATION = (
+    (_INTERPRETER, re.compile(r"_?Py[A-Z_]")),
+    (re.compile(r"(lib)?ruby[0-9.-]*(\.so|$)"), re.compile(r"(rb|vm|ruby)_")),
+    (re.compile(r"(lib)?perl[0-9.]*(\.so|$)"), re.compile(r"(Perl|perl|S)_")),
+    (re.compile(r"(lib)?php"), re.compile(r"(zend|php|ZEND)_|execute_ex")),
+)
 _VERSION = re.compile(r"[0-9.]*t?$")
 _JIT_FIXES = {
     "node": "start it with node --perf-basic-prof (NODE_OPTIONS=--perf-basic-prof)",
@@ -45,9 +50,9 @@ def advice(spots: Iterable[Hotspot], executable: str | None) -> tuple[str, str |
 
 
 def without_interpreter(spots: Sequence[Hotspot]) -> tuple[Hotspot, ...]:
-    """The functions of Python's evaluation loop as an unknown one: they do not say which Python code it ran.
+    """The functions by which an interpreter evaluates, as an unknown one: they do not say which code it ran.
 
-    What they do besides that (search by a pattern, sort, compress) keeps its name.
+    What it does besides that (search by a pattern, sort, compress) keeps its name.
     """
     inner = [spot for spot in spots if _is_evaluation(spot)]
     if not inner:
@@ -59,8 +64,9 @@ def without_interpreter(spots: Sequence[Hotspot]) -> tuple[Hotspot, ...]:
 
 
 def _is_evaluation(spot: Hotspot) -> bool:
-    is_inside = _INTERPRETER.match((spot.module or "").rpartition("/")[2])
-    return spot.kind == "native" and bool(is_inside) and bool(_EVALUATION.match(spot.function))
+    module = (spot.module or "").rpartition("/")[2]
+    found = (names for binary, names in _EVALUATION if binary.match(module))
+    return spot.kind == "native" and any(names.match(spot.function) for names in found)
 
 
 def _is_extension(spots: Sequence[Hotspot]) -> bool:

@@ -37,7 +37,9 @@ _NOT_KERNEL = frozenset({"[vdso]", "[vsyscall]", "[heap]", "[stack]", "[anon]", 
 
 def read_frame(word: str) -> Frame:
     """Give the frame that a word spells; a word without a place is a name, its kind taken for Python's."""
-    name, opening, place = word.rpartition(" (")
+    # A path may hold brackets: "hot (/srv/app (old)/run)", "hot (/usr/bin/app (deleted))".
+    name, opening, place = word.partition(" (/") if " (/" in word else word.rpartition(" (")
+    place = f"/{place}" if opening == " (/" else place
     if not opening or not place.endswith(")") or not name:
         return Frame(word)
     place = place[:-1]

@@ -14,6 +14,7 @@ import pytest
 
 from monitord.capture.profilers.perf import Perf
 from monitord.capture.running import Errand, Runner
+from monitord.capture.symbols import names
 from monitord.capture.symbols.files import File
 from monitord.capture.symbols.opening import opened_code
 from monitord.capture.symbols.tables import readable
@@ -144,6 +145,27 @@ def test_damaged_tables_of_go_end_in_an_answer(go_program: Path, tmp_path: Path)
         file.close()
 
 
+def test_of_many_huge_tables_only_some_are_read(
+    targets: Targets, tmp_path: Path, require_tool: Tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program can't use up the reader's time by the sizes of its tables: then the rest keeps offsets."""
+    program = targets.program(require_tool("gcc"), t.NATIVE_BURNER)
+    monkeypatch.setattr(names, "_SYMBOLS_CAP", 3)
+    at, given, told = offset_in(program, symbols_of(program)["hot_leaf"]), {}, []
+    for number in range(3):
+        copy = tmp_path / f"lib{number}.so"
+        shutil.copy(program, copy)
+        given[f"/nowhere/lib{number}.so"] = os.open(copy, os.O_RDONLY)
+    reader = names.Names(given)
+    for path, file in given.items():
+        where = f"7/7: [0x0(0x6000) @ 0 00:00 {os.fstat(file).st_ino} 0]"
+        reader.note(f"a 0/0 0.0: PERF_RECORD_MMAP2 {where}: r-xp {path}")
+        told.append(reader.name(f"{at:x}", path).partition(" ")[0])
+        os.close(file)
+    reader.close()
+    assert told == ["hot_leaf", f"function_at_0x{at:x}", f"function_at_0x{at:x}"]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -191,6 +213,28 @@ def test_a_program_that_exists_in_a_container_only_has_its_names(
     assert capture.hotspots[0].function == "hot_leaf", capture.hotspots
     assert capture.path is not None
     assert "wrong" not in capture.path.read_text()
+
+
+@pytest.mark.parametrize("place", ["plain", "in (brackets)"])
+@pytest.mark.parametrize("later", ["stays", "replaced", "deleted"])
+def test_a_program_has_its_names_after_its_file_was_replaced(
+    place: str, later: str, targets: Targets, folder: Path, tmp_path: Path, require_tool: Tool
+) -> None:
+    """An upgrade while it runs, whatever its path holds: the names are those of the file that runs."""
+    require_tool("perf")
+    built, home = targets.program(require_tool("gcc"), t.NATIVE_BURNER), tmp_path / place
+    home.mkdir()
+    program = home / "app"
+    shutil.copy(built, program)
+    process = targets.start(str(program))
+    wait_for(lambda: t.executable(process.pid) == str(program), "the program to run")
+    if later != "stays":
+        program.unlink()
+    if later == "replaced":
+        shutil.copy(targets.program("gcc", t.NATIVE_BURNER.replace("hot_leaf", "wrong_leaf")), program)
+    capture = take(Perf(), process, folder, Toolbox())
+    assert capture.status is CaptureStatus.OK, capture.reason
+    assert (capture.hotspots[0].function, capture.hotspots[0].module) == ("hot_leaf", str(program))
 
 
 @pytest.mark.root

@@ -13,7 +13,7 @@ import pytest
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.perf_fold import frame, stacks
 from monitord.capture.symbols.names import Names
-from monitord.capture.unresolved import advice
+from monitord.capture.unresolved import advice, without_interpreter
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
 from monitord.profiles import hotspots, parse
 from tests.capture import targets as t
@@ -197,6 +197,32 @@ def test_what_has_no_names_is_told_with_what_to_type(
     assert found is not None
     assert words in found[0]
     assert (fix in (found[1] or "")) if fix else found[1] is None
+
+
+@pytest.mark.parametrize(
+    ("module", "evaluates", "works"),
+    [
+        ("/usr/bin/python3.11", ("_PyEval_EvalFrameDefault", "PyNumber_Multiply"), "sre_ucs1_match"),
+        ("/opt/lib/libpython3.13.so.1.0", ("_PyEval_EvalFrameDefault", "_PyLong_Add"), "list_sort_impl"),
+        ("/usr/lib/libruby-3.1.so.3.1.2", ("rb_yield", "vm_exec_core"), "onig_match"),
+        ("/usr/bin/perl", ("Perl_pp_iter", "Perl_runops_standard"), "deflate"),
+        ("/usr/sbin/php-fpm8.2", ("execute_ex", "zend_hash_find"), "sha256_block"),
+    ],
+)  # fmt: skip
+def test_what_evaluates_a_program_is_not_told_as_its_function(
+    module: str, evaluates: tuple[str, str], works: str
+) -> None:
+    """Together they are unknown; what else the binary does, and functions of that name elsewhere, keep theirs."""
+    spots = [
+        Hotspot(name, None, None, share, 0.9, kind="native", module=place)
+        for name, share, place in (
+            (evaluates[0], 0.4, module), (works, 0.2, module), (evaluates[1], 0.2, module),
+            (evaluates[0], 0.1, "/usr/bin/app"),
+        )
+    ]  # fmt: skip
+    told = [(spot.function, round(spot.self_share, 3)) for spot in without_interpreter(spots)]
+    assert told == [("[unknown]", 0.6), (works, 0.2), (evaluates[0], 0.1)]
+    assert without_interpreter(spots[3:]) == tuple(spots[3:])
 
 
 def test_what_has_its_names_needs_no_advice() -> None:

@@ -40,6 +40,11 @@ class File:
         """Whether it is a program at all."""
         return bool(self._segments)
 
+    @property
+    def symbol_count(self) -> int:
+        """How many entries of its table of symbols were read so far."""
+        return self._symbols.entry_count if self._symbols else 0
+
     def function_at(self, offset: int) -> int | None:
         """The offset of the first byte of the function that `offset` is in."""
         address, starts = address_of(offset, self._segments), self._starts

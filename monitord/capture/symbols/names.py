@@ -14,8 +14,10 @@ from monitord.capture.symbols.files import File
 
 UNKNOWN = "[unknown]"
 _FILES_CAP = 256  # open at a time
+_SYMBOLS_CAP = 2_000_000  # of all files together: about 4 s
 _WORDS_CAP = 50_000
 _BUILD_ID_SHOWN = 16
+_DELETED = " (deleted)"
 _MAPPED = re.compile(
     r" PERF_RECORD_MMAP2 .* (?:([0-9a-f]+):([0-9a-f]+) ([0-9]{1,20}) [0-9]+|<([0-9a-f]{1,64})>)\]: \S+ (/.*)$"
 )
@@ -33,6 +35,7 @@ class Names:
         self._files: dict[str, File | None] = {}
         self._others: dict[str, bool] = {}
         self._words: dict[tuple[str, str], str] = {}
+        self._symbols_read = 0
 
     def note(self, line: str) -> None:
         """Take up a mapping that perf tells of."""
@@ -74,16 +77,23 @@ class Names:
         return known
 
     def _named(self, at: int, module: str) -> str:
-        file = self._file(module)
+        file, shown = self._file(module), module.removesuffix(_DELETED)
         if file is None:
-            return f"0x{at:x} ({module})"
-        # What has symbols, and lies here under its name, was named by perf.
-        if name := file.name_at(at, reads_symbols=not _is_here(module, file)):
-            return f"{name} ({module})"
+            return f"0x{at:x} ({shown})"
+        if name := self._symbol(at, module, file):
+            return f"{name} ({shown})"
         start = file.function_at(at)
         word = f"0x{at:x}" if start is None else f"function_at_0x{start:x}"
         build_id = f" build-id {file.build_id[:_BUILD_ID_SHOWN]}" if file.build_id else ""
-        return f"{word} ({module}{build_id})"
+        return f"{word} ({shown}{build_id})"
+
+    def _symbol(self, at: int, module: str, file: File) -> str | None:
+        """What has symbols, and lies here under its name, was named by perf."""
+        reads = self._symbols_read < _SYMBOLS_CAP and not _is_here(module, file)
+        before = file.symbol_count
+        name = file.name_at(at, reads_symbols=reads)
+        self._symbols_read += file.symbol_count - before
+        return name
 
     def _file(self, module: str) -> File | None:
         if module not in self._files:

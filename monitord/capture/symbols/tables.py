@@ -50,12 +50,12 @@ class SymbolTable:
 
     def __init__(self, file: int, sections: Sequence[Section]) -> None:
         self._file = file
-        self._names_at = 0
+        self._names_at = self.entry_count = 0
         self._rows: list[tuple[int, int, int]] = []  # address, size, name
         table = next((one for kind in (_SYMTAB, _DYNSYM) for one in sections if one.kind == kind), None)
         if table is None or table.link >= len(sections) or table.size > _ENTRIES_CAP * _ENTRY_BYTES:
             return
-        self._names_at = sections[table.link].offset
+        self._names_at, self.entry_count = sections[table.link].offset, table.size // _ENTRY_BYTES
         self._rows = sorted(
             (address, size, name)
             for name, info, section, address, size in _entries(file, table)
