@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Runner
+from monitord.capture.target import Target
 from monitord.capture.thread_cpu import read_times, used_between
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus, Hotspot
@@ -17,11 +18,12 @@ _LIMIT_S = 3.0
 _MEMORY_CAP_BYTES = 512 * 1024 * 1024
 
 
-def hidden_share(runner: Runner, pid: int, folder: Path, looks: int) -> float:
+def hidden_share(runner: Runner, target: Target, folder: Path, looks: int) -> float:
     """For what part of the CPU used meanwhile functions with an unreadable name ran.
 
-    0 where that can't be known: another Python, or a process that may not be read.
+    0 where that can't be known: another Python, a process that may not be read, or one that has ended.
     """
+    pid = target.key.pid
     words = ("monitord.capture.python_frames", str(pid), str(looks))
     errand = Errand(
         own_command(*words, keeps_bytecode=False), folder, _LIMIT_S, (0.1, 0.1), watch_target=False,
@@ -31,6 +33,8 @@ def hidden_share(runner: Runner, pid: int, folder: Path, looks: int) -> float:
     before = read_times(pid)
     answer = runner.run(errand).stdout
     use = used_between(pid, before, read_times(pid))
+    if not target.is_alive() or target.was_replaced() is not None:
+        return 0.0  # it may have been another one's memory
     try:
         found = {int(name): pair for name, pair in json.loads(answer or b"{}").items()}
         used = {one: use.threads.get(one, 0.0) if use else 0.0 for one in found}

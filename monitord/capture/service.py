@@ -12,7 +12,6 @@ from pathlib import Path
 
 from monitord.capture.consent import Consent
 from monitord.capture.dispatchers import calls_compiled_code
-from monitord.capture.hidden_frames import hidden_share, with_hidden
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
@@ -118,11 +117,13 @@ class ProfileCaptureService:
 
     def _with_hidden(self, dump: Capture, folder: Path) -> Capture:
         """The dump led by what has no readable name, where the process, as it is now, runs such functions."""
+        from monitord.capture.hidden_frames import hidden_share, with_hidden  # an alert's worth of code
+
         try:
             with Target(dump.target) as target:
                 if target.identity.program != dump.image:
                     return dump
-                return with_hidden(dump, hidden_share(Runner(), dump.target.pid, folder, _NAME_LOOKS))
+                return with_hidden(dump, hidden_share(Runner(), target, folder, _NAME_LOOKS))
         except TargetError:
             return dump
 

@@ -15,6 +15,7 @@ from monitord.capture import ProfileCaptureService
 from monitord.capture.hidden_frames import NOT_READABLE, hidden_share, with_hidden
 from monitord.capture.python_frames import Frames, UnknownPythonError, counted
 from monitord.capture.running import Runner
+from monitord.capture.target import Target
 from monitord.model import Capture, CapturePlan, CaptureStatus
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of
@@ -61,7 +62,18 @@ def test_a_function_without_a_readable_name_is_said_and_its_caller_is_not_blamed
 def test_what_has_its_name_is_never_said_to_have_none(source: str, targets: Targets, folder: Path) -> None:
     """Functions that come and go while they are looked at, beside sleeping ones."""
     process = targets.python(source)
-    assert hidden_share(Runner(), process.pid, folder, 50) == 0.0
+    with Target(key_of(process)) as target:
+        assert hidden_share(Runner(), target, folder, 50) == 0.0
+
+
+def test_of_a_process_that_ended_nothing_is_said(targets: Targets, folder: Path) -> None:
+    """Its pid may be another one's by now."""
+    process = targets.python(t.PYTHON_WITH_A_LONG_NAME, "5000")
+    with Target(key_of(process)) as target:
+        assert hidden_share(Runner(), target, folder, 3) > 0.9
+        process.kill()
+        process.wait()
+        assert hidden_share(Runner(), target, folder, 3) == 0.0
 
 
 def test_the_longest_name_that_py_spy_reads_is_read(
@@ -86,7 +98,9 @@ def test_every_python_here_is_read_or_said_to_be_unknown(version: str, targets: 
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     if version in ("3.11", "3.12", "3.13"):
-        assert counted(Frames(process.pid), 5) == {process.pid: (5, 5)}
+        ((thread, (looks, hidden)),) = counted(Frames(process.pid), 20).items()
+        assert (thread, looks) == (process.pid, 20)
+        assert hidden > 10  # its caller has a name
     else:
         with pytest.raises(UnknownPythonError):
             Frames(process.pid)

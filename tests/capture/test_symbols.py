@@ -59,6 +59,12 @@ def offset_in(path: Path, address: int) -> int:
     raise AssertionError(f"{address:x} is in no segment")
 
 
+def is_opened(process: subprocess.Popen[bytes], program: Path) -> bool:
+    """On a busy machine less than all may be opened in time."""
+    with Target(key_of(process)) as target, opened_code(target) as files:
+        return str(program) in files
+
+
 def symbols_of(path: Path) -> dict[str, int]:
     text = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in text.splitlines()]
@@ -245,6 +251,7 @@ def test_what_is_opened_for_the_reader_is_what_is_mapped(
     program = targets.program(require_tool("gcc"), t.NATIVE_BURNER)
     process = targets.start(str(program))
     wait_for(lambda: t.executable(process.pid) == str(program), "the program to run")
+    wait_for(lambda: is_opened(process, program), "it to be opened")
     with Target(key_of(process)) as target, opened_code(target) as files:
         assert os.path.samestat(os.fstat(files[str(program)]), program.stat())
         numbers = tuple(files.values())
@@ -273,5 +280,4 @@ def test_a_program_that_its_user_may_only_execute_is_not_read_for_him(
     with Target(key_of(process)) as target, opened_code(target) as files:
         assert str(program) not in files
     program.chmod(0o755)
-    with Target(key_of(process)) as target, opened_code(target) as files:
-        assert str(program) in files
+    wait_for(lambda: is_opened(process, program), "it to be opened")

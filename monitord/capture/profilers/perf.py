@@ -17,7 +17,6 @@ from monitord import rights
 from monitord.capture import java, perf_maps
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, first_words
-from monitord.capture.symbols.opening import opened_code
 from monitord.capture.target import Target
 from monitord.capture.workplace import put, remove, size_of
 from monitord.children import own_command, own_environment
@@ -65,6 +64,8 @@ class Perf:
         remove(data)
         remove(folded)
         draft.rate_hz = min(RATE_HZ, session.plan.rate_hz)
+        from monitord.capture.symbols.opening import opened_code  # a profile's worth of code
+
         try:
             with opened_code(session.target) as files:  # now: it may end before it was profiled
                 return self._profile(session, draft, folded, files)

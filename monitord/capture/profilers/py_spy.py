@@ -15,7 +15,6 @@ import re
 from dataclasses import replace
 
 from monitord.capture.dumps import DUMP_CAP_BYTES, Dump, kept_dump, read_dump
-from monitord.capture.hidden_frames import hidden_share, with_hidden
 from monitord.capture.reading import Reading
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome
 from monitord.capture.session import Draft, Failure, Session
@@ -175,7 +174,9 @@ class PySpyRecord(_PySpy):
         capture = _with_errors(draft.publish(outcome, output), draft)
         if not capture.status.has_evidence:
             return capture
-        return with_hidden(capture, hidden_share(session.runner, pid, session.folder, _NAME_LOOKS))
+        from monitord.capture.hidden_frames import hidden_share, with_hidden  # a profile's worth of code
+
+        return with_hidden(capture, hidden_share(session.runner, session.target, session.folder, _NAME_LOOKS))
 
 
 def record_command(session: Session, rate_hz: int, flags: tuple[str, ...], output: str) -> tuple[str, ...]:

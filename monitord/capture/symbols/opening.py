@@ -2,7 +2,7 @@
 
 Opened through the kernel's own links or the target's root, never by a name here. Only what is mapped: the
 same device and inode, a regular file of a bounded size, which the target's user may read. A file system that
-keeps us waiting costs half a second.
+keeps us waiting costs two seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from monitord.capture.target import Target
 from monitord.capture.views import Mapping as Mapped
 from monitord.capture.views import mapped_code
 
-_LIMIT_S = 0.5
+_LIMIT_S = 2.0
 _FILES_CAP = 128  # a reader may have 256 descriptors
 _SIZE_CAP = 4 << 30
 _MAPS_CAP_BYTES = 2 * 1024 * 1024
