@@ -59,6 +59,13 @@ def offset_in(path: Path, address: int) -> int:
     raise AssertionError(f"{address:x} is in no segment")
 
 
+def until_it_works(process: subprocess.Popen[bytes], program: str) -> None:
+    """An exec is over only when the program itself has used CPU."""
+    wait_for(lambda: t.executable(process.pid).endswith(program), "the program to be executed")
+    ticks = int(t.stat_fields(process.pid)[11])
+    wait_for(lambda: int(t.stat_fields(process.pid)[11]) > ticks + 1, "it to work")
+
+
 def is_opened(process: subprocess.Popen[bytes], program: Path) -> bool:
     """On a busy machine less than all may be opened in time."""
     with Target(key_of(process)) as target, opened_code(target) as files:
@@ -213,7 +220,7 @@ def test_a_program_that_exists_in_a_container_only_has_its_names(
         ["unshare", "-m", "sh", "-c", script] if how == "mount namespace" else ["chroot", str(inside), name]
     )
     process = targets.start(*words)
-    wait_for(lambda: t.executable(process.pid).endswith("/app"), "the program to run")
+    until_it_works(process, "/app")
     capture = take(Perf(), process, folder, Toolbox())
     assert capture.status is CaptureStatus.OK, capture.reason
     assert capture.hotspots[0].function == "hot_leaf", capture.hotspots
@@ -233,7 +240,7 @@ def test_a_program_has_its_names_after_its_file_was_replaced(
     program = home / "app"
     shutil.copy(built, program)
     process = targets.start(str(program))
-    wait_for(lambda: t.executable(process.pid) == str(program), "the program to run")
+    until_it_works(process, str(program))
     if later != "stays":
         program.unlink()
     if later == "replaced":
@@ -250,7 +257,7 @@ def test_what_is_opened_for_the_reader_is_what_is_mapped(
     """A file put in the place of a mapped one is not opened; the child holds the numbers that it is told."""
     program = targets.program(require_tool("gcc"), t.NATIVE_BURNER)
     process = targets.start(str(program))
-    wait_for(lambda: t.executable(process.pid) == str(program), "the program to run")
+    until_it_works(process, str(program))
     wait_for(lambda: is_opened(process, program), "it to be opened")
     with Target(key_of(process)) as target, opened_code(target) as files:
         assert os.path.samestat(os.fstat(files[str(program)]), program.stat())
@@ -276,7 +283,7 @@ def test_a_program_that_its_user_may_only_execute_is_not_read_for_him(
     for place in (program, *program.parents[:3]):
         place.chmod(0o711)
     process = targets.start("setpriv", "--reuid=65534", "--clear-groups", "--regid=65534", str(program))
-    wait_for(lambda: t.executable(process.pid) == str(program), "the program to run")
+    until_it_works(process, str(program))
     with Target(key_of(process)) as target, opened_code(target) as files:
         assert str(program) not in files
     program.chmod(0o755)
