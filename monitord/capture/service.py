@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord.capture.consent import Consent
-from monitord.capture.dispatchers import calls_compiled_code
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
@@ -280,6 +279,8 @@ def doubted(capture: Capture) -> Capture:
 
     Scalene counts sleep as work. And a function that only calls others is not what was busy.
     """
+    from monitord.capture.dispatchers import calls_compiled_code  # a profile's worth of code
+
     slept = capture.notes.get(_SLEPT)
     if capture.status is not CaptureStatus.OK or capture.role != "profile":
         return capture
@@ -295,6 +296,8 @@ def doubted(capture: Capture) -> Capture:
 
 def is_enough(capture: Capture) -> bool:
     """Whether no further profiler need be asked: a profile that accounts for the CPU used."""
+    from monitord.capture.dispatchers import calls_compiled_code
+
     share = capture.explained_share
     explains = (share is None or share >= LEAST_EXPLAINED) and _SLEPT not in capture.notes
     names_it = calls_compiled_code(capture.hotspots) is None

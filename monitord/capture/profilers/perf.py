@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord import rights
-from monitord.capture import java, perf_maps
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, first_words
 from monitord.capture.target import Target
@@ -73,6 +72,8 @@ class Perf:
             remove(data)
 
     def _profile(self, session: Session, draft: Draft, folded: Path, files: Mapping[str, int]) -> Capture:
+        from monitord.capture import java  # a profile's worth of code
+
         recorded = self._record(session, draft)
         draft.record_outcome(recorded)
         failed = draft.fail(recorded)
@@ -109,6 +110,8 @@ class Perf:
 
     def _fold(self, session: Session, files: Mapping[str, int]) -> Outcome:
         """What the target lacks a name for is looked up in `files`, its own, by a child without rights."""
+        from monitord.capture import perf_maps  # a profile's worth of code
+
         perf = session.tools.path(self.tool) or ""
         argv = own_command(_FOLDS, perf, _DATA, _FOLDED, _FILES, keeps_bytecode=False)
         maps = perf_maps.take_over(session.target, session.folder)
