@@ -28,7 +28,8 @@ _LISTED = re.compile(
 _ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+)'""")
 _NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
 _LOGIN_CALL = re.compile(
-    r"(?i)(?:(?:create|add|new)_?\w{0,10}user|set_?passw\w{0,10}|log_?in|creds?|\bPDO|mysqli|\w{0,30}credential|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?\Z"
+    r"(?i)(?:(?:s?ftp|ssh|smtp|imap|pop3|ldap|mysql|pg|postgres|mongo|redis|amqp|mqtt|telnet|winrm|smb)[\w4]{0,12}(?:(?:::|\.)\w{1,20})?"
+    r"|(?:create|add|new)_?\w{0,10}user|set_?passw\w{0,10}|log_?in|creds?|\bPDO|mysqli|\w{0,30}credential|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?(?:[\w$\\.]{1,20},\s?){0,2}\Z"
 )
 _FEEDS = frozenset({"echo", "printf", "print", "write-output", "/bin/echo"})
 _TAKES = re.compile(
@@ -48,6 +49,7 @@ _READ_TEXT = READERS | {
     "hbase", "hive", "sqlplus", "influx", "crontab", "openssl", "gpg", "ssh", "sudo", "nsupdate",
     "ldapmodify", "ldapadd", "fdisk", "sfdisk", "zsh", "ed", "ex", "nft",
 }  # fmt: skip
+_TAKES_FILE = re.compile(r"(?i)^-.*(?:pass|key|secret|token|psk|cred|auth|pw)")
 _SECRET_FILES = (
     "pass",
     "secret",
@@ -188,7 +190,7 @@ def _hide_listed(found: re.Match[str], hide: Hide, depth: int) -> str:
     for at, name in enumerate(values[:-1]):
         if values[at + 1] and len(name) < 100 and _NAME.fullmatch(name) and is_sensitive(name):
             new[at + 1] = hide("listed", values[at + 1])
-    if _LOGIN_CALL.search(found.string[max(0, found.start() - 40) : found.start()]):
+    if _LOGIN_CALL.search(found.string[max(0, found.start() - 60) : found.start()]):
         for at in {len(values) - 1, min(2, len(values) - 1)}:  # connect(host, user, S, database)
             new[at] = hide("call", values[at]) if values[at] else ""
     return _replaced(
@@ -273,6 +275,9 @@ def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tup
         return []
     if _is_substituted(previous):  # `cryptsetup … --key-file <(echo SECRET)`
         previous, command = command, previous
+        option = command.words[-2].value if len(command.words) > 1 else ""
+        if tool_name(previous.words[0].value) in _FEEDS and _TAKES_FILE.search(option, 0, 80):
+            return _hidden(_echoed(previous), hide)
     if previous.end == "<<<":
         if tool_name(previous.words[0].value) in _READ_TEXT and not _TAKES.search(_said(previous, text)):
             return []

@@ -9,7 +9,8 @@ _PEOPLE = frozenset(
     {"admin", "administrator", "root", "sa", "sys", "system", "superuser", "sysadmin", "operator", "bob",
      "alice", "carol", "dave", "eve", "mallory", "trent", "john", "jane", "jdoe", "johndoe", "janedoe",
      "joe", "jim", "anna", "peter", "paul", "maria", "max", "erika", "tom", "mike", "mary", "susan",
-     "frank", "hans", "klaus", "scott", "guest", "kubeadmin", "ubnt", "pi", "ec2-user", "svc"}
+     "frank", "hans", "klaus", "scott", "guest", "kubeadmin", "ops", "devops", "dba", "sysop",
+     "webmaster", "ubnt", "pi", "ec2-user", "svc"}
 )  # fmt: skip
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.A)
 _DOMAIN = re.compile(r"(?:[A-Za-z][\w.-]{0,40}[\\/])?([A-Za-z][\w.-]{0,40})", re.A)

@@ -67,6 +67,11 @@ _SET = re.compile(
     r"(?i)(?<![\w-])(set[ \t]{1,3}([\w.:-]{1,60})[ \t]{1,3})"
     r"(?!(?:for|to|the|an?|policy|in|of|as|on|from|and|or|is)\b|[=-])([^\s;,\"')]{3,200}+)"
 )
+_PROTOCOL = re.compile(
+    r"(?<![\w-])((?:AUTH|PASS|IDENTIFY)(?:[ ](?:PLAIN|LOGIN))?[ ]{1,3})(?!PLAIN|LOGIN)"
+    r"([^\s;\"'\\]{4,200}+)(?=[\\\"'])"
+)
+_INSERTED = re.compile(r"(?i)(\(([^()]{1,300})\)\s{0,3}values\s{0,3}\()([^()]{1,1000})")
 _SET_FOR = re.compile(
     r"(?i)(?<![\w-])(set_?passw\w{1,6}[ \t]{1,3}\w{1,40}[ \t]{1,3})([^\s;,\"'=]{4,200}+)"
     r"(?=\s{0,3}(?:$|[;\"']))"
@@ -116,7 +121,7 @@ _QUOTED = re.compile(
     r"|identified[ \t]{1,3}(?:with[ \t]{1,3}\S{1,40}[ \t]{1,3})?by)"
     r"[ \t]{0,3}(?<=[\s=])(?:(?:is|was)[ \t]{1,3})?([\"']))([^\"'\n]{3,200})(?=\2)"
 )
-_KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+\]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
+_KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+[\]}]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
     r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
@@ -124,7 +129,7 @@ _VALUE = re.compile(
 # Of one word of an argument list, where blanks belong to the value.
 _MAX_WHOLE = 65_536
 _WHOLE_SLASHED = re.compile(r"(?s)(?i:(/(?:p|pass|password|gp|pth):))(.+)()")
-_WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@\"'=]{2,200}+)(@[\w.-]{1,200}+)")
+_WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@=]{2,200}+)(@[\w.-]{1,200}+(?::[0-9]{1,5})?)")
 _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S`, up to the next `name=`
     r"((?:[^\s=\"'/,;&]{0,60}[^\w\s=\"'.-])?)([\w.-]{1,100}+)(\]?[=:] ?)"
     r"((?:(?![,;& ] ?[\w.-]{1,60}=).)++)(?:[,;& ].*)?",
@@ -160,6 +165,8 @@ def hide_patterns(text: str, hide: Hide) -> str:
     text = _CRYPTO_CALL.sub(lambda m: m[1] + _safe_literals(m[2], hide), text) if "(" in text else text
     text = _hide_keyed(text, hide)
     text = _SET.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
+    text = _PROTOCOL.sub(lambda m: m[1] + hide("keyed", m[2]), text)
+    text = _INSERTED.sub(lambda m: m[1] + _safe_row(m[2], m[3], hide), text)
     text = _SET_FOR.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     text = _LOGIN_WORDS.sub(lambda m: m[1] + (hide("login", m[3]) if is_person(m[2]) else m[3]), text)
     text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text)
@@ -275,6 +282,12 @@ def _value_named(name: str, value: str, hide: Hide) -> str:
         if inside
         else value
     )
+
+
+def _safe_row(columns: str, row: str, hide: Hide) -> str:
+    """The values of `INSERT INTO t (user, pw) VALUES ('bob', 'S')`."""
+    names = [column.strip(' `"[]') for column in columns.split(",")]
+    return _STRING.sub(lambda m: _safe_literal(m, hide), row) if any(map(is_sensitive, names)) else row
 
 
 def _safe_literals(arguments: str, hide: Hide) -> str:

@@ -82,9 +82,13 @@ _JSON_STRING = re.compile(r'"[^"\s\\]{1,200}+"')
 _VALUED = re.compile(r"((?:value|val|data|string)=)(.{4,})", re.S | re.I)
 _OPTIONS_INSIDE = re.compile(r"([A-Z][A-Z0-9_]{2,60}=)(--?[A-Za-z].*\s.*)", re.S)
 _SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
+_PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
+_PIN = re.compile(r"[0-9]{4,12}")
+_DATA = frozenset({"--value", "--data"})
+_LOGIN_VERBS = frozenset({"login", "signin", "logon", "register"})
 _LINKS = frozenset({"set", "=", ":", ":=", "is", "to"})
 _SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
-_SETTERS = frozenset({"set", "put", "config", "config:set", "setenv"})
+_SETTERS = frozenset({"set", "put", "config", "config:set", "setenv", "--arg", "--argstr"})
 _SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
 
 
@@ -108,12 +112,13 @@ class Reader:
     is_about_secrets: bool = field(default=False, init=False)
     before: str = field(default="", init=False)
     names_key: bool = field(default=False, init=False)
+    names_session: bool = field(default=False, init=False)
     person: str = field(default="", init=False)
     _verbs: frozenset[str] = field(default=frozenset(), init=False)
     _is_about_login: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._verbs = frozenset(word for word in self.words[:64] if word.isalpha())
+        self._verbs = frozenset(word for word in self.words[:64] if word.replace("-", "").isalpha())
         self._is_about_login = any(
             ABOUT_LOGIN.search(word, 0, 60) and word[0].isalpha() and not any(mark in word for mark in " /.")
             for word in self.words[1:9]
@@ -201,7 +206,7 @@ class Reader:
     def _value(self, manner: str, value: str) -> str:
         if _KEPT_VALUE.fullmatch(value) or (self.names_key and _FILE.fullmatch(value)):
             return value
-        if is_choice(value) and manner != "cert":
+        if (is_choice(value) and manner != "cert") or (self.names_session and value.isdigit()):
             return value
         if manner in ("account's", "perhaps"):
             return self._account(value)
@@ -214,8 +219,8 @@ class Reader:
         if manner == "cookie" and "=" not in value:
             return value
         if not self._is_secret(manner, value):
-            if manner == "verb's":
-                self._note_person(value)
+            if manner == "verb's" and (not self._note_person(value) and self.before in _LOGIN_VERBS):
+                self.person = value if self._is_unknown() and value.isalnum() else ""
             return self._text(value)
         return self.hide("option_value" if manner in ("secret", "named") else "tool_option", value)
 
@@ -228,6 +233,8 @@ class Reader:
         if manner == "anybody's":
             is_likely = self._is_unknown() or is_issued_or_chosen(value)
             return is_likely and is_letters_password(value, of_user=False)
+        if manner == "pin":
+            return _PIN.fullmatch(value) is not None
         if manner == "made":
             return not any(mark in value for mark in "/.:,@")
         if manner == "login":
@@ -247,6 +254,7 @@ class Reader:
     def _option(self, argument: str) -> str:
         name, equals, value = argument.partition("=")
         self.names_key = name.lower().endswith(("key", "auth", "keys", "token", "secret"))
+        self.names_session = name.lower().endswith(("session-id", "session_id", "sessionid", "sid"))
         if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
             if shown := self._assigned(name, value):
                 return shown
@@ -266,9 +274,11 @@ class Reader:
         """`--name=S`, if something of it is hidden."""
         if name in self.options:
             return f"{name}={self._value(self.options[name], value)}"
-        if is_sensitive(name) and not self._is_named(name):
+        is_data = name in _DATA and self.is_about_secrets
+        if is_data or (is_sensitive(name) and not self._is_named(name)):
             return f"{name}={self._value('secret', value)}"
-        if (is_suspicious(name) or self._is_named(name)) and looks_made(value):
+        is_made = (is_suspicious(name) or self._is_named(name)) and looks_made(value)
+        if is_made or (_PIN_OPTION.fullmatch(name) and _PIN.fullmatch(value)):
             return f"{name}={self.hide('option', value)}"
         is_made = self._may_have_issued() and is_issued(value, name, self.name)
         return f"{name}={self.hide('issued', value)}" if is_made else ""
@@ -279,14 +289,17 @@ class Reader:
             return self.options.get(f"-{option[-1]}", "")
         if is_sensitive(option) and not self._is_named(option):
             return "secret"
+        if _PIN_OPTION.fullmatch(option):
+            return "pin"
         if option in PASSWORD_LETTERS and self._may_be_letter():
-            return "user's" if self.is_for_a_user or self._is_about_login else "anybody's"
+            is_users = self._is_about_login or not USER_OPTIONS.isdisjoint(self.words[2:64])
+            return "user's" if self.is_for_a_user or is_users else "anybody's"
         if option in USER_OPTIONS:
             self.is_for_a_user = True
             return "account's"
         if option in LOGIN_OPTIONS:
             return "perhaps"
-        if option in ("--value", "--data") and self.is_about_secrets:
+        if option in _DATA and self.is_about_secrets:
             return "secret"
         if LOGIN_NAMES.fullmatch(option):
             return "database's"
@@ -326,11 +339,9 @@ class Reader:
 
     def _note_person(self, word: str) -> bool:
         """Remember whom `login bob S` is about."""
-        if (
-            self.in_prose
-            or self.before in LOGIN_OPTIONS
-            or not (is_person(word) or (is_email(word) and self._is_about_login))
-        ):
+        is_options = self.before[:1] == "-" and self.before not in USER_OPTIONS
+        is_somebody = (is_person(word) and not is_options) or (is_email(word) and self._is_about_login)
+        if self.in_prose or not is_somebody:
             return False
         self.person = word
         return True
@@ -362,7 +373,7 @@ class Reader:
     def _may_be_letter(self) -> bool:
         """Tell whether `-p` may have a password: of a tool without options in the table."""
         is_run_as = self.is_for_a_user and self.name in RUN_AS
-        return not self.options and self.name not in READERS and not is_run_as
+        return (not self.options or self.name in LANGUAGES) and self.name not in READERS and not is_run_as
 
     def _may_have_issued(self) -> bool:
         return self._is_unknown() or (self.name in LANGUAGES and not self.in_prose)

@@ -22,6 +22,7 @@ mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlo
   -p+
 mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
 check_snmp: -C
+vault[create]: -id
 uaac: -s -p
 reaver bully wpscli: -p
 ciscocmd: -p -s
@@ -188,6 +189,7 @@ nifi.sh: set-single-user-credentials * S
 gopass: insert * S
 mkpasswd: -m * S
 openssl: passwd S
+openssl: passwd * S
 emqx: ctl admins passwd * S
 emqx: admins passwd * S
 doveadm: auth test * S

@@ -109,6 +109,7 @@ _OF: Mapping[str, frozenset[str]] = {
     "code": _CODES,
     "phrase": _PHRASES,
     "words": _PHRASES,
+    "community": frozenset({"snmp", "ro", "rw", "read", "write", "trap", "get", "set"}),
     "auth": frozenset({"redis", "amqp", "mqtt", "bearer", "smtp", "imap", "sasl"}),
 }
 
@@ -208,7 +209,7 @@ def looks_chosen(word: str, least: int = 3) -> bool:
 def looks_made(value: str) -> bool:
     """Tell whether a value under a name that says little looks made: long hex, a password, random text."""
     value = value.strip("\"'")
-    if len(value) < 8 or "/" in value[:2] or any(character in value for character in "*[](){} "):
+    if len(value) < 8 or "/" in value[:2] or _PATTERNLIKE.search(value):
         return False
     if _HEX.fullmatch(value) and len(value) >= 12 and not value.isdigit():
         return True
@@ -217,6 +218,9 @@ def looks_made(value: str) -> bool:
         or looks_random(value)
         or not (is_wordlike(value.replace("/", ".")) or value.isdigit())
     )
+
+
+_PATTERNLIKE = re.compile(r"[\[\](){} ]|^\*|\*[./]|/\*|\*$")
 
 
 def is_wordlike(value: str) -> bool:

@@ -15,9 +15,9 @@ PLACES = {
         bin/console app:create-user bob {} | ejabberdctl register bob x.example {} | rails user:create[bob,{n}]
         paygate --as bob:{} list | sshd2 -l root:{} -vm x | netctl join -U admin%{n} | importer --source-login bob/{n}
         billing --db-dsn app/{n}@shop | stats auth bob:{} | steam2 -login fred {} | davmount x -o user=bob:{n}
-        shopctl useradd bob -p {} | portal login bob@x.example {} | cvs2 -d :pserver:bob:{n}@h:/cvs login""",
+        shopctl useradd bob -p {} | portal login bob@x.example {} | portal login ops {} | cvs2 -d :pserver:bob:{n}@h:/cvs login""",
     "behind a letter": """
-        frob -p {} x | frob -u bob -p {} x | frob -u bob -P {} | frob -u bob -k {} | frob -u bob -w {}
+        frob -p {} x | frob -u bob -p {} x | java -jar x.jar -p {} -u bob | frob -u bob -P {} | frob -u bob -k {} | frob -u bob -w {}
         sudo frob -u bob -p {} x | frob sync -u bob -p {} --dry-run""",
     "behind a verb": """
         frob authenticate {} | frob unlock {} | frob secret set db {} | frob credentials add mail {}
@@ -26,13 +26,13 @@ PLACES = {
     "behind a name": """
         frob --unlock-code {} | frob --alarm-code={} | frob --hmac {} | frob --cookie-salt {} | frob --pepper {}
         frob --join-key {} | frob --sharedkey {} | frob --mpass {} | frob --src-pass {} | frob --bindpw {}
-        frob --recovery-phrase {} | frob --redis.auth={} | frob Account:remotepass={} | frob knife[:password]={}
+        frob --snmp-community {} | frob --recovery-phrase {} | frob --redis.auth={} | frob Account:remotepass={} | frob knife[:password]={}
         frob --set env[0].name=API_SECRET,env[0].value={n} | frob --define '_gpg_passphrase {n}'""",
     "for a shell": """
         sh -c "frob --password {q} -v" | bash -lc "export DB_PASSWORD={q}; run" | su app -c "frob --password {q}"
         ssh h "frob -u bob -p {q} x" | ssh h "sudo sh -c \\"frob --token {n}\\"" | docker exec db sh -c "mysql -p{q} -e x"
         find /x -exec 7z a -p{} y ; | watch -n5 "mysqladmin -uroot -p{q} status" | tmux new -d "frob --secret {q}"
-        sh -c "frob -stdin x <<< {q}" | sh -c "echo {q} > /etc/app/secret" | sh -c "DB_PASSWORD={q} ./run -v"
+        sh -c "frob -stdin x <<< {q}" | sh -c "echo {q} > /etc/app/secret" | bash -c "vpn --askpass <(echo {q})" | sh -c "DB_PASSWORD={q} ./run -v"
         nsenter -t 1 -a sh -c "frob --pass {q}" | ansible all -a "/bin/frob --pass {q}" | ssh -o "ProxyCommand=sshpass -p {n} ssh j" h
         env FROB_OPTS="--token {n} -v" java x | sh -c 'crontab -l <<< "0 1 * * * bk --password {n}"' | adb shell "am start --es password {n}"
         frobconsole "login bob {n}" | frobconsole "manager set secret bob {n}" | frobconsole -x "use x; set SMBPass {n}; run" """,
@@ -41,7 +41,8 @@ PLACES = {
         python manage.py shell -c "User.objects.create_superuser('bob', 'a@b.c', '{n}')" | php -r "echo bcrypt('{n}');"
         psql -c "ALTER ROLE app PASSWORD '{n}'" | sqlcmd -Q "ALTER LOGIN sa WITH PASSWORD = N'{n}'" | mysql -e "SELECT AES_DECRYPT(c, '{n}')"
         php x.php "SET PASSWORD FOR bob = '{n}'" | sqlite3 x "PRAGMA key = '{n}'" | expect -c "spawn su; expect Pass; send {n}\\\\r"
-        aws ecs x '[{"name":"API_SECRET","value":"{n}"}]' | curl x -d '{"user":"bob","password":"{n}"}'""",
+        aws ecs x '[{"name":"API_SECRET","value":"{n}"}]' | mysql -e "INSERT INTO c (user, pw) VALUES ('u', '{n}')" | php -r "ftp_login(x, 'u', '{n}');" | python -c "FTP('h','u','{n}')"
+        perl -e '$ENV{DB_PASS}="{n}"; do "x.pl"' | jq -n --arg pw {} x | python -c "send(b'AUTH {n}')" | curl x -d '{"user":"bob","password":"{n}"}'""",
 }
 MACHINE_MADE = """frob {} | frob init {} | frob --claim {} | frob auth set -t {} | env MASTER={} ./app | frob --header={}"""
 INNOCENT = """
@@ -52,6 +53,7 @@ INNOCENT = """
     frob login --identity | frob auth list | sh -c "echo hello > /tmp/out" | sh -c "sort <<< hello" | pytest tests/test_auth.py -k "token and not slow"
     sonar-scanner -Dsonar.projectKey=shop | frob --tokenizer bert --seed 42 | ssh h "sudo systemctl restart app && tail -n 50 /var/log/app.log"
     sbatch -p gpu job.sh | cargo test -p mycrate | frob secret list | frob user add bob | mvn -P release package | frob set volume high
+    helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (
     "dragon", "sunshine", "monkey", "butterfly", "geheim", "wintertime",
