@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from monitord.capture import procfs, target_groups
+from monitord.redaction import redact_name
 
 _MEMINFO = frozenset(
     [
@@ -47,8 +48,8 @@ def cgroup(text: str) -> dict[str, Any]:
     parts = [part for path in paths.values() for part in path.split("/")]
     units = [part for part in parts if part.endswith((".service", ".scope"))]
     return {
-        "paths": paths,
-        "unit": units[-1] if units else None,
+        "paths": {name: redact_name(path) for name, path in paths.items()},
+        "unit": redact_name(units[-1]) if units else None,
         "container_id": container[0] if container else None,
         "limits": target_groups.limits(text),
     }

@@ -18,7 +18,7 @@ from monitord.installation import reinstall_command
 from monitord.ownership import is_privileged, why_untrusted
 
 _FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin")
-_VERSION = re.compile(rb"\d+(?:\.\d+)+")
+_VERSION = re.compile(rb"(?<![0-9])[0-9]{1,9}(?:\.[0-9]{1,9})+")
 INSTALL = {
     "py-spy": reinstall_command("py-spy"),
     "perf": "apt install linux-perf (Debian), linux-tools-$(uname -r) (Ubuntu), dnf install perf (Fedora)",

@@ -65,7 +65,8 @@ def _used(
     """CPU seconds of each profile's thread; threads that ended or have no id share what is left over."""
     left_s = max(0.0, process_s - sum(threads.values()))
     if None in ids:  # old Pythons: any thread that nobody claimed may be one of them
-        left_s += sum(used_s for one, used_s in threads.items() if one not in ids)
+        claimed = set(ids)
+        left_s += sum(used_s for one, used_s in threads.items() if one not in claimed)
     unknown = sum(count for one, count in zip(ids, counts, strict=True) if one not in threads)
     each_s = left_s / unknown if unknown else 0.0
     return [

@@ -46,7 +46,7 @@ def unit_of(pid: int) -> str | None:
         return None
     try:
         path = best_path(os.fsdecode(_read_at(folder, "cgroup")))
-        return None if path is None else unit_in(path)
+        return _hidden(path, unit_in)
     except OSError:
         return None
     finally:
@@ -83,11 +83,17 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
         executable=executable and redact_name(executable),
         command_line=redact_argv(argv),
         cgroup=cgroup and redact_name(cgroup),
-        unit=None if cgroup is None else unit_in(cgroup),
-        container_id=None if cgroup is None else container_in(cgroup),
+        unit=_hidden(cgroup, unit_in),
+        container_id=_hidden(cgroup, container_in),
         thread_count=entry.thread_count,
         fd_count=fd_count,
     )
+
+
+def _hidden(path: str | None, find: Callable[[str], str | None]) -> str | None:
+    """What is found in a group's path, without secrets."""
+    found = find(path) if path is not None else None
+    return found and redact_name(found)
 
 
 def _living(folder: int, entry: Entry) -> str:

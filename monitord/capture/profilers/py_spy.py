@@ -38,7 +38,7 @@ _FEW_THREADS = 32
 _NAME_LOOKS = 10
 _THREAD_LOOK_S, _CROWD_LOOK_S = 0.001, 4.0  # an incident waits 5 s for its first look
 _COUNTS = re.compile(rb"Samples: (\d+) Errors: (\d+)")
-_BEHIND = re.compile(rb"([0-9.]+m?s) behind in sampling")
+_BEHIND = re.compile(rb"(?<![0-9.])([0-9.]{1,20}m?s) behind in sampling")
 
 
 class _PySpy:

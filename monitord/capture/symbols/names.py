@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Mapping
 
 from monitord.capture.symbols.files import File
@@ -30,6 +31,7 @@ class Names:
     """Names of frames. `given`: descriptors of the target's own files, by their names in its maps."""
 
     def __init__(self, given: Mapping[str, int] | None = None) -> None:
+        self._turns: Counter[str] = Counter()  # how often it was said that a name is another file's
         self._given = given or {}
         self._mapped: dict[str, set[Identity]] = {}
         self._files: dict[str, File | None] = {}
@@ -53,8 +55,7 @@ class Names:
         if (file := self._files.pop(path, None)) is not None:
             file.close()
         self._others.pop(path, None)
-        if self._words:
-            self._words = {key: words for key, words in self._words.items() if key[1] != path}
+        self._turns[path] += 1
 
     def is_another(self, module: str) -> bool:
         """Whether the file of that name here is not known to be the one that was mapped."""
@@ -69,11 +70,12 @@ class Names:
         """The words for one frame."""
         if module not in self._mapped:
             return f"{UNKNOWN} ({module})"
-        known = self._words.get((offset, module))
+        key = f"{self._turns[module]}:{offset}", module
+        known = self._words.get(key)
         if known is None:
             known = self._named(int(offset, 16), module)
             if len(self._words) < _WORDS_CAP:
-                self._words[offset, module] = known
+                self._words[key] = known
         return known
 
     def _named(self, at: int, module: str) -> str:

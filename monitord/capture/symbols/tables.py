@@ -16,7 +16,7 @@ _ENTRY_BYTES = 24
 _ENTRIES_CAP = 1_000_000
 _NAME_CAP = 512
 _WORDS_CAP_BYTES = 16 * 1024 * 1024
-_NESTED = re.compile(r"_ZN(?:K?)((?:[0-9]{1,3}[A-Za-z_$.][\w$.]*)+)E")
+_NESTED = re.compile(r"_ZNK?")
 _LENGTH = re.compile(r"[0-9]{1,3}")
 _RUST_HASH = re.compile(r"h[0-9a-f]{16}")
 
@@ -75,15 +75,12 @@ class SymbolTable:
 
 def readable(name: str) -> str:
     """A nested name of C++ or Rust, `_ZN3app3hotE`, as `app::hot`; others as they are."""
-    found = _NESTED.match(name)
-    parts, left = [], found[1] if found else ""
-    while left and (length := _LENGTH.match(left)):
-        end = length.end() + int(length[0])
-        if end > len(left):
-            return name
-        parts.append(left[length.end() : end])
-        left = left[end:]
-    if not parts or left:
+    begun = _NESTED.match(name)
+    at, parts = begun.end() if begun else len(name), []
+    while length := _LENGTH.match(name, at):
+        at = length.end() + int(length[0])
+        parts.append(name[length.end() : at])
+    if not parts or name[at : at + 1] != "E":
         return name
     if len(parts) > 1 and _RUST_HASH.fullmatch(parts[-1]):
         parts.pop()

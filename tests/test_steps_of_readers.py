@@ -1,0 +1,361 @@
+"""Whatever reads a process's bytes does work that grows with them at the most: steps are counted, never time.
+
+READERS is the table of those readers, walked over against the rooms: a module that takes text apart stands in it,
+or in OURS with the reason why no process writes what it reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import re
+import re._parser as pattern_parser  # type: ignore[import-not-found]  # the standard library's, without types
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from types import FrameType, ModuleType
+from typing import Any
+
+import pytest
+
+import monitord
+from monitord.model import CONTEXT_LABELS, Hotspot, Match, ProcessKey, ProcessRates
+
+SLACK = 3_000  # what a call costs however short its input is
+Work = Callable[[int], object]
+
+
+def steps(work: Callable[[], object]) -> int:
+    """Lines that Python runs, and functions of C that it calls."""
+    count = 0
+
+    def line(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal count
+        count += event in ("call", "line")
+        return line
+
+    def call(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "c_call"
+
+    before = sys.getprofile(), sys.gettrace()
+    sys.setprofile(call)
+    sys.settrace(line)
+    try:
+        work()
+    finally:
+        sys.settrace(before[1])
+        sys.setprofile(before[0])
+    return count
+
+
+def of(module: str) -> ModuleType:
+    return importlib.import_module(f"monitord.{module}")
+
+
+def rates(name: str, unit: str) -> ProcessRates:
+    return ProcessRates(ProcessKey(1, 1), name, 1, "R", 0, 99.0, 0, 1, unit=unit)
+
+
+def parsed(form: str, data: bytes) -> object:
+    from monitord.profiles import ProfileError, hotspots, parse
+
+    try:
+        return hotspots(parse(form, data))
+    except ProfileError:
+        return None
+
+
+def speedscope(n: int) -> bytes:
+    frames = [{"name": f"f{k}", "file": "/x"} for k in range(n)]
+    lanes = [{"name": f"t{k}", "unit": "none", "samples": [[k]], "weights": [1]} for k in range(n)]
+    return json.dumps({"shared": {"frames": frames}, "profiles": lanes}).encode()
+
+
+def weighed(n: int) -> object:
+    """As many threads, none of which says who it is, as profiles."""
+    use = {"threads": {str(k): 1.0 for k in range(n)}, "window_s": 1.0, "process_s": float(n), "main_id": 0}
+    lanes = [{"name": "?", "samples": [[0]], "weights": [1]} for _ in range(n)]
+    return of("profiles.weighing").weigh({"profiles": lanes}, use, 0.01)
+
+
+def mapped_again(n: int) -> object:
+    """One name that is given to another file again and again, with as many words known of other files."""
+    names = of("capture.symbols.names").Names()
+    told = " PERF_RECORD_MMAP2 1/1: [0x1(0x2) @ 0 08:01 {} 0]: r-xp {}"
+    for k in range(n):
+        names.note(told.format(k, f"/x{k}"))
+        names.name("1f", f"/x{k}")
+    for k in range(n):
+        names.note(told.format(k, "/again"))
+    return names
+
+
+def context(n: int) -> object:
+    small = {
+        "thread_id": 1,
+        "name": "x",
+        "state": "D",
+        "wchan": "w",
+        "kernel_stack": ["[<0>] f+0x1/0x2"],
+        "cpu_percent": 50.0,
+    }
+    large = small | {"name": "x" * n, "wchan": "w" * n, "kernel_stack": small["kernel_stack"] * n}
+    record = {
+        "threads": {"count": n, "shown": [large, *[small] * n]},
+        "files": {"count": n, "kinds": {str(k): k for k in range(n)}, "top_folders": {str(k): k for k in range(n)}, "sockets": {str(k): 1 for k in range(n)}},
+        "cgroup": {"limits": {"memory.events": "a 1\n" * n, "cpu.pressure": "some avg10=1.0 " * n}},
+        "identity": {"ancestors": [{"name": "x", "pid": 1}] * n}, "not_readable": {f"/{k}": "no" for k in range(n)},
+    }  # fmt: skip
+    told = of("capture.context_told").told(record)
+    assert all(len(text) <= 400 for text in told.values())
+    assert set(told) <= set(CONTEXT_LABELS)
+    return told
+
+
+def dump(n: int) -> bytes:
+    return json.dumps(
+        [{"pid": 1, "thread_id": k, "frames": [{"name": "f", "line": 1}] * 5} for k in range(n)]
+    ).encode()
+
+
+def nettop(n: int) -> str:
+    return ",bytes_in,bytes_out,\n" + "a.b.c.1,1,2,\n" * n + ",bytes_in,bytes_out,\n" + "a.b.c.1,2,3,\n" * n
+
+
+def program_file(n: int) -> object:
+    """A program whose own tables say that they have as many entries as they can, or `n`."""
+    head = bytearray(64)
+    head[:6] = b"\x7fELF\x02\x01"
+    struct.pack_into("<QQ", head, 32, 64, 64)
+    struct.pack_into("<HHHHH", head, 54, 56, 65_535, 64, n, 0)
+    descriptor = os.memfd_create("program")
+    os.write(descriptor, bytes(head) + struct.pack("<IIQQQQQQ", 1, 1, 0, 0, 0, 1 << 40, 1 << 40, 0) * n * 2)
+    file = of("capture.symbols.files").File(descriptor)
+    try:
+        return file.function_at(100), file.name_at(100, reads_symbols=True)
+    finally:
+        file.close()
+
+
+def large_record(n: int) -> str:
+    """Threads are what is cut from a record; what is left is within the cap."""
+    record = {"threads": {"shown": [{"name": "x" * 400}] * n * 100}}
+    text = str(of("capture.context").fit(record))
+    assert len(text) <= 256 * 1024
+    return text
+
+
+def words(*shapes: str) -> Iterator[str]:
+    yield from ("a", "a/", "/", ".", "-", "_", ":", ")", " ", "\n", "0", "é", "\udcff", "(", "a.b", *shapes)
+
+
+def each(read: Callable[[str], object], *shapes: str) -> Work:
+    """A reader of one text, over texts of one shape each."""
+    return lambda n: [_tried(read, shape * n) for shape in words(*shapes)]
+
+
+def _tried(read: Callable[[Any], object], value: Any) -> object:
+    try:
+        return read(value)
+    except (ValueError, IndexError, KeyError, SyntaxError, csv.Error):
+        return None
+
+
+def raw(read: Callable[[bytes], object], *shapes: str) -> Work:
+    return each(lambda text: read(text.encode("utf-8", "surrogateescape")), *shapes)
+
+
+def argv(read: Callable[[list[str]], object]) -> Work:
+    """A reader of a command line: many words, and long ones."""
+    given = ("python", "-m", "-c", "sudo", "java", "-cp", "env", "A=b", "--", "-", "node", "sh", "x.py")
+    return lambda n: [
+        (read(["python", *[word] * n]), read(["sudo", word * n, *[word] * n])) for word in given
+    ]
+
+
+def spots(n: int) -> list[Hotspot]:
+    return [
+        Hotspot("[unknown]" if k % 2 else f"f{k}", f"/x/{'a/' * 9}{k}.py", 1, 0.1, 0.1, "native", f"m{k}")
+        for k in range(n)
+    ]
+
+
+STAT = b"1 (%s) R 1 " + b"1 " * 60
+MOUNT = "1 2 0:1 / /sys/fs/cgroup/{} rw - cgroup cgroup rw,cpu\n"
+
+READERS: dict[str, Work] = {
+    "interpreters": argv(lambda given: of("interpreters").started(given[0], given)),
+    "redaction.naming": argv(lambda given: (of("redaction.naming").display_name(given[0], given), of("redaction.naming").fits_name("*x*y*", given[0], given), of("redaction.naming").kinship(given[0], given))),
+    "detection.matching": lambda n: of("detection.matching").Matcher(Match(names=("*a*a*b",), units=("*.a*b",), not_names=("?*c",)), {}).hits(rates("a" * n, "a." * n)),
+    "sampling.procfs": lambda n: of("sampling.procfs").start_ticks(STAT % (b") R 1 " * n)),
+    "sampling.details": raw(lambda data: of("redaction").redact_argv(of("sampling.details")._split_argv(data)), "\0", "a\0"),
+    "sampling.cgroups": each(lambda text: [_tried(read, text) for read in (of("sampling.cgroups").best_path, of("sampling.cgroups").unit_in, of("sampling.cgroups").container_in)], "1:a:/b\n", "/a.service", "docker-", "-" + "a" * 63, "lxc.payload.", "/lxc"),
+    "sampling.groups": each(lambda text: (of("sampling.groups")._paths(text), of("sampling.groups").mounts(text)), "1:a,b:/c\n", MOUNT.format("x")),
+    "sampling.network": lambda n: _tried(lambda text: of("sampling.network").parse_nettop(text, 1.0), nettop(n)),
+    "capture.procfs": lambda n: of("capture.procfs").parse_stat(STAT % (b") R 1 " * n)),
+    "capture.context": large_record,
+    "capture.context_told": context,
+    "capture.context_files": each(of("capture.context_files").kind_of, "socket:[", "anon_inode:", "/dev/"),
+    "capture.context_system": each(of("capture.context_system").cgroup, "1:a:/b\n", "0::/x.service/", "a" * 63 + "-"),
+    "capture.target_groups": each(of("capture.target_groups").limits, "1:memory,cpu:/b\n", "0::/..\n"),
+    "capture.levels": each(lambda text: (of("capture.levels")._numbers(text), of("capture.levels")._network_bytes(text)), "a: 1\n", "eth0: 1 2 3 4 5 6 7 8 9\n"),
+    "capture.views": raw(of("capture.views").mapped_code, "1-2 r-xp 0 08:01 1 /a b\n"),
+    "capture.dumps": lambda n: (of("capture.dumps").kept_dump(dump(n), dict.fromkeys(range(n), 0.5)), of("capture.dumps").read_dump(b"[" * n), of("capture.dumps").annotated_text(b"#0  0x1 f\n    [a] b\n" * n, dict.fromkeys(range(n), 0.1))),
+    "capture.perf_fold": lambda n: list(of("capture.perf_fold").folded(dict.fromkeys(of("capture.perf_fold").stacks(["\t 1 f (/x)", "\t 2 " + "(" * n + " (/y)"] * n + [""]), 1))),
+    "capture.perf_maps": raw(lambda data: of("capture.perf_maps").short_lines(data, 0), "1 2 a\n"),
+    "capture.sources": raw(of("capture.sources").decoded, "# coding: ", "\\\n", "'''"),
+    "capture.symbols.names": mapped_again,
+    "capture.symbols.tables": each(of("capture.symbols.tables").readable, "_ZN", "_R", "17h", "$LT$", "::", "E"),
+    "capture.symbols.elf": program_file,
+    "capture.symbols.go": program_file,
+    "capture.symbols.unwinding": program_file,
+    "capture.unresolved": lambda n: of("capture.unresolved").advice(spots(n), "/usr/bin/" + "python3." * n),
+    "capture.dispatchers": lambda n: of("capture.dispatchers").calls_compiled_code(spots(n)),
+    "capture.snapshot": raw(of("capture.snapshot").cpu_of, "[", '{"a":'),
+    "profiles.weighing": weighed,
+    "profiles.spelling": each(lambda text: (of("profiles.spelling").read_frame(text), of("profiles.spelling").one_word(text), of("profiles.spelling").read_thread(text), of("profiles.spelling").process_of(text)), "f (", "(a:1)", "thread (", 'process 1:"', ":1)"),
+    "profiles.places": each(lambda text: (of("profiles.places").place_of(text), of("profiles.places").module_of(text), of("profiles.places").folded_name(text), of("profiles.places").func_id_of(text, text, text, "python")), "site-packages/", "<lambda>", ".<locals>."),
+    "profiles.waiting": each(lambda text: (of("profiles.waiting").is_waiting(text), of("profiles.waiting").is_background(text, text)), "wait_", "::", "<"),
+    "profiles.ranking": lambda n: parsed("folded", b"".join(b"main (a:1);" + b"f (a:%d);" % k * 20 + b"g (a:2) 1\n" for k in range(n))),
+    "profiles.source_scopes": each(of("profiles.source_scopes").scopes_of, "def f(): pass\n", "class A: pass\n", "lambda: 0\n", "x = [lambda: 0]\n"),
+    "profiles.scalene_document": lambda n: _tried(lambda data: of("profiles.scalene_document").kept_document(data, of("profiles.scalene_document").Names("/", "/")), json.dumps({"files": {f"/{k}.py": {"lines": [{"lineno": 1, "n_cpu_percent_python": 1}]} for k in range(n)}, "stacks": [[["/a.py f:1;"], {"count": 1}]] * n}).encode()),
+    "profiles.folded": lambda n: parsed("folded", b"a;b" * n + b" 1\n" + b'process 1:"x;' * n + b"f (a:1) 2\n" * n),
+    "profiles.perf_script": lambda n: parsed("perf-script", b"app 1/1 1.0: \n" + b"\t 1 f (/x)\n" * n + b"\n" + b"a b 1/1 [0] 1.0:  " * n + b"\n"),
+    "profiles.eu_stack": lambda n: parsed("eu-stack", b"PID 1 - x\n" + b"TID 1:\n#0 0x1 f - /x\n" * n + b"CPU 1 0.5\n" * n),
+    "profiles.speedscope": lambda n: parsed("speedscope", speedscope(n)),
+    "profiles.py_spy_dump": lambda n: (parsed("py-spy-dump", dump(n)), parsed("py-spy-dump", b"Process 1: x\nThread 1 (active): \"" + b"a\"" * n + b"\n" + b"    f (a.py:1)\n" * n)),
+    "profiles.scalene": lambda n: parsed("scalene", json.dumps({"stacks": [[["/a.py f:1;"] * 3, {"count": 1}]] * n}).encode()),
+    "profiles.tachyon": lambda n: parsed("tachyon", b"tid:1;" + b"a.py:f:1;" * n + b" 1\n" + b"tid:1;a.py:f:1 1\n" * n),
+    "profiles.macos_sample": lambda n: parsed("sample", b"Call graph:\n    10 Thread_1\n" + b"      10 f  (in x)\n" * n + b"".join(b" " * (k % 30) + b"10 g  (in x)\n" for k in range(n))),
+    "profiles.macos_spindump": lambda n: parsed("spindump", b"Process: a [1]\n  Thread 0x1 10 samples\n" + b"    10  f (x + 1) [0x1]\n" * n + b"".join(b" " * (k % 30) + b"10  g (x + 1) [0x1]\n" for k in range(n))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", READERS)
+def test_a_reader_does_work_that_grows_with_its_input_at_the_most(module: str) -> None:
+    """At 4 and 16 times the size at most about 4 and 16 times the steps."""
+    work = READERS[module]
+    work(3)  # what is loaded with the first call
+    once, four, sixteen = (steps(lambda size=size: work(size)) for size in (40, 160, 640))  # type: ignore[misc]
+    assert four <= 5 * once + SLACK, (once, four, sixteen)
+    assert sixteen <= 5 * four + SLACK, (once, four, sixteen)
+
+
+# ------------------------------------------------------------------------------- is every reader there?
+
+ROOMS = ("sampling", "capture", "profiles", "profiling", "interpreters", "redaction.naming", "detection")
+TAKES_APART = re.compile(
+    r"re\.compile|\.splitlines\(|\.r?split\(|json\.loads|\.r?partition\(|struct\.|ast\.parse|tokenize|csv\.reader"
+)
+OURS: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "sampling.system", "sampling.devices", "sampling.waiting", "sampling.holders", "sampling.sockets", "sampling.sockdiag",
+            "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "capture.target", "capture.supervisor",
+            "capture.session", "capture.system_calls", "capture.java", "capture.java_names", "capture.symbols.opening",
+        ),
+        "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
+    ),
+    **dict.fromkeys(
+        (
+            "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "capture.scripts.keeper", "capture.scripts.running",
+            "profiles.scalene_kept", "profiling.standby", "detection.judges", "detection.oom",
+        ),
+        "what another part of ours wrote",
+    ),
+    **dict.fromkeys(
+        ("capture.program", "capture.scripts.program", "capture.scripts.standby"), "64 KiB of argv, given to the readers above",
+    ),
+    **dict.fromkeys(
+        ("capture.tools", "capture.profilers.eu_stack", "capture.profilers.py_spy", "capture.profilers.scalene"),
+        "one search in a tool's output, which the runner caps; the expression is tried below",
+    ),
+    "capture.python_frames": "the target's memory: every length and count is capped where it is read",
+    "profiles.limits": "the caps themselves: tests/profiles/test_hostile_input.py",
+}  # fmt: skip
+
+
+def modules() -> Iterator[ModuleType]:
+    for info in pkgutil.walk_packages(monitord.__path__, "monitord."):
+        if not info.name.endswith("__main__") and "_migrations" not in info.name:
+            yield importlib.import_module(info.name)
+
+
+def test_every_module_that_takes_text_apart_is_in_a_table() -> None:
+    found = set()
+    for module in modules():
+        name = module.__name__.removeprefix("monitord.")
+        is_of_a_room = any(name == room or name.startswith(f"{room}.") for room in ROOMS)
+        if is_of_a_room and TAKES_APART.search(inspect.getsource(module)):
+            found.add(name)
+    assert found - READERS.keys() - OURS.keys() == set(), "say how it is tried, or who writes what it reads"
+    assert OURS.keys() - found == set()
+
+
+# ------------------------------------------------------------------------------- expressions
+
+Tree = Any
+# The first has tests/redaction/test_steps.py, the others read what a person types.
+NOT_TRIED_HERE = ("monitord.redaction", "monitord.cli", "monitord.config")
+
+
+SHORT = {"monitord.capture.unresolved._VERSION": "the name of a program's file: 255 bytes at the most"}
+
+
+@cache
+def expressions() -> dict[str, tuple[re.Pattern[Any], bool]]:
+    """Every one that a module holds, and whether it is searched for (else it only begins a text)."""
+    found: dict[str, tuple[re.Pattern[Any], bool]] = {}
+    for module in modules():
+        if module.__name__.startswith(NOT_TRIED_HERE):
+            continue
+        source = inspect.getsource(module)
+        for name, value in vars(module).items():
+            if isinstance(value, re.Pattern) and f"\n{name} = " in source:
+                is_searched = (
+                    re.search(rf"\b{name}\.(search|sub|subn|finditer|findall|split)\b", source) is not None
+                )
+                found[f"{module.__name__}.{name}"] = value, is_searched
+    return found
+
+
+def literals(tree: Tree) -> Iterator[str]:
+    """The words that an expression looks for."""
+    word = ""
+    for kind, given in tree:
+        if kind is pattern_parser.LITERAL:
+            word += chr(given)
+            continue
+        yield word
+        word = ""
+        parts = given if isinstance(given, tuple | list) else (given,)
+        for part in (*parts, *(parts[1] if kind is pattern_parser.BRANCH else ())):
+            if isinstance(part, pattern_parser.SubPattern):
+                yield from literals(part)
+    yield word
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", sorted(expressions().keys() - SHORT.keys()))
+def test_no_expression_backtracks_over_60_kb(name: str) -> None:
+    """Quadratic, each would need minutes; the limit is for hangs only."""
+    pattern, is_searched = expressions()[name]
+    known = {
+        word for word in literals(pattern_parser.parse(pattern.pattern, pattern.flags & re.VERBOSE)) if word
+    }
+    shapes = {"a", "0", " ", "/", "0.", "a-", "a ", "\n", "(", "".join(sorted(known)), *known}
+    shapes |= {word + more for word in sorted(known)[:4] for more in ("a", "0", " ")}
+    for shape in shapes - {""}:
+        bait: Any = shape * (60_000 // len(shape)) + "!"
+        if isinstance(pattern.pattern, bytes):
+            bait = bait.encode("latin-1", "replace")
+        pattern.fullmatch(bait)
+        if is_searched:
+            for _ in pattern.finditer(bait):
+                pass
