@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from tests.burners import end_orphans, mark_session
+from tests.run import LANES, lane_of
 from tests.servers import proxy_to, redis_server, s3_server
 
 __all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
@@ -33,23 +34,12 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
-# The folders whose tests measure processes or wait for a spike: one after another, disturbed as little as may be.
-MEASURING = frozenset(
-    {"capture", "daemon", "faults", "flow", "packaging", "profiling", "sampling", "service"}
-)
-TESTS = Path(__file__).parent
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--lane", choices=["measuring", "other"], help="half of the suite, see tests/run.py")
-
-
-def lane_of(path: Path) -> str:
-    return "measuring" if path.relative_to(TESTS).parts[0] in MEASURING else "other"
+    parser.addoption("--lane", choices=list(LANES), help="the tests of one lane, see tests/run.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A lane leaves the other's tests out. What needs root is skipped for an ordinary user; in CI nothing is."""
+    """A lane leaves the others' tests out. What needs root is skipped for an ordinary user; in CI nothing is."""
     if lane := config.getoption("--lane"):
         others = [item for item in items if lane_of(item.path) != lane]
         config.hook.pytest_deselected(items=others)

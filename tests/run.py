@@ -1,6 +1,7 @@
 """Runs the suite as `make test` does: the tests that measure processes, and beside them, with low priority, all others.
 
-The exit status is 0 when both are. Words of the call go to both: `tests/run.py tests/flow -x`.
+Each lane is a pytest of its own; the exit status is 0 when that of every lane is. Words of the call go to all of
+them: `tests/run.py tests/flow -x`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-LANES: dict[str, tuple[str, ...]] = {"measuring": (), "other": ("nice", "-n", "19")}  # each with its prefix
+TESTS = Path(__file__).parent
+LANES: dict[
+    str, frozenset[str]
+] = {  # folders of tests/; a test whose folder is not named here is in the last lane
+    # They measure processes and wait for spikes, so they are disturbed as little as may be.
+    "measuring": frozenset({"capture", "daemon", "flow", "packaging", "profiling", "sampling"}),
+    # They wait for daemons and servers most of the time.
+    "waiting": frozenset({"faults", "mcp_server", "service"}),
+    "other": frozenset(),
+}
+FIRST, LAST = "measuring", "other"
+LOW_PRIORITY = ("nice", "-n", "19")
 WIDTH = max(map(len, LANES))
 NOTHING_TO_RUN = 5  # pytest's exit status where no test was left for a lane
+
+
+def lane_of(path: Path) -> str:
+    folder = path.relative_to(TESTS).parts[0]
+    return next((lane for lane, folders in LANES.items() if folder in folders), LAST)
 
 
 def main(words: list[str]) -> int:
@@ -53,13 +70,14 @@ def start(lane: str, words: list[str]) -> subprocess.Popen[bytes]:
         str(Path(word).with_suffix(f".{lane}.xml")) if word.startswith("--junit") else word for word in words
     ]
     cache = ("-o", f"cache_dir=.pytest_cache/{lane}")
+    priority = () if lane == FIRST else LOW_PRIORITY
     return subprocess.Popen(
-        [*LANES[lane], sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *cache, *own],
+        [*priority, sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *cache, *own],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         process_group=0,
-        cwd=Path(__file__).parents[1],
+        cwd=TESTS.parent,
     )
 
 

@@ -1,4 +1,4 @@
-"""The suite runs in two lanes at once: each test in one of them, and what either says counts."""
+"""The suite runs in lanes beside each other: each test in one of them, and what each says counts."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MEASURING, lane_of
-from tests.run import LANES, status_of
-
-TESTS = Path(__file__).parent
+from tests.run import LANES, TESTS, lane_of, status_of
 
 
-def test_every_module_is_in_a_lane_and_the_list_names_folders_that_exist() -> None:
+def test_every_module_is_in_one_lane_and_the_table_names_folders_that_exist() -> None:
     """A folder that was renamed would fall into the wrong lane unseen."""
-    found = {path: lane_of(path) for path in TESTS.rglob("test_*.py")}
+    found = {path.relative_to(TESTS).parts[0]: lane_of(path) for path in TESTS.rglob("test_*.py")}
     assert set(found.values()) == set(LANES)
-    assert {path.relative_to(TESTS).parts[0] for path in found if found[path] == "measuring"} == MEASURING
+    assert sum(map(len, LANES.values())) == len(frozenset().union(*LANES.values())), "one lane a folder"
+    for lane, folders in LANES.items():
+        assert folders <= {folder for folder in found if found[folder] == lane}
 
 
 @pytest.mark.parametrize(
     ("ended", "status"), [((0, 0), 0), ((0, 1), 1), ((2, 0), 2), ((5, 0), 0), ((5, 5), 5), ((0, -9), 9)]
 )
-def test_either_lane_s_failure_is_the_failure_of_the_run(ended: tuple[int, int], status: int) -> None:
-    """A lane without a test (5) is none, unless the other had none either; killed is failed."""
+def test_any_lane_s_failure_is_the_failure_of_the_run(ended: tuple[int, int], status: int) -> None:
+    """A lane without a test (5) counts for nothing, unless no lane had one; killed is failed."""
     assert status_of(ended) == status
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_both_lanes(number: int) -> None:
+def test_an_interrupted_run_ends_every_lane(number: int) -> None:
     """The module's end sees to it that nobody of them is left (tests/conftest.py)."""
     words = [sys.executable, TESTS / "run.py", "--collect-only", "-q"]
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)

@@ -79,7 +79,7 @@ def test_a_script_is_profiled_and_cleaned_up(store: SQLiteProfileStore, tmp_path
     """Under a real Scalene: its hot function is told; kept when asked, and gone after cleanup_old_profiles."""
     script = tmp_path / "job.py"
     script.write_text(
-        "import time\n\ndef burn():\n    end = time.process_time() + 2\n    while time.process_time() < end:\n"
+        "import time\n\ndef burn():\n    end = time.process_time() + 1\n    while time.process_time() < end:\n"
         "        sum(range(10_000))\n\n\nburn()\n"
     )
     with over_stdio(store.data_dir, "--allow-actions") as asker:
@@ -100,7 +100,7 @@ def test_an_unsaved_profile_is_read_from_memory(store: SQLiteProfileStore, tmp_p
     """Nothing is kept without `save`: it is told and compared from memory, until the memory is cleared."""
     script = tmp_path / "job.py"
     script.write_text(
-        "import time\n\ndef burn():\n    end = time.process_time() + 2\n    while time.process_time() < end:\n"
+        "import time\n\ndef burn():\n    end = time.process_time() + 1\n    while time.process_time() < end:\n"
         "        sum(range(10_000))\n\n\nburn()\n"
     )
     with over_stdio(store.data_dir, "--allow-actions") as asker:
