@@ -19,6 +19,8 @@ from typing import TextIO, cast
 
 import structlog
 
+from monitord.counting import counted
+
 _LONGEST = 4_000  # characters of a value
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -78,7 +80,7 @@ class QueuedStream:
         self._thread: threading.Thread | None = None
         self._untold = 0
         self.dropped_count = 0
-        self.describe_loss: Callable[[int], str] = lambda count: f"{count} log lines were dropped\n"
+        self.describe_loss: Callable[[int], str] = lambda count: f"dropped {counted(count, 'log line')}\n"
 
     def write(self, text: str) -> None:
         """Queue a line, or drop it. Never waits, never raises for what the machine can't give."""

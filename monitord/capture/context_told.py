@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from monitord.capture.target_groups import FROZEN, is_frozen
+from monitord.counting import counted
 from monitord.model import CONTEXT_LABELS
 
 UNTOLD: Mapping[str, str] = {
@@ -216,7 +217,7 @@ def _group(record: Mapping[str, Any]) -> Iterator[str]:
     if kills != _IDLE:
         yield f"{kills} killed for lack of memory"
     if events.get("max", _IDLE) != _IDLE:
-        yield f"at its memory limit {events['max']} times"
+        yield f"at its memory limit {counted(int(events['max']), 'time')}"
     if periods != _IDLE:
         yield f"held back by its CPU quota in {periods} of {events.get('nr_periods', '?')} periods"
     for name in ("cpu", "memory", "io"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from monitord.capture.dumps import join_dumps
+from monitord.counting import counted
 from monitord.model import Capture
 
 _FORMATS = ("py-spy-dump", "eu-stack")
@@ -25,7 +26,7 @@ def joined(earlier: Capture, later: Capture) -> Capture:
         payload=joins(earlier.payload, later.payload),
         duration_s=span_s,
         sample_count=(earlier.sample_count or 0) + (later.sample_count or 0),
-        notes={**earlier.notes, "looks": f"{count} looks within {span_s:.1f} s, before the alert"},
+        notes={**earlier.notes, "looks": f"{counted(count, 'look')} within {span_s:.1f} s, before the alert"},
     )
 
 

@@ -21,6 +21,7 @@ from monitord.capture.target_groups import FROZEN, is_process_frozen
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.capture.workplace import remove, size_of
+from monitord.counting import counted
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
 
 _LOOK_S = 0.8
@@ -141,7 +142,7 @@ class Draft:
             self.notes["continued"] = f"{self.profiler.tool} left the process stopped; it was continued"
         if outcome.left_behind:
             self.notes["left_behind"] = (
-                f"{outcome.left_behind} processes of {self.profiler.tool} can't be killed"
+                f"can't be killed: {counted(outcome.left_behind, 'process')} of {self.profiler.tool}"
             )
         if outcome.exit_status not in (0, None):
             self.notes["exit_status"] = str(outcome.exit_status)

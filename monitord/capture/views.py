@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.capture import procfs
+from monitord.counting import counted
 
 _LIMIT_S = 0.5
 _MAPS_CAP_BYTES = 2 * 1024 * 1024
@@ -27,7 +28,7 @@ def strange_file(pid: int) -> str | None:
     maps = procfs.read_within(f"/proc/{pid}/maps", _LIMIT_S, _MAPS_CAP_BYTES)
     names = tuple(mapped.path for mapped in mapped_code(maps or b""))
     if len(names) > _FILES_CAP:
-        return f"one of {len(names)} mapped files"
+        return f"one of {counted(len(names), 'mapped file')}"
     checked: list[str | None] = []
 
     def check() -> None:

@@ -10,6 +10,7 @@ import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit
+from monitord.counting import counted
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
 from monitord.redaction import printable
@@ -68,6 +69,6 @@ def _show(made: Manifest, done: str, *, as_json: bool) -> None:
         return
     counts = ", ".join(f"{count:,} {name}" for name, count in made.counts.items())
     size = quantity(made.size_bytes, "disk_bytes")
-    emit(f"{printable(done)}: {len(made.files):,} files, {size} ({counts})\n")
+    emit(f"{printable(done)}: {counted(len(made.files), 'file')}, {size} ({counts})\n")
     for key in made.missing:
         emit(f"not there any more: {printable(key)}\n")

@@ -12,6 +12,7 @@ from monitord.cli.export import identities, put, report
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import Style, cut, cut_left, display_width, emit, page, width, wrap
+from monitord.counting import counted
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import iso, json_text
 from monitord.redaction import printable
@@ -61,7 +62,7 @@ def compare(
     if file_format is not None and output is not None:
         written = write_difference(first, second, None if raw else identities(views))
         put(output, written.content)
-        report(f"{sum(written.sample_counts):,} samples", written.hidden, output)
+        report(f"{counted(sum(written.sample_counts), 'sample')}", written.hidden, output)
         return
     found = compared(first.comparable, second.comparable)
     heads = [
@@ -116,7 +117,7 @@ def _told(
     """The lines of the answer."""
     counts = found["before_samples"], found["after_samples"]
     for word, head, count in zip(("before", "after"), heads, counts, strict=True):
-        text = f"{short_id(head['correlation_id'])}  {printable(head['title'])}, {count:,} samples"
+        text = f"{short_id(head['correlation_id'])}  {printable(head['title'])}, {counted(count, 'sample')}"
         yield style.paint(f"{word:<8}", "dim") + cut(text, columns - 8)
     real = [one for one in found["differences"] if not one["is_noise"] and one["verdict"] != "same"]
     edited = [

@@ -11,6 +11,7 @@ import typer
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say
+from monitord.counting import counted
 from monitord.durable import durable_write, make_folder
 from monitord.errors import ConfigError
 from monitord.export.text import json_text
@@ -56,7 +57,7 @@ def validate(
     loaded = place.overridden(file, None, None).config()
     check_storage(loaded)
     names = ", ".join(str(path) for path in loaded.sources) or "no file: the defaults"
-    emit(f"valid: {printable(names)}; {len(loaded.settings.rules)} rules\n")
+    emit(f"valid: {printable(names)}; {counted(len(loaded.settings.rules), 'rule')}\n")
 
 
 def path(place: Place) -> None:

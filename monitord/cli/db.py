@@ -6,6 +6,7 @@ from pathlib import Path
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit, say
+from monitord.counting import counted
 from monitord.errors import StorageError
 from monitord.export.text import json_text
 from monitord.redaction import printable
@@ -41,7 +42,7 @@ def check(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> No
         if not problems:
             emit("no damage found\n")
     if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        count = counted(len(problems), "problem")
         more = "nothing was deleted" if fresh else "`monitord storage verify --repair` puts right what can be"
         raise StorageError(f"{count} in {place.data_dir()}; {more}")
 

@@ -17,6 +17,7 @@ from monitord.cli.listing import ProcessFlag
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
+from monitord.counting import counted
 from monitord.durable import durable_write
 from monitord.errors import DamagedRowError, MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.export.bundle import Bundle, Identities
@@ -87,7 +88,7 @@ def export(
     bundle = Bundle(views, now, None if raw else identities())
     written = bundle.as_json() if file_format is ExportFormat.JSON else bundle.as_csv()
     put(output, (text.encode() for text in written))
-    report(f"{bundle.count} incident{'s' if bundle.count != 1 else ''}", bundle.hidden, output)
+    report(counted(bundle.count, "incident"), bundle.hidden, output)
     for correlation_id, number in bundle.replaced.items():
         values = "1 value" if number == 1 else f"{number} values"
         say(f"{values} replaced by the second scan in incident {correlation_id}")
@@ -123,7 +124,7 @@ def _export_profile(place: Place, view: IncidentView, form: ExportFormat, output
     evidence = evidence_of(view, place.reader().payload)
     written = write_form(evidence, form.value, None if raw else identities([view]))
     put(output, written.content)
-    report(f"{sum(written.sample_counts):,} samples", written.hidden, output)
+    report(f"{counted(sum(written.sample_counts), 'sample')}", written.hidden, output)
 
 
 def put(output: str, content: bytes | Iterable[bytes]) -> None:
@@ -169,7 +170,7 @@ def _views(
             continue
         yield view
     if gone:
-        say(f"monitord: {gone} incidents of the period are left out")
+        say(f"monitord: left out of the period: {counted(gone, 'incident')}")
 
 
 def identities(views: Iterable[IncidentView] = ()) -> Identities:

@@ -14,6 +14,7 @@ import typer
 from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
 from monitord.cli.terminal import say
 from monitord.cli.times import parse_duration
+from monitord.counting import counted
 from monitord.errors import MonitordError, UsageError
 from monitord.storage.ids import short_id
 
@@ -143,7 +144,7 @@ def _kept(place: Place, done: Profiled) -> ProfileResult:
 def remark(run: Run) -> None:
     """What a person should know of the run besides its profile."""
     if run.left_behind:
-        count = f"{run.left_behind} process" + ("es" if run.left_behind != 1 else "")
+        count = counted(run.left_behind, "process")
         say(f"the script left {count} running; ended")
     if run.kept_folder:
         say(f"the script left files in its temporary folder; they are still in {run.kept_folder}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style
+from monitord.counting import counted
 from monitord.export.units import quantity
 from monitord.redaction import printable
 
@@ -27,8 +28,8 @@ def told(result: ProfileResult, width: int, style: Style) -> Iterator[str]:
     """The lines of the page, none wider than `width`."""
     peak = f", at most {quantity(result.peak_bytes, 'bytes')}" if result.peak_bytes else ""
     yield style.paint(printable(result.script), "bold") + style.paint(
-        f"  {result.duration_s:.1f} s, {result.sample_count:,} samples, {result.cpu_percent:.0f} % of a core"
-        f"{peak}, Scalene {printable(result.profiler_version)}",
+        f"  {result.duration_s:.1f} s, {counted(result.sample_count, 'sample')}"
+        f", {result.cpu_percent:.0f} % of a core{peak}, Scalene {printable(result.profiler_version)}",
         "dim",
     )
     if result.lines:

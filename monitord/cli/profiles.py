@@ -13,6 +13,7 @@ from monitord.cli.profile_page import told
 from monitord.cli.rows import recent_table
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit, say, width
+from monitord.counting import counted
 from monitord.errors import UsageError
 from monitord.export.shapes import row
 from monitord.export.text import json_text
@@ -65,7 +66,7 @@ def clear(
         raise UsageError("nothing deleted; to delete them for good: `monitord profile clear --yes`")
     log_to_stderr()
     count = ProfileLibrary(place.data_dir()).cleanup_old_profiles(older_than)
-    emit(f"{count} profile{'s' if count != 1 else ''} deleted\n")
+    emit(f"{counted(count, 'profile')} deleted\n")
 
 
 def put(place: Place, result: ProfileResult, as_json: bool) -> None:

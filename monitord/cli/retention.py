@@ -10,6 +10,7 @@ import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit, width, wrap
+from monitord.counting import counted
 from monitord.errors import StorageError
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
@@ -85,4 +86,4 @@ def _show(report: RetentionReport) -> None:
 
 
 def _counted(incidents: Sequence[str]) -> str:
-    return f"{len(incidents)} incident{'s' if len(incidents) != 1 else ''}"
+    return counted(len(incidents), "incident")

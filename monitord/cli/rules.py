@@ -15,6 +15,7 @@ from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say, width
 from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
+from monitord.counting import counted
 from monitord.export.text import iso, json_text, plain
 from monitord.export.units import quantity, span
 from monitord.model import Alert, Match, Rates, Rule, Threshold
@@ -110,7 +111,7 @@ def _replayed(passes: _Counted, since: str, now: datetime) -> str:
     if passes.first is None or passes.last is None:
         return f"no history is stored since {since}"
     first, last = (local_stamp(each, now) for each in (passes.first, passes.last))
-    count = f"{passes.count:,} stored pass" + ("es" if passes.count != 1 else "")
+    count = counted(passes.count, "stored pass")
     return f"{count}, from {first} to {last}"
 
 

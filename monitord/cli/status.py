@@ -12,6 +12,7 @@ from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.recorder import silent_for_s
 from monitord.cli.terminal import LABEL, Style, cut, emit, fact, width
 from monitord.cli.when import local_stamp, moment_of
+from monitord.counting import counted
 from monitord.daemon.courier_status import read_courier_status
 from monitord.daemon.status import read_status
 from monitord.errors import ConfigError, NotFoundError, UnreachableError
@@ -106,9 +107,9 @@ def _looks(told: Mapping[str, Any], now: datetime) -> str:
     parts = [
         f"every {span(float(told['interval_s']))}" if "interval_s" in told else "",
         f"as of {age(taken, now)}" if taken else "",
-        f"{told['process_count']:,} processes" if "process_count" in told else "",
+        f"{counted(told['process_count'], 'process')}" if "process_count" in told else "",
         f"machine at {machine}" if machine else "",
-        f"{told['lost_passes']:,} passes lost" if told.get("lost_passes") else "",
+        f"{counted(told['lost_passes'], 'pass')} lost" if told.get("lost_passes") else "",
     ]
     return ", ".join(part for part in parts if part)
 

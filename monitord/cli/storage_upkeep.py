@@ -11,6 +11,7 @@ import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit, say
+from monitord.counting import counted
 from monitord.errors import ConfigError, StorageError, UsageError
 from monitord.export.text import json_text
 from monitord.export.units import quantity
@@ -111,7 +112,7 @@ def verify(
         if not problems:
             emit("every artefact is what was stored\n")
     if problems:
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        count = counted(len(problems), "problem")
         more = (
             "nothing was deleted" if repair else "`monitord storage verify --repair` sets right what it can"
         )
@@ -143,7 +144,7 @@ def rebuild(
         with place.store(whole=True) as store:
             if store.degraded_reason is not None:
                 raise StorageError(store.degraded_reason)
-            emit(f"{len(store.retention_rows()):,} incidents came back\n")
+            emit(f"{counted(len(store.retention_rows()), 'incident')} came back\n")
             if old is not None:
                 told = ", ".join(f"{count:,} of {table}" for table, count in store.salvaged.items())
                 emit(f"rows from the old database: {told}\n")
@@ -173,7 +174,7 @@ def rotate_key(place: Place) -> None:
     with sealed_places(settings, folder / ARTEFACTS_NAME) as places:
         for each in places:
             keys = [key for key in each.provider.list() if not is_probe(key)]
-            say(f"{len(keys):,} artefacts in {each.provider.name}; this can be broken off")
+            say(f"{counted(len(keys), 'artefact')} in {each.provider.name}; this can be interrupted")
             rotated += rotate(each.provider, keyring, keys, sealed_as=each.sealed_as)
             total += len(keys)
     emit(

@@ -8,6 +8,7 @@ from datetime import datetime
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
+from monitord.counting import counted
 from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.shapes import value_unit
@@ -322,7 +323,7 @@ def _how(record: ProfileRecord) -> str:
 
 def _samples(record: ProfileRecord) -> str:
     count = record.sample_count
-    return f"{count:,} sample{'s' if count != 1 else ''}" if count else ""
+    return counted(count, "sample") if count else ""
 
 
 def _error(spot: Hotspot) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import monitord
 from monitord import config, logs
 from monitord.config import LoadedConfig
+from monitord.counting import counted
 from monitord.daemon import wiring
 from monitord.daemon.holdings import check_storage
 from monitord.daemon.locks import DAEMON_LOCK, Held, hold
@@ -177,7 +178,7 @@ class Daemon:
         if parts.sender is not None:
             self._try("courier", parts.sender.look)
         if self._rates is not None:
-            self._notifier.status(f"watching {self._rates.process_count} processes")
+            self._notifier.status(f"watching {counted(self._rates.process_count, 'process')}")
 
     def _put_status(self) -> None:
         self._status.put(self._reporter.status(self._reloading.loaded, self._pace.interval_s, self._rates))

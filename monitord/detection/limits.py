@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from monitord.counting import counted
 from monitord.model import ProcessKey
 
 HOUR_S = 3600.0
@@ -40,7 +41,8 @@ class HourBudget:
         if not self.limit:
             return "captures_per_hour of this rule is 0"
         wait_s = HOUR_S - (now_s - self._granted[0])
-        return f"{self.limit} captures of this rule in the last hour is its limit; the next in {wait_s:.0f} s"
+        most = counted(self.limit, "capture")
+        return f"this rule's limit of {most} an hour is reached; the next in {wait_s:.0f} s"
 
     def ages(self, now_s: float) -> list[float]:
         self.remaining(now_s)

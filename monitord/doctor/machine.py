@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 
+from monitord.counting import counted
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 
 # One cached descriptor a process, and some for the daemon's own files.
@@ -22,7 +23,7 @@ def check_descriptors(here: Surroundings) -> Iterator[Check]:
 def judge_descriptors(hard_limit: int, process_count: int) -> Check:
     """Enough for every process, or how many are read the slower way."""
     wanted = process_count + _OWN_DESCRIPTORS
-    detail = f"up to {hard_limit} open files for {process_count} processes"
+    detail = f"up to {hard_limit} open files for {counted(process_count, 'process')}"
     if hard_limit in (resource.RLIM_INFINITY, -1) or hard_limit >= wanted:
         return Check("open files", OK, detail)
     fix = f"ulimit -Hn {2 * wanted}  # as root, or LimitNOFILE={2 * wanted} in the service file"

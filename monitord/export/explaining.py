@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
+from monitord.counting import counted
 from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.text import plain
@@ -110,8 +111,9 @@ def _before(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     since = span((view.crossed_at - read_at[0][0]).total_seconds())
     usual, highest = quantity(median(known), unit), quantity(max(known), unit)
     said = f"at {usual}" if usual == highest else f"at {usual} (median), at most {highest}"
-    few = f" ({len(known)} samples)" if len(known) < _MANY_BEFORE else ""
-    yield Sentence("before", f"In the {since} before that{few} it stood {said}.", (f"{len(known)} samples",))
+    count = counted(len(known), "sample")
+    few = f" ({count})" if len(known) < _MANY_BEFORE else ""
+    yield Sentence("before", f"In the {since} before that{few} it stood {said}.", (count,))
 
 
 def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
@@ -120,7 +122,7 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     if not hot:
         return
     tool = printable(record.profiler or "the profiler")
-    samples = f" in {record.sample_count} samples" if record.sample_count else ""
+    samples = f" in {counted(record.sample_count, 'sample')}" if record.sample_count else ""
     for n, spot in enumerate(hot):
         place = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
         error = f" ± {spot.share_error * 100:.0f}" if spot.share_error and spot.share_error >= 0.005 else ""
@@ -165,7 +167,7 @@ def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
         if spot.incidents > 1:
             yield Sentence(
                 "normal",
-                f"{printable(spot.function)} was hot in {spot.incidents} incidents,"
+                f"{printable(spot.function)} was hot in {counted(spot.incidents, 'incident')},"
                 f" with {spot.self_share_mean * 100:.0f} % on average.",
                 (spot.function,),
             )
@@ -180,7 +182,7 @@ def _meanwhile(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
             "meanwhile",
             f"Meanwhile the machine's processors were {machine:.0f} % busy,"
             f" and at least {quantity(free, 'bytes')} of memory were available.",
-            (f"{len(points)} samples",),
+            (counted(len(points), "sample"),),
         )
         unseen = max((point.unattributed_cpu_percent or 0.0 for point in points), default=0.0)
         if unseen >= 20:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from monitord.counting import counted
 from monitord.jobs.incidents import Usage
 from monitord.storage.artefacts.lifecycle import TaskResult
 
@@ -50,8 +51,8 @@ def vacuum_when_idle(
     is_over = max_total_bytes is not None and lean.total_bytes + copies_bytes > max_total_bytes
     if lean.free_disk_bytes < needed:
         words = (
-            f"gave back the free pages; to rebuild the database as well, {needed} bytes must be free on the"
-            f" disk, and {lean.free_disk_bytes} are"
+            f"gave back the free pages; to rebuild the database as well, {needed / 1e6:,.1f} MB must be free"
+            f" on the disk, and {lean.free_disk_bytes / 1e6:,.1f} MB are"
         )
     elif is_over and not store.has_free_pages():
         words = "gave back the free pages; the copies of a rebuild would take the store over its budget"
@@ -59,7 +60,9 @@ def vacuum_when_idle(
         store.vacuum()
         words = "rebuilt the database"
     after = store.usage()
-    return MaintenanceOutcome("ok", f"{words}: {before.total_bytes} bytes before, {after.total_bytes} after")
+    return MaintenanceOutcome(
+        "ok", f"{words}: {before.total_bytes / 1e6:,.1f} MB before, {after.total_bytes / 1e6:,.1f} MB after"
+    )
 
 
 def optimize(store: MaintainedStore) -> MaintenanceOutcome:
@@ -73,4 +76,4 @@ def check_integrity(store: MaintainedStore) -> MaintenanceOutcome:
     problems = store.integrity_check()
     if not problems or list(problems) == ["ok"]:
         return MaintenanceOutcome("ok", "the database is sound")
-    return MaintenanceOutcome("damaged", f"{len(problems)} problems, the first: {problems[0]}")
+    return MaintenanceOutcome("damaged", f"{counted(len(problems), 'problem')}, the first: {problems[0]}")

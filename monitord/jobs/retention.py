@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from monitord.counting import counted
 from monitord.jobs.boots import STATE_KEY as BOOTS_KEY
 from monitord.jobs.boots import Boots, put_right, read_boots
 from monitord.jobs.history import PATIENCE
@@ -81,8 +82,9 @@ class RetentionReport:
         """One line for logs and tables."""
         verb = "would free" if self.is_dry_run else "freed"
         words = (
-            f"{verb} {self.freed_bytes} bytes: evidence of {len(self.dropped_evidence)} and the whole of"
-            f" {len(self.deleted_incidents)} incidents"
+            f"{verb} {self.freed_bytes / 1e6:,.1f} MB: the evidence of"
+            f" {counted(len(self.dropped_evidence), 'incident')}, and"
+            f" {counted(len(self.deleted_incidents), 'whole incident')}"
         )
         if self.postponed:
             words += f"; nothing by age: {self.postponed}"

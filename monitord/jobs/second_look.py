@@ -89,7 +89,7 @@ def judge_clock(look: Look, now: Moment, *, share_of_all: float) -> tuple[str | 
     if asked is not None and asked.uptime.boot_id == now.uptime.boot_id:
         waited_s = now.uptime.boottime_s - asked.uptime.boottime_s
         if waited_s < WAIT_S:
-            return f"a second look is due in {(WAIT_S - waited_s) / 60:.0f} minutes", Look(now, asked)
+            return f"a second look is due in {(WAIT_S - waited_s) / 60:.0f} min", Look(now, asked)
         return None, Look(now)
     if share_of_all > LARGE_SHARE:
         reason = f"{share_of_all:.0%} of everything would go because of age: a second look comes first"

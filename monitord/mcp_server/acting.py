@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from monitord.counting import counted
 from monitord.errors import BusyError, UsageError
 from monitord.logs import get_logger
 from monitord.mcp_server.answers import Done, ProfileAnswer
@@ -44,9 +45,8 @@ class Budget:
                 self._spent.popleft()
             if len(self._spent) >= self._per_hour:
                 wait = (self._spent[0] + _HOUR_S - now_s) / 60
-                raise BusyError(
-                    f"{self._per_hour} actions an hour are allowed; the next in {wait:.0f} minutes"
-                )
+                most = counted(self._per_hour, "action")
+                raise BusyError(f"the limit of {most} an hour is reached; the next in {wait:.0f} min")
             self._spent.append(now_s)
 
 
@@ -101,13 +101,13 @@ class Acting:
     def cleanup_old_profiles(self, max_age_days: Annotated[float, Field(ge=0, le=36_500)] = 7.0) -> Done:
         """Delete kept profiles of scripts that are older; pinned ones stay."""
         words = ["profile", "clear", "--older-than", f"{max_age_days:g}", "--yes"]
-        said = f"profiles older than {max_age_days:g} days went"
+        said = f"deleted the kept profiles older than {max_age_days:g} d"
         return self._done("cleanup_old_profiles", words, said, max_age_days=max_age_days)
 
     def clear_profile_cache(self) -> Done:
         """Forget the profiles in this server's memory; kept ones stay."""
         self._begin("clear_profile_cache", {})
-        return Done(done=f"{self._profiles.clear()} profiles forgotten")
+        return Done(done=f"{counted(self._profiles.clear(), 'profile')} forgotten")
 
     def _begin(self, tool: str, about: dict[str, Any]) -> None:
         self._budget.spend()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from monitord.counting import counted
 from monitord.model import SystemRates
 
 
@@ -44,7 +45,7 @@ class CaptureBudget:
             )
         self._forget(now)
         if len(self.spent) >= self.limits.max_per_hour:
-            return f"{len(self.spent)} profiles were taken in the last hour (capture.max_per_hour)"
+            return f"{counted(len(self.spent), 'profile')} taken in the last hour (capture.max_per_hour)"
         return None
 
     def spend(self, now: datetime) -> None:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitord.counting import counted
 from monitord.profiles.comparing import compare
 from monitord.profiles.flame_tree import FlameTree, grow
 from monitord.profiles.ranking import hotspots
@@ -81,7 +82,7 @@ def _page(profile: Profile, before: Profile | None, about: About) -> bytes:
     style, script = _asset("flamegraph.css"), _asset("flamegraph.js")
     notes = [*profile.notes, *(before.notes if before else ())]
     if tree.left_out:
-        notes.append(f"{tree.left_out:,} branches too narrow to be seen were left out of the graph")
+        notes.append(f"left out of the graph, too narrow to be seen: {counted(tree.left_out, 'branch')}")
     page = _PAGE.format(
         title=_escaped(about.title),
         summary=_escaped(_summary(profile, before, about)),

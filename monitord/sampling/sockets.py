@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord import rights
+from monitord.counting import counted
 from monitord.sampling import holders as held_by
 from monitord.sampling import sockdiag
 from monitord.sampling.holders import Held
@@ -152,7 +153,9 @@ def _nobody() -> str:
     """Why nobody is named, by what this process may see."""
     hidden = held_by.hidden_count()
     if hidden:
-        return f"no socket that could be seen moved it: those of {hidden} processes can't be ({_FIX})"
+        return (
+            f"no socket that could be seen moved it: those of {counted(hidden, 'process')} can't be ({_FIX})"
+        )
     return "no socket moved it: packets that are forwarded or raw, or connections that closed meanwhile"
 
 

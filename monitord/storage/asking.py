@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from monitord.counting import counted
 from monitord.errors import DamagedRowError, NotFoundError, StorageError
 from monitord.redaction.naming import fits_name
 from monitord.storage.cells import lenient_text, text_of
@@ -73,7 +74,7 @@ class Asking:
                 continue
             yield parsed
         if left_out:
-            count = f"{len(left_out):,} damaged row{'s' if len(left_out) > 1 else ''} of {what}"
+            count = f"{counted(len(left_out), 'damaged row')} of {what}"
             self._on_damage(f"{count} left out (the first: {left_out[0]}); {MENDED_BY}")
 
     @contextmanager

@@ -79,6 +79,6 @@ def test_what_retention_takes_meanwhile_is_left_out_of_a_period(
         views = _views(reader, chosen, set(), is_named=False)
         store.delete_incident(gone.correlation_id)
         assert [view.correlation_id for view in views] == [kept.correlation_id]
-        assert "1 incidents of the period are left out" in capsys.readouterr().err
+        assert "left out of the period: 1 incident" in capsys.readouterr().err
         with pytest.raises(NotFoundError):
             list(_views(reader, chosen, set(), is_named=True))

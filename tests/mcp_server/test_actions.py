@@ -70,7 +70,7 @@ def test_a_process_is_captured(store: SQLiteProfileStore, burning: subprocess.Po
         profile = asker.told("get_profile", {"id": wanted})
         assert "burn" in {each["function"] for each in profile["functions"]}
         asker.read(f"monitord://profile/{wanted}")
-        assert asker.told("clear_profile_cache")["done"] == "1 profiles forgotten"
+        assert asker.told("clear_profile_cache")["done"] == "1 profile forgotten"
     assert burning.poll() is None
     assert ("mcp capture_process", {"pid": burning.pid}) in written_down(store)
 

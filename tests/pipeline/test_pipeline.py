@@ -179,9 +179,7 @@ def test_one_of_a_crowd_counts_with_the_overload_that_was_told(tmp_path: Path) -
 @pytest.mark.parametrize("is_repeat", [False, True])
 def test_an_alert_over_its_rules_budget_leaves_its_row(tmp_path: Path, is_repeat: bool) -> None:
     """Whatever a limit says about its profile: who it was, a dump, the context, and the limit in words."""
-    alert = an_alert(
-        suppressed_by="6 captures of this rule in the last hour is its limit", is_repeat=is_repeat
-    )
+    alert = an_alert(suppressed_by="this rule's limit of 6 captures an hour is reached", is_repeat=is_repeat)
     stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(alert,))])
     stage.run(1)
     (incident,) = stage.saved
@@ -227,7 +225,7 @@ def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -
     (third,) = [incident for incident in stage.saved if incident.correlation_id == "inc2"]
     refused = third.captures[-1]
     assert refused.status is CaptureStatus.REFUSED
-    assert "2 profiles were taken in the last hour" in (refused.reason or "")
+    assert "2 profiles taken in the last hour" in (refused.reason or "")
     assert stage.judgement.given_back == ["cpu-hog"], "the rule's own hour does not pay for it"
     assert len(stage.captures.asked) == 2
 

@@ -200,7 +200,7 @@ def test_a_tree_of_many_branches_keeps_the_heaviest_and_says_so() -> None:
     assert len(tree.nodes) <= MAX_NODES
     assert tree.left_out == 29_999
     assert ("f7", "a.py", "python") in tree.functions
-    assert b"29,999 branches too narrow" in write("flamegraph", profile)
+    assert b"too narrow to be seen: 29,999 branches" in write("flamegraph", profile)
 
 
 def test_a_very_deep_stack_is_drawn() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace as changed
 
+from monitord.counting import counted
 from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactError, MissingArtefactError
 from monitord.storage.artefacts.keyring import Keyring
 from monitord.storage.artefacts.metadata import Sealing, StorageMetadata
@@ -39,7 +40,7 @@ def rotate(
             refusals.append(error)
     if refusals:
         first = refusals[0]
-        raise type(first)(f"{len(refusals)} artefacts keep their key, {count} have the new one: {first}")
+        raise type(first)(f"the new key is in {count}, not in {counted(len(refusals), 'artefact')}: {first}")
     return count
 
 

@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from monitord.counting import counted
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
     ArtefactError,
@@ -58,7 +59,9 @@ class _Tries:
         pause_s = longest * random.uniform(0.5, 1)  # noqa: S311  # spreads clients out, keeps no secret
         taken_s = self._clock() - self._began_s
         if self._failed >= self._patience.attempts or taken_s + pause_s > self._patience.deadline_s:
-            raise TransientError(f"{error} (tried {self._failed} times in {taken_s:.1f} s)") from error
+            raise TransientError(
+                f"{error} (tried {counted(self._failed, 'time')} in {taken_s:.1f} s)"
+            ) from error
         self._sleep(pause_s)
 
     def run(self, attempt: Callable[[], Result]) -> Result:

@@ -1,0 +1,85 @@
+"""What docs/output.md and docs/mcp.md say is what programs get: every key, every tool."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from monitord.export.shapes import EVENT_KEYS, HOT_KEYS, ROW_KEYS
+from monitord.mcp_server.server import ACTING, READING
+from monitord.model import CaptureStatus, TriggerMetric
+
+DOCS = Path(__file__).parents[2] / "docs"
+OUTPUT = (DOCS / "output.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """The text below a heading, up to the next one."""
+    return re.split(r"^## ", OUTPUT.split(f"\n## {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def words_of(text: str) -> set[str]:
+    """Every name in backticks, also of several in one pair."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return {word for span in re.findall(r"`([^`]+)`", prose) for word in re.findall(r"[a-z][a-z_]*", span)}
+
+
+def keys_of(value: object, *, depth: int = 9) -> set[str]:
+    """The keys of an answer. What texts are called by (notes, contexts) is not a key of ours."""
+    if isinstance(value, list):
+        return set().union(*(keys_of(each, depth=depth) for each in value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    inner = (keys_of(each, depth=depth - 1) for key, each in value.items() if key not in ("notes", "context"))
+    return set(value).union(*(inner if depth else ()))
+
+
+@pytest.mark.parametrize(
+    ("title", "keys"),
+    [("`monitord recent`", ROW_KEYS), ("`events`", EVENT_KEYS), ("`hot`", HOT_KEYS)],
+    ids=["recent", "events", "hot"],
+)
+def test_every_key_of_a_list_is_on_the_page(title: str, keys: tuple[str, ...]) -> None:
+    assert set(keys) - words_of(section(title)) == set()
+
+
+def test_every_metric_and_status_is_on_the_page() -> None:
+    text = words_of(section("`monitord recent`"))
+    assert {metric.value for metric in TriggerMetric} - text == set()
+    assert {status.value for status in CaptureStatus} - text == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "titles"),
+    [
+        (("show", "ID", "--json"), ("`monitord show ID -o json`", "`monitord recent`")),
+        (("explain", "ID", "--json"), ("`explain ID`",)),
+        (("status", "--json"), ("`monitord status -o json`",)),
+        (("doctor", "--json"), ("Others",)),
+        (("storage", "status", "--json"), ("`storage`", "`monitord status -o json`")),
+        (("storage", "ls", "--json"), ("`storage`",)),
+        (("storage", "verify", "--json"), ("`storage`",)),
+        (("storage", "gc", "--json"), ("`storage`",)),
+        (("retention", "run", "--dry-run", "--json"), ("Others",)),
+        (("db", "check", "--json"), ("Others",)),
+        (("plan", "list", "--json"), ("Others",)),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
+)
+def test_every_key_of_an_answer_is_on_the_page(words, titles, incident, here) -> None:
+    """Also those within: nothing that a program gets is missing from the page."""
+    here("plan", "set", "slow", "--rate", "5", "--match-name", "java")
+    answer = here(*(incident.correlation_id if word == "ID" else word for word in words))
+    told = keys_of(json.loads(answer.out))
+    assert told, answer.err
+    assert told - set().union(*(words_of(section(title)) for title in titles)) == set()
+
+
+def test_every_tool_is_on_the_page_of_the_server() -> None:
+    text = (DOCS / "mcp.md").read_text(encoding="utf-8")
+    before, behind = text.split("With `--allow-actions`, and only then")
+    assert {*READING, "last_query"} - words_of(before) == set()
+    assert set(ACTING) - words_of(behind.split("##")[0]) == set()
