@@ -171,11 +171,11 @@ def test_vacuum_waits_for_an_idle_machine() -> None:
 
 def test_vacuum_without_room_for_two_copies_gives_back_the_free_pages_and_says_what_is_missing() -> None:
     database = Database()
-    database.size.free_disk_bytes = 2499
-    outcome = vacuum_when_idle(database, is_idle=True, min_free_disk_bytes=500)
+    database.size.database_bytes, database.size.free_disk_bytes = 1_000_000, 2_400_000
+    outcome = vacuum_when_idle(database, is_idle=True, min_free_disk_bytes=500_000)
     assert (outcome.outcome, database.calls) == ("ok", ["compact"])
-    assert "2500" in outcome.detail
-    assert "2499" in outcome.detail
+    assert "2.5 MB must be free" in outcome.detail
+    assert "2.4 MB are" in outcome.detail
 
 
 def test_vacuum_on_a_full_store_counts_its_copies_against_the_disk_alone() -> None:
