@@ -17,7 +17,7 @@ NOUN = re.compile(
     r"|passes|values|items|alerts|actions|lines|events|artefacts|connections|functions|days|hours|minutes|times)\b"
 )
 # Never one: a limit that is a constant, a part ("3 of 4 samples"), and what these say of larger numbers only.
-NEVER_ONE = re.compile(r"[A-Z_.]+|hard_limit|.*stretch|_short\(.*|threads|max_age_days|here.version|self._max_items"
+NEVER_ONE = re.compile(r"[A-Z_.]+|hard_limit|.*stretch|_short\(.*|quantity\(.*|threads|max_age_days|here.version|self._max_items"
                        r"|len\((spots|compared|self._records)\)|.*capacity|row\[9\]|.*_LIMIT.days")  # fmt: skip
 
 

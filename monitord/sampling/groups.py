@@ -123,7 +123,7 @@ class Groups:
         due.sort(key=lambda one: -(one.cpu_percent or 0.0))
         for one in due[:MAX_ASKED]:
             self._memberships[one.key] = now_s, self._membership(one.key.pid)
-        oldest_s = now_s - 2 * _FRESH_S  # who has gone, or has mattered no more since then
+        oldest_s = now_s - 2 * _FRESH_S  # ended, or small since then
         self._memberships = {key: entry for key, entry in self._memberships.items() if entry[0] > oldest_s}
         self._groups = {text: entry for text, entry in self._groups.items() if entry[0] > oldest_s}
 

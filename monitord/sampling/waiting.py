@@ -113,7 +113,7 @@ class _Threads:
         return turns
 
     def _follow(self, count: int) -> None:
-        """Open the files of those that are new, close those of whoever has gone."""
+        """Open the files of those that are new, close those of ended threads."""
         earlier, self._files = self._files, {}
         for thread in self._list(count):
             fd = earlier.pop(thread, None)

@@ -18,7 +18,7 @@ from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NA
 from monitord.storage.views import Usage
 
 SPOOL_NAME = "spool"
-_ABANDONED_S = 86_400  # no capture works or waits to be saved for so long, whoever runs
+_ABANDONED_S = 86_400  # no capture works or waits to be saved for so long in any recorder
 # The WAL counts in the budget, so what it may grow to between two checkpoints is kept free: `room_for_rows`.
 # In a restless hour the memory of the limits alone, saved after every alert, writes it full in seconds.
 WAL_PAGES = 64

@@ -2,6 +2,7 @@
 
 Each round runs a recorder's writing and two command lines at once and kills them; then nobody writes, and
 everything must be in order. `MONITORD_HISTORY_S` makes it longer, `MONITORD_HISTORY_SEED` repeats one.
+More than 400 lines: the steps of a history share one state and one check of it.
 """
 
 from __future__ import annotations
