@@ -1,6 +1,6 @@
 """What a level gained over a window, and whether it really rose: a leak climbs, a cache loads once.
 
-What only comes back to where it was before the window is no gain: a saw-tooth, a wave.
+A return to the level before the window does not count as a gain: a saw-tooth, a wave.
 The level of each process is kept as a few points a window (its floor in each eighth of it, so that a
 garbage collector's saw-tooth counts by its lowest values). A level that does not move costs one point.
 """

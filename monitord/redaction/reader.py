@@ -1,4 +1,7 @@
-"""Walks over the arguments of a command and hides those that are secret by what stands before them."""
+"""Walks over the arguments of a command and hides those that are secret by what stands before them.
+
+More than 400 lines: one walk, whose rules ask each other and share its place in the arguments.
+"""
 
 from __future__ import annotations
 

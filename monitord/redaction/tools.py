@@ -402,7 +402,7 @@ gpg-preset-passphrase: S
 gpg-connect-agent: preset_passphrase * * S
 """
 
-# Of any tool: what is kept under a name, if it is no file.
+# Of any tool: what is kept under a name, unless it is a file.
 GENERAL_FORMS = tuple(
     (thing, verb, "*", "S")
     for thing in ("secret", "secrets", "credential", "credentials", "token", "password", "passwords")
