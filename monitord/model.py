@@ -253,7 +253,9 @@ class ProcessRates:
     @property
     def wanted_cpu_percent(self) -> float | None:
         """What it would have used on a machine of its own."""
-        return None if self.cpu_percent is None else self.cpu_percent + self.denied_cpu_percent
+        if self.cpu_percent is None or (self.waited_percent is None and self.throttled_percent is None):
+            return self.cpu_percent
+        return self.cpu_percent + self.denied_cpu_percent
 
 
 @dataclass(frozen=True, slots=True)

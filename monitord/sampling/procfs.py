@@ -172,7 +172,7 @@ def memory_of(pid: int, root: str = "/proc") -> tuple[int, int] | None:
 
 def memory_in(statm: bytes) -> tuple[int, int]:
     """Resident and private bytes in a line of statm."""
-    _, resident, shared = (int(field) for field in statm.split(None, 3)[:3])
+    _, resident, shared = map(int, statm.split(None, 3)[:3])
     return resident * _PAGE_BYTES, max(0, resident - shared) * _PAGE_BYTES
 
 

@@ -141,8 +141,10 @@ class LastTick:
     io_level_bytes_per_s: float | None = None
 
 
-def process_rates(seen: Sighting, tick: LastTick) -> ProcessRates:
-    """One process between its last two readings.
+def process_rates(
+    seen: Sighting, tick: LastTick, rss_bytes: int | None = None, private_bytes: int | None = None
+) -> ProcessRates:
+    """One process between its last two readings; its memory as of the sample where it is not given.
 
     Its last reading may lie several skipped looks back. Then the average is given, unless the process
     may have broken a level within the last interval alone: then the most it can have used in that
@@ -165,7 +167,7 @@ def process_rates(seen: Sighting, tick: LastTick) -> ProcessRates:
         state=sample.state,
         uid=sample.uid,
         cpu_percent=None if cpu_per_s is None else 100.0 * cpu_per_s,
-        rss_bytes=sample.rss_bytes,
+        rss_bytes=sample.rss_bytes if rss_bytes is None else rss_bytes,
         thread_count=sample.thread_count,
         disk_bytes_per_s=_rate_in_tick(
             per_second(seen.earlier_io_bytes, io_bytes, seen.io_over_s),
@@ -176,6 +178,7 @@ def process_rates(seen: Sighting, tick: LastTick) -> ProcessRates:
         ),
         fd_count=sample.fd_count,
         children_cpu_percent=None if children_per_s is None else 100.0 * children_per_s,
+        private_bytes=private_bytes,
     )
 
 

@@ -118,9 +118,9 @@ class Sampler:
         sample = self._processes.heaviest()
         if sample is None:
             return None
-        rates = process_rates(Sighting(sample), LastTick(0.0))
-        memory = self._memory(rates, rates.rss_bytes)
-        return replace(rates, **memory, image=procfs.image_of(sample.key.pid))
+        memory = self._memory(sample.key.pid, sample.rss_bytes)
+        rates = process_rates(Sighting(sample), LastTick(0.0), *memory)
+        return replace(rates, image=procfs.image_of(sample.key.pid))
 
     def traffic(self, over_s: float) -> Traffic:
         """Which process moves the bytes on the network. Takes a little more than `over_s` seconds."""
@@ -195,11 +195,7 @@ class Sampler:
         self, seen: Look, tick: LastTick, demand: Demand, *, waits_matter: bool
     ) -> tuple[ProcessRates, ...]:
         """Their rates, each made complete once: a copy costs more than most readings."""
-        every = [process_rates(sighting, tick) for sighting in seen.sightings]
-        if self._has_huge_pages:
-            every = [
-                replace(one, rss_bytes=one.rss_bytes + procfs.huge_bytes_of(one.key.pid)) for one in every
-            ]
+        every = [self._rates(sighting, tick, demand) for sighting in seen.sightings]
         waited: dict[ProcessKey, float] = {}
         if waits_matter:
             waited = self._waits.measure(every)
@@ -210,6 +206,15 @@ class Sampler:
             for one, sighting in zip(every, seen.sightings, strict=True)
         )
 
+    def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
+        """The rates of one process, with its exact memory where a rule wants it of all that are as large."""
+        pid, resident_bytes = seen.sample.key.pid, seen.sample.rss_bytes
+        huge_bytes = procfs.huge_bytes_of(pid) if self._has_huge_pages else 0
+        private_bytes = None
+        if _reaches(resident_bytes + huge_bytes, demand.private_from_bytes):
+            resident_bytes, private_bytes = self._memory(pid, resident_bytes)
+        return process_rates(seen, tick, resident_bytes + huge_bytes, private_bytes)
+
     def _complete(
         self, rates: ProcessRates, resident_bytes: int, demand: Demand, waited_percent: float | None
     ) -> ProcessRates:
@@ -217,9 +222,11 @@ class Sampler:
         pid = rates.key.pid
         is_suspect = self._is_suspect(rates, demand)
         more: dict[str, Any] = {} if waited_percent is None else {"waited_percent": waited_percent}
-        if is_suspect or _reaches(rates.rss_bytes, demand.private_from_bytes):
-            more |= self._memory(rates, resident_bytes)
         if is_suspect:
+            if not _reaches(rates.rss_bytes, demand.private_from_bytes):
+                exact_bytes, private_bytes = self._memory(pid, resident_bytes)
+                huge_bytes = rates.rss_bytes - resident_bytes  # no resident set counts them
+                more |= {"rss_bytes": exact_bytes + huge_bytes, "private_bytes": private_bytes}
             more |= {
                 "fd_count": rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),
                 "unit": details.unit_of(pid),
@@ -230,13 +237,10 @@ class Sampler:
             more["unit"] = details.unit_of(pid)
         return replace(rates, **more) if more else rates
 
-    def _memory(self, rates: ProcessRates, resident_bytes: int) -> dict[str, Any]:
-        """Its exact resident memory and the private part of it; what is in huge pages stays counted."""
-        memory = self._processes.memory_of(rates.key.pid)
-        if memory is None or not memory[0]:
-            return {}
-        huge_bytes = rates.rss_bytes - resident_bytes
-        return {"rss_bytes": memory[0] + huge_bytes, "private_bytes": memory[1]}
+    def _memory(self, pid: int, resident_bytes: int) -> tuple[int, int | None]:
+        """Exact resident memory and the private part of it; what was known before where it can't be read."""
+        memory = self._processes.memory_of(pid)
+        return memory if memory is not None and memory[0] else (resident_bytes, None)
 
     def _is_suspect(self, rates: ProcessRates, demand: Demand) -> bool:
         rss_bytes = rates.rss_bytes + RSS_LAG_BYTES * (self._previous.cpu_count if self._previous else 1)
