@@ -22,9 +22,15 @@ READ_LIMIT_BYTES = 16 << 20
 
 
 def read_regular(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
-    """All of a regular file. OSError also where a FIFO, a device or far too much stands in its place."""
+    """All of a regular file, nothing of /dev/null.
+
+    OSError also where a FIFO, another device or far too much stands in its place.
+    """
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
-        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+        status = os.fstat(source.fileno())
+        if os.path.samestat(status, os.stat(os.devnull)):  # noqa: PTH116 - the usual word for an empty file
+            return b""
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         content = source.read(limit_bytes + 1)
     if len(content) > limit_bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.durable import _special, durable_write
+from monitord.durable import _special, durable_write, read_regular
 
 
 def names(folder: Path) -> list[str]:
@@ -97,3 +97,10 @@ def test_a_file_that_took_the_place_of_a_pipe_is_not_written_over(tmp_path: Path
         _special(tmp_path / "pipe")
     assert (tmp_path / "victim").read_text() == "mine"
     os.close(_special(Path(os.devnull)))
+
+
+def test_the_null_device_is_an_empty_file_and_no_other_device_is_read() -> None:
+    """`--config /dev/null` means the defaults."""
+    assert read_regular(Path("/dev/null")) == b""
+    with pytest.raises(OSError, match="not a regular file"):
+        read_regular(Path("/dev/zero"))
