@@ -19,7 +19,7 @@ from typing import TextIO, cast
 
 import structlog
 
-from monitord.counting import counted
+from monitord.model import counted
 
 _LONGEST = 4_000  # characters of a value
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

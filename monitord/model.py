@@ -719,3 +719,14 @@ class Event:
     ast_node_id: str | None = None
     payload: Mapping[str, object] = field(default_factory=dict)
     id: int | None = None
+
+
+def counted(number: int, noun: str) -> str:
+    """`noun` is the singular, its last word regular: "further alert", "process", "branch", "entry"."""
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith(("s", "ch", "sh", "x")):
+        return f"{number:,} {noun}es"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{number:,} {noun[:-1]}ies"
+    return f"{number:,} {noun}s"

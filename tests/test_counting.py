@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.counting import counted
+from monitord.model import counted
 
 SOURCES = sorted((Path(__file__).parents[1] / "monitord").rglob("*.py"))
 NOUN = re.compile(

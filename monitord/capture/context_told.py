@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from monitord.capture.target_groups import FROZEN, is_frozen
-from monitord.counting import counted
-from monitord.model import CONTEXT_LABELS
+from monitord.model import CONTEXT_LABELS, counted
 
 UNTOLD: Mapping[str, str] = {
     "taken_at": "the capture's own time",

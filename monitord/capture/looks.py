@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from monitord.capture.dumps import join_dumps
-from monitord.counting import counted
-from monitord.model import Capture
+from monitord.model import Capture, counted
 
 _FORMATS = ("py-spy-dump", "eu-stack")
 

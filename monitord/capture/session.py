@@ -21,8 +21,7 @@ from monitord.capture.target_groups import FROZEN, is_process_frozen
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.capture.workplace import remove, size_of
-from monitord.counting import counted
-from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels
+from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels, counted
 
 _LOOK_S = 0.8
 LEAST_EXPLAINED = 0.5  # of the CPU used: evidence of less is doubted, and the ladder goes on

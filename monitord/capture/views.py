@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.capture import procfs
-from monitord.counting import counted
+from monitord.model import counted
 
 _LIMIT_S = 0.5
 _MAPS_CAP_BYTES = 2 * 1024 * 1024

@@ -10,9 +10,9 @@ import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit
-from monitord.counting import counted
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
+from monitord.model import counted
 from monitord.redaction import printable
 
 if TYPE_CHECKING:

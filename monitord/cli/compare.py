@@ -12,9 +12,9 @@ from monitord.cli.export import identities, put, report
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import Style, cut, cut_left, display_width, emit, page, width, wrap
-from monitord.counting import counted
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import iso, json_text
+from monitord.model import counted
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 

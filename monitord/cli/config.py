@@ -11,10 +11,10 @@ import typer
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say
-from monitord.counting import counted
 from monitord.durable import durable_write, make_folder
 from monitord.errors import ConfigError
 from monitord.export.text import json_text
+from monitord.model import counted
 from monitord.redaction import printable
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit, say
-from monitord.counting import counted
 from monitord.errors import StorageError
 from monitord.export.text import json_text
+from monitord.model import counted
 from monitord.redaction import printable
 
 

@@ -17,10 +17,10 @@ from monitord.cli.listing import ProcessFlag
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
-from monitord.counting import counted
 from monitord.durable import durable_write
 from monitord.errors import DamagedRowError, MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.export.bundle import Bundle, Identities
+from monitord.model import counted
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import IncidentView, RecentFilter
 

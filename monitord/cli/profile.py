@@ -14,8 +14,8 @@ import typer
 from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
 from monitord.cli.terminal import say
 from monitord.cli.times import parse_duration
-from monitord.counting import counted
 from monitord.errors import MonitordError, UsageError
+from monitord.model import counted
 from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style
-from monitord.counting import counted
 from monitord.export.units import quantity
+from monitord.model import counted
 from monitord.redaction import printable
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from monitord.cli.profile_page import told
 from monitord.cli.rows import recent_table
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit, say, width
-from monitord.counting import counted
 from monitord.errors import UsageError
 from monitord.export.shapes import row
 from monitord.export.text import json_text
+from monitord.model import counted
 
 if TYPE_CHECKING:
     from monitord.profiling.result import ProfileResult

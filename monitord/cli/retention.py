@@ -10,10 +10,10 @@ import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit, width, wrap
-from monitord.counting import counted
 from monitord.errors import StorageError
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
+from monitord.model import counted
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 

@@ -15,10 +15,9 @@ from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say, width
 from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
-from monitord.counting import counted
 from monitord.export.text import iso, json_text, plain
 from monitord.export.units import quantity, span
-from monitord.model import Alert, Match, Rates, Rule, Threshold
+from monitord.model import Alert, Match, Rates, Rule, Threshold, counted
 from monitord.redaction import printable
 
 _NAME_WIDTH = 24  # a name is there to be typed: it is shown whole up to here

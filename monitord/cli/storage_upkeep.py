@@ -11,10 +11,10 @@ import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.terminal import emit, say
-from monitord.counting import counted
 from monitord.errors import ConfigError, StorageError, UsageError
 from monitord.export.text import json_text
 from monitord.export.units import quantity
+from monitord.model import counted
 from monitord.redaction import printable
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ COMMENTS = {
     "baselines.max_machine_percent": "none while the whole machine is busier than this",
     "retention.max_age_h": "evidence older than this goes, unless kept by `monitord keep`",
     "retention.max_total_mb": "the data directory never exceeds this: database, write-ahead log, artefacts,"
-    " quarantine, databases set aside",
+    " quarantine, databases set aside, what killed captures left. On top come a running capture's files and,"
+    " while a database is migrated or built anew, its copy",
     "retention.summary_days": "small summaries of incidents stay this long, inside the budget",
     "retention.process_share": "no single process name holds more of the budget while others need it",
     "retention.min_free_disk_mb": "the disk is left at least this much;"

@@ -16,7 +16,6 @@ from pathlib import Path
 import monitord
 from monitord import config, logs
 from monitord.config import LoadedConfig
-from monitord.counting import counted
 from monitord.daemon import wiring
 from monitord.daemon.holdings import check_storage
 from monitord.daemon.locks import DAEMON_LOCK, Held, hold
@@ -28,7 +27,7 @@ from monitord.daemon.signals import Signals
 from monitord.daemon.status import StatusWriter
 from monitord.daemon.watching import use_floor
 from monitord.logs import QueuedStream, get_logger
-from monitord.model import Rates, Verdict
+from monitord.model import Rates, Verdict, counted
 from monitord.pipeline import Failures
 from monitord.storage import check_data_dir
 

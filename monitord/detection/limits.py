@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from monitord.counting import counted
-from monitord.model import ProcessKey
+from monitord.model import ProcessKey, counted
 
 HOUR_S = 3600.0
 

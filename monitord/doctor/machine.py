@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 
-from monitord.counting import counted
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
+from monitord.model import counted
 
 # One cached descriptor a process, and some for the daemon's own files.
 _OWN_DESCRIPTORS = 64

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
-from monitord.counting import counted
 from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
 from monitord.export.text import plain
 from monitord.export.units import quantity, span
-from monitord.model import BY_PY_SPY, HistoryPoint, ProfileRecord, TriggerMetric
+from monitord.model import BY_PY_SPY, HistoryPoint, ProfileRecord, TriggerMetric, counted
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from monitord.counting import counted
 from monitord.jobs.incidents import Usage
+from monitord.model import counted
 from monitord.storage.artefacts.lifecycle import TaskResult
 
 # In WAL mode VACUUM writes the new database into the WAL before it replaces the old one: room for two.

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from monitord.counting import counted
 from monitord.jobs.boots import STATE_KEY as BOOTS_KEY
 from monitord.jobs.boots import Boots, put_right, read_boots
 from monitord.jobs.history import PATIENCE
@@ -34,6 +33,7 @@ from monitord.jobs.second_look import (
     read_uptime,
     why_not_by_age,
 )
+from monitord.model import counted
 
 _ROUNDS = PATIENCE + 4
 _FUTILE_ROUNDS = 2  # rounds that took something and made the store no smaller: more would be in vain

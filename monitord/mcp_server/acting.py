@@ -15,13 +15,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from monitord.counting import counted
 from monitord.errors import BusyError, UsageError
 from monitord.logs import get_logger
 from monitord.mcp_server.answers import Done, ProfileAnswer
 from monitord.mcp_server.asking import Id
 from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.sources import Sources
+from monitord.model import counted
 
 ACTIONS_PER_HOUR = 20
 _HOUR_S = 3600.0

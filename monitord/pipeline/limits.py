@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from monitord.counting import counted
-from monitord.model import SystemRates
+from monitord.model import SystemRates, counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitord.counting import counted
+from monitord.model import counted
 from monitord.profiles.comparing import compare
 from monitord.profiles.flame_tree import FlameTree, grow
 from monitord.profiles.ranking import hotspots

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord import rights
-from monitord.counting import counted
+from monitord.model import counted
 from monitord.sampling import holders as held_by
 from monitord.sampling import sockdiag
 from monitord.sampling.holders import Held

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from monitord.counting import counted
 from monitord.errors import DamagedRowError, NotFoundError, StorageError
+from monitord.model import counted
 from monitord.redaction.naming import fits_name
 from monitord.storage.cells import lenient_text, text_of
 from monitord.storage.faults import explained

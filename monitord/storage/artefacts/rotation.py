@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace as changed
 
-from monitord.counting import counted
+from monitord.model import counted
 from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactError, MissingArtefactError
 from monitord.storage.artefacts.keyring import Keyring
 from monitord.storage.artefacts.metadata import Sealing, StorageMetadata

@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from monitord.counting import counted
+from monitord.model import counted
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
     ArtefactError,
