@@ -209,7 +209,7 @@ def test_the_hours_budget_frees_again() -> None:
     rule = replace(CPU_HOG, captures_per_hour=1, cooldown_s=0)
     said = alerts(rule, draw("0 95*6 20 95*6 20*1800 95*6"))
     assert [alert.suppressed_by is None for alert in said] == [True, False, True]
-    assert "1 captures" in (said[1].suppressed_by or "")
+    assert "1 capture an hour" in (said[1].suppressed_by or "")
 
 
 def test_a_long_window_is_cheap_and_announced_late() -> None:
