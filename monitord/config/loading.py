@@ -134,8 +134,6 @@ def _files(path: Path | None, env: Mapping[str, str]) -> Iterator[Path]:
 
 def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The tables of a file, and the line of every key in it ("section.key" or "rules[0].key")."""
-    if path == Path(os.devnull):  # how people say "no configuration at all"
-        return {}, {}
     if path != DEFAULT_RULES_FILE:  # a part of this program: who could change it could change the rest
         _require_trust(path)
     try:
