@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -100,7 +101,18 @@ def read_within(path: str, seconds: float, cap_bytes: int) -> bytes | None:
         except OSError:
             return
 
-    reader = threading.Thread(target=attempt, name="capture-read", daemon=True)
-    reader.start()
-    reader.join(seconds)
+    try_for(seconds, attempt, "capture-read")
     return found[0] if found else None
+
+
+def try_for(seconds: float, work: Callable[[], None], name: str) -> None:
+    """Wait that long for work that the kernel may hold up. It goes on alone, if it is not done then.
+
+    Where no thread can be started (a full group of processes) nothing is done, as if it were held up.
+    """
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # what Python raises then has no class of its own
+        return
+    thread.join(seconds)

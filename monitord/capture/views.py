@@ -7,7 +7,6 @@ here reads another file, and every name in the stack is wrong.
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +37,7 @@ def strange_file(pid: int) -> str | None:
                 return
         checked.append(None)
 
-    thread = threading.Thread(target=check, name="capture-views", daemon=True)
-    thread.start()
-    thread.join(_LIMIT_S)
+    procfs.try_for(_LIMIT_S, check, "capture-views")
     return checked[0] if checked else "a mapped file that keeps its reader waiting"
 
 

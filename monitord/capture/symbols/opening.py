@@ -33,9 +33,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 def opened_code(target: Target) -> Iterator[Mapping[str, int]]:
     """For the block, descriptors by the names in the target's maps; of fewer files where that can't be."""
     opening = _Opening(target)
-    thread = threading.Thread(target=opening.run, name="capture-opening", daemon=True)
-    thread.start()
-    thread.join(_LIMIT_S)
+    procfs.try_for(_LIMIT_S, opening.run, "capture-opening")
     files = opening.take()
     try:
         yield files
