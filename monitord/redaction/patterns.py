@@ -198,6 +198,7 @@ def hide_whole_value(word: str, hide: Hide) -> str:
         and named[2] != "auth"
         and is_sensitive(named[2])
         and named[4][0] not in "\"'[{("
+        and not named[4].startswith(HIDDEN)
     ):
         return named[1] + named[2] + named[3] + hide("keyed", named[4]) + word[named.end(4) :]
     for found in _KEY.finditer(word):
@@ -251,7 +252,8 @@ def _hide_value(value: str, hide: Hide) -> str:
             inside = value[len(quote) :].removesuffix(quote)
             tail = quote if len(value) > len(quote) and value.endswith(quote) else ""
             return prefix + quote + hide("keyed", inside) + tail if inside else prefix + value
-    if value in (HIDDEN, TRUNCATED) or is_choice(value):
+    is_login = value.partition("@")[0] == HIDDEN  # an earlier pass took `name:S@host` for one
+    if is_login or value == TRUNCATED or is_choice(value):
         return value
     return hide("keyed", value)
 

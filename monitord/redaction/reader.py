@@ -49,6 +49,7 @@ from monitord.redaction.unknown import (
     is_verbs_secret,
 )
 from monitord.redaction.words import (
+    HIDDEN,
     Hide,
     is_choice,
     is_sensitive,
@@ -417,7 +418,7 @@ class Reader:
         if " " in argument and (shown := self._script(argument)):
             return shown
         if self.name not in READERS and (shown := hide_in_word(argument, self.name, self.hide)) != argument:
-            return shown
+            return self.read_text(shown)
         if self._may_have_issued() and is_issued(argument, self.before, self.name):
             return self.hide("issued", argument)
         if self.is_about_secrets and (valued := _VALUED.fullmatch(argument)):
@@ -438,7 +439,11 @@ class Reader:
         return self.read_script(text) if is_script else ""
 
     def _is_chosen(self, argument: str) -> bool:
-        if self.name in READERS or any(mark in argument for mark in "/=:,. @%{}[]()<>|\\"):
+        if (
+            self.name in READERS
+            or HIDDEN in argument
+            or any(mark in argument for mark in "/=:,. @%{}[]()<>|\\")
+        ):
             return False
         return looks_chosen(argument, 1 if self.is_about_secrets else 3) and not is_wordlike(argument)
 

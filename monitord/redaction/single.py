@@ -6,7 +6,7 @@ import re
 
 from monitord.redaction.logins import GROUPING, is_person, login_in
 from monitord.redaction.unknown import is_issued_or_chosen
-from monitord.redaction.words import Hide, is_sensitive
+from monitord.redaction.words import HIDDEN, Hide, is_sensitive
 
 _TASK = re.compile(r"([\w:.-]{1,80}\[)([\w.@-]{1,60}),([^\],]{3,200})\]")
 _USER_OPTION = re.compile(
@@ -28,7 +28,9 @@ def hide_in_word(word: str, tool: str, hide: Hide) -> str:
         return f"{task[1]}{task[2]},{hide('beside_login', task[3])}]"
     if tool not in GROUPING and (given := _USER_OPTION.fullmatch(word)):  # `-o user=bob:S`
         return f"{given[1]}{hide('login', given[2])}{given[3] or ''}"
-    if (pair := _PAIR.fullmatch(word)) and is_sensitive(pair[1]):  # `--define '_gpg_passphrase S'`
+    if (
+        (pair := _PAIR.fullmatch(word)) and HIDDEN not in word and is_sensitive(pair[1])
+    ):  # `--define '_gpg_passphrase S'`
         return f"{pair[1]} {hide('pair', pair[2])}" if "_" in pair[1] or not pair[2].isalpha() else word
     if (assigned := _ENVIRONMENT.fullmatch(word)) and not _NAMES_THING.search(assigned[1]):
         is_made = is_issued_or_chosen(assigned[2], least=3)
