@@ -7,6 +7,7 @@ and `is_degraded` says so; the next call tries again, opening or rebuilding the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -288,7 +289,10 @@ class SQLiteProfileStore(OpenDatabase):
     def _delete(self, correlation_ids: Sequence[str], *, spare_pinned: bool) -> int:
         with self._guarded():
             doomed = list(correlation_ids)
-            return deletion.delete_incidents(*self._ready(), doomed, spare_pinned=spare_pinned)
+            count = deletion.delete_incidents(*self._ready(), doomed, spare_pinned=spare_pinned)
+        with contextlib.suppress(StorageError), self._guarded(writes=False), self._driver() as connection:
+            compacting.fold(connection, self.database)  # on a full disk the WAL may hold all that was gained
+        return count
 
     def drop_evidence(self, correlation_ids: Sequence[str]) -> int:
         """Make incidents small summaries: reason and hotspots stay, files and history go. Bytes freed."""
