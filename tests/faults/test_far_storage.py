@@ -105,7 +105,7 @@ def check(daemon: Recorder) -> None:
 def test_nothing_acknowledged_is_lost_wherever_it_goes(recorder: Make, far_url: str) -> None:
     """kill -9 at random moments with everything on its way to a far provider; the courier ends with the daemon."""
     daemon = recorder(sending(far_url), settings="")
-    kill_again_and_again(daemon, KILLS, seed=20261125, within_s=(0.5, 4.0))
+    kill_again_and_again(daemon, KILLS, seed=20261125)
     daemon.wait_for(lambda: courier_of(daemon).get("moved"), "something to be sent")
     assert daemon.stop() == 0
     daemon.wait_for(lambda: couriers_of(daemon) == [], "no courier to be left behind")
