@@ -7,9 +7,8 @@ and `is_degraded` says so; the next call tries again, opening or rebuilding the 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -288,16 +287,15 @@ class SQLiteProfileStore(OpenDatabase):
 
     def _delete(self, correlation_ids: Sequence[str], *, spare_pinned: bool) -> int:
         with self._guarded():
-            doomed = list(correlation_ids)
-            count = deletion.delete_incidents(*self._ready(), doomed, spare_pinned=spare_pinned)
-        with contextlib.suppress(StorageError), self._guarded(writes=False), self._driver() as connection:
+            count = deletion.delete_incidents(*self._ready(), correlation_ids, spare_pinned=spare_pinned)
+        with suppress(StorageError), self._guarded(writes=False), self._driver() as connection:
             compacting.fold(connection, self.database)  # on a full disk the WAL may hold all that was gained
         return count
 
     def drop_evidence(self, correlation_ids: Sequence[str]) -> int:
         """Make incidents small summaries: reason and hotspots stay, files and history go. Bytes freed."""
         with self._guarded():
-            return deletion.drop_evidence(*self._ready(), list(correlation_ids))
+            return deletion.drop_evidence(*self._ready(), correlation_ids)
 
     def settle(self) -> None:
         """Finish deletions that broke off, remove what killed captures left, and note what artefacts take by
