@@ -142,7 +142,7 @@ def hostile_status(told: dict[str, Any], texts: list[str]) -> dict[str, Any]:
     return planted | {
         "taken_at": datetime.now(UTC).isoformat(),
         "reported_at": datetime.now(UTC).isoformat(),
-        "interval_s": 2.0,
+        "interval_s": 3600.0,  # so long is it not silent, however slowly the pages are asked for
         "degraded": texts,
         "config_paths": texts,
         "pending": texts,
