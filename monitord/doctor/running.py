@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,11 +12,12 @@ from pathlib import Path
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.durable import read_regular
 from monitord.ownership import how_to_install_for_all, why_unfit_for_service
+from monitord.storage.folder import DAEMON_LOCK, holder
 
 
 def check_daemon(here: Surroundings) -> Iterator[Check]:
     """Somebody holds the lock, and its status is fresh."""
-    pid = _lock_holder(here.data_dir / "lock")
+    pid = holder(here.data_dir / DAEMON_LOCK)
     if pid is None:
         fix = "monitord service install  # or, in this terminal: monitord run"
         yield Check("daemon", WARNING, f"no daemon records into {here.data_dir}", fix)
@@ -94,22 +93,6 @@ def _program(text: str) -> str | None:
 def _without_program(text: str) -> str:
     """The rest of a service file: an installation of the same version elsewhere is not stale."""
     return _ARGUMENTS.sub("", _EXEC.sub("", text))
-
-
-def _lock_holder(path: Path) -> int | None:
-    """The pid that the lock file names, when somebody holds it; None when nobody does."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except BlockingIOError:
-        text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(descriptor)
 
 
 def _status(path: Path) -> dict[str, object]:

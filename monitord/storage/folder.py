@@ -104,7 +104,12 @@ def hand_over(descriptor: int, folder: Path) -> None:
 
 
 def owner(path: Path) -> int | None:
-    """The pid that holds the lock, or None when nobody does."""
+    """The pid that holds the lock, or None when nobody does, or nobody that has said its pid yet."""
+    return holder(path) or None
+
+
+def holder(path: Path) -> int | None:
+    """The pid that holds the lock, 0 when it has not been said yet, or None when nobody does."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -112,7 +117,7 @@ def owner(path: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return pid_in(descriptor)
+        return pid_in(descriptor) or 0
     else:
         return None
     finally:

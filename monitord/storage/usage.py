@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord.errors import MonitordError
-from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, owner
+from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, holder
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.views import Usage
@@ -99,7 +99,7 @@ def abandoned_files(data_dir: Path) -> list[tuple[Path, int]]:
     """What captures left in the spool when they were killed: files and folders, each with its size."""
     entries = list(_entries(data_dir / SPOOL_NAME))
     # Asked afterwards: what was there before and has nobody who works now is nobody's.
-    at_work = any(owner(data_dir / lock) is not None for lock in (DAEMON_LOCK, CAPTURE_LOCK))
+    at_work = any(holder(data_dir / lock) is not None for lock in (DAEMON_LOCK, CAPTURE_LOCK))
     before_s = time.time() - _ABANDONED_S
     return [
         (Path(entry.path), _size_below(entry.path) if stat.S_ISDIR(status.st_mode) else status.st_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -313,6 +314,17 @@ def test_what_a_running_capture_writes_is_left_alone(store: SQLiteProfileStore, 
         assert store.drop_abandoned() == 0
     assert store.usage().total_bytes == on_disk(store)
     assert store.drop_abandoned() == 2000
+
+
+def test_who_has_just_begun_to_record_loses_nothing(store: SQLiteProfileStore) -> None:
+    """The lock is held a moment before its holder's pid stands in it."""
+    fresh = store.data_dir / "spool" / "fresh"
+    fresh.mkdir(parents=True)
+    (fresh / "perf.data").write_bytes(bytes(1000))
+    with (store.data_dir / DAEMON_LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert store.drop_abandoned() == 0
+    assert store.drop_abandoned() == 1000
 
 
 def test_however_often_a_database_is_damaged_what_is_set_aside_is_bounded(store: SQLiteProfileStore) -> None:
