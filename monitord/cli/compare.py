@@ -62,7 +62,7 @@ def compare(
     if file_format is not None and output is not None:
         written = write_difference(first, second, None if raw else identities(views))
         put(output, written.content)
-        report(f"{counted(sum(written.sample_counts), 'sample')}", written.hidden, output)
+        report(counted(sum(written.sample_counts), "sample"), written.hidden, output)
         return
     found = compared(first.comparable, second.comparable)
     heads = [

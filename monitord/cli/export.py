@@ -124,7 +124,7 @@ def _export_profile(place: Place, view: IncidentView, form: ExportFormat, output
     evidence = evidence_of(view, place.reader().payload)
     written = write_form(evidence, form.value, None if raw else identities([view]))
     put(output, written.content)
-    report(f"{counted(sum(written.sample_counts), 'sample')}", written.hidden, output)
+    report(counted(sum(written.sample_counts), "sample"), written.hidden, output)
 
 
 def put(output: str, content: bytes | Iterable[bytes]) -> None:

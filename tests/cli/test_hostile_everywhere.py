@@ -49,7 +49,7 @@ from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.tables import metadata
 from tests.cli.conftest import Cli, make_incident
 from tests.flow.recorder import QUICK, Recorder
-from tests.mcp_server.talking import over_stdio
+from tests.mcp_server.talking import SUBJECTS, over_stdio
 from tests.planting import HOSTILE, is_safe, plant, plant_plain
 
 NOW = datetime.now(UTC)
@@ -442,21 +442,7 @@ def test_no_answer_to_an_assistant_breaks(data_dir: Path) -> None:
         ]
         for name, tool in asker.tools().items():
             known = tool.input_schema.get("properties", {})
-            subjects = [
-                word
-                for word in (
-                    "incident",
-                    "incident_id",
-                    "profile_id",
-                    "correlation_id",
-                    "id",
-                    "before",
-                    "after",
-                    "a",
-                    "b",
-                )
-                if word in known
-            ]
+            subjects = [word for word in SUBJECTS if word in known]
             for one in ids(data_dir) if subjects else [""]:
                 wanted = {word: "1d" for word in ("since",) if word in known}
                 answer = asker.call(name, wanted | dict.fromkeys(subjects, one))

@@ -19,7 +19,7 @@ from monitord.profiles import hotspots, parse
 from monitord.profiles.identifying import SourceText, identify
 from monitord.sampling.details import details
 from monitord.sampling.procfs import start_ticks
-from tests.mcp_server.talking import over_stdio
+from tests.mcp_server.talking import SUBJECTS, over_stdio
 from tests.redaction.command_lines import with_secret
 
 MADE = random.Random(7)
@@ -179,21 +179,7 @@ def test_no_assistant_is_told_one(planted: Incident, store) -> None:
         said = []
         for name, tool in asker.tools().items():
             known = tool.input_schema.get("properties", {})
-            given = {
-                word: "1"
-                for word in (
-                    "incident",
-                    "incident_id",
-                    "profile_id",
-                    "correlation_id",
-                    "id",
-                    "before",
-                    "after",
-                    "a",
-                    "b",
-                )
-                if word in known
-            }
+            given = {word: "1" for word in SUBJECTS if word in known}
             said.append((name, str(asker.call(name, given))))
     assert any("check" in text for _name, text in said)
     assert [(name, found) for name, text in said if (found := _leaks(text.encode(), typed=True))] == []

@@ -21,6 +21,10 @@ from mcp.client.streamable_http import streamable_http_client
 
 PATIENCE_S = 60.0
 TRANSPORTS = ("stdio", "http")
+SUBJECTS = (  # the arguments of our tools that name an incident or a profile
+    *("incident", "incident_id", "profile_id", "correlation_id"),
+    *("id", "before", "after", "a", "b"),
+)
 
 
 class Asker:

@@ -94,19 +94,23 @@ def test_find_does_not_find_what_is_not_there(reader: StoreReader, text: str) ->
         reader.find(text)
 
 
-def test_questions_take_few_statements(
-    reader: StoreReader, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """recent: at most 2; show (find + incident): at most 4; the check of the schema counts."""
-    statements: list[str] = []
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The SQL of every connection that is opened from now on."""
+    seen: list[str] = []
     connect = sqlite3.connect
 
     def tracing(*args: Any, **kwargs: Any) -> sqlite3.Connection:
         connection = connect(*args, **kwargs)
-        connection.set_trace_callback(statements.append)
+        connection.set_trace_callback(seen.append)
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", tracing)
+    return seen
+
+
+def test_questions_take_few_statements(reader: StoreReader, data_dir: Path, statements: list[str]) -> None:
+    """recent: at most 2; show (find + incident): at most 4; the check of the schema counts."""
     with StoreReader(data_dir) as asking:
         identity = asking.recent()[0].correlation_id
     assert len(statements) <= 2
@@ -127,21 +131,12 @@ def test_questions_take_few_statements(
     ],
 )
 def test_recent_reads_its_rows_by_the_index(
-    reader: StoreReader, data_dir: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], index: str
+    reader: StoreReader, data_dir: Path, statements: list[str], asked: dict[str, Any], index: str
 ) -> None:
     """The newest come first by the index of what the screen shows; who follows reads only what is new."""
-    statements: list[str] = []
-    connect = sqlite3.connect
-
-    def tracing(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection = connect(*args, **kwargs)
-        connection.set_trace_callback(statements.append)
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", tracing)
     reader.recent(RecentFilter(**asked))
     (sql,) = (one for one in statements if "raised_at DESC" in one)
-    plan = connect(data_dir / "monitord.db").execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
+    plan = sqlite3.connect(data_dir / "monitord.db").execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()
     steps = [row[3] for row in plan]
     assert index in steps[0], steps
     if "after_id" not in asked:
