@@ -1,14 +1,16 @@
 """Runs the suite as `make test` does: the tests that measure processes, and beside them, with low priority, all others.
 
-Each lane is a pytest of its own; the exit status is 0 when that of every lane is. Words of the call go to all of
-them: `tests/run.py tests/flow -x`.
+Each lane is a pytest of its own; words of the call go to all of them: `tests/run.py tests/flow -x`. What fails there is
+run once more with the machine to itself. The last lines name what failed, and what failed only beside the other lanes.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +30,9 @@ FIRST, LAST = "measuring", "other"
 LOW_PRIORITY = ("nice", "-n", "19")
 WIDTH = max(map(len, LANES))
 NOTHING_TO_RUN = 5  # pytest's exit status where no test was left for a lane
+FAILED = 1  # and where tests failed: not where it was interrupted, or broke
+ONLY_WHAT_FAILED = ("--last-failed", "--last-failed-no-failures=none")
+AGAIN_AT_MOST = 10  # with more failures than these it is not the other lanes that disturbed
 
 
 def lane_of(path: Path) -> str:
@@ -36,6 +41,11 @@ def lane_of(path: Path) -> str:
 
 
 def main(words: list[str]) -> int:
+    with tempfile.TemporaryDirectory(prefix="monitord-tests-") as caches:
+        return run(words, Path(caches))
+
+
+def run(words: list[str], caches: Path) -> int:
     lanes: dict[str, subprocess.Popen[bytes]] = {}
     heard: list[int] = []
 
@@ -48,15 +58,43 @@ def main(words: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     for lane in LANES:
-        lanes[lane] = start(lane, words)
+        lanes[lane] = start(lane, caches, words)
         if heard:  # while it started: it is not among those that were told
             lanes[lane].send_signal(signal.SIGINT)
+    ended = {lane: process.wait() for lane, process in relayed(lanes).items()}
+    failed = {lane: failures_of(lane, caches) for lane, status in ended.items() if status == FAILED}
+    if not heard and 0 < sum(map(len, failed.values())) <= AGAIN_AT_MOST:
+        for lane in failed:
+            lanes[lane] = start(lane, caches, [*words, *ONLY_WHAT_FAILED])
+            ended[lane] = relayed({lane: lanes[lane]})[lane].wait()
+    report(failed, {lane: failures_of(lane, caches) for lane in failed if ended[lane] == FAILED})
+    return status_of([*heard, *ended.values()])
+
+
+def relayed(lanes: dict[str, subprocess.Popen[bytes]]) -> dict[str, subprocess.Popen[bytes]]:
+    """The same lanes, when they have said everything."""
     readers = [threading.Thread(target=relay, args=one) for one in lanes.items()]
     for reader in readers:
         reader.start()
     for reader in readers:
         reader.join()
-    return status_of([*heard, *(process.wait() for process in lanes.values())])
+    return lanes
+
+
+def failures_of(lane: str, caches: Path) -> frozenset[str]:
+    """The tests that failed in the lane's last run, as its pytest wrote them down."""
+    try:
+        return frozenset(json.loads((caches / lane / "v/cache/lastfailed").read_text()))
+    except FileNotFoundError:
+        return frozenset()
+
+
+def report(failed: dict[str, frozenset[str]], still: dict[str, frozenset[str]]) -> None:
+    """The last lines: whoever sees only the end of a log sees what failed."""
+    for lane, tests in failed.items():
+        for test in sorted(tests):
+            fate = "failed" if test in still.get(lane, ()) else "failed beside the other lanes, passed alone"
+            print(f"{lane:{WIDTH}} | {fate}: {test}", flush=True)
 
 
 def status_of(ended: Iterable[int]) -> int:
@@ -64,12 +102,12 @@ def status_of(ended: Iterable[int]) -> int:
     return max((abs(status) for status in ended if status != NOTHING_TO_RUN), default=NOTHING_TO_RUN)
 
 
-def start(lane: str, words: list[str]) -> subprocess.Popen[bytes]:
+def start(lane: str, caches: Path, words: list[str]) -> subprocess.Popen[bytes]:
     """One pytest, in a process group of its own: a Ctrl-C reaches it once, from here."""
     own = [
         str(Path(word).with_suffix(f".{lane}.xml")) if word.startswith("--junit") else word for word in words
     ]
-    cache = ("-o", f"cache_dir=.pytest_cache/{lane}")
+    cache = ("-o", f"cache_dir={caches / lane}")
     priority = () if lane == FIRST else LOW_PRIORITY
     return subprocess.Popen(
         [*priority, sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *cache, *own],

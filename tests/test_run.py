@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -43,3 +44,43 @@ def test_an_interrupted_run_ends_every_lane(number: int) -> None:
     run.communicate(timeout=120)
     assert run.returncode == 128 + number
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+DISTURBING = """
+import pathlib
+
+def pytest_runtest_call(item):
+    before = pathlib.Path(r"{folder}", item.name)
+    first = not before.exists()
+    before.touch()
+    assert not first or item.name != "test_a_noun_that_does_not_agree_would_be_found"
+    assert item.name != "test_a_number_agrees_with_its_noun[model.py]"
+"""
+
+
+def test_what_fails_is_run_again_alone_and_the_last_lines_name_it(tmp_path: Path) -> None:
+    """A test that fails both times is the run's failure; one that fails only beside the others is told."""
+    (tmp_path / "disturbing.py").write_text(DISTURBING.format(folder=tmp_path))
+    words = [
+        "-q",
+        "-p",
+        "disturbing",
+        "tests/test_counting.py",
+        "-k",
+        "would_be_found or (with_its_noun and model)",
+    ]
+    run = subprocess.run(
+        [sys.executable, TESTS / "run.py", *words],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    told = [
+        line.partition(" | ")[2].replace("tests/test_counting.py::", "") for line in run.stdout.splitlines()
+    ]
+    assert told[-2:] == [
+        "failed beside the other lanes, passed alone: test_a_noun_that_does_not_agree_would_be_found",
+        "failed: test_a_number_agrees_with_its_noun[model.py]",
+    ]
+    assert run.returncode == 1
