@@ -21,7 +21,7 @@ LANES: dict[
     str, frozenset[str]
 ] = {  # folders of tests/; a test whose folder is not named here is in the last lane
     # They measure processes and wait for spikes, so they are disturbed as little as may be.
-    "measuring": frozenset({"capture", "daemon", "flow", "packaging", "profiling", "sampling"}),
+    "measuring": frozenset({"capture", "daemon", "flow", "packaging", "sampling", "scripts"}),
     # They wait for daemons and servers most of the time.
     "waiting": frozenset({"faults", "mcp_server", "service"}),
     "other": frozenset(),

@@ -43,12 +43,12 @@ STARTS = {
     "capture/running.py:_supervise": "capture",
     "capture/supervisor.py:_start": BY_THE_SUPERVISOR,
     "capture/supervisor.py:_become_the_tool": BY_THE_SUPERVISOR,
-    "capture/scripts/keeper.py:_start": THE_USERS_OWN,
-    "capture/scripts/keeper.py:_become_the_script": THE_USERS_OWN,
-    "capture/scripts/program.py:_asked": THE_USERS_OWN,
-    "capture/scripts/running.py:run_script": THE_USERS_OWN,
-    "capture/scripts/start_scalene.py:Popen": THE_USERS_OWN,
-    "capture/scripts/start_scalene.py:_start": THE_USERS_OWN,
+    "scripts/keeper.py:_start": THE_USERS_OWN,
+    "scripts/keeper.py:_become_the_script": THE_USERS_OWN,
+    "scripts/request.py:_asked": THE_USERS_OWN,
+    "scripts/runner.py:run_script": THE_USERS_OWN,
+    "scripts/start_scalene.py:Popen": THE_USERS_OWN,
+    "scripts/start_scalene.py:_start": THE_USERS_OWN,
     "capture/sources.py:_owner_of": NOT_HERE,
     "cli/mcp.py:_own_command": "assistant",
     "cli/reveal.py:reveal": NOT_HERE,
@@ -291,7 +291,7 @@ def test_every_place_that_starts_a_process_is_known_and_exercised() -> None:
 def test_an_interpreter_of_ours_is_started_in_one_way_alone() -> None:
     """`-m` beside our own interpreter, and PYTHONPATH for a child, stand in one module; it says -I.
 
-    What starts Scalene runs in the script's interpreter, whose folder it keeps out by itself (tests/profiling).
+    What starts Scalene runs in the script's interpreter, whose folder it keeps out by itself (tests/scripts).
     """
     told = []
     for path in PACKAGE.rglob("*.py"):

@@ -249,7 +249,7 @@ def test_a_reader_does_work_that_grows_with_its_input_at_the_most(module: str) -
 
 # ------------------------------------------------------------------------------- is every reader there?
 
-ROOMS = ("sampling", "capture", "profiles", "profiling", "interpreters", "redaction.naming", "detection")
+ROOMS = ("sampling", "capture", "profiles", "scripts", "interpreters", "redaction.naming", "detection")
 TAKES_APART = re.compile(
     r"re\.compile|\.splitlines\(|\.r?split\(|json\.loads|\.r?partition\(|struct\.|ast\.parse|tokenize|csv\.reader"
 )
@@ -264,16 +264,16 @@ OURS: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "capture.scripts.keeper", "capture.scripts.running",
-            "profiles.scalene_kept", "profiling.standby", "detection.judges", "detection.oom",
+            "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "scripts.keeper", "scripts.runner",
+            "profiles.scalene_kept", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",
     ),
     **dict.fromkeys(
-        ("capture.program", "capture.scripts.program", "capture.scripts.standby"), "64 KiB of argv, given to the readers above",
+        ("capture.program", "scripts.request", "scripts.standby"), "64 KiB of argv, given to the readers above",
     ),
     **dict.fromkeys(
-        ("capture.tools", "capture.profilers.eu_stack", "capture.profilers.py_spy", "capture.profilers.scalene"),
+        ("capture.tools", "capture.profilers.eu_stack", "capture.profilers.py_spy", "scripts.profiler"),
         "one search in a tool's output, which the runner caps; the expression is tried below",
     ),
     "capture.python_frames": "the target's memory: every length and count is capped where it is read",

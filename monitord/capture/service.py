@@ -15,8 +15,7 @@ from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
 from monitord.capture.running import Runner
-from monitord.capture.scripts.standby import Standby
-from monitord.capture.session import LEAST_EXPLAINED, Profiler, Session
+from monitord.capture.session import LEAST_EXPLAINED, MAIN_THREAD_SLEPT, Profiler, Session
 from monitord.capture.snapshot import Context
 from monitord.capture.target import Target, TargetError
 from monitord.capture.tools import Toolbox
@@ -27,7 +26,6 @@ from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 
 _TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
 _NAME_LOOKS = 5
-_SLEPT = "main_thread_slept_share"  # Scalene's note
 _TOOL_IS_USELESS = (
     CaptureStatus.NOT_PYTHON,
     CaptureStatus.UNSUPPORTED_VERSION,
@@ -54,10 +52,10 @@ class ProfileCaptureService:
         grace_s: float = 10.0,
         tools: Mapping[str, str] | None = None,
         reads_sources: bool = True,
-        find_standby: Callable[[ProcessKey], Standby | None] = lambda _key: None,
+        own_profiler: Callable[[ProcessKey], Profiler | None] = lambda _key: None,
     ) -> None:
         self.consent = consent
-        self._find_standby = find_standby
+        self._own_profiler = own_profiler
         self._reads_sources = reads_sources
         self._grace_s = grace_s
         self._tools = Toolbox(tools)
@@ -195,21 +193,19 @@ class ProfileCaptureService:
                 *found,
                 _without_tool(session.target.key, session.plan, CaptureStatus.TOOL_MISSING, reason, None),
             ]
-        return found + self._try(self._with_standby(ladder, session), session)
+        return found + self._try(self._with_own(ladder, session), session)
 
-    def _with_standby(self, ladder: list[Profiler], session: Session) -> list[Profiler]:
-        """The ladder; before its first profile the target's own Scalene, if it stands by under one."""
+    def _with_own(self, ladder: list[Profiler], session: Session) -> list[Profiler]:
+        """The ladder; before its first profile the target's own profiler, if it stands by under one."""
         try:
-            standby = self._find_standby(session.target.key) if session.plan.profiler == "auto" else None
+            own = self._own_profiler(session.target.key) if session.plan.profiler == "auto" else None
         except MonitordError as error:
             get_logger().warning("standby.unknown", pid=session.target.key.pid, reason=str(error))
-            standby = None
-        if standby is None:
+            own = None
+        if own is None:
             return ladder
-        from monitord.capture.profilers.scalene import Scalene  # what it reads is of use to nobody else
-
         at = next((index for index, one in enumerate(ladder) if one.role == "profile"), len(ladder))
-        return [*ladder[:at], Scalene(standby), *ladder[at:]]
+        return [*ladder[:at], own, *ladder[at:]]
 
     def _try(self, ladder: list[Profiler], session: Session) -> list[Capture]:
         found: list[Capture] = []
@@ -281,7 +277,7 @@ def doubted(capture: Capture) -> Capture:
     """
     from monitord.capture.dispatchers import calls_compiled_code  # a profile's worth of code
 
-    slept = capture.notes.get(_SLEPT)
+    slept = capture.notes.get(MAIN_THREAD_SLEPT)
     if capture.status is not CaptureStatus.OK or capture.role != "profile":
         return capture
     if (caller := calls_compiled_code(capture.hotspots)) is not None:
@@ -299,7 +295,7 @@ def is_enough(capture: Capture) -> bool:
     from monitord.capture.dispatchers import calls_compiled_code
 
     share = capture.explained_share
-    explains = (share is None or share >= LEAST_EXPLAINED) and _SLEPT not in capture.notes
+    explains = (share is None or share >= LEAST_EXPLAINED) and MAIN_THREAD_SLEPT not in capture.notes
     names_it = calls_compiled_code(capture.hotspots) is None
     return capture.role == "profile" and capture.status.has_evidence and explains and names_it
 

@@ -24,6 +24,7 @@ from monitord.capture.workplace import remove, size_of
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels, counted
 
 _LOOK_S = 0.8
+MAIN_THREAD_SLEPT = "main_thread_slept_share"  # a note of a profiler that counts sleep as work
 LEAST_EXPLAINED = 0.5  # of the CPU used: evidence of less is doubted, and the ladder goes on
 _OUTDONE = 1.5
 _LEAST_CPU_S = 0.2  # below that a share of it says nothing

@@ -12,7 +12,7 @@ from monitord.model import counted
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
-    from monitord.profiling.result import ProfileResult
+    from monitord.scripts.result import ProfileResult
 
 _SHOWN = 10
 _LINES = (

@@ -19,7 +19,7 @@ from monitord.export.text import json_text
 from monitord.model import counted
 
 if TYPE_CHECKING:
-    from monitord.profiling.result import ProfileResult
+    from monitord.scripts.result import ProfileResult
 
 
 def list_profiles(
@@ -29,7 +29,7 @@ def list_profiles(
     json: JsonFlag = False,
 ) -> None:
     """List the profiles of scripts that were kept with --save, newest first."""
-    from monitord.profiling.library import ProfileLibrary
+    from monitord.scripts.library import ProfileLibrary
 
     as_json = wants_json(output, json)
     records = ProfileLibrary(place.data_dir()).kept(limit)
@@ -46,7 +46,7 @@ def list_profiles(
 
 def show(place: Place, profile_id: IdArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """Show the hot lines and functions of a kept profile of Scalene."""
-    from monitord.profiling.library import ProfileLibrary
+    from monitord.scripts.library import ProfileLibrary
 
     as_json = wants_json(output, json)
     put(place, ProfileLibrary(place.data_dir()).get(profile_id), as_json)
@@ -60,7 +60,7 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
     """Delete kept profiles of scripts; those kept with `monitord keep` stay."""
-    from monitord.profiling.library import ProfileLibrary
+    from monitord.scripts.library import ProfileLibrary
 
     if not yes:
         raise UsageError("nothing deleted; to delete them for good: `monitord profile clear --yes`")

@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from monitord.capture.scripts.program import Program, Wish, checked
-from monitord.capture.scripts.running import Place as Folders
-from monitord.capture.scripts.running import RunPlan, Watcher, run_script
-from monitord.capture.scripts.standby import Standby, find_standby
 from monitord.cli.place import Place, log_to_stderr
-from monitord.cli.profile import Heard, remark
+from monitord.cli.script_run import SignalCounter, warn_about
 from monitord.cli.terminal import say
+from monitord.scripts.request import Program, ScriptRequest, resolve
+from monitord.scripts.run import RunFolders, RunPlan, Watcher
+from monitord.scripts.runner import run_script
+from monitord.scripts.standby import Standby, find_standby
 
 if TYPE_CHECKING:
-    from monitord.profiling.standby import StandbyRegistry
+    from monitord.scripts.standby import StandbyRegistry
 
 _READY_WITHIN_S = 30.0
 
 
-def stand_by(place: Place, wish: Wish, *, passes_status_on: bool) -> None:
+def stand_by(place: Place, request: ScriptRequest, *, passes_status_on: bool) -> None:
     """Run it to its end. Raises MonitordError when it can't be started or the store can't be written."""
-    from monitord.profiling.standby import StandbyRegistry
+    from monitord.scripts.standby import StandbyRegistry
     from monitord.storage import open_store
 
-    program = checked(wish)
+    program = resolve(request)
     log_to_stderr()
     store = open_store(place.data_dir())
     try:
         registry = StandbyRegistry(store.state, place.data_dir())
         plan = RunPlan(is_off=True, folder=registry.new_folder())
-        with Heard() as heard:
+        with SignalCounter() as heard:
             watcher = _Registering(program, registry, heard)
             try:
                 run = run_script(program, plan, watcher)
@@ -42,7 +42,7 @@ def stand_by(place: Place, wish: Wish, *, passes_status_on: bool) -> None:
                     registry.forget(watcher.standby.key)
     finally:
         store.close()
-    remark(run)
+    warn_about(run)
     sys.stdout.flush()
     if passes_status_on:
         raise typer.Exit(128 - run.exit_status if run.exit_status < 0 else run.exit_status)
@@ -56,17 +56,17 @@ class _Registering(Watcher):
 
     program: Program
     registry: StandbyRegistry
-    heard_by: Heard
+    heard_by: SignalCounter
     leader: int = 0
-    folders: Folders | None = None
+    folders: RunFolders | None = None
     standby: Standby | None = None
     given_up: bool = False
 
     def heard(self) -> int:
         return len(self.heard_by.numbers)
 
-    def started(self, leader: int, place: Folders) -> None:
-        self.leader, self.folders = leader, place
+    def started(self, leader: int, folders: RunFolders) -> None:
+        self.leader, self.folders = leader, folders
 
     def tick(self, elapsed_s: float) -> None:
         if self.standby is not None or self.given_up or self.folders is None:

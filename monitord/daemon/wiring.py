@@ -38,8 +38,8 @@ from monitord.pipeline import (
     Ring,
     WithoutFamily,
 )
-from monitord.profiling.standby import StandbyRegistry
 from monitord.sampling import Sampler, known_users
+from monitord.scripts.standby import StandbyRegistry
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 from monitord.storage.artefacts.monitor import StorageMonitor
 
@@ -113,7 +113,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         consent(settings),
         grace_s=settings.capture.grace_s,
         reads_sources=settings.capture.read_sources,
-        find_standby=StandbyRegistry(store.state, data_dir).find,
+        own_profiler=StandbyRegistry(store.state, data_dir).profiler_of,
     )
     planner = Planner(data_dir, known_users)
     first_looks = FirstLooks(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from monitord.export.evidence import Comparable
 from monitord.mcp_server.answers import ProfileAnswer
 from monitord.model import Hotspot
-from monitord.profiling.cache import ProfileCache
+from monitord.scripts.cache import ProfileCache
 
 _TOP = 20
 

@@ -19,9 +19,8 @@ from monitord.capture.profilers.eu_stack import EuStack
 from monitord.capture.profilers.perf import Perf
 from monitord.capture.profilers.perf import record_command as perf_command
 from monitord.capture.profilers.py_spy import PySpyRecord
-from monitord.capture.profilers.scalene import SLEPT
 from monitord.capture.service import doubted, is_enough
-from monitord.capture.session import first_words
+from monitord.capture.session import MAIN_THREAD_SLEPT, first_words
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share
 from monitord.capture.tools import Toolbox
@@ -267,7 +266,7 @@ def test_how_long_a_thread_slept_is_what_it_neither_ran_nor_waited_for(
 def test_scalene_is_not_enough_where_the_program_slept() -> None:
     """It counts sleep as work; what py-spy says after it leads, because a doubted profile is partial."""
     whole = a_capture(profiler="scalene")
-    slept = replace(whole, notes={SLEPT: "0.64"})
+    slept = replace(whole, notes={MAIN_THREAD_SLEPT: "0.64"})
     assert is_enough(doubted(whole))
     assert not is_enough(doubted(slept))
     assert doubted(slept).status is CaptureStatus.PARTIAL

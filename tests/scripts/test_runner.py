@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from monitord.children import own_command
-from tests.profiling import scripts
-from tests.profiling.conftest import PATIENCE_S, Profiling, wait_for
+from tests.scripts import scripts
+from tests.scripts.conftest import PATIENCE_S, Profiling, wait_for
 
 
 def test_hot_lines_and_functions_are_shown_and_nothing_is_kept(profiling: Profiling) -> None:

@@ -23,10 +23,10 @@ from monitord.model import (
 from monitord.profiles import parse
 from monitord.profiles.comparing import compare
 from monitord.profiles.scalene_document import from_bytes, hot_lines, sample_count
-from monitord.profiling.cache import ProfileCache
-from monitord.profiling.result import ProfileResult
-from monitord.profiling.running import Profiled
 from monitord.redaction import redact_argv
+from monitord.scripts.cache import ProfileCache
+from monitord.scripts.result import ProfileResult
+from monitord.scripts.run import ScriptRun
 from monitord.storage import RecentFilter, StoreReader
 
 RULE = "profile"
@@ -65,7 +65,7 @@ class ProfileLibrary:
         )
         return asdict(found)
 
-    def keep(self, done: Profiled, save: Save) -> ProfileResult:
+    def keep(self, done: ScriptRun, save: Save) -> ProfileResult:
         """Save a profile as a capture like any other; `save` makes room within the budget."""
         if done.result is None:
             raise NotFoundError(f"{done.program.title}: there is no profile to keep")
@@ -103,7 +103,7 @@ class ProfileLibrary:
         return self.cache.clear()
 
 
-def incident_of(done: Profiled, result: ProfileResult) -> Incident:
+def incident_of(done: ScriptRun, result: ProfileResult) -> Incident:
     """The profile in the shape of an incident asked for by hand: nothing was crossed, so it weighs
     nothing.
     """

@@ -13,8 +13,7 @@ from pathlib import Path
 from monitord import rights
 from monitord.capture import procfs
 from monitord.capture.running import Errand, Rights
-from monitord.capture.scripts.standby import Standby, switch
-from monitord.capture.session import Draft, Failure, Session
+from monitord.capture.session import MAIN_THREAD_SLEPT, Draft, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share, wanted_by_main_ns
 from monitord.capture.workplace import remove
@@ -22,8 +21,9 @@ from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 from monitord.profiles.scalene_document import Names
 from monitord.profiles.scalene_kept import ABSOLUTE, KEPT, NOW
+from monitord.scripts.standby import Standby, switch
 
-SLEPT, MOST_SLEPT = "main_thread_slept_share", 0.2
+MOST_SLEPT = 0.2
 _ENDS_WITHIN_S = 10.0  # it writes between two bytecodes of the main thread: usually in less than 0.2 s
 _AGAIN_S = 0.7
 _BETWEEN_S = 0.3
@@ -32,7 +32,7 @@ _READ_LIMIT_S = 15.0
 _SILENT = "Scalene did not write within {:.0f} s: the script replaced its handlers, or is in a long call"
 
 
-class Scalene:
+class StandbyProfiler:
     """One registered process. `suits` is no more than that: everything else is checked when it is
     switched.
     """
@@ -74,7 +74,7 @@ class Scalene:
         if ticks is not None and began_ticks is not None and elapsed_s > 0:
             slept = slept_share(wanted_ns, wanted_by_main_ns(session.target.key.pid), elapsed_s)
             if slept > MOST_SLEPT:
-                draft.notes[SLEPT] = f"{slept:.2f}"
+                draft.notes[MAIN_THREAD_SLEPT] = f"{slept:.2f}"
             draft.cpu_percent = 100.0 * (ticks - began_ticks) / procfs.TICKS_PER_S / elapsed_s
         return self._end(draft, elapsed_s)
 

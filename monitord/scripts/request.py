@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitord.capture.scripts import start_scalene
 from monitord.errors import MonitordError, NotFoundError, UsageError
+from monitord.scripts import start_scalene
 
 _ASK = (
     "import importlib.metadata as m, importlib.util as u\n"
@@ -51,7 +51,7 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ScriptRequest:
     """What was asked for, unchecked."""
 
     name: str
@@ -61,14 +61,17 @@ class Wish:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
 
-def checked(wish: Wish) -> Program:
-    """The program that a wish names; raises NotFoundError, UsageError or MonitordError with what to type."""
-    if wish.is_module:
-        _check_module(wish.name)
+def resolve(request: ScriptRequest) -> Program:
+    """Find the program that was asked for.
+
+    Raises NotFoundError, UsageError or MonitordError with what to type.
+    """
+    if request.is_module:
+        _check_module(request.name)
     else:
-        _check_script(Path(wish.name))
-    python = _python(wish)
-    return Program(wish.name, wish.arguments, wish.is_module, python, _scalene_of(python))
+        _check_script(Path(request.name))
+    python = _python(request)
+    return Program(request.name, request.arguments, request.is_module, python, _scalene_of(python))
 
 
 def _check_module(name: str) -> None:
@@ -95,14 +98,14 @@ def _check_script(path: Path) -> None:
         )
 
 
-def _python(wish: Wish) -> str:
+def _python(request: ScriptRequest) -> str:
     """The Python that was named, the active virtual environment's, or the one that runs monitord."""
-    if wish.python:
-        found = shutil.which(wish.python)
+    if request.python:
+        found = shutil.which(request.python)
         if found is None:
-            raise NotFoundError(f"--python {wish.python}: no such program")
+            raise NotFoundError(f"--python {request.python}: no such program")
         return str(Path(found).absolute())
-    active = wish.environment.get("VIRTUAL_ENV")
+    active = request.environment.get("VIRTUAL_ENV")
     own = Path(active, "bin", "python") if active else None
     return str(own) if own is not None and os.access(own, os.X_OK) else sys.executable
 

@@ -13,14 +13,14 @@ from monitord.model import Hotspot
 from monitord.profiles import hotspots, parse
 from monitord.profiles.identifying import identify
 from monitord.profiles.scalene_document import Names, as_bytes, hot_lines, kept_document, sample_count
-from monitord.profiling.result import ProfileResult
-from monitord.profiling.running import Profiled
 from monitord.redaction import redact_source
+from monitord.scripts.result import ProfileResult
+from monitord.scripts.run import ScriptRun
 
 _HOTSPOTS = 20
 
 
-def result_of(done: Profiled, new_id: Callable[[], str]) -> ProfileResult | None:
+def result_of(done: ScriptRun, new_id: Callable[[], str]) -> ProfileResult | None:
     """The result; None when Scalene saw nothing of it. Raises ProfileError."""
     names, run = Names(str(done.program.root), str(Path.home()), redact_source), done.run
     document = kept_document(run.profile, names)

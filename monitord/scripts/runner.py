@@ -11,89 +11,72 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.capture.scripts import keeper
-from monitord.capture.scripts.program import Program
-from monitord.capture.scripts.standby import PROFILE_NAME
+from monitord.capture.target import start_of
 from monitord.errors import MonitordError
+from monitord.model import ProcessKey
+from monitord.scripts import keeper
+from monitord.scripts.request import Program, ScriptRequest, resolve
+from monitord.scripts.run import Run, RunFolders, RunPlan, ScriptRun, Watcher
 
 _TICK_S = 0.2
-_PATIENCE_S = (10.0, 3.0)
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """How a script is run. `limit_s` None: until its own end. `folder`: a private one for its profile,
-    removed at the end (None: a temporary one). `patience_s`: waits after SIGINT and SIGTERM.
+def profile_script(
+    request: ScriptRequest, plan: RunPlan, new_id: Callable[[], str], watcher: Watcher | None = None
+) -> ScriptRun:
+    """Run a script under Scalene and read what it says; raises MonitordError when it can't be run.
+
+    ProfileError when Scalene wrote something unreadable. A script that fails raises nothing.
     """
+    program = resolve(request)
+    noting = _Noting(watcher or Watcher())
+    began_at = datetime.now(UTC)
+    run = run_script(program, plan, noting)
+    done = ScriptRun(program, run, noting.target, began_at)
+    if run.profile:
+        from monitord.scripts.result_reader import result_of
 
-    memory: bool = False
-    is_off: bool = False
-    limit_s: float | None = None
-    stdout_to_stderr: bool = False
-    folder: Path | None = None
-    patience_s: tuple[float, float] = _PATIENCE_S
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The two private folders of a run: ours, and the script's $TMPDIR, where Scalene makes folders of its
-    own.
-    """
-
-    folder: Path
-    temporary: Path
-
-    @property
-    def profile(self) -> Path:
-        return self.folder / PROFILE_NAME
+        done.result = result_of(done, new_id)
+    return done
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How a run ended. `ended`: exited, duration, stopped (it was told to).
+@dataclass(slots=True)
+class _Noting(Watcher):
+    """Passes on what the caller's watcher wants to know, and notes which process it was."""
 
-    `exit_status` is the script's, negative for a signal; `cpu_s` is what it and its children used. `profile`
-    is Scalene's JSON, b"" when it wrote none. `left_behind` counts processes of the script that had to be
-    ended; `kept_folder` is where it left files.
-    """
-
-    ended: str
-    exit_status: int
-    profile: bytes
-    duration_s: float
-    cpu_s: float = 0.0
-    left_behind: int = 0
-    kept_folder: str | None = None
-
-
-class Watcher:
-    """What happens meanwhile; `heard` says how often somebody asked for the end."""
+    inner: Watcher
+    target: ProcessKey = field(default=ProcessKey(0, 0))
 
     def heard(self) -> int:
-        return 0
+        return self.inner.heard()
 
-    def started(self, leader: int, place: Place) -> None:
-        """It runs: `leader` is the pid of Scalene's first process."""
+    def started(self, leader: int, folders: RunFolders) -> None:
+        import monitord.scripts.result_reader  # noqa: F401  here, while the script runs, nobody waits for it
+
+        self.target = ProcessKey(leader, start_of(leader) or 0)
+        self.inner.started(leader, folders)
 
     def tick(self, elapsed_s: float) -> None:
-        """Time goes by."""
+        self.inner.tick(elapsed_s)
 
 
 def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
     """Run to its end; raises MonitordError when it can't be started or its keeper died."""
-    with _private_folders(plan.folder) as place:
+    with _private_folders(plan.folder) as folders:
         lifeline_read, lifeline = os.pipe()
         report, report_write = os.pipe()
         order = {
-            "argv": program.command(place.profile, memory=plan.memory, is_off=plan.is_off),
-            "environment": {"TMPDIR": str(place.temporary)},
-            "folder": str(place.folder), "temporary": str(place.temporary), "profile": str(place.profile),
+            "argv": program.command(folders.profile, memory=plan.memory, is_off=plan.is_off),
+            "environment": {"TMPDIR": str(folders.temporary)},
+            "folder": str(folders.folder), "temporary": str(folders.temporary),
+            "profile": str(folders.profile),
             "lifeline": lifeline_read, "report": report_write, "limit_s": plan.limit_s,
             "patience_s": plan.patience_s, "stdout_to_stderr": plan.stdout_to_stderr,
         }  # fmt: skip
@@ -107,7 +90,7 @@ def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
             os.close(lifeline_read)
             os.close(report_write)
         try:
-            answer, profile = _Listener(report, lifeline, place, watcher, began).listen()
+            answer, profile = _Listener(report, lifeline, folders, watcher, began).listen()
         finally:
             os.close(lifeline)  # if we are on our way out by an error, the keeper ends the script now
             os.close(report)
@@ -116,22 +99,22 @@ def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
 
 
 @contextmanager
-def _private_folders(given: Path | None) -> Iterator[Place]:
+def _private_folders(given: Path | None) -> Iterator[RunFolders]:
     """Folders that only we may enter (0700). Their keeper removes them; this does when the keeper could
     not.
     """
     try:
-        place = Place(given or _temporary("profile"), _temporary("tmp"))
+        folders = RunFolders(given or _temporary("profile"), _temporary("tmp"))
     except OSError as error:
         raise MonitordError(f"no temporary folder can be made: {error.strerror or error}") from error
     try:
-        yield place
+        yield folders
     finally:
-        shutil.rmtree(place.folder, ignore_errors=True)
-        for path in place.temporary.glob("scalene*"):
+        shutil.rmtree(folders.folder, ignore_errors=True)
+        for path in folders.temporary.glob("scalene*"):
             shutil.rmtree(path, ignore_errors=True)
         try:
-            place.temporary.rmdir()
+            folders.temporary.rmdir()
         except OSError:
             pass  # gone, or the script left files of its own
 
@@ -146,7 +129,7 @@ class _Listener:
 
     report: int
     lifeline: int
-    place: Place
+    folders: RunFolders
     watcher: Watcher
     began: float
     passed_on: int = 0
@@ -166,7 +149,7 @@ class _Listener:
                     line, _, data = data.partition(b"\n")
                     lines.append(json.loads(line))
                     if "started" in lines[-1]:
-                        self.watcher.started(lines[-1]["started"], self.place)
+                        self.watcher.started(lines[-1]["started"], self.folders)
             self._pass_on()
             self.watcher.tick(time.monotonic() - self.began)
         if not _is_last(lines) and lines:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitord.errors import NotFoundError, UsageError
-from monitord.profiling.cache import ProfileCache
-from monitord.profiling.library import ProfileLibrary
-from monitord.profiling.result import ProfileResult
+from monitord.scripts.cache import ProfileCache
+from monitord.scripts.library import ProfileLibrary
+from monitord.scripts.result import ProfileResult
 
 AT = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 

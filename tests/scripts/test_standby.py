@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import Consent, ProfileCaptureService, procfs
-from monitord.capture.scripts.standby import Standby, find_standby, switch, why_not
 from monitord.capture.target import Target, start_of
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
-from monitord.profiling.standby import StandbyRegistry
+from monitord.scripts.profiler import StandbyProfiler
+from monitord.scripts.standby import Standby, StandbyRegistry, find_standby, switch, why_not
 from monitord.storage.state import open_state
-from tests.profiling.conftest import wait_for
+from tests.scripts.conftest import wait_for
 
 PHASES = """
 import os, sys, time
@@ -132,7 +132,7 @@ def key_of(pid: int) -> ProcessKey:
 
 def capture(standby: Standby, target: ProcessKey, folder: Path) -> list[Capture]:
     """What the daemon's worker does when an alert names this process."""
-    service = ProfileCaptureService(Consent(), find_standby=lambda _key: standby)
+    service = ProfileCaptureService(Consent(), own_profiler=lambda _key: StandbyProfiler(standby))
     folder.mkdir(0o700, exist_ok=True)
     return service.capture(target, PLAN, folder)
 

@@ -1,0 +1,94 @@
+"""What `profile` and `profile --standby` share: signals counted, progress shown, the run's end told."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from monitord.cli.terminal import say
+from monitord.errors import MonitordError
+from monitord.model import counted
+
+if TYPE_CHECKING:
+    from monitord.scripts.run import Run, ScriptRun, Watcher
+
+
+def warn_about(run: Run) -> None:
+    """What a person should know of the run besides its profile."""
+    if run.left_behind:
+        count = counted(run.left_behind, "process")
+        say(f"the script left {count} running; ended")
+    if run.kept_folder:
+        say(f"the script left files in its temporary folder; they are still in {run.kept_folder}")
+    if run.ended == "stopped" and run.exit_status == -signal.SIGKILL:
+        say("the script ignored SIGINT and SIGTERM and was killed")
+
+
+def end(done: ScriptRun, heard: SignalCounter, *, passes_status_on: bool) -> None:
+    """Leave with the right exit code: the script's own if asked for, else whether there is a profile."""
+    status = done.run.exit_status
+    if passes_status_on:
+        raise typer.Exit(128 - status if status < 0 else status)
+    if heard.numbers:
+        raise typer.Exit(128 + heard.numbers[0])
+    if done.result is None:
+        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        title = done.program.title
+        raise MonitordError(
+            f"{title}: no profile: it {how} before Scalene saw its code run; it looks 100 times a second,"
+            " and only at code beside the script"
+        )
+
+
+@dataclass(slots=True)
+class SignalCounter:
+    """SIGINT, SIGTERM and SIGHUP are noted instead of ending the process; use as a context manager."""
+
+    numbers: list[int] = field(default_factory=list)
+    _before: dict[int, signal._HANDLER] = field(default_factory=dict)
+
+    def __enter__(self) -> SignalCounter:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.numbers.append(number)
+        if sys.stderr.isatty():
+            again = "again to hurry" if len(self.numbers) == 1 else "hurrying"
+            say(f"\rending the script, reading its profile ({again})")
+
+
+def progress(heard: SignalCounter, name: str) -> Watcher:
+    """Passes on what was heard, and shows a terminal how long it runs."""
+    from monitord.scripts.run import Watcher
+
+    class Progress(Watcher):
+        shown_s = 0.0
+
+        def heard(self) -> int:
+            return len(heard.numbers)
+
+        def tick(self, elapsed_s: float) -> None:
+            if sys.stderr.isatty() and elapsed_s - self.shown_s >= 1.0:
+                self.shown_s = elapsed_s
+                line = f"\r\x1b[Kprofiling {Path(name).name} {elapsed_s:.0f} s"
+                print(line, end="", file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
+
+    return Progress()
+
+
+def clear_progress() -> None:
+    """Leave the terminal's line clean."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - as above
