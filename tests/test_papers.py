@@ -15,7 +15,7 @@ from monitord.config import load
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (
-    ".ci", "benchmarks", "docs", "examples", "launchd", "migrations", "monitord", "systemd", "tests",
+    ".ci", ".github", "benchmarks", "docs", "examples", "launchd", "migrations", "monitord", "systemd", "tests",
 )  # fmt: skip
 PAPERS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 LONGEST_MODULE_LINES = 400
