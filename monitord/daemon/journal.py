@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.model import Alert, Event, EventType
+from monitord.scheduling import TaskOutcome
 from monitord.storage import SQLiteProfileStore, Writer
-from monitord.storage.artefacts.lifecycle import TaskOutcome
 from monitord.storage.artefacts.monitor import StorageAlert
 
 _ROUTINE = frozenset({"storage_health"})  # every five minutes; said only when it does not go well

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from monitord.errors import MonitordError, NotFoundError, StorageError
-from monitord.jobs import Job, RetentionLimits, RetentionManager, jobs_of
+from monitord.jobs import RetentionLimits, RetentionManager, jobs_of
 from monitord.logs import get_logger
 from monitord.model import CaptureStatus, Incident, Rates
+from monitord.scheduling import ScheduledTask
 from monitord.storage import SQLiteProfileStore, StoreReader
 from monitord.storage.artefacts.errors import ArtefactError
 from monitord.storage.artefacts.metadata import FilePayload
@@ -26,7 +27,7 @@ class Saving:
     """The store together with the limits it is kept in."""
 
     def __init__(
-        self, store: SQLiteProfileStore, limits: RetentionLimits, other_jobs: Sequence[Job] = ()
+        self, store: SQLiteProfileStore, limits: RetentionLimits, other_jobs: Sequence[ScheduledTask] = ()
     ) -> None:
         self._store = store
         self._other_jobs = other_jobs
@@ -38,7 +39,7 @@ class Saving:
         self.limits = limits
         self._room_for_rows = room_for_rows(limits.max_total_bytes)
         self._retention = RetentionManager(self._store, limits, reserve_bytes=self._room_for_rows)
-        self.jobs: tuple[Job, ...] = jobs_of(self._store, self._retention, limits, self._other_jobs)
+        self.jobs: tuple[ScheduledTask, ...] = jobs_of(self._store, self._retention, limits, self._other_jobs)
 
     def save(self, incident: Incident) -> object:
         """Save an incident; durable when this returns. Raises StorageError when it can't be, now.

@@ -13,10 +13,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 from monitord.daemon.journal import Journal
 from monitord.daemon.saving import Saving
 from monitord.errors import MonitordError
-from monitord.jobs import TaskScheduler
 from monitord.logs import get_logger
+from monitord.scheduling import StateStore, TaskScheduler
 from monitord.storage import Writer
-from monitord.storage.artefacts.lifecycle import StateStore
 
 _EVERY_S = 60
 

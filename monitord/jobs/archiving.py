@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from monitord.storage.artefacts.lifecycle import (
-    KIND,
-    ArchiveAfter,
-    Inventory,
-    LifecycleManager,
-    ScheduledTask,
-)
+from monitord.scheduling import ScheduledTask
+from monitord.storage.artefacts.lifecycle import KIND, ArchiveAfter, Inventory, LifecycleManager
 
 _EVERY_S = 3600.0
 _FIRST_AFTER_S = 120.0

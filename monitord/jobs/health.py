@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from monitord.storage.artefacts.lifecycle import ScheduledTask, TaskResult
+from monitord.scheduling import ScheduledTask, TaskResult
 
 _EVERY_S = 300.0
 _FIRST_AFTER_S = 30.0

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from monitord.jobs.incidents import Usage
 from monitord.model import counted
-from monitord.storage.artefacts.lifecycle import TaskResult
+from monitord.scheduling import TaskResult
 
 # In WAL mode VACUUM writes the new database into the WAL before it replaces the old one: room for two.
 _VACUUM_COPIES = 2
@@ -28,23 +28,20 @@ class MaintainedStore(Protocol):
     def drop_quarantine_before(self, when: datetime, /) -> int: ...
 
 
-MaintenanceOutcome = TaskResult  # ok, refused or damaged, and one line for a person
-
-
 def vacuum_when_idle(
     store: MaintainedStore, *, is_idle: bool, min_free_disk_bytes: int, max_total_bytes: int | None = None
-) -> MaintenanceOutcome:
+) -> TaskResult:
     """Give back the free pages, then rebuild the database compactly where there is room to do it in.
 
     The copies are gone when it is done; meanwhile they respect the floor of the disk and `max_total_bytes`.
     Only a database whose free pages can't be given back otherwise may exceed the latter.
     """
     if not is_idle:
-        return MaintenanceOutcome("refused", "the machine is busy; VACUUM waits for a quiet moment")
+        return TaskResult("refused", "the machine is busy; VACUUM waits for a quiet moment")
     before = store.usage()
     held_by = store.compact()
     if held_by is not None:
-        return MaintenanceOutcome("refused", f"{held_by}: nothing can be given back until it is done")
+        return TaskResult("refused", f"{held_by}: nothing can be given back until it is done")
     lean = store.usage()
     copies_bytes = _VACUUM_COPIES * lean.database_bytes
     needed = copies_bytes + min_free_disk_bytes
@@ -60,20 +57,20 @@ def vacuum_when_idle(
         store.vacuum()
         words = "rebuilt the database"
     after = store.usage()
-    return MaintenanceOutcome(
+    return TaskResult(
         "ok", f"{words}: {before.total_bytes / 1e6:,.1f} MB before, {after.total_bytes / 1e6:,.1f} MB after"
     )
 
 
-def optimize(store: MaintainedStore) -> MaintenanceOutcome:
+def optimize(store: MaintainedStore) -> TaskResult:
     """Let SQLite refresh the statistics that its query planner goes by."""
     store.optimize()
-    return MaintenanceOutcome("ok", "statistics are fresh")
+    return TaskResult("ok", "statistics are fresh")
 
 
-def check_integrity(store: MaintainedStore) -> MaintenanceOutcome:
+def check_integrity(store: MaintainedStore) -> TaskResult:
     """Read the whole database; damage is reported, never repaired in place."""
     problems = store.integrity_check()
     if not problems or list(problems) == ["ok"]:
-        return MaintenanceOutcome("ok", "the database is sound")
-    return MaintenanceOutcome("damaged", f"{counted(len(problems), 'problem')}, the first: {problems[0]}")
+        return TaskResult("ok", "the database is sound")
+    return TaskResult("damaged", f"{counted(len(problems), 'problem')}, the first: {problems[0]}")

@@ -1,7 +1,7 @@
 """The table of jobs: what must be tidied and how often.
 
 To add a job: one function and one line in `jobs_of`. Which are due, running one and remembering it is the
-scheduler's: `monitord.storage.artefacts.lifecycle.TaskScheduler`.
+scheduler's: `monitord.scheduling.TaskScheduler`.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from monitord.errors import StorageError
 from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.maintenance import (
     MaintainedStore,
-    MaintenanceOutcome,
     check_integrity,
     optimize,
     vacuum_when_idle,
 )
 from monitord.jobs.retention import RetentionManager
 from monitord.logs import get_logger
-from monitord.storage.artefacts.lifecycle import ScheduledTask
+from monitord.scheduling import ScheduledTask, TaskResult
 
 HOUR_S, DAY_S, WEEK_S = 3600.0, 86400.0, 7 * 86400.0
 _QUARANTINE = timedelta(days=3)  # time for a person to look at what could not be read
 
-Job = ScheduledTask  # the house's word for it
-
 
 def jobs_of(
-    store: MaintainedStore, retention: RetentionManager, limits: RetentionLimits, others: Sequence[Job] = ()
-) -> tuple[Job, ...]:
+    store: MaintainedStore,
+    retention: RetentionManager,
+    limits: RetentionLimits,
+    others: Sequence[ScheduledTask] = (),
+) -> tuple[ScheduledTask, ...]:
     """Every job there is; `others` are those that not every configuration has."""
 
-    def purge(now: datetime) -> MaintenanceOutcome:
+    def purge(now: datetime) -> TaskResult:
         try:
             store.settle()
         except StorageError as error:  # what can't be finished now keeps nothing else from going
@@ -42,10 +42,10 @@ def jobs_of(
         store.sweep()
         report = retention.purge_expired(now)
         if report.failures:
-            return MaintenanceOutcome("failed", report.summary())
-        return MaintenanceOutcome("ok" if report.has_room else "refused", report.summary())
+            return TaskResult("failed", report.summary())
+        return TaskResult("ok" if report.has_room else "refused", report.summary())
 
-    def vacuum(_now: datetime) -> MaintenanceOutcome:
+    def vacuum(_now: datetime) -> TaskResult:
         return vacuum_when_idle(
             store,
             is_idle=True,
@@ -54,9 +54,9 @@ def jobs_of(
         )
 
     return (
-        Job("retention", HOUR_S, first_after_s=60, run=purge),
-        Job("optimize", DAY_S, first_after_s=300, run=lambda _now: optimize(store)),
-        Job("integrity_check", WEEK_S, first_after_s=600, run=lambda _now: check_integrity(store)),
-        Job("vacuum", WEEK_S, first_after_s=900, run=vacuum, needs_idle=True),
+        ScheduledTask("retention", HOUR_S, first_after_s=60, run=purge),
+        ScheduledTask("optimize", DAY_S, first_after_s=300, run=lambda _now: optimize(store)),
+        ScheduledTask("integrity_check", WEEK_S, first_after_s=600, run=lambda _now: check_integrity(store)),
+        ScheduledTask("vacuum", WEEK_S, first_after_s=900, run=vacuum, needs_idle=True),
         *others,
     )

@@ -9,8 +9,8 @@ import pytest
 
 from monitord.daemon.journal import Journal
 from monitord.model import EventType, Incident
+from monitord.scheduling import TaskOutcome
 from monitord.storage import SQLiteProfileStore, StoreReader, Writer
-from monitord.storage.artefacts.lifecycle import TaskOutcome
 from monitord.storage.artefacts.monitor import AlertLevel, StorageAlert
 from tests.fakes import START, an_alert
 

@@ -8,8 +8,7 @@ import pytest
 
 from monitord.daemon.tidying import LastRuns
 from monitord.errors import StorageError
-from monitord.jobs import TaskScheduler
-from monitord.storage.artefacts.lifecycle import ScheduledTask, TaskResult
+from monitord.scheduling import ScheduledTask, TaskResult, TaskScheduler
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

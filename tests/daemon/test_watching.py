@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from monitord.daemon.watching import use_floor, watch
-from monitord.jobs import TaskScheduler, health_job
+from monitord.jobs import health_job
+from monitord.scheduling import TaskScheduler
 from monitord.storage import open_store
 from monitord.storage.artefacts.keys import PROBE_PREFIX
 from monitord.storage.holdings import open_local

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from monitord.jobs import RetentionLimits, RetentionManager, TaskScheduler, archive_job, jobs_of
+from monitord.jobs import RetentionLimits, RetentionManager, archive_job, jobs_of
 from monitord.model import Incident
+from monitord.scheduling import TaskScheduler
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.artefacts import StorageManager
 from monitord.storage.artefacts.lifecycle import ArtefactInventory

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, event, insert, select
 
-from monitord.jobs import RetentionLimits, RetentionManager, RetentionReport, TaskScheduler, jobs_of
+from monitord.jobs import RetentionLimits, RetentionManager, RetentionReport, jobs_of
 from monitord.model import (
     Alert,
     Capture,
@@ -24,6 +24,7 @@ from monitord.model import (
     Threshold,
     TriggerMetric,
 )
+from monitord.scheduling import TaskScheduler
 from monitord.storage import SQLiteProfileStore, StoreReader, new_correlation_id, open_store
 from monitord.storage.cells import time_cell
 from monitord.storage.tables import incident as incident_table

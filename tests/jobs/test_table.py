@@ -9,15 +9,12 @@ import pytest
 
 from monitord.errors import StorageError
 from monitord.jobs import (
-    Job,
-    JobOutcome,
-    MaintenanceOutcome,
     RetentionLimits,
-    TaskScheduler,
     jobs_of,
     vacuum_when_idle,
 )
 from monitord.jobs.maintenance import check_integrity
+from monitord.scheduling import ScheduledTask, TaskOutcome, TaskResult, TaskScheduler
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
 WEEK_S = 7 * 86400.0
@@ -74,19 +71,19 @@ class Database:
         return self.problems
 
 
-def fine(_now: datetime) -> MaintenanceOutcome:
-    return MaintenanceOutcome("ok", "done")
+def fine(_now: datetime) -> TaskResult:
+    return TaskResult("ok", "done")
 
 
-def broken(_now: datetime) -> MaintenanceOutcome:
+def broken(_now: datetime) -> TaskResult:
     raise RuntimeError("no such table")
 
 
-WEEKLY = Job("weekly", WEEK_S, first_after_s=600, run=fine)
-HOURLY = Job("hourly", 3600, first_after_s=60, run=broken)
+WEEKLY = ScheduledTask("weekly", WEEK_S, first_after_s=600, run=fine)
+HOURLY = ScheduledTask("hourly", 3600, first_after_s=60, run=broken)
 
 
-def names(jobs: list[Job]) -> list[str]:
+def names(jobs: list[ScheduledTask]) -> list[str]:
     return [job.name for job in jobs]
 
 
@@ -115,7 +112,7 @@ def test_a_last_run_in_the_future_makes_a_job_due() -> None:
 
 def test_a_failing_job_is_recorded_and_tried_again_within_the_hour() -> None:
     store = StateStore()
-    weekly_and_broken = Job("weekly", WEEK_S, 0, run=broken)
+    weekly_and_broken = ScheduledTask("weekly", WEEK_S, 0, run=broken)
     scheduler = TaskScheduler([weekly_and_broken], store)
     outcome = scheduler.run(weekly_and_broken, NOW)
     assert (outcome.outcome, outcome.detail) == ("failed", "RuntimeError: no such table")
@@ -148,10 +145,10 @@ def test_a_job_runs_even_when_it_cannot_be_remembered() -> None:
 
 def test_a_job_for_idle_hours_is_deferred_and_stays_due() -> None:
     store = StateStore()
-    job = Job("vacuum", WEEK_S, 0, run=fine, needs_idle=True)
+    job = ScheduledTask("vacuum", WEEK_S, 0, run=fine, needs_idle=True)
     scheduler = TaskScheduler([job], store)
     outcome = scheduler.run(job, NOW, is_idle=False)
-    assert isinstance(outcome, JobOutcome)
+    assert isinstance(outcome, TaskOutcome)
     assert outcome.outcome == "deferred"
     assert names(scheduler.due(NOW, uptime_s=1)) == ["vacuum"]
 

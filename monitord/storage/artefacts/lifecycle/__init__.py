@@ -3,6 +3,15 @@
 To add a policy: one class in `policies.py` and its line in POLICIES there.
 """
 
+from monitord.scheduling import (
+    ScheduledTask,
+    SchedulerError,
+    StateStore,
+    TaskExecutor,
+    TaskOutcome,
+    TaskResult,
+    TaskScheduler,
+)
 from monitord.storage.artefacts.lifecycle.inventory import ArtefactInventory, Inventory
 from monitord.storage.artefacts.lifecycle.judging import Decision, Verdict, judge
 from monitord.storage.artefacts.lifecycle.manager import (
@@ -31,15 +40,6 @@ from monitord.storage.artefacts.lifecycle.policy import (
     LifecyclePolicy,
     Stock,
     is_pinned,
-)
-from monitord.storage.artefacts.lifecycle.scheduling import (
-    ScheduledTask,
-    SchedulerError,
-    StateStore,
-    TaskExecutor,
-    TaskOutcome,
-    TaskResult,
-    TaskScheduler,
 )
 
 __all__ = [

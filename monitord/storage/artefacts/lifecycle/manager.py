@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from monitord.errors import MonitordError, StorageError
+from monitord.scheduling import ScheduledTask, TaskResult, TaskScheduler
 from monitord.storage.artefacts.errors import TransientError
 from monitord.storage.artefacts.lifecycle.inventory import Inventory
 from monitord.storage.artefacts.lifecycle.judging import Decision, Verdict, judge
 from monitord.storage.artefacts.lifecycle.policy import LifecyclePolicy, Stock
-from monitord.storage.artefacts.lifecycle.scheduling import ScheduledTask, TaskResult, TaskScheduler
 
 _BATCH = 20  # as many as one short transaction should hold
 _EVERY_S = 3600.0
