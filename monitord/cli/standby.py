@@ -17,14 +17,14 @@ from monitord.scripts.runner import run_script
 from monitord.scripts.standby import Standby, find_standby
 
 if TYPE_CHECKING:
-    from monitord.scripts.standby import StandbyRegistry
+    from monitord.scripts.registry import StandbyRegistry
 
 _READY_WITHIN_S = 30.0
 
 
 def stand_by(place: Place, request: ScriptRequest, *, passes_status_on: bool) -> None:
     """Run it to its end. Raises MonitordError when it can't be started or the store can't be written."""
-    from monitord.scripts.standby import StandbyRegistry
+    from monitord.scripts.registry import StandbyRegistry
     from monitord.storage import open_store
 
     program = resolve(request)

@@ -39,7 +39,7 @@ from monitord.pipeline import (
     WithoutFamily,
 )
 from monitord.sampling import Sampler, known_users
-from monitord.scripts.standby import StandbyRegistry
+from monitord.scripts.registry import StandbyRegistry
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 from monitord.storage.artefacts.monitor import StorageMonitor
 

@@ -19,7 +19,8 @@ from monitord.capture import Consent, ProfileCaptureService, procfs
 from monitord.capture.target import Target, start_of
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 from monitord.scripts.profiler import StandbyProfiler
-from monitord.scripts.standby import Standby, StandbyRegistry, find_standby, switch, why_not
+from monitord.scripts.registry import StandbyRegistry
+from monitord.scripts.standby import Standby, find_standby, switch, why_not
 from monitord.storage.state import open_state
 from tests.scripts.conftest import wait_for
 

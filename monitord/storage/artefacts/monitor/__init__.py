@@ -4,8 +4,14 @@ Requirements draw a health check at each write. Here a scheduler asks for it: a 
 disk that is full would be asked, and complained about, at every capture.
 """
 
-from monitord.storage.artefacts.monitor.alerts import AlertLevel, AlertManager, StorageAlert
-from monitord.storage.artefacts.monitor.health import Health, HealthCheck, HealthChecker, HealthLimits
+from monitord.storage.artefacts.monitor.alerts import AlertManager, StorageAlert
+from monitord.storage.artefacts.monitor.health import (
+    AlertLevel,
+    Health,
+    HealthCheck,
+    HealthChecker,
+    HealthLimits,
+)
 from monitord.storage.artefacts.monitor.metrics import StorageMetrics
 from monitord.storage.artefacts.monitor.monitor import StorageMonitor
 

@@ -6,28 +6,15 @@ good looks in a row.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
-
-if TYPE_CHECKING:
-    from monitord.storage.artefacts.monitor.health import Health, HealthCheck
+from monitord.storage.artefacts.monitor.health import AlertLevel, Health, HealthCheck
 
 _GOOD_LOOKS = 2
-
-
-class AlertLevel(enum.StrEnum):
-    """How bad it is: `critical` is what keeps evidence from being kept."""
-
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
 _BAD_LOOKS = {AlertLevel.WARNING: 2, AlertLevel.CRITICAL: 1}
 
 

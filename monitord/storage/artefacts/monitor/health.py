@@ -6,6 +6,7 @@ process left is removed by the next probe; the store takes none for evidence.
 
 from __future__ import annotations
 
+import enum
 import secrets
 import threading
 import time
@@ -25,11 +26,10 @@ from monitord.storage.artefacts.errors import (
     WrongKeyError,
 )
 from monitord.storage.artefacts.keys import PROBE_PREFIX
-from monitord.storage.artefacts.manager import StorageManager
-from monitord.storage.artefacts.monitor.alerts import AlertLevel
 
 if TYPE_CHECKING:
     from monitord.storage.artefacts.keyring import Keyring
+    from monitord.storage.artefacts.metadata import StorageMetadata
 
 _PROBE_BYTES = 256
 _LEFT_BEHIND = timedelta(hours=1)  # no probe takes that long: its process is gone
@@ -49,6 +49,25 @@ class Room(Protocol):
     def artefact_bytes(self) -> int: ...
     @property
     def free_disk_bytes(self) -> int: ...
+
+
+class AlertLevel(enum.StrEnum):
+    """How bad it is: `critical` is what keeps evidence from being kept."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class ProbedStorage(Protocol):
+    """What the probe needs of a `StorageManager`."""
+
+    def store_data(self, key: str, data: bytes, *, replace: bool) -> object: ...
+    def retrieve_data(self, key: str) -> bytes: ...
+    def get_metadata(self, key: str) -> StorageMetadata: ...
+    def exists(self, key: str) -> bool: ...
+    def list(self, prefix: str) -> Iterator[str]: ...
+    def delete(self, key: str) -> int: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +123,7 @@ class HealthChecker:
 
     def __init__(
         self,
-        opened: Callable[[], StorageManager],
+        opened: Callable[[], ProbedStorage],
         limits: HealthLimits | None = None,
         *,
         room: Callable[[], Room] | None = None,
@@ -182,7 +201,7 @@ class HealthChecker:
         return HealthCheck("free space", free >= floor, detail, fix), found.artefact_bytes
 
 
-def _write_read_delete(manager: StorageManager, probe: _Probe) -> None:
+def _write_read_delete(manager: ProbedStorage, probe: _Probe) -> None:
     """One artefact's whole life; whatever happens on the way, it is deleted."""
     key, data = f"{PROBE_PREFIX}{secrets.token_hex(8)}", secrets.token_bytes(_PROBE_BYTES)
     try:
@@ -208,7 +227,7 @@ def _timed(probe: _Probe, step: str) -> Iterator[None]:
     probe.steps_s[step] = time.monotonic() - began_s
 
 
-def _remove_left_behind(manager: StorageManager) -> None:
+def _remove_left_behind(manager: ProbedStorage) -> None:
     """Probes of processes that were killed; those of others that run now stay."""
     before = datetime.now(UTC) - _LEFT_BEHIND
     for key in list(islice(manager.list(PROBE_PREFIX), _REMOVED_AT_ONCE)):
