@@ -265,7 +265,7 @@ OURS: dict[str, str] = {
     **dict.fromkeys(
         (
             "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "scripts.keeper", "scripts.runner",
-            "profiles.scalene_kept", "detection.judges", "detection.oom",
+            "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",
     ),
