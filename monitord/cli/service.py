@@ -130,6 +130,8 @@ def _carry_out(plan: ServicePlan, print_only: bool) -> None:
     from monitord.service import apply
 
     if print_only:
+        for obstacle in plan.obstacles():
+            say(f"monitord: this would be refused: {obstacle}")
         emit(plan.text())
         return
     for line in apply(plan):

@@ -38,7 +38,8 @@ def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
     Raises PermissionDeniedError or NotFoundError with the fix before anything is changed, MonitordError when
     a command failed.
     """
-    plan.require_possible()
+    for obstacle in plan.obstacles():
+        raise obstacle
     done: list[str] = []
     try:
         done += [_execute(command, run) for command in plan.before]

@@ -12,7 +12,7 @@ _CHANGING = ("start", "stop", "restart")
 def control(
     verb: str, place: Place, *, system: bool = False, follow: bool = False, lines: int = 100
 ) -> tuple[str, ...]:
-    """The command for `verb`: start, stop, restart, status or logs.
+    """Return the command for `verb`: start, stop, restart, status or logs.
 
     `follow` and `lines` matter to logs only. Raises what stands in the way, with the fix.
     """

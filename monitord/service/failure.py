@@ -14,7 +14,7 @@ _ASKED = "ActiveState,SubState,Result,ExecMainStatus"
 
 
 def unit_failure(place: Place, *, system: bool) -> str | None:
-    """What systemd says of a unit that failed; None: it did not, or there is nobody to ask."""
+    """Return what systemd says of a unit that failed; None when it did not, or there is nobody to ask."""
     program = system_program("systemctl")
     if place.is_mac or program is None or not (place.root / "run/systemd/system").is_dir():
         return None
@@ -31,7 +31,7 @@ def unit_failure(place: Place, *, system: bool) -> str | None:
 
 
 def words_of(told: dict[str, str]) -> str | None:
-    """One clause out of `systemctl show`; None when the unit did not fail."""
+    """Make one clause of what `systemctl show` told; None when the unit did not fail."""
     how = told.get("Result", "")
     if how == "exit-code":
         how = f"exit status {told.get('ExecMainStatus', '?')}"

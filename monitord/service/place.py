@@ -34,7 +34,7 @@ class Place:
 
     @classmethod
     def here(cls) -> Place:
-        """This machine, this user, this program."""
+        """Describe this machine, this user and this program."""
         home = Path.home()
         script = Path(sys.executable).parent / "monitord"
         return cls(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitord.errors import MonitordError
+from monitord.ownership import how_to_install_for_all, why_unfit_for_service
 from monitord.service.place import (
     LABELS,
     Place,
@@ -53,12 +56,17 @@ class ServicePlan:
     purge: Path | None = None
     hints: tuple[str, ...] = ()
 
-    def require_possible(self) -> None:
-        """Raise PermissionDeniedError or NotFoundError, with the fix, when it can't be carried out here."""
-        require_service_manager(self.place)
-        require_rights(self.place, self.verb, system=self.is_system)
+    def obstacles(self) -> Iterator[MonitordError]:
+        """Why it can't be carried out here, each with the fix: NotFoundError or PermissionDeniedError."""
+        checks: list[Callable[[], None]] = [lambda: require_service_manager(self.place)]
         if self.verb == "install" and self.is_system:
-            require_fit(self.place)
+            checks.append(lambda: require_fit(self.place))  # first: `sudo` alone would not mend that
+        checks.append(lambda: require_rights(self.place, self.verb, system=self.is_system))
+        for check in checks:
+            try:
+                check()
+            except MonitordError as error:
+                yield error
 
     def text(self) -> str:
         """What `--print` shows: files with their contents, then commands and hints; nothing is changed."""
@@ -111,7 +119,7 @@ def _install_systemd(system: bool, place: Place) -> ServicePlan:
     if not system:
         hints += (
             f"to let it run while you are logged out: loginctl enable-linger {place.user}",
-            "it profiles your own processes; for everybody's: sudo monitord service install --system",
+            _for_everybody(place),
         )
     return ServicePlan(
         "install",
@@ -134,7 +142,7 @@ def _install_launchd(system: bool, place: Place) -> ServicePlan:
     content = render_plist(f"launchd/{LABELS[system]}.plist", place.program, log)
     hints: tuple[str, ...] = (f"log: {log}",)
     if not system:
-        hints += ("it profiles your own processes; for everybody's: sudo monitord service install --system",)
+        hints += (_for_everybody(place),)
     return ServicePlan(
         "install",
         system,
@@ -147,6 +155,12 @@ def _install_launchd(system: bool, place: Place) -> ServicePlan:
         ),
         hints=hints,
     )
+
+
+def _for_everybody(place: Place) -> str:
+    is_fit = why_unfit_for_service(Path(place.program[0]), place.interpreter) is None
+    line = " ".join(("sudo", *place.program, "service install --system"))
+    return f"it profiles your own processes; for everybody's: {line if is_fit else how_to_install_for_all()}"
 
 
 def _launchctl(verb: str, place: Place, system: bool) -> tuple[str, ...]:

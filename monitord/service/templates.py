@@ -12,7 +12,7 @@ LOG = "@LOG@"
 
 
 def template(name: str) -> str:
-    """The text of `systemd/monitord.service` and the like: from the wheel, else from the checkout."""
+    """Read a file such as `systemd/monitord.service`: from the wheel, else from the checkout."""
     package = Path(__file__).parents[1]
     for folder in (package / "_service", package.parent):
         if (folder / name).is_file():

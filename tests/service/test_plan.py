@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +16,8 @@ import pytest
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.ownership import closed_to_others
 from monitord.service import Place, apply, control, plan_install, plan_uninstall
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Manager:
@@ -238,3 +244,64 @@ def test_this_machine_knows_itself() -> None:
     here = Place.here()
     assert here.interpreter.is_absolute()
     assert Path(here.program[0]).exists()
+
+
+# What pipx and uv leave below a home: an environment, and a link to its program where PATH finds it.
+TOOLS = {
+    "pipx": (".local/share/pipx/venvs/monitord", "pipx_metadata.json"),
+    "an older pipx": (".local/pipx/venvs/monitord", "pipx_metadata.json"),
+    "uv": (".local/share/uv/tools/monitord", "uv-receipt.toml"),
+}
+
+
+def installed_by(tool: str, home: Path) -> Path:
+    """A program of that tool's layout that runs, of an ordinary user, in a home that everybody may enter."""
+    folder, receipt = TOOLS[tool]
+    prefix, packages = home / folder, sysconfig.get_path("purelib")
+    site = prefix / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    site.mkdir(parents=True)
+    (prefix / "bin").mkdir()
+    (prefix / receipt).touch()
+    (prefix / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\n")
+    (prefix / "bin/python").symlink_to(Path(sys.executable).resolve())
+    (site / "shared.pth").write_text(f"{REPOSITORY}\n{packages}\n")
+    script = prefix / "bin/monitord"
+    script.write_text(f"#!{prefix}/bin/python\nfrom monitord.cli import main\nmain()\n")
+    script.chmod(0o755)
+    (home / ".local/bin").mkdir(exist_ok=True)
+    (home / ".local/bin/monitord").symlink_to(script)
+    if os.geteuid() == 0:
+        for path in (home, *home.rglob("*")):
+            os.chown(path, 4321, 4321, follow_symlinks=False)
+    return home / ".local/bin/monitord"
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_pipx_or_uv_installed_is_refused_as_the_machines_service(
+    tool: str, place: Place, tmp_path: Path
+) -> None:
+    """Root's service would run what its user can change: nothing is written, and the way out is one line."""
+    program = installed_by(tool, tmp_path / "home")
+    root = replace(place, uid=0, program=(str(program),), interpreter=Path(sys.executable).resolve())
+    manager = Manager()
+    with pytest.raises(
+        PermissionDeniedError, match=r"can't be the machine's service: .* belongs to "
+    ) as refused:
+        apply(plan_install(True, root), run=manager)
+    assert "-m venv /opt/monitord && sudo /opt/monitord/bin/pip install " in str(refused.value)
+    assert manager.told == []
+    assert not root.unit_path(system=True).exists()
+    (hint,) = [hint for hint in plan_install(False, root).hints if "for everybody's" in hint]
+    assert "-m venv /opt/monitord" in hint  # and not a sudo line that would be refused
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_printing_says_that_it_would_be_refused_and_why(tool: str, tmp_path: Path) -> None:
+    """Beside what it prints, whatever else is in the way on this machine."""
+    program = installed_by(tool, tmp_path / "home")
+    printed = subprocess.run(
+        [program, "service", "install", "--system", "--print"], cwd="/", capture_output=True, text=True
+    )
+    assert printed.returncode == 0, printed.stderr
+    assert "DynamicUser=yes" in printed.stdout
+    assert re.search(r"this would be refused: this monitord can't be .* belongs to ", printed.stderr)

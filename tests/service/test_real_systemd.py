@@ -22,12 +22,12 @@ from monitord.service.templates import render_unit
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(620),
     pytest.mark.skipif(sys.platform != "linux", reason="systemd runs on Linux only"),
 ]
 
 REPOSITORY = Path(__file__).parents[2]
-BOOT_DEADLINE_S = 300
+BOOT_DEADLINE_S = 500  # pip included
 
 TARGET = "[Unit]\nRequires=basic.target probe-driver.service\nAllowIsolate=yes\n"
 
@@ -61,7 +61,7 @@ max_load_per_cpu = 1000
 TEXTS = (
     *("journal", "python", "awk", "refused", "started", "doctor", "by_link", "ordinary"),
     *("install", "uninstall", "purge", "failed_status", "sealed_show", "sealed_verify", "without_key"),
-    "bad_reload",
+    *("bad_reload", "readme"),
 )
 DROP_IN = "[Service]\nWatchdogSec=6s\n"
 
@@ -193,6 +193,12 @@ until_true is_up; say up_after_install $?
 say data_after_uninstall "$([ -e /var/lib/private/monitord/monitord.db ] && echo kept)"
 /opt/monitord/bin/monitord service uninstall --system --purge --yes > /out/purge 2>&1; say purge $?
 say data_after_purge "$(ls -d /var/lib/monitord /var/lib/private/monitord 2> /dev/null | wc -l)"
+
+# A machine that never had it, a checkout, and what README says to type there.
+rm -rf /opt/monitord /etc/monitord /etc/systemd/system/monitord.service*; systemctl daemon-reload
+cd /checkout && bash -ex /readme.sh > /out/readme 2>&1; say readme $?
+say up_after_readme "$(prop ActiveState)"; main=$(prop MainPID)
+say readme_program "$(tr '\0' ' ' < /proc/$main/cmdline)"
 exit 0
 """
 
@@ -210,7 +216,7 @@ def boot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     for made in (tree, out, folder / "layer"):
         made.mkdir()
     mounted = [folder / "layer"]
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(mounted[0])], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=768m", "tmpfs", str(mounted[0])], check=True)
     try:
         _overlay(folder / "layer", tree)
         mounted.append(tree)
@@ -260,7 +266,17 @@ def _furnish(tree: Path) -> list[str]:
     _write(units / "probe-driver.service", DRIVER_UNIT)
     _write(tree / "etc/monitord/config.toml", CONFIG)
     _write(tree / "driver.sh", DRIVER)
-    return binds
+    _write(tree / "readme.sh", _of_readme("For the whole machine"))
+    if shutil.which("sudo") is None:  # the driver is root already
+        _write(tree / "usr/local/bin/sudo", '#!/bin/sh\nexec "$@"\n')
+        (tree / "usr/local/bin/sudo").chmod(0o755)
+    return [*binds, f"--bind-ro={REPOSITORY}:/checkout"]
+
+
+def _of_readme(beginning: str) -> str:
+    """The first block of commands behind the words, as it stands."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").split(beginning)[1]
+    return text.split("```")[1].lstrip("\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -408,6 +424,12 @@ def test_installed_and_uninstalled_it_leaves_what_was_said(boot: dict[str, str])
     assert (boot["uninstall"], boot["data_after_uninstall"]) == ("0", "kept"), boot["uninstall_text"]
     assert (boot["purge"], boot["data_after_purge"]) == ("0", "0"), boot["purge_text"]
     assert boot["config_owner"] == "0"
+
+
+def test_what_readme_says_to_type_installs_the_machines_service(boot: dict[str, str]) -> None:
+    """Word for word, from a checkout, on a machine that never had it; the last line asks the one that records."""
+    assert (boot["readme"], boot["up_after_readme"]) == ("0", "active"), boot["readme_text"]
+    assert "/opt/monitord/bin/" in boot["readme_program"]
 
 
 def test_it_stops_within_five_seconds_and_cleanly(boot: dict[str, str]) -> None:
