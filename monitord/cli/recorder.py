@@ -37,12 +37,12 @@ def trouble(told: Mapping[str, Any] | None, now: datetime) -> tuple[str, str] | 
     if "unreadable" in told:
         return (
             "unreadable",
-            f"the recorder (pid {told.get('pid')}) cannot tell how it is: {told['unreadable']}",
+            f"the recorder (pid {told.get('pid') or 'unknown'}) cannot tell how it is: {told['unreadable']}",
         )
     silent_s = silent_for_s(told, now)
     if silent_s is not None:
         return "silent", (
-            f"the recorder (pid {told.get('pid')}) has reported nothing for {span(silent_s)};"
+            f"the recorder (pid {told.get('pid') or 'unknown'}) has reported nothing for {span(silent_s)};"
             " see `monitord service logs`"
         )
     reasons = [str(each) for each in told.get("degraded") or ()]

@@ -72,7 +72,7 @@ def _lines(
 ) -> Iterator[str]:
     now = datetime.now(UTC)
     version = cut(printable(str(told.get("version", ""))), LABEL)
-    yield style.paint(f"monitord {version} records", "green") + f" (pid {told.get('pid')})"
+    yield style.paint(f"monitord {version} records", "green") + f" (pid {told.get('pid') or 'unknown'})"
     facts = {
         "since": _since(told.get("started_at"), now),
         "data": str(folder),
@@ -207,7 +207,7 @@ def _complain(told: Mapping[str, Any], folder: Path) -> None:
         raise NotFoundError(
             f"not running on {folder}; start it with `monitord run` or `monitord service install`"
         )
-    pid, taken = told.get("pid"), moment_of(told.get("taken_at"))
+    pid, taken = told.get("pid") or "unknown", moment_of(told.get("taken_at"))
     troubles = "; ".join(printable(str(each)) for each in told.get("degraded") or ())
     if "unreadable" in told:
         raise UnreachableError(f"pid {pid} cannot tell how it is: {printable(told['unreadable'])}")

@@ -29,6 +29,11 @@ def reload_recorder(
     if before is None or not before["is_running"]:
         raise NotFoundError(f"cannot reload: nobody records into {data_dir}; try `monitord service start`")
     _require_readable(before)
+    if before["pid"] is None:
+        raise UnreachableError(
+            f"cannot reload: the recorder of {data_dir} has not written its pid (it just began, or its disk"
+            " is full); try again, or `monitord service restart`"
+        )
     (ask or _signal_owner(data_dir))(before["pid"])
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:

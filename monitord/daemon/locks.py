@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.errors import BusyError, StorageError
-from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, hand_over, owner, pid_in
+from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, hand_over, holder, pid_in
 
-__all__ = ["CAPTURE_LOCK", "DAEMON_LOCK", "Held", "hold", "owner"]
+__all__ = ["CAPTURE_LOCK", "DAEMON_LOCK", "Held", "hold", "holder"]
 
-_ASKED_S = 0.3  # `owner` holds a lock for a moment to see whether it can: that does not count as held
+_ASKED_S = 0.3  # `holder` takes a lock for a moment to see whether it can: that does not count as held
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Held:
     descriptor: int | None
 
     def is_lost(self) -> bool:
-        """Whether the path names another file by now, or none: its folder was removed or renamed."""
+        """Return whether the path names another file by now, or none: its folder was removed or renamed."""
         try:
             there = self.path.lstat()
         except FileNotFoundError:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.daemon.locks import DAEMON_LOCK, owner
+from monitord.daemon.locks import DAEMON_LOCK, holder
 from monitord.storage.folder import hand_over
 
 STATUS_FILE = "status.json"
@@ -95,14 +95,16 @@ class StatusWriter:
 def read_status(data_dir: Path) -> dict[str, Any] | None:
     """What the daemon said last, with `is_running` and the lock owner's `pid`; None if it never ran here.
 
+    `pid` is None while a recorder holds the lock and has not written its pid: the file's may be old.
     `unreadable` says why a recorder that runs can tell nothing, with what to do.
     """
-    pid = owner(data_dir / DAEMON_LOCK)
+    pid = holder(data_dir / DAEMON_LOCK)
     status = _read(data_dir / STATUS_FILE)
     if not status and pid is None:
         return None
     obstacle = {} if status else _obstacle(data_dir / STATUS_FILE)
-    return {**status, **obstacle, "is_running": pid is not None, "pid": pid or status.get("pid")}
+    told_pid = status.get("pid") if pid is None else pid or None
+    return {**status, **obstacle, "is_running": pid is not None, "pid": told_pid}
 
 
 def _obstacle(path: Path) -> dict[str, str]:

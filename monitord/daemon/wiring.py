@@ -15,7 +15,7 @@ from monitord.config import Settings
 from monitord.daemon.baselining import BaselineLimits, Baselines
 from monitord.daemon.holdings import keyring_look, near_holdings, needs_courier
 from monitord.daemon.journal import Journal
-from monitord.daemon.locks import CAPTURE_LOCK, hold, owner
+from monitord.daemon.locks import CAPTURE_LOCK, hold, holder
 from monitord.daemon.planning import Planner
 from monitord.daemon.remembering import MEMORY_KEY, Historian, Memory
 from monitord.daemon.saving import Saving
@@ -298,7 +298,7 @@ def _remembered(store: SQLiteProfileStore) -> Mapping[str, object]:
 def _empty_spool(data_dir: Path) -> Path:
     """Where running captures write; what an earlier run left there belongs to nobody."""
     spool = data_dir / "spool"
-    if owner(data_dir / CAPTURE_LOCK) is None:  # else somebody captures by hand at this moment
+    if holder(data_dir / CAPTURE_LOCK) is None:  # else somebody captures by hand at this moment
         shutil.rmtree(spool, ignore_errors=True)
     with contextlib.suppress(OSError):  # a disk that can't take it: captures are refused, sampling goes on
         spool.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -17,11 +17,12 @@ from monitord.storage.folder import DAEMON_LOCK, holder
 
 def check_daemon(here: Surroundings) -> Iterator[Check]:
     """Somebody holds the lock, and its status is fresh."""
-    pid = holder(here.data_dir / DAEMON_LOCK)
-    if pid is None:
+    found = holder(here.data_dir / DAEMON_LOCK)
+    if found is None:
         fix = "monitord service install  # or, in this terminal: monitord run"
         yield Check("daemon", WARNING, f"no daemon records into {here.data_dir}", fix)
         return
+    pid = found or "unknown"
     status = _status(here.data_dir / "status.json")
     silent_s = _silence_s(status, here.now)
     if silent_s is None:

@@ -103,13 +103,8 @@ def hand_over(descriptor: int, folder: Path) -> None:
         os.fchown(descriptor, status.st_uid, status.st_gid)
 
 
-def owner(path: Path) -> int | None:
-    """The pid that holds the lock, or None when nobody does, or nobody that has said its pid yet."""
-    return holder(path) or None
-
-
 def holder(path: Path) -> int | None:
-    """The pid that holds the lock, 0 when it has not been said yet, or None when nobody does."""
+    """The pid that holds the lock, 0 when it is held and no pid is written yet, None when nobody holds it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.locks import hold, owner
+from monitord.daemon.locks import hold, holder
 from monitord.errors import StorageError
 
 STRANGE: dict[str, Callable[[Path, Path], object]] = {
@@ -32,4 +32,4 @@ def test_a_strange_lock_file_is_refused_in_one_line(tmp_path: Path, kind: str) -
         pass
     assert "\n" not in str(refused.value)
     assert other.read_text() == "theirs"
-    assert owner(path) is None
+    assert holder(path) is None
