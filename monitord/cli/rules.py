@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from monitord.cli.listing import UntilFlag
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say, width
 from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
-from monitord.export.text import iso, json_text, plain
+from monitord.export.text import iso, json_text
 from monitord.export.units import quantity, span
 from monitord.model import Alert, Match, Rates, Rule, Threshold, counted
 from monitord.redaction import printable
@@ -60,9 +61,7 @@ def replay_rules(
     since: Annotated[
         str, typer.Option("-S", "--since", metavar="TIME", help="How far back to look.")
     ] = "24h",
-    until: Annotated[
-        str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to then; as for --since.")
-    ] = None,
+    until: UntilFlag = None,
     output: OutputFlag = None,
     json: JsonFlag = False,
 ) -> None:
@@ -117,11 +116,11 @@ def _replayed(passes: _Counted, since: str, now: datetime) -> str:
 def _condition(rule: Rule) -> str:
     parts = []
     if rule.above and not rule.baseline_alone:
-        parts.append(f"above {_level(rule.above)}")
+        parts.append(f"at least {_level(rule.above)}")
     if rule.below:
-        parts.append(f"below {_level(rule.below)}")
+        parts.append(f"at most {_level(rule.below)}")
     if rule.times_baseline:
-        parts.append(f"{rule.times_baseline:g} × its baseline")
+        parts.append(f"at least {rule.times_baseline:g} × its baseline")
     return " and ".join(parts)
 
 
@@ -175,8 +174,8 @@ def _alert_as_json(alert: Alert) -> dict[str, Any]:
         "value": alert.value,
         "threshold": {"value": alert.threshold.value, "unit": alert.threshold.unit},
         "raised_at": iso(alert.raised_at),
-        "process_name": plain(alert.process_name),
+        "process_name": alert.process_name,
         "pid": alert.target.pid if alert.target else None,
-        "reason": plain(alert.reason),
+        "reason": alert.reason,
         "suppressed_by": alert.suppressed_by,
     }

@@ -38,7 +38,7 @@ _GROWN = {
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit as people read it: "97 %", "2.1 GiB", "120 MB/s", "60 s", "512"."""
+    """Write a number with its unit as people read it: "97 %", "2.1 GiB", "120 MB/s", "60 s", "512"."""
     if unit == "percent":
         return f"{_short(value)} %"
     if unit == "seconds":
@@ -65,21 +65,21 @@ def _scaled(value: float, step: int, units: tuple[str, ...]) -> str:
 def counted(
     subject: str, condition: Condition, window: Window, level: float, process: ProcessRates | None = None
 ) -> str:
-    """The sentence of a rule that counted samples."""
+    """Write the sentence of a rule that counted samples."""
     rule, unit = condition.rule, condition.unit
     verb, object_ = _WHAT[rule.metric]
     if rule.metric is TriggerMetric.MEMORY:
         object_ = _of_memory(condition, process)
     whom = _FOR_WHOM if rule.metric is TriggerMetric.SHORT_LIVED_CPU else ""
     passed_s = max(window.last_s - window.opened_s, 0.0)
-    side = "below" if condition.is_below else "above"
+    side = "at most" if condition.is_below else "at least"
+    is_whole = window.broken == window.samples  # else the average is of the broken ones only
+    joint = "," if is_whole else " when"
     waited = _of_waiting(window, process)
     verb = "wanted" if waited else verb
     waited += _of_sharing(rule.metric, process)
-    is_whole = window.broken == window.samples
-    joint = ", " if is_whole else " while "
     return (
-        f"{subject} {verb} {quantity(window.mean, unit)}{object_} on average{whom}{waited}{joint}{side} "
+        f"{subject} {verb} {quantity(window.mean, unit)}{object_} on average{whom}{waited}{joint} {side} "
         f"{quantity(level, unit)}{_of_baseline(condition, level)}{'' if is_whole else ','} "
         f"in {window.broken} of {window.samples} samples over {_short(passed_s)} s"
     )
@@ -119,21 +119,21 @@ def _of_baseline(condition: Condition, level: float) -> str:
 
 
 def shared(metric: TriggerMetric, consumers: Consumers) -> str:
-    """What ends the sentence about a machine that many share."""
+    """Write what ends the sentence about a machine that many share."""
     summary = consumers.summary()
     whose = "the ended children of " if metric is TriggerMetric.SHORT_LIVED_CPU else ""
     return f"; the most was used by {whose}{summary}" if summary else ""
 
 
 def where_memory_is(held_bytes: Mapping[str, int]) -> str:
-    """What ends the sentence about a machine that is short of memory: the largest parts, if known."""
+    """Write what ends the sentence about a machine short of memory: the largest parts, if known."""
     parts = sorted(held_bytes.items(), key=lambda part: -part[1])[:_PARTS_OF_MEMORY]
     said = ", ".join(f"{quantity(size, 'bytes')} in {where}" for where, size in parts if size > 0)
     return f"; {said}" if said else ""
 
 
 def killed(kills: Iterable[Killed]) -> str:
-    """The sentence of a kernel that ran out of memory, for the machine or for groups with a limit."""
+    """Write the sentence of a kernel that ran out of memory, for the machine or for groups with a limit."""
     return "; ".join(map(_killed, kills))
 
 
@@ -157,17 +157,17 @@ def disappeared(
     level: float,
     process: ProcessRates | None,
 ) -> str:
-    """The sentence of a process that ended while a rule about its memory was armed."""
-    above = quantity(level, condition.unit) + _of_memory(condition, process)
+    """Write the sentence of a process that ended while a rule about its memory was armed."""
+    held = quantity(level, condition.unit) + _of_memory(condition, process)
     passed_s = max(window.last_s - window.opened_s, 0.0)
     lasting = f" (for {_short(passed_s)} s)" if passed_s >= 1 else ""
-    return f"{subject} disappeared while above {above}{lasting}"
+    return f"{subject} disappeared while it held at least {held}{lasting}"
 
 
 def grown(
     subject: str, condition: Condition, climb: Climb, level: float, process: ProcessRates | None
 ) -> str:
-    """The sentence of a rule that compared the two ends of its window."""
+    """Write the sentence of a rule that compared the two ends of its window."""
     unit, rule = condition.unit, condition.rule
     what = _GROWN[rule.metric]
     if (
@@ -178,14 +178,14 @@ def grown(
         what = "of anonymous memory"
     return (
         f"{subject} gained {quantity(climb.gain, unit)} {what} in {_short(rule.window_s)} s "
-        f"(from {quantity(climb.start, unit)} to {quantity(climb.start + climb.gain, unit)}), above "
-        f"{quantity(level, unit)}{_of_baseline(condition, level)}, "
-        f"rising {100 * climb.rising_share:.0f} % of that time"
+        f"(from {quantity(climb.start, unit)} to {quantity(climb.start + climb.gain, unit)}), "
+        f"rising {100 * climb.rising_share:.0f} % of that time; "
+        f"the rule says at least {quantity(level, unit)}{_of_baseline(condition, level)}"
     )
 
 
 def until_full(climb: Climb, process: ProcessRates | None, available_bytes: int) -> str:
-    """What ends the sentence of memory that grows in a straight line: how long there is room for it."""
+    """Write what ends the sentence of memory that grows in a straight line: how long there is room for it."""
     if climb.per_s is None or climb.per_s <= 0 or process is None:
         return ""
     limit_bytes = process.memory_limit_bytes
@@ -212,6 +212,6 @@ def _lasting(seconds: float) -> str:
 
 def hung(subject: str, value: float, level: float) -> str:
     return (
-        f"{subject} has been in uninterruptible sleep (state D) for {_short(value)} s without a break, "
-        f"above {_short(level)} s"
+        f"{subject} has been in uninterruptible sleep (state D) for {_short(value)} s without a break; "
+        f"the rule says at least {_short(level)} s"
     )

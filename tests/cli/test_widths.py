@@ -126,7 +126,7 @@ def test_a_rules_threshold_and_name_are_never_cut(columns: int, here, monkeypatc
     assert len(lines) >= 13
     for line in lines:
         assert re.match(r"[a-z-]+  ", line), line
-        assert re.search(r"(above|below) [\d.,]+( ?(%|MiB|MB/s|s))?(  |$)", line), line
+        assert re.search(r"(at least|at most) [\d.,]+( ?(%|MiB|MB/s|s))?(  |$)", line), line
 
 
 @given(st.data())

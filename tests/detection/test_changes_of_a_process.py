@@ -51,7 +51,7 @@ def test_disappearing_above_a_memory_threshold_is_an_alert(kills: int | None, to
     detector = Detector([MEMORY])
     said = verdicts(detector, [*draw("0.1 2 2 2", "rss_bytes", scale=1 << 30), gone])
     (alert,) = [alert for verdict in said for alert in verdict.alerts]
-    assert "disappeared while above 1 GiB" in alert.reason
+    assert "disappeared while it held at least 1 GiB" in alert.reason
     assert ("the kernel killed 1 process for lack of memory" in alert.reason) is told
     assert (alert.target, alert.profiler, alert.suppressed_by) == (BURNER, "none", None)
     assert not [arming for verdict in said for arming in verdict.disarmed], "its first look is kept"
@@ -110,7 +110,7 @@ def test_a_fork_storm_names_the_parent() -> None:
     assert (alert.target, alert.process_name) == (ProcessKey(700, 1), "make")
     assert "the ended children of make (pid 700) 90 % of a core" in alert.reason
     assert (
-        "used 90 % of one core on average for processes too short-lived to be seen, above 60 %"
+        "used 90 % of one core on average for processes too short-lived to be seen, at least 60 %"
         in alert.reason
     )
 
@@ -227,7 +227,10 @@ def test_a_kill_is_one_incident_though_two_rules_see_it(counted_in: int) -> None
     said = verdicts(detector, killing([in_group(7, 60, "/a")], *passes))
     (alert,) = [alert for verdict in said for alert in verdict.alerts]
     assert (alert.rule, alert.target) == ("oom", ProcessKey(7, 1))
-    assert "may hold; p7 disappeared while above 40 % of the 100 MiB that its group may hold" in alert.reason
+    assert (
+        "may hold; p7 disappeared while it held at least 40 % of the 100 MiB that its group may hold"
+        in alert.reason
+    )
     assert not [arming for verdict in said for arming in verdict.disarmed if arming.rule == "hog"]
 
 

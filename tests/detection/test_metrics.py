@@ -41,11 +41,11 @@ def test_every_metric_but_the_manual_one_has_a_meter() -> None:
     [
         (
             Threshold(25, "percent"),
-            "burn.py held 31 % of RAM on average, above 25 % in 6 of 6 samples over 10 s",
+            "burn.py held 31 % of RAM on average, at least 25 % in 6 of 6 samples over 10 s",
         ),
         (
             Threshold(4 * GIB, "bytes"),
-            "burn.py held 5 GiB of memory on average, above 4 GiB in 6 of 6 samples over 10 s",
+            "burn.py held 5 GiB of memory on average, at least 4 GiB in 6 of 6 samples over 10 s",
         ),
     ],
 )
@@ -65,7 +65,7 @@ def test_memory_that_does_not_change_is_still_held() -> None:
 def test_disk_bytes_a_second_count_and_unknown_ones_do_not() -> None:
     rule = Rule("disk", TriggerMetric.DISK_IO, Threshold(1e8, "bytes_per_s"))
     (alert,) = alerts(rule, draw("0 150*6", "disk_bytes_per_s", scale=1e6))
-    assert "moved 150 MB/s to and from disks on average, above 100 MB/s" in alert.reason
+    assert "moved 150 MB/s to and from disks on average, at least 100 MB/s" in alert.reason
     assert alerts(rule, draw("?*40", "disk_bytes_per_s")) == []
 
 
@@ -87,7 +87,7 @@ def network(*rates_mb: float, interface: str = "lo") -> list[Rates]:
 def test_the_busiest_interface_triggers_without_blaming_anybody_and_loopback_counts() -> None:
     (alert,) = alerts(NETWORK, network(0, *[120] * 6))
     assert (alert.target, alert.process_name) == (None, "unattributed")
-    assert alert.reason == "lo carried 120 MB/s on average, above 100 MB/s in 6 of 6 samples over 10 s"
+    assert alert.reason == "lo carried 120 MB/s on average, at least 100 MB/s in 6 of 6 samples over 10 s"
     assert alerts(NETWORK, network(0, *[80] * 40)) == []
 
 
@@ -113,7 +113,7 @@ def test_little_free_memory_triggers_from_above_and_worse_is_less() -> None:
     assert (alert.target, seconds(alert)) == (None, 8)
     assert (
         alert.reason
-        == "the machine had 4 % of memory available on average, below 5 % in 4 of 4 samples over 6 s"
+        == "the machine had 4 % of memory available on average, at most 5 % in 4 of 4 samples over 6 s"
     )
     assert alert.severity == pytest.approx(1.25)
     assert alerts(LOW, memory(*[6] * 40)) == []
@@ -154,7 +154,8 @@ def test_growth_is_judged_on_the_ends_of_the_window_and_on_rising(timeline: str,
 def test_a_leak_is_told_with_both_ends() -> None:
     alert = alerts(LEAK, draw(climb((60, 5)), "rss_bytes", scale=MIB))[0]
     assert alert.reason == (
-        "burn.py gained 150 MiB of memory in 60 s (from 50 MiB to 200 MiB), above 100 MiB, rising 100 % of that time"
+        "burn.py gained 150 MiB of memory in 60 s (from 50 MiB to 200 MiB), rising 100 % of that time;"
+        " the rule says at least 100 MiB"
         "; at this steady pace the 8 GiB that are available last for 55 minutes"
     )
     assert alert.value == 150 * MIB
@@ -170,7 +171,7 @@ def test_a_leak_is_told_with_both_ends() -> None:
 def test_only_a_straight_climb_is_thought_further(shape: str, said: str) -> None:
     """Up to what its group may hold, where that has a limit."""
     alert = alerts(LEAK, draw(shape, "rss_bytes", scale=MIB, memory_limit_bytes=1024 * MIB))[0]
-    assert alert.reason.endswith(f"% of that time{said}")
+    assert alert.reason.endswith(f"% of that time; the rule says at least 100 MiB{said}")
 
 
 def test_a_cache_that_has_filled_is_no_leak_though_it_rose_for_most_of_the_window() -> None:
@@ -208,7 +209,8 @@ def test_a_gap_starts_growth_anew() -> None:
 def test_open_files_and_threads_grow_likewise(metric: TriggerMetric, field: str, word: str) -> None:
     rule = Rule("growth", metric, Threshold(100, "count"), window_s=60, min_share=0.6)
     alert = alerts(rule, draw(climb((60, 5)), field))[0]
-    assert alert.reason.startswith(f"burn.py gained 150 {word} in 60 s (from 50 to 200), above 100")
+    assert alert.reason.startswith(f"burn.py gained 150 {word} in 60 s (from 50 to 200), rising ")
+    assert alert.reason.endswith("of that time; the rule says at least 100")
     assert alerts(rule, draw(climb((10, 5), (60, 0)), field)) == []
 
 
@@ -231,7 +233,7 @@ def test_uninterruptible_sleep_without_a_break_is_a_hang() -> None:
     (alert,) = alerts(HANG, states("S" + "D" * 60))
     assert seconds(alert) == 62
     assert alert.reason == (
-        "burn.py has been in uninterruptible sleep (state D) for 60 s without a break, above 60 s"
+        "burn.py has been in uninterruptible sleep (state D) for 60 s without a break; the rule says at least 60 s"
     )
 
 
@@ -267,7 +269,7 @@ SPIKE = replace(CPU_HOG, above=Threshold(20, "percent"), clear_level=None, times
 
 def test_a_process_is_compared_with_its_own_quiet_times() -> None:
     (alert,) = alerts(SPIKE, draw("10*40 50*6"))
-    assert "above 30 % (3 times its baseline of 10 %)" in alert.reason
+    assert "at least 30 % (3 times its baseline of 10 %)" in alert.reason
     assert alert.threshold == Threshold(pytest.approx(30), "percent")
     assert alerts(SPIKE, draw("40*200 50*20")) == []  # busy is what it is like
 

@@ -51,7 +51,9 @@ def test_a_crossing_must_hold_for_its_window(timeline: str, raised_s: list[float
 
 def test_an_alert_says_in_numbers_what_happened() -> None:
     (alert,) = alerts(CPU_HOG, draw("0 97*6"))
-    assert alert.reason == "burn.py used 97 % of one core on average, above 90 % in 6 of 6 samples over 10 s"
+    assert (
+        alert.reason == "burn.py used 97 % of one core on average, at least 90 % in 6 of 6 samples over 10 s"
+    )
     assert (alert.target, alert.process_name, alert.suppressed_by) == (BURNER, "burn.py", None)
     assert alert.value == pytest.approx(97)
     assert alert.severity == pytest.approx(97 / 90)
@@ -62,7 +64,7 @@ def test_an_alert_says_in_numbers_what_happened() -> None:
 def test_the_value_of_an_alert_is_the_mean_of_the_samples_that_broke_the_rule() -> None:
     (alert,) = alerts(CPU_HOG, draw("0 95 95 20 95 95 95"))
     assert alert.value == pytest.approx(95)
-    assert "while above 90 %, in 5 of 6 samples" in alert.reason
+    assert "on average when at least 90 %, in 5 of 6 samples" in alert.reason
 
 
 def test_the_first_crossing_arms_and_a_lost_window_disarms() -> None:

@@ -91,5 +91,5 @@ def test_a_kill_in_a_group_is_one_alert_with_its_victim_and_group(limited: Path)
     (reason,) = told()
     assert f"the kernel killed 1 process for lack of memory in the group /{limited.name}" in reason
     assert f"(pid {hog.pid})" in reason
-    assert "disappeared while above 40 % of the 96 MiB that its group may hold" in reason
+    assert "disappeared while it held at least 40 % of the 96 MiB that its group may hold" in reason
     assert len([alert for alert in said if alert.target and alert.target.pid == hog.pid]) == 1
