@@ -20,7 +20,7 @@ _FROM_ELSEWHERE = (
 
 
 def own_command(module: str, *arguments: str, keeps_bytecode: bool = True) -> tuple[str, ...]:
-    """The command that runs one of our modules as `__main__`, the same from every folder.
+    """Return the command that runs one of our modules as `__main__`, the same from every folder.
 
     Without `keeps_bytecode` the child writes no compiled modules: for those that may not write.
     """
@@ -31,7 +31,7 @@ def own_command(module: str, *arguments: str, keeps_bytecode: bool = True) -> tu
 
 
 def own_script(path: Path, *arguments: str) -> tuple[str, ...]:
-    """The command that runs a file of ours that imports nothing but the standard library."""
+    """Return the command that runs a file of ours that imports nothing but the standard library."""
     return (sys.executable, "-I", "-S", str(path), *arguments)
 
 
@@ -41,13 +41,13 @@ _SYSTEM_FOLDERS = (
 
 
 def system_program(name: str) -> str | None:
-    """Where the system has the program of this name, never through PATH; None: nowhere."""
+    """Return where the system has the program of this name, never through PATH; None: nowhere."""
     places = (f"{folder}/{name}" for folder in _SYSTEM_FOLDERS)
     return next((place for place in places if os.access(place, os.X_OK)), None)
 
 
 def own_environment() -> dict[str, str]:
-    """What a child of ours needs to know of its surroundings."""
+    """Return the environment that a child of ours needs, and nothing else of ours."""
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 
 

@@ -22,7 +22,7 @@ READ_LIMIT_BYTES = 16 << 20
 
 
 def read_regular(path: Path, limit_bytes: int = READ_LIMIT_BYTES) -> bytes:
-    """All of a regular file, nothing of /dev/null.
+    """Read all of a regular file, and nothing of /dev/null.
 
     OSError also where a FIFO, another device or far too much stands in its place.
     """

@@ -17,7 +17,8 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What is run. `kind` is file, module, text, jar, class, or "" for nothing told (interactive, stdin).
+    """What an interpreter was told to run. `kind` is file, module, text, jar, class, or "" for nothing told
+    (interactive, stdin).
 
     `option` is what said so ("-m", "-jar"); `search` where classes are looked for; `through` the programs
     that a program like `sudo` was told to start, outermost first.
@@ -197,7 +198,7 @@ def is_python(executable: str) -> bool:
 
 
 def started(executable: str, words: Sequence[str]) -> Started | None:
-    """What `executable` (a file's name) runs by its whole command line; None: no interpreter known here."""
+    """Return what the interpreter `executable` (a file's name) was told to run; None for an unknown one."""
     family = family_of(executable)
     if family is None:
         return None

@@ -97,7 +97,7 @@ class QueuedStream:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Nothing: the thread writes each line at once."""
+        """Do nothing: the thread writes each line at once."""
 
     def close(self, within_s: float) -> bool:
         """Wait until everything queued is written; False when time ran out."""

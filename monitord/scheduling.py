@@ -163,7 +163,7 @@ class TaskScheduler:
         return {str(name): run for name, run in state.items()} if isinstance(state, Mapping) else {}
 
     def table(self) -> dict[str, dict[str, object]]:
-        """For people: last run, next run (ISO-8601 UTC) and last outcome of each; None where it never ran."""
+        """Return each task's last run, next run (ISO-8601 UTC) and last outcome; None where it never ran."""
         last_runs = self.last_runs()
         return {name: _line(task, last_runs.get(name)) for name, task in self.tasks.items()}
 

@@ -14,7 +14,7 @@ from monitord.model import CapturePlan
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """`mode`: auto (all but `deny`), listed (only `allow`, less `deny`), never. Patterns as in the shell."""
+    """Which processes may be profiled: auto (all but `deny`), listed (`allow` less `deny`) or never."""
 
     mode: str = "auto"
     allow: tuple[str, ...] = ()

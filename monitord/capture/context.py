@@ -64,7 +64,7 @@ class Snapshot:
         self.not_readable: dict[str, str] = {}
 
     def text(self, name: str, cap_bytes: int = 65536) -> str | None:
-        """/proc/PID/NAME, or None with the reason kept."""
+        """Return the text of /proc/PID/NAME, or None with the reason kept."""
         try:
             return procfs.read(f"/proc/{self.pid}/{name}", cap_bytes).decode("utf-8", "surrogateescape")
         except OSError as error:
@@ -72,7 +72,7 @@ class Snapshot:
             return None
 
     def link(self, name: str) -> str | None:
-        """Where /proc/PID/NAME points: read, never followed."""
+        """Return where /proc/PID/NAME points: it is read, never followed."""
         try:
             return procfs.link(f"/proc/{self.pid}/{name}")
         except OSError as error:
@@ -85,7 +85,7 @@ class Snapshot:
 
 
 def take(pid: int, start_ticks: int, window_s: float) -> Record:
-    """The whole record; `error` in it when the process is gone or another one."""
+    """Return the whole record; it has `error` when the process is gone or is another one."""
     snapshot = Snapshot(pid)
     stat = procfs.stat_of(pid)
     if stat is None or stat.start_ticks != start_ticks:
@@ -180,7 +180,7 @@ def _delta(before: dict[str, int], after: dict[str, int], took_s: float) -> Reco
 
 
 def fit(record: Record, cap_bytes: int = _CAP_BYTES) -> str:
-    """As JSON under the cap; threads are what is cut, and it says so."""
+    """Return the record as JSON under the cap; threads are what is cut, and it says so."""
     text = json.dumps(record)
     while len(text) > cap_bytes and record.get("threads", {}).get("shown"):
         shown = record["threads"]["shown"]

@@ -15,7 +15,7 @@ from monitord.redaction import redact_argv, redact_name
 
 
 def take(pid: int, start_ticks: int, window_s: float) -> dict[str, Any]:
-    """As context.take, with what psutil can read; `not_readable` names the rest."""
+    """Take the record with what psutil can read; `not_readable` names the rest."""
     found = start_of(pid)
     if found is None or abs(found - start_ticks) > 1:
         return {"error": "target_gone" if found is None else "target_replaced"}

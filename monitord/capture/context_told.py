@@ -56,7 +56,7 @@ _NO_LIMIT_BYTES = 1 << 60
 
 
 def told(record: Mapping[str, Any]) -> dict[str, str]:
-    """Texts by label, in the order of CONTEXT_LABELS; a label without anything to say is not there."""
+    """Return texts by label, in the order of CONTEXT_LABELS; a label without anything to say is not there."""
     found = {label: "; ".join(_PARTS[label](record)) for label in CONTEXT_LABELS}
     return {label: text[:_TEXT] for label, text in found.items() if text}
 

@@ -68,7 +68,7 @@ def _thread(thread: Mapping[str, Any], shares: Mapping[int, float]) -> dict[str,
 
 
 def read_dump(answer: bytes) -> Dump | None:
-    """What `main` printed, or None."""
+    """Return the dump that `main` printed, or None when it is damaged."""
     try:
         found = json.loads(answer)
         return found["dump"].encode(), int(found["threads"]), int(found["left_out"])
@@ -77,7 +77,7 @@ def read_dump(answer: bytes) -> Dump | None:
 
 
 def join_dumps(first: bytes, second: bytes) -> bytes:
-    """Two kept dumps as one: each thread of each is one sample."""
+    """Join two kept dumps into one: each thread of each is one sample."""
     if first == b"[]":
         return second
     return first if second == b"[]" else first[:-1] + b"," + second[1:]

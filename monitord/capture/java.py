@@ -16,7 +16,7 @@ _MAPS_CAP_BYTES = 4 * 1024 * 1024
 
 
 def is_java(target: Target) -> bool:
-    """Whether HotSpot runs in it, told by what it maps."""
+    """Return whether the target runs HotSpot, by the libraries that it maps."""
     maps = procfs.read_within(f"/proc/{target.key.pid}/maps", 0.3, _MAPS_CAP_BYTES)
     return bool(maps) and b"/libjvm.so" in (maps or b"")
 

@@ -22,11 +22,11 @@ _FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class CannotAskError(Exception):
-    """Why not."""
+    """The JVM can't be asked for its names: the reason, in words."""
 
 
 def status_of(pid: int) -> dict[str, str]:
-    """/proc/PID/status as words."""
+    """Return the fields of /proc/PID/status by name."""
     with open(f"/proc/{pid}/status", errors="replace") as file:
         lines = (line.partition(":") for line in file)
         return {name: value.strip() for name, _colon, value in lines}

@@ -14,7 +14,7 @@ _NET_CAP_BYTES = 256 * 1024
 
 
 def read_levels(pid: int) -> Levels | None:
-    """None: not on Linux, or the process is gone. A level that may not be read is None."""
+    """Return a process's levels, None for one that may not be read; None off Linux, or when it is gone."""
     stat = procfs.stat_of(pid) if ON_LINUX else None
     if stat is None:
         return None

@@ -11,7 +11,8 @@ _FORMATS = ("py-spy-dump", "eu-stack")
 
 
 def joined(earlier: Capture, later: Capture) -> Capture:
-    """The earlier dump with the samples of the later one; as it was where they don't belong together.
+    """Return the earlier dump with the samples of the later one, or as it was where they don't belong
+    together.
 
     A look at another program (it was executed in between) belongs to no earlier one.
     """

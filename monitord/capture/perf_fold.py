@@ -26,7 +26,7 @@ _OFFSET = re.compile(r"[0-9a-f]{1,16}")
 
 
 def frame(line: str, names: Names | None = None) -> str:
-    """One `ip symbol (module)` line as a folded frame; what separates frames may not be in it."""
+    """Return an `ip symbol (module)` line as a folded frame; what separates frames may not be in it."""
     offset, _, rest = line.strip().partition(" ")
     # A path may hold brackets, too.
     symbol, opened, module = rest.partition(" (/") if " (/" in rest else rest.rpartition(" (")
@@ -45,7 +45,7 @@ def frame(line: str, names: Names | None = None) -> str:
 
 
 def stacks(lines: Iterable[str], names: Names | None = None) -> Iterator[tuple[str, ...]]:
-    """The stacks of perf script's text, root first."""
+    """Yield the stacks of perf script's text, root first."""
     frames: list[str] = []
     for line in lines:
         if not line.strip():
@@ -61,7 +61,7 @@ def stacks(lines: Iterable[str], names: Names | None = None) -> Iterator[tuple[s
 
 
 def folded(counts: Mapping[tuple[str, ...], int]) -> Iterator[str]:
-    """The lines of the folded form."""
+    """Yield the lines of the folded form."""
     return (f"{';'.join(stack)} {count}\n" for stack, count in counts.items())
 
 

@@ -19,7 +19,7 @@ _ID_LENGTH = 24
 
 
 def program_id(pid: int) -> str | None:
-    """The id; None when the process is gone or can't be looked at."""
+    """Return the id of the program that a process runs; None when it is gone or can't be looked at."""
     try:
         executable, words, folder = _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
         image = f"/proc/{pid}/exe" if sys.platform == "linux" else executable

@@ -87,7 +87,7 @@ class Frames:
         return int(struct.unpack("<Q", os.pread(self._memory, 8, address))[0])
 
     def hidden(self) -> dict[int, bool]:
-        """By the ids of threads that run Python code, whether the innermost function's name can't be read."""
+        """Return by the id of each thread in Python code if its innermost function's name is unreadable."""
         layout, found = self._layout, {}
         thread = self._word(self._word(self._runtime + layout.interpreters) + layout.threads)
         for _ in range(_THREADS_CAP):
@@ -157,7 +157,7 @@ def _in_file(path: str, begin: int) -> dict[str, int]:
 
 
 def counted(frames: Frames, looks: int) -> Mapping[int, tuple[int, int]]:
-    """By thread, at how many looks it ran Python code, and at how many of them its name could not be read."""
+    """Count by thread at how many looks it ran Python code, and at how many its name could not be read."""
     found: dict[int, tuple[int, int]] = {}
     for number in range(looks):
         if number:

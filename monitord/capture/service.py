@@ -63,7 +63,7 @@ class ProfileCaptureService:
         self._looks = Desk()  # of its own: a first look must not wait for a capture of another process
 
     def first_look(self, target: ProcessKey, folder: Path, plan: CapturePlan | None = None) -> Capture:
-        """A stack dump right now, in memory, within about a second: role "dump".
+        """Take a stack dump right now, in memory, within about a second: role "dump".
 
         Of `plan` only the consent counts.
         """
@@ -88,7 +88,7 @@ class ProfileCaptureService:
         return captures
 
     def read(self, capture: Capture, folder: Path) -> Capture:
-        """The same dump with its hotspots: worth 100 ms once an alert has made it evidence."""
+        """Return the same dump with its hotspots: worth 100 ms once an alert has made it evidence."""
         if capture.payload is None or capture.format in (None, "context-json"):
             return capture
         path = folder / "dump.bin"

@@ -107,7 +107,7 @@ class Draft:
         self.levels = read_levels(self.session.target.key.pid)
 
     def obstacle(self) -> Capture | None:
-        """What can be seen before anything is started: clearer than any tool's own error."""
+        """Return what is in the way before anything is started: clearer than any tool's own error."""
         target, tools, tool = self.session.target, self.session.tools, self.profiler.tool
         if tools.path(tool) is None:
             return self.end(CaptureStatus.TOOL_MISSING, tools.missing(tool), INSTALL.get(tool))
@@ -148,7 +148,7 @@ class Draft:
             self.notes["exit_status"] = str(outcome.exit_status)
 
     def fail(self, outcome: Outcome) -> Capture | None:
-        """The end of a run that can't have evidence, whatever it wrote; None when there may be some."""
+        """End a run that can't have evidence, whatever it wrote; None when there may be some."""
         replaced = self.session.target.was_replaced()
         if replaced is not None:
             return self.end(CaptureStatus.TARGET_REPLACED, f"discarded, because {replaced}")
@@ -161,7 +161,7 @@ class Draft:
         return None
 
     def blame(self, outcome: Outcome, missing: str) -> Capture:
-        """The end of a run without evidence: the tool's own words, else what was missing."""
+        """End a run without evidence: the reason is in the tool's own words, else what was `missing`."""
         words = first_words(outcome.stderr)
         if outcome.ended in ("timeout", "left_behind"):
             limit = f"{self.profiler.tool} did not end within {outcome.took_s:.1f} s and was killed"
@@ -185,7 +185,7 @@ class Draft:
         return self.end(CaptureStatus.TOOL_ERROR, words or f"{missing} (exit status {outcome.exit_status})")
 
     def publish(self, outcome: Outcome, path: Path) -> Capture:
-        """The whole proof for a tool that wrote a file: ok or partial, or the file deleted and the reason."""
+        """Prove the evidence of a tool that wrote a file: ok, partial, or the file deleted and the reason."""
         failed = self.fail(outcome)
         if failed is None and size_of(path) == 0:
             failed = self.blame(outcome, f"{self.profiler.tool} wrote nothing")
@@ -337,7 +337,7 @@ class Draft:
 
 
 def first_words(stderr: bytes) -> str:
-    """A tool's first line and its "Caused by", without the backtrace; at most 300 characters.
+    """Return a tool's first line and its "Caused by", without the backtrace; at most 300 characters.
 
     A heading alone ("Error:", as perf has it) says nothing: then the line under it.
     """

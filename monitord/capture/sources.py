@@ -32,7 +32,7 @@ _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """For whom files are read: nothing is opened that this user could not open."""
+    """The user for whom files are read: nothing is opened that this user could not open."""
 
     uid: int
     groups: frozenset[int] = frozenset()
@@ -123,7 +123,7 @@ class Sources:
         self._known: dict[str, SourceText | None] = {}
 
     def get(self, file: str) -> SourceText | None:
-        """A file's text; None when it is not a source file, or the limit on files is reached."""
+        """Return a file's text; None when it is not a source file, or the limit on files is reached."""
         if file not in self._known:
             is_wanted = file.startswith("/") and file.endswith(_SUFFIXES) and "\0" not in file
             enough = sum(text is not None for text in self._known.values()) >= _MAX_FILES
@@ -143,7 +143,7 @@ class Sources:
 
 
 def decoded(raw: bytes) -> str:
-    """Source bytes as text, by their own declaration (PEP 263); raises ValueError or LookupError."""
+    """Decode source bytes by their own declaration (PEP 263); raises ValueError or LookupError."""
     import io
     import tokenize
 

@@ -42,12 +42,12 @@ _ON_LINUX = sys.platform == "linux"
 
 
 def packed(value: dict[str, Any]) -> bytes:
-    """Plain values as one line, for another process of this very interpreter."""
+    """Pack plain values into one line, for another process of this very interpreter."""
     return binascii.b2a_base64(marshal.dumps(value))
 
 
 def unpacked(line: bytes) -> dict[str, Any]:
-    """What `packed` made; ValueError for anything else. Only ever given what our own process wrote."""
+    """Unpack what `packed` made; raises ValueError. Only ever given what our own process wrote."""
     try:
         return dict(marshal.loads(binascii.a2b_base64(line)))  # noqa: S302 - no tool writes to this pipe
     except (EOFError, TypeError, ValueError) as error:
@@ -121,13 +121,13 @@ def direct_children(parent: int) -> list[int]:
 
 
 def descendants(parent: int) -> set[int]:
-    """All that stem from `parent` now, zombies included."""
+    """Return the pids of all that stem from `parent` now, zombies included."""
     children = direct_children(parent)
     return set(children).union(*(descendants(child) for child in children))
 
 
 def kill_cgroup(folder: str) -> None:
-    """SIGKILL everything in a cgroup: at once by cgroup.kill (v2, kernel ≥ 5.14), else one by one."""
+    """Send SIGKILL to everything in a cgroup: at once by cgroup.kill (v2, kernel ≥ 5.14), else one by one."""
     try:
         with open(f"{folder}/cgroup.kill", "w") as file:
             file.write("1")

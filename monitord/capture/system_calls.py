@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`has_file`: its first argument is a descriptor."""
+    """A system call; `has_file`: its first argument is a descriptor."""
 
     name: str
     has_file: bool

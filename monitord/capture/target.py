@@ -46,7 +46,7 @@ class Identity:
 
     @property
     def program(self) -> str | None:
-        """One word for what runs: another one after every exec. None: it may not be known."""
+        """One word that names what runs: another one after every exec. None: it may not be known."""
         if self.executable is None:
             return None
         where = ":".join(f"{address:x}" for address in self.image) if any(self.image) else ""
@@ -130,7 +130,7 @@ class Target:
         )
 
     def is_alive(self) -> bool:
-        """Neither ended nor a zombie."""
+        """Return whether it has neither ended nor become a zombie."""
         if self.fd is not None:
             poller = select.poll()  # select() refuses descriptors above 1023, and the sampler holds thousands
             poller.register(self.fd, select.POLLIN)
@@ -170,7 +170,7 @@ class Target:
 
     @property
     def is_python(self) -> bool:
-        """By its executable or what it maps, never by its name."""
+        """Whether it runs Python, by its executable or what it maps, never by its name."""
         executable = (_undeleted(self.identity.executable) or "").rpartition("/")[2]
         if interpreters.is_python(executable):
             return True
@@ -186,7 +186,7 @@ class Target:
 
     @property
     def is_foreign(self) -> bool:
-        """It runs as another user than monitord."""
+        """Whether it runs as another user than monitord."""
         return self.identity.users.split()[:1] not in ([], [str(os.geteuid())])
 
     @property
@@ -231,7 +231,7 @@ def start_of(pid: int) -> int | None:
 
 
 def executable_of(pid: int) -> str | None:
-    """Where /proc/PID/exe points; None when there is none (kernel thread) or it may not be read."""
+    """Return where /proc/PID/exe points; None for a kernel thread, or when it may not be read."""
     try:
         return procfs.link(f"/proc/{pid}/exe")
     except OSError:

@@ -25,7 +25,7 @@ FROZEN = "its control group is frozen (a paused container)"
 
 
 def limits(memberships: str) -> dict[str, str]:
-    """Files of the groups in a /proc/PID/cgroup, by name; what version 1 says stands before version 2."""
+    """Read the files of the groups in a /proc/PID/cgroup, by name; version 1 stands before version 2."""
     found: dict[str, str] = {}
     for controller, folder in _folders(memberships):
         found |= {name: text for name in _FILES[controller] if (text := _text(f"{folder}/{name}"))}
@@ -38,7 +38,7 @@ def is_frozen(files: Mapping[str, str]) -> bool:
 
 
 def is_process_frozen(pid: int) -> bool:
-    """The same of a process that runs now; False where that can't be read."""
+    """Return whether the group of a process that runs now is paused; False where that can't be read."""
     return is_frozen(
         {
             name: _text(f"{folder}/{name}") or ""

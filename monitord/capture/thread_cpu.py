@@ -45,7 +45,7 @@ class ThreadUse:
 
 
 def thread_cpu_ns(pid: int) -> dict[int, int]:
-    """CPU time of each thread so far in nanoseconds (schedstat's first field), at most READ_CAP threads."""
+    """Read the CPU time of at most READ_CAP threads so far, in nanoseconds (schedstat's first field)."""
     found: dict[int, int] = {}
     try:
         thread_ids = [int(entry) for entry in procfs.entries(f"/proc/{pid}/task")][:READ_CAP]
@@ -69,14 +69,14 @@ def _cpu_ns(pid: int, thread_id: int) -> int:
 
 
 def read_times(pid: int) -> ThreadTimes:
-    """All threads now; without `process_s` when the process is gone."""
+    """Read the times of all threads now; without `process_s` when the process is gone."""
     stat = procfs.stat_of(pid)
     process_s = stat.cpu_ticks / procfs.TICKS_PER_S if stat else None
     return ThreadTimes(time.monotonic(), process_s, thread_cpu_ns(pid) if stat else {})
 
 
 def used_between(pid: int, before: ThreadTimes, after: ThreadTimes) -> ThreadUse | None:
-    """What was used between two readings; None when either is missing."""
+    """Return what was used between two readings; None when either is missing."""
     window_s = after.taken_s - before.taken_s
     if before.process_s is None or after.process_s is None or window_s <= 0 or not after.threads_ns:
         return None
@@ -113,7 +113,7 @@ def is_in_pid_namespace(pid: int) -> bool:
 
 
 def name_of(pid: int, thread_id: int) -> str:
-    """What a thread calls itself; empty when it is gone."""
+    """Return the name that a thread has now; empty when it is gone."""
     try:
         name = procfs.read(f"/proc/{pid}/task/{thread_id}/comm", 64)
         return redaction.redact_name(os.fsdecode(name).strip())
@@ -137,7 +137,7 @@ def shares_between(pid: int, before: ThreadTimes, after: ThreadTimes) -> dict[in
 
 
 def of_its_turns(pid: int, use: ThreadUse | None) -> ThreadUse | None:
-    """The same, of a process that wants more turns than it gets within the time that it got, not of all."""
+    """Return the shares of a process that wants more turns than it gets, of the time that it got."""
     if use is None or use.process_s >= _STARVED * use.window_s or not wants_a_turn(pid):
         return use
     return replace(use, window_s=max(use.process_s, 1e-6))

@@ -36,7 +36,7 @@ class Toolbox:
         self._versions: dict[str, str | None] = {}
 
     def path(self, name: str) -> str | None:
-        """An absolute path to something executable, or None."""
+        """Return an absolute path to something executable, or None."""
         path = self._paths.get(name)
         return (
             path if path and Path(path).is_absolute() and _is_program(path) and not _distrust(path) else None

@@ -50,7 +50,8 @@ def advice(spots: Iterable[Hotspot], executable: str | None) -> tuple[str, str |
 
 
 def without_interpreter(spots: Sequence[Hotspot]) -> tuple[Hotspot, ...]:
-    """The functions by which an interpreter evaluates, as an unknown one: they do not say which code it ran.
+    """Make the functions by which an interpreter evaluates one unknown function: which code ran they don't
+    say.
 
     What it does besides that (search by a pattern, sort, compress) keeps its name.
     """

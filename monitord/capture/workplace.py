@@ -24,7 +24,7 @@ def put(path: Path, content: bytes | bytearray) -> None:
 
 
 def take(path: Path) -> BinaryIO:
-    """A plain file of the folder, opened; raises OSError for a link, a pipe or a file with a second name."""
+    """Open a plain file of the folder; raises OSError for a link, a pipe or a file with a second name."""
     file = os.fdopen(os.open(path, _OLD), "rb")
     found = os.fstat(file.fileno())
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
@@ -34,7 +34,7 @@ def take(path: Path) -> BinaryIO:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a regular file; 0 for anything else (a planted link or FIFO is not evidence)."""
+    """Return the bytes of a regular file; 0 for anything else (a planted link or FIFO is not evidence)."""
     try:
         found = path.lstat()
     except OSError:

@@ -119,7 +119,7 @@ _ROOT_OPTIONS = ("--config", "--data-dir", "--color")  # of those that take a va
 
 
 def build(words: Collection[str] | None = None) -> typer.Typer:
-    """The application. With the `words` of a call, only commands named in them are loaded.
+    """Build the application. With the `words` of a call, only commands named in them are loaded.
 
     The others keep their line in the list of commands: that, and not Typer, is most of a start's time.
     """

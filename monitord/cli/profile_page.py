@@ -25,7 +25,7 @@ _FUNCTIONS = (Column("SELF", right=True), Column("TOTAL", right=True), Column("F
 
 
 def told(result: ProfileResult, width: int, style: Style) -> Iterator[str]:
-    """The lines of the page, none wider than `width`."""
+    """Yield the lines of the page, none wider than `width`."""
     peak = f", at most {quantity(result.peak_bytes, 'bytes')}" if result.peak_bytes else ""
     yield style.paint(printable(result.script), "bold") + style.paint(
         f"  {result.duration_s:.1f} s, {counted(result.sample_count, 'sample')}"

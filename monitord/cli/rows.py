@@ -36,7 +36,7 @@ def recent_table(
     style: Style,
     header: bool,
 ) -> Iterator[str]:
-    """The lines of `recent`; without the column of functions where no record has one."""
+    """Yield the lines of `recent`, without the column of functions where no record has one."""
     top = [printable(record.hottest_function or "") for record in records]
     rows = [
         [*_cells(record, now, utc), *([Cell(name, ("bold",))] if any(top) else [])]
@@ -72,12 +72,12 @@ def evidence(record: ProfileRecord) -> str:
 
 
 def tool_name(profiler: str | None) -> str | None:
-    """For people: "auto" is a wish; where it is all that is known, no tool was ever reached."""
+    """Return a profiler's name for people; "auto" is none: where it stands, no tool was ever reached."""
     return "profile" if profiler == "auto" else profiler
 
 
 def evidence_paint(status: CaptureStatus) -> tuple[str, ...]:
-    """Green for whole evidence, yellow for some, red for none."""
+    """Return the paint of a status: green for whole evidence, yellow for some, red for none."""
     if status is CaptureStatus.OK:
         return ("green",)
     return ("yellow",) if status.has_evidence else ("red",)

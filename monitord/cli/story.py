@@ -54,7 +54,7 @@ _SERIES_OF = {
 def tell(
     view: IncidentView, *, now: datetime, utc: bool, width: int, style: Style, pending: str | None = None
 ) -> Iterator[str]:
-    """The lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
+    """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
     yield from page.facts(view)

@@ -45,7 +45,7 @@ def draw(
     style: Style,
     header: bool = True,
 ) -> Iterator[str]:
-    """The table's lines; what stands in a cell is made printable, on one line."""
+    """Yield the table's lines; what stands in a cell is made printable, on one line."""
     rows = [[Cell(printable(cell.text), cell.paint) for cell in row] for row in rows]
     shown = _shown(columns, rows, width, header=header)
     columns, rows = [columns[i] for i in shown], [[row[i] for i in shown] for row in rows]

@@ -141,7 +141,7 @@ def display_width(text: str) -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """At most `columns` wide, the loss shown as "…"."""
+    """Cut a text to at most `columns`, the loss shown as "…"."""
     if display_width(text) <= columns:
         return text
     kept, used = "", 0
@@ -154,7 +154,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def cut_left(text: str, columns: int) -> str:
-    """At most `columns` wide, its end kept: the end of a path says more than its beginning."""
+    """Cut a text to at most `columns`, its end kept: the end of a path says more than its beginning."""
     if display_width(text) <= columns:
         return text
     kept = text[-max(columns, 1) :]

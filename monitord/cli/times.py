@@ -58,7 +58,7 @@ def parse_time(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
 def parse_period(
     since: str | None, until: str | None, now: datetime, zone: tzinfo | None = None
 ) -> tuple[datetime | None, datetime | None]:
-    """Both ends of a period, read together; an end before its beginning is a mistake, not an empty answer."""
+    """Read both ends of a period together; raises UsageError for an end before its beginning."""
     start = parse_time(since, now, zone) if since is not None else None
     if until is None:
         return start, None

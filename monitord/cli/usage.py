@@ -22,7 +22,7 @@ _NO_OPTION = re.compile(r"no such option:? '?(-[^\s'(]+)'?(?: \(possible options
 
 
 def plainly(command: Any) -> Any:
-    """The command with placeholders (N, FILE) instead of the types and ranges of a programming language."""
+    """Give a command's help placeholders (N, FILE) in place of a programming language's types and ranges."""
     for child in getattr(command, "commands", {}).values():
         plainly(child)
     for parameter in command.params:
@@ -36,7 +36,7 @@ def plainly(command: Any) -> Any:
 
 
 def refusal(message: str, path: str, commands: Iterable[str]) -> str:
-    """One line: what is wrong with the words of a call, and what to type. `path` is the command so far."""
+    """Say in one line what is wrong with a call's words, and what to type. `path` is the command so far."""
     said = " ".join(message.split()).rstrip(".")
     unknown = re.match(r"No such command '([^']*)'", said)
     if unknown:

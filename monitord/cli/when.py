@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 
 
 def local_stamp(moment: datetime, now: datetime, *, utc: bool = False, zone: tzinfo | None = None) -> str:
-    """ "03:00:05" today, "Nov 19 03:00:05" this year, "2025-11-19 03:00" otherwise; in UTC with a Z."""
+    """Write "03:00:05" today, "Nov 19 03:00:05" this year, "2025-11-19 03:00" otherwise; in UTC with a Z."""
     zone = UTC if utc else zone
     local, today = moment.astimezone(zone), now.astimezone(zone)
     mark = "Z" if utc else ""
@@ -18,7 +18,7 @@ def local_stamp(moment: datetime, now: datetime, *, utc: bool = False, zone: tzi
 
 
 def full_stamp(moment: datetime, *, utc: bool = False, zone: tzinfo | None = None) -> str:
-    """ "2026-11-20 03:00:05 CET": for the one incident that is looked at closely."""
+    """Write "2026-11-20 03:00:05 CET", for the one incident that is looked at closely."""
     return f"{moment.astimezone(UTC if utc else zone):%Y-%m-%d %H:%M:%S %Z}"
 
 

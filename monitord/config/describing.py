@@ -74,7 +74,7 @@ def default_text() -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the file, for editors."""
+    """Return the file's JSON Schema (2020-12), for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "monitord configuration",

@@ -75,7 +75,7 @@ class _Layers:
 
 
 def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> LoadedConfig:
-    """The configuration in force.
+    """Load the configuration in force.
 
     `path` is what --config named (it must exist); without it MONITORD_CONFIG, then the usual places.
     Raises ConfigError; nothing is half-loaded.
@@ -104,7 +104,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Load
 
 
 def load_rules(path: Path) -> tuple[Rule, ...]:
-    """The rules of one file alone, for trying them out. The file may hold other sections too."""
+    """Load the rules of one file alone, to try them out; it may hold other sections. Raises ConfigError."""
     if not path.exists():
         raise ConfigError(f"cannot read {path}: no such file; try a TOML file with [[rules]] tables in it")
     layers = _Layers()

@@ -12,7 +12,8 @@ SYSTEM_DATA_DIR = Path("/var/lib/monitord")
 
 
 def resolve_data_dir(flag: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
-    """The data directory: --data-dir, MONITORD_DATA_DIR, a service's $STATE_DIRECTORY, or the user's own.
+    """Return the data directory: --data-dir, MONITORD_DATA_DIR, a service's $STATE_DIRECTORY, or the user's
+    own.
 
     A root user without any of them looks at the system service's directory when there is one, so that
     `sudo monitord recent` answers about the machine's recorder. Never derived from HOME in a system unit.

@@ -43,7 +43,7 @@ def write_courier_status(data_dir: Path, status: CourierStatus) -> None:
 
 
 def read_courier_status(data_dir: Path) -> CourierStatus | None:
-    """What was written last; None when there is nothing that can be understood."""
+    """Read what was written last; None when there is nothing that can be understood."""
     try:
         held: dict[str, Any] = json.loads(read_regular(data_dir / COURIER_FILE))
         known = {name: held[name] for name in CourierStatus.__dataclass_fields__ if name in held}

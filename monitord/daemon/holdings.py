@@ -97,7 +97,7 @@ def keyring_of(storage: StorageSettings) -> Keyring | None:
 
 
 def keyring_look(storage: StorageSettings) -> Callable[[], Keyring] | None:
-    """For the health check: reads the keys anew. None where nothing is sealed."""
+    """Read the keys anew, for the health check; None where nothing is sealed."""
     if not storage.encryption_key:
         return None
     from monitord.storage.artefacts.keyring import load_keyring

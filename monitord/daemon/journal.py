@@ -27,7 +27,7 @@ class Journal:
         self._writer = writer
 
     def daemon(self, what: str, version: str) -> None:
-        """The daemon started or ended."""
+        """Note that the daemon started or ended."""
         self._note(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "version": version}))
 
     def reload(self, *, refused: str | None = None, needs_restart: Sequence[str] = ()) -> None:
@@ -42,7 +42,7 @@ class Journal:
         self._note(Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "reason": reason}))
 
     def repeat(self, correlation_id: str, alert: Alert) -> None:
-        """An alert that a limit suppressed: it counts with the incident of the same process before it."""
+        """Note a suppressed alert, which counts with the incident of the same process before it."""
         said: dict[str, object] = {
             "rule": alert.rule,
             "trigger_metric": alert.metric.value,

@@ -80,7 +80,7 @@ class Daemon:
         self._reported_capture: tuple[object, object] = None, ()
 
     def run(self) -> None:
-        """The loop of the daemon. Raises MonitordError when recording has become impossible."""
+        """Record until asked to stop. Raises MonitordError when recording has become impossible."""
         self._begin()
         try:
             while not self._signals.asked_to_stop:

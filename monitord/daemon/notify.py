@@ -29,19 +29,19 @@ class Notifier:
         return bool(self._address)
 
     def ready(self, status: str | None = None) -> None:
-        """Started, or reloaded: at work."""
+        """Tell that it has started or reloaded, and works."""
         self._send("READY=1", *([_status(status)] if status else []))
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Tell the line that `systemctl status` shows."""
         self._send(_status(text))
 
     def watchdog(self) -> None:
-        """Still alive. Only the sampling loop may say this: it is what must not hang."""
+        """Tell that it is alive. Only the sampling loop may say this: it is what must not hang."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Reading the configuration again; `ready()` ends it."""
+        """Tell that the configuration is read again; `ready()` ends it."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:

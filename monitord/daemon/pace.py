@@ -13,7 +13,7 @@ class Pace:
         self._next_s = time.monotonic()
 
     def wait_s(self) -> float:
-        """Seconds until the next beat; call once after each pass."""
+        """Return the seconds until the next beat; call it once after each pass."""
         now_s = time.monotonic()
         self._next_s += self.interval_s
         if self._next_s <= now_s:

@@ -26,7 +26,7 @@ class Planner:
         self.reads = 0
 
     def adapt(self, plan: CapturePlan, describe: Callable[[], ProcessDetails | None]) -> CapturePlan:
-        """The plan for one process. It is described only when there are plans that could match it."""
+        """Return the plan for one process, which is described only when a plan could match it."""
         plans = self._read()
         process = describe() if plans else None
         if process is None:

@@ -38,7 +38,7 @@ class Reporter:
             self._explained_s = rates.monotonic_s
 
     def forget_standings(self) -> None:
-        """The rules changed: they are explained anew with the next status."""
+        """Explain the rules anew with the next status, because they changed."""
         self._explained_s = float("-inf")
 
     def status(self, loaded: LoadedConfig, interval_s: float, rates: Rates | None) -> dict[str, object]:

@@ -57,7 +57,7 @@ class SelfWatch:
         return self.cost
 
     def judge(self, cost: OwnCost) -> None:
-        """Three readings above a limit double the interval; three below half of it bring it back."""
+        """Double the interval after three readings above a limit, undo it after three below half of it."""
         if cost.cpu_percent is None:
             return
         is_over = cost.cpu_percent > CPU_LIMIT_PERCENT
@@ -83,7 +83,7 @@ class SelfWatch:
 
 
 def own_rss_bytes() -> int:
-    """Resident bytes now (Linux); elsewhere the highest so far, which is all the standard library knows."""
+    """Return the resident bytes now (Linux), elsewhere the highest so far (all the library knows)."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGESIZE")

@@ -40,7 +40,7 @@ class Sender:
         archives: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`sends`: what lies here goes elsewhere; `archives`: what is old does, looked at each hour."""
+        """With `sends` what lies here goes elsewhere; with `archives` what is old does, each hour."""
         words = [*own_command("monitord.daemon.courier"), "--while-stdin"]
         words += ["--data-dir", str(data_dir)]
         self._words = words + (["--config", str(config_path)] if config_path is not None else [])

@@ -53,7 +53,7 @@ class Signals:
         return self._reloads_asked != self._reloads_taken
 
     def take_reload(self) -> bool:
-        """As `asked_to_reload`, once."""
+        """Return whether a reload was asked for since the last call."""
         asked = self._reloads_asked
         is_new, self._reloads_taken = asked != self._reloads_taken, asked
         return is_new

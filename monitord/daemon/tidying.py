@@ -75,11 +75,11 @@ class Tidying:
         self._scheduler.start()
 
     def realign(self) -> None:
-        """The wall clock jumped: APScheduler counts in wall time, so the next round is set anew."""
+        """Set the next round anew, because the wall clock jumped, in which APScheduler counts."""
         self._scheduler.modify_job("tidy", next_run_time=datetime.now(UTC))
 
     def stop(self) -> None:
-        """No further rounds."""
+        """Begin no further rounds."""
         self._scheduler.shutdown(wait=False)
 
     def _round(self) -> None:

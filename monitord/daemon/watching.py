@@ -46,7 +46,7 @@ def watch(
 
 
 def use_floor(monitor: StorageMonitor, data_dir: Path, free_disk_floor_bytes: int) -> None:
-    """Another configuration: from the next look on."""
+    """Take over another configuration's limit, from the next look on."""
     if monitor.health_checker is not None:
         floor_bytes = floor_of(data_dir, free_disk_floor_bytes)
         limits = replace(monitor.health_checker.limits, free_disk_floor_bytes=floor_bytes)

@@ -38,7 +38,7 @@ class Condition:
         return value <= level if self.is_below else value >= level
 
     def clear_level(self, level: float) -> float:
-        """Where an episode ends: the rule's own clear level, else 70 % of the threshold."""
+        """Return where an episode ends: the rule's own clear level, else 70 % of the threshold."""
         clear = self.rule.clear_level
         if clear is not None:
             return clear.value
@@ -57,7 +57,7 @@ class Condition:
         return value - level if self.is_below else level - value
 
     def severity(self, value: float, level: float) -> float:
-        """How many times over the threshold; inverted for `below`, and finite even at 0."""
+        """Return value ÷ threshold; inverted for `below`, and finite even at 0."""
         above, under = (level, value) if self.is_below else (value, level)
         return above / max(under, level / 1e6, 1e-9)
 
@@ -65,7 +65,7 @@ class Condition:
         return min(one, other) if self.is_below else max(one, other)
 
     def escalated(self, high_water: float) -> float:
-        """The level that counts as clearly worse than the last time."""
+        """Return the level that counts as clearly worse than the last time."""
         factor = self.rule.escalation_factor
         return high_water / factor if self.is_below else high_water * factor
 
@@ -74,7 +74,7 @@ class Condition:
 
 
 def condition_of(rule: Rule) -> Condition:
-    """The comparison of a rule; raises ConfigError when the rule can't be judged."""
+    """Return the comparison of a rule; raises ConfigError when the rule can't be judged."""
     _check_metric(rule)
     _check_limits(rule)
     limit = rule.below if rule.metric is TriggerMetric.FREE_MEMORY else rule.above

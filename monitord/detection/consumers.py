@@ -57,13 +57,13 @@ class Consumers:
         self._uses, self._weight = {}, 0.0
 
     def outstanding(self) -> ProcessRates | None:
-        """The one that used at least half of what all used; None: nobody stands out."""
+        """Return the process that used at least half of what all used; None when no one stands out."""
         total = sum(use.used for use in self._uses.values())
         _, first = next(iter(self._ranked()), (None, None))
         return first.process if first is not None and first.used >= STANDS_OUT_SHARE * total > 0 else None
 
     def summary(self) -> str:
-        """The programs that used the most, with their number; "" when nothing is known."""
+        """Name the programs that used the most, with their number; "" when nothing is known."""
         groups: dict[str, list[_Use]] = defaultdict(list)
         for _, use in self._ranked():
             groups[use.process.name].append(use)

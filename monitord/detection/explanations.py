@@ -202,7 +202,7 @@ def _of_nobody(judge: RuleJudge, now_s: float) -> RuleStatus:
 def assess(
     rule: Rule, rates: ProcessRates | None, system: SystemRates, uid_of: Mapping[str, int] | None = None
 ) -> RuleStatus:
-    """One look with nothing known before it: "armed" where this value alone breaks the rule, else "quiet".
+    """Judge one look with nothing known before it: "armed" where its value breaks the rule, else "quiet".
 
     Growth and hang look back over time and have no value here. `rates` is None for machine-wide rules.
     """

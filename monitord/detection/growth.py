@@ -108,7 +108,7 @@ class LevelHistory:
         self._last_complete_s = now_s
 
     def gain(self, key: ProcessKey, now_s: float) -> float | None:
-        """The gain alone; of most processes, which stand still, at a fraction of the price."""
+        """Return the gain alone: of most processes, which stand still, that costs a fraction of `climb`."""
         levels = self._levels.get(key)
         if levels is not None and len(levels.points) == 1:
             return levels.last - levels.points[0][1]
@@ -116,7 +116,7 @@ class LevelHistory:
         return None if climb is None else climb.new_gain
 
     def climb(self, key: ProcessKey, now_s: float) -> Climb | None:
-        """The gain over the window that ends now; None for a process never noted."""
+        """Return the gain over the window that ends now; None for a process never noted."""
         levels = self._levels.get(key)
         if levels is None:
             return None
@@ -149,7 +149,7 @@ class LevelHistory:
         self._levels.pop(key, None)
 
     def clear(self) -> None:
-        """A gap: what was before it is not compared with what comes after."""
+        """Forget everything: after a gap nothing is compared with what was before it."""
         self._levels.clear()
         self._last_complete_s = float("-inf")
 

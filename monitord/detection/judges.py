@@ -109,7 +109,7 @@ class RuleJudge:
         return self._baselines.get(*owner_of(process), self.rule.metric)
 
     def is_busy_with(self, target: Target) -> bool:
-        """Armed or firing: what the target does now is not how it is when nothing is wrong."""
+        """Return whether the target is armed or firing: no baseline is learned from it meanwhile."""
         track = self.tracks.get(target)
         return track is not None and (track.is_firing or track.window is not None)
 
@@ -294,7 +294,7 @@ class RuleJudge:
     # --------------------------------------------------------------------------------- housekeeping
 
     def meet(self, look: Look) -> None:
-        """A gap: nothing may be concluded; windows and looks back start anew, limits stay."""
+        """Start windows and looks back anew, because a gap proves nothing; limits stay."""
         self.meter.restart()
         for target, track in self.tracks.items():
             track.restart_windows()

@@ -29,7 +29,7 @@ class HourBudget:
         self._granted.append(now_s)
 
     def give_back(self) -> None:
-        """What was granted last came to nothing."""
+        """Take back what was granted last, because it came to nothing."""
         if self._granted:
             self._granted.pop()
 

@@ -25,7 +25,7 @@ VERSION = 1
 def remember(
     judges: Iterable[RuleJudge], baselines: Baselines, now_s: float, saved_at: datetime | None
 ) -> dict[str, object]:
-    """Everything worth keeping, as plain JSON values."""
+    """Return everything worth keeping, as plain JSON values."""
     return {
         "version": VERSION,
         "saved_at": saved_at.isoformat() if saved_at else None,

@@ -39,7 +39,8 @@ class PressureMeter:
 
 
 def crowding_percent(system: SystemRates) -> float:
-    """The lesser of use and stall: one crowded core of many, or full cores without a queue, do not count.
+    """Return the lesser of use and stall: neither one crowded core of many nor full cores without a queue
+    count.
 
     Without pressure stall information: how busy all cores are.
     """

@@ -39,7 +39,7 @@ def one_of_each_segment(
 
 
 def shared_bytes(process: ProcessRates | None) -> int:
-    """What it shares with others, or maps of files; 0 where that is not known."""
+    """Return the bytes that it shares with others, or maps of files; 0 where that is not known."""
     if process is None or process.private_bytes is None:
         return 0
     return max(0, process.rss_bytes - process.private_bytes)

@@ -46,7 +46,7 @@ class Window:
             self.waited_total += waited
 
     def restart(self) -> None:
-        """A gap: what was seen before it is not joined with what comes after it."""
+        """Start anew after a gap: what was seen before it is not joined with what comes after it."""
         self.samples = self.broken = 0
         self.broken_total = self.waited_total = 0.0
         self.is_restarting = True

@@ -69,7 +69,7 @@ class Surroundings:
         return f"sudo {program} service install --system"
 
     def read(self, name: str) -> str | None:
-        """The text of a file below `root`, stripped; None when it can't be had."""
+        """Read a file below `root`, stripped; None when it can't be had."""
         try:
             return (self.root / name).read_text(encoding="utf-8", errors="replace").strip()
         except OSError:

@@ -31,7 +31,7 @@ def check_perf_paranoid(here: Surroundings) -> Iterator[Check]:
 
 
 def check_yama(here: Surroundings) -> Iterator[Check]:
-    """Yama's ptrace_scope: 0 own processes, 1 children only, 2 CAP_SYS_PTRACE only, 3 nobody until reboot."""
+    """Check Yama's ptrace_scope: 0 own processes, 1 children, 2 CAP_SYS_PTRACE, 3 nobody until reboot."""
     level = _number(here, "proc/sys/kernel/yama/ptrace_scope")
     if not here.is_linux or level is None:
         return

@@ -53,7 +53,7 @@ class Bundle:
         self.replaced: Counter[str] = Counter()
 
     def as_json(self) -> Iterator[str]:
-        """One object: who wrote it, the incidents as `show -o json` has them, what was hidden in them."""
+        """Yield one object: who wrote it, the incidents as in `show -o json`, what was hidden in them."""
         about = {
             "format": FORMAT,
             "monitord": __version__,
@@ -67,7 +67,7 @@ class Bundle:
         yield ("\n  ]" if self.count else "]") + "," + json_text(told).removeprefix("{") + "\n"
 
     def as_csv(self) -> Iterator[str]:
-        """One row an incident, RFC 4180."""
+        """Yield a header, then one row for each incident (RFC 4180)."""
         yield csv_rows(CSV_DETAIL_KEYS, ())
         for incident in self.incidents():
             yield csv_rows(CSV_DETAIL_KEYS, [flat_detail(incident)], header=False)

@@ -33,7 +33,7 @@ class EventSearch:
         self._asked: set[str] = set()
 
     def newest(self) -> list[Event]:
-        """At most as many as the filter says, newest first."""
+        """Return at most as many as the filter says, newest first."""
         limit = self._wanted.limit or 0
         found: list[Event] = []
         for event in self._walk(self._wanted):
@@ -43,7 +43,7 @@ class EventSearch:
         return found
 
     def since(self, moment: datetime) -> list[Event]:
-        """All from this moment on, newest first."""
+        """Return all from this moment on, newest first."""
         start = max(moment, self._wanted.since) if self._wanted.since else moment
         return list(self._walk(replace(self._wanted, since=start)))
 

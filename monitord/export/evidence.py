@@ -49,7 +49,7 @@ class Evidence:
 
     @property
     def comparable(self) -> Comparable:
-        """It as one side of a comparison."""
+        """The evidence as one side of a comparison."""
         record = self.record
         return Comparable(
             self.view.correlation_id,
@@ -104,14 +104,14 @@ def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
 
 
 def write_form(evidence: Evidence, form: str, identities: Identities | None) -> Written:
-    """The profile in one of the forms of `monitord.profiles.writing`; redacted unless identities is None."""
+    """Write the profile in a form of `monitord.profiles.writing`; redacted unless `identities` is None."""
     return _written(
         [evidence], {"task": "write", "form": form, "about": _about(evidence, evidence.title)}, identities
     )
 
 
 def write_difference(before: Evidence, after: Evidence, identities: Identities | None) -> Written:
-    """A flame graph of the second, coloured by what changed since the first."""
+    """Write a flame graph of the second, coloured by what changed since the first."""
     title = f"{after.title}, compared with {before.title}"
     return _written([before, after], {"task": "differential", "about": _about(after, title)}, identities)
 

@@ -10,7 +10,7 @@ _WORTH_SAYING = 0.05
 
 
 def against_baseline(view: IncidentView) -> str | None:
-    """The function that moved most, up or down; None without a baseline or a profile to set against it."""
+    """Name the function that moved most, up or down; None without a baseline or a profile."""
     normal = view.baseline
     if normal is None or not normal.hotspots or not view.hotspots:
         return None

@@ -52,7 +52,7 @@ _PARTS = ("database", "wal", "artefact")
 
 
 def metrics_text(report: Mapping[str, Any], usage: Mapping[str, int]) -> str:
-    """The text format. `report` is the daemon's status with `is_running`; what it lacks is left out."""
+    """Write Prometheus text. `report` is the daemon's status with `is_running`; what it lacks is left out."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)

@@ -24,22 +24,22 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def plain(text: str) -> str:
-    """The text with undecodable bytes (kept as surrogates) written as `\\xNN`."""
+    """Write undecodable bytes (kept as surrogates) as `\\xNN`; the rest of the text stays as it is."""
     return _SURROGATE.sub(lambda match: _escaped(ord(match[0])), text)
 
 
 def iso(moment: datetime) -> str:
-    """ISO-8601 in UTC to the millisecond, as every time in our data: 2026-11-20T03:00:05.120Z."""
+    """Write a time as all our data has it, ISO-8601 in UTC to the millisecond: 2026-11-20T03:00:05.120Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
-    """JSON in ASCII: safe for any terminal, locale and strict reader. NaN and infinity are refused."""
+    """Write JSON in ASCII: safe for any terminal, locale and strict reader. NaN and infinity are refused."""
     return json.dumps(plain_values(value), ensure_ascii=True, allow_nan=False, indent=indent)
 
 
 def plain_values(value: Any) -> Any:
-    """The same structure with every text and name in it `plain`."""
+    """Return the same structure with every text and name in it `plain`."""
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, Mapping):
@@ -48,7 +48,7 @@ def plain_values(value: Any) -> Any:
 
 
 def csv_rows(keys: Sequence[str], rows: Iterable[Mapping[str, object]], *, header: bool = True) -> str:
-    """RFC 4180 with CRLF; safe to open in a spreadsheet. Structured values stand as JSON in their cell."""
+    """Write RFC 4180 with CRLF, safe to open in a spreadsheet; structured values stand as JSON."""
     sheet = io.StringIO()
     writer = csv.writer(sheet, lineterminator="\r\n")
     if header:

@@ -13,13 +13,13 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def unit_of(metric: TriggerMetric, value: float) -> str:
-    """The unit of a trigger value: its metric's, but a memory value above 100 can only be a size."""
+    """Return a trigger value's unit: its metric's, but a memory value above 100 can only be a size."""
     units = METRIC_UNITS[metric]
     return "bytes" if "bytes" in units and value > 100 else units[0]
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit (`percent`, `bytes`, `disk_bytes`, `bytes_per_s`, `seconds`, `count`).
+    """Write a number with its unit (`percent`, `bytes`, `disk_bytes`, `bytes_per_s`, `seconds`, `count`).
 
     Memory is counted in 1024s (MiB); what lies on disks or goes over wires in 1000s (MB), as its limits.
     """
@@ -47,7 +47,7 @@ def span(seconds: float) -> str:
 
 
 def age(moment: datetime, now: datetime) -> str:
-    """How long ago, in words; a moment in the future (a clock that jumped) says so."""
+    """Say how long ago it was; a moment in the future (a clock that jumped) says so."""
     seconds = (now - moment).total_seconds()
     if seconds < -1:
         return f"in {span(-seconds)}"
@@ -55,7 +55,7 @@ def age(moment: datetime, now: datetime) -> str:
 
 
 def sparkline(values: Sequence[float | None], columns: int = 60) -> str:
-    """One character a value, from the lowest to the highest; a value that is not known is a blank.
+    """Draw one character a value, from the lowest to the highest; a value that is not known is a blank.
 
     More values than `columns` are thinned by their maximum, because a spike is what one looks for.
     """
@@ -70,7 +70,7 @@ def sparkline(values: Sequence[float | None], columns: int = 60) -> str:
 
 
 def bar(share: float, columns: int) -> str:
-    """`share` (0 to 1) of `columns`, to an eighth of a character; anything above nothing shows."""
+    """Draw `share` (0 to 1) of `columns`, to an eighth of a character; anything above 0 shows."""
     eighths = round(min(max(share, 0.0), 1.0) * columns * 8)
     eighths = max(eighths, 1) if share > 0 else 0
     return ("█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")).ljust(columns)

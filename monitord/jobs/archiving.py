@@ -13,7 +13,7 @@ _CAPTURE = "capture"
 
 
 def archive_job(inventory: Inventory, after_s: float) -> ScheduledTask:
-    """The job that archives captures older than `after_s`; what an incident says of itself stays here.
+    """Make the job that archives captures older than `after_s`; what an incident says of itself stays here.
 
     A clock that is wrong archives too early or too late, and loses nothing. An archive that is away makes
     the job fail, and try again within the hour.

@@ -25,12 +25,12 @@ _Row = TypeVar("_Row", bound=RetentionRow)
 
 @dataclass(frozen=True, slots=True)
 class Boots:
-    """By boot id: when it began and when it was seen last, by the clock as it was put right at last."""
+    """Boots by their id: when each began and was seen last, by the clock as it was put right at last."""
 
     spans: Mapping[str, tuple[datetime, datetime]]
 
     def seen(self, now: Moment) -> Boots:
-        """With this moment noted."""
+        """Return the boots with this moment noted."""
         began = now.wall - timedelta(seconds=now.uptime.boottime_s)
         others = {boot: span for boot, span in self.spans.items() if boot != now.uptime.boot_id}
         spans = dict(list(others.items())[-_REMEMBERED + 1 :])
@@ -59,7 +59,7 @@ def read_boots(state: object) -> Boots:
 
 
 def put_right(rows: Iterable[_Row], boots: Boots, now: datetime) -> Sequence[_Row]:
-    """The rows with the times at which they happened."""
+    """Return the rows with the times at which they happened, by the clock of each boot."""
     return [_moved(row, boots.moment_of(getattr(row, "boot_id", None), row.raised_at, now)) for row in rows]
 
 

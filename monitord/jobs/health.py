@@ -33,7 +33,7 @@ class WatchedStorage(Protocol):
 
 
 def health_job(monitor: WatchedStorage) -> ScheduledTask:
-    """The job that looks; it is ok when it could look: trouble is told by the alerts, once."""
+    """Make the job that looks; it is ok when it could look: trouble is told by the alerts, once."""
 
     def look(_now: datetime) -> TaskResult:
         found = monitor.check_storage()

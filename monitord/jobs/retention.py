@@ -106,7 +106,7 @@ class RetentionManager:
         reserve_bytes: int = 0,
         uptime: Callable[[], Uptime] = read_uptime,
     ) -> None:
-        """`reserve_bytes`: what stays free once something must go, for what is written until room is made."""
+        """Keep `reserve_bytes` free once something must go, for what is written until room is made."""
         self._store = store
         self._reserve_bytes = reserve_bytes
         self._limits = limits

@@ -98,7 +98,7 @@ def judge_clock(look: Look, now: Moment, *, share_of_all: float) -> tuple[str | 
 
 
 def read_uptime() -> Uptime:
-    """The running machine's boot id and seconds since boot.
+    """Read the running machine's boot id and seconds since boot.
 
     Outside Linux there is no boot id to read: the wall clock less the uptime would move with the clock, so
     every process counts as a boot of its own there, which only makes the wait longer.

@@ -25,7 +25,7 @@ class ForgivingTool(Tool):
     """A tool that takes its arguments as clients send them."""
 
     async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
-        """As the SDK's, but for the arguments and the words about wrong ones."""
+        """Run as the SDK does, but for the arguments and the words about wrong ones."""
         try:
             return await super().run(accepted(self, arguments), context, convert_result)
         except ToolError as error:
@@ -35,7 +35,7 @@ class ForgivingTool(Tool):
 
 
 def accepted(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with their own names, without empty optional ones and dummies."""
+    """Return the arguments by their own names, without empty optional ones and dummies."""
     fields = {field.alias or name: field for name, field in tool.fn_metadata.arg_model.model_fields.items()}
     if not fields:
         return {}

@@ -90,7 +90,7 @@ class Asking:
         )
 
     def get_incident(self, id: Id) -> IncidentAnswer:  # noqa: A002  the argument's name in the protocol
-        """All kept of one incident: why it fired, what stood before it, captures, hottest functions."""
+        """Give all of one incident: why it fired, what stood before it, captures, hottest functions."""
         with self._sources.open_reader() as reader:
             shaped = detail(reader.incident(reader.find(id).correlation_id))
         step = -(-len(shaped["history"]) // _HISTORY_POINTS) or 1
@@ -207,7 +207,7 @@ class Asking:
         id: Id,  # noqa: A002  the argument's name in the protocol
         limit: Limit = 20,
     ) -> ProfileAnswer:
-        """One incident's profile: its hottest functions with file and source line, and its hottest stacks."""
+        """Give an incident's profile: its hottest functions with file and source line, its hottest stacks."""
         held = self.unsaved(id)
         if held is not None:
             return held.answer

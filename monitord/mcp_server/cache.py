@@ -27,7 +27,7 @@ class Held:
 
     @property
     def comparable(self) -> Comparable:
-        """It as one side of a comparison."""
+        """The profile as one side of a comparison."""
         names = {field.name for field in fields(Hotspot)}
         spots = (
             Hotspot(**{name: held for name, held in spot.items() if name in names})

@@ -38,7 +38,7 @@ class LimitedProtocol(H11Protocol):
         self._is_dropped = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """One more: there may have to be one less."""
+        """Count a connection, and close another when there are too many."""
         super().connection_made(transport)
         self._wait_for_a_request()
         alive = [one for one in self.connections if isinstance(one, LimitedProtocol) and not one._is_dropped]

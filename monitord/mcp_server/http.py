@@ -72,7 +72,7 @@ class Gate:
         self.refused: Counter[int] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Answer one request."""
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
@@ -142,7 +142,7 @@ _REASONS = {
 
 
 def application(server: MCPServer, token: str, sessions: Sessions, port: int) -> Gate:
-    """The whole ASGI application."""
+    """Build the whole ASGI application."""
     hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
     security = TransportSecuritySettings(
         enable_dns_rebinding_protection=True,

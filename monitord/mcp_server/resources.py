@@ -61,7 +61,7 @@ def _read(answer: Callable[[], str]) -> str:
 
 
 def one_line(error: MonitordError) -> str:
-    """An error's words, fit for a client."""
+    """Return an error's words in one line, fit for a client."""
     return printable(" ".join(str(error).split()))[:500]
 
 

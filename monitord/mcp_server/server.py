@@ -52,7 +52,7 @@ _DESTRUCTIVE = frozenset({"profile_script", "cleanup_old_profiles"})  # runs som
 
 
 def build(sources: Sources, *, allow_actions: bool = False, sessions: Sessions | None = None) -> MCPServer:
-    """The server with its tools; those that act only where they are allowed."""
+    """Build the server with its tools; those that act only where they are allowed."""
     asking = Asking(sources)
     profiles = ProfileAnswers(asking.resolve, asking.get_profile)
     asking.unsaved = profiles.unsaved

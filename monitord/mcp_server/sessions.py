@@ -51,7 +51,7 @@ class Sessions:
         self._state.set(_LAST, said, self.namespace(session_id), TTL)
 
     def recall(self, session_id: str) -> dict[str, Any] | None:
-        """The session's last question."""
+        """Return the session's last question, or None."""
         item = self._state.get(_LAST, self.namespace(session_id))
         return None if item is None else dict(json.loads(item.data))
 
@@ -60,7 +60,7 @@ class Sessions:
         return self._state.delete(self.namespace(session_id))
 
     def end_all(self) -> int:
-        """The server ends: so do all sessions."""
+        """End all sessions with the server; return how many there were."""
         return self._state.delete(UserNamespace(self._user))
 
     def last_query(self, ctx: Context) -> LastQuery:
@@ -70,7 +70,7 @@ class Sessions:
         return LastQuery(**(found or {}))
 
     def remembering(self, tool: Tool) -> Tool:
-        """The tool, its arguments remembered for the session; `last_query` itself does not count."""
+        """Make a tool's arguments remembered for the session; `last_query` itself does not count."""
         if tool.name == "last_query" or tool.context_kwarg is not None:
             return tool
         inner = tool.fn

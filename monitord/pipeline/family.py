@@ -32,7 +32,7 @@ class WithoutFamily:
         return self._eyes.details(key)
 
     def heaviest(self) -> ProcessRates | None:
-        """The process with the most memory; None when it is one of us, who must not be profiled."""
+        """Return the process with the most memory; None when it is ours, which must not be profiled."""
         found = self._eyes.heaviest()
         return None if found is not None and self._is_own(found) else found
 

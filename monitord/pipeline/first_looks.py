@@ -105,7 +105,7 @@ class FirstLooks:
         self._begin_repeating()
 
     def forget(self, arming: Arming) -> None:
-        """The window broke: what was seen is thrown away."""
+        """Throw away what was seen, because the window broke."""
         with self._lock:
             self._pending.pop((arming.rule, arming.target), None)
 
@@ -118,7 +118,7 @@ class FirstLooks:
         return _done(watch.seen)
 
     def claim_or_take(self, arming: Arming, suspect: ProcessRates | None) -> Future[FirstLook]:
-        """As `claim`; where none was taken at the crossing, or it was skipped, one is taken now."""
+        """Claim the first look, or take one now where none was taken at the crossing or it was skipped."""
         found = self.claim(arming.rule, arming.target)
         if found is not None and not (found.done() and _was_skipped(found)):
             return found

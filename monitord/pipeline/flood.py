@@ -32,7 +32,7 @@ class Flood:
     worst: list[Alert] = field(default_factory=list)
 
     def add(self, alert: Alert, now_s: float) -> None:
-        """One more that shares the row."""
+        """Count one more alert that shares the row."""
         self.counts[alert.rule] += 1
         self.last_s, self.is_told = now_s, False
         self.highest = max(self.highest, alert.severity)

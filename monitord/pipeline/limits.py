@@ -59,7 +59,7 @@ class CaptureBudget:
                 self.spent.remove(moment)
 
     def remember(self) -> list[str]:
-        """The budget as JSON-able text."""
+        """Return the budget as texts for JSON."""
         with self._lock:
             return [moment.isoformat() for moment in self.spent]
 

@@ -8,7 +8,7 @@ from monitord.model import Demand, ProcessDetails, ProcessKey, ProcessRates, Rat
 
 
 class Eyes(Protocol):
-    """The sampling room."""
+    """What the pipeline asks of the sampling room."""
 
     def look(self, demand: Demand) -> Rates: ...
 
@@ -18,7 +18,7 @@ class Eyes(Protocol):
 
 
 class Judgement(Protocol):
-    """The detection room."""
+    """What the pipeline asks of the detection room."""
 
     def demand(self) -> Demand: ...
 

@@ -57,7 +57,7 @@ def _differ(one: str, other: str) -> bool:
 
 
 def planned(captures: list[Capture], plan: CapturePlan) -> list[Capture]:
-    """Captures by a plan set at run time name it."""
+    """Name the plan set at run time in the captures that it had a say in."""
     if plan.named is None:
         return captures
     return [replace(capture, notes={**capture.notes, "plan": plan.named}) for capture in captures]

@@ -29,7 +29,7 @@ class Rows:
             self._rows.popitem(last=False)
 
     def repeated(self, alert: Alert) -> str | None:
-        """The row that a suppressed alert repeats: of a cooldown any, of a budget one of a moment ago.
+        """Return the row that a suppressed alert repeats: of a cooldown any, of a budget one of a moment ago.
 
         What is part of the whole machine's trouble counts with the last row of that rule.
         """
@@ -48,7 +48,7 @@ class Rows:
         return correlation_id if alert.is_repeat or is_soon else None
 
     def remember(self) -> list[list[object]]:
-        """All of them as JSON-able values."""
+        """Return all rows as values for JSON."""
         return [
             [
                 rule,
@@ -61,7 +61,7 @@ class Rows:
         ]
 
     def restore(self, values: Sequence[object]) -> None:
-        """What an earlier run of this boot remembered; what is damaged is left out."""
+        """Take over what an earlier run of this boot remembered; what is damaged is left out."""
         for value in values[-_KEPT:]:
             try:
                 rule, pid, ticks, row, at = _five(value)

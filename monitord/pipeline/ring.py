@@ -42,7 +42,7 @@ class Ring:
             self._moments.popleft()
 
     def points(self, target: ProcessKey | None, born: datetime | None = None) -> tuple[HistoryPoint, ...]:
-        """The target and the machine at each remembered moment, oldest first.
+        """Return the target and the machine at each remembered moment, oldest first.
 
         A process that a complete pass did not report was unchanged: it used no CPU. On a skipped pass,
         and before it was born, nothing is known of it.

@@ -35,7 +35,7 @@ class CodeFacts:
 
 
 class Source:
-    """One parsed text; raises SourceError when it can't be."""
+    """A parsed source text; raises SourceError when it can't be parsed."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file = file
@@ -45,7 +45,7 @@ class Source:
         self._hashes: dict[str, str] = {}
 
     def find(self, function: str, line: int | None) -> Scope | None:
-        """The innermost scope of this name around the line; without a line, the only one of this name.
+        """Return the innermost scope of this name around the line; without a line, the only one of this name.
 
         Before Python 3.11 tools know only the last part of a name. None: this is not the text that ran.
         """
@@ -62,7 +62,7 @@ class Source:
         return named[0] if len(named) == 1 else None
 
     def facts(self, function: str, line: int | None) -> CodeFacts | None:
-        """Everything about one function, and the statement on `line`; None: not the text that ran."""
+        """Return the facts of a function and of the statement on `line`; None: not the text that ran."""
         scope = self.find(function, line)
         if scope is None:
             return None

@@ -22,7 +22,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Of all busy samples of a profile: within the function itself, and with what it called."""
+    """A function's shares of all busy samples of a profile: in itself, and with what it called."""
 
     self_share: float = 0.0
     total_share: float = 0.0

@@ -91,7 +91,7 @@ def _count(node: Node, amount: float, is_before: bool) -> None:
 
 
 def function_key(frame: Frame) -> FunctionKey:
-    """A function whatever its line: name, place, kind."""
+    """Return what names a function whatever its line: name, place, kind."""
     return frame.name, frame.file or frame.module or "", frame.kind
 
 

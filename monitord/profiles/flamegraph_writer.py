@@ -68,12 +68,12 @@ _LEGEND_OF_TWO = (
 
 
 def write_flamegraph(profile: Profile, about: About) -> bytes:
-    """One profile; threads are the topmost level where there are several."""
+    """Draw one profile; threads are the topmost level where there are several."""
     return _page(profile, None, about)
 
 
 def write_differential(before: Profile, after: Profile, about: About) -> bytes:
-    """Two profiles in one graph: the widths of `after`, coloured by what changed."""
+    """Draw two profiles in one graph: the widths of `after`, coloured by what changed."""
     return _page(after, before, about)
 
 

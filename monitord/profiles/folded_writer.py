@@ -25,5 +25,5 @@ def write_folded(profile: Profile) -> str:
 
 
 def write_folded_bytes(profile: Profile, about: About) -> bytes:  # the form has no place for it
-    """The same as bytes; bytes that are not UTF-8 are written `\\\\xNN`."""
+    """Write the folded form as bytes; bytes that are not UTF-8 are written `\\\\xNN`."""
     return encodable(write_folded(profile)).encode("utf-8")

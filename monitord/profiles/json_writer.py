@@ -13,7 +13,7 @@ FORMAT = "monitord-profile/1"
 
 
 def write_json(profile: Profile, about: About) -> bytes:
-    """One object; a stack is `[thread, [frame, …], value]`, both numbers into their tables, root first."""
+    """Write one object; a stack is `[thread, [frame, …], value]`: numbers into the tables, root first."""
     threads: dict[Thread, int] = {}
     stacks = [
         [threads.setdefault(thread, len(threads)), list(stack), value]

@@ -44,7 +44,7 @@ def module_of(file: str, packages: int = 0) -> str | None:
 
 
 def folded_name(name: str) -> str:
-    """A function's qualified name; comprehensions belong to the function they stand in.
+    """Return a function's qualified name; comprehensions belong to the function they stand in.
 
     Since Python 3.12 they run in its frame, before that in one of their own.
     """
@@ -68,7 +68,7 @@ def func_id_of(name: str, file: str | None, module: str | None, kind: str) -> st
 
 
 def short_hash(*parts: str) -> str:
-    """64 bits as 16 hexadecimal digits: a machine's million functions collide once in 30 million machines."""
+    """Hash to 64 bits in hexadecimal: a million functions collide once in 30 million machines."""
     digest = blake2b(digest_size=_ID_BYTES)
     for part in parts:
         digest.update(part.encode("utf-8", "surrogatepass") + b"\0")

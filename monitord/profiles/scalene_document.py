@@ -145,7 +145,7 @@ def from_bytes(data: bytes) -> Document:
 
 
 def hot_lines(document: Document, limit: int = 20) -> tuple[HotLine, ...]:
-    """The lines with the highest share, hottest first."""
+    """Return the lines with the highest share, hottest first."""
     lines = [
         _line(file, entry) for file, kept in document.get("files", {}).items() for entry in kept["lines"]
     ]

@@ -42,7 +42,7 @@ class Scope:
 
 
 def scopes_of(text: str) -> list[Scope]:
-    """Every scope of a source text, outer ones first; raises SourceError.
+    """Return every scope of a source text, outer ones first; raises SourceError.
 
     Comprehensions are not scopes of their own: they belong to the one they stand in.
     """

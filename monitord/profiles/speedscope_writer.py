@@ -53,7 +53,7 @@ def _thread(thread: Thread, stacks: list[tuple[tuple[int, ...], float]], unit: s
 
 
 def thread_title(thread: Thread) -> str:
-    """A thread for a person: `Thread 9684 "MainThread"`, with its process where it is named."""
+    """Name a thread for a person: `Thread 9684 "MainThread"`, with its process where it is named."""
     words = [f"Process {thread.pid}"] if thread.pid is not None else []
     if thread.thread_id is not None or thread.name:
         number = f" {thread.thread_id}" if thread.thread_id is not None else ""

@@ -239,7 +239,7 @@ class Keeper:
 
 
 def direct_children() -> list[int]:
-    """Our children now, zombies included."""
+    """Return the pids of our children now, zombies included."""
     own = os.getpid()
     try:
         with open(f"/proc/{own}/task/{own}/children", "rb") as file:

@@ -36,7 +36,7 @@ class ProfileResult:
     is_kept: bool = False
 
     def as_values(self) -> dict[str, Any]:
-        """Everything but the payload, for JSON. Times in ISO 8601, shares 0 to 1, percents of all the
+        """Return everything but the payload, for JSON. Times in ISO 8601, shares 0 to 1, percents of all the
         time.
         """
         return {

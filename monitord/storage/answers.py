@@ -75,7 +75,7 @@ def _failure(capture: Facts) -> str | None:
 
 
 def incident_view(incident: Facts, captures: Sequence[Facts], data_dir: Path) -> IncidentView:
-    """An incident with all its rows; `captures` come oldest first and hold the leading one."""
+    """Return an incident with all its rows; `captures` come oldest first and hold the leading one."""
     shared = {name: incident[name] for name in OF_THE_INCIDENT}
     hotspots = hotspots_of(incident["hotspots"])
     shared["hottest_function"] = hotspots[0].function if hotspots else None

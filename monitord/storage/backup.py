@@ -109,7 +109,7 @@ def synchronise_path(path: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """A new file of mode 0600."""
+    """Write a new file of mode 0600, and sync it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as out:
         out.write(content)

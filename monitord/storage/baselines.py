@@ -16,7 +16,7 @@ _TRIED_AGAIN = timedelta(days=1)
 
 
 def baseline_id(state: Storage, program: str) -> str | None:
-    """The incident's correlation id; "" when none could be taken lately; None when none was tried."""
+    """Return the baseline's correlation id; "" when none could be taken lately; None when none was tried."""
     item = state.get(_PREFIX + program)
     if item is None:
         return None

@@ -21,14 +21,14 @@ ZstdError = zstd.ZstdError
 
 
 def time_cell(moment: datetime) -> str:
-    """An aware time as text in UTC with microseconds; a naive one is a bug of the caller."""
+    """Write an aware time as text in UTC with microseconds; a naive one is a bug of the caller."""
     if moment.tzinfo is None:
         raise ValueError("a time without its zone can't be stored")
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
 
 
 def time_of(cell: str) -> datetime:
-    """The aware time in a cell; also reads what CURRENT_TIMESTAMP wrote (whole seconds)."""
+    """Read the aware time in a cell, also what CURRENT_TIMESTAMP wrote (whole seconds)."""
     return datetime.fromisoformat(cell).replace(tzinfo=UTC)
 
 
@@ -49,7 +49,7 @@ def _is_escaped(text: str) -> bool:
 
 
 def text_of(cell: str | bytes) -> str:
-    """The text in a cell; raw bytes come back as surrogateescape."""
+    """Read the text in a cell; raw bytes come back as surrogateescape."""
     return cell.decode("utf-8", "surrogateescape") if isinstance(cell, bytes) else cell
 
 
@@ -64,7 +64,7 @@ def lenient_text(cell: bytes) -> str:
 
 
 def optional_text_of(cell: str | bytes | None) -> str | None:
-    """As `text_of`; None stays None."""
+    """Read the text in a cell that may be empty: None stays None."""
     return None if cell is None else text_of(cell)
 
 
@@ -74,15 +74,15 @@ def number_cell(value: float) -> float:
 
 
 def json_cell(value: Any) -> str:
-    """Compact JSON in ASCII: raw bytes in names survive as \\udcXX."""
+    """Write compact JSON in ASCII: raw bytes in names survive as \\udcXX."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def packed_cell(value: Any) -> bytes:
-    """JSON, compressed: for what is read whole or not at all."""
+    """Write compressed JSON, for what is read whole or not at all."""
     return zstd.compress(json_cell(value).encode("ascii"), level=9)
 
 
 def packed_of(cell: bytes) -> Any:
-    """The value in a packed cell."""
+    """Read the value in a packed cell."""
     return json.loads(zstd.decompress(cell))

@@ -23,7 +23,7 @@ CACHE_KIB = 256  # SQLite's default is 2 MB
 
 
 def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
-    """An engine over one connection to an existing database; the store lets one thread in at a time."""
+    """Open an engine over one connection to an existing database; the store lets one thread in at a time."""
     engine = create_engine(
         "sqlite://", creator=partial(_connect, database, busy_timeout_s), poolclass=StaticPool
     )
@@ -49,7 +49,7 @@ def _connect(database: Path, busy_timeout_s: float) -> sqlite3.Connection:
 
 
 def set_pragmas(connection: sqlite3.Connection) -> None:
-    """What every writing connection needs; writes nothing to a database that is in WAL mode already."""
+    """Set what every writing connection needs; writes nothing to a database that is in WAL mode already."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -173,7 +173,7 @@ def remove_evidence(artefacts: StorageManager, keys: Sequence[str | None]) -> in
 
 
 def discard_evidence(artefacts: StorageManager, keys: Sequence[str]) -> None:
-    """As `remove_evidence`, after a failed save: what can't be removed now is adopted later."""
+    """Remove evidence after a failed save: what can't be removed now is adopted later."""
     with contextlib.suppress(StorageError, OSError):
         remove_evidence(artefacts, keys)
 
@@ -231,13 +231,13 @@ def kind_of(metadata: StorageMetadata) -> str:
 
 
 def difference_of_capture(found: StorageMetadata, row: Facts) -> str | None:
-    """In which columns an artefact's header, which no checksum covers, says otherwise than its row."""
+    """Name the columns in which an artefact's header, which no checksum covers, differs from its row."""
     held = found.attributes.get("capture")
     return _difference(held, row, FIXED_OF_CAPTURE) if isinstance(held, Mapping) else "what it is of"
 
 
 def difference_of_incident(artefacts: StorageManager, row: Facts) -> str | None:
-    """Likewise of an incident: its row, its own artefact and that one's header. Raises ArtefactError."""
+    """Say how an incident's row, its own artefact and that one's header differ. Raises ArtefactError."""
     key = row["artefact_key"]
     held, _captures = read_incident_artefact(artefacts, key)
     header = artefacts.get_metadata(key).attributes

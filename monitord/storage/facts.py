@@ -252,7 +252,7 @@ def mark_leading(incident: Facts, captures: Sequence[Facts]) -> None:
 
 
 def record_facts(record: ProfileRecord, correlation_id: str) -> tuple[Facts, Facts]:
-    """The requirement's `save(record)`: an incident of one capture, whose file lies where the record says."""
+    """Make an incident of one capture of the requirement's record, whose file lies where that says."""
     at = time_cell(record.captured_at)
     incident: Facts = {
         **dict.fromkeys(INCIDENT_COLUMNS),
@@ -298,7 +298,7 @@ def record_facts(record: ProfileRecord, correlation_id: str) -> tuple[Facts, Fac
 
 
 def cells_of(facts: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
-    """Facts as cells for these columns; a column the facts do not know is left to its default."""
+    """Write facts as cells for these columns; a column the facts do not know is left to its default."""
     return {name: _cell(name, facts[name]) for name in columns if name in facts}
 
 
@@ -311,7 +311,7 @@ def _cell(name: str, value: Any) -> Any:
 
 
 def facts_of(row: Mapping[str, Any]) -> Facts:
-    """Cells of one row as facts again."""
+    """Read the cells of one row as facts again."""
     return {name: _fact(name, cell) for name, cell in row.items()}
 
 

@@ -21,7 +21,7 @@ _DAMAGE = ("decode to UTF-8", "no such table", "no such column", "malformed JSON
 
 
 def explained_error(error: Exception, database: Path) -> StorageError:
-    """The StorageError for an error of sqlite3, or for SQLAlchemy's wrapper of one."""
+    """Return the StorageError for an error of sqlite3, or for SQLAlchemy's wrapper of one."""
     cause = getattr(error, "orig", None) or error
     name = getattr(cause, "sqlite_errorname", None) or ""
     # A byte flipped inside a text is seen by nobody but the decoder (facts: reliability, 1).

@@ -34,7 +34,8 @@ ORDER BY a.weight DESC, e.id DESC
 
 
 def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dict[str, Any]]:
-    """The statement and its values. A function needs no name of its own where its source gave it an id.
+    """Return the statement and its values. A function needs no name of its own where its source gave it an
+    id.
 
     `checked` looks at every payload first, and leaves out those that are not JSON.
     """
@@ -67,7 +68,7 @@ def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dic
 
 
 def hot_function(row: Sequence[Any]) -> HotFunction:
-    """One row of the statement; names and place are those of the last incident. Raises for a damaged one."""
+    """Read one row of the statement; names and place are of the last incident. Raises for a damaged one."""
     if not all(isinstance(value, int | float) for value in (*row[4:7], row[9])):
         raise TypeError(f"hotspot {row[9]!r} has a share that is not between 0 and 1")
     if not isinstance(row[2], int | None) or not isinstance(row[10], str | None):

@@ -11,7 +11,7 @@ _SHORT_LENGTH = 8  # 39 bits: among 10,000 incidents two begin alike once in ten
 
 
 def new_correlation_id() -> str:
-    """12 random characters of [a-z2-7], the first one a letter (59 bits)."""
+    """Draw 12 random characters of [a-z2-7], the first one a letter (59 bits)."""
     return secrets.choice(_LETTERS) + "".join(secrets.choice(_ALPHABET) for _ in range(LENGTH - 1))
 
 

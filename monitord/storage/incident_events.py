@@ -53,7 +53,7 @@ def record_incident(connection: Connection, facts: Facts, captures: Sequence[Fac
 
 
 def load_annotations(connection: Connection, correlation_id: str) -> list[list[str]]:
-    """The notes people left on an incident, as pairs of time and text, oldest first."""
+    """Load the notes people left on an incident, as pairs of time and text, oldest first."""
     wanted = EventFilter(event_type=EventType.NOTE, correlation_id=correlation_id, order="asc", limit=None)
     return [
         [time_cell(event.taken_at), str(event.payload["text"])]
@@ -67,7 +67,7 @@ def forget_incidents(connection: Connection, correlation_ids: Sequence[str]) -> 
 
 
 def forget_samples(connection: Connection, correlation_ids: Sequence[str]) -> None:
-    """Incidents became summaries: what stood before them goes, what was found stays."""
+    """Delete what stood before incidents that became summaries; what was found stays."""
     DataAccess(connection).forget_incidents(correlation_ids, (EventType.SAMPLE,))
 
 
@@ -81,7 +81,7 @@ def _is_storable(event: Event) -> bool:
 
 
 def incident_events(facts: Facts, captures: Sequence[Facts]) -> Iterator[Event]:
-    """All of them, oldest kind first."""
+    """Yield all events of an incident, oldest kind first."""
     whose = {
         "pid": facts["pid"],
         "start_ticks": facts["started_ticks"],

@@ -79,7 +79,7 @@ def manifest_text(manifest: Manifest) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a backup.
+    """Read the manifest of a backup.
 
     Raises NotFoundError when there is none, SchemaTooNewError, or StorageError when it makes no sense.
     """

@@ -39,7 +39,7 @@ _NEUTRAL: Mapping[str, Any] = {
 
 
 def damaged_rows(connection: sqlite3.Connection) -> Iterator[tuple[str, int, Row, tuple[str, ...]]]:
-    """Table, rowid, row and damaged columns, over the whole database; a page of rows is held at once."""
+    """Yield table, rowid, row and damaged columns of the whole database; a page is held at once."""
     for table in TABLES:
         last = -(2**63)
         while page := _page(connection, table, last):
@@ -57,7 +57,7 @@ def _page(connection: sqlite3.Connection, table: str, after: int) -> list[tuple[
 
 
 def told(connection: sqlite3.Connection) -> Iterator[str]:
-    """The damaged rows in words."""
+    """Say which rows are damaged, one line each."""
     for table, _rowid, row, columns in damaged_rows(connection):
         yield described(table, row, columns)
 

@@ -37,7 +37,7 @@ def migrations_folder() -> Path:
 
 
 def alembic_config() -> Config:
-    """Alembic's settings, without an ini file."""
+    """Make Alembic's settings, without an ini file."""
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

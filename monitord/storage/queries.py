@@ -89,11 +89,11 @@ class StoreReader(Asking):
         self._open_holdings = open_holdings
 
     def recent(self, wanted: RecentFilter | None = None) -> list[ProfileRecord]:
-        """One row per incident, its leading one, newest first."""
+        """Return each incident's leading row, newest first."""
         return list(self.each_recent(wanted))
 
     def each_recent(self, wanted: RecentFilter | None = None) -> Iterator[ProfileRecord]:
-        """As `recent`, one after the other: for who writes them out as they come."""
+        """Yield what `recent` returns, one after the other, to be written out as they come."""
         wanted = wanted or RecentFilter()
         conditions, values = _conditions(wanted)
         limit = -1 if wanted.limit is None else wanted.limit
@@ -107,7 +107,7 @@ class StoreReader(Asking):
         yield from self._sound(rows, self._record, "incidents")
 
     def newest_id(self) -> int:
-        """The highest id of a row so far; 0 when there is none. What `after_id` may begin with."""
+        """Return the highest id of a row so far, 0 when there is none: what `after_id` may begin with."""
         return int(self._all("SELECT coalesce(max(id), 0) AS id FROM profile_capture", [])[0]["id"])
 
     def _record(self, row: dict[str, Any]) -> ProfileRecord:
@@ -137,7 +137,7 @@ class StoreReader(Asking):
             return self._record(rows[0])
 
     def incident(self, correlation_id: str) -> IncidentView:
-        """Everything kept of one incident, by its whole id."""
+        """Return everything kept of one incident, by its whole id."""
         rows = self._all(_INCIDENT.format(notes=_NOTES, repeats=_REPEATS), [correlation_id])
         captures = self._all(
             "SELECT * FROM profile_capture WHERE correlation_id = ? AND state <> 'deleting' "
@@ -193,7 +193,7 @@ class StoreReader(Asking):
         return bool(self._all(sql, [correlation_id]))
 
     def events(self, wanted: EventFilter) -> list[Event]:
-        """The events under a filter, in its order."""
+        """Return the events under a filter, in its order."""
         sql, values = QueryOptimizer().select(wanted)
         return list(self._sound(self._fetched(sql, values), _event, "events"))
 
@@ -213,7 +213,8 @@ class StoreReader(Asking):
         return list(self._sound(rows, hot_function, "hot functions"))
 
     def artefact(self, key: str, limit_bytes: int | None = None) -> tuple[StorageMetadata, bytes]:
-        """An artefact's metadata and plain payload, checked; StorageError when it is missing or damaged.
+        """Return an artefact's metadata and plain payload, checked; StorageError when it is missing or
+        damaged.
 
         It never holds more bytes than its metadata promise, and one of more than `limit_bytes` is not read.
         """
@@ -233,7 +234,7 @@ class StoreReader(Asking):
         return (str(rows[0]["correlation_id"]), rows[0]["id"]) if rows else None
 
     def artefact_keys(self) -> frozenset[str]:
-        """Of all artefacts that a row names."""
+        """Return the keys of all artefacts that a row names."""
         rows = self._all(
             "SELECT artefact_key FROM profile_capture WHERE artefact_key IS NOT NULL"
             " UNION SELECT artefact_key FROM incident WHERE artefact_key IS NOT NULL",
@@ -242,7 +243,7 @@ class StoreReader(Asking):
         return frozenset(str(row["artefact_key"]) for row in rows)
 
     def payload(self, key: str, limit_bytes: int) -> bytes:
-        """An artefact's plain payload alone; StorageError as for `artefact`."""
+        """Return an artefact's plain payload alone; StorageError as for `artefact`."""
         return self.artefact(key, limit_bytes)[1]
 
     def history(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Rates]:
@@ -262,7 +263,7 @@ class StoreReader(Asking):
         return NamespacedStorage(ReadOnlyBackend(self._all))
 
     def state(self, key: str) -> Any:
-        """What `set_state` kept under this key, or None."""
+        """Return what `set_state` kept under this key, or None."""
         item = self.storage.get(key)
         with self._understood():
             return json.loads(item.data) if item else None

@@ -19,7 +19,7 @@ _OURS = frozenset(("incident", "profile_capture", "history", "state", "event"))
 
 
 def open_readonly(database: Path) -> tuple[sqlite3.Connection, str | None]:
-    """A read-only connection and the schema's revision (None: not one of our tables is there).
+    """Open a read-only connection; return it and the schema's revision (None: none of our tables is there).
 
     Statements stand alone, so no read transaction outlives its query. On a full or read-only disk SQLite
     can't make the shared memory file that WAL wants; without changes waiting in the WAL, the file itself

@@ -95,7 +95,7 @@ def _mark_missing(connection: Connection, present: set[str], is_whole: bool) -> 
 
 
 def known_keys(connection: Connection) -> set[str]:
-    """Of all artefacts that a row names."""
+    """Return the keys of all artefacts that a row names."""
     return {key for keys in _known_keys(connection) for key in keys}
 
 

@@ -55,7 +55,7 @@ def delete_rows(connection: Connection, correlation_ids: Sequence[str]) -> int:
 
 
 def load_incident(connection: Connection, correlation_id: str) -> Facts | None:
-    """The incident's own facts, with the notes that people left on it (`annotations`)."""
+    """Load the incident's own facts, with the notes that people left on it (`annotations`)."""
     row = connection.execute(select(incident).where(incident.c.correlation_id == correlation_id)).first()
     if row is None:
         return None
@@ -63,7 +63,7 @@ def load_incident(connection: Connection, correlation_id: str) -> Facts | None:
 
 
 def load_captures(connection: Connection, correlation_id: str) -> list[Facts]:
-    """Facts of all its rows, each with its `id`, oldest first."""
+    """Load the facts of all its rows, each with its `id`, oldest first."""
     query = select(profile_capture).where(profile_capture.c.correlation_id == correlation_id)
     rows = connection.execute(query.order_by(profile_capture.c.captured_at, profile_capture.c.id))
     return [facts_of(dict(row._mapping)) for row in rows]

@@ -224,5 +224,5 @@ def _is_sound(check: Check, value: Any, is_required: bool) -> bool:
 
 
 def readable_text(cell: Any) -> str:
-    """Any cell as text, for comparing; empty for other types."""
+    """Return any cell as text, for comparing; empty for other types."""
     return text_of(cell) if isinstance(cell, str | bytes) else ""

@@ -149,7 +149,7 @@ class SQLiteProfileStore(OpenDatabase):
                 recovery.rewrite_incident(connection, holdings.artefacts, facts)
 
     def adopt(self) -> int:
-        """For the daemon's start: put right what a crash or damage left; how many rows came back.
+        """Put right what a crash or damage left, at the daemon's start; return how many rows came back.
 
         Checks the whole database first, so that a damaged one is set aside and built anew here and
         not met weeks later; then see `recovery.adopt`.
@@ -204,7 +204,7 @@ class SQLiteProfileStore(OpenDatabase):
         return EventStore(self._transaction)
 
     def get_state(self, key: str) -> Any:
-        """What `set_state` kept under this key, or None."""
+        """Return what `set_state` kept under this key, or None."""
         return self._read(lambda reader: reader.state(key))
 
     def set_state(self, key: str, value: Any) -> None:
@@ -214,7 +214,7 @@ class SQLiteProfileStore(OpenDatabase):
     # -------------------------------------------------------------------------------- questions
 
     def fetch_recent(self, limit: int) -> list[ProfileRecord]:
-        """The newest incidents, one row each."""
+        """Return the newest incidents, one row each."""
         return self._read(lambda reader: reader.recent(RecentFilter(limit=limit)))
 
     def _read(self, question: Callable[[StoreReader], _T]) -> _T:
@@ -233,7 +233,7 @@ class SQLiteProfileStore(OpenDatabase):
                 return question(reader)
 
     def retention_rows(self) -> list[RetentionRow]:
-        """One row per incident, oldest first; damaged ones are put right when they are met."""
+        """Return one row per incident, oldest first; damaged ones are put right when they are met."""
         with self._guarded(writes=False):
             engine, holdings = self._ready()
             try:
@@ -382,7 +382,7 @@ def open_store(
     open_holdings: OpenHoldings = open_local,
     budget_bytes: int | None = None,
 ) -> SQLiteProfileStore:
-    """The store in `data_dir`, made, migrated or rebuilt as needed; copies it sets aside fit the budget.
+    """Open the store in `data_dir`, made, migrated or rebuilt as needed; copies it sets aside fit the budget.
 
     When the disk is full, read-only or locked the store is given all the same, with `is_degraded` set,
     and recovers by itself at a later call. Raises PermissionDeniedError (not ours, or open to others),

@@ -26,7 +26,7 @@ _LEVELS = ("cpu_count", "memory_total_bytes", "memory_available_bytes", "swap_us
 
 
 def leaders(processes: Sequence[ProcessRates]) -> tuple[ProcessRates, ...]:
-    """Those that stand among the first in at least one ranking, and above zero in it."""
+    """Return those that stand among the first in at least one ranking, and above zero in it."""
     chosen: dict[ProcessKey, ProcessRates] = {}
     for ranking in _RANKINGS:
         for process in sorted(processes, key=ranking, reverse=True)[:LEADERS]:

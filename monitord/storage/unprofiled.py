@@ -22,7 +22,7 @@ _NOBODY_ELSE = (
 
 
 def not_taken(incident: Incident) -> tuple[str, str | None] | None:
-    """The reason and the fix where there is no capture; None where there is one."""
+    """Return the reason and the fix where there is no capture; None where there is one."""
     alert: Alert = incident.alert
     if incident.captures:
         return None
@@ -37,7 +37,7 @@ def not_taken(incident: Incident) -> tuple[str, str | None] | None:
 
 
 def not_taken_step(incident: Incident) -> list[dict[str, str | None]]:
-    """That as a step which left no evidence, as `not_captured` lists them."""
+    """Return the missing capture as a step without evidence, as `not_captured` lists them."""
     why = not_taken(incident)
     if why is None:
         return []

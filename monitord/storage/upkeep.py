@@ -33,7 +33,7 @@ _LOOSE_EVENT_BYTES = 160  # a row with its indexes
 
 
 def retention_rows(connection: Connection) -> list[RetentionRow]:
-    """One row per incident, oldest first."""
+    """Return one row per incident, oldest first."""
     of_captures = (
         select(
             profile_capture.c.correlation_id, func.sum(profile_capture.c.stored_bytes).label("stored_bytes")

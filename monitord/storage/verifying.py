@@ -53,12 +53,12 @@ def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
 
 
 def each_capture(engine: Engine) -> Iterator[Facts]:
-    """Facts of all captures; no transaction is open while one is looked at."""
+    """Yield the facts of all captures; no transaction is open while one is looked at."""
     return _paged(engine, profile_capture, profile_capture.c.id, 0)
 
 
 def each_incident(engine: Engine) -> Iterator[Facts]:
-    """Facts of all incidents, in the same way."""
+    """Yield the facts of all incidents; no transaction is open while one is looked at."""
     return _paged(engine, incident, incident.c.correlation_id, "")
 
 

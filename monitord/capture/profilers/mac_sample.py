@@ -60,10 +60,10 @@ class MacSample:
 
 
 def command(sample: str, pid: int, duration_s: float, output: str) -> tuple[str, ...]:
-    """-mayDie: keep what there is when the process ends."""
+    """Return the command of a recording; -mayDie keeps what there is when the process ends."""
     return (sample, str(pid), str(max(1, round(duration_s))), str(INTERVAL_MS), "-mayDie", "-file", output)
 
 
 def has_call_graph(report: bytes) -> bool:
-    """Whether `sample` could look at the process at all."""
+    """Return whether `sample` could look at the process at all."""
     return b"Call graph:" in report

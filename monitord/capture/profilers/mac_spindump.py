@@ -62,5 +62,5 @@ class MacSpindump:
 
 
 def command(spindump: str, pid: int, duration_s: float, output: str) -> tuple[str, ...]:
-    """PID SECONDS INTERVAL_MS -file OUT."""
+    """Return the command of a recording: PID SECONDS INTERVAL_MS -file OUT."""
     return (spindump, str(pid), str(max(1, round(duration_s))), str(INTERVAL_MS), "-file", output)

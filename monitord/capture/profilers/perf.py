@@ -143,7 +143,7 @@ class Perf:
 
 
 def record_command(perf: str, pid: int, rate_hz: int, duration_s: float) -> tuple[str, ...]:
-    """-B: it opens none of the files whose names it records; the workload `sleep` ends the recording."""
+    """Return the command of a recording, which `sleep` ends; -B opens no file whose name it records."""
     head = (perf, "record", "-q", "-B", "-N", "-e", "cpu-clock", "-F", str(rate_hz), "-g", "--max-size=64M")
     return (*head, "-p", str(pid), "-o", _DATA, "--", "/bin/sleep", f"{duration_s:.2f}")
 

@@ -180,7 +180,7 @@ class PySpyRecord(_PySpy):
 
 
 def record_command(session: Session, rate_hz: int, flags: tuple[str, ...], output: str) -> tuple[str, ...]:
-    """`-d` always: without it py-spy records for ever."""
+    """Return the command of a recording, always with `-d`: without it py-spy records for ever."""
     seconds = str(max(1, round(session.plan.duration_s)))
     path = session.tools.path("py-spy") or ""
     head = (path, "record", "--pid", str(session.target.key.pid), "-d", seconds, "-r", str(rate_hz))

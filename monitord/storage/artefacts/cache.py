@@ -233,7 +233,7 @@ class CacheManager:
 
     @contextmanager
     def changing(self, key: str) -> Iterator[Change]:
-        """Around a change at the provider: the old entry goes, the new one comes when all went well."""
+        """Enclose a change at the provider: the old entry goes, the new one comes when all went well."""
         slot, change, began_s = hash(key) % _SLOTS, Change(), self._clock()
         own = self._moved_on(slot, key)
         entry = None

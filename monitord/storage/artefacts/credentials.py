@@ -12,7 +12,7 @@ _OF_SERVICE = "credentials/monitord.service"  # below /run for root and the serv
 
 
 def credential_path(name: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """The file of this credential; raises ConfigError with two ways to have it."""
+    """Return the file of this credential; raises ConfigError with two ways to have it."""
     beside = "/run" if os.geteuid() == 0 else environment.get("XDG_RUNTIME_DIR")
     own = environment.get("CREDENTIALS_DIRECTORY")
     places = [Path(own, name)] if own else []

@@ -59,7 +59,7 @@ def header_length(prefix: bytes, key: str) -> int:
 
 
 def parse_header(encoded: bytes, key: str, stored_size: int, changed_at: datetime) -> StorageMetadata:
-    """The metadata from the frame's content. `changed_at` is for version 1, which knew no times."""
+    """Read the metadata from the frame's content. `changed_at` is for version 1, which knew no times."""
     try:
         held = json.loads(encoded)
         own = held.pop(_OWN)
@@ -101,13 +101,13 @@ def _of_version_1(
 
 
 def read_header(source: BinaryIO, key: str, stored_size: int, changed_at: datetime) -> StorageMetadata:
-    """The metadata from an open object; `source` is left at the beginning of the body."""
+    """Read the metadata from an open object; `source` is left at the beginning of the body."""
     length = header_length(source.read(PREFIX_BYTES), key)
     return parse_header(source.read(length), key, stored_size, changed_at)
 
 
 def body_chunks(source: BinaryIO) -> Iterator[bytes]:
-    """The rest of an open object."""
+    """Yield the rest of an open object."""
     while chunk := source.read(CHUNK_BYTES):
         yield chunk
 

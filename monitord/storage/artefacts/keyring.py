@@ -49,7 +49,7 @@ class SealingKey:
         return base64.b64encode(nonce + self._cipher.encrypt(nonce, data_key, bound_to)).decode("ascii")
 
     def unwrap(self, wrapped_key: str, bound_to: bytes) -> bytes:
-        """The data key. Raises InvalidTag or ValueError when anything is not as it was when wrapping."""
+        """Unwrap the data key. Raises InvalidTag or ValueError when anything is not as it was then."""
         held = base64.b64decode(wrapped_key, validate=True)
         return self._cipher.decrypt(held[:NONCE_BYTES], held[NONCE_BYTES:], bound_to)
 
@@ -70,7 +70,7 @@ class Keyring:
         return (self.active.key_id, *(name for name in self._keys if name != self.active.key_id))
 
     def find(self, key_id: str, artefact: str) -> SealingKey:
-        """The key of this fingerprint; raises WrongKeyError, which names the artefact."""
+        """Return the key of this fingerprint; raises WrongKeyError, which names the artefact."""
         try:
             return self._keys[key_id]
         except KeyError:
@@ -160,7 +160,7 @@ def _decoded(held: bytes) -> bytes:
 
 
 def aes_gcm(key: bytes) -> AESGCM:
-    """The cipher; imported here, because 7 MB of memory are for those who encrypt."""
+    """Return the cipher; imported here, because its 7 MB of memory are for those who encrypt."""
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:

@@ -18,7 +18,7 @@ _UNFIT = re.compile(r"[^A-Za-z0-9._/-]")
 
 
 def check_key(key: str) -> str:
-    """The key itself; raises InvalidKeyError with the reason."""
+    """Return the key itself; raises InvalidKeyError with the reason."""
     reason = _why_not(key)
     if reason is not None:
         raise InvalidKeyError(f"{key[:80]!r} can't name an artefact: {reason}")

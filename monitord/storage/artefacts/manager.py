@@ -91,12 +91,12 @@ class StorageManager:
             return None
 
     def retrieve_data(self, key: str) -> bytes:
-        """The whole artefact, checked against its checksum; MissingArtefactError, DamagedArtefactError."""
+        """Return the whole artefact, checked; raises MissingArtefactError, DamagedArtefactError."""
         _metadata, chunks = self.provider.retrieve(key)
         return together(chunks)
 
     def open(self, key: str) -> BinaryIO:
-        """The artefact to read from, piece by piece; DamagedArtefactError comes at the end at the latest."""
+        """Open the artefact to be read in pieces; DamagedArtefactError comes at the end at the latest."""
         _metadata, chunks = self.provider.retrieve(key)
         return io.BufferedReader(ChunkReader(chunks))
 
@@ -149,7 +149,7 @@ def measure(payload: Payload) -> tuple[int, str]:
 
 
 def together(chunks: Iterator[bytes]) -> bytes:
-    """All chunks as one; the only one as it is. Each is let go of before the next one comes."""
+    """Join all chunks, a single one as it is. Each is let go of before the next one comes."""
     first, second = next(chunks, b""), next(chunks, None)
     if second is None:
         return first

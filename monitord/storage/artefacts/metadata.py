@@ -55,7 +55,7 @@ class Payload(Protocol):
     """Bytes that may be read more than once (a retry does), piece by piece; never whole in memory."""
 
     def chunks(self) -> Iterator[bytes]:
-        """From the beginning, in pieces of at most a few times CHUNK_BYTES, none of them empty."""
+        """Yield it from the beginning, in pieces of at most a few times CHUNK_BYTES, none of them empty."""
         ...
 
 

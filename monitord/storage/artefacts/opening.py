@@ -71,7 +71,7 @@ def compose(
     recorder: Recorder | None = None,
     patience: Patience | None = None,
 ) -> StorageProvider:
-    """The provider with its wrappers, outermost last: each sees bytes as the one after it gives them."""
+    """Wrap the provider, outermost last: each sees bytes as the one after it gives them."""
     wrapped = reached(provider, recorder=recorder, patience=patience)
     if spool is not None:
         wrapped = spool(wrapped)
@@ -85,7 +85,7 @@ def compose(
 def reached(
     provider: StorageProvider, *, recorder: Recorder | None = None, patience: Patience | None = None
 ) -> StorageProvider:
-    """The provider, measured and tried again: artefacts as they lie there. What key rotation works on."""
+    """Wrap the provider to be measured and tried again, artefacts as they lie there: for key rotation."""
     if recorder is not None:
         from monitord.storage.artefacts.wrappers.measured import Measured
 

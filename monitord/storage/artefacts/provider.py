@@ -35,14 +35,15 @@ class StorageProvider(Protocol):
         ...
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
-        """The metadata, and the stored bytes in pieces; close the iterator when it is not read to its end.
+        """Return the metadata, and the stored bytes in pieces; close the iterator unless it is read to its
+        end.
 
         Raises MissingArtefactError at the call; DamagedArtefactError and TransientError also while reading.
         """
         ...
 
     def get_metadata(self, key: str) -> StorageMetadata:
-        """The metadata without the bytes; raises MissingArtefactError, DamagedArtefactError."""
+        """Return the metadata without the bytes; raises MissingArtefactError, DamagedArtefactError."""
         ...
 
     def delete(self, key: str) -> int:

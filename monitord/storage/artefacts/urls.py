@@ -72,7 +72,7 @@ class StorageURL:
 
     @property
     def storage_type(self) -> StorageType:
-        """The kind; whatever is not built in is custom."""
+        """The kind of storage; whatever is not built in is custom."""
         return _TYPES.get(self.scheme, StorageType.CUSTOM)
 
     def check_options(self, *known: str) -> None:
@@ -107,7 +107,7 @@ class StorageURL:
 
 
 def parse_url(text: str) -> StorageURL:
-    """The URL taken apart; a plain path means `file://`. Raises ConfigError with what was expected."""
+    """Take a URL apart; a plain path means `file://`. Raises ConfigError with what was expected."""
     if "://" not in text and text.startswith(("/", "./", "../", "~")) and not text.startswith("//"):
         return StorageURL("file", path=str(Path(text).expanduser().absolute()))
     if re.search(r"[\x00-\x20\x7f]", text):
@@ -142,7 +142,7 @@ def parse_url(text: str) -> StorageURL:
 
 
 def shown_url(text: str) -> str:
-    """A URL for messages and logs: no user info, no values of options that might be secret."""
+    """Return a URL for messages and logs, without user info and values of options that might be secret."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         return repr(text[:80]) if "@" not in text and "=" not in text else repr(HIDDEN)

@@ -92,7 +92,7 @@ class DataAccess:
         return found
 
     def query(self, wanted: EventFilter) -> list[Event]:
-        """The events under a filter."""
+        """Return the events under a filter, in its order."""
         sql, values = QueryOptimizer().select(wanted)
         return [event_of(row) for row in self._rows(sql, values)]
 
@@ -105,13 +105,13 @@ class DataAccess:
         return EventPlan(used, detail)
 
     def get(self, event_id: int) -> Event | None:
-        """One event."""
+        """Return one event, or None."""
         sql = f"SELECT {', '.join(COLUMNS)} FROM event WHERE id = :id"  # noqa: S608
         rows = self._rows(sql, {"id": event_id})
         return event_of(rows[0]) if rows else None
 
     def count(self) -> int:
-        """All events."""
+        """Count all events."""
         return int(self._rows("SELECT count(*) FROM event")[0][0])
 
     def stats(self) -> EventStats:

@@ -18,7 +18,8 @@ _LARGEST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Any combination; None means: whatever. `since` is inclusive, `until` exclusive; both are aware.
+    """Which events are wanted: conditions that must all hold; None sets none. `since` is inclusive,
+    `until` exclusive; both are aware.
 
     `limit` None gives all. `order` is that of time, ties as stored. `after` is a cursor from
     `cursor_after`: the answer goes on behind that event.
@@ -68,7 +69,7 @@ class EventFilter:
 
 
 def type_of(word: EventType | str) -> EventType:
-    """The type of this name; raises UsageError with those there are."""
+    """Return the type of this name; raises UsageError with those there are."""
     try:
         return EventType(word)
     except ValueError:

@@ -19,7 +19,7 @@ _LAST = datetime(2110, 1, 1, tzinfo=UTC)  # what 63 bits hold, roughly
 
 
 def id_at(moment: datetime, name: str = "taken_at") -> int:
-    """The smallest id of this time; raises UsageError for a time without zone, or one that can't be kept."""
+    """Return the smallest id of this time; raises UsageError for one without zone, or that can't be kept."""
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise UsageError(f"{name} must be a time with its zone, not {moment!r}")
     if not _EPOCH <= moment < _LAST:
@@ -28,7 +28,7 @@ def id_at(moment: datetime, name: str = "taken_at") -> int:
 
 
 def time_of_id(event_id: int) -> datetime:
-    """When the event happened."""
+    """Return when the event of this id happened."""
     return _EPOCH + event_id // EVENTS_PER_MICROSECOND * _MICROSECOND
 
 

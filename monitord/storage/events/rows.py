@@ -39,7 +39,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def row_of(event: Event) -> list[Any]:
-    """The row, its id still open; raises UsageError that names what can't be kept."""
+    """Return the row, its id still open; raises UsageError that names what can't be kept."""
     id_at(event.taken_at)
     if event.arity is not None and event.function is None:
         raise UsageError("an event with an arity needs the function that has it")
@@ -88,7 +88,7 @@ def text_cell(name: str, value: str | None) -> str | None:
 
 
 def payload_cell(payload: Mapping[str, object]) -> str | None:
-    """The payload as JSON in ASCII; None for nothing. Raises UsageError that names the value."""
+    """Write the payload as JSON in ASCII; None for nothing. Raises UsageError that names the value."""
     if not isinstance(payload, Mapping):
         raise UsageError(f"a payload has names and values; this one is a {type(payload).__name__}")
     if not payload:
@@ -113,7 +113,7 @@ def _culprit(payload: Mapping[str, object]) -> str:
 
 
 def event_of(row: Sequence[Any]) -> Event:
-    """The event in a row of COLUMNS; raises StorageError for what nobody can have stored."""
+    """Read the event in a row of COLUMNS; raises StorageError for what nobody can have stored."""
     try:
         return Event(
             id=row[0],
@@ -134,7 +134,7 @@ def event_of(row: Sequence[Any]) -> Event:
 
 
 def type_of_code(code: int) -> EventType:
-    """The type of this number; raises StorageError for one that nobody can have stored."""
+    """Return the type of this number; raises StorageError for one that nobody can have stored."""
     try:
         return _TYPES[code]
     except KeyError as error:
@@ -142,5 +142,5 @@ def type_of_code(code: int) -> EventType:
 
 
 def text_of_cell(cell: str | None) -> str | None:
-    """The text in a column."""
+    """Read the text in a column; None stays None."""
     return json.loads(cell[1:]) if cell and cell[0] == _MARK else cell

@@ -23,7 +23,7 @@ class QueryOptimizer:
     """Statements with named parameters (`:name`), the same for SQLite and PostgreSQL."""
 
     def select(self, wanted: EventFilter) -> tuple[str, dict[str, Any]]:
-        """The events under a filter, in its order."""
+        """Return the SELECT of the events under a filter, in its order, and its values."""
         conditions, values = self._conditions(wanted)
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         sql = f"SELECT {', '.join(COLUMNS)} FROM event{where} ORDER BY id {wanted.order.upper()}"  # noqa: S608  fixed words only

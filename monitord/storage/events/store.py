@@ -105,12 +105,12 @@ class EventStore:
     # ------------------------------------------------------------------------------------- asking
 
     def query_events(self, wanted: EventFilter | None = None, **filters: Any) -> list[Event]:
-        """The events under a filter: an EventFilter, or its fields by name."""
+        """Return the events under a filter: an EventFilter, or its fields by name."""
         asked = _filter(wanted, filters)
         return self._run(lambda access: access.query(asked))
 
     def get_event_by_id(self, event_id: int | str) -> Event:
-        """One event; raises NotFoundError, and UsageError for an invalid id."""
+        """Return one event; raises NotFoundError, and UsageError for an invalid id."""
         number = parse_id(event_id)
         found = self._run(lambda access: access.get(number))
         if found is None:
@@ -171,7 +171,7 @@ class EventStore:
 
 
 def parse_id(event_id: int | str) -> int:
-    """An event's id as a number; raises UsageError."""
+    """Read an event's id as a number; raises UsageError."""
     text = str(event_id)
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
         raise UsageError(
@@ -207,7 +207,7 @@ def _make_roomy(raw: Any, _record: object) -> None:
 
 
 def engine_of(url: str) -> Engine:
-    """An engine for memory://, sqlite:///FILE or postgresql://…; raises UsageError, StorageError."""
+    """Open an engine for memory://, sqlite:///FILE or postgresql://…; raises UsageError, StorageError."""
     scheme, separator, rest = url.partition("://")
     if url == "memory://":
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})

@@ -13,19 +13,19 @@ class StateBackend(Protocol):
     """Keeps records by address. Raises StateUnavailableError and StateFullError, nothing else."""
 
     def read(self, addresses: Sequence[Address], now_us: int) -> list[Record | None]:
-        """For each address the record that is live at `now_us`, or None."""
+        """Return for each address the record that is live at `now_us`, or None."""
         ...
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
-        """All of them at once, durably, if what each one expects is what is live; else none."""
+        """Write all of them at once, durably, if what each one expects is what is live; else none."""
         ...
 
     def keys(self, user_id: str, session_id: str, now_us: int) -> list[str]:
-        """The live keys of one namespace, in the order of their characters."""
+        """Return the live keys of one namespace, in the order of their characters."""
         ...
 
     def remove(self, scope: Scope, now_us: int) -> int:
-        """A whole namespace at once; how many live items went."""
+        """Remove a whole namespace at once; return how many live items went."""
         ...
 
     def sweep(self, now_us: int) -> int:

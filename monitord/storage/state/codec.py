@@ -20,7 +20,7 @@ _PLAIN, _ZSTD = b"\0", b"\1"
 
 
 def encode(data: bytes) -> bytes:
-    """As it is kept; raises InvalidOptionsError when it is too large or no bytes."""
+    """Encode data as it is kept; raises InvalidOptionsError when it is too large or no bytes."""
     if not isinstance(data, bytes):
         raise InvalidOptionsError(f"data must be bytes, not {type(data).__name__}")
     if len(data) > DATA_LIMIT_BYTES:
@@ -33,7 +33,7 @@ def encode(data: bytes) -> bytes:
 
 
 def decode(kept: bytes) -> bytes:
-    """The data again; what nobody can have encoded is refused, whatever size it claims."""
+    """Decode the data; what nobody can have encoded is refused, whatever size it claims."""
     kind, body = kept[:1], kept[1:]
     if kind == _PLAIN:
         return body

@@ -98,7 +98,7 @@ class Storage(Protocol):
     metrics: StateMetrics
 
     def get(self, key: str, namespace: Namespace = None) -> StorageItem | None:
-        """The item, or None when there is none or its time is over."""
+        """Return the item, or None when there is none or its time is over."""
         ...
 
     def set(
@@ -112,7 +112,7 @@ class Storage(Protocol):
         ...
 
     def get_many(self, keys: Sequence[str], namespace: Namespace = None) -> dict[str, StorageItem]:
-        """Those of the keys that are there."""
+        """Return the items of those keys that are there."""
         ...
 
     def set_many(
@@ -134,7 +134,7 @@ class Storage(Protocol):
         ...
 
     def keys(self, namespace: Namespace = None) -> list[str]:
-        """The keys of exactly this namespace, in order."""
+        """Return the keys of exactly this namespace, in order."""
         ...
 
     def sweep(self) -> int:

@@ -48,7 +48,7 @@ class Scope(NamedTuple):
 
 
 def address(namespace: Namespace, key: str) -> Address:
-    """The checked address of a key; raises InvalidOptionsError."""
+    """Return the checked address of a key; raises InvalidOptionsError."""
     user_id, session_id = _ids(namespace)
     return Address(user_id, session_id, _checked("key", key))
 

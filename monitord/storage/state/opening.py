@@ -47,7 +47,7 @@ BACKENDS: dict[str, Callable[[str], StateBackend]] = {
 
 
 def open_state(url: str) -> Storage:
-    """The state that a URL names: memory://, sqlite:///FILE, postgresql://…, redis://….
+    """Open the state that a URL names: memory://, sqlite:///FILE, postgresql://…, redis://….
 
     Raises UsageError for a URL that names none, StateUnavailableError when it can't be reached.
     """

@@ -40,15 +40,15 @@ class ReadOnlyBackend:
         return [row["key"] for row in rows if isinstance(row["key"], str)]  # anything else is damage
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
-        """Refused."""
+        """Refuse: a reader changes nothing."""
         _refuse()
 
     def remove(self, scope: Scope, now_us: int) -> int:
-        """Refused."""
+        """Refuse: a reader changes nothing."""
         _refuse()
 
     def sweep(self, now_us: int) -> int:
-        """Refused."""
+        """Refuse: a reader changes nothing."""
         _refuse()
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ class LifecycleManager:
             scheduler.schedule_task(self.task("lifecycle", every_s))
 
     def task(self, name: str, every_s: float, first_after_s: float = 0.0) -> ScheduledTask:
-        """Applying the policies as a task; it failed when anything could not go."""
+        """Make a task of applying the policies, which fails when anything could not go."""
 
         def run(now: datetime) -> TaskResult:
             report = self.apply_policies(now)

@@ -33,7 +33,7 @@ class Stock:
     def of(
         cls, items: Iterable[StorageMetadata], total_bytes: int, free_disk_bytes: int | None = None
     ) -> Stock:
-        """All items, told apart by their tags."""
+        """Make the stock of all items, told apart by their tags."""
         movable: list[StorageMetadata] = []
         pinned: list[StorageMetadata] = []
         for item in items:
@@ -42,7 +42,7 @@ class Stock:
 
     @property
     def items(self) -> Iterator[StorageMetadata]:
-        """All of them."""
+        """All items, whatever their tags."""
         return chain(self.movable, self.pinned)
 
     def without(self, keys: Collection[str]) -> Stock:

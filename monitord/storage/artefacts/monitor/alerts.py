@@ -41,7 +41,7 @@ class _Standing:
 
 
 def _nobody(_alert: StorageAlert) -> None:
-    """For who wants the log lines only."""
+    """Tell nobody: the log lines are enough."""
 
 
 class AlertManager:
@@ -58,7 +58,7 @@ class AlertManager:
         return tuple(sorted(found, key=lambda alert: alert.raised_at))
 
     def judge(self, health: Health) -> None:
-        """What this look changes; a check that could not be made this time changes nothing."""
+        """Raise and end alerts by this look; a check that could not be made changes nothing."""
         for check in health.checks:
             standing = self._standings.setdefault(check.name, _Standing())
             if check.is_ok:
@@ -84,7 +84,7 @@ class AlertManager:
             self.send_alert(over)
 
     def send_alert(self, alert: StorageAlert) -> None:
-        """One log line, and one call of `tell`; what that can't do (no room for an event) is logged."""
+        """Log one line and call `tell`; what that can't do (no room for an event) is logged."""
         log = get_logger()
         facts = {"check": alert.check, "reason": alert.message}
         if alert.recovered_at is not None:

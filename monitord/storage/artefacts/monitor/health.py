@@ -72,7 +72,7 @@ class ProbedStorage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
-    """From where on it is trouble. `deadline_s` bounds the probe, whatever the provider does."""
+    """The limits beyond which it is trouble. `deadline_s` bounds the probe, whatever the provider does."""
 
     deadline_s: float = 10.0
     slow_s: float = 2.0

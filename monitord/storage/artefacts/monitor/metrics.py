@@ -51,17 +51,17 @@ class StorageMetrics:
             self.deletes += 1
 
     def record_cache_hit(self) -> None:
-        """It was in memory."""
+        """Count a read that the cache answered."""
         with self._lock:
             self.cache_hits += 1
 
     def record_cache_miss(self) -> None:
-        """It had to be read."""
+        """Count a read that the cache could not answer."""
         with self._lock:
             self.cache_misses += 1
 
     def record_error(self, provider: str, operation: str, error: str) -> None:
-        """A call failed with an error of this class."""
+        """Count a call that failed with an error of this class."""
         with self._lock:
             self._errors[provider, operation, error] += 1
 
@@ -80,7 +80,7 @@ class StorageMetrics:
             return self._errors.total()
 
     def as_json(self) -> dict[str, object]:
-        """All of it, of one moment."""
+        """Return all metrics, of one moment."""
         with self._lock:
             return {
                 "reads": self.reads,

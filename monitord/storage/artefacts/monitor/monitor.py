@@ -9,7 +9,7 @@ from monitord.storage.artefacts.monitor.metrics import StorageMetrics
 
 
 class StorageMonitor:
-    """Of one provider; the wrappers' `Recorder`. Without a checker it only counts."""
+    """Watches one provider, as the wrappers' `Recorder`. Without a checker it only counts."""
 
     def __init__(
         self,
@@ -34,11 +34,11 @@ class StorageMonitor:
         self.metrics.record_write(size)
 
     def record_delete(self) -> None:
-        """One artefact less."""
+        """Count a deleted artefact."""
         self.metrics.record_delete()
 
     def record_error(self, operation: str, error: StorageError) -> None:
-        """A call that failed; only the error's class is kept."""
+        """Count a call that failed; only the error's class is kept."""
         self.metrics.record_error(self.provider, operation, type(error).__name__)
 
     def record_latency(self, operation: str, seconds: float) -> None:
@@ -46,11 +46,11 @@ class StorageMonitor:
         self.metrics.record_latency(self.provider, operation, seconds)
 
     def record_cache_hit(self) -> None:
-        """Served from memory."""
+        """Count an artefact that the cache had."""
         self.metrics.record_cache_hit()
 
     def record_cache_miss(self) -> None:
-        """Not in memory."""
+        """Count an artefact that the cache did not have."""
         self.metrics.record_cache_miss()
 
     def check_storage(self) -> Health | None:
@@ -64,11 +64,11 @@ class StorageMonitor:
         return self.health
 
     def complaints(self) -> list[str]:
-        """The alerts in force, one line each."""
+        """Return the alerts in force, one line each."""
         return [f"storage, {alert.check}: {alert.message}" for alert in self.alert_manager.active]
 
     def as_json(self) -> dict[str, object]:
-        """For the daemon's status: counts, the last look, the alerts in force."""
+        """Return what the daemon's status tells: counts, the last look, the alerts in force."""
         return {
             "provider": self.provider,
             "counters": self.metrics.as_json(),

@@ -32,7 +32,7 @@ PROVIDERS = {
 
 
 def open_provider(url: str | StorageURL) -> StorageProvider:
-    """The bare provider of a URL; nothing is loaded for the others.
+    """Open the bare provider of a URL; nothing is loaded for the others.
 
     Raises ConfigError for a URL that can't be right, StorageError when what it needs is not installed.
     A server that is down is not an error yet: each use says so.

@@ -37,7 +37,7 @@ def explained(what: str) -> Iterator[None]:
 
 
 def explained_error(what: str, error: OSError) -> StorageError:
-    """The error for an OSError."""
+    """Return the StorageError for an OSError."""
     line = f"{what}: {error.strerror or error}"
     if error.errno in _FULL:
         return DiskFullError(f"{line}; free space, or run `monitord retention run`")
@@ -66,7 +66,7 @@ def open_own_folder(folder: Path, *, create: bool) -> tuple[int, Owner | None]:
 
 @contextlib.contextmanager
 def folders_below(root: int, parts: Sequence[str]) -> Iterator[list[int]]:
-    """Descriptors of `root` and of each folder on the way down, the last one last; open inside the block."""
+    """Open `root` and each folder on the way down for the block; the last descriptor is the last folder's."""
     held = [root]
     try:
         for part in parts:
@@ -109,7 +109,7 @@ def folder_locked(folder: int, *, alone: bool = False) -> Iterator[None]:
 
 
 def create_part(folder: int, owner: Owner | None) -> tuple[str, int]:
-    """A new locked temporary file; who tidies up removes only those that can be locked.
+    """Create a locked temporary file; tidying up removes only those that can be locked.
 
     One may have locked and removed ours before we could lock it; then we make another.
     """

@@ -52,7 +52,7 @@ class FileStorageConfig:
 
 
 def open_file(url: StorageURL) -> FileStorageProvider:
-    """The provider of `file:///an/absolute/folder`; option: `quarantine`, another absolute folder."""
+    """Open the provider of `file:///an/absolute/folder`; option: `quarantine`, another absolute folder."""
     url.check_options("quarantine")
     if url.host not in (None, "localhost") or url.port is not None or len(url.path) < 2:
         raise ConfigError(f"{url}: expected an absolute folder such as file:///var/lib/artefacts")

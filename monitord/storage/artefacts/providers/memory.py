@@ -22,7 +22,7 @@ _Kept = tuple[bytes, ...]  # the header, then the body in the pieces in which it
 
 
 def open_memory(url: StorageURL) -> MemoryStorageProvider:
-    """The provider of `memory://`; option: `max_bytes`."""
+    """Open the provider of `memory://`; option: `max_bytes`."""
     url.check_options("max_bytes")
     if url.host is not None or url.path not in ("", "/"):
         raise ConfigError(f"{url}: memory:// has neither host nor path")

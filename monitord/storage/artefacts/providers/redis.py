@@ -42,7 +42,7 @@ _PASSING = {"BUSY", "NOREPLICAS"}
 
 
 def open_redis(url: StorageURL) -> RedisStorageProvider:
-    """The provider of `redis://user@host:6379/0`, or `rediss://` for TLS.
+    """Open the provider of `redis://user@host:6379/0`, or `rediss://` for TLS.
 
     Options: `ttl`, `prefix` (`monitord:`), `timeout` (10s), `password_file`, `ca_file`. The password may
     also be in MONITORD_REDIS_PASSWORD.

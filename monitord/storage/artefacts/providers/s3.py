@@ -52,7 +52,7 @@ _OPTIONS = {
 
 
 def open_s3(url: StorageURL) -> S3StorageProvider:
-    """The provider of `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    """Open the provider of `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
 
     Options of s3: `endpoint` (https, or http on this machine, or with `allow_http=true`), `region`,
     `access_key_id_file`, `secret_access_key_file`, `session_token_file`, `tags` (false for servers without),
@@ -284,7 +284,7 @@ class S3StorageProvider:
             self._writing.delete(key)
 
     def close(self) -> None:
-        """Connections end with the last reference."""
+        """Let go of the connections, which end with the last reference."""
 
     @contextlib.contextmanager
     def _using(self, what: str, key: str | None = None) -> Iterator[None]:

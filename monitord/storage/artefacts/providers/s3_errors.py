@@ -29,7 +29,7 @@ def status_of(error: Exception) -> int | None:
 
 
 def explained_error(what: str, error: Exception, key: str | None) -> StorageError:
-    """The error for one of obstore's; what is not found is the artefact `key`, or the bucket when None."""
+    """Return the error for one of obstore's; not found is the artefact `key`, or with None the bucket."""
     from obstore import exceptions
 
     text, status = str(error), status_of(error)

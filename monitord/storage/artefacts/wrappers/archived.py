@@ -115,7 +115,7 @@ class ArchivingProvider(PassThrough):
     def store(
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
     ) -> StorageMetadata:
-        """Stored here; the bytes that an older version has in the archive are removed as far as possible."""
+        """Store it here; an older version's bytes in the archive are removed as far as possible."""
         older = self._pointer(key) if replace else None
         stored = self.inner.store(key, payload, changed(metadata, archived_in=None), replace=replace)
         if older is not None:

@@ -112,7 +112,7 @@ def compress(chunks: Iterator[bytes], *, level: int, size: int) -> Iterator[byte
 
 
 def decompress(chunks: Generator[bytes], key: str) -> Generator[bytes]:
-    """The content of one zstd frame, in pieces of at most CHUNK_BYTES however far it expands."""
+    """Yield the content of one zstd frame, in pieces of at most CHUNK_BYTES however far it expands."""
     decompressor = zstd.ZstdDecompressor(options=_READING)
     with closing(chunks):
         try:

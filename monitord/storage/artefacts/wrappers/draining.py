@@ -24,7 +24,7 @@ from monitord.storage.artefacts.wrappers.tombstones import Tombstones
 
 @dataclass(slots=True)
 class Drained:
-    """What was done. `refused` says why artefacts stay that can't be read here; they hold up no other."""
+    """What one round of sending did. `refused` says why unreadable artefacts stay; they hold up no other."""
 
     moved: int = 0
     moved_bytes: int = 0

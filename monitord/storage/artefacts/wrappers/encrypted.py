@@ -158,7 +158,7 @@ def _open_facts(cipher: AESGCM, key: str, metadata: StorageMetadata) -> tuple[st
 
 
 def seal(chunks: Iterable[bytes], cipher: AESGCM) -> Iterator[bytes]:
-    """A random prefix, then the pieces. The prefix is new each time, because a retry may read other bytes."""
+    """Yield a random prefix, new each time because a retry may read other bytes, then the sealed pieces."""
     prefix = os.urandom(PREFIX_BYTES)
     yield prefix
     for number, (piece, is_last) in enumerate(pieces(chunks, PIECE_BYTES)):

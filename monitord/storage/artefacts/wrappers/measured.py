@@ -23,7 +23,7 @@ ANSWERS = (ArtefactChangedError, ArtefactExistsError, InvalidKeyError, MissingAr
 
 
 class Recorder(Protocol):
-    """What is told; StorageMonitor is one, and knows the provider's name. Sizes in bytes, as stored."""
+    """Counts what is done with artefacts, as StorageMonitor does. Sizes in bytes, as stored."""
 
     def record_read(self, size: int) -> None: ...
     def record_write(self, size: int) -> None: ...

@@ -61,7 +61,7 @@ class Tombstones:
 
     @contextlib.contextmanager
     def only_drain(self) -> Iterator[None]:
-        """Of all processes, the only one that passes things on; raises BusyError."""
+        """Be the only process that passes things on, for the block; raises BusyError."""
         try:
             with self._locked(".drain.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 yield
