@@ -9,16 +9,13 @@ from typing import Any
 
 
 def names_from(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__`. `homes` maps each public name to the submodule that it lives in:
-    `module`, or `module:NAME` where it has another name there. What was asked for once is kept.
-    """
+    """Make a package's `__getattr__`; `homes` maps each public name to the submodule that it lives in."""
 
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _, own_name = homes[name].partition(":")
-        value = getattr(import_module(f"{package}.{module}"), own_name or name)
-        setattr(sys.modules[package], name, value)
+        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, value)  # asked for once
         return value
 
     return load

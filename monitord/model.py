@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 
 class TriggerMetric(StrEnum):
@@ -34,7 +35,7 @@ class TriggerMetric(StrEnum):
 
     @property
     def is_machine_wide(self) -> bool:
-        """Measured of the machine as a whole: a rule about it can't be narrowed to some processes."""
+        """Whether it is measured of the whole machine: a rule about it can't be narrowed to processes."""
         return self in _MACHINE_WIDE
 
 
@@ -329,8 +330,8 @@ class Threshold:
 class Rule:
     """Match + condition + window + limits: what counts as abnormal.
 
-    The condition holds for one sample when the value is above `above` (or below `below`) and, where
-    `times_baseline` is given, also (or instead, with `baseline_alone`) above that many times the
+    The condition holds for one sample when the value is at least `above` (or at most `below`) and, where
+    `times_baseline` is given, also (or instead, with `baseline_alone`) at least that many times the
     process's own baseline. It holds for the window when at least `min_share` of the samples of
     `window_s` seconds broke it. `captures_per_hour` bounds this rule, `cooldown_s` each target.
     """
@@ -512,6 +513,16 @@ class Hotspot:
     statements: tuple[Statement, ...] = ()
 
 
+ProfilerName = Literal["auto", "py-spy", "perf", "eu-stack", "sample", "spindump"]
+"""Which tool is to take a profile; auto takes the first of the ladder that works."""
+
+PlannedProfiler = Literal[ProfilerName, "none"]
+"""The same in a rule or plan, where none takes only the context."""
+
+PlannedConsent = Literal["always", "never"]
+"""Whether a plan's processes may be profiled, whatever the configuration says."""
+
+
 @dataclass(frozen=True, slots=True)
 class CapturePlan:
     """How a capture is to be taken: by which profiler ("auto": the ladder), how long, how often.
@@ -539,7 +550,7 @@ class NamedPlan:
     consent: str | None = None
 
     def applied_to(self, plan: CapturePlan) -> CapturePlan:
-        """The plan as this one changes it."""
+        """Return the plan as this one changes it."""
         return CapturePlan(
             profiler=self.profiler or plan.profiler,
             duration_s=self.duration_s or plan.duration_s,

@@ -11,17 +11,15 @@ from monitord.lazily import names_from
 
 if TYPE_CHECKING:
     from monitord.capture.consent import Consent
-    from monitord.capture.profilers import NAMES as PROFILERS
     from monitord.capture.service import ProfileCaptureService
     from monitord.capture.tree import find_burning
 
 _HOMES = {
     "Consent": "consent",
-    "PROFILERS": "profilers:NAMES",
     "ProfileCaptureService": "service",
     "find_burning": "tree",
 }
 
-__all__ = ["PROFILERS", "Consent", "ProfileCaptureService", "find_burning"]
+__all__ = ["Consent", "ProfileCaptureService", "find_burning"]
 
 __getattr__ = names_from(__name__, _HOMES)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +33,7 @@ from monitord.model import (
     Incident,
     ProcessDetails,
     ProcessKey,
+    ProfilerName,
     Threshold,
     TriggerMetric,
 )
@@ -48,17 +48,6 @@ _OBSERVE_S = 0.3
 _STOP_WITHIN_S = 10.0
 
 
-class Profiler(StrEnum):
-    """What may be asked for; auto takes the first of the ladder that works."""
-
-    AUTO = "auto"
-    PY_SPY = "py-spy"
-    PERF = "perf"
-    EU_STACK = "eu-stack"
-    SAMPLE = "sample"
-    SPINDUMP = "spindump"
-
-
 def capture(
     place: Place,
     pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="The process to profile.")],
@@ -66,7 +55,7 @@ def capture(
         str | None, typer.Option("--duration", metavar="TIME", help='How long: "10s", "1min".')
     ] = None,
     rate: Annotated[int | None, typer.Option("--rate", min=1, max=1000, help="Samples a second.")] = None,
-    profiler: Annotated[Profiler, typer.Option("--profiler", help="Which tool.")] = Profiler.AUTO,
+    profiler: Annotated[ProfilerName, typer.Option("--profiler", help="Which tool.")] = "auto",
     output: OutputFlag = None,
     json: JsonFlag = False,
 ) -> None:
@@ -74,7 +63,7 @@ def capture(
     as_json = wants_json(output, json)
     settings = place.config().settings
     plan = CapturePlan(
-        profiler=profiler.value,
+        profiler=profiler,
         duration_s=_seconds(duration) if duration else settings.capture.duration_s,
         rate_hz=rate or settings.capture.rate_hz,
     )

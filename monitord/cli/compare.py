@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitord.cli.export import identities, put, report
+from monitord.cli.listing import NoPagerFlag
 from monitord.cli.place import JsonFlag, Place
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import Style, cut, cut_left, display_width, emit, page, width, wrap
@@ -50,7 +51,7 @@ def compare(
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also show noise and what is the same.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Hide nothing in the file.")] = False,
-    no_pager: Annotated[bool, typer.Option("--no-pager", help="Never page.")] = False,
+    no_pager: NoPagerFlag = False,
 ) -> None:
     """Compare the profiles of two incidents, function by function, then statement by statement."""
     as_json = _checked(output, json, file_format, raw)

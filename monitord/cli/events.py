@@ -10,27 +10,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from monitord.cli.listing import (
-    POLL_S,
-    FollowFlag,
-    LimitFlag,
-    Listing,
-    ListOutputFlag,
-    NoPagerFlag,
-    PidFlag,
-    ProcessFlag,
-    ReverseFlag,
-    SinceFlag,
-    UntilFlag,
-    UtcFlag,
-    View,
-    view_of,
-)
-from monitord.cli.place import JsonFlag, Place
+from monitord.cli.listing import POLL_S, Asked, Listing, PidFlag, ProcessFlag, View, listed
+from monitord.cli.place import Place
 from monitord.cli.recorder import RecorderWatch
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
-from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
 from monitord.errors import NotFoundError
 from monitord.export.event_search import EventSearch
@@ -62,13 +46,10 @@ _COLUMNS = (
 )
 
 
+@listed()
 def events(
     place: Place,
-    limit: LimitFlag = 20,
-    since: SinceFlag = None,
-    until: UntilFlag = None,
-    follow: FollowFlag = False,
-    reverse: ReverseFlag = False,
+    asked: Asked,
     grep: Annotated[
         str | None, typer.Option("-g", "--grep", metavar="TEXT", help="Part of any name, text or value.")
     ] = None,
@@ -86,26 +67,20 @@ def events(
     node: Annotated[
         str | None, typer.Option("--node", metavar="ID", help="Only of this statement (ast_node_id).")
     ] = None,
-    output: ListOutputFlag = None,
-    json: JsonFlag = False,
-    utc: UtcFlag = False,
-    no_pager: NoPagerFlag = False,
 ) -> None:
     """List what monitord saw and did, newest first."""
-    start, end = parse_period(since, until, datetime.now(UTC))
-    view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
     reader = place.reader()
     wanted = EventFilter(
         pid=pid,
         event_type=kind,
-        since=start,
-        until=end,
+        since=asked.since,
+        until=asked.until,
         correlation_id=reader.find(incident).correlation_id if incident else None,
         ast_node_id=node,
         module=module,
         function=function,
         arity=arity,
-        limit=limit,
+        limit=asked.limit,
     )
     search = EventSearch(reader, wanted, process, grep)
     listing = Listing(
@@ -114,13 +89,13 @@ def events(
         lambda found, shown, first: _table(found, shown, place, header=first),
         "no event matches",
     )
-    if follow:
-        _follow(search, view, listing, RecorderWatch(place.data_dir()))
+    if asked.follow:
+        _follow(search, asked.view, listing, RecorderWatch(place.data_dir()))
     try:
         found = search.newest()
     except NotFoundError as nothing_yet:
-        listing.refuse(nothing_yet, view)
-    listing.write(found, view)
+        listing.refuse(nothing_yet, asked.view)
+    listing.write(found, asked.view)
 
 
 def _follow(search: EventSearch, view: View, listing: Listing[Event], watch: RecorderWatch) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from monitord.cli.listing import ProcessFlag
+from monitord.cli.listing import ProcessFlag, SinceFlag, UntilFlag
 from monitord.cli.place import Place
 from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
@@ -59,8 +59,8 @@ def export(
     incident_ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID", help="As for `show`; without any: all in the period.")
     ] = None,
-    since: Annotated[str | None, typer.Option("-S", "--since", metavar="TIME", help="From then on.")] = None,
-    until: Annotated[str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to then.")] = None,
+    since: SinceFlag = None,
+    until: UntilFlag = None,
     process: ProcessFlag = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write; - is stdout.")
@@ -207,7 +207,7 @@ def _asker() -> tuple[int, int] | None:
 
 
 def report(what: str, hidden: Mapping[str, int] | None, output: str) -> None:
-    """On stderr: what was written and what was hidden in it."""
+    """Say on stderr what was written and what was hidden in it."""
     say(f"wrote {what} to {'stdout' if output == '-' else output}")
     if hidden is None:
         say("nothing was hidden (--raw): look through it before you pass it on")

@@ -8,23 +8,10 @@ from typing import Annotated
 
 import typer
 
-from monitord.cli.listing import (
-    LimitFlag,
-    Listing,
-    ListOutputFlag,
-    NoPagerFlag,
-    ProcessFlag,
-    ReverseFlag,
-    SinceFlag,
-    UntilFlag,
-    UtcFlag,
-    View,
-    view_of,
-)
-from monitord.cli.place import JsonFlag, Place
+from monitord.cli.listing import Asked, Listing, ProcessFlag, View, listed
+from monitord.cli.place import Place
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
-from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
 from monitord.errors import NotFoundError
 from monitord.export.shapes import HOT_KEYS, hot_row
@@ -41,29 +28,27 @@ _COLUMNS = (
 )
 
 
+@listed(since="7d", follows=False)
 def hot(
     place: Place,
-    limit: LimitFlag = 20,
-    since: SinceFlag = "7d",
-    until: UntilFlag = None,
+    asked: Asked,
     function: Annotated[str | None, typer.Option("--function", help="Only this function.")] = None,
     module: Annotated[str | None, typer.Option("--module", help="Only functions of this module.")] = None,
     node: Annotated[
         str | None, typer.Option("--node", metavar="ID", help="The shares of this statement (stmt_id).")
     ] = None,
     process: ProcessFlag = None,
-    reverse: ReverseFlag = False,
-    output: ListOutputFlag = None,
-    json: JsonFlag = False,
-    utc: UtcFlag = False,
-    no_pager: NoPagerFlag = False,
 ) -> None:
     """List the functions that took most time, across captures."""
-    start, end = parse_period(since, until, datetime.now(UTC))
     wanted = HotFilter(
-        function=function, module=module, node=node, process=process, since=start, until=end, limit=limit
+        function=function,
+        module=module,
+        node=node,
+        process=process,
+        since=asked.since,
+        until=asked.until,
+        limit=asked.limit,
     )
-    view = view_of(place, output, json=json, reverse=reverse, follow=False, utc=utc, no_pager=no_pager)
     listing = Listing(
         HOT_KEYS,
         hot_row,
@@ -73,8 +58,8 @@ def hot(
     try:
         found = place.reader().hot(wanted)
     except NotFoundError as nothing_yet:
-        listing.refuse(nothing_yet, view)
-    listing.write(found, view)
+        listing.refuse(nothing_yet, asked.view)
+    listing.write(found, asked.view)
 
 
 def _table(found: Sequence[HotFunction], view: View, place: Place, *, header: bool) -> Iterable[str]:

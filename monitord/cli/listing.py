@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from textwrap import indent
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import typer
 
-from monitord.cli.place import Place
+from monitord.cli.place import JsonFlag, Place, look_like
 from monitord.cli.preferences import preferences_of
 from monitord.cli.terminal import emit, page, say
+from monitord.cli.times import parse_period
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.text import csv_rows, json_text
 
@@ -29,7 +32,6 @@ class ListOutput(StrEnum):
     CSV = "csv"
 
 
-LimitFlag = Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="Show at most N.")]
 SinceFlag = Annotated[
     str | None,
     typer.Option("-S", "--since", metavar="TIME", help='From then on: "2h", "3am", "last monday", …'),
@@ -37,8 +39,6 @@ SinceFlag = Annotated[
 UntilFlag = Annotated[
     str | None, typer.Option("-U", "--until", metavar="TIME", help="Up to then; as for --since.")
 ]
-FollowFlag = Annotated[bool, typer.Option("-f", "--follow", help="Wait for new ones until Ctrl-C.")]
-ReverseFlag = Annotated[bool, typer.Option("-r", "--reverse", help="Oldest first.")]
 ProcessFlag = Annotated[
     str | None,
     typer.Option("--process", metavar="NAME", help="Part of what PROCESS shows, or a pattern: 'py*'."),
@@ -72,7 +72,7 @@ def view_of(
     utc: bool,
     no_pager: bool,
 ) -> View:
-    """The flags of a call together; raises UsageError where they contradict each other."""
+    """Return how an answer is shown; raises UsageError where the flags contradict each other."""
     if json and output not in (None, ListOutput.JSON):
         raise UsageError(f"--json and -o {output} contradict each other; say one of them")
     chosen = ListOutput.JSON if json else output or ListOutput.TABLE
@@ -83,6 +83,59 @@ def view_of(
     preferred = preferences_of(place)
     use_pager = preferred["pager"] and not no_pager and not follow
     return View(chosen, reverse or follow, utc or preferred["utc"], use_pager)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What every list is asked for: how many, of which period, whether it goes on, how it is shown."""
+
+    limit: int
+    since: datetime | None
+    until: datetime | None
+    follow: bool
+    view: View
+
+
+def _asked(
+    place: Place,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="Show at most N.")] = 20,
+    since: SinceFlag = None,
+    until: UntilFlag = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for new ones until Ctrl-C.")] = False,
+    reverse: Annotated[bool, typer.Option("-r", "--reverse", help="Oldest first.")] = False,
+    output: ListOutputFlag = None,
+    json: JsonFlag = False,
+    utc: UtcFlag = False,
+    no_pager: NoPagerFlag = False,
+) -> Asked:
+    start, end = parse_period(since, until, datetime.now(UTC))
+    view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
+    return Asked(limit, start, end, follow, view)
+
+
+def listed(
+    *, since: str | None = None, follows: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, whose second parameter is what was Asked, the options that every list has.
+
+    `since` is where it begins unless told; `follows` gives it --follow.
+    """
+
+    def with_flags(function: Callable[..., None]) -> Callable[..., None]:
+        place, *flags = inspect.signature(_asked, eval_str=True).parameters.values()
+        _place, _asked_for, *own = inspect.signature(function, eval_str=True).parameters.values()
+        names = [each.name for each in own]
+
+        def run(place: Place, **words: Any) -> None:
+            mine = {name: words.pop(name) for name in names}
+            function(place, _asked(place, **words), **mine)
+
+        flags = [each.replace(default=since) if each.name == "since" else each for each in flags]
+        flags = [each for each in flags if follows or each.name != "follow"]
+        at = [each.name for each in flags].index("output")  # how it is shown comes last
+        return look_like(function, run, [place, *flags[:at], *own, *flags[at:]])
+
+    return with_flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +162,7 @@ class Listing(Generic[T]):
             say(self.nothing)
 
     def write_each(self, newest_first: Iterable[T], view: View) -> None:
-        """As `write`, item by item as they come: for what may be as long as the store."""
+        """Write the items as they come, for what may be as long as the store."""
         if view.output is ListOutput.TABLE or view.oldest_first:
             self.write(list(newest_first), view)
         elif view.output is ListOutput.JSON:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -100,7 +100,7 @@ class Place:
         return resolve_data_dir(self.data_dir_flag, os.environ)
 
     def config(self) -> LoadedConfig:
-        """The configuration in force; raises ConfigError."""
+        """Load the configuration in force; raises ConfigError."""
         from monitord.config import load
 
         return load(self.config_path, os.environ)
@@ -175,11 +175,11 @@ class Place:
 
 def _leave_to_recorder(folder: Path) -> None:
     """Refuse to change the schema under a recorder that runs: it would save nothing from then on."""
-    from monitord.daemon.locks import DAEMON_LOCK, owner
+    from monitord.daemon.locks import DAEMON_LOCK, holder
     from monitord.storage.readonly import stored_revision
     from monitord.storage.schema import DATABASE_NAME, HEAD
 
-    pid = owner(folder / DAEMON_LOCK)
+    pid = holder(folder / DAEMON_LOCK)
     if pid is None or not (folder / DATABASE_NAME).is_file():
         return
     try:
@@ -188,8 +188,8 @@ def _leave_to_recorder(folder: Path) -> None:
         return  # opening it reports what is wrong
     if revision not in (None, HEAD):
         raise BusyError(
-            f"an older monitord still records (pid {pid}), and would save nothing into schema {HEAD}: "
-            "`monitord service restart` upgrades both"
+            f"an older monitord still records (pid {pid or 'unknown'}), and would save nothing into schema"
+            f" {HEAD}: `monitord service restart` upgrades both"
         )
 
 
@@ -243,8 +243,16 @@ def placed(function: Callable[..., None], *, asks: bool = False) -> Callable[...
         for name, kind in (("config", ConfigFlag), ("data_dir", DataDirFlag), ("color", ColourFlag))
     ]
     context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-    run.__signature__ = inspect.Signature([context, *keyword_only, *common])  # type: ignore[attr-defined]  # PEP 362: any callable may carry one
-    run.__annotations__ = {p.name: p.annotation for p in (context, *own, *common)}
+    return look_like(function, run, [context, *own, *common])
+
+
+def look_like(
+    function: Callable[..., None], run: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Give `run` the name and words of `function`, and parameters that it is called with by name."""
+    first, *others = parameters
+    by_name = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in others]
+    run.__signature__ = inspect.Signature([first, *by_name])  # type: ignore[attr-defined]  # PEP 362: any callable may carry one
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
     run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
     return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -14,29 +13,10 @@ from monitord.cli.terminal import emit, page, say, width
 from monitord.cli.times import parse_duration
 from monitord.export.text import json_text
 from monitord.export.units import span
-from monitord.model import Match, NamedPlan
+from monitord.model import Match, NamedPlan, PlannedConsent, PlannedProfiler
 from monitord.redaction import printable
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The plan's name.")]
-
-
-class PlanProfiler(StrEnum):
-    """What may take the profile; none takes only the context."""
-
-    AUTO = "auto"
-    PY_SPY = "py-spy"
-    PERF = "perf"
-    EU_STACK = "eu-stack"
-    SAMPLE = "sample"
-    SPINDUMP = "spindump"
-    NONE = "none"
-
-
-class PlanConsent(StrEnum):
-    """Whether a profile may be taken; without it, as configured."""
-
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 _COLUMNS = (
@@ -63,13 +43,13 @@ def set_plan(
     match_unit: Annotated[
         list[str] | None, typer.Option("--match-unit", metavar="PATTERN", help="Of this systemd unit.")
     ] = None,
-    profiler: Annotated[PlanProfiler | None, typer.Option("--profiler", help="Which tool.")] = None,
+    profiler: Annotated[PlannedProfiler | None, typer.Option("--profiler", help="Which tool.")] = None,
     duration: Annotated[
         str | None, typer.Option("--duration", metavar="TIME", help='How long: "10s", "1min".')
     ] = None,
     rate: Annotated[int | None, typer.Option("--rate", metavar="N", help="Samples a second.")] = None,
     consent: Annotated[
-        PlanConsent | None, typer.Option("--consent", help="Always or never profile them.")
+        PlannedConsent | None, typer.Option("--consent", help="Always or never profile them.")
     ] = None,
 ) -> None:
     """Set how to profile some processes, from the next alert on; replaces an older plan of this NAME."""
@@ -80,10 +60,10 @@ def set_plan(
         match=Match(
             names=tuple(match_name or ()), users=tuple(match_user or ()), units=tuple(match_unit or ())
         ),
-        profiler=profiler.value if profiler else None,
+        profiler=profiler,
         duration_s=parse_duration(duration).total_seconds() if duration else None,
         rate_hz=rate,
-        consent=consent.value if consent else None,
+        consent=consent,
     )
     with place.store() as store:
         store_capture_plan(store.state, plan)

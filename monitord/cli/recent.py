@@ -12,27 +12,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from monitord.cli.listing import (
-    POLL_S,
-    FollowFlag,
-    LimitFlag,
-    Listing,
-    ListOutputFlag,
-    NoPagerFlag,
-    PidFlag,
-    ProcessFlag,
-    ReverseFlag,
-    SinceFlag,
-    UntilFlag,
-    UtcFlag,
-    View,
-    view_of,
-)
-from monitord.cli.place import JsonFlag, Place
+from monitord.cli.listing import POLL_S, Asked, Listing, PidFlag, ProcessFlag, View, listed
+from monitord.cli.place import Place
 from monitord.cli.recorder import RecorderWatch
 from monitord.cli.rows import recent_table
 from monitord.cli.terminal import width
-from monitord.cli.times import parse_period
 from monitord.errors import NotFoundError
 from monitord.export.shapes import ROW_KEYS, row
 from monitord.model import ProfileRecord, TriggerMetric
@@ -42,13 +26,10 @@ if TYPE_CHECKING:
     from monitord.storage.queries import StoreReader
 
 
+@listed()
 def recent(
     place: Place,
-    limit: LimitFlag = 20,
-    since: SinceFlag = None,
-    until: UntilFlag = None,
-    follow: FollowFlag = False,
-    reverse: ReverseFlag = False,
+    asked: Asked,
     grep: Annotated[
         str | None,
         typer.Option("-g", "--grep", metavar="TEXT", help="Part of the reason, name or command line."),
@@ -59,34 +40,28 @@ def recent(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Only profiles taken while nothing was wrong.")
     ] = False,
-    output: ListOutputFlag = None,
-    json: JsonFlag = False,
-    utc: UtcFlag = False,
-    no_pager: NoPagerFlag = False,
 ) -> None:
     """List recent incidents, newest first."""
-    start, end = parse_period(since, until, datetime.now(UTC))
     wanted = RecentFilter(
-        limit=limit,
-        since=start,
-        until=end,
+        limit=asked.limit,
+        since=asked.since,
+        until=asked.until,
         process=process,
         pid=pid,
         metric=metric,
         text=grep,
         baselines=baselines,
     )
-    view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
     reader = place.reader()
     listing = _listing(place)
-    if follow:
-        _follow(reader, wanted, view, listing, RecorderWatch(place.data_dir()))
+    if asked.follow:
+        _follow(reader, wanted, asked.view, listing, RecorderWatch(place.data_dir()))
     rows = reader.each_recent(wanted)
     try:
         first = list(islice(rows, 1))  # opens the store: before anything is written
     except NotFoundError as nothing_yet:
-        listing.refuse(nothing_yet, view)
-    listing.write_each(chain(first, rows), view)
+        listing.refuse(nothing_yet, asked.view)
+    listing.write_each(chain(first, rows), asked.view)
 
 
 def _listing(place: Place) -> Listing[ProfileRecord]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from monitord.cli.listing import NoPagerFlag
 from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.story import tell
 from monitord.cli.terminal import emit, page, width
@@ -25,7 +26,7 @@ def show(
     output: OutputFlag = None,
     json: JsonFlag = False,
     utc: Annotated[bool, typer.Option("--utc", help="Times in UTC instead of local.")] = False,
-    no_pager: Annotated[bool, typer.Option("--no-pager", help="Never page.")] = False,
+    no_pager: NoPagerFlag = False,
 ) -> None:
     """Show one incident: why it fired, what came before, the guilty functions, what is missing and why."""
     as_json = wants_json(output, json)

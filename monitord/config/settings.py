@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from monitord.config.quantities import parse_threshold
-from monitord.model import Match, Rule, Threshold, TriggerMetric
+from monitord.model import Match, PlannedProfiler, Rule, Threshold, TriggerMetric
 
 Share = Annotated[float, Meta(gt=0, le=1)]
 Quantity = Annotated[float, Meta(gt=0)] | str
@@ -69,11 +69,11 @@ class RuleSettings(_Section, frozen=True):
     escalation_factor: Annotated[float, Meta(gt=1, le=1000)] = 1.5
     captures_per_hour: Annotated[int, Meta(ge=0, le=1000)] = 6
     match: MatchSettings = MatchSettings()
-    profiler: Literal["auto", "py-spy", "perf", "eu-stack", "sample", "spindump", "none"] = "auto"
+    profiler: PlannedProfiler = "auto"
     enabled: bool = True
 
     def to_rule(self) -> Rule:
-        """The rule in the words of the house; raises ValueError naming the key and what was expected."""
+        """Return it as a Rule; raises ValueError naming the key and what was expected."""
         metric = TriggerMetric(self.metric)
         self._check_keys(metric)
 
@@ -222,7 +222,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rule_settings: tuple[RuleSettings, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values, in the shape of the file."""
+        """Return plain values, in the shape of the file."""
         sections = ("sampling", "detection", "capture", "baselines", "retention", "storage", "log")
         shown: dict[str, object] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
         shown["rules"] = [_without_defaults(rule) for rule in self.rule_settings]

@@ -13,7 +13,6 @@ from statistics import median
 
 from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
-from monitord.export.text import plain
 from monitord.export.units import quantity, span
 from monitord.model import BY_PY_SPY, HistoryPoint, ProfileRecord, TriggerMetric, counted
 from monitord.redaction import printable
@@ -61,13 +60,12 @@ class Sentence:
 
 
 def sentence_row(sentence: Sentence) -> dict[str, object]:
-    """A sentence as plain data."""
-    evidence = [plain(word) for word in sentence.evidence]
-    return {"about": sentence.about, "text": plain(sentence.text), "evidence": evidence}
+    """Return a sentence as plain data."""
+    return {"about": sentence.about, "text": sentence.text, "evidence": list(sentence.evidence)}
 
 
 def explain_incident(view: IncidentView, around: Surroundings) -> tuple[Sentence, ...]:
-    """The sentences, in the order in which one would tell them."""
+    """Return the sentences, in the order in which one would tell them."""
     return tuple(
         sentence
         for part in (_who, _before, _where, _context, _normal, _meanwhile, _unknown, _further)

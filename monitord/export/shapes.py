@@ -1,6 +1,7 @@
 """The store's answers as plain data with stable keys: what `recent`, `show` and `export` write, defined once.
 
-docs/output.md describes every key. Times are ISO-8601 UTC, sizes bytes, CPU percent of one core.
+docs/output.md describes every key. Times are ISO-8601 UTC, sizes bytes, CPU percent of one core. Texts are as
+processes wrote them: what writes them out (`json_text`, `csv_rows`, the server's fence) makes them fit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from monitord.export.context import context_of
 from monitord.export.normal import against_baseline
-from monitord.export.text import iso, plain, plain_values
+from monitord.export.text import iso
 from monitord.export.units import unit_of
 from monitord.model import Event, HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
 from monitord.storage.views import HotFunction, IncidentView, NotCaptured
@@ -34,40 +35,40 @@ CSV_DETAIL_KEYS = (
 
 
 def row(record: ProfileRecord) -> dict[str, Any]:
-    """One line of `recent`: the requirement's columns, then what says how good the evidence is."""
+    """Shape one line of `recent`: the requirement's columns, then what says how good the evidence is."""
     return {
         "id": record.id,
-        "process_name": plain(record.process_name),
+        "process_name": record.process_name,
         "pid": record.pid or None,  # 0: no process can be blamed
         "trigger_metric": record.trigger_metric.value,
         "trigger_value": record.trigger_value,
         "captured_at": iso(record.captured_at),
-        "profile_path": plain(record.profile_path),
+        "profile_path": record.profile_path,
         "duration_seconds": record.duration_seconds,
-        "notes": _texts(record.notes),
+        "notes": record.notes,
         "status": record.status.value,
         "profiler": record.profiler,
         "correlation_id": record.correlation_id,
         "late": record.late,
         "pinned": record.pinned,
-        "reason": _optional(record.reason),
-        "hottest_function": _optional(record.hottest_function),
+        "reason": record.reason,
+        "hottest_function": record.hottest_function,
         "raised_at": iso(record.raised_at or record.captured_at),
     }
 
 
 def detail(view: IncidentView) -> dict[str, Any]:
-    """One incident whole: its row, why it fired, what stood before it, every step with its outcome."""
+    """Shape a whole incident: its row, why it fired, what stood before it, every step with its outcome."""
     return {
         **row(view.record),
         "rule": view.rule,
-        "reason": plain(view.reason),
+        "reason": view.reason,
         "threshold": {"value": view.threshold.value, "unit": view.threshold.unit} if view.threshold else None,
         "window_seconds": view.window_s,
         "severity": view.severity,
         "crossed_at": iso(view.crossed_at),
         "raised_at": iso(view.raised_at),
-        "suppressed_by": _optional(view.suppressed_by),
+        "suppressed_by": view.suppressed_by,
         "repeats": view.repeat_count,
         "summary": view.is_summary,
         "process": _process(view.process) if view.process else None,
@@ -75,9 +76,9 @@ def detail(view: IncidentView) -> dict[str, Any]:
         "captures": [capture(record) for record in view.captures],
         "not_captured": [_not_captured(step) for step in view.not_captured],
         "hotspots": [hotspot(spot) for spot in view.hotspots],
-        "context": {label: plain(text) for label, text in context_of(view)},
+        "context": dict(context_of(view)),
         "baseline": _baseline(view),
-        "annotations": [{"taken_at": iso(note.taken_at), "text": plain(note.text)} for note in view.notes],
+        "annotations": [{"taken_at": iso(note.taken_at), "text": note.text} for note in view.notes],
     }
 
 
@@ -87,35 +88,35 @@ def _baseline(view: IncidentView) -> dict[str, Any] | None:
     return {
         "correlation_id": view.baseline.correlation_id,
         "taken_at": iso(view.baseline.taken_at),
-        "text": _optional(against_baseline(view)),
+        "text": against_baseline(view),
     }
 
 
 def event_row(event: Event) -> dict[str, Any]:
-    """One event; `payload` is what its type has to say besides."""
+    """Shape one event; `payload` is what its type has to say besides."""
     return {
         "id": str(event.id),
         "taken_at": iso(event.taken_at),
         "event_type": event.event_type.value,
         "pid": event.pid,
-        "process_name": _optional(event.process_name),
-        "module": _optional(event.module),
-        "function": _optional(event.function),
+        "process_name": event.process_name,
+        "module": event.module,
+        "function": event.function,
         "arity": event.arity,
-        "correlation_id": _optional(event.correlation_id),
-        "ast_node_id": _optional(event.ast_node_id),
-        "payload": plain_values(event.payload),
+        "correlation_id": event.correlation_id,
+        "ast_node_id": event.ast_node_id,
+        "payload": event.payload,
     }
 
 
 def hot_row(spot: HotFunction) -> dict[str, Any]:
-    """One function (or statement) across captures."""
+    """Shape one function (or statement) across captures."""
     return {
-        "function": plain(spot.function),
-        "module": _optional(spot.module),
+        "function": spot.function,
+        "module": spot.module,
         "arity": spot.arity,
-        "ast_node_id": _optional(spot.node),
-        "file": _optional(spot.file),
+        "ast_node_id": spot.node,
+        "file": spot.file,
         "line": spot.line,
         "incidents": spot.incidents,
         "self_share_mean": round(spot.self_share_mean, 4),
@@ -128,38 +129,38 @@ def hot_row(spot: HotFunction) -> dict[str, Any]:
 
 
 def capture(record: ProfileRecord) -> dict[str, Any]:
-    """One step and how it ended."""
+    """Shape one step and how it ended."""
     return {
         "id": record.id,
         "role": record.role,
         "profiler": record.profiler,
         "profiler_version": record.profiler_version,
         "status": record.status.value,
-        "reason": _optional(record.failure_reason),
-        "fix": _optional(record.fix),
+        "reason": record.failure_reason,
+        "fix": record.fix,
         "captured_at": iso(record.captured_at),
         "duration_seconds": record.duration_seconds,
         "sample_count": record.sample_count,
         "target_cpu_percent": record.target_cpu_percent,
         "late": record.late,
-        "notes": _texts(record.notes),
+        "notes": record.notes,
         "format": record.format,
-        "profile_path": plain(record.profile_path),
+        "profile_path": record.profile_path,
         "size_bytes": record.size_bytes,
         "checksum": record.checksum,
     }
 
 
 def hotspot(spot: Hotspot) -> dict[str, Any]:
-    """One function with its shares, 0 to 1."""
+    """Shape one function with its shares, 0 to 1."""
     return {
-        "function": plain(spot.function),
-        "file": _optional(spot.file),
+        "function": spot.function,
+        "file": spot.file,
         "line": spot.line,
         "self_share": spot.self_share,
         "total_share": spot.total_share,
         "kind": spot.kind,
-        "module": _optional(spot.module),
+        "module": spot.module,
         "share_error": spot.share_error,
         "arity": spot.arity,
         "func_id": spot.func_id,
@@ -167,7 +168,7 @@ def hotspot(spot: Hotspot) -> dict[str, Any]:
         "func_hash": spot.func_hash,
         "ast_version": spot.ast_version,
         "source_state": spot.source_state,
-        "source_line": _optional(spot.source_line),
+        "source_line": spot.source_line,
         "seen": spot.seen,
         "statements": [
             {"line": one.line, "self_share": one.self_share, "stmt_id": one.stmt_id}
@@ -177,13 +178,13 @@ def hotspot(spot: Hotspot) -> dict[str, Any]:
 
 
 def rule_status(status: RuleStatus) -> dict[str, Any]:
-    """One rule as it stands, for `explain`."""
+    """Shape one rule as it stands, for `explain`."""
     threshold = status.threshold
     return {
         "rule": status.rule,
         "metric": status.metric.value,
         "state": status.state,
-        "process_name": _optional(status.process_name),
+        "process_name": status.process_name,
         "pid": status.target.pid if status.target else None,
         "threshold": {"value": threshold.value, "unit": threshold.unit} if threshold else None,
         "window_seconds": status.window_s,
@@ -191,36 +192,36 @@ def rule_status(status: RuleStatus) -> dict[str, Any]:
         "share_above": status.share_above,
         "distance": status.distance,
         "baseline": status.baseline,
-        "suppressed_by": _optional(status.suppressed_by),
+        "suppressed_by": status.suppressed_by,
         "seen_at": iso(status.seen_at) if status.seen_at else None,
     }
 
 
 def flat_detail(shaped: Mapping[str, Any]) -> dict[str, Any]:
-    """A shaped incident as one CSV row: its leading hotspot beside it. See CSV_DETAIL_KEYS."""
+    """Flatten a shaped incident into one CSV row, its leading hotspot beside it. See CSV_DETAIL_KEYS."""
     top: Mapping[str, Any] = next(iter(shaped["hotspots"]), {})
     flat = {key: shaped[key] for key in (*_CAPTURE_KEYS, "rule", "reason", "raised_at")}
     return flat | {f"top_{key}": top.get(key) for key in ("function", "file", "line", "total_share")}
 
 
 def value_unit(view: IncidentView) -> str:
-    """The unit of the incident's value: its threshold's, or what the metric is counted in."""
+    """Return the unit of the incident's value: its threshold's, or what the metric is counted in."""
     return view.threshold.unit if view.threshold else unit_of(view.metric, view.value)
 
 
 def _process(process: ProcessDetails) -> dict[str, Any]:
     return {
-        "name": plain(process.name),
+        "name": process.name,
         "pid": process.key.pid,
         "parent_pid": process.parent_pid,
         "started_at": iso(process.started_at),
         "uid": process.uid,
-        "user": _optional(process.user),
-        "executable": _optional(process.executable),
-        "command_line": [plain(word) for word in process.command_line],
-        "cgroup": _optional(process.cgroup),
-        "unit": _optional(process.unit),
-        "container_id": _optional(process.container_id),
+        "user": process.user,
+        "executable": process.executable,
+        "command_line": list(process.command_line),
+        "cgroup": process.cgroup,
+        "unit": process.unit,
+        "container_id": process.container_id,
         "thread_count": process.thread_count,
         "fd_count": process.fd_count,
     }
@@ -245,14 +246,6 @@ def _not_captured(step: NotCaptured) -> dict[str, Any]:
     return {
         "profiler": step.profiler,
         "status": step.status,
-        "reason": _optional(step.reason),
-        "fix": _optional(step.fix),
+        "reason": step.reason,
+        "fix": step.fix,
     }
-
-
-def _texts(notes: Mapping[str, str] | None) -> dict[str, str] | None:
-    return None if notes is None else {plain(key): plain(str(value)) for key, value in notes.items()}
-
-
-def _optional(text: str | None) -> str | None:
-    return None if text is None else plain(text)

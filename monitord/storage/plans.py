@@ -9,14 +9,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from monitord.errors import NotFoundError, StorageError, UsageError
-from monitord.model import Match, NamedPlan
+from monitord.model import Match, NamedPlan, PlannedConsent, PlannedProfiler
 from monitord.storage.state import Storage
 
-PROFILERS = ("auto", "py-spy", "perf", "eu-stack", "sample", "spindump", "none")
-CONSENTS = ("always", "never")
+_PROFILERS, _CONSENTS = get_args(PlannedProfiler), get_args(PlannedConsent)
 DURATION_S = (0.5, 300.0)
 RATE_HZ = (1, 1000)
 _PREFIX = "plan/"
@@ -36,7 +35,7 @@ def store_capture_plan(state: Storage, plan: NamedPlan) -> None:
 
 
 def get_capture_plan(state: Storage, name: str) -> NamedPlan:
-    """The plan of this name; raises NotFoundError, and StorageError when the stored one is damaged."""
+    """Return the plan of this name; raises NotFoundError, and StorageError when the stored one is damaged."""
     item = state.get(_PREFIX + _named(name))
     if item is None:
         raise NotFoundError(f"no capture plan {name!r}; `monitord plan list` lists them")
@@ -85,10 +84,10 @@ def _check(plan: NamedPlan) -> None:
         _check_patterns(key, getattr(plan.match, key))
     if all(getattr(plan, key) is None for key in _CHANGES):
         raise UsageError(f"plan {plan.name!r} changes nothing; give it a profiler, duration, rate or consent")
-    if plan.profiler not in (None, *PROFILERS):
-        raise UsageError(f"invalid profiler {plan.profiler!r}: expected one of {', '.join(PROFILERS)}")
-    if plan.consent not in (None, *CONSENTS):
-        raise UsageError(f"invalid consent {plan.consent!r}: expected {' or '.join(CONSENTS)}, or nothing")
+    if plan.profiler not in (None, *_PROFILERS):
+        raise UsageError(f"invalid profiler {plan.profiler!r}: expected one of {', '.join(_PROFILERS)}")
+    if plan.consent not in (None, *_CONSENTS):
+        raise UsageError(f"invalid consent {plan.consent!r}: expected {' or '.join(_CONSENTS)}, or nothing")
     _check_number("duration", plan.duration_s, DURATION_S, "s")
     _check_number("rate", plan.rate_hz, RATE_HZ, "samples a second")
     if plan.rate_hz is not None and not isinstance(plan.rate_hz, int):

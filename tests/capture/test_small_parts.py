@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture import PROFILERS, Consent, cgroups
+from monitord.capture import Consent, cgroups
 from monitord.capture.dumps import DUMP_CAP_BYTES, join_dumps, kept_dump, read_dump
 from monitord.capture.perf_fold import stacks
 from monitord.capture.procfs import parse_stat
-from monitord.capture.profilers import mac_sample, mac_spindump
+from monitord.capture.profilers import NAMES, mac_sample, mac_spindump
 from monitord.capture.profilers.eu_stack import EuStack
 from monitord.capture.profilers.perf import Perf
 from monitord.capture.profilers.perf import record_command as perf_command
@@ -219,7 +219,7 @@ def test_reports_of_macos_are_read(name: str, total: int, function: str) -> None
     profile = parse(name, data, pid=4242)
     assert profile.sample_count == total
     assert function in {spot.function for spot in hotspots(profile)}
-    assert name in PROFILERS
+    assert name in NAMES
 
 
 def test_a_report_of_sample_without_a_call_graph_is_a_refusal() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitord.export.shapes import EVENT_KEYS, HOT_KEYS, ROW_KEYS
 from monitord.mcp_server.server import ACTING, READING
-from monitord.model import CaptureStatus, TriggerMetric
+from monitord.model import CaptureStatus, Incident, TriggerMetric
+from monitord.profiles import hotspots, parse
+from monitord.profiles.identifying import SourceText, identify
 
 DOCS = Path(__file__).parents[2] / "docs"
 OUTPUT = (DOCS / "output.md").read_text(encoding="utf-8")
@@ -76,6 +79,43 @@ def test_every_key_of_an_answer_is_on_the_page(words, titles, incident, here) ->
     told = keys_of(json.loads(answer.out))
     assert told, answer.err
     assert told - set().union(*(words_of(section(title)) for title in titles)) == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        (("recent", "--json"), "`monitord recent`"),
+        (("show", "ID", "--json"), "`monitord show ID -o json`"),
+        (("compare", "ID", "LATER", "--json"), "`monitord compare -o json`"),
+    ],
+    ids=lambda value: " ".join(value[:1]) if isinstance(value, tuple) else None,
+)
+def test_every_key_of_the_pages_tables_is_in_the_answer(words, title, store, new_incident, here) -> None:
+    """And every key of a comparison on its page, within its lists, too: the words of its verdicts apart."""
+    ids = {
+        name: store.save_incident(comparable(new_incident(), counts))[0].correlation_id
+        for name, counts in (("ID", (500, 500)), ("LATER", (900, 100)))
+    }
+    told = keys_of(json.loads(here(*(ids.get(word, word) for word in words)).out))
+    promised = set(
+        re.findall(r"`([a-z_]+)`", " ".join(re.findall(r"^\| ([^|]*) \|", section(title), re.MULTILINE)))
+    )
+    assert promised
+    assert promised - told == set()
+    if words[0] == "compare":
+        assert told - words_of(section(title)) == set()
+
+
+def comparable(incident: Incident, counts: tuple[int, int]) -> Incident:
+    """The incident with a profile that can be read, of a function with a source."""
+    source = SourceText("def work():\n    parse()\n    send()\n")
+    payload = "main;work (/w.py:2);parse {}\nmain;work (/w.py:3) {}\n".format(*counts).encode()
+    spots = identify(hotspots(parse("folded", payload)), {"/w.py": source}.get)
+    captures = tuple(
+        replace(one, format="folded", payload=payload, hotspots=spots) if one.profiler == "py-spy" else one
+        for one in incident.captures
+    )
+    return replace(incident, captures=captures)
 
 
 def test_every_tool_is_on_the_page_of_the_server() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -13,7 +14,7 @@ from monitord.capture.running import Runner
 from monitord.capture.session import Profiler, Session
 from monitord.capture.target import Target
 from monitord.capture.tools import INSTALL, Toolbox
-from monitord.model import CapturePlan, CaptureStatus
+from monitord.model import CapturePlan, CaptureStatus, PlannedProfiler
 from monitord.profiles import parse
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, state_of, working_in
@@ -99,5 +100,6 @@ def test_it_believes_no_exit_status(profiler: Profiler, targets: Targets, spool:
 
 
 def test_its_name_can_be_asked_for_and_its_tool_installed(profiler: Profiler) -> None:
+    assert get_args(PlannedProfiler) == NAMES  # what the command line, plans and rules take
     assert profiler.name in NAMES
     assert INSTALL[profiler.tool]
