@@ -50,7 +50,7 @@ class ProfileLibrary:
             return _kept(reader, reader.find(profile_id))
 
     def kept(self, limit: int | None = 20) -> list[ProfileRecord]:
-        """The rows of the kept profiles of scripts, newest first; none where there is no store."""
+        """Return the rows of the kept profiles of scripts, newest first; none where there is no store."""
         try:
             with StoreReader(self._data_dir) as reader:
                 return reader.recent(RecentFilter(limit=limit, rule=RULE))
@@ -104,7 +104,7 @@ class ProfileLibrary:
 
 
 def incident_of(done: ScriptRun, result: ProfileResult) -> Incident:
-    """The profile in the shape of an incident asked for by hand: nothing was crossed, so it weighs
+    """Shape the profile as an incident asked for by hand: nothing was crossed, so it weighs
     nothing.
     """
     target, ended_at = done.target, datetime.now(UTC)

@@ -33,9 +33,7 @@ _SILENT = "Scalene did not write within {:.0f} s: the script replaced its handle
 
 
 class StandbyProfiler:
-    """One registered process. `suits` is no more than that: everything else is checked when it is
-    switched.
-    """
+    """A profiler for one registered process, all that `suits` asks; the rest is checked at the switch."""
 
     name = "scalene"
     tool = "scalene"

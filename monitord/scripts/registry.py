@@ -51,7 +51,7 @@ class StandbyRegistry:
         self._state.set(_name(standby.key), json.dumps(value).encode("ascii"))
 
     def forget(self, key: ProcessKey) -> None:
-        """Strike it out."""
+        """Remove the process from the register."""
         self._state.delete(None, _name(key))
 
     def profiler_of(self, key: ProcessKey) -> Profiler | None:
@@ -64,7 +64,7 @@ class StandbyRegistry:
         return StandbyProfiler(standby)
 
     def find(self, key: ProcessKey) -> Standby | None:
-        """The registered process with this pid and start time; None when there is none."""
+        """Return the registered process with this pid and start time, or None."""
         item = self._state.get(_name(key))
         return self._standby(item.data) if item is not None else None
 

@@ -39,11 +39,11 @@ class Program:
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """The program as people name it: a script's name, or `-m MODULE`."""
         return f"-m {self.name}" if self.is_module else Path(self.name).name
 
     def command(self, output: Path, *, memory: bool = False, is_off: bool = False) -> tuple[str, ...]:
-        """`scalene run` over it (the command line of Scalene 2), its profile going to `output`."""
+        """Return the `scalene run` command over it (Scalene 2), whose profile goes to `output`."""
         flags = (*(() if memory else ("--cpu-only",)), *(("--off",) if is_off else ()), "-o", str(output))
         what = ("-m", self.name) if self.is_module else (self.name,)
         rest = ("---", *self.arguments) if self.arguments else ()
@@ -52,7 +52,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class ScriptRequest:
-    """What was asked for, unchecked."""
+    """What was asked of Scalene, unchecked."""
 
     name: str
     arguments: tuple[str, ...] = ()

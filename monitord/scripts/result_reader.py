@@ -21,7 +21,7 @@ _HOTSPOTS = 20
 
 
 def result_of(done: ScriptRun, new_id: Callable[[], str]) -> ProfileResult | None:
-    """The result; None when Scalene saw nothing of it. Raises ProfileError."""
+    """Read the result of a run; None when Scalene saw nothing of it. Raises ProfileError."""
     names, run = Names(str(done.program.root), str(Path.home()), redact_source), done.run
     document = kept_document(run.profile, names)
     if not sample_count(document) and not hot_lines(document):

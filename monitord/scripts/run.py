@@ -64,16 +64,16 @@ class Run:
 
 
 class Watcher:
-    """What happens meanwhile; `heard` says how often somebody asked for the end."""
+    """Told what happens while a script runs; `heard` says how often somebody asked for the end."""
 
     def heard(self) -> int:
         return 0
 
     def started(self, leader: int, folders: RunFolders) -> None:
-        """It runs: `leader` is the pid of Scalene's first process."""
+        """Hear that it runs: `leader` is the pid of Scalene's first process."""
 
     def tick(self, elapsed_s: float) -> None:
-        """Time goes by."""
+        """Hear that time has passed, at each turn of the loop that waits."""
 
 
 @dataclass(slots=True)
