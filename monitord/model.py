@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 class TriggerMetric(StrEnum):
@@ -257,6 +258,15 @@ class ProcessRates:
         if self.cpu_percent is None or (self.waited_percent is None and self.throttled_percent is None):
             return self.cpu_percent
         return self.cpu_percent + self.denied_cpu_percent
+
+
+_OF_PROCESS = ProcessRates.__slots__
+_values_of = attrgetter(*_OF_PROCESS)
+
+
+def changed(process: ProcessRates, **changes: Any) -> ProcessRates:
+    """What dataclasses.replace gives, in half its time: of every busy process in every pass."""
+    return ProcessRates(**{**dict(zip(_OF_PROCESS, _values_of(process), strict=True)), **changes})
 
 
 @dataclass(frozen=True, slots=True)

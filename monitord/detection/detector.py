@@ -71,6 +71,7 @@ class Detector:
             for rule in rules
             if rule.is_enabled
         ]
+        self._counts_kills = any(judge.rule.metric is TriggerMetric.OOM_KILL for judge in self._judges)
         self._rules = tuple(rules)
         self._demand = None
 
@@ -89,27 +90,30 @@ class Detector:
         is_gap = self._advance(rates) or rates.gap is not None
         look = Look.of(rates, self._now_s)
         self._recent.note(look)
-        found: list[tuple[RuleJudge, Findings]] = []
+        found: dict[RuleJudge, Findings] = {}
+        # A pass that was left out says nothing to a rule about processes that is busy with nobody.
+        is_full = bool(look.present) or look.is_complete
         for judge in self._judges:
             if is_gap:
                 judge.meet(look)
-            found.append((judge, Findings() if is_gap else judge.judge(look)))
+            elif is_full or judge.tracks or judge.reads_every_pass:
+                found[judge] = judge.judge(look)
         self._teach(found)
-        alerts = [alert for judge, each in found if each.held for alert in judge.settle(each, look)]
-        overload = self._overload()
-        if overload is not None:
+        alerts = [alert for judge, each in found.items() if each.held for alert in judge.settle(each, look)]
+        if alerts and (overload := self._overload()) is not None:
             alerts = [
                 replace(alert, counts_with=overload) if _is_one_of_the_crowd(alert) else alert
                 for alert in alerts
             ]
         ended = self._forget(look, found) if look.exited else []
-        alerts, self._ended = one_incident_a_kill(alerts, ended, self._ended)
-        if is_gap or not self._counts_kills():
+        if alerts or ended or self._ended:
+            alerts, self._ended = one_incident_a_kill(alerts, ended, self._ended)
+        if is_gap or not self._counts_kills:
             alerts, self._ended = alerts + self._ended, []
         dropped, self._dropped = self._dropped, ()
         return Verdict(
-            armed=tuple(arming for _, findings in found for arming in findings.armed),
-            disarmed=dropped + tuple(arming for _, findings in found for arming in findings.disarmed),
+            armed=tuple(arming for each in found.values() for arming in each.armed),
+            disarmed=dropped + tuple(arming for each in found.values() for arming in each.disarmed),
             # What counts with another's incident comes behind it.
             alerts=tuple(sorted(alerts, key=lambda one: (one.counts_with is not None, -one.severity))),
         )
@@ -118,9 +122,6 @@ class Detector:
         """The rule that tells of the crowded machine as a whole while it fires."""
         of_machine = (judge for judge in self._judges if judge.rule.metric is TriggerMetric.CPU_PRESSURE)
         return next((judge.rule.name for judge in of_machine if judge.is_firing_at_all), None)
-
-    def _counts_kills(self) -> bool:
-        return any(judge.rule.metric is TriggerMetric.OOM_KILL for judge in self._judges)
 
     def _advance(self, rates: Rates) -> bool:
         """Move the clock; True when the pass's clock ran backwards (another boot, a replay's seam)."""
@@ -134,11 +135,11 @@ class Detector:
         self._taken_at = rates.taken_at
         return last_s is not None and rates.monotonic_s < last_s
 
-    def _teach(self, found: list[tuple[RuleJudge, Findings]]) -> None:
+    def _teach(self, found: Mapping[RuleJudge, Findings]) -> None:
         """Each quiet value teaches its baseline once, unless a rule of the metric is busy with the target."""
         lessons = {
             (judge.rule.metric, reading.target): reading
-            for judge, findings in found
+            for judge, findings in found.items()
             for reading in findings.quiet
         }
         for (metric, target), reading in lessons.items():
@@ -146,9 +147,13 @@ class Detector:
             if not any(judge.is_busy_with(target) for judge in peers):
                 self._baselines.learn(*owner_of(reading.process), metric, reading.value)
 
-    def _forget(self, look: Look, found: list[tuple[RuleJudge, Findings]]) -> list[Alert]:
+    def _forget(self, look: Look, found: dict[RuleJudge, Findings]) -> list[Alert]:
         self._recent.forget(look.exited)
-        return [alert for judge, findings in found for alert in judge.forget(look.exited, look, findings)]
+        return [
+            alert
+            for judge in self._judges
+            for alert in judge.forget(look.exited, look, found.setdefault(judge, Findings()))
+        ]
 
     # ------------------------------------------------------------------------------------- asking
 

@@ -40,6 +40,8 @@ class RuleJudge:
     def __init__(self, rule: Rule, baselines: Baselines, uid_of: Mapping[str, int]) -> None:
         self.rule = rule
         self.is_machine_wide = rule.metric.is_machine_wide
+        # What no living process used is known of complete passes only.
+        self.reads_every_pass = self.is_machine_wide and rule.metric is not TriggerMetric.SHORT_LIVED_CPU
         self.condition = condition_of(rule)
         self.matcher = Matcher(rule.match, uid_of)
         self.budget = HourBudget(rule.captures_per_hour)
@@ -55,14 +57,14 @@ class RuleJudge:
 
     def judge(self, look: Look) -> Findings:
         findings = Findings()
-        if not (self.tracks or look.present or look.is_complete or self.is_machine_wide):
-            return findings  # a pass that was left out says nothing to a rule that is busy with nobody
+        followed: dict[Target, ProcessRates | None] = {}
+        self._waiting = 0
         if self.tracks:
             self.prune(look.now_s)
             if look.is_complete:
                 self._forget_the_dead(look)
-        self._waiting = sum(track.is_announced for track in self.tracks.values())
-        followed = {target: track.process for target, track in self.tracks.items()}
+            self._waiting = sum(track.is_announced for track in self.tracks.values())
+            followed = {target: track.process for target, track in self.tracks.items()}
         worst_first = sorted(self.meter.readings(look, followed), key=lambda reading: -reading.value)
         for reading in worst_first:  # what is bounded (first looks, targets) goes to those
             self._judge_reading(reading, look, findings)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates
+from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates, changed
 
 ReadValue = Callable[[ProcessRates, SystemRates], float | None]
 
@@ -61,7 +61,7 @@ def has_ended(process: ProcessRates) -> bool:
 
 def resting(process: ProcessRates) -> ProcessRates:
     """What is true of a process that a complete pass did not report: nothing used, all levels as before."""
-    return replace(
+    return changed(
         process,
         cpu_percent=0.0,
         waited_percent=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from monitord.detection.growth import LevelHistory
 from monitord.detection.hangs import HangClock
@@ -13,7 +13,7 @@ from monitord.detection.pressure import PressureMeter
 from monitord.detection.readings import Meter, Reading, Target
 from monitord.detection.resident import one_of_each_segment
 from monitord.detection.short_lived import ShortLivedMeter
-from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric
+from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric, changed
 
 
 def _rested(
@@ -200,7 +200,7 @@ def _memory(unit: str) -> ReadValue:
 def _own_part(unit: str) -> ReadValue:
     """The same of its private part."""
     read = _memory(unit)
-    return lambda process, system: read(replace(process, rss_bytes=int(_own_memory(process, system))), system)
+    return lambda process, system: read(changed(process, rss_bytes=int(_own_memory(process, system))), system)
 
 
 def _resident_bytes(process: ProcessRates, _: SystemRates) -> float | None:

@@ -36,7 +36,8 @@ class OomKillMeter:
         if not self._kills:
             self._since_s = look.now_s
         self._kills += look.system.oom_kills or 0
-        self._in_groups.update(look.system.oom_kills_in)
+        if look.system.oom_kills_in:
+            self._in_groups.update(look.system.oom_kills_in)
         if not self._kills:
             self._gone = gone
             yield Reading(None, None, 0.0, is_held=True)

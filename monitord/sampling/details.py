@@ -45,12 +45,16 @@ def unit_of(pid: int) -> str | None:
     except OSError:
         return None
     try:
-        path = best_path(os.fsdecode(_read_at(folder, "cgroup")))
-        return _hidden(path, unit_in)
+        return unit_in_membership(os.fsdecode(_read_at(folder, "cgroup")))
     except OSError:
         return None
     finally:
         os.close(folder)
+
+
+def unit_in_membership(text: str) -> str | None:
+    """The systemd unit in the text of /proc/PID/cgroup, without secrets."""
+    return _hidden(best_path(text), unit_in)
 
 
 def _from_proc(key: ProcessKey) -> ProcessDetails | None:

@@ -10,10 +10,11 @@ import os
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from monitord.model import ProcessKey, ProcessRates
+from monitord.model import ProcessKey, ProcessRates, changed
 from monitord.redaction import redact_name
+from monitord.sampling.details import unit_in_membership
 from monitord.sampling.procfs import read_file
 from monitord.sampling.rates import SHORTEST_S
 
@@ -82,14 +83,18 @@ class Groups:
         self._mounts = mounts(_text(f"{root}/self/mountinfo", 1 << 18))
         self._memberships: dict[ProcessKey, tuple[float, str]] = {}
         self._groups: dict[str, tuple[float, _Group]] = {}  # by membership: many processes share a group
+        self._units: dict[str, str | None] = {}  # likewise
         self._throttled: dict[str, _Throttled] = {}
+        self._forgotten_at_s = float("-inf")
 
     def with_limits(
         self, processes: tuple[ProcessRates, ...], memory_total_bytes: int
     ) -> tuple[ProcessRates, ...]:
         """The same processes; those in a limited group with its limit and what it held back."""
-        now_s = time.monotonic()
         mattering = [one for one in processes if _could_matter(one)]
+        if not (mattering or self._throttled):
+            return processes
+        now_s = time.monotonic()
         self._ask_some(mattering, now_s)
         groups = {
             one.key: self._group(self._memberships[one.key][1], now_s, memory_total_bytes)
@@ -103,6 +108,17 @@ class Groups:
         held_back = self._held_back(limited, groups, now_s)
         told = {one.key: _limited(one, groups[one.key], held_back.get(one.key)) for one in limited}
         return tuple(told.get(one.key, one) for one in processes)
+
+    def unit_of(self, key: ProcessKey) -> str | None:
+        """The systemd unit of a process as it was within the last minute; None outside systemd."""
+        now_s = time.monotonic()
+        if _is_stale(self._memberships.get(key), now_s):
+            self._forget_old(now_s)
+            self._memberships[key] = now_s, self._membership(key.pid)
+        text = self._memberships[key][1]
+        if text not in self._units:
+            self._units[text] = unit_in_membership(text)
+        return self._units[text]
 
     def is_frozen(self, pid: int) -> bool:
         """Whether its group, or one above it, is frozen: it is paused, and does not hang."""
@@ -123,7 +139,15 @@ class Groups:
         due.sort(key=lambda one: -(one.cpu_percent or 0.0))
         for one in due[:MAX_ASKED]:
             self._memberships[one.key] = now_s, self._membership(one.key.pid)
-        oldest_s = now_s - 2 * _FRESH_S  # ended, or small since then
+        self._forget_old(now_s)
+
+    def _forget_old(self, now_s: float) -> None:
+        """Those that ended, or are small since then."""
+        oldest_s = now_s - 2 * _FRESH_S
+        if now_s < self._forgotten_at_s + _FRESH_S:
+            return
+        self._forgotten_at_s = now_s
+        self._units.clear()
         self._memberships = {key: entry for key, entry in self._memberships.items() if entry[0] > oldest_s}
         self._groups = {text: entry for text, entry in self._groups.items() if entry[0] > oldest_s}
 
@@ -247,7 +271,7 @@ def _could_matter(process: ProcessRates) -> bool:
 
 
 def _limited(process: ProcessRates, group: _Group, held_back: float | None) -> ProcessRates:
-    return replace(
+    return changed(
         process,
         throttled_percent=held_back,
         cpu_limit_percent=group.cpu_percent,

@@ -28,12 +28,15 @@ from monitord.sampling.procfs import (
     Entry,
     birth_mark,
     count_descriptors,
+    image_in,
+    image_of,
     kernel_counts_runs,
     memory_in,
     memory_of,
     raise_descriptor_limit,
     read_file,
     read_stat,
+    uptime_s,
 )
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
@@ -81,6 +84,7 @@ class LinuxProcesses:
         self._complete_at_s: float | None = None
         self._io_complete_at_s = 0.0
         self._thorough_at_s = float("-inf")
+        self._was_thorough = False
         self._birth_mark = b""
         self._loadavg = ProcFile(f"{root}/loadavg")
         self._sources = Sources()
@@ -93,7 +97,7 @@ class LinuxProcesses:
     def read_all(self, ask: Ask) -> Look:
         began_s = time.monotonic()
         exited: set[ProcessKey] = set()
-        is_thorough = began_s - self._thorough_at_s >= _THOROUGH_S
+        is_thorough = self._was_thorough = began_s - self._thorough_at_s >= _THOROUGH_S
         if is_thorough:
             self._thorough_at_s = began_s
         newcomers = self._follow_listing(exited) if is_thorough or self._may_be_born() else []
@@ -151,6 +155,20 @@ class LinuxProcesses:
     def fd_count(self, pid: int) -> int | None:
         return count_descriptors(pid)
 
+    def image_of(self, pid: int) -> tuple[int, int] | None:
+        """In what was read of it in this pass, unless the line is too long for that."""
+        entry = self._entries.get(str(pid))
+        if entry is None or len(entry.raw) == STAT_BYTES:
+            return image_of(pid)
+        return self._sources.take("PID/stat", lambda: image_in(entry.raw), None)
+
+    def turns_of(self, pid: int) -> bytes | None:
+        """What the hot loop has read already, but in a thorough pass; of the main thread alone."""
+        entry = self._entries.get(str(pid))
+        if entry is None or entry.thread_count != 1 or entry.sched_fd < 0:
+            return None
+        return self._dear_line(entry, "schedstat", _SCHED_BYTES) if self._was_thorough else entry.sched_raw
+
     def memory_of(self, pid: int) -> tuple[int, int | None] | None:
         return self._sources.take("PID/statm", lambda: self._memory_of(pid), None)
 
@@ -187,9 +205,10 @@ class LinuxProcesses:
         if names is None or names == self._names:
             return []  # refused for lack of memory or descriptors: those that are known are read all the same
         self._names = names
-        there = {name for name in names if name[0] in "123456789"}
+        there = set(filter(str.isdecimal, names))
         for name in self._entries.keys() - there:
             exited.add(self._forget(self._entries[name]).key)
+        self._order = list(self._entries.values())
         newcomers = []
         for name in sorted(there - self._entries.keys(), key=int):
             entry = self._open(name)
@@ -198,7 +217,6 @@ class LinuxProcesses:
                 continue
             self._entries[name] = entry
             newcomers.append(entry)
-        self._order = [entry for entry in self._order if self._entries.get(str(entry.key.pid)) is entry]
         return newcomers
 
     def _open(self, name: str) -> Entry | None:
@@ -393,5 +411,5 @@ class LinuxProcesses:
         complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
         if complete_at_s is None or previous_s is None:
             return Sighting(entry.sample())
-        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - entry.key.start_ticks / TICKS_PER_S
+        age_s = uptime_s() - entry.key.start_ticks / TICKS_PER_S
         return first_sighting(entry.sample(), entry.read_at_s, age_s, complete_at_s, previous_s)

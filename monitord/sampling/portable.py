@@ -19,6 +19,7 @@ import psutil
 
 from monitord import redaction
 from monitord.model import ProcessKey, ProcessSample
+from monitord.sampling import procfs
 from monitord.sampling.procfs import TICKS_PER_S
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
@@ -85,6 +86,12 @@ class PortableProcesses:
             is_known = before is not None and before[0].key == key
             seen.append(self._sight(sample, before if is_known else None, ask))
         return Look(tuple(seen), frozenset(exited))
+
+    def image_of(self, pid: int) -> tuple[int, int] | None:
+        return procfs.image_of(pid)
+
+    def turns_of(self, pid: int) -> bytes | None:
+        return None
 
     def heaviest(self) -> ProcessSample | None:
         return max(

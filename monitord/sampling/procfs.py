@@ -20,6 +20,10 @@ STAT_BYTES = 478
 """What is read of a stat line: all up to its RSS (field 24), and the bytes object still fits Python's
 small allocator (512 with its header)."""
 
+UID_FRESH_S = 60.0
+"""How long the user of a process is taken to be the same. Of a young one it is asked each time: services
+give up root when they begin."""
+
 FORBIDDEN = -2
 CLOSED = -1
 """In place of a descriptor: never try again; not kept open."""
@@ -51,6 +55,7 @@ class Entry:
         "statm_fd",
         "thread_count",
         "uid",
+        "uid_until_s",
         "write_bytes",
     )
 
@@ -60,6 +65,7 @@ class Entry:
         self.sched_raw = b""
         self.key = ProcessKey(int(pid_name), start_ticks(raw))
         self.read_at_s, self.io_at_s, self.io_raw = time.monotonic(), 0.0, b""
+        self.uid_until_s = 0.0
         self.read_bytes: int | None = None
         self.write_bytes: int | None = None
         self.fd_count: int | None = None
@@ -74,13 +80,17 @@ class Entry:
         name = raw[raw.index(b"(") + 1 : end]
         if name != self.raw_name:  # one string a process, not one a look that somebody remembers
             self.name, self.raw_name = redaction.redact_name(os.fsdecode(name)), name
+            self.uid_until_s = 0.0  # another program may have another user
         self.state = chr(fields[0][0])
         self.parent_pid = int(fields[1])
         self.cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
         self.children_cpu_s = (int(fields[13]) + int(fields[14])) / TICKS_PER_S
         self.thread_count = int(fields[17])
         self.rss_bytes = int(fields[21]) * _PAGE_BYTES
-        self.uid = owner(self.path)
+        if self.read_at_s >= self.uid_until_s:
+            self.uid = owner(self.path)
+            is_young = uptime_s() - self.key.start_ticks / TICKS_PER_S < UID_FRESH_S
+            self.uid_until_s = self.read_at_s + (0.0 if is_young else UID_FRESH_S)
 
     def take_io(self, raw: bytes) -> None:
         """Parse /proc/PID/io: bytes that really went to or came from storage, since the process began."""
@@ -103,6 +113,11 @@ class Entry:
             fd_count=self.fd_count,
             children_cpu_s=self.children_cpu_s,
         )
+
+
+def uptime_s() -> float:
+    """Seconds since boot, sleep included, as start times count them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def start_ticks(raw: bytes) -> int:
@@ -201,8 +216,12 @@ def living_folder(pid: int, root: str = "/proc") -> str:
 
 def image_of(pid: int) -> tuple[int, int] | None:
     """Where code and stack begin (fields 26 and 28 of stat): every exec draws them anew."""
-    raw = read_file(f"/proc/{pid}/stat", 1024)
-    fields = raw.rpartition(b")")[2].split(None, 26) if raw else []
+    return image_in(read_file(f"/proc/{pid}/stat", 1024) or b"")
+
+
+def image_in(stat: bytes) -> tuple[int, int] | None:
+    """Where code and stack begin, in a whole stat line."""
+    fields = stat.rpartition(b")")[2].split(None, 26)
     if len(fields) < 26 or fields[25] == b"0":
         return None  # gone, a kernel thread, or the kernel doesn't tell us
     return int(fields[23]), int(fields[25])

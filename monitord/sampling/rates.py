@@ -119,11 +119,14 @@ def _pressure(before: Pressure | None, after: Pressure | None, over_s: float) ->
     if before is None or after is None:
         return {}
     shares = {}
-    for stall in fields(Pressure):
-        share = per_second(getattr(before, stall.name), getattr(after, stall.name), over_s)
+    for stall, name in _STALLS:
+        share = per_second(getattr(before, stall), getattr(after, stall), over_s)
         if share is not None:
-            shares[stall.name.removesuffix("_s")] = min(100.0, 100.0 * share)
+            shares[name] = min(100.0, 100.0 * share)
     return shares
+
+
+_STALLS = tuple((stall.name, stall.name.removesuffix("_s")) for stall in fields(Pressure))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from monitord.model import (
     Rates,
     SystemSample,
     Traffic,
+    changed,
 )
 from monitord.sampling import details, network, portable, procfs
 from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
@@ -35,7 +36,7 @@ from monitord.sampling.rates import (
     unattributed_cpu_percent,
 )
 from monitord.sampling.sightings import Ask, Look, ProcessReader, Sighting
-from monitord.sampling.system import HUGE_PAGES, system_reader
+from monitord.sampling.system import system_reader
 from monitord.sampling.waiting import TurnWaits, is_crowded
 
 BACKENDS: dict[str, Callable[[str], ProcessReader]] = {
@@ -68,14 +69,12 @@ class Sampler:
         self._waits = TurnWaits()
         self._groups = Groups(root)
         self._group_kills = GroupKills()
-        self._has_huge_pages = False
         self._sees_everybody = procfs.sees_everybody()
 
     def look(self, demand: Demand) -> Rates:
         """One pass. The first one has `gap="first sample"` and no rate at all."""
         sample, totals = self._system.read()
         previous, self._previous = self._previous, sample
-        self._has_huge_pages = bool(sample.memory_held_bytes.get(HUGE_PAGES))
         system = system_rates(previous, sample)
         waits_matter = is_crowded(system) and (demand.cpu_percent is not None or demand.needs_consumers)
         could_matter = self._bounds.judge(totals, demand)
@@ -88,9 +87,10 @@ class Sampler:
         processes = self._processes_in(seen, tick, demand, waits_matter=waits_matter)
         if need is not None:
             system = replace(system, unattributed_cpu_percent=self._unattributed(sample, seen))
-        processes = self._groups.with_limits(processes, sample.memory_total_bytes)
         kills, of_groups = self._group_kills.since(system.oom_kills)
-        self._group_kills.watch(self._groups.of_memory())
+        if processes:
+            processes = self._groups.with_limits(processes, sample.memory_total_bytes)
+            self._group_kills.watch(self._groups.of_memory())
         if kills:
             system = replace(system, oom_kills=kills, oom_kills_in=of_groups)
         return Rates(
@@ -120,7 +120,7 @@ class Sampler:
             return None
         memory = self._memory(sample.key.pid, sample.rss_bytes)
         rates = process_rates(Sighting(sample), LastTick(0.0), *memory)
-        return replace(rates, image=procfs.image_of(sample.key.pid))
+        return replace(rates, image=self._processes.image_of(sample.key.pid))
 
     def traffic(self, over_s: float) -> Traffic:
         """Which process moves the bytes on the network. Takes a little more than `over_s` seconds."""
@@ -198,7 +198,7 @@ class Sampler:
         every = [self._rates(sighting, tick, demand) for sighting in seen.sightings]
         waited: dict[ProcessKey, float] = {}
         if waits_matter:
-            waited = self._waits.measure(every)
+            waited = self._waits.measure(every, self._processes.turns_of)
         else:
             self._waits.forget()
         return tuple(
@@ -209,7 +209,7 @@ class Sampler:
     def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
         """The rates of one process, with its exact memory where a rule wants it of all that are as large."""
         pid, resident_bytes = seen.sample.key.pid, seen.sample.rss_bytes
-        huge_bytes = procfs.huge_bytes_of(pid) if self._has_huge_pages else 0
+        huge_bytes = procfs.huge_bytes_of(pid) if self._system.has_huge_pages else 0
         private_bytes = None
         if _reaches(resident_bytes + huge_bytes, demand.private_from_bytes):
             resident_bytes, private_bytes = self._memory(pid, resident_bytes)
@@ -229,13 +229,13 @@ class Sampler:
                 more |= {"rss_bytes": exact_bytes + huge_bytes, "private_bytes": private_bytes}
             more |= {
                 "fd_count": rates.fd_count if rates.fd_count is not None else self._processes.fd_count(pid),
-                "unit": details.unit_of(pid),
-                "image": procfs.image_of(pid),
+                "unit": self._groups.unit_of(rates.key),
+                "image": self._processes.image_of(pid),
                 "is_frozen": rates.state == "D" and self._groups.is_frozen(pid),
             }
         elif demand.needs_unit:
-            more["unit"] = details.unit_of(pid)
-        return replace(rates, **more) if more else rates
+            more["unit"] = self._groups.unit_of(rates.key)
+        return changed(rates, **more) if more else rates
 
     def _memory(self, pid: int, resident_bytes: int) -> tuple[int, int | None]:
         """Exact resident memory and the private part of it; what was known before where it can't be read."""

@@ -104,6 +104,14 @@ class ProcessReader(Protocol):
         """Exact resident memory now, and the private part of it where it is known; None: refused, or gone."""
         ...
 
+    def image_of(self, pid: int) -> tuple[int, int] | None:
+        """Where code and stack begin; None: gone, or the kernel does not tell us."""
+        ...
+
+    def turns_of(self, pid: int) -> bytes | None:
+        """The line of schedstat of its only thread as read in this pass; None: to be read of each thread."""
+        ...
+
     @property
     def missing(self) -> Mapping[str, str]:
         """What can't be read of processes, and why."""

@@ -25,23 +25,16 @@ class ProcFile:
         self._size = 4096  # enough for most; a large buffer costs more than what is read into it
 
     def read(self) -> bytes:
-        """A descriptor that fails is opened anew once: the file behind it may have been replaced."""
-        if self.descriptor == CLOSED:
-            self.open()
-            return self._read()
+        """Opened when it is not, and anew once when that fails: the file behind it may have been replaced."""
         try:
-            return self._read()
+            text = os.pread(self.descriptor, self._size, 0)
         except OSError:
             self.close()
-            self.open()
-            return self._read()
-
-    def _read(self) -> bytes:
-        while True:
-            text = os.pread(self.descriptor, self._size, 0)
-            if len(text) < self._size:
-                return text
+            text = os.pread(self.open(), self._size, 0)
+        while len(text) == self._size:
             self._size *= 2
+            text = os.pread(self.descriptor, self._size, 0)
+        return text
 
     def open(self) -> int:
         """Its descriptor, also for polling."""

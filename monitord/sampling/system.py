@@ -13,7 +13,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +42,9 @@ def boottime_s() -> float:
 
 class SystemReader:
     """One reading of the machine: the sample, and on Linux the totals that bound every process."""
+
+    has_huge_pages = False
+    """Whether some are reserved, as last read."""
 
     @property
     def missing(self) -> Mapping[str, str]:
@@ -106,8 +109,9 @@ class LinuxSystemReader(SystemReader):
         load_1, load_5, load_15 = take("loadavg", self._read_load, (0.0, 0.0, 0.0))
         cpu = take("stat", lambda: parse_stat(self._stat.read()), None)
         self._cpu = cpu or self._cpu
-        no_memory: dict[str, int] = {}
-        memory = take("meminfo", lambda: parse_meminfo(self._meminfo.read()), no_memory)
+        no_memory: tuple[dict[str, int], Mapping[str, int]] = {}, {}
+        memory, held = take("meminfo", self._read_memory, no_memory)
+        self.has_huge_pages = bool(memory.get("Hugetlb"))
         vmstat = take("vmstat", self._vmstat.read, b"")
         sample = SystemSample(
             taken_at=taken_at,
@@ -126,7 +130,7 @@ class LinuxSystemReader(SystemReader):
             interfaces=take("self/net/dev", self._interfaces.rows, ()),
             pressure=take("pressure", self._read_pressure, None),
             oom_kills=_count_in(vmstat, b"\noom_kill "),
-            memory_held_bytes=memory_held(memory, self._arc_bytes()),
+            memory_held_bytes=held,
         )
         if cpu is None:
             return sample, None
@@ -145,6 +149,12 @@ class LinuxSystemReader(SystemReader):
             file.close()
         self._disks.close()
         self._interfaces.close()
+
+    def _read_memory(self) -> tuple[dict[str, int], Mapping[str, int]]:
+        text = self._meminfo.read()
+        return parse_meminfo(text, _EACH_TIME), MemoryHeld(
+            lambda: memory_held(parse_meminfo(text), self._arc_bytes())
+        )
 
     def _arc_bytes(self) -> int:
         file = self._arcstats
@@ -202,21 +212,25 @@ def parse_stat(text: bytes) -> CpuTimes:
 
 
 _MEMORY_NAMES = (
-    *("MemTotal", "MemFree", "MemAvailable", "SwapTotal", "SwapFree", "AnonPages", "Mapped"),
-    *("Shmem", "SUnreclaim", "PageTables", "Hugetlb", "Buffers", "Cached", "SwapCached", "Slab"),
+    *("MemTotal", "MemFree", "MemAvailable", "SwapTotal", "SwapFree", "AnonPages", "Mapped", "Hugetlb"),
+    *("Shmem", "SUnreclaim", "PageTables", "Buffers", "Cached", "SwapCached", "Slab"),
     *("KernelStack", "Percpu", "VmallocUsed"),
 )
 _MEMORY_LABELS = tuple((name, b"\n%s:" % name.encode()) for name in _MEMORY_NAMES)
+_EACH_TIME = _MEMORY_LABELS[:8]
 
 
-def parse_meminfo(text: bytes) -> dict[str, int]:
+def parse_meminfo(text: bytes, labels: Sequence[tuple[str, bytes]] = _MEMORY_LABELS) -> dict[str, int]:
     """What is there of what we need of /proc/meminfo, in bytes; MemTotal must be.
 
     Before Linux 3.14 free memory stands in for available.
     """
     text = b"\n" + text
-    found = {name: _count_in(text, label) for name, label in _MEMORY_LABELS}
-    memory = {name: 1024 * count for name, count in found.items() if count is not None}
+    memory = {}
+    for name, label in labels:
+        count = _count_in(text, label)
+        if count is not None:
+            memory[name] = 1024 * count
     if "MemTotal" not in memory:
         raise ValueError("expected MemTotal")
     memory.setdefault("MemAvailable", memory.get("MemFree", 0))
@@ -228,10 +242,9 @@ def mapped_bytes(memory: Mapping[str, int]) -> int | None:
     return memory["AnonPages"] + memory["Mapped"] if "AnonPages" in memory and "Mapped" in memory else None
 
 
-HUGE_PAGES = "huge pages"
 _HELD_WORDS = {
     "AnonPages": "processes' own memory", "Shmem": "shared memory and tmpfs",
-    "SUnreclaim": "the kernel's slab", "PageTables": "page tables", "Hugetlb": HUGE_PAGES,
+    "SUnreclaim": "the kernel's slab", "PageTables": "page tables", "Hugetlb": "huge pages",
 }  # fmt: skip
 _COUNTED = (
     *("MemFree", "Buffers", "Cached", "SwapCached", "AnonPages", "Slab", "PageTables", "Hugetlb"),
@@ -254,6 +267,30 @@ def memory_held(memory: Mapping[str, int], arc_bytes: int = 0) -> dict[str, int]
         if missing > UNCOUNTED_SHARE * memory["MemTotal"]:
             held[UNCOUNTED] = missing
     return held
+
+
+class MemoryHeld(Mapping[str, int]):
+    """`memory_held` of one reading, made when somebody asks: of hardly any reading anybody does."""
+
+    __slots__ = ("_found", "_make")
+
+    def __init__(self, make: Callable[[], Mapping[str, int]]) -> None:
+        self._make = make
+        self._found: Mapping[str, int] | None = None
+
+    def _read(self) -> Mapping[str, int]:
+        if self._found is None:
+            self._found = self._make()
+        return self._found
+
+    def __getitem__(self, word: str) -> int:
+        return self._read()[word]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
 
 
 def arc_bytes_of(arcstats: bytes) -> int:

@@ -7,9 +7,10 @@ one that sleeps most of the time and queues at each awakening is late, but it do
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from monitord.model import ProcessKey, ProcessRates, SystemRates
 from monitord.sampling.rates import SHORTEST_S
@@ -41,8 +42,13 @@ class TurnWaits:
     def __init__(self) -> None:
         self._known: dict[ProcessKey, _Threads] = {}
 
-    def measure(self, processes: Iterable[ProcessRates]) -> dict[ProcessKey, float]:
-        """Percent of one core that each waited since it was last asked; who is asked first has none yet."""
+    def measure(
+        self, processes: Iterable[ProcessRates], turns_of: Callable[[int], bytes | None] = lambda _pid: None
+    ) -> dict[ProcessKey, float]:
+        """Percent of one core that each waited since it was last asked; who is asked first has none yet.
+
+        `turns_of` gives the line of a process' only thread where somebody has read it already.
+        """
         busiest = sorted(
             (one for one in processes if (one.cpu_percent or 0.0) >= LEAST_USED_PERCENT),
             key=lambda one: -(one.cpu_percent or 0.0),
@@ -56,7 +62,8 @@ class TurnWaits:
             threads = earlier.pop(process.key, None)
             if threads is None:
                 threads = _Threads(process.key.pid)
-            percent = threads.measure(min(process.thread_count, left, MAX_THREADS))
+            line = turns_of(process.key.pid) if process.thread_count == 1 else None
+            percent = threads.measure(min(process.thread_count, left, MAX_THREADS), line)
             left -= max(1, len(threads.turns))
             self._known[process.key] = threads
             if percent is not None:
@@ -81,10 +88,10 @@ class _Threads:
         self.turns: dict[int, tuple[int, int]] = {}  # nanoseconds on a processor, and waiting for one
         self._at_s: float | None = None
 
-    def measure(self, count: int) -> float | None:
+    def measure(self, count: int, line: bytes | None = None) -> float | None:
         """Percent of one core that `count` threads were denied; a new one counts from its second time on."""
         earlier, earlier_s, self._at_s = self.turns, self._at_s, time.monotonic()
-        self.turns = self._read(count)
+        self.turns = self._read(count) if line is None else dict(_turns_in([(self._pid, line)]))
         if earlier_s is None or self._at_s - earlier_s < SHORTEST_S:
             return None
         over_ns = 1e9 * (self._at_s - earlier_s)
@@ -103,14 +110,11 @@ class _Threads:
         return self._read_files()
 
     def _read_files(self) -> dict[int, tuple[int, int]]:
-        turns = {}
+        lines = []
         for thread, fd in self._files.items():
-            try:
-                ran, waited, _ = os.pread(fd, 64, 0).split(None, 2)
-                turns[thread] = int(ran), int(waited)
-            except (OSError, ValueError):
-                continue  # it has ended, or the kernel does not count
-        return turns
+            with contextlib.suppress(OSError):  # it has ended
+                lines.append((thread, os.pread(fd, 64, 0)))
+        return dict(_turns_in(lines))
 
     def _follow(self, count: int) -> None:
         """Open the files of those that are new, close those of ended threads."""
@@ -138,6 +142,14 @@ class _Threads:
         for fd in self._files.values():
             os.close(fd)
         self._files.clear()
+
+
+def _turns_in(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Nanoseconds that each thread ran and waited, but for what the kernel does not count."""
+    for thread, line in lines:
+        with contextlib.suppress(ValueError):
+            ran, waited, _ = line.split(None, 2)
+            yield thread, (int(ran), int(waited))
 
 
 def _close(every: Iterable[_Threads]) -> None:

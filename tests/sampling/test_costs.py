@@ -27,6 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the cheap pass 
 Start = Callable[..., "subprocess.Popen[str]"]
 PROCESSES = 500
 LARGE_PAGES = 30_000  # 117 MiB: every rule about memory wants to know more of it
+CALLS_OF_A_TICK = 230
 LOOK_AGAIN = Demand(rss_bytes=1 << 30, disk_bytes_per_s=50e6, private_from_bytes=1 << 20)
 
 
@@ -108,6 +109,24 @@ def test_whoever_rests_costs_one_read_and_no_call(proc: Path, monkeypatch: pytes
     assert counts["call"] < 30
 
 
+def test_a_tick_that_reads_nobody_costs_the_reads_of_the_machine(
+    proc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Look and judgement by the default rules, when nothing can matter: ten files, and few calls."""
+    detector, sampler = Detector(config.load(None).settings.rules), Sampler(heartbeat_s=1e9, root=str(proc))
+    for _ in range(3):
+        detector.judge(sampler.look(Demand()))
+        time.sleep(0.06)
+    with counted(monkeypatch) as counts:
+        detector.demand()
+        rates = sampler.look(Demand())
+        detector.judge(rates)
+    sampler.close()
+    assert not rates.is_complete
+    assert counts["read"] <= 20  # those that are missing here are tried twice
+    assert counts["call"] < CALLS_OF_A_TICK
+
+
 def test_a_heartbeat_over_sleepers_costs_no_more_than_their_reads(
     proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +163,36 @@ def test_whoever_works_costs_a_few_reads_of_open_files(proc: Path, monkeypatch: 
     assert counts["read"] <= PROCESSES + 3 * len(workers) + 15
     assert counts["open"] <= 4
     assert counts["call"] < 50 * len(workers)
+
+
+LOOK_TWICE = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.sampling.test_costs import LARGE_PAGES, LOOK_AGAIN, write
+from monitord.sampling import Sampler
+proc = Path(sys.argv[1])
+sampler = Sampler(heartbeat_s=0.0, root=str(proc))
+for number in range(4):
+    for pid in range(1000, 1050):
+        write(proc, pid, 7 + number, LARGE_PAGES + number)
+    time.sleep(0.06)
+    if number == 3:
+        os.chdir("/proc")
+    sampler.look(LOOK_AGAIN)
+os.chdir("/")
+"""
+
+
+def test_a_heartbeat_asks_the_kernel_once_of_a_sleeper_and_four_times_of_a_worker(
+    proc: Path, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """All its system calls, as the kernel counts them: 450 sleep, 50 large ones used CPU."""
+    told = tmp_path / "calls"
+    words = [sys.executable, "-c", LOOK_TWICE, str(proc), str(Path(__file__).parents[2])]
+    subprocess.run([require_tool("strace"), "-o", told, *words], check=True)
+    look = told.read_text().partition('chdir("/proc")')[2].partition('chdir("/")')[0].splitlines()[1:]
+    assert len(look) - PROCESSES <= 3 * 50 + 40
 
 
 SLEEP_IN_THREADS = """
