@@ -14,7 +14,7 @@ from monitord.redaction.printing import printable
 
 if TYPE_CHECKING:
     from monitord.redaction.arguments import redact_argv, redact_text
-    from monitord.redaction.names import redact_name
+    from monitord.redaction.patterns import redact_name
     from monitord.redaction.redactor import Redactor
     from monitord.redaction.scan import SecondScan, find_secrets
     from monitord.redaction.source import redact_source, source_line
@@ -29,7 +29,7 @@ __all__ = [
 _HOMES = {
     "redact_argv": "arguments",
     "redact_text": "arguments",
-    "redact_name": "names",
+    "redact_name": "patterns",
     "redact_source": "source",
     "source_line": "source",
     "Redactor": "redactor",

@@ -13,7 +13,7 @@ from monitord.redaction.operands import secret_operands
 from monitord.redaction.patterns import hide_patterns, hide_whole_value
 from monitord.redaction.reader import Reader
 from monitord.redaction.shell import Command, Word, commands_in, escaped, quoted_in, unescaped
-from monitord.redaction.tools import READERS, is_command_line, tool_name
+from monitord.redaction.tools import READERS, is_command_line, may_be_command_line, tool_name
 from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_choice, is_sensitive
 
 _CAP_BYTES = 4096
@@ -21,6 +21,8 @@ _READ_CHARACTERS = 4 * _CAP_BYTES
 _READ_WORDS = 1024
 _TEXT_CHARACTERS = 65_536
 _MAX_DEPTH = 5
+_BLANKS = frozenset(" \t\n")
+_FIRST_MARKS = frozenset(" =:\n\t/")
 _MAX_PASSES = 3
 _LISTED = re.compile(
     r"""(?<!\\)(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?:\s{0,8}+(?:,|=>)\s{0,8}+[bru]?(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+')(?!\s?:))++"""
@@ -29,7 +31,7 @@ _ITEM = re.compile(r"""(?<!\\)"((?:[^"\\\n]|\\.)*+)"|(?<!\\)'((?:[^'\\\n]|\\.)*+
 _NAME = re.compile(r"[A-Za-z_][\w.-]*+", re.A)
 _LOGIN_CALL = re.compile(
     r"(?i)(?:(?:s?ftp|ssh|smtp|imap|pop3|ldap|mysql|pg|postgres|mongo|redis|amqp|mqtt|telnet|winrm|smb)[\w4]{0,12}(?:(?:::|\.)\w{1,20})?"
-    r"|(?:create|add|new)_?\w{0,10}user|set_?passw\w{0,10}|log_?in|creds?|\bPDO|mysqli|\w{0,30}credential|auth\w{0,20}|connect\w{0,10}|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?(?:[\w$\\.]{1,20},\s?){0,2}\Z"
+    r"|(?:create|add|new)_?\w{0,10}user|set_?passw\w{0,10}|log_?in|creds?|\bPDO|mysqli|\w{0,30}credential|auth\w{0,20}|connect\w{0,10}|new_?instance|get_?connection|sign_?in|passw\w{0,20}|credentials?|token|secret|hmac|pbkdf2\w{0,10}|encrypt|decrypt|bind|simple_bind_s)\s?(?:[=:]\s?)?[\(\[]\s?(?:[\w$\\.]{1,20},\s?){0,2}\Z"
 )
 _FEEDS = frozenset({"echo", "printf", "print", "write-output", "/bin/echo"})
 _TAKES = re.compile(
@@ -89,6 +91,8 @@ def _plain(_rule: str, value: str) -> str:
 
 def _readable(argv: Sequence[str]) -> list[str]:
     """As much as is looked at. A word that would be cut in two goes whole: half a secret has no shape."""
+    if len(argv) <= _READ_WORDS and sum(map(len, argv)) + len(argv) <= _READ_CHARACTERS:
+        return list(argv)
     kept: list[str] = []
     room = _READ_CHARACTERS
     for argument in argv[:_READ_WORDS]:
@@ -126,7 +130,7 @@ def hide_arguments(argv: Sequence[str], hide: Hide, depth: int = 0, *, in_prose:
         if index in placed and argument[placed[index] :]:
             begin = placed[index]
             kept.append(argument[:begin] + hide("operand", argument[begin:]))
-            reader.awaiting = ""
+            reader.awaiting, reader.before = "", argument
         elif index == 0:
             reader.note_tool(argument)
             kept.append(argument if in_prose else _first(argument, hide, depth))
@@ -139,7 +143,7 @@ def hide_text(text: str, hide: Hide, depth: int = 0) -> str:
     """Run the argument rules over the commands in a text, and the patterns over the whole."""
     if len(text) > _TEXT_CHARACTERS:
         text = _shortened(text, _TEXT_CHARACTERS) + TRUNCATED
-    if depth == 0 and is_command_line(text):
+    if depth == 0 and (is_command_line(text) or may_be_command_line(text)):
         text = hide_script(text, hide, depth)
     for _ in range(
         _MAX_PASSES if depth == 0 else 1
@@ -157,7 +161,7 @@ def _hide_once(text: str, hide: Hide, depth: int) -> str:
         text = _SEND.sub(lambda found: _sent(found, hide), text) if "send" in text else text
         text = _LISTED.sub(lambda found: _hide_listed(found, hide, depth), text)
         text = _hide_quoted(text, hide, depth)
-    if any(blank in text for blank in " \t\n"):
+    if not _BLANKS.isdisjoint(text):
         text = _SEND_BARE.sub(lambda m: m[1] + hide("sent", m[2]), text) if "send" in text else text
         text = _hide_commands(text, hide, depth)
     return hide_patterns(text, hide)
@@ -203,7 +207,7 @@ def _hide_quoted(text: str, hide: Hide, depth: int) -> str:
     changes = []
     for begin, end, quote in quoted_in(text):
         inside = text[begin:end]
-        if not any(blank in inside for blank in " \t\n") or len(inside) < 6:
+        if _BLANKS.isdisjoint(inside) or len(inside) < 6:
             continue
         plain = unescaped(inside) if quote == '"' else inside
         new = hide_text(hide_whole_value(plain, hide), hide, depth + 1)
@@ -215,8 +219,17 @@ def _hide_quoted(text: str, hide: Hide, depth: int) -> str:
 def _hide_commands(text: str, hide: Hide, depth: int, *, is_script: bool = False) -> str:
     changes: list[tuple[int, int, str]] = []
     previous: Command | None = None
+    group: list[Command] = []
     for command in commands_in(text, is_script=is_script):
         assigned, words = _split(command.words)
+        if (
+            previous is not None
+            and previous.end == "|"
+            and (not previous.words or previous.words[0].raw == "}")
+        ):
+            for each in group:  # `(echo S; echo S) | smbpasswd -s`
+                changes += _fed(Command(each.words, "|"), command, text, hide)
+        group = [] if command.end in ("(", "\n", "&&", "||") else [*group[-8:], command]
         if previous is not None and (previous.end in ("|", "<<<") or _is_substituted(previous)):
             changes += _fed(previous, command, text, hide)
         if is_script:
@@ -271,6 +284,8 @@ def _split(words: tuple[Word, ...]) -> tuple[tuple[Word, ...], tuple[Word, ...]]
 
 def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tuple[int, int, str]]:
     """`echo SECRET | sudo -S …` and `kinit … <<< SECRET`."""
+    if len(previous.words) > 2 and previous.words[1].raw == "-c":  # `sh -c echo …` that lost its quotes
+        previous = Command(previous.words[2:], previous.end)
     if not previous.words or not command.words:
         return []
     if _is_substituted(previous):  # `cryptsetup … --key-file <(echo SECRET)`
@@ -314,6 +329,11 @@ def _hidden(words: Sequence[Word], hide: Hide) -> list[tuple[int, int, str]]:
     ]
 
 
+def _ends_group(command: Command | None) -> bool:
+    """Tell whether what several commands in brackets say is fed to the next one."""
+    return command is not None and command.end == "|" and (not command.words or command.words[0].raw == "}")
+
+
 def _is_substituted(command: Command) -> bool:
     """Tell whether the next command stands in `<(…)` behind this one."""
     return command.end == "(" and bool(command.words) and command.words[-1].raw.endswith("<")
@@ -336,7 +356,7 @@ def _replaced(text: str, changes: Sequence[tuple[int, int, str]]) -> str:
 def _first(name: str, hide: Hide, depth: int) -> str:
     if depth:
         return name
-    return hide_text(name, hide, 1) if any(character in name for character in " =:\n\t/") else name
+    return name if _FIRST_MARKS.isdisjoint(name) else hide_text(name, hide, 1)
 
 
 def _capped(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -344,7 +364,7 @@ def _capped(arguments: Sequence[str]) -> tuple[str, ...]:
     room = _CAP_BYTES - len(TRUNCATED) - 1
     kept: list[str] = []
     used = 0
-    if sum(_size(argument) + 1 for argument in arguments) <= _CAP_BYTES:
+    if _size("".join(arguments)) + len(arguments) <= _CAP_BYTES:
         return tuple(arguments)
     for argument in arguments:
         size = _size(argument) + 1

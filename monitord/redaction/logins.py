@@ -1,8 +1,12 @@
-"""Secrets that stand beside the name of a person: `login bob S`, `bob:S`, `admin%S`, `CORP/bob:S@host`."""
+"""Secrets beside the name of a person (`login bob S`, `admin%S`), and what a word's own form gives away."""
 
 from __future__ import annotations
 
 import re
+
+from monitord.redaction.made_up import is_made_up
+from monitord.redaction.unknown import is_issued_or_chosen
+from monitord.redaction.words import HIDDEN, Hide, is_sensitive
 
 # Accounts that are people's or an administrator's; `app`, `user` and `test` are words of too many commands.
 _PEOPLE = frozenset(
@@ -79,7 +83,41 @@ def login_in(word: str, *, of_anybody: bool) -> tuple[str, str, str] | None:
     found = _LOGIN.fullmatch(word) if len(word) <= 4096 else None
     if found is None or len(found[2]) < 3 or _NO_SECRET.fullmatch(found[2]):
         return None
-    name = re.split(r"[:\\/]", found[1][:-1])[-1]
-    if not of_anybody and not is_person(name):
+    domain, _, name = found[1][:-1].replace("\\", "/").rpartition("/")
+    is_made = bool(domain) and (is_made_up(found[2], 10) or is_issued_or_chosen(found[2]))
+    if not (of_anybody or is_made or is_person(name.rpartition(":")[2])):
         return None
     return found[1], found[2], found[3] or ""
+
+
+_TASK = re.compile(r"([\w:.-]{1,80}\[)([\w.@-]{1,60}),([^\],]{3,200})\]")
+_USER_OPTION = re.compile(
+    r"((?:[^=]{0,200},)?user(?:name)?=[A-Za-z][\w.@-]{0,60}:)([^,:/]{4,200})(,.*)?", re.S
+)
+_ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([A-Za-z0-9+/_.=~!-]{20,200}+)")
+_NAMES_THING = re.compile(
+    r"(?:^|_)(?:ID|UUID|GUID|SHA\d*|COMMIT|HASH|REV|REVISION|DIGEST|TRACE|BUILD|VERSION|TAG|PATH|DIR|FILE|HOME"
+    r"|IMAGE|NAME|URL|URI|HOST|ADDRESS|SOCK|FLAGS|OPTS)\d?(?:_|$)"
+)
+_MARKS = frozenset(":%[= ")
+_PAIR = re.compile(r"([A-Za-z_][\w.-]{0,80}+) ([^ ]+)", re.A)
+
+
+def hide_in_word(word: str, tool: str, hide: Hide) -> str:
+    """The word with what its form gives away hidden; itself if nothing."""
+    if _MARKS.isdisjoint(word):
+        return word
+    if tool not in GROUPING and (login := login_in(word, of_anybody=False)):  # `bob:S`
+        return f"{login[0]}{hide('login', login[1])}{login[2]}"
+    if (task := _TASK.fullmatch(word)) and is_person(task[2]):  # rake's `user:create[bob,S]`
+        return f"{task[1]}{task[2]},{hide('beside_login', task[3])}]"
+    if tool not in GROUPING and (given := _USER_OPTION.fullmatch(word)):  # `-o user=bob:S`
+        return f"{given[1]}{hide('login', given[2])}{given[3] or ''}"
+    if (
+        (pair := _PAIR.fullmatch(word)) and HIDDEN not in word and is_sensitive(pair[1])
+    ):  # `--define '_gpg_passphrase S'`
+        return f"{pair[1]} {hide('pair', pair[2])}" if "_" in pair[1] or not pair[2].isalpha() else word
+    if (assigned := _ENVIRONMENT.fullmatch(word)) and not _NAMES_THING.search(assigned[1]):
+        is_made = is_issued_or_chosen(assigned[2], least=3)
+        return f"{assigned[1]}={hide('environment', assigned[2])}" if is_made else word
+    return word

@@ -2,7 +2,7 @@
 
 Every pattern is linear: possessive or bounded repeats, never one repeat inside another over the same
 characters. The order matters: structures first (keys, URLs, headers), then tokens by their makers' shapes,
-then whatever looks random.
+then whatever looks random. (More than 400 lines: a table of expressions, and what each does.)
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Set
 
 from monitord.redaction.issued import ISSUED
 from monitord.redaction.logins import is_person
+from monitord.redaction.made_up import is_file, strangeness_bits
+from monitord.redaction.urls import safe_url
 from monitord.redaction.words import (
     HIDDEN,
     TRUNCATED,
     Hide,
     is_choice,
+    is_readable,
     is_sensitive,
     is_suspicious,
     is_wordlike,
@@ -26,10 +30,20 @@ from monitord.redaction.words import (
     looks_random,
 )
 
+# Of these a rule needs at least one, but for those that go by a word's own shape.
+_MARKS = frozenset(":=(/%$@ \t\r\n\"'")
+_BLANKS = frozenset(" \t\r\n")
+_SHORTEST_ISSUED = 13
+_MAY_BE_ISSUED = re.compile(r"[0-9]|[A-Z]{8}|[A-Za-z]{20}")
+_STRANGE_BITS = 6
+
 _START = r"(?<![A-Za-z0-9])"
 _END = r"(?![A-Za-z0-9])"
 
-_VENDOR = [(name, re.compile(rf"{_START}(?:{shape}){_END}")) for name, shape in ISSUED]
+_SHAPES = {name: "|".join(shape for of, shape in ISSUED if of == name) for name, _shape in ISSUED}
+_VENDOR = re.compile(
+    rf"{_START}(?:{'|'.join(f'(?P<{name}>{shapes})' for name, shapes in _SHAPES.items())}){_END}"
+)
 _CRYPT = re.compile(r"\$(?:1|5|6|y|2[aby]|argon2(?:i|d|id))\$[A-Za-z0-9./,=$+-]{16,200}+")
 
 _PEM = re.compile(
@@ -37,7 +51,9 @@ _PEM = re.compile(
 )
 _PUTTY = re.compile(r"(Private-Lines: [0-9]{1,4}\s{1,4}).*?(?=Private-MAC|\Z)", re.S)
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{1,30})://([^\s\"'<>`]+)")
-_LOGIN = re.compile(r"(?<![\w.@:-])([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])")
+_LOGIN = re.compile(
+    r"(?<![\w.@:-])(?!(?:sftp|ssh|scp|rsync|git|s3|rest|rclone):)([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])"
+)
 _HEADER = re.compile(
     r"(?<![\w-])((?i:(?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]{0,40}(?:key|token|secret))"
     r"|(?!Cache-|Primary-|Sort-|Public-|Partition-|Foreign-)[A-Z][A-Za-z0-9]{0,30}(?:-[A-Za-z0-9]{1,30}){0,6}-(?i:key|token|secret|auth|signature|credentials?|passw\w{1,8}))"
@@ -77,8 +93,8 @@ _SET_FOR = re.compile(
     r"(?=\s{0,3}(?:$|[;\"']))"
 )
 _LOGIN_WORDS = re.compile(
-    r"(?<![\w-])((?:login|auth|connect[ \t]{1,3}[\w.-]{1,80})[ \t]{1,3}([A-Za-z][\w.-]{1,40})[ \t]{1,3})"
-    r"([^\s;|\"']{4,200}+)(?=\s{0,3}(?:$|[;\"']))"
+    r"(?<![\w-])((?:login|auth|user|connect[ \t]{1,3}[\w.-]{1,80})[ \t]{1,3}([A-Za-z][\w.-]{1,40})[ \t]{1,3})"
+    r"([^\s;|\"'\\]{4,200}+)(?=\s{0,3}(?:$|[;\"'\\]))"
 )
 _KEPT_PATH = re.compile(r"/(?:[a-z0-9_.@-]{1,60}/){1,10}[\w.@-]{1,80}")
 _NAMES_OF_FILES = ("key", "keys", "credentials", "auth", "cookie", "cookies")
@@ -126,8 +142,19 @@ _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
     r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
+# A word and at least two more behind a colon; a call; `@/run/token`.
+_PROSE = re.compile(r"[a-z]{2,20}+(?: [a-z0-9-]{1,30}+){2}")
+_CALLED = re.compile(r"[A-Za-z_][A-Za-z_.]{1,40}+\(")
+_FROM_FILE = re.compile(r"@[~.]{0,2}/[\w./-]{1,200}")
 # Of one word of an argument list, where blanks belong to the value.
+_WHOLE_MARKS = frozenset(" \"'&;(")
 _MAX_WHOLE = 65_536
+_MAX_NAME = 4096
+# One look that most names pass: none of these, and no rule can match.
+_MAY_HOLD_SECRET = re.compile(
+    r"(?i)pass|pwd|secret|token|key|sess|sid|cred|cookie|auth|bearer|basic|pin|psk|otp|jwt|://|%3a%2f|:[^\s@/:]{3,200}@"
+    r"|eyj|\$[1256y]|hook|jdbc|[a-z0-9+/_-]{24}|[a-z0-9]{2,12}[_.-][a-z0-9_.-]{16}|\bpw\b|\bsig\b|cert|seed|code=|salt|nonce|private|licen"
+)
 _WHOLE_SLASHED = re.compile(r"(?s)(?i:(/(?:p|pass|password|gp|pth):))(.+)()")
 _WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@=]{2,200}+)(@[\w.-]{1,200}+(?::[0-9]{1,5})?)")
 _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S`, up to the next `name=`
@@ -138,50 +165,74 @@ _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S
 _WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
-# A name without a password in a URL of these is an account, not a key.
 _SUFFIX = re.compile(r"[a-z]{1,5}[0-9]?(?:\.[a-z0-9]{1,5})?")
 _LONG_HEX = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_STREAMS = frozenset({"rtmp", "rtmps", "rtmpt", "rtmpe", "srt", "whip"})
-_ACCOUNT_SCHEMES = frozenset(
-    {"ssh", "sftp", "scp", "git", "git+ssh", "svn+ssh", "rsync", "smb", "mailto", "ldap"}
-)
+
+
+def redact_name(name: str) -> str:
+    """Give a name (of a function, file, thread, folder) with what is secret in it hidden: `password-…`."""
+    if len(name) > _MAX_NAME:
+        name = name[:_MAX_NAME] + TRUNCATED
+    if _MAY_HOLD_SECRET.search(name) is None:
+        return name
+    return hide_patterns(name, lambda _rule, value: value if value in (HIDDEN, TRUNCATED) else HIDDEN)
 
 
 def hide_patterns(text: str, hide: Hide) -> str:
     """Replace every secret that its own shape or its key gives away."""
-    text = _PEM.sub(lambda m: hide("private_key", m[0]), text)
-    text = _PUTTY.sub(lambda m: m[1] + hide("private_key", m[2] if m.lastindex == 2 else m[0]), text)
-    text = _HEADER.sub(lambda m: m[1] + m[2] + hide("header", m[3]), text)
+    marks = _MARKS.intersection(text)  # most words have none, and most rules need one
+    if marks:
+        text = _hide_in_structures(text, marks, hide)
+    text = _WEBHOOK.sub(lambda m: m[1] + hide("webhook", m[2]), text) if "/" in marks else text
+    if ":" in marks:
+        text = _SLASHED.sub(lambda m: m[1] + hide("option", m[2]), text)
+        text = _URL.sub(lambda m: safe_url(m, hide), text)
+        text = _LOGIN.sub(lambda m: f"{m[1]}:{hide('login', m[2])}@{m[3]}", text)
+    if marks & _BLANKS:
+        text = _SCHEME.sub(lambda m: m[1] + m[2] + hide_scheme(m[1], m[3], hide), text)
+    text = _NAMED_PART.sub(lambda m: m[1] + _safe_part(m[1][-1], m[2], hide), text)
+    if len(text) < _SHORTEST_ISSUED:
+        return text
+    if _MAY_BE_ISSUED.search(text):
+        text = _VENDOR.sub(lambda m: hide(m.lastgroup or "", m[0]), text)
+    text = _CRYPT.sub(lambda m: hide("crypt", m[0]), text) if "$" in marks else text
+    return _RANDOM.sub(lambda m: _hide_random(m[0], hide), text)
+
+
+def _hide_in_structures(text: str, marks: Set[str], hide: Hide) -> str:
+    """What stands in a key file, behind a name, in a call, in a statement."""
+    if "-----BEGIN" in text or "Private-Lines" in text:
+        text = _PEM.sub(lambda m: hide("private_key", m[0]), text)
+        text = _PUTTY.sub(lambda m: m[1] + hide("private_key", m[0]), text)
+    text = _HEADER.sub(lambda m: m[1] + m[2] + _safe_header(m[3], hide), text) if ":" in marks else text
     text = _XML.sub(lambda m: f"<{m[1]}{m[2]}{_if_named(m[1], m[3], hide)}", text) if "</" in text else text
-    text = _ATTRIBUTE.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
     text = _ORACLE.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "jdbc:" in text else text
-    text = _ENCODED_URL.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "%" in text else text
-    text = _DATA_SOURCE.sub(lambda m: m[1] + hide("keyed", m[2]), text) if "p=" in text else text
-    text = _USER_GIVEN.sub(lambda m: m[1] + (hide("login", m[2]) if _is_no_group(m[2]) else m[2]), text)
-    text = _SECRET_OBJECT.sub(lambda m: m[1] + hide("keyed", m[2]), text)
-    text = _CALL.sub(lambda m: _safe_call(m, hide), text) if "(" in text else text
-    text = _NAME_AND_VALUE.sub(lambda m: m[1] + _value_named(m[2], m[3], hide), text)
-    text = _CRYPTO_CALL.sub(lambda m: m[1] + _safe_literals(m[2], hide), text) if "(" in text else text
-    text = _hide_keyed(text, hide)
+    text = _ENCODED_URL.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "%" in marks else text
+    if "=" in marks:
+        text = _ATTRIBUTE.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
+        text = _DATA_SOURCE.sub(lambda m: m[1] + hide("keyed", m[2]), text)
+        text = _SECRET_OBJECT.sub(lambda m: m[1] + hide("keyed", m[2]), text)
+    if not marks.isdisjoint("=:"):
+        text = _USER_GIVEN.sub(lambda m: m[1] + (hide("login", m[2]) if _is_no_group(m[2]) else m[2]), text)
+        text = _NAME_AND_VALUE.sub(lambda m: m[1] + _value_named(m[2], m[3], hide), text)
+    if "(" in marks:
+        text = _CALL.sub(lambda m: _safe_call(m, hide), text)
+        text = _CRYPTO_CALL.sub(lambda m: m[1] + _safe_literals(m[2], hide), text)
+    text = _hide_keyed(text, hide) if not marks.isdisjoint("=:") else text
+    text = _INSERTED.sub(lambda m: m[1] + _safe_row(m[2], m[3], hide), text) if "(" in marks else text
+    return _hide_in_phrases(text, hide) if marks & _BLANKS else text
+
+
+def _hide_in_phrases(text: str, hide: Hide) -> str:
+    """What stands behind words: `set password S`, `password is S`, `echo S | chpasswd`."""
     text = _SET.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
     text = _PROTOCOL.sub(lambda m: m[1] + hide("keyed", m[2]), text)
-    text = _INSERTED.sub(lambda m: m[1] + _safe_row(m[2], m[3], hide), text)
     text = _SET_FOR.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     text = _LOGIN_WORDS.sub(lambda m: m[1] + (hide("login", m[3]) if is_person(m[2]) else m[3]), text)
-    text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text)
+    text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text) if "|" in text else text
     text = _SAID.sub(lambda m: m[1] + hide("said", m[2]), text)
-    text = _QUOTED.sub(lambda m: m[1] + hide("said", m[3]), text)
-    text = _WEBHOOK.sub(lambda m: m[1] + hide("webhook", m[2]), text)
-    text = _SLASHED.sub(lambda m: m[1] + hide("option", m[2]), text)
-    text = _URL.sub(lambda m: _safe_url(m, hide), text)
-    text = _LOGIN.sub(lambda m: f"{m[1]}:{hide('login', m[2])}@{m[3]}", text)
-    text = _SCHEME.sub(lambda m: m[1] + m[2] + hide_scheme(m[1], m[3], hide), text)
-    text = _NAMED_PART.sub(lambda m: m[1] + _safe_part(m[1][-1], m[2], hide), text)
-    for name, shape in _VENDOR:
-        text = shape.sub(lambda m, name=name: hide(name, m[0]), text)  # type: ignore[misc]  # mypy can't type the default
-    text = _CRYPT.sub(lambda m: hide("crypt", m[0]), text)
-    return _RANDOM.sub(lambda m: _hide_random(m[0], hide), text)
+    return _QUOTED.sub(lambda m: m[1] + hide("said", m[3]), text)
 
 
 def hide_whole_value(word: str, hide: Hide) -> str:
@@ -189,7 +240,7 @@ def hide_whole_value(word: str, hide: Hide) -> str:
 
     In free text the first blank ends a value: `PASSWORD=S ./run`.
     """
-    if len(word) > _MAX_WHOLE or not any(mark in word for mark in " \"'&;("):
+    if len(word) > _MAX_WHOLE or _WHOLE_MARKS.isdisjoint(word):
         return word
     if (found := _WHOLE_SLASHED.fullmatch(word) or _WHOLE_LOGIN.fullmatch(word)) is not None:
         return found[1] + hide("keyed", found[2]) + found[3]
@@ -199,6 +250,7 @@ def hide_whole_value(word: str, hide: Hide) -> str:
         and is_sensitive(named[2])
         and named[4][0] not in "\"'[{("
         and not named[4].startswith(HIDDEN)
+        and not _is_told(named[3], named[4])
     ):
         return named[1] + named[2] + named[3] + hide("keyed", named[4]) + word[named.end(4) :]
     for found in _KEY.finditer(word):
@@ -210,6 +262,17 @@ def hide_whole_value(word: str, hide: Hide) -> str:
             return word
         return before + found[0] + hide("keyed", value[0]) + word[value.end() :]
     return word
+
+
+def _is_told(sign: str, value: str) -> bool:
+    """A value that says where it is, or the rest of a sentence."""
+    if _FROM_FILE.fullmatch(value) or is_choice(value):
+        return True
+    return sign == ": " and _is_prose(value)
+
+
+def _is_prose(text: str) -> bool:
+    return _PROSE.match(text) is not None and strangeness_bits(text.partition(" ")[0]) < _STRANGE_BITS
 
 
 def _hide_keyed(text: str, hide: Hide) -> str:
@@ -231,6 +294,8 @@ def _hide_keyed(text: str, hide: Hide) -> str:
         value = _VALUE.match(text, position)
         if value is None or value[0][0] in "([{" or (found[2] == ":" and text.startswith("//", position)):
             continue
+        if _is_label(text, found, value) or _CALLED.match(text, position):
+            continue
         if not is_sure and not looks_made(value[0]):
             continue
         if _KEPT_PATH.fullmatch(value[0]) and found[1].lower().endswith(_NAMES_OF_FILES):
@@ -243,6 +308,19 @@ def _hide_keyed(text: str, hide: Hide) -> str:
     return "".join([*done, text[copied:]])
 
 
+def _is_label(text: str, key: re.Match[str], value: re.Match[str]) -> bool:
+    """`//auth:token_test`, `auth::token`, `token:user:42`, and a subject: `token: handle expiry of it`."""
+    if key[2] == ": " and _is_prose(text[value.start() : value.start() + 120]):
+        return True
+    if key[2] != ":" or value[0][0] in "\"'":
+        return False
+    if value[0][0] in ":/" or text[max(0, key.start() - 80) : key.start()].split(" ")[-1][:4] == "arn:":
+        return True
+    is_path = text[key.start() - 1 : key.start()] in (":", "/") or key[1] == "auth"
+    parts = value[0].split(":")
+    return (is_path or len(parts) > 1) and all(map(is_readable, parts))
+
+
 def _hide_value(value: str, hide: Hide) -> str:
     bare = value.lstrip("bBrRuUfFN")
     prefix = value[: len(value) - len(bare)] if bare[:1] in ("'", '"') else ""
@@ -252,10 +330,16 @@ def _hide_value(value: str, hide: Hide) -> str:
             inside = value[len(quote) :].removesuffix(quote)
             tail = quote if len(value) > len(quote) and value.endswith(quote) else ""
             return prefix + quote + hide("keyed", inside) + tail if inside else prefix + value
+    if _FROM_FILE.fullmatch(value) or is_file(value):
+        return prefix + value
     is_login = value.partition("@")[0] == HIDDEN  # an earlier pass took `name:S@host` for one
     if is_login or value == TRUNCATED or is_choice(value):
         return value
     return hide("keyed", value)
+
+
+def _safe_header(value: str, hide: Hide) -> str:
+    return value if _is_told(":", value) else hide("header", value)
 
 
 def _is_no_group(word: str) -> bool:
@@ -273,6 +357,8 @@ def _safe_call(found: re.Match[str], hide: Hide) -> str:
     """`set_password("…")`: what is given to a function whose name announces a secret."""
     value = found[4] or found[5]
     quote = '"' if found[4] else "'"
+    if len(value) < 3:  # `gen_salt('bf')`
+        return found[0]
     return f"{found[1]}{found[3]}{quote}{_if_named(found[2], value, hide)}{quote}"
 
 
@@ -310,7 +396,7 @@ def _safe_literal(found: re.Match[str], hide: Hide) -> str:
 def _safe_part(sign: str, value: str, hide: Hide) -> str:
     """What follows `password-` or `sess_` in a name, unless it is made of words, a version or a date."""
     stem, _dot, ending = value.partition(".")
-    if _SUFFIX.fullmatch(ending) and is_wordlike(stem):
+    if (_SUFFIX.fullmatch(ending) and is_wordlike(stem)) or is_wordlike(value.partition("@")[0]):
         return value
     if sign in "./" and not (
         _UUID.match(value) or looks_chosen(value) or looks_random(value) or _LONG_HEX.match(value)
@@ -320,46 +406,11 @@ def _safe_part(sign: str, value: str, hide: Hide) -> str:
     return value if is_ordinary else hide("named_part", value)
 
 
-def _safe_url(found: re.Match[str], hide: Hide) -> str:
-    """Drop the login (up to the LAST @, a password may hold one) and the query string of a URL."""
-    scheme, rest = found[1], found[2]
-    cut = min((at for at in (rest.find("?"), rest.find("#")) if at >= 0), default=-1)
-    head, query = (rest, "") if cut < 0 else (rest[:cut], rest[cut:])
-    authority = head.partition("/")[0]
-    if "@" in query and "@" not in head and ":" in authority and not _is_port(authority):
-        head, query = rest, ""  # an unescaped ? or # in a password
-    if scheme.lower() in _STREAMS:
-        head = _safe_stream(head, hide)
-    login, at, host = head.rpartition("@")
-    if at and (":" in login or ("@" in authority and not _is_account(scheme, login))):
-        path_only = "@" not in authority and (":" not in authority or _is_port(authority))
-        if not path_only:
-            head = f"{hide('url_login', login)}@{host}"
-    if query.startswith("?") and len(query) > 1:
-        query = "?" + hide("url_query", query[1:])
-    elif "=" in query:
-        query = "#" + hide("url_query", query[1:])
-    return f"{scheme}://{head}{query}"
-
-
-def _safe_stream(head: str, hide: Hide) -> str:
-    """The last part of a stream's path is its key: `rtmp://live.example.org/app/KEY`."""
-    front, slash, last = head.rpartition("/")
-    is_key = slash and last and not last.isalpha() and HIDDEN not in last
-    return f"{front}/{hide('stream_key', last)}" if is_key else head
-
-
-def _is_port(authority: str) -> bool:
-    return authority.rpartition(":")[2].isdigit() or authority.startswith("[")
-
-
-def _is_account(scheme: str, login: str) -> bool:
-    return scheme.lower() in _ACCOUNT_SCHEMES or login in (HIDDEN, "git")
-
-
 def hide_scheme(scheme: str, word: str, hide: Hide) -> str:
     """Hide a credential after Bearer or Basic, and leave "basic authentication" alone."""
     machine_made = any(map(str.isdigit, word)) or len(word) >= 24 or not (word.islower() or word.istitle())
+    if scheme.lower() == "digest":
+        machine_made = "=" in word or (len(word) >= 24 and "/" not in word)
     if scheme.lower() == "basic":
         try:
             machine_made = b":" in base64.b64decode(word + "=" * (-len(word) % 4), validate=True)

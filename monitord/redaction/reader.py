@@ -13,14 +13,15 @@ from monitord.redaction.logins import (
     ABOUT_LOGIN,
     GROUPING,
     NAMING_PEOPLE,
+    hide_in_word,
     is_email,
     is_person,
     is_place,
     login_in,
     slashed_login_in,
 )
+from monitord.redaction.made_up import is_file, is_kept, is_made_up
 from monitord.redaction.patterns import hide_scheme, hide_whole_value
-from monitord.redaction.single import hide_in_word
 from monitord.redaction.tools import (
     BARE_NAMED,
     CARRIERS,
@@ -34,24 +35,31 @@ from monitord.redaction.tools import (
     tool_name,
 )
 from monitord.redaction.unknown import (
+    INSTALLERS,
     LANGUAGES,
     LOGIN_NAMES,
     LOGIN_OPTIONS,
     PASSWORD_LETTERS,
     PLAIN_LETTERS,
+    PUBLIC,
     RUN_AS,
     RUNNERS,
+    SAID_OF_PASSWORDS,
+    SHOWS,
     USER_OPTIONS,
     VERBS,
     is_issued,
     is_issued_or_chosen,
     is_letters_password,
     is_verbs_secret,
+    names_thing,
+    says_id,
 )
 from monitord.redaction.words import (
     HIDDEN,
     Hide,
     is_choice,
+    is_readable,
     is_sensitive,
     is_suspicious,
     is_wordlike,
@@ -71,7 +79,10 @@ _SURE_NAMES = ("password", "passwd", "passphrase", "requirepass", "masterauth", 
 _FILE = re.compile(
     r"(?:~?/|\.{1,2}/)[\w./@+~-]{2,}+|[\w./-]{1,200}\.(?:pem|key|crt|cer|json|p12|jks|pub|der|pfx|txt|asc)"
 )
-_KEPT_VALUE = re.compile(r"(?:file|env|fd|stdin|prompt|keyring)(?::.*)?", re.S)
+_KEPT_VALUE = re.compile(
+    r"(?:file|env|fd|stdin|prompt|keyring)(?::.*)?|(?:[\w.-]+,)?(?:id|src|source|type|env|target|name|mode)=.*|k8s://.*",
+    re.S,
+)
 _LONG_WORDS = frozenset(
     {"-password", "-passwd", "-passphrase", "-pass", "-pwd", "-pw", "-pin", "-key", "-user"}
 )
@@ -85,6 +96,17 @@ _BODIES = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--body"})
 _JSON_STRING = re.compile(r'"[^"\s\\]{1,200}+"')
 _VALUED = re.compile(r"((?:value|val|data|string)=)(.{4,})", re.S | re.I)
 _OPTIONS_INSIDE = re.compile(r"([A-Z][A-Z0-9_]{2,60}=)(--?[A-Za-z].*\s.*)", re.S)
+_LOGIN_WORD = re.compile(rf"(?=[A-Za-z][^ /.]*+\Z).{{0,60}}?(?:{ABOUT_LOGIN.pattern[4:]})", re.I | re.S)
+_NO_WORD = frozenset("/=:, @%{}[]()<>|\\")
+# `host:25000/HEX`, `LM:NT` hashes, `bo-UUID`.
+_ISSUED_TAIL = re.compile(
+    r"([\w.-]{1,80}:[0-9]{1,5}/|[0-9a-f]{32}:|:)([0-9a-f]{32})"
+    r"|([a-z]{2,4}-)([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+)
+_LEAST_BITS = 12
+_PART = re.compile(
+    r"(?<![^=:,;@> \"'(\[{])\w[\w.!$^~?#*+-]{5,63}+(?=={0,2}(?:\Z|[:,;@ \"')\]}]))(?!://)", re.A
+)
 _SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
 _PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
 _PIN = re.compile(r"[0-9]{4,12}")
@@ -118,15 +140,10 @@ class Reader:
     names_key: bool = field(default=False, init=False)
     names_session: bool = field(default=False, init=False)
     person: str = field(default="", init=False)
-    _verbs: frozenset[str] = field(default=frozenset(), init=False)
     _is_about_login: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._verbs = frozenset(word for word in self.words[:64] if word.replace("-", "").isalpha())
-        self._is_about_login = any(
-            ABOUT_LOGIN.search(word, 0, 60) and word[0].isalpha() and not any(mark in word for mark in " /.")
-            for word in self.words[1:9]
-        )
+        self._is_about_login = any(map(_LOGIN_WORD.match, self.words[1:9]))
 
     def take(self, argument: str) -> str:
         shown = self._taken(argument)
@@ -164,6 +181,8 @@ class Reader:
             self.person = argument
         elif person and not is_last and is_place(argument):
             self.person = person
+        elif self.awaiting == "named" and argument.lower() == "for":  # `SET PASSWORD FOR bob = 'S'`
+            self.awaiting = ""
         else:
             return self.awaiting == "named" and argument in _LINKS
         return True
@@ -175,7 +194,7 @@ class Reader:
         if self.name in ORACLE and (login := self._oracle(argument)):
             return login
         self.note_tool(argument)
-        if self._is_bare_name(argument.removeprefix("+")):
+        if self.before not in SHOWS and self._is_bare_name(argument.removeprefix("+")):
             self.awaiting, self.awaits_surely = "named", argument[0] == "+" or self._is_set(argument)
             return argument
         if self._note_person(argument):
@@ -205,10 +224,13 @@ class Reader:
         """The value of a name that says little, of a tool that nobody knows: with blanks, or a key's."""
         if not self._is_unknown() or _FILE.fullmatch(value) or value.isdigit():
             return False
-        return " " in value or (self.before in ("--key", "-key") and not value.islower())
+        is_name = value.islower() or (value.isalpha() and is_readable(value))
+        return " " in value or (self.before in ("--key", "-key") and not is_name)
 
     def _value(self, manner: str, value: str) -> str:
-        if _KEPT_VALUE.fullmatch(value) or (self.names_key and _FILE.fullmatch(value)):
+        if _KEPT_VALUE.fullmatch(value) or is_file(value) or (self.names_key and _FILE.fullmatch(value)):
+            return value
+        if manner == "named" and value.lower() in SAID_OF_PASSWORDS:
             return value
         if (is_choice(value) and manner != "cert") or (self.names_session and value.isdigit()):
             return value
@@ -235,7 +257,8 @@ class Reader:
         if manner == "user's":
             return is_letters_password(value, of_user=True)
         if manner == "anybody's":
-            is_likely = self._is_unknown() or is_issued_or_chosen(value)
+            is_sure = self.before == "-p" and self._is_unknown()
+            is_likely = is_sure or is_issued_or_chosen(value) or not is_readable(value)
             return is_likely and is_letters_password(value, of_user=False)
         if manner == "pin":
             return _PIN.fullmatch(value) is not None
@@ -257,8 +280,9 @@ class Reader:
 
     def _option(self, argument: str) -> str:
         name, equals, value = argument.partition("=")
-        self.names_key = name.lower().endswith(("key", "auth", "keys", "token", "secret"))
-        self.names_session = name.lower().endswith(("session-id", "session_id", "sessionid", "sid"))
+        lower = name.lower()
+        self.names_key = lower.endswith(("key", "auth", "keys", "token", "secret"))
+        self.names_session = lower.endswith(("session-id", "session_id", "sessionid", "sid"))
         if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
             if shown := self._assigned(name, value):
                 return shown
@@ -278,7 +302,7 @@ class Reader:
         """`--name=S`, if something of it is hidden."""
         if name in self.options:
             return f"{name}={self._value(self.options[name], value)}"
-        is_data = name in _DATA and self.is_about_secrets
+        is_data = name in _DATA and self.is_about_secrets and "=" not in value
         if is_data or (is_sensitive(name) and not self._is_named(name)):
             return f"{name}={self._value('secret', value)}"
         is_made = (is_suspicious(name) or self._is_named(name)) and looks_made(value)
@@ -321,9 +345,17 @@ class Reader:
                 return argument[:length] + self._value(
                     "secret" if manner == "attached" else manner, rest.lstrip("=")
                 )
-        if not self.in_prose and argument[1].isalpha() and self._is_chosen(argument[2:]):
+        if (
+            not self.in_prose
+            and argument[1].isalpha()
+            and self._is_attached_secret(argument[:2], argument[2:])
+        ):
             return argument[:2] + self.hide("chosen", argument[2:])
         return ""
+
+    def _is_attached_secret(self, option: str, value: str) -> bool:
+        is_hex = self.name not in READERS and is_issued(value, option, self.name)
+        return is_hex or self._is_chosen(value)
 
     def _oracle(self, argument: str) -> str:
         """`user/password@database`; `/nolog`, `/@wallet` and `/ as sysdba` have none."""
@@ -336,7 +368,8 @@ class Reader:
         """`-u bob:S` of a tool that nobody knows; `-u 1000:1000` and `-u app:web` name groups."""
         is_anybodys = self.name not in GROUPING and self.name not in READERS
         login = login_in(value, of_anybody=is_anybodys) if is_anybodys else None
-        if login:
+        is_place = self.before in ("-l", "-a", "--as") and not is_person(value.partition(":")[0])
+        if login and not is_file(login[1]) and not (is_place and is_readable(login[1])):
             return f"{login[0]}{self.hide('login', login[1])}{login[2]}"
         self.person = value if ABOUT_LOGIN.search(self.name) else ""
         return self._text(value)
@@ -382,6 +415,11 @@ class Reader:
     def _may_have_issued(self) -> bool:
         return self._is_unknown() or (self.name in LANGUAGES and not self.in_prose)
 
+    def _may_be_judged(self) -> bool:
+        if self.in_prose or self.before in PUBLIC:
+            return False
+        return self.name not in READERS and self.name not in INSTALLERS
+
     def _is_unknown(self) -> bool:
         if self.in_prose or self.tool is not _NO_TOOL:
             return False
@@ -389,7 +427,9 @@ class Reader:
 
     def _is_slash_option(self, argument: str) -> bool:
         """`/password S` of Windows' tools."""
-        is_data = argument == "/d" and self.is_about_secrets
+        is_data = (argument == "/d" and self.is_about_secrets) or (
+            argument == "/p" and "/u" in self.words[1:64]
+        )
         if self.name in READERS or argument in self.options:
             return False
         return is_data or (_SLASH_OPTION.fullmatch(argument) is not None and is_sensitive(argument))
@@ -419,14 +459,34 @@ class Reader:
             return shown
         if self.name not in READERS and (shown := hide_in_word(argument, self.name, self.hide)) != argument:
             return self.read_text(shown)
-        if self._may_have_issued() and is_issued(argument, self.before, self.name):
+        is_letters_value = (
+            len(self.before) == 2 and self.before[0] == "-" and self.name not in READERS | CARRIERS
+        )
+        if (self._may_have_issued() or is_letters_value) and is_issued(argument, self.before, self.name):
             return self.hide("issued", argument)
         if self.is_about_secrets and (valued := _VALUED.fullmatch(argument)):
             return valued[1] + self._value("secret", valued[2])
+        if (tail := _ISSUED_TAIL.fullmatch(argument)) and self.name not in READERS:
+            return (tail[1] or tail[3]) + self.hide("issued", tail[2] or tail[4])
+        if self.before in PUBLIC:
+            return argument
         if self.before in _BODIES and len(argument) > 5 and _JSON_STRING.fullmatch(argument):
             return f'"{self.hide("body", argument[1:-1])}"'
         shown = self.read_text(hide_whole_value(argument, self.hide))
-        return self.hide("chosen", shown) if self._is_chosen(shown) else shown
+        if self._is_chosen(shown):
+            return self.hide("chosen", shown)
+        if not self._may_be_judged() or HIDDEN in argument:
+            return shown
+        if self.before[:1] == "-" and names_thing(self.before):
+            return shown
+        return _PART.sub(self._without_made_up, shown)
+
+    def _without_made_up(self, found: re.Match[str]) -> str:
+        """One part of a word or of a text: `S`, `name=S`, `name:S`, `f('S')`."""
+        begin = max(0, found.start() - 1)
+        named = found.string[max(0, begin - 40) : begin] if found.string[begin] == "=" else ""
+        is_made = is_made_up(found[0], _LEAST_BITS)
+        return self.hide("made_up", found[0]) if is_made and not names_thing(named) else found[0]
 
     def _script(self, text: str) -> str:
         """A text that is a command line of its own, or that has one: read as a shell reads it."""
@@ -439,17 +499,15 @@ class Reader:
         return self.read_script(text) if is_script else ""
 
     def _is_chosen(self, argument: str) -> bool:
-        if (
-            self.name in READERS
-            or HIDDEN in argument
-            or any(mark in argument for mark in "/=:,. @%{}[]()<>|\\")
-        ):
+        if self.name in READERS or HIDDEN in argument or not _NO_WORD.isdisjoint(argument):
+            return False
+        if says_id(self.before, "") or is_kept(argument):
             return False
         return looks_chosen(argument, 1 if self.is_about_secrets else 3) and not is_wordlike(argument)
 
     def note_tool(self, argument: str) -> None:
         """Remember what the options that follow mean, if this word is the name of a tool."""
-        name = tool_name(argument)
+        name = tool_name(argument) if not (self.name and argument.isupper()) else ""
         self.may_switch = self.may_switch or self.before in _RUNNING_OPTIONS
         if self.name in RUNNERS and name not in CARRIERS and name not in TOOLS and name not in READERS:
             if _PROGRAM.fullmatch(argument) and not is_person(argument):
@@ -464,7 +522,7 @@ class Reader:
         self.name, self.tool = name or "?", TOOLS.get(name, _NO_TOOL)
         self.options = dict(self.tool.options)
         for verb, options in self.tool.with_verb.items():
-            if verb in self._verbs:
+            if verb in self.words[:64]:
                 self.options.update(options)
         is_known = name in TOOLS or name in READERS or name in ORACLE
         self.may_switch = name in CARRIERS or not is_known

@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _OPTIONS = """
-mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlog mysql_upgrade mysqlpump:
-  -p+
-mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
+mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlog mysql_upgrade mysqlpump
+  mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
+  --password=weak
 check_snmp: -C
 vault[create]: -id
 uaac: -s -p
@@ -496,6 +496,16 @@ TOOLS: Mapping[str, Tool] = _read_tools()
 
 
 _FIRST_WORD = re.compile(r"(?:[A-Za-z_]\w{0,60}=\S{0,200}\s){0,8}(\S{1,200})\s")
+_PROGRAM_FIRST = re.compile(
+    r"(?:[A-Za-z0-9_.~-]{0,80}/){0,12}[a-z][\w.+-]{0,60}[ \t]+(?:[^\s:=.,;-]|-{1,2}[A-Za-z])"
+)
+_SENTENCE = re.compile(
+    r"(?<![\w-])(?:the|is|are|was|were|has|have|had|been|be|of|and|that|this|which|because|an?|could|can't|cannot"
+    r"|did|does|not|it|its|by|or|but|when|for|expire[sd]?|failed|invalid|incorrect|wrong|changed|required)"
+    r"(?![\w-])|[.!?] [A-Z]",
+    re.I,
+)
+_TOOL_NAME = re.compile(r"[\"']*(?:.*[\\/])?([^\\/]*?)(?:\.exe|\.cmd|\.bat)?[\"']*", re.S | re.I)
 _OPTION_WORD = re.compile(r"\s-{1,2}[A-Za-z]")
 
 
@@ -508,9 +518,12 @@ def is_command_line(text: str) -> bool:
     return name in TOOLS or name in CARRIERS or name in ORACLE or first[1].startswith(("/", "./"))
 
 
+def may_be_command_line(text: str) -> bool:
+    """Tell whether a text has a program's name and words behind it, and none that only sentences have."""
+    return _PROGRAM_FIRST.match(text) is not None and _SENTENCE.search(text, 0, 2_000) is None
+
+
 def tool_name(word: str) -> str:
     """The name of a tool as the tables have it: `/usr/bin/curl` and `curl.exe` are `curl`."""
-    if len(word) > 200:
-        return ""
-    name = word.strip("\"'").rpartition("/")[2].rpartition("\\")[2].lower()
-    return name.removesuffix(".exe").removesuffix(".cmd").removesuffix(".bat")
+    found = _TOOL_NAME.fullmatch(word) if len(word) <= 200 else None
+    return found[1].lower() if found else ""

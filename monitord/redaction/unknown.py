@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from monitord.redaction.words import looks_chosen, looks_made
+from monitord.redaction.words import is_readable, looks_chosen, looks_made
 
 PASSWORD_LETTERS = frozenset({"-p", "-P", "-w", "-W", "-k", "-K"})
 USER_OPTIONS = frozenset({"-u", "-U", "--user", "--username", "--login-user"})
@@ -48,6 +48,20 @@ PLAIN_LETTERS = frozenset(
      "bpftrace", "perf", "stress-ng", "fio", "wrk", "ab", "siege", "k6", "rabbitmqctl", "nginx", "postfix",
      "postmap", "exim", "named", "unbound", "dnsmasq", "ntpd", "chronyd"}
 )  # fmt: skip
+INSTALLERS = frozenset(  # whose operands are names of packages
+    {"pip", "pip3", "pipx", "uv", "poetry", "conda", "npm", "npx", "pnpm", "yarn", "bun", "cargo", "gem",
+     "composer", "go", "apk", "snap", "flatpak", "opam", "luarocks", "cpan", "winget", "choco"}
+)  # fmt: skip
+# Behind these a name follows: `get password mail`, or a key that everybody may know.
+SHOWS = frozenset(
+    {"get", "show", "describe", "delete", "list", "inspect", "rm", "lookup", "edit", "view", "find"}
+)
+PUBLIC = frozenset({"peer", "pubkey", "public-key", "--public-key", "--peer"})
+SAID_OF_PASSWORDS = frozenset(
+    {"expires", "expired", "expiry", "policy", "policies", "reset", "change", "changed", "required",
+     "rotation", "manager", "hint", "prompt", "protected", "incorrect", "invalid", "authentication",
+     "hashing", "strength", "generator"}
+)  # fmt: skip
 _PLAIN_WORD = re.compile(
     r"tcp|udp|icmp|https?|ftp|ssh|prod\w{0,6}|dev\w{0,8}|stag\w{0,4}|test\w{0,3}|main|master|default|local"
     r"|debug|release|gpu|cpu|high|low|all|none|[\w-]{1,60}\.[a-z][a-z0-9]{0,4}|[0-9].*|\w{1,3}",
@@ -58,8 +72,14 @@ _MADE = re.compile(
     r"[0-9a-f]{20,}+|[0-9A-F]{20,}+|[A-Z2-7]{20,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 )
 _SAYS_ID = re.compile(
-    r"(?i)id(?:s|entifier)?$|id[-_=]|sha|commit|rev|hash|digest|checksum|uuid|guid|trace|build|ref|version|tag"
-    r"|name|image|disk|serial|finger|thumb|address|node|file|path|object|container|pod|volume|snapshot|^-[nio]$"
+    r"(?i)(?<!ss)(?<!app)id(?:s|entifier)?$|id[-_=]|sha|commit|rev|hash|digest|checksum|uuid|guid|trace|build|ref|version|tag"
+    r"|name|image|disk|serial|finger|thumb|address|node|file|path|object|container|pod|volume|snapshot|^-[nioU]$"
+)
+# Names of what people and machines call in letters that read like no word.
+_NAMES_THING = re.compile(
+    r"(?i)host|user|team|group|bucket|branch|cluster|region|country|city|street|zone|topic|queue|cipher|curve|locale|lang"
+    r"|interface|device|driver|printer|codec|pix|format|font|theme|model|class|environment|namespace|database|schema|table"
+    r"|profile|project|package|module|plugin|type|symbol|gene|^-[hdfgl]$"
 )
 _COUNTS = re.compile(r"(?i)uuid|md5|sha\d|hash|blkid|cksum|digest")  # tools that make or read such words
 _ISSUED = re.compile(
@@ -72,7 +92,7 @@ def is_letters_password(value: str, *, of_user: bool) -> bool:
     """Tell whether the value of `-p` is a password: no port, path or number, nor a plain word."""
     if value.isdigit():
         return of_user and (len(value) >= 6 or int(value) > _LARGEST_PORT)
-    if len(value) < 4 or _NO_PASSWORD.fullmatch(value):
+    if len(value) < 4 or _NO_PASSWORD.fullmatch(value) or ("/" in value and is_readable(value)):
         return False
     return of_user or is_issued_or_chosen(value) or _PLAIN_WORD.fullmatch(value) is None
 
@@ -88,9 +108,19 @@ def is_verbs_secret(verb: str, value: str) -> bool:
 
 def is_issued(value: str, named: str, tool: str) -> bool:
     """Tell whether a machine made this word to be secret: no name that stands before it says "id"."""
-    if not 20 <= len(value) <= 200 or _SAYS_ID.search(named, 0, 60) or _COUNTS.search(tool):
+    if not 20 <= len(value) <= 200 or says_id(named, tool):
         return False
     return bool(_MADE.fullmatch(value)) and any(map(str.isdigit, value)) and not value.isdigit()
+
+
+def says_id(named: str, tool: str) -> bool:
+    """Tell whether a name before a word, or the tool, says that it identifies something."""
+    return bool(_SAYS_ID.search(named, 0, 60) or _COUNTS.search(tool))
+
+
+def names_thing(option: str) -> bool:
+    """Tell whether an option or a key has a name as its value, in whatever letters."""
+    return bool(_SAYS_ID.search(option, 0, 60) or _NAMES_THING.search(option, 0, 60))
 
 
 def is_issued_or_chosen(value: str, *, least: int = 1) -> bool:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+from monitord.redaction.made_up import CLASS_OF, is_named_thing, odd_steps, strangeness_bits
+
 HIDDEN = "***HIDDEN***"
 TRUNCATED = "***TRUNCATED***"
 
@@ -16,14 +18,14 @@ _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MAX_NAME = 200
 
 # Found anywhere in a name once its separators are gone.
-_STEMS = (
+_STEMS = re.compile("|".join((
     "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
     "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey", "accountkey", "sharedkey",
     "sessionkey", "sessionid", "storagekey", "licensekey", "deploykey", "servicekey", "appkey",
     "connectionstring", "fromliteral", "mfacode", "passwort", "kennwort", "motdepasse", "contrasena",
     "authcred", "basicauth", "wachtwoord", "codeword", "unlockword", "magicword", "seedphrase", "seedwords",
     "pinentry", "requirepass", "masterauth", "subscriptionkey", "presharedkey",
-)  # fmt: skip
+)))  # fmt: skip
 # The last word of a name, or followed by one of `_CARRIES`: `TokenBucket` and `--pass-through` are none.
 _WORDS = frozenset(
     {"pass", "pwd", "pw", "pswd", "psw", "token", "jwt", "bearer", "psk", "otp", "totp", "cookie",
@@ -98,7 +100,13 @@ _BENIGN_LAST = frozenset(
      "lifetime", "history", "scope", "scopes", "issuer", "audience", "method", "methods", "check", "checks",
      "engine", "namespace", "port", "host", "db", "policies", "auth", "rate", "ratio", "samesite", "secure",
      "py", "pyc", "pyx", "c", "cc", "cpp", "cxx", "h", "hpp", "rs", "go", "js", "ts", "mjs", "java", "rb",
-     "swift", "so", "dylib", "php", "cs", "kt", "scala", "m", "mm", "pl", "lua", "html", "md", "txt", "map"}
+     "swift", "so", "dylib", "php", "cs", "kt", "scala", "m", "mm", "pl", "lua", "html", "md", "txt", "map",
+     "ref", "refs", "rm", "remove", "list", "lookup", "id", "dim", "threshold"}
+)  # fmt: skip
+# A token of these is a place in a list or a piece of a text, and `existingSecret` has a name.
+_NO_TOKENS = frozenset(
+    {"starting", "next", "page", "continuation", "continue", "pad", "eos", "bos", "unk", "sep", "special",
+     "mask", "cls", "max", "existing"}
 )  # fmt: skip
 
 
@@ -118,18 +126,20 @@ def is_sensitive(name: str) -> bool:
     """Tell whether a value under this name is to be hidden: `--db-password`, `PGPASSWORD`, `apiKey`."""
     pieces = _pieces(name)
     if not pieces or pieces[-1] in _BENIGN_LAST - {"auth"} or _is_negated(pieces):
+        return pieces[-2:] == ["secret", "id"]  # of AppRole
+    if len(pieces) > 1 and pieces[-2] in _NO_TOKENS:
         return False
     if pieces in (["auth"], ["basic", "auth"], ["http", "auth"], ["proxy", "auth"]):
         return True
     is_vague = len(pieces) == 1 and pieces[0] in _VAGUE_ALONE
     if is_vague or (pieces[-1] == "auth" and pieces[-2] not in _OF["auth"]):
         return False
-    joined = "".join(pieces)
-    if any(stem in joined for stem in _STEMS):
+    if _STEMS.search("".join(pieces)):
         return True
     if pieces[-1] in ("pin", "puk") and _PINS.issuperset(pieces):
         return True
-    if len(pieces) > 1 and pieces[-2] in _OF.get(pieces[-1], ()):
+    named = pieces[:-1] if pieces[-1] in ("string", "value") else pieces
+    if len(named) > 1 and named[-2] in _OF.get(named[-1], ()):
         return True
     if pieces[-1].endswith("key") and pieces[-1][:-3] in _KEYS:
         return True
@@ -149,8 +159,10 @@ def _has_telling_word(pieces: list[str]) -> bool:
 def is_suspicious(name: str) -> bool:
     """Tell whether this name may announce a secret: its value is hidden only if it looks made."""
     pieces = _pieces(name)
+    if len(pieces) > 1 and pieces[-1] in ("string", "value"):
+        pieces.pop()
     is_weak = bool(pieces) and (pieces[-1] in _WEAK or pieces[-1].endswith("auth"))
-    return is_weak and not _is_negated(pieces)
+    return is_weak and not _is_negated(pieces) and pieces[-2:] != ["template", "hash"]
 
 
 def is_choice(value: str) -> bool:
@@ -159,7 +171,7 @@ def is_choice(value: str) -> bool:
 
 
 def _pieces(name: str) -> list[str]:
-    pieces = [piece.lower() for piece in _PIECES.findall(name[-_MAX_NAME:])]
+    pieces = list(map(str.lower, _PIECES.findall(name[-_MAX_NAME:])))
     while pieces and pieces[-1].isdigit():
         pieces.pop()
     return pieces
@@ -198,29 +210,34 @@ def looks_chosen(word: str, least: int = 3) -> bool:
     """
     if not 8 <= len(word) <= 64 or not word.isascii() or _ORDINARY.fullmatch(word):
         return False
-    has_lower, has_upper = any(map(str.islower, word)), any(map(str.isupper, word))
-    has_digit = any(map(str.isdigit, word))
-    has_sign = any(sign in word for sign in "!$^*~?#")
-    if not has_lower or has_upper + has_digit + has_sign < 2:
+    classes = {CLASS_OF.get(character, "") for character in word}
+    if "a" not in classes or len(classes & {"A", "0", "!"}) < 2:
         return False
-    return _odd_steps(word) >= least - has_sign
+    return odd_steps(word) >= least - ("!" in classes) and not (word[0] == "*" or word[-1] == "*")
 
 
 def looks_made(value: str) -> bool:
     """Tell whether a value under a name that says little looks made: long hex, a password, random text."""
     value = value.strip("\"'")
-    if len(value) < 8 or "/" in value[:2] or _PATTERNLIKE.search(value):
+    if len(value) < 8 or "/" in value[:2] or _PATTERNLIKE.search(value) or is_named_thing(value):
         return False
     if _HEX.fullmatch(value) and len(value) >= 12 and not value.isdigit():
         return True
     return (
         looks_chosen(value)
         or looks_random(value)
-        or not (is_wordlike(value.replace("/", ".")) or value.isdigit())
+        or strangeness_bits(value) >= 10
+        or not (is_readable(value) or value.isdigit())
     )
 
 
 _PATTERNLIKE = re.compile(r"[\[\](){} ]|^\*|\*[./]|/\*|\*$")
+
+
+def is_readable(value: str) -> bool:
+    """Tell whether a word, or words joined by any signs, was written to be read, or is a number."""
+    plain = value.strip("*")
+    return is_wordlike(_JOINED.sub(".", plain)) and strangeness_bits(plain) < 10
 
 
 def is_wordlike(value: str) -> bool:
@@ -228,29 +245,17 @@ def is_wordlike(value: str) -> bool:
     return all(map(_WORDLIKE.fullmatch, _PARTS.split(value[:_MAX_NAME])))
 
 
-def _odd_steps(word: str) -> int:
-    """How often character classes change where no name would change them."""
-    odd = 0
-    kinds = [_kind(character) if character.isalnum() else "-" for character in word] + ["-"]
-    for before, here, after in zip(kinds, kinds[1:], kinds[2:], strict=False):
-        if here == "0" and before in "aA" and after in "aA":
-            odd += 1  # w0rd
-        elif before == "0" and here in "aA":
-            odd += 1
-        elif here == "A" and before == "a" and after != "a":
-            odd += 1  # an upper case letter alone inside a word
-        elif here == "0" and before == "A":
-            odd += 1
-    return odd
-
-
 _HEX = re.compile(r"[0-9a-f]*+|[0-9A-F]*+")
+_JOINED = re.compile(r"[-+,:/@~^ ]|%20|%2[CFcf]")
 _JOINTS = re.compile(r"[-_]")
 _MANGLED = re.compile(r"_{1,3}(?:Z|R|\$s)")  # C++, Rust, Swift symbols
 _VARIABLE = re.compile(
-    r"\$[A-Z_][A-Z0-9_]*+|\$\{[A-Za-z_][A-Za-z0-9_]*+\}|%[A-Z_]{1,40}+%|\$\([^)]*+\)|\{\{.*\}\}"
+    r"(?:(?i:bearer|basic|token|digest) )?\$[A-Z_][A-Z0-9_]*+(?::\$[A-Z_][A-Z0-9_]*+)?"
+    r"|\$\{[A-Za-z_][A-Za-z0-9_]*+\}|%[A-Z_]{1,40}+%|\$\([^)]*+\)|\{\{.*\}\}"
 )
-_WORDLIKE = re.compile(r"[A-Z]?[a-z]++(?:[A-Z][a-z]{2,}+)*+[0-9]{0,4}+|[A-Z]++[0-9]{0,4}+|v?[0-9]{0,4}+")
+_WORDLIKE = re.compile(
+    r"[A-Z]?[a-z]++(?:[A-Z][a-z]{2,}+)*+[0-9]{0,4}+|[A-Z]++[0-9]{0,4}+|v?[0-9]{0,4}+|[A-Z]?[a-z]++[A-Z]{2,4}+[0-9]?"
+)
 _PARTS = re.compile(r"[-_. +]")
 # UUIDs, times, versions, sizes, CamelCase12, constants: what programs write.
 _ORDINARY = re.compile(

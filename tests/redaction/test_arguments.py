@@ -229,7 +229,7 @@ def test_the_second_scan_finds_most_kinds_by_itself() -> None:
 
 def test_neighbours_of_a_secret_stay_readable() -> None:
     assert redact_argv(["curl", "-u", "me:pw", "-o", "out", "https://h.example/p?a=b"]) == (
-        "curl", "-u", HIDDEN, "-o", "out", f"https://h.example/p?{HIDDEN}",
+        "curl", "-u", HIDDEN, "-o", "out", f"https://h.example/p?a={HIDDEN}",
     )  # fmt: skip
     assert (
         redact_text("psql postgres://bob:p@ss@db:5432/x -c 1") == f"psql postgres://{HIDDEN}@db:5432/x -c 1"
