@@ -1,4 +1,5 @@
-"""What a level gained over a window, and whether it really rose: a leak climbs, a cache loads once.
+"""What a level gained over a window, and whether it really rose: a leak climbs or steps up, a cache loads
+once.
 
 A return to the level before the window does not count as a gain: a saw-tooth, a wave.
 The level of each process is kept as a few points a window (its floor in each eighth of it, so that a
@@ -9,18 +10,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from monitord.model import ProcessKey
 
 POINTS_PER_WINDOW = 8
 MAX_PROCESSES = 4096
 _TOLERANCE_SHARE = 0.02
+STEP_SHARE = 0.5
+"""Of the gain in the window that a gain before it must have reached to be a step like it."""
 STRAIGHT_R2 = 0.85
 """From which coefficient of determination on a climb counts as a straight line."""
 FLOOR_SHARE = 1 / 3
 """Of a gain that its lowest values must have gained too: noise has none, a leak with teeth has."""
 EARLIER_WINDOWS = 6
-"""So many windows long it is remembered how high a level stood before."""
+"""So many windows long it is remembered how high a level stood before, and its lowest in each."""
 NOISE_R2 = 0.6
 """Below it the path goes up and down more than it goes on."""
 LEVEL_SHARE = 0.1
@@ -42,6 +46,7 @@ class Climb:
     per_s: float | None = None  # of a climb so straight that it can be thought further; None: of no such
     is_level: bool = False  # it rose, and has stopped
     is_noise: bool = False  # its lowest values did not rise with it
+    step_count: int = 0  # how often it had gained about as much in the windows before, and never fell
 
 
 @dataclass(slots=True)
@@ -49,6 +54,7 @@ class _Levels:
     points: list[tuple[float, float]] = field(default_factory=list)  # (start of the stretch, its floor)
     peaks: list[float] = field(default_factory=list)  # of the same stretches
     earlier: tuple[float, float] = (float("-inf"), float("-inf"))  # the highest before them, and when
+    floors: tuple[tuple[float, float], ...] = ()  # of the windows before them, each with its start
     last: float = 0.0
     last_s: float = 0.0
 
@@ -98,8 +104,13 @@ class LevelHistory:
             self._leave_behind(levels)
 
     def _leave_behind(self, levels: _Levels) -> None:
-        """A stretch that the window left: only how high it went is remembered, for a while."""
-        (at_s, _), peak = levels.points.pop(0), levels.peaks.pop(0)
+        """A stretch that the window left: only how high and how low it went is remembered, for a while."""
+        (at_s, floor), peak = levels.points.pop(0), levels.peaks.pop(0)
+        begin_s, lowest = levels.floors[-1] if levels.floors else (float("-inf"), 0.0)
+        if at_s - begin_s >= self._window_s:
+            levels.floors = (*levels.floors[1 - EARLIER_WINDOWS :], (at_s, floor))
+        elif floor < lowest:
+            levels.floors = (*levels.floors[:-1], (begin_s, floor))
         if peak >= levels.earlier[0] or at_s - levels.earlier[1] > EARLIER_WINDOWS * self._window_s:
             levels.earlier = (peak, at_s)
 
@@ -143,7 +154,17 @@ class LevelHistory:
         )
         pace = line[0] if line is not None and line[1] >= STRAIGHT_R2 else None
         new_gain = levels.last - max(start, levels.earlier[0])
-        return Climb(start, levels.last - start, new_gain, rising_share, covers, pace, stopped, is_noise)
+        steps = self._steps_before(levels, horizon_s, start, levels.last - start)
+        return Climb(
+            start, levels.last - start, new_gain, rising_share, covers, pace, stopped, is_noise, steps
+        )
+
+    def _steps_before(self, levels: _Levels, horizon_s: float, start: float, gain: float) -> int:
+        since_s = horizon_s - EARLIER_WINDOWS * self._window_s
+        floors = [*(floor for at_s, floor in levels.floors if at_s >= since_s), start]
+        rises = [later - floor for floor, later in pairwise(floors)]
+        has_fallen = any(rise < -_TOLERANCE_SHARE * gain for rise in rises)
+        return 0 if has_fallen else sum(rise >= STEP_SHARE * gain for rise in rises)
 
     def forget(self, key: ProcessKey) -> None:
         self._levels.pop(key, None)

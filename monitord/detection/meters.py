@@ -77,8 +77,14 @@ class MemoryMeter(ProcessMeter):
         return one_of_each_segment(every, look, followed, self._own, self._minimum)
 
 
+_STEPS_BEFORE = 2  # large steps that were never taken back; a cache is loaded once or twice
+
+
 class GrowthMeter:
-    """What a level gained over the rule's window: its ends are compared, and it must have been rising."""
+    """What a level gained over the rule's window: its ends are compared, and it must have been rising.
+
+    Or it gained as much in one step as in some before it.
+    """
 
     def __init__(self, level_of: ReadValue, window_s: float, min_share: float, minimum: float) -> None:
         self._level_of = level_of
@@ -106,7 +112,8 @@ class GrowthMeter:
             is_rising = climb.rising_share >= self._min_share - 1e-9 and not (
                 climb.is_level or climb.is_noise
             )
-            is_held = climb.covers_window and is_rising
+            is_stair = climb.step_count >= _STEPS_BEFORE and not climb.is_noise
+            is_held = climb.covers_window and (is_rising or is_stair)
             gain = climb.gain if is_followed else climb.new_gain
             yield Reading(process.key, process, gain, is_held, climb)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from monitord.detection.conditions import Condition
 from monitord.detection.consumers import Consumers
-from monitord.detection.growth import Climb
+from monitord.detection.growth import EARLIER_WINDOWS, Climb
 from monitord.detection.readings import Killed
 from monitord.detection.resident import shared_bytes
 from monitord.detection.windows import Window
@@ -179,9 +179,17 @@ def grown(
     return (
         f"{subject} gained {quantity(climb.gain, unit)} {what} in {_short(rule.window_s)} s "
         f"(from {quantity(climb.start, unit)} to {quantity(climb.start + climb.gain, unit)}), "
-        f"rising {100 * climb.rising_share:.0f} % of that time; "
+        f"rising {100 * climb.rising_share:.0f} % of that time{_of_its_course(climb, rule.window_s)}; "
         f"the rule says at least {quantity(level, unit)}{_of_baseline(condition, level)}"
     )
+
+
+def _of_its_course(climb: Climb, window_s: float) -> str:
+    """How the gain goes with what was before it: a first rise may be the first tooth of a slow saw."""
+    if climb.step_count > 1:
+        before = _lasting(EARLIER_WINDOWS * window_s)
+        return f"; as much was gained {climb.step_count} times in the {before} before, and nothing given back"
+    return "; whether it falls again is not known yet"
 
 
 def until_full(climb: Climb, process: ProcessRates | None, available_bytes: int) -> str:

@@ -26,6 +26,8 @@ LEAKS: dict[str, Course] = {
     "with a collector's teeth": lambda t, _: 100 + 0.6 * t + 5 * (t % 60),
     "in small steps": lambda t, _: 100 + 20 * (t // 30),
     "in large steps": lambda t, _: 100 + 100 * (t // 120),
+    "in rare bursts": lambda t, _: 100 + 300 * (t // 1000),
+    "in rare bursts that breathe": lambda t, rng: 100 + 400 * (t // 800) + rng.gauss(0, 3),
     "after it was large once": lambda t, _: 1500 if t < 300 else 100 + t,
 }
 STEADY = ("fast", "slow", "with a collector's teeth", "in small steps", "in large steps")
@@ -33,6 +35,7 @@ NONE: dict[str, Course] = {
     "quick teeth": lambda t, _: 100 + 5 * (t % 60),
     "one step": lambda t, _: 100 + 800 * (t > 1000),
     "two steps": lambda t, _: 100 + 300 * (t > 1000) + 300 * (t > 1400),
+    "steps that are taken back": lambda t, _: 100 + 300 * (t // 1000 % 3),
     "noise": lambda _t, rng: 1000 + rng.gauss(0, 150),
     "a cache that fills": lambda t, _: 100 + 1.5 * min(t, 400),
     "a wave": lambda t, _: 1000 + 300 * math.sin(t / 1200 * 2 * math.pi),
@@ -58,6 +61,13 @@ def test_a_leak_is_told_and_thought_further_only_where_it_is_steady(kind: str, s
     said = alerts(RULE, course(LEAKS[kind], seed, hours=1.0))
     assert said
     assert kind not in STEADY or "at this steady pace" in said[0].reason
+
+
+def test_the_third_large_step_is_told_with_those_before_it_and_a_first_rise_without_a_verdict() -> None:
+    """A step every quarter of an hour that is never given back is a leak; one rise may be a slow saw-tooth."""
+    steps = alerts(RULE, course(LEAKS["in rare bursts"], 0, hours=1.0))[0]
+    assert "rising 12 % of that time; as much was gained 2 times in the 60 minutes before" in steps.reason
+    assert "whether it falls again is not known yet" in alerts(RULE, course(ONCE["slow teeth"], 0))[0].reason
 
 
 @pytest.mark.parametrize("kind", NONE)
