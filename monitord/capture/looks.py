@@ -7,7 +7,7 @@ from dataclasses import replace
 from monitord.capture.dumps import join_dumps
 from monitord.model import Capture, counted
 
-_FORMATS = ("py-spy-dump", "eu-stack")
+_FORMATS = ("py-spy-dump", "eu-stack", "folded")
 
 
 def joined(earlier: Capture, later: Capture) -> Capture:

@@ -104,7 +104,7 @@ class ProfileCaptureService:
         capture = replace(capture, hotspots=found.hotspots)
         if capture.format == "py-spy-dump":
             return self._with_hidden(capture, folder)
-        if capture.format != "eu-stack":
+        if capture.format not in ("eu-stack", "folded"):
             return capture
         from monitord.capture.unresolved import advice, without_interpreter  # only native code needs it
 

@@ -54,12 +54,14 @@ class Session:
     @property
     def limit_s(self) -> float:
         """When the stop ladder of a recording begins, so that the tree is gone at duration + grace."""
-        return self.plan.duration_s + self.grace_s * 0.4
+        return self.plan.duration_s + (_LOOK_S if self.is_hurried else self.grace_s * 0.4)
 
     @property
     def patience_s(self) -> tuple[float, float]:
         """Waits after SIGINT and SIGTERM: the rest of the grace, at most 3 s and 2 s."""
-        return min(3.0, self.grace_s * 0.3), min(2.0, self.grace_s * 0.2)
+        return (
+            (0.05, 0.05) if self.is_hurried else (min(3.0, self.grace_s * 0.3), min(2.0, self.grace_s * 0.2))
+        )
 
 
 class Profiler(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
-from tests.capture.targets import Targets, working_in
+from tests.capture.targets import GRACE_S, Targets, working_in
 
 
 @pytest.fixture
@@ -29,4 +29,4 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def service() -> ProfileCaptureService:
-    return ProfileCaptureService(Consent())
+    return ProfileCaptureService(Consent(), grace_s=GRACE_S)

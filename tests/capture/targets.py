@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from monitord.capture import ProfileCaptureService
 from monitord.capture.running import Runner
 from monitord.capture.session import Profiler, Session
 from monitord.capture.target import Target
 from monitord.capture.tools import Toolbox
-from monitord.model import Capture, CapturePlan, ProcessKey
+from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
+from tests.patience import PATIENCE_S
 
 PYTHON_BURNER = """
 import sys
@@ -289,6 +291,7 @@ int main(void) {
 """
 
 SHORT = CapturePlan(duration_s=1.0)
+GRACE_S = 60.0  # what a tool takes beside its time to look: on a slow machine that may be long
 
 
 class Targets:
@@ -401,14 +404,14 @@ def state_of(pid: int) -> str:
     return stat_fields(pid)[0]
 
 
-def wait_for(holds: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def wait_for(holds: Callable[[], object], what: str) -> None:
     """Poll until it holds; fail with a name when it never does."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         if holds():
             return
         time.sleep(0.002)
-    raise AssertionError(f"waited {seconds:.0f} s for {what}")
+    raise AssertionError(f"waited in vain for {what}")
 
 
 def working_in(folder: Path) -> list[int]:
@@ -468,13 +471,27 @@ def wait_until_counted(pid: int) -> None:
     wait_for(holds, "perf to hold the target")
 
 
+def look_at(
+    service: ProfileCaptureService, process: subprocess.Popen[bytes] | int, folder: Path, tool: str = "py-spy"
+) -> Capture:
+    """A first look by this tool: it is given about a second, in which a slow machine may not start it."""
+    looks: list[Capture] = []
+
+    def was_in_time() -> bool:
+        looks.append(service.first_look(key_of(process), folder))
+        return looks[-1].profiler == tool and looks[-1].status is not CaptureStatus.TIMEOUT
+
+    wait_for(was_in_time, f"a look by {tool}")
+    return looks[-1]
+
+
 def take(
     profiler: Profiler,
     process: subprocess.Popen[bytes],
     spool: Path,
     tools: Toolbox,
     plan: CapturePlan = SHORT,
-    grace_s: float = 10.0,
+    grace_s: float = GRACE_S,
 ) -> Capture:
     """One step of the ladder on its own, without the context before it."""
     runner = Runner()

@@ -14,7 +14,7 @@ import pytest
 from monitord import rights
 from monitord.capture import perf_maps
 from monitord.capture.profilers import eu_stack, perf
-from monitord.capture.profilers.eu_stack import EuStackLook
+from monitord.capture.profilers.eu_stack import EuStack, EuStackLook
 from monitord.capture.profilers.perf import Perf
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome, Rights, Runner
 from monitord.capture.target import Target
@@ -188,7 +188,7 @@ def test_a_perf_map_is_looked_for_in_the_targets_own_root(targets: Targets, fold
 def test_eu_stack_opens_nothing_for_a_process_that_lives_among_other_files(
     targets: Targets, folder: Path, tmp_path: Path, require_tool: Callable[[str], str]
 ) -> None:
-    """The name in its maps leads to another file here: refused, with the file's name, and nothing is opened."""
+    """The name in its maps leads to another file here: it is refused with that name; a look is perf's then."""
     require_tool("eu-stack")
     program = targets.program(require_tool("gcc"), NATIVE_BURNER)
     inner = tmp_path / "inner"
@@ -197,10 +197,11 @@ def test_eu_stack_opens_nothing_for_a_process_that_lives_among_other_files(
     (program.parent / "copy").write_bytes(b"another file of this name")
     process = targets.start("/usr/bin/unshare", "-m", "/bin/sh", "-c", code)
     _until(lambda: strange_file(process.pid) is not None)
-    look = take(EuStackLook(), process, folder, Toolbox())
-    assert look.status is CaptureStatus.REFUSED
-    assert str(program.parent / "copy") in (look.reason or "")
-    assert look.payload is None
+    profile, look = (take(one, process, folder, Toolbox()) for one in (EuStack(), EuStackLook()))
+    assert profile.status is CaptureStatus.REFUSED
+    assert str(program.parent / "copy") in (profile.reason or "")
+    assert (look.profiler, look.role, look.format, look.path) == ("perf", "dump", "folded", None)
+    assert b"hot_leaf" in (look.payload or b"")
 
 
 @pytest.mark.root

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitord.model import Hotspot, Incident
+from monitord.model import CaptureStatus, Hotspot, Incident
 
 Maker = Callable[..., Incident]
 HOTSPOT = Hotspot("fibonacci", "/srv/app/numbers.py", 12, 0.61, 0.98)  # the hottest of conftest's incidents
@@ -78,6 +78,32 @@ def test_another_script_of_the_same_interpreter_is_not_counted_as_before(here, s
         assert not any("fired for" in text for text in sentences(here, later).get("normal", []))
         (said,) = [text for text in sentences(here, again)["normal"] if "fired for" in text]
         assert "once before" in said
+
+
+def test_the_line_of_python_beside_a_native_function_is_told_as_what_it_is(here, store, new_incident) -> None:
+    """`show` and `explain`: the function of C leads; the Python that py-spy saw does not explain all."""
+    made = new_incident()
+    context, by_py_spy, perf = made.captures
+    native = Hotspot("native_leaf", None, None, 0.9, 0.9, kind="native", module="/srv/app/fast.so")
+    python = Hotspot("calls", "/srv/app/main.py", 7, 0.8, 0.9)
+    by_py_spy = replace(by_py_spy, status=CaptureStatus.PARTIAL, hotspots=(python,))
+    perf = replace(
+        perf, status=CaptureStatus.OK, format="folded", payload=b"native_leaf 90\n", sample_count=90,
+        hotspots=(native,), reason=None, fix=None,
+    )  # fmt: skip
+    made = replace(made, captures=(context, by_py_spy, perf))
+    store.save_incident(made)
+    where = sentences(here, made)["where"]
+    assert where[0].startswith("perf saw it spend 90 % of its time in 90 samples in native_leaf")
+    assert where[-1] == (
+        "Of the Python code py-spy saw 80 % in calls (/srv/app/main.py:7); that does not explain all of the CPU used."
+    )
+    shown = here("show", made.correlation_id, "--no-pager").out
+    leading, _, python_lines = shown.partition("Where the time went")[2].partition("In Python")
+    assert "native_leaf" in leading
+    assert "calls" not in leading
+    assert "(by py-spy, whose samples do not explain all of the CPU used)" in python_lines.splitlines()[0]
+    assert "calls" in python_lines
 
 
 def test_hostile_names_stay_words(here, store, new_incident) -> None:

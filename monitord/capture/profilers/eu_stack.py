@@ -15,6 +15,7 @@ from dataclasses import replace
 from monitord import rights
 from monitord.capture import procfs
 from monitord.capture.dumps import annotated_text
+from monitord.capture.profilers.perf import PerfLook
 from monitord.capture.reading import Reading
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session
@@ -83,14 +84,16 @@ class _EuStack:
 
 
 class EuStackLook(_EuStack):
-    """Every thread's native stack at one moment."""
+    """Every thread's native stack at one moment; of a process among other files perf tells what it runs."""
 
     role = "dump"
 
     def take(self, session: Session) -> Capture:
         draft = Draft(self, session)
-        if (obstacle := draft.obstacle() or self.strange(draft)) is not None:
+        if (obstacle := draft.obstacle()) is not None:
             return obstacle
+        if self.strange(draft) is not None:
+            return PerfLook().take(session)
         outcome, _ = self.look(session, session.look_limit_s, read_times(session.target.key.pid))
         draft.record_outcome(outcome)
         draft.cpu_percent = None

@@ -14,17 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord import rights
+from monitord.capture.reading import Reading
 from monitord.capture.running import Errand, Outcome, Rights
 from monitord.capture.session import Draft, Failure, Session, first_words
 from monitord.capture.target import Target
-from monitord.capture.workplace import put, remove, size_of
+from monitord.capture.workplace import put, remove, size_of, take
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 
 RATE_HZ = 99
 _DATA, _FOLDED, _FILES = "perf.data", "perf.folded", "perf.files"
 _FOLDS = "monitord.capture.perf_fold"
-_SCRIPT_LIMIT_S = 20.0
+_SCRIPT_LIMIT_S, _HURRIED_SCRIPT_LIMIT_S = 20.0, 2.0
+_MOMENT_S = 0.3
+_LOOK_CAP_BYTES = 1024 * 1024
 _SCRIPT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024
 # CAP_SYSLOG, where monitord is root, shows where the kernel's functions lie; the call itself is refused.
 _RECORDS = Rights((rights.CAP_PERFMON, rights.CAP_SYS_PTRACE, rights.CAP_SYSLOG), is_reader=False)
@@ -81,12 +84,16 @@ class Perf:
             failed = draft.blame(recorded, "perf wrote nothing")
         if failed is not None:
             return failed
-        if java.is_java(session.target) and (why_not := java.ask_for_names(session.target)):
+        asks = not session.is_hurried and java.is_java(session.target)
+        if asks and (why_not := java.ask_for_names(session.target)):
             draft.notes["java"] = f"names of compiled code could not be had: {why_not}"
         script = self._fold(session, files)
         if size_of(folded) == 0:
             return self._without_stacks(draft, recorded, script)
-        return draft.publish(_as_ended(recorded), folded)
+        return self._kept(draft, _as_ended(recorded), folded)
+
+    def _kept(self, draft: Draft, recorded: Outcome, folded: Path) -> Capture:
+        return draft.publish(recorded, folded)
 
     def _record(self, session: Session, draft: Draft) -> Outcome:
         argv = record_command(
@@ -102,6 +109,7 @@ class Perf:
                 session.limit_s,
                 session.patience_s,
                 attached_link="perf_event",
+                is_hurried=session.is_hurried,
                 file_cap_bytes=_FILE_CAP_BYTES,
                 rights=_RECORDS,
             ),
@@ -116,7 +124,8 @@ class Perf:
         argv = own_command(_FOLDS, perf, _DATA, _FOLDED, _FILES, keeps_bytecode=False)
         maps = perf_maps.take_over(session.target, session.folder)
         errand = Errand(
-            argv, session.folder, _SCRIPT_LIMIT_S, (0.2, 0.2), watch_target=False, finishes=True,
+            argv, session.folder, _HURRIED_SCRIPT_LIMIT_S if session.is_hurried else _SCRIPT_LIMIT_S,
+            (0.2, 0.2), watch_target=False, finishes=True,
             memory_cap_bytes=_SCRIPT_MEMORY_BYTES, rights=_NAMES, own_tmp=maps,
             descriptors=tuple(files.values()), environment=own_environment(),
         )  # fmt: skip
@@ -134,12 +143,29 @@ class Perf:
                 CaptureStatus.NO_SAMPLES, "perf saw no running code: the process waited all the time"
             )
         if script.ended in ("timeout", "left_behind"):
-            return draft.end(CaptureStatus.TIMEOUT, f"perf script did not end within {_SCRIPT_LIMIT_S:.0f} s")
+            return draft.end(CaptureStatus.TIMEOUT, f"perf script did not end within {script.took_s:.0f} s")
         if recorded.ended in ("timeout", "left_behind"):
             return draft.blame(recorded, "")
         return draft.end(
             CaptureStatus.TOOL_ERROR, f"perf script: {first_words(script.stderr) or script.ended}"
         )
+
+
+class PerfLook(Perf):
+    """What a process runs within a moment, kept in memory."""
+
+    role = "dump"
+
+    def take(self, session: Session) -> Capture:
+        return super().take(replace(session, plan=replace(session.plan, duration_s=_MOMENT_S)))
+
+    def _kept(self, draft: Draft, recorded: Outcome, folded: Path) -> Capture:
+        with take(folded) as file:
+            text = file.read(_LOOK_CAP_BYTES)
+        remove(folded)
+        stacks = text[: text.rfind(b"\n") + 1]
+        draft.reading = Reading(sum(int(line.rpartition(b" ")[2]) for line in stacks.split(b"\n") if line))
+        return draft.fail(recorded) or draft.end(CaptureStatus.OK, payload=stacks)
 
 
 def record_command(perf: str, pid: int, rate_hz: int, duration_s: float) -> tuple[str, ...]:
