@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PROFILE_LIMIT_BYTES = 48 * 1024 * 1024
 HURRY = (1.0, 0.5)
-LAST_WORDS_S = 5.0  # a launcher may be gone while the script it started still writes its profile
+LAST_WORDS_S = 15.0  # a launcher may be gone while the script it started still writes its profile
 LEAVING_S = 0.5
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _ON_LINUX = sys.platform == "linux"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from monitord.scripts.result import ProfileResult
 
 PROFILE_NAME = "profile.json"
-_PATIENCE_S = (10.0, 3.0)
+_PATIENCE_S = (10.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
