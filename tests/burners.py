@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 SESSION = "PYTEST_SESSION_PID"  # in the environment of everything that this session starts
-PATIENCE_S = 20.0  # for what ends by itself: a courier, a supervisor
+ENDS_S = 60.0  # what ends by itself (a courier, a supervisor) is given so long
 
 
 def burn_command(cpu_s: int) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def orphans() -> dict[int, str]:
     }
 
 
-def end_orphans(patience_s: float = PATIENCE_S) -> dict[int, str]:
+def end_orphans(patience_s: float = ENDS_S) -> dict[int, str]:
     """Kill who was left and does not end by itself within `patience_s`; give pid and command line."""
     deadline = time.monotonic() + patience_s
     while (left := orphans()) and time.monotonic() < deadline:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-_DEADLINE_S = 60.0
+from tests.patience import PATIENCE_S
 
 
 def _tool(name: str) -> str:
@@ -62,7 +62,7 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             stderr=(folder / "log").open("ab"),
         )
-        deadline = time.monotonic() + _DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while self._run("SELECT 1", check=False) != 0:
             if time.monotonic() > deadline:
                 raise TimeoutError((folder / "log").read_text())
@@ -85,7 +85,7 @@ class PostgresServer:
         """End it at once."""
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -24,7 +24,8 @@ from typing import Literal
 
 import pytest
 
-DEADLINE_S = 60.0
+from tests.patience import PATIENCE_S
+
 Mode = Literal["pass", "latency", "reset", "truncate", "blackhole", "refuse"]
 
 
@@ -41,10 +42,10 @@ def free_port() -> int:
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + PATIENCE_S
     while not is_so():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no {what} within {DEADLINE_S:g} s")
+            raise TimeoutError(f"no {what} within {PATIENCE_S:g} s")
         time.sleep(0.02)
 
 
@@ -83,7 +84,7 @@ class RedisServer:
 
     def command(self, *words: str) -> bytes:
         """One command without any client, its first 64 kB of reply as on the wire."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S) as connection:
             encoded = [word.encode() for word in words]
             parts = [b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded]
             connection.sendall(b"*%d\r\n" % len(parts) + b"".join(parts))
@@ -154,7 +155,7 @@ sys.stdin.read()
     def request(self, method: str, path: str, data: bytes | None = None) -> bytes:
         """One request without any S3 client; moto checks no signature."""
         authorization = f"AWS4-HMAC-SHA256 Credential={self.access_key_id}/20260101/us-east-1/s3/aws4_request"
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
             target = urllib.parse.quote(path, safe="/?&=-")
             connection.request(method, target, data, {"Authorization": authorization})

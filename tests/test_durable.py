@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitord.durable import _special, durable_write, read_regular
+from tests.patience import PATIENCE_S
 
 
 def names(folder: Path) -> list[str]:
@@ -81,7 +82,9 @@ def test_every_command_that_reports_a_file_syncs_file_then_name_then_folder(
     command = [sys.executable, "-c", code.format(dir=folder)]
     calls = "trace=fsync,rename,renameat,renameat2,link,linkat"
     subprocess.run(
-        [require_tool("strace"), "-f", "-y", "-o", log, "-e", calls, *command], check=False, timeout=120
+        [require_tool("strace"), "-f", "-y", "-o", log, "-e", calls, *command],
+        check=False,
+        timeout=PATIENCE_S,
     )
     assert (folder / "made").exists()
     seen = [line.split(None, 1)[1] for line in log.read_text().splitlines() if str(folder) in line]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitord.installation import install_command, reinstall_command
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,7 +76,7 @@ def test_the_line_for_this_installation_is_one_that_pip_takes() -> None:
     assert set(extras["metrics"]) <= set(words)
     if " -m pip install " in line:
         done = subprocess.run(
-            [*words, "--dry-run", "--no-index"], capture_output=True, text=True, timeout=120
+            [*words, "--dry-run", "--no-index"], capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert done.returncode == 0, done.stderr
 

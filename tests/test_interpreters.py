@@ -12,6 +12,7 @@ import pytest
 
 from monitord.interpreters import GRAMMARS, Grammar, Started, family_of, is_python, started
 from monitord.redaction.naming import display_name, kinship
+from tests.patience import PATIENCE_S
 
 INTERPRETERS = sorted(name for name, grammar in GRAMMARS.items() if not grammar.wraps)
 WRAPPERS = sorted(name for name, grammar in GRAMMARS.items() if grammar.wraps)
@@ -196,7 +197,9 @@ def test_real_interpreters_read_these_options_the_same_way(name: str, tmp_path: 
     script = tmp_path / "script.txt"
     script.write_text(text)
     for form in forms:
-        done = subprocess.run([path, *form, str(script), "more"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [path, *form, str(script), "more"], capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert done.stdout.strip() == "here", (form, done.stderr)
         assert started(name, [path, *form, str(script), "more"]) == Started(
             "file", str(script), found_option(form)

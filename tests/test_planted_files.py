@@ -21,9 +21,9 @@ import pytest
 import monitord
 from monitord.children import own_command
 from monitord.errors import MonitordError
+from tests.patience import PATIENCE_S
 
 PACKAGE = Path(monitord.__file__).parent
-PATIENCE_S = 120
 _STARTING = {
     *("run", "Popen", "call", "check_call", "check_output", "getoutput", "system", "popen", "fork", "forkpty"),
     *("posix_spawn", "posix_spawnp", "execl", "execlp", "execv", "execve", "execvp", "execvpe", "spawnv", "spawnve"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.run import LANES, TESTS, lane_of, status_of
 
 
@@ -37,11 +38,11 @@ def test_an_interrupted_run_ends_every_lane(number: int) -> None:
     words = [sys.executable, TESTS / "run.py", "--collect-only", "-q"]
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while len(pids := children.read_text().split()) < len(LANES) and time.monotonic() < deadline:
         time.sleep(0.02)
     run.send_signal(number)
-    run.communicate(timeout=120)
+    run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 128 + number
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 

@@ -18,7 +18,7 @@ from monitord.capture.running import Runner
 from monitord.capture.target import Target
 from monitord.model import Capture, CapturePlan, CaptureStatus
 from tests.capture import targets as t
-from tests.capture.targets import Targets, key_of
+from tests.capture.targets import Targets, key_of, look_at
 
 PLAN = CapturePlan(duration_s=1.0)
 IS_KNOWN = (
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not IS_KNOWN, reason="nothing is known of this P
 
 def told(service: ProfileCaptureService, process: subprocess.Popen[bytes], folder: Path) -> list[Capture]:
     """The look as an alert reads it, and the profile."""
-    look = service.read(service.first_look(key_of(process), folder), folder)
+    look = service.read(look_at(service, process, folder), folder)
     profile = next(one for one in service.capture(key_of(process), PLAN, folder) if one.role == "profile")
     return [look, profile]
 

@@ -15,6 +15,7 @@ import pytest
 from monitord.capture.target import Target
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, wait_for
+from tests.patience import PATIENCE_S
 
 # Runs as pid 1 of its own pid namespace. The target is killed once the tool holds it, and its pid given to another
 # process at once (ns_last_pid), as often as asked; prints how each capture ended.
@@ -119,7 +120,7 @@ def test_a_reused_pid_never_gives_a_stack(
     ran = subprocess.run(
         [require_tool("unshare"), "--pid", "--fork", "--mount-proc", sys.executable, str(script), str(folder),
          str(tool), os.pathsep.join([str(Path.cwd()), *(path for path in sys.path if path)])],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     rounds = json.loads(ran.stdout.splitlines()[-1])

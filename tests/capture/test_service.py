@@ -18,7 +18,7 @@ import pytest
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 from tests.capture import targets as t
-from tests.capture.targets import Targets, key_of, state_of, wait_for
+from tests.capture.targets import GRACE_S, Targets, key_of, look_at, state_of, wait_for
 
 SHORT = CapturePlan(duration_s=1.0)
 Tool = Callable[[str], str]
@@ -77,7 +77,7 @@ def test_eu_stack_takes_over_where_perf_is_missing(
 ) -> None:
     require_tool("eu-stack")
     process = targets.native(require_tool("gcc"), t.NATIVE_BURNER)
-    service = ProfileCaptureService(Consent(), tools={"perf": "/nonexistent/perf"})
+    service = ProfileCaptureService(Consent(), grace_s=GRACE_S, tools={"perf": "/nonexistent/perf"})
     captures = service.capture(key_of(process), SHORT, folder)
     assert [(c.profiler, c.status) for c in captures[1:]] == [
         ("perf", CaptureStatus.TOOL_MISSING),
@@ -128,7 +128,7 @@ def test_the_first_look_names_the_function_without_any_file(
     targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
     process = targets.python(t.PYTHON_BURNER)
-    look = service.first_look(key_of(process), folder)
+    look = look_at(service, process, folder)
     assert (look.role, look.status, look.format) == ("dump", CaptureStatus.OK, "py-spy-dump")
     assert b"outer_loop" in (look.payload or b"")
     assert t.names_in(folder) == []
@@ -142,7 +142,7 @@ def test_the_first_look_at_a_native_process(
 ) -> None:
     require_tool("eu-stack")
     process = targets.native(require_tool("gcc"), t.NATIVE_BURNER)
-    look = service.first_look(key_of(process), folder)
+    look = look_at(service, process, folder, "eu-stack")
     assert (look.profiler, look.status, look.format) == ("eu-stack", CaptureStatus.OK, "eu-stack")
     assert b"middle" in (look.payload or b"")
 
@@ -304,7 +304,7 @@ def test_a_first_look_does_not_wait_for_a_running_capture(
         lambda: captures.extend(service.capture(key_of(profiled), CapturePlan(duration_s=60.0), folder))
     )
     t.wait_until_sampled(profiled.pid)
-    look = service.first_look(key_of(other), folder)
+    look = look_at(service, other, folder)
     assert look.status is CaptureStatus.OK
     assert thread.is_alive()
     service.stop()
@@ -341,7 +341,7 @@ def test_without_descriptors_a_process_is_not_called_gone(targets: Targets, fold
 def test_a_listed_process_may_be_profiled(targets: Targets, folder: Path) -> None:
     process = targets.python(t.PYTHON_BURNER)
     consent = Consent("listed", allow=(os.path.realpath(sys.executable),))
-    assert ProfileCaptureService(consent).first_look(key_of(process), folder).status is CaptureStatus.OK
+    assert look_at(ProfileCaptureService(consent), process, folder).status is CaptureStatus.OK
 
 
 def test_an_unknown_profiler_is_said_by_name(

@@ -29,6 +29,7 @@ from monitord.profiles import hotspots, parse
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of
 from tests.fakes import a_capture
+from tests.patience import PATIENCE_S
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -249,7 +250,7 @@ def test_a_cgroup_can_be_made_and_is_removed_with_what_is_in_it(targets: Targets
         pytest.skip("no cgroup can be made here (read-only, or not delegated)")
     process = targets.start("/bin/sleep", "600")
     (path / "cgroup.procs").write_text(str(process.pid))
-    assert cgroups.end_cgroup(path) or process.wait(10) is not None
+    assert cgroups.end_cgroup(path) or process.wait(PATIENCE_S) is not None
     assert cgroups.end_cgroup(path)
     assert not path.exists()
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
+from monitord.capture.profilers.py_spy import PySpyDump
 from monitord.capture.tools import Toolbox
 from monitord.model import BY_PY_SPY, Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
 from monitord.profiles import hotspots, parse
 from monitord.storage.facts import incident_facts
 from tests.burners import burn_command
 from tests.capture import targets as t
-from tests.capture.targets import Targets, key_of
+from tests.capture.targets import GRACE_S, Targets, key_of, look_at, take
 from tests.fakes import an_alert
 
 SHORT = CapturePlan(duration_s=2.0)
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scheduler's
 
 def named(service: ProfileCaptureService, key: ProcessKey, folder: Path) -> tuple[Capture, Capture, Capture]:
     """The first look with its hotspots, and of the ladder the dump with its own, and the profile."""
-    look = service.read(service.first_look(key, folder), folder)
+    look = service.read(look_at(service, key.pid, folder), folder)
     _context, dump, profile = service.capture(key, SHORT, folder)[:3]
     return look, service.read(dump, folder), profile
 
@@ -171,15 +172,8 @@ def test_the_dump_of_a_crowd_is_kept_and_says_what_it_left_out(
     threads: int, depth: int, targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
     process = targets.python(t.PYTHON_DEEP_CROWD, str(threads), str(depth))
-    looks: list[Capture] = []
-
-    def py_spy_was_in_time() -> bool:
-        """A first look may last a second or so: on a starved machine eu-stack stands in for py-spy."""
-        looks.append(service.read(service.first_look(key_of(process), folder), folder))
-        return looks[-1].profiler == "py-spy" and looks[-1].status is CaptureStatus.OK
-
-    t.wait_for(py_spy_was_in_time, "py-spy's look", seconds=120)
-    look = looks[-1]
+    look = service.read(look_at(service, process, folder), folder)
+    assert look.status is CaptureStatus.OK, look.reason
     assert look.sample_count == threads + 1
     assert look.hotspots[0].function == "leaf_burner"
 
@@ -205,8 +199,7 @@ def test_a_dump_that_fails_is_tried_once_more(targets: Targets, folder: Path, tm
     marker, tool = tmp_path / "failed", tmp_path / "py-spy"
     tool.write_text(f'#!/bin/sh\n[ -e {marker} ] && exec {real} "$@"\n: > {marker}\necho raced >&2\nexit 1\n')
     tool.chmod(0o755)
-    service = ProfileCaptureService(Consent(), tools={"py-spy": str(tool)})
-    look = service.first_look(key_of(targets.python(t.PYTHON_BURNER)), folder)
+    look = take(PySpyDump(), targets.python(t.PYTHON_BURNER), folder, Toolbox({"py-spy": str(tool)}))
     assert (look.status, look.notes.get("first_try")) == (CaptureStatus.OK, "raced")
 
 
@@ -216,7 +209,7 @@ def test_native_threads_that_wait_in_any_call_take_no_blame_from_eu_stack(
     """Six threads in `read`, which may be a disk at work, and one that runs: the scheduler tells them apart."""
     require_tool("eu-stack")
     process = targets.native(require_tool("gcc"), t.NATIVE_AMONG_READERS)
-    service = ProfileCaptureService(Consent(), tools={"perf": "/nonexistent/perf"})
+    service = ProfileCaptureService(Consent(), grace_s=GRACE_S, tools={"perf": "/nonexistent/perf"})
     key = key_of(process)
     profile = service.capture(key, SHORT, folder)[-1]
     assert (profile.profiler, profile.status) == ("eu-stack", CaptureStatus.OK), profile.reason

@@ -17,7 +17,7 @@ from monitord.capture.unresolved import advice, without_interpreter
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
 from monitord.profiles import hotspots, parse
 from tests.capture import targets as t
-from tests.capture.targets import Targets, key_of, wait_for
+from tests.capture.targets import GRACE_S, Targets, key_of, look_at, wait_for
 
 Tool = Callable[[str], str]
 PLAN = CapturePlan(profiler="perf", duration_s=2.0)
@@ -142,8 +142,8 @@ def test_a_frame_of_eu_stack_without_a_symbol_keeps_its_place_in_its_module(
     named.kill()
     process = targets.start(str(stripped))
     wait_for(lambda: int(t.stat_fields(process.pid)[11]) > 5, "it to work")
-    service = ProfileCaptureService(Consent(), tools={"perf": "/nonexistent/perf"})
-    look = service.read(service.first_look(key_of(process), folder), folder)
+    service = ProfileCaptureService(Consent(), grace_s=GRACE_S, tools={"perf": "/nonexistent/perf"})
+    look = service.read(look_at(service, process, folder, "eu-stack"), folder)
     profile = service.capture(key_of(process), CapturePlan(duration_s=1.0), folder)[-1]
     notes = subprocess.run(["readelf", "-n", stripped], capture_output=True, text=True, check=True).stdout
     build_id = notes.partition("Build ID: ")[2].split()[0]

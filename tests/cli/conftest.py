@@ -26,6 +26,7 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 HOTSPOTS = (
@@ -84,7 +85,7 @@ def cli(environment: dict[str, str]) -> Cli:
             [sys.executable, "-m", "monitord", *words],
             env={**environment, **extra},
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         return Answer(result.returncode, result.stdout.decode(), result.stderr.decode())
 

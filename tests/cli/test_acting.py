@@ -18,6 +18,7 @@ import pytest
 from monitord.daemon.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
 from monitord.daemon.status import write_status
 from monitord.storage.usage import usage_of
+from tests.patience import PATIENCE_S
 
 BURNER = "def burn_the_cpu():\n    while True:\n        sum(range(2000))\nburn_the_cpu()"
 
@@ -102,11 +103,11 @@ def test_ctrl_c_keeps_what_there_is(burner, environment, cli) -> None:
     process = subprocess.Popen(
         words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not is_recording(process.pid) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     row = json.loads(out)
     assert row["pid"] == burner
@@ -265,7 +266,7 @@ def test_run_becomes_the_daemon(environment, data_dir) -> None:
         stderr=subprocess.PIPE,
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while (
             not (data_dir / "status.json").exists() and process.poll() is None and time.monotonic() < deadline
         ):
@@ -277,7 +278,7 @@ def test_run_becomes_the_daemon(environment, data_dir) -> None:
         )
         assert not words or b"monitord.daemon" in words
         process.terminate()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         assert out == b"", "stdout belongs to data"
     finally:
         process.kill()

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from monitord.model import Capture, CaptureStatus, ProcessKey, Threshold, TriggerMetric
+from tests.patience import PATIENCE_S
 
 KEYS = [
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
@@ -291,7 +292,7 @@ def test_a_reader_that_leaves_the_pipe_ends_it_quietly(store, new_incident, envi
     for words in ("recent -o jsonl", "recent -o csv", "show 1 --json", "export 1 -o -", "config schema"):
         script = f"{sys.executable} -m monitord {words} | head -c 10 > /dev/null; echo ${{PIPESTATUS[0]}}"
         done = subprocess.run(
-            ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60
+            ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert done.stdout.strip() in ("0", "141")
         assert "Traceback" not in done.stderr
@@ -310,7 +311,7 @@ def test_follow_prints_what_comes_and_ends_quietly_with_ctrl_c(store, new_incide
         store.save_incident(new_incident(name="after"))
         assert json.loads(process.stdout.readline())["process_name"] == "after"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, out, err.count("\n")) == (130, "", 1)
         assert err.startswith("monitord: nobody records here"), "it waits on, and says for whom it can't be"
     finally:

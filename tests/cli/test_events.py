@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from monitord.export.shapes import EVENT_KEYS
 from monitord.model import Event, EventType, Incident
+from tests.patience import PATIENCE_S
 
 Maker = Callable[..., Incident]
 
@@ -100,7 +101,7 @@ def test_following_shows_what_comes(environment, store, incident, new_incident) 
         assert {line["correlation_id"] for line in lines} == {later.correlation_id}
         assert len({line["id"] for line in lines}) == count
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE_S) == 130
     finally:
         process.kill()
         process.wait()

@@ -16,6 +16,7 @@ from monitord.errors import NotFoundError
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
 from monitord.storage.queries import StoreReader
+from tests.patience import PATIENCE_S
 
 
 def test_stdout_that_leads_to_a_file_takes_the_export(incident, environment, tmp_path: Path) -> None:
@@ -26,7 +27,7 @@ def test_stdout_that_leads_to_a_file_takes_the_export(incident, environment, tmp
             [sys.executable, "-m", "monitord", "export", incident.correlation_id[:8]],
             env=environment,
             stdout=file,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
     assert done.returncode == 0
     assert json.loads(ticket.read_text())["incidents"][0]["correlation_id"] == incident.correlation_id

@@ -20,6 +20,7 @@ from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, cut, display_width, pad, wants_colour
 from monitord.cli.when import local_stamp, moment_of
 from monitord.model import CaptureStatus
+from tests.patience import PATIENCE_S
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 COLUMNS = (Column("ID", right=True), Column("NAME", least=8), Column("WHY", least=4))
@@ -92,7 +93,7 @@ def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
         [sys.executable, "-m", "monitord", *words], stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=env
     )
     os.close(slave)
-    seen, deadline = b"", time.monotonic() + 60
+    seen, deadline = b"", time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if select.select([master], [], [], 0.2)[0]:
             try:
@@ -102,7 +103,7 @@ def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
             if not part:
                 break
             seen += part
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     os.close(master)
     return seen.decode().replace("\r\n", "\n")
 

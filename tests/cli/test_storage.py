@@ -20,6 +20,7 @@ from monitord.storage.artefacts.keyring import new_key
 from tests.cli.conftest import Cli
 from tests.cli.test_acting import status_of
 from tests.cli.test_metrics import REPORT
+from tests.patience import PATIENCE_S
 
 Maker = Callable[..., Incident]
 
@@ -159,7 +160,7 @@ def on_a_terminal(environment: dict[str, str], *words: str) -> tuple[int, bytes]
         while block := os.read(master, 65536):
             shown += block
     os.close(master)
-    return process.wait(60), shown
+    return process.wait(PATIENCE_S), shown
 
 
 def test_cat_keeps_bytes_that_a_screen_would_obey_from_a_terminal(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ASKING = (
     "--help", "version", "recent", "recent -o json", "events", "hot -o csv", "show 1", "show 1 -o json", "explain 1",
     "status", "export 1 -o -", "rules list", "config show", "config schema",
@@ -26,7 +28,7 @@ def run(
         ["sh", "-c", command, sys.executable],
         env=environment,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         **kept,  # type: ignore[call-overload]
     )
 
@@ -56,7 +58,7 @@ def test_a_reader_who_leaves_is_141_and_no_line(
         env={**environment, "PYTHONUNBUFFERED": unbuffered},
         stdout=write,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -78,7 +80,7 @@ def test_a_folder_that_is_gone_is_one_line(words: str, tmp_path: Path, environme
     folder = tmp_path / "gone"
     command = f'mkdir "{folder}"; cd "{folder}"; rmdir "{folder}"; exec "$0" -m monitord {words}'
     done = subprocess.run(
-        ["sh", "-c", command, sys.executable], env=environment, capture_output=True, timeout=60
+        ["sh", "-c", command, sys.executable], env=environment, capture_output=True, timeout=PATIENCE_S
     )
     said = done.stderr.decode()
     assert done.returncode == 3

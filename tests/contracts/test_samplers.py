@@ -21,6 +21,7 @@ from monitord.model import Demand, ProcessKey, ProcessRates, Rates
 from monitord.sampling import Sampler, key_of, observe
 from monitord.sampling.procfs import sees_everybody
 from monitord.sampling.sampler import BACKENDS
+from tests.patience import PATIENCE_S
 
 NAMES = [name for name in BACKENDS if name != "linux" or sys.platform == "linux"]
 
@@ -108,7 +109,7 @@ def cpu_s(pid: int) -> float:
 
 def wait_for_cpu(pid: int, seconds: float) -> None:
     """Until a process has used that much CPU from now on; the deadline is for a starving machine."""
-    goal, deadline = cpu_s(pid) + seconds, time.monotonic() + 60
+    goal, deadline = cpu_s(pid) + seconds, time.monotonic() + PATIENCE_S
     while cpu_s(pid) < goal:
         assert time.monotonic() < deadline, "the burner got no CPU"
         time.sleep(0.02)
@@ -128,7 +129,7 @@ def test_an_idle_process_is_reported_twice_and_then_left_out(sampler: Sampler, s
 
 def settle(pid: int) -> None:
     """Until it sleeps and its bytes in /proc stand still."""
-    deadline, last = time.monotonic() + 30, b""
+    deadline, last = time.monotonic() + PATIENCE_S, b""
     while time.monotonic() < deadline:
         time.sleep(0.1)
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -263,7 +264,7 @@ def test_storage_writes_are_seen(sampler: Sampler, start: Start, tmp_path: objec
         f"{tmp_path}/written",
     )
     sampler.look(demand)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         time.sleep(0.5)
         seen = find(sampler.look(demand), child.pid)
@@ -394,7 +395,7 @@ while True:
 def test_a_parent_shows_what_its_ended_children_used(sampler: Sampler, start: Start) -> None:
     parent = start(REAPS)
     sampler.look(Demand())
-    deadline, most = time.monotonic() + 60, 0.0
+    deadline, most = time.monotonic() + PATIENCE_S, 0.0
     while most <= 5.0 and time.monotonic() < deadline:
         time.sleep(1.0)
         most = own(sampler.look(watching(parent.pid)), parent.pid).children_cpu_percent or 0.0
@@ -412,7 +413,7 @@ def test_an_exec_changes_the_image_and_nothing_else_does(sampler: Sampler, start
     assert child.stdin is not None
     child.stdin.write("\n")
     child.stdin.flush()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while own(sampler.look(demand), child.pid).image == first:
         assert time.monotonic() < deadline, "the image never changed"
         time.sleep(0.1)

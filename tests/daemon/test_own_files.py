@@ -17,8 +17,7 @@ from monitord.daemon.locks import hold
 from monitord.daemon.status import read_status, write_status
 from monitord.durable import read_regular
 from monitord.errors import UnreachableError
-
-HANGS_S = 60
+from tests.patience import PATIENCE_S
 
 
 def full_folder(path: Path) -> None:
@@ -72,7 +71,11 @@ def test_a_strange_file_of_ours_is_one_line(tmp_path: Path, name: str) -> None:
         put(config if name == "config" else data_dir / name, kind)
         places.append(str(place))
     done = subprocess.run(
-        [sys.executable, "-c", ASKING, *places], capture_output=True, text=True, timeout=HANGS_S, check=False
+        [sys.executable, "-c", ASKING, *places],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     said = done.stderr.split("--\n")
     assert len(said) == 4 * len(STRANGE) + 1, done.stderr
@@ -99,7 +102,7 @@ def test_a_start_with_a_strange_file_of_ours_is_refused_or_degraded(
             line = next(line for line in daemon.stderr if str(path) in line)
         finally:
             daemon.terminate()
-            daemon.communicate(timeout=HANGS_S)
+            daemon.communicate(timeout=PATIENCE_S)
     assert "Traceback" not in line
 
 

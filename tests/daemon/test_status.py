@@ -12,6 +12,7 @@ from pathlib import Path, PosixPath
 import pytest
 
 from monitord.daemon.status import STATUS_FILE, StatusWriter, read_status, write_status
+from tests.patience import PATIENCE_S
 
 
 class Slow(PosixPath):
@@ -21,7 +22,7 @@ class Slow(PosixPath):
 
     def __str__(self) -> str:
         self.is_reached.set()
-        self.may_go_on.wait(60)
+        self.may_go_on.wait(PATIENCE_S)
         return "slow"
 
 
@@ -30,12 +31,12 @@ def test_of_statuses_that_wait_the_newest_is_written(tmp_path: Path) -> None:
     slow = Slow("x")
     writer = StatusWriter(tmp_path)
     writer.put({"passes": slow})
-    assert slow.is_reached.wait(60)
+    assert slow.is_reached.wait(PATIENCE_S)
     for number in range(100):
         writer.put({"passes": number})
     assert not writer.close(0.05)
     slow.may_go_on.set()
-    assert writer.close(60)
+    assert writer.close(PATIENCE_S)
     assert json.loads((tmp_path / STATUS_FILE).read_text()) == {"passes": 99}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.flow.recorder import CPU_RULE, QUICK, Recorder
+from tests.patience import PATIENCE_S
 
 Make = Callable[..., Recorder]
 # Each third call fails for a few passes: what lists, opens, reads and waits, and what starts or locks something.
@@ -54,7 +55,7 @@ def test_a_call_that_fails_in_a_pass_costs_that_pass(
         daemon.wait_for(lambda: injected(trace) >= 3 or burner.poll() is not None, "calls to fail")
     finally:
         tracer.send_signal(signal.SIGINT)
-        tracer.wait(60)
+        tracer.wait(PATIENCE_S)
         burner.kill()
     daemon.wait_for_passes(3)
     assert daemon.daemon.poll() is None
@@ -75,7 +76,7 @@ def test_where_no_process_can_be_started_the_crossing_is_still_recorded(
     assert daemon.daemon is not None
     group = pids_limit(1)
     (group / "cgroup.procs").write_text(str(daemon.daemon.pid))
-    burner = daemon.python("burn.py", "100", "120")
+    burner = daemon.python("burn.py", "100")
     incident = daemon.incident(pid=burner.pid, profiled=False)
     assert incident["captures"]
     (group / "pids.max").write_text("max")

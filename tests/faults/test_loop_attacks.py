@@ -19,11 +19,11 @@ import pytest
 from tests.faults.test_full_disk import fill, small_disk
 from tests.faults.test_hostile_processes import counted
 from tests.flow.recorder import OURS, Recorder
+from tests.patience import PATIENCE_S
 
 __all__ = ["small_disk"]
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="control groups, namespaces and signals of Linux"),
-    pytest.mark.timeout(300),
 ]
 Make = Callable[..., Recorder]
 
@@ -34,7 +34,7 @@ metric = "memory"
 above = "1MiB"
 window_s = 1
 {OURS}"""
-HOLD = "import sys, time; held = bytearray(int(sys.argv[1]) << 20); time.sleep(300)"
+HOLD = "import sys, time; held = bytearray(int(sys.argv[1]) << 20); time.sleep(600)"
 EXECUTES = """
 import os, sys, time
 def burn_for(seconds):
@@ -50,7 +50,7 @@ for _ in range(int(sys.argv[1])):
     if not os.fork():
         held = bytearray(2 << 20)
         break
-time.sleep(300)
+time.sleep(600)
 """
 
 
@@ -80,7 +80,7 @@ def group(controller: str, **limits: int) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while folder.exists() and time.monotonic() < deadline:
             for pid in (folder / "cgroup.procs").read_text().split():
                 with contextlib.suppress(ProcessLookupError):
@@ -93,7 +93,7 @@ def group(controller: str, **limits: int) -> Iterator[Path]:
 def test_who_executes_another_program_between_alerts_has_a_row(recorder: Make) -> None:
     """Each program is followed anew, and after some the process is taken for one: it can't hide by it."""
     daemon = recorder().start()
-    until = str(time.monotonic() + 60)
+    until = str(time.monotonic() + PATIENCE_S)
     program = daemon.interpreter
     target = daemon.spike(program, "-c", EXECUTES, program, EXECUTES, until)
     daemon.incident(pid=target.pid, profiled=False)
@@ -118,7 +118,7 @@ def test_three_hundred_crossings_at_once_are_all_counted_the_worst_with_its_own_
     forks = daemon.spike(daemon.interpreter, "-c", FORKS, "300", start_new_session=True)
     worst = daemon.spike(daemon.interpreter, "-c", HOLD, "300")
     try:
-        daemon.wait_for(lambda: counted(daemon) >= 302, "every alert to be counted", patience_s=120)
+        daemon.wait_for(lambda: counted(daemon) >= 302, "every alert to be counted")
         daemon.incident(pid=worst.pid, profiled=False)
         goes_on(daemon)
     finally:
@@ -148,7 +148,7 @@ def test_a_memory_group_of_60_mb_is_enough(recorder: Make) -> None:
     with group("memory", limit_in_bytes=60_000_000) as folder:
         daemon = recorder()
         daemon.start(prefix=in_group(folder))
-        target = daemon.python("burn.py", "100", "60")
+        target = daemon.python("burn.py", "100")
         incident = daemon.incident(pid=target.pid)
         assert any(spot["function"] == "guilty_loop" for spot in incident["hotspots"]), incident
         goes_on(daemon)
@@ -166,14 +166,14 @@ def test_a_disk_that_is_full_during_a_flood_costs_no_row(recorder: Make, small_d
     daemon.wait_for(lambda: daemon.log_text().count("alert.raised") >= 20, "the flood")
     daemon.wait_for(lambda: "store.failing" in daemon.log_text(), "the trouble to be said")
     ballast.unlink()
-    daemon.wait_for(lambda: len(daemon.incidents()) >= 20, "the rows", patience_s=120)
+    daemon.wait_for(lambda: len(daemon.incidents()) >= 20, "the rows")
     goes_on(daemon)
 
 
 def test_who_stops_and_goes_on_all_the_time_is_captured_and_not_left_stopped(recorder: Make) -> None:
     """SIGSTOP and SIGCONT in turn, before, while and after it is looked at."""
     daemon = recorder().start()
-    target = daemon.python("burn.py", "100", "90")
+    target = daemon.python("burn.py", "100")
     is_over = threading.Event()
 
     def play() -> None:
@@ -221,7 +221,7 @@ def test_a_clock_that_jumps_costs_no_incident_and_no_pass(recorder: Make, tmp_pa
         stamp.write_text(jump)
         passed = passes_of(daemon)
         daemon.wait_for(lambda before=passed: passes_of(daemon) >= before + 3, f"passes at {jump}")  # type: ignore[misc]
-        target = daemon.python("burn.py", "100", "40")
+        target = daemon.python("burn.py", "100")
         seen.add(daemon.incident(pid=target.pid, profiled=False)["correlation_id"])
         target.kill()
         target.wait()
@@ -251,7 +251,7 @@ def test_another_host_name_changes_nothing(recorder: Make) -> None:
             'printf %s "$0" > /proc/sys/kernel/hostname',
         ]
         subprocess.run([*enter, name], check=True)
-        target = daemon.python("burn.py", "100", "40")
+        target = daemon.python("burn.py", "100")
         daemon.incident(pid=target.pid, profiled=False)
         target.kill()
         target.wait()

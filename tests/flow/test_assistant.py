@@ -10,6 +10,7 @@ from typing import Any
 from tests.flow.recorder import Recorder
 from tests.flow.test_standby import named_python
 from tests.mcp_server.talking import over_http
+from tests.patience import PATIENCE_S
 
 SLOW = """
 def total_of(count):
@@ -44,13 +45,15 @@ if __name__ == "__main__":
 def spike_of(daemon: Recorder, python: str, script: Path) -> dict[str, Any]:
     """Run the program on standby until its spike has become an incident with Scalene's profile."""
     words = daemon.words("profile", "--standby", "--python", python, str(script))
-    program = daemon.spike(*words, "--", "8", "90", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = daemon.spike(
+        *words, "--", "8", "300", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert program.stderr is not None
     said = program.stderr.readline()
     assert "stands by as pid" in said
     incident = daemon.incident(pid=int(said.split("pid ")[1].split(";")[0]), trigger_metric="cpu")
     program.terminate()
-    program.wait(60)
+    program.wait(PATIENCE_S)
     return incident
 
 

@@ -48,7 +48,7 @@ def test_a_spike_in_a_crowd_is_caught_by_what_it_wants(
     daemon = recorder(SPIKE_RULE)
     crowded(daemon)
     daemon.start()
-    burner = daemon.python("burn.py", "100", "90")
+    burner = daemon.python("burn.py", "100")
     incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
     assert "waited for a turn" in incident["reason"]
     assert any("guilty_loop" in spot["function"] for spot in incident["hotspots"]), incident["captures"]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.burners import burn_command
+from tests.patience import PATIENCE_S
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 BURNERS_PER_CORE = 4
@@ -50,7 +51,11 @@ def test_the_demo_names_the_function_in_a_crowd_and_keeps_its_recording(tmp_path
     assert len(suggested) >= 3
     for command in suggested:
         done = subprocess.run(
-            ["sh", "-c", f"{exports}; {command}"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+            ["sh", "-c", f"{exports}; {command}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, (command, done.stderr)
     (remove,) = re.findall(r"^  (rm -r .*)$", told, re.MULTILINE)

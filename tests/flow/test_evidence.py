@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.flow.recorder import OURS, Recorder
 
@@ -17,11 +18,18 @@ clear_below = 13
 {OURS}"""
 
 
+def told(daemon: Recorder, then: str) -> dict[str, Any]:
+    """The incident of a program whose first phase lasts until the alert, however long that takes here."""
+    over = daemon.folder / "over"
+    program = daemon.python("phases.py", str(over), then)
+    daemon.wait_for(lambda: "event=alert.raised" in daemon.log_text(), "the alert")
+    over.touch()
+    return daemon.incident(pid=program.pid, trigger_metric="cpu")
+
+
 def test_a_spike_that_ends_with_its_window_shows_its_function(recorder: Make) -> None:
     """The profile shows the rest after it, and is late; the looks while the window lasted lead."""
-    daemon = recorder(WINDOW).start()
-    burst = daemon.python("phases.py", "8", "rests")
-    incident = daemon.incident(pid=burst.pid, trigger_metric="cpu")
+    incident = told(recorder(WINDOW).start(), "rests")
     assert incident["hotspots"][0]["function"].startswith("first_phase")
     dump = next(capture for capture in incident["captures"] if capture["role"] == "dump")
     assert "looks within" in (dump["notes"] or {}).get("looks", "")
@@ -29,8 +37,6 @@ def test_a_spike_that_ends_with_its_window_shows_its_function(recorder: Make) ->
 
 def test_both_phases_of_a_spike_are_told(recorder: Make) -> None:
     """In one function until the alert, in the next one while it is profiled."""
-    daemon = recorder(WINDOW).start()
-    burner = daemon.python("phases.py", "7", "burns")
-    incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
+    incident = told(recorder(WINDOW).start(), "burns")
     functions = {spot["function"].partition(".")[0] for spot in incident["hotspots"]}
     assert {"first_phase", "second_phase"} <= functions

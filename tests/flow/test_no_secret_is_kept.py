@@ -34,11 +34,11 @@ held = open("api_key={file}", "w")
 listener = socket.socket(socket.AF_UNIX)
 listener.bind("\\0token={socket}")
 def burn(credential="{local}"):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end: check(password="{source}")
 def check(password):
     return sum(range(2000)) if password != "{source}" else 0
-thread = threading.Thread(target=time.sleep, args=(60,)); thread.start()
+thread = threading.Thread(target=time.sleep, args=(300,)); thread.start()
 open(f"/proc/self/task/{{thread.native_id}}/comm", "w").write("pw={thread}"[:15])
 burn()
 """

@@ -53,7 +53,7 @@ def evidence(incident: dict) -> list[str]:
 
 def test_a_slow_burn_is_caught(daemon: Recorder) -> None:
     """Moderate CPU for the whole of a longer window, far below what a spike needs."""
-    burner = daemon.python("burn.py", "60", "120", name=named("b"))
+    burner = daemon.python("burn.py", "60", name=named("b"))
     incident = daemon.incident(pid=burner.pid)
     burner.kill()
     assert incident["rule"] == f"cpu-of-b-{SPIKE}"
@@ -92,7 +92,7 @@ def test_a_hang_is_caught(daemon: Recorder, hanging: Callable[[str], int]) -> No
 )
 def test_growth_is_caught(daemon: Recorder, metric: str, what: str, name: str) -> None:
     """More and more of them, all through the window."""
-    grower = daemon.python("grow.py", what, "0", "5", name=named(name), stdout=subprocess.DEVNULL)
+    grower = daemon.python("grow.py", what, "0", "3", name=named(name), stdout=subprocess.DEVNULL)
     incident = daemon.incident(pid=grower.pid, trigger_metric=metric)
     grower.kill()
     assert incident["trigger_value"] >= 40

@@ -80,7 +80,7 @@ def start(daemon: Recorder) -> Iterator[Start]:
 
 def test_a_python_burner_is_caught_with_its_function_and_line(daemon: Recorder, start: Start) -> None:
     """The whole story: incident, reason, history before it, dump, profile, guilty function with file."""
-    burner = start("c", "burn.py", "100", "120")
+    burner = start("c", "burn.py", "100")
     incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
     assert any("guilty_loop" in function for function in functions(incident))
     guilty = next(spot for spot in incident["hotspots"] if "guilty_loop" in spot["function"])
@@ -113,7 +113,7 @@ def test_a_native_burner_is_caught_with_its_c_function(
 def test_the_burning_child_is_blamed_and_not_its_launcher(daemon: Recorder) -> None:
     """A shell that starts a burner is not the incident, though the rule is about its name too; the burner is."""
     shell = daemon.named(f"c-{SPIKE}", "/bin/sh", folder="shells")
-    burn = f"{daemon.named(f'c-{SPIKE}')} {TARGETS / 'burn.py'} 100 120"
+    burn = f"{daemon.named(f'c-{SPIKE}')} {TARGETS / 'burn.py'} 100"
     launcher = daemon.spike(shell, "-c", f"{burn} & echo $!; wait", stdout=subprocess.PIPE, text=True)
     assert launcher.stdout is not None
     child = int(launcher.stdout.readline())
@@ -129,7 +129,7 @@ def test_the_burning_child_is_blamed_and_not_its_launcher(daemon: Recorder) -> N
 def test_a_process_that_exits_in_mid_capture_leaves_what_it_showed(recorder: Make) -> None:
     """The evidence up to the exit is kept and labelled; nothing pretends to be whole."""
     daemon = recorder(settings=QUICK.replace("duration_s = 2", "duration_s = 30")).start()
-    burner = daemon.python("burn.py", "100", "120")
+    burner = daemon.python("burn.py", "100")
     daemon.wait_for(lambda: (daemon.ask("status") or {}).get("capture"), "the capture to begin")
     daemon.wait_for_passes(4)
     burner.kill()
@@ -198,7 +198,7 @@ def left_alone(daemon: Recorder, tmp_path_factory: pytest.TempPathFactory) -> di
     """All that stays below its rule's threshold, side by side for sixteen passes: pids by what they do."""
     trickle = str(tmp_path_factory.mktemp("trickle") / "trickle")
     started = {
-        "works moderately": daemon.python("burn.py", "10", "300", name=f"m-{SPIKE}"),
+        "works moderately": daemon.python("burn.py", "10", name=f"m-{SPIKE}"),
         "bursts": daemon.python("burn.py", "100", "1", name=f"b-{SPIKE}"),
         "is big and steady": daemon.python("leak.py", "50", "50", name=f"s-{SPIKE}"),
         "writes slowly": daemon.python("write.py", trickle, "1", name=f"w-{SPIKE}"),

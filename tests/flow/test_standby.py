@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.flow.recorder import SPIKE, TARGETS, Recorder
+from tests.patience import PATIENCE_S
 
 
 def named_python(folder: Path) -> str:
@@ -28,7 +29,9 @@ def test_a_standby_program_that_spikes_is_profiled_by_scalene(recorder: Callable
     script = str(TARGETS / "sleeps_then_burns.py")
     python = named_python(daemon.folder / "python")
     words = daemon.words("profile", "--standby", "--python", python, script)
-    program = daemon.spike(*words, "--", "8", "90", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = daemon.spike(
+        *words, "--", "8", "300", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert program.stderr is not None
     said = program.stderr.readline()
     assert "stands by as pid" in said
@@ -43,5 +46,5 @@ def test_a_standby_program_that_spikes_is_profiled_by_scalene(recorder: Callable
     assert top["source_line"] == "total += number * number"
     assert program.poll() is None, "the program lives on"
     program.terminate()
-    program.wait(60)
+    program.wait(PATIENCE_S)
     assert list((daemon.data_dir / "standby").iterdir()) == []

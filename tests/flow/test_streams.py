@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flow.recorder import CPU_RULE, QUICK, Recorder
+from tests.patience import PATIENCE_S
 
 Make = Callable[..., Recorder]
 CHATTY = QUICK + '[log]\nlevel = "debug"\n'
@@ -48,7 +49,7 @@ def test_nobody_reads_the_log_and_recording_goes_on(recorder: Make) -> None:
     except BlockingIOError:
         os.set_blocking(writer, True)
     start_by_shell(daemon, "", stderr=writer)
-    burner = daemon.python("burn.py", "100", "60")
+    burner = daemon.python("burn.py", "100")
     daemon.incident(pid=burner.pid)
     daemon.wait_for_passes(3)
     assert daemon.stop() == 0
@@ -75,7 +76,7 @@ def test_a_start_in_a_folder_that_is_gone_is_refused_in_one_line(recorder: Make,
     gone.mkdir()
     words = ["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone), *daemon.words("run")]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE_S)
     assert done.returncode != 0
     assert "cd /" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -92,7 +93,7 @@ def test_a_data_directory_that_goes_away_takes_the_lock_not_the_recorder(recorde
     daemon.wait_for(lambda: "lock.taken_again" in daemon.log_text(), "the lock")
     daemon.wait_for(daemon.is_watching, "the daemon to watch")
     assert daemon.command("run").returncode == 75
-    burner = daemon.python("burn.py", "100", "60")
+    burner = daemon.python("burn.py", "100")
     daemon.incident(pid=burner.pid)
     assert daemon.stop() == 0
 
@@ -108,7 +109,7 @@ def test_where_another_daemon_took_the_place_the_first_one_ends_in_one_line(reco
         other.log = daemon.folder / "other.log"
         other.start()
         daemon.daemon.send_signal(signal.SIGCONT)
-        assert daemon.daemon.wait(60) == 75
+        assert daemon.daemon.wait(PATIENCE_S) == 75
         assert f"already records into {daemon.data_dir}" in daemon.log_text()
         assert "Traceback" not in daemon.log_text()
         assert other.stop() == 0

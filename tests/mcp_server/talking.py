@@ -19,7 +19,8 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-PATIENCE_S = 60.0
+from tests.patience import PATIENCE_S
+
 TRANSPORTS = ("stdio", "http")
 SUBJECTS = (  # the arguments of our tools that name an incident or a profile
     *("incident", "incident_id", "profile_id", "correlation_id"),

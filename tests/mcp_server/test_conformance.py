@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mcp_server.talking import PATIENCE_S, HttpServer
+from tests.mcp_server.talking import HttpServer
+from tests.patience import PATIENCE_S
 
 SUITE = "@modelcontextprotocol/conformance@0.1.16"
 NODE = "node-linux-{}@22"  # the suite needs Node 22, newer than Debian's
@@ -133,7 +134,7 @@ def relay(server: HttpServer) -> Iterator[str]:
 def test_every_scenario_is_known(suite: list[str]) -> None:
     """What the suite holds is applicable, or has its reason here: nothing is left out unsaid."""
     listed = subprocess.run(
-        [*suite, "list", "--server"], capture_output=True, text=True, timeout=60, check=True
+        [*suite, "list", "--server"], capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     found = set(re.findall(r"^  - (\S+)", listed.stdout, re.MULTILINE))
     assert found == APPLICABLE | set(NOT_APPLICABLE)
@@ -145,7 +146,7 @@ def test_the_server_conforms(suite: list[str], relay: str, tmp_path: Path, scena
     """Every applicable scenario passes at least one check and fails none."""
     words = ["server", "--url", relay, "--scenario", scenario]
     done = subprocess.run(
-        [*suite, *words], capture_output=True, text=True, timeout=PATIENCE_S * 2, check=False, cwd=tmp_path
+        [*suite, *words], capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=tmp_path
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-2000:]

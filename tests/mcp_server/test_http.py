@@ -22,7 +22,8 @@ from monitord.errors import PermissionDeniedError
 from monitord.mcp_server.connections import MOST_CONNECTIONS
 from monitord.mcp_server.http import BODY_LIMIT_BYTES, BURST, read_or_make_token
 from monitord.storage import open_store
-from tests.mcp_server.talking import PATIENCE_S, HttpServer, command
+from tests.mcp_server.talking import HttpServer, command
+from tests.patience import PATIENCE_S
 
 INITIALIZE = {
     "jsonrpc": "2.0",

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from monitord.cli.mcp import Client
-from tests.mcp_server.talking import PATIENCE_S, command
+from tests.mcp_server.talking import command
 from tests.mcp_server.test_stdio import HANDSHAKE, ask
+from tests.patience import PATIENCE_S
 
 KEYS = {Client.VSCODE: "servers"}
 

@@ -25,7 +25,8 @@ from monitord.mcp_server.server import build
 from monitord.mcp_server.sessions import Sessions
 from monitord.storage import open_store
 from monitord.storage.state import Storage, UserNamespace, open_state
-from tests.mcp_server.talking import PATIENCE_S, Asker, HttpServer, connected
+from tests.mcp_server.talking import Asker, HttpServer, connected
+from tests.patience import PATIENCE_S
 
 TOKEN = "t" * 43
 

@@ -12,7 +12,8 @@ import pytest
 
 from monitord.storage import SQLiteProfileStore, open_store
 from tests.mcp_server.incidents import make_incident
-from tests.mcp_server.talking import PATIENCE_S, command
+from tests.mcp_server.talking import command
+from tests.patience import PATIENCE_S
 
 HANDSHAKE: list[Any] = [
     {

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 CHECKOUT = Path(__file__).parents[2]
-PATIENCE_S = 240.0  # pip on a slow mirror
 
 
 @dataclass(frozen=True, slots=True)

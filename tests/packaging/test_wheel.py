@@ -145,7 +145,7 @@ def test_it_catches_a_burner_and_ends_on_request(recorder: InstalledRecorder, tm
     recorder.start()
     name = tmp_path / BURNER
     name.symlink_to(Path(sys.executable).resolve())
-    burner = recorder.spike(str(name), str(TARGETS / "burn.py"), "100", "120")
+    burner = recorder.spike(str(name), str(TARGETS / "burn.py"), "100")
     incident = recorder.incident(pid=burner.pid)
     assert "guilty_loop" in {hotspot["function"] for hotspot in incident["hotspots"]}
     assert recorder.stop(signal.SIGTERM) == 0

@@ -53,6 +53,7 @@ from tests.fakes import (
     an_alert,
     some_rates,
 )
+from tests.patience import PATIENCE_S
 
 
 class Stage:
@@ -369,7 +370,7 @@ def test_refused_captures_are_taken_when_their_turn_comes_the_worst_first(tmp_pa
     )
     stage.budget.limits = CaptureLimits(max_per_hour=100)
     hold_back = threading.Event()
-    stage.captures.on_capture = lambda: hold_back.wait(10)
+    stage.captures.on_capture = lambda: hold_back.wait(PATIENCE_S)
     stage.pipeline.run_pass()
     wait_until(lambda: stage.captures.asked)
     stage.pipeline.run_pass()
@@ -394,7 +395,7 @@ def test_what_is_over_when_its_turn_comes_is_not_captured(
     verdicts = [Verdict(alerts=(an_alert(target=key),)) for key in (first, second)]
     stage = Stage(tmp_path, [some_rates(0), some_rates(1), some_rates(2)], [*verdicts, Verdict()])
     hold_back = threading.Event()
-    stage.captures.on_capture = lambda: hold_back.wait(10)
+    stage.captures.on_capture = lambda: hold_back.wait(PATIENCE_S)
     stage.pipeline.run_pass()
     wait_until(lambda: stage.captures.asked)
     stage.pipeline.run_pass()
@@ -414,7 +415,7 @@ def test_a_queue_that_is_full_squeezes_out_the_mildest(tmp_path: Path) -> None:
     stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=alerts)])
     stage.budget.limits = CaptureLimits(max_per_hour=100)
     hold_back = threading.Event()
-    stage.captures.on_capture = lambda: hold_back.wait(10)
+    stage.captures.on_capture = lambda: hold_back.wait(PATIENCE_S)
     stage.pipeline.run_pass()
     wait_until(lambda: len({incident.alert.target for incident in stage.saved}) == 20)
     hold_back.set()
@@ -440,7 +441,7 @@ def test_in_a_flood_every_row_comes_at_once_and_the_worst_gets_its_evidence_firs
 
     def read(capture: Capture, _folder: Path) -> Capture:
         reads.append(capture.target)
-        may_go_on.wait(60)
+        may_go_on.wait(PATIENCE_S)
         return capture
 
     stage.captures.read = read  # type: ignore[method-assign]
@@ -505,8 +506,8 @@ def test_stopping_does_not_wait_for_a_capture_by_hand(tmp_path: Path) -> None:
     stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
     stage.turn = taken
     stage.pipeline.run_pass()
-    assert asked.wait(10)
-    stage.worker.close(10)
+    assert asked.wait(PATIENCE_S)
+    stage.worker.close(PATIENCE_S)
     assert stage.saved[-1].captures[-1].reason == "the daemon was stopping"
 
 
@@ -515,7 +516,7 @@ def test_a_first_look_too_many_is_told(tmp_path: Path) -> None:
     hold_back = threading.Event()
 
     def slow(target: ProcessKey, folder: Path) -> Capture:
-        assert hold_back.wait(10)
+        assert hold_back.wait(PATIENCE_S)
         return a_capture("dump", target=target)
 
     looks = FirstLooks(slow, list, tmp_path)
@@ -555,14 +556,14 @@ def test_stopping_ends_the_capture_under_way(tmp_path: Path) -> None:
 
     def slow(target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         running.set()
-        assert ended.wait(10)
+        assert ended.wait(PATIENCE_S)
         return [a_capture(status=CaptureStatus.PARTIAL)]
 
     stage.captures.capture = slow  # type: ignore[method-assign]
     stage.captures.stop = ended.set  # type: ignore[method-assign]
     stage.pipeline.run_pass()
-    assert running.wait(10)
-    stage.worker.close(10)
+    assert running.wait(PATIENCE_S)
+    stage.worker.close(PATIENCE_S)
     assert stage.saved[-1].captures[-1].status is CaptureStatus.PARTIAL
 
 

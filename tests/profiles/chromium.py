@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.patience import PATIENCE_S
+
 
 class Chromium:
     """One page. Use as a context manager."""
@@ -44,7 +46,7 @@ class Chromium:
         os.close(self._write)
         os.close(self._read)
         os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(30)
+        self._process.wait(PATIENCE_S)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from monitord.model import Hotspot
+from tests.patience import PATIENCE_S
 
 SAMPLES = Path(__file__).parent / "samples"
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -72,7 +73,7 @@ def test_it_loads_nothing_but_the_words_and_the_standard_library() -> None:
     """It starts for every capture: a library in it would cost every capture its start-up time."""
     code = "import sys, monitord.profiles.__main__; print(sorted({m.partition('.')[0] for m in sys.modules} - set(sys.stdlib_module_names)))"
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     foreign = [
         name for name in ast.literal_eval(result.stdout) if not name.startswith(("_", "sitecustomize"))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
 from monitord.profiles.writing import WRITERS, About, write
+from tests.patience import PATIENCE_S
 from tests.profiles.test_samples import CHECKS
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -56,7 +57,7 @@ def _pprof(require_tool: Callable[[str], str], tmp_path: Path, profile: Profile,
     path = tmp_path / "profile.pb.gz"
     path.write_bytes(write("pprof", profile, About("a title", 1_700_000_000_000_000_000, 3.0)))
     done = subprocess.run(
-        [require_tool("go"), "tool", "pprof", *words, str(path)], capture_output=True, text=True, timeout=120,
+        [require_tool("go"), "tool", "pprof", *words, str(path)], capture_output=True, text=True, timeout=PATIENCE_S,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PPROF_TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

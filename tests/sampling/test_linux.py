@@ -17,6 +17,7 @@ from monitord.sampling import Sampler, linux
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.procfs import Entry, count_descriptors, key_of
 from monitord.sampling.sightings import Ask, Look, Sighting
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -172,7 +173,7 @@ def test_a_reused_number_is_a_new_process(require_tool: Callable[[str], str]) ->
         [require_tool("unshare"), "--pid", "--fork", "--mount-proc", sys.executable, "-c", REUSE],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
     assert done.stdout == "reused and noticed\n", done.stderr

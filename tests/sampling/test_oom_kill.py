@@ -17,6 +17,7 @@ import pytest
 from monitord.detection import Detector
 from monitord.model import Alert, Rule, Threshold, TriggerMetric
 from monitord.sampling import Sampler
+from tests.patience import PATIENCE_S
 
 LIMIT_BYTES = 96 << 20
 RULES = [
@@ -44,7 +45,7 @@ def limited() -> Iterator[Path]:
     except OSError as error:
         pytest.skip(f"no memory group of version 1 can be made: {error}")
     yield folder
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while True:  # a killed process leaves its group a moment after it is collected
         try:
             return folder.rmdir()
@@ -79,7 +80,7 @@ def test_a_kill_in_a_group_is_one_alert_with_its_victim_and_group(limited: Path)
         for line in hog.stdout:
             if int(line) % 10 == 0:
                 look()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not told() and time.monotonic() < deadline:
             look()
         for _ in range(5):

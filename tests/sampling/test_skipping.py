@@ -14,6 +14,7 @@ from monitord.sampling import Sampler, key_of
 from monitord.sampling.bounds import Bounds
 from monitord.sampling.procfs import TICKS_PER_S
 from monitord.sampling.system import LinuxSystemReader
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux gives totals that bound a process"
@@ -60,7 +61,8 @@ def test_the_cpu_bound_contains_what_any_process_really_used(start: Start, code:
     """In every interval: the bound from the idle clock is no less than the process's own exact time."""
     child = start(code)
     system, bounds = LinuxSystemReader(), Bounds()
-    for number in range(12):
+    number, deadline = 0, time.monotonic() + PATIENCE_S
+    while number < 12 or (cpu_s(child.pid) <= 0.3 and time.monotonic() < deadline):
         before_s = cpu_s(child.pid)  # outside: read before the first and after the second total
         if number == 0:
             bounds.judge(system.read()[1], Demand())
@@ -69,8 +71,12 @@ def test_the_cpu_bound_contains_what_any_process_really_used(start: Start, code:
         bounds.judge(system.read()[1], Demand())
         assert bounds.tick_cpu_s is not None
         assert bounds.tick_cpu_s >= used_s
+        number += 1
     assert cpu_s(child.pid) > 0.3, "the child got no CPU: nothing was shown"
     system.close()
+
+
+LOOKS_APART_S = 0.1
 
 
 def above(rates: Rates, level: float) -> dict[object, float]:
@@ -85,14 +91,19 @@ def test_nothing_above_the_level_is_missed(start: Start) -> None:
     full, skipping = Sampler(heartbeat_s=0.0), Sampler(heartbeat_s=1e9)
     demand = Demand(cpu_percent=level)
     caught = number = 0
-    deadline = time.monotonic() + 60
+    was_apart, deadline = True, time.monotonic() + PATIENCE_S
     while number < 9 or (not caught and time.monotonic() < deadline):
+        begin_s = time.monotonic()
         everything, some = full.look(demand), skipping.look(demand)
+        is_apart = time.monotonic() - begin_s > LOOKS_APART_S
         reported = above(some, level)
         # The two looks lie milliseconds apart: what is within 5 % of the level may fall on either side.
         for key, percent in above(everything, 1.05 * level + 5).items():
+            if is_apart or was_apart:  # this machine did not let us look at the same moments
+                break
             assert key in reported, f"{key} at {percent:.0f} % was missed by look {number}"
             caught += key == key_of(worker.pid)
+        was_apart = is_apart
         number += 1
         if number % 3 == 0:
             worker.stdin.write(f"{burst_s}\n")
@@ -110,7 +121,7 @@ def test_a_tick_dodger_is_caught_by_the_sampler_that_skips(start: Start) -> None
     sampler.look(demand)
     child = start(DODGE)
     key = key_of(child.pid)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         time.sleep(1.0)
         if key in above(sampler.look(demand), 20.0):
@@ -127,10 +138,10 @@ def test_a_process_born_in_a_skipped_interval_has_its_rate_at_first_sight(start:
     time.sleep(0.5)
     assert not sampler.look(Demand()).is_complete
     assert child.stdin is not None
-    child.stdin.write("60\n")
+    child.stdin.write("600\n")
     child.stdin.flush()
     before_s = cpu_s(child.pid)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while cpu_s(child.pid) < before_s + 0.6 and time.monotonic() < deadline:
         time.sleep(0.02)
     rates = sampler.look(Demand(cpu_percent=1.0))
@@ -190,13 +201,12 @@ def test_a_writer_is_seen_as_soon_as_the_totals_allow_it(start: Start, tmp_path:
 
 
 def test_the_heartbeat_reads_everybody_however_quiet_it_is() -> None:
-    sampler = Sampler(heartbeat_s=0.5)
-    assert sampler.look(Demand()).is_complete
-    time.sleep(0.1)
-    assert not sampler.look(Demand()).is_complete
-    time.sleep(0.5)
-    assert sampler.look(Demand()).is_complete
-    sampler.close()
+    for heartbeat_s, is_due in ((1e9, False), (0.1, True)):
+        sampler = Sampler(heartbeat_s=heartbeat_s)
+        assert sampler.look(Demand()).is_complete
+        time.sleep(0.1)
+        assert sampler.look(Demand()).is_complete is is_due
+        sampler.close()
 
 
 def test_what_a_watched_process_used_between_complete_looks_is_not_unattributed(start: Start) -> None:
@@ -208,8 +218,8 @@ def test_what_a_watched_process_used_between_complete_looks_is_not_unattributed(
     samplers = (watching, Sampler(heartbeat_s=1e9))
     for sampler in samplers:
         sampler.look(Demand())
-    used_before_s, deadline = cpu_s(child.pid), time.monotonic() + 30
-    while cpu_s(child.pid) < used_before_s + 1.5 and time.monotonic() < deadline:
+    used_before_s, begin_s = cpu_s(child.pid), time.monotonic()
+    while cpu_s(child.pid) < used_before_s + 1.5 and time.monotonic() < begin_s + PATIENCE_S:
         time.sleep(0.2)
         assert not watching.look(Demand(watched=frozenset((key,)))).is_complete
     found = []
@@ -220,5 +230,5 @@ def test_what_a_watched_process_used_between_complete_looks_is_not_unattributed(
         found.append(rates.system.unattributed_cpu_percent)
         sampler.close()
     # In percent of one core; the two looks lie some milliseconds apart.
-    over_s = time.monotonic() - deadline + 30
+    over_s = time.monotonic() - begin_s
     assert abs(found[0] - found[1]) * over_s / 100 < 0.5

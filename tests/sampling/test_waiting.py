@@ -12,6 +12,7 @@ import pytest
 from monitord.model import Demand, ProcessKey, ProcessRates, SystemRates
 from monitord.sampling import Sampler
 from monitord.sampling.waiting import MAX_READS, TurnWaits, denied_ns, is_crowded
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="schedstat is Linux's")
 
@@ -64,7 +65,7 @@ def test_burners_that_share_a_core_want_all_of_it(start: Start, kind: str) -> No
     sampler = Sampler(heartbeat_s=0.0)
     demand = Demand(cpu_percent=60.0)
     seen: list[ProcessRates] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and not seen:
         time.sleep(1.0)
         rates = sampler.look(demand)
@@ -112,7 +113,7 @@ def test_a_moderate_worker_in_a_crowd_does_not_want_a_core(start: Start) -> None
     worker = start(core + WORK_A_TENTH)
     sampler = Sampler(heartbeat_s=0.0)
     seen: list[float] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and len(seen) < 5:
         time.sleep(1.0)
         rates = sampler.look(Demand(cpu_percent=60.0))

@@ -19,15 +19,16 @@ import pytest
 
 from monitord.ownership import closed_to_others
 from monitord.service.templates import render_unit
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.timeout(620),
+    pytest.mark.timeout(1000),
     pytest.mark.skipif(sys.platform != "linux", reason="systemd runs on Linux only"),
 ]
 
 REPOSITORY = Path(__file__).parents[2]
-BOOT_DEADLINE_S = 500  # pip included
+BOOT_DEADLINE_S = 900  # pip included
 
 TARGET = "[Unit]\nRequires=basic.target probe-driver.service\nAllowIsolate=yes\n"
 
@@ -68,7 +69,7 @@ DROP_IN = "[Service]\nWatchdogSec=6s\n"
 DRIVER = r"""
 prop() { systemctl show monitord.service -p "$1" --value; }
 say() { echo "$1=$2" >> /out/result; }
-until_true() { end=$((SECONDS + 60)); until eval "$1"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+until_true() { end=$((SECONDS + 150)); until eval "$1"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
 is_up() { [ "$(prop ActiveState)" = active ]; }
 came_back() { is_up && [ "$(prop NRestarts)" = "$1" ] && [ "$(prop MainPID)" != "$2" ]; }
 
@@ -291,11 +292,13 @@ def _run(nspawn: str, tree: Path, out: Path, binds: list[str]) -> dict[str, str]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as box:
+        # Its watchdog and its five seconds to stop are the product's: it is not to be starved in a low lane.
+        os.setpriority(os.PRIO_PROCESS, box.pid, 0)
         try:
             said, _ = box.communicate(timeout=BOOT_DEADLINE_S)
         except subprocess.TimeoutExpired:
             box.terminate()
-            said, _ = box.communicate(timeout=60)
+            said, _ = box.communicate(timeout=PATIENCE_S)
     if not (out / "result").exists() or not (out / "journal").exists():
         seen = (out / "result").read_text() if (out / "result").exists() else "nothing"
         pytest.fail(f"the boot did not come to its end; the driver saw {seen}; it said {said[-3000:]!r}")

@@ -23,6 +23,7 @@ from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open
 from monitord.storage.backup import backup
 from monitord.storage.manifest import MANIFEST_NAME, read_manifest
 from monitord.storage.restoring import restore
+from tests.patience import PATIENCE_S
 
 Maker = Callable[..., Incident]
 ROUNDS = int(os.environ.get("MONITORD_BACKUPS", "6"))
@@ -73,7 +74,7 @@ class Writing:
     def wait_for_more(self, count: int) -> None:
         with self.news:
             wanted = len(self.lines) + count
-            assert self.news.wait_for(lambda: len(self.lines) >= wanted, timeout=60)
+            assert self.news.wait_for(lambda: len(self.lines) >= wanted, timeout=PATIENCE_S)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

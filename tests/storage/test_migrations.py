@@ -21,6 +21,7 @@ from monitord.storage import RecentFilter, StoreReader, open_store
 from monitord.storage.migrate import alembic_config, migrate
 from monitord.storage.schema import HEAD, REVISIONS
 from monitord.storage.tables import metadata
+from tests.patience import PATIENCE_S
 
 ROWS_OF_0001 = 25
 
@@ -203,7 +204,7 @@ def test_a_migration_that_is_killed_is_whole_or_has_not_been(old_dir: Path) -> N
         (old_dir / "monitord.db").chmod(0o600)
         command = [sys.executable, "-m", "monitord.storage.migrate", str(old_dir)]
         process = subprocess.Popen(command)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while (
             not list(old_dir.glob("monitord.db.*")) and time.monotonic() < deadline and process.poll() is None
         ):

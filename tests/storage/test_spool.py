@@ -353,7 +353,7 @@ def far_of(place: Path) -> FileStorageProvider:
 
 def drain_in_child(place: Path, step: int) -> int:
     words = [sys.executable, str(DRAIN_SCRIPT), str(place / "artefacts"), str(place / "far"), str(step)]
-    return subprocess.run(words, stdout=subprocess.PIPE, timeout=120).returncode
+    return subprocess.run(words, stdout=subprocess.PIPE, timeout=240).returncode
 
 
 def test_storing_deleting_and_draining_at_once_keep_everything(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Burns CPU in one named function; `duty` percent of the time, for `seconds`."""
+"""Burns CPU in one named function; `duty` percent of the time, for as many seconds as are asked for, or long."""
 
 import sys
 import time
@@ -12,8 +12,8 @@ def guilty_loop(until: float) -> int:
     return total
 
 
-duty, seconds = float(sys.argv[1]) / 100, float(sys.argv[2])
-end = time.monotonic() + seconds
+duty = float(sys.argv[1]) / 100
+end = time.monotonic() + (float(sys.argv[2]) if len(sys.argv) > 2 else 300)
 while time.monotonic() < end:
     start = time.monotonic()
     guilty_loop(start + 0.1 * duty)

@@ -1,4 +1,4 @@
-"""Opens files or starts threads: `at_once` of them, then `step` more every 100 ms."""
+"""Opens files or starts threads: `at_once` of them, then `step` more every 100 ms, up to 600."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ def guilty_growth(count: int) -> None:
 
 guilty_growth(at_once)
 print("ready", flush=True)
-for _ in range(60):
+for _ in range(at_once, 600, step or 600):
     guilty_growth(step)
     time.sleep(0.1)
 threading.Event().wait()

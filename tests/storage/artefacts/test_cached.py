@@ -18,11 +18,11 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.wrappers.cached import Cached
 from tests.contracts.test_providers import KEY, described, get, put
+from tests.patience import PATIENCE_S
 from tests.storage.artefacts.flaky import Flaky
 from tests.storage.artefacts.test_cache import Clock
 
 TTL_S = 60.0
-DEADLINE_S = 30.0
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ class Gate(MemoryStorageProvider):
 
     @staticmethod
     def _met(event: threading.Event) -> None:
-        assert event.wait(DEADLINE_S)
+        assert event.wait(PATIENCE_S)
 
     def _pass(self, moment: str) -> None:
         if moment in self.held:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from monitord.model import Event, EventType
 from monitord.storage.events import EventStore
 from monitord.storage.events.pruning import LARGEST_BATCH, Pruner
+from tests.patience import PATIENCE_S
 
 T0 = datetime(2026, 11, 1, tzinfo=UTC)
 INDEXED = {
@@ -166,7 +167,7 @@ def test_writers_and_readers_in_many_processes(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", WORK, verb, url, str(n)], stderr=subprocess.PIPE, text=True)
         for n, verb in enumerate(verbs)
     ]
-    assert [process.communicate(timeout=120)[1] for process in running] == [""] * 7
+    assert [process.communicate(timeout=PATIENCE_S)[1] for process in running] == [""] * 7
     store = EventStore(url)
     assert store.get_stats().total == 4000
     assert len(store.query_events(correlation_id="w2", limit=None)) == 1000
