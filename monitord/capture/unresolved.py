@@ -18,7 +18,7 @@ _LANGUAGES = {
 }  # fmt: skip
 _INTERPRETER = re.compile(r"(lib)?python[0-9.]")
 _EVALUATION = (
-    (_INTERPRETER, re.compile(r"_?Py[A-Z_]")),
+    (_INTERPRETER, re.compile(r"_?Py[A-Z_]|([a-z]+_dealloc|rangeiter_next|x_(add|sub))$")),
     (re.compile(r"(lib)?ruby[0-9.-]*(\.so|$)"), re.compile(r"(rb|vm|ruby)_")),
     (re.compile(r"(lib)?perl[0-9.]*(\.so|$)"), re.compile(r"(Perl|perl|S)_")),
     (re.compile(r"(lib)?php"), re.compile(r"(zend|php|ZEND)_|execute_ex")),

@@ -10,7 +10,7 @@ _WORTH_SAYING = 0.05
 
 
 def against_baseline(view: IncidentView) -> str | None:
-    """Name the function that moved most, up or down; None without a baseline or a profile."""
+    """Name the function that rose most, else the one that fell most; None without a baseline or profile."""
     normal = view.baseline
     if normal is None or not normal.hotspots or not view.hotspots:
         return None
@@ -18,7 +18,7 @@ def against_baseline(view: IncidentView) -> str | None:
     now = {_key(spot): spot for spot in view.hotspots}
     before = {_key(spot): spot for spot in normal.hotspots}
     moved = [(now[key], _moved(before.get(key), now[key])) for key in now]
-    spot, delta = max(moved, key=lambda each: abs(each[1]))
+    spot, delta = max(moved, key=lambda each: (each[1] > 0, abs(each[1])))
     name, share = printable(spot.function), f"{spot.self_share * 100:.0f} %"
     if not delta:
         return f"Its hottest functions are those of its baseline {when}."

@@ -203,6 +203,7 @@ def test_what_has_no_names_is_told_with_what_to_type(
     ("module", "evaluates", "works"),
     [
         ("/usr/bin/python3.11", ("_PyEval_EvalFrameDefault", "PyNumber_Multiply"), "sre_ucs1_match"),
+        ("/usr/bin/python3.11", ("object_dealloc", "x_add"), "k_mul"),
         ("/opt/lib/libpython3.13.so.1.0", ("_PyEval_EvalFrameDefault", "_PyLong_Add"), "list_sort_impl"),
         ("/usr/lib/libruby-3.1.so.3.1.2", ("rb_yield", "vm_exec_core"), "onig_match"),
         ("/usr/bin/perl", ("Perl_pp_iter", "Perl_runops_standard"), "deflate"),

@@ -40,6 +40,16 @@ def a_view(now: tuple[Hotspot, ...], before: tuple[Hotspot, ...] | None) -> Inci
             " it took 97 % now.",
         ),
         (
+            (spot("wait", 0.0), spot("price_basket", 0.97)),
+            (spot("wait", 0.99), spot("price_basket", 0.01)),
+            "price_basket took 1 % of the time in its baseline of Tuesday, 2026-11-24 09:30 UTC, 97 % now.",
+        ),
+        (
+            (spot("parse", 0.4),),
+            (spot("parse", 0.9),),
+            "parse took 90 % of the time in its baseline of Tuesday, 2026-11-24 09:30 UTC, 40 % now.",
+        ),
+        (
             (spot("parse", 0.63, 0.2),),
             (spot("parse", 0.5, 0.2),),
             "Its hottest functions are those of its baseline of Tuesday, 2026-11-24 09:30 UTC.",

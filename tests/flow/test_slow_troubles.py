@@ -143,15 +143,24 @@ def test_low_memory_names_the_heaviest_process_and_enough_is_no_incident(
 ) -> None:
     """Below 99 % free it is always low: to blame is one that is at least as big as ours. A hundredth is always free."""
     daemon = recorder(LOW_MEMORY.format("low", 99) + LOW_MEMORY.format("enough", 0.01), settings=FAST)
-    heavy = daemon.python("leak.py", "200", "200")
-    resident = Path(f"/proc/{heavy.pid}/statm")
-    daemon.wait_for(lambda: int(resident.read_text().split()[1]) * 4096 > 200 << 20, "it to be heavy")
+    mib = max(200, used_mib() // 6)  # nobody with less than a tenth of what is used is blamed
+    heavy = daemon.python("leak.py", "50", str(mib))
+    daemon.wait_for(lambda: resident_mib(heavy.pid) >= mib, "it to be heavy")
     daemon.start()
     incident = daemon.incident(trigger_metric="free_memory", profiled=False)
     assert daemon.daemon is not None
     assert incident["pid"] != daemon.daemon.pid
     assert incident["process_name"]
-    blamed = Path(f"/proc/{incident['pid']}/statm")
-    assert incident["pid"] == heavy.pid or int(blamed.read_text().split()[1]) * 4096 > 150 << 20
+    assert incident["pid"] == heavy.pid or resident_mib(incident["pid"]) > 0.75 * mib
     rules = {daemon.ask("show", str(row["id"]))["rule"] for row in daemon.incidents()}
     assert rules == {"low"}
+
+
+def resident_mib(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def used_mib() -> int:
+    rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    kib = {row[0]: int(row[1]) for row in rows}
+    return (kib["MemTotal:"] - kib["MemAvailable:"]) >> 10
