@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _MAX_LINKS = 40
@@ -143,6 +143,16 @@ def why_unfit_for_service(*programs: Path) -> str | None:
             return f"the service has a user of its own, who can't enter {blocked}{on_the_way} (203/EXEC)"
     missing = next((program for program in programs if not program.exists()), None)
     return f"{missing} does not exist" if missing is not None else None
+
+
+def line_for_all(program: Sequence[str] = (), interpreter: Path | None = None) -> str:
+    """What to type, as it stands, to record everybody's processes: with ours (or `program`), or a fit one."""
+    python = interpreter or Path(sys.executable)
+    script = python.parent / "monitord"
+    words = program or ((str(script),) if script.exists() else (str(python), "-I", "-m", "monitord"))
+    if why_unfit_for_service(Path(words[0]), python) is not None:
+        return how_to_install_for_all()
+    return " ".join(("sudo", *words, "service install --system"))
 
 
 def how_to_install_for_all() -> str:

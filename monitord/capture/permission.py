@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from monitord import redaction
+from monitord import ownership, redaction
 from monitord.capture import procfs
 
 _SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 _TO_ROOT = "give monitord CAP_SYS_PTRACE (it runs as root without it; in a container: --cap-add SYS_PTRACE)"
-_TO_OTHERS = "run monitord as root (sudo monitord service install --system) or give it CAP_SYS_PTRACE"
 
 
 def permission_fix(pid: int) -> str:
@@ -21,8 +20,8 @@ def permission_fix(pid: int) -> str:
         return f"end the tracer, process {tracer}{name}: one process at a time can trace another"
     if os.geteuid() == 0:
         return _TO_ROOT
-    scope = _read_scope()
-    return f"sudo sysctl kernel.yama.ptrace_scope=0, or {_TO_OTHERS}" if scope != "0" else _TO_OTHERS
+    to_others = f"run monitord as root ({ownership.line_for_all()}) or give it CAP_SYS_PTRACE"
+    return f"sudo sysctl kernel.yama.ptrace_scope=0, or {to_others}" if _read_scope() != "0" else to_others
 
 
 def _read_scope() -> str:

@@ -198,6 +198,8 @@ def _with_default(words: list[str]) -> list[str]:
     at = 0
     while at < len(words) and words[at].startswith("-"):
         at += 2 if words[at] in _ROOT_OPTIONS else 1
+    if words[at : at + 1] == ["help"]:
+        return [*words[:at], *words[at + 1 :], "--help"]
     group, following = words[at : at + 1], words[at + 1 : at + 2]
     if not group or group[0] not in DEFAULTS or following in (["-h"], ["--help"]):
         return words
@@ -231,7 +233,9 @@ def _root(
     color: ColourFlag = None,
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version and leave."),
+        typer.Option(
+            "-V", "--version", is_eager=True, callback=_say_version, help="Print the version and leave."
+        ),
     ] = False,
 ) -> None:
     ctx.obj = Place(config, data_dir, color or Colour.AUTO)

@@ -34,7 +34,9 @@ _ENDINGS = (  # of a key, its unit, and what makes it that unit
     ("_seconds", "seconds", 1),
     ("_s", "seconds", 1),
 )
-_FOR_PROGRAMS = ("func_id", "func_hash")
+_SAID_ALREADY = (  # or for programs only
+    *("func_id", "func_hash", "kind", "late", "profiler", "role", "status", "failure_reason"),
+)
 
 _COLUMNS = (
     Column("WHEN", gives_way=1),
@@ -136,17 +138,21 @@ def _table(found: Sequence[Event], view: View, place: Place, *, header: bool) ->
 def _what(event: Event) -> str:
     """An event in a few words: its function, then what its payload says."""
     said = event.payload
-    for name in ("text", "reason", "detail"):
+    for name in ("text", "reason", "detail", "suppressed_by"):
         if isinstance(said.get(name), str):
             return str(said[name])
     parts = [event.function or ""]
-    parts += [f"{_shown(name, value)}" for name, value in _first(said) if name not in _FOR_PROGRAMS]
+    if "profiler" in said:
+        tool = "" if said["profiler"] in ("auto", "none") else f" by {said['profiler']}"  # nothing but a wish
+        parts = [f"{said.get('role')}{tool}: {said.get('status')}"]
+        parts += [f"({said['failure_reason']})"] if said.get("failure_reason") else []
+    parts += [_shown(name, value) for name, value in _first(said) if name not in _SAID_ALREADY]
     return " ".join(part for part in parts if part)
 
 
 def _first(said: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What tells most comes first."""
-    first = ("self_share", "cpu_percent", "profiler", "status", "rss_bytes")
+    first = ("self_share", "cpu_percent", "rss_bytes")
     return sorted(said.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
 
 
@@ -157,4 +163,4 @@ def _shown(name: str, value: object) -> str:
             if name.endswith(ending):
                 return f"{name.removesuffix(ending).replace('_', ' ')} {quantity(value * times, unit)}"
         value = f"{value:.4g}" if isinstance(value, float) else value
-    return f"{name}={value}"
+    return str(value) if name == "what" else f"{name}={value}"

@@ -185,7 +185,7 @@ _COLUMNS = (
     Column("LAST", least=4, gives_way=3),
     Column("NOW", right=True),
     Column("FIRES AT", right=True),
-    Column("TO GO", right=True),
+    Column("TO GO", right=True, gives_way=1),
     Column("HELD BACK BY", least=10, good=16),
 )
 

@@ -197,7 +197,8 @@ def _write(path: Path, content: bytes | Iterable[bytes]) -> None:
     except PermissionError as error:
         raise PermissionDeniedError(f"{path}: can't be written: {error.strerror}") from error
     except OSError as error:
-        raise MonitordError(f"{path}: can't be written: {error.strerror}") from error
+        more = "; make its folder first" if isinstance(error, FileNotFoundError) else ""
+        raise MonitordError(f"{path}: can't be written: {error.strerror}{more}") from error
 
 
 def _asker() -> tuple[int, int] | None:

@@ -161,8 +161,11 @@ class Place:
         from monitord.storage.folder import check_data_dir
         from monitord.storage.schema import ARTEFACTS_NAME
 
-        check_data_dir(self.data_dir())
-        holdings = self.whole_holdings(self.data_dir() / ARTEFACTS_NAME, create=False)
+        folder = self.data_dir() / ARTEFACTS_NAME
+        check_data_dir(folder.parent)
+        if not folder.exists():
+            raise NotFoundError(f"no artefact is stored in {folder.parent} yet; `monitord run` stores them")
+        holdings = self.whole_holdings(folder, create=False)
         try:
             yield holdings
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,6 @@ from monitord.cli.terminal import emit, width, wrap
 from monitord.errors import StorageError
 from monitord.export.text import iso, json_text
 from monitord.export.units import quantity
-from monitord.model import counted
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 
@@ -72,18 +70,10 @@ def _show(report: RetentionReport) -> None:
     for correlation_id in report.deleted_incidents:
         emit(f"{short_id(correlation_id)}  whole     {printable(report.reasons.get(correlation_id, ''))}\n")
     verb = "would free" if report.is_dry_run else "freed"
-    lines = [
-        f"{verb} {quantity(report.freed_bytes, 'disk_bytes')}:"
-        f" the evidence of {_counted(report.dropped_evidence)}"
-        f" and {_counted(report.deleted_incidents)} as a whole"
-    ]
+    lines = [f"{verb} {quantity(report.freed_bytes, 'disk_bytes')}: {report.gone}"]
     lines += [f"nothing by age: {report.postponed}"] if report.postponed else []
     lines += [] if report.has_room else [f"still without room: {report.obstacle or ''}"]
     for line in lines:
         emit("\n".join(wrap(printable(line), width())) + "\n")
     for name, why in report.failures.items():
         emit(f"{printable(name)}  stays     {printable(why)}\n")
-
-
-def _counted(incidents: Sequence[str]) -> str:
-    return counted(len(incidents), "incident")

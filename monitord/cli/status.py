@@ -42,7 +42,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     elif told["is_running"]:
         for line in _lines(folder, told, used, place.style(), width()):
             emit(line + "\n")
-    _complain(told, folder)
+    _complain(place, told, folder)
 
 
 def usage_of(place: Place, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
@@ -197,13 +197,17 @@ def _next(moment: datetime | None, now: datetime) -> str:
     return f", next {age(moment, now)}" if moment > now else ", next due now"
 
 
-def _complain(told: Mapping[str, Any], folder: Path) -> None:
+def _complain(place: Place, told: Mapping[str, Any], folder: Path) -> None:
     """Nobody records, or somebody holds the lock and says nothing: scripts shall see that."""
     if not told["is_running"]:
         failure, flag = _unit_failure(folder)
         if failure is not None:
             see = f"`monitord service logs{flag}` says why, `monitord service start{flag}` starts it"
             raise NotFoundError(f"not running on {folder}: {failure}; {see}")
+        try:
+            place.config()
+        except ConfigError as error:
+            raise NotFoundError(f"not running on {folder}, and can't be started: {error}") from error
         raise NotFoundError(
             f"not running on {folder}; start it with `monitord run` or `monitord service install`"
         )

@@ -18,6 +18,7 @@ _RANGES = (  # how the library writes a range, and how people do
     (re.compile(r": ('.*') is not a valid (?:int(?:eger)?|float)(?: range)?"), r" \1, expected a number"),
 )
 _INVALID = re.compile(r"^Invalid value for (?:'-\w' / )?'?(?:\[?)([^':\]]+?)(?:\]?)'?: ")
+_LONGEST_CHOICE = 40  # characters that the words of a choice may take in place of a placeholder
 _NO_OPTION = re.compile(r"no such option:? '?(-[^\s'(]+)'?(?: \(possible options?: (.+)\))?", re.IGNORECASE)
 
 
@@ -27,6 +28,11 @@ def plainly(command: Any) -> Any:
         plainly(child)
     for parameter in command.params:
         kind = parameter.type_descriptor
+        if kind.is_path:  # what can't be read is said where it is opened, with its own exit code
+            kind.parameter_info.readable = False
+        if kind.is_choice and len("|".join(map(str, kind.choices))) > _LONGEST_CHOICE:
+            parameter.help = f"{parameter.help.rstrip('.')}: {', '.join(map(str, kind.choices))}."
+            parameter.metavar = "NAME"
         if parameter.param_type_name == "argument":
             parameter.display_type_rich = lambda ctx: None
         elif parameter.metavar is None and not parameter.is_flag and not kind.is_choice:

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -215,17 +215,29 @@ def _explain(layers: _Layers, message: str, path: str) -> str:
         message = f"unknown key (known here: {known})"
     elif (form := FORMS.get(re.sub(r"\[\d+\]$", "", key.rpartition(".")[2]))) and "regex" in message:
         message = f"expected {form}"
+    elif "enum value" in message and (choices := _choices(key)):
+        message = f"expected one of {', '.join(choices)}, got {message.partition('enum value ')[2]}"
     else:
         message = message[:1].lower() + message[1:]
     return ": ".join(part for part in (where, key, message) if part)
 
 
+def _section(key: str) -> type[msgspec.Struct]:
+    """The section that a key stands in; the whole file for a key of none."""
+    name = key.split(".")[0].split("[")[0] if "." in key else ""
+    if name == "rules":
+        return RuleSettings
+    inner = getattr(FileSettings(), name, None)
+    return type(inner) if isinstance(inner, msgspec.Struct) else FileSettings
+
+
 def _known_keys(key: str) -> list[str]:
-    section = key.split(".")[0].split("[")[0] if "." in key else ""
-    if section == "rules":
-        return list(RuleSettings.__struct_fields__)
-    inner = getattr(FileSettings(), section, None) if section else FileSettings()
-    return list(getattr(inner, "__struct_fields__", FileSettings.__struct_fields__))
+    return list(_section(key).__struct_fields__)
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """What a key that takes one of a few words may be."""
+    return get_args(get_type_hints(_section(key)).get(key.rpartition(".")[2]))
 
 
 def _rules_in_force(parsed: FileSettings) -> tuple[RuleSettings, ...]:

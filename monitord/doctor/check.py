@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from monitord.ownership import line_for_all
+
 TOOL_FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin")
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 
@@ -64,9 +66,7 @@ class Surroundings:
     @property
     def system_install(self) -> str:
         """The line that installs the system service; sudo's PATH need not know where monitord lies."""
-        script = self.executable.parent / "monitord"
-        program = str(script) if script.exists() else f"{self.executable} -I -m monitord"
-        return f"sudo {program} service install --system"
+        return line_for_all(interpreter=self.executable)
 
     def read(self, name: str) -> str | None:
         """Read a file below `root`, stripped; None when it can't be had."""

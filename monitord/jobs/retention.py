@@ -78,14 +78,18 @@ class RetentionReport:
     def freed_bytes(self) -> int:
         return max(0, self.bytes_before - self.bytes_after)
 
+    @property
+    def gone(self) -> str:
+        """What went, in words."""
+        if not (self.dropped_evidence or self.deleted_incidents):
+            return "no incident had to go"
+        whole = counted(len(self.deleted_incidents), "whole incident")
+        return f"the evidence of {counted(len(self.dropped_evidence), 'incident')}, and {whole}"
+
     def summary(self) -> str:
         """One line for logs and tables."""
         verb = "would free" if self.is_dry_run else "freed"
-        words = (
-            f"{verb} {self.freed_bytes / 1e6:,.1f} MB: the evidence of"
-            f" {counted(len(self.dropped_evidence), 'incident')}, and"
-            f" {counted(len(self.deleted_incidents), 'whole incident')}"
-        )
+        words = f"{verb} {self.freed_bytes / 1e6:,.1f} MB: {self.gone}"
         if self.postponed:
             words += f"; nothing by age: {self.postponed}"
         if not self.has_room:

@@ -47,7 +47,12 @@ class ProfileLibrary:
         if (found := self.cache.get(profile_id)) is not None:
             return found
         with StoreReader(self._data_dir) as reader:
-            return _kept(reader, reader.find(profile_id))
+            try:
+                record = reader.find(profile_id)
+            except NotFoundError as error:
+                shown = str(error).replace("incident", "profile").replace("recent`", "profile list`")
+                raise NotFoundError(shown) from error
+            return _kept(reader, record)
 
     def kept(self, limit: int | None = 20) -> list[ProfileRecord]:
         """Return the rows of the kept profiles of scripts, newest first; none where there is no store."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitord.errors import MonitordError, NotFoundError, UsageError
+from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.scripts import start_scalene
 
 _ASK = (
@@ -88,7 +88,8 @@ def _check_script(path: Path) -> None:
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: there is no such script") from error
     except OSError as error:
-        raise MonitordError(f"{path}: can't be read: {error.strerror}") from error
+        kind = PermissionDeniedError if isinstance(error, PermissionError) else MonitordError
+        raise kind(f"{path}: can't be read: {error.strerror}") from error
     if b"\0" in head:
         raise UsageError(f"{path} is not Python: it is a binary file")
     first = head.split(b"\n", 1)[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.errors import MonitordError
-from monitord.ownership import how_to_install_for_all, why_unfit_for_service
+from monitord.ownership import line_for_all
 from monitord.service.place import (
     LABELS,
     Place,
@@ -158,9 +158,9 @@ def _install_launchd(system: bool, place: Place) -> ServicePlan:
 
 
 def _for_everybody(place: Place) -> str:
-    is_fit = why_unfit_for_service(Path(place.program[0]), place.interpreter) is None
-    line = " ".join(("sudo", *place.program, "service install --system"))
-    return f"it profiles your own processes; for everybody's: {line if is_fit else how_to_install_for_all()}"
+    return (
+        f"it profiles your own processes; for everybody's: {line_for_all(place.program, place.interpreter)}"
+    )
 
 
 def _launchctl(verb: str, place: Place, system: bool) -> tuple[str, ...]:

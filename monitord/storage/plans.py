@@ -107,7 +107,8 @@ def _check_number(what: str, value: float | None, limits: tuple[float, float], u
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not limits[0] <= value <= limits[1]:
-        raise UsageError(f"invalid {what} {value!r}: expected {limits[0]:g} to {limits[1]:g} {unit}")
+        shown = f"{value:g}" if is_number else repr(value)
+        raise UsageError(f"invalid {what} {shown}: expected {limits[0]:g} to {limits[1]:g} {unit}")
 
 
 def _parsed(name: str, data: bytes) -> NamedPlan:

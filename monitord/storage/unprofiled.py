@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitord.model import Alert, CaptureStatus, Incident, TriggerMetric
+from monitord.ownership import line_for_all
 
 _NOBODY = {
     TriggerMetric.NETWORK: (
@@ -15,10 +16,6 @@ _NOBODY = {
         "grep -E 'Shmem|Slab|PageTables' /proc/meminfo; df -h -t tmpfs",
     ),
 }
-_NOBODY_ELSE = (
-    "no single process could be blamed",
-    "record as root, who sees every user's processes: sudo monitord service install --system",
-)
 
 
 def not_taken(incident: Incident) -> tuple[str, str | None] | None:
@@ -27,7 +24,10 @@ def not_taken(incident: Incident) -> tuple[str, str | None] | None:
     if incident.captures:
         return None
     if alert.target is None and incident.process is None:
-        reason, fix = _NOBODY.get(alert.metric, _NOBODY_ELSE)
+        reason, fix = _NOBODY.get(alert.metric) or (
+            "no single process could be blamed",
+            f"record as root, who sees every user's processes: {line_for_all()}",
+        )
         return f"no process to profile: {reason}", fix
     if alert.suppressed_by:
         return alert.suppressed_by, None

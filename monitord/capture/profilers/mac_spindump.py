@@ -14,6 +14,7 @@ from monitord.capture.session import Draft, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.workplace import remove
 from monitord.model import Capture, CaptureStatus
+from monitord.ownership import line_for_all
 
 INTERVAL_MS = 10
 
@@ -32,11 +33,7 @@ class MacSpindump:
 
     def explain(self, stderr: str) -> Failure | None:
         if "root" in stderr.lower() or "permission" in stderr.lower():
-            return (
-                CaptureStatus.PERMISSION_DENIED,
-                "spindump needs root",
-                "sudo monitord service install --system",
-            )
+            return CaptureStatus.PERMISSION_DENIED, "spindump needs root", line_for_all()
         return None
 
     def take(self, session: Session) -> Capture:
@@ -44,11 +41,7 @@ class MacSpindump:
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
         if os.geteuid() != 0:
-            return draft.end(
-                CaptureStatus.PERMISSION_DENIED,
-                "spindump needs root",
-                "sudo monitord service install --system",
-            )
+            return draft.end(CaptureStatus.PERMISSION_DENIED, "spindump needs root", line_for_all())
         output = session.folder / "spindump.txt"
         remove(output)
         draft.rate_hz = 1000 // INTERVAL_MS
