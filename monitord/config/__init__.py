@@ -1,9 +1,16 @@
 """TOML and environment in, validated frozen settings out. Only the daemon and the front rooms read it."""
 
-from monitord.config.describing import default_text, json_schema
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from monitord.config.loading import LoadedConfig, default_path, load, load_rules
 from monitord.config.places import resolve_data_dir
 from monitord.config.settings import Settings
+from monitord.lazily import names_from
+
+if TYPE_CHECKING:
+    from monitord.config.describing import default_text, json_schema
 
 __all__ = [
     "LoadedConfig",
@@ -15,3 +22,5 @@ __all__ = [
     "load_rules",
     "resolve_data_dir",
 ]
+
+__getattr__ = names_from(__name__, {"default_text": "describing", "json_schema": "describing"})

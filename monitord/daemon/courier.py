@@ -20,7 +20,7 @@ from monitord.daemon.courier_status import CourierStatus, read_courier_status, w
 from monitord.daemon.holdings import whole_holdings
 from monitord.daemon.sending import ARCHIVING_EVERY_S, MORE
 from monitord.errors import BusyError, MonitordError, StorageError
-from monitord.jobs import archive_job
+from monitord.jobs.archiving import archive_job
 from monitord.storage.artefacts.lifecycle import ArtefactInventory
 from monitord.storage.artefacts.urls import shown_url
 from monitord.storage.artefacts.wrappers.archived import ArchivingProvider

@@ -3,7 +3,6 @@
 Nothing here schedules itself: the daemon gives the jobs to a `monitord.scheduling.TaskScheduler`.
 """
 
-from monitord.jobs.archiving import archive_job
 from monitord.jobs.health import health_job
 from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.maintenance import check_integrity, optimize, vacuum_when_idle
@@ -14,7 +13,6 @@ from monitord.jobs.table import jobs_of
 
 __all__ = [
     "jobs_of",
-    "archive_job",
     "health_job",
     "RetentionLimits",
     "RetentionPlan",

@@ -21,7 +21,6 @@ import psutil
 
 from monitord.model import ProcessDetails, ProcessKey
 from monitord.redaction import redact_argv, redact_name
-from monitord.sampling import portable
 from monitord.sampling.cgroups import best_path, container_in, unit_in
 from monitord.sampling.procfs import TICKS_PER_S, Entry, count_descriptors, living_folder, owner, start_ticks
 
@@ -110,6 +109,8 @@ def _living(folder: int, entry: Entry) -> str:
 
 def _from_psutil(key: ProcessKey) -> ProcessDetails | None:
     """What psutil can tell; on macOS program and command line of other users need root."""
+    from monitord.sampling import portable
+
     try:
         process = psutil.Process(key.pid)
         if portable.key_of(key.pid) != key:

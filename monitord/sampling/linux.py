@@ -46,17 +46,14 @@ from monitord.sampling.waiting import MAX_READS
 _SPARE_DESCRIPTORS = 256 + MAX_READS
 """Left to the rest of the daemon: database, pipes of profilers, logs; and to the threads of a crowd."""
 
-_IO_BYTES = 256
-_STATM_BYTES = 128
-_SCHED_BYTES = 64
+_IO_BYTES, _STATM_BYTES, _SCHED_BYTES = 256, 128, 64
 
 _SLOTS = {"io": "io_fd", "schedstat": "sched_fd", "statm": "statm_fd"}
 """Where an entry keeps the descriptor of a file of its process."""
 
 _GONE = (errno.ESRCH, errno.ENOENT)
 
-_THOROUGH_S = 60.0
-"""How long a short cut may be trusted."""
+_THOROUGH_S = 60.0  # how long a short cut may be trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +149,7 @@ class LinuxProcesses:
         entry = max(self._order, key=lambda one: one.rss_bytes, default=None)
         return None if entry is None else entry.sample()
 
-    def fd_count(self, pid: int) -> int | None:
-        return count_descriptors(pid)
+    fd_count = staticmethod(count_descriptors)
 
     def image_of(self, pid: int) -> tuple[int, int] | None:
         """In what was read of it in this pass, unless the line is too long for that."""
@@ -288,8 +284,8 @@ class LinuxProcesses:
                         if runs == entry.sched_raw:
                             continue
                         entry.sched_raw = runs
-                    elif sched_fd == CLOSED:
-                        self._open_schedstat(entry)
+                    elif sched_fd == CLOSED and self._keep(entry, "schedstat"):
+                        entry.sched_raw = pread(entry.sched_fd, sched_limit, 0)
                 raw = pread(entry.fd, limit, 0) if entry.fd >= 0 else read_stat(entry)
             except OSError as error:
                 if error.errno not in _GONE:
@@ -307,11 +303,6 @@ class LinuxProcesses:
     def _has_run(self, entries: list[Entry]) -> None:
         self._ran_since_io.update(entries)
         self._ran_since_count.update(entries)
-
-    def _open_schedstat(self, entry: Entry) -> None:
-        """Without it stat is read every time."""
-        if self._keep(entry, "schedstat"):
-            entry.sched_raw = os.pread(entry.sched_fd, _SCHED_BYTES, 0)
 
     def _keep(self, entry: Entry, name: str) -> bool:
         """Open a file of a process to be kept, where there is room; FORBIDDEN is kept, too."""
@@ -358,11 +349,7 @@ class LinuxProcesses:
 
     def _read_io(self, entry: Entry) -> _Before:
         """Read /proc/PID/io anew; give what was known before, None at the first time."""
-        now_s = time.monotonic()
-        before = _Before(
-            io_total(entry.read_bytes, entry.write_bytes),
-            now_s - max(entry.io_at_s, self._io_complete_at_s),
-        )
+        now_s, before = time.monotonic(), self._unmoved(entry)
         raw = self._dear_line(entry, "io", _IO_BYTES)
         if raw:
             entry.io_at_s = now_s
@@ -408,8 +395,7 @@ class LinuxProcesses:
 
     def _first_sight(self, entry: Entry, ask: Ask) -> Sighting:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
-        complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
-        if complete_at_s is None or previous_s is None:
-            return Sighting(entry.sample())
         age_s = uptime_s() - entry.key.start_ticks / TICKS_PER_S
-        return first_sighting(entry.sample(), entry.read_at_s, age_s, complete_at_s, previous_s)
+        return first_sighting(
+            entry.sample(), entry.read_at_s, age_s, self._complete_at_s, ask.previous_look_s
+        )

@@ -140,10 +140,7 @@ class PortableProcesses:
 
     def _first_sight(self, sample: ProcessSample, now_s: float, ask: Ask) -> Sighting:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
-        complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
-        if complete_at_s is None or previous_s is None:
-            return Sighting(sample)
-        return first_sighting(sample, now_s, _age_s(sample.key), complete_at_s, previous_s)
+        return first_sighting(sample, now_s, _age_s(sample.key), self._complete_at_s, ask.previous_look_s)
 
 
 def key_of(pid: int) -> ProcessKey | None:

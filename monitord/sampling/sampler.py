@@ -23,11 +23,10 @@ from monitord.model import (
     Traffic,
     changed,
 )
-from monitord.sampling import details, network, portable, procfs
+from monitord.sampling import details, procfs
 from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
 from monitord.sampling.groups import GroupKills, Groups
 from monitord.sampling.linux import LinuxProcesses
-from monitord.sampling.portable import PortableProcesses
 from monitord.sampling.rates import (
     LastTick,
     gap_between,
@@ -39,9 +38,16 @@ from monitord.sampling.sightings import Ask, Look, ProcessReader, Sighting
 from monitord.sampling.system import system_reader
 from monitord.sampling.waiting import TurnWaits, is_crowded
 
+
+def _portable(_root: str) -> ProcessReader:
+    from monitord.sampling.portable import PortableProcesses
+
+    return PortableProcesses()
+
+
 BACKENDS: dict[str, Callable[[str], ProcessReader]] = {
     "linux": lambda root: LinuxProcesses(root=root),
-    "psutil": lambda _: PortableProcesses(),
+    "psutil": _portable,
 }
 """To add a sampler: a file with a ProcessReader, and a line here; tests/contracts tests it."""
 
@@ -124,6 +130,8 @@ class Sampler:
 
     def traffic(self, over_s: float) -> Traffic:
         """Which process moves the bytes on the network. Takes a little more than `over_s` seconds."""
+        from monitord.sampling import network
+
         return network.traffic(over_s)
 
     @property
@@ -266,7 +274,11 @@ def _reader(backend: str, root: str = "/proc") -> ProcessReader:
 
 def key_of(pid: int) -> ProcessKey | None:
     """The process that has this pid now; None: no such process."""
-    return procfs.key_of(pid) if sys.platform == "linux" else portable.key_of(pid)
+    if sys.platform == "linux":
+        return procfs.key_of(pid)
+    from monitord.sampling import portable
+
+    return portable.key_of(pid)
 
 
 def is_frozen(pid: int) -> bool:

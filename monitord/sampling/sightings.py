@@ -61,13 +61,19 @@ BIRTH_SLACK_S = 0.1
 
 
 def first_sighting(
-    sample: ProcessSample, now_s: float, age_s: float, complete_at_s: float, previous_look_s: float
+    sample: ProcessSample,
+    now_s: float,
+    age_s: float,
+    complete_at_s: float | None,
+    previous_look_s: float | None,
 ) -> Sighting:
     """A process that the last complete pass (at `complete_at_s`) did not see.
 
     Had the look at `previous_look_s` not been skipped, a process born before it would have been met then:
     its rate is counted from its birth, when all its counters were 0. Else this look is its first.
     """
+    if complete_at_s is None or previous_look_s is None:
+        return Sighting(sample)
     born_s = now_s - age_s
     if born_s < complete_at_s - BIRTH_SLACK_S:
         return Sighting(sample)  # it was there all the time and could not be seen: nothing is known

@@ -21,7 +21,6 @@ from monitord.storage.connection import open_engine
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.holdings import Holdings, OpenHoldings, open_local
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
-from monitord.storage.salvage import salvage
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 from monitord.storage.upkeep import bound_set_aside
 from monitord.storage.usage import room_for_rows
@@ -93,6 +92,8 @@ class OpenDatabase:
             self._engine = open_engine(self.database, self._busy_timeout_s)
             self._identity = self._current_identity()
             if (replaced := unfilled(self.data_dir)) is not None:
+                from monitord.storage.salvage import salvage
+
                 recovery.adopt(self._engine, self._holdings)
                 for damaged in replaced:
                     self.salvaged.update(salvage(damaged, self._engine))

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, select
 from monitord.errors import DamagedRowError, NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
-from monitord.storage import compacting, deletion, mending, recovery, repairing, upkeep
+from monitord.storage import compacting, deletion, mending, recovery, upkeep
 from monitord.storage.answers import record_of
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.events.identity import id_at
@@ -48,7 +48,6 @@ from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import pack
 from monitord.storage.usage import usage_of
-from monitord.storage.verifying import verify
 from monitord.storage.views import RecentFilter, RetentionRow, Usage
 
 _T = TypeVar("_T")
@@ -160,9 +159,10 @@ class SQLiteProfileStore(OpenDatabase):
 
     def repair(self) -> list[str]:
         """Put right what `verify` finds, as far as it can be; what was done, in words."""
+        from monitord.storage import repairing
+
         with self._guarded():
-            mended = mending.mend(*self._ready())
-            return mended + repairing.repair(*self._ready())
+            return mending.mend(*self._ready()) + repairing.repair(*self._ready())
 
     def leftovers(self, quarantined_before: datetime) -> Leftovers:
         """What `adopt` and `drop_quarantine_before` would tidy."""
@@ -257,6 +257,8 @@ class SQLiteProfileStore(OpenDatabase):
 
     def verify(self) -> list[str]:
         """Everything that is wrong, in words; [] when all is well. Reads every byte of evidence."""
+        from monitord.storage.verifying import verify
+
         with self._guarded(writes=False):
             return verify(*self._ready(), self.data_dir)
 
@@ -309,11 +311,10 @@ class SQLiteProfileStore(OpenDatabase):
 
     def delete_older_than(self, date: datetime) -> int:
         """Remove incidents raised before `date` unless they are pinned; how many."""
-        query = select(incident_table.c.correlation_id).where(
-            incident_table.c.raised_at < time_cell(date), incident_table.c.pinned == 0
-        )
+        old = (incident_table.c.raised_at < time_cell(date)) & (incident_table.c.pinned == 0)
+        query = select(incident_table.c.correlation_id).where(old)
         with self._transaction() as connection:
-            doomed = list(connection.execute(query).scalars())
+            doomed = connection.execute(query).scalars().all()
         return self.delete_incidents(doomed) if doomed else 0
 
     def drop_history_before(self, when: datetime) -> int:
@@ -370,9 +371,8 @@ def _active(connection: Connection, correlation_id: str) -> Facts:
 
 
 def _keys_of(incident: Facts | None, captures: Sequence[Facts]) -> list[str]:
-    keys = [capture["artefact_key"] for capture in captures]
-    keys += [incident["artefact_key"]] if incident else []
-    return [key for key in keys if key]
+    rows = captures if incident is None else [*captures, incident]
+    return [row["artefact_key"] for row in rows if row["artefact_key"]]
 
 
 def open_store(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.jobs import RetentionLimits, RetentionManager, archive_job, jobs_of
+from monitord.jobs import RetentionLimits, RetentionManager, jobs_of
+from monitord.jobs.archiving import archive_job
 from monitord.model import Incident
 from monitord.scheduling import TaskScheduler
 from monitord.storage import SQLiteProfileStore, open_store

@@ -3,6 +3,11 @@
 The only key-value store there is. `open_state(url)` opens one; the daemon's lies in its database.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monitord.lazily import names_from
 from monitord.storage.state.errors import InvalidOptionsError, StateFullError, StateUnavailableError
 from monitord.storage.state.items import (
     ANY,
@@ -15,8 +20,10 @@ from monitord.storage.state.items import (
     StorageItem,
 )
 from monitord.storage.state.names import Namespace, SessionNamespace, UserNamespace
-from monitord.storage.state.opening import open_state
 from monitord.storage.state.storage import NamespacedStorage
+
+if TYPE_CHECKING:
+    from monitord.storage.state.opening import open_state
 
 __all__ = [
     "ANY",
@@ -36,3 +43,5 @@ __all__ = [
     "UserNamespace",
     "open_state",
 ]
+
+__getattr__ = names_from(__name__, {"open_state": "opening"})
