@@ -396,6 +396,5 @@ class LinuxProcesses:
     def _first_sight(self, entry: Entry, ask: Ask) -> Sighting:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
         age_s = uptime_s() - entry.key.start_ticks / TICKS_PER_S
-        return first_sighting(
-            entry.sample(), entry.read_at_s, age_s, self._complete_at_s, ask.previous_look_s
-        )
+        complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
+        return first_sighting(entry.sample(), entry.read_at_s, age_s, complete_at_s, previous_s)
