@@ -409,6 +409,12 @@ class Alert:
     waited_percent: float = 0.0
     image: tuple[int, int] | None = None
 
+    @classmethod
+    def unraised(cls, rule: str, target: ProcessKey, name: str, cpu_percent: float, at: datetime) -> Alert:
+        """Of a capture that no rule asked for: nothing was crossed, so it weighs nothing. No reason yet."""
+        nothing = Threshold(0.0, "percent")
+        return cls(rule, TriggerMetric.MANUAL, cpu_percent, nothing, 0.0, at, at, target, name, "", 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:

@@ -193,19 +193,16 @@ READERS: dict[str, Work] = {
     "interpreters": argv(lambda given: of("interpreters").started(given[0], given)),
     "redaction.naming": argv(lambda given: (of("redaction.naming").display_name(given[0], given), of("redaction.naming").fits_name("*x*y*", given[0], given), of("redaction.naming").kinship(given[0], given))),
     "detection.matching": lambda n: of("detection.matching").Matcher(Match(names=("*a*a*b",), units=("*.a*b",), not_names=("?*c",)), {}).hits(rates("a" * n, "a." * n)),
-    "sampling.procfs": lambda n: of("sampling.procfs").start_ticks(STAT % (b") R 1 " * n)),
-    "sampling.details": raw(lambda data: of("redaction").redact_argv(of("sampling.details")._split_argv(data)), "\0", "a\0"),
-    "sampling.cgroups": each(lambda text: [_tried(read, text) for read in (of("sampling.cgroups").best_path, of("sampling.cgroups").unit_in, of("sampling.cgroups").container_in)], "1:a:/b\n", "/a.service", "docker-", "-" + "a" * 63, "lxc.payload.", "/lxc"),
-    "sampling.groups": each(lambda text: (of("sampling.groups")._paths(text), of("sampling.groups").mounts(text)), "1:a,b:/c\n", MOUNT.format("x")),
+    "procfs.cgroups": each(lambda text: [_tried(getattr(of("procfs.cgroups"), read), text) for read in ("best_path", "unit_in", "container_in", "memberships", "mounted")], "1:a,b:/c\n", MOUNT.format("x"), "/a.service", "docker-", "-" + "a" * 63, "lxc.payload.", "/lxc"),
     "sampling.network": lambda n: _tried(lambda text: of("sampling.network").parse_nettop(text, 1.0), nettop(n)),
-    "capture.procfs": lambda n: of("capture.procfs").parse_stat(STAT % (b") R 1 " * n)),
+    "procfs": lambda n: (of("procfs").parse_stat(STAT % (b") R 1 " * n)), of("procfs").numbers("a: 1\n:" * n), of("redaction").redact_argv(of("procfs").arguments(b"a\0" * n + b"\0" * n))),
+    "procfs.maps": raw(of("procfs.maps").mapped_code, "1-2 r-xp 0 08:01 1 /a b\n"),
+    "procfs.mounts": each(lambda text: list(of("procfs.mounts").mount_points(text)), MOUNT.format("x\\040y"), "\\04"),
     "capture.context": large_record,
     "capture.context_told": context,
     "capture.context_files": each(of("capture.context_files").kind_of, "socket:[", "anon_inode:", "/dev/"),
-    "capture.context_system": each(of("capture.context_system").cgroup, "1:a:/b\n", "0::/x.service/", "a" * 63 + "-"),
-    "capture.target_groups": each(of("capture.target_groups").limits, "1:memory,cpu:/b\n", "0::/..\n"),
-    "capture.levels": each(lambda text: (of("capture.levels")._numbers(text), of("capture.levels")._network_bytes(text)), "a: 1\n", "eth0: 1 2 3 4 5 6 7 8 9\n"),
-    "capture.views": raw(of("capture.views").mapped_code, "1-2 r-xp 0 08:01 1 /a b\n"),
+    "capture.context_system": each(of("capture.context_system").cgroup, "1:memory,cpu:/b\n", "0::/..\n", "1:a:/b\n", "0::/x.service/", "a" * 63 + "-"),
+    "capture.levels": each(lambda text: of("capture.levels")._network_bytes(text), "eth0: 1 2 3 4 5 6 7 8 9\n"),
     "capture.dumps": lambda n: (of("capture.dumps").kept_dump(dump(n), dict.fromkeys(range(n), 0.5)), of("capture.dumps").read_dump(b"[" * n), of("capture.dumps").annotated_text(b"#0  0x1 f\n    [a] b\n" * n, dict.fromkeys(range(n), 0.1))),
     "capture.perf_fold": lambda n: list(of("capture.perf_fold").folded(dict.fromkeys(of("capture.perf_fold").stacks(["\t 1 f (/x)", "\t 2 " + "(" * n + " (/y)"] * n + [""]), 1))),
     "capture.perf_maps": raw(lambda data: of("capture.perf_maps").short_lines(data, 0), "1 2 a\n"),
@@ -249,14 +246,23 @@ def test_a_reader_does_work_that_grows_with_its_input_at_the_most(module: str) -
 
 # ------------------------------------------------------------------------------- is every reader there?
 
-ROOMS = ("sampling", "capture", "profiles", "scripts", "interpreters", "redaction.naming", "detection")
+ROOMS = (
+    "procfs",
+    "sampling",
+    "capture",
+    "profiles",
+    "scripts",
+    "interpreters",
+    "redaction.naming",
+    "detection",
+)
 TAKES_APART = re.compile(
     r"re\.compile|\.splitlines\(|\.r?split\(|json\.loads|\.r?partition\(|struct\.|ast\.parse|tokenize|csv\.reader"
 )
 OURS: dict[str, str] = {
     **dict.fromkeys(
         (
-            "sampling.system", "sampling.devices", "sampling.waiting", "sampling.holders", "sampling.sockets", "sampling.sockdiag",
+            "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "sampling.holders", "sampling.sockets", "sampling.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "capture.target", "capture.supervisor",
             "capture.session", "capture.system_calls", "capture.java", "capture.java_names", "capture.symbols.opening",
         ),
@@ -270,7 +276,7 @@ OURS: dict[str, str] = {
         "what another part of ours wrote",
     ),
     **dict.fromkeys(
-        ("capture.program", "scripts.request", "scripts.standby"), "64 KiB of argv, given to the readers above",
+        ("scripts.request", "scripts.standby"), "64 KiB of argv, given to the readers above",
     ),
     **dict.fromkeys(
         ("capture.tools", "capture.profilers.eu_stack", "capture.profilers.py_spy", "scripts.profiler"),

@@ -11,8 +11,11 @@ import os
 import time
 from pathlib import Path
 
+from monitord import procfs
 from monitord.capture.supervisor import kill_cgroup
+from monitord.procfs import cgroups
 
+_OURS = ("", "pids", "name=systemd")  # controllers whose groups hold what forks; version 2 has no name
 _PREFIX = "monitord-capture-"
 _numbers = itertools.count(1)
 
@@ -49,21 +52,9 @@ def end_cgroup(path: Path) -> bool:
 
 def _parents() -> list[Path]:
     """Where this process's own cgroup lies, best hierarchy first."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        own = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    except OSError:
-        return []
-    found: list[tuple[int, Path]] = []
-    for line in mounts:
-        before, _, after = line.partition(" - ")
-        kind, place, options = after.split()[0], before.split()[4], after.split()[-1].split(",")
-        for number, controllers, path in own:
-            if kind == "cgroup2" and number == "0":
-                found.append((0, Path(place + path)))
-            elif kind == "cgroup" and controllers in options and controllers in ("pids", "name=systemd"):
-                found.append((1, Path(place + path)))
-    return [path for _, path in sorted(found) if path.is_dir()]
+    paths, here = cgroups.memberships(procfs.text("/proc/self/cgroup")), cgroups.mounted_here()
+    found = [Path(folder) for name in _OURS for folder in cgroups.folders_of(name, paths, here)[:1]]
+    return [folder for folder in found if folder.is_dir()]
 
 
 def _bound(path: Path) -> None:
@@ -77,7 +68,7 @@ def _bound(path: Path) -> None:
 def _remove_stale(parent: Path) -> None:
     for path in parent.glob(f"{_PREFIX}*"):
         owner = path.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdigit() and not Path("/proc", owner).exists():
+        if owner.isdigit() and not Path(procfs.path(owner)).exists():
             try:
                 path.rmdir()
             except OSError:

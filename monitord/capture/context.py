@@ -16,7 +16,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from monitord.capture import context_system, procfs
+from monitord import procfs
+from monitord.capture import context_system
 from monitord.capture.context_files import summarise_files
 from monitord.capture.context_threads import read_threads
 from monitord.capture.thread_cpu import thread_cpu_ns
@@ -66,7 +67,7 @@ class Snapshot:
     def text(self, name: str, cap_bytes: int = 65536) -> str | None:
         """Return the text of /proc/PID/NAME, or None with the reason kept."""
         try:
-            return procfs.read(f"/proc/{self.pid}/{name}", cap_bytes).decode("utf-8", "surrogateescape")
+            return os.fsdecode(procfs.read(procfs.path(self.pid, name), cap_bytes))
         except OSError as error:
             self.missing(name, error)
             return None
@@ -74,14 +75,14 @@ class Snapshot:
     def link(self, name: str) -> str | None:
         """Return where /proc/PID/NAME points: it is read, never followed."""
         try:
-            return procfs.link(f"/proc/{self.pid}/{name}")
+            return procfs.link(procfs.path(self.pid, name))
         except OSError as error:
             self.missing(name, error)
             return None
 
     def missing(self, name: str, error: OSError) -> None:
         """Keep why a file gave nothing."""
-        self.not_readable[f"/proc/{self.pid}/{name}"] = (error.strerror or "unreadable").lower()
+        self.not_readable[procfs.path(self.pid, name)] = (error.strerror or "unreadable").lower()
 
 
 def take(pid: int, start_ticks: int, window_s: float) -> Record:
@@ -94,7 +95,7 @@ def take(pid: int, start_ticks: int, window_s: float) -> Record:
         time.monotonic(),
         stat.cpu_ticks,
         thread_cpu_ns(pid),
-        _numbers(snapshot.text("io")),
+        procfs.numbers(snapshot.text("io") or ""),
     )
     record: Record = {
         "taken_at": datetime.now(UTC).isoformat(),
@@ -109,9 +110,8 @@ def take(pid: int, start_ticks: int, window_s: float) -> Record:
     took_s = time.monotonic() - began
     later = procfs.stat_of(pid)
     if later is not None and later.start_ticks == start_ticks:
-        ticks = os.sysconf("SC_CLK_TCK")
-        record["cpu_percent"] = round(100 * (later.cpu_ticks - cpu) / ticks / took_s, 1)
-        record["io"] = _delta(io, _numbers(snapshot.text("io")), took_s)
+        record["cpu_percent"] = round(100 * (later.cpu_ticks - cpu) / procfs.TICKS_PER_S / took_s, 1)
+        record["io"] = _delta(io, procfs.numbers(snapshot.text("io") or ""), took_s)
         record["threads"] = read_threads(snapshot, threads, took_s)
         record["memory"] = _memory(snapshot)
     record["window_s"] = round(took_s, 3)
@@ -151,8 +151,8 @@ def _ancestors(parent: int) -> list[Record]:
 
 
 def _status(snapshot: Snapshot) -> Record:
-    lines = (line.partition(":") for line in (snapshot.text("status") or "").split("\n"))
-    return {key: value.strip() for key, _, value in lines if key in _STATUS}
+    told = procfs.table(snapshot.text("status") or "")
+    return {key: value for key, value in told.items() if key in _STATUS}
 
 
 def _limits(snapshot: Snapshot) -> Record:
@@ -166,13 +166,8 @@ def _limits(snapshot: Snapshot) -> Record:
 
 def _memory(snapshot: Snapshot) -> Record:
     """Last of all: on a process of 100 GB this takes seconds, and nothing else should wait for it."""
-    lines = (line.partition(":") for line in (snapshot.text("smaps_rollup") or "").splitlines())
-    return {key: value.strip() for key, _, value in lines if key in _MEMORY}
-
-
-def _numbers(text: str | None) -> dict[str, int]:
-    lines = (line.partition(":") for line in (text or "").splitlines())
-    return {key: int(value) for key, _, value in lines if value.strip().isdigit()}
+    told = procfs.table(snapshot.text("smaps_rollup") or "")
+    return {key: value for key, value in told.items() if key in _MEMORY}
 
 
 def _delta(before: dict[str, int], after: dict[str, int], took_s: float) -> Record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.context_threads import Source
 from monitord.redaction import redact_name
 
@@ -29,7 +29,7 @@ _TCP_STATES = [
 
 def summarise_files(source: Source) -> dict[str, Any]:
     """Counts by kind; links are read, never followed: following one can block."""
-    folder = f"/proc/{source.pid}/fd"
+    folder = procfs.path(source.pid, "fd")
     kinds: Counter[str] = Counter()
     folders: Counter[str] = Counter()
     sockets: set[str] = set()

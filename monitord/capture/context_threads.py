@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.system_calls import CALLS
 from monitord.capture.thread_cpu import thread_cpu_ns
 from monitord.redaction import redact_name
@@ -61,8 +61,7 @@ def _system_call(source: Source, folder: str) -> dict[str, Any]:
 
 
 def _state(pid: int, thread_id: int) -> tuple[str, str]:
-    try:
-        stat = procfs.parse_stat(procfs.read(f"/proc/{pid}/task/{thread_id}/stat", 4096))
-    except (OSError, ValueError, IndexError):
+    stat = procfs.stat_of(pid, thread_id)
+    if stat is None:
         return "", ""
     return stat.state, redact_name(stat.name)

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from monitord.capture.target_groups import FROZEN, is_frozen
 from monitord.model import CONTEXT_LABELS, counted
+from monitord.procfs.cgroups import FROZEN, tell_frozen
 
 UNTOLD: Mapping[str, str] = {
     "taken_at": "the capture's own time",
@@ -161,7 +161,7 @@ def _disk(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _state(record: Mapping[str, Any]) -> Iterator[str]:
     status = record.get("status") or {}
-    if is_frozen(_get(record, "cgroup", "limits") or {}):
+    if tell_frozen(_get(record, "cgroup", "limits") or {}):
         yield FROZEN
     if status.get("State"):
         yield str(status["State"])

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.target import Target
 from monitord.children import own_script
 
@@ -17,7 +17,7 @@ _MAPS_CAP_BYTES = 4 * 1024 * 1024
 
 def is_java(target: Target) -> bool:
     """Return whether the target runs HotSpot, by the libraries that it maps."""
-    maps = procfs.read_within(f"/proc/{target.key.pid}/maps", 0.3, _MAPS_CAP_BYTES)
+    maps = procfs.read_within(procfs.path(target.key.pid, "maps"), 0.3, _MAPS_CAP_BYTES)
     return bool(maps) and b"/libjvm.so" in (maps or b"")
 
 

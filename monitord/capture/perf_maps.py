@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.target import Target
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -43,7 +43,7 @@ def take_over(target: Target, folder: Path) -> dict[str, str]:
 
 def _copy(pid: int, name: str, uid: int, path: Path) -> bool:
     with ExitStack() as opened:
-        root = os.open(f"/proc/{pid}/root", _FOLDER & ~os.O_NOFOLLOW)  # a link of the kernel's
+        root = os.open(procfs.path(pid, "root"), _FOLDER & ~os.O_NOFOLLOW)  # a link of the kernel's
         opened.callback(os.close, root)
         shared = os.open("tmp", _FOLDER, dir_fd=root)
         opened.callback(os.close, shared)

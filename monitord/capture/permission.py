@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from monitord import ownership, redaction
-from monitord.capture import procfs
+from monitord import ownership, procfs, redaction
 
 _SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
 _TO_ROOT = "give monitord CAP_SYS_PTRACE (it runs as root without it; in a container: --cap-add SYS_PTRACE)"

@@ -7,11 +7,11 @@ count by path, size and time of writing; only a digest of it all is ever kept.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.portable import psutil
 from monitord.interpreters import Started, started
 
@@ -22,7 +22,7 @@ def program_id(pid: int) -> str | None:
     """Return the id of the program that a process runs; None when it is gone or can't be looked at."""
     try:
         executable, words, folder = _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
-        image = f"/proc/{pid}/exe" if sys.platform == "linux" else executable
+        image = procfs.path(pid, "exe") if sys.platform == "linux" else executable
         parts = [executable, *_version(Path(image))]
         if (told := started(Path(executable).name, words)) is not None:
             parts += _told(pid, told, folder)
@@ -31,17 +31,16 @@ def program_id(pid: int) -> str | None:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:_ID_LENGTH]
 
 
-def _from_proc(pid: int) -> tuple[str, list[str], str]:
+def _from_proc(pid: int) -> tuple[str, Sequence[str], str]:
     """Program, words and folder; psutil would say the same, and stay in memory for it."""
-    words = procfs.read(f"/proc/{pid}/cmdline").rstrip(b"\0").split(b"\0")
     return (
-        procfs.link(f"/proc/{pid}/exe").removesuffix(" (deleted)"),
-        [os.fsdecode(word) for word in words],
-        procfs.link(f"/proc/{pid}/cwd"),
+        procfs.link(procfs.path(pid, "exe")).removesuffix(" (deleted)"),
+        procfs.arguments(procfs.read(procfs.path(pid, "cmdline"))),
+        procfs.link(procfs.path(pid, "cwd")),
     )
 
 
-def _from_psutil(pid: int) -> tuple[str, list[str], str]:
+def _from_psutil(pid: int) -> tuple[str, Sequence[str], str]:
     try:
         process = psutil.Process(pid)
         return process.exe(), process.cmdline(), process.cwd()
@@ -53,7 +52,7 @@ def _told(pid: int, told: Started, folder: str) -> list[str]:
     """What the interpreter was given. Modules and classes are looked for from the folder it runs in."""
     if told.kind in ("file", "jar"):
         path = str(Path(folder) / told.what)
-        root = f"/proc/{pid}/root" if sys.platform == "linux" else ""
+        root = procfs.path(pid, "root") if sys.platform == "linux" else ""
         return [*told.through, path, *_version(Path(root + path))]
     searched = [folder, told.search] if told.kind in ("module", "class") else []
     return [*told.through, told.kind, told.what, *searched]

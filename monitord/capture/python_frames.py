@@ -18,8 +18,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from monitord import procfs
 from monitord.capture.symbols.elf import BROKEN, LOAD, sections_of, segments_of
 from monitord.capture.symbols.tables import addresses_of
+from monitord.procfs.maps import mappings
 
 NAME_CAP = 4096  # characters: what py-spy 0.4.3 copies at most
 PAUSE_S = 0.02
@@ -29,7 +31,7 @@ _SHIMS_CAP = 8
 _OF_C = 3  # FRAME_OWNED_BY_CSTACK: no function's
 _COOKIE = b"xdebugpy"
 _SYMBOLS = ("_PyRuntime", "Py_Version", "PyUnicode_Type")
-_PYTHON = re.compile(rb"/(lib)?python3[0-9.]*[a-z]*(\.so[0-9.]*)?$")
+_PYTHON = re.compile(r"/(lib)?python3[0-9.]*[a-z]*(\.so[0-9.]*)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Frames:
     """One running Python; raises UnknownPythonError, OSError or struct.error when it can't be read."""
 
     def __init__(self, pid: int) -> None:
-        self._memory = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self._memory = os.open(procfs.path(pid, "mem"), os.O_RDONLY | os.O_CLOEXEC)
         symbols = _symbols(pid)
         self._runtime, self._text_type = symbols["_PyRuntime"], symbols["PyUnicode_Type"]
         version = self._word(symbols["Py_Version"])
@@ -127,13 +129,9 @@ class Frames:
 
 def _symbols(pid: int) -> dict[str, int]:
     """Where the symbols lie in the memory of a process."""
-    with open(f"/proc/{pid}/maps", "rb") as file:
-        lines = file.read(_MAPS_CAP_BYTES).split(b"\n")
-    for line in lines:
-        fields = line.split(None, 5)
-        if len(fields) == 6 and int(fields[2], 16) == 0 and _PYTHON.search(fields[5]):
-            begin = int(fields[0].split(b"-")[0], 16)
-            found = _in_file(f"/proc/{pid}/root{os.fsdecode(fields[5])}", begin)
+    for mapping in mappings(procfs.read(procfs.path(pid, "maps"), _MAPS_CAP_BYTES)):
+        if mapping.offset == 0 and _PYTHON.search(mapping.path):
+            found = _in_file(procfs.path(pid, f"root{mapping.path}"), mapping.begin)
             if found.keys() >= set(_SYMBOLS):
                 return found
     raise UnknownPythonError("its symbols are not found")

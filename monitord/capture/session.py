@@ -6,7 +6,6 @@ process that is provably still the one that was meant. Everything else is delete
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,18 +16,18 @@ from monitord.capture.levels import read_levels
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target
-from monitord.capture.target_groups import FROZEN, is_process_frozen
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.capture.workplace import remove, size_of
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels, counted
+from monitord.procfs import TICKS_PER_S
+from monitord.procfs.cgroups import FROZEN, is_frozen
 
 _LOOK_S = 0.8
 MAIN_THREAD_SLEPT = "main_thread_slept_share"  # a note of a profiler that counts sleep as work
 LEAST_EXPLAINED = 0.5  # of the CPU used: evidence of less is doubted, and the ladder goes on
 _OUTDONE = 1.5
 _LEAST_CPU_S = 0.2  # below that a share of it says nothing
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Failure = tuple[CaptureStatus, str, str | None]
 
 
@@ -128,7 +127,7 @@ class Draft:
             return self.end(
                 CaptureStatus.TARGET_STOPPED, "the process is held by a debugger", "detach the debugger"
             )
-        if is_process_frozen(target.key.pid):
+        if is_frozen(target.key.pid):
             return self.end(
                 CaptureStatus.TARGET_STOPPED,
                 f"the process can't run: {FROZEN}",
@@ -139,7 +138,7 @@ class Draft:
     def record_outcome(self, outcome: Outcome) -> None:
         """Keep what the run says besides its result: the target's CPU, and what had to be repaired."""
         if outcome.cpu_ticks is not None and outcome.cpu_window_s >= 0.05:
-            self.cpu_percent = 100.0 * outcome.cpu_ticks / _TICKS_PER_S / outcome.cpu_window_s
+            self.cpu_percent = 100.0 * outcome.cpu_ticks / TICKS_PER_S / outcome.cpu_window_s
         if outcome.target_woken:
             self.notes["continued"] = f"{self.profiler.tool} left the process stopped; it was continued"
         if outcome.left_behind:
@@ -245,7 +244,7 @@ class Draft:
         # The window has the tool's start in it, when it did not sample yet.
         window_s = max(outcome.cpu_window_s, 0.01)
         sampled_share = min(1.0, self.session.plan.duration_s / window_s)
-        used_s = (outcome.cpu_ticks or 0) / _TICKS_PER_S * sampled_share
+        used_s = (outcome.cpu_ticks or 0) / TICKS_PER_S * sampled_share
         if self.reading is not None and used_s >= _LEAST_CPU_S:
             self.explained_share = min(1.0, self.reading.sample_count / self.rate_hz / used_s)
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.model import Hotspot, Statement
 from monitord.profiles.identifying import SourceText, identify
 
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
     spots = [_hotspot(entry) for entry in given]
     on_linux = sys.platform == "linux"
     reader = _reader_of(arguments[3], arguments[4]) if on_linux else _owner_of(pid)
-    root = Root(f"/proc/{pid}/root" if on_linux else "/", reader)
+    root = Root(procfs.path(pid, "root") if on_linux else "/", reader)
     sources = Sources(root, _started_at_s(start_ticks))
     found = [asdict(spot) for spot in identify(spots, sources.get)]
     if on_linux and not _is_still(pid, start_ticks, arguments[3]):
@@ -214,8 +214,7 @@ def _started_at_s(start_ticks: int) -> float:
     """When the process began, since the epoch; `start_ticks` as in ProcessKey."""
     if sys.platform != "linux":
         return start_ticks / 1000
-    booted_at_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return booted_at_s + start_ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - procfs.age_s(start_ticks)
 
 
 if __name__ == "__main__":

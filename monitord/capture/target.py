@@ -14,8 +14,7 @@ import sys
 from dataclasses import dataclass
 from types import TracebackType
 
-from monitord import interpreters, redaction
-from monitord.capture import procfs
+from monitord import interpreters, procfs, redaction
 from monitord.capture.portable import psutil
 from monitord.model import CaptureStatus, ProcessKey
 
@@ -176,7 +175,7 @@ class Target:
             return True
         if not ON_LINUX:
             return executable == "Python"  # the framework build's binary
-        maps = procfs.read_within(f"/proc/{self.key.pid}/maps", 0.3, _MAPS_CAP)
+        maps = procfs.read_within(procfs.path(self.key.pid, "maps"), 0.3, _MAPS_CAP)
         return bool(maps and _LIBPYTHON.search(maps))
 
     @property
@@ -233,7 +232,7 @@ def start_of(pid: int) -> int | None:
 def executable_of(pid: int) -> str | None:
     """Return where /proc/PID/exe points; None for a kernel thread, or when it may not be read."""
     try:
-        return procfs.link(f"/proc/{pid}/exe")
+        return procfs.link(procfs.path(pid, "exe"))
     except OSError:
         return None
 

@@ -11,8 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from monitord import redaction
-from monitord.capture import procfs
+from monitord import procfs, redaction
 
 READ_CAP = 4000  # about 15 µs each
 _STARVED = 0.1  # of one core, of a process that wants a turn
@@ -48,7 +47,7 @@ def thread_cpu_ns(pid: int) -> dict[int, int]:
     """Read the CPU time of at most READ_CAP threads so far, in nanoseconds (schedstat's first field)."""
     found: dict[int, int] = {}
     try:
-        thread_ids = [int(entry) for entry in procfs.entries(f"/proc/{pid}/task")][:READ_CAP]
+        thread_ids = procfs.threads(pid)[:READ_CAP]
     except OSError:
         return found
     for thread_id in thread_ids:
@@ -60,12 +59,13 @@ def thread_cpu_ns(pid: int) -> dict[int, int]:
 
 
 def _cpu_ns(pid: int, thread_id: int) -> int:
-    folder = f"/proc/{pid}/task/{thread_id}"
     try:
-        return int(procfs.read(f"{folder}/schedstat", 256).split()[0])
+        return int(procfs.read(procfs.path(pid, f"task/{thread_id}/schedstat"), 256).split()[0])
     except OSError:  # a kernel without CONFIG_SCHED_INFO
-        ticks = procfs.parse_stat(procfs.read(f"{folder}/stat", 4096)).cpu_ticks
-        return ticks * _NS_PER_S // procfs.TICKS_PER_S
+        stat = procfs.stat_of(pid, thread_id)
+        if stat is None:
+            raise
+        return stat.cpu_ticks * _NS_PER_S // procfs.TICKS_PER_S
 
 
 def read_times(pid: int) -> ThreadTimes:
@@ -115,7 +115,7 @@ def is_in_pid_namespace(pid: int) -> bool:
 def name_of(pid: int, thread_id: int) -> str:
     """Return the name that a thread has now; empty when it is gone."""
     try:
-        name = procfs.read(f"/proc/{pid}/task/{thread_id}/comm", 64)
+        name = procfs.read(procfs.path(pid, f"task/{thread_id}/comm"), 64)
         return redaction.redact_name(os.fsdecode(name).strip())
     except OSError:
         return ""
@@ -146,23 +146,20 @@ def of_its_turns(pid: int, use: ThreadUse | None) -> ThreadUse | None:
 def wants_a_turn(pid: int) -> bool:
     """Whether a thread runs or waits for its turn now."""
     try:
-        thread_ids = [int(entry) for entry in procfs.entries(f"/proc/{pid}/task")][:READ_CAP]
+        return any(_is_runnable(pid, thread_id) for thread_id in procfs.threads(pid)[:READ_CAP])
     except OSError:
         return False
-    return any(_is_runnable(pid, thread_id) for thread_id in thread_ids)
 
 
 def _is_runnable(pid: int, thread_id: int) -> bool:
-    try:
-        return procfs.parse_stat(procfs.read(f"/proc/{pid}/task/{thread_id}/stat", 4096)).state == "R"
-    except (OSError, ValueError, IndexError):
-        return False
+    stat = procfs.stat_of(pid, thread_id)
+    return stat is not None and stat.state == "R"
 
 
 def wanted_by_main_ns(pid: int) -> int | None:
     """What the main thread ran, and waited for its turn on a CPU, so far; None: it can't be known."""
     try:
-        ran, waited = procfs.read(f"/proc/{pid}/schedstat", 256).split()[:2]
+        ran, waited = procfs.read(procfs.path(pid, "schedstat"), 256).split()[:2]
     except (OSError, ValueError):
         return None
     return int(ran) + int(waited)

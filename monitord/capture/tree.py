@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.portable import psutil
 from monitord.capture.target import ON_LINUX, start_of
 from monitord.errors import NotFoundError
 from monitord.model import ProcessKey
 
 _Look = dict[int, tuple[int, int, float]]  # pid → parent, start ticks, CPU seconds
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def find_burning(pid: int, over_s: float = 0.3) -> ProcessKey:
@@ -61,9 +59,9 @@ def _look() -> _Look:
 
 def _look_in_proc() -> _Look:
     found: _Look = {}
-    for entry in procfs.entries("/proc"):
-        if entry.isdigit() and (stat := procfs.stat_of(int(entry))) is not None:
-            found[int(entry)] = (stat.parent_pid, stat.start_ticks, stat.cpu_ticks / _TICKS_PER_S)
+    for pid in procfs.pids():
+        if (stat := procfs.stat_of(pid)) is not None:
+            found[pid] = (stat.parent_pid, stat.start_ticks, stat.cpu_ticks / procfs.TICKS_PER_S)
     return found
 
 

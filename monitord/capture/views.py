@@ -6,11 +6,9 @@ here reads another file, and every name in the stack is wrong.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.model import counted
 
 _LIMIT_S = 0.5
@@ -24,7 +22,9 @@ def strange_file(pid: int) -> str | None:
 
     A kernel that keeps us waiting (a network file system) makes the file that was asked for strange.
     """
-    maps = procfs.read_within(f"/proc/{pid}/maps", _LIMIT_S, _MAPS_CAP_BYTES)
+    from monitord.procfs.maps import mapped_code  # a profile's worth of code
+
+    maps = procfs.read_within(procfs.path(pid, "maps"), _LIMIT_S, _MAPS_CAP_BYTES)
     names = tuple(mapped.path for mapped in mapped_code(maps or b""))
     if len(names) > _FILES_CAP:
         return f"one of {counted(len(names), 'mapped file')}"
@@ -41,34 +41,12 @@ def strange_file(pid: int) -> str | None:
     return checked[0] if checked else "a mapped file that keeps its reader waiting"
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """A file that is mapped to be executed, as /proc/PID/maps has it. `where`: its addresses, "begin-end"."""
-
-    path: str
-    where: str
-    device: int
-    inode: int
-
-
-def mapped_code(maps: bytes) -> tuple[Mapping, ...]:
-    """The files in /proc/PID/maps that are mapped to be executed, each once, in their order."""
-    found: dict[str, Mapping] = {}
-    for line in maps.split(b"\n"):
-        fields = line.split(None, 5)
-        if len(fields) == 6 and b"x" in fields[1] and fields[5].startswith(b"/"):
-            path, (major, minor) = os.fsdecode(fields[5]), fields[3].split(b":")
-            device = os.makedev(int(major, 16), int(minor, 16))
-            found.setdefault(path, Mapping(path, fields[0].decode(), device, int(fields[4])))
-    return tuple(found.values())
-
-
 def _is_same(pid: int, name: str) -> bool:
     """What was deleted is opened by nobody: its symbols come from the process's memory."""
     if name.endswith(_DELETED):
         return True
     try:
-        theirs, ours = Path(f"/proc/{pid}/root{name}").stat(), Path(name).stat()
+        theirs, ours = Path(procfs.path(pid, f"root{name}")).stat(), Path(name).stat()
     except OSError:
         return False
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)

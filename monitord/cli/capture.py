@@ -34,8 +34,6 @@ from monitord.model import (
     ProcessDetails,
     ProcessKey,
     ProfilerName,
-    Threshold,
-    TriggerMetric,
 )
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
@@ -96,6 +94,7 @@ def _target(pid: int) -> ProcessKey:
 
 def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple[Incident, int]:
     """The incident as it was stored, and the signal that ended the capture early (0: none did)."""
+    from monitord import procfs
     from monitord.capture import ProfileCaptureService
     from monitord.daemon import wiring
     from monitord.daemon.holdings import near_holdings
@@ -124,7 +123,7 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
                 alert=_alert(target, details, cpu_percent, asked_at),
                 process=details,
                 captures=tuple(captures),
-                boot_id=wiring.read_boot_id(),
+                boot_id=procfs.boot_id(),
             )
             saving.save(incident)
     finally:
@@ -171,21 +170,9 @@ def _describe(target: ProcessKey) -> tuple[ProcessDetails | None, float]:
 def _alert(
     target: ProcessKey, details: ProcessDetails | None, cpu_percent: float, asked_at: datetime
 ) -> Alert:
-    """A capture by hand in the shape of an alert: nothing was crossed, so it weighs nothing."""
     name = details.name if details else f"pid {target.pid}"
-    return Alert(
-        rule="manual",
-        metric=TriggerMetric.MANUAL,
-        value=cpu_percent,
-        threshold=Threshold(0.0, "percent"),
-        window_s=0.0,
-        crossed_at=asked_at,
-        raised_at=asked_at,
-        target=target,
-        process_name=name,
-        reason=f"asked for by hand by {getpass.getuser()}; it used {cpu_percent:.0f} % of one core",
-        severity=0.0,
-    )
+    reason = f"asked for by hand by {getpass.getuser()}; it used {cpu_percent:.0f} % of one core"
+    return replace(Alert.unraised("manual", target, name, cpu_percent, asked_at), reason=reason)
 
 
 @dataclass(slots=True)

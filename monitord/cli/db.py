@@ -57,7 +57,7 @@ def vacuum(place: Place) -> None:
     from monitord.jobs import vacuum_when_idle
 
     say("rebuilding; this can take some seconds")
-    floor = int(place.config().settings.retention.min_free_disk_mb * 1_000_000)
+    floor = place.config().settings.retention.min_free_disk_bytes
     with place.store() as store:
         outcome = vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=floor)
     if outcome.outcome != "ok":

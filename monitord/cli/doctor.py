@@ -89,8 +89,8 @@ def _surroundings(place: Place, settings: Settings) -> Surroundings:
     return Surroundings(
         data_dir=place.data_dir(),
         version=__version__,
-        max_total_bytes=int(settings.retention.max_total_mb * 1_000_000),
-        min_free_disk_bytes=int(settings.retention.min_free_disk_mb * 1_000_000),
+        max_total_bytes=settings.retention.max_total_bytes,
+        min_free_disk_bytes=settings.retention.min_free_disk_bytes,
         is_far=bool(settings.storage.url),
         units=_units(),
     )

@@ -74,7 +74,7 @@ def explain(
 
 def _say_frozen(pid: int) -> None:
     """A process that is paused breaks no rule, and nobody sees why."""
-    from monitord.sampling import is_frozen
+    from monitord.procfs.cgroups import is_frozen
 
     if is_frozen(pid):
         say(f"process {pid} does not run: its control group is frozen (a paused container)")

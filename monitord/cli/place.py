@@ -148,7 +148,7 @@ class Place:
             folder,
             create=is_data_far or _holds_data(folder),
             open_holdings=opener,
-            budget_bytes=int(self.config().settings.retention.max_total_mb * 1e6),
+            budget_bytes=self.config().settings.retention.max_total_bytes,
         )
         try:
             yield store

@@ -56,7 +56,7 @@ def usage_of(place: Place, folder: Path, told: Mapping[str, Any]) -> dict[str, i
         found = Usage(0, 0, 0, 0)
     budget = told.get("budget_bytes") if told["is_running"] else None
     if not isinstance(budget, int) or budget <= 0:
-        budget = int(place.config().settings.retention.max_total_mb * 1_000_000)
+        budget = place.config().settings.retention.max_total_bytes
     return {**asdict(found), "total_bytes": found.total_bytes, "budget_bytes": budget}
 
 

@@ -94,9 +94,7 @@ def _checks(settings: Settings, data_dir: Path, used: Mapping[str, int]) -> Iter
     room = _Room(used["artefact_bytes"], used["free_disk_bytes"])
     here = HealthChecker(
         lambda: open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts,
-        HealthLimits(
-            free_disk_floor_bytes=floor_of(data_dir, int(settings.retention.min_free_disk_mb * 1e6))
-        ),
+        HealthLimits(free_disk_floor_bytes=floor_of(data_dir, settings.retention.min_free_disk_bytes)),
         room=lambda: room,
         keyring=keyring_look(storage),
     )

@@ -159,6 +159,16 @@ class RetentionSettings(_Section, frozen=True):
     process_share: Share = 0.4
     min_free_disk_mb: Annotated[float, Meta(ge=0)] = 200.0
 
+    @property
+    def max_total_bytes(self) -> int:
+        """MB are 10⁶ bytes."""
+        return int(self.max_total_mb * 1e6)
+
+    @property
+    def min_free_disk_bytes(self) -> int:
+        """What is wanted; `storage.usage.floor_bytes` bounds it on a small disk."""
+        return int(self.min_free_disk_mb * 1e6)
+
 
 Url = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$")]
 _KEY_SOURCE = r"(file:/.+|credential:[A-Za-z0-9_-][A-Za-z0-9._-]*|environment:[A-Za-z_][A-Za-z0-9_]*)"

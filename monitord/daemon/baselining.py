@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from monitord.capture.program import program_id
@@ -23,8 +23,6 @@ from monitord.model import (
     ProcessKey,
     ProcessRates,
     Rates,
-    Threshold,
-    TriggerMetric,
 )
 from monitord.pipeline import CaptureBudget, IncidentWorker, Opening
 from monitord.storage import SQLiteProfileStore, StoreReader, Writer, new_correlation_id
@@ -156,15 +154,11 @@ class Baselines:
     def _opening(self, process: ProcessRates, details: ProcessDetails, program: str) -> Opening:
         now = datetime.now(UTC)
         used = process.cpu_percent or 0.0
-        alert = Alert(
-            rule=BASELINE_RULE, metric=TriggerMetric.MANUAL, value=used,
-            threshold=Threshold(0.0, "percent"), window_s=0.0, crossed_at=now, raised_at=now,
-            target=process.key, process_name=process.name, severity=-1.0,
-            reason=f"a baseline, taken while nothing was wrong; it used {used:.0f} % of one core",
-        )  # fmt: skip
+        reason = f"a baseline, taken while nothing was wrong; it used {used:.0f} % of one core"
+        alert = Alert.unraised(BASELINE_RULE, process.key, process.name, used, now)
         return Opening(
             correlation_id=new_correlation_id(),
-            alert=alert,
+            alert=replace(alert, severity=-1.0, reason=reason),
             process=details,
             history=(),
             first_look=None,

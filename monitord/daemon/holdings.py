@@ -21,6 +21,7 @@ from monitord.storage.artefacts.opening import compose
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageConfig, FileStorageProvider
 from monitord.storage.holdings import Holdings, OpenHoldings
+from monitord.storage.usage import floor_of
 
 if TYPE_CHECKING:
     from monitord.storage.artefacts.cache import CacheManager
@@ -222,7 +223,7 @@ def _spool(settings: Settings, files: FileStorageProvider, far: StorageProvider 
         files,
         far,
         limit_bytes=int(settings.storage.spool_mb * 1e6),
-        free_disk_floor_bytes=int(settings.retention.min_free_disk_mb * 1e6),
+        free_disk_floor_bytes=floor_of(files.base_path, settings.retention.min_free_disk_bytes),
     )
 
 

@@ -202,7 +202,7 @@ class Daemon:
         self._parts.pipeline.budget.limits = wiring.limits(settings)
         limits = wiring.retention_limits(settings)
         self._parts.saving.use(limits)
-        use_floor(self._parts.monitor, self._data_dir, limits.min_free_disk_bytes)
+        use_floor(self._parts.monitor, self._data_dir, settings.retention.min_free_disk_bytes)
 
     def _finish(self) -> None:
         """Within five seconds: end the capture with what it has, save everything, say so."""

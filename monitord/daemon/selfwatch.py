@@ -10,7 +10,8 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
+
+from monitord import procfs
 
 CPU_LIMIT_PERCENT = 10.0
 RSS_LIMIT_BYTES = 100 * 2**20
@@ -84,9 +85,8 @@ class SelfWatch:
 
 def own_rss_bytes() -> int:
     """Return the resident bytes now (Linux), elsewhere the highest so far (all the library knows)."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGESIZE")
-    except (OSError, IndexError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+    memory = procfs.memory_of(os.getpid())
+    if memory is not None:
+        return memory[0]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord import procfs
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.config import Settings
 from monitord.daemon.baselining import BaselineLimits, Baselines
@@ -86,7 +87,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     monitor = watch(
         data_dir,
         lambda: store.usage(),  # noqa: PLW0108  opened below, with the monitor
-        kept.min_free_disk_bytes,
+        settings.retention.min_free_disk_bytes,
         lambda alert: journal.storage(alert),  # noqa: PLW0108  opened below, on the store
         keyring_look(settings.storage),
     )
@@ -102,7 +103,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     sender = _sender(settings, data_dir, config_path)
     keeper = Keeper(_sent_on(saving.save, sender), writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
-    boot_id = read_boot_id()
+    boot_id = procfs.boot_id()
     detector = Detector(
         settings.rules,
         _mapping(remembered.get("detection")),
@@ -256,23 +257,16 @@ def needs_restart(before: Settings, after: Settings) -> list[str]:
 
 
 def retention_limits(settings: Settings) -> RetentionLimits:
-    """How much is kept; MB are 10⁶ bytes."""
+    """How much is kept."""
     kept = settings.retention
     return RetentionLimits(
         max_age_s=kept.max_age_h * 3600,
-        max_total_bytes=int(kept.max_total_mb * 1e6),
+        max_total_bytes=kept.max_total_bytes,
         summary_age_s=kept.summary_days * 86400,
         process_share=kept.process_share,
         # Deleting what lies far away would free nothing here: the spool keeps the floor by itself then.
-        min_free_disk_bytes=0 if settings.storage.url else int(kept.min_free_disk_mb * 1e6),
+        min_free_disk_bytes=0 if settings.storage.url else kept.min_free_disk_bytes,
     )
-
-
-def read_boot_id() -> str | None:
-    """Which boot of the machine this is (Linux); pids and start ticks mean something only within one."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return None
 
 
 def _put_in_order(store: SQLiteProfileStore) -> None:

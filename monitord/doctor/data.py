@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
+from monitord import procfs
 from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
 from monitord.errors import MonitordError, SchemaTooNewError
+from monitord.procfs.mounts import CAP_BYTES, mount_points
 from monitord.storage.folder import check_data_dir
-from monitord.storage.readonly import open_readonly
+from monitord.storage.readonly import check_soundness, newest_incident
 from monitord.storage.schema import DATABASE_NAME, HEAD
 from monitord.storage.usage import floor_bytes, usage_of
 
@@ -52,22 +52,12 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
 
 
 def _file_system_of(folder: Path, root: Path) -> str | None:
-    """The type of the file system that the folder lies on, from /proc/self/mountinfo; None where unknown."""
-    try:
-        place = folder.resolve()
-        lines = (root / "proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    found: tuple[int, str] | None = None
-    for line in lines:
-        fields, _, rest = line.partition(" - ")
-        parts = fields.split()
-        if len(parts) < 5 or not rest:
-            continue
-        point = Path(parts[4].replace("\\040", " "))
-        if place.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
-            found = len(point.parts), rest.split()[0]
-    return found[1] if found else None
+    """The type of the file system that the folder lies on; None where it is not known."""
+    place = folder.resolve()
+    mounts = mount_points(procfs.text(procfs.path("self", "mountinfo", str(root / "proc")), CAP_BYTES))
+    above = [mount for mount in mounts if place.is_relative_to(mount.point)]
+    # The last of those with the same name lies over the others.
+    return max(enumerate(above), key=lambda one: (len(one[1].point), one[0]))[1].kind if above else None
 
 
 def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
@@ -103,16 +93,14 @@ def check_database(here: Surroundings) -> Iterator[Check]:
     if not _is_file(database):
         return
     try:
-        connection, revision = open_readonly(database)
-        with closing(connection):
-            problems = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)")]
+        revision, problems = check_soundness(database)
     except SchemaTooNewError as error:
         yield Check("database", FAILURE, str(error), "install the newer monitord again")
         return
-    except (MonitordError, sqlite3.Error) as error:
+    except MonitordError as error:
         yield Check("database", FAILURE, f"{database} can't be read: {error}", "monitord db check")
         return
-    if problems != ["ok"]:
+    if problems:
         yield Check("database", FAILURE, f"damaged: {problems[0]}", "monitord db check")
     elif revision != HEAD:
         words = f"schema {revision or 'none'}, this version needs {HEAD}"
@@ -140,23 +128,16 @@ def check_clock(here: Surroundings) -> Iterator[Check]:
     if not _is_file(database):
         return
     try:
-        connection, _ = open_readonly(database)
-        with closing(connection):
-            row = connection.execute(
-                "SELECT correlation_id, raised_at FROM incident ORDER BY raised_at DESC LIMIT 1"
-            ).fetchone()
-        newest = datetime.fromisoformat(str(row[1])) if row else None
-    except (MonitordError, sqlite3.Error, ValueError):
+        newest = newest_incident(database)
+    except MonitordError:
         return  # check_database has said what is wrong with it
-    if newest is not None and newest.tzinfo is None:
-        newest = newest.replace(tzinfo=UTC)
-    if newest is not None and newest > here.now + _SLACK:
+    if newest is not None and newest[1] > here.now + _SLACK:
         yield Check(
             "clock",
             WARNING,
-            f"the newest incident is dated {newest:%Y-%m-%d %H:%M} UTC, "
+            f"the newest incident is dated {newest[1]:%Y-%m-%d %H:%M} UTC, "
             f"the clock says {here.now:%Y-%m-%d %H:%M}: the incident is kept until then",
-            f"date -u  # when the clock is right: monitord delete {row[0]} --yes",
+            f"date -u  # when the clock is right: monitord delete {newest[0]} --yes",
         )
     else:
         yield Check("clock", OK, "no incident is dated in the future")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from monitord.jobs.incidents import RetentionRow
 from monitord.jobs.second_look import Moment
+from monitord.storage.views import RetentionRow
 
 STATE_KEY = "retention.boots"
 _REMEMBERED = 64  # boots; the oldest are forgotten

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from monitord.scheduling import ScheduledTask, TaskResult
+
+if TYPE_CHECKING:
+    from monitord.storage.artefacts.monitor import StorageMonitor
 
 _EVERY_S = 300.0
 _FIRST_AFTER_S = 30.0
 
 
-class Check(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
-
-
-class Look(Protocol):
-    @property
-    def checks(self) -> Sequence[Check]: ...
-    @property
-    def failing(self) -> Sequence[Check]: ...
-
-
-class WatchedStorage(Protocol):
-    """What the job needs of a StorageMonitor."""
-
-    def check_storage(self) -> Look | None: ...
-
-
-def health_job(monitor: WatchedStorage) -> ScheduledTask:
+def health_job(monitor: StorageMonitor) -> ScheduledTask:
     """Make the job that looks; it is ok when it could look: trouble is told by the alerts, once."""
 
     def look(_now: datetime) -> TaskResult:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from monitord.jobs.incidents import Usage
 from monitord.jobs.limits import RetentionLimits
+from monitord.storage.views import Usage
 
 # What one incident weighs in the database once its evidence is gone. Only a guide for how many to take in
 # one round: RetentionManager measures after each round and comes again.

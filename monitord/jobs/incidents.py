@@ -7,51 +7,15 @@ summary), and its *summary* (small; deleting it removes the incident whole).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Protocol
 
 from monitord.storage.artefacts.lifecycle import KIND, PINNED, PROCESS, SEVERITY, LifecycleError, Stock
 from monitord.storage.artefacts.metadata import StorageMetadata
+from monitord.storage.views import RetentionRow, Usage
 
 EVIDENCE, SUMMARY = "evidence", "summary"
 BARE = "bare"  # the tag of a summary whose evidence went before
 _NOTHING: Mapping[str, object] = {}
-
-
-class RetentionRow(Protocol):
-    """One incident as retention sees it; `artefact_bytes` lies in its files, the summary's own included."""
-
-    @property
-    def correlation_id(self) -> str: ...
-    @property
-    def process_name(self) -> str: ...
-    @property
-    def raised_at(self) -> datetime: ...
-    @property
-    def severity(self) -> float: ...
-    @property
-    def pinned(self) -> bool: ...
-    @property
-    def artefact_bytes(self) -> int: ...
-    @property
-    def is_summary(self) -> bool: ...
-
-
-class Usage(Protocol):
-    """What the store takes on disk, and what the disk has left, in bytes."""
-
-    @property
-    def database_bytes(self) -> int: ...
-    @property
-    def wal_bytes(self) -> int: ...
-    @property
-    def artefact_bytes(self) -> int: ...
-    @property
-    def free_disk_bytes(self) -> int: ...
-    @property
-    def disk_bytes(self) -> int: ...
-    @property
-    def total_bytes(self) -> int: ...
 
 
 class IncidentStore(Protocol):

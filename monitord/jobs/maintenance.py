@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from monitord.jobs.incidents import Usage
 from monitord.model import counted
 from monitord.scheduling import TaskResult
+from monitord.storage.usage import floor_bytes
+from monitord.storage.views import Usage
 
 # In WAL mode VACUUM writes the new database into the WAL before it replaces the old one: room for two.
 _VACUUM_COPIES = 2
@@ -44,7 +45,7 @@ def vacuum_when_idle(
         return TaskResult("refused", f"{held_by}: nothing can be given back until it is done")
     lean = store.usage()
     copies_bytes = _VACUUM_COPIES * lean.database_bytes
-    needed = copies_bytes + min_free_disk_bytes
+    needed = copies_bytes + floor_bytes(min_free_disk_bytes, lean.disk_bytes)
     is_over = max_total_bytes is not None and lean.total_bytes + copies_bytes > max_total_bytes
     if lean.free_disk_bytes < needed:
         words = (

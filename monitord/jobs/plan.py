@@ -16,8 +16,6 @@ from monitord.jobs.incidents import (
     EVIDENCE,
     SUMMARY,
     Incidents,
-    RetentionRow,
-    Usage,
     correlation_id_of,
     evidence_bytes,
     is_summary,
@@ -38,6 +36,7 @@ from monitord.storage.artefacts.lifecycle import (
     QuotaPerTag,
     ShareWhenFull,
 )
+from monitord.storage.views import RetentionRow, Usage
 
 _LAST_RESORT = "last resort"
 _REASONS = {

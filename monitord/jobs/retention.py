@@ -17,8 +17,6 @@ from monitord.jobs.history import PATIENCE
 from monitord.jobs.incidents import (
     Incidents,
     IncidentStore,
-    RetentionRow,
-    Usage,
     correlation_id_of,
     evidence_bytes,
 )
@@ -34,6 +32,7 @@ from monitord.jobs.second_look import (
     why_not_by_age,
 )
 from monitord.model import counted
+from monitord.storage.views import RetentionRow, Usage
 
 _ROUNDS = PATIENCE + 4
 _FUTILE_ROUNDS = 2  # rounds that took something and made the store no smaller: more would be in vain
@@ -214,7 +213,8 @@ class RetentionManager:
         rows = put_right(self._store.retention_rows(), self._boots(now), now)
         usage = self._store.usage()
         is_over = usage.total_bytes > self._limits.max_total_bytes
-        folded = _Folded.of(usage) if is_over else usage
+        # The WAL is folded into the database before anything is deleted.
+        folded = replace(usage, wal_bytes=0) if is_over else usage
         history_bytes = self._store.history_bytes()
         plan = plan_retention(rows, folded, self._limits, now, by_age=by_age, history_bytes=history_bytes)
         gone = {*plan.drop_evidence, *plan.delete_incidents}
@@ -295,28 +295,6 @@ class RetentionManager:
         if plan.drop_history_before is not None:
             self._store.drop_history_before(plan.drop_history_before)
         self._store.compact()
-
-
-@dataclass(frozen=True, slots=True)
-class _Folded:
-    """The usage as it will be once the WAL is folded into the database, which comes before any deleting."""
-
-    database_bytes: int
-    artefact_bytes: int
-    free_disk_bytes: int
-    disk_bytes: int
-    total_bytes: int
-    wal_bytes: int = 0
-
-    @classmethod
-    def of(cls, usage: Usage) -> _Folded:
-        return cls(
-            usage.database_bytes,
-            usage.artefact_bytes,
-            usage.free_disk_bytes,
-            usage.disk_bytes,
-            usage.total_bytes - usage.wal_bytes,
-        )
 
 
 def _fits(usage: Usage, limits: RetentionLimits) -> bool:

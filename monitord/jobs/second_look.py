@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from monitord.jobs.incidents import RetentionRow
+from monitord import procfs
+from monitord.storage.views import RetentionRow
 
 STATE_KEY = "retention.second_look"
 WAIT_S = 50 * 60.0
@@ -104,9 +104,7 @@ def read_uptime() -> Uptime:
     every process counts as a boot of its own there, which only makes the wait longer.
     """
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    boot_file = Path("/proc/sys/kernel/random/boot_id")
-    boot_id = boot_file.read_text().strip() if boot_file.exists() else _PROCESS_BOOT_ID
-    return Uptime(boot_id=boot_id, boottime_s=time.clock_gettime(clock))
+    return Uptime(boot_id=procfs.boot_id() or _PROCESS_BOOT_ID, boottime_s=time.clock_gettime(clock))
 
 
 _PROCESS_BOOT_ID = f"process-{time.time_ns()}"

@@ -10,10 +10,10 @@ can have broken a level that somebody asked for.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from monitord.model import Demand
+from monitord.procfs import PAGE_BYTES
 
 CPU_MARGIN_S = 0.05
 """Five clock ticks: idle, iowait, utime and stime are each rounded to 10 ms, and the two readings of
@@ -23,9 +23,8 @@ UNREAD_SHARE = 0.25
 """What may go unread between two passes, as a share of what breaks a level in one interval. It bounds
 the error when a process's use is assigned to the last interval (rates.process_rates)."""
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-RSS_LAG_BYTES = 512 * _PAGE_BYTES
-STORAGE_LAG_BYTES = 128 * _PAGE_BYTES
+RSS_LAG_BYTES = 512 * PAGE_BYTES
+STORAGE_LAG_BYTES = 128 * PAGE_BYTES
 """Per core: the kernel's per-CPU counters lag by at most 125 pages each; an RSS and its totals are four
 of them, nr_dirtied is one."""
 

@@ -20,9 +20,10 @@ from typing import TypeVar
 import psutil
 
 from monitord.model import ProcessDetails, ProcessKey
+from monitord.procfs import age_s, arguments, count_descriptors, living_folder, owner, path, start_ticks
+from monitord.procfs.cgroups import best_path, container_in, unit_in
 from monitord.redaction import redact_argv, redact_name
-from monitord.sampling.cgroups import best_path, container_in, unit_in
-from monitord.sampling.procfs import TICKS_PER_S, Entry, count_descriptors, living_folder, owner, start_ticks
+from monitord.sampling.entries import Entry
 
 _Value = TypeVar("_Value")
 
@@ -67,7 +68,7 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
             return None
         entry = Entry(str(key.pid), -1, before)
         program = _living(folder, entry)
-        argv = _split_argv(_read_or_empty(folder, f"{program}cmdline"))
+        argv = arguments(_read_or_empty(folder, f"{program}cmdline"))
         cgroup = best_path(os.fsdecode(_read_or_empty(folder, "cgroup")))
         executable = _link_at(folder, f"{program}exe")
         fd_count, uid = count_descriptors(key.pid), owner(entry.path)
@@ -80,7 +81,7 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
         key=key,
         name=entry.name,
         parent_pid=entry.parent_pid,
-        started_at=_started_at(key),
+        started_at=datetime.fromtimestamp(time.time() - age_s(key.start_ticks), UTC),
         uid=uid,
         user=user_name(uid),
         executable=executable and redact_name(executable),
@@ -93,9 +94,9 @@ def _from_proc(key: ProcessKey) -> ProcessDetails | None:
     )
 
 
-def _hidden(path: str | None, find: Callable[[str], str | None]) -> str | None:
+def _hidden(cgroup: str | None, find: Callable[[str], str | None]) -> str | None:
     """What is found in a group's path, without secrets."""
-    found = find(path) if path is not None else None
+    found = find(cgroup) if cgroup is not None else None
     return found and redact_name(found)
 
 
@@ -103,8 +104,8 @@ def _living(folder: int, entry: Entry) -> str:
     """What goes before the names of its files: a thread's folder where the main thread has ended."""
     if entry.state != "Z":
         return ""
-    path = living_folder(entry.key.pid)
-    return f"task/{path.rpartition('/')[2]}/" if "/task/" in path else ""
+    living = living_folder(entry.key.pid)
+    return f"task/{living.rpartition('/')[2]}/" if "/task/" in living else ""
 
 
 def _from_psutil(key: ProcessKey) -> ProcessDetails | None:
@@ -156,20 +157,8 @@ def known_users() -> dict[str, int]:
     return {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
 
 
-def _started_at(key: ProcessKey) -> datetime:
-    """Boot moment (wall clock minus time since boot) plus the start ticks; good to a tick or two."""
-    boot_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return datetime.fromtimestamp(boot_s + key.start_ticks / TICKS_PER_S, UTC)
-
-
-def _split_argv(raw: bytes) -> tuple[str, ...]:
-    """Arguments end in NUL; a process that rewrites its title may leave out the last one, or add many."""
-    text = raw.rstrip(b"\0")
-    return tuple(os.fsdecode(part) for part in text.split(b"\0")) if text else ()
-
-
 def _open_folder(pid: int) -> int:
-    return os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return os.open(path(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _read_at(folder: int, name: str) -> bytes:

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord.model import ProcessKey, ProcessRates, changed
+from monitord.procfs import path, read_once
+from monitord.procfs.cgroups import folders_of, is_frozen, memberships, mounted_here
 from monitord.redaction import redact_name
 from monitord.sampling.details import unit_in_membership
-from monitord.sampling.procfs import read_file
 from monitord.sampling.rates import SHORTEST_S
 
 BUSY_PERCENT = 5.0
@@ -34,27 +35,9 @@ _KILLS = ("memory.events.local", "memory.events", "memory.oom_control")
 GroupOfMemory = tuple[str, str]
 """Its folder and its name."""
 
-MAX_DEPTH = 8
 MAX_NAME = 256
 """Characters of a group's path that are kept."""
 _FRESH_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """Where a hierarchy is to be seen, and which of its groups is seen as its root there."""
-
-    point: str
-    root: str
-
-    def folders(self, path: str) -> list[str]:
-        """The group's folder and those above it, innermost first; in a container its own is the topmost."""
-        inside = path if self.root == "/" else path.removeprefix(self.root)
-        if (inside == path) != (self.root == "/") or ".." in path.split("/"):
-            return []  # a group beside the one that is seen here
-        parts = [part for part in inside.split("/") if part]
-        deepest = len(parts) - MAX_DEPTH
-        return ["/".join((self.point, *parts[:end])) for end in range(len(parts), max(-1, deepest), -1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +63,7 @@ class Groups:
 
     def __init__(self, root: str = "/proc") -> None:
         self._root = root
-        self._mounts = mounts(_text(f"{root}/self/mountinfo", 1 << 18))
+        self._here = mounted_here(root)
         self._memberships: dict[ProcessKey, tuple[float, str]] = {}
         self._groups: dict[str, tuple[float, _Group]] = {}  # by membership: many processes share a group
         self._units: dict[str, str | None] = {}  # likewise
@@ -122,19 +105,12 @@ class Groups:
 
     def is_frozen(self, pid: int) -> bool:
         """Whether its group, or one above it, is frozen: it is paused, and does not hang."""
-        paths = _paths(self._membership(pid))
-        first = any(
-            _text(f"{folder}/freezer.state").startswith(("FROZEN", "FREEZING"))
-            for folder in self._folders("freezer", paths)
-        )
-        return first or any(
-            "frozen 1" in _text(f"{folder}/cgroup.events") for folder in self._folders("", paths)
-        )
+        return is_frozen(pid, self._root, self._here)
 
     def _ask_some(self, mattering: list[ProcessRates], now_s: float) -> None:
         """In which groups they are, where it is not known or was asked long ago; the busiest first."""
         due = [one for one in mattering if _is_stale(self._memberships.get(one.key), now_s)]
-        if not due or not self._mounts:
+        if not due or not self._here:
             return
         due.sort(key=lambda one: -(one.cpu_percent or 0.0))
         for one in due[:MAX_ASKED]:
@@ -158,14 +134,14 @@ class Groups:
         return entry[1]
 
     def _read_group(self, membership: str, memory_total_bytes: int) -> _Group:
-        paths = _paths(membership)
+        paths, here = memberships(membership), self._here
         quotas = [
             (quota, folder)
-            for folder in self._folders("cpu", paths) or self._folders("", paths)
+            for folder in folders_of("cpu", paths, here) or folders_of("", paths, here)
             if (quota := quota_percent(folder)) is not None
         ]
         percent, folder = min(quotas, default=(None, None))
-        memory_folders = self._folders("memory", paths) or self._folders("", paths)
+        memory_folders = folders_of("memory", paths, here) or folders_of("", paths, here)
         sizes = [
             size
             for folder_ in memory_folders
@@ -180,11 +156,7 @@ class Groups:
         return {group.memory for _, group in self._groups.values() if group.memory is not None}
 
     def _membership(self, pid: int) -> str:
-        return _text(f"{self._root}/{pid}/cgroup")
-
-    def _folders(self, controller: str, paths: Mapping[str, str]) -> list[str]:
-        mount = self._mounts.get(controller)
-        return mount.folders(paths[controller]) if mount is not None and controller in paths else []
+        return _text(path(pid, "cgroup", self._root))
 
     def _held_back(
         self, asked: Iterable[ProcessRates], groups: Mapping[ProcessKey, _Group], now_s: float
@@ -256,12 +228,6 @@ class GroupKills:
         return machine_kills, found
 
 
-def _paths(membership: str) -> dict[str, str]:
-    """Controller → path of its group; version 2 has no name."""
-    rows = (line.split(":", 2) for line in membership.splitlines())
-    return {name: row[2] for row in rows if len(row) == 3 for name in row[1].split(",")}
-
-
 def _is_stale(entry: tuple[float, object] | None, now_s: float) -> bool:
     return entry is None or now_s - entry[0] >= _FRESH_S
 
@@ -278,20 +244,6 @@ def _limited(process: ProcessRates, group: _Group, held_back: float | None) -> P
         memory_limit_bytes=group.memory_bytes,
         memory_group=group.memory[1] if group.memory is not None else None,
     )
-
-
-def mounts(mountinfo: str) -> dict[str, Mount]:
-    """Controller → its hierarchy, from /proc/self/mountinfo; version 2 has no name."""
-    found: dict[str, Mount] = {}
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, kinds = before.split(), after.split()
-        if len(fields) < 5 or len(kinds) < 3 or kinds[0] not in ("cgroup", "cgroup2"):
-            continue
-        names = ("",) if kinds[0] == "cgroup2" else tuple(kinds[2].split(","))
-        for name in names:
-            found.setdefault(name, Mount(fields[4], fields[3]))
-    return found
 
 
 def quota_percent(folder: str) -> float | None:
@@ -320,12 +272,12 @@ def throttled_s(folder: str) -> float:
 def kills_in(folder: str) -> int | None:
     """Processes that the kernel killed in this group for lack of memory; None: it does not say."""
     for name in _KILLS:
-        rows = (row.split() for row in (read_file(f"{folder}/{name}", 4096) or b"").splitlines())
+        rows = (row.split() for row in (read_once(f"{folder}/{name}", 4096) or b"").splitlines())
         for row in rows:
             if len(row) == 2 and row[0] == b"oom_kill" and row[1].isdigit():
                 return int(row[1])
     return None
 
 
-def _text(path: str, limit: int = 8192) -> str:
-    return os.fsdecode(read_file(path, limit) or b"")
+def _text(file: str) -> str:
+    return os.fsdecode(read_once(file, 8192) or b"")

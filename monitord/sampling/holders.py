@@ -6,11 +6,12 @@ is seen inside a read or a write of that descriptor, else who ran on a processor
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from monitord import procfs
 
 Held = dict[int, dict[int, set[int]]]
 """Descriptors by process by inode."""
@@ -40,7 +41,7 @@ def holders(inodes: Iterable[int]) -> Held:
     found: Held = {}
     if not wanted:
         return found
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):  # noqa: PTH208 - names
+    for pid in procfs.pids():
         for descriptor, target in _links(pid):
             if target in wanted:
                 found.setdefault(wanted[target], {}).setdefault(pid, set()).add(descriptor)
@@ -77,25 +78,24 @@ def chosen(seen: Mapping[int, Activity]) -> int | None:
 def hidden_count() -> int:
     """Of how many processes we may not see what they hold."""
     hidden = 0
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names
-        if name.isdigit():
-            try:
-                os.listdir(f"/proc/{name}/fd")  # noqa: PTH208 - names
-            except PermissionError:
-                hidden += 1
-            except OSError:
-                continue  # gone meanwhile
+    for pid in procfs.pids():
+        try:
+            procfs.entries(procfs.path(pid, "fd"))
+        except PermissionError:
+            hidden += 1
+        except OSError:
+            continue  # gone meanwhile
     return hidden
 
 
 def _links(pid: int) -> list[tuple[int, str]]:
     """Where the descriptors of a process point; nothing when it is gone or may not be read."""
-    folder = f"/proc/{pid}/fd"
+    folder = procfs.path(pid, "fd")
     links = []
     try:
-        for name in os.listdir(folder):  # noqa: PTH208 - names
+        for name in procfs.entries(folder):
             try:
-                links.append((int(name), os.readlink(f"{folder}/{name}")))  # noqa: PTH115 - text, not a path
+                links.append((int(name), procfs.link(f"{folder}/{name}")))
             except OSError:
                 continue  # closed meanwhile
     except OSError:
@@ -107,7 +107,7 @@ def _calls(pid: int) -> list[tuple[int, int]]:
     """The system call that each thread is in, and its first argument."""
     found = []
     for task in _tasks(pid):
-        words = _read(f"{task}/syscall").split()
+        words = procfs.text(f"{task}/syscall", 256).split()
         if len(words) > 2:  # "running" or "-1 …" otherwise
             found.append((int(words[0]), int(words[1], 16)))
     return found
@@ -115,20 +115,13 @@ def _calls(pid: int) -> list[tuple[int, int]]:
 
 def _run_ns(pid: int) -> int:
     """Nanoseconds on CPUs of all threads; the kernel's ticks would be too coarse for tenths of a second."""
-    return sum(int(words[0]) for task in _tasks(pid) if (words := _read(f"{task}/schedstat").split()))
+    told = (procfs.text(f"{task}/schedstat", 256).split() for task in _tasks(pid))
+    return sum(int(words[0]) for words in told if words)
 
 
 def _tasks(pid: int) -> list[str]:
-    folder = f"/proc/{pid}/task"
+    folder = procfs.path(pid, "task")
     try:
-        return [f"{folder}/{name}" for name in os.listdir(folder)[:_THREADS_AT_MOST]]  # noqa: PTH208 - names
+        return [f"{folder}/{name}" for name in procfs.entries(folder)[:_THREADS_AT_MOST]]
     except OSError:
         return []
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read(256)
-    except OSError:
-        return ""

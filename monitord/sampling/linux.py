@@ -20,23 +20,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord.model import ProcessKey, ProcessSample
-from monitord.sampling.procfs import (
-    CLOSED,
-    FORBIDDEN,
+from monitord.procfs import (
     STAT_BYTES,
-    TICKS_PER_S,
-    Entry,
-    birth_mark,
+    age_s,
     count_descriptors,
     image_in,
     image_of,
-    kernel_counts_runs,
     memory_in,
     memory_of,
+    path,
+    read_once,
+)
+from monitord.sampling.entries import (
+    CLOSED,
+    FORBIDDEN,
+    Entry,
+    birth_mark,
+    kernel_counts_runs,
     raise_descriptor_limit,
-    read_file,
     read_stat,
-    uptime_s,
 )
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
@@ -217,7 +219,7 @@ class LinuxProcesses:
 
     def _open(self, name: str) -> Entry | None:
         try:
-            fd = os.open(f"{self._root}/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(path(name, "stat", self._root), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -368,7 +370,7 @@ class LinuxProcesses:
         if fd == FORBIDDEN:
             return None
         if fd == CLOSED and not self._keep(entry, name):
-            return read_file(f"{entry.path}/{name}", limit)
+            return read_once(f"{entry.path}/{name}", limit)
         try:
             return os.pread(getattr(entry, _SLOTS[name]), limit, 0) or None
         except OSError:
@@ -395,6 +397,6 @@ class LinuxProcesses:
 
     def _first_sight(self, entry: Entry, ask: Ask) -> Sighting:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
-        age_s = uptime_s() - entry.key.start_ticks / TICKS_PER_S
+        age = age_s(entry.key.start_ticks)
         complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
-        return first_sighting(entry.sample(), entry.read_at_s, age_s, complete_at_s, previous_s)
+        return first_sighting(entry.sample(), entry.read_at_s, age, complete_at_s, previous_s)

@@ -19,8 +19,7 @@ import psutil
 
 from monitord import redaction
 from monitord.model import ProcessKey, ProcessSample
-from monitord.sampling import procfs
-from monitord.sampling.procfs import TICKS_PER_S
+from monitord.procfs import TICKS_PER_S, age_s, image_of
 from monitord.sampling.rates import io_total
 from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
 
@@ -88,7 +87,7 @@ class PortableProcesses:
         return Look(tuple(seen), frozenset(exited))
 
     def image_of(self, pid: int) -> tuple[int, int] | None:
-        return procfs.image_of(pid)
+        return image_of(pid)
 
     def turns_of(self, pid: int) -> bytes | None:
         return None
@@ -161,7 +160,7 @@ def _key(process: psutil.Process) -> ProcessKey:
 
 def _age_s(key: ProcessKey) -> float:
     if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - key.start_ticks / TICKS_PER_S
+        return age_s(key.start_ticks)
     return time.time() - key.start_ticks / 1000
 
 

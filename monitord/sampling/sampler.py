@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from monitord import procfs
 from monitord.errors import UsageError
 from monitord.model import (
     Demand,
@@ -23,8 +24,9 @@ from monitord.model import (
     Traffic,
     changed,
 )
-from monitord.sampling import details, procfs
+from monitord.sampling import details
 from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
+from monitord.sampling.entries import sees_everybody
 from monitord.sampling.groups import GroupKills, Groups
 from monitord.sampling.linux import LinuxProcesses
 from monitord.sampling.rates import (
@@ -75,7 +77,7 @@ class Sampler:
         self._waits = TurnWaits()
         self._groups = Groups(root)
         self._group_kills = GroupKills()
-        self._sees_everybody = procfs.sees_everybody()
+        self._sees_everybody = sees_everybody()
 
     def look(self, demand: Demand) -> Rates:
         """One pass. The first one has `gap="first sample"` and no rate at all."""
@@ -279,11 +281,6 @@ def key_of(pid: int) -> ProcessKey | None:
     from monitord.sampling import portable
 
     return portable.key_of(pid)
-
-
-def is_frozen(pid: int) -> bool:
-    """Whether its control group is paused; False where there are no such groups."""
-    return Groups().is_frozen(pid)
 
 
 def observe(pid: int, over_s: float) -> ProcessRates | None:

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from monitord import procfs
+
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST_DUMP = 0x301
@@ -56,10 +58,10 @@ def open_namespaces() -> Namespaces:
     own = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
         for inode, pid in _others().items():
-            asker = _asker_in(f"/proc/{pid}/ns/net")
+            asker = _asker_in(procfs.path(pid, "ns/net"))
             if asker is not None:
                 found.open.append(asker)
-            elif os.path.exists(f"/proc/{pid}"):  # noqa: PTH110 - many of them
+            elif os.path.exists(procfs.path(pid)):  # noqa: PTH110 - many of them
                 found.closed[inode] = pid
         if len(found.open) > 1:
             _set_namespace(own)
@@ -92,9 +94,9 @@ def _others() -> dict[int, int]:
     """The lowest pid of every other network namespace that can be told, by the namespace's inode."""
     found: dict[int, int] = {}
     own = os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116 - a namespace
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):  # noqa: PTH208 - names
+    for pid in sorted(procfs.pids()):
         try:
-            inode = os.stat(f"/proc/{pid}/ns/net").st_ino  # noqa: PTH116 - a namespace
+            inode = os.stat(procfs.path(pid, "ns/net")).st_ino  # noqa: PTH116 - a namespace
         except OSError:
             continue  # gone, or another user's
         if inode != own and len(found) < _NAMESPACES_AT_MOST:

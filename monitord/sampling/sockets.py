@@ -9,7 +9,6 @@ Prints JSON: {"talkers": [[pid, start_ticks, name, bytes per second], …], "bla
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -17,10 +16,10 @@ from dataclasses import dataclass
 
 from monitord import rights
 from monitord.model import counted
+from monitord.procfs import path, stat_of
 from monitord.sampling import holders as held_by
 from monitord.sampling import sockdiag
 from monitord.sampling.holders import Held
-from monitord.sampling.procfs import STAT_BYTES, read_file, start_ticks
 
 Row = tuple[int, int, str, float]
 
@@ -50,7 +49,7 @@ def take(namespaces: sockdiag.Namespaces) -> Moment:
     """One look at all of it."""
     at_s, sockets = time.monotonic(), sockdiag.look(namespaces.open)
     carried = {0: _interface_bytes("/proc/net/dev")}
-    carried |= {inode: _interface_bytes(f"/proc/{pid}/net/dev") for inode, pid in namespaces.closed.items()}
+    carried |= {inode: _interface_bytes(path(pid, "net/dev")) for inode, pid in namespaces.closed.items()}
     return Moment(at_s, sockets, carried, _datagrams())
 
 
@@ -192,11 +191,8 @@ def _table(path: str) -> list[list[str]]:
 
 
 def _row(pid: int, rate: float) -> Row | None:
-    raw = read_file(f"/proc/{pid}/stat", STAT_BYTES)
-    if not raw:
-        return None
-    name = os.fsdecode(raw[raw.index(b"(") + 1 : raw.rindex(b")")])
-    return pid, start_ticks(raw), name, rate
+    stat = stat_of(pid)
+    return None if stat is None else (pid, stat.start_ticks, stat.name, rate)
 
 
 def _called(row: Row) -> str:

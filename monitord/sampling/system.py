@@ -21,12 +21,11 @@ from typing import NamedTuple
 import psutil
 
 from monitord.model import DiskCounters, InterfaceCounters, Pressure, SystemSample
+from monitord.procfs import PAGE_BYTES, TICKS_PER_S
 from monitord.sampling.bounds import Totals
 from monitord.sampling.devices import disks, interfaces, is_whole_disk
 from monitord.sampling.sources import ProcFile, Sources
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "glusterfs", "lustre", "virtiofs")
 
 
@@ -208,7 +207,7 @@ def parse_stat(text: bytes) -> CpuTimes:
     ticks = [int(field) for field in text[: text.index(b"\n")].split()[1:]]
     idle = ticks[3] + (ticks[4] if len(ticks) > 4 else 0)
     busy = sum(ticks[:7]) - idle
-    return CpuTimes(max(1, text.count(b"\ncpu")), busy / _TICKS_PER_S, idle / _TICKS_PER_S)
+    return CpuTimes(max(1, text.count(b"\ncpu")), busy / TICKS_PER_S, idle / TICKS_PER_S)
 
 
 _MEMORY_NAMES = (
@@ -306,7 +305,7 @@ def storage_bytes(vmstat: bytes) -> int | None:
     )
     if dirtied is None or paged_in is None or paged_out is None:
         return None
-    return _PAGE_BYTES * dirtied + 1024 * (paged_in + paged_out)
+    return PAGE_BYTES * dirtied + 1024 * (paged_in + paged_out)
 
 
 def _count_in(text: bytes, label: bytes) -> int | None:

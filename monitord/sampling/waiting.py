@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from monitord.model import ProcessKey, ProcessRates, SystemRates
+from monitord.procfs import entries, path
 from monitord.sampling.rates import SHORTEST_S
 
 CROWDED_PERCENT = 10.0
@@ -123,7 +124,7 @@ class _Threads:
             fd = earlier.pop(thread, None)
             if fd is None:
                 try:
-                    fd = os.open(f"/proc/{self._pid}/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+                    fd = os.open(path(self._pid, f"task/{thread}/schedstat"), os.O_RDONLY | os.O_CLOEXEC)
                 except OSError:
                     continue
             self._files[thread] = fd
@@ -134,7 +135,7 @@ class _Threads:
         if count == 1:
             return [self._pid]
         try:
-            return [int(name) for name in os.listdir(f"/proc/{self._pid}/task")[:count]]  # noqa: PTH208
+            return [int(name) for name in entries(path(self._pid, "task"))[:count]]
         except OSError:
             return []
 

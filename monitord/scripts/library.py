@@ -17,8 +17,6 @@ from monitord.model import (
     Incident,
     ProcessDetails,
     ProfileRecord,
-    Threshold,
-    TriggerMetric,
 )
 from monitord.profiles import parse
 from monitord.profiles.comparing import compare
@@ -125,11 +123,9 @@ def incident_of(done: ScriptRun, result: ProfileResult) -> Incident:
     )  # fmt: skip
     return Incident(
         correlation_id=result.profile_id,
-        alert=Alert(
-            rule=RULE, metric=TriggerMetric.MANUAL, value=result.cpu_percent,
-            threshold=Threshold(0.0, "percent"), window_s=0.0, crossed_at=done.began_at,
-            raised_at=ended_at, target=target,
-            process_name=result.script, severity=0.0,
+        alert=replace(
+            Alert.unraised(RULE, target, result.script, result.cpu_percent, done.began_at),
+            raised_at=ended_at,
             reason=f"profiled by {user} with `monitord profile`; it ran {result.duration_s:.1f} s and {how}",
         ),
         process=ProcessDetails(

@@ -10,8 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from monitord import rights
-from monitord.capture import procfs
+from monitord import procfs, rights
 from monitord.capture.running import Errand, Rights
 from monitord.capture.session import MAIN_THREAD_SLEPT, Draft, Failure, Session
 from monitord.capture.target import Target

@@ -14,7 +14,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.target import Target
 from monitord.model import ProcessKey
 from monitord.scripts.run import PROFILE_NAME
@@ -121,7 +121,7 @@ def _catches(pid: int) -> bool:
 
 def _arguments(pid: int) -> list[str]:
     try:
-        data = procfs.read(f"/proc/{pid}/cmdline", _ARGUMENTS_CAP)
+        data = procfs.read(procfs.path(pid, "cmdline"), _ARGUMENTS_CAP)
     except OSError:
         return []
     return [os.fsdecode(part) for part in data.split(b"\0")[:-1]]
@@ -129,6 +129,6 @@ def _arguments(pid: int) -> list[str]:
 
 def _children(pid: int) -> list[int]:
     try:
-        return [int(child) for child in procfs.read(f"/proc/{pid}/task/{pid}/children").split()]
+        return [int(child) for child in procfs.read(procfs.path(pid, f"task/{pid}/children")).split()]
     except (OSError, ValueError):
         return []

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from monitord.storage.artefacts.wrappers.compressed import zstd
 
 ZstdError = zstd.ZstdError
 

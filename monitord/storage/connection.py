@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from monitord.errors import StorageError
 from monitord.storage.cells import lenient_text
+from monitord.storage.faults import cause_of
 from monitord.storage.usage import WAL_LIMIT_BYTES, WAL_PAGES
 
 BUSY_TIMEOUT_S = 5.0
@@ -24,9 +29,12 @@ CACHE_KIB = 256  # SQLite's default is 2 MB
 
 def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     """Open an engine over one connection to an existing database; the store lets one thread in at a time."""
-    engine = create_engine(
-        "sqlite://", creator=partial(_connect, database, busy_timeout_s), poolclass=StaticPool
-    )
+    return engine_over(partial(_connect, database, busy_timeout_s))
+
+
+def engine_over(connect: Callable[[], sqlite3.Connection]) -> Engine:
+    """Make an engine over the one connection that `connect` gives, whose `isolation_level` is None."""
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -63,3 +71,12 @@ def set_pragmas(connection: sqlite3.Connection) -> None:
 def _begin(connection: Connection) -> None:
     """Take the write lock at once: a transaction that must wait waits before it has read anything."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def explained_sql(what: str, kind: type[StorageError] = StorageError) -> Iterator[None]:
+    """Let errors of any database out as `kind`: WHAT, then its own words; see `faults.explained` for ours."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise kind(f"{what}: {cause_of(error)}") from error

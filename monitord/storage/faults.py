@@ -20,6 +20,11 @@ SEEN_BY = "`monitord db check` sets it aside and rebuilds it from the artefacts"
 _DAMAGE = ("decode to UTF-8", "no such table", "no such column", "malformed JSON")
 
 
+def cause_of(error: Exception) -> str:
+    """A database's own words, one line of them, also behind SQLAlchemy's wrapper."""
+    return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def explained_error(error: Exception, database: Path) -> StorageError:
     """Return the StorageError for an error of sqlite3, or for SQLAlchemy's wrapper of one."""
     cause = getattr(error, "orig", None) or error

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from monitord import procfs
 from monitord.redaction import printable
 
 # Where SQLite's locks lie in the -shm file: five marks of readers after those of writer, checkpointer and
@@ -43,8 +44,5 @@ def _readers(shared: Path) -> Iterator[int]:
 
 
 def _named(pid: int) -> str:
-    try:
-        name = Path(f"/proc/{pid}/comm").read_bytes().decode("utf-8", "surrogateescape").strip()
-    except OSError:
-        return f"pid {pid}"
-    return f"pid {pid}, {printable(name)}"
+    name = procfs.text(procfs.path(pid, "comm"), 64)
+    return f"pid {pid}, {printable(name)}" if name else f"pid {pid}"

@@ -10,18 +10,15 @@ import contextlib
 import os
 import sqlite3
 import sys
-from functools import partial
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine, event
-from sqlalchemy.pool import StaticPool
 
 import monitord
 from monitord import rights
 from monitord.errors import MonitordError, StorageError
-from monitord.storage.connection import set_pragmas
+from monitord.storage.connection import engine_over, set_pragmas
 from monitord.storage.faults import explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.opening import migration_lock
@@ -82,18 +79,12 @@ def _upgrade(database: Path, revision: str) -> None:
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in an empty database only
         set_pragmas(connection)
-        engine = create_engine("sqlite://", creator=partial(_same, connection), poolclass=StaticPool)
-        event.listen(engine, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE") and None)
         config = alembic_config()
-        with engine.begin() as begun:
+        with engine_over(lambda: connection).begin() as begun:
             config.attributes["connection"] = begun
             command.upgrade(config, revision)
     finally:
         connection.close()
-
-
-def _same(connection: sqlite3.Connection) -> sqlite3.Connection:
-    return connection
 
 
 def main() -> int:

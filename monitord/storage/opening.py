@@ -15,14 +15,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import create_engine, event
-from sqlalchemy.pool import StaticPool
-
 from monitord.children import own_command, own_environment
 from monitord.durable import durable_write, read_regular, synchronise_folder
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
-from monitord.storage.connection import set_pragmas
+from monitord.storage.connection import engine_over, set_pragmas
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file, hand_over
 from monitord.storage.readonly import stored_revision
@@ -203,9 +200,7 @@ def _create_tables(database: Path) -> None:
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # must come before the first table
         set_pragmas(connection)
-        engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-        event.listen(engine, "begin", lambda begun: begun.exec_driver_sql("BEGIN IMMEDIATE") and None)
-        with engine.begin() as opened:
+        with engine_over(lambda: connection).begin() as opened:
             metadata.create_all(opened)
             alembic_version.create(opened)
             opened.execute(alembic_version.insert().values(version_num=HEAD))

@@ -1,12 +1,16 @@
-"""SQLite opened for reading, in a way that never changes the database file; standard library only."""
+"""SQLite opened for reading, in a way that never changes the database file; without SQLAlchemy."""
 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from monitord.errors import SchemaTooNewError, StorageError
+from monitord.errors import DamagedRowError, SchemaTooNewError, StorageError
+from monitord.storage.cells import time_of
 from monitord.storage.faults import SEEN_BY, DamagedError, explained
 from monitord.storage.schema import HEAD, REVISIONS
 
@@ -14,6 +18,10 @@ _BUSY_TIMEOUT_S = 2.0
 _SCHEMA = (
     "SELECT version_num, (SELECT group_concat(name) FROM sqlite_master WHERE type = 'table')"
     " FROM alembic_version LIMIT 2"
+)
+_STORED = (
+    "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM incident)"
+    " + (SELECT coalesce(sum(stored_bytes), 0) FROM profile_capture)"
 )
 _OURS = frozenset(("incident", "profile_capture", "history", "state", "event"))
 
@@ -111,6 +119,34 @@ def stored_revision(database: Path) -> str | None:
     finally:
         connection.close()
     return revision
+
+
+def check_soundness(database: Path) -> tuple[str | None, list[str]]:
+    """The schema's revision, and what SQLite's check of the whole file finds wrong: [] when it is sound."""
+    revision, found = _asked(database, "PRAGMA integrity_check(10)")
+    return revision, [words for (words,) in found if words != "ok"]
+
+
+def newest_incident(database: Path) -> tuple[str, datetime] | None:
+    """Correlation id and time of the incident with the latest time; None: there is none."""
+    _revision, found = _asked(
+        database, "SELECT correlation_id, raised_at FROM incident ORDER BY raised_at DESC LIMIT 1"
+    )
+    try:
+        return (str(found[0][0]), time_of(str(found[0][1]))) if found else None
+    except ValueError as error:
+        raise DamagedRowError(f"{database} holds an invalid time ({error})") from error
+
+
+def stored_bytes(database: Path) -> int:
+    """What all artefacts take, wherever they lie, as the rows tell it; raises StorageError."""
+    return int(_asked(database, _STORED)[1][0][0])
+
+
+def _asked(database: Path, sql: str) -> tuple[str | None, list[Any]]:
+    connection, revision = open_readonly(database)
+    with closing(connection), explained(database):
+        return revision, connection.execute(sql).fetchall()
 
 
 def known_revision(revision: str | None, database: Path) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import stat
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from monitord.errors import MonitordError
 from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, holder
-from monitord.storage.readonly import open_readonly
+from monitord.storage.readonly import stored_bytes
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.views import Usage
 
@@ -27,10 +26,6 @@ ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add
 _ROOM_SHARE = 0.15  # of a small budget
 _SMALL_DISK_BYTES = 2_000_000_000
 _SET_ASIDE = (f"{DATABASE_NAME}.damaged-", f"{DATABASE_NAME}.before-")
-_STORED = (
-    "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM incident)"
-    " + (SELECT coalesce(sum(stored_bytes), 0) FROM profile_capture)"
-)
 
 
 def usage_of(data_dir: Path, *, is_far: bool = False) -> Usage:
@@ -53,8 +48,11 @@ def usage_of(data_dir: Path, *, is_far: bool = False) -> Usage:
         other_bytes=sizes["other"] + abandoned,
         disk_bytes=disk.f_blocks * disk.f_frsize,
     )
-    stored = _stored_bytes(data_dir / DATABASE_NAME) if is_far else None
-    return found if stored is None else replace(found, artefact_bytes=stored + sizes["quarantine"])
+    if is_far:
+        with contextlib.suppress(MonitordError, TypeError, ValueError):
+            stored = stored_bytes(data_dir / DATABASE_NAME)
+            return replace(found, artefact_bytes=stored + sizes["quarantine"])
+    return found
 
 
 def room_for_rows(budget_bytes: int) -> int:
@@ -137,12 +135,3 @@ def _entries(folder: Path | str) -> Iterator[tuple[os.DirEntry[str], os.stat_res
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
                 yield entry, entry.stat(follow_symlinks=False)
-
-
-def _stored_bytes(database: Path) -> int | None:
-    try:
-        connection, _revision = open_readonly(database)
-        with contextlib.closing(connection):
-            return int(connection.execute(_STORED).fetchone()[0])
-    except (MonitordError, sqlite3.Error, TypeError, ValueError):
-        return None

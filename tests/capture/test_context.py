@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture import Consent, ProfileCaptureService, context, context_files, procfs
+from monitord import procfs
+from monitord.capture import Consent, ProfileCaptureService, context, context_files
 from monitord.model import CapturePlan, CaptureStatus
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, stat_fields, wait_for

@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[3].split(os.pathsep)
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.model import CapturePlan, ProcessKey
-from monitord.capture.procfs import stat_of
+from monitord.procfs import stat_of
 
 folder, tool, rounds = Path(sys.argv[1]), sys.argv[2], 4
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from monitord.capture.program import program_id
 
 
@@ -109,4 +111,22 @@ def test_two_java_mains_with_one_class_path_are_two_programs(
         id_of(java, "-cp", ".", name, cwd=tmp_path) for name in ("First", "First", "Second")
     )
     assert first == again is not None
+    assert first != second
+
+
+@pytest.mark.parametrize("name", ["python3.13t", "nodejs", "Rscript"])
+def test_two_scripts_are_two_programs_under_any_name_of_an_interpreter(
+    name: str, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """Else they would share one baseline. (A program of that name that only waits stands for it.)"""
+    waits = '#include <stdio.h>\n#include <unistd.h>\nint main(void) { puts("here"); fflush(stdout); sleep(60); }\n'
+    executable = tmp_path / name
+    subprocess.run(
+        [require_tool("cc"), "-x", "c", "-o", str(executable), "-"], input=waits.encode(), check=True
+    )
+    scripts = [tmp_path / "a.x", tmp_path / "b.x"]
+    for script in scripts:
+        script.write_text("")
+    first, second = (id_of(str(executable), str(script)) for script in scripts)
+    assert None not in (first, second)
     assert first != second

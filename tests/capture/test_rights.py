@@ -19,8 +19,9 @@ from monitord.capture.profilers.perf import Perf
 from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome, Rights, Runner
 from monitord.capture.target import Target
 from monitord.capture.tools import Toolbox
-from monitord.capture.views import mapped_code, strange_file
+from monitord.capture.views import strange_file
 from monitord.model import CaptureStatus
+from monitord.procfs.maps import mapped_code
 from tests.capture.targets import NATIVE_BURNER, SHORT, Targets, key_of, take
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="capabilities and namespaces are Linux's")

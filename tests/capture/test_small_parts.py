@@ -13,7 +13,6 @@ import pytest
 from monitord.capture import Consent, cgroups
 from monitord.capture.dumps import DUMP_CAP_BYTES, join_dumps, kept_dump, read_dump
 from monitord.capture.perf_fold import stacks
-from monitord.capture.procfs import parse_stat
 from monitord.capture.profilers import NAMES, mac_sample, mac_spindump
 from monitord.capture.profilers.eu_stack import EuStack
 from monitord.capture.profilers.perf import Perf
@@ -25,6 +24,7 @@ from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share
 from monitord.capture.tools import Toolbox
 from monitord.model import CaptureStatus, Hotspot
+from monitord.procfs import parse_stat
 from monitord.profiles import hotspots, parse
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from monitord.model import CaptureStatus, Incident, ProcessKey
+from monitord.procfs import start_ticks
 from monitord.profiles import hotspots, parse
 from monitord.profiles.identifying import SourceText, identify
 from monitord.sampling.details import details
-from monitord.sampling.procfs import start_ticks
 from tests.mcp_server.talking import SUBJECTS, over_stdio
 from tests.redaction.command_lines import with_secret
 

@@ -45,29 +45,6 @@ def profile_key(here: Cli) -> str:
 # -------------------------------------------------------------------------------------------- status
 
 
-def test_everybody_counts_the_same_bytes(here: Cli, filled: Path) -> None:
-    """Quarantine, databases set aside, what killed captures left: one count, wherever it is asked for."""
-    for name, size in (("quarantine/x", 60_000), ("monitord.db.damaged-1", 50_000), ("spool/dump", 9_000)):
-        (filled / name).parent.mkdir(exist_ok=True, mode=0o700)
-        (filled / name).write_bytes(bytes(size))
-
-    def kept() -> int:
-        lying = [path for path in filled.rglob("*") if path.is_file()]
-        return sum(path.stat().st_size for path in lying)
-
-    used = json.loads(here("storage", "status", "--json").out)["usage"]
-    assert used["total_bytes"] == kept()
-    assert used["temporary_bytes"] == 0, "nobody captures"
-    again = json.loads(here("status", "--json").out)["usage"]
-    assert {**again, "free_disk_bytes": 0} == {**used, "free_disk_bytes": 0}
-    budget = next(each for each in json.loads(here("doctor", "--json").out) if each["name"] == "budget")
-    assert budget["detail"].startswith(f"{kept() / 1e6:.1f} of")
-    assert "set aside" in here("storage", "status").out
-    store = open_store(filled)
-    assert store.usage().total_bytes == kept()
-    store.close()
-
-
 def test_status_probes_and_says_what_it_found(here: Cli, filled: Path) -> None:
     """Each check with its detail; nothing of the probe is left, and nobody need be recording."""
     before = sorted(path.name for path in (filled / "artefacts").iterdir())

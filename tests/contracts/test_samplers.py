@@ -19,7 +19,7 @@ import pytest
 from monitord.errors import UsageError
 from monitord.model import Demand, ProcessKey, ProcessRates, Rates
 from monitord.sampling import Sampler, key_of, observe
-from monitord.sampling.procfs import sees_everybody
+from monitord.sampling.entries import sees_everybody
 from monitord.sampling.sampler import BACKENDS
 from tests.patience import PATIENCE_S
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from monitord.model import Demand, ProcessKey
+from monitord.procfs import memory_of
 from monitord.sampling import Sampler, key_of
 from monitord.sampling import details as room
-from monitord.sampling.procfs import memory_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="compares both ways on Linux")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitord.model import Demand, ProcessKey, ProcessRates
+from monitord.procfs import huge_bytes_of
 from monitord.sampling import Sampler
 from monitord.sampling.groups import (
     MAX_ASKED,
@@ -19,11 +20,9 @@ from monitord.sampling.groups import (
     Groups,
     kills_in,
     memory_limit_bytes,
-    mounts,
     quota_percent,
     throttled_s,
 )
-from monitord.sampling.procfs import huge_bytes_of
 from tests.patience import PATIENCE_S
 
 RAM = 8 << 30
@@ -192,14 +191,6 @@ def test_a_quota_that_is_none_or_makes_no_sense_is_no_limit(tmp_path: Path, text
     assert quota_percent(str(tmp_path)) is None
     assert memory_limit_bytes(str(tmp_path)) is None
     assert throttled_s(str(tmp_path)) == 0.0
-
-
-def test_a_container_sees_its_own_group_as_the_root() -> None:
-    """The mounted group's path is taken off, and what is mounted is the container's own group."""
-    mount = mounts("1 2 0:1 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n")[""]
-    assert mount.folders("/docker/abc/job") == ["/sys/fs/cgroup/job", "/sys/fs/cgroup"]
-    assert mount.folders("/docker/abc") == ["/sys/fs/cgroup"]
-    assert mount.folders("/docker/other") == mount.folders("/../other") == []
 
 
 @pytest.fixture

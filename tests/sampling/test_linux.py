@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from monitord.model import Demand, ProcessKey
+from monitord.procfs import count_descriptors, key_of
 from monitord.sampling import Sampler, linux
+from monitord.sampling.entries import Entry
 from monitord.sampling.linux import LinuxProcesses
-from monitord.sampling.procfs import Entry, count_descriptors, key_of
 from monitord.sampling.sightings import Ask, Look, Sighting
 from tests.patience import PATIENCE_S
 

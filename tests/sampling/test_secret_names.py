@@ -13,8 +13,9 @@ import pytest
 from monitord.capture import context_system
 from monitord.capture.target import Target
 from monitord.model import ProcessKey
+from monitord.procfs import start_ticks
 from monitord.sampling.details import details, unit_of
-from monitord.sampling.procfs import Entry, start_ticks
+from monitord.sampling.entries import Entry
 
 NAME = "pw=Zq3vXk8zR"
 CALLS_ITSELF = f"""

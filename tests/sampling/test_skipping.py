@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from monitord.model import Demand, Rates
+from monitord.procfs import TICKS_PER_S
 from monitord.sampling import Sampler, key_of
 from monitord.sampling.bounds import Bounds
-from monitord.sampling.procfs import TICKS_PER_S
 from monitord.sampling.system import LinuxSystemReader
 from tests.patience import PATIENCE_S
 

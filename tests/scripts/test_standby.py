@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture import Consent, ProfileCaptureService, procfs
+from monitord import procfs
+from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.target import Target, start_of
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 from monitord.scripts.profiler import StandbyProfiler

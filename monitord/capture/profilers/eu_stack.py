@@ -6,14 +6,12 @@ Words: elfutils 0.188.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
 from dataclasses import replace
 
-from monitord import rights
-from monitord.capture import procfs
+from monitord import procfs, rights
 from monitord.capture.dumps import annotated_text
 from monitord.capture.profilers.perf import PerfLook
 from monitord.capture.reading import Reading
@@ -149,4 +147,4 @@ def _percent(before: int | None, after: int | None, seconds: float) -> float | N
     """Over all looks and the pauses between them: each look alone is too short to say."""
     if before is None or after is None:
         return None
-    return 100.0 * (after - before) / os.sysconf("SC_CLK_TCK") / seconds
+    return 100.0 * (after - before) / procfs.TICKS_PER_S / seconds

@@ -15,10 +15,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from monitord.capture import procfs
+from monitord import procfs
 from monitord.capture.target import Target
-from monitord.capture.views import Mapping as Mapped
-from monitord.capture.views import mapped_code
+from monitord.procfs.maps import Mapping as Mapped
+from monitord.procfs.maps import mapped_code
+from monitord.procfs.mounts import mount_points
 
 _LIMIT_S = 2.0
 _FILES_CAP = 128  # a reader may have 256 descriptors
@@ -54,8 +55,9 @@ class _Opening:
     def run(self) -> None:
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = self.target.key.pid
-            maps = mapped_code(procfs.read(f"/proc/{pid}/maps", _MAPS_CAP_BYTES))
-            devices = _devices(procfs.read(f"/proc/{pid}/mountinfo", _MAPS_CAP_BYTES))
+            maps = mapped_code(procfs.read(procfs.path(pid, "maps"), _MAPS_CAP_BYTES))
+            mounts = os.fsdecode(procfs.read(procfs.path(pid, "mountinfo"), _MAPS_CAP_BYTES))
+            devices = {mount.mount_id: mount.device for mount in mount_points(mounts)}
             for mapped in maps[:_FILES_CAP]:
                 file = self._open(mapped, devices)
                 if file is not None and not self._keep(mapped.path, file):
@@ -81,9 +83,9 @@ class _Opening:
     def _open(self, mapped: Mapped, devices: Mapping[int, int]) -> int | None:
         pid = self.target.key.pid
         for place, is_proof in (
-            (f"/proc/{pid}/map_files/{mapped.where}", True),  # root's alone, with CAP_SYS_ADMIN
-            (f"/proc/{pid}/root{mapped.path}", False),
-            (f"/proc/{pid}/exe", False),
+            (procfs.path(pid, f"map_files/{mapped.where}"), True),  # root's alone, with CAP_SYS_ADMIN
+            (procfs.path(pid, f"root{mapped.path}"), False),
+            (procfs.path(pid, "exe"), False),
         ):
             with contextlib.suppress(OSError):
                 file = self._verified(place, mapped, None if is_proof else devices)
@@ -122,14 +124,3 @@ class _Opening:
 def _mount_of(file: int) -> int:
     lines = procfs.read(f"/proc/self/fdinfo/{file}", 4096).split(b"\n")
     return next((int(line.split()[1]) for line in lines if line.startswith(b"mnt_id:")), -1)
-
-
-def _devices(mountinfo: bytes) -> dict[int, int]:
-    """The device of each mount, as the kernel names it in maps, too (proc(5))."""
-    found = {}
-    for line in mountinfo.split(b"\n"):
-        fields = line.split(None, 3)
-        if len(fields) == 4:
-            major, minor = fields[2].split(b":")
-            found[int(fields[0])] = os.makedev(int(major), int(minor))
-    return found

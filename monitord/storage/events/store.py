@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy import event as engine_event
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.installation import install_command
 from monitord.model import Event, EventType
+from monitord.storage.connection import engine_over, explained_sql, open_engine
 from monitord.storage.events.access import DataAccess, EventPlan, EventStats
 from monitord.storage.events.filters import EventFilter, type_of
 from monitord.storage.events.identity import id_at
@@ -26,6 +28,7 @@ from monitord.storage.events.rows import CODES
 from monitord.storage.tables import event as event_table
 
 _T = TypeVar("_T")
+_FAILED = "the events can't be read or written"
 _SLACK = 0.02  # pruning at every event would cost more than the few that are kept too long
 
 
@@ -75,7 +78,7 @@ class EventStore:
             with alone, engine.begin() as connection:
                 yield connection
 
-        with _explained(), transaction() as connection:
+        with explained_sql(_FAILED), transaction() as connection:
             event_table.create(connection, checkfirst=True)
         return transaction
 
@@ -140,7 +143,7 @@ class EventStore:
         if len(given) != 1:
             raise UsageError("give one of before, max_age and max_events")
         pruner = Pruner(self._transaction)
-        with _explained():
+        with explained_sql(_FAILED):
             if max_events is not None:
                 if max_events < 0:
                     raise UsageError(f"max_events must be 0 or more, not {max_events}")
@@ -153,7 +156,7 @@ class EventStore:
     def clear(self, type: EventType | str | None = None) -> int:  # noqa: A002  the word of the requirement
         """Remove all events, or all of one type; how many."""
         code = None if type is None else CODES[type_of(type)]
-        with _explained():
+        with explained_sql(_FAILED):
             return Pruner(self._transaction).remove(code=code)
 
     def refresh_statistics(self) -> None:
@@ -166,7 +169,7 @@ class EventStore:
             self._engine.dispose()
 
     def _run(self, work: Callable[[DataAccess], _T]) -> _T:
-        with _explained(), self._transaction() as connection:
+        with explained_sql(_FAILED), self._transaction() as connection:
             return work(DataAccess(connection))
 
 
@@ -189,16 +192,6 @@ def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:
         raise UsageError(f"no such filter: {error}") from error
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Errors of the database in one line."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise StorageError(f"the events can't be read or written: {cause[0]}") from error
-
-
 def _make_roomy(raw: Any, _record: object) -> None:
     """A file of events alone is not bound to the small cache and WAL of the daemon, which cost a third."""
     raw.execute("PRAGMA cache_size = -8192")
@@ -210,15 +203,10 @@ def engine_of(url: str) -> Engine:
     """Open an engine for memory://, sqlite:///FILE or postgresql://…; raises UsageError, StorageError."""
     scheme, separator, rest = url.partition("://")
     if url == "memory://":
-        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        engine_event.listen(engine, "connect", lambda raw, _record: setattr(raw, "isolation_level", None))
-        engine_event.listen(
-            engine, "begin", lambda opened: opened.exec_driver_sql("BEGIN IMMEDIATE") and None
+        return engine_over(
+            partial(sqlite3.connect, ":memory:", isolation_level=None, check_same_thread=False)
         )
-        return engine
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-        from monitord.storage.connection import open_engine
-
         path = Path(rest[1:])
         path.touch(mode=0o600, exist_ok=True)
         engine = open_engine(path)

@@ -5,14 +5,8 @@ One byte says which: 0 plain, 1 zstd.
 
 from __future__ import annotations
 
-import sys
-
+from monitord.storage.artefacts.wrappers.compressed import zstd
 from monitord.storage.state.errors import InvalidOptionsError, StateUnavailableError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 DATA_LIMIT_BYTES = 4 << 20
 COMPRESS_OVER_BYTES = 4096

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import SQLAlchemyError
 
 from monitord.installation import install_command
+from monitord.storage.connection import explained_sql, open_engine
 from monitord.storage.state.errors import StateUnavailableError
 from monitord.storage.state.items import Record, Write
 from monitord.storage.state.names import Address, Scope
@@ -100,12 +100,9 @@ class SqlBackend:
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
-        try:
-            with self._transaction() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-            raise StateUnavailableError(f"the state can't be read or written: {cause[0]}") from error
+        failed = explained_sql("the state can't be read or written", StateUnavailableError)
+        with failed, self._transaction() as connection:
+            yield connection
 
     def close(self) -> None:
         """Let go of the database."""
@@ -180,8 +177,6 @@ def _values(record: Record) -> dict[str, Any]:
 
 def sqlite_backend(path: Path) -> SqlBackend:
     """State in a SQLite file of its own, made where there is none."""
-    from monitord.storage.connection import open_engine
-
     path.touch(mode=0o600, exist_ok=True)
     return _backend_over(open_engine(path), threading.RLock())
 
@@ -202,18 +197,9 @@ def _backend_over(engine: Engine, lock: threading.RLock | None) -> SqlBackend:
 
     @contextmanager
     def transaction() -> Iterator[Connection]:
-        with lock or _nothing(), engine.begin() as connection:
+        with lock or nullcontext(), engine.begin() as connection:
             yield connection
 
-    try:
-        with transaction() as connection:
-            state.create(connection, checkfirst=True)
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise StateUnavailableError(f"the state can't be opened: {cause[0]}") from error
+    with explained_sql("the state can't be opened", StateUnavailableError), transaction() as connection:
+        state.create(connection, checkfirst=True)
     return SqlBackend(transaction, engine.dispose)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace as changed
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from monitord.errors import StorageError
 from monitord.logs import get_logger
@@ -27,7 +27,8 @@ from monitord.storage.artefacts.manager import measure
 from monitord.storage.artefacts.metadata import BytesPayload, Payload, StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough, exchanging
-from monitord.storage.artefacts.wrappers.stored import StoredBody
+from monitord.storage.artefacts.wrappers.stored import StoredBody, holds
+from monitord.storage.artefacts.wrappers.tombstones import Tombstones
 from monitord.storage.artefacts.wrappers.unarchived import not_here
 
 REST_S = 60.0
@@ -35,14 +36,6 @@ _ATTEMPTS = 20
 _VERSION_DIGITS = 16
 
 Answer = TypeVar("Answer")
-
-
-class Condemned(Protocol):
-    """Names that outlive the process: what is still to be removed from the archive."""
-
-    def add(self, name: str, /) -> None: ...
-    def remove(self, name: str, /) -> None: ...
-    def list(self) -> Iterable[str]: ...
 
 
 class ArchivingProvider(PassThrough):
@@ -59,7 +52,7 @@ class ArchivingProvider(PassThrough):
         inner: StorageProvider,
         archive: StorageProvider | None,
         *,
-        condemned: Condemned | None = None,
+        condemned: Tombstones | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(inner)
@@ -92,11 +85,11 @@ class ArchivingProvider(PassThrough):
     def _copy(self, archive: StorageProvider, key: str, metadata: StorageMetadata) -> None:
         """Have the same bytes in the archive, proven by reading them there."""
         body, name = StoredBody(self.inner, key, metadata), copy_name(key, metadata)
-        expected = measure(body)
-        if _holds(archive, name, metadata, expected):
+        measured, is_same = measure(body), partial(_same_version, metadata)
+        if holds(archive, name, measured, is_same):
             return  # an earlier attempt got this far
         archive.store(name, body, metadata)
-        if not _holds(archive, name, metadata, expected):
+        if not holds(archive, name, measured, is_same):
             raise DamagedArtefactError(f"the archive gave {key} back changed; it stays where it was")
 
     def _overtaken(self, key: str, pointer: StorageMetadata) -> StorageMetadata:
@@ -243,23 +236,3 @@ def _same_version(left: StorageMetadata, right: StorageMetadata) -> bool:
 
 def _version(metadata: StorageMetadata) -> tuple[object, ...]:
     return (metadata.size, metadata.checksum, metadata.updated_at, metadata.compression)
-
-
-def _holds(archive: StorageProvider, name: str, metadata: StorageMetadata, expected: tuple[int, str]) -> bool:
-    """Whether the archive gives back just these stored bytes, read to their end."""
-    try:
-        found, chunks = archive.retrieve(name)
-        with closing(chunks):
-            return _same_version(found, metadata) and measure(_Chunks(chunks)) == expected
-    except (MissingArtefactError, DamagedArtefactError):
-        return False
-
-
-class _Chunks:
-    """A payload that can be read once."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def chunks(self) -> Iterator[bytes]:
-        return self._chunks

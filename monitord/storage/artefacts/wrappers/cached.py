@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from typing import Protocol
 
 from monitord.storage.artefacts.cache import CacheManager, Ticket
 from monitord.storage.artefacts.metadata import BytesPayload, Payload, StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.wrappers.measured import Recorder
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-
-
-class HitRecorder(Protocol):
-    """What is told of hits and misses; StorageMonitor is one."""
-
-    def record_cache_hit(self) -> None: ...
-    def record_cache_miss(self) -> None: ...
 
 
 class Cached(PassThrough):
     """The outermost wrapper. A large artefact streams past the cache, a file is kept only once it is read."""
 
-    def __init__(
-        self, inner: StorageProvider, cache: CacheManager, recorder: HitRecorder | None = None
-    ) -> None:
+    def __init__(self, inner: StorageProvider, cache: CacheManager, recorder: Recorder | None = None) -> None:
         super().__init__(inner)
         self._cache, self._recorder = cache, recorder
 

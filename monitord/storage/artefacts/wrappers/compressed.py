@@ -24,9 +24,9 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 METHOD = "zstd"
 LEVELS = range(1, 20)  # above 19, windows grow past what reading allows

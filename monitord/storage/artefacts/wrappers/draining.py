@@ -7,18 +7,18 @@ steps leaves both; the same steps then lead to the same end.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
-from collections.abc import Callable, Container, Iterator
-from contextlib import closing
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 from monitord.errors import StorageError
 from monitord.storage.artefacts.errors import ArtefactError
 from monitord.storage.artefacts.keys import is_probe
+from monitord.storage.artefacts.manager import measure
 from monitord.storage.artefacts.metadata import StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
+from monitord.storage.artefacts.wrappers.stored import StoredBody, holds
 from monitord.storage.artefacts.wrappers.tombstones import Tombstones
 
 
@@ -85,14 +85,20 @@ class Drain:
     def _move(self, key: str, done: Drained) -> None:
         try:
             metadata = self.local.get_metadata(key)
-            body = _StoredBody(self.local, key)
+            body = StoredBody(self.local, key, metadata)
+            measured = measure(body)
         except ArtefactError as error:
             if self.local.holds(key):
                 done.refused.append(str(error))
             return
         try:
             self.remote.store(key, body, metadata)
-            is_there = _holds(self.remote, key, metadata, body.checksum)
+            is_there = holds(
+                self.remote,
+                key,
+                measured,
+                lambda found: replace(found, stored_size=metadata.stored_size) == metadata,
+            )
         except StorageError:
             if self._is_still(key, metadata):
                 raise
@@ -110,34 +116,3 @@ class Drain:
             return self.local.get_metadata(key) == metadata
         except ArtefactError:
             return False
-
-
-class _StoredBody:
-    """The bytes of an artefact as they are stored, and the checksum of what was read last."""
-
-    def __init__(self, provider: StorageProvider, key: str) -> None:
-        self._provider, self._key = provider, key
-        self.checksum = ""
-
-    def chunks(self) -> Iterator[bytes]:
-        sha = hashlib.sha256()
-        _metadata, chunks = self._provider.retrieve(self._key)
-        with closing(chunks):
-            for chunk in chunks:
-                sha.update(chunk)
-                yield chunk
-        self.checksum = sha.hexdigest()
-
-
-def _holds(provider: StorageProvider, key: str, expected: StorageMetadata, checksum: str) -> bool:
-    """Whether the provider gives back these stored bytes with this metadata."""
-    try:
-        metadata, chunks = provider.retrieve(key)
-        sha = hashlib.sha256()
-        with closing(chunks):
-            for chunk in chunks:
-                sha.update(chunk)
-    except ArtefactError:
-        return False
-    is_same = replace(metadata, stored_size=expected.stored_size) == expected
-    return is_same and sha.hexdigest() == checksum

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import sys
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace as changed
@@ -30,12 +29,8 @@ from monitord.storage.artefacts.metadata import (
     StorageMetadata,
 )
 from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.wrappers.compressed import zstd
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

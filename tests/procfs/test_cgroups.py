@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitord.sampling.cgroups import best_path, container_in, unit_in
+from monitord.capture import context_system
+from monitord.procfs.cgroups import best_path, container_in, memberships, mounted, unit_in
 
 ID = "0123456789abcdef" * 4
 
@@ -81,3 +82,46 @@ def test_a_removed_group_keeps_its_name() -> None:
 
 def test_no_text_is_no_path() -> None:
     assert best_path("") is None
+
+
+@pytest.mark.parametrize(
+    ("memberships", "unit", "container"),
+    [
+        (f"0::/machine.slice/libpod-conmon-{ID}.scope\n", f"libpod-conmon-{ID}.scope", None),
+        ("0::/system.slice/_cpu.service\n", "cpu.service", None),
+        ("0::/user.slice/user-1000.slice\n", "user-1000.slice", None),
+        ("0::/machine.slice/machine-web.scope\n", "machine-web.scope", "web"),
+        ("0::/lxc.payload.web/system.slice/nginx.service\n", "nginx.service", "web"),
+    ],
+)
+def test_a_capture_names_the_group_as_the_incident_does(
+    memberships: str, unit: str | None, container: str | None
+) -> None:
+    """Two parsers of the same lines disagreed about each of these."""
+    path = best_path(memberships)
+    assert path is not None
+    assert (unit_in(path), container_in(path)) == (unit, container)
+    told = context_system.cgroup(memberships)
+    assert (told["unit"], told["container_id"]) == (unit, container)
+
+
+@pytest.mark.parametrize("blank", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_group_can_not_make_itself_another_by_its_name(blank: str) -> None:
+    """Only a newline, which no group may have in its name, ends a line."""
+    forged = f"9:memory:/user.slice/mine{blank}0::/system.slice/nginx.service\n0::/user.slice/mine\n"
+    assert best_path(forged) == "/user.slice/mine"
+    assert memberships(forged).keys() == {"memory", ""}
+
+
+def test_a_container_sees_its_own_group_as_the_root() -> None:
+    """The mounted group's path is taken off, and what is mounted is the container's own group."""
+    here = mounted("1 2 0:1 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n")[""]
+    assert here.folders("/docker/abc/job") == ["/sys/fs/cgroup/job", "/sys/fs/cgroup"]
+    assert here.folders("/docker/abc") == ["/sys/fs/cgroup"]
+    assert here.folders("/docker/other") == here.folders("/../other") == []
+
+
+def test_a_hierarchy_is_found_at_a_mount_point_with_blanks() -> None:
+    """The kernel writes them as octal numbers."""
+    here = mounted("1 2 0:1 / /mnt/my\\040groups rw shared:5 - cgroup cgroup rw,cpu,cpuacct\n")
+    assert here["cpu"].point == here["cpuacct"].point == "/mnt/my groups"

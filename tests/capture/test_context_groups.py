@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture import target_groups
+from monitord.capture.context_system import limits
+from monitord.procfs.cgroups import is_frozen
 
 HIERARCHIES = {
     "memory": ("memory.limit_in_bytes", str(96 << 20)),
@@ -48,7 +49,7 @@ def freeze(process: subprocess.Popen[bytes], state: str) -> None:
 
 def test_limits_and_counters_of_each_hierarchy_are_read(sleeper: subprocess.Popen[bytes]) -> None:
     """By the group of that hierarchy, not by one path for all."""
-    found = target_groups.limits(Path(f"/proc/{sleeper.pid}/cgroup").read_text())
+    found = limits(Path(f"/proc/{sleeper.pid}/cgroup").read_text())
     assert found["memory.limit_in_bytes"] == str(96 << 20)
     assert found["cpu.cfs_quota_us"] == "40000"
     assert "oom_kill 0" in found["memory.oom_control"]
@@ -57,11 +58,11 @@ def test_limits_and_counters_of_each_hierarchy_are_read(sleeper: subprocess.Pope
 
 def test_a_frozen_process_is_known_until_it_is_thawed(sleeper: subprocess.Popen[bytes]) -> None:
     """A profiler would wait for it until its time is up."""
-    assert not target_groups.is_process_frozen(sleeper.pid)
+    assert not is_frozen(sleeper.pid)
     freeze(sleeper, "FROZEN")
-    assert target_groups.is_process_frozen(sleeper.pid)
+    assert is_frozen(sleeper.pid)
     freeze(sleeper, "THAWED")
-    assert not target_groups.is_process_frozen(sleeper.pid)
+    assert not is_frozen(sleeper.pid)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,8 @@ def test_a_frozen_process_is_known_until_it_is_thawed(sleeper: subprocess.Popen[
 )
 def test_a_group_that_is_not_to_be_seen_has_no_limits(memberships: str) -> None:
     """Another namespace's, a removed one, or text that makes no sense."""
-    assert not [name for name in target_groups.limits(memberships) if name.startswith("memory")]
+    assert not [name for name in limits(memberships) if name.startswith("memory")]
 
 
 def test_nobody_is_not_frozen() -> None:
-    assert not target_groups.is_process_frozen(2**22 + 5)
+    assert not is_frozen(2**22 + 5)
