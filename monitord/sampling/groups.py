@@ -66,7 +66,7 @@ class Groups:
         self._here = mounted_here(root)
         self._memberships: dict[ProcessKey, tuple[float, str]] = {}
         self._groups: dict[str, tuple[float, _Group]] = {}  # by membership: many processes share a group
-        self._units: dict[str, str | None] = {}  # likewise
+        self._units: dict[str, str | None] = {}  # by membership, too
         self._throttled: dict[str, _Throttled] = {}
         self._forgotten_at_s = float("-inf")
 
