@@ -143,7 +143,8 @@ def _what(event: Event) -> str:
             return str(said[name])
     parts = [event.function or ""]
     if "profiler" in said:
-        tool = "" if said["profiler"] in ("auto", "none") else f" by {said['profiler']}"  # nothing but a wish
+        is_tool = said["profiler"] not in ("auto", "none", said.get("role"))  # the first two are wishes
+        tool = f" by {said['profiler']}" if is_tool else ""
         parts = [f"{said.get('role')}{tool}: {said.get('status')}"]
         parts += [f"({said['failure_reason']})"] if said.get("failure_reason") else []
     parts += [_shown(name, value) for name, value in _first(said) if name not in _SAID_ALREADY]
@@ -163,4 +164,4 @@ def _shown(name: str, value: object) -> str:
             if name.endswith(ending):
                 return f"{name.removesuffix(ending).replace('_', ' ')} {quantity(value * times, unit)}"
         value = f"{value:.4g}" if isinstance(value, float) else value
-    return str(value) if name == "what" else f"{name}={value}"
+    return str(value) if name == "what" else f"{name.replace('_', ' ')} {value}"

@@ -21,6 +21,7 @@ from monitord.durable import durable_write
 from monitord.errors import DamagedRowError, MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.export.bundle import Bundle, Identities
 from monitord.model import counted
+from monitord.storage.ids import short_id
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import IncidentView, RecentFilter
 
@@ -90,8 +91,7 @@ def export(
     put(output, (text.encode() for text in written))
     report(counted(bundle.count, "incident"), bundle.hidden, output)
     for correlation_id, number in bundle.replaced.items():
-        values = "1 value" if number == 1 else f"{number} values"
-        say(f"{values} replaced by the second scan in incident {correlation_id}")
+        say(f"{counted(number, 'value')} replaced by the second scan in incident {short_id(correlation_id)}")
 
 
 def _where(output: str | None) -> str:

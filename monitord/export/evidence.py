@@ -22,6 +22,7 @@ from monitord.model import Hotspot, ProfileRecord
 from monitord.profiles.formats import FORMATS
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
+from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
 MAX_EVIDENCE_BYTES = 256 << 20
@@ -97,8 +98,8 @@ def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
     )
     if not ranked or ranked[0].artefact_key is None:
         raise NotFoundError(
-            f"incident {view.correlation_id} has no profile any more, or never had one; "
-            f"`monitord show {view.correlation_id}` says why"
+            f"incident {short_id(view.correlation_id)} has no profile any more, or never had one; "
+            f"`monitord show {short_id(view.correlation_id)}` says why"
         )
     return Evidence(view, ranked[0], read(ranked[0].artefact_key, MAX_EVIDENCE_BYTES))
 

@@ -26,6 +26,7 @@ from monitord.scripts.cache import ProfileCache
 from monitord.scripts.result import ProfileResult
 from monitord.scripts.run import ScriptRun
 from monitord.storage import RecentFilter, StoreReader
+from monitord.storage.ids import short_id
 
 RULE = "profile"
 _FORMAT = "scalene"
@@ -142,8 +143,8 @@ def _kept(reader: StoreReader, record: ProfileRecord) -> ProfileResult:
     found = [one for one in view.captures if one.format == _FORMAT and one.artefact_key]
     if not found or found[0].artefact_key is None:
         raise NotFoundError(
-            f"incident {record.correlation_id} has no profile of Scalene;"
-            f" `monitord show {record.correlation_id}` says what it has"
+            f"incident {short_id(record.correlation_id)} has no profile of Scalene;"
+            f" `monitord show {short_id(record.correlation_id)}` says what it has"
         )
     best = found[0]
     payload = reader.payload(found[0].artefact_key, _MAX_BYTES)
