@@ -271,7 +271,7 @@ OURS: dict[str, str] = {
     **dict.fromkeys(
         (
             "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "scripts.keeper", "scripts.runner",
-            "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
+            "capture.profilers.perf", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",
     ),
