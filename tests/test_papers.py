@@ -104,7 +104,7 @@ def test_names_are_in_the_files_that_are_said_to_hold_them(page: Path) -> None:
 
 def misnamed(call: str) -> str | None:
     """The command that a text names and that the table of commands does not know."""
-    commands = {path for path, _, _ in COMMANDS}
+    commands = {"help", *(path for path, _, _ in COMMANDS)}
     groups = {path.split()[0] for path in commands if " " in path}
     found = re.match(r"(?:sudo )?(?:\.venv/bin/)?monitord ([a-z]+)(?: ([a-z][a-z-]*)\b)?", call)
     if found is None or found[1] in commands or (found[1] in groups and found[2] is None):
