@@ -12,14 +12,13 @@ from pathlib import Path
 from monitord import procfs
 from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
 from monitord.errors import MonitordError, SchemaTooNewError
-from monitord.procfs.mounts import CAP_BYTES, mount_points
+from monitord.procfs.mounts import CAP_BYTES, NETWORK, mount_points
 from monitord.storage.folder import check_data_dir
 from monitord.storage.readonly import check_soundness, newest_incident
 from monitord.storage.schema import DATABASE_NAME, HEAD
 from monitord.storage.usage import floor_bytes, usage_of
 
 _SLACK = timedelta(minutes=2)
-_UNFIT = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "gluster", "lustre", "ncp", "vboxsf", "prl_fs")
 
 
 def check_data_folder(here: Surroundings) -> Iterator[Check]:
@@ -34,7 +33,7 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
         yield Check("data directory", FAILURE, f"{folder}: {error.strerror}", f"sudo ls -ld {folder}")
         return
     yield _folder_check(folder, status, here.uid)
-    if (kind := _file_system_of(folder, here.root)) is not None and kind.startswith(_UNFIT):
+    if (kind := _file_system_of(folder, here.root)) is not None and kind.startswith(NETWORK):
         words = f"{folder} is on {kind}, where file locks and shared memory are unreliable"
         yield Check("file system", WARNING, words, "choose a folder on a local disk with --data-dir")
     try:

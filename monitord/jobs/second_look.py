@@ -103,8 +103,7 @@ def read_uptime() -> Uptime:
     Outside Linux there is no boot id to read: the wall clock less the uptime would move with the clock, so
     every process counts as a boot of its own there, which only makes the wait longer.
     """
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return Uptime(boot_id=procfs.boot_id() or _PROCESS_BOOT_ID, boottime_s=time.clock_gettime(clock))
+    return Uptime(boot_id=procfs.boot_id() or _PROCESS_BOOT_ID, boottime_s=procfs.uptime_s())
 
 
 _PROCESS_BOOT_ID = f"process-{time.time_ns()}"

@@ -127,6 +127,14 @@ def try_for(seconds: float, work: Callable[[], None], name: str) -> None:
     thread.join(seconds)
 
 
+def uptime_s() -> float:
+    """Seconds since boot by a clock that goes on in suspend, as start times count them.
+
+    On macOS that is CLOCK_MONOTONIC (clock_gettime(3)), while Python's monotonic clock stands still.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def boot_id() -> str | None:
     """Which boot of the machine this is: pids and start ticks are of one. None where it is not known."""
     return text("/proc/sys/kernel/random/boot_id", 64) or None

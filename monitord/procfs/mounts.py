@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 CAP_BYTES = 1 << 18
+# How file systems are called whose files lie elsewhere: no disk here counts their I/O, and locks may fail.
+NETWORK = (
+    *("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "gluster", "lustre", "virtiofs", "ncp"),
+    *("vboxsf", "prl_fs"),
+)
 _ESCAPED = re.compile(r"\\([0-7]{3})")  # blank, tab, newline and backslash; other bytes stay as they are
 
 

@@ -21,22 +21,11 @@ from typing import NamedTuple
 import psutil
 
 from monitord.model import DiskCounters, InterfaceCounters, Pressure, SystemSample
-from monitord.procfs import PAGE_BYTES, TICKS_PER_S
+from monitord.procfs import PAGE_BYTES, TICKS_PER_S, uptime_s
+from monitord.procfs.mounts import NETWORK
 from monitord.sampling.bounds import Totals
 from monitord.sampling.devices import disks, interfaces, is_whole_disk
 from monitord.sampling.sources import ProcFile, Sources
-
-_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "glusterfs", "lustre", "virtiofs")
-
-
-def boottime_s() -> float:
-    """Seconds of a clock that goes on in suspend, unlike time.monotonic.
-
-    On macOS that is CLOCK_MONOTONIC (clock_gettime(3)), while Python's monotonic clock stands still.
-    """
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class SystemReader:
@@ -58,7 +47,7 @@ class SystemReader:
         sample = SystemSample(
             taken_at=taken_at,
             monotonic_s=monotonic_s,
-            boottime_s=boottime_s(),
+            boottime_s=uptime_s(),
             cpu_count=psutil.cpu_count() or 1,
             cpu_busy_s=sum(cpu) - cpu.idle,
             memory_total_bytes=memory.total,
@@ -115,7 +104,7 @@ class LinuxSystemReader(SystemReader):
         sample = SystemSample(
             taken_at=taken_at,
             monotonic_s=monotonic_s,
-            boottime_s=boottime_s(),
+            boottime_s=uptime_s(),
             cpu_count=self._cpu.cores,
             cpu_busy_s=self._cpu.busy_s,
             memory_total_bytes=memory.get("MemTotal", 0),
@@ -332,7 +321,7 @@ def parse_pressure(resource: str, text: bytes) -> dict[str, float]:
 def has_network_mount(mounts: bytes) -> bool:
     """Whether a file system is mounted whose I/O does not pass local block devices."""
     kinds = (fields[2] for line in mounts.splitlines() if len(fields := line.split()) > 2)
-    return any(kind.decode("ascii", "replace").startswith(_NETWORK_FILE_SYSTEMS) for kind in kinds)
+    return any(kind.decode("ascii", "replace").startswith(NETWORK) for kind in kinds)
 
 
 def _disks() -> tuple[DiskCounters, ...]:
