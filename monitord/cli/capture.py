@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -13,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
 from monitord.cli.rows import recent_table
+from monitord.cli.script_run import SignalCounter, show_progress
 from monitord.cli.terminal import emit, say, width
 from monitord.cli.times import parse_duration
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
@@ -186,7 +185,7 @@ class _Work:
 def _run(
     service: ProfileCaptureService, target: ProcessKey, plan: CapturePlan, folder: Path
 ) -> tuple[list[Capture], int]:
-    """Capture on a thread while this one shows progress and hears Ctrl-C and SIGTERM."""
+    """Capture on a thread while this one shows progress and hears what would end it."""
     work = _Work()
 
     def capture_there() -> None:
@@ -196,48 +195,22 @@ def _run(
             work.error = error
 
     thread = threading.Thread(target=capture_there, name="capture", daemon=True)
-    with _heard_signals() as heard:
+    with SignalCounter(says="") as counter:
+        heard = counter.numbers
         thread.start()
         started = time.monotonic()
         while thread.is_alive() and not heard:
             thread.join(0.1)
-            _progress(time.monotonic() - started, plan)
+            show_progress(f"capturing {time.monotonic() - started:4.1f} of {plan.duration_s:.0f} s")
         if heard:
             service.stop()
             thread.join(_STOP_WITHIN_S)
-        _clear_progress()
+        show_progress("")
     if work.error is not None:
         raise work.error
     if thread.is_alive():
         raise MonitordError("the profiler did not stop; nothing was kept")
     return work.captures, heard[0] if heard else 0
-
-
-@contextmanager
-def _heard_signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM are noted instead of ending the process."""
-    heard: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        heard.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _progress(elapsed_s: float, plan: CapturePlan) -> None:
-    if sys.stderr.isatty():
-        line = f"\rcapturing {elapsed_s:4.1f} of {plan.duration_s:.0f} s "
-        print(line, end="", file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
-
-
-def _clear_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - as above
 
 
 def _show(place: Place, incident: Incident, as_json: bool) -> None:

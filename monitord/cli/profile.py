@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
-from monitord.cli.script_run import SignalCounter, clear_progress, end, progress, warn_about
+from monitord.cli.script_run import SignalCounter, end, progress, show_progress, warn_about
 from monitord.cli.terminal import say
 from monitord.cli.times import parse_duration
 from monitord.errors import UsageError
@@ -104,7 +104,7 @@ def _profile(place: Place, request: ScriptRequest, plan: RunPlan, options: _Outp
     sys.stdout.flush()
     with SignalCounter() as heard:
         done = profile_script(request, plan, new_correlation_id, progress(heard, request.name))
-        clear_progress()
+        show_progress("")
         result = _kept(place, done) if options.keeps and done.result else done.result
     warn_about(done.run)
     if result is not None:

@@ -1,4 +1,4 @@
-"""What `profile` and `profile --standby` share: signals counted, progress shown, the run's end told."""
+"""What `capture` and `profile` share: signals counted, progress shown, the run's end told."""
 
 from __future__ import annotations
 
@@ -48,8 +48,12 @@ def end(done: ScriptRun, heard: SignalCounter, *, passes_status_on: bool) -> Non
 
 @dataclass(slots=True)
 class SignalCounter:
-    """SIGINT, SIGTERM and SIGHUP are noted instead of ending the process; use as a context manager."""
+    """SIGINT, SIGTERM and SIGHUP are noted instead of ending the process; use as a context manager.
 
+    `says` is what a person at a terminal is told at each.
+    """
+
+    says: str = "ending the script, reading its profile"
     numbers: list[int] = field(default_factory=list)
     _before: dict[int, signal._HANDLER] = field(default_factory=dict)
 
@@ -64,9 +68,9 @@ class SignalCounter:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.numbers.append(number)
-        if sys.stderr.isatty():
+        if self.says and sys.stderr.isatty():
             again = "again to hurry" if len(self.numbers) == 1 else "hurrying"
-            say(f"\rending the script, reading its profile ({again})")
+            say(f"\r{self.says} ({again})")
 
 
 def progress(heard: SignalCounter, name: str) -> Watcher:
@@ -80,15 +84,14 @@ def progress(heard: SignalCounter, name: str) -> Watcher:
             return len(heard.numbers)
 
         def tick(self, elapsed_s: float) -> None:
-            if sys.stderr.isatty() and elapsed_s - self.shown_s >= 1.0:
+            if elapsed_s - self.shown_s >= 1.0:
                 self.shown_s = elapsed_s
-                line = f"\r\x1b[Kprofiling {Path(name).name} {elapsed_s:.0f} s"
-                print(line, end="", file=sys.stderr, flush=True)  # noqa: T201 - progress is for people
+                show_progress(f"profiling {Path(name).name} {elapsed_s:.0f} s")
 
     return Progress()
 
 
-def clear_progress() -> None:
-    """Leave the terminal's line clean."""
+def show_progress(text: str) -> None:
+    """Put a text in the place of the terminal's last line; an empty one leaves it clean."""
     if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - as above
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201 - it is for people

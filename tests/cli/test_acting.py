@@ -98,7 +98,8 @@ def test_capture_finds_the_function_and_prints_its_row(burner, cli, data_dir) ->
     assert list((data_dir / "spool").iterdir()) == []
 
 
-def test_ctrl_c_keeps_what_there_is(burner, environment, cli) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "a closed terminal"])
+def test_an_early_end_keeps_what_there_is(number, burner, environment, cli) -> None:
     words = [sys.executable, "-m", "monitord", "capture", str(burner), "--duration", "60s", "--json"]
     process = subprocess.Popen(
         words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -106,9 +107,9 @@ def test_ctrl_c_keeps_what_there_is(burner, environment, cli) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not is_recording(process.pid) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     row = json.loads(out)
     assert row["pid"] == burner
     assert row["duration_seconds"] < 50
