@@ -1,0 +1,53 @@
+"""On a partition smaller than the configured floor a tenth of it stays free: by every part that keeps a floor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord import config
+from monitord.daemon.holdings import near_holdings
+from monitord.jobs import vacuum_when_idle
+from monitord.model import Incident
+from monitord.storage import open_store
+from tests.fakes import a_capture, an_alert
+
+pytestmark = pytest.mark.root
+INCIDENT = Incident(
+    "abcdefabcdef", an_alert(), None, captures=(replace(a_capture("profile"), payload=os.urandom(1_500_000)),)
+)
+
+
+@pytest.fixture
+def partition(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 MB; the default floor is 200 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir(mode=0o700)
+    words = ["mount", "-t", "tmpfs", "-o", "size=100m,mode=0700", "tmpfs", str(folder)]
+    if (made := subprocess.run(words, capture_output=True, text=True)).returncode:
+        pytest.skip(f"nothing can be mounted: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_evidence_on_its_way_to_a_remote_storage_is_taken(partition: Path, tmp_path: Path) -> None:
+    """It waits in the data directory, which had no room by the floor of a large disk."""
+    (tmp_path / "far").mkdir(mode=0o700)
+    place = tmp_path / "config.toml"
+    place.write_text(f'[storage]\nurl = "file://{tmp_path / "far"}"\n')
+    store = open_store(partition / "data", open_holdings=near_holdings(config.load(place, env={}).settings))
+    assert [row.artefact_key is not None for row in store.save_incident(INCIDENT)] == [True]
+    store.close()
+
+
+def test_the_database_is_rebuilt(partition: Path) -> None:
+    """There is room for the copies above the smaller floor."""
+    store = open_store(partition / "data")
+    outcome = vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=200_000_000)
+    store.close()
+    assert outcome.detail.startswith("rebuilt the database")
