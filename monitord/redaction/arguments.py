@@ -38,7 +38,7 @@ _TAKES = re.compile(
     r"(?i)(?:^|[\s/])(?:sudo\s.*-[A-Za-z]*S|su\b|passwd|chpasswd|cryptsetup|kinit|gpg2?\b.*(?:passphrase|-fd)|smbpasswd|htpasswd"
     r"|pdbedit|ssh-add|sshfs|openconnect|mount|vpnc|zuluCrypt|veracrypt|age\b|doas|htdigest|pass\s+insert|secret-tool|keyctl\s+p"
     r"|systemd-creds|lpass|kadmin|ldappasswd|mysql_config_editor|expect|npm\s+login|snap\s+login|zfs\s+load-key|bioctl|geli"
-    r"|cryptroot|realm\s+join|net\s+ads|adcli|ipa-|samba-tool|rclone\s+obscure|base64\s*\|)"
+    r"|cryptroot|argon2\b|realm\s+join|net\s+ads|adcli|ipa-|samba-tool|rclone\s+obscure|base64\s*\|)"
     r"|\blogin\b|password|passphrase|passwd|token|secret|--stdin|unlock|\bpass(?:in|out)?\s+stdin"
 )
 # What these read from `<<<` is text or a program; other tools are given a secret so.
@@ -239,6 +239,8 @@ def _hide_commands(text: str, hide: Hide, depth: int, *, is_script: bool = False
             changes += [change for word in words if (change := _requoted(word, hide, depth))]
         if len(words) == 1 and is_script and " " in words[0].raw:
             changes += _changed(words, [_whole(words[0].value, hide, depth)])
+        if len(words) == 1 and is_script and "<<" in text:  # a line that a command is fed
+            changes += _changed(words, hide_arguments(["app", words[0].value], hide, max(1, depth))[1:])
         if len(words) > 1:
             values = [word.value for word in words]
             changes += _changed(words, hide_arguments(values, hide, max(1, depth), in_prose=not is_script))
@@ -286,6 +288,8 @@ def _fed(previous: Command, command: Command, text: str, hide: Hide) -> list[tup
     """`echo SECRET | sudo -S …` and `kinit … <<< SECRET`."""
     if len(previous.words) > 2 and previous.words[1].raw == "-c":  # `sh -c echo …` that lost its quotes
         previous = Command(previous.words[2:], previous.end)
+    elif previous.words[:1] and previous.words[0].raw == "{":
+        previous = Command(previous.words[1:], previous.end)
     if not previous.words or not command.words:
         return []
     if _is_substituted(previous):  # `cryptsetup … --key-file <(echo SECRET)`

@@ -94,7 +94,7 @@ _TASK = re.compile(r"([\w:.-]{1,80}\[)([\w.@-]{1,60}),([^\],]{3,200})\]")
 _USER_OPTION = re.compile(
     r"((?:[^=]{0,200},)?user(?:name)?=[A-Za-z][\w.@-]{0,60}:)([^,:/]{4,200})(,.*)?", re.S
 )
-_ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([A-Za-z0-9+/_.=~!-]{20,200}+)")
+_ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([A-Za-z0-9+/_.=~!-]{16,200}+)")
 _NAMES_THING = re.compile(
     r"(?:^|_)(?:ID|UUID|GUID|SHA\d*|COMMIT|HASH|REV|REVISION|DIGEST|TRACE|BUILD|VERSION|TAG|PATH|DIR|FILE|HOME"
     r"|IMAGE|NAME|URL|URI|HOST|ADDRESS|SOCK|FLAGS|OPTS)\d?(?:_|$)"

@@ -66,10 +66,16 @@ _CODES = bytes(byte - 97 if 97 <= byte <= 122 else 26 if 48 <= byte <= 57 else _
 _BITS = (6.0, 2.0, -1.5)
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]++")
 _BITS_OF_ODD_STEP = 3
+_BITS_OF_NONSENSE = 6
 # Of eight letters, or of six where digits or cases are mixed; plain hex says nothing.
 _CHUNK = re.compile(
-    r"(?<![A-Za-z0-9])(?![A-Z]?[a-z]{0,7}(?![A-Za-z0-9])|[0-9a-f]*+(?![A-Za-z0-9]))[A-Za-z0-9!#$^~*?]{6,64}+"
+    r"(?<![A-Za-z0-9])(?![A-Z]?[a-z]{0,7}(?![A-Za-z0-9])|[0-9a-f]*+(?![A-Za-z0-9]))[A-Za-z0-9!#$^~*?%]{6,64}+"
 )
+_SHORT_HUMP = re.compile(
+    r"(?<![a-z])[A-Z][a-z]?(?![A-Za-z])|(?<![A-Za-z])[a-z]{1,2}(?=[A-Z])|[A-Z][a-z](?=[A-Z])"
+)
+_SWITCH = re.compile(r"[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])")
+_USUAL_SWITCHES = 3
 _BOTH_CASES = re.compile(r"[a-z].*[A-Z]|[A-Z][^a-z]*[A-Z0-9][^a-z]*[a-z]", re.S)
 CLASS_OF = {
     **dict.fromkeys(string.ascii_lowercase, "a"), **dict.fromkeys(string.ascii_uppercase, "A"),
@@ -88,7 +94,7 @@ _FILE = re.compile(
 # Hashes and ids, forms of dates, names of files, sizes.
 _KEPT = re.compile(
     r"[0-9a-fA-FxX.:_-]*+|(?:[A-Za-z]{1,10}[-_])?[0-9a-f]{6,}+|(?:[YMDHSymdhsXZTx]++[-_:./]?)++"
-    r"|.*\.[a-z][a-z0-9]{0,4}|[v0-9.]++[a-z0-9-]{0,10}|[a-z]{2,4}[0-9a-f]{7,12}(?:-[0-9a-f]{2})?"
+    r"|.*\.[a-z][a-z0-9]{0,4}|v?[0-9][0-9.]*+[a-z0-9-]{0,6}|[a-z]{2,4}[0-9a-f]{7,12}(?:-[0-9a-f]{2})?"
     r"|[A-Za-z_][\w-]{0,40}(?:\.[A-Za-z_][\w-]{0,40}){2,8}",
     re.S,
 )
@@ -123,8 +129,19 @@ def is_made_up(word: str, least_bits: float) -> bool:
     return any(_bits_of(chunk) >= least_bits for chunk in _CHUNK.findall(word))
 
 
+def is_nonsense(text: str) -> bool:
+    """Tell whether a text is some words of random letters, a passphrase."""
+    words = text.split(" ")
+    if not 3 <= len(words) <= 12 or not text.replace(" ", "").isalpha():
+        return False
+    return sum(map(strangeness_bits, words)) >= _BITS_OF_NONSENSE * len(words)
+
+
 def _bits_of(chunk: str) -> float:
-    odd = odd_steps(chunk) if _BOTH_CASES.search(chunk) else 0
+    if not _BOTH_CASES.search(chunk):
+        switches = len(_SWITCH.findall(chunk)) - _USUAL_SWITCHES if len(chunk) >= 10 else 0
+        return strangeness_bits(chunk) + max(0, switches) * _BITS_OF_ODD_STEP
+    odd = odd_steps(chunk) + len(_SHORT_HUMP.findall(chunk))
     return strangeness_bits(chunk) + _BITS_OF_ODD_STEP * odd
 
 

@@ -20,7 +20,7 @@ from monitord.redaction.logins import (
     login_in,
     slashed_login_in,
 )
-from monitord.redaction.made_up import is_file, is_kept, is_made_up
+from monitord.redaction.made_up import is_file, is_kept, is_made_up, is_nonsense
 from monitord.redaction.patterns import hide_scheme, hide_whole_value
 from monitord.redaction.tools import (
     BARE_NAMED,
@@ -35,11 +35,14 @@ from monitord.redaction.tools import (
     tool_name,
 )
 from monitord.redaction.unknown import (
+    FINDING_HOSTS,
     INSTALLERS,
     LANGUAGES,
     LOGIN_NAMES,
     LOGIN_OPTIONS,
+    NUMBERED,
     PASSWORD_LETTERS,
+    PIN_WORDS,
     PLAIN_LETTERS,
     PUBLIC,
     RUN_AS,
@@ -103,9 +106,10 @@ _ISSUED_TAIL = re.compile(
     r"([\w.-]{1,80}:[0-9]{1,5}/|[0-9a-f]{32}:|:)([0-9a-f]{32})"
     r"|([a-z]{2,4}-)([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 )
-_LEAST_BITS = 12
+_NAME = re.compile(r"[\w.@+-]{1,200}")
+_LEAST_BITS = 10
 _PART = re.compile(
-    r"(?<![^=:,;@> \"'(\[{])\w[\w.!$^~?#*+-]{5,63}+(?=={0,2}(?:\Z|[:,;@ \"')\]}]))(?!://)", re.A
+    r"(?<![^=:,;@> \"'(\[{])\w[\w.!$^~?#*+%-]{5,63}+(?=={0,2}(?:\Z|[:,; \"')\]}]))(?!://)", re.A
 )
 _SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
 _PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
@@ -308,7 +312,7 @@ class Reader:
         is_made = (is_suspicious(name) or self._is_named(name)) and looks_made(value)
         if is_made or (_PIN_OPTION.fullmatch(name) and _PIN.fullmatch(value)):
             return f"{name}={self.hide('option', value)}"
-        is_made = self._may_have_issued() and is_issued(value, name, self.name)
+        is_made = self._may_have_issued(value) and is_issued(value, name, self.name)
         return f"{name}={self.hide('issued', value)}" if is_made else ""
 
     def _awaited(self, option: str) -> str:
@@ -318,6 +322,13 @@ class Reader:
         if is_sensitive(option) and not self._is_named(option):
             return "secret"
         if _PIN_OPTION.fullmatch(option):
+            return "pin"
+        if (
+            len(option) == 2
+            and option not in NUMBERED
+            and self._is_unknown()
+            and PIN_WORDS & {*self.words[1:9]}
+        ):
             return "pin"
         if option in PASSWORD_LETTERS and self._may_be_letter():
             is_users = self._is_about_login or not USER_OPTIONS.isdisjoint(self.words[2:64])
@@ -412,13 +423,20 @@ class Reader:
         is_run_as = self.is_for_a_user and self.name in RUN_AS
         return (not self.options or self.name in LANGUAGES) and self.name not in READERS and not is_run_as
 
-    def _may_have_issued(self) -> bool:
-        return self._is_unknown() or (self.name in LANGUAGES and not self.in_prose)
+    def _is_about_pin(self) -> bool:
+        return self._is_unknown() and not PIN_WORDS.isdisjoint(self.words[1:9])
+
+    def _may_have_issued(self, value: str = "") -> bool:
+        """Tell whether hex may be a key: any of an unknown tool, an option's value or 32 digits of others."""
+        if self._is_unknown() or (self.name in LANGUAGES and not self.in_prose):
+            return True
+        is_telling = (self.before[:1] == "-" or len(value) == 32) and "-" not in value and not self.in_prose
+        return is_telling and self.tool is not _NO_TOOL and self.name not in CARRIERS | NAMING
 
     def _may_be_judged(self) -> bool:
         if self.in_prose or self.before in PUBLIC:
             return False
-        return self.name not in READERS and self.name not in INSTALLERS
+        return not any(self.name in names for names in (READERS, INSTALLERS, NAMING_PEOPLE, FINDING_HOSTS))
 
     def _is_unknown(self) -> bool:
         if self.in_prose or self.tool is not _NO_TOOL:
@@ -459,11 +477,10 @@ class Reader:
             return shown
         if self.name not in READERS and (shown := hide_in_word(argument, self.name, self.hide)) != argument:
             return self.read_text(shown)
-        is_letters_value = (
-            len(self.before) == 2 and self.before[0] == "-" and self.name not in READERS | CARRIERS
-        )
-        if (self._may_have_issued() or is_letters_value) and is_issued(argument, self.before, self.name):
+        if self._may_have_issued(argument) and is_issued(argument, self.before, self.name):
             return self.hide("issued", argument)
+        if " " in argument and self._may_be_judged() and is_nonsense(argument):
+            return self.hide("made_up", argument)
         if self.is_about_secrets and (valued := _VALUED.fullmatch(argument)):
             return valued[1] + self._value("secret", valued[2])
         if (tail := _ISSUED_TAIL.fullmatch(argument)) and self.name not in READERS:
@@ -477,7 +494,7 @@ class Reader:
             return self.hide("chosen", shown)
         if not self._may_be_judged() or HIDDEN in argument:
             return shown
-        if self.before[:1] == "-" and names_thing(self.before):
+        if self.before[:1] == "-" and _NAME.fullmatch(argument) and names_thing(self.before):
             return shown
         return _PART.sub(self._without_made_up, shown)
 

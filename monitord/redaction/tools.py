@@ -5,7 +5,7 @@ option alone takes its secret attached or as the next word; `+` only attached (`
 prompts), `=next` never; `=login` has user:secret, `=cookie` a cookie if no file, `=cert` file:secret.
 `tool[verb]` holds only where that word is present.
 
-`_OPERANDS`, one form a line: `tool: words`. `S` is the secret, `*` any operand, `K` `key=secret` (repeated),
+`_OPERANDS`, one form a line: `tool tool: words`. `S` is the secret, `*` any operand, `K` `key=secret`s,
 `S$` the last operand, `P` a path or drive; `-b` in front: only where that letter is given. Other words stand
 for themselves in any case (`http-basic.*`: for what begins so). `CARRIERS` run another tool; `READERS` look
 for words or show them; to those of `NAMING` a secret is a thing with a name. (More than 400 lines: a table.)
@@ -24,77 +24,67 @@ mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlo
 check_snmp: -C
 vault[create]: -id
 uaac: -s -p
-reaver bully wpscli: -p
+reaver bully wpscli mycli mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost
+  innotop mysqlsh mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles
+  bsondump db2 db2batch db2move cbq cbbackupmgr couchbase-cli cbimport cbexport cbc cbbackup cbrestore
+  cbstats neo4j-admin cypher-shell hdbsql hdbuserstore ncftpput ncftpget ncftpls sshpass smbmap crackmapexec
+  nxc netexec evil-winrm hydra cadaver enum4linux enum4linux-ng bloodhound-python ldapdomaindump kerbrute
+  patator rdesktop xfreerdp snx forticlient f5fpc nordvpn[login] pritunl-client racadm pkcs11-tool veracrypt
+  truecrypt zulucrypt-cli fcrackzip useradd usermod adduser docker[login] podman[login] buildah[login]
+  skopeo[login] nerdctl[login] helm[login] oc[login] az[login] crane[login] oras[login] singularity[login]
+  apptainer[login] regctl[login] cosign[login] az certutil twine[upload] poetry[publish] uv[publish]
+  conan[user] conan[login] rabbitmqadmin jenkins-jobs bolt vmware-cmd esxcli vncdo vncdotool gallery-dl
+  instaloader you-get megadl megaput megals megaget airdecap-ng aircrack-ng airdecloak-ng airolib-ng psexec
+  psexec64 winrs rspamadm doveadm: -p
 ciscocmd: -p -s
-ssserver sslocal ss-server ss-local ssservice: -k
+ssserver sslocal ss-server ss-local ssservice gem[push] nuget dotnet[push] choco[push] openai: -k
 hdparm: --security-unlock --security-set-pass --security-disable --security-erase
 ysqlsh: -W+
 dislocker dislocker-fuse dislocker-file: -u+ -p+
-eapol_test: -s
+eapol_test slappasswd: -s
 clogin rancid: -p -e -v
-conjur[variable]: -v
+conjur[variable] kaggle[config] iscsiadm: -v
 amass: -api
-gsutil[config]: -a
+gsutil[config] redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli hatch[publish] sipsak: -a
 suseconnect: -r --regcode
 subscription-manager: --activationkey
 v2ray xray sing-box: -id -uuid
-check_http check_tcp check_curl: -a=login
+check_http check_tcp check_curl hey vegeta: -a=login
 ktutil mcrypt ccrypt: -w -k -K
-mycli mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost innotop mysqlsh: -p
-7z 7za 7zr 7zz unrar: -p+
+7z 7za 7zr 7zz unrar lha ace: -p+
 rar: -p+ -hp+
-zip unzip zipcloak funzip: -P
+zip unzip zipcloak funzip sqlcmd bcp tsql osql freebcp defncopy isql fisql dsql sqsh mssql-cli usql
+  mssql-scripter mosquitto_pub mosquitto_sub mosquitto_rr p4 knife gobuster deluge-console: -P
 arj: -g+
-lha ace: -p+
-mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles bsondump: -p
 cqlsh nodetool sstableloader dsetool dsbulk: -p -pw
 influx: -p=next -t
-redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli: -a
-sqlcmd bcp tsql osql freebcp defncopy isql fisql dsql sqsh mssql-cli usql mssql-scripter: -P
-db2 db2batch db2move: -p
-cbq cbbackupmgr couchbase-cli cbimport cbexport cbc cbbackup cbrestore cbstats: -p
-neo4j-admin cypher-shell: -p
 vsql vbr admintools: -w -p
-nzsql bteq: -pw
-hdbsql hdbuserstore: -p
+nzsql bteq mqtt xe xl keepassxc-cli kpcli keepass: -pw
 ibmcloud bx: -p --apikey
 beeline: -p -w
 isql-fb isql-v gbak gsec gfix nbackup fbsvcmgr: -pas -pass -password -pa
 rman expdp impdp sqlldr exp imp: userid=login
-etcdctl: --user=login
+etcdctl nats: --user=login
 consul: -http-auth=login
 curl: -u=login -U=login -b=cookie -E=cert --user=login --proxy-user=login --cert=cert --proxy-cert=cert
 http https httpie xh xhs: -a=login --auth=login
 ab: -A=login -P=login
-hey vegeta: -a=login
 lftp ncftp: -u=login -p
-ncftpput ncftpget ncftpls: -p
 ftp tnftp open: -u=login
-sshpass: -p
 plink pscp psftp putty kitty puttytel winscp puttygen: -pw -passphrase
 smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool winexe wmic wmic-py wmis samba-tool
   pth-winexe pth-smbclient ntlm_auth: -U=login --user=login
-smbmap crackmapexec nxc netexec evil-winrm hydra cadaver enum4linux enum4linux-ng bloodhound-python
-  ldapdomaindump kerbrute patator: -p
-rdesktop xfreerdp: -p
 x11vnc: -viewpasswd
 openfortivpn: -p -o
-snx: -p
 openconnect: --form-entry=login
-forticlient: -p
-f5fpc: -p
-nordvpn[login]: -p
-pritunl-client: -p
 zerotier-cli: -T
 ipmitool ipmi-chassis ipmiutil ipmipower ipmiconsole ipmi-sensors freeipmi: -P -p
-racadm: -p
 snmpget snmpgetnext snmpwalk snmpset snmpbulkwalk snmpbulkget snmptable snmptrap snmpinform snmpdf
   snmpstatus snmptest: -c -A -X -3m -3M -3k -3K
 onesixtyone braa: -c
-ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapmodrdn ldapexop ldapvi: -w
-slappasswd: -s
+ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapmodrdn ldapexop ldapvi kadmin
+  kadmin.local irssi smbpasswd odoo odoo-bin: -w
 ldappasswd: -s -a -w
-kadmin kadmin.local: -w
 openssl: -hmac -k=next -K=next -passin -passout -macopt
 keytool: -new
 pk12util: -W -K -w -k
@@ -102,94 +92,47 @@ signtool: /p
 security: -p -P -w -k
 ssh-keygen: -N -P
 yubico-piv-tool ykman: -P -N -p -n -m
-pkcs11-tool: -p
 tpm2_create tpm2_createprimary tpm2_unseal tpm2_load tpm2_nvread tpm2_nvwrite tpm2_sign tpm2_changeauth: -p
   -P
-veracrypt truecrypt: -p
-zulucrypt-cli: -p
-fcrackzip: -p
 steghide outguess stegsnow: -p -k
 pdftk: user_pw owner_pw input_pw
 pdftotext pdftoppm pdfinfo pdfimages pdftocairo pdfseparate: -upw -opw
 gs ghostscript: -sPDFPassword -sOwnerPassword -sUserPassword
-useradd usermod adduser: -p
-docker[login] podman[login] buildah[login] skopeo[login] nerdctl[login] helm[login] oc[login] az[login]
-  crane[login] oras[login] singularity[login] apptainer[login] regctl[login] cosign[login]: -p
 skopeo[copy]: --creds=login --src-creds=login --dest-creds=login
 podman[pull] podman[push] buildah[pull] buildah[push] skopeo[inspect]: --creds=login
-rancher: -t
-az: -p
-doctl: -t
-certutil: -p
-kaggle[config]: -v
+rancher doctl uv[publish] drone codecov coveralls telegram-send tg slackcat slack: -t
 aws[put-parameter]: --value
-twine[upload] poetry[publish] uv[publish]: -p
-hatch[publish]: -a
-uv[publish]: -t
 npm yarn pnpm: --_auth
-gem[push] nuget dotnet[push] choco[push]: -k
-conan[user] conan[login]: -p
-swaks: -ap
+swaks msmtp ssmtp sipp: -ap
 sendemail: -xp
-msmtp ssmtp: -ap
 mailsend mailsend-go blat: -pass -pw
-mosquitto_pub mosquitto_sub mosquitto_rr: -P
-mqtt: -pw
-rabbitmqadmin: -p
-nats: --user=login
-p4: -P
 gitlab-runner[register]: -r -t
-drone: -t
-jenkins-cli: -auth=login
-jenkins-jobs: -p
-java: -auth=login
-codecov coveralls: -t
+jenkins-cli java: -auth=login
 sonar-scanner: -Dsonar.login
-knife: -P
-bolt: -p
 virt-customize virt-builder guestfish virt-sysprep: --root-password=login --password=login
 vmrun govc ovftool: -gp -vp -p
-vmware-cmd esxcli: -p
-xe xl: -pw
-vncdo vncdotool: -p
 sqlmap: --auth-cred=login --proxy-cred=login
 nikto: -id=login
-gobuster: -P
 responder impacket-smbserver smbserver.py: -password -hashes
 secretsdump.py psexec.py wmiexec.py smbexec.py getst.py gettgt.py getuserspns.py mssqlclient.py: -hashes
   -aesKey -p
 ffmpeg ffplay: -decryption_key -key -cenc_decryption_key
 youtube-dl yt-dlp: -p -2 --twofactor
-gallery-dl instaloader you-get megadl megaput megals megaget: -p
 transmission-remote: -n=login --auth=login
-deluge-console: -P
-irssi: -w
-openai: -k
-telegram-send tg: -t
-slackcat slack: -t
 ntfy: -k -u=login --user=login
-keepassxc-cli kpcli keepass: -pw
 bw op lpass: --session
-airdecap-ng aircrack-ng airdecloak-ng airolib-ng: -p
-smbpasswd: -w
-sipp: -ap
-sipsak: -a
 freeradius radclient: -S
-psexec psexec64 winrs: -p
 schtasks sc: /rp /p password=
 icinga2: --ticket
-iscsiadm: -v
-rspamadm doveadm: -p
-odoo odoo-bin: -w
 """
 
 _OPERANDS = """
-htpasswd: -b S$
+htpasswd htdigest mosquitto_passwd: -b S$
 nifi.sh: set-single-user-credentials * S
 gopass: insert * S
 mkpasswd: -m * S
 openssl: passwd S
-openssl: passwd * S
+openssl dscl: passwd * S
 emqx: ctl admins passwd * S
 emqx: admins passwd * S
 doveadm: auth test * S
@@ -202,32 +145,26 @@ addauth: digest S
 smbclient: P S
 smbclient: * P S
 sip: set secret S
-composer: config http-basic.* * S
+composer poetry: config http-basic.* * S
 composer: config github-oauth.* S
 composer: config gitlab-token.* S
 composer: config bearer.* S
-poetry: config http-basic.* * S
 poetry: config pypi-token.* S
-htdigest: -b S$
-mosquitto_passwd: -b S$
 rabbitmqctl: add_user * S
 rabbitmqctl: change_password * S
 rabbitmqctl: authenticate_user * S
 rabbitmqctl: set_parameter federation-upstream * S
-vault: login S
+vault bao consul wandb huggingface-cli cargo anaconda: login S
 vault: unseal S
 vault: operator unseal S
-vault: kv put * K
+vault bao: kv put * K
 vault: kv patch * K
 vault: write * K
 vault: token renew S
 vault: token revoke S
-bao: kv put * K
-bao: login S
-consul: login S
 etcdctl: user add S
-mc: alias set * * * S
-mc: alias set * * S S
+mc minio-client mcli: alias set * * * S
+mc minio-client mcli: alias set * * S S
 mc: config host add * * S S
 mc: admin user add * S S
 net: use P P S
@@ -238,7 +175,7 @@ net: rpc password * S
 samba-tool: user create * S
 samba-tool: user add * S
 samba-tool: user setpassword * S
-wpa_passphrase: * S
+wpa_passphrase megalogin mega-login: * S
 wpa_cli: set_network * psk S
 wpa_cli: set_network * password S
 wpa_cli: passphrase * S
@@ -256,45 +193,29 @@ rclone: config create * * K
 rclone: config update * K
 rclone: config password * * S
 rclone: pass S
-rclone: password S
+rclone mysqladmin mariadb-admin: password S
 rclone: password2 S
 rclone: secret_access_key S
-oathtool: S$
-totp: S$
+oathtool totp vmq-passwd tomcat-digest.sh digest.sh: S$
 steamcmd: +login * S
-steamcmd: login * S
-redis-cli: auth S
-redis-cli: auth * S
-redis-cli: config set requirepass S
-redis-cli: config set masterauth S
+steamcmd bw megacmd: login * S
+redis-cli valkey-cli keydb-cli snyk mongo mongosh: auth S
+redis-cli valkey-cli cf influx: auth * S
+redis-cli valkey-cli: config set requirepass S
+redis-cli valkey-cli: config set masterauth S
 redis-cli: acl setuser * * S
 redis-cli: migrate * * * * * auth S
 redis-cli: hello * auth * S
-valkey-cli: auth S
-valkey-cli: auth * S
-valkey-cli: config set requirepass S
-valkey-cli: config set masterauth S
-keydb-cli: auth S
-wandb: login S
-huggingface-cli: login S
-snyk: auth S
-fly: auth token S
-flyctl: auth token S
+fly flyctl: auth token S
 gcloud: auth activate-refresh-token * S
-minio-client: alias set * * * S
-minio-client: alias set * * S S
-mcli: alias set * * * S
-mcli: alias set * * S S
 hf: auth login S
-pulumi: config set * S
-heroku: config:set K
+pulumi bundle: config set * S
+heroku dokku cap: config:set K
 heroku: config:add K
-fly: secrets set K
-flyctl: secrets set K
+fly flyctl doppler: secrets set K
 railway: variables set K
 vercel: secrets add * S
 wrangler: secret put * S
-doppler: secrets set K
 doppler: configure set token S
 chamber: write * * S
 credstash: put * S
@@ -303,24 +224,17 @@ glab: variable set * S
 travis: encrypt K
 travis: env set * S
 eb: setenv K
-cf: auth * S
 dokku: config:set * K
-dokku: config:set K
-cap: config:set K
 aws: configure set aws_secret_access_key S
 aws: configure set aws_session_token S
 aws: configure set aws_access_key_id S
 npm: profile set password S
 yarn: npmAuthToken S
-bundle: config set * S
 gem: signin S
 nuget: setapikey S
 dotnet: user-secrets set * S
 choco: apikey S
-cargo: login S
-anaconda: login S
 snap: set * K
-vmq-passwd: S$
 kerbrute: bruteuser * * S
 berglas: create * S
 ipmicfg: setpwd * S
@@ -331,9 +245,7 @@ radperf: * * auth S
 shodan: init S
 zrok: enable S
 qpdf: --encrypt S S
-tomcat-digest.sh: S$
-digest.sh: S$
-isql: * * S
+isql radclient: * * S
 db2: connect to * user * using S
 nzpassword: add * * * S
 orapwd: K
@@ -341,34 +253,25 @@ lsnrctl: set password S
 pass: otp append S
 keyctl: add * * S
 keyctl: padd * * S
-bw: login * S
 bw: unlock S
 op: signin * * * S
 keybase: oneshot S
-kadmin: addprinc S
-kadmin.local: addprinc S
+kadmin kadmin.local: addprinc S
 radtest: * S * * S
-radclient: * * S
 ipmitool: user set password * S
 wg: set * private-key S
 wg: set * preshared-key S
 snmpusm: * S S
 snmpusm: passwd S S
 ansible-vault: encrypt_string S
-convertto-securestring: S
+convertto-securestring arango-secure-installation gpg-preset-passphrase: S
 convertto-securestring: -string S
 convertto-securestring: string S
 gsettings: set * password S
 mosquitto_ctrl: dynsec init * * S
 mosquitto_ctrl: dynsec setclientpassword * S
 mosquitto_ctrl: dynsec createclient * S
-mongo: auth S
-mongosh: auth S
-mysqladmin: password S
-mariadb-admin: password S
-influx: auth * S
 influx: user password S
-arango-secure-installation: S
 grafana-cli: admin reset-admin-password S
 grafana: cli admin reset-admin-password S
 gitea: admin user change-password S
@@ -382,23 +285,16 @@ juju: change-user-password S
 lxc: config trust add S
 lxc: config set core.trust_password S
 maas: login * * S
-megalogin: * S
-mega-login: * S
-megacmd: login * S
-bitcoin-cli: walletpassphrase S
+bitcoin-cli litecoin-cli: walletpassphrase S
 bitcoin-cli: encryptwallet S
-bitcoin-cli: importprivkey S
+bitcoin-cli litecoin-cli: importprivkey S
 bitcoin-cli: walletpassphrasechange S S
-litecoin-cli: walletpassphrase S
-litecoin-cli: importprivkey S
 geth: account import S
-dscl: passwd * S
 dscl: -passwd * S
 networksetup: -setairportnetwork * * S
 networksetup: setairportnetwork * * S
 manage-bde: -password S
 caddy: hash-password S
-gpg-preset-passphrase: S
 gpg-connect-agent: preset_passphrase * * S
 """
 
@@ -476,9 +372,10 @@ def _read_options() -> dict[str, tuple[dict[str, str], dict[str, dict[str, str]]
 
 def _read_operands() -> dict[str, list[tuple[str, ...]]]:
     found: dict[str, list[tuple[str, ...]]] = {}
-    for line in _OPERANDS.strip().splitlines():
-        name, _colon, words = line.partition(": ")
-        found.setdefault(name, []).append(tuple(words.split()))
+    for line in _OPERANDS.replace("\n  ", " ").strip().splitlines():
+        names, _colon, words = line.partition(": ")
+        for name in names.split():
+            found.setdefault(name, []).append(tuple(words.split()))
     return found
 
 
@@ -502,7 +399,7 @@ _PROGRAM_FIRST = re.compile(
 _SENTENCE = re.compile(
     r"(?<![\w-])(?:the|is|are|was|were|has|have|had|been|be|of|and|that|this|which|because|an?|could|can't|cannot"
     r"|did|does|not|it|its|by|or|but|when|for|expire[sd]?|failed|invalid|incorrect|wrong|changed|required)"
-    r"(?![\w-])|[.!?] [A-Z]",
+    r"(?![\w,:=/-])|[.!?] [A-Z]",
     re.I,
 )
 _TOOL_NAME = re.compile(r"[\"']*(?:.*[\\/])?([^\\/]*?)(?:\.exe|\.cmd|\.bat)?[\"']*", re.S | re.I)

@@ -52,10 +52,18 @@ INSTALLERS = frozenset(  # whose operands are names of packages
     {"pip", "pip3", "pipx", "uv", "poetry", "conda", "npm", "npx", "pnpm", "yarn", "bun", "cargo", "gem",
      "composer", "go", "apk", "snap", "flatpak", "opam", "luarocks", "cpan", "winget", "choco"}
 )  # fmt: skip
+FINDING_HOSTS = frozenset(
+    {"ping", "dig", "host", "nslookup", "traceroute", "mtr", "nmap", "telnet", "mosh", "whois", "ssh-copy-id"}
+)
 # Behind these a name follows: `get password mail`, or a key that everybody may know.
 SHOWS = frozenset(
     {"get", "show", "describe", "delete", "list", "inspect", "rm", "lookup", "edit", "view", "find"}
 )
+# `door unlock -c 4711`; of these letters a number is a port, a count or a time.
+PIN_WORDS = frozenset(
+    {"pin", "puk", "unlock", "otp", "mfa", "2fa", "passcode", "disarm", "pair", "door", "alarm"}
+)
+NUMBERED = frozenset({"-p", "-P", "-n", "-t", "-w", "-b", "-j"})
 PUBLIC = frozenset({"peer", "pubkey", "public-key", "--public-key", "--peer"})
 SAID_OF_PASSWORDS = frozenset(
     {"expires", "expired", "expiry", "policy", "policies", "reset", "change", "changed", "required",

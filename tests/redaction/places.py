@@ -53,6 +53,17 @@ INNOCENT = """
     frob login --identity | frob auth list | sh -c "echo hello > /tmp/out" | sh -c "sort <<< hello" | pytest tests/test_auth.py -k "token and not slow"
     sonar-scanner -Dsonar.projectKey=shop | frob --tokenizer bert --seed 42 | ssh h "sudo systemctl restart app && tail -n 50 /var/log/app.log"
     sbatch -p gpu job.sh | cargo test -p mycrate | frob secret list | frob user add bob | mvn -P release package | frob set volume high
+    git commit -m "auth: reject expired tokens" | git commit -m "password: use argon2id instead of bcrypt" | yarn add react-password-checklist@^1.5.0
+    pip install x --hash=sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae | cargo add secrecy password-hash@0.5.0
+    go get golang.org/x/crypto@v0.0.0-20240119172859-1b2c3d4e5f60 | cargo test auth::token::tests::expired | gradle :auth:test --tests *TokenTest*
+    bazel test //auth/password:hasher_test | docker run -v db-password-volume:/run/secrets:ro app | docker run --secret id=npmrc,src=/home/u/.npmrc img
+    docker secret create db_password ./db_password.txt | kubectl describe secret default-token-x2x9z | helm x --set auth.existingSecret=pg-credentials
+    kubectl get pods -l app=token-service,pod-template-hash=7d9c6b8f5d | aws x --secret-id arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf
+    curl https://x.example/items?page=2&sort=-created_at | curl -H "Authorization: @/run/token" https://x.example | curl -u $USER:$TOKEN https://x.example
+    wget --load-cookies=cookies.txt https://x.example/f | mysqldump --user backup --password shop | openvpn --auth-user-pass /etc/openvpn/login.txt
+    restic -r sftp:backup@nas:/srv/restic snapshots | bw get password github.com | psql postgresql://app@db:5432/shop | redis-cli GET token:user:42
+    train --pad-token <pad> --eos-token-id 2 | mkfs.ext4 -U 9c8b7a6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d /dev/sdb1 | hcloud x --ssh-key bob@laptop | tldr -p path/to/page
+    minidlna -P path/to/pidfile | http-server public/html -w 80 | gnmic -a ip:port sub | mutt -s "Password policy" -a policy.pdf -- staff@example.org
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (
