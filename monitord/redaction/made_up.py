@@ -88,7 +88,7 @@ _NAMED_THING = re.compile(
     re.S,
 )
 _FILE = re.compile(
-    r"(?:~|\.{0,2})/(?:[\w.@+-]{1,80}/)+[\w.@+-]{1,80}|\.{1,2}/[\w.@+-]{1,80}"
+    r"(?:~|\.{1,2}|/(?:etc|run|var|home|usr|srv|opt|tmp|root|mnt|media|app|data|secrets))(?:/[\w.@+-]{1,80})+"
     r"|(?:[\w.@+-]{1,80}/)*[\w@+-][\w.@+-]{0,80}\.(?:txt|json|ya?ml|toml|ini|conf|cfg|pem|key|crt|cer|p12|jks|pub|log|env|enc|gpg|asc|csv|tf|hcl|xml|sh|py|js)"
 )
 # Hashes and ids, forms of dates, names of files, sizes.
