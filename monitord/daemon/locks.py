@@ -16,7 +16,7 @@ from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, hand_over, holder
 
 __all__ = ["CAPTURE_LOCK", "DAEMON_LOCK", "Held", "hold", "holder"]
 
-_ASKED_S = 0.3  # `holder` takes a lock for a moment to see whether it can: that does not count as held
+_ASKED_S = 2.0  # `holder` takes a lock for a moment to see whether it can: that does not count as held
 
 
 @dataclass(slots=True)

@@ -73,8 +73,8 @@ while True:
 PYTHON_HALF_BUSY = """
 import time
 def leaf_burner():
-    end = time.perf_counter() + 0.04
-    while time.perf_counter() < end:
+    end = time.thread_time() + 0.04
+    while time.thread_time() < end:
         pass
 def rests():
     time.sleep(0.06)

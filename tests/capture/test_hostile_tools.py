@@ -69,9 +69,9 @@ def test_a_misbehaving_profiler_ends_in_a_reason(
 ) -> None:
     body, status, words = MISDEEDS[misdeed]
     process = targets.python(t.PYTHON_IDLER)
-    capture = take(
-        PySpyRecord(), process, folder, Toolbox({"py-spy": fake(tmp_path, body)}), PLAN, grace_s=2.0
-    )
+    grace_s = 2.0 if status is CaptureStatus.TIMEOUT else t.GRACE_S
+    tools = Toolbox({"py-spy": fake(tmp_path, body)})
+    capture = take(PySpyRecord(), process, folder, tools, PLAN, grace_s=grace_s)
     assert capture.status is status
     assert words in (capture.reason or "")
     assert len(capture.reason or "") <= 400

@@ -29,6 +29,7 @@ from monitord.sampling import key_of
 from monitord.storage import RecentFilter, StoreReader, Writer, open_store
 from monitord.storage.baselines import baseline_id
 from tests.fakes import START, FakeCaptures, a_capture, a_process, an_alert, some_rates
+from tests.patience import PATIENCE_S
 from tests.pipeline.test_pipeline import wait_until
 
 OFTEN = BaselineLimits(per_day=86_400)
@@ -82,9 +83,9 @@ class Watch:
             rates = some_rates(self.second, [a_process(self.key, cpu_percent, name="app")], **system)
             self.baselines.note(rates)
             self.second += EVERY_S
-            self.writer.submit(lambda: None).result(30)
+            self.writer.submit(lambda: None).result(PATIENCE_S)
             wait_until(lambda: self.worker.is_idle)
-            self.writer.submit(lambda: None).result(30)
+            self.writer.submit(lambda: None).result(PATIENCE_S)
 
     def taken(self) -> list[str]:
         with StoreReader(self.store.data_dir) as reader:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitord.daemon.notify import Notifier
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -18,7 +19,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
     if request.param == "abstract" and not Path("/proc/self").exists():
         pytest.skip("abstract sockets exist on Linux only")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.settimeout(10)
+        listener.settimeout(PATIENCE_S)
         name = f"monitord-test-{os.getpid()}"
         listener.bind(str(tmp_path / "n") if request.param == "path" else "\0" + name)
         yield listener, str(tmp_path / "n") if request.param == "path" else "@" + name

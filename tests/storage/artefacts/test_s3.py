@@ -27,6 +27,7 @@ from monitord.storage.artefacts.metadata import DerivedPayload
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers import open_provider
 from tests.contracts.test_providers import KEY, BytesPayload, _BrokenError, broken, described, get, put
+from tests.patience import PATIENCE_S
 from tests.servers import FaultProxy, Mode, S3Server, need_s3
 from tests.storage.artefacts.test_redis import LARGE as SHORTER
 from tests.storage.artefacts.test_redis import uses_of
@@ -135,7 +136,7 @@ def test_a_payload_that_breaks_off_leaves_no_upload_to_pay_for(bucket: Bucket) -
 @pytest.mark.parametrize("size", [9_000_000, 18_000_000])
 def test_large_artefacts_are_taken_once_too(bucket: Bucket, size: int) -> None:
     """In one request, or uploaded in parts beside the key, then moved there unless one is there; no part is left."""
-    won, barrier = list[int](), threading.Barrier(3, timeout=60)
+    won, barrier = list[int](), threading.Barrier(3, timeout=PATIENCE_S)
 
     def compete(number: int, mine: StorageProvider) -> None:
         barrier.wait()
