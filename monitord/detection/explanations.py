@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -43,7 +42,7 @@ class RecentProcesses:
     """The last few looks at each recently reported process; bounded, the longest unreported goes first."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[ProcessKey, _Seen] = OrderedDict()
+        self._seen: dict[ProcessKey, _Seen] = {}  # the longest unreported first
         self._complete_s = float("-inf")
         self.system: SystemRates | None = None
         self.taken_at: datetime | None = None
@@ -56,15 +55,12 @@ class RecentProcesses:
         if look.is_complete:
             self._complete_s = look.now_s
         for key, process in look.present.items():
-            seen = self._seen.get(key)
-            if seen is None:
-                seen = self._seen[key] = _Seen()
-            else:
-                self._seen.move_to_end(key)
+            seen = self._seen.pop(key) if key in self._seen else _Seen()
+            self._seen[key] = seen
             seen.rates = (*seen.rates[1 - LAST_VALUES :], process)
             seen.at, seen.at_s, seen.rest = look.taken_at, look.now_s, None
         while len(self._seen) > MAX_RECENT:
-            self._seen.popitem(last=False)
+            del self._seen[next(iter(self._seen))]
 
     def forget(self, keys: frozenset[ProcessKey]) -> None:
         for key in keys:

@@ -8,7 +8,6 @@ garbage collector's saw-tooth counts by its lowest values). A level that does no
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -66,7 +65,7 @@ class LevelHistory:
         self._window_s = window_s
         self._step_s = window_s / POINTS_PER_WINDOW
         self._max_processes = max_processes
-        self._levels: OrderedDict[ProcessKey, _Levels] = OrderedDict()
+        self._levels: dict[ProcessKey, _Levels] = {}  # the longest unchanged first
         self._last_complete_s = float("-inf")
 
     def __len__(self) -> int:
@@ -78,10 +77,10 @@ class LevelHistory:
         if levels is None:
             levels = self._levels[key] = _Levels([(now_s, value)], [value])
             if len(self._levels) > self._max_processes:
-                self._levels.popitem(last=False)
+                del self._levels[next(iter(self._levels))]
         else:
             if value != levels.last:
-                self._levels.move_to_end(key)
+                self._levels[key] = self._levels.pop(key)
             self._append(levels, now_s, value)
         levels.last, levels.last_s = value, now_s
         points = levels.points

@@ -7,6 +7,7 @@ limits once for all its members.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
@@ -156,7 +157,7 @@ class Groups:
         return {group.memory for _, group in self._groups.values() if group.memory is not None}
 
     def _membership(self, pid: int) -> str:
-        return _text(path(pid, "cgroup", self._root))
+        return sys.intern(_text(path(pid, "cgroup", self._root)))  # one copy of what many processes say
 
     def _held_back(
         self, asked: Iterable[ProcessRates], groups: Mapping[ProcessKey, _Group], now_s: float

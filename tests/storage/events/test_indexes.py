@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -172,3 +173,23 @@ def test_writers_and_readers_in_many_processes(tmp_path: Path) -> None:
     assert store.get_stats().total == 4000
     assert len(store.query_events(correlation_id="w2", limit=None)) == 1000
     store.close()
+
+
+def a_sample(number: int) -> Event:
+    used = {"cpu_percent": number % 4000 / 10, "rss_bytes": 1 << 30}
+    at = T0 + timedelta(seconds=number)
+    return Event(EventType.SAMPLE, at, pid=number % 400, process_name="postgres", payload=used)
+
+
+def test_an_event_takes_few_bytes(tmp_path: Path) -> None:
+    """Of 20,000 samples of processes each adds at most 100 bytes to the file, its indexes included."""
+    path = tmp_path / "events.db"
+    store = EventStore(f"sqlite:///{path}")
+    for first in range(0, 20_000, 1000):
+        store.store_events([a_sample(number) for number in range(first, first + 1000)])
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        (pages,), (size,) = (
+            connection.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size")
+        )
+    assert pages * size <= 100 * 20_000

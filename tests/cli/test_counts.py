@@ -1,0 +1,68 @@
+"""What a command costs is counted: statements that it sends, and modules that it loads."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+NOW = datetime.now(UTC)
+FEW, MANY = 3, 30
+MOST_STATEMENTS = 4
+QUESTIONS = {
+    "recent": ("recent", "-n", "100"),
+    "recent --json": ("recent", "-n", "100", "--json"),
+    "show": ("show", "1", "--json"),
+    "explain": ("explain",),
+    "status": ("status", "--json"),
+    "hot": ("hot", "--json"),
+}
+MODULES = {"--help": 165, "recent": 375}
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The SQL of every connection that is opened from now on."""
+    seen: list[str] = []
+    connect = sqlite3.connect
+
+    def tracing(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection = connect(*args, **kwargs)
+        connection.set_trace_callback(seen.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", tracing)
+    return seen
+
+
+@pytest.mark.parametrize("words", QUESTIONS.values(), ids=QUESTIONS)
+def test_a_question_sends_as_many_statements_whatever_is_stored(
+    words: tuple[str, ...], here, store, new_incident, statements: list[str]
+) -> None:
+    """Among 30 incidents as many as among 3."""
+    counts = []
+    for number in range(MANY):
+        at = NOW - timedelta(hours=1) + timedelta(minutes=number)
+        store.save_incident(new_incident(name=f"p{number}", pid=100 + number, at=at))
+        if number + 1 in (FEW, MANY):
+            statements.clear()
+            assert here(*words).code in (0, 3)  # status: nobody records here
+            counts.append(len(statements))
+    assert counts[0] == counts[1] <= MOST_STATEMENTS
+
+
+@pytest.mark.parametrize(("word", "most"), MODULES.items())
+def test_a_command_loads_few_modules(word: str, most: int, store, environment: dict[str, str]) -> None:
+    """Each takes its time at every call. A higher limit is a decision: see what came in."""
+    code = (
+        "import sys\nfrom monitord.cli import main\n"
+        f"try: main([{word!r}])\nexcept SystemExit: pass\nprint(len(sys.modules), file=sys.stderr)"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=environment, cwd=os.sep, capture_output=True, text=True, check=True)
+    assert int(done.stderr.split()[-1]) < most
