@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -132,12 +133,14 @@ class FirstLooks:
         return self.claim(rules[0], target) if rules else None
 
     def close(self) -> None:
-        """Take no further looks; one under way is bounded by its own deadline."""
+        """Take no further looks; one under way is bounded by its own deadline. Their folder goes."""
         self._is_closed = True
         self._wake.set()
         self._executor.shutdown(wait=True, cancel_futures=True)
         if self._repeater is not None:
             self._repeater.join()
+        with suppress(OSError):  # none was taken, or one was killed and left something
+            self._folder.rmdir()
 
     # ------------------------------------------------------------------------------------ the first look
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from monitord import rights
 from monitord.model import counted
+from monitord.ownership import line_for_all
 from monitord.procfs import path, stat_of
 from monitord.sampling import holders as held_by
 from monitord.sampling import sockdiag
@@ -32,7 +33,6 @@ _MANY_DATAGRAMS_PER_S = 200.0
 _NAMED_AT_MOST = 4
 _GROUPS_AT_MOST = 8  # of processes that share sockets: each takes its time to look at
 _DATAGRAM_SOCKETS_AT_MOST = 1000
-_FIX = "record as root to see them: sudo monitord service install --system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,8 @@ def _nobody() -> str:
     hidden = held_by.hidden_count()
     if hidden:
         return (
-            f"no socket that could be seen moved it: those of {counted(hidden, 'process')} can't be ({_FIX})"
+            f"no socket that could be seen moved it: those of {counted(hidden, 'process')} can't be"
+            f" (record as root to see them: {line_for_all()})"
         )
     return "no socket moved it: packets that are forwarded or raw, or connections that closed meanwhile"
 

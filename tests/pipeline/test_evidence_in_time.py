@@ -58,11 +58,13 @@ class Phases:
 
 def test_while_the_window_lasts_it_is_looked_at_again_and_all_phases_are_seen(tmp_path: Path) -> None:
     phases = Phases(["first_phase", "first_phase", "second_phase"])
-    looks = FirstLooks(phases.look, list, tmp_path, pace_s=0.01)
+    folder = tmp_path / "first-looks"
+    looks = FirstLooks(phases.look, list, folder, pace_s=0.01)
     looks.take(arming())
     wait_until(lambda: phases.count >= 5)
     future = looks.claim("cpu-hog", KEY)
     looks.close()
+    assert not folder.exists(), "a clean end leaves nothing that counts as a killed capture's"
     assert future is not None
     dump = future.result(0).dump
     assert dump is not None

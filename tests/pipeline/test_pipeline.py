@@ -74,7 +74,7 @@ class Stage:
         self.folder = folder
         self.turn: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         self.traffic = Traffic()
-        self.first_looks = FirstLooks(self.captures.first_look, lambda: self.traffic, folder)
+        self.first_looks = FirstLooks(self.captures.first_look, lambda: self.traffic, folder / "first-looks")
         self.worker = IncidentWorker(
             self.captures,
             self.save,
