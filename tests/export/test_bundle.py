@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitord.export.bundle import Bundle, Identities
+from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
 _SHARED = Path(__file__).parents[1] / "cli" / "conftest.py"
@@ -186,7 +187,7 @@ def test_what_the_second_scan_replaced_is_told(planted, here, tmp_path, monkeypa
     monkeypatch.setattr(bundle.Redactor, "value", lambda _self, value: value)
     answer = here("export", "1", "-o", str(tmp_path / "ticket.json"))
     assert answer.code == 0
-    assert f"replaced by the second scan in incident {planted.correlation_id}" in answer.err
+    assert f"replaced by the second scan in incident {short_id(planted.correlation_id)}" in answer.err
     assert "--raw" not in answer.err
     assert leaks(answer.err) == []
 
