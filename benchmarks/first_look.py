@@ -122,11 +122,11 @@ def _row(looks: list[tuple[float, float]], plain_ms: list[float]) -> Row:
 
 
 def _supervisor_row(runs: int) -> Row:
-    from monitord.capture.running import Errand, Runner
+    from monitord.capture.running import Runner, ToolRun
 
     runner = Runner()
     with tempfile.TemporaryDirectory() as folder:
-        errand = Errand(("/bin/true",), Path(folder), limit_s=5.0, is_hurried=True)
+        errand = ToolRun(("/bin/true",), Path(folder), limit_s=5.0, is_hurried=True)
         ours_ms = [_children_ms(lambda: runner.run(errand)) for _ in range(runs)]
     bare = [sys.executable, "-I", "-S", "-c", "pass"]
     bare_ms = [_children_ms(lambda: subprocess.run(bare, check=True)) for _ in range(runs)]

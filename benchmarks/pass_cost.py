@@ -57,11 +57,11 @@ def worker(method: str, passes: int, gap_s: float) -> None:
 def _own_pass() -> Callable[[], object]:
     """Tier 2 alone: every process read, rates of those that did something."""
     from monitord.sampling.linux import LinuxProcesses
+    from monitord.sampling.process_reader import ReadRequest
     from monitord.sampling.rates import LastTick, process_rates
-    from monitord.sampling.sightings import Ask
 
-    reader, ask, tick = LinuxProcesses(), Ask(), LastTick(GAP_S)
-    return lambda: [process_rates(seen, tick) for seen in reader.read_all(ask).sightings]
+    reader, ask, tick = LinuxProcesses(), ReadRequest(), LastTick(GAP_S)
+    return lambda: [process_rates(seen, tick) for seen in reader.read_all(ask).readings]
 
 
 def _own_look() -> Callable[[], object]:

@@ -430,7 +430,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DetectionResult:
     """What detection made of one pass."""
 
     armed: tuple[Arming, ...] = ()

@@ -12,6 +12,7 @@ from monitord.model import (
     CapturePlan,
     CaptureStatus,
     Demand,
+    DetectionResult,
     ProcessDetails,
     ProcessKey,
     ProcessRates,
@@ -19,7 +20,6 @@ from monitord.model import (
     SystemRates,
     Threshold,
     TriggerMetric,
-    Verdict,
 )
 
 START = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
@@ -90,7 +90,7 @@ class FakeEyes:
 class FakeJudgement:
     """A detector that gives the verdicts the test drew."""
 
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+    def __init__(self, verdicts: Sequence[DetectionResult]) -> None:
         self.verdicts = list(verdicts)
         self.over: set[tuple[str, ProcessKey | None]] = set()
         self.given_back: list[str] = []
@@ -98,7 +98,7 @@ class FakeJudgement:
     def demand(self) -> Demand:
         return Demand(cpu_percent=90.0)
 
-    def judge(self, rates: Rates) -> Verdict:
+    def judge(self, rates: Rates) -> DetectionResult:
         return self.verdicts.pop(0)
 
     def is_firing(self, rule: str, target: ProcessKey | None) -> bool:

@@ -43,8 +43,8 @@ STARTS = {
     "capture/running.py:_supervise": "capture",
     "capture/supervisor.py:_start": BY_THE_SUPERVISOR,
     "capture/supervisor.py:_become_the_tool": BY_THE_SUPERVISOR,
-    "scripts/keeper.py:_start": THE_USERS_OWN,
-    "scripts/keeper.py:_become_the_script": THE_USERS_OWN,
+    "scripts/supervisor.py:_start": THE_USERS_OWN,
+    "scripts/supervisor.py:_become_the_script": THE_USERS_OWN,
     "scripts/request.py:_asked": THE_USERS_OWN,
     "scripts/runner.py:run_script": THE_USERS_OWN,
     "scripts/start_scalene.py:Popen": THE_USERS_OWN,
@@ -57,7 +57,7 @@ STARTS = {
     "cli/service.py:logs": "commands",
     "cli/service.py:_control": "commands",
     "cli/terminal.py:page": THE_USERS_OWN,
-    "daemon/sending.py:_start": "courier",
+    "daemon/upload_supervisor.py:_start": "courier",
     "doctor/tools.py:_tool": "commands",
     "export/evidence.py:_ask": "forms",
     "sampling/network.py:_run": "talkers",
@@ -176,8 +176,8 @@ def _daemon(data_dir: Path) -> None:
 
 def _assistant(data_dir: Path) -> None:
     """What `mcp install` prints, started in the project's folder; then a command on an assistant's behalf."""
+    from monitord.cli.context import CliContext
     from monitord.cli.mcp import _own_command
-    from monitord.cli.place import Place
 
     said = _started("mcp", "install", "--client", "cursor", "--data-dir", str(data_dir))
     entry = json.loads(said.stdout)["mcpServers"]["monitord"]
@@ -190,15 +190,15 @@ def _assistant(data_dir: Path) -> None:
     )  # fmt: skip
     assert "serverInfo" in done.stdout, done.stderr
     with pytest.raises(MonitordError):
-        _own_command(Place(data_dir_flag=data_dir), ["keep", "77"])
+        _own_command(CliContext(data_dir_flag=data_dir), ["keep", "77"])
 
 
 def _courier(data_dir: Path) -> None:
-    from monitord.daemon.sending import Sender
+    from monitord.daemon.upload_supervisor import UploadSupervisor
 
     (data_dir / "artefacts").mkdir(parents=True, mode=0o700)
     (data_dir / "artefacts/20260101T000000Z-1-abcdef").write_bytes(b"x")
-    sender = Sender(data_dir, None, sends=True, archives=False)
+    sender = UploadSupervisor(data_dir, None, sends=True, archives=False)
     sender.tend()
     child = sender._child
     assert child is not None

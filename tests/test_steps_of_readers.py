@@ -216,9 +216,9 @@ READERS: dict[str, Work] = {
     "capture.dispatchers": lambda n: of("capture.dispatchers").calls_compiled_code(spots(n)),
     "capture.snapshot": raw(of("capture.snapshot").cpu_of, "[", '{"a":'),
     "profiles.weighing": weighed,
-    "profiles.spelling": each(lambda text: (of("profiles.spelling").read_frame(text), of("profiles.spelling").one_word(text), of("profiles.spelling").read_thread(text), of("profiles.spelling").process_of(text)), "f (", "(a:1)", "thread (", 'process 1:"', ":1)"),
-    "profiles.places": each(lambda text: (of("profiles.places").place_of(text), of("profiles.places").module_of(text), of("profiles.places").folded_name(text), of("profiles.places").func_id_of(text, text, text, "python")), "site-packages/", "<lambda>", ".<locals>."),
-    "profiles.waiting": each(lambda text: (of("profiles.waiting").is_waiting(text), of("profiles.waiting").is_background(text, text)), "wait_", "::", "<"),
+    "profiles.frame_text": each(lambda text: (of("profiles.frame_text").read_frame(text), of("profiles.frame_text").one_word(text), of("profiles.frame_text").read_thread(text), of("profiles.frame_text").process_of(text)), "f (", "(a:1)", "thread (", 'process 1:"', ":1)"),
+    "profiles.locations": each(lambda text: (of("profiles.locations").place_of(text), of("profiles.locations").module_of(text), of("profiles.locations").folded_name(text), of("profiles.locations").func_id_of(text, text, text, "python")), "site-packages/", "<lambda>", ".<locals>."),
+    "profiles.idle_calls": each(lambda text: (of("profiles.idle_calls").is_waiting(text), of("profiles.idle_calls").is_background(text, text)), "wait_", "::", "<"),
     "profiles.ranking": lambda n: parsed("folded", b"".join(b"main (a:1);" + b"f (a:%d);" % k * 20 + b"g (a:2) 1\n" for k in range(n))),
     "profiles.source_scopes": each(of("profiles.source_scopes").scopes_of, "def f(): pass\n", "class A: pass\n", "lambda: 0\n", "x = [lambda: 0]\n"),
     "profiles.scalene_document": lambda n: _tried(lambda data: of("profiles.scalene_document").kept_document(data, of("profiles.scalene_document").Names("/", "/")), json.dumps({"files": {f"/{k}.py": {"lines": [{"lineno": 1, "n_cpu_percent_python": 1}]} for k in range(n)}, "stacks": [[["/a.py f:1;"], {"count": 1}]] * n}).encode()),
@@ -270,7 +270,7 @@ OURS: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "scripts.keeper", "scripts.runner",
+            "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "scripts.supervisor", "scripts.runner",
             "capture.profilers.perf", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",

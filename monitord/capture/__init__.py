@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitord.lazily import names_from
+from monitord.lazy_exports import names_from
 
 if TYPE_CHECKING:
     from monitord.capture.consent import Consent

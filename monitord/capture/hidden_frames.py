@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Runner
+from monitord.capture.running import LOOKS_AT_PROCESSES, Runner, ToolRun
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import read_times, used_between
 from monitord.children import own_command, own_environment
@@ -25,7 +25,7 @@ def hidden_share(runner: Runner, target: Target, folder: Path, looks: int) -> fl
     """
     pid = target.key.pid
     words = ("monitord.capture.python_frames", str(pid), str(looks))
-    errand = Errand(
+    errand = ToolRun(
         own_command(*words, keeps_bytecode=False), folder, _LIMIT_S, (0.1, 0.1), watch_target=False,
         environment=own_environment(), file_cap_bytes=0, memory_cap_bytes=_MEMORY_CAP_BYTES,
         rights=LOOKS_AT_PROCESSES,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Runner
+from monitord.capture.running import LOOKS_AT_PROCESSES, Runner, ToolRun
 from monitord.capture.target import Target
 from monitord.capture.workplace import put, remove
 from monitord.children import own_command, own_environment
@@ -105,13 +105,13 @@ def _command(module: str, *arguments: str) -> tuple[str, ...]:
     return own_command(module, *arguments, keeps_bytecode=False)  # which it could not write
 
 
-def _errand(command: tuple[str, ...], folder: Path, limit_s: float) -> Errand:
+def _errand(command: tuple[str, ...], folder: Path, limit_s: float) -> ToolRun:
     """A child that reads and answers on stdout: it writes no file, and has bounds on time and memory."""
-    return Errand(
+    return ToolRun(
         command,
         folder,
         limit_s=limit_s,
-        patience_s=(0.2, 0.2),
+        grace_periods_s=(0.2, 0.2),
         finishes=True,
         environment=own_environment(),
         output_cap_bytes=1024 * 1024,

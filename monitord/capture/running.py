@@ -60,8 +60,8 @@ LOOKS_AT_PROCESSES = Rights((rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE),
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """One run of one tool. The stop ladder begins at `limit_s`; `patience_s`: its waits after INT and TERM.
+class ToolRun:
+    """One run of one tool. Its stop begins at `limit_s`; `grace_periods_s` are the waits after INT and TERM.
 
     `attached_text` (on stdout) or `attached_link` (among the tool's descriptors) is what proves that the tool
     holds the target. `finishes` marks work on what was taken already: it goes on, briefly, after stop().
@@ -73,7 +73,7 @@ class Errand:
     argv: tuple[str, ...]
     folder: Path
     limit_s: float
-    patience_s: tuple[float, float] = (3.0, 2.0)
+    grace_periods_s: tuple[float, float] = (3.0, 2.0)
     watch_target: bool = True
     attached_text: str = ""
     attached_link: str = ""
@@ -91,7 +91,7 @@ class Errand:
     @property
     def caps(self) -> dict[str, int]:
         """Limits that follow from the others: seconds of CPU, open files."""
-        seconds = math.ceil(self.limit_s + sum(self.patience_s))
+        seconds = math.ceil(self.limit_s + sum(self.grace_periods_s))
         is_reader = self.rights.is_reader
         return {
             "cpu_cap_s": seconds + 1 if is_reader else 2 * seconds + 10,
@@ -162,7 +162,7 @@ class Runner:
             if self._lifeline is not None:
                 _write_all(self._lifeline, b"stop\n")
 
-    def run(self, errand: Errand, target: Target | None = None) -> Outcome:
+    def run(self, errand: ToolRun, target: Target | None = None) -> Outcome:
         """Run one tool to its end; never raises for anything the tool does."""
         limit_s = self._limit(errand)
         if limit_s <= 0:
@@ -176,7 +176,7 @@ class Runner:
             if cgroup is not None:
                 cgroups.end_cgroup(cgroup)
 
-    def _limit(self, errand: Errand) -> float:
+    def _limit(self, errand: ToolRun) -> float:
         with self._lock:
             if self._stopped_at is None:
                 return errand.limit_s
@@ -184,7 +184,7 @@ class Runner:
             return min(errand.limit_s, left) if errand.finishes else 0.0
 
     def _supervise(
-        self, errand: Errand, target: Target | None, cgroup: Path | None, limit_s: float
+        self, errand: ToolRun, target: Target | None, cgroup: Path | None, limit_s: float
     ) -> Outcome:
         target_fd = target.fd if target is not None and target.fd is not None else -1
         process = subprocess.Popen(
@@ -206,13 +206,13 @@ class Runner:
         answer: list[dict[str, Any]] = []
         try:
             self._hold(process.stdin.fileno(), _program() + supervisor.packed(order), errand)
-            answer = _listen(process.stdout.fileno(), limit_s + sum(errand.patience_s) + 8.0)
+            answer = _listen(process.stdout.fileno(), limit_s + sum(errand.grace_periods_s) + 8.0)
         finally:
             self._let_go()
             _bury(process, answer)
         return _outcome(answer)
 
-    def _hold(self, lifeline: int, order: bytes, errand: Errand) -> None:
+    def _hold(self, lifeline: int, order: bytes, errand: ToolRun) -> None:
         with self._lock:
             _write_all(lifeline, order)
             if not errand.finishes:
@@ -234,7 +234,7 @@ def _program() -> bytes:
     return len(code).to_bytes(4, "big") + code
 
 
-def _user(errand: Errand, target: Target | None) -> tuple[int, int] | None:
+def _user(errand: ToolRun, target: Target | None) -> tuple[int, int] | None:
     """Who the tool becomes (uid, gid) when we are root; None: it stays who we are."""
     wanted = errand.rights.user
     if not rights.may_change_user() or wanted == "same" or not _is_for_everybody(errand.argv[0]):

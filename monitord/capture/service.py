@@ -35,7 +35,7 @@ _TOOL_IS_USELESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CaptureSlot:
     """One thing at a time, and what runs it."""
 
     runner: Runner = field(default_factory=Runner)
@@ -59,8 +59,8 @@ class ProfileCaptureService:
         self._reads_sources = reads_sources
         self._grace_s = grace_s
         self._tools = Toolbox(tools)
-        self._captures = Desk()
-        self._looks = Desk()  # of its own: a first look must not wait for a capture of another process
+        self._captures = CaptureSlot()
+        self._looks = CaptureSlot()  # of its own: a first look must not wait for a capture of another process
 
     def first_look(self, target: ProcessKey, folder: Path, plan: CapturePlan | None = None) -> Capture:
         """Take a stack dump right now, in memory, within about a second: role "dump".
@@ -131,7 +131,7 @@ class ProfileCaptureService:
 
     # -------------------------------------------------------------------------------------------------
 
-    def _take(self, desk: Desk, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
+    def _take(self, desk: CaptureSlot, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         is_context = plan.profiler == "none" and desk is self._looks
         role = "context" if is_context else "dump" if desk is self._looks else "profile"
         with desk.turn:

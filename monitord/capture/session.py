@@ -56,7 +56,7 @@ class Session:
         return self.plan.duration_s + (_LOOK_S if self.is_hurried else self.grace_s * 0.4)
 
     @property
-    def patience_s(self) -> tuple[float, float]:
+    def grace_periods_s(self) -> tuple[float, float]:
         """Waits after SIGINT and SIGTERM: the rest of the grace, at most 3 s and 2 s."""
         return (
             (0.05, 0.05) if self.is_hurried else (min(3.0, self.grace_s * 0.3), min(2.0, self.grace_s * 0.2))
@@ -89,7 +89,7 @@ class Profiler(Protocol):
 
 
 @dataclass(slots=True)
-class Draft:
+class CaptureBuilder:
     """A Capture in the making: opened before the tool runs, ended once."""
 
     profiler: Profiler

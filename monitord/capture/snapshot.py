@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 
 from monitord import rights
-from monitord.capture.running import Errand, Rights
-from monitord.capture.session import Draft, Failure, Session
+from monitord.capture.running import Rights, ToolRun
+from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
@@ -34,12 +34,12 @@ class Context:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         key = session.target.key
         argv = own_command(
             "monitord.capture.context", str(key.pid), str(key.start_ticks), keeps_bytecode=False
         )
-        errand = Errand(
+        errand = ToolRun(
             argv,
             session.folder,
             _LIMIT_S,

@@ -131,7 +131,7 @@ class Sources:
         return self._known[file]
 
     def _read(self, file: str) -> SourceText:
-        from monitord.profiles.places import module_of
+        from monitord.profiles.locations import module_of
 
         try:
             raw, found, packages = self._root.read(file)

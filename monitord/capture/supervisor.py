@@ -30,7 +30,7 @@ else:
 
 SPEW_LIMIT = 16 * 1024 * 1024  # a tool that writes more than this to its pipes is ended: draining costs CPU
 FILES_LIMIT = 10_000  # in the folder of one tool
-HURRY = (1.0, 0.3)  # waits of the stop ladder when somebody waits for us
+FAST_STOP = (1.0, 0.3)  # waits of the stop ladder when somebody waits for us
 LOOK_S = 0.1
 SWEEP_S = 2.0
 _RTLD_NOW = 2
@@ -185,7 +185,7 @@ class Supervisor:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._begin_end("stopped", HURRY))
+            signal.signal(number, lambda *_: self._begin_end("stopped", FAST_STOP))
         failure = self._start()
         if failure is None:
             _say({"started": self.pid})
@@ -312,7 +312,7 @@ class Supervisor:
             self._look_at_folder()
             self._reap()
             if time.monotonic() >= deadline:
-                self._begin_end("timeout", tuple(self.errand["patience_s"]))
+                self._begin_end("timeout", tuple(self.errand["grace_periods_s"]))
             self._climb()
 
     def _pause_ms(self, deadline: float) -> float:
@@ -326,11 +326,11 @@ class Supervisor:
             return True
         if fd == self.target_fd:
             self.target_alive = False
-            self._begin_end("target_gone", tuple(self.errand["patience_s"]))
+            self._begin_end("target_gone", tuple(self.errand["grace_periods_s"]))
             return False
         if fd == 0:
             word = os.read(0, 64)
-            self._begin_end("stopped" if word else "orphaned", HURRY)
+            self._begin_end("stopped" if word else "orphaned", FAST_STOP)
             return bool(word)
         return self._drain(fd)
 
@@ -344,7 +344,7 @@ class Supervisor:
         self.kept[fd] += data[: max(room, 0)]
         self.truncated = self.truncated or len(data) > room
         if self.drained > SPEW_LIMIT:
-            self._begin_end("spewed", HURRY)
+            self._begin_end("spewed", FAST_STOP)
         return bool(data)
 
     def _look_at_target(self) -> None:
@@ -397,15 +397,21 @@ class Supervisor:
 
     # -------------------------------------------------------------------------------------------- end
 
-    def _begin_end(self, reason: str, patience_s: tuple[float, ...]) -> None:
+    def _begin_end(self, reason: str, grace_periods_s: tuple[float, ...]) -> None:
         """SIGINT first: py-spy and perf write what they have on it, and nothing on SIGTERM."""
         now = time.monotonic()
         if not self.ladder and self.ended == "exited":
             self.ended = reason
             self.ladder = [(now, signal.SIGINT)]
-            self.ladder += [(now + patience_s[0], signal.SIGTERM), (now + sum(patience_s), signal.SIGKILL)]
-        elif patience_s == HURRY:
-            sooner: dict[int, float] = {signal.SIGTERM: now + HURRY[0], signal.SIGKILL: now + sum(HURRY)}
+            self.ladder += [
+                (now + grace_periods_s[0], signal.SIGTERM),
+                (now + sum(grace_periods_s), signal.SIGKILL),
+            ]
+        elif grace_periods_s == FAST_STOP:
+            sooner: dict[int, float] = {
+                signal.SIGTERM: now + FAST_STOP[0],
+                signal.SIGKILL: now + sum(FAST_STOP),
+            }
             self.ladder = [(min(at, sooner.get(number, at)), number) for at, number in self.ladder]
 
     def _climb(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from monitord.capture.running import Errand, Runner
+from monitord.capture.running import Runner, ToolRun
 from monitord.installation import reinstall_command
 from monitord.ownership import is_privileged, why_untrusted
 
@@ -60,7 +60,7 @@ class Toolbox:
         path = self.path(name)
         if path is None or name in self._versions or runner.is_stopped:
             return
-        outcome = runner.run(Errand((path, "--version"), folder, limit_s=1.0, patience_s=(0.1, 0.1)))
+        outcome = runner.run(ToolRun((path, "--version"), folder, limit_s=1.0, grace_periods_s=(0.1, 0.1)))
         found = _VERSION.search(outcome.stdout) if outcome.exit_status == 0 else None
         self._versions[name] = found[0].decode() if found else None
 

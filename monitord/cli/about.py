@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from monitord import __version__
-from monitord.cli.place import Place
+from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit
 
 
@@ -20,13 +20,13 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def version(place: Place) -> None:
+def version(context: CliContext) -> None:
     """Print the version."""
     emit(f"monitord {__version__}\n")
 
 
 def completion(
-    place: Place, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish")]
+    context: CliContext, shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish")]
 ) -> None:
     """Print a completion script, to be sourced: `source <(monitord completion bash)`."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]  # Typer's own way to it

@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from monitord import __version__
-from monitord.cli.place import Colour, ColourFlag, ConfigFlag, DataDirFlag, Place, placed
+from monitord.cli.context import CliContext, Colour, ColourFlag, ConfigFlag, DataDirFlag, placed
 from monitord.cli.terminal import emit, open_missing_streams, say, stdout_trouble
 from monitord.cli.usage import plainly, refusal
 from monitord.errors import MonitordError
@@ -238,7 +238,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    ctx.obj = Place(config, data_dir, color or Colour.AUTO)
+    ctx.obj = CliContext(config, data_dir, color or Colour.AUTO)
 
 
 def _explain_usage(error: TyperException) -> None:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.listing import Listing, ListOutputFlag, NoPagerFlag, UtcFlag, View, view_of
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, say
 from monitord.cli.terminal import width as screen_width
 from monitord.cli.when import local_stamp
 from monitord.errors import NotFoundError, StorageError, UsageError
-from monitord.export.text import iso, json_text
+from monitord.export.encoding import iso, json_text
 from monitord.export.units import quantity
 from monitord.redaction import printable
 
@@ -42,7 +42,7 @@ class _Found:
 
 
 def ls(
-    place: Place,
+    context: CliContext,
     prefix: Annotated[str, typer.Argument(metavar="[PREFIX]", help="Only keys that begin so.")] = "",
     limit: Annotated[
         int | None, typer.Option("-n", "--limit", min=1, help="At most so many; all without it.")
@@ -53,11 +53,11 @@ def ls(
     no_pager: NoPagerFlag = False,
 ) -> None:
     """List artefacts by key, which is oldest first."""
-    view = view_of(place, output, json=json, reverse=False, follow=False, utc=utc, no_pager=no_pager)
-    with place.holdings() as holdings:
+    view = view_of(context, output, json=json, reverse=False, follow=False, utc=utc, no_pager=no_pager)
+    with context.holdings() as holdings:
         found = list(islice(_found(holdings.artefacts, prefix), limit))
     Listing(
-        _KEYS, _row, lambda rows, view, first: _table(place, rows, view, first), "no such artefacts"
+        _KEYS, _row, lambda rows, view, first: _table(context, rows, view, first), "no such artefacts"
     ).write(found, view)
 
 
@@ -88,7 +88,7 @@ def _row(found: _Found) -> dict[str, Any]:
     }
 
 
-def _table(place: Place, found: Sequence[_Found], view: View, header: bool) -> Iterator[str]:
+def _table(context: CliContext, found: Sequence[_Found], view: View, header: bool) -> Iterator[str]:
     now = datetime.now(UTC)
     columns = (
         Column("WHEN", gives_way=2),
@@ -113,24 +113,24 @@ def _table(place: Place, found: Sequence[_Found], view: View, header: bool) -> I
                 each.key,
             )
         rows.append([Cell(printable(text), ("red",) if held is None else ()) for text in cells])
-    yield from draw(columns, rows, width=screen_width(), style=place.style(), header=header)
+    yield from draw(columns, rows, width=screen_width(), style=context.style(), header=header)
 
 
-def stat(place: Place, key: KeyArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def stat(context: CliContext, key: KeyArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """Show what an artefact says of itself, whose it is, and where it lies. Its bytes are not read."""
     from monitord.daemon.holdings import place_of
     from monitord.storage.schema import ARTEFACTS_NAME
 
     as_json = wants_json(output, json)
-    with place.holdings() as holdings:
+    with context.holdings() as holdings:
         held = _metadata(holdings.artefacts, key)
-    owner = _owner(place, key)
+    owner = _owner(context, key)
     facts: dict[str, Any] = {
         "key": held.key,
         "kind": held.tags.get("kind"),
         "incident": owner[0] if owner else None,
         "row": owner[1] if owner else None,
-        "place": place_of(place.config().settings.storage, place.data_dir() / ARTEFACTS_NAME, key),
+        "place": place_of(context.config().settings.storage, context.data_dir() / ARTEFACTS_NAME, key),
         "size_bytes": held.size,
         "stored_bytes": held.stored_size,
         "created_at": iso(held.created_at),
@@ -152,12 +152,12 @@ def stat(place: Place, key: KeyArgument, output: OutputFlag = None, json: JsonFl
 
 
 def cat(
-    place: Place,
+    context: CliContext,
     key: KeyArgument,
     force: Annotated[bool, typer.Option("--force", help="Binary bytes to a terminal, too.")] = False,
 ) -> None:
     """Write an artefact's plain bytes to stdout, checked: exit 1 if they are not what was stored."""
-    with place.holdings() as holdings:
+    with context.holdings() as holdings:
         _metadata(holdings.artefacts, key)
         with holdings.artefacts.open(key) as source:
             _pour(source, sys.stdout.buffer, key, to_screen=sys.stdout.isatty() and not force)
@@ -185,21 +185,21 @@ def _is_text(chunk: bytes) -> bool:
 
 
 def rm(
-    place: Place,
+    context: CliContext,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="As `storage ls` shows them.")],
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to remove anything.")] = False,
 ) -> None:
     """Remove artefacts for good; the rows that point to them say so afterwards."""
-    with place.holdings() as holdings:
+    with context.holdings() as holdings:
         for key in keys:
             _check_there(holdings.artefacts, key)
     for key in keys:
-        owner = _owner(place, key)
+        owner = _owner(context, key)
         if owner is not None:
             say(f"{key} is evidence of incident {owner[0]}; `monitord show {owner[0]}` shows it")
     if not yes:
         raise UsageError(f"nothing removed; to remove {len(keys)} for good: add --yes")
-    with place.store(whole=True) as store:
+    with context.store(whole=True) as store:
         for key in keys:
             freed = store.remove_artefact(key)
             emit(f"{key}: removed, {quantity(freed, 'disk_bytes')} freed\n")
@@ -223,10 +223,10 @@ def _metadata(artefacts: StorageManager, key: str) -> StorageMetadata:
         raise NotFoundError(f"no artefact {key!r}; `monitord storage ls` lists what there is") from error
 
 
-def _owner(place: Place, key: str) -> tuple[str, int | None] | None:
+def _owner(context: CliContext, key: str) -> tuple[str, int | None] | None:
     """Whose evidence it is; None too when the database can't be asked."""
     try:
-        reader = place.reader()
+        reader = context.reader()
         try:
             return reader.owner(key)
         finally:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.terminal import emit
-from monitord.export.text import iso, json_text
+from monitord.export.encoding import iso, json_text
 from monitord.export.units import quantity
 from monitord.model import counted
 from monitord.redaction import printable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def backup(
-    place: Place,
+    context: CliContext,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that is not there yet.")],
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -32,12 +32,12 @@ def backup(
     from monitord.storage.backup import backup as back_up
 
     as_json = wants_json(output, json)
-    made = back_up(place.data_dir(), destination, open_holdings=place.whole_holdings)
+    made = back_up(context.data_dir(), destination, open_holdings=context.whole_holdings)
     _show(made, f"backed up to {destination}", as_json=as_json)
 
 
 def restore(
-    place: Place,
+    context: CliContext,
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder that `storage backup` wrote.")],
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -47,7 +47,7 @@ def restore(
     from monitord.storage.restoring import restore as restored
 
     as_json = wants_json(output, json)
-    folder = place.data_dir()
+    folder = context.data_dir()
     what = "the daemon records here; `monitord service stop` first"
     with hold(folder / DAEMON_LOCK, what) if folder.is_dir() else contextlib.nullcontext():
         made = restored(source, folder)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, log_to_stderr, wants_json
 from monitord.cli.rows import recent_table
 from monitord.cli.script_run import SignalCounter, show_progress
 from monitord.cli.terminal import emit, say, width
 from monitord.cli.times import parse_duration
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
+from monitord.export.encoding import json_text
 from monitord.export.shapes import row
-from monitord.export.text import json_text
 from monitord.model import (
     Alert,
     Capture,
@@ -46,7 +46,7 @@ _STOP_WITHIN_S = 10.0
 
 
 def capture(
-    place: Place,
+    context: CliContext,
     pid: Annotated[int, typer.Argument(metavar="PID", min=1, help="The process to profile.")],
     duration: Annotated[
         str | None, typer.Option("--duration", metavar="TIME", help='How long: "10s", "1min".')
@@ -58,14 +58,14 @@ def capture(
 ) -> None:
     """Profile a process now and keep what it was doing. Ctrl-C ends early and keeps what there is."""
     as_json = wants_json(output, json)
-    settings = place.config().settings
+    settings = context.config().settings
     plan = CapturePlan(
         profiler=profiler,
         duration_s=_seconds(duration) if duration else settings.capture.duration_s,
         rate_hz=rate or settings.capture.rate_hz,
     )
-    incident, ended_by = _take_and_keep(place, _target(pid), plan)
-    _show(place, incident, as_json)
+    incident, ended_by = _take_and_keep(context, _target(pid), plan)
+    _show(context, incident, as_json)
     if ended_by:
         raise typer.Exit(128 + ended_by)
     _complain_if_empty(incident)
@@ -91,17 +91,17 @@ def _target(pid: int) -> ProcessKey:
     return target
 
 
-def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple[Incident, int]:
+def _take_and_keep(context: CliContext, target: ProcessKey, plan: CapturePlan) -> tuple[Incident, int]:
     """The incident as it was stored, and the signal that ended the capture early (0: none did)."""
     from monitord import procfs
     from monitord.capture import ProfileCaptureService
     from monitord.daemon import wiring
     from monitord.daemon.holdings import near_holdings
     from monitord.daemon.locks import CAPTURE_LOCK, hold
-    from monitord.daemon.saving import Saving
+    from monitord.daemon.retention_store import Saving
     from monitord.storage import new_correlation_id, open_store
 
-    settings, data_dir = place.config().settings, place.data_dir()
+    settings, data_dir = context.config().settings, context.data_dir()
     log_to_stderr()
     store = open_store(data_dir, open_holdings=near_holdings(settings))
     saving = Saving(store, wiring.retention_limits(settings))  # makes room within the budget
@@ -132,7 +132,7 @@ def _take_and_keep(place: Place, target: ProcessKey, plan: CapturePlan) -> tuple
 
 def _consented(plan: CapturePlan, details: ProcessDetails | None, data_dir: Path) -> CapturePlan:
     """What was asked for, with the consent of the capture plan that is set for this process."""
-    from monitord.daemon.planning import Planner
+    from monitord.daemon.capture_plans import Planner
     from monitord.sampling import known_users
 
     adapted = Planner(data_dir, known_users).adapt(plan, lambda: details)
@@ -213,9 +213,9 @@ def _run(
     return work.captures, heard[0] if heard else 0
 
 
-def _show(place: Place, incident: Incident, as_json: bool) -> None:
+def _show(context: CliContext, incident: Incident, as_json: bool) -> None:
     """The row it made: the incident's best evidence."""
-    with place.reader() as reader:
+    with context.reader() as reader:
         record = reader.find(incident.correlation_id)
     if as_json:
         emit(json_text(row(record)) + "\n")
@@ -225,7 +225,7 @@ def _show(place: Place, incident: Incident, as_json: bool) -> None:
         now=datetime.now(UTC),
         utc=False,
         width=width(),
-        style=place.style(),
+        style=context.style(),
         header=True,
     )
     for line in lines:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitord.cli.context import CliContext, JsonFlag
 from monitord.cli.export import identities, put, report
 from monitord.cli.listing import NoPagerFlag
-from monitord.cli.place import JsonFlag, Place
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import Style, cut, cut_left, display_width, emit, page, width, wrap
 from monitord.errors import NotFoundError, UsageError
-from monitord.export.text import iso, json_text
+from monitord.export.encoding import iso, json_text
 from monitord.model import counted
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
@@ -35,7 +35,7 @@ class CompareFormat(StrEnum):
 
 
 def compare(
-    place: Place,
+    context: CliContext,
     before: IdArgument,
     after: Annotated[str | None, typer.Argument(metavar="ID", help="The later one.")] = None,
     baseline: Annotated[
@@ -57,7 +57,7 @@ def compare(
     as_json = _checked(output, json, file_format, raw)
     from monitord.export.evidence import compared, evidence_of, write_difference
 
-    reader = place.reader()
+    reader = context.reader()
     views = _views(reader, before, after, baseline=baseline)
     first, second = (evidence_of(view, reader.payload) for view in views)
     if file_format is not None and output is not None:
@@ -77,7 +77,7 @@ def compare(
     if as_json:
         emit(json_text({"before": heads[0], "after": heads[1], **found}) + "\n")
         return
-    page(_told(heads, found, everything, width(), place.style()), allowed=not no_pager)
+    page(_told(heads, found, everything, width(), context.style()), allowed=not no_pager)
 
 
 def _views(reader: StoreReader, first: str, second: str | None, *, baseline: bool) -> list[IncidentView]:
@@ -145,8 +145,8 @@ def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[
     name, code = printable(one["function"]), _code(one)
     room = columns - len(shares) - 12 - 3
     text = cut(f"{name}  ({code})" if code else name, room)
-    place = cut_left(printable(one["file"] or ""), room - display_width(text) - 2)
-    yield f"{shares} {painted}  {text}  {place}".rstrip()
+    where = cut_left(printable(one["file"] or ""), room - display_width(text) - 2)
+    yield f"{shares} {painted}  {text}  {where}".rstrip()
     if one["is_noise"]:
         return
     for statement in one["statements"]:

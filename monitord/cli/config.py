@@ -8,18 +8,18 @@ from typing import Annotated, cast
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say
 from monitord.durable import durable_write, make_folder
 from monitord.errors import ConfigError
-from monitord.export.text import json_text
+from monitord.export.encoding import json_text
 from monitord.model import counted
 from monitord.redaction import printable
 
 
 def show(
-    place: Place,
+    context: CliContext,
     origin: Annotated[
         bool, typer.Option("--origin", help="Also say where each value was set: file and line, or variable.")
     ] = False,
@@ -27,7 +27,7 @@ def show(
     json: JsonFlag = False,
 ) -> None:
     """Show the configuration in force."""
-    loaded = place.config()
+    loaded = context.config()
     settings = _without_secrets(loaded.settings.as_dict())
     values = dict(_leaves("", settings))
     if wants_json(output, json):
@@ -44,27 +44,27 @@ def show(
     ]
     columns = [Column("KEY"), Column("VALUE"), *([Column("FROM")] if origin else [])]
     # Values are never cut: this is text to compare and to copy.
-    page(draw(columns, rows, width=10_000, style=place.style()))
+    page(draw(columns, rows, width=10_000, style=context.style()))
 
 
 def validate(
-    place: Place,
+    context: CliContext,
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: the one in force.")] = None,
 ) -> None:
     """Check the configuration; exit 6 and file, line and key when something is wrong."""
     from monitord.daemon.holdings import check_storage
 
-    loaded = place.overridden(file, None, None).config()
+    loaded = context.overridden(file, None, None).config()
     check_storage(loaded)
     names = ", ".join(str(path) for path in loaded.sources) or "no file: the defaults"
     emit(f"valid: {printable(names)}; {counted(len(loaded.settings.rules), 'rule')}\n")
 
 
-def path(place: Place) -> None:
+def path(context: CliContext) -> None:
     """Print the files that are read, one a line, the strongest last; the user's own when there is none."""
     from monitord.config import default_path
 
-    loaded = place.config()
+    loaded = context.config()
     if not loaded.sources:
         say(f"monitord: no configuration file exists; `monitord config init` writes {default_path()}")
     for source in loaded.sources or (default_path(),):
@@ -72,13 +72,13 @@ def path(place: Place) -> None:
 
 
 def init(
-    place: Place,
+    context: CliContext,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Write a commented configuration file with every key and its default."""
     from monitord.config import default_path, default_text
 
-    target = place.config_path or default_path()
+    target = context.config_path or default_path()
     try:
         make_folder(target.parent)
         durable_write(target, default_text().encode(), mode=0o644, replace=force)
@@ -91,7 +91,7 @@ def init(
     emit(f"{printable(str(target))}\n")
 
 
-def schema(place: Place) -> None:
+def schema(context: CliContext) -> None:
     """Print the JSON schema of the configuration file, for editors."""
     from monitord.config import json_schema
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitord import __version__
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.terminal import Style, emit, wrap
 from monitord.cli.terminal import width as screen_width
 from monitord.errors import ConfigError, MonitordError
-from monitord.export.text import json_text
+from monitord.export.encoding import json_text
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _PAINT = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 
 def doctor(
-    place: Place,
+    context: CliContext,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are failures too: exit 1.")] = False,
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -38,8 +38,8 @@ def doctor(
     from monitord.doctor import run_checks
 
     as_json = wants_json(output, json)
-    loaded, broken = _configured(place)
-    checks = [*broken, *run_checks(_surroundings(place, loaded.settings)), *_storage_urls(loaded)]
+    loaded, broken = _configured(context)
+    checks = [*broken, *run_checks(_surroundings(context, loaded.settings)), *_storage_urls(loaded)]
     if as_json:
         shown = [
             {"name": c.name, "outcome": c.outcome, "detail": printable(c.detail), "fix": c.fix}
@@ -47,7 +47,7 @@ def doctor(
         ]
         emit(json_text(shown) + "\n")
     else:
-        for line in _lines(checks, place.style(), screen_width()):
+        for line in _lines(checks, context.style(), screen_width()):
             emit(f"{line}\n")
     sys.stdout.flush()
     bad = [check for check in checks if check.outcome == "failure" or (strict and check.outcome == "warning")]
@@ -56,13 +56,13 @@ def doctor(
         raise MonitordError(f"{len(bad)} of {len(checks)} checks need attention: {names}")
 
 
-def _configured(place: Place) -> tuple[LoadedConfig, list[Check]]:
+def _configured(context: CliContext) -> tuple[LoadedConfig, list[Check]]:
     """The configuration; where it can't be used the defaults, and a check that says so."""
     from monitord.config import load
     from monitord.doctor import Check
 
     try:
-        return place.config(), []
+        return context.config(), []
     except ConfigError as error:
         failure = Check("configuration", "failure", str(error), "monitord config validate")
         return load(Path(os.devnull), {}), [failure]
@@ -83,11 +83,11 @@ def _storage_urls(loaded: LoadedConfig) -> Iterator[Check]:
         yield Check("storage url", "ok", "supported; `monitord storage status` tries it")
 
 
-def _surroundings(place: Place, settings: Settings) -> Surroundings:
+def _surroundings(context: CliContext, settings: Settings) -> Surroundings:
     from monitord.doctor import Surroundings
 
     return Surroundings(
-        data_dir=place.data_dir(),
+        data_dir=context.data_dir(),
         version=__version__,
         max_total_bytes=settings.retention.max_total_bytes,
         min_free_disk_bytes=settings.retention.min_free_disk_bytes,
@@ -98,10 +98,9 @@ def _surroundings(place: Place, settings: Settings) -> Surroundings:
 
 def _units() -> Mapping[Path, str]:
     """Every service file this version would write, by its path."""
-    from monitord.service import Place as ServicePlace
-    from monitord.service import plan_install
+    from monitord.service import ServicePaths, plan_install
 
-    here = ServicePlace.here()
+    here = ServicePaths.here()
     plans = [plan_install(system, here) for system in (False, True)]
     return {file.path: file.content for plan in plans for file in plan.files}
 

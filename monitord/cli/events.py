@@ -10,8 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from monitord.cli.context import CliContext
 from monitord.cli.listing import POLL_S, Asked, Listing, PidFlag, ProcessFlag, View, listed
-from monitord.cli.place import Place
 from monitord.cli.recorder import RecorderWatch
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
@@ -50,7 +50,7 @@ _COLUMNS = (
 
 @listed()
 def events(
-    place: Place,
+    context: CliContext,
     asked: Asked,
     grep: Annotated[
         str | None, typer.Option("-g", "--grep", metavar="TEXT", help="Part of any name, text or value.")
@@ -71,7 +71,7 @@ def events(
     ] = None,
 ) -> None:
     """List what monitord saw and did, newest first."""
-    reader = place.reader()
+    reader = context.reader()
     wanted = EventFilter(
         pid=pid,
         event_type=kind,
@@ -88,11 +88,11 @@ def events(
     listing = Listing(
         EVENT_KEYS,
         event_row,
-        lambda found, shown, first: _table(found, shown, place, header=first),
+        lambda found, shown, first: _table(found, shown, context, header=first),
         "no event matches",
     )
     if asked.follow:
-        _follow(search, asked.view, listing, RecorderWatch(place.data_dir()))
+        _follow(search, asked.view, listing, RecorderWatch(context.data_dir()))
     try:
         found = search.newest()
     except NotFoundError as nothing_yet:
@@ -119,7 +119,7 @@ def _follow(search: EventSearch, view: View, listing: Listing[Event], watch: Rec
         seen = {event.id for event in recent}
 
 
-def _table(found: Sequence[Event], view: View, place: Place, *, header: bool) -> Iterable[str]:
+def _table(found: Sequence[Event], view: View, context: CliContext, *, header: bool) -> Iterable[str]:
     now = datetime.now(UTC)
     rows = [
         [
@@ -132,7 +132,7 @@ def _table(found: Sequence[Event], view: View, place: Place, *, header: bool) ->
         ]
         for event in found
     ]
-    yield from draw(_COLUMNS, rows, width=width(), style=place.style(), header=header)
+    yield from draw(_COLUMNS, rows, width=width(), style=context.style(), header=header)
 
 
 def _what(event: Event) -> str:

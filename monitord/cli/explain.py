@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, emit, page, say, width
 from monitord.cli.when import moment_of
 from monitord.errors import MonitordError, NotFoundError, UsageError
+from monitord.export.encoding import json_text
 from monitord.export.shapes import rule_status
-from monitord.export.text import json_text
 from monitord.export.units import age, quantity, sparkline
 from monitord.model import Demand, ProcessKey, Rates, Rule, RuleStatus, Threshold, TriggerMetric
 from monitord.redaction import printable
@@ -35,7 +35,7 @@ class _Finding:
 
 
 def explain(
-    place: Place,
+    context: CliContext,
     incident_id: Annotated[
         str | None, typer.Argument(metavar="ID", help="This incident in plain sentences; as for `show`.")
     ] = None,
@@ -54,19 +54,19 @@ def explain(
             raise UsageError("an incident is explained as it was; --pid and --rule ask how things stand now")
         from monitord.cli.explain_incident import tell_incident
 
-        tell_incident(place, incident_id, as_json=as_json)
+        tell_incident(context, incident_id, as_json=as_json)
         return
-    rules = _wanted_rules(place.config().settings.rules, rule)
-    told, told_at = _from_daemon(place, rules, pid)
+    rules = _wanted_rules(context.config().settings.rules, rule)
+    told, told_at = _from_daemon(context, rules, pid)
     unsaid = [each for each in rules if not any(finding.status.rule == each.name for finding in told)]
-    looked = _look(place, unsaid, pid) if unsaid else []
+    looked = _look(context, unsaid, pid) if unsaid else []
     order = [each.name for each in rules]
     findings = sorted((*told, *looked), key=lambda finding: order.index(finding.status.rule))
     if as_json:
         shaped = [{**rule_status(finding.status), "source": finding.source} for finding in findings]
         emit(json_text(shaped) + "\n")
         return
-    page(_table(findings, place.style(), width()))
+    page(_table(findings, context.style(), width()))
     _say_source(told, told_at, looked)
     if pid is not None:
         _say_frozen(pid)
@@ -89,12 +89,12 @@ def _wanted_rules(rules: Sequence[Rule], name: str | None) -> list[Rule]:
 
 
 def _from_daemon(
-    place: Place, rules: Sequence[Rule], pid: int | None
+    context: CliContext, rules: Sequence[Rule], pid: int | None
 ) -> tuple[list[_Finding], datetime | None]:
     """What a running daemon last wrote of these rules (about this pid, when one is asked for)."""
     from monitord.daemon.status import read_status
 
-    told = read_status(place.data_dir())
+    told = read_status(context.data_dir())
     if told is None or not told["is_running"]:
         return [], None
     names = {rule.name for rule in rules}
@@ -124,7 +124,7 @@ def _status_of(entry: Mapping[str, Any]) -> RuleStatus | None:
         return None
 
 
-def _look(place: Place, rules: Sequence[Rule], pid: int | None) -> list[_Finding]:
+def _look(context: CliContext, rules: Sequence[Rule], pid: int | None) -> list[_Finding]:
     """Two passes now, judged with what an earlier daemon remembered: cooldowns, baselines, budgets."""
     from monitord.detection import Detector
     from monitord.sampling import Sampler, key_of, known_users
@@ -133,7 +133,7 @@ def _look(place: Place, rules: Sequence[Rule], pid: int | None) -> list[_Finding
     if pid is not None and key is None:
         raise NotFoundError(f"no process {pid}; `ps -e` lists what runs")
     say(f"looking for {_LOOK_S:.0f} s …")
-    detector = Detector(rules, _memory(place), uid_of=known_users())
+    detector = Detector(rules, _memory(context), uid_of=known_users())
     demand = Demand(cpu_percent=0.0, rss_bytes=0, watched=frozenset((key,) if key else ()))
     sampler = Sampler(heartbeat_s=_LOOK_S / 10)
     try:
@@ -166,11 +166,11 @@ def _at_rest(
     return [assess(rule, process, rates.system, known_users()) for rule in silent]
 
 
-def _memory(place: Place) -> Mapping[str, object] | None:
-    from monitord.daemon.remembering import MEMORY_KEY
+def _memory(context: CliContext) -> Mapping[str, object] | None:
+    from monitord.daemon.persistence import MEMORY_KEY
 
     try:
-        remembered = place.reader().state(MEMORY_KEY)
+        remembered = context.reader().state(MEMORY_KEY)
     except MonitordError:
         return None  # no store, or one that can't be read: the look itself still stands
     memory = remembered.get("detection") if isinstance(remembered, Mapping) else None

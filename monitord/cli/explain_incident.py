@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from monitord.cli.place import Place
+from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit, page, width, wrap
+from monitord.export.encoding import json_text
 from monitord.export.explaining import explain_incident, sentence_row
 from monitord.export.surroundings import surroundings_of
-from monitord.export.text import json_text
 from monitord.redaction import printable
 
 
-def tell_incident(place: Place, incident_id: str, *, as_json: bool) -> None:
+def tell_incident(context: CliContext, incident_id: str, *, as_json: bool) -> None:
     """Print the sentences about an incident."""
-    reader = place.reader()
+    reader = context.reader()
     view = reader.incident(reader.find(incident_id).correlation_id)
     sentences = explain_incident(view, surroundings_of(reader, view))
     if as_json:
@@ -20,7 +20,7 @@ def tell_incident(place: Place, incident_id: str, *, as_json: bool) -> None:
         emit(json_text({"correlation_id": view.correlation_id, "sentences": said}) + "\n")
         return
     columns = min(width(), 100)
-    style, about = place.style(), ""
+    style, about = context.style(), ""
     lines: list[str] = []
     for sentence in sentences:
         if sentence.about != about:

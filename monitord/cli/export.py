@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
+from monitord.cli.context import CliContext
 from monitord.cli.listing import ProcessFlag, SinceFlag, UntilFlag
-from monitord.cli.place import Place
 from monitord.cli.terminal import emit_bytes, say
 from monitord.cli.times import parse_period
 from monitord.durable import durable_write
@@ -56,7 +56,7 @@ ENDINGS = {
 
 
 def export(
-    place: Place,
+    context: CliContext,
     incident_ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID", help="As for `show`; without any: all in the period.")
     ] = None,
@@ -81,10 +81,10 @@ def export(
     if file_format.is_profile and (len(incident_ids or []) != 1 or start or end or process):
         raise UsageError(f"{file_format} is the profile of one incident: name one, and nothing else")
     views = _chosen(
-        place, incident_ids or [], RecentFilter(limit=None, since=start, until=end, process=process)
+        context, incident_ids or [], RecentFilter(limit=None, since=start, until=end, process=process)
     )
     if file_format.is_profile:
-        _export_profile(place, next(iter(views())), file_format, output, raw=raw)
+        _export_profile(context, next(iter(views())), file_format, output, raw=raw)
         return
     bundle = Bundle(views, now, None if raw else identities())
     written = bundle.as_json() if file_format is ExportFormat.JSON else bundle.as_csv()
@@ -118,10 +118,12 @@ def _format(output: str | None, wanted: ExportFormat | None) -> ExportFormat:
     return wanted or (ENDINGS[ending][0] if ending else ExportFormat.JSON)
 
 
-def _export_profile(place: Place, view: IncidentView, form: ExportFormat, output: str, *, raw: bool) -> None:
+def _export_profile(
+    context: CliContext, view: IncidentView, form: ExportFormat, output: str, *, raw: bool
+) -> None:
     from monitord.export.evidence import evidence_of, write_form
 
-    evidence = evidence_of(view, place.reader().payload)
+    evidence = evidence_of(view, context.reader().payload)
     written = write_form(evidence, form.value, None if raw else identities([view]))
     put(output, written.content)
     report(counted(sum(written.sample_counts), "sample"), written.hidden, output)
@@ -136,9 +138,11 @@ def put(output: str, content: bytes | Iterable[bytes]) -> None:
         emit_bytes(chunk)
 
 
-def _chosen(place: Place, names: list[str], period: RecentFilter) -> Callable[[], Iterator[IncidentView]]:
+def _chosen(
+    context: CliContext, names: list[str], period: RecentFilter
+) -> Callable[[], Iterator[IncidentView]]:
     """The incidents that there are now, read anew each time: of all of them only the ids are held."""
-    reader = place.reader()
+    reader = context.reader()
     if names and (period.since or period.until or period.process):
         raise UsageError("name incidents, or a period or process, not both")
     records = (reader.find(name) for name in names) if names else reader.each_recent(period)

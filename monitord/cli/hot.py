@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from monitord.cli.context import CliContext
 from monitord.cli.listing import Asked, Listing, ProcessFlag, View, listed
-from monitord.cli.place import Place
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.when import local_stamp
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 @listed(since="7d", follows=False)
 def hot(
-    place: Place,
+    context: CliContext,
     asked: Asked,
     function: Annotated[str | None, typer.Option("--function", help="Only this function.")] = None,
     module: Annotated[str | None, typer.Option("--module", help="Only functions of this module.")] = None,
@@ -52,17 +52,17 @@ def hot(
     listing = Listing(
         HOT_KEYS,
         hot_row,
-        lambda found, shown, first: _table(found, shown, place, header=first),
+        lambda found, shown, first: _table(found, shown, context, header=first),
         "no function was hot in that time; --since 30d looks further back",
     )
     try:
-        found = place.reader().hot(wanted)
+        found = context.reader().hot(wanted)
     except NotFoundError as nothing_yet:
         listing.refuse(nothing_yet, asked.view)
     listing.write(found, asked.view)
 
 
-def _table(found: Sequence[HotFunction], view: View, place: Place, *, header: bool) -> Iterable[str]:
+def _table(found: Sequence[HotFunction], view: View, context: CliContext, *, header: bool) -> Iterable[str]:
     now = datetime.now(UTC)
     rows = [
         [
@@ -75,4 +75,4 @@ def _table(found: Sequence[HotFunction], view: View, place: Place, *, header: bo
         ]
         for spot in found
     ]
-    yield from draw(_COLUMNS, rows, width=width(), style=place.style(), header=header)
+    yield from draw(_COLUMNS, rows, width=width(), style=context.style(), header=header)

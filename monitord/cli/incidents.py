@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from monitord.cli.place import Place
+from monitord.cli.context import CliContext
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import cut, emit, width
 from monitord.errors import UsageError
@@ -23,25 +23,25 @@ def done(record: ProfileRecord, verb: str) -> None:
 
 
 def keep(
-    place: Place,
+    context: CliContext,
     incident_id: IdArgument,
     undo: Annotated[bool, typer.Option("--undo", help="Let it go with age again.")] = False,
 ) -> None:
     """Keep an incident past its age and out of the quotas."""
-    record = place.reader().find(incident_id)
-    with place.store() as store:
+    record = context.reader().find(incident_id)
+    with context.store() as store:
         store.pin(record.correlation_id, not undo)
     verb = "no longer kept" if undo else "kept"
     done(record, verb)
 
 
 def delete(
-    place: Place,
+    context: CliContext,
     incident_ids: Annotated[list[str], typer.Argument(metavar="ID", help="As for `show`; one or more.")],
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
     """Delete incidents with their evidence, for good."""
-    reader = place.reader()
+    reader = context.reader()
     records = {record.correlation_id: record for record in map(reader.find, incident_ids)}
     reader.close()
     if not yes:
@@ -49,7 +49,7 @@ def delete(
         raise UsageError(
             f"nothing deleted; to delete {len(records)} for good: `monitord delete {again} --yes`"
         )
-    with place.store() as store:
+    with context.store() as store:
         for correlation_id, record in records.items():
             store.delete_incident(correlation_id)
             done(record, "deleted")

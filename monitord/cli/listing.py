@@ -12,12 +12,12 @@ from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import typer
 
-from monitord.cli.place import JsonFlag, Place, look_like
+from monitord.cli.context import CliContext, JsonFlag, look_like
 from monitord.cli.preferences import preferences_of
 from monitord.cli.terminal import emit, page, say
 from monitord.cli.times import parse_period
 from monitord.errors import NotFoundError, UsageError
-from monitord.export.text import csv_rows, json_text
+from monitord.export.encoding import csv_rows, json_text
 
 T = TypeVar("T")
 POLL_S = 1.0
@@ -63,7 +63,7 @@ class View:
 
 
 def view_of(
-    place: Place,
+    context: CliContext,
     output: ListOutput | None,
     *,
     json: bool,
@@ -80,7 +80,7 @@ def view_of(
         raise UsageError("-f never ends and a JSON array must; use -o jsonl")
     if chosen is not ListOutput.TABLE:  # programs get what they ask for, whatever a person prefers
         return View(chosen, reverse or follow, utc, use_pager=False)
-    preferred = preferences_of(place)
+    preferred = preferences_of(context)
     use_pager = preferred["pager"] and not no_pager and not follow
     return View(chosen, reverse or follow, utc or preferred["utc"], use_pager)
 
@@ -97,7 +97,7 @@ class Asked:
 
 
 def _asked(
-    place: Place,
+    context: CliContext,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="Show at most N.")] = 20,
     since: SinceFlag = None,
     until: UntilFlag = None,
@@ -109,7 +109,7 @@ def _asked(
     no_pager: NoPagerFlag = False,
 ) -> Asked:
     start, end = parse_period(since, until, datetime.now(UTC))
-    view = view_of(place, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
+    view = view_of(context, output, json=json, reverse=reverse, follow=follow, utc=utc, no_pager=no_pager)
     return Asked(limit, start, end, follow, view)
 
 
@@ -122,18 +122,18 @@ def listed(
     """
 
     def with_flags(function: Callable[..., None]) -> Callable[..., None]:
-        place, *flags = inspect.signature(_asked, eval_str=True).parameters.values()
+        context, *flags = inspect.signature(_asked, eval_str=True).parameters.values()
         _place, _asked_for, *own = inspect.signature(function, eval_str=True).parameters.values()
         names = [each.name for each in own]
 
-        def run(place: Place, **words: Any) -> None:
+        def run(context: CliContext, **words: Any) -> None:
             mine = {name: words.pop(name) for name in names}
-            function(place, _asked(place, **words), **mine)
+            function(context, _asked(context, **words), **mine)
 
         flags = [each.replace(default=since) if each.name == "since" else each for each in flags]
         flags = [each for each in flags if follows or each.name != "follow"]
         at = [each.name for each in flags].index("output")  # how it is shown comes last
-        return look_like(function, run, [place, *flags[:at], *own, *flags[at:]])
+        return look_like(function, run, [context, *flags[:at], *own, *flags[at:]])
 
     return with_flags
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from monitord.children import own_command
-from monitord.cli.place import Place
+from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit, say
 from monitord.cli.times import parse_period
 from monitord.durable import durable_write, read_regular
@@ -43,7 +43,7 @@ _SERVERS_KEY = {Client.VSCODE: "servers"}  # the others call it mcpServers
 
 
 def serve(
-    place: Place,
+    context: CliContext,
     http: Annotated[bool, typer.Option("--http", help="Streamable HTTP on loopback, with a token.")] = False,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="With --http; 0: any free one.")
@@ -62,7 +62,7 @@ def serve(
     from monitord.mcp_server.sessions import Sessions
     from monitord.storage.state import open_state
 
-    sources = _sources(place, raw=raw)
+    sources = _sources(context, raw=raw)
     if not http:
         if sys.stdin.isatty():
             say("an assistant starts this and speaks through stdin; `monitord mcp install` says how.")
@@ -73,7 +73,7 @@ def serve(
         return
     from monitord.mcp_server.http import application, read_or_make_token
 
-    token_path = place.data_dir() / TOKEN_FILE
+    token_path = context.data_dir() / TOKEN_FILE
     with _listener(port) as listener:
         token = read_or_make_token(token_path)
         sessions = Sessions(open_state("memory://"), "token")
@@ -131,10 +131,10 @@ def _run(application: Any, listener: socket.socket, token_path: Path) -> None:
     uvicorn.Server(settings).run(sockets=[listener])
 
 
-def _sources(place: Place, *, raw: bool) -> Any:
+def _sources(context: CliContext, *, raw: bool) -> Any:
     from monitord.cli.export import identities
     from monitord.daemon.status import read_status
-    from monitord.mcp_server.fence import Fence
+    from monitord.mcp_server.output_filter import Fence
     from monitord.mcp_server.sources import Sources
     from monitord.model import Event, EventType
     from monitord.redaction import Redactor
@@ -142,10 +142,10 @@ def _sources(place: Place, *, raw: bool) -> Any:
 
     known = identities()
     redactor = Redactor(users=known.users, hosts=known.hosts, machine_ids=known.machine_ids)
-    data_dir = place.data_dir()
+    data_dir = context.data_dir()
 
     def command(words: Sequence[str]) -> Any:
-        return _own_command(place, words)
+        return _own_command(context, words)
 
     def audit(tool: str, about: Mapping[str, Any]) -> None:
         said = {"what": f"mcp {tool}", "about": dict(about)}
@@ -154,7 +154,7 @@ def _sources(place: Place, *, raw: bool) -> Any:
 
     return Sources(
         data_dir=data_dir,
-        open_reader=place.reader,
+        open_reader=context.reader,
         read_status=lambda: read_status(data_dir),
         parse_period=lambda since, until: parse_period(since, until, datetime.now(UTC)),
         command=command,
@@ -163,10 +163,10 @@ def _sources(place: Place, *, raw: bool) -> Any:
     )
 
 
-def _own_command(place: Place, words: Sequence[str]) -> Any:
+def _own_command(context: CliContext, words: Sequence[str]) -> Any:
     """Run one of our own commands; its JSON if it wrote any. Its refusal is ours."""
-    argv = [*own_command("monitord"), "--data-dir", str(place.data_dir().absolute())]
-    argv += ["--config", str(place.config_path.absolute())] if place.config_path else []
+    argv = [*own_command("monitord"), "--data-dir", str(context.data_dir().absolute())]
+    argv += ["--config", str(context.config_path.absolute())] if context.config_path else []
     try:
         done = subprocess.run(
             [*argv, *words],
@@ -190,7 +190,7 @@ def _own_command(place: Place, words: Sequence[str]) -> Any:
 
 
 def install(
-    place: Place,
+    context: CliContext,
     client: Annotated[Client, typer.Option("--client", help="Whose configuration.")],
     write: Annotated[
         Path | None,
@@ -202,12 +202,12 @@ def install(
     _require_extra()
     key = _SERVERS_KEY.get(client, "mcpServers")
     # A client starts it in a project's folder, from which nothing may be imported.
-    command, *arguments = own_command("monitord", "--data-dir", str(place.data_dir().absolute()))
-    arguments += ["--config", str(place.config_path.absolute())] if place.config_path else []
+    command, *arguments = own_command("monitord", "--data-dir", str(context.data_dir().absolute()))
+    arguments += ["--config", str(context.config_path.absolute())] if context.config_path else []
     arguments += ["mcp", "serve"]
     arguments += ["--allow-actions"] if allow_actions else []
     entry = {"command": command, "args": arguments}
-    if (hint := _of_the_machine(place.data_dir())) is not None:
+    if (hint := _of_the_machine(context.data_dir())) is not None:
         say(hint)
     if write is None:
         emit(jsonlib.dumps({key: {"monitord": entry}}, indent=2, ensure_ascii=False) + "\n")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitord.cli.place import Place
+from monitord.cli.context import CliContext
 from monitord.cli.status import usage_of
 from monitord.cli.terminal import emit
 from monitord.daemon.status import read_status
@@ -18,7 +18,7 @@ from monitord.errors import StorageError
 
 
 def metrics(
-    place: Place,
+    context: CliContext,
     write: Annotated[
         Path | None, typer.Option("--write", metavar="FILE", help="Replace this file whole instead (*.prom).")
     ] = None,
@@ -27,7 +27,7 @@ def metrics(
 
     Without a daemon it says `monitord_up 0`, and exits with 0.
     """
-    from monitord.daemon.courier_status import read_courier_status
+    from monitord.daemon.uploader_status import read_courier_status
     from monitord.export.prometheus import metrics_text
 
     if importlib.util.find_spec("prometheus_client") is None:
@@ -36,11 +36,11 @@ def metrics(
         raise StorageError(
             f"the package prometheus-client is not installed; install it: {install_command('metrics')}"
         )
-    folder = place.data_dir()
+    folder = context.data_dir()
     told = {"is_running": False, **(read_status(folder) or {})}
     courier = read_courier_status(folder)
     told["courier"] = asdict(courier) if courier else None
-    text = metrics_text(told, usage_of(place, folder, told))
+    text = metrics_text(told, usage_of(context, folder, told))
     if write is None:
         emit(text)
     else:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say, width
 from monitord.cli.times import parse_duration
-from monitord.export.text import json_text
+from monitord.export.encoding import json_text
 from monitord.export.units import span
 from monitord.model import Match, NamedPlan, PlannedConsent, PlannedProfiler
 from monitord.redaction import printable
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 
 def set_plan(
-    place: Place,
+    context: CliContext,
     name: NameArgument,
     match_name: Annotated[
         list[str] | None,
@@ -65,49 +65,51 @@ def set_plan(
         rate_hz=rate,
         consent=consent,
     )
-    with place.store() as store:
+    with context.store() as store:
         store_capture_plan(store.state, plan)
     emit(f"{plan.name}: set\n")
 
 
-def get_plan(place: Place, name: NameArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def get_plan(
+    context: CliContext, name: NameArgument, output: OutputFlag = None, json: JsonFlag = False
+) -> None:
     """Show one capture plan."""
     from monitord.storage.plans import get_capture_plan
 
     as_json = wants_json(output, json)
-    with place.reader() as reader:
+    with context.reader() as reader:
         plan = get_capture_plan(reader.storage, name)
     if as_json:
         emit(json_text(_as_json(plan)) + "\n")
     else:
-        _show(place, [plan])
+        _show(context, [plan])
 
 
-def list_plans(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def list_plans(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """List the capture plans; the first whose match fits a process is the one that counts."""
     from monitord.storage.plans import list_capture_plans
 
     as_json = wants_json(output, json)
-    with place.reader() as reader:
+    with context.reader() as reader:
         plans = list_capture_plans(reader.storage, lambda error: say(f"monitord: {error}"))
     if as_json:
         emit(json_text([_as_json(plan) for plan in plans]) + "\n")
     elif plans:
-        _show(place, plans)
+        _show(context, plans)
     else:
         say("monitord: no capture plans; everything is profiled as configured")
 
 
-def delete_plan(place: Place, name: NameArgument) -> None:
+def delete_plan(context: CliContext, name: NameArgument) -> None:
     """Delete a capture plan: from the next alert on its processes are profiled as configured."""
     from monitord.storage.plans import delete_capture_plan
 
-    with place.store() as store:
+    with context.store() as store:
         delete_capture_plan(store.state, name)
     emit(f"{name}: deleted\n")
 
 
-def _show(place: Place, plans: Sequence[NamedPlan]) -> None:
+def _show(context: CliContext, plans: Sequence[NamedPlan]) -> None:
     rows = [
         [
             Cell(plan.name, ("bold",)),
@@ -119,7 +121,7 @@ def _show(place: Place, plans: Sequence[NamedPlan]) -> None:
         ]
         for plan in plans
     ]
-    page(draw(_COLUMNS, rows, width=width(), style=place.style()))
+    page(draw(_COLUMNS, rows, width=width(), style=context.style()))
 
 
 def _matches(match: Match) -> str:

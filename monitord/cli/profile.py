@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, log_to_stderr, wants_json
 from monitord.cli.script_run import SignalCounter, end, progress, show_progress, warn_about
 from monitord.cli.terminal import say
 from monitord.cli.times import parse_duration
@@ -35,7 +35,7 @@ class _OutputOptions:
 
 
 def run(
-    place: Place,
+    context: CliContext,
     script: Annotated[str | None, typer.Argument(metavar="SCRIPT", help="The script to run.")] = None,
     arguments: Annotated[list[str] | None, typer.Argument(metavar="-- ARGS", help="Its arguments.")] = None,
     module: Annotated[
@@ -82,9 +82,9 @@ def run(
             )
         from monitord.cli.standby import stand_by
 
-        stand_by(place, request, passes_status_on=exit_code)
+        stand_by(context, request, passes_status_on=exit_code)
         return
-    _profile(place, request, RunPlan(memory, limit_s=limit_s, stdout_to_stderr=options.as_json), options)
+    _profile(context, request, RunPlan(memory, limit_s=limit_s, stdout_to_stderr=options.as_json), options)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _profile(place: Place, request: ScriptRequest, plan: RunPlan, options: _OutputOptions) -> None:
+def _profile(context: CliContext, request: ScriptRequest, plan: RunPlan, options: _OutputOptions) -> None:
     from monitord.scripts.runner import profile_script
     from monitord.storage import new_correlation_id
 
@@ -105,7 +105,7 @@ def _profile(place: Place, request: ScriptRequest, plan: RunPlan, options: _Outp
     with SignalCounter() as heard:
         done = profile_script(request, plan, new_correlation_id, progress(heard, request.name))
         show_progress("")
-        result = _kept(place, done) if options.keeps and done.result else done.result
+        result = _kept(context, done) if options.keeps and done.result else done.result
     warn_about(done.run)
     if result is not None:
         from monitord.cli.export import put as put_file
@@ -113,7 +113,7 @@ def _profile(place: Place, request: ScriptRequest, plan: RunPlan, options: _Outp
 
         if options.document is not None:
             put_file(str(options.document), result.payload)
-        put(place, result, options.as_json)
+        put(context, result, options.as_json)
         if not options.keeps:
             say("nothing was kept, Scalene's file is gone; --save keeps a profile")
         else:
@@ -121,15 +121,15 @@ def _profile(place: Place, request: ScriptRequest, plan: RunPlan, options: _Outp
     end(done, heard, passes_status_on=options.passes_status_on)
 
 
-def _kept(place: Place, done: ScriptRun) -> ProfileResult:
+def _kept(context: CliContext, done: ScriptRun) -> ProfileResult:
     """Save it through the same door as every other capture."""
     from monitord.daemon import wiring
-    from monitord.daemon.saving import Saving
+    from monitord.daemon.retention_store import Saving
     from monitord.scripts.library import ProfileLibrary
     from monitord.storage import open_store
 
     log_to_stderr()
-    settings, data_dir = place.config().settings, place.data_dir()
+    settings, data_dir = context.config().settings, context.data_dir()
     store = open_store(data_dir)
     try:
         saving = Saving(store, wiring.retention_limits(settings))

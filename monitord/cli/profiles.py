@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, log_to_stderr, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, log_to_stderr, wants_json
 from monitord.cli.profile_page import told
 from monitord.cli.rows import recent_table
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit, say, width
 from monitord.errors import UsageError
+from monitord.export.encoding import json_text
 from monitord.export.shapes import row
-from monitord.export.text import json_text
 from monitord.model import counted
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def list_profiles(
-    place: Place,
+    context: CliContext,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many.")] = 20,
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -32,7 +32,7 @@ def list_profiles(
     from monitord.scripts.library import ProfileLibrary
 
     as_json = wants_json(output, json)
-    records = ProfileLibrary(place.data_dir()).kept(limit)
+    records = ProfileLibrary(context.data_dir()).kept(limit)
     if as_json:
         emit(json_text([row(record) for record in records]) + "\n")
         return
@@ -40,20 +40,22 @@ def list_profiles(
         say("no profile of a script is kept; `monitord profile SCRIPT --save` keeps one")
         return
     now = datetime.now(UTC)
-    for line in recent_table(records, now=now, utc=False, width=width(), style=place.style(), header=True):
+    for line in recent_table(records, now=now, utc=False, width=width(), style=context.style(), header=True):
         emit(f"{line}\n")
 
 
-def show(place: Place, profile_id: IdArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def show(
+    context: CliContext, profile_id: IdArgument, output: OutputFlag = None, json: JsonFlag = False
+) -> None:
     """Show the hot lines and functions of a kept profile of Scalene."""
     from monitord.scripts.library import ProfileLibrary
 
     as_json = wants_json(output, json)
-    put(place, ProfileLibrary(place.data_dir()).get(profile_id), as_json)
+    put(context, ProfileLibrary(context.data_dir()).get(profile_id), as_json)
 
 
 def clear(
-    place: Place,
+    context: CliContext,
     older_than: Annotated[
         float, typer.Option("--older-than", metavar="DAYS", min=0, help="Only those older than so many days.")
     ] = 0.0,
@@ -65,15 +67,15 @@ def clear(
     if not yes:
         raise UsageError("nothing deleted; to delete them for good: `monitord profile clear --yes`")
     log_to_stderr()
-    count = ProfileLibrary(place.data_dir()).cleanup_old_profiles(older_than)
+    count = ProfileLibrary(context.data_dir()).cleanup_old_profiles(older_than)
     emit(f"{counted(count, 'profile')} deleted\n")
 
 
-def put(place: Place, result: ProfileResult, as_json: bool) -> None:
+def put(context: CliContext, result: ProfileResult, as_json: bool) -> None:
     """Write one profile to stdout."""
     if as_json:
         emit(json_text(result.as_values()) + "\n")
     else:
-        for line in told(result, width(), place.style()):
+        for line in told(result, width(), context.style()):
             emit(f"{line}\n")
     sys.stdout.flush()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from monitord.cli.context import CliContext
 from monitord.cli.listing import POLL_S, Asked, Listing, PidFlag, ProcessFlag, View, listed
-from monitord.cli.place import Place
 from monitord.cli.recorder import RecorderWatch
 from monitord.cli.rows import recent_table
 from monitord.cli.terminal import width
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @listed()
 def recent(
-    place: Place,
+    context: CliContext,
     asked: Asked,
     grep: Annotated[
         str | None,
@@ -52,10 +52,10 @@ def recent(
         text=grep,
         baselines=baselines,
     )
-    reader = place.reader()
-    listing = _listing(place)
+    reader = context.reader()
+    listing = _listing(context)
     if asked.follow:
-        _follow(reader, wanted, asked.view, listing, RecorderWatch(place.data_dir()))
+        _follow(reader, wanted, asked.view, listing, RecorderWatch(context.data_dir()))
     rows = reader.each_recent(wanted)
     try:
         first = list(islice(rows, 1))  # opens the store: before anything is written
@@ -64,14 +64,14 @@ def recent(
     listing.write_each(chain(first, rows), asked.view)
 
 
-def _listing(place: Place) -> Listing[ProfileRecord]:
+def _listing(context: CliContext) -> Listing[ProfileRecord]:
     def table(rows: Sequence[ProfileRecord], view: View, first: bool) -> Iterable[str]:
         return recent_table(
             rows,
             now=datetime.now(UTC),
             utc=view.utc,
             width=width(),
-            style=place.style(),
+            style=context.style(),
             header=first,
         )
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.terminal import emit, width, wrap
 from monitord.errors import StorageError
-from monitord.export.text import iso, json_text
+from monitord.export.encoding import iso, json_text
 from monitord.export.units import quantity
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    place: Place,
+    context: CliContext,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")] = False,
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -32,16 +32,16 @@ def run(
     from monitord.storage.usage import room_for_rows
 
     as_json = wants_json(output, json)
-    limits = retention_limits(place.config().settings)
+    limits = retention_limits(context.config().settings)
     reserve_bytes = room_for_rows(limits.max_total_bytes)
     try:
-        with place.store() as store:
+        with context.store() as store:
             report = RetentionManager(store, limits, reserve_bytes=reserve_bytes).purge_expired(
                 datetime.now(UTC), dry_run=dry_run
             )
     except DiskFullError as error:
         raise StorageError(
-            f"no room even to tidy in {place.data_dir()}; free some space on that disk, then try again"
+            f"no room even to tidy in {context.data_dir()}; free some space on that disk, then try again"
         ) from error
     if as_json:
         answer = {

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from monitord.cli.place import Place
+from monitord.cli.context import CliContext
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit
 from monitord.errors import NotFoundError
@@ -14,20 +14,20 @@ from monitord.redaction import printable
 from monitord.storage.ids import short_id
 
 
-def reveal(place: Place, incident_id: IdArgument) -> None:
+def reveal(context: CliContext, incident_id: IdArgument) -> None:
     """Print where an incident's best evidence lies: a path, or a URL; on macOS, show it in its folder."""
     from monitord.daemon.holdings import place_of
     from monitord.storage.schema import ARTEFACTS_NAME
 
-    record = place.reader().find(incident_id)
+    record = context.reader().find(incident_id)
     if record.artefact_key is None:
         if not record.profile_path:
             name = short_id(record.correlation_id)
             raise NotFoundError(f"{name} has no evidence; `monitord show {name}` says why")
         where = record.profile_path
     else:
-        folder = place.data_dir() / ARTEFACTS_NAME
-        where = place_of(place.config().settings.storage, folder, record.artefact_key)
+        folder = context.data_dir() / ARTEFACTS_NAME
+        where = place_of(context.config().settings.storage, folder, record.artefact_key)
     emit(f"{printable(where)}\n")
     if sys.platform == "darwin" and sys.stdout.isatty() and Path(where).exists():
         subprocess.run(["/usr/bin/open", "-R", where], check=False, cwd="/")

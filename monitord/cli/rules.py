@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.listing import UntilFlag
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, page, say, width
 from monitord.cli.times import parse_period
 from monitord.cli.when import local_stamp
-from monitord.export.text import iso, json_text
+from monitord.export.encoding import iso, json_text
 from monitord.export.units import quantity, span
 from monitord.model import Alert, Match, Rates, Rule, Threshold, counted
 from monitord.redaction import printable
@@ -24,10 +24,10 @@ from monitord.redaction import printable
 _NAME_WIDTH = 24  # a name is there to be typed: it is shown whole up to here
 
 
-def list_rules(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def list_rules(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """List the rules in force: what fires, after how long, how often at most."""
     as_json = wants_json(output, json)
-    rules = place.config().settings.rules
+    rules = context.config().settings.rules
     if as_json:
         emit(json_text([_as_json(rule) for rule in rules]) + "\n")
         return
@@ -52,11 +52,11 @@ def list_rules(place: Place, output: OutputFlag = None, json: JsonFlag = False) 
         ]
         for rule in rules
     ]
-    page(draw(columns, rows, width=width(), style=place.style()))
+    page(draw(columns, rows, width=width(), style=context.style()))
 
 
 def replay_rules(
-    place: Place,
+    context: CliContext,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file with [[rules]] in it.")],
     since: Annotated[
         str, typer.Option("-S", "--since", metavar="TIME", help="How far back to look.")
@@ -74,7 +74,7 @@ def replay_rules(
     now = datetime.now(UTC)
     start, end = parse_period(since, until, now)
     rules = load_rules(file)
-    passes = _Counted(place.reader().history(start, end))
+    passes = _Counted(context.reader().history(start, end))
     alerts = replay(rules, passes, known_users())
     if as_json:
         emit(json_text([_alert_as_json(alert) for alert in alerts]) + "\n")

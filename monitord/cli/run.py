@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from monitord.children import own_command
-from monitord.cli.place import Place
+from monitord.cli.context import CliContext
 from monitord.daemon.notify import Notifier
 from monitord.errors import ConfigError
 
@@ -18,17 +18,17 @@ _ALLOCATOR = {
 }
 
 
-def run(place: Place) -> None:
+def run(context: CliContext) -> None:
     """Record until stopped: watch every process, keep the evidence when one goes wrong."""
     try:
-        place.config()  # a mistake in it is one line and exit 6 here, before anything starts
+        context.config()  # a mistake in it is one line and exit 6 here, before anything starts
     except ConfigError as error:
         Notifier().status(f"refused: {error}")  # `systemctl status` shows it
         raise
     command = [*own_command("monitord.daemon")]
-    if place.config_path is not None:
-        command += ["--config", str(place.config_path.absolute())]
-    command += ["--data-dir", str(place.data_dir().absolute())]
+    if context.config_path is not None:
+        command += ["--config", str(context.config_path.absolute())]
+    command += ["--data-dir", str(context.data_dir().absolute())]
     os.chdir("/")  # no folder of anybody is in use, and none decides what is meant
     # The daemon takes this process over, so that it never carries the command line's libraries.
     os.execve(command[0], command, {**_ALLOCATOR, **os.environ})  # noqa: S606 - our own interpreter, no shell

@@ -8,20 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.listing import NoPagerFlag
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
 from monitord.cli.story import tell
 from monitord.cli.terminal import emit, page, width
 from monitord.daemon.status import read_status
+from monitord.export.encoding import json_text
 from monitord.export.shapes import detail
-from monitord.export.text import json_text
 from monitord.storage.views import IncidentView
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `recent` shows it, or its beginning.")]
 
 
 def show(
-    place: Place,
+    context: CliContext,
     incident_id: IdArgument,
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -30,13 +30,13 @@ def show(
 ) -> None:
     """Show one incident: why it fired, what came before, the guilty functions, what is missing and why."""
     as_json = wants_json(output, json)
-    reader = place.reader()
+    reader = context.reader()
     view = reader.incident(reader.find(incident_id).correlation_id)
-    pending = pending_profile(view, read_status(place.data_dir()))
+    pending = pending_profile(view, read_status(context.data_dir()))
     if as_json:
         emit(json_text({**detail(view), "pending": pending}) + "\n")
         return
-    lines = tell(view, now=datetime.now(UTC), utc=utc, width=width(), style=place.style(), pending=pending)
+    lines = tell(view, now=datetime.now(UTC), utc=utc, width=width(), style=context.style(), pending=pending)
     page(lines, allowed=not no_pager)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from monitord.cli.place import Place, log_to_stderr
+from monitord.cli.context import CliContext, log_to_stderr
 from monitord.cli.script_run import SignalCounter, warn_about
 from monitord.cli.terminal import say
 from monitord.scripts.request import Program, ScriptRequest, resolve
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 _READY_WITHIN_S = 30.0
 
 
-def stand_by(place: Place, request: ScriptRequest, *, passes_status_on: bool) -> None:
+def stand_by(context: CliContext, request: ScriptRequest, *, passes_status_on: bool) -> None:
     """Run it to its end. Raises MonitordError when it can't be started or the store can't be written."""
     from monitord.scripts.registry import StandbyRegistry
     from monitord.storage import open_store
 
     program = resolve(request)
     log_to_stderr()
-    store = open_store(place.data_dir())
+    store = open_store(context.data_dir())
     try:
-        registry = StandbyRegistry(store.state, place.data_dir())
+        registry = StandbyRegistry(store.state, context.data_dir())
         plan = RunPlan(is_off=True, folder=registry.new_folder())
         with SignalCounter() as heard:
             watcher = _Registering(program, registry, heard)

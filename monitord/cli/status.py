@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.recorder import silent_for_s
 from monitord.cli.terminal import LABEL, Style, cut, emit, fact, width
 from monitord.cli.when import local_stamp, moment_of
-from monitord.daemon.courier_status import read_courier_status
 from monitord.daemon.status import read_status
+from monitord.daemon.uploader_status import read_courier_status
 from monitord.errors import ConfigError, NotFoundError, UnreachableError
-from monitord.export.text import json_text
+from monitord.export.encoding import json_text
 from monitord.export.units import age, quantity, span
 from monitord.model import counted
 from monitord.redaction import printable
@@ -24,45 +24,45 @@ from monitord.storage.usage import usage_of as measure
 from monitord.storage.views import Usage
 
 
-def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """Say whether monitord records here, what it costs, and how full its store is."""
     as_json = wants_json(output, json)
-    folder = place.data_dir()
+    folder = context.data_dir()
     told: dict[str, Any] = {"is_running": False, **(read_status(folder) or {})}
     sent = read_courier_status(folder)
     if sent is not None:
         told["courier"] = asdict(sent)
     # A broken configuration may be why nothing runs: say the rest all the same.
-    used = usage_of(place, folder, told) if as_json or told["is_running"] else {}
+    used = usage_of(context, folder, told) if as_json or told["is_running"] else {}
     if as_json:
         running = told.pop("is_running")
         shown = {"running": running, **told, "data_dir": str(folder), "usage": used}
         emit(json_text(shown) + "\n")
         told["is_running"] = running
     elif told["is_running"]:
-        for line in _lines(folder, told, used, place.style(), width()):
+        for line in _lines(folder, told, used, context.style(), width()):
             emit(line + "\n")
-    _complain(place, told, folder)
+    _complain(context, told, folder)
 
 
-def usage_of(place: Place, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
+def usage_of(context: CliContext, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
     """What the store takes and the disk has left, in bytes, beside the budget that is in force.
 
     A running daemon told its budget; only without one is the configuration asked, which may be broken.
     """
     try:
-        found = measure(folder, is_far=_is_far(place))
+        found = measure(folder, is_far=_is_far(context))
     except OSError:  # no directory yet
         found = Usage(0, 0, 0, 0)
     budget = told.get("budget_bytes") if told["is_running"] else None
     if not isinstance(budget, int) or budget <= 0:
-        budget = place.config().settings.retention.max_total_bytes
+        budget = context.config().settings.retention.max_total_bytes
     return {**asdict(found), "total_bytes": found.total_bytes, "budget_bytes": budget}
 
 
-def _is_far(place: Place) -> bool:
+def _is_far(context: CliContext) -> bool:
     try:
-        return bool(place.config().settings.storage.url)
+        return bool(context.config().settings.storage.url)
     except ConfigError:
         return False
 
@@ -197,7 +197,7 @@ def _next(moment: datetime | None, now: datetime) -> str:
     return f", next {age(moment, now)}" if moment > now else ", next due now"
 
 
-def _complain(place: Place, told: Mapping[str, Any], folder: Path) -> None:
+def _complain(context: CliContext, told: Mapping[str, Any], folder: Path) -> None:
     """Nobody records, or somebody holds the lock and says nothing: scripts shall see that."""
     if not told["is_running"]:
         failure, flag = _unit_failure(folder)
@@ -205,7 +205,7 @@ def _complain(place: Place, told: Mapping[str, Any], folder: Path) -> None:
             see = f"`monitord service logs{flag}` says why, `monitord service start{flag}` starts it"
             raise NotFoundError(f"not running on {folder}: {failure}; {see}")
         try:
-            place.config()
+            context.config()
         except ConfigError as error:
             raise NotFoundError(f"not running on {folder}, and can't be started: {error}") from error
         raise NotFoundError(
@@ -230,10 +230,9 @@ def _complain(place: Place, told: Mapping[str, Any], folder: Path) -> None:
 def _unit_failure(folder: Path) -> tuple[str | None, str]:
     """Why the service that records into this folder does not run, if it failed, and its commands' flag."""
     from monitord.config.places import SYSTEM_DATA_DIR, resolve_data_dir
-    from monitord.service import Place as ServicePlace
-    from monitord.service import unit_failure
+    from monitord.service import ServicePaths, unit_failure
 
-    here = ServicePlace.here()
+    here = ServicePaths.here()
     is_system = folder in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
     if not is_system and folder != resolve_data_dir(None, {}):
         return None, ""  # another recorder's: no service of ours

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.status import artefact_counts, courier_line, store_line, usage_of
 from monitord.cli.terminal import Style, emit, fact, wrap
 from monitord.cli.terminal import width as screen_width
 from monitord.daemon.status import read_status
 from monitord.errors import StorageError
-from monitord.export.text import json_text
+from monitord.export.encoding import json_text
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ _HERE = "here"
 _FAR_DEADLINE_S = 30.0
 
 
-def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """Write, read and delete a probe wherever evidence goes; say what went in and out, and what waits.
 
     Each failing check comes with its fix. Exit 1 when one fails.
     """
-    from monitord.daemon.courier_status import read_courier_status
+    from monitord.daemon.uploader_status import read_courier_status
     from monitord.storage.folder import check_data_dir
 
     as_json = wants_json(output, json)
-    folder = place.data_dir()
+    folder = context.data_dir()
     check_data_dir(folder)
     told = {"is_running": False, **(read_status(folder) or {})}
-    usage = usage_of(place, folder, told)
-    settings = place.config().settings
+    usage = usage_of(context, folder, told)
+    settings = context.config().settings
     checks = list(_checks(settings, folder, usage))
     reported = told.get("storage") if told["is_running"] else None
     answer = {
@@ -64,7 +64,7 @@ def status(place: Place, output: OutputFlag = None, json: JsonFlag = False) -> N
     if as_json:
         emit(json_text(answer) + "\n")
     else:
-        for line in _lines(answer, reported, place.style(), screen_width()):
+        for line in _lines(answer, reported, context.style(), screen_width()):
             emit(f"{line}\n")
     sys.stdout.flush()
     failing = [f"{check.name} ({where})" for where, check in checks if not check.is_ok]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.place import JsonFlag, OutputFlag, Place, wants_json
+from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.terminal import emit, say
 from monitord.errors import ConfigError, StorageError, UsageError
-from monitord.export.text import json_text
+from monitord.export.encoding import json_text
 from monitord.export.units import quantity
 from monitord.model import counted
 from monitord.redaction import printable
@@ -25,7 +25,7 @@ _NO_ROOM = "is removed: with it the store would be over its budget (retention.ma
 
 
 def gc(
-    place: Place,
+    context: CliContext,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
     output: OutputFlag = None,
     json: JsonFlag = False,
@@ -33,7 +33,7 @@ def gc(
     """Tidy up: what killed captures left, old quarantine, broken-off deletions, rows out of step."""
     as_json = wants_json(output, json)
     before = datetime.now(UTC) - _QUARANTINE
-    with place.store(whole=True) as store:
+    with context.store(whole=True) as store:
         found = store.leftovers(before)
         if not dry_run and not found.is_nothing:
             store.drop_quarantine_before(before)
@@ -74,7 +74,7 @@ def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:
 
 
 def verify(
-    place: Place,
+    context: CliContext,
     repair: Annotated[
         bool,
         typer.Option("--repair", help="Set damaged ones aside, adopt strays, mark lost ones."),
@@ -85,7 +85,7 @@ def verify(
     """Read every artefact and check it, and whether rows and files agree. Exit 1 when problems are left."""
     as_json = wants_json(output, json)
     done: list[str] = []
-    with place.store(whole=True) as store:
+    with context.store(whole=True) as store:
         problems = store.integrity_check()
         if problems and repair:
             done += [f"{problem}: the database is set aside and built anew" for problem in problems[:1]]
@@ -116,11 +116,11 @@ def verify(
         more = (
             "nothing was deleted" if repair else "`monitord storage verify --repair` sets right what it can"
         )
-        raise StorageError(f"{count} in {place.data_dir()}; {more}")
+        raise StorageError(f"{count} in {context.data_dir()}; {more}")
 
 
 def rebuild(
-    place: Place,
+    context: CliContext,
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to do anything.")] = False,
 ) -> None:
     """Build the database anew from the artefacts; the old one is kept beside it.
@@ -133,7 +133,7 @@ def rebuild(
     from monitord.storage.opening import put_aside
     from monitord.storage.schema import DATABASE_NAME
 
-    folder = place.data_dir()
+    folder = context.data_dir()
     old: Path | None = None
     check_data_dir(folder)
     if not yes:
@@ -141,7 +141,7 @@ def rebuild(
     with hold(folder / DAEMON_LOCK, "the daemon records; `monitord service stop` first"):
         if (folder / DATABASE_NAME).exists():
             old = put_aside(folder / DATABASE_NAME)
-        with place.store(whole=True) as store:
+        with context.store(whole=True) as store:
             if store.degraded_reason is not None:
                 raise StorageError(store.degraded_reason)
             emit(f"{counted(len(store.retention_rows()), 'incident')} came back\n")
@@ -152,7 +152,7 @@ def rebuild(
                 emit(f"the old database {is_kept}\n")
 
 
-def rotate_key(place: Place) -> None:
+def rotate_key(context: CliContext) -> None:
     """Wrap the keys of all sealed artefacts with the active key, near, far and archived.
 
     Every reader must know the new key before: make it `storage.encryption_key`, name the old one in
@@ -164,11 +164,11 @@ def rotate_key(place: Place) -> None:
     from monitord.storage.folder import check_data_dir
     from monitord.storage.schema import ARTEFACTS_NAME
 
-    settings = place.config().settings
+    settings = context.config().settings
     keyring = keyring_of(settings.storage)
     if keyring is None:
         raise ConfigError("nothing is sealed: storage.encryption_key is not set")
-    folder = place.data_dir()
+    folder = context.data_dir()
     check_data_dir(folder)
     rotated, total = 0, 0
     with sealed_places(settings, folder / ARTEFACTS_NAME) as places:

@@ -8,8 +8,8 @@ from datetime import datetime
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
+from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
-from monitord.export.normal import against_baseline
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import BY_PY_SPY, HistoryPoint, Hotspot, ProfileRecord, TriggerMetric, counted

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from monitord.config.loading import LoadedConfig, default_path, load, load_rules
 from monitord.config.places import resolve_data_dir
 from monitord.config.settings import Settings
-from monitord.lazily import names_from
+from monitord.lazy_exports import names_from
 
 if TYPE_CHECKING:
     from monitord.config.describing import default_text, json_schema

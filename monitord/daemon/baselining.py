@@ -1,4 +1,4 @@
-"""Baselines: now and then, when all is quiet, a short profile of a program at work that has none yet.
+"""BaselineRecorder: now and then, when all is quiet, a short profile of a program at work that has none yet.
 
 A pass costs one comparison until one is due. Never while a rule is armed or fires, the machine is busy, or a
 capture ran lately; consent, deny lists and plans apply as to any capture.
@@ -52,7 +52,7 @@ class BaselineLimits:
         return _DAY_S / self.per_day if self.per_day else float("inf")
 
 
-class Baselines:
+class BaselineRecorder:
     """Chooses whom, on the writer's thread; the capture worker takes it. One at a time, evenly over the day.
 
     `is_allowed` says by name and executable whether the configuration lets a process be profiled.

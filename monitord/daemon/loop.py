@@ -20,14 +20,14 @@ from monitord.daemon import wiring
 from monitord.daemon.holdings import check_storage
 from monitord.daemon.locks import DAEMON_LOCK, Held, hold
 from monitord.daemon.notify import Notifier
-from monitord.daemon.pace import Pace
 from monitord.daemon.reloading import Reloading
 from monitord.daemon.reporting import Reporter
 from monitord.daemon.signals import Signals
 from monitord.daemon.status import StatusWriter
-from monitord.daemon.watching import use_floor
+from monitord.daemon.storage_health import use_floor
+from monitord.daemon.ticker import Ticker
 from monitord.logs import QueuedStream, get_logger
-from monitord.model import Rates, Verdict, counted
+from monitord.model import DetectionResult, Rates, counted
 from monitord.pipeline import Failures
 from monitord.storage import check_data_dir
 
@@ -66,7 +66,7 @@ class Daemon:
         self._signals = Signals()
         self._notifier = Notifier()
         self._notifier.extend_timeout(_MIGRATION_S)
-        self._pace = Pace(loaded.settings.sampling.interval_s)
+        self._pace = Ticker(loaded.settings.sampling.interval_s)
         self._failures = Failures()
         self._try = self._failures.run
         self._parts = wiring.build(loaded.settings, self._data_dir, config_path, self._failures)
@@ -127,7 +127,7 @@ class Daemon:
         if self._parts.sender is not None:
             self._try("courier", self._parts.sender.tend)
 
-    def _remember(self, rates: Rates, verdict: Verdict) -> None:
+    def _remember(self, rates: Rates, verdict: DetectionResult) -> None:
         self._rates = rates
         parts = self._parts
         self._try("history", lambda: parts.historian.note(rates, verdict))
@@ -146,7 +146,7 @@ class Daemon:
         get_logger().warning("lock.taken_again", path=str(self._lock.path))
         self._parts.journal.trouble("data directory replaced", f"{self._data_dir} was removed or renamed")
 
-    def _report_if_due(self, seen: tuple[Rates, Verdict] | None) -> None:
+    def _report_if_due(self, seen: tuple[Rates, DetectionResult] | None) -> None:
         """At each heartbeat and whenever something crossed, fired or failed."""
         now_s = time.monotonic()
         is_due = now_s - self._reported_s >= self._reloading.loaded.settings.sampling.heartbeat_s
@@ -193,7 +193,7 @@ class Daemon:
     def _apply(self, loaded: LoadedConfig) -> None:
         settings = loaded.settings
         logs.configure(settings.log.level, settings.log.style, self._log)
-        self._pace = Pace(settings.sampling.interval_s * self._parts.selfwatch.stretch)
+        self._pace = Ticker(settings.sampling.interval_s * self._parts.selfwatch.stretch)
         self._parts.detector.replace_rules(settings.rules)
         self._reporter.forget_standings()
         self._parts.worker.use(wiring.plan(settings))
@@ -245,5 +245,5 @@ class Daemon:
         self._status.close(_STATUS_WITHIN_S)
 
 
-def _has_news(verdict: Verdict) -> bool:
+def _has_news(verdict: DetectionResult) -> bool:
     return bool(verdict.armed or verdict.disarmed or verdict.alerts)

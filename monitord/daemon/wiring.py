@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from monitord import procfs
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.config import Settings
-from monitord.daemon.baselining import BaselineLimits, Baselines
+from monitord.daemon.baselining import BaselineLimits, BaselineRecorder
+from monitord.daemon.capture_plans import Planner
 from monitord.daemon.holdings import keyring_look, near_holdings, needs_courier
+from monitord.daemon.job_runner import Tidying
 from monitord.daemon.journal import Journal
 from monitord.daemon.locks import CAPTURE_LOCK, hold, holder
-from monitord.daemon.planning import Planner
-from monitord.daemon.remembering import MEMORY_KEY, Historian, Memory
-from monitord.daemon.saving import Saving
+from monitord.daemon.persistence import MEMORY_KEY, Historian, Memory
+from monitord.daemon.retention_store import Saving
 from monitord.daemon.selfwatch import SelfWatch
-from monitord.daemon.tidying import Tidying
-from monitord.daemon.watching import watch
+from monitord.daemon.storage_health import watch
 from monitord.detection import Detector
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, health_job
@@ -31,13 +31,13 @@ from monitord.model import CapturePlan, Incident
 from monitord.pipeline import (
     CaptureBudget,
     CaptureLimits,
+    ExcludeSelf,
     Failures,
     FirstLooks,
     IncidentWorker,
-    Keeper,
+    PendingIncidents,
     Pipeline,
     Ring,
-    WithoutFamily,
 )
 from monitord.sampling import Sampler, known_users
 from monitord.scripts.registry import StandbyRegistry
@@ -45,7 +45,7 @@ from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, ope
 from monitord.storage.artefacts.monitor import StorageMonitor
 
 if TYPE_CHECKING:
-    from monitord.daemon.sending import Sender
+    from monitord.daemon.upload_supervisor import UploadSupervisor
 
 _TALKERS_OVER_S = 1.0
 _BUILT_IN = {
@@ -69,7 +69,7 @@ class Parts:
     pipeline: Pipeline
     store: SQLiteProfileStore
     saving: Saving
-    keeper: Keeper
+    keeper: PendingIncidents
     writer: Writer
     historian: Historian
     memory: Memory
@@ -77,8 +77,8 @@ class Parts:
     journal: Journal
     monitor: StorageMonitor
     selfwatch: SelfWatch
-    baselines: Baselines
-    sender: Sender | None
+    baselines: BaselineRecorder
+    sender: UploadSupervisor | None
 
 
 def build(settings: Settings, data_dir: Path, config_path: Path | None, failures: Failures) -> Parts:
@@ -101,7 +101,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     journal = Journal(store, writer)
     saving = Saving(store, kept, (health_job(monitor),))
     sender = _sender(settings, data_dir, config_path)
-    keeper = Keeper(_sent_on(saving.save, sender), writer.submit)
+    keeper = PendingIncidents(_sent_on(saving.save, sender), writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
     boot_id = procfs.boot_id()
     detector = Detector(
@@ -137,7 +137,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     budget = CaptureBudget(limits(settings))
     budget.restore(_sequence(remembered.get("captures")))
     pipeline = Pipeline(
-        WithoutFamily(sampler, os.getpid()),
+        ExcludeSelf(sampler, os.getpid()),
         detector,
         first_looks,
         worker,
@@ -151,7 +151,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     if remembered.get("boot_id") == boot_id:
         pipeline.rows.restore(_sequence(remembered.get("rows")))
 
-    baselines = Baselines(
+    baselines = BaselineRecorder(
         worker,
         budget,
         store,
@@ -193,17 +193,21 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     )
 
 
-def _sender(settings: Settings, data_dir: Path, config_path: Path | None) -> Sender | None:
+def _sender(settings: Settings, data_dir: Path, config_path: Path | None) -> UploadSupervisor | None:
     """What sends artefacts to the configured provider; None when they stay here."""
     if not needs_courier(settings):
         return None
-    from monitord.daemon.sending import Sender
+    from monitord.daemon.upload_supervisor import UploadSupervisor
 
     storage = settings.storage
-    return Sender(data_dir, config_path, sends=bool(storage.url), archives=bool(storage.archive_url))
+    return UploadSupervisor(
+        data_dir, config_path, sends=bool(storage.url), archives=bool(storage.archive_url)
+    )
 
 
-def _sent_on(save: Callable[[Incident], object], sender: Sender | None) -> Callable[[Incident], object]:
+def _sent_on(
+    save: Callable[[Incident], object], sender: UploadSupervisor | None
+) -> Callable[[Incident], object]:
     """Saving that wakes the sender afterwards."""
     if sender is None:
         return save

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from monitord.detection.looks import Look
+from monitord.detection.passes import Pass
 from monitord.model import ProcessKey, ProcessRates
 
 MAX_PROCESSES = 256
@@ -34,7 +34,7 @@ class Consumers:
         self._uses: dict[ProcessKey, _Use] = {}
         self._weight = 0.0
 
-    def add(self, look: Look, use_of: Callable[[ProcessRates], float | None] = _own_cpu) -> None:
+    def add(self, look: Pass, use_of: Callable[[ProcessRates], float | None] = _own_cpu) -> None:
         """Take in one pass; `use_of` gives the percent of one core that a process is charged with."""
         fade = 0.5 ** (look.interval_s / self._half_life_s)
         self._weight = self._weight * fade + look.interval_s

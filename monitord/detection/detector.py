@@ -15,10 +15,20 @@ from monitord.detection.baselines import Baselines
 from monitord.detection.demands import demand_of, watched_by
 from monitord.detection.explanations import RecentProcesses, disabled, explain_rule
 from monitord.detection.judges import Findings, RuleJudge, owner_of
-from monitord.detection.looks import Look
 from monitord.detection.oom import one_incident_a_kill
+from monitord.detection.passes import Pass
 from monitord.errors import ConfigError
-from monitord.model import Alert, Arming, Demand, ProcessKey, Rates, Rule, RuleStatus, TriggerMetric, Verdict
+from monitord.model import (
+    Alert,
+    Arming,
+    Demand,
+    DetectionResult,
+    ProcessKey,
+    Rates,
+    Rule,
+    RuleStatus,
+    TriggerMetric,
+)
 
 
 class Detector:
@@ -85,10 +95,10 @@ class Detector:
 
     # -------------------------------------------------------------------------------------- passes
 
-    def judge(self, rates: Rates) -> Verdict:
+    def judge(self, rates: Rates) -> DetectionResult:
         """Move everything by one pass."""
         is_gap = self._advance(rates) or rates.gap is not None
-        look = Look.of(rates, self._now_s)
+        look = Pass.of(rates, self._now_s)
         self._recent.note(look)
         found: dict[RuleJudge, Findings] = {}
         # A pass that was left out says nothing to a rule about processes that is busy with nobody.
@@ -111,7 +121,7 @@ class Detector:
         if is_gap or not self._counts_kills:
             alerts, self._ended = alerts + self._ended, []
         dropped, self._dropped = self._dropped, ()
-        return Verdict(
+        return DetectionResult(
             armed=tuple(arming for each in found.values() for arming in each.armed),
             disarmed=dropped + tuple(arming for each in found.values() for arming in each.disarmed),
             # What counts with another's incident comes behind it.
@@ -147,7 +157,7 @@ class Detector:
             if not any(judge.is_busy_with(target) for judge in peers):
                 self._baselines.learn(*owner_of(reading.process), metric, reading.value)
 
-    def _forget(self, look: Look, found: dict[RuleJudge, Findings]) -> list[Alert]:
+    def _forget(self, look: Pass, found: dict[RuleJudge, Findings]) -> list[Alert]:
         self._recent.forget(look.exited)
         return [
             alert

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from monitord.detection.baselines import Baselines
 from monitord.detection.judges import RuleJudge
-from monitord.detection.looks import Look, resting
+from monitord.detection.passes import Pass, resting
 from monitord.detection.targets import LAST_VALUES, Track
 from monitord.model import ProcessKey, ProcessRates, Rule, RuleStatus, SystemRates, TriggerMetric
 
@@ -50,7 +50,7 @@ class RecentProcesses:
     def __len__(self) -> int:
         return len(self._seen)
 
-    def note(self, look: Look) -> None:
+    def note(self, look: Pass) -> None:
         self.system, self.taken_at = look.system, look.taken_at
         if look.is_complete:
             self._complete_s = look.now_s

@@ -9,9 +9,9 @@ from monitord.detection import reasons
 from monitord.detection.baselines import Baselines
 from monitord.detection.conditions import condition_of
 from monitord.detection.limits import HourBudget, LookPace
-from monitord.detection.looks import Look
 from monitord.detection.matching import Matcher
 from monitord.detection.meters import METERS
+from monitord.detection.passes import Pass
 from monitord.detection.readings import Killed, Reading, Target
 from monitord.detection.targets import Step, Track, end_episode, step
 from monitord.detection.windows import PATIENCE_S, Window
@@ -55,7 +55,7 @@ class RuleJudge:
 
     # ------------------------------------------------------------------------------------- one pass
 
-    def judge(self, look: Look) -> Findings:
+    def judge(self, look: Pass) -> Findings:
         findings = Findings()
         followed: dict[Target, ProcessRates | None] = {}
         self._waiting = 0
@@ -76,7 +76,7 @@ class RuleJudge:
                 track.worse_window = None
         return findings
 
-    def _judge_reading(self, reading: Reading, look: Look, findings: Findings) -> None:
+    def _judge_reading(self, reading: Reading, look: Pass, findings: Findings) -> None:
         track = self.tracks.get(reading.target)
         if track is not None and track.has_executed(reading.process):
             self._lose(reading.target, track, look.now_s, findings)
@@ -117,7 +117,7 @@ class RuleJudge:
 
     # --------------------------------------------------------------------------- arming, disarming
 
-    def _announce(self, reading: Reading, track: Track, look: Look, findings: Findings) -> None:
+    def _announce(self, reading: Reading, track: Track, look: Pass, findings: Findings) -> None:
         """Tell of an arming once: when evidence would be granted, and a long window has shown patience.
 
         A first look disturbs the target, so only a few are asked for at a time beyond what the rule may
@@ -163,7 +163,7 @@ class RuleJudge:
 
     # ------------------------------------------------------------------------------------ settling
 
-    def settle(self, findings: Findings, look: Look) -> list[Alert]:
+    def settle(self, findings: Findings, look: Pass) -> list[Alert]:
         """Turn held windows into alerts: the worst get what the hour's budget still allows."""
         held = sorted(
             findings.held, key=lambda entry: -self.condition.severity(entry[1].value, entry[0].level or 1.0)
@@ -211,7 +211,7 @@ class RuleJudge:
         track.is_firing = True
 
     def _alert(
-        self, track: Track, reading: Reading, window: Window, look: Look, refusal: str | None
+        self, track: Track, reading: Reading, window: Window, look: Pass, refusal: str | None
     ) -> Alert:
         level = track.level or 0.0
         subject = reading.subject or self._subject(track)
@@ -295,7 +295,7 @@ class RuleJudge:
 
     # --------------------------------------------------------------------------------- housekeeping
 
-    def meet(self, look: Look) -> None:
+    def meet(self, look: Pass) -> None:
         """Start windows and looks back anew, because a gap proves nothing; limits stay."""
         self.meter.restart()
         for target, track in self.tracks.items():
@@ -304,7 +304,7 @@ class RuleJudge:
                 track.process = look.present[target]
                 track.seen_s = look.now_s
 
-    def forget(self, exited: Iterable[ProcessKey], look: Look, findings: Findings) -> list[Alert]:
+    def forget(self, exited: Iterable[ProcessKey], look: Pass, findings: Findings) -> list[Alert]:
         """Let go of those that ended; one that ended while its memory was above a threshold is an alert."""
         keys, alerts = list(exited), []
         for key in keys:
@@ -319,7 +319,7 @@ class RuleJudge:
         self.meter.forget(keys)
         return alerts
 
-    def _disappearance(self, key: ProcessKey, track: Track, look: Look) -> Alert | None:
+    def _disappearance(self, key: ProcessKey, track: Track, look: Pass) -> Alert | None:
         """Judge a process that disappeared: one that grows too large is often killed."""
         window, level, kills = track.window, track.level, look.system.oom_kills
         is_news = self.rule.metric is TriggerMetric.MEMORY or (
@@ -352,7 +352,7 @@ class RuleJudge:
             image=track.image,
         )
 
-    def _forget_the_dead(self, look: Look) -> None:
+    def _forget_the_dead(self, look: Pass) -> None:
         """Of an earlier run's episodes those whose process a complete pass did not show."""
         gone = [
             target

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from monitord.detection.growth import LevelHistory
 from monitord.detection.hangs import HangClock
-from monitord.detection.looks import Look, ReadValue
 from monitord.detection.oom import OomKillMeter
+from monitord.detection.passes import Pass, ReadValue
 from monitord.detection.pressure import PressureMeter
 from monitord.detection.readings import Meter, Reading, Target
 from monitord.detection.resident import one_of_each_segment
@@ -17,7 +17,7 @@ from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerM
 
 
 def _rested(
-    look: Look, keys: Iterable[Target], last: Callable[[ProcessKey], ProcessRates | None]
+    look: Pass, keys: Iterable[Target], last: Callable[[ProcessKey], ProcessRates | None]
 ) -> Iterator[ProcessRates]:
     """The followed processes that a complete pass did not report: at rest."""
     if look.is_complete:
@@ -36,7 +36,7 @@ class ProcessMeter:
         self._minimum = minimum  # below it nothing can break the rule, so it is not worth an object
         self._counts_waiting = counts_waiting
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         read, minimum, system = self._read, self._minimum, look.system
         if not followed and look.peak(read) < minimum:
             return
@@ -72,7 +72,7 @@ class MemoryMeter(ProcessMeter):
         super().__init__(read, minimum)
         self._own = own
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         every = super().readings(look, followed)
         return one_of_each_segment(every, look, followed, self._own, self._minimum)
 
@@ -92,7 +92,7 @@ class GrowthMeter:
         self._minimum = minimum
         self.history = LevelHistory(window_s)
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         for process in look.present.values():
             level = self._level_of(process, look.system)
             if level is not None:
@@ -137,7 +137,7 @@ class HangMeter:
     def __init__(self) -> None:
         self.clock = HangClock()
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         is_idle = not self.clock and not followed
         for process in look.present.values():
             if process.state == "D" or (
@@ -172,7 +172,7 @@ class MachineMeter:
 
     read: Callable[[SystemRates], tuple[str, float] | None]
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         value = self.read(look.system)
         if value is not None:
             yield Reading(None, None, value[1], subject=value[0])

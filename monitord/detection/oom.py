@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from monitord.detection.looks import Look
+from monitord.detection.passes import Pass
 from monitord.detection.readings import Killed, Reading, Target
 from monitord.model import Alert, ProcessKey, ProcessRates, SystemRates, TriggerMetric
 
@@ -29,7 +29,7 @@ class OomKillMeter:
         self._since_s = 0.0
         self._was_waited_for = False  # a complete pass has shown that the victim is still there, or unknown
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         gone = [self._large.pop(key) for key in look.exited if key in self._large]
         victims = gone + self._gone
         self._remember(look.present.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from monitord.detection.consumers import Consumers
-from monitord.detection.looks import Look
+from monitord.detection.passes import Pass
 from monitord.detection.readings import Reading, Target
 from monitord.model import ProcessKey, ProcessRates, SystemRates
 
@@ -17,7 +17,7 @@ class PressureMeter:
         self._minimum = minimum
         self._consumers = Consumers(window_s / 2)
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         value = crowding_percent(look.system)
         if value >= self._minimum:
             self._consumers.add(look)

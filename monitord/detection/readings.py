@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from monitord.detection.consumers import Consumers
 from monitord.detection.growth import Climb
-from monitord.detection.looks import Look
+from monitord.detection.passes import Pass
 from monitord.model import ProcessKey, ProcessRates, SystemRates
 
 Target = ProcessKey | None
@@ -44,7 +44,7 @@ class Reading(NamedTuple):
 class Meter(Protocol):
     """Reads one rule's metric. `followed` gives the last look at each target the rule is busy with."""
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]: ...
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]: ...
     def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None: ...
     def forget(self, keys: Iterable[ProcessKey]) -> None: ...
     def restart(self) -> None: ...

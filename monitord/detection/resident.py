@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from monitord.detection.looks import Look, ReadValue
+from monitord.detection.passes import Pass, ReadValue
 from monitord.detection.readings import Reading, Target
 from monitord.model import ProcessRates
 
@@ -14,7 +14,7 @@ SAME_SEGMENT_SHARE = 0.1
 
 def one_of_each_segment(
     readings: Iterator[Reading],
-    look: Look,
+    look: Pass,
     followed: Mapping[Target, ProcessRates | None],
     own: ReadValue,
     level: float,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from monitord.detection.consumers import Consumers
-from monitord.detection.looks import Look
+from monitord.detection.passes import Pass
 from monitord.detection.readings import Reading, Target
 from monitord.model import ProcessKey, ProcessRates, SystemRates
 
@@ -25,7 +25,7 @@ class ShortLivedMeter:
         self._parents = Consumers(window_s / 2)
         self._last = 0.0
 
-    def readings(self, look: Look, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
+    def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         if not look.is_complete:
             return
         self._last = self._value(look)
@@ -35,7 +35,7 @@ class ShortLivedMeter:
             self._parents.clear()
         yield Reading(None, None, self._last, subject="the machine", consumers=self._parents)
 
-    def _value(self, look: Look) -> float:
+    def _value(self, look: Pass) -> float:
         ended = sum(process.children_cpu_percent or 0.0 for process in look.present.values())
         unseen = look.system.unattributed_cpu_percent
         return ended if unseen is None else min(ended, unseen)

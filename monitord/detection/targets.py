@@ -15,7 +15,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from monitord.detection.conditions import Condition
-from monitord.detection.looks import Look
+from monitord.detection.passes import Pass
 from monitord.detection.readings import Reading
 from monitord.detection.windows import PATIENCE_S, Window
 from monitord.model import ProcessRates, TriggerMetric
@@ -75,7 +75,7 @@ class Track:
         self.cool_until_s = float("-inf")
         self.values.clear()
 
-    def note(self, reading: Reading, look: Look, level: float | None) -> None:
+    def note(self, reading: Reading, look: Pass, level: float | None) -> None:
         if reading.process is not None:
             self.process = reading.process
             self.name = reading.process.name
@@ -112,7 +112,7 @@ class Track:
                 window.restart()
 
 
-def step(track: Track, reading: Reading, look: Look, condition: Condition, may_retry: bool) -> Step:
+def step(track: Track, reading: Reading, look: Pass, condition: Condition, may_retry: bool) -> Step:
     """Move a target by one sample. `may_retry`: a refused episode would be granted evidence now."""
     level = track.level
     if track.is_firing and condition.is_clear(reading.value, level):
@@ -136,7 +136,7 @@ def end_episode(track: Track, now_s: float, cooldown_s: float) -> None:
     track.is_refused = False
 
 
-def _judge_window(track: Track, reading: Reading, look: Look, condition: Condition) -> Step:
+def _judge_window(track: Track, reading: Reading, look: Pass, condition: Condition) -> Step:
     is_broken = condition.is_broken(reading.value, track.level)
     if track.window is None:
         if not is_broken:
@@ -145,7 +145,7 @@ def _judge_window(track: Track, reading: Reading, look: Look, condition: Conditi
     return _add(track.window, reading, look, condition, is_broken)
 
 
-def _judge_worse(track: Track, reading: Reading, look: Look, condition: Condition) -> bool:
+def _judge_worse(track: Track, reading: Reading, look: Pass, condition: Condition) -> bool:
     """Whether the value held, for a window of its own, clearly beyond the worst that was granted."""
     # Seconds of hanging grow by themselves: longer is not worse.
     if track.high_water is None or condition.rule.metric is TriggerMetric.HANG:
@@ -161,7 +161,7 @@ def _judge_worse(track: Track, reading: Reading, look: Look, condition: Conditio
     return outcome is Step.HELD
 
 
-def _add(window: Window, reading: Reading, look: Look, condition: Condition, is_broken: bool) -> Step:
+def _add(window: Window, reading: Reading, look: Pass, condition: Condition, is_broken: bool) -> Step:
     rule = condition.rule
     if window.is_stale(look.now_s, look.interval_s):
         window.restart()

@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from monitord import __version__
+from monitord.export.encoding import csv_rows, iso, json_text
 from monitord.export.shapes import CSV_DETAIL_KEYS, detail, flat_detail
-from monitord.export.text import csv_rows, iso, json_text
 from monitord.redaction import Redactor, SecondScan
 from monitord.storage.views import IncidentView
 

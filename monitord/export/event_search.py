@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from monitord.export.encoding import json_text
 from monitord.export.shapes import event_row
-from monitord.export.text import json_text
 from monitord.model import Event
 from monitord.redaction.naming import fits_name
 from monitord.storage.events import EventFilter, cursor_after

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
+from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
-from monitord.export.normal import against_baseline
 from monitord.export.units import quantity, span
 from monitord.model import BY_PY_SPY, HistoryPoint, ProfileRecord, TriggerMetric, counted
 from monitord.redaction import printable

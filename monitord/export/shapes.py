@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
-from monitord.export.normal import against_baseline
-from monitord.export.text import iso
+from monitord.export.encoding import iso
 from monitord.export.units import unit_of
 from monitord.model import Event, HistoryPoint, Hotspot, ProcessDetails, ProfileRecord, RuleStatus
 from monitord.storage.views import HotFunction, IncidentView, NotCaptured

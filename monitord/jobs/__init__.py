@@ -3,12 +3,12 @@
 Nothing here schedules itself: the daemon gives the jobs to a `monitord.scheduling.TaskScheduler`.
 """
 
+from monitord.jobs.clock_guard import Uptime, read_uptime
 from monitord.jobs.health import health_job
 from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.maintenance import check_integrity, optimize, vacuum_when_idle
 from monitord.jobs.plan import RetentionPlan, plan_retention, policies_of
 from monitord.jobs.retention import RetentionManager, RetentionReport
-from monitord.jobs.second_look import Uptime, read_uptime
 from monitord.jobs.table import jobs_of
 
 __all__ = [

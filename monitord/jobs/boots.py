@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from monitord.jobs.second_look import Moment
+from monitord.jobs.clock_guard import Moment
 from monitord.storage.views import RetentionRow
 
 STATE_KEY = "retention.boots"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from monitord.jobs.clock_guard import why_not_by_age
 from monitord.jobs.history import SUMMARY_BYTES, HistoryTrim
 from monitord.jobs.incidents import (
     BARE,
@@ -21,7 +22,6 @@ from monitord.jobs.incidents import (
     is_summary,
 )
 from monitord.jobs.limits import RetentionLimits
-from monitord.jobs.second_look import why_not_by_age
 from monitord.storage.artefacts.lifecycle import (
     KIND,
     PROCESS,

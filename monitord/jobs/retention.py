@@ -13,6 +13,15 @@ from typing import Protocol
 
 from monitord.jobs.boots import STATE_KEY as BOOTS_KEY
 from monitord.jobs.boots import Boots, put_right, read_boots
+from monitord.jobs.clock_guard import (
+    STATE_KEY,
+    Moment,
+    Uptime,
+    judge_clock,
+    read_look,
+    read_uptime,
+    why_not_by_age,
+)
 from monitord.jobs.history import PATIENCE
 from monitord.jobs.incidents import (
     Incidents,
@@ -22,15 +31,6 @@ from monitord.jobs.incidents import (
 )
 from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.plan import RetentionPlan, Round, Weights, plan_retention
-from monitord.jobs.second_look import (
-    STATE_KEY,
-    Moment,
-    Uptime,
-    judge_clock,
-    read_look,
-    read_uptime,
-    why_not_by_age,
-)
 from monitord.model import counted
 from monitord.storage.views import RetentionRow, Usage
 

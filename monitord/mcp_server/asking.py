@@ -10,13 +10,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from monitord.errors import UsageError
+from monitord.export.encoding import iso
 from monitord.export.event_search import EventSearch
 from monitord.export.evidence import Comparable, compared, evidence_of, write_form
 from monitord.export.explaining import explain_incident as sentences_about
 from monitord.export.explaining import sentence_row
 from monitord.export.shapes import detail, event_row, hot_row, row
 from monitord.export.surroundings import surroundings_of
-from monitord.export.text import iso
 from monitord.mcp_server.answers import (
     Comparison,
     Explanation,

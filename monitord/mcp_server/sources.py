@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.mcp_server.fence import Fence
+from monitord.mcp_server.output_filter import Fence
 from monitord.storage.queries import StoreReader
 
 

@@ -17,21 +17,21 @@ from monitord.logs import get_logger
 from monitord.model import (
     Alert,
     Arming,
+    DetectionResult,
     HistoryPoint,
     ProcessDetails,
     ProcessRates,
     Rates,
     TriggerMetric,
-    Verdict,
 )
+from monitord.pipeline.exclude_self import ExcludeSelf
 from monitord.pipeline.failures import Failures
-from monitord.pipeline.family import WithoutFamily
 from monitord.pipeline.first_looks import FirstLook, FirstLooks
 from monitord.pipeline.flood import Floods
 from monitord.pipeline.incidents import IncidentWorker, Opening
-from monitord.pipeline.keeping import Keeper
 from monitord.pipeline.limits import CaptureBudget, CaptureLimits
-from monitord.pipeline.neighbours import Eyes, Judgement
+from monitord.pipeline.pending import PendingIncidents
+from monitord.pipeline.protocols import DetectorProtocol, SamplerProtocol
 from monitord.pipeline.repeats import Rows
 from monitord.pipeline.ring import Ring, thin
 
@@ -42,11 +42,11 @@ __all__ = [
     "Failures",
     "FirstLooks",
     "IncidentWorker",
-    "Keeper",
+    "PendingIncidents",
     "Opening",
     "Pipeline",
     "Ring",
-    "WithoutFamily",
+    "ExcludeSelf",
     "thin",
 ]
 
@@ -71,8 +71,8 @@ class Pipeline:
 
     def __init__(
         self,
-        eyes: Eyes,
-        judgement: Judgement,
+        eyes: SamplerProtocol,
+        judgement: DetectorProtocol,
         first_looks: FirstLooks,
         worker: IncidentWorker,
         budget: CaptureBudget,
@@ -98,7 +98,7 @@ class Pipeline:
         self.rows = Rows()
         self.counts = Counts()
 
-    def run_pass(self) -> tuple[Rates, Verdict]:
+    def run_pass(self) -> tuple[Rates, DetectionResult]:
         """Look, judge, remember, act.
 
         Raises what looking or judging raises: then the pass is lost. Of what follows from a verdict, which

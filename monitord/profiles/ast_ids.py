@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from monitord.profiles.places import folded_name, func_id_of, short_hash
+from monitord.profiles.locations import folded_name, func_id_of, short_hash
 from monitord.profiles.source_scopes import AST_VERSION, Scope, SourceError, scopes_of
 from monitord.redaction import source_line
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monitord.model import Hotspot
-from monitord.profiles.places import folded_name, func_id_of
+from monitord.profiles.locations import folded_name, func_id_of
 from monitord.profiles.representation import OUTER_LEFT_OUT, Frame, Profile
 
 _Z = 1.96

@@ -11,11 +11,11 @@ import re
 from dataclasses import replace
 from typing import BinaryIO
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
+from monitord.profiles.idle_calls import is_waiting
 from monitord.profiles.limits import MAX_DEPTH, LineReader
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
-from monitord.profiles.waiting import is_waiting
 
 _PID = re.compile(r"PID ([0-9]{1,10})\b")
 _TID = re.compile(r"TID ([0-9]{1,10}):")

@@ -16,9 +16,9 @@ from pathlib import Path
 from monitord.model import counted
 from monitord.profiles.comparing import compare
 from monitord.profiles.flame_tree import FlameTree, grow
+from monitord.profiles.frame_text import encodable
 from monitord.profiles.ranking import hotspots
 from monitord.profiles.representation import Profile
-from monitord.profiles.spelling import encodable
 from monitord.profiles.writing import About
 
 _HERE = Path(__file__).parent

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
+from monitord.profiles.frame_text import process_of, read_frame, read_thread
 from monitord.profiles.limits import MAX_FRAMES, MAX_NAME, LineReader
 from monitord.profiles.representation import Profile, Thread
-from monitord.profiles.spelling import process_of, read_frame, read_thread
 
 _STATUS = "py-spy>"
 _ERRORS = re.compile(r"Samples: [0-9]{1,15} Errors: ([0-9]{1,15})")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from monitord.profiles.frame_text import encodable, one_word, spell_frame
 from monitord.profiles.limits import MAX_VALUE
 from monitord.profiles.representation import Profile
-from monitord.profiles.spelling import encodable, one_word, spell_frame
 from monitord.profiles.writing import About
 
 

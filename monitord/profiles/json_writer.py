@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from monitord.profiles.places import func_id_of
+from monitord.profiles.frame_text import encodable
+from monitord.profiles.locations import func_id_of
 from monitord.profiles.representation import Profile, Thread
-from monitord.profiles.spelling import encodable
 from monitord.profiles.writing import About
 
 FORMAT = "monitord-profile/1"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
+from monitord.profiles.idle_calls import is_waiting
 from monitord.profiles.limits import MAX_DEPTH
 from monitord.profiles.representation import Frame, Thread
-from monitord.profiles.waiting import is_waiting
 
 
 class TreeReader:

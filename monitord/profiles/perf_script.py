@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
+from monitord.profiles.frame_text import is_kernel_module
 from monitord.profiles.limits import MAX_DEPTH, LineReader
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
-from monitord.profiles.spelling import is_kernel_module
 
 # The command name may hold spaces, digits, anything: it is what stands before the last thing that fits.
 _HEADER = re.compile(

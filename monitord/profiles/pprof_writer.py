@@ -10,8 +10,8 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable
 
+from monitord.profiles.frame_text import encodable
 from monitord.profiles.representation import Frame, Profile, Thread
-from monitord.profiles.spelling import encodable
 from monitord.profiles.writing import About
 
 _VARINT, _BYTES = 0, 2

@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
+from monitord.profiles.frame_text import read_frame
 from monitord.profiles.limits import MAX_JSON_BYTES, LineReader, read_json, whole_number
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
-from monitord.profiles.spelling import read_frame
 
 _THREAD = re.compile(r'Thread (\w{1,20}) \(([a-z+ ]{0,40})\)(?:: "(.*)")?')
 _PROCESS = re.compile(r"Process ([0-9]{1,10}): ")

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitord.model import Hotspot, Statement
+from monitord.profiles.idle_calls import is_background
 from monitord.profiles.limits import MAX_DEPTH
-from monitord.profiles.places import func_id_of, module_of
+from monitord.profiles.locations import func_id_of, module_of
 from monitord.profiles.representation import OUTER_LEFT_OUT, UNKNOWN, Frame, Profile, Thread
-from monitord.profiles.waiting import is_background
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{1,16}")
 _Function = tuple[str, str | None, str | None, str]

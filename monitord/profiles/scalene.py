@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
 from monitord.profiles.limits import MAX_DEPTH, read_json, whole_number
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread

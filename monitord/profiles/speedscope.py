@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from typing import BinaryIO
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
+from monitord.profiles.frame_text import process_of, read_frame, read_thread
 from monitord.profiles.limits import MAX_DEPTH, read_json, whole_number
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
-from monitord.profiles.spelling import process_of, read_frame, read_thread
 from monitord.profiles.weighing import KEY
 
 _SECONDS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}

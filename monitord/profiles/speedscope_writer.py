@@ -6,8 +6,8 @@ import json
 from collections import defaultdict
 from typing import Any
 
+from monitord.profiles.frame_text import encodable
 from monitord.profiles.representation import Frame, Profile, Thread
-from monitord.profiles.spelling import encodable
 from monitord.profiles.writing import About
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"

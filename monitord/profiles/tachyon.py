@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
-from monitord.profiles.building import ProfileBuilder
+from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
 from monitord.profiles.limits import LineReader
 from monitord.profiles.representation import Frame, Profile, Thread

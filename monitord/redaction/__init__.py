@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitord.lazily import names_from
+from monitord.lazy_exports import names_from
 from monitord.redaction.printing import printable
 
 if TYPE_CHECKING:

@@ -41,8 +41,8 @@ from monitord.sampling.entries import (
     raise_descriptor_limit,
     read_stat,
 )
+from monitord.sampling.process_reader import ProcessReading, ReadRequest, ReadResult, first_reading
 from monitord.sampling.rates import io_total
-from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
 from monitord.sampling.sources import ProcFile, Sources
 from monitord.sampling.waiting import MAX_READS
 
@@ -94,7 +94,7 @@ class LinuxProcesses:
     def process_count(self) -> int:
         return len(self._order)
 
-    def read_all(self, ask: Ask) -> Look:
+    def read_all(self, ask: ReadRequest) -> ReadResult:
         began_s = time.monotonic()
         exited: set[ProcessKey] = set()
         is_thorough = self._was_thorough = began_s - self._thorough_at_s >= _THOROUGH_S
@@ -109,7 +109,7 @@ class LinuxProcesses:
             self._order = list(self._entries.values())
             self._has_run(newcomers)
         before, news = self._read_dear(ask, is_thorough)
-        seen: dict[ProcessKey, Sighting] = {}
+        seen: dict[ProcessKey, ProcessReading] = {}
         for entry in newcomers:
             seen[entry.key] = self._first_sight(entry, ask)
         for entry, raw in changed:
@@ -121,10 +121,10 @@ class LinuxProcesses:
         self._fresh, self._complete_at_s = newcomers, began_s
         if ask.wants_io:
             self._io_complete_at_s = began_s
-        return Look(tuple(seen.values()), frozenset(exited))
+        return ReadResult(tuple(seen.values()), frozenset(exited))
 
-    def read_some(self, keys: Iterable[ProcessKey], ask: Ask) -> Look:
-        seen: list[Sighting] = []
+    def read_some(self, keys: Iterable[ProcessKey], ask: ReadRequest) -> ReadResult:
+        seen: list[ProcessReading] = []
         exited: set[ProcessKey] = set()
         for key in keys:
             name = str(key.pid)
@@ -146,7 +146,7 @@ class LinuxProcesses:
             before = self._read_io(entry)
             entry.fd_count = count_descriptors(key.pid)
             seen.append(self._first_sight(entry, ask) if is_new else self._sight(entry, raw, before))
-        return Look(tuple(seen), frozenset(exited))
+        return ReadResult(tuple(seen), frozenset(exited))
 
     def heaviest(self) -> ProcessSample | None:
         entry = max(self._order, key=lambda one: one.rss_bytes, default=None)
@@ -263,7 +263,7 @@ class LinuxProcesses:
     def _living(self, entries: Iterable[Entry]) -> list[Entry]:
         return [entry for entry in entries if self._entries.get(str(entry.key.pid)) is entry]
 
-    def _watched(self, ask: Ask) -> list[Entry]:
+    def _watched(self, ask: ReadRequest) -> list[Entry]:
         known = (self._entries.get(str(key.pid)) for key in ask.watched)
         return [entry for entry in known if entry is not None and entry.key in ask.watched]
 
@@ -323,7 +323,9 @@ class LinuxProcesses:
 
     # ---------------------------------------------------------------------------- dearer readings
 
-    def _read_dear(self, ask: Ask, is_thorough: bool) -> tuple[dict[ProcessKey, _Before], list[Entry]]:
+    def _read_dear(
+        self, ask: ReadRequest, is_thorough: bool
+    ) -> tuple[dict[ProcessKey, _Before], list[Entry]]:
         """I/O and descriptors of everybody who ran, or of the watched; and who has news in them.
 
         Descriptors are counted of everybody in a thorough pass: two processes may share a table of them.
@@ -379,14 +381,14 @@ class LinuxProcesses:
 
     # ------------------------------------------------------------------------------ what was seen
 
-    def _sight(self, entry: Entry, raw: bytes, io_before: _Before | None) -> Sighting:
+    def _sight(self, entry: Entry, raw: bytes, io_before: _Before | None) -> ProcessReading:
         """This reading beside the earlier one, which held until the last pass that found it unchanged."""
         earlier_cpu_s, earlier_children_cpu_s = entry.cpu_s, entry.children_cpu_s
         earlier_at_s = max(entry.read_at_s, self._complete_at_s or 0.0)
         entry.read_at_s = time.monotonic()
         if raw != entry.raw:
             self._sources.take("PID/stat", lambda: entry.take(raw), None)
-        return Sighting(
+        return ProcessReading(
             sample=entry.sample(),
             earlier_cpu_s=earlier_cpu_s,
             cpu_over_s=entry.read_at_s - earlier_at_s,
@@ -396,8 +398,8 @@ class LinuxProcesses:
             earlier_children_cpu_s=earlier_children_cpu_s,
         )
 
-    def _first_sight(self, entry: Entry, ask: Ask) -> Sighting:
+    def _first_sight(self, entry: Entry, ask: ReadRequest) -> ProcessReading:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
         age = age_s(entry.key.start_ticks)
         complete_at_s, previous_s = self._complete_at_s, ask.previous_look_s
-        return first_sighting(entry.sample(), entry.read_at_s, age, complete_at_s, previous_s)
+        return first_reading(entry.sample(), entry.read_at_s, age, complete_at_s, previous_s)

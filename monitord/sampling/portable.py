@@ -20,8 +20,8 @@ import psutil
 from monitord import redaction
 from monitord.model import ProcessKey, ProcessSample
 from monitord.procfs import TICKS_PER_S, age_s, image_of
+from monitord.sampling.process_reader import ProcessReading, ReadRequest, ReadResult, first_reading
 from monitord.sampling.rates import io_total
-from monitord.sampling.sightings import Ask, Look, Sighting, first_sighting
 
 _STATES = {
     "running": "R",
@@ -50,10 +50,10 @@ class PortableProcesses:
     def process_count(self) -> int:
         return len(self._known)
 
-    def read_all(self, ask: Ask) -> Look:
+    def read_all(self, ask: ReadRequest) -> ReadResult:
         began_s = time.monotonic()
         earlier, self._known = self._known, {}
-        seen: list[Sighting] = []
+        seen: list[ProcessReading] = []
         fresh: set[ProcessKey] = set()
         for process in psutil.process_iter():
             before = earlier.get(process.pid)
@@ -68,14 +68,14 @@ class PortableProcesses:
                 seen.append(sighting)
         gone = {sample.key for sample, _ in earlier.values()} - {one.key for one, _ in self._known.values()}
         self._fresh, self._complete_at_s = frozenset(fresh), began_s
-        return Look(tuple(seen), frozenset(gone))
+        return ReadResult(tuple(seen), frozenset(gone))
 
-    def read_some(self, keys: Iterable[ProcessKey], ask: Ask) -> Look:
-        seen: list[Sighting] = []
+    def read_some(self, keys: Iterable[ProcessKey], ask: ReadRequest) -> ReadResult:
+        seen: list[ProcessReading] = []
         exited: set[ProcessKey] = set()
         for key in keys:
             try:
-                sample = _read(psutil.Process(key.pid), Ask(watched=frozenset((key,))), None)
+                sample = _read(psutil.Process(key.pid), ReadRequest(watched=frozenset((key,))), None)
             except psutil.Error:
                 sample = None
             if sample is None or sample.key != key:
@@ -84,7 +84,7 @@ class PortableProcesses:
             before = self._known.get(key.pid)
             is_known = before is not None and before[0].key == key
             seen.append(self._sight(sample, before if is_known else None, ask))
-        return Look(tuple(seen), frozenset(exited))
+        return ReadResult(tuple(seen), frozenset(exited))
 
     def image_of(self, pid: int) -> tuple[int, int] | None:
         return image_of(pid)
@@ -118,16 +118,20 @@ class PortableProcesses:
     def close(self) -> None:
         self._known = {}
 
-    def _is_wanted(self, before: tuple[ProcessSample, float] | None, sample: ProcessSample, ask: Ask) -> bool:
+    def _is_wanted(
+        self, before: tuple[ProcessSample, float] | None, sample: ProcessSample, ask: ReadRequest
+    ) -> bool:
         return before is None or before[0] != sample or sample.key in ask.watched or sample.key in self._fresh
 
-    def _sight(self, sample: ProcessSample, before: tuple[ProcessSample, float] | None, ask: Ask) -> Sighting:
+    def _sight(
+        self, sample: ProcessSample, before: tuple[ProcessSample, float] | None, ask: ReadRequest
+    ) -> ProcessReading:
         now_s = time.monotonic()
         self._known[sample.key.pid] = (sample, now_s)
         if before is None:
             return self._first_sight(sample, now_s, ask)
         earlier, earlier_at_s = before
-        return Sighting(
+        return ProcessReading(
             sample=sample,
             earlier_cpu_s=earlier.cpu_s,
             cpu_over_s=now_s - earlier_at_s,
@@ -137,9 +141,9 @@ class PortableProcesses:
             earlier_children_cpu_s=earlier.children_cpu_s,
         )
 
-    def _first_sight(self, sample: ProcessSample, now_s: float, ask: Ask) -> Sighting:
+    def _first_sight(self, sample: ProcessSample, now_s: float, ask: ReadRequest) -> ProcessReading:
         """No rate, unless it was born before a look that was skipped: then since its birth, from nothing."""
-        return first_sighting(sample, now_s, _age_s(sample.key), self._complete_at_s, ask.previous_look_s)
+        return first_reading(sample, now_s, _age_s(sample.key), self._complete_at_s, ask.previous_look_s)
 
 
 def key_of(pid: int) -> ProcessKey | None:
@@ -165,7 +169,7 @@ def _age_s(key: ProcessKey) -> float:
 
 
 def _read(
-    process: psutil.Process, ask: Ask, before: tuple[ProcessSample, float] | None
+    process: psutil.Process, ask: ReadRequest, before: tuple[ProcessSample, float] | None
 ) -> ProcessSample | None:
     """One process; None when it has gone or psutil may not read its CPU time.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from monitord.model import Pressure, ProcessRates, SystemRates, SystemSample
-from monitord.sampling.sightings import Sighting
+from monitord.sampling.process_reader import ProcessReading
 
 SUSPEND_S = 0.5
 """Boot time and monotonic time drift apart only in suspend; half a second is far above reading jitter."""
@@ -145,7 +145,7 @@ class LastTick:
 
 
 def process_rates(
-    seen: Sighting, tick: LastTick, rss_bytes: int | None = None, private_bytes: int | None = None
+    seen: ProcessReading, tick: LastTick, rss_bytes: int | None = None, private_bytes: int | None = None
 ) -> ProcessRates:
     """One process between its last two readings; its memory as of the sample where it is not given.
 
@@ -202,7 +202,7 @@ def _rate_in_tick(
     return most if most >= level else average
 
 
-def unattributed_cpu_percent(busy_s: float, over_s: float, seen: Iterable[Sighting]) -> float | None:
+def unattributed_cpu_percent(busy_s: float, over_s: float, seen: Iterable[ProcessReading]) -> float | None:
     """Machine CPU that no living process accounts for, in percent of one core, never below 0.
 
     It is the share of processes that came and went between two complete passes, and of interrupts.

@@ -29,6 +29,7 @@ from monitord.sampling.bounds import EVERYTHING, RSS_LAG_BYTES, Bounds, Need
 from monitord.sampling.entries import sees_everybody
 from monitord.sampling.groups import GroupKills, Groups
 from monitord.sampling.linux import LinuxProcesses
+from monitord.sampling.process_reader import ProcessReader, ProcessReading, ReadRequest, ReadResult
 from monitord.sampling.rates import (
     LastTick,
     gap_between,
@@ -36,7 +37,6 @@ from monitord.sampling.rates import (
     system_rates,
     unattributed_cpu_percent,
 )
-from monitord.sampling.sightings import Ask, Look, ProcessReader, Sighting
 from monitord.sampling.system import system_reader
 from monitord.sampling.waiting import TurnWaits, is_crowded
 
@@ -127,7 +127,7 @@ class Sampler:
         if sample is None:
             return None
         memory = self._memory(sample.key.pid, sample.rss_bytes)
-        rates = process_rates(Sighting(sample), LastTick(0.0), *memory)
+        rates = process_rates(ProcessReading(sample), LastTick(0.0), *memory)
         return replace(rates, image=self._processes.image_of(sample.key.pid))
 
     def traffic(self, over_s: float) -> Traffic:
@@ -167,16 +167,16 @@ class Sampler:
 
     def _read(
         self, need: Need | None, demand: Demand, previous: SystemSample | None, is_heartbeat: bool
-    ) -> Look:
-        ask = Ask(
+    ) -> ReadResult:
+        ask = ReadRequest(
             watched=demand.watched,
             wants_io=need is not None and need.io and demand.disk_bytes_per_s is not None,
             wants_fd_count=is_heartbeat and demand.needs_fd_count,
             previous_look_s=None if previous is None else previous.monotonic_s,
         )
         if need is None:
-            look = self._processes.read_some(demand.watched, ask) if demand.watched else Look()
-            self._watched_cpu_s += sum(one.cpu_used_s for one in look.sightings)
+            look = self._processes.read_some(demand.watched, ask) if demand.watched else ReadResult()
+            self._watched_cpu_s += sum(one.cpu_used_s for one in look.readings)
             return look
         look = self._processes.read_all(ask)
         self._bounds.all_was_read(with_io=ask.wants_io)
@@ -192,20 +192,20 @@ class Sampler:
             io_level_bytes_per_s=demand.disk_bytes_per_s,
         )
 
-    def _unattributed(self, sample: SystemSample, seen: Look) -> float | None:
+    def _unattributed(self, sample: SystemSample, seen: ReadResult) -> float | None:
         """Between this complete pass and the last one; what was seen used in between has its owner too."""
         last, self._last_complete = self._last_complete, sample
         watched_cpu_s, self._watched_cpu_s = self._watched_cpu_s, 0.0
         if last is None or not self._sees_everybody:
             return None  # the machine's counters hold what is hidden from us, too
         busy_s = sample.cpu_busy_s - last.cpu_busy_s - watched_cpu_s
-        return unattributed_cpu_percent(busy_s, sample.monotonic_s - last.monotonic_s, seen.sightings)
+        return unattributed_cpu_percent(busy_s, sample.monotonic_s - last.monotonic_s, seen.readings)
 
     def _processes_in(
-        self, seen: Look, tick: LastTick, demand: Demand, *, waits_matter: bool
+        self, seen: ReadResult, tick: LastTick, demand: Demand, *, waits_matter: bool
     ) -> tuple[ProcessRates, ...]:
         """Their rates, each made complete once: a copy costs more than most readings."""
-        every = [self._rates(sighting, tick, demand) for sighting in seen.sightings]
+        every = [self._rates(sighting, tick, demand) for sighting in seen.readings]
         waited: dict[ProcessKey, float] = {}
         if waits_matter:
             waited = self._waits.measure(every, self._processes.turns_of)
@@ -213,10 +213,10 @@ class Sampler:
             self._waits.forget()
         return tuple(
             self._complete(one, sighting.sample.rss_bytes, demand, waited.get(one.key))
-            for one, sighting in zip(every, seen.sightings, strict=True)
+            for one, sighting in zip(every, seen.readings, strict=True)
         )
 
-    def _rates(self, seen: Sighting, tick: LastTick, demand: Demand) -> ProcessRates:
+    def _rates(self, seen: ProcessReading, tick: LastTick, demand: Demand) -> ProcessRates:
         """The rates of one process, with its exact memory where a rule wants it of all that are as large."""
         pid, resident_bytes = seen.sample.key.pid, seen.sample.rss_bytes
         huge_bytes = procfs.huge_bytes_of(pid) if self._system.has_huge_pages else 0
@@ -290,10 +290,10 @@ def observe(pid: int, over_s: float) -> ProcessRates | None:
         return None
     reader = _reader("auto")
     try:
-        ask = Ask(watched=frozenset((key,)))
+        ask = ReadRequest(watched=frozenset((key,)))
         reader.read_some([key], ask)
         time.sleep(max(0.0, over_s))
-        seen = reader.read_some([key], ask).sightings
+        seen = reader.read_some([key], ask).readings
     finally:
         reader.close()
     if not seen:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord import procfs, rights
-from monitord.capture.running import Errand, Rights
-from monitord.capture.session import MAIN_THREAD_SLEPT, Draft, Failure, Session
+from monitord.capture.running import Rights, ToolRun
+from monitord.capture.session import MAIN_THREAD_SLEPT, CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share, wanted_by_main_ns
 from monitord.capture.workplace import remove
@@ -50,7 +50,7 @@ class StandbyProfiler:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         capture = self._record(draft) or self._publish(draft)
         remove(session.folder / ABSOLUTE)
         remove(session.folder / NOW)
@@ -58,7 +58,7 @@ class StandbyProfiler:
             remove(session.folder / KEPT)
         return replace(capture, profiler_version=self._standby.scalene_version or None)
 
-    def _record(self, draft: Draft) -> Capture | None:
+    def _record(self, draft: CaptureBuilder) -> Capture | None:
         """Switch on, wait, switch off and read; the failure, or None."""
         session = draft.session
         refusal = switch(self._standby, session.target, on=True)
@@ -75,7 +75,7 @@ class StandbyProfiler:
             draft.cpu_percent = 100.0 * (ticks - began_ticks) / procfs.TICKS_PER_S / elapsed_s
         return self._end(draft, elapsed_s)
 
-    def _end(self, draft: Draft, elapsed_s: float) -> Capture | None:
+    def _end(self, draft: CaptureBuilder, elapsed_s: float) -> Capture | None:
         """Off, until two readings say the same.
 
         The signal may reach Scalene 2.4 while it takes a sample: then it goes on sampling, or never writes.
@@ -97,7 +97,7 @@ class StandbyProfiler:
         draft.notes["still_on"] = "Scalene goes on sampling in it: it ignored the signal to stop"
         return None
 
-    def _switch_off(self, draft: Draft, deadline_s: float) -> Capture | None:
+    def _switch_off(self, draft: CaptureBuilder, deadline_s: float) -> Capture | None:
         """Send the signal, again if need be, until Scalene has written; the failure, or None."""
         target, before, sent_s = draft.session.target, _stamp(self._standby.profile), 0.0
         while _stamp(self._standby.profile) == before:
@@ -113,7 +113,7 @@ class StandbyProfiler:
             time.sleep(_LOOK_S)
         return None
 
-    def _publish(self, draft: Draft) -> Capture:
+    def _publish(self, draft: CaptureBuilder) -> Capture:
         """What was read, with what its sources say, under names that are kept."""
         session = draft.session
         failed = draft.read(session.folder / ABSOLUTE)
@@ -135,7 +135,7 @@ class StandbyProfiler:
         standby, folder = self._standby, session.folder
         places = (standby.profile, standby.earlier, folder, standby.root, Path.home(), elapsed_s)
         outcome = session.runner.run(
-            Errand(
+            ToolRun(
                 own_command("monitord.profiles.scalene_kept", *map(str, places), keeps_bytecode=False),
                 folder,
                 _READ_LIMIT_S,

@@ -20,7 +20,7 @@ _PATIENCE_S = (10.0, 10.0)
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """How a script is run. `limit_s` None: until its own end. `folder`: a private one for its profile,
-    removed at the end (None: a temporary one). `patience_s`: waits after SIGINT and SIGTERM.
+    removed at the end (None: a temporary one). `grace_periods_s`: waits after SIGINT and SIGTERM.
     """
 
     memory: bool = False
@@ -28,7 +28,7 @@ class RunPlan:
     limit_s: float | None = None
     stdout_to_stderr: bool = False
     folder: Path | None = None
-    patience_s: tuple[float, float] = _PATIENCE_S
+    grace_periods_s: tuple[float, float] = _PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)

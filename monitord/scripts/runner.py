@@ -21,7 +21,7 @@ from typing import Any
 from monitord.capture.target import start_of
 from monitord.errors import MonitordError
 from monitord.model import ProcessKey
-from monitord.scripts import keeper
+from monitord.scripts import supervisor
 from monitord.scripts.request import Program, ScriptRequest, resolve
 from monitord.scripts.run import Run, RunFolders, RunPlan, ScriptRun, Watcher
 
@@ -78,12 +78,12 @@ def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
             "folder": str(folders.folder), "temporary": str(folders.temporary),
             "profile": str(folders.profile),
             "lifeline": lifeline_read, "report": report_write, "limit_s": plan.limit_s,
-            "patience_s": plan.patience_s, "stdout_to_stderr": plan.stdout_to_stderr,
+            "grace_periods_s": plan.grace_periods_s, "stdout_to_stderr": plan.stdout_to_stderr,
         }  # fmt: skip
         began = time.monotonic()
         try:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", keeper.__file__, json.dumps(order)],
+                [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(order)],
                 pass_fds=(lifeline_read, report_write), start_new_session=True,
             )  # fmt: skip
         finally:

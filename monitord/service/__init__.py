@@ -6,11 +6,11 @@ A plan says everything before anything is done, so `--print` and the real thing 
 from monitord.service.apply import apply
 from monitord.service.commands import control
 from monitord.service.failure import unit_failure
-from monitord.service.place import Place
+from monitord.service.paths import ServicePaths
 from monitord.service.plan import Command, PlannedFile, ServicePlan, plan_install, plan_uninstall
 
 __all__ = [
-    "Place",
+    "ServicePaths",
     "PlannedFile",
     "Command",
     "ServicePlan",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from monitord.errors import UsageError
-from monitord.service.place import LABELS, Place, require_rights, require_service_manager
+from monitord.service.paths import LABELS, ServicePaths, require_rights, require_service_manager
 from monitord.service.plan import systemctl
 
 _CHANGING = ("start", "stop", "restart")
 
 
 def control(
-    verb: str, place: Place, *, system: bool = False, follow: bool = False, lines: int = 100
+    verb: str, place: ServicePaths, *, system: bool = False, follow: bool = False, lines: int = 100
 ) -> tuple[str, ...]:
     """Return the command for `verb`: start, stop, restart, status or logs.
 
@@ -32,7 +32,7 @@ def _systemd(verb: str, system: bool) -> tuple[str, ...]:
     raise UsageError(f"no such service command: {verb}")
 
 
-def _launchd(verb: str, place: Place, system: bool) -> tuple[str, ...]:
+def _launchd(verb: str, place: ServicePaths, system: bool) -> tuple[str, ...]:
     name = f"{place.domain(system=system)}/{LABELS[system]}"
     table = {
         "start": ("kickstart", name),
@@ -45,7 +45,7 @@ def _launchd(verb: str, place: Place, system: bool) -> tuple[str, ...]:
     return ("launchctl", *table[verb])
 
 
-def _logs(place: Place, system: bool, follow: tuple[str, ...], lines: str) -> tuple[str, ...]:
+def _logs(place: ServicePaths, system: bool, follow: tuple[str, ...], lines: str) -> tuple[str, ...]:
     if place.is_mac:
         return ("tail", "-n", lines, *follow, str(place.log_path(system=system)))
     whose = ("-u",) if system else ("--user", "-u")

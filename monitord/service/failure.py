@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from monitord.children import own_environment, system_program
-from monitord.service.place import Place
+from monitord.service.paths import ServicePaths
 from monitord.service.plan import systemctl
 
 _LIMIT_S = 3.0
@@ -13,7 +13,7 @@ _UNIT = "monitord.service"
 _ASKED = "ActiveState,SubState,Result,ExecMainStatus"
 
 
-def unit_failure(place: Place, *, system: bool) -> str | None:
+def unit_failure(place: ServicePaths, *, system: bool) -> str | None:
     """Return what systemd says of a unit that failed; None when it did not, or there is nobody to ask."""
     program = system_program("systemctl")
     if place.is_mac or program is None or not (place.root / "run/systemd/system").is_dir():

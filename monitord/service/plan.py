@@ -8,9 +8,9 @@ from pathlib import Path
 
 from monitord.errors import MonitordError
 from monitord.ownership import line_for_all
-from monitord.service.place import (
+from monitord.service.paths import (
     LABELS,
-    Place,
+    ServicePaths,
     require_fit,
     require_rights,
     require_service_manager,
@@ -47,7 +47,7 @@ class ServicePlan:
 
     verb: str
     is_system: bool
-    place: Place
+    place: ServicePaths
     before: tuple[Command, ...] = ()
     folders: tuple[Path, ...] = ()
     files: tuple[PlannedFile, ...] = ()
@@ -81,12 +81,12 @@ class ServicePlan:
         return "\n".join(parts) + "\n"
 
 
-def plan_install(system: bool, place: Place) -> ServicePlan:
+def plan_install(system: bool, place: ServicePaths) -> ServicePlan:
     """Install and start, or bring an installed service up to date: running it twice changes nothing more."""
     return _install_launchd(system, place) if place.is_mac else _install_systemd(system, place)
 
 
-def plan_uninstall(system: bool, place: Place, *, purge: Path | None = None) -> ServicePlan:
+def plan_uninstall(system: bool, place: ServicePaths, *, purge: Path | None = None) -> ServicePlan:
     """Stop and remove the service. The data stays, unless `purge` names its directory."""
     keeps = () if purge else ("the recorded incidents stay; --purge removes them too",)
     unit = place.unit_path(system=system)
@@ -111,7 +111,7 @@ def systemctl(system: bool) -> tuple[str, ...]:
     return ("systemctl",) if system else ("systemctl", "--user")
 
 
-def _install_systemd(system: bool, place: Place) -> ServicePlan:
+def _install_systemd(system: bool, place: ServicePaths) -> ServicePlan:
     name = "systemd/monitord.service" if system else "systemd/monitord-user.service"
     unit = place.unit_path(system=system)
     manager = systemctl(system)
@@ -137,7 +137,7 @@ def _install_systemd(system: bool, place: Place) -> ServicePlan:
     )
 
 
-def _install_launchd(system: bool, place: Place) -> ServicePlan:
+def _install_launchd(system: bool, place: ServicePaths) -> ServicePlan:
     unit, log = place.unit_path(system=system), place.log_path(system=system)
     content = render_plist(f"launchd/{LABELS[system]}.plist", place.program, log)
     hints: tuple[str, ...] = (f"log: {log}",)
@@ -157,11 +157,11 @@ def _install_launchd(system: bool, place: Place) -> ServicePlan:
     )
 
 
-def _for_everybody(place: Place) -> str:
+def _for_everybody(place: ServicePaths) -> str:
     return (
         f"it profiles your own processes; for everybody's: {line_for_all(place.program, place.interpreter)}"
     )
 
 
-def _launchctl(verb: str, place: Place, system: bool) -> tuple[str, ...]:
+def _launchctl(verb: str, place: ServicePaths, system: bool) -> tuple[str, ...]:
     return ("launchctl", verb, f"{place.domain(system=system)}/{LABELS[system]}")

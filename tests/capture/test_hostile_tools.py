@@ -14,7 +14,7 @@ import pytest
 
 from monitord.capture import Consent, ProfileCaptureService, cgroups, supervisor
 from monitord.capture.profilers.py_spy import PySpyRecord
-from monitord.capture.running import Errand, Outcome, Runner
+from monitord.capture.running import Outcome, Runner, ToolRun
 from monitord.capture.tools import Toolbox
 from monitord.installation import reinstall_command
 from monitord.model import CapturePlan, CaptureStatus
@@ -87,7 +87,7 @@ def test_a_tool_that_fills_the_disk_is_killed_long_before_its_time(
 ) -> None:
     """One file is bounded by its limit, many are by what lies in the folder, in bytes and in names."""
     path = fake(tmp_path, f"i=0; while :; do i=$((i+1)); {body}; done")
-    outcome = Runner().run(Errand((path, "x"), folder, 300.0, folder_cap_bytes=5_000_000))
+    outcome = Runner().run(ToolRun((path, "x"), folder, 300.0, folder_cap_bytes=5_000_000))
     assert outcome.ended == "spewed"
 
 
@@ -156,7 +156,7 @@ def test_a_tool_sees_an_empty_environment_and_its_own_folder(tmp_path: Path, fol
     path = fake(
         tmp_path, 'env; pwd; umask; cat; ls /proc/self/fd | wc -l; cut -d" " -f6 /proc/$$/stat; echo $$'
     )
-    outcome = Runner().run(Errand((path, "x"), folder, 10.0))
+    outcome = Runner().run(ToolRun((path, "x"), folder, 10.0))
     lines = [
         line for line in outcome.stdout.decode().split("\n") if not line.startswith(("_=", "SHLVL=", "PWD="))
     ]
@@ -169,7 +169,7 @@ def test_a_tool_sees_an_empty_environment_and_its_own_folder(tmp_path: Path, fol
 def test_a_killed_supervisor_takes_its_tool_with_it(tmp_path: Path, folder: Path) -> None:
     path = fake(tmp_path, "trap '' TERM INT\nsleep 300")
     found: list[Outcome] = []
-    thread = threading.Thread(target=lambda: found.append(Runner().run(Errand((path, "x"), folder, 60.0))))
+    thread = threading.Thread(target=lambda: found.append(Runner().run(ToolRun((path, "x"), folder, 60.0))))
     thread.start()
     wait_for(lambda: t.working_in(folder), "the tool to run")
     supervisors = [
@@ -213,7 +213,7 @@ def test_a_hanging_tool_does_not_outlive_duration_and_grace(
     """The ladder is climbed to SIGKILL; the bound is generous, it tells a killed tool from its 300 s."""
     path = fake(tmp_path, "trap '' TERM INT\nsetsid sleep 300 &\nsleep 300")
     began = time.monotonic()
-    outcome = Runner().run(Errand((path, "x"), folder, 0.3, (0.2, 0.2), is_hurried=is_hurried))
+    outcome = Runner().run(ToolRun((path, "x"), folder, 0.3, (0.2, 0.2), is_hurried=is_hurried))
     assert (outcome.ended, outcome.exit_status, outcome.left_behind) == ("timeout", -signal.SIGKILL, 0)
     assert time.monotonic() - began < PATIENCE_S
     assert not t.working_in(folder)
@@ -233,7 +233,7 @@ def test_a_hurried_tool_is_put_into_its_cgroup_with_what_it_forked_first(
         "done\n"
         "cat /proc/self/cgroup; echo; cat /proc/$hidden/cgroup",
     )
-    outcome = Runner().run(Errand((path, "x"), folder, 30.0, is_hurried=True))
+    outcome = Runner().run(ToolRun((path, "x"), folder, 30.0, is_hurried=True))
     own = f"monitord-capture-{os.getpid()}-"
     if not cgroups_can_be_made():
         pytest.skip("no cgroup can be made here (read-only, or not delegated)")
@@ -262,7 +262,7 @@ def test_the_supervisor_starts_without_what_is_slow_to_import() -> None:
 @pytest.mark.root
 def test_the_cgroup_of_a_capture_is_gone_afterwards(tmp_path: Path, folder: Path) -> None:
     path = fake(tmp_path, "cat /proc/self/cgroup")
-    outcome = Runner().run(Errand((path, "x"), folder, 10.0))
+    outcome = Runner().run(ToolRun((path, "x"), folder, 10.0))
     own = f"monitord-capture-{os.getpid()}-"
     names = [word for word in outcome.stdout.decode().replace("\n", "/").split("/") if word.startswith(own)]
     if not names:

@@ -16,7 +16,7 @@ from monitord.capture import perf_maps
 from monitord.capture.profilers import eu_stack, perf
 from monitord.capture.profilers.eu_stack import EuStack, EuStackLook
 from monitord.capture.profilers.perf import Perf
-from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome, Rights, Runner
+from monitord.capture.running import LOOKS_AT_PROCESSES, Outcome, Rights, Runner, ToolRun
 from monitord.capture.target import Target
 from monitord.capture.tools import Toolbox
 from monitord.capture.views import strange_file
@@ -50,7 +50,7 @@ int main(void) {
 
 
 def status_of(folder: Path, allowed: Rights, command: str = "") -> tuple[dict[str, str], Outcome]:
-    outcome = Runner().run(Errand(("/bin/sh", "-c", STATUS + command), folder, 10.0, rights=allowed))
+    outcome = Runner().run(ToolRun(("/bin/sh", "-c", STATUS + command), folder, 10.0, rights=allowed))
     lines = outcome.stdout.decode().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}, outcome
 
@@ -84,7 +84,7 @@ def test_a_child_reads_for_a_target_as_the_targets_user(targets: Targets, folder
     )
     _until_user(process.pid, 65534)
     with Target(key_of(process)) as target:
-        errand = Errand(("/bin/sh", "-c", STATUS), folder, 10.0, rights=perf._NAMES)
+        errand = ToolRun(("/bin/sh", "-c", STATUS), folder, 10.0, rights=perf._NAMES)
         said = Runner().run(errand, target).stdout.decode()
     assert "Uid:\t65534\t65534\t65534\t65534" in said
 
@@ -107,10 +107,10 @@ def test_a_reader_writes_in_its_folder_alone_and_reaches_nobody(folder: Path, tm
 
 
 def test_a_child_is_bounded_in_cpu_and_in_open_files(folder: Path) -> None:
-    outcome = Runner().run(Errand(("/bin/sh", "-c", "ulimit -t; ulimit -n"), folder, 5.0, (1.0, 1.0)))
+    outcome = Runner().run(ToolRun(("/bin/sh", "-c", "ulimit -t; ulimit -n"), folder, 5.0, (1.0, 1.0)))
     assert outcome.stdout.split() == [b"8", b"256"]
-    busy = Errand(("/bin/sh", "-c", "while :; do :; done"), folder, 60.0)
-    outcome = Runner().run(replace(busy, limit_s=0.5, patience_s=(0.1, 0.1)))
+    busy = ToolRun(("/bin/sh", "-c", "while :; do :; done"), folder, 60.0)
+    outcome = Runner().run(replace(busy, limit_s=0.5, grace_periods_s=(0.1, 0.1)))
     assert outcome.ended == "timeout"
 
 
@@ -258,7 +258,7 @@ def test_of_ptrace_only_what_reads_is_let_through(folder: Path, kind: str) -> No
         ' print "$request\n" unless $!{EPERM} }'
     )
     outcome = Runner().run(
-        Errand(("/usr/bin/perl", "-MErrno", "-e", program), folder, 20.0, rights=KINDS[kind])
+        ToolRun(("/usr/bin/perl", "-MErrno", "-e", program), folder, 20.0, rights=KINDS[kind])
     )
     assert outcome.exit_status == 0, outcome
     through = {int(line) for line in outcome.stdout.split()}

@@ -16,7 +16,7 @@ import pytest
 
 from monitord.capture import ProfileCaptureService
 from monitord.capture.profilers.perf import Perf, record_command
-from monitord.capture.running import Errand, Runner
+from monitord.capture.running import Runner, ToolRun
 from monitord.capture.symbols import names, opening
 from monitord.capture.symbols.files import File
 from monitord.capture.symbols.opening import opened_code
@@ -276,7 +276,7 @@ def test_what_is_opened_for_the_reader_is_what_is_mapped(
         numbers = tuple(files.values())
         script = "import os, sys; print(*(os.fstat(int(one)).st_ino for one in sys.argv[1:]), sorted(os.listdir('/proc/self/fd'), key=int)[3:-1])"
         argv = ("/usr/bin/python3", "-c", script, *map(str, numbers))
-        outcome = Runner().run(Errand(argv, folder, 20.0, descriptors=numbers))
+        outcome = Runner().run(ToolRun(argv, folder, 20.0, descriptors=numbers))
         inodes = " ".join(str(os.fstat(one).st_ino) for one in numbers)
         assert outcome.stdout.decode().startswith(f"{inodes} "), outcome
     assert all(not Path(f"/proc/self/fd/{one}").exists() for one in numbers)

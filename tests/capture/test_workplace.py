@@ -14,10 +14,10 @@ from monitord import rights
 from monitord.capture import ProfileCaptureService, perf_maps
 from monitord.capture.profilers import perf
 from monitord.capture.reading import read_evidence, with_sources
-from monitord.capture.running import Errand, Runner
+from monitord.capture.running import Runner, ToolRun
 from monitord.capture.target import Target
 from monitord.capture.workplace import put, remove, take
-from monitord.daemon.saving import _compressed_size
+from monitord.daemon.retention_store import _compressed_size
 from monitord.model import Capture, CaptureStatus, Hotspot
 from tests.capture.targets import Targets, key_of
 
@@ -106,7 +106,7 @@ def test_a_folder_is_handed_over_with_what_tools_made_in_it(targets: Targets, fo
     while Path(f"/proc/{process.pid}/cmdline").read_bytes() != b"sleep\x0060\x00":
         pass
     with Target(key_of(process)) as target:
-        Runner().run(Errand(("/bin/true",), folder, 10.0, rights=perf._NAMES), target)
+        Runner().run(ToolRun(("/bin/true",), folder, 10.0, rights=perf._NAMES), target)
     found = {name: (folder / name).stat().st_uid for name in owners}
     assert found == {"roots": 0, "tools": 65_534, "somebodys": 12_345}
     assert folder.stat().st_uid == 65_534
@@ -118,7 +118,7 @@ def test_a_link_in_place_of_a_perf_map_is_not_what_the_tool_reads(folder: Path, 
     """The copy that is shown in /tmp is made with root's rights."""
     (folder / perf_maps.COPY).symlink_to(other)
     name = f"perf-{os.getpid()}.map"
-    errand = Errand(
+    errand = ToolRun(
         ("/bin/cat", f"/tmp/{name}"), folder, 10.0, rights=perf._NAMES, own_tmp={name: perf_maps.COPY}
     )
     outcome = Runner().run(errand)
@@ -133,7 +133,7 @@ def test_a_folder_that_others_may_use_is_never_handed_over(tmp_path: Path) -> No
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
-    outcome = Runner().run(Errand(("/bin/true",), shared, 5.0))
+    outcome = Runner().run(ToolRun(("/bin/true",), shared, 5.0))
     assert outcome.exit_status != 0
     assert "cannot hand over a work folder" in str(outcome)
     assert shared.stat().st_uid == 0

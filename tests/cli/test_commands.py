@@ -206,7 +206,7 @@ def test_a_bug_shows_its_trace(here, monkeypatch) -> None:
     """Anything that is not a MonitordError is ours to mend: it must not be dressed up as the user's."""
     from monitord.cli import app
 
-    def broken(place: object) -> None:
+    def broken(context: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(app, "_function", lambda _where: broken)

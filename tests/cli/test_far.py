@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitord import config
-from monitord.cli.place import Place
-from monitord.daemon import courier
+from monitord.cli.context import CliContext
+from monitord.daemon import uploader
 from monitord.errors import StorageError
 from monitord.storage import SQLiteProfileStore
 
@@ -32,7 +32,7 @@ def test_reveal_prints_where_the_evidence_lies(
     here = cli("reveal", str(record.id))
     assert (here.code, here.out) == (0, f"{data_dir / 'artefacts' / (record.artefact_key or '')}\n")
     assert Path(here.out.strip()).exists()
-    assert courier.run(config.load(far_config).settings, data_dir)
+    assert uploader.run(config.load(far_config).settings, data_dir)
     there = cli("reveal", str(record.id))
     assert there.out == f"file://{tmp_path / 'far' / (record.artefact_key or '')}\n"
     store.drop_evidence([record.correlation_id])
@@ -47,7 +47,7 @@ def test_status_tells_what_was_sent_and_what_waits(
 ) -> None:
     store.save_incident(new_incident())
     assert "courier" not in json.loads(cli("status", "-o", "json").out)
-    assert courier.run(config.load(far_config).settings, data_dir)
+    assert uploader.run(config.load(far_config).settings, data_dir)
     told = json.loads(cli("status", "-o", "json").out)["courier"]
     assert told["moved"] > 0
     assert (told["waiting_artefacts"], told["last_error"]) == (0, None)
@@ -81,14 +81,14 @@ def test_what_a_process_reads_twice_from_far_away_comes_from_its_cache(
 ) -> None:
     """`storage.cache_mb`: a server that is asked again does not ask the far provider again; 0 switches it off."""
     record = next(row for row in store.save_incident(new_incident()) if row.artefact_key)
-    assert courier.run(config.load(far_config).settings, data_dir)
+    assert uploader.run(config.load(far_config).settings, data_dir)
     key = record.artefact_key or ""
-    place = Place(config_flag=far_config, data_dir_flag=data_dir)
-    with place.reader() as reader:
+    context = CliContext(config_flag=far_config, data_dir_flag=data_dir)
+    with context.reader() as reader:
         first = reader.payload(key, 1 << 20)
     (tmp_path / "far" / key).unlink()
-    with place.reader() as reader:
+    with context.reader() as reader:
         assert reader.payload(key, 1 << 20) == first
     far_config.write_text(far_config.read_text() + "cache_mb = 0\n")
-    with place.reader() as reader, pytest.raises(StorageError):
+    with context.reader() as reader, pytest.raises(StorageError):
         reader.payload(key, 1 << 20)

@@ -25,9 +25,9 @@ from sqlalchemy import Text
 
 from monitord.cli.app import COMMANDS
 from monitord.cli.terminal import display_width
-from monitord.daemon.courier_status import CourierStatus, write_courier_status
 from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.status import STATUS_FILE
+from monitord.daemon.uploader_status import CourierStatus, write_courier_status
 from monitord.logs import configure, get_logger
 from monitord.model import (
     CONTEXT_LABELS,

@@ -43,7 +43,7 @@ PLACES = (
     "title",
     "waits",
 )
-SECRETS = {place: _secret(place.title()) for place in PLACES}
+SECRETS = {context: _secret(context.title()) for context in PLACES}
 TYPED = {
     "note": _secret("Note"),
     "details": _secret("Details"),
@@ -119,7 +119,7 @@ def planted(store, new_incident: Callable[..., Incident], target: ProcessKey, cl
 
 def _leaks(content: bytes, *, typed: bool) -> list[str]:
     secrets = SECRETS | (TYPED if typed else {})
-    return [place for place, secret in secrets.items() if secret.encode() in content]
+    return [context for context, secret in secrets.items() if secret.encode() in content]
 
 
 def test_the_database_and_the_context_hold_none(planted: Incident, store) -> None:

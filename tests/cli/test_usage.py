@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from monitord import config
-from monitord.daemon import courier
+from monitord.daemon import uploader
 from monitord.daemon.holdings import near_holdings
 from monitord.daemon.locks import DAEMON_LOCK, hold
-from monitord.daemon.watching import watch
+from monitord.daemon.storage_health import watch
 from monitord.doctor import Surroundings
 from monitord.doctor.data import check_quota
 from monitord.jobs import RetentionLimits, RetentionManager
@@ -42,14 +42,14 @@ def filled(
     for number in range(3):
         store.save_incident(new_incident(name=f"python{number}"))
     store.close()
-    data_dir, place = store.data_dir, tmp_path / "config.toml"
-    place.write_text("")
+    data_dir, context = store.data_dir, tmp_path / "config.toml"
+    context.write_text("")
     if request.param == "far":
         (tmp_path / "far").mkdir(mode=0o700)
-        place.write_text(f'[storage]\nurl = "file://{tmp_path / "far"}?quarantine={tmp_path / "q"}"\n')
-        assert courier.run(config.load(place).settings, data_dir)
+        context.write_text(f'[storage]\nurl = "file://{tmp_path / "far"}?quarantine={tmp_path / "q"}"\n')
+        assert uploader.run(config.load(context).settings, data_dir)
         assert list((data_dir / "artefacts").glob("*profile*")) == []
-    environment["MONITORD_CONFIG"] = str(place)
+    environment["MONITORD_CONFIG"] = str(context)
     sizes = {"quarantine/x": QUARANTINED_BYTES, "monitord.db.damaged-1": 50_000, "spool/dump": 9000}
     for name, size in sizes.items():
         (data_dir / name).parent.mkdir(exist_ok=True, mode=0o700)

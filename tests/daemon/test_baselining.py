@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from monitord.capture.program import program_id
-from monitord.daemon.baselining import BaselineLimits, Baselines
-from monitord.daemon.saving import Saving
+from monitord.daemon.baselining import BaselineLimits, BaselineRecorder
+from monitord.daemon.retention_store import Saving
 from monitord.jobs import RetentionLimits
 from monitord.model import (
     BASELINE_RULE,
@@ -24,7 +24,7 @@ from monitord.model import (
     ProcessDetails,
     ProcessKey,
 )
-from monitord.pipeline import CaptureBudget, CaptureLimits, IncidentWorker, Keeper
+from monitord.pipeline import CaptureBudget, CaptureLimits, IncidentWorker, PendingIncidents
 from monitord.sampling import key_of
 from monitord.storage import RecentFilter, StoreReader, Writer, open_store
 from monitord.storage.baselines import baseline_id
@@ -38,7 +38,7 @@ EVERY_S = 15
 
 
 class Watch:
-    """A daemon's parts around Baselines, and a clock of heartbeats."""
+    """A daemon's parts around BaselineRecorder, and a clock of heartbeats."""
 
     def __init__(self, folder: Path, limits: BaselineLimits = OFTEN) -> None:
         key = key_of(os.getpid())
@@ -47,7 +47,7 @@ class Watch:
         self.store = open_store(folder / "data")
         self.writer = Writer()
         self.saving = Saving(self.store, RetentionLimits(min_free_disk_bytes=0))
-        self.keeper = Keeper(self.saving.save, self.writer.submit)
+        self.keeper = PendingIncidents(self.saving.save, self.writer.submit)
         self.captures = FakeCaptures()
         self.shows((SPOT,))
         self.budget = CaptureBudget(CaptureLimits())
@@ -62,9 +62,9 @@ class Watch:
         self.baselines = self.again()
         self.second = 0.0
 
-    def again(self) -> Baselines:
+    def again(self) -> BaselineRecorder:
         """As after a restart."""
-        self.baselines = Baselines(
+        self.baselines = BaselineRecorder(
             self.worker, self.budget, self.store, self.writer,
             lambda key: ProcessDetails(key, "app", 1, START, executable="/usr/bin/app"),
             lambda: self.is_quiet, lambda _name, _executable: self.is_allowed,

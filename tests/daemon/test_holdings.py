@@ -15,9 +15,9 @@ import pytest
 
 from monitord import config
 from monitord.config import LoadedConfig
-from monitord.daemon import courier
-from monitord.daemon.courier_status import read_courier_status
+from monitord.daemon import uploader
 from monitord.daemon.holdings import check_storage, near_holdings, place_of, whole_holdings
+from monitord.daemon.uploader_status import read_courier_status
 from monitord.errors import ConfigError, PermissionDeniedError
 from monitord.model import CaptureStatus, Incident
 from monitord.storage import StoreReader, open_store
@@ -106,7 +106,7 @@ def test_sealed_evidence_is_sealed_here_and_there_and_read_with_the_key(
         return b"".join(path.read_bytes() for folder in folders for path in folder.iterdir())
 
     assert b"secret function" not in all_files()
-    assert courier.run(settings, tmp_path / "data")
+    assert uploader.run(settings, tmp_path / "data")
     assert list((tmp_path / "data" / "artefacts").iterdir()) == []
     assert b"secret function" not in all_files()
     reader = StoreReader(tmp_path / "data", whole_holdings(settings))
@@ -141,13 +141,13 @@ def test_what_was_sent_is_not_missing_and_counts_in_the_budget(load: Load, far: 
         store.save_incident(INCIDENT)
         before = store.usage().artefact_bytes
         assert before > 1_500_000
-        assert courier.run(settings, tmp_path / "data")
+        assert uploader.run(settings, tmp_path / "data")
         assert store.usage().artefact_bytes == before
         assert store.adopt() == 0
         assert [record.failure_reason for record in store.fetch_recent(9)] == [None]
         store.drop_evidence(["abcdefabcdef"])
         assert store.usage().artefact_bytes < 10_000
-    assert courier.run(settings, tmp_path / "data")
+    assert uploader.run(settings, tmp_path / "data")
     assert len(list((tmp_path / "far").iterdir())) == 1, "the summary alone"
     with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
         assert store.verify() == []
@@ -162,7 +162,7 @@ def test_a_far_artefact_that_is_gone_is_found_out_by_who_can_see(
     settings = load(far, "spool_mb = 10").settings
     with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
         store.save_incident(INCIDENT)
-    assert courier.run(settings, tmp_path / "data")
+    assert uploader.run(settings, tmp_path / "data")
     next((tmp_path / "far").glob("*-profile.*")).unlink()
     with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
         assert len(store.verify()) == 1
@@ -182,7 +182,7 @@ def test_old_captures_move_to_the_archive_and_are_read_and_deleted_there(
     data_dir = tmp_path / "data"
     with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
         record = next(row for row in store.save_incident(INCIDENT) if row.role == "profile")
-        assert courier.run(settings, data_dir)
+        assert uploader.run(settings, data_dir)
         archived = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
         assert len(archived) == 2, "both captures, not what the incident says of itself"
         told = read_courier_status(data_dir)
@@ -200,7 +200,7 @@ def test_old_captures_move_to_the_archive_and_are_read_and_deleted_there(
         where = place_of(settings.storage, data_dir / "artefacts", record.artefact_key or "")
         assert where.startswith(f"file://{tmp_path / ('far' if sends else 'archive')}/")
         store.delete_incident("abcdefabcdef")
-    assert courier.run(settings, data_dir)
+    assert uploader.run(settings, data_dir)
     assert [path for path in (tmp_path / "archive").rglob("*") if path.is_file()] == []
     assert list(kept.iterdir()) == []
 
@@ -212,7 +212,7 @@ def test_a_lost_database_comes_back_although_captures_are_archived(load: Load, t
     data_dir = tmp_path / "data"
     with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
         before = [row.role for row in store.save_incident(INCIDENT)]
-    assert courier.run(settings, data_dir)
+    assert uploader.run(settings, data_dir)
     (data_dir / "monitord.db").unlink()
     open_store(data_dir, open_holdings=near_holdings(settings)).close()
     with StoreReader(data_dir) as reader:
@@ -237,7 +237,7 @@ def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
         "(folder / 'config').write_text('[storage]\\nurl = \"s3://bucket/prefix\"\\n')\n"
         "settings = config.load(folder / 'config').settings\n"
         "open_store(folder / 'data', open_holdings=near_holdings(settings)).close()\n"
-        "print(*sorted(plain & {'cachetools', 'monitord.daemon.sending', 'monitord.storage.artefacts.keyring',"
+        "print(*sorted(plain & {'cachetools', 'monitord.daemon.upload_supervisor', 'monitord.storage.artefacts.keyring',"
         " 'monitord.storage.artefacts.wrappers.spooled'}))\n"
         "print(*sorted({'redis', 'obstore', 'cryptography'} & set(sys.modules)))\n"
     )
@@ -256,11 +256,11 @@ def test_a_file_without_a_row_waits_until_it_is_adopted(load: Load, far: str, tm
         shutil.copytree(
             tmp_path / "killed" / "artefacts", tmp_path / "data" / "artefacts", dirs_exist_ok=True
         )
-        assert courier.run(settings, tmp_path / "data")
+        assert uploader.run(settings, tmp_path / "data")
         waiting = {path.name for path in (tmp_path / "data" / "artefacts").iterdir()}
         assert waiting == {path.name for path in (tmp_path / "killed" / "artefacts").iterdir()}
         assert store.adopt() > 0
-    assert courier.run(settings, tmp_path / "data")
+    assert uploader.run(settings, tmp_path / "data")
     assert list((tmp_path / "data" / "artefacts").iterdir()) == []
     with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
         assert store.verify() == []

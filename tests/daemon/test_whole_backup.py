@@ -14,7 +14,7 @@ import pytest
 from monitord import config
 from monitord.cli import main
 from monitord.config import Settings
-from monitord.daemon import courier
+from monitord.daemon import uploader
 from monitord.daemon.holdings import near_holdings, whole_holdings
 from monitord.model import Incident
 from monitord.storage import StoreReader, open_store
@@ -63,7 +63,7 @@ def sent(settings: Settings, data_dir: Path) -> str:
     """Save the incident and have it sent, and archived; the key of its profile."""
     with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
         record = next(row for row in store.save_incident(INCIDENT) if row.role == "profile")
-    assert courier.run(settings, data_dir)
+    assert uploader.run(settings, data_dir)
     return record.artefact_key or ""
 
 

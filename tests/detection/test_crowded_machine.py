@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from monitord.detection import Detector, replay
-from monitord.detection.looks import Look
 from monitord.detection.meters import ProcessMeter
+from monitord.detection.passes import Pass
 from monitord.model import ProcessKey, ProcessRates, Rates, Rule, SystemRates, Threshold, TriggerMetric
 from tests.detection.timelines import CPU_HOG, alerts, draw, machine, passed, process
 
@@ -147,6 +147,6 @@ def test_the_value_of_a_process_is_read_once_for_all_rules_of_its_metric() -> No
         return process.cpu_percent
 
     meters = [ProcessMeter(read, minimum=90.0) for _ in range(200)]
-    look = Look.of(passed(burners(*[20.0] * 50)), 0.0)
+    look = Pass.of(passed(burners(*[20.0] * 50)), 0.0)
     assert [reading for meter in meters for reading in meter.readings(look, {})] == []
     assert len(asked) == 50

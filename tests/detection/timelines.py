@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from monitord.detection import Detector
 from monitord.model import (
     Alert,
+    DetectionResult,
     ProcessKey,
     ProcessRates,
     Rates,
@@ -21,7 +22,6 @@ from monitord.model import (
     SystemRates,
     Threshold,
     TriggerMetric,
-    Verdict,
 )
 
 START = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
@@ -121,7 +121,7 @@ def draw(
                 yield passed([process(**{field: value}, **same)], at_s, interval_s=interval_s)
 
 
-def verdicts(detector: Detector, passes: Iterable[Rates]) -> list[Verdict]:
+def verdicts(detector: Detector, passes: Iterable[Rates]) -> list[DetectionResult]:
     return [detector.judge(rates) for rates in passes]
 
 

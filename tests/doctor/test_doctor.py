@@ -18,7 +18,7 @@ import pytest
 from monitord.doctor import CHECKS, Check, Surroundings, run_checks
 from monitord.doctor.data import check_data_folder
 from monitord.doctor.machine import judge_descriptors
-from monitord.service import Place, plan_install
+from monitord.service import ServicePaths, plan_install
 from monitord.storage.schema import HEAD
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
@@ -317,7 +317,7 @@ def test_a_stale_service_file_is_told_with_the_line_that_renews_it(
 def test_a_service_file_is_judged_apart_from_where_its_program_lies(
     here: Surroundings, tmp_path: Path
 ) -> None:
-    place = Place("linux", ("/usr/bin/env",), Path("/usr/bin/env"), tmp_path, "alice", 1, tmp_path)
+    place = ServicePaths("linux", ("/usr/bin/env",), Path("/usr/bin/env"), tmp_path, "alice", 1, tmp_path)
     for one in (place, replace(place, platform="darwin")):
         [wanted] = plan_install(False, one).files
         unit = tmp_path / "unit"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitord.daemon.locks import DAEMON_LOCK, hold
-from monitord.daemon.saving import Saving
+from monitord.daemon.retention_store import Saving
 from monitord.errors import MonitordError
 from monitord.jobs import RetentionLimits
 from monitord.model import Event, EventType, ProcessKey

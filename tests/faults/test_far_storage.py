@@ -74,7 +74,7 @@ def is_drained(daemon: Recorder) -> bool:
 
 
 def send_the_rest(daemon: Recorder) -> None:
-    words = [sys.executable, "-m", "monitord.daemon.courier", "--config", str(daemon.config)]
+    words = [sys.executable, "-m", "monitord.daemon.uploader", "--config", str(daemon.config)]
     subprocess.run([*words, "--data-dir", str(daemon.data_dir)], check=True, timeout=PATIENCE_S)
 
 
@@ -120,7 +120,7 @@ def couriers_of(daemon: Recorder) -> list[str]:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"monitord.daemon.courier" in words and os.fsencode(daemon.data_dir) in words:
+        if b"monitord.daemon.uploader" in words and os.fsencode(daemon.data_dir) in words:
             found.append(folder.name)
     return found
 

@@ -6,7 +6,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from monitord.daemon.saving import Saving
+from monitord.daemon.retention_store import Saving
 from monitord.jobs import RetentionLimits
 from monitord.model import Incident
 from monitord.storage import new_correlation_id, open_store

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, insert, select
 
 from monitord.daemon.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
-from monitord.daemon.saving import Saving
+from monitord.daemon.retention_store import Saving
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager, vacuum_when_idle
 from monitord.model import Incident, ProcessKey

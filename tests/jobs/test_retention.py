@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager, Uptime
-from monitord.jobs.second_look import STATE_KEY, read_uptime
+from monitord.jobs.clock_guard import STATE_KEY, read_uptime
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
 LIMITS = RetentionLimits(max_total_bytes=1_000_000, min_free_disk_bytes=0, process_share=1.0)

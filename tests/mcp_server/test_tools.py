@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitord.mcp_server.fence import ANSWER_LIMIT_BYTES, Fence
+from monitord.mcp_server.output_filter import ANSWER_LIMIT_BYTES, Fence
 from monitord.mcp_server.server import ACTING, READING
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore

@@ -24,21 +24,21 @@ from monitord.model import (
     CapturePlan,
     CaptureStatus,
     Demand,
+    DetectionResult,
     Incident,
     ProcessKey,
     Rates,
     Traffic,
     TriggerMetric,
-    Verdict,
 )
 from monitord.pipeline import (
     CaptureBudget,
     CaptureLimits,
+    ExcludeSelf,
     FirstLooks,
     IncidentWorker,
     Pipeline,
     Ring,
-    WithoutFamily,
     incidents,
 )
 from monitord.pipeline.repeats import Rows
@@ -63,7 +63,7 @@ class Stage:
         self,
         folder: Path,
         passes: Sequence[Rates],
-        verdicts: Sequence[Verdict],
+        verdicts: Sequence[DetectionResult],
         adapt: incidents.Adapt = lambda plan, _: plan,
     ) -> None:
         self.captures = FakeCaptures([a_capture("context"), a_capture(target_cpu_percent=98.0)])
@@ -121,7 +121,7 @@ def arming(target: ProcessKey | None = KEY, metric: TriggerMetric = TriggerMetri
 def test_a_spike_becomes_an_incident_with_its_dump_first_and_its_profile_after(tmp_path: Path) -> None:
     """The dump taken at the first crossing is saved at once; the full profile follows under the same id."""
     passes = [some_rates(s, [a_process()]) for s in (0, 2, 4)]
-    verdicts = [Verdict(armed=(arming(),)), Verdict(), Verdict(alerts=(an_alert(),))]
+    verdicts = [DetectionResult(armed=(arming(),)), DetectionResult(), DetectionResult(alerts=(an_alert(),))]
     stage = Stage(tmp_path, passes, verdicts)
     stage.run(3)
     first, second = stage.saved
@@ -136,7 +136,9 @@ def test_a_spike_becomes_an_incident_with_its_dump_first_and_its_profile_after(t
 def test_a_broken_window_throws_the_dump_away(tmp_path: Path) -> None:
     """Nothing is saved of a crossing that did not last."""
     passes = [some_rates(s, [a_process()]) for s in (0, 2)]
-    stage = Stage(tmp_path, passes, [Verdict(armed=(arming(),)), Verdict(disarmed=(arming(),))])
+    stage = Stage(
+        tmp_path, passes, [DetectionResult(armed=(arming(),)), DetectionResult(disarmed=(arming(),))]
+    )
     stage.run(2)
     assert stage.saved == []
     assert stage.first_looks.claim("cpu-hog", KEY) is None
@@ -146,8 +148,8 @@ def test_a_killed_process_keeps_what_another_rule_saw_of_it(tmp_path: Path) -> N
     """The kernel's kill is one incident; the look was taken when its memory crossed."""
     killed = an_alert(rule="out-of-memory", metric=TriggerMetric.OOM_KILL, profiler="none")
     passes = [some_rates(s, [a_process()]) for s in (0, 2)]
-    armed = Verdict(armed=(arming(metric=TriggerMetric.MEMORY),))
-    stage = Stage(tmp_path, passes, [armed, Verdict(alerts=(killed,))])
+    armed = DetectionResult(armed=(arming(metric=TriggerMetric.MEMORY),))
+    stage = Stage(tmp_path, passes, [armed, DetectionResult(alerts=(killed,))])
     stage.run(2)
     assert [capture.role for capture in stage.saved[0].captures][:1] == ["dump"]
 
@@ -156,7 +158,7 @@ def test_a_repeat_during_a_cooldown_counts_with_the_incident_before_it(tmp_path:
     """No second row, and not nothing either: the first one's id is told with what was suppressed."""
     again = an_alert(suppressed_by="cooling down for 412 s more", is_repeat=True)
     passes = [some_rates(s, [a_process()]) for s in (0, 2)]
-    stage = Stage(tmp_path, passes, [Verdict(alerts=(an_alert(),)), Verdict(alerts=(again,))])
+    stage = Stage(tmp_path, passes, [DetectionResult(alerts=(an_alert(),)), DetectionResult(alerts=(again,))])
     stage.run(2)
     assert {incident.correlation_id for incident in stage.saved} == {"inc0"}
     assert stage.repeats == [("inc0", again)]
@@ -168,10 +170,12 @@ def test_one_of_a_crowd_counts_with_the_overload_that_was_told(tmp_path: Path) -
     overload = an_alert(rule="cpu-overload", metric=TriggerMetric.CPU_PRESSURE, target=None)
     starved = an_alert(suppressed_by="2 captures an hour are taken", counts_with="cpu-overload")
     passes = [some_rates(s, [a_process()]) for s in (0, 2, 4)]
-    alone = Stage(tmp_path / "alone", passes, [Verdict(alerts=(starved,))])
+    alone = Stage(tmp_path / "alone", passes, [DetectionResult(alerts=(starved,))])
     alone.run(1)
     assert [incident.alert for incident in alone.saved][:1] == [starved]
-    stage = Stage(tmp_path / "told", passes, [Verdict(alerts=(overload,)), Verdict(alerts=(starved,))])
+    stage = Stage(
+        tmp_path / "told", passes, [DetectionResult(alerts=(overload,)), DetectionResult(alerts=(starved,))]
+    )
     stage.run(2)
     assert {incident.alert.rule for incident in stage.saved} == {"cpu-overload"}
     assert stage.repeats == [("inc0", starved)]
@@ -181,7 +185,7 @@ def test_one_of_a_crowd_counts_with_the_overload_that_was_told(tmp_path: Path) -
 def test_an_alert_over_its_rules_budget_leaves_its_row(tmp_path: Path, is_repeat: bool) -> None:
     """Whatever a limit says about its profile: who it was, a dump, the context, and the limit in words."""
     alert = an_alert(suppressed_by="this rule's limit of 6 captures an hour is reached", is_repeat=is_repeat)
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(alert,))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(alert,))])
     stage.run(1)
     (incident,) = stage.saved
     assert [capture.role for capture in incident.captures] == ["dump", "context", "profile"]
@@ -198,7 +202,7 @@ def test_a_process_that_flaps_over_its_rules_budget_has_one_row(tmp_path: Path) 
         for second in (10, 40, 70, 700)
     ]
     passes = [some_rates(s, [a_process()]) for s in (10, 40, 70, 700)]
-    stage = Stage(tmp_path, passes, [Verdict(alerts=(alert,)) for alert in alerts])
+    stage = Stage(tmp_path, passes, [DetectionResult(alerts=(alert,)) for alert in alerts])
     stage.run(4)
     assert {incident.correlation_id for incident in stage.saved} == {"inc0", "inc1"}
     assert [row for row, _ in stage.repeats] == ["inc0", "inc0"]
@@ -206,7 +210,7 @@ def test_a_process_that_flaps_over_its_rules_budget_has_one_row(tmp_path: Path) 
 
 def test_what_is_known_of_rows_survives_a_restart(tmp_path: Path) -> None:
     """A cooldown outlives the daemon, and so does the row that it belongs to; damage is left out."""
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(an_alert(),))])
     stage.run(1)
     later = Rows()
     later.restore([*json.loads(json.dumps(stage.pipeline.rows.remember())), 7, ["x"], [1, "a", 2, 3, 4]])
@@ -217,7 +221,7 @@ def test_what_is_known_of_rows_survives_a_restart(tmp_path: Path) -> None:
 def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -> None:
     """The third alert of the hour is kept with the reason why it has no profile."""
     passes = [some_rates(s, [a_process()]) for s in (0, 10, 20)]
-    stage = Stage(tmp_path, passes, [Verdict(alerts=(an_alert(),))] * 3)
+    stage = Stage(tmp_path, passes, [DetectionResult(alerts=(an_alert(),))] * 3)
     for _ in range(3):
         stage.pipeline.run_pass()
         wait_until(lambda: stage.worker.is_idle)
@@ -241,7 +245,7 @@ def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -
 def test_a_starving_machine_is_left_alone(tmp_path: Path, system: dict[str, object], expected: str) -> None:
     """No profiler is started on a machine without memory or with a runaway load."""
     rates = some_rates(0, [a_process()], **system)
-    stage = Stage(tmp_path, [rates], [Verdict(alerts=(an_alert(),))])
+    stage = Stage(tmp_path, [rates], [DetectionResult(alerts=(an_alert(),))])
     stage.pipeline.run_pass()
     wait_until(lambda: stage.saved)
     stage.close()
@@ -253,8 +257,8 @@ def test_a_network_alert_blames_the_busiest_talker(tmp_path: Path) -> None:
     """The interface rate fires; the per-socket counters name the process, and it is the one profiled."""
     talker = ProcessKey(99, 5)
     verdicts = [
-        Verdict(armed=(arming(None, TriggerMetric.NETWORK),)),
-        Verdict(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="network"),)),
+        DetectionResult(armed=(arming(None, TriggerMetric.NETWORK),)),
+        DetectionResult(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="network"),)),
     ]
     stage = Stage(tmp_path, [some_rates(0), some_rates(2)], verdicts)
     stage.traffic = Traffic(blamed=(talker, "sender"), said="200 MB/s by TCP with 192.0.2.7:443")
@@ -268,8 +272,8 @@ def test_a_network_alert_blames_the_busiest_talker(tmp_path: Path) -> None:
 def test_an_unattributed_network_alert_is_kept_without_a_capture(tmp_path: Path) -> None:
     """When nobody can be blamed nobody is: the incident has no target, and its reason says why."""
     verdicts = [
-        Verdict(armed=(arming(None, TriggerMetric.NETWORK),)),
-        Verdict(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="unattributed"),)),
+        DetectionResult(armed=(arming(None, TriggerMetric.NETWORK),)),
+        DetectionResult(alerts=(an_alert(TriggerMetric.NETWORK, target=None, process_name="unattributed"),)),
     ]
     stage = Stage(tmp_path, [some_rates(0), some_rates(2)], verdicts)
     stage.traffic = Traffic(said="it was UDP")
@@ -282,7 +286,7 @@ def test_an_unattributed_network_alert_is_kept_without_a_capture(tmp_path: Path)
 def test_low_memory_blames_the_heaviest_process(tmp_path: Path) -> None:
     """A machine-wide rule looks at whoever holds most of the memory."""
     alert = an_alert(TriggerMetric.FREE_MEMORY, target=None, process_name="machine")
-    stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=(alert,))])
+    stage = Stage(tmp_path, [some_rates(0)], [DetectionResult(alerts=(alert,))])
     stage.run(1)
     assert stage.saved[0].alert.process_name == "whale"
     assert stage.captures.asked[0][0] == ProcessKey(77, 1)
@@ -292,7 +296,7 @@ def test_low_memory_blames_nobody_who_is_merely_the_largest(tmp_path: Path) -> N
     """Where the memory is not in processes the largest of them is as small as it is."""
     alert = an_alert(TriggerMetric.FREE_MEMORY, target=None, process_name="no single process")
     full = some_rates(0, memory_total_bytes=1 << 50, memory_available_bytes=0)
-    stage = Stage(tmp_path, [full], [Verdict(alerts=(alert,))])
+    stage = Stage(tmp_path, [full], [DetectionResult(alerts=(alert,))])
     stage.run(1)
     assert (stage.saved[0].alert.target, stage.captures.asked) == (None, [])
     assert stage.saved[0].alert.process_name == "no single process"
@@ -301,7 +305,7 @@ def test_low_memory_blames_nobody_who_is_merely_the_largest(tmp_path: Path) -> N
 def test_a_starved_profile_is_no_late_one(tmp_path: Path) -> None:
     """On a crowded machine a burner gets a fraction of a core; what it waited for is no part of its use."""
     alert = an_alert(waited_percent=70.0)
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(alert,))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(alert,))])
     stage.captures.captures = [a_capture(target_cpu_percent=22.0), a_capture(target_cpu_percent=3.0)]
     stage.run(1)
     assert [capture.late for capture in stage.saved[1].captures] == [False, False, True]
@@ -315,7 +319,7 @@ def test_a_machine_where_memory_is_not_known_is_not_short_of_it() -> None:
 
 def test_evidence_taken_after_the_spike_is_labelled_late(tmp_path: Path) -> None:
     """A profile during which the target was idle is never shown as the spike."""
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(an_alert(),))])
     stage.captures.captures = [a_capture("context"), a_capture(target_cpu_percent=3.0)]
     stage.run(1)
     assert [capture.late for capture in stage.saved[1].captures] == [False, False, True]
@@ -331,7 +335,7 @@ def test_a_capture_by_hand_in_progress_is_told_as_the_reason(
         raise BusyError("a capture asked for by hand is running (pid 7)")
         yield
 
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(an_alert(),))])
     stage.turn = taken
     monkeypatch.setattr(incidents, "_TURN_WAIT_S", 0.3)
     stage.run(1)
@@ -341,7 +345,7 @@ def test_a_capture_by_hand_in_progress_is_told_as_the_reason(
 def test_a_profiler_that_raises_does_not_stop_the_next_incident(tmp_path: Path) -> None:
     """Around one capture everything is caught; what was seen before it is already saved."""
     stage = Stage(
-        tmp_path, [some_rates(s, [a_process()]) for s in (0, 2)], [Verdict(alerts=(an_alert(),))] * 2
+        tmp_path, [some_rates(s, [a_process()]) for s in (0, 2)], [DetectionResult(alerts=(an_alert(),))] * 2
     )
     calls: list[int] = []
 
@@ -366,7 +370,7 @@ def test_refused_captures_are_taken_when_their_turn_comes_the_worst_first(tmp_pa
     stage = Stage(
         tmp_path,
         [some_rates(0), some_rates(1)],
-        [Verdict(alerts=(alerts[0],)), Verdict(alerts=tuple(alerts[1:]))],
+        [DetectionResult(alerts=(alerts[0],)), DetectionResult(alerts=tuple(alerts[1:]))],
     )
     stage.budget.limits = CaptureLimits(max_per_hour=100)
     hold_back = threading.Event()
@@ -392,8 +396,8 @@ def test_what_is_over_when_its_turn_comes_is_not_captured(
     """The row says how it went, and the hour's budgets get back what was not used."""
     monkeypatch.setattr(incidents, "_STALE_S", 0.0)
     first, second = ProcessKey(1000, 1), ProcessKey(1001, 1)
-    verdicts = [Verdict(alerts=(an_alert(target=key),)) for key in (first, second)]
-    stage = Stage(tmp_path, [some_rates(0), some_rates(1), some_rates(2)], [*verdicts, Verdict()])
+    verdicts = [DetectionResult(alerts=(an_alert(target=key),)) for key in (first, second)]
+    stage = Stage(tmp_path, [some_rates(0), some_rates(1), some_rates(2)], [*verdicts, DetectionResult()])
     hold_back = threading.Event()
     stage.captures.on_capture = lambda: hold_back.wait(PATIENCE_S)
     stage.pipeline.run_pass()
@@ -412,7 +416,7 @@ def test_a_queue_that_is_full_squeezes_out_the_mildest(tmp_path: Path) -> None:
     """Twenty rows at once: one is captured, sixteen wait, and the mildest say why they have no profile."""
     crowd = [ProcessKey(1000 + number, 1) for number in range(20)]
     alerts = tuple(an_alert(target=key, severity=float(key.pid)) for key in crowd)
-    stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=alerts)])
+    stage = Stage(tmp_path, [some_rates(0)], [DetectionResult(alerts=alerts)])
     stage.budget.limits = CaptureLimits(max_per_hour=100)
     hold_back = threading.Event()
     stage.captures.on_capture = lambda: hold_back.wait(PATIENCE_S)
@@ -436,7 +440,7 @@ def test_in_a_flood_every_row_comes_at_once_and_the_worst_gets_its_evidence_firs
     """While the first look of the first hangs, the others have their rows; the worst, which came last, is next."""
     crowd = [ProcessKey(1000 + number, 1) for number in range(8)]
     alerts = tuple(an_alert(target=key, severity=float(key.pid)) for key in crowd)
-    stage = Stage(tmp_path, [some_rates(0)], [Verdict(alerts=alerts)])
+    stage = Stage(tmp_path, [some_rates(0)], [DetectionResult(alerts=alerts)])
     reads, may_go_on = [], threading.Event()
 
     def read(capture: Capture, _folder: Path) -> Capture:
@@ -464,7 +468,11 @@ def test_a_flood_is_one_row_that_counts_and_names(tmp_path: Path) -> None:
     alerts = [an_alert(target=key, severity=1e6 / key.pid, process_name=f"p{key.pid}") for key in crowd]
     more = [an_alert(target=ProcessKey(5000 + n, 1), rule="memory", severity=1.0) for n in range(7)]
     decoyed = an_alert(target=ProcessKey(9, 1), process_name="the real one", severity=1e9)
-    verdicts = [Verdict(alerts=tuple(alerts)), Verdict(alerts=(decoyed, *more)), Verdict()]
+    verdicts = [
+        DetectionResult(alerts=tuple(alerts)),
+        DetectionResult(alerts=(decoyed, *more)),
+        DetectionResult(),
+    ]
     stage = Stage(tmp_path, [some_rates(0), some_rates(6), some_rates(7)], verdicts)
     stage.run(3)
     rows = {incident.correlation_id: incident for incident in stage.saved}
@@ -486,7 +494,7 @@ def test_a_profile_that_was_never_tried_costs_no_budget(tmp_path: Path, way: str
         "not wanted": an_alert(profiler="none"),
         "unattributed": an_alert(TriggerMetric.NETWORK, target=None),
     }[way]
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(alert,))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(alert,))])
     stage.captures.captures = [a_capture(status=CaptureStatus.REFUSED)]
     stage.run(1)
     assert stage.budget.spent == []
@@ -503,7 +511,7 @@ def test_stopping_does_not_wait_for_a_capture_by_hand(tmp_path: Path) -> None:
         raise BusyError("a capture asked for by hand is running (pid 7)")
         yield
 
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(an_alert(),))])
     stage.turn = taken
     stage.pipeline.run_pass()
     assert asked.wait(PATIENCE_S)
@@ -544,14 +552,14 @@ def test_monitord_never_reports_itself() -> None:
     stranger = a_process(other, parent_pid=1)
     later = replace(some_rates(2, [orphan, reused]), exited=(supervisor,))
     passes = [some_rates(0, [*family, stranger]), later]
-    eyes = WithoutFamily(FakeEyes(passes), daemon.pid)
+    eyes = ExcludeSelf(FakeEyes(passes), daemon.pid)
     seen = [[process.key for process in eyes.look(Demand()).processes] for _ in passes]
     assert seen == [[other], [reused.key]]
 
 
 def test_stopping_ends_the_capture_under_way(tmp_path: Path) -> None:
     """SIGTERM reaches the profiler, and its result is saved before the worker ends."""
-    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [Verdict(alerts=(an_alert(),))])
+    stage = Stage(tmp_path, [some_rates(0, [a_process()])], [DetectionResult(alerts=(an_alert(),))])
     running, ended = threading.Event(), threading.Event()
 
     def slow(target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from monitord.model import Hotspot, Statement
 from monitord.profiles.ast_ids import Source, SourceCache
 from monitord.profiles.identifying import SourceText, identify
-from monitord.profiles.places import folded_name, func_id_of, module_of, place_of
+from monitord.profiles.locations import folded_name, func_id_of, module_of, place_of
 from monitord.profiles.source_scopes import SourceError, scopes_of
 
 FILE = "/srv/app/busy.py"

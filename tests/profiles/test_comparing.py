@@ -12,7 +12,7 @@ from monitord.model import Hotspot
 from monitord.profiles import Profile, hotspots, parse
 from monitord.profiles.comparing import Comparison, Difference, compare, noise
 from monitord.profiles.identifying import SourceText, identify
-from monitord.profiles.places import func_id_of
+from monitord.profiles.locations import func_id_of
 
 FILE = "/srv/app/work.py"
 SOURCE = """\

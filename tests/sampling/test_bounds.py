@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from monitord.model import Demand, ProcessKey, ProcessSample
 from monitord.sampling.bounds import CPU_MARGIN_S, UNREAD_SHARE, Bounds, Need, Totals
+from monitord.sampling.process_reader import ProcessReading
 from monitord.sampling.rates import LastTick, process_rates
-from monitord.sampling.sightings import Sighting
 from monitord.sampling.system import has_network_mount, parse_pressure, parse_stat, storage_bytes
 
 QUIET = Totals(
@@ -119,7 +119,7 @@ def test_whatever_one_process_does_a_broken_level_is_reported_in_its_interval(
             assert true_percent < level
             continue
         bounds.all_was_read(with_io=False)
-        seen = Sighting(replace(PROCESS, cpu_s=cpu_s), read_cpu_s, totals.monotonic_s - read_at_s)
+        seen = ProcessReading(replace(PROCESS, cpu_s=cpu_s), read_cpu_s, totals.monotonic_s - read_at_s)
         reported = process_rates(seen, LastTick(2.0, bounds.tick_cpu_s, None, level)).cpu_percent
         assert reported is not None
         if true_percent >= level:

@@ -19,7 +19,7 @@ from monitord.detection import Detector
 from monitord.model import Demand, ProcessKey, ProcessRates
 from monitord.sampling import Sampler
 from monitord.sampling.linux import LinuxProcesses
-from monitord.sampling.sightings import Ask
+from monitord.sampling.process_reader import ReadRequest
 from monitord.sampling.waiting import TurnWaits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the cheap pass is Linux's")
@@ -99,11 +99,11 @@ def test_whoever_rests_costs_one_read_and_no_call(proc: Path, monkeypatch: pytes
     """A pass over 500 sleepers: one pread of each, no file opened, as many calls as with nobody there."""
     reader = LinuxProcesses(root=str(proc))
     for _ in range(3):
-        reader.read_all(Ask())
+        reader.read_all(ReadRequest())
     with counted(monkeypatch) as counts:
-        look = reader.read_all(Ask())
+        look = reader.read_all(ReadRequest())
     reader.close()
-    assert look.sightings == ()
+    assert look.readings == ()
     assert counts["read"] <= PROCESSES + 1
     assert counts["open"] == 0
     assert counts["call"] < 30
@@ -112,7 +112,7 @@ def test_whoever_rests_costs_one_read_and_no_call(proc: Path, monkeypatch: pytes
 def test_a_tick_that_reads_nobody_costs_the_reads_of_the_machine(
     proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Look and judgement by the default rules, when nothing can matter: ten files, and few calls."""
+    """ReadResult and judgement by the default rules, when nothing can matter: ten files, and few calls."""
     detector, sampler = Detector(config.load(None).settings.rules), Sampler(heartbeat_s=1e9, root=str(proc))
     for _ in range(3):
         detector.judge(sampler.look(Demand()))
@@ -130,7 +130,7 @@ def test_a_tick_that_reads_nobody_costs_the_reads_of_the_machine(
 def test_a_heartbeat_over_sleepers_costs_no_more_than_their_reads(
     proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Look and judgement by the default rules: what is done beside the reads does not grow with the machine."""
+    """ReadResult and judgement by the default rules: what is done beside the reads does not grow with the machine."""
     detector, sampler = Detector(config.load(None).settings.rules), Sampler(heartbeat_s=0.0, root=str(proc))
     for _ in range(4):
         detector.judge(sampler.look(detector.demand()))

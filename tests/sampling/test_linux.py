@@ -17,7 +17,7 @@ from monitord.procfs import count_descriptors, key_of
 from monitord.sampling import Sampler, linux
 from monitord.sampling.entries import Entry
 from monitord.sampling.linux import LinuxProcesses
-from monitord.sampling.sightings import Ask, Look, Sighting
+from monitord.sampling.process_reader import ProcessReading, ReadRequest, ReadResult
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -41,8 +41,8 @@ def reader(request: pytest.FixtureRequest) -> Iterator[LinuxProcesses]:
     one.close()
 
 
-def of(look: Look, pid: int) -> Sighting | None:
-    return next((seen for seen in look.sightings if seen.sample.key.pid == pid), None)
+def of(look: ReadResult, pid: int) -> ProcessReading | None:
+    return next((seen for seen in look.readings if seen.sample.key.pid == pid), None)
 
 
 def test_the_reader_works_with_any_number_of_descriptors(
@@ -50,7 +50,7 @@ def test_the_reader_works_with_any_number_of_descriptors(
 ) -> None:
     """With many, with none and with three: the same processes, the burner busy, the sleeper left out."""
     burner, sleeper = start(BURN), start(SLEEP)
-    ask = Ask(wants_io=True)
+    ask = ReadRequest(wants_io=True)
     reader.read_all(ask)
     reader.read_all(ask)
 
@@ -103,13 +103,15 @@ def test_a_process_that_goes_between_listing_and_reading_is_normal(
     """No fork since the listing, so the reader meets a name whose process has gone: exited, no error."""
     child = start(SLEEP)
     key = key_of(child.pid)
-    reader.read_all(Ask())
+    reader.read_all(ReadRequest())
     child.kill()
     child.wait()
-    look = reader.read_all(Ask(wants_io=True, wants_fd_count=True, watched=frozenset((key,) if key else ())))
+    look = reader.read_all(
+        ReadRequest(wants_io=True, wants_fd_count=True, watched=frozenset((key,) if key else ()))
+    )
     assert key in look.exited
     assert of(look, child.pid) is None
-    assert key not in reader.read_all(Ask()).exited
+    assert key not in reader.read_all(ReadRequest()).exited
 
 
 def test_a_killed_child_that_nobody_reaped_is_a_zombie_and_not_an_error(
@@ -118,11 +120,11 @@ def test_a_killed_child_that_nobody_reaped_is_a_zombie_and_not_an_error(
     child = start(SLEEP)
     key = key_of(child.pid)
     assert key is not None
-    reader.read_all(Ask())
+    reader.read_all(ReadRequest())
     child.kill()
 
     def zombie() -> bool:
-        look = reader.read_all(Ask(watched=frozenset((key,)), wants_fd_count=True))
+        look = reader.read_all(ReadRequest(watched=frozenset((key,)), wants_fd_count=True))
         seen = of(look, child.pid)
         return seen is not None and seen.sample.state == "Z"
 
@@ -132,7 +134,7 @@ def test_a_killed_child_that_nobody_reaped_is_a_zombie_and_not_an_error(
 REUSE = """
 import os, signal, subprocess, sys
 from monitord.sampling.linux import LinuxProcesses
-from monitord.sampling.sightings import Ask
+from monitord.sampling.process_reader import ReadRequest
 
 def sleeper():
     return os.posix_spawn("/bin/sleep", ["sleep", "100"], {})
@@ -144,9 +146,9 @@ def end(pid):
 for limit in (None, 0):
     first = sleeper()
     reader = LinuxProcesses(descriptor_limit=limit)
-    seen = reader.read_all(Ask())
-    reader.read_all(Ask())
-    old = next(one.sample.key for one in seen.sightings if one.sample.key.pid == first)
+    seen = reader.read_all(ReadRequest())
+    reader.read_all(ReadRequest())
+    old = next(one.sample.key for one in seen.readings if one.sample.key.pid == first)
     end(first)
     again = 0
     while again != first:
@@ -155,8 +157,8 @@ for limit in (None, 0):
         again = sleeper()
         if again != first:
             end(again)
-    look = reader.read_all(Ask())
-    new = [one for one in look.sightings if one.sample.key.pid == first]
+    look = reader.read_all(ReadRequest())
+    new = [one for one in look.readings if one.sample.key.pid == first]
     assert len(new) == 1, look
     if limit is None or new[0].sample.key != old:  # without descriptors, number and start tick are all there is
         assert new[0].earlier_cpu_s is None, "a new process has no earlier reading"
@@ -205,7 +207,7 @@ def test_short_cuts_hide_nobody_who_ran(
         for reader in (quick, thorough):
             if reader is thorough:
                 reader._thorough_at_s = float("-inf")
-            seen = of(reader.read_all(Ask()), worker.pid)
+            seen = of(reader.read_all(ReadRequest()), worker.pid)
             sums[reader] += 0.0 if seen is None or number < 3 else seen.cpu_used_s
     assert sums[quick] == pytest.approx(sums[thorough], abs=0.011)
     assert sums[quick] >= 0.12
@@ -229,13 +231,13 @@ def test_storage_use_is_remembered_over_passes_that_did_not_ask_for_it(
     assert worker.stdout is not None
     reader = LinuxProcesses()
     for wants_io in (True, True, False):
-        reader.read_all(Ask(wants_io=wants_io))
+        reader.read_all(ReadRequest(wants_io=wants_io))
     worker.stdin.write("\n")
     worker.stdin.flush()
     assert worker.stdout.readline() == "done\n"
-    reader.read_all(Ask())
-    reader.read_all(Ask())
-    seen = of(reader.read_all(Ask(wants_io=True)), worker.pid)
+    reader.read_all(ReadRequest())
+    reader.read_all(ReadRequest())
+    seen = of(reader.read_all(ReadRequest(wants_io=True)), worker.pid)
     assert seen is not None
     assert seen.earlier_io_bytes is not None
     assert (seen.sample.write_bytes or 0) + (seen.sample.read_bytes or 0) >= seen.earlier_io_bytes + (1 << 20)
@@ -263,7 +265,7 @@ def test_a_stat_line_is_cut_at_the_last_bracket(name: bytes, line: bytes) -> Non
 
 def test_the_owner_is_the_user_it_runs_as_now(start: Callable[..., subprocess.Popen[str]]) -> None:
     reader = LinuxProcesses()
-    seen = of(reader.read_all(Ask()), os.getpid())
+    seen = of(reader.read_all(ReadRequest()), os.getpid())
     assert seen is not None
     assert seen.sample.uid == os.geteuid()
     reader.close()
@@ -275,7 +277,7 @@ def test_a_process_that_drops_its_rights_is_shown_as_who_it_became(
 ) -> None:
     child = start("import os, sys\nprint('ready'); sys.stdin.readline(); os.setuid(65534)\nwhile True: pass")
     reader = LinuxProcesses()
-    first = of(reader.read_all(Ask()), child.pid)
+    first = of(reader.read_all(ReadRequest()), child.pid)
     assert first is not None
     assert first.sample.uid == 0
     assert child.stdin is not None
@@ -283,7 +285,7 @@ def test_a_process_that_drops_its_rights_is_shown_as_who_it_became(
     child.stdin.flush()
 
     def became_nobody() -> bool:
-        seen = of(reader.read_all(Ask()), child.pid)
+        seen = of(reader.read_all(ReadRequest()), child.pid)
         return seen is not None and seen.sample.uid == 65534
 
     until(became_nobody)
@@ -319,10 +321,10 @@ def test_descriptors_of_who_has_not_run_are_not_counted_again(
 ) -> None:
     """A sleeper opens nothing: counting everybody at each heartbeat would be a call a process for nothing."""
     sleeper, opener = start(SLEEP), start(OPENER)
-    reader, ask = LinuxProcesses(), Ask(wants_fd_count=True)
+    reader, ask = LinuxProcesses(), ReadRequest(wants_fd_count=True)
     reader.read_all(ask)
     until(
-        lambda: not {sleeper.pid, opener.pid} & {one.sample.key.pid for one in reader.read_all(ask).sightings}
+        lambda: not {sleeper.pid, opener.pid} & {one.sample.key.pid for one in reader.read_all(ask).readings}
     )
     before = count_descriptors(opener.pid)
     open_more(opener)

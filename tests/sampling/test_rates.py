@@ -17,6 +17,7 @@ from monitord.model import (
     ProcessSample,
     SystemSample,
 )
+from monitord.sampling.process_reader import ProcessReading
 from monitord.sampling.rates import (
     LastTick,
     gap_between,
@@ -25,7 +26,6 @@ from monitord.sampling.rates import (
     system_rates,
     unattributed_cpu_percent,
 )
-from monitord.sampling.sightings import Sighting
 
 START = SystemSample(
     taken_at=datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC),
@@ -71,7 +71,7 @@ def test_the_first_sample_gives_no_rate_at_all() -> None:
     rates = system_rates(None, START)
     assert rates.machine_percent == 0.0
     assert rates.disk_bytes_per_s == rates.network_bytes_per_s == rates.pressure_percent == {}
-    seen = process_rates(Sighting(PROCESS), LastTick(0.0))
+    seen = process_rates(ProcessReading(PROCESS), LastTick(0.0))
     assert seen.cpu_percent is None
     assert seen.disk_bytes_per_s is None
 
@@ -100,7 +100,7 @@ def test_a_stopped_daemon_wakes_into_a_gap() -> None:
 
 def test_two_looks_at_once_say_nothing() -> None:
     assert gap_between(START, after(0.01), 60.0) == "interval too short"
-    sighting = Sighting(replace(PROCESS, cpu_s=12.01), 12.0, 0.01)
+    sighting = ProcessReading(replace(PROCESS, cpu_s=12.01), 12.0, 0.01)
     assert process_rates(sighting, LastTick(0.01)).cpu_percent is None
 
 
@@ -111,7 +111,7 @@ def test_a_machine_counter_that_runs_backwards_is_a_gap() -> None:
 
 
 def test_a_process_counter_that_runs_backwards_has_no_rate() -> None:
-    rates = process_rates(Sighting(PROCESS, 13.0, 2.0, 5000, 2.0), TICK)
+    rates = process_rates(ProcessReading(PROCESS, 13.0, 2.0, 5000, 2.0), TICK)
     assert rates.cpu_percent is None
     assert rates.disk_bytes_per_s is None
 
@@ -136,7 +136,7 @@ def test_pressure_is_the_share_of_the_interval() -> None:
 
 
 def test_a_process_rate_is_percent_of_one_core_and_bytes_per_second() -> None:
-    rates = process_rates(Sighting(PROCESS, 9.0, 2.0, 400, 2.0), TICK)
+    rates = process_rates(ProcessReading(PROCESS, 9.0, 2.0, 400, 2.0), TICK)
     assert rates.cpu_percent == pytest.approx(150.0)
     assert rates.disk_bytes_per_s == pytest.approx(300.0)
 
@@ -144,24 +144,24 @@ def test_a_process_rate_is_percent_of_one_core_and_bytes_per_second() -> None:
 def test_a_spike_after_skipped_looks_is_not_thinned_out_by_them() -> None:
     """Ten quiet seconds unread, then 1.9 s of CPU in the last 2 s: 95 %, not 16 %."""
     tick = LastTick(2.0, cpu_s=2.0, cpu_level_percent=90.0)
-    rates = process_rates(Sighting(PROCESS, 10.1, 12.0), tick)
+    rates = process_rates(ProcessReading(PROCESS, 10.1, 12.0), tick)
     assert rates.cpu_percent == pytest.approx(95.0)
 
 
 def test_a_steady_process_keeps_its_average_over_skipped_looks() -> None:
     """0.3 s in 14 s can't have broken 90 % in the last 2 s: then the average is the better number."""
     tick = LastTick(2.0, cpu_s=0.3, cpu_level_percent=90.0)
-    rates = process_rates(Sighting(PROCESS, 11.7, 14.0), tick)
+    rates = process_rates(ProcessReading(PROCESS, 11.7, 14.0), tick)
     assert rates.cpu_percent == pytest.approx(100 * 0.3 / 14.0)
 
 
 def test_the_machine_bounds_what_is_assigned_to_the_last_interval() -> None:
     tick = LastTick(2.0, cpu_s=1.0, cpu_level_percent=90.0)
-    assert process_rates(Sighting(PROCESS, 4.0, 14.0), tick).cpu_percent == pytest.approx(100 * 8 / 14)
+    assert process_rates(ProcessReading(PROCESS, 4.0, 14.0), tick).cpu_percent == pytest.approx(100 * 8 / 14)
 
 
 def test_unattributed_cpu_is_what_no_process_accounts_for_and_never_negative() -> None:
-    seen = [Sighting(PROCESS, cpu_used_s=1.0), Sighting(PROCESS, cpu_used_s=0.5)]
+    seen = [ProcessReading(PROCESS, cpu_used_s=1.0), ProcessReading(PROCESS, cpu_used_s=0.5)]
     assert unattributed_cpu_percent(2.5, 2.0, seen) == pytest.approx(50.0)
     assert unattributed_cpu_percent(1.0, 2.0, seen) == 0.0
 

@@ -175,7 +175,7 @@ def test_a_killed_keeper_leaves_no_script_and_no_file(profiling: Profiling) -> N
     process = profiling.start("app.py")
     assert process.stdout is not None
     assert "said by the script" in process.stdout.readline()
-    keepers = [pid for pid in profiling.processes() if b"keeper.py" in _command_line(pid)]
+    keepers = [pid for pid in profiling.processes() if b"supervisor.py" in _command_line(pid)]
     assert len(keepers) == 1
     signal.pidfd_send_signal(_opened(keepers[0]), signal.SIGKILL)
     _out, err = process.communicate(timeout=PATIENCE_S)

@@ -15,7 +15,7 @@ import pytest
 
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.ownership import closed_to_others
-from monitord.service import Place, apply, control, plan_install, plan_uninstall
+from monitord.service import ServicePaths, apply, control, plan_install, plan_uninstall
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -35,10 +35,10 @@ class Manager:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> ServicePaths:
     """A Linux machine below a folder, with systemd running, seen by an ordinary user."""
     (tmp_path / "run/systemd/system").mkdir(parents=True)
-    return Place(
+    return ServicePaths(
         platform="linux",
         program=("/usr/bin/env",),
         interpreter=Path("/usr/bin/env"),
@@ -50,7 +50,7 @@ def place(tmp_path: Path) -> Place:
     )
 
 
-def test_the_user_service_is_written_started_and_explained(place: Place) -> None:
+def test_the_user_service_is_written_started_and_explained(place: ServicePaths) -> None:
     manager = Manager()
     plan = plan_install(False, place)
     apply(plan, run=manager)
@@ -66,7 +66,7 @@ def test_the_user_service_is_written_started_and_explained(place: Place) -> None
     assert any("loginctl enable-linger alice" in hint for hint in plan.hints)
 
 
-def test_installing_twice_changes_nothing_more(place: Place) -> None:
+def test_installing_twice_changes_nothing_more(place: ServicePaths) -> None:
     apply(plan_install(False, place), run=Manager())
     unit = place.unit_path(system=False)
     before = unit.stat()
@@ -74,7 +74,9 @@ def test_installing_twice_changes_nothing_more(place: Place) -> None:
     assert (unit.stat().st_ino, unit.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_an_older_service_file_is_replaced_and_a_link_is_not_followed(place: Place, tmp_path: Path) -> None:
+def test_an_older_service_file_is_replaced_and_a_link_is_not_followed(
+    place: ServicePaths, tmp_path: Path
+) -> None:
     unit = place.unit_path(system=False)
     unit.parent.mkdir(parents=True)
     precious = tmp_path / "precious"
@@ -85,7 +87,7 @@ def test_an_older_service_file_is_replaced_and_a_link_is_not_followed(place: Pla
     assert not unit.is_symlink()
 
 
-def test_printing_shows_files_and_commands_and_changes_nothing(place: Place, tmp_path: Path) -> None:
+def test_printing_shows_files_and_commands_and_changes_nothing(place: ServicePaths, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     text = plan_install(True, place).text()
     assert f"# file {tmp_path}/etc/systemd/system/monitord.service (mode 0644)" in text
@@ -94,14 +96,16 @@ def test_printing_shows_files_and_commands_and_changes_nothing(place: Place, tmp
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_system_service_needs_root_and_says_the_sudo_line(place: Place) -> None:
+def test_a_system_service_needs_root_and_says_the_sudo_line(place: ServicePaths) -> None:
     with pytest.raises(PermissionDeniedError, match="sudo /usr/bin/env service install --system"):
         apply(plan_install(True, place), run=Manager())
     with pytest.raises(PermissionDeniedError, match="sudo /usr/bin/env service stop --system"):
         control("stop", place, system=True)
 
 
-def test_a_system_service_is_refused_when_its_user_could_not_start_it(place: Place, tmp_path: Path) -> None:
+def test_a_system_service_is_refused_when_its_user_could_not_start_it(
+    place: ServicePaths, tmp_path: Path
+) -> None:
     """systemd would say status=203/EXEC; here the reason and the way out come before anything is written."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -112,7 +116,7 @@ def test_a_system_service_is_refused_when_its_user_could_not_start_it(place: Pla
     assert not place.unit_path(system=True).exists()
 
 
-def test_root_installs_the_system_service(place: Place) -> None:
+def test_root_installs_the_system_service(place: ServicePaths) -> None:
     manager = Manager()
     apply(plan_install(True, replace(place, uid=0)), run=manager)
     assert "DynamicUser=yes" in place.unit_path(system=True).read_text()
@@ -126,7 +130,7 @@ def test_each_component_must_be_executable_by_everybody(tmp_path: Path) -> None:
     assert closed_to_others(tmp_path / "python") is not None
 
 
-def test_without_systemd_there_is_one_clear_line(place: Place, tmp_path: Path) -> None:
+def test_without_systemd_there_is_one_clear_line(place: ServicePaths, tmp_path: Path) -> None:
     (tmp_path / "run/systemd/system").rmdir()
     for attempt in (
         lambda: apply(plan_install(False, place), run=Manager()),
@@ -136,7 +140,7 @@ def test_without_systemd_there_is_one_clear_line(place: Place, tmp_path: Path) -
             attempt()
 
 
-def test_a_failing_command_is_told_in_the_managers_words(place: Place) -> None:
+def test_a_failing_command_is_told_in_the_managers_words(place: ServicePaths) -> None:
     with pytest.raises(
         MonitordError, match=r"`systemctl --user enable monitord.service` failed: no such unit$"
     ):
@@ -145,7 +149,7 @@ def test_a_failing_command_is_told_in_the_managers_words(place: Place) -> None:
         apply(plan_install(False, place), run=Manager(fails="enable", says="Failed to connect to bus: No"))
 
 
-def test_uninstalling_keeps_the_data_unless_purged(place: Place, tmp_path: Path) -> None:
+def test_uninstalling_keeps_the_data_unless_purged(place: ServicePaths, tmp_path: Path) -> None:
     apply(plan_install(False, place), run=Manager())
     data = tmp_path / "state"
     (data / "artefacts").mkdir(parents=True)
@@ -161,7 +165,7 @@ def test_uninstalling_keeps_the_data_unless_purged(place: Place, tmp_path: Path)
     assert not data.exists()
 
 
-def test_purging_removes_nothing_that_is_not_monitords(place: Place, tmp_path: Path) -> None:
+def test_purging_removes_nothing_that_is_not_monitords(place: ServicePaths, tmp_path: Path) -> None:
     other = tmp_path / "documents"
     other.mkdir()
     (other / "thesis").write_text("x")
@@ -173,7 +177,9 @@ def test_purging_removes_nothing_that_is_not_monitords(place: Place, tmp_path: P
     assert (other / "thesis").exists()
 
 
-def test_purging_the_system_service_removes_what_a_dynamic_user_left(place: Place, tmp_path: Path) -> None:
+def test_purging_the_system_service_removes_what_a_dynamic_user_left(
+    place: ServicePaths, tmp_path: Path
+) -> None:
     """The state lies behind systemd's link, whether the unit is still there or not; both are gone afterwards."""
     real, link = tmp_path / "private/monitord", tmp_path / "monitord"
     (real / "artefacts").mkdir(parents=True)
@@ -187,7 +193,9 @@ def test_purging_the_system_service_removes_what_a_dynamic_user_left(place: Plac
     )
 
 
-def test_the_machines_service_is_made_of_what_only_root_can_change(place: Place, tmp_path: Path) -> None:
+def test_the_machines_service_is_made_of_what_only_root_can_change(
+    place: ServicePaths, tmp_path: Path
+) -> None:
     """A program below a home, or one that others may write: refused before anything is done, with a way out."""
     program = tmp_path / "bin/monitord"
     program.parent.mkdir()
@@ -212,17 +220,17 @@ def test_the_machines_service_is_made_of_what_only_root_can_change(place: Place,
         ("logs", False, "journalctl --user -u monitord.service -n 100 -f"),
     ],
 )
-def test_control_is_systemds_own_command(place: Place, verb: str, system: bool, argv: str) -> None:
+def test_control_is_systemds_own_command(place: ServicePaths, verb: str, system: bool, argv: str) -> None:
     assert " ".join(control(verb, place, system=system, follow=True)) == argv
 
 
-def test_an_unknown_verb_is_refused(place: Place) -> None:
+def test_an_unknown_verb_is_refused(place: ServicePaths) -> None:
     for one in (place, replace(place, platform="darwin")):
         with pytest.raises(UsageError):
             control("dance", one)
 
 
-def test_on_macos_launchctl_is_used_as_documented(place: Place) -> None:
+def test_on_macos_launchctl_is_used_as_documented(place: ServicePaths) -> None:
     """Written from launchctl(1); no macOS was at hand."""
     mac = replace(place, platform="darwin")
     manager = Manager(fails="bootout")
@@ -241,7 +249,7 @@ def test_on_macos_launchctl_is_used_as_documented(place: Place) -> None:
 
 
 def test_this_machine_knows_itself() -> None:
-    here = Place.here()
+    here = ServicePaths.here()
     assert here.interpreter.is_absolute()
     assert Path(here.program[0]).exists()
 
@@ -278,7 +286,7 @@ def installed_by(tool: str, home: Path) -> Path:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_what_pipx_or_uv_installed_is_refused_as_the_machines_service(
-    tool: str, place: Place, tmp_path: Path
+    tool: str, place: ServicePaths, tmp_path: Path
 ) -> None:
     """Root's service would run what its user can change: nothing is written, and the way out is one line."""
     program = installed_by(tool, tmp_path / "home")

@@ -15,8 +15,8 @@ from monitord import procfs, rights
 from monitord.capture.dumps import annotated_text
 from monitord.capture.profilers.perf import PerfLook
 from monitord.capture.reading import Reading
-from monitord.capture.running import Errand, Outcome, Rights
-from monitord.capture.session import Draft, Failure, Session
+from monitord.capture.running import Outcome, Rights, ToolRun
+from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import ThreadTimes, read_times, shares_between
 from monitord.capture.views import strange_file
@@ -62,7 +62,7 @@ class _EuStack:
 
     def _run(self, session: Session, limit_s: float) -> Outcome:
         argv = (session.tools.path(self.tool) or "", "-p", str(session.target.key.pid), "-m", "-b")
-        errand = Errand(
+        errand = ToolRun(
             argv,
             session.folder,
             limit_s,
@@ -75,7 +75,7 @@ class _EuStack:
         )
         return session.runner.run(errand, session.target)
 
-    def strange(self, draft: Draft) -> Capture | None:
+    def strange(self, draft: CaptureBuilder) -> Capture | None:
         """The refusal of a target that lives among other files than we do."""
         name = strange_file(draft.session.target.key.pid)
         return draft.end(CaptureStatus.REFUSED, _STRANGE.format(name)) if name is not None else None
@@ -87,7 +87,7 @@ class EuStackLook(_EuStack):
     role = "dump"
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
         if self.strange(draft) is not None:
@@ -110,7 +110,7 @@ class EuStack(_EuStack):
     role = "profile"
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         if (obstacle := draft.obstacle() or self.strange(draft)) is not None:
             return obstacle
         output = session.folder / "eu-stack.txt"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 
-from monitord.capture.running import Errand
-from monitord.capture.session import Draft, Failure, Session
+from monitord.capture.running import ToolRun
+from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.workplace import remove, size_of, take
 from monitord.model import Capture, CaptureStatus
@@ -40,7 +40,7 @@ class MacSample:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
         output = session.folder / "sample.txt"
@@ -50,7 +50,7 @@ class MacSample:
             session.tools.path(self.tool) or "", session.target.key.pid, session.plan.duration_s, str(output)
         )
         outcome = session.runner.run(
-            Errand(argv, session.folder, session.limit_s, session.patience_s), session.target
+            ToolRun(argv, session.folder, session.limit_s, session.grace_periods_s), session.target
         )
         draft.record_outcome(outcome)
         if size_of(output) and not has_call_graph(take(output).read()):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from monitord.capture.running import Errand
-from monitord.capture.session import Draft, Failure, Session
+from monitord.capture.running import ToolRun
+from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.workplace import remove
 from monitord.model import Capture, CaptureStatus
@@ -37,7 +37,7 @@ class MacSpindump:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
         if os.geteuid() != 0:
@@ -48,7 +48,7 @@ class MacSpindump:
         path = session.tools.path(self.tool) or ""
         argv = command(path, session.target.key.pid, session.plan.duration_s, str(output))
         outcome = session.runner.run(
-            Errand(argv, session.folder, session.limit_s, session.patience_s), session.target
+            ToolRun(argv, session.folder, session.limit_s, session.grace_periods_s), session.target
         )
         draft.record_outcome(outcome)
         return draft.publish(outcome, output)

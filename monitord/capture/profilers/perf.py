@@ -15,8 +15,8 @@ from pathlib import Path
 
 from monitord import rights
 from monitord.capture.reading import Reading
-from monitord.capture.running import Errand, Outcome, Rights
-from monitord.capture.session import Draft, Failure, Session, first_words
+from monitord.capture.running import Outcome, Rights, ToolRun
+from monitord.capture.session import CaptureBuilder, Failure, Session, first_words
 from monitord.capture.target import Target
 from monitord.capture.workplace import put, remove, size_of, take
 from monitord.children import own_command, own_environment
@@ -59,7 +59,7 @@ class Perf:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
         data, folded = session.folder / _DATA, session.folder / _FOLDED
@@ -74,7 +74,9 @@ class Perf:
         finally:
             remove(data)
 
-    def _profile(self, session: Session, draft: Draft, folded: Path, files: Mapping[str, int]) -> Capture:
+    def _profile(
+        self, session: Session, draft: CaptureBuilder, folded: Path, files: Mapping[str, int]
+    ) -> Capture:
         from monitord.capture import java  # a profile's worth of code
 
         recorded = self._record(session, draft)
@@ -92,10 +94,10 @@ class Perf:
             return self._without_stacks(draft, recorded, script)
         return self._kept(draft, _as_ended(recorded), folded)
 
-    def _kept(self, draft: Draft, recorded: Outcome, folded: Path) -> Capture:
+    def _kept(self, draft: CaptureBuilder, recorded: Outcome, folded: Path) -> Capture:
         return draft.publish(recorded, folded)
 
-    def _record(self, session: Session, draft: Draft) -> Outcome:
+    def _record(self, session: Session, draft: CaptureBuilder) -> Outcome:
         argv = record_command(
             session.tools.path(self.tool) or "",
             session.target.key.pid,
@@ -103,11 +105,11 @@ class Perf:
             session.plan.duration_s,
         )
         return session.runner.run(
-            Errand(
+            ToolRun(
                 argv,
                 session.folder,
                 session.limit_s,
-                session.patience_s,
+                session.grace_periods_s,
                 attached_link="perf_event",
                 is_hurried=session.is_hurried,
                 file_cap_bytes=_FILE_CAP_BYTES,
@@ -123,7 +125,7 @@ class Perf:
         perf = session.tools.path(self.tool) or ""
         argv = own_command(_FOLDS, perf, _DATA, _FOLDED, _FILES, keeps_bytecode=False)
         maps = perf_maps.take_over(session.target, session.folder)
-        errand = Errand(
+        errand = ToolRun(
             argv, session.folder, _HURRIED_SCRIPT_LIMIT_S if session.is_hurried else _SCRIPT_LIMIT_S,
             (0.2, 0.2), watch_target=False, finishes=True,
             memory_cap_bytes=_SCRIPT_MEMORY_BYTES, rights=_NAMES, own_tmp=maps,
@@ -137,7 +139,7 @@ class Perf:
             remove(session.folder / perf_maps.COPY)
             remove(session.folder / _FILES)
 
-    def _without_stacks(self, draft: Draft, recorded: Outcome, script: Outcome) -> Capture:
+    def _without_stacks(self, draft: CaptureBuilder, recorded: Outcome, script: Outcome) -> Capture:
         if script.ended == "exited" and script.exit_status == 0:
             return draft.end(
                 CaptureStatus.NO_SAMPLES, "perf saw no running code: the process waited all the time"
@@ -159,7 +161,7 @@ class PerfLook(Perf):
     def take(self, session: Session) -> Capture:
         return super().take(replace(session, plan=replace(session.plan, duration_s=_MOMENT_S)))
 
-    def _kept(self, draft: Draft, recorded: Outcome, folded: Path) -> Capture:
+    def _kept(self, draft: CaptureBuilder, recorded: Outcome, folded: Path) -> Capture:
         with take(folded) as file:
             text = file.read(_LOOK_CAP_BYTES)
         remove(folded)

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from monitord.capture.dumps import DUMP_CAP_BYTES, Dump, kept_dump, read_dump
 from monitord.capture.reading import Reading
-from monitord.capture.running import LOOKS_AT_PROCESSES, Errand, Outcome
-from monitord.capture.session import Draft, Failure, Session
+from monitord.capture.running import LOOKS_AT_PROCESSES, Outcome, ToolRun
+from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import (
     is_in_pid_namespace,
@@ -72,18 +72,18 @@ class PySpyDump(_PySpy):
     format = "py-spy-dump"
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
         capture = self._look(session, draft)
         if capture.status is CaptureStatus.TOOL_ERROR and session.target.is_alive():
             # It reads a process that runs on: a list that changes under it fails once, hardly twice.
-            again = Draft(self, session)
+            again = CaptureBuilder(self, session)
             again.notes["first_try"] = capture.reason or ""
             capture = self._look(session, again)
         return capture
 
-    def _look(self, session: Session, draft: Draft) -> Capture:
+    def _look(self, session: Session, draft: CaptureBuilder) -> Capture:
         is_crowded = session.target.thread_count > _FEW_THREADS
         outcome, dump = (self._of_crowd if is_crowded else self._of_few)(session)
         if outcome.truncated:
@@ -124,8 +124,8 @@ class PySpyDump(_PySpy):
         )
         return outcome, read_dump(outcome.stdout)
 
-    def _errand(self, session: Session, argv: tuple[str, ...], limit_s: float) -> Errand:
-        return Errand(
+    def _errand(self, session: Session, argv: tuple[str, ...], limit_s: float) -> ToolRun:
+        return ToolRun(
             argv,
             session.folder,
             limit_s,
@@ -143,7 +143,7 @@ class PySpyRecord(_PySpy):
     format = "speedscope"
 
     def take(self, session: Session) -> Capture:
-        draft = Draft(self, session)
+        draft = CaptureBuilder(self, session)
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
         output = session.folder / "py-spy.speedscope.json"
@@ -152,11 +152,11 @@ class PySpyRecord(_PySpy):
         pid = session.target.key.pid
         before = read_times(pid)
         outcome = session.runner.run(
-            Errand(
+            ToolRun(
                 record_command(session, draft.rate_hz, flags, output.name),
                 session.folder,
                 session.limit_s,
-                session.patience_s,
+                session.grace_periods_s,
                 attached_text="Sampling process",
                 rights=LOOKS_AT_PROCESSES,
             ),
@@ -199,7 +199,7 @@ def harmless_flags(session: Session) -> tuple[int, tuple[str, ...]]:
     return rate_hz, ("--nonblocking", "--gil") if is_apart else ("--nonblocking",)
 
 
-def _with_errors(capture: Capture, draft: Draft) -> Capture:
+def _with_errors(capture: Capture, draft: CaptureBuilder) -> Capture:
     """speedscope files do not hold the samples that failed; py-spy's last line does."""
     errors, samples = int(draft.notes.get("errors", 0)), capture.sample_count or 0
     if not capture.status.has_evidence:

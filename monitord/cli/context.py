@@ -71,14 +71,14 @@ def log_to_stderr() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CliContext:
     """Where a command works."""
 
     config_flag: Path | None = None
     data_dir_flag: Path | None = None
     colour: Colour = Colour.AUTO
 
-    def overridden(self, config: Path | None, data_dir: Path | None, colour: Colour | None) -> Place:
+    def overridden(self, config: Path | None, data_dir: Path | None, colour: Colour | None) -> CliContext:
         """What stands after the command's name wins over what stands before it."""
         return replace(
             self,
@@ -222,7 +222,7 @@ def _require_current_folder() -> None:
 
 
 def placed(function: Callable[..., None], *, asks: bool = False) -> Callable[..., None]:
-    """Give a command function, whose first parameter is its Place, the options that every command has.
+    """Give a command function, whose first parameter is its CliContext, the options that every command has.
 
     Who `asks` about what was recorded is told behind the answer when nobody records.
     """
@@ -231,14 +231,14 @@ def placed(function: Callable[..., None], *, asks: bool = False) -> Callable[...
     def run(
         ctx: typer.Context, config: Path | None, data_dir: Path | None, color: Colour | None, **words: Any
     ) -> None:
-        place = (ctx.obj or Place()).overridden(config, data_dir, color)
+        context = (ctx.obj or CliContext()).overridden(config, data_dir, color)
         _require_current_folder()
-        function(place, **words)
+        function(context, **words)
         if asks:
             from monitord.cli.recorder import RecorderWatch
 
             sys.stdout.flush()
-            RecorderWatch(place.data_dir()).tell()
+            RecorderWatch(context.data_dir()).tell()
 
     own = list(signature.parameters.values())[1:]
     common = [

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitord.children import own_command
-from monitord.daemon.courier_status import read_courier_status
 from monitord.daemon.holdings import CONDEMNED_NAME
+from monitord.daemon.uploader_status import read_courier_status
 from monitord.logs import get_logger
 from monitord.storage.artefacts.keys import is_probe
 from monitord.storage.artefacts.wrappers.spooled import TOMBSTONES_NAME
@@ -28,7 +28,7 @@ _FIRST_PAUSE_S = 5.0
 _LONGEST_PAUSE_S = 300.0
 
 
-class Sender:
+class UploadSupervisor:
     """Belongs to the loop's thread, but for `wake`, which any thread may call."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Sender:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """With `sends` what lies here goes elsewhere; with `archives` what is old does, each hour."""
-        words = [*own_command("monitord.daemon.courier"), "--while-stdin"]
+        words = [*own_command("monitord.daemon.uploader"), "--while-stdin"]
         words += ["--data-dir", str(data_dir)]
         self._words = words + (["--config", str(config_path)] if config_path is not None else [])
         self._data_dir = data_dir

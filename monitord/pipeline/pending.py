@@ -18,7 +18,7 @@ _SPOT_BYTES = 1000  # one hotspot with its statements
 _NOT_KEPT = "the store could not be written, and too much waited in memory for this evidence to stay"
 
 
-class Keeper:
+class PendingIncidents:
     """Saves incidents in order on the writer's thread; holds back what the store can't take now.
 
     `write(call)` runs a call on the writer's thread and gives its Future. An incident is acknowledged

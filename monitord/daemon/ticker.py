@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Pace:
+class Ticker:
     """Beats every `interval_s` seconds, however long a pass took."""
 
     def __init__(self, interval_s: float) -> None:

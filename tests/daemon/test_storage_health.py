@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.watching import use_floor, watch
+from monitord.daemon.storage_health import use_floor, watch
 from monitord.jobs import health_job
 from monitord.scheduling import TaskScheduler
 from monitord.storage import open_store

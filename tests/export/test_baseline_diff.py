@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitord.export.normal import against_baseline
+from monitord.export.baseline_diff import against_baseline
 from monitord.model import Hotspot
 from monitord.storage.views import BaselineView, IncidentView
 

@@ -1,4 +1,4 @@
-"""`python -m monitord.daemon.courier`: brings what waits in the spool to where it belongs, and ends.
+"""`python -m monitord.daemon.uploader`: brings what waits in the spool to where it belongs, and ends.
 
 A child of the recorder, because clients of far providers and waiting for networks have no place in it. May be
 killed at any moment: each of its steps leaves everything in one of the two places at least.
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from monitord import config, logs, rights
 from monitord.config import Settings
-from monitord.daemon.courier_status import CourierStatus, read_courier_status, write_courier_status
 from monitord.daemon.holdings import whole_holdings
-from monitord.daemon.sending import ARCHIVING_EVERY_S, MORE
+from monitord.daemon.upload_supervisor import ARCHIVING_EVERY_S, MORE
+from monitord.daemon.uploader_status import CourierStatus, read_courier_status, write_courier_status
 from monitord.errors import BusyError, MonitordError, StorageError
 from monitord.jobs.archiving import archive_job
 from monitord.storage.artefacts.lifecycle import ArtefactInventory

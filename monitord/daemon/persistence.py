@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from monitord.daemon.saving import Saving
+from monitord.daemon.retention_store import Saving
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
-from monitord.model import Rates, Verdict
+from monitord.model import DetectionResult, Rates
 from monitord.pipeline import thin
 from monitord.storage import SQLiteProfileStore, Writer
 
@@ -34,7 +34,7 @@ class Historian:
         self._kept_at_s = float("-inf")
         self._crossed_at_s = float("-inf")
 
-    def note(self, rates: Rates, verdict: Verdict) -> None:
+    def note(self, rates: Rates, verdict: DetectionResult) -> None:
         """Keep this pass if it adds something."""
         if verdict.armed:
             self._crossed_at_s = rates.monotonic_s
@@ -70,7 +70,7 @@ class Memory:
         self._remember = remember
         self._saved_at: datetime | None = None
 
-    def note(self, rates: Rates, verdict: Verdict) -> None:
+    def note(self, rates: Rates, verdict: DetectionResult) -> None:
         """Save after what must not be forgotten by a restart."""
         age_s = (rates.taken_at - self._saved_at).total_seconds() if self._saved_at else None
         if verdict.alerts or age_s is None or not 0 <= age_s < _REMEMBER_S:

@@ -48,7 +48,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Remembered:
     """What is remembered between passes: the last one, and the one that asked for a second look, if any."""
 
     last: Moment | None = None
@@ -61,11 +61,11 @@ class Look:
         }
 
 
-def read_look(state: object) -> Look:
+def read_look(state: object) -> Remembered:
     """The look that `as_json` gave; anything unreadable counts as nothing remembered."""
     if not isinstance(state, Mapping):
-        return Look()
-    return Look(last=_read_moment(state.get("last")), asked=_read_moment(state.get("asked")))
+        return Remembered()
+    return Remembered(last=_read_moment(state.get("last")), asked=_read_moment(state.get("asked")))
 
 
 def why_not_by_age(rows: Iterable[RetentionRow], now: datetime) -> str | None:
@@ -80,21 +80,21 @@ def why_not_by_age(rows: Iterable[RetentionRow], now: datetime) -> str | None:
     return None
 
 
-def judge_clock(look: Look, now: Moment, *, share_of_all: float) -> tuple[str | None, Look]:
+def judge_clock(look: Remembered, now: Moment, *, share_of_all: float) -> tuple[str | None, Remembered]:
     """Why nothing may be deleted by age in this pass (None: it may), and what to remember."""
     drift_s = _drift_s(look.last, now)
     if drift_s is not None and abs(drift_s) > DRIFT_S:
-        return f"the clock was set by {drift_s:+.0f} s since the last pass", Look(now, asked=now)
+        return f"the clock was set by {drift_s:+.0f} s since the last pass", Remembered(now, asked=now)
     asked = look.asked
     if asked is not None and asked.uptime.boot_id == now.uptime.boot_id:
         waited_s = now.uptime.boottime_s - asked.uptime.boottime_s
         if waited_s < WAIT_S:
-            return f"a second look is due in {(WAIT_S - waited_s) / 60:.0f} min", Look(now, asked)
-        return None, Look(now)
+            return f"a second look is due in {(WAIT_S - waited_s) / 60:.0f} min", Remembered(now, asked)
+        return None, Remembered(now)
     if share_of_all > LARGE_SHARE:
         reason = f"{share_of_all:.0%} of everything would go because of age: a second look comes first"
-        return reason, Look(now, asked=now)
-    return None, Look(now)
+        return reason, Remembered(now, asked=now)
+    return None, Remembered(now)
 
 
 def read_uptime() -> Uptime:

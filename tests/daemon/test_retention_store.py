@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from monitord.daemon.saving import Saving
+from monitord.daemon.retention_store import Saving
 from monitord.jobs import RetentionLimits
 from monitord.model import Incident
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader

@@ -12,7 +12,7 @@ ReadValue = Callable[[ProcessRates, SystemRates], float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Pass:
     """`now_s` never runs backwards within a run. `present` are the processes the pass reported."""
 
     now_s: float
@@ -34,7 +34,7 @@ class Look:
         return found
 
     @classmethod
-    def of(cls, rates: Rates, now_s: float) -> Look:
+    def of(cls, rates: Rates, now_s: float) -> Pass:
         ended = frozenset([process.key for process in rates.processes if has_ended(process)])
         return cls(
             now_s,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitord.daemon.tidying import LastRuns
+from monitord.daemon.job_runner import LastRuns
 from monitord.errors import StorageError
 from monitord.scheduling import ScheduledTask, TaskResult, TaskScheduler
 

@@ -1,7 +1,7 @@
 """Keeps one profiled script: starts it, hears its owner, leaves no process and no file of the profiler
 behind.
 
-Started by path (`python -I -S keeper.py ORDER`), standard library only, in a session of its own: it outlives
+Started (`python -I -S supervisor.py ORDER`), standard library only, in a session of its own: it outlives
 a monitord that was killed, and then ends the script. The script's streams are its caller's, never touched.
 The profile is read once, here; its file is gone before anybody is told of it. On the report pipe: a line of
 JSON when it has started, and at the end one more, followed by the profile's bytes. The end of the lifeline
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PROFILE_LIMIT_BYTES = 48 * 1024 * 1024
-HURRY = (1.0, 0.5)
+FAST_STOP = (1.0, 0.5)
 LAST_WORDS_S = 15.0  # a launcher may be gone while the script it started still writes its profile
 LEAVING_S = 0.5
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -34,7 +34,7 @@ _ON_LINUX = sys.platform == "linux"
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-class Keeper:
+class ScriptSupervisor:
     """One script from its start to the last of its descendants."""
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ class Keeper:
         if self.ladder or self.ended != "exited":
             self._hurry()
             return
-        now, (after_int, after_term) = time.monotonic(), self.order["patience_s"]
+        now, (after_int, after_term) = time.monotonic(), self.order["grace_periods_s"]
         self.ended = reason
         self.ladder = [(now, signal.SIGINT), (now + after_int, signal.SIGTERM)]
         self.ladder.append((now + after_int + after_term, signal.SIGKILL))
@@ -153,7 +153,7 @@ class Keeper:
     def _hurry(self) -> None:
         """What is left of the ladder, at once."""
         now = time.monotonic()
-        sooner: dict[int, float] = {signal.SIGTERM: now + HURRY[0], signal.SIGKILL: now + sum(HURRY)}
+        sooner: dict[int, float] = {signal.SIGTERM: now + FAST_STOP[0], signal.SIGKILL: now + sum(FAST_STOP)}
         self.ladder = [(min(at, sooner.get(number, at)), number) for at, number in self.ladder]
 
     def _climb(self) -> None:
@@ -186,7 +186,7 @@ class Keeper:
         for pid in direct_children():
             _signal(pid, signal.SIGTERM)
         _signal(-self.pid, signal.SIGTERM)
-        self._wait(HURRY[0])
+        self._wait(FAST_STOP[0])
         while self._reap():
             self._kill_children()
             time.sleep(0.01)
@@ -270,5 +270,5 @@ def _tell_kernel(option: int, value: int) -> None:
 
 if __name__ == "__main__":
     _tell_kernel(_SET_CHILD_SUBREAPER, 1)  # orphans of the script become our children instead of init's
-    Keeper(json.loads(sys.argv[1])).run()
+    ScriptSupervisor(json.loads(sys.argv[1])).run()
     os._exit(0)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from monitord.model import Demand, ProcessDetails, ProcessKey, ProcessRates, Rates
-from monitord.pipeline.neighbours import Eyes
+from monitord.pipeline.protocols import SamplerProtocol
 
 
-class WithoutFamily:
-    """Eyes that see everything but the process `own_pid` and its descendants."""
+class ExcludeSelf:
+    """SamplerProtocol that see everything but the process `own_pid` and its descendants."""
 
-    def __init__(self, eyes: Eyes, own_pid: int) -> None:
+    def __init__(self, eyes: SamplerProtocol, own_pid: int) -> None:
         self._eyes = eyes
         self._own_pid = own_pid
         self._family: dict[int, ProcessKey] = {}

@@ -16,7 +16,7 @@ LABELS = {False: "dev.monitord.agent", True: "dev.monitord.daemon"}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServicePaths:
     """The machine and the user as the service files need to know them.
 
     `program` starts monitord: one absolute path, or an interpreter with its words. `interpreter` is
@@ -33,7 +33,7 @@ class Place:
     root: Path = Path("/")
 
     @classmethod
-    def here(cls) -> Place:
+    def here(cls) -> ServicePaths:
         """Describe this machine, this user and this program."""
         home = Path.home()
         script = Path(sys.executable).parent / "monitord"
@@ -69,7 +69,7 @@ class Place:
         return "system" if system else f"gui/{self.uid}"
 
 
-def require_service_manager(place: Place) -> None:
+def require_service_manager(place: ServicePaths) -> None:
     """Say in one line that there is nobody to hand the service to."""
     if not place.is_mac and not (place.root / "run/systemd/system").is_dir():
         raise NotFoundError(
@@ -78,14 +78,14 @@ def require_service_manager(place: Place) -> None:
         )
 
 
-def require_rights(place: Place, verb: str, *, system: bool) -> None:
+def require_rights(place: ServicePaths, verb: str, *, system: bool) -> None:
     """A system service belongs to root; say the line that works."""
     if system and place.uid != 0:
         line = " ".join(("sudo", *place.program, "service", verb, "--system"))
         raise PermissionDeniedError(f"a system service needs root: {line}")
 
 
-def require_fit(place: Place) -> None:
+def require_fit(place: ServicePaths) -> None:
     """Refuse a program that others could change, or that the service's own user can't execute."""
     reason = why_unfit_for_service(Path(place.program[0]), place.interpreter)
     if reason is not None:

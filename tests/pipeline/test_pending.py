@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from monitord.errors import StorageError
 from monitord.model import CaptureStatus, HistoryPoint, Hotspot, Incident
-from monitord.pipeline import Keeper
-from monitord.pipeline.keeping import _size as size_of
+from monitord.pipeline import PendingIncidents
+from monitord.pipeline.pending import _size as size_of
 from tests.fakes import a_capture, an_alert
 
 
@@ -45,7 +45,7 @@ def an_incident(name: str, severity: float = 1.0) -> Incident:
 def test_what_the_store_refuses_waits_and_is_saved_in_order() -> None:
     """Disk full for a while: nothing lost, nothing twice, order kept, trouble said and ended."""
     store = SickStore(refusals=2)
-    keeper = Keeper(store.save, run_at_once)
+    keeper = PendingIncidents(store.save, run_at_once)
     first, second = keeper.keep(an_incident("a")), keeper.keep(an_incident("b"))
     assert not first.done()
     assert (keeper.trouble, keeper.waiting_count) == ("database or disk is full", 2)
@@ -65,7 +65,7 @@ def test_an_incident_that_can_never_be_saved_does_not_block_the_others() -> None
             raise ValueError("surrogates not allowed")
         return store.save(incident)
 
-    keeper = Keeper(save, run_at_once)
+    keeper = PendingIncidents(save, run_at_once)
     bad, good = keeper.keep(an_incident("bad")), keeper.keep(an_incident("good"))
     assert isinstance(bad.exception(0), ValueError)
     assert good.done()
@@ -75,7 +75,7 @@ def test_an_incident_that_can_never_be_saved_does_not_block_the_others() -> None
 def test_a_backlog_that_is_too_long_drops_the_mildest_and_counts_it() -> None:
     """Bounded memory: the worst incidents are the last to go."""
     store = SickStore(refusals=99)
-    keeper = Keeper(store.save, run_at_once, capacity=2)
+    keeper = PendingIncidents(store.save, run_at_once, capacity=2)
     futures = [keeper.keep(an_incident(name, severity)) for name, severity in (("a", 3), ("b", 1), ("c", 2))]
     assert futures[1].cancelled()
     store.refusals = 0
@@ -87,7 +87,7 @@ def test_a_backlog_that_is_too_long_drops_the_mildest_and_counts_it() -> None:
 def test_what_waits_is_bounded_by_bytes_and_the_mildest_gives_up_its_evidence_first() -> None:
     """A store that refuses for hours: all incidents are kept, the worst with their evidence, within 1 MB."""
     store = SickStore(refusals=100)
-    keeper = Keeper(store.save, run_at_once, most_bytes=1_000_000)
+    keeper = PendingIncidents(store.save, run_at_once, most_bytes=1_000_000)
     kept: list[Incident] = []
     keeper._save = kept.append  # type: ignore[assignment]  # what is saved at last
     keeper._write = lambda _call: Future()  # type: ignore[assignment]  # nothing is written until then
@@ -111,7 +111,7 @@ def test_history_and_hotspots_count_as_what_waits_in_memory() -> None:
     one = replace(
         an_incident("x"), history=points, captures=(replace(a_capture(), payload=None, hotspots=spots),)
     )
-    keeper = Keeper(SickStore(refusals=99).save, run_at_once, most_bytes=2 * size_of(one))
+    keeper = PendingIncidents(SickStore(refusals=99).save, run_at_once, most_bytes=2 * size_of(one))
     for name, severity in (("mild", 1.0), ("bad", 9.0), ("middling", 5.0)):
         capture = replace(a_capture(), payload=None, hotspots=spots)
         keeper.keep(replace(an_incident(name, severity), history=points, captures=(capture,)))

@@ -14,7 +14,7 @@ from monitord.model import ProcessKey, ProcessSample
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ProcessReading:
     """One process that did something, is new, or was asked for.
 
     `earlier_cpu_s` is None at first sight: then there is no rate. `cpu_over_s` is the time from that
@@ -34,15 +34,15 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReadResult:
     """What one call of a reader gives. `exited` were known before and are gone now."""
 
-    sightings: tuple[Sighting, ...] = ()
+    readings: tuple[ProcessReading, ...] = ()
     exited: frozenset[ProcessKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ReadRequest:
     """What to read of each process beyond CPU, memory and state.
 
     `watched` are reported even when nothing changed, with their I/O and descriptors. `wants_io` and
@@ -60,26 +60,26 @@ BIRTH_SLACK_S = 0.1
 """A start time is rounded down to a clock tick: one just after a pass may seem to lie before it."""
 
 
-def first_sighting(
+def first_reading(
     sample: ProcessSample,
     now_s: float,
     age_s: float,
     complete_at_s: float | None,
     previous_look_s: float | None,
-) -> Sighting:
+) -> ProcessReading:
     """A process that the last complete pass (at `complete_at_s`) did not see.
 
     Had the look at `previous_look_s` not been skipped, a process born before it would have been met then:
     its rate is counted from its birth, when all its counters were 0. Else this look is its first.
     """
     if complete_at_s is None or previous_look_s is None:
-        return Sighting(sample)
+        return ProcessReading(sample)
     born_s = now_s - age_s
     if born_s < complete_at_s - BIRTH_SLACK_S:
-        return Sighting(sample)  # it was there all the time and could not be seen: nothing is known
+        return ProcessReading(sample)  # it was there all the time and could not be seen: nothing is known
     if previous_look_s <= complete_at_s or born_s >= previous_look_s:
-        return Sighting(sample, cpu_used_s=sample.cpu_s)
-    return Sighting(sample, 0.0, age_s, 0, age_s, cpu_used_s=sample.cpu_s)
+        return ProcessReading(sample, cpu_used_s=sample.cpu_s)
+    return ProcessReading(sample, 0.0, age_s, 0, age_s, cpu_used_s=sample.cpu_s)
 
 
 class ProcessReader(Protocol):
@@ -90,11 +90,11 @@ class ProcessReader(Protocol):
         """How many processes the last complete look saw."""
         ...
 
-    def read_all(self, ask: Ask) -> Look:
+    def read_all(self, ask: ReadRequest) -> ReadResult:
         """Visit every process of the machine."""
         ...
 
-    def read_some(self, keys: Iterable[ProcessKey], ask: Ask) -> Look:
+    def read_some(self, keys: Iterable[ProcessKey], ask: ReadRequest) -> ReadResult:
         """Visit these processes only; all that live are reported, the others are in `exited`."""
         ...
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from monitord.model import Demand, ProcessDetails, ProcessKey, ProcessRates, Rates, Verdict
+from monitord.model import Demand, DetectionResult, ProcessDetails, ProcessKey, ProcessRates, Rates
 
 
-class Eyes(Protocol):
+class SamplerProtocol(Protocol):
     """What the pipeline asks of the sampling room."""
 
     def look(self, demand: Demand) -> Rates: ...
@@ -17,12 +17,12 @@ class Eyes(Protocol):
     def heaviest(self) -> ProcessRates | None: ...
 
 
-class Judgement(Protocol):
+class DetectorProtocol(Protocol):
     """What the pipeline asks of the detection room."""
 
     def demand(self) -> Demand: ...
 
-    def judge(self, rates: Rates) -> Verdict: ...
+    def judge(self, rates: Rates) -> DetectionResult: ...
 
     def is_firing(self, rule: str, target: ProcessKey | None) -> bool: ...
 

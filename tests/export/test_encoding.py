@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.export.text import csv_rows, iso, json_text, plain
+from monitord.export.encoding import csv_rows, iso, json_text, plain
 from monitord.export.units import age, bar, quantity, span, sparkline, unit_of
 from monitord.model import TriggerMetric
 

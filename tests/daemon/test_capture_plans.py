@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import Consent
-from monitord.daemon.planning import Planner
-from monitord.model import CapturePlan, Match, NamedPlan, ProcessDetails, Verdict
+from monitord.daemon.capture_plans import Planner
+from monitord.model import CapturePlan, DetectionResult, Match, NamedPlan, ProcessDetails
 from monitord.storage import SQLiteProfileStore
 from monitord.storage.plans import delete_capture_plan, store_capture_plan
 from tests.fakes import KEY, START, a_process, an_alert, some_rates
@@ -97,7 +97,7 @@ def test_a_pass_asks_for_no_plan(store: SQLiteProfileStore, planner: Planner, tm
     """Forty passes with nothing wrong: not one look at the plans. One alert: one look, and it is used."""
     store_capture_plan(store.state, NamedPlan("all", rate_hz=7))
     passes = [some_rates(2 * number, [a_process()]) for number in range(41)]
-    verdicts = [*[Verdict()] * 40, Verdict(alerts=(an_alert(),))]
+    verdicts = [*[DetectionResult()] * 40, DetectionResult(alerts=(an_alert(),))]
     stage = Stage(tmp_path, passes, verdicts, lambda plan, process: planner.adapt(plan, lambda: process))
     for _ in range(40):
         stage.pipeline.run_pass()
