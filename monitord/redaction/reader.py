@@ -292,6 +292,8 @@ class Reader:
                 return shown
             if self._is_named(name):
                 return argument
+        if not equals and ":" in argument and (shown := self._behind_colon(argument)):
+            return shown
         if argument[1] != "-" and (attached := self._attached(argument)):
             return attached
         if argument in self.options:
@@ -314,6 +316,14 @@ class Reader:
             return f"{name}={self.hide('option', value)}"
         is_made = self._may_have_issued(value) and is_issued(value, name, self.name)
         return f"{name}={self.hide('issued', value)}" if is_made else ""
+
+    def _behind_colon(self, argument: str) -> str:
+        """`-pwd:S` and `--token:S`, if something of it is hidden; `-auth-type:basic` has none."""
+        name, _, value = argument.partition(":")
+        if not value or value[0] in ":/" or len(name) > 60 or not _OPTION.fullmatch(name):
+            return ""
+        is_secret = is_sensitive(name) and not self._is_named(name) and self.name not in READERS
+        return f"{name}:{self._value('secret', value)}" if is_secret else ""
 
     def _awaited(self, option: str) -> str:
         """How the word behind this option is read; nothing is awaited by most."""

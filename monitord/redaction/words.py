@@ -178,6 +178,8 @@ def _pieces(name: str) -> list[str]:
 
 
 def _is_negated(pieces: list[str]) -> bool:
+    if pieces[0] in ("ask", "prompt"):  # `--ask-become-pass`: somebody is asked for it
+        return True
     return pieces[0] in ("no", "without", "disable", "skip") and len(pieces) <= 3
 
 

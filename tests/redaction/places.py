@@ -25,6 +25,7 @@ PLACES = {
         srcds +rcon_password {} +map x | frob door_password set {}""",
     "behind a name": """
         frob --unlock-code {} | frob --alarm-code={} | frob --hmac {} | frob --cookie-salt {} | frob --pepper {}
+        frob -pwd:{} | frob --token:{} x | frob -db-password:{} -usr:bob
         frob --join-key {} | frob --sharedkey {} | frob --mpass {} | frob --src-pass {} | frob --bindpw {}
         frob --snmp-community {} | frob --recovery-phrase {} | frob --redis.auth={} | frob Account:remotepass={} | frob knife[:password]={}
         frob --set env[0].name=API_SECRET,env[0].value={n} | frob --define '_gpg_passphrase {n}'""",
@@ -46,6 +47,7 @@ PLACES = {
 }
 MACHINE_MADE = """frob {} | frob init {} | frob --claim {} | frob auth set -t {} | env MASTER={} ./app | frob --header={}"""
 INNOCENT = """
+    wget --ask-password https://x.example | ansible --ask-become-pass all | frob --prompt-password web1 | frob -auth-type:basic x
     frob -p 8080 -w 10 -k 5 | frob -u bob -p 8080 | frob --as bob list | frob --key prod/x.tfstate | frob --exit-code 3 | frob -p tcp
     docker run -u bob:staff img | chown root:shadow x | lxc launch ubuntu:22.04 c1 | getent passwd bob | useradd -G sudo bob | sshd: bob [priv]
     frob --commit 4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c | frob -id 550e8400-e29b-41d4-a716-446655440000 | env GIT_COMMIT=4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c ./x
