@@ -411,9 +411,12 @@ class Alert:
 
     @classmethod
     def unraised(cls, rule: str, target: ProcessKey, name: str, cpu_percent: float, at: datetime) -> Alert:
-        """Of a capture that no rule asked for: nothing was crossed, so it weighs nothing. No reason yet."""
+        """Return the alert of a capture that no rule asked for: it weighs nothing, and has no reason yet."""
         nothing = Threshold(0.0, "percent")
-        return cls(rule, TriggerMetric.MANUAL, cpu_percent, nothing, 0.0, at, at, target, name, "", 0.0)
+        return cls(
+            rule=rule, metric=TriggerMetric.MANUAL, value=cpu_percent, threshold=nothing, window_s=0.0,
+            crossed_at=at, raised_at=at, target=target, process_name=name, reason="", severity=0.0,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

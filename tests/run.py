@@ -64,10 +64,13 @@ def run(words: list[str], caches: Path) -> int:
     ended = {lane: process.wait() for lane, process in relayed(lanes).items()}
     failed = {lane: failures_of(lane, caches) for lane, status in ended.items() if status == FAILED}
     if not heard and 0 < sum(map(len, failed.values())) <= AGAIN_AT_MOST:
+        again = [word for word in words if not word.startswith("--junit")]
         for lane in failed:
-            lanes[lane] = start(lane, caches, [*words, *ONLY_WHAT_FAILED])
+            if heard:
+                break
+            lanes[lane] = start(lane, caches, [*again, *ONLY_WHAT_FAILED])
             ended[lane] = relayed({lane: lanes[lane]})[lane].wait()
-    report(failed, {lane: failures_of(lane, caches) for lane in failed if ended[lane] == FAILED})
+    report(failed, {lane: failures_of(lane, caches) for lane in failed if ended[lane] != 0})
     return status_of([*heard, *ended.values()])
 
 

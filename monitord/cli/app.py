@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141  # as if SIGPIPE had ended it: the reader left, which needs no message
 EPILOG = (
     "Exit codes: 0 ok; 1 failure; 2 the call is wrong; 3 not found or not running; 4 not permitted; "
-    "5 the daemon does not report; 6 configuration invalid; 75 busy, try again; 130 and 143 interrupted."
+    "5 the daemon does not report; 6 configuration invalid; 75 busy, try again; 129, 130 and 143 interrupted."
 )
 _COMPLETE_VARIABLE = "_MONITORD_COMPLETE"
 

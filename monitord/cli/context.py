@@ -163,9 +163,10 @@ class CliContext:
 
         folder = self.data_dir() / ARTEFACTS_NAME
         check_data_dir(folder.parent)
-        if not folder.exists():
+        is_data_far = bool(self.config().settings.storage.url)
+        if not is_data_far and not folder.exists():
             raise NotFoundError(f"no artefact is stored in {folder.parent} yet; `monitord run` stores them")
-        holdings = self.whole_holdings(folder, create=False)
+        holdings = self.whole_holdings(folder, create=is_data_far)
         try:
             yield holdings
         finally:

@@ -34,9 +34,8 @@ _ENDINGS = (  # of a key, its unit, and what makes it that unit
     ("_seconds", "seconds", 1),
     ("_s", "seconds", 1),
 )
-_SAID_ALREADY = (  # or for programs only
-    *("func_id", "func_hash", "kind", "late", "profiler", "role", "status", "failure_reason"),
-)
+# Said already, or for programs only.
+_LEFT_OUT = ("func_id", "func_hash", "kind", "late", "profiler", "role", "status", "failure_reason")
 
 _COLUMNS = (
     Column("WHEN", gives_way=1),
@@ -147,7 +146,7 @@ def _what(event: Event) -> str:
         tool = f" by {said['profiler']}" if is_tool else ""
         parts = [f"{said.get('role')}{tool}: {said.get('status')}"]
         parts += [f"({said['failure_reason']})"] if said.get("failure_reason") else []
-    parts += [_shown(name, value) for name, value in _first(said) if name not in _SAID_ALREADY]
+    parts += [_shown(name, value) for name, value in _first(said) if name not in _LEFT_OUT]
     return " ".join(part for part in parts if part)
 
 

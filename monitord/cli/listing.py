@@ -123,7 +123,7 @@ def listed(
 
     def with_flags(function: Callable[..., None]) -> Callable[..., None]:
         context, *flags = inspect.signature(_asked, eval_str=True).parameters.values()
-        _place, _asked_for, *own = inspect.signature(function, eval_str=True).parameters.values()
+        _context, _request, *own = inspect.signature(function, eval_str=True).parameters.values()
         names = [each.name for each in own]
 
         def run(context: CliContext, **words: Any) -> None:

@@ -59,6 +59,8 @@ class SignalCounter:
 
     def __enter__(self) -> SignalCounter:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # under nohup
             self._before[number] = signal.signal(number, self._note)
         return self
 

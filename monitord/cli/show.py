@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
-from monitord.cli.listing import NoPagerFlag
+from monitord.cli.listing import NoPagerFlag, UtcFlag
 from monitord.cli.story import tell
 from monitord.cli.terminal import emit, page, width
 from monitord.daemon.status import read_status
@@ -25,7 +25,7 @@ def show(
     incident_id: IdArgument,
     output: OutputFlag = None,
     json: JsonFlag = False,
-    utc: Annotated[bool, typer.Option("--utc", help="Times in UTC instead of local.")] = False,
+    utc: UtcFlag = False,
     no_pager: NoPagerFlag = False,
 ) -> None:
     """Show one incident: why it fired, what came before, the guilty functions, what is missing and why."""

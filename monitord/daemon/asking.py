@@ -53,7 +53,8 @@ def reload_recorder(
 def _require_readable(status: Mapping[str, Any]) -> None:
     if "unreadable" in status:
         raise UnreachableError(
-            f"cannot reload: the recorder (pid {status['pid']}) cannot answer: {status['unreadable']}"
+            f"cannot reload: the recorder (pid {status['pid'] or 'unknown'}) cannot answer:"
+            f" {status['unreadable']}"
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from monitord import procfs
 from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
 from monitord.errors import MonitordError, SchemaTooNewError
-from monitord.procfs.mounts import CAP_BYTES, NETWORK, mount_points
+from monitord.procfs.mounts import NETWORK, mount_points
 from monitord.storage.folder import check_data_dir
 from monitord.storage.readonly import check_soundness, newest_incident
 from monitord.storage.schema import DATABASE_NAME, HEAD
@@ -50,10 +50,15 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
         yield Check("free disk", OK, f"{disk.free / 1e9:.1f} GB free")
 
 
+_MOUNTS_CAP_BYTES = 16 << 20  # hosts of containers have thousands of mounts
+
+
 def _file_system_of(folder: Path, root: Path) -> str | None:
     """The type of the file system that the folder lies on; None where it is not known."""
     place = folder.resolve()
-    mounts = mount_points(procfs.text(procfs.path("self", "mountinfo", str(root / "proc")), CAP_BYTES))
+    mounts = mount_points(
+        procfs.text(procfs.path("self", "mountinfo", str(root / "proc")), _MOUNTS_CAP_BYTES)
+    )
     above = [mount for mount in mounts if place.is_relative_to(mount.point)]
     # The last of those with the same name lies over the others.
     return max(enumerate(above), key=lambda one: (len(one[1].point), one[0]))[1].kind if above else None

@@ -61,8 +61,8 @@ class Remembered:
         }
 
 
-def read_look(state: object) -> Remembered:
-    """The look that `as_json` gave; anything unreadable counts as nothing remembered."""
+def read_remembered(state: object) -> Remembered:
+    """What `as_json` gave; anything unreadable counts as nothing remembered."""
     if not isinstance(state, Mapping):
         return Remembered()
     return Remembered(last=_read_moment(state.get("last")), asked=_read_moment(state.get("asked")))
@@ -80,12 +80,12 @@ def why_not_by_age(rows: Iterable[RetentionRow], now: datetime) -> str | None:
     return None
 
 
-def judge_clock(look: Remembered, now: Moment, *, share_of_all: float) -> tuple[str | None, Remembered]:
+def judge_clock(remembered: Remembered, now: Moment, *, share_of_all: float) -> tuple[str | None, Remembered]:
     """Why nothing may be deleted by age in this pass (None: it may), and what to remember."""
-    drift_s = _drift_s(look.last, now)
+    drift_s = _drift_s(remembered.last, now)
     if drift_s is not None and abs(drift_s) > DRIFT_S:
         return f"the clock was set by {drift_s:+.0f} s since the last pass", Remembered(now, asked=now)
-    asked = look.asked
+    asked = remembered.asked
     if asked is not None and asked.uptime.boot_id == now.uptime.boot_id:
         waited_s = now.uptime.boottime_s - asked.uptime.boottime_s
         if waited_s < WAIT_S:

@@ -18,7 +18,7 @@ from monitord.jobs.clock_guard import (
     Moment,
     Uptime,
     judge_clock,
-    read_look,
+    read_remembered,
     read_uptime,
     why_not_by_age,
 )
@@ -116,7 +116,7 @@ class RetentionManager:
         self._uptime = uptime
 
     def purge_expired(self, now: datetime, *, dry_run: bool = False) -> RetentionReport:
-        """One hourly pass: age (unless the clock is in doubt, see `second_look`), quotas, budget, floor."""
+        """One hourly pass: age (unless the clock is in doubt, see `clock_guard`), quotas, budget, floor."""
         postponed = self._judge_age(now, remember=not dry_run)
         by_age = postponed is None
         if dry_run:
@@ -191,7 +191,7 @@ class RetentionManager:
         plan = plan_retention(put_right(kept, boots, now), self._store.usage(), self._limits, now)
         if plan.age_skipped:
             return plan.age_skipped
-        look = read_look(self._store.get_state(STATE_KEY))
+        look = read_remembered(self._store.get_state(STATE_KEY))
         share = max(plan.share_of_all, self._history_share_gone(look.last, now))
         reason, look = judge_clock(look, Moment(now, self._uptime()), share_of_all=share)
         if remember:

@@ -1,4 +1,4 @@
-"""Runs a script under Scalene by its keeper and gives what came of it; the files are gone in every case."""
+"""Runs a script under Scalene by its supervisor; the files are gone in every case."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _Noting(Watcher):
 
 
 def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
-    """Run to its end; raises MonitordError when it can't be started or its keeper died."""
+    """Run to its end; raises MonitordError when it can't be started or its supervisor died."""
     with _private_folders(plan.folder) as folders:
         lifeline_read, lifeline = os.pipe()
         report, report_write = os.pipe()
@@ -92,7 +92,7 @@ def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
         try:
             answer, profile = _Listener(report, lifeline, folders, watcher, began).listen()
         finally:
-            os.close(lifeline)  # if we are on our way out by an error, the keeper ends the script now
+            os.close(lifeline)  # if we are on our way out by an error, the supervisor ends the script now
             os.close(report)
             process.wait()
     return _run(answer, profile, program, time.monotonic() - began)
@@ -100,9 +100,7 @@ def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
 
 @contextmanager
 def _private_folders(given: Path | None) -> Iterator[RunFolders]:
-    """Folders that only we may enter (0700). Their keeper removes them; this does when the keeper could
-    not.
-    """
+    """Folders that only we may enter (0700). Their supervisor removes them; this does when it could not."""
     try:
         folders = RunFolders(given or _temporary("profile"), _temporary("tmp"))
     except OSError as error:
@@ -125,7 +123,7 @@ def _temporary(kind: str) -> Path:
 
 @dataclass(slots=True)
 class _Listener:
-    """Waits for the keeper's report and passes on, meanwhile, what its owner hears."""
+    """Waits for the supervisor's report and passes on, meanwhile, what its owner hears."""
 
     report: int
     lifeline: int

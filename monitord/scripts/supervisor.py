@@ -1,4 +1,4 @@
-"""Keeps one profiled script: starts it, hears its owner, leaves no process and no file of the profiler
+"""Supervises one profiled script: starts it, hears its owner, leaves no process and no file of the profiler
 behind.
 
 Started (`python -I -S supervisor.py ORDER`), standard library only, in a session of its own: it outlives

@@ -38,7 +38,7 @@ def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
     Raises PermissionDeniedError or NotFoundError with the fix before anything is changed, MonitordError when
     a command failed.
     """
-    for obstacle in plan.obstacles():
+    if (obstacle := next(plan.obstacles(), None)) is not None:
         raise obstacle
     done: list[str] = []
     try:

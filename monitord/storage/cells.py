@@ -11,7 +11,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from monitord.storage.artefacts.wrappers.compressed import zstd
+from monitord.storage.zstandard import zstd
 
 ZstdError = zstd.ZstdError
 

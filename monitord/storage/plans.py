@@ -107,7 +107,7 @@ def _check_number(what: str, value: float | None, limits: tuple[float, float], u
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not limits[0] <= value <= limits[1]:
-        shown = f"{value:g}" if is_number else repr(value)
+        shown = f"{value:.10g}" if is_number else repr(value)
         raise UsageError(f"invalid {what} {shown}: expected {limits[0]:g} to {limits[1]:g} {unit}")
 
 

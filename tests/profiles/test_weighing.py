@@ -37,7 +37,7 @@ def use(threads: dict[int, float], process_s: float | None = None) -> dict[str, 
 
 
 @given(st.dictionaries(st.integers(1, 400), st.floats(0, WINDOW_S), min_size=1, max_size=40))
-def test_where_every_thread_looks_busy_the_shares_are_those_of_the_cpu(used: dict[int, float]) -> None:
+def test_where_every_thread_remembereds_busy_the_shares_are_those_of_the_cpu(used: dict[int, float]) -> None:
     counts = {f'Thread {number} "worker {number}"': 1000 for number in used}
     weighed = weigh(document(counts), use(used), PERIOD_S)
     shares = {spot.function: spot.self_share for spot in hotspots(as_read(weighed.document), 100)}

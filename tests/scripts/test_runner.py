@@ -158,7 +158,7 @@ def _burnt(profiling: Profiling) -> int:
 
 
 def test_a_killed_monitord_leaves_no_script_and_no_file(profiling: Profiling) -> None:
-    """kill -9: the keeper notices and ends everything (the fixture looks)."""
+    """kill -9: the supervisor notices and ends everything (the fixture looks)."""
     scripts.write(profiling.scripts, scripts.IGNORES_SIGINT)
     process = profiling.start("app.py", "--save")
     assert process.stdout is not None
@@ -169,15 +169,15 @@ def test_a_killed_monitord_leaves_no_script_and_no_file(profiling: Profiling) ->
     wait_for(lambda: profiling.left() == [], "the files to be gone")
 
 
-def test_a_killed_keeper_leaves_no_script_and_no_file(profiling: Profiling) -> None:
+def test_a_killed_supervisor_leaves_no_script_and_no_file(profiling: Profiling) -> None:
     """Then monitord itself clears up, and says that nothing was kept."""
     scripts.write(profiling.scripts, scripts.ENDLESS)
     process = profiling.start("app.py")
     assert process.stdout is not None
     assert "said by the script" in process.stdout.readline()
-    keepers = [pid for pid in profiling.processes() if b"supervisor.py" in _command_line(pid)]
-    assert len(keepers) == 1
-    signal.pidfd_send_signal(_opened(keepers[0]), signal.SIGKILL)
+    supervisors = [pid for pid in profiling.processes() if b"supervisor.py" in _command_line(pid)]
+    assert len(supervisors) == 1
+    signal.pidfd_send_signal(_opened(supervisors[0]), signal.SIGKILL)
     _out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert "nothing was kept" in err

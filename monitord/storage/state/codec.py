@@ -5,8 +5,8 @@ One byte says which: 0 plain, 1 zstd.
 
 from __future__ import annotations
 
-from monitord.storage.artefacts.wrappers.compressed import zstd
 from monitord.storage.state.errors import InvalidOptionsError, StateUnavailableError
+from monitord.storage.zstandard import zstd
 
 DATA_LIMIT_BYTES = 4 << 20
 COMPRESS_OVER_BYTES = 4096

@@ -6,7 +6,6 @@ how large its content is, so that small evidence gets small tables on both sides
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace as changed
@@ -22,11 +21,7 @@ from monitord.storage.artefacts.metadata import (
 )
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-
-if sys.version_info >= (3, 14):
-    from compression import zstd as zstd
-else:
-    from backports import zstd as zstd
+from monitord.storage.zstandard import zstd
 
 METHOD = "zstd"
 LEVELS = range(1, 20)  # above 19, windows grow past what reading allows

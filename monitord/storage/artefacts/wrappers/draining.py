@@ -12,7 +12,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 
 from monitord.errors import StorageError
-from monitord.storage.artefacts.errors import ArtefactError
+from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactError
 from monitord.storage.artefacts.keys import is_probe
 from monitord.storage.artefacts.manager import measure
 from monitord.storage.artefacts.metadata import StorageMetadata
@@ -88,7 +88,7 @@ class Drain:
             body = StoredBody(self.local, key, metadata)
             measured = measure(body)
         except ArtefactError as error:
-            if self.local.holds(key):
+            if self.local.holds(key) and not isinstance(error, ArtefactChangedError):
                 done.refused.append(str(error))
             return
         try:

@@ -29,8 +29,8 @@ from monitord.storage.artefacts.metadata import (
     StorageMetadata,
 )
 from monitord.storage.artefacts.provider import StorageProvider
-from monitord.storage.artefacts.wrappers.compressed import zstd
 from monitord.storage.artefacts.wrappers.passing import PassThrough
+from monitord.storage.zstandard import zstd
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
