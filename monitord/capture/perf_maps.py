@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from monitord import procfs
@@ -20,6 +21,7 @@ from monitord.capture.target import Target
 MAX_BYTES = 32 * 1024 * 1024
 LINE_CAP_BYTES = 2048
 COPY = "perf.map"
+_LIMIT_S = 2.0
 _SHARED = Path("/tmp")  # noqa: S108 - where perf looks
 _LONG_LINE = re.compile(rb"([^\n]{%d})[^\n]+" % LINE_CAP_BYTES)
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", 0)
@@ -35,10 +37,25 @@ def take_over(target: Target, folder: Path) -> dict[str, str]:
     inner = procfs.status_of(pid).get("NSpid", str(pid)).split()[-1]
     try:
         uid = int(target.identity.users.split()[1])
-        is_taken = _copy(pid, f"perf-{int(inner)}.map", uid, folder / COPY) and target.is_alive()
+        is_taken = _copy_in_time(pid, f"perf-{int(inner)}.map", uid, folder) and target.is_alive()
     except (OSError, ValueError, IndexError):
         is_taken = False
     return {f"perf-{number}.map": COPY if is_taken else "" for number in (pid, int(inner))}
+
+
+def _copy_in_time(pid: int, name: str, uid: int, folder: Path) -> bool:
+    """A file system of the target's may hold up its reader; what comes too late is nobody's copy."""
+    part, done = folder / f"{COPY}.{secrets.token_hex(4)}", list[bool]()
+
+    def copy() -> None:
+        with suppress(OSError):
+            done.append(_copy(pid, name, uid, part))
+
+    procfs.try_for(_LIMIT_S, copy, "capture-perf-map")
+    if done != [True]:
+        return False
+    part.replace(folder / COPY)
+    return True
 
 
 def _copy(pid: int, name: str, uid: int, path: Path) -> bool:

@@ -10,7 +10,7 @@ from monitord.pipeline.protocols import SamplerProtocol
 
 
 class ExcludeSelf:
-    """SamplerProtocol that see everything but the process `own_pid` and its descendants."""
+    """A sampler that sees everything but the process `own_pid` and its descendants."""
 
     def __init__(self, eyes: SamplerProtocol, own_pid: int) -> None:
         self._eyes = eyes

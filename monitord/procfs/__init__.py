@@ -26,7 +26,10 @@ small allocator (512 with its header)."""
 
 
 def path(pid: int | str, name: str = "", root: str = "/proc") -> str:
-    """Where a file of a process is; without a name its folder. Nobody else spells it."""
+    """Where a file of a process is; without a name its folder.
+
+    Only children that import nothing of ours spell it themselves.
+    """
     return f"{root}/{pid}/{name}" if name else f"{root}/{pid}"
 
 

@@ -90,7 +90,8 @@ class Hierarchy:
     def folders(self, path: str) -> list[str]:
         """The group's folder and those above it, innermost first; in a container its own is the topmost."""
         inside = path if self.root == "/" else path.removeprefix(self.root)
-        if (inside == path) != (self.root == "/") or ".." in path.split("/"):
+        is_below = self.root == "/" or (inside != path and inside[:1] in ("", "/"))
+        if not is_below or ".." in path.split("/"):
             return []  # a group beside the one that is seen here
         parts = [part for part in inside.split("/") if part]
         deepest = len(parts) - MAX_DEPTH

@@ -139,7 +139,7 @@ def sees_everybody() -> bool:
     if sys.platform != "linux":
         return os.geteuid() == 0
     try:
-        return os.readlink("/proc/self/ns/pid") == _FIRST_PID_NAMESPACE and bool(os.stat(path(1)))  # noqa: PTH115, PTH116
+        return os.readlink("/proc/self/ns/pid") == _FIRST_PID_NAMESPACE and bool(os.stat(path(1, "stat")))  # noqa: PTH115, PTH116
     except OSError:
         return False
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord.model import ProcessKey, ProcessRates, changed
-from monitord.procfs import path, read_once
+from monitord.procfs import age_s, path, read_once
 from monitord.procfs.cgroups import folders_of, is_frozen, memberships, mounted_here
 from monitord.redaction import redact_name
 from monitord.sampling.details import unit_in_membership
@@ -68,6 +68,7 @@ class Groups:
         self._memberships: dict[ProcessKey, tuple[float, str]] = {}
         self._groups: dict[str, tuple[float, _Group]] = {}  # by membership: many processes share a group
         self._units: dict[str, str | None] = {}  # by membership, too
+        self._texts: dict[str, str] = {}
         self._throttled: dict[str, _Throttled] = {}
         self._forgotten_at_s = float("-inf")
 
@@ -96,9 +97,11 @@ class Groups:
     def unit_of(self, key: ProcessKey) -> str | None:
         """The systemd unit of a process as it was within the last minute; None outside systemd."""
         now_s = time.monotonic()
-        if _is_stale(self._memberships.get(key), now_s):
+        if _is_stale(self._memberships.get(key), now_s) or _is_young(key):
             self._forget_old(now_s)
-            self._memberships[key] = now_s, self._membership(key.pid)
+            self._ask(key, now_s)
+        if key not in self._memberships:
+            return None
         text = self._memberships[key][1]
         if text not in self._units:
             self._units[text] = unit_in_membership(text)
@@ -115,7 +118,7 @@ class Groups:
             return
         due.sort(key=lambda one: -(one.cpu_percent or 0.0))
         for one in due[:MAX_ASKED]:
-            self._memberships[one.key] = now_s, self._membership(one.key.pid)
+            self._ask(one.key, now_s)
         self._forget_old(now_s)
 
     def _forget_old(self, now_s: float) -> None:
@@ -125,6 +128,7 @@ class Groups:
             return
         self._forgotten_at_s = now_s
         self._units.clear()
+        self._texts.clear()
         self._memberships = {key: entry for key, entry in self._memberships.items() if entry[0] > oldest_s}
         self._groups = {text: entry for text, entry in self._groups.items() if entry[0] > oldest_s}
 
@@ -156,8 +160,10 @@ class Groups:
         """The groups charged for the memory of processes asked about lately."""
         return {group.memory for _, group in self._groups.values() if group.memory is not None}
 
-    def _membership(self, pid: int) -> str:
-        return sys.intern(_text(path(pid, "cgroup", self._root)))  # one copy of what many processes say
+    def _ask(self, key: ProcessKey, now_s: float) -> None:
+        """Remember in which groups it is, one copy of what many say; what can't be read is asked again."""
+        if text := _text(path(key.pid, "cgroup", self._root)):
+            self._memberships[key] = now_s, self._texts.setdefault(text, text)
 
     def _held_back(
         self, asked: Iterable[ProcessRates], groups: Mapping[ProcessKey, _Group], now_s: float
@@ -227,6 +233,11 @@ class GroupKills:
         if machine_kills is None and (found or self._counts):
             return sum(found.values()), found
         return machine_kills, found
+
+
+def _is_young(key: ProcessKey) -> bool:
+    """A young process may be on its way to another group: a manager moves it, or it moves itself."""
+    return sys.platform == "linux" and age_s(key.start_ticks) < _FRESH_S
 
 
 def _is_stale(entry: tuple[float, object] | None, now_s: float) -> bool:

@@ -84,7 +84,6 @@ class LinuxProcesses:
         self._complete_at_s: float | None = None
         self._io_complete_at_s = 0.0
         self._thorough_at_s = float("-inf")
-        self._was_thorough = False
         self._birth_mark = b""
         self._loadavg = ProcFile(f"{root}/loadavg")
         self._sources = Sources()
@@ -97,7 +96,7 @@ class LinuxProcesses:
     def read_all(self, ask: ReadRequest) -> ReadResult:
         began_s = time.monotonic()
         exited: set[ProcessKey] = set()
-        is_thorough = self._was_thorough = began_s - self._thorough_at_s >= _THOROUGH_S
+        is_thorough = began_s - self._thorough_at_s >= _THOROUGH_S
         if is_thorough:
             self._thorough_at_s = began_s
         newcomers = self._follow_listing(exited) if is_thorough or self._may_be_born() else []
@@ -155,18 +154,18 @@ class LinuxProcesses:
     fd_count = staticmethod(count_descriptors)
 
     def image_of(self, pid: int) -> tuple[int, int] | None:
-        """In what was read of it in this pass, unless the line is too long for that."""
+        """As of the stat line last read of it, unless that line is too long."""
         entry = self._entries.get(str(pid))
         if entry is None or len(entry.raw) == STAT_BYTES:
             return image_of(pid)
         return self._sources.take("PID/stat", lambda: image_in(entry.raw), None)
 
     def turns_of(self, pid: int) -> bytes | None:
-        """What the hot loop has read already, but in a thorough pass; of the main thread alone."""
+        """Read now: what the hot loop read is old where the process had more threads until this pass."""
         entry = self._entries.get(str(pid))
         if entry is None or entry.thread_count != 1 or entry.sched_fd < 0:
             return None
-        return self._dear_line(entry, "schedstat", _SCHED_BYTES) if self._was_thorough else entry.sched_raw
+        return self._dear_line(entry, "schedstat", _SCHED_BYTES)
 
     def memory_of(self, pid: int) -> tuple[int, int | None] | None:
         return self._sources.take("PID/statm", lambda: self._memory_of(pid), None)

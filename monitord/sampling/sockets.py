@@ -216,7 +216,7 @@ def _rate(bytes_per_s: float) -> str:
 
 
 def main(over_s: float) -> None:
-    """ReadResult twice and print. ASCII JSON keeps any process name whole."""
+    """Look twice and print. ASCII JSON keeps any process name whole."""
     namespaces = sockdiag.open_namespaces()
     rights.keep_only((rights.CAP_SYS_PTRACE, rights.CAP_DAC_READ_SEARCH))
     before = take(namespaces)

@@ -139,9 +139,9 @@ class LinuxSystemReader(SystemReader):
         self._interfaces.close()
 
     def _read_memory(self) -> tuple[dict[str, int], Mapping[str, int]]:
-        text = self._meminfo.read()
+        text, arc_bytes = self._meminfo.read(), self._arc_bytes()
         return parse_meminfo(text, _EACH_TIME), MemoryHeld(
-            lambda: memory_held(parse_meminfo(text), self._arc_bytes())
+            lambda: memory_held(parse_meminfo(text), arc_bytes)
         )
 
     def _arc_bytes(self) -> int:
@@ -199,13 +199,16 @@ def parse_stat(text: bytes) -> CpuTimes:
     return CpuTimes(max(1, text.count(b"\ncpu")), busy / TICKS_PER_S, idle / TICKS_PER_S)
 
 
-_MEMORY_NAMES = (
+_OF_EACH_PASS = (
     *("MemTotal", "MemFree", "MemAvailable", "SwapTotal", "SwapFree", "AnonPages", "Mapped", "Hugetlb"),
+)
+_MEMORY_NAMES = (
+    *_OF_EACH_PASS,
     *("Shmem", "SUnreclaim", "PageTables", "Buffers", "Cached", "SwapCached", "Slab"),
     *("KernelStack", "Percpu", "VmallocUsed"),
 )
 _MEMORY_LABELS = tuple((name, b"\n%s:" % name.encode()) for name in _MEMORY_NAMES)
-_EACH_TIME = _MEMORY_LABELS[:8]
+_EACH_TIME = _MEMORY_LABELS[: len(_OF_EACH_PASS)]
 
 
 def parse_meminfo(text: bytes, labels: Sequence[tuple[str, bytes]] = _MEMORY_LABELS) -> dict[str, int]:

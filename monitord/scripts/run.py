@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from monitord.scripts.result import ProfileResult
 
 PROFILE_NAME = "profile.json"
-_PATIENCE_S = (10.0, 10.0)
+_GRACE_PERIODS_S = (10.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RunPlan:
     limit_s: float | None = None
     stdout_to_stderr: bool = False
     folder: Path | None = None
-    grace_periods_s: tuple[float, float] = _PATIENCE_S
+    grace_periods_s: tuple[float, float] = _GRACE_PERIODS_S
 
 
 @dataclass(frozen=True, slots=True)

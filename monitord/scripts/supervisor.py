@@ -1,7 +1,7 @@
 """Supervises one profiled script: starts it, hears its owner, leaves no process and no file of the profiler
 behind.
 
-Started (`python -I -S supervisor.py ORDER`), standard library only, in a session of its own: it outlives
+Started by its path (`python -I -S`), standard library only, in a session of its own: it outlives
 a monitord that was killed, and then ends the script. The script's streams are its caller's, never touched.
 The profile is read once, here; its file is gone before anybody is told of it. On the report pipe: a line of
 JSON when it has started, and at the end one more, followed by the profile's bytes. The end of the lifeline
@@ -137,20 +137,20 @@ class ScriptSupervisor:
         word = os.read(self.lifeline, 64)
         self._begin_end("stopped" if word else "orphaned")
         if not word:
-            self._hurry()
+            self._stop_fast()
         return bool(word)
 
     def _begin_end(self, reason: str) -> None:
         """SIGINT first: Scalene writes its profile on it."""
         if self.ladder or self.ended != "exited":
-            self._hurry()
+            self._stop_fast()
             return
         now, (after_int, after_term) = time.monotonic(), self.order["grace_periods_s"]
         self.ended = reason
         self.ladder = [(now, signal.SIGINT), (now + after_int, signal.SIGTERM)]
         self.ladder.append((now + after_int + after_term, signal.SIGKILL))
 
-    def _hurry(self) -> None:
+    def _stop_fast(self) -> None:
         """What is left of the ladder, at once."""
         now = time.monotonic()
         sooner: dict[int, float] = {signal.SIGTERM: now + FAST_STOP[0], signal.SIGKILL: now + sum(FAST_STOP)}

@@ -35,10 +35,11 @@ if os.fork():
     os.execv(program, [program])
 while os.readlink(f"/proc/{os.getppid()}/exe") != program: time.sleep(0.01)
 libc = ctypes.CDLL(None, use_errno=True)
-if how == "fuse":  # a server that never answers
+if how.startswith("fuse"):  # a server that never answers
+    point = "/tmp" if how.endswith("/tmp") else os.path.dirname(program)
     device = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
-    failed = libc.mount(b"hangs", os.path.dirname(program).encode(), b"fuse", 0, options)
+    failed = libc.mount(b"hangs", point.encode(), b"fuse", 0, options)
 else:
     os.mkfifo(f"{program}.fifo")
     failed = libc.mount(f"{program}.fifo".encode(), program.encode(), None, 4096, None)
@@ -55,7 +56,7 @@ with Target(ProcessKey(int(sys.argv[1]), int(sys.argv[2]))) as target, opened_co
 """
 
 
-@pytest.fixture(params=["fuse", "FIFO"])
+@pytest.fixture(params=["fuse", "fuse over /tmp", "FIFO"])
 def covered(request: pytest.FixtureRequest, targets: Targets, require_tool: Callable[[str], str]) -> int:
     """A burner under whose path, as it sees it, opening or asking hangs."""
     program = targets.program(require_tool("gcc"), t.NATIVE_BURNER)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import ProfileCaptureService
+from monitord.capture.profilers import perf
 from monitord.capture.profilers.perf import Perf, record_command
 from monitord.capture.running import Runner, ToolRun
 from monitord.capture.symbols import names, opening
@@ -197,6 +198,7 @@ def test_nested_names_are_readable(name: str, words: str) -> None:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The two seconds in which a target's files are opened are for one that hangs, not for a slow machine."""
     monkeypatch.setattr(opening, "_LIMIT_S", PATIENCE_S)
+    monkeypatch.setattr(perf, "_HURRIED_OPENING_S", PATIENCE_S)
 
 
 @pytest.mark.root

@@ -112,7 +112,7 @@ def test_whoever_rests_costs_one_read_and_no_call(proc: Path, monkeypatch: pytes
 def test_a_tick_that_reads_nobody_costs_the_reads_of_the_machine(
     proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ReadResult and judgement by the default rules, when nothing can matter: ten files, and few calls."""
+    """A look and its judgement by the default rules, when nothing can matter: ten files, and few calls."""
     detector, sampler = Detector(config.load(None).settings.rules), Sampler(heartbeat_s=1e9, root=str(proc))
     for _ in range(3):
         detector.judge(sampler.look(Demand()))
@@ -130,7 +130,7 @@ def test_a_tick_that_reads_nobody_costs_the_reads_of_the_machine(
 def test_a_heartbeat_over_sleepers_costs_no_more_than_their_reads(
     proc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ReadResult and judgement by the default rules: what is done beside the reads does not grow with the machine."""
+    """A look and its judgement by the default rules: what is done beside the reads does not grow with the machine."""
     detector, sampler = Detector(config.load(None).settings.rules), Sampler(heartbeat_s=0.0, root=str(proc))
     for _ in range(4):
         detector.judge(sampler.look(detector.demand()))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from monitord.model import Demand, ProcessKey, ProcessRates
-from monitord.procfs import huge_bytes_of
+from monitord.procfs import huge_bytes_of, uptime_s
 from monitord.sampling import Sampler
 from monitord.sampling.groups import (
     MAX_ASKED,
@@ -288,3 +288,31 @@ def test_a_process_that_lives_in_huge_pages_is_as_large_as_it_is() -> None:
         sampler.close()
     assert sizes
     assert min(sizes) >= 32 << 20
+
+
+def test_a_young_process_is_asked_for_its_group_each_time_and_an_old_one_once_a_minute(
+    tmp_path: Path,
+) -> None:
+    """A manager moves a process to its unit after it has started; who lasts stays where they are."""
+    proc = machine(tmp_path, 2, FREE_V2)
+    told = proc / "4711/cgroup"
+    young, old = ProcessKey(4711, int(uptime_s() * os.sysconf("SC_CLK_TCK"))), ProcessKey(4711, 1)
+    groups = Groups(root=str(proc))
+    told.write_text("0::/session-1.scope\n")
+    assert groups.unit_of(young) == groups.unit_of(old) == "session-1.scope"
+    told.write_text("0::/run-7.scope\n")
+    assert (groups.unit_of(young), groups.unit_of(old)) == ("run-7.scope", "session-1.scope")
+
+
+def test_a_group_that_could_not_be_read_is_asked_for_again(tmp_path: Path) -> None:
+    """A moment without descriptors is no minute without units."""
+    proc = machine(tmp_path, 2, V2)
+    told = proc / "4711/cgroup"
+    text = told.read_text()
+    told.unlink()
+    groups, key = Groups(root=str(proc)), ProcessKey(4711, 1)
+    assert groups.unit_of(key) is None
+    assert groups.with_limits((busy(),), RAM)[0].cpu_limit_percent is None
+    told.write_text(text.replace("/docker/abc/inner", "/docker/abc/x.service"))
+    assert groups.unit_of(key) == "x.service"
+    assert groups.with_limits((busy(),), RAM)[0].cpu_limit_percent is not None

@@ -347,3 +347,39 @@ def open_more(child: subprocess.Popen[str]) -> None:
     child.stdin.write("\n")
     child.stdin.flush()
     assert child.stdout.readline() == "opened\n"
+
+
+POOL = """
+import sys, threading, time
+print("ready")
+sys.stdin.readline()
+end = threading.Event()
+thread = threading.Thread(target=end.wait)
+thread.start()
+until = time.thread_time() + 0.3
+while time.thread_time() < until: pass
+print("two threads")
+sys.stdin.readline()
+end.set()
+thread.join()
+print("one thread")
+sys.stdin.readline()
+"""
+
+
+def test_the_turns_of_the_only_thread_are_those_of_now(start: Callable[..., subprocess.Popen[str]]) -> None:
+    """Not of the time before others came and went: what it waited meanwhile would count as waited at once."""
+    pool, reader = start(POOL), LinuxProcesses()
+    assert pool.stdin is not None
+    assert pool.stdout is not None
+    reader.read_all(ReadRequest())
+    reader.read_all(ReadRequest())
+    for said in ("two threads\n", "one thread\n"):
+        pool.stdin.write("go on\n")
+        pool.stdin.flush()
+        assert pool.stdout.readline() == said
+        reader.read_all(ReadRequest())
+    line = reader.turns_of(pool.pid)
+    assert line is not None
+    assert int(line.split()[0]) > 0.25e9, "what it ran until then, in ns"
+    reader.close()

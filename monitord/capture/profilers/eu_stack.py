@@ -81,6 +81,10 @@ class _EuStack:
         return draft.end(CaptureStatus.REFUSED, _STRANGE.format(name)) if name is not None else None
 
 
+def _with_reason(found: Capture, refused: Capture) -> dict[str, str]:
+    return {**found.notes, "eu_stack": refused.reason or ""}
+
+
 class EuStackLook(_EuStack):
     """Every thread's native stack at one moment; of a process among other files perf tells what it runs."""
 
@@ -88,10 +92,11 @@ class EuStackLook(_EuStack):
 
     def take(self, session: Session) -> Capture:
         draft = CaptureBuilder(self, session)
+        if (refused := self.strange(draft)) is not None:
+            found = PerfLook().take(session)
+            return found if found.status.has_evidence else replace(found, notes=_with_reason(found, refused))
         if (obstacle := draft.obstacle()) is not None:
             return obstacle
-        if self.strange(draft) is not None:
-            return PerfLook().take(session)
         outcome, _ = self.look(session, session.look_limit_s, read_times(session.target.key.pid))
         draft.record_outcome(outcome)
         draft.cpu_percent = None

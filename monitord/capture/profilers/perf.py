@@ -25,8 +25,9 @@ from monitord.model import Capture, CaptureStatus
 RATE_HZ = 99
 _DATA, _FOLDED, _FILES = "perf.data", "perf.folded", "perf.files"
 _FOLDS = "monitord.capture.perf_fold"
-_SCRIPT_LIMIT_S, _HURRIED_SCRIPT_LIMIT_S = 20.0, 2.0
+_SCRIPT_LIMIT_S, _HURRIED_SCRIPT_LIMIT_S = 20.0, 1.0
 _MOMENT_S = 0.3
+_HURRIED_OPENING_S = 0.3
 _LOOK_CAP_BYTES = 1024 * 1024
 _SCRIPT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024
 # CAP_SYSLOG, where monitord is root, shows where the kernel's functions lie; the call itself is refused.
@@ -69,7 +70,8 @@ class Perf:
         from monitord.capture.symbols.opening import opened_code  # a profile's worth of code
 
         try:
-            with opened_code(session.target) as files:  # now: it may end before it was profiled
+            limit_s = _HURRIED_OPENING_S if session.is_hurried else None
+            with opened_code(session.target, limit_s) as files:  # now: it may end before it was profiled
                 return self._profile(session, draft, folded, files)
         finally:
             remove(data)

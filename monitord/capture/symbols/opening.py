@@ -31,10 +31,10 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def opened_code(target: Target) -> Iterator[Mapping[str, int]]:
+def opened_code(target: Target, limit_s: float | None = None) -> Iterator[Mapping[str, int]]:
     """For the block, descriptors by the names in the target's maps; of fewer files where that can't be."""
     opening = _Opening(target)
-    procfs.try_for(_LIMIT_S, opening.run, "capture-opening")
+    procfs.try_for(limit_s or _LIMIT_S, opening.run, "capture-opening")
     files = opening.take()
     try:
         yield files
