@@ -356,10 +356,10 @@ sys.stdin.readline()
 end = threading.Event()
 thread = threading.Thread(target=end.wait)
 thread.start()
-until = time.thread_time() + 0.3
-while time.thread_time() < until: pass
 print("two threads")
 sys.stdin.readline()
+until = time.thread_time() + 0.3
+while time.thread_time() < until: pass
 end.set()
 thread.join()
 print("one thread")
