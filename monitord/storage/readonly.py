@@ -34,7 +34,8 @@ def open_readonly(database: Path) -> tuple[sqlite3.Connection, str | None]:
     is the whole truth and is read as immutable. Raises SchemaTooNewError for a revision we don't know.
     """
     address = _address(database)
-    connection = _connect(address)
+    with explained(database):
+        connection = _connect(address)
     try:
         with explained(database):
             try:

@@ -19,9 +19,13 @@ from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.storage_health import watch
 from monitord.doctor import Surroundings
 from monitord.doctor.data import check_quota
+from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore, open_store
+from monitord.storage.readonly import stored_bytes
+from monitord.storage.schema import DATABASE_NAME
+from monitord.storage.usage import usage_of
 from tests.cli.conftest import Cli
 from tests.cli.test_acting import status_of
 from tests.mcp_server.talking import over_stdio
@@ -139,3 +143,11 @@ def test_what_an_assistant_is_told_is_what_the_recorder_counted(
             answer = asker.told("system_now")
     assert answer["status"]["storage"]["counters"]["storage_used_bytes"] == store.usage().artefact_bytes
     store.close()
+
+
+def test_a_recorder_that_has_no_database_yet_is_told_all_the_same(tmp_path: Path) -> None:
+    """Between its lock and its database there is a moment, in which `status` may ask how much lies far away."""
+    with pytest.raises(StorageError, match="can't be opened"):
+        stored_bytes(tmp_path / DATABASE_NAME)
+    tmp_path.chmod(0o700)
+    assert usage_of(tmp_path, is_far=True).artefact_bytes == 0

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,13 +186,20 @@ def test_who_stops_and_goes_on_all_the_time_is_captured_and_not_left_stopped(rec
     player = threading.Thread(target=play)
     player.start()
     try:
-        incident = daemon.incident(pid=target.pid)
+        first = daemon.incident(profiled=False, pid=target.pid)
+        # A ladder that finds it stopped ends there: its last row, the context, says that all was tried.
+        daemon.wait_for(lambda: "context" in roles(daemon.ask("show", first["correlation_id"])), "its end")
+        incident = daemon.ask("show", first["correlation_id"])
     finally:
         is_over.set()
         player.join()
     assert all(capture["reason"] or capture["status"] == "ok" for capture in incident["captures"])
     daemon.wait_for(lambda: state_of(target.pid) in "RS", "the target to run again")
     goes_on(daemon)
+
+
+def roles(shown: Any) -> set[str]:
+    return {capture["role"] for capture in shown["captures"]}
 
 
 def state_of(pid: int) -> str:
