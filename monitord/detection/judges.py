@@ -227,7 +227,7 @@ class RuleJudge:
             value, reason = reading.value, reasons.hung(subject, reading.value, level)
         else:
             value = window.mean
-            reason = reasons.counted(subject, self.condition, window, level, track.process)
+            reason = reasons.held(subject, self.condition, window, level, track.process)
         target, name = self._blamed(track, reading)
         if self.rule.metric is TriggerMetric.FREE_MEMORY:
             reason += reasons.where_memory_is(look.system.memory_held_bytes)

@@ -10,7 +10,7 @@ from monitord.detection.growth import EARLIER_WINDOWS, Climb
 from monitord.detection.readings import Killed
 from monitord.detection.resident import shared_bytes
 from monitord.detection.windows import Window
-from monitord.model import ProcessRates, TriggerMetric
+from monitord.model import ProcessRates, TriggerMetric, counted
 
 NOBODY = "unattributed"
 """The process name of an alert that can't blame one."""
@@ -62,7 +62,7 @@ def _scaled(value: float, step: int, units: tuple[str, ...]) -> str:
     return f"{_short(value)} {units[-1]}"
 
 
-def counted(
+def held(
     subject: str, condition: Condition, window: Window, level: float, process: ProcessRates | None = None
 ) -> str:
     """Write the sentence of a rule that counted samples."""
@@ -188,7 +188,8 @@ def _of_its_course(climb: Climb, window_s: float) -> str:
     """How the gain goes with what was before it: a first rise may be the first tooth of a slow saw."""
     if climb.step_count > 1:
         before = _lasting(EARLIER_WINDOWS * window_s)
-        return f"; as much was gained {climb.step_count} times in the {before} before, and nothing given back"
+        times = counted(climb.step_count, "time")
+        return f"; as much was gained {times} in the {before} before, and nothing given back"
     return "; whether it falls again is not known yet"
 
 

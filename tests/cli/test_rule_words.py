@@ -59,9 +59,9 @@ def sentences(condition, metric) -> list[str]:
         return [reasons.grown("it", condition, Climb(0.0, 7.0, 7.0, 1.0, True), 7.0, None)]
     window = Window(0.0, START, 0.0)
     window.add(5.0, START, 7.0, True)
-    said = [reasons.counted("it", condition, window, 7.0)]
+    said = [reasons.held("it", condition, window, 7.0)]
     window.add(10.0, START, 6.0, False)
-    said.append(reasons.counted("it", condition, window, 7.0))
+    said.append(reasons.held("it", condition, window, 7.0))
     if metric is TriggerMetric.MEMORY:
         said.append(reasons.disappeared("it", condition, window, 7.0, None))
     return said
