@@ -66,7 +66,7 @@ ISSUED: tuple[tuple[str, str], ...] = (
     ("sonarqube", r"sq[pau]_[a-f0-9]{40}"),
     ("square", r"sq0[a-z]{3}-[A-Za-z0-9_-]{20,60}+|EAAA[A-Za-z0-9_-]{56,64}+"),
     ("facebook", r"EAA[A-Za-z0-9]{60,400}+"),
-    ("okta", r"00[A-Za-z0-9_-]{40}"),
+    ("okta", r"00(?![0-9]{3}-[0-9a-f]{8}-)[A-Za-z0-9_-]{40}"),
     (
         "azure",
         r"[A-Za-z0-9_~.-]{3}8Q~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9+/]{76}(?:ASt|ABa|AIoT|ACDb)[A-Za-z0-9+/=]{4,12}+",

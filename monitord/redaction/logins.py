@@ -80,7 +80,7 @@ def login_in(word: str, *, of_anybody: bool) -> tuple[str, str, str] | None:
 
     `of_anybody`: an option said that this is a login; else the name must be known as a person's.
     """
-    found = _LOGIN.fullmatch(word) if len(word) <= 4096 else None
+    found = _LOGIN.fullmatch(word) if len(word) <= 4096 and "://" not in word else None
     if found is None or len(found[2]) < 3 or _NO_SECRET.fullmatch(found[2]):
         return None
     domain, _, name = found[1][:-1].replace("\\", "/").rpartition("/")

@@ -67,6 +67,15 @@ _BITS = (6.0, 2.0, -1.5)
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]++")
 _BITS_OF_ODD_STEP = 3
 _BITS_OF_NONSENSE = 6
+# Words of these looks are often names and seldom secrets: so many bits more must speak against them.
+# A capital and small letters; capitals and digits (serial numbers); ipv4first, enp3s0f1; vowels everywhere.
+_MORE_BITS = (
+    (re.compile(r"[A-Z][a-z]++"), 20),
+    (re.compile(r"[A-Z0-9]{6,11}"), 60),
+    (re.compile(r"[a-z]{2,6}[0-9]{1,2}[a-z]{1,6}[0-9]{0,2}"), 5),
+    (re.compile(r"(?:en|wl|ww|ib)[opsx][0-9][a-z0-9]{1,10}"), 8),
+    (re.compile(r"(?=[a-z]{8,})(?:[^aeiouy]{0,4}[aeiouy]{1,2})++[^aeiouy]{0,4}+"), 2),
+)
 # Of eight letters, or of six where digits or cases are mixed; plain hex says nothing.
 _CHUNK = re.compile(
     r"(?<![A-Za-z0-9])(?![A-Z]?[a-z]{0,7}(?![A-Za-z0-9])|[0-9a-f]*+(?![A-Za-z0-9]))[A-Za-z0-9!#$^~*?%]{6,64}+"
@@ -81,14 +90,18 @@ CLASS_OF = {
     **dict.fromkeys(string.ascii_lowercase, "a"), **dict.fromkeys(string.ascii_uppercase, "A"),
     **dict.fromkeys(string.digits, "0"), **dict.fromkeys("!$^*~?#", "!"),
 }  # fmt: skip
-# Kubernetes' own suffixes, versions, digests, and names of resources.
+# Kubernetes' own suffixes, disks, volumes, ULIDs, messages of a mailer, accounts of a chain, versions,
+# digests, and names of resources.
 _NAMED_THING = re.compile(
     r"(?:[a-z0-9]++-)+(?:[bcdf-hj-np-tv-xz2456789]{5}|[bcdf-hj-np-tv-xz2456789]{8,10})"
+    r"|(?:ata|nvme|scsi|usb|wwn|virtio|google|dm-name|dm-uuid|lvm-pv-uuid|md-uuid|mpath)-[\w.:+-]{1,120}"
+    r"|[a-z]{3,10}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9A-Za-z]{6}(?:-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}"
+    r"|01[0-9A-HJKMNP-TV-Z]{24}|baf[ky][a-z2-7]{55}|[0-9A-Za-z]{6}-[0-9A-Za-z]{11}-[0-9A-Za-z]{4}|0x[0-9a-fA-F]{40}"
     r"|[v^~=<>]{0,3}[0-9]{1,5}\.[0-9]{1,5}.*|(?:sha|md)[0-9]{1,3}[:=-].*|arn:.*|[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[\w-]{1,60}\.[0-9]{1,4}\.[a-z0-9]{25}",
     re.S,
 )
 _FILE = re.compile(
-    r"(?:~|\.{1,2}|/(?:etc|run|var|home|usr|srv|opt|tmp|root|mnt|media|app|data|secrets))(?:/[\w.@+-]{1,80})+"
+    r"(?:~|\.{1,2}|/(?:etc|run|var|home|usr|srv|opt|tmp|root|mnt|media|app|data|secrets))(?:/[\w.@+-]{1,80})+(?:/:[0-9])?"
     r"|(?:[\w.@+-]{1,80}/)*[\w@+-][\w.@+-]{0,80}\.(?:txt|json|ya?ml|toml|ini|conf|cfg|pem|key|crt|cer|p12|jks|pub|log|env|enc|gpg|asc|csv|tf|hcl|xml|sh|py|js)"
 )
 # Hashes and ids, forms of dates, names of files, sizes.
@@ -138,9 +151,10 @@ def is_nonsense(text: str) -> bool:
 
 
 def _bits_of(chunk: str) -> float:
-    if not _BOTH_CASES.search(chunk):
+    usual = max((bits for shape, bits in _MORE_BITS if shape.fullmatch(chunk)), default=0)
+    if not _BOTH_CASES.search(chunk) or usual:
         switches = len(_SWITCH.findall(chunk)) - _USUAL_SWITCHES if len(chunk) >= 10 else 0
-        return strangeness_bits(chunk) + max(0, switches) * _BITS_OF_ODD_STEP
+        return strangeness_bits(chunk) - usual + max(0, switches) * _BITS_OF_ODD_STEP
     odd = odd_steps(chunk) + len(_SHORT_HUMP.findall(chunk))
     return strangeness_bits(chunk) + _BITS_OF_ODD_STEP * odd
 

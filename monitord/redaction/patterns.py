@@ -14,7 +14,7 @@ from collections.abc import Set
 
 from monitord.redaction.issued import ISSUED
 from monitord.redaction.logins import is_person
-from monitord.redaction.made_up import is_file, strangeness_bits
+from monitord.redaction.made_up import is_file, is_named_thing, strangeness_bits
 from monitord.redaction.urls import safe_url
 from monitord.redaction.words import (
     HIDDEN,
@@ -143,7 +143,7 @@ _VALUE = re.compile(
     r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
 # A word and at least two more behind a colon; a call; `@/run/token`.
-_PROSE = re.compile(r"[a-z]{2,20}+(?: [a-z0-9-]{1,30}+){2}")
+_PROSE = re.compile(r"[a-zß-ÿ]{2,20}+(?: [a-z0-9ß-ÿ-]{1,30}+){2}")
 _CALLED = re.compile(r"[A-Za-z_][A-Za-z_.]{1,40}+\(")
 _FROM_FILE = re.compile(r"@[~.]{0,2}/[\w./-]{1,200}")
 # Of one word of an argument list, where blanks belong to the value.
@@ -159,12 +159,14 @@ _WHOLE_SLASHED = re.compile(r"(?s)(?i:(/(?:p|pass|password|gp|pth):))(.+)()")
 _WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@=]{2,200}+)(@[\w.-]{1,200}+(?::[0-9]{1,5})?)")
 _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S`, up to the next `name=`
     r"((?:[^\s=\"'/,;&]{0,60}[^\w\s=\"'.-])?)([\w.-]{1,100}+)(\]?[=:] ?)"
-    r"((?:(?![,;& ] ?[\w.-]{1,60}=).)++)(?:[,;& ].*)?",
+    r"((?:(?![,;& ] ?[\w.-]{1,60}=.).)++)(?:[,;& ].*)?",
     re.S,
 )
 _WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
+_GO_BUILD = re.compile(r"[\w-]{20}/[\w-]{20}")
+_BUILT = re.compile(r"(?:[a-z]{2,20}[-_]){0,4}(?:[0-9a-f]{8}|[0-9a-f]{16}|[0-9a-f]{20})")
 _SUFFIX = re.compile(r"[a-z]{1,5}[0-9]?(?:\.[a-z0-9]{1,5})?")
 _LONG_HEX = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -188,16 +190,16 @@ def hide_patterns(text: str, hide: Hide) -> str:
     if ":" in marks:
         text = _SLASHED.sub(lambda m: m[1] + hide("option", m[2]), text)
         text = _URL.sub(lambda m: safe_url(m, hide), text)
-        text = _LOGIN.sub(lambda m: f"{m[1]}:{hide('login', m[2])}@{m[3]}", text)
+        text = _LOGIN.sub(lambda m: f"{m[1]}:{_safe_login(m[2], hide)}@{m[3]}", text)
     if marks & _BLANKS:
         text = _SCHEME.sub(lambda m: m[1] + m[2] + hide_scheme(m[1], m[3], hide), text)
-    text = _NAMED_PART.sub(lambda m: m[1] + _safe_part(m[1][-1], m[2], hide), text)
+    text = _NAMED_PART.sub(lambda m: m[1] + _safe_part(m[1], m[2], hide), text)
     if len(text) < _SHORTEST_ISSUED:
         return text
     if _MAY_BE_ISSUED.search(text):
         text = _VENDOR.sub(lambda m: hide(m.lastgroup or "", m[0]), text)
     text = _CRYPT.sub(lambda m: hide("crypt", m[0]), text) if "$" in marks else text
-    return _RANDOM.sub(lambda m: _hide_random(m[0], hide), text)
+    return _RANDOM.sub(lambda m: m[0] if _is_fingerprint(m) else _hide_random(m[0], hide), text)
 
 
 def _hide_in_structures(text: str, marks: Set[str], hide: Hide) -> str:
@@ -292,7 +294,9 @@ def _hide_keyed(text: str, hide: Hide) -> str:
             position = copied = listed.end()
             continue
         value = _VALUE.match(text, position)
-        if value is None or value[0][0] in "([{" or (found[2] == ":" and text.startswith("//", position)):
+        if value is None or value[0][0] in "([{" or value[0][:2] in ("')", '")'):
+            continue
+        if found[2] == ":" and text.startswith("//", position):
             continue
         if _is_label(text, found, value) or _CALLED.match(text, position):
             continue
@@ -342,6 +346,11 @@ def _safe_header(value: str, hide: Hide) -> str:
     return value if _is_told(":", value) else hide("header", value)
 
 
+def _safe_login(word: str, hide: Hide) -> str:
+    """`bob:S@host`; `compress=zstd:3,subvol=@home` is none."""
+    return word if word[-1] == "=" and "," in word else hide("login", word)
+
+
 def _is_no_group(word: str) -> bool:
     """Tell a password behind `user=bob:` from a group's name or number."""
     return not (word.isdigit() or is_wordlike(word) or HIDDEN in word)
@@ -350,7 +359,7 @@ def _is_no_group(word: str) -> bool:
 def _if_named(name: str, value: str, hide: Hide) -> str:
     """Hide a value under a telling name, but for what chooses a method."""
     is_secret = is_sensitive(name) or (is_suspicious(name) and looks_made(value))
-    return hide("keyed", value) if is_secret and not is_choice(value.strip()) else value
+    return hide("keyed", value) if is_secret and not is_choice(value) else value
 
 
 def _safe_call(found: re.Match[str], hide: Hide) -> str:
@@ -393,10 +402,16 @@ def _safe_literal(found: re.Match[str], hide: Hide) -> str:
     return found[0] if is_kept else f"{found[0][0]}{hide('call', value)}{found[0][0]}"
 
 
-def _safe_part(sign: str, value: str, hide: Hide) -> str:
-    """What follows `password-` or `sess_` in a name, unless it is made of words, a version or a date."""
+def _safe_part(name: str, value: str, hide: Hide) -> str:
+    """What follows `password-` or `sess_` in a name, unless it is made of words, a version or a date.
+
+    `auth_token-HEX` and `change-password-HEX.js` are built so: of sessions alone such a part is theirs.
+    """
+    sign = name[-1]
     stem, _dot, ending = value.partition(".")
     if (_SUFFIX.fullmatch(ending) and is_wordlike(stem)) or is_wordlike(value.partition("@")[0]):
+        return value
+    if _BUILT.fullmatch(stem) and not name.lower().startswith(("sess", "sid")):
         return value
     if sign in "./" and not (
         _UUID.match(value) or looks_chosen(value) or looks_random(value) or _LONG_HEX.match(value)
@@ -420,13 +435,20 @@ def hide_scheme(scheme: str, word: str, hide: Hide) -> str:
 
 
 def _hide_random(word: str, hide: Hide) -> str:
-    if not looks_random(word):
+    if not looks_random(word) or is_named_thing(word):
         return word
     if "/" not in word or not _is_path(word):
         return hide("random", word)
     return "/".join(
         hide("random", part) if looks_random(part) and not part.islower() else part
         for part in word.split("/")
+    )
+
+
+def _is_fingerprint(found: re.Match[str]) -> bool:
+    """`SHA256:…` of a public key, and the two halves of what Go calls a build."""
+    return found.string[max(0, found.start() - 7) : found.start()] == "SHA256:" or (
+        _GO_BUILD.fullmatch(found[0]) is not None
     )
 
 

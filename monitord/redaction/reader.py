@@ -54,6 +54,7 @@ from monitord.redaction.unknown import (
     is_issued,
     is_issued_or_chosen,
     is_letters_password,
+    is_telling,
     is_verbs_secret,
     names_thing,
     says_id,
@@ -104,13 +105,16 @@ _NO_WORD = frozenset("/=:, @%{}[]()<>|\\")
 # `host:25000/HEX`, `LM:NT` hashes, `bo-UUID`.
 _ISSUED_TAIL = re.compile(
     r"([\w.-]{1,80}:[0-9]{1,5}/|[0-9a-f]{32}:|:)([0-9a-f]{32})"
-    r"|([a-z]{2,4}-)([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"|([a-z]{2}-)([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 )
 _NAME = re.compile(r"[\w.@+-]{1,200}")
 _LEAST_BITS = 10
 _PART = re.compile(
     r"(?<![^=:,;@> \"'(\[{])\w[\w.!$^~?#*+%-]{5,63}+(?=={0,2}(?:\Z|[:,; \"')\]}]))(?!://)", re.A
 )
+_IN_QUERY = re.compile(r"://[^\s\"'<>`]{1,200}[?&]\w{1,40}=\Z")
+_GPG_OPTION = re.compile(r"--?(?:encrypt|sign|local-user|recipient|hidden-encrypt)-key")
+_GPG_KEY = re.compile(r"(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})")
 _SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
 _PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
 _PIN = re.compile(r"[0-9]{4,12}")
@@ -234,6 +238,8 @@ class Reader:
     def _value(self, manner: str, value: str) -> str:
         if _KEPT_VALUE.fullmatch(value) or is_file(value) or (self.names_key and _FILE.fullmatch(value)):
             return value
+        if _GPG_OPTION.fullmatch(self.before) and _GPG_KEY.fullmatch(value):
+            return value
         if manner == "named" and value.lower() in SAID_OF_PASSWORDS:
             return value
         if (is_choice(value) and manner != "cert") or (self.names_session and value.isdigit()):
@@ -267,7 +273,7 @@ class Reader:
         if manner == "pin":
             return _PIN.fullmatch(value) is not None
         if manner == "made":
-            return not any(mark in value for mark in "/.:,@")
+            return not any(mark in value for mark in "/.:,@") and "=" not in value.rstrip("=")
         if manner == "login":
             is_pair = "=" in value.partition(":")[0] and "," not in value
             return any(mark in value for mark in ":%,") and not is_pair
@@ -287,13 +293,13 @@ class Reader:
         lower = name.lower()
         self.names_key = lower.endswith(("key", "auth", "keys", "token", "secret"))
         self.names_session = lower.endswith(("session-id", "session_id", "sessionid", "sid"))
+        if ":" in name and (shown := self._behind_colon(argument)):
+            return shown
         if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
             if shown := self._assigned(name, value):
                 return shown
             if self._is_named(name):
                 return argument
-        if not equals and ":" in argument and (shown := self._behind_colon(argument)):
-            return shown
         if argument[1] != "-" and (attached := self._attached(argument)):
             return attached
         if argument in self.options:
@@ -314,7 +320,7 @@ class Reader:
         is_made = (is_suspicious(name) or self._is_named(name)) and looks_made(value)
         if is_made or (_PIN_OPTION.fullmatch(name) and _PIN.fullmatch(value)):
             return f"{name}={self.hide('option', value)}"
-        is_made = self._may_have_issued(value) and is_issued(value, name, self.name)
+        is_made = self._may_have_issued(value, name) and is_issued(value, name, self.name)
         return f"{name}={self.hide('issued', value)}" if is_made else ""
 
     def _behind_colon(self, argument: str) -> str:
@@ -412,7 +418,7 @@ class Reader:
             return False
         if len(value) < 4 or value[0] in "-/.~{$%<>@*[(" or "://" in value:
             return False
-        if is_wordlike(value.rstrip("=:")) and is_sensitive(value):
+        if value in VERBS or (is_wordlike(value.rstrip("=:")) and is_sensitive(value)):
             return False
         return self._is_about_login or not is_wordlike(value) or value is self.words[-1]
 
@@ -431,17 +437,23 @@ class Reader:
     def _may_be_letter(self) -> bool:
         """Tell whether `-p` may have a password: of a tool without options in the table."""
         is_run_as = self.is_for_a_user and self.name in RUN_AS
-        return (not self.options or self.name in LANGUAGES) and self.name not in READERS and not is_run_as
+        is_plain = is_run_as or self.name in READERS or self.name in PLAIN_LETTERS
+        return (not self.options or self.name in LANGUAGES) and not is_plain
 
     def _is_about_pin(self) -> bool:
         return self._is_unknown() and not PIN_WORDS.isdisjoint(self.words[1:9])
 
-    def _may_have_issued(self, value: str = "") -> bool:
-        """Tell whether hex may be a key: any of an unknown tool, an option's value or 32 digits of others."""
-        if self._is_unknown() or (self.name in LANGUAGES and not self.in_prose):
+    def _may_have_issued(self, value: str, named: str) -> bool:
+        """Tell whether hex may be a key: of an unknown tool, an option's value or 32 digits of others.
+
+        Unannounced it hardly ever is: containers, jobs, nodes, disks, checksums look so.
+        """
+        if self.in_prose or not (self.is_about_secrets or is_telling(named)):
+            return False
+        if self._is_unknown() or self.name in LANGUAGES:
             return True
-        is_telling = (self.before[:1] == "-" or len(value) == 32) and "-" not in value and not self.in_prose
-        return is_telling and self.tool is not _NO_TOOL and self.name not in CARRIERS | NAMING
+        is_due = (self.before[:1] == "-" or len(value) == 32) and "-" not in value
+        return is_due and self.tool is not _NO_TOOL and self.name not in CARRIERS | NAMING
 
     def _may_be_judged(self) -> bool:
         if self.in_prose or self.before in PUBLIC:
@@ -487,7 +499,7 @@ class Reader:
             return shown
         if self.name not in READERS and (shown := hide_in_word(argument, self.name, self.hide)) != argument:
             return self.read_text(shown)
-        if self._may_have_issued(argument) and is_issued(argument, self.before, self.name):
+        if self._may_have_issued(argument, self.before) and is_issued(argument, self.before, self.name):
             return self.hide("issued", argument)
         if " " in argument and self._may_be_judged() and is_nonsense(argument):
             return self.hide("made_up", argument)
@@ -513,7 +525,8 @@ class Reader:
         begin = max(0, found.start() - 1)
         named = found.string[max(0, begin - 40) : begin] if found.string[begin] == "=" else ""
         is_made = is_made_up(found[0], _LEAST_BITS)
-        return self.hide("made_up", found[0]) if is_made and not names_thing(named) else found[0]
+        is_kept = not is_made or names_thing(named) or _IN_QUERY.search(found.string, 0, found.start())
+        return found[0] if is_kept else self.hide("made_up", found[0])
 
     def _script(self, text: str) -> str:
         """A text that is a command line of its own, or that has one: read as a shell reads it."""

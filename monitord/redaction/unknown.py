@@ -46,7 +46,8 @@ PLAIN_LETTERS = frozenset(
      "trap", "read", "tail", "parted", "sfdisk", "gcloud", "aws", "az", "sam", "serverless", "cdk", "amplify",
      "eb", "trivy", "nerdctl", "crictl", "k9s", "gzip", "pigz", "xz", "bzip2", "zstd", "tee", "ltrace",
      "bpftrace", "perf", "stress-ng", "fio", "wrk", "ab", "siege", "k6", "rabbitmqctl", "nginx", "postfix",
-     "postmap", "exim", "named", "unbound", "dnsmasq", "ntpd", "chronyd"}
+     "postmap", "exim", "named", "unbound", "dnsmasq", "ntpd", "chronyd", "loginctl", "busctl",
+     "minikube"}
 )  # fmt: skip
 INSTALLERS = frozenset(  # whose operands are names of packages
     {"pip", "pip3", "pipx", "uv", "poetry", "conda", "npm", "npx", "pnpm", "yarn", "bun", "cargo", "gem",
@@ -75,12 +76,14 @@ _PLAIN_WORD = re.compile(
     r"|debug|release|gpu|cpu|high|low|all|none|[\w-]{1,60}\.[a-z][a-z0-9]{0,4}|[0-9].*|\w{1,3}",
     re.S,
 )
-_NO_PASSWORD = re.compile(r"[0-9:,.-]*+|[/~.].*|[0-9]+:.*|[A-Za-z][\w.-]{0,60}+=.*|true|false", re.S)
+_NO_PASSWORD = re.compile(
+    r"[0-9:,.-]*+|[/~.].*|\{.*\}|\[.*\]|[0-9]+:.*|[A-Za-z][\w.-]{0,60}+=.*|true|false", re.S
+)
 _MADE = re.compile(
     r"[0-9a-f]{20,}+|[0-9A-F]{20,}+|[A-Z2-7]{20,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 )
 _SAYS_ID = re.compile(
-    r"(?i)(?<!ss)(?<!app)id(?:s|entifier)?$|id[-_=]|sha|commit|rev|hash|digest|checksum|uuid|guid|trace|build|ref|version|tag"
+    r"(?i)(?<!ss)(?<!app)id(?:s|entifier)?$|id[-_=]|sha|md5|wwid|commit|rev|hash|digest|checksum|uuid|guid|trace|build|ref|version|tag"
     r"|name|image|disk|serial|finger|thumb|address|node|file|path|object|container|pod|volume|snapshot|^-[nioU]$"
 )
 # Names of what people and machines call in letters that read like no word.
@@ -89,6 +92,9 @@ _NAMES_THING = re.compile(
     r"|interface|device|driver|printer|codec|pix|format|font|theme|model|class|environment|namespace|database|schema|table"
     r"|profile|project|package|module|plugin|type|symbol|gene|^-[hdfgl]$"
 )
+_TELLING = re.compile(
+    r"(?i)(?<!pub)(?<!public-)key(?!s|-?server|-?ring)|appid|claim|pair|licen[sc]e|regist|enroll|join|activat|invite|code"
+)  # of options of tools that nobody knows
 _COUNTS = re.compile(r"(?i)uuid|md5|sha\d|hash|blkid|cksum|digest")  # tools that make or read such words
 _ISSUED = re.compile(
     r"(?:[0-9a-f]{12,}+|[0-9A-F]{12,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
@@ -124,6 +130,11 @@ def is_issued(value: str, named: str, tool: str) -> bool:
 def says_id(named: str, tool: str) -> bool:
     """Tell whether a name before a word, or the tool, says that it identifies something."""
     return bool(_SAYS_ID.search(named, 0, 60) or _COUNTS.search(tool))
+
+
+def is_telling(option: str) -> bool:
+    """Tell whether an option announces what a machine made to be secret."""
+    return bool(_TELLING.search(option, 0, 60))
 
 
 def names_thing(option: str) -> bool:

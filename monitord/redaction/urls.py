@@ -6,6 +6,8 @@ import re
 
 from monitord.redaction.words import HIDDEN, Hide, is_readable, is_sensitive, is_suspicious
 
+_AMOUNT = re.compile(r"[0-9]++[a-z]{0,2}")
+_LEAST_RANDOM = 20
 _STREAMS = frozenset({"rtmp", "rtmps", "rtmpt", "rtmpe", "srt", "whip"})
 # A name without a password in a URL of these is an account, not a key.
 _ACCOUNT_SCHEMES = frozenset(
@@ -34,10 +36,12 @@ def safe_url(found: re.Match[str], hide: Hide) -> str:
 
 
 def _safe_parameter(parameter: str, hide: Hide) -> str:
-    """What is not made of words and numbers (`page=2`, `sort=name`) or has a telling name is hidden."""
+    """What is long or mixed and not made of words and numbers, or has a telling name, is hidden."""
     name, equals, value = parameter.partition("=") if "=" in parameter else ("", "", parameter)
-    is_told = len(name) > 1 or value.isdigit() or name in ("q", "v")
-    if is_told and not (is_sensitive(name) or is_suspicious(name)) and is_readable(value):
+    is_announced = is_sensitive(name) or is_suspicious(name)
+    is_told = len(name) > 1 or name in ("q", "v") or _AMOUNT.fullmatch(value)
+    is_short = len(value) < _LEAST_RANDOM and name
+    if is_told and not is_announced and (is_short or value.isdigit() or is_readable(value)):
         return parameter
     return f"{name}{equals}{hide('url_query', value)}" if value else parameter
 

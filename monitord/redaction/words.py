@@ -19,7 +19,8 @@ _MAX_NAME = 200
 
 # Found anywhere in a name once its separators are gone.
 _STEMS = re.compile("|".join((
-    "password", "passwd", "passphrase", "passcode", "secret", "apikey", "credential", "privatekey",
+    "password(?!box|form)", "passwd", "passphrase", "passcode", "secret", "apikey", "credential",
+    "privatekey",
     "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey", "accountkey", "sharedkey",
     "sessionkey", "sessionid", "storagekey", "licensekey", "deploykey", "servicekey", "appkey",
     "connectionstring", "fromliteral", "mfacode", "passwort", "kennwort", "motdepasse", "contrasena",
@@ -49,8 +50,8 @@ _KEYS = frozenset(  # what a key is of, where the key is a secret
      "jwt", "cookie", "token", "write", "x", "unseal", "recovery", "root", "wep", "wpa", "authentication",
      "join", "tailscale", "setup", "datadog", "openai", "data", "vault", "backup", "disk", "bitlocker",
      "dd", "unlock", "mesh", "network", "device", "enroll", "enrollment", "agent", "merchant", "wallet",
-     "node", "cluster", "gossip", "relay", "security", "crypt", "decrypt", "decryption", "sign", "pairing",
-     "pair", "link", "product", "registration", "activation", "bot", "rpc", "push", "vapid",
+     "node", "cluster", "priv", "gossip", "relay", "security", "crypt", "decrypt", "decryption", "sign",
+     "pairing", "pair", "link", "product", "registration", "activation", "bot", "rpc", "push", "vapid",
      "provisioning", "ingest", "ingestion", "user", "claim", "invite", "sync", "install", "transport",
      "secure", "lock", "door", "mqtt", "snmp", "vpn", "wifi", "wlan", "psk", "integration"}
 )  # fmt: skip
@@ -84,9 +85,9 @@ _CHOICES = frozenset(
     {"yes", "no", "true", "false", "on", "off", "none", "null", "nil", "auto", "ask", "prompt", "stdin",
      "basic", "digest", "ntlm", "kerberos", "ldap", "oauth", "oauth2", "saml", "sso", "plain", "cram-md5",
      "mtls", "md5", "scram-sha-256", "peer", "trust", "required", "optional", "negotiate", "always",
-     "never", "password", "interactive", "enabled", "disabled", "default", "env", "keyring", "keychain",
-     "gnome-keyring", "kwallet", "sha1", "sha224", "sha256", "sha384", "sha512", "sha-1", "sha-256",
-     "sha-512", "sha3-256", "sha3-512", "blake2b", "blake3"}
+     "never", "password", "interactive", "enabled", "disabled", "default", "env", "simple", "keyring",
+     "keychain", "gnome-keyring", "kwallet", "sha1", "sha224", "sha256", "sha384", "sha512", "sha-1",
+     "sha-256", "sha-512", "sha3-256", "sha3-512", "blake2b", "blake3"}
 )  # fmt: skip
 
 # A name that ends so speaks *about* a secret (or is a source file called token.py).
@@ -101,7 +102,8 @@ _BENIGN_LAST = frozenset(
      "engine", "namespace", "port", "host", "db", "policies", "auth", "rate", "ratio", "samesite", "secure",
      "py", "pyc", "pyx", "c", "cc", "cpp", "cxx", "h", "hpp", "rs", "go", "js", "ts", "mjs", "java", "rb",
      "swift", "so", "dylib", "php", "cs", "kt", "scala", "m", "mm", "pl", "lua", "html", "md", "txt", "map",
-     "ref", "refs", "rm", "remove", "list", "lookup", "id", "dim", "threshold"}
+     "maps", "page", "seite", "screen", "command", "cmd", "ref", "refs", "rm", "remove", "list",
+     "lookup", "id", "dim", "threshold"}
 )  # fmt: skip
 # A token of these is a place in a list or a piece of a text, and `existingSecret` has a name.
 _NO_TOKENS = frozenset(
@@ -127,7 +129,7 @@ def is_sensitive(name: str) -> bool:
     pieces = _pieces(name)
     if not pieces or pieces[-1] in _BENIGN_LAST - {"auth"} or _is_negated(pieces):
         return pieces[-2:] == ["secret", "id"]  # of AppRole
-    if len(pieces) > 1 and pieces[-2] in _NO_TOKENS:
+    if len(pieces) > 1 and (pieces[-2] in _NO_TOKENS or pieces[-2:] == ["password", "key"]):
         return False
     if pieces in (["auth"], ["basic", "auth"], ["http", "auth"], ["proxy", "auth"]):
         return True
@@ -166,7 +168,7 @@ def is_suspicious(name: str) -> bool:
 
 
 def is_choice(value: str) -> bool:
-    """Tell whether this is a word that chooses a method, or the name of a variable, and not a secret."""
+    """Tell whether this chooses a method, names a variable or asks for something, and is not a secret."""
     return value.lower() in _CHOICES or len(value) == 1 or bool(_VARIABLE.fullmatch(value))
 
 
@@ -178,7 +180,9 @@ def _pieces(name: str) -> list[str]:
 
 
 def _is_negated(pieces: list[str]) -> bool:
-    if pieces[0] in ("ask", "prompt"):  # `--ask-become-pass`: somebody is asked for it
+    if pieces[0] in ("ask", "askpass", "prompt"):  # `--ask-become-pass`: somebody is asked for it
+        return True
+    if pieces[0] == "initial" and pieces[-1] == "token":  # of a cluster: its name, its place in a ring
         return True
     return pieces[0] in ("no", "without", "disable", "skip") and len(pieces) <= 3
 
@@ -253,6 +257,7 @@ _JOINTS = re.compile(r"[-_]")
 _MANGLED = re.compile(r"_{1,3}(?:Z|R|\$s)")  # C++, Rust, Swift symbols
 _VARIABLE = re.compile(
     r"(?:(?i:bearer|basic|token|digest) )?\$[A-Z_][A-Z0-9_]*+(?::\$[A-Z_][A-Z0-9_]*+)?"
+    r"|[^:\n]{2,60}: "  # a prompt
     r"|\$\{[A-Za-z_][A-Za-z0-9_]*+\}|%[A-Z_]{1,40}+%|\$\([^)]*+\)|\{\{.*\}\}"
 )
 _WORDLIKE = re.compile(

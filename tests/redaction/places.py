@@ -45,7 +45,9 @@ PLACES = {
         aws ecs x '[{"name":"API_SECRET","value":"{n}"}]' | mysql -e "INSERT INTO c (user, pw) VALUES ('u', '{n}')" | php -r "ftp_login(x, 'u', '{n}');" | python -c "FTP('h','u','{n}')"
         perl -e '$ENV{DB_PASS}="{n}"; do "x.pl"' | jq -n --arg pw {} x | python -c "send(b'AUTH {n}')" | curl x -d '{"user":"bob","password":"{n}"}'""",
 }
-MACHINE_MADE = """frob {} | frob init {} | frob --claim {} | frob auth set -t {} | env MASTER={} ./app | frob --header={}"""
+# `frob {}`, `frob init {}` and `frob --header={}` are not among them: unannounced, such a word is the id of a container,
+# job, node or disk, or a checksum, far more often than a secret.
+MACHINE_MADE = """frob auth {} | frob --token-store x {} | frob --claim {} | frob auth set -t {} | env MASTER={} ./app | frob --appid={}"""
 INNOCENT = """
     wget --ask-password https://x.example | ansible --ask-become-pass all | frob --prompt-password web1 | frob -auth-type:basic x
     frob -p 8080 -w 10 -k 5 | frob -u bob -p 8080 | frob --as bob list | frob --key prod/x.tfstate | frob --exit-code 3 | frob -p tcp
@@ -66,6 +68,24 @@ INNOCENT = """
     restic -r sftp:backup@nas:/srv/restic snapshots | bw get password github.com | psql postgresql://app@db:5432/shop | redis-cli GET token:user:42
     train --pad-token <pad> --eos-token-id 2 | mkfs.ext4 -U 9c8b7a6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d /dev/sdb1 | hcloud x --ssh-key bob@laptop | tldr -p path/to/page
     minidlna -P path/to/pidfile | http-server public/html -w 80 | gnmic -a ip:port sub | mutt -s "Password policy" -a policy.pdf -- staff@example.org
+    master -o smtp_sasl_password_maps=hash:/etc/postfix/sasl -o smtpd_use_auth=no | sshd -D -o PermitRootLogin=no -o ChallengeResponseAuthentication=yes
+    mysqld --character-set-server=utf8mb3 --collation-server=utf8mb4_bin | node --dns-result-order=ipv6first | ip link set wlp0s20f3 up | ip link set eno1np0 up
+    Runner.Listener startworker | Rscript x.R Uusimaa Keskipohjanmaa | notify-send 'Tallennus onnistui' | adb -s RF8N40QXYZT shell
+    containerd-shim -id x run 4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c | flink run -s 4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c
+    redis-cli --cluster forget 4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c4f5a6b7c | multipath -f 3600a0b80001234560000abcd5e6f7a8b | coredumpctl gdb 4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c
+    VBoxManage showvminfo 550e8400-e29b-41d4-a716-446655440000 | kubectl get pv pvc-550e8400-e29b-41d4-a716-446655440000 | dmsetup info luks-550e8400-e29b-41d4-a716-446655440000
+    promtool tsdb dump 01HQ3Z5V7W8X9Y0ABCDEFGHJKM | exim4 -Mvl 1rXyZ2-00000003Abc-9DeF | ipfs cat bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi
+    gpg --recv-keys 0123456789ABCDEF0123456789ABCDEF01234567 | duplicity full --encrypt-key 1A2B3C4D --sign-key 0A1B2C3D4E5F6071 /home file:///b
+    build --install_md5=4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c | geth --authrpc.jwtsecret /var/lib/jwt.hex --miner.etherbase 0x1f2e3d4c5b6a79880716253443526170f1e2d3c4
+    vgcfgrestore --uuid qWeRt1-2yUi-3oPa-4sDf-5gHj-6kLz-7xCvB8 vg | link -buildid aB3dE6gH9jK2mN5pQ8sT/vW1yZ4bC7eF0hI3kL6nO -o x | smartctl -a /dev/disk/by-id/ata-Samsung_SSD_870_EVO_S5Y2NX0R
+    zpool attach tank ata-ST4000VN008-2DR166_ZDH7ABCD nvme-WD_BLACK_SN850X_22413W800123 | grep SHA256:Zk3vQ8mT1xW6yB9nC2pL5sD7fG0hJ4rKqEaUiOoPbNv auth.log
+    target/debug/deps/token_store-4f5a6b7c8d9e0f1a --nocapture | gzip dist/reset-password-4f5a6b7c8d9e0f1a.js | hdfs dfs -cat part-00003-550e8400-e29b-41d4-a716-446655440000-c000.parquet
+    mpv https://v.example/watch?v=aB3dE6gH9jK&t=1m | curl https://x.example/w?oldid=1234567890&action=raw | curl https://x.example/meet?confno=12345678901
+    redis-cli --askpass DBSIZE | restic --password-command 'pass show nas' check | sudo -A -p 'Passwort: ' true | python -c 'import getpass; getpass.getpass("Kennwort: ")'
+    dialog --passwordbox 'Enter it' 8 40 | loginctl show-user bob -p State | kubectl patch deploy x -p '{"spec":{"paused":true}}' | minikube stop -p login-lab
+    git commit -m 'Passwort-vergessen-Seite: Umlaute berichtigt' | mount -o compress=zstd:1,subvol=@ /dev/sda2 /mnt | Xorg -auth /run/lightdm/root/:1 vt7
+    beeline -u 'jdbc:hive2://h.example:10000/x;principal=hive/_HOST@X.EXAMPLE' | helm x --set auth.secretKeys.replicationPasswordKey=repl-password
+    pamtester sshd bob authenticate | net ads testjoin | etcd --auth-token=simple --initial-cluster-token=etcd-cluster-2
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (

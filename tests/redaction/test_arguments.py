@@ -299,6 +299,8 @@ def test_the_second_scan_leaves_nothing_that_it_would_find_again(text: str) -> N
 @example(["", "PASSWD =0 "])
 @example(["Pass:0;0@0"])
 @example(["", "Pass:0:;"])
+@example(["", "Pass=0 000Ag0="])
+@example(["", '-PASSWD:"='])
 @example(["", "B0000000000000A0PaSSWD12 0"])
 def test_arguments_keep_their_number_and_redact_once(argv: list[str]) -> None:
     once = redact_argv(argv)

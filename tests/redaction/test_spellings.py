@@ -82,3 +82,25 @@ def test_what_was_issued_is_hidden_behind_a_part_of_a_path_that_names_it(sign: s
     for look in (LOOKS["hex"], LOOKS["uuid"]):
         assert look not in redact_name(f"/run/user/1/token{sign}{look}")
     assert redact_name(f"/app/token{sign}refresh{sign}x.py") == f"/app/token{sign}refresh{sign}x.py"
+
+
+def test_hex_behind_a_token_is_a_build_and_behind_a_session_its_id() -> None:
+    for length in (8, 16, 20):
+        hexes = ("4f5a6b7c8d" * 2)[:length]
+        assert redact_name(f"/t/auth_token-{hexes}.js") == f"/t/auth_token-{hexes}.js"
+    for hexes in ("4f5a6b7c8d9e0f1a", "4f5a6b7c8d9e0f1a4f5a6b7c8d"):
+        assert hexes not in redact_name(f"/tmp/sess_{hexes}")
+
+
+def test_what_a_machine_made_is_hidden_where_something_announces_it_and_kept_elsewhere() -> None:
+    for made in (LOOKS["hex"], LOOKS["uuid"], LOOKS["hex"].upper()):
+        for line in (
+            "frob auth %S",
+            "frob token x %S",
+            "frob --join-key %S",
+            "frob --licence=%S",
+            "frob -u bob x %S",
+        ):
+            assert made not in " ".join(redact_argv(line.replace("%S", made).split())), line
+        for line in ("frob %S", "frob start %S", "frob --job %S", "frob --header=%S", "python x.py %S"):
+            assert made in " ".join(redact_argv(line.replace("%S", made).split())), line
