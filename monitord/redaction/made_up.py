@@ -1,7 +1,7 @@
 """Words that nobody wrote to be read: random characters, judged by the triples of letters in them.
 
 `_LEVELS` says how common each triple over 26 letters, a digit and a word's end is, in two bits: 2 for the
-3,000 commonest (92 %), 1 for the next 7,000, 0 for others. `tests/redaction/triples.py` counts them.
+3,400 commonest (92 %), 1 for the next 7,400, 0 for others. `tests/redaction/triples.py` counts them.
 """
 
 from __future__ import annotations
@@ -12,51 +12,52 @@ import string
 import zlib
 
 _LEVELS = zlib.decompress(base64.b85decode(
-    b"c-n<nK~Lk#((SVB=*_IUBRgVd1)~AIJHMjave7WBZp&>YSpkY8$gfBcpf`7AN45o70m4?CU-_zSbLV}l&k}@$Zo8}M)H$c3Y5wbp"
-    b"Wb<T8Z=B6_)m%SARZXhpUYEorPE5F-N2*{v{N{hTfgC`%Ht^hA|Fsu|0C1(lne~ko@UUFIHT7h>8{IWEWX*DUTTga`kdVUqyxNv~"
-    b"krQ)S{BYLn4qmmau9MoTmb)Zv$7SKIFZMy4jID+1WCE0XNi*dLMeY1zywR6zt-zx8_(3~_GxE~RlCss_EiGqzr)1zumuMaEMGTpC"
-    b"K)Q^-?edGgeh@BD7o-*&9Rmj-6pxW4#ZAGbw#>~We#%@TBP%+lR;WPe0y2*Qr@#}oN%xf)JId2Ubuj=RTjOJC$tz!6<xb87V@F&r"
-    b"{=L0;cLD+s6Jj1jY{HepL>x%w5xItfdgk#`;}IlzNp+%cHLcz9u=nnnEhvXfJo+d2;yNsLAusjg^Nsh;UE#*Iq##&8cs1Fsp1i#J"
-    b"9JTK(!?P30F`_%2CZ+F>PN<)6f#Pbc7_m9wWqNnG{kl=E%HnYjT?}MA@~;B8ljk57pYr5<o8I`j9&H}?pdClx0VS50lK$eHyS6Pj"
-    b"$sC8ega~sB0x!#%E>n+{-ox*`S1C{E*w2~dDs~Dz_SKYa4s(p}xzJvy7AgY^xQkimrVjk=M{wI-6c!<r3R4Ca5?tcz*v=znxsv3<"
-    b"0r!}w)Kl|)S}24B=4GgZKk`qAm8(!`1-af3>QRw;<>QnG3V_>0f&fX#5XPF?+?HhB2gaq1b+BI!yXw%Ur|<6Tul?vgNuv73dbxgl"
-    b"OP@w%brz-CM||dg?}Nhne0Pe_@T2q7sg;8zXaJ%<m9rwiQxl4}#t-EJHr0GvzkA!=B&rvqyjeAA`}H}F!!Y);D9Y2;#2{>Htq-f_"
-    b"(5?>4s;TQqvwZZ^c3I1@2yfzGGK#Jc(Bs5Ejp_X|@$&-1^tfJl8MBz?B#cAA9(y_9)gI1LzIEzROc*f4E;g$dU_KqCY>?M}=sd}c"
-    b"jWD~AIXynXl#%fCtoU+!Ux2B@$A`opStoQP5MO+aiDU$m#wFPtO-06tKp05ggTu0{O9E1z3L#l8eD>nXoa*((g2d3>jZ1??Q;M!|"
-    b"0datOYdnFu0vl0EUo>8^rkaMop1i^VFsJrHp^%9@goX?1S(mH!`5kYG@eytL=0goa=CDb>@W0-}wYi}wci-t?S>I`>gs<Y5tj88c"
-    b"WUY0W-%fSLE*ZpQL^3yE#u%=!b5w}k@8l3N8r$3&-OZ;&QU<szW5V2Ab{hz0mvnngr;{}|F_NrVm2Im}pWW)Y)ivoG2)ICw;UV%F"
-    b"ro5SKf3*)KmfxXfyQzchT9WYkteDkDe276}8=4w{<znkwj=-QXj~3!gl<Z-(KigpJj6pUW$+P@pe2^4eaF#jeA}MHo;feE@b}{0m"
-    b"uyAH|_YAB9U%Mph|AkbDPlYVix~w&OK1Ob}i{-Ma+NzAI<<(wbKlo`8z816M0=qH#Y<UH2RTa%<R)J@A@wk{2TVRiQm#%9EBWuh8"
-    b"C##a}>5I<KudTOuv}q8m^{&)fT<lq~O!D$wzaop-s1Nm5v22}u`FP#bez~l+*ZZ#(-f|>4;%vM?TEl8k#I`d6#rePmrhW|IC&He`"
-    b"<h{WdP#;pEFODt>fPwTn(n07E3c)2sjw1K?Cy77G$f1V~b^+?&df+|`htU67g4r`~Ol`%#6ti7RkZ)$m0B?!^G{}|?T*kbxd(Dv~"
-    b"{OxwYWL>$2<$Pe+t{3`q_SL5f^T-^c7dk9xp=_b>)<T3#0>RjiG1M~I%$~#+&q0l@IKqpeFd+ok9i#i_(p`Vt+cJF3k$$m{g=IE?"
-    b"iQyQtqTO&8pPIHe`-T<`O`1S>*wO-vjG@?;_(Xz-7#RgjKbT}u`y&88U~q`RbP2_N(8(^<?2s<!`}qzxpv+0Q4_R!jlTjq&5L-si"
-    b"_q!Tpmm)9W?qmByr^VsN&7r<{?lZy_^CjLh8T;wt(^e$lDMPp>FmX85ZM&@0xzZl_&<BhSqm2{%P>DS9$CpQtS7(!C&$Y5(;(`ep"
-    b"Wq?a6aJh8dFqHI3dV(2gpj>e~>+}J!blUuGpP$wEE<IwoV|WR;_EhYOmnwOf@2}o5EzF2CHvCTvr2`tTzZJ9n<_QnPOiy2k7>PwY"
-    b"eyn*OS^lLQ<-i2?w0u{3wx6Q{-KG1aHc-W8MxsWs<T_QTsV4K6cDRx7Fnd?#oslpQ9~i<^NCs+sX@6i>Q_d-SY03n7$vZ5{-QIgb"
-    b")}Ru2^!SJxS0$6})eXy=<-={;l+3z2F(wKRk)FR>2Iat;xjxjt|0A#}h&nbBdO<hfAnTJvC7?@K!x+9JI%}=w?XnzGH3|H|FA+8d"
-    b"B^kf|d)w4Wp6sghX7ZX$bW%LrGvwVk$OkN8>mXR~J(O=Q*Oq|+vOA%Me)~F{W<-WlhmS@Vrwc2OlIyE?zevub)E$?c%J3%S;*;-X"
-    b"u-0dHQw&U?Z^fV7;TJLLkp*at_{5LAc!IoCrHjwo`Q)yVPT8!g)%)x%{{H&=$;;-;q}{Wsrw-mM8%$lZjH0VLER$-RzN@@o;`iQN"
-    b"TO*4GL?O;*mtO9H5G3Ae6fk5{G$1jW8|eBwJIpbL#H)|r{ywOZIV>U~Ncg#mMK=0`kP_>+vvSsI^t8AUeJi@0BRfNOd-d$Qx1@M}"
-    b"dMLVnz`C9on`YGaIJWMLe3s~%Pas0uRC-n0o)*z)yPOW*8^zS}uas4)O5pwTN#b8F&hw+mMkCKl>?2fkL6KlO=EG{Nk)q2I$AR7@"
-    b"gv1dsM{Z48)Cbe+^bdUz;|7qy0WAmVsf_=R7Tf<UGoQNMZ~AAiwz2*^!#!Zkz{kSwv3wwwff=EbFWOfHONsB~2vflSoCV1Lb4ex9"
-    b"sQ@|LHoNw(zbz~J9y4V<nx4kIBxtaT!>ZaHR^<e?#|y|NkyyB+4yO3n!;ctw>B&$X9-vHowh;H{Bma`pJc<0&o#g)5zmkx(e;H#|"
-    b"UI}$Jg-sWR#m8goJ7?;;N*1|OqT@^#=hdxO?OsG_bj(;P@P{lJ5APc5PG1}glLTm#P59a2urpX{Z>srz)`=nql{`jQ(^2L*SFz2q"
-    b"=B(TuLgZFBi5(;z5H@6{SK@Kj{@ASQ*;B8Lz>tjJAxB4jDy{shGrB}KGiJCCRC<xmZ;~u|+@@2tA;>MR#V;M~X-Aq5^)-@5a(g>@"
-    b"n|qJD8@g7fD!}cLu#n5KL<S3M&!)eQnaR4*6^3Qz#<yY&^V2rPIv|T+V93epUcST(V-PquWv20Ns~W(+ip{7e_!R7D<fqf<^{^@q"
-    b"hoAR@KJ>O;`Zzy)CtJZbnPSqix{B4y<zb(^Cg_E|DDSX>!`){eJzu3!AIdO`&hK81;BGfbp7&zI95^v`7{iGT9n{w(mQJ>bWhO1e"
-    b"9OH(3gShwJt5bPgeww;#Jt_6V$-T#vts(Fy)&fJ(-otD^%A7ADjalI=(T>7;5at?QX8WJ_y`NYccVMV_w2hI$=9BXsHS_e_ZEf06"
-    b"*oDK(Z|Ij~K0tYyY@csJG)hrikCB)B*Mgz(v>+g8TOAss9mKlR-hy+Q_0lSPoxbROV5YS~`fzo;x!6O2t6ihFT1wYhcW#^TS6$9-"
-    b"bm^c==(L!4=mdB_F*Fmo+B^3{hf-sa20Muggaj_#Om@%Zm)2{F$3<B_vbh>!zyqSjp#~%WU|PEeaAF0N4kTdn|I@y_o8HWt-ghvL"
-    b"3$kv0aA*=&7khh4hAGDUmvPs`&hKaAFqqm%P{_wHcyHuS-%JYm<mTs|1RoS4y5pjyly3im&jYqWoz8?U<0HH)5hgD^jbX!%(PVQk"
-    b"Qs}V@ybtT9WLpG77Z0>_{GrSqbwig1yyrpMi+8PcRcjBcW5t*W%(Jm#VtpJqYloSMh+iTRPlFBXzG#p`kQko%YCvO?*R~vZ*Cm7P"
-    b"H3^kq=hBRDz1JrWvC;PWR(|p?_{gs4PRSMOm$W&Xgz}4-El6Ozm~E;`dGDgR$<ta9*KEC)9*2IKz?YXLiUxW<1Wyt}h_3v^7`k;R"
-    b"0}?pB%qz_5G{Duq`Le_@bTCXLor65;k7F>{Sw?)ZBDCcEi?dNKh%+M==<_KLY>O-3mrqESojFH(?D}1YN<Vn_@W`0$gdqV(+Q<(E"
-    b"^k#|M>5&))Auyp^UBP<`pB-kMU#g`JpWOSwmg8?Ms@=t4z6VQwPQwB>(Lo07e~dhv1bc4(gC){`kMhrmK@rfbdw~%6G*%q=A2ozN"
-    b"#n`}zpEYKupP;E5JJUb->@-yjo22KWZ$-a^UWq8T2Uv{nTp%72BTkr}(~)E75{9tx7<d>a*xZ;d>_3j$Z+D~l00xr?r<Yw5Umx4>"
-    b"m5_A0$u^@smDqg;;ArUu{KNC{ehi@CU~k~)49x9Li=BFmXLknQ+SQ$7IWLE{fX)G~XIh1e^VdWDysPzTr_-x;IoYP|<WTLZrcJ8d"
-    b"e0R7>n&!)HcX+Os^Qyj0bc54sJD+V)Q;Q_2SLj>a_XPh+6ImtaxA8<(=T)8VW=*ne(j;20lIDG0wzuevQB9hrZC8;Rhmju3CW+9n"
-    b";yrO-T{SoeFWV-0*4w}LNxWP}%XpL~RaD<zC1`t-g>DneOBLis(Z6e<H4S6c9=hwte*u0Ejn)"
+    b"c-n<nO>f({+9d_axHBu!kc_sgWRMh?`zuJnGA3P-f=I+(C50u}{uOqR1emU*z!GY&(!vsK{mOeNyEAxKuL@MLO_9&%Ip>iMsxRN&"
+    b"a%SFc7NgDAy3KdAu1%dEO+^CkrG)EQqPC1rzD9p8MrA~k+wovs>0))%+lY!#4)`$odV3hYba~q~pX$ANYnxHo=BrgR+7rU#fUZsb"
+    b")*Pdf*vsK|W%sGh>pX7;b-r(xr_rtotGi>mHN#|)dN@c053Eq0P`+D!8E*8Pt&?GrrK1<^5zfeaJ2llwhbP_6j$XxRBm<)Ln9oyM"
+    b"XphQ(@t=F_sb54u{eVg>Haex8QtG>u7_(g-d8Hk@nZ&m&ATn{xmG8ug3caO8$f)$GFsfP}>&?(pp(d*Lf%2g<ypoQ3jMQW4l}s@9"
+    b"fy-=J-yOYYLTL)eDJ8@uTzO2SW646EuIbhfDe;NaJ|U94XWHnc_M5coj^PV)h0kdrUZZQ=0*|EuEh}B`7U6*hB1m0p4jU6*o43{X"
+    b"QCWX6-GOakJMlR@deWJxqG)jKN97y!vATq}0Vkr$p1S3yjS5te4olkmK!$_paZI1ogsS;(rJ1~Ci>TCtm)E1GJx{<uDG)4jzBuQB"
+    b">&BcEp63UI2)hNL@A*_$S;(ra`gZ(St5E1PDwz~2^|pE#se88RW=(h8ZFLx{xhklG<RIz-TT|Ztw_2U1m4kzPVbh>uQqbW<r*4@r"
+    b"Cy=xh-r(kns%6;Bj?1k=NgytlJVb-&+IK1yD_we(-Vi_ZMHW{3Mf|KNl`fG~P)P_od$DFNcO_Xz)bV}F@jH?3d$+H<Q+9g@etbC&"
+    b"o{dSGh4bU<>(A`_psGJ7OFgN!VfpPi-a4P2Zc!RhGWqk~DIG^#jj3p|VrqYL1k7Czoww{T+SIf9bQsn9QPRu@WxMK@r%(GdjpH;d"
+    b"lH@HrSs#S!JL_)McBfUB*KN~`a5KwO-pHYd7wLF3K+V%~XrkNHf6h%*ZfS`?>bc!zs3m<#V;cMPy~B0tK4-lC?KDUUqYVDJl!s%)"
+    b"(^JZ&@@rIi-(|rD5gMUDhHZUPVpGhs&xeo8=Pgp|`~8<TTG7b4_6Gv>#n%WVvrD=3%MbUWU__t{BtI92<2Vn5N_8uQWTlAMdzzNM"
+    b"F7D<erTuPP;_lj1^objj*z?0REU?$ubvg0hHLg_qm8xgQu<|IiR);ZaiSUpz7Era*sF&RVTf#r0oydM^sE`%i<R8=JA%3=}!6oD!"
+    b"t`Jyu<Ht%wDoqKJ1CN}w*5z`cx9ow@bci@`Tg+IQp>s59Y3r3VzV=g(o5Abso>YucEGtm7uvYaC5bnVM*iLMxlQp+KlA>Kzr<1<j"
+    b">3V<C4LLUu<pLPPW8fJ=-kP`Bsj85E5Ah^DPRR2gy!l*BPamG?*#`iij|Uv;1ZaK76L1<$>G-H>Am-}$`9%W~7%eU)jhyHT2T8#N"
+    b"XN5NrX3NSip`N6{nD%zUdg0sl?K6iw@O40nbG`wEIF%Ne)>Wg~Ze9Ufw>c{FR98uzXGc-h`6S!M&34*+IcD4BcPHG^x1>&{Q)f#("
+    b"fn(Nyj##_vX!Lk<<BbR4hwY#QuVnA0{PH#VnGQB!fK#)tknib{ZF5sr2lE3c=7JyEnaNLHiBr2~Qsp)HXa*+Hqd8wY&Ts)(8&brD"
+    b"a&JHt=KwitHJKzyroF#V_B<tr7CwL<GF5$9Ot%-`&rwC<fS7cA@SESiyU+NOq&EC^iRA~oCREZ(-Sq|gJYm25cL@g^658ih{70#e"
+    b"^TCGvfxUl~H)@^Q%9b8`Ncq<7x5Od(@08j+us&TNf`0c4!uGvzwv+UB`ii)Md8Etg{W07rS14>PM9d^5@cjy|R;HRB;~IAOmRCFx"
+    b"rgRH5Wn;<#Tf0-(_XG9@?pnZgoB{e+IEWzphAmh4z1G$K_~(oDXnZk%^2xx#Zz7D0+91gTXC644JA##-<rQ%bmaWfAlq_(J$@=1h"
+    b"?7t~mZT6XFU6b#TMr)ZXfLbw2owXSxKt!}mK0EFk(5??$!jc>J%+v6yTP?e0y0f3)tzr>atuUh`oB#F}85$~znsDHl=&}qjx>pmW"
+    b"L-LCsU<$lV&E!#+qD-RU!v~5I#(Anr96Ac9#X8UcU`-&cQinR0{&yJ)W~ssFin~S64?1kKc7NLKli^eLVOV+=mk{JorGa>_bM(q%"
+    b"gRn45(rEa<;EG2BY|;L)ot`#3#F^Qiz7uKca_vo0&CA4z9^{~;O!(m2#`ePu4D^&8O=C+H&5UYgxamxRQwzY_gBx!YtELCFJ=dAE"
+    b"$+)BqpBPo!2X}o=B-cLYK6`H~16&F__;CER18P_dNnT&UakW8jE=E<`?m;0tHh8*59!&n0HRfQM+4A&0>zZ$WM^2xI;Xq{vwsAa*"
+    b"`X(_{S9Bc>of|1O@L_gZRYPBm#?eJD5jLbsGXC}3&$cn8+1v9PGt%bp^2{9PF&&qeT9R1plIJ{Dq15YM7XaOfZ{hcxhuZ@9a__At"
+    b"lW(_+L7CKFvqQ8s#w^oO#eEqsVlIA*!UDoGe_AZSM^p#GBBs1MkaXbC6h4fi<Tf4kxODja4I;Qry{cW+tHZQSZ+`s!JuGIqIUQMj"
+    b"h7R6Bw;o4r4wz};3Ys=MXy`Nb_c3^embyvlo0+KTLs*7X2$H^O5E#&O5+(OwG1~Wc(aqq437g0ETc<1Lv4n`R;S-gLV(=SEO00k8"
+    b"-~jxFRHx9bP&psm0#*Ja^qzj2YIl6u_6Wf_yS8Ox+4m-Oo-BP<exa^uB75c7o&Nlun7901T>3$RA0E|Ur)q`$%aMs5=96-2F~r+S"
+    b"hY~Ql@BuJn-D3ua*4I^~tG=)x=7}d#4s10i@Pmae|6lkbRt*5bDI^CuLm9synf=@SXPNyr=>PZseO9|jH81cCwPN7c!v0u(CbwV6"
+    b"XnE3NOP>|s0Y1rr<6QB7ZK34<xulX%DwLq$_ox4UbDZQRWy*PlOrVI1fxxP|Rk!a}yAgf6n$u#GMDt+Kmnn|zR;RAH+c^%gFj|`="
+    b"oQvnlAbRjwX_6=lFf9!ykI2JmX@%MDQK--Nbkn=x@F9AIGxfF3=g_UD2A)morEd2JQ6Zbm0yT{;Q9|rEbWxf5?;iS(QwU}2e$l}`"
+    b")Ka&=3^cR#0`ykqHF>-r6ruN+x~ypPX5YoYR(cIJgTV-rsxT9%%3;y1toGiWk(LezW`1<upr~)9Q+^r@9waRw!GQ%To0hZ1tT3-{"
+    b"*}d8j@M7TbM{FiNX}{E8t2Q^w<>==Ox@QrtlUtQS3?;(3a_tmlYhkTjIh!*%bW{Kz7}CtGZiNrC+b%;MW)<)g>Yl4-^`0{LAXo?r"
+    b"$$`5yur+#2?WiaCJ#~{ol-(ykx>eJ4cUCW1T#AI%Su%1WeM8>Fa8oEIFZ|Hh_MJ5bS~yI~zE&tVzav#qZ6>+KRGUnm4j<^#-T)(G"
+    b"Onmg(O4}j527y}@ye6sgiVCSv4nz)68AUx#&)R!+E3c}%@4?25Dn0kg(Q6()(=jykJY^VuUZ%%E;eCvKd>Z7aGiQC_+lIYQkAFQo"
+    b"JwdM>q2%1*W>jZeXEPg3_R_H-ST?%iM0;D0SARe+sY_3jJa116E0hx5j8IEavmG^@4l%#WA@%%J$jC!n&k~&b#aS=Om<}<o+?{n`"
+    b"p|t{h1WjsZ*ezBEctB|-18?1{ZNh)(dV18AN35_07n3k01wT&=t$`Z#&RT=`%t|E4N$Oe-1KCI!6bgCpiFg<`*&?n`;vZbDF6}5l"
+    b"a^OE7a3&De{s2y#G?W(*aQXjfUmkE@q-1PQ?@!`bQ1tVI=Ns!oP?O6P1DM3W!1~Ugr^9%B?*gEp=;%dz13x3%0p)1%*O82WLC9J2"
+    b"!Igeo#SOMlwgKQ4!j<U<>`H`<%NfSdutV6w!$d)2Z?O;Sr(`!CU%L1LOIN>CrS^k3@OvN5SZK)`^jS9=ev3hhNFdIzGZyQsvA6b^"
+    b"ZD0NXAif`OSpT9yUa-z89UP=RsT)^ba5o?q*=qwTsar}r!kwc+JmNz3MoxMCANni0{d|M|1Aj?mXB5ki6qroLR*Shdt3E%gXl~=Q"
+    b"RwS^GKFg5P^E83mdk)fo=F?KnQug97+d!PIwH%Xie5QGY!R~&H;*adh5|056dLx+4CJ`Uf{soGyL69hBJT9EXCm#RkZB&3!kBNXo"
+    b"=Y#G4a=3~j`5kcCi}PP^7VI2Xp#xu8IQC-gGw6ANj<ez&xea<gvSSeM?{MAe6MmNPMK|sBQX`vhN9^*?{D7pom`nqhTkHJpsJD3N"
+    b"GBd+5n+JO{qx7_OpXsmU^e>&xNPCvHE+6(c8dEui613y0`wx4aTXYPR1n7AE!~n;_)Vn9+vrw{|p?1ZELS-00w?Z#LD-ji(3oON_"
+    b"fRd1KfeAD8?CCNN2t(O~jD~QNy4;E`^dATJyZvZ>DFzz|?@YVazq4_dS3=V3C)>jBCmZRWI{>3)IOe}JA3u))KK0NWc64SzZ!J3Y"
+    b"3buO}-P+F&9JKauX$#sb!1YwCcs}{jHM@PIZ@VQpV0FsPTXq_C^&TUssrR#ew=iwH1c&UJd{#G0quaVZoo3TFV={=s2K;bJk5GqA"
+    b"W@KHzF7H39dQvype%hM6%}kQ7OnaEsr)9H0uC`s<o=&So4dX-)Wor@$R_uv^)xM&s^HXbf;OV28=6RB*gB;}DEFVpym6_|4iJ;SI"
+    b"X-tycXrZ+qr|Q)8*MI*9NB`b<"
 ))  # fmt: skip
 TRIPLES = 28**3
 _END = 27
@@ -68,13 +69,13 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]++
 _BITS_OF_ODD_STEP = 3
 _BITS_OF_NONSENSE = 6
 # Words of these looks are often names and seldom secrets: so many bits more must speak against them.
-# A capital and small letters; capitals and digits (serial numbers); ipv4first, enp3s0f1; vowels everywhere.
+# A capital and small letters; capitals and digits (serial numbers); ipv4first; enp3s0f1; kWebSQLAccess.
 _MORE_BITS = (
     (re.compile(r"[A-Z][a-z]++"), 20),
     (re.compile(r"[A-Z0-9]{6,11}"), 60),
     (re.compile(r"[a-z]{2,6}[0-9]{1,2}[a-z]{1,6}[0-9]{0,2}"), 5),
-    (re.compile(r"(?:en|wl|ww|ib)[opsx][0-9][a-z0-9]{1,10}"), 8),
-    (re.compile(r"(?=[a-z]{8,})(?:[^aeiouy]{0,4}[aeiouy]{1,2})++[^aeiouy]{0,4}+"), 2),
+    (re.compile(r"(?:en|wl|ww|ib)[opsx][0-9][a-z0-9]{1,10}"), 40),
+    (re.compile(r"(?=.{9,})[a-z]{0,8}(?:[A-Z]{1,5}[a-z]{2,})++"), 12),
 )
 # Of eight letters, or of six where digits or cases are mixed; plain hex says nothing.
 _CHUNK = re.compile(
@@ -106,7 +107,7 @@ _FILE = re.compile(
 )
 # Hashes and ids, forms of dates, names of files, sizes.
 _KEPT = re.compile(
-    r"[0-9a-fA-FxX.:_-]*+|(?:[A-Za-z]{1,10}[-_])?[0-9a-f]{6,}+|(?:[YMDHSymdhsXZTx]++[-_:./]?)++"
+    r"[0-9a-fA-FxX.:_-]*+|(?:[A-Za-z]{1,10}[-_])?(?:[0-9a-f]{6,}+|[0-9A-F]{8,}+)|(?:[YMDHSymdhsXZTx]++[-_:./]?)++"
     r"|.*\.[a-z][a-z0-9]{0,4}|v?[0-9][0-9.]*+[a-z0-9-]{0,6}|[a-z]{2,4}[0-9a-f]{7,12}(?:-[0-9a-f]{2})?"
     r"|[A-Za-z_][\w-]{0,40}(?:\.[A-Za-z_][\w-]{0,40}){2,8}",
     re.S,

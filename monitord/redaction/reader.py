@@ -418,6 +418,8 @@ class Reader:
             return False
         if len(value) < 4 or value[0] in "-/.~{$%<>@*[(" or "://" in value:
             return False
+        if is_place(value) and is_readable(value):  # `openconnect --user bob vpn.example.org`
+            return False
         if value in VERBS or (is_wordlike(value.rstrip("=:")) and is_sensitive(value)):
             return False
         return self._is_about_login or not is_wordlike(value) or value is self.words[-1]

@@ -7,6 +7,7 @@ import re
 from monitord.redaction.words import HIDDEN, Hide, is_readable, is_sensitive, is_suspicious
 
 _AMOUNT = re.compile(r"[0-9]++[a-z]{0,2}")
+_LISTED = re.compile(r"[,+]|%2[0C]")
 _LEAST_RANDOM = 20
 _STREAMS = frozenset({"rtmp", "rtmps", "rtmpt", "rtmpe", "srt", "whip"})
 # A name without a password in a URL of these is an account, not a key.
@@ -40,7 +41,7 @@ def _safe_parameter(parameter: str, hide: Hide) -> str:
     name, equals, value = parameter.partition("=") if "=" in parameter else ("", "", parameter)
     is_announced = is_sensitive(name) or is_suspicious(name)
     is_told = len(name) > 1 or name in ("q", "v") or _AMOUNT.fullmatch(value)
-    is_short = len(value) < _LEAST_RANDOM and name
+    is_short = name and max(map(len, _LISTED.split(value))) < _LEAST_RANDOM
     if is_told and not is_announced and (is_short or value.isdigit() or is_readable(value)):
         return parameter
     return f"{name}{equals}{hide('url_query', value)}" if value else parameter

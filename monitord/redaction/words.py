@@ -23,7 +23,8 @@ _STEMS = re.compile("|".join((
     "privatekey",
     "accesskey", "authkey", "signingkey", "encryptionkey", "masterkey", "accountkey", "sharedkey",
     "sessionkey", "sessionid", "storagekey", "licensekey", "deploykey", "servicekey", "appkey",
-    "connectionstring", "fromliteral", "mfacode", "passwort", "kennwort", "motdepasse", "contrasena",
+    "connectionstring", "communitystring", "fromliteral", "mfacode", "passwort", "kennwort", "motdepasse",
+    "contrasena",
     "authcred", "basicauth", "wachtwoord", "codeword", "unlockword", "magicword", "seedphrase", "seedwords",
     "pinentry", "requirepass", "masterauth", "subscriptionkey", "presharedkey",
 )))  # fmt: skip

@@ -86,6 +86,9 @@ INNOCENT = """
     git commit -m 'Passwort-vergessen-Seite: Umlaute berichtigt' | mount -o compress=zstd:1,subvol=@ /dev/sda2 /mnt | Xorg -auth /run/lightdm/root/:1 vt7
     beeline -u 'jdbc:hive2://h.example:10000/x;principal=hive/_HOST@X.EXAMPLE' | helm x --set auth.secretKeys.replicationPasswordKey=repl-password
     pamtester sshd bob authenticate | net ads testjoin | etcd --auth-token=simple --initial-cluster-token=etcd-cluster-2
+    celery -A proj -Q lasku,sahkoposti | systemd-run --unit kirjautuminen x | argocd app get przypomnienie | espeak 'Hyvää huomenta' | frob --select stg_felhasznalok
+    wal-g wal-fetch base_000000020000001B000000D5 /srv | chrome --enable-features=kWebRTCPipeWireCapturer | ethtool -i ens6f1np1 | avrdude -p attiny85x -c x
+    curl https://x.example/v1?hourly=temperature_2m,relativehumidity_2m | openconnect --user bob vpn.example.org | lpadmin -p toimisto -c lk
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (
