@@ -166,6 +166,7 @@ _WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 _GO_BUILD = re.compile(r"[\w-]{20}/[\w-]{20}")
+_COMMIT = re.compile(r"[0-9a-f]{7,12}")
 _BUILT = re.compile(r"(?:[a-z]{2,20}[-_]){0,4}(?:[0-9a-f]{8}|[0-9a-f]{16}|[0-9a-f]{20})")
 _SUFFIX = re.compile(r"[a-z]{1,5}[0-9]?(?:\.[a-z0-9]{1,5})?")
 _LONG_HEX = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
@@ -320,7 +321,10 @@ def _is_label(text: str, key: re.Match[str], value: re.Match[str]) -> bool:
         return False
     if value[0][0] in ":/" or text[max(0, key.start() - 80) : key.start()].split(" ")[-1][:4] == "arn:":
         return True
-    is_path = text[key.start() - 1 : key.start()] in (":", "/") or key[1] == "auth"
+    is_inside = text[key.start() - 1 : key.start()] in (":", "/")
+    if is_inside and _COMMIT.fullmatch(value[0]):  # `registry/auth:3f7c9d1`
+        return True
+    is_path = is_inside or key[1] == "auth"
     parts = value[0].split(":")
     return (is_path or len(parts) > 1) and all(map(is_readable, parts))
 

@@ -113,6 +113,11 @@ _PART = re.compile(
     r"(?<![^=:,;@> \"'(\[{])\w[\w.!$^~?#*+%-]{5,63}+(?=={0,2}(?:\Z|[:,; \"')\]}]))(?!://)", re.A
 )
 _IN_QUERY = re.compile(r"://[^\s\"'<>`]{1,200}[?&]\w{1,40}=\Z")
+# `--password-command 'echo S'`
+_COMMAND = re.compile(
+    r"--?[\w-]{0,40}(?:pass|secret|token)[\w-]{0,20}(?:command|cmd)=(?:echo|printf) +(?:-n +|'?%s'? +)?(.+)",
+    re.S,
+)
 _GPG_OPTION = re.compile(r"--?(?:encrypt|sign|local-user|recipient|hidden-encrypt)-key")
 _GPG_KEY = re.compile(r"(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})")
 _SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
@@ -532,6 +537,8 @@ class Reader:
 
     def _script(self, text: str) -> str:
         """A text that is a command line of its own, or that has one: read as a shell reads it."""
+        if found := _COMMAND.fullmatch(text if text[0] == "-" else f"{self.before}={text}"):
+            return text.removesuffix(found[1]) + self.hide("piped", found[1])
         name, _equals, value = text.partition("=")
         if " " not in name and is_command_line(value):  # `-o "ProxyCommand=sshpass -p S ssh h"`
             return f"{name}={self.read_script(value)}"

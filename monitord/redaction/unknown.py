@@ -47,7 +47,7 @@ PLAIN_LETTERS = frozenset(
      "eb", "trivy", "nerdctl", "crictl", "k9s", "gzip", "pigz", "xz", "bzip2", "zstd", "tee", "ltrace",
      "bpftrace", "perf", "stress-ng", "fio", "wrk", "ab", "siege", "k6", "rabbitmqctl", "nginx", "postfix",
      "postmap", "exim", "named", "unbound", "dnsmasq", "ntpd", "chronyd", "loginctl", "busctl",
-     "minikube", "avrdude", "lpadmin", "lpoptions", "declare", "complete", "ifdata"}
+     "minikube", "avrdude", "lpadmin", "lpoptions", "lpr", "lpq", "declare", "complete", "ifdata"}
 )  # fmt: skip
 INSTALLERS = frozenset(  # whose operands are names of packages
     {"pip", "pip3", "pipx", "uv", "poetry", "conda", "npm", "npx", "pnpm", "yarn", "bun", "cargo", "gem",

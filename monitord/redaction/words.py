@@ -183,7 +183,7 @@ def _pieces(name: str) -> list[str]:
 def _is_negated(pieces: list[str]) -> bool:
     if pieces[0] in ("ask", "askpass", "prompt"):  # `--ask-become-pass`: somebody is asked for it
         return True
-    if pieces[0] == "initial" and pieces[-1] == "token":  # of a cluster: its name, its place in a ring
+    if pieces[-1] == "token" and "initial" in pieces:  # of a cluster: its name, its place in a ring
         return True
     return pieces[0] in ("no", "without", "disable", "skip") and len(pieces) <= 3
 

@@ -26,6 +26,7 @@ PLACES = {
     "behind a name": """
         frob --unlock-code {} | frob --alarm-code={} | frob --hmac {} | frob --cookie-salt {} | frob --pepper {}
         frob -pwd:{} | frob --token:{} x | frob -db-password:{} -usr:bob
+        frob --password-command 'echo {}' | frob --password-command='printf %s {}' x
         frob --join-key {} | frob --sharedkey {} | frob --mpass {} | frob --src-pass {} | frob --bindpw {}
         frob --snmp-community {} | frob --recovery-phrase {} | frob --redis.auth={} | frob Account:remotepass={} | frob knife[:password]={}
         frob --set env[0].name=API_SECRET,env[0].value={n} | frob --define '_gpg_passphrase {n}'""",
@@ -89,6 +90,8 @@ INNOCENT = """
     celery -A proj -Q lasku,sahkoposti | systemd-run --unit kirjautuminen x | argocd app get przypomnienie | espeak 'Hyvää huomenta' | frob --select stg_felhasznalok
     wal-g wal-fetch base_000000020000001B000000D5 /srv | chrome --enable-features=kWebRTCPipeWireCapturer | ethtool -i ens6f1np1 | avrdude -p attiny85x -c x
     curl https://x.example/v1?hourly=temperature_2m,relativehumidity_2m | openconnect --user bob vpn.example.org | lpadmin -p toimisto -c lk
+    syncthing cli show --id ABCDEF2-GHIJKL3-MNOPQR4-STUVWX5-YZABCD6-EFGHIJ7-KLMNOP2-QRSTUV3 | kaniko --destination=r.example/auth:4f5a6b7 | lpr -P HP_LaserJet_M402 x.pdf
+    cassandra -Dcassandra.initial_token=-9223372036854775808 | restic --password-command 'cat /run/nas' check
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (
