@@ -17,6 +17,7 @@ import monitord
 from monitord import config, logs
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
+from monitord.daemon.docstrings import drop_docstrings
 from monitord.daemon.holdings import check_storage
 from monitord.daemon.locks import DAEMON_LOCK, Held, hold
 from monitord.daemon.notify import Notifier
@@ -99,6 +100,7 @@ class Daemon:
         faulthandler.enable(file=2)  # SIGABRT from the watchdog shows where every thread hangs
         # What is loaded stays. Else the collector would wait until there is a quarter as much of garbage in
         # cycles, which SQLAlchemy leaves at every save: megabytes.
+        drop_docstrings()
         gc.collect()
         gc.freeze()
         self._try("jobs", self._parts.tidying.start)
