@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -23,21 +21,6 @@ QUESTIONS = {
     "hot": ("hot", "--json"),
 }
 MODULES = {"--help": 165, "recent": 375}
-
-
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The SQL of every connection that is opened from now on."""
-    seen: list[str] = []
-    connect = sqlite3.connect
-
-    def tracing(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection = connect(*args, **kwargs)
-        connection.set_trace_callback(seen.append)
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", tracing)
-    return seen
 
 
 @pytest.mark.parametrize("words", QUESTIONS.values(), ids=QUESTIONS)

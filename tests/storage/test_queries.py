@@ -94,21 +94,6 @@ def test_find_does_not_find_what_is_not_there(reader: StoreReader, text: str) ->
         reader.find(text)
 
 
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The SQL of every connection that is opened from now on."""
-    seen: list[str] = []
-    connect = sqlite3.connect
-
-    def tracing(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection = connect(*args, **kwargs)
-        connection.set_trace_callback(seen.append)
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", tracing)
-    return seen
-
-
 def test_questions_take_few_statements(reader: StoreReader, data_dir: Path, statements: list[str]) -> None:
     """recent: at most 2; show (find + incident): at most 4; the check of the schema counts."""
     with StoreReader(data_dir) as asking:
