@@ -83,7 +83,7 @@ def half_busy() -> None:
 
 
 def rests() -> None:
-    time.sleep(0.008)
+    time.sleep(0.002)
 
 
 def without_readable_name() -> Callable[[], object]:
