@@ -11,7 +11,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from monitord.storage.zstandard import zstd
+from monitord.zstandard import zstd
 
 ZstdError = zstd.ZstdError
 

@@ -6,7 +6,7 @@ One byte says which: 0 plain, 1 zstd.
 from __future__ import annotations
 
 from monitord.storage.state.errors import InvalidOptionsError, StateUnavailableError
-from monitord.storage.zstandard import zstd
+from monitord.zstandard import zstd
 
 DATA_LIMIT_BYTES = 4 << 20
 COMPRESS_OVER_BYTES = 4096

@@ -21,7 +21,7 @@ from monitord.storage.artefacts.metadata import (
 )
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-from monitord.storage.zstandard import zstd
+from monitord.zstandard import zstd
 
 METHOD = "zstd"
 LEVELS = range(1, 20)  # above 19, windows grow past what reading allows

@@ -30,7 +30,7 @@ from monitord.storage.artefacts.metadata import (
 )
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-from monitord.storage.zstandard import zstd
+from monitord.zstandard import zstd
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
