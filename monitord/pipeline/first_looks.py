@@ -19,6 +19,7 @@ from monitord.logs import get_logger
 from monitord.model import Arming, Capture, CaptureStatus, ProcessKey, ProcessRates, Traffic, TriggerMetric
 from monitord.pipeline.outcomes import refused
 
+_LEAST_SHARE = 0.2  # of the traffic that crossed: a process that moved less is not to blame for it
 _WAITING_AT_MOST = 4  # a machine where more processes cross in one tick than this has other troubles
 _KEPT_AT_MOST = 64  # dumps in memory; the oldest window has had the longest time to be decided
 _PACE_S = 1.0
@@ -156,7 +157,7 @@ class FirstLooks:
         if target is None and suspect is not None:
             target, name = suspect.key, suspect.name
         if target is None and arming.metric is TriggerMetric.NETWORK:
-            found = self._blame()
+            found = _of_the_crossing(self._blame(), arming.value)
             said, (target, name) = found.said, found.blamed or (None, name)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         dump = self._look(target, self._folder) if target and self._is_enabled else None
@@ -244,6 +245,17 @@ def _was_skipped(look: Future[FirstLook]) -> bool:
         return True
     dump = look.result().dump
     return dump is not None and dump.profiler == "none" and dump.status is CaptureStatus.REFUSED
+
+
+def _of_the_crossing(found: Traffic, crossed_bytes_per_s: float) -> Traffic:
+    """The traffic, without blame for a process that moved hardly any of what crossed the threshold.
+
+    What crossed it may be over when sockets are looked at. UDP's bytes are not counted by process: 0.
+    """
+    moved = {key: bytes_per_s for key, _name, bytes_per_s in found.talkers}
+    if found.blamed and 0 < moved.get(found.blamed[0], 0) < _LEAST_SHARE * crossed_bytes_per_s:
+        return replace(found, blamed=None, said=f"{found.said}, which is too little of it")
+    return found
 
 
 def _skipped(arming: Arming, reason: str) -> Future[FirstLook]:

@@ -269,6 +269,22 @@ def test_a_network_alert_blames_the_busiest_talker(tmp_path: Path) -> None:
     assert stage.captures.asked[0][0] == talker
 
 
+@pytest.mark.parametrize(("moved", "is_blamed"), [(1e6, False), (150e6, True), (0.0, True)])
+def test_a_talker_is_blamed_for_traffic_only_when_it_moved_enough_of_it(
+    tmp_path: Path, moved: float, is_blamed: bool
+) -> None:
+    """A burst may be over when sockets are looked at, and a quiet talker the busiest; UDP's bytes are not known."""
+    talker = ProcessKey(99, 5)
+    crossing = replace(arming(None, TriggerMetric.NETWORK), value=700e6)
+    alert = an_alert(TriggerMetric.NETWORK, target=None, process_name="network")
+    verdicts = [DetectionResult(armed=(crossing,)), DetectionResult(alerts=(alert,))]
+    stage = Stage(tmp_path, [some_rates(0), some_rates(2)], verdicts)
+    stage.traffic = Traffic(((talker, "sender", moved),), (talker, "sender"), "some MB/s by TCP")
+    stage.run(2)
+    assert stage.saved[0].alert.target == (talker if is_blamed else None)
+    assert "some MB/s by TCP" in stage.saved[0].alert.reason
+
+
 def test_an_unattributed_network_alert_is_kept_without_a_capture(tmp_path: Path) -> None:
     """When nobody can be blamed nobody is: the incident has no target, and its reason says why."""
     verdicts = [
