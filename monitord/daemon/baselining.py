@@ -1,4 +1,4 @@
-"""BaselineRecorder: now and then, when all is quiet, a short profile of a program at work that has none yet.
+"""Baselines: now and then, when all is quiet, a short profile of a program at work that has none yet.
 
 A pass costs one comparison until one is due. Never while a rule is armed or fires, the machine is busy, or a
 capture ran lately; consent, deny lists and plans apply as to any capture.

@@ -222,11 +222,7 @@ def _hide_commands(text: str, hide: Hide, depth: int, *, is_script: bool = False
     group: list[Command] = []
     for command in commands_in(text, is_script=is_script):
         assigned, words = _split(command.words)
-        if (
-            previous is not None
-            and previous.end == "|"
-            and (not previous.words or previous.words[0].raw == "}")
-        ):
+        if _ends_group(previous):
             for each in group:  # `(echo S; echo S) | smbpasswd -s`
                 changes += _fed(Command(each.words, "|"), command, text, hide)
         group = [] if command.end in ("(", "\n", "&&", "||") else [*group[-8:], command]

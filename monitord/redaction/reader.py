@@ -344,12 +344,7 @@ class Reader:
             return "secret"
         if _PIN_OPTION.fullmatch(option):
             return "pin"
-        if (
-            len(option) == 2
-            and option not in NUMBERED
-            and self._is_unknown()
-            and PIN_WORDS & {*self.words[1:9]}
-        ):
+        if len(option) == 2 and option not in NUMBERED and self._is_about_pin():
             return "pin"
         if option in PASSWORD_LETTERS and self._may_be_letter():
             is_users = self._is_about_login or not USER_OPTIONS.isdisjoint(self.words[2:64])

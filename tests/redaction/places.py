@@ -84,7 +84,7 @@ INNOCENT = """
     mpv https://v.example/watch?v=aB3dE6gH9jK&t=1m | curl https://x.example/w?oldid=1234567890&action=raw | curl https://x.example/meet?confno=12345678901
     redis-cli --askpass DBSIZE | restic --password-command 'pass show nas' check | sudo -A -p 'Passwort: ' true | python -c 'import getpass; getpass.getpass("Kennwort: ")'
     dialog --passwordbox 'Enter it' 8 40 | loginctl show-user bob -p State | kubectl patch deploy x -p '{"spec":{"paused":true}}' | minikube stop -p login-lab
-    git commit -m 'Passwort-vergessen-Seite: Umlaute berichtigt' | mount -o compress=zstd:1,subvol=@ /dev/sda2 /mnt | Xorg -auth /run/lightdm/root/:1 vt7
+    git commit -m 'Passwort-vergessen-Seite: Umlaute berichtigt' | mount -o compress=zstd:1,subvol=@ /dev/sda2 /mnt | Xorg -auth /run/lightdm/seat/:1 vt7
     beeline -u 'jdbc:hive2://h.example:10000/x;principal=hive/_HOST@X.EXAMPLE' | helm x --set auth.secretKeys.replicationPasswordKey=repl-password
     pamtester sshd bob authenticate | net ads testjoin | etcd --auth-token=simple --initial-cluster-token=etcd-cluster-2
     celery -A proj -Q lasku,sahkoposti | systemd-run --unit kirjautuminen x | argocd app get przypomnienie | espeak 'Hyvää huomenta' | frob --select stg_felhasznalok
