@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -62,9 +63,10 @@ A Row is one line of the table: the figure, its peer or limit of the same run, t
 (None: not judged, because there is no budget or because the machine was too busy for it to mean anything)."""
 
 README = HERE / "README.md"
-RESULTS = HERE.parent / ".bench" / "rows.json"
 BEGIN, END = "<!-- results: written by run.py -->", "<!-- end of results -->"
 HEADINGS = ("what", "measured", "peer or limit, same run", "budget", "", "alone")
+WHOSE_ROW = re.compile(r"`python benchmarks/(\w+)\.py[^|]*\|$")
+WHOSE_TIME = re.compile(r"- (\w+): ")
 
 
 def main() -> None:
@@ -72,31 +74,26 @@ def main() -> None:
     failed = []
     for name in arguments.only or BENCHMARKS:
         print(f"\n== {name}: {BENCHMARKS[name].what} (load {load()})", flush=True)
-        found = run(name)
-        if found is None:
+        before, began_s = load(), time.monotonic()
+        rows = run(name)
+        if rows is None:
             failed.append(name)
-        else:
-            results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-            results[name] = found
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-            write_table(results)
+            continue
+        print(f"took {time.monotonic() - began_s:.0f} s", flush=True)
+        around = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load {before} → {load()}"
+        README.write_text(with_results(README.read_text(), name, rows, around))
     print(f"\nresults are in {README.relative_to(ROOT)}")
     if failed:
         sys.exit(f"these could not be measured: {', '.join(failed)}")
 
 
-def run(name: str) -> list[dict[str, object]] | None:
-    """One benchmark in a process of its own: its rows with the load around it, or None when it failed."""
-    before, began_s = load(), time.monotonic()
+def run(name: str) -> list[Row] | None:
+    """The rows of one benchmark, measured in a process of its own, or None when it failed."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder, "rows.json")
         if not ended_well(name, rows) or not rows.exists():
             return None
-        found = json.loads(rows.read_text())
-    around = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load {before} → {load()}"
-    print(f"took {time.monotonic() - began_s:.0f} s", flush=True)
-    return [{**row, "around": around} for row in found]
+        return [Row(**row) for row in json.loads(rows.read_text())]
 
 
 def ended_well(name: str, rows: Path) -> bool:
@@ -115,21 +112,41 @@ def ended_well(name: str, rows: Path) -> bool:
         return False
 
 
-def write_table(results: dict[str, list[dict[str, object]]]) -> None:
-    """Replace what stands between the two marks of README.md."""
+def with_results(text: str, name: str, rows: list[Row], around: str) -> str:
+    """README's text with these rows in place of the benchmark's old ones; all others stay as they stand."""
+    head, _, rest = text.partition(BEGIN)
+    old, _, tail = rest.partition(END)
+    times = [line for line in old.splitlines() if line.startswith("- ")]
+    table = [line for line in old.splitlines() if line.startswith("|")][2:]
     lines = [BEGIN, "", machine(), ""]
     lines += ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
-    for name in BENCHMARKS:
-        for stored in results.get(name, []):
-            row = Row(**{key: value for key, value in stored.items() if key != "around"})
-            cells = (row.what, row.measured, row.peer, row.budget, row.verdict, f"`{row.command}`")
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines += exchanged(table, WHOSE_ROW, name, [line_of(row) for row in rows])
     lines += ["", "When, and the load average (1/5/15 minutes) before and after:", ""]
-    lines += [f"- {name}: {rows[0]['around']}" for name in BENCHMARKS if (rows := results.get(name))]
-    lines += ["", END]
-    text = README.read_text()
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    README.write_text(head + "\n".join(lines) + tail)
+    lines += exchanged(times, WHOSE_TIME, name, [f"- {name}: {around}"])
+    return head + "\n".join([*lines, "", END]) + tail
+
+
+def exchanged(lines: list[str], whose: re.Pattern[str], name: str, new: list[str]) -> list[str]:
+    """The lines with `new` where the benchmark's own stood, or behind those of the benchmarks before it."""
+    owners = [found[1] if (found := whose.search(line)) else "" for line in lines]
+    names = list(BENCHMARKS)
+    before = {"", *names[: names.index(name)]}
+    place = (
+        owners.index(name)
+        if name in owners
+        else max((n + 1 for n, owner in enumerate(owners) if owner in before), default=0)
+    )
+    others = [(n, line) for n, line in enumerate(lines) if owners[n] != name]
+    return [
+        *(line for n, line in others if n < place),
+        *new,
+        *(line for n, line in others if n >= place),
+    ]
+
+
+def line_of(row: Row) -> str:
+    cells = (row.what, row.measured, row.peer, row.budget, row.verdict, f"`{row.command}`")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def machine() -> str:
