@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from tests.burners import end_orphans, mark_session
-from tests.run import LANES, lane_of
+from tests.run import LANES, TESTS, lane_of
 from tests.servers import proxy_to, redis_server, s3_server
 
 __all__ = ["proxy_to", "redis_server", "s3_server"]  # fixtures for every room
@@ -38,6 +38,14 @@ hypothesis.settings.load_profile("shared machine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lane", choices=list(LANES), help="the tests of one lane, see tests/run.py")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A lane does not even import the others' tests; of what the call names it leaves them out afterwards."""
+    lane, named = config.getoption("--lane"), config.args_source is pytest.Config.ArgsSource.ARGS
+    if not lane or named or collection_path == TESTS or not collection_path.is_relative_to(TESTS):
+        return None
+    return lane_of(collection_path) != lane or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
