@@ -43,7 +43,7 @@ def restore(
     json: JsonFlag = False,
 ) -> None:
     """Make an empty data directory what a backup holds. Every file is checked: all of it, or nothing."""
-    from monitord.daemon.locks import DAEMON_LOCK, hold
+    from monitord.recorder.locks import DAEMON_LOCK, hold
     from monitord.storage.restoring import restore as restored
 
     as_json = wants_json(output, json)

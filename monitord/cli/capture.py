@@ -95,19 +95,19 @@ def _take_and_keep(context: CliContext, target: ProcessKey, plan: CapturePlan) -
     """The incident as it was stored, and the signal that ended the capture early (0: none did)."""
     from monitord import procfs
     from monitord.capture import ProfileCaptureService
-    from monitord.daemon import wiring
-    from monitord.daemon.holdings import near_holdings
-    from monitord.daemon.locks import CAPTURE_LOCK, hold
-    from monitord.daemon.retention_store import Saving
+    from monitord.recorder.from_settings import consent, retention_limits
+    from monitord.recorder.holdings import near_holdings
+    from monitord.recorder.locks import CAPTURE_LOCK, hold
+    from monitord.recorder.retention_store import Saving
     from monitord.storage import new_correlation_id, open_store
 
     settings, data_dir = context.config().settings, context.data_dir()
     log_to_stderr()
     store = open_store(data_dir, open_holdings=near_holdings(settings))
-    saving = Saving(store, wiring.retention_limits(settings))  # makes room within the budget
+    saving = Saving(store, retention_limits(settings))  # makes room within the budget
     correlation_id = new_correlation_id()
     service = ProfileCaptureService(
-        wiring.consent(settings),
+        consent(settings),
         grace_s=settings.capture.grace_s,
         reads_sources=settings.capture.read_sources,
     )
@@ -132,7 +132,7 @@ def _take_and_keep(context: CliContext, target: ProcessKey, plan: CapturePlan) -
 
 def _consented(plan: CapturePlan, details: ProcessDetails | None, data_dir: Path) -> CapturePlan:
     """What was asked for, with the consent of the capture plan that is set for this process."""
-    from monitord.daemon.capture_plans import Planner
+    from monitord.recorder.capture_plans import Planner
     from monitord.sampling import known_users
 
     adapted = Planner(data_dir, known_users).adapt(plan, lambda: details)

@@ -116,7 +116,7 @@ class CliContext:
 
     def whole_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
         """Opens what is kept in and behind this folder, as configured."""
-        from monitord.daemon.holdings import whole_holdings
+        from monitord.recorder.holdings import whole_holdings
 
         settings = self.config().settings
         if not (settings.storage.url or settings.storage.archive_url):
@@ -127,7 +127,7 @@ class CliContext:
         return _FAR[key](folder, create=create)
 
     def _near_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
-        from monitord.daemon.holdings import near_holdings
+        from monitord.recorder.holdings import near_holdings
 
         return near_holdings(self.config().settings)(folder, create=create)
 
@@ -179,7 +179,7 @@ class CliContext:
 
 def _leave_to_recorder(folder: Path) -> None:
     """Refuse to change the schema under a recorder that runs: it would save nothing from then on."""
-    from monitord.daemon.locks import DAEMON_LOCK, holder
+    from monitord.recorder.locks import DAEMON_LOCK, holder
     from monitord.storage.readonly import stored_revision
     from monitord.storage.schema import DATABASE_NAME, HEAD
 

@@ -92,7 +92,7 @@ def _from_daemon(
     context: CliContext, rules: Sequence[Rule], pid: int | None
 ) -> tuple[list[_Finding], datetime | None]:
     """What a running daemon last wrote of these rules (about this pid, when one is asked for)."""
-    from monitord.daemon.status import read_status
+    from monitord.recorder.status import read_status
 
     told = read_status(context.data_dir())
     if told is None or not told["is_running"]:
@@ -167,13 +167,12 @@ def _at_rest(
 
 
 def _memory(context: CliContext) -> Mapping[str, object] | None:
-    from monitord.daemon.persistence import MEMORY_KEY
+    from monitord.recorder.persistence import remembered
 
     try:
-        remembered = context.reader().state(MEMORY_KEY)
+        memory = remembered(context.reader().state).get("detection")
     except MonitordError:
         return None  # no store, or one that can't be read: the look itself still stands
-    memory = remembered.get("detection") if isinstance(remembered, Mapping) else None
     return memory if isinstance(memory, Mapping) else None
 
 

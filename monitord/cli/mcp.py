@@ -133,10 +133,10 @@ def _run(application: Any, listener: socket.socket, token_path: Path) -> None:
 
 def _sources(context: CliContext, *, raw: bool) -> Any:
     from monitord.cli.export import identities
-    from monitord.daemon.status import read_status
     from monitord.mcp_server.output_filter import Fence
     from monitord.mcp_server.sources import Sources
     from monitord.model import Event, EventType
+    from monitord.recorder.status import read_status
     from monitord.redaction import Redactor
     from monitord.storage import open_store
 

@@ -12,9 +12,9 @@ import typer
 from monitord.cli.context import CliContext
 from monitord.cli.status import usage_of
 from monitord.cli.terminal import emit
-from monitord.daemon.status import read_status
 from monitord.durable import durable_write
 from monitord.errors import StorageError
+from monitord.recorder.status import read_status
 
 
 def metrics(
@@ -27,8 +27,8 @@ def metrics(
 
     Without a daemon it says `monitord_up 0`, and exits with 0.
     """
-    from monitord.daemon.uploader_status import read_courier_status
     from monitord.export.prometheus import metrics_text
+    from monitord.recorder.uploader_status import read_courier_status
 
     if importlib.util.find_spec("prometheus_client") is None:
         from monitord.installation import install_command

@@ -123,8 +123,8 @@ def _profile(context: CliContext, request: ScriptRequest, plan: RunPlan, options
 
 def _kept(context: CliContext, done: ScriptRun) -> ProfileResult:
     """Save it through the same door as every other capture."""
-    from monitord.daemon import wiring
-    from monitord.daemon.retention_store import Saving
+    from monitord.recorder.from_settings import retention_limits
+    from monitord.recorder.retention_store import Saving
     from monitord.scripts.library import ProfileLibrary
     from monitord.storage import open_store
 
@@ -132,7 +132,7 @@ def _kept(context: CliContext, done: ScriptRun) -> ProfileResult:
     settings, data_dir = context.config().settings, context.data_dir()
     store = open_store(data_dir)
     try:
-        saving = Saving(store, wiring.retention_limits(settings))
+        saving = Saving(store, retention_limits(settings))
         return ProfileLibrary(data_dir).keep(done, saving.save)
     finally:
         store.close()

@@ -63,7 +63,7 @@ class RecorderWatch:
 
     def tell(self) -> None:
         """Look, and say what is new."""
-        from monitord.daemon.status import read_status
+        from monitord.recorder.status import read_status
 
         found = trouble(read_status(self._data_dir), self._clock())
         kind = found[0] if found else None

@@ -26,8 +26,8 @@ def run(
     json: JsonFlag = False,
 ) -> None:
     """Delete what is too old or over the budget, the mild before the bad; kept incidents stay."""
-    from monitord.daemon.wiring import retention_limits
     from monitord.jobs import RetentionManager
+    from monitord.recorder.from_settings import retention_limits
     from monitord.storage.artefacts import DiskFullError
     from monitord.storage.usage import room_for_rows
 

@@ -6,8 +6,8 @@ import os
 
 from monitord.children import own_command
 from monitord.cli.context import CliContext
-from monitord.daemon.notify import Notifier
 from monitord.errors import ConfigError
+from monitord.recorder.notify import Notifier
 
 # One heap for all threads, and big blocks always on pages of their own: what a capture needed for a moment
 # goes back to the system. glibc's defaults keep 5 MB more after the first captures; others ignore these.

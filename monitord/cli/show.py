@@ -12,9 +12,9 @@ from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.listing import NoPagerFlag, UtcFlag
 from monitord.cli.story import tell
 from monitord.cli.terminal import emit, page, width
-from monitord.daemon.status import read_status
 from monitord.export.encoding import json_text
 from monitord.export.shapes import detail
+from monitord.recorder.status import read_status
 from monitord.storage.views import IncidentView
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `recent` shows it, or its beginning.")]

@@ -12,12 +12,12 @@ from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.recorder import silent_for_s
 from monitord.cli.terminal import LABEL, Style, cut, emit, fact, width
 from monitord.cli.when import local_stamp, moment_of
-from monitord.daemon.status import read_status
-from monitord.daemon.uploader_status import read_courier_status
 from monitord.errors import ConfigError, NotFoundError, UnreachableError
 from monitord.export.encoding import json_text
 from monitord.export.units import age, quantity, span
 from monitord.model import counted
+from monitord.recorder.status import read_status
+from monitord.recorder.uploader_status import read_courier_status
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 from monitord.storage.usage import usage_of as measure

@@ -13,9 +13,9 @@ from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
 from monitord.cli.status import artefact_counts, courier_line, store_line, usage_of
 from monitord.cli.terminal import Style, emit, fact, wrap
 from monitord.cli.terminal import width as screen_width
-from monitord.daemon.status import read_status
 from monitord.errors import StorageError
 from monitord.export.encoding import json_text
+from monitord.recorder.status import read_status
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = Fals
 
     Each failing check comes with its fix. Exit 1 when one fails.
     """
-    from monitord.daemon.uploader_status import read_courier_status
+    from monitord.recorder.uploader_status import read_courier_status
     from monitord.storage.folder import check_data_dir
 
     as_json = wants_json(output, json)
@@ -80,7 +80,7 @@ class _Room:
 
 def _checks(settings: Settings, data_dir: Path, used: Mapping[str, int]) -> Iterator[tuple[str, HealthCheck]]:
     """The looks at this disk, then at the far provider if there is one; each with where it looked."""
-    from monitord.daemon.holdings import far_provider, keyring_look, keyring_of
+    from monitord.recorder.holdings import far_provider, keyring_look, keyring_of
     from monitord.storage.artefacts import StorageManager
     from monitord.storage.artefacts.monitor import HealthChecker, HealthLimits
     from monitord.storage.artefacts.opening import compose

@@ -128,7 +128,7 @@ def rebuild(
     What stands in no artefact (history, plans, other events) is taken from the old one as far as it can be
     read.
     """
-    from monitord.daemon.locks import DAEMON_LOCK, hold
+    from monitord.recorder.locks import DAEMON_LOCK, hold
     from monitord.storage.folder import check_data_dir
     from monitord.storage.opening import put_aside
     from monitord.storage.schema import DATABASE_NAME
@@ -158,7 +158,7 @@ def rotate_key(context: CliContext) -> None:
     Every reader must know the new key before: make it `storage.encryption_key`, name the old one in
     `storage.old_encryption_keys`, restart the service, then rotate.
     """
-    from monitord.daemon.holdings import keyring_of, sealed_places
+    from monitord.recorder.holdings import keyring_of, sealed_places
     from monitord.storage.artefacts import is_probe
     from monitord.storage.artefacts.rotation import rotate
     from monitord.storage.folder import check_data_dir

@@ -74,10 +74,10 @@ METADATA = later(
 if sys.platform == "linux":
     later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
 
-from monitord.daemon.notify import Notifier  # noqa: E402
 from monitord.errors import MonitordError, PermissionDeniedError  # noqa: E402
 from monitord.logs import QueuedStream, hold_standard_streams  # noqa: E402
 from monitord.ownership import how_to_install_for_all, is_privileged, why_code_untrusted  # noqa: E402
+from monitord.recorder.notify import Notifier  # noqa: E402
 
 _FAREWELL_S = 0.5  # for what was said and nobody has read
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from monitord.daemon.locks import DAEMON_LOCK
-from monitord.daemon.status import read_status
 from monitord.errors import ConfigError, NotFoundError, PermissionDeniedError, UnreachableError
+from monitord.recorder.locks import DAEMON_LOCK
+from monitord.recorder.status import read_status
 
 _POLL_S = 0.1
 

@@ -11,9 +11,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from monitord.daemon.journal import Journal
-from monitord.daemon.retention_store import Saving
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
+from monitord.recorder.retention_store import Saving
 from monitord.scheduling import StateStore, TaskScheduler
 from monitord.storage import Writer
 

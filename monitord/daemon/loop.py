@@ -18,18 +18,18 @@ from monitord import config, logs
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
 from monitord.daemon.docstrings import drop_docstrings
-from monitord.daemon.holdings import check_storage
-from monitord.daemon.locks import DAEMON_LOCK, Held, hold
-from monitord.daemon.notify import Notifier
 from monitord.daemon.reloading import Reloading
 from monitord.daemon.reporting import Reporter
 from monitord.daemon.signals import Signals
-from monitord.daemon.status import StatusWriter
 from monitord.daemon.storage_health import use_floor
-from monitord.daemon.ticker import Ticker
 from monitord.logs import QueuedStream, get_logger
 from monitord.model import DetectionResult, Rates, counted
 from monitord.pipeline import Failures
+from monitord.recorder import from_settings
+from monitord.recorder.holdings import check_storage
+from monitord.recorder.locks import DAEMON_LOCK, Held, hold
+from monitord.recorder.notify import Notifier
+from monitord.recorder.status import StatusWriter
 from monitord.storage import check_data_dir
 
 _MIGRATION_S = 600.0
@@ -198,11 +198,11 @@ class Daemon:
         self._pace = Ticker(settings.sampling.interval_s * self._parts.selfwatch.stretch)
         self._parts.detector.replace_rules(settings.rules)
         self._reporter.forget_standings()
-        self._parts.worker.use(wiring.plan(settings))
+        self._parts.worker.use(from_settings.plan(settings))
         self._parts.baselines.use(wiring.baseline_limits(settings))
-        self._parts.service.consent = wiring.consent(settings)
+        self._parts.service.consent = from_settings.consent(settings)
         self._parts.pipeline.budget.limits = wiring.limits(settings)
-        limits = wiring.retention_limits(settings)
+        limits = from_settings.retention_limits(settings)
         self._parts.saving.use(limits)
         use_floor(self._parts.monitor, self._data_dir, settings.retention.min_free_disk_bytes)
 
@@ -249,3 +249,19 @@ class Daemon:
 
 def _has_news(verdict: DetectionResult) -> bool:
     return bool(verdict.armed or verdict.disarmed or verdict.alerts)
+
+
+class Ticker:
+    """Beats every `interval_s` seconds on the monotonic clock; beats that were missed are skipped."""
+
+    def __init__(self, interval_s: float) -> None:
+        self.interval_s = interval_s
+        self._next_s = time.monotonic()
+
+    def wait_s(self) -> float:
+        """Return the seconds until the next beat; call it once after each pass."""
+        now_s = time.monotonic()
+        self._next_s += self.interval_s
+        if self._next_s <= now_s:
+            self._next_s = now_s + self.interval_s - (now_s - self._next_s) % self.interval_s
+        return self._next_s - now_s

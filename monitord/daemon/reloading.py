@@ -9,10 +9,10 @@ from pathlib import Path
 from monitord import config
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
-from monitord.daemon.holdings import check_storage
 from monitord.daemon.journal import Journal
 from monitord.errors import ConfigError
 from monitord.logs import get_logger
+from monitord.recorder.holdings import check_storage
 
 
 class Reloading:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitord.children import own_command
-from monitord.daemon.holdings import CONDEMNED_NAME
-from monitord.daemon.uploader_status import read_courier_status
 from monitord.logs import get_logger
+from monitord.recorder.holdings import CONDEMNED_NAME
+from monitord.recorder.uploader_status import read_courier_status
 from monitord.storage.artefacts.keys import is_probe
 from monitord.storage.artefacts.wrappers.spooled import TOMBSTONES_NAME
 from monitord.storage.schema import ARTEFACTS_NAME

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from monitord import config, logs, rights
 from monitord.config import Settings
-from monitord.daemon.holdings import whole_holdings
 from monitord.daemon.upload_supervisor import ARCHIVING_EVERY_S, MORE
-from monitord.daemon.uploader_status import CourierStatus, read_courier_status, write_courier_status
 from monitord.errors import BusyError, MonitordError, StorageError
 from monitord.jobs.archiving import archive_job
+from monitord.recorder.holdings import whole_holdings
+from monitord.recorder.uploader_status import CourierStatus, read_courier_status, write_courier_status
 from monitord.storage.artefacts.lifecycle import ArtefactInventory
 from monitord.storage.artefacts.urls import shown_url
 from monitord.storage.artefacts.wrappers.archived import ArchivingProvider

@@ -11,21 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord import procfs
-from monitord.capture import Consent, ProfileCaptureService
+from monitord.capture import ProfileCaptureService
 from monitord.config import Settings
 from monitord.daemon.baselining import BaselineLimits, BaselineRecorder
-from monitord.daemon.capture_plans import Planner
-from monitord.daemon.holdings import keyring_look, near_holdings, needs_courier
 from monitord.daemon.job_runner import Tidying
 from monitord.daemon.journal import Journal
-from monitord.daemon.locks import CAPTURE_LOCK, hold, holder
-from monitord.daemon.persistence import MEMORY_KEY, Historian, Memory
-from monitord.daemon.retention_store import Saving
 from monitord.daemon.selfwatch import SelfWatch
 from monitord.daemon.storage_health import watch
 from monitord.detection import Detector
 from monitord.errors import StorageError
-from monitord.jobs import RetentionLimits, health_job
+from monitord.jobs import health_job
 from monitord.logs import get_logger
 from monitord.model import CapturePlan, Incident
 from monitord.pipeline import (
@@ -39,6 +34,12 @@ from monitord.pipeline import (
     Pipeline,
     Ring,
 )
+from monitord.recorder.capture_plans import Planner
+from monitord.recorder.from_settings import consent, plan, retention_limits
+from monitord.recorder.holdings import keyring_look, near_holdings, needs_courier
+from monitord.recorder.locks import CAPTURE_LOCK, hold, holder
+from monitord.recorder.persistence import Historian, Memory, remembered
+from monitord.recorder.retention_store import Saving
 from monitord.sampling import Sampler, known_users
 from monitord.scripts.registry import StandbyRegistry
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
@@ -95,7 +96,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         data_dir, open_holdings=near_holdings(settings, monitor), budget_bytes=kept.max_total_bytes
     )
     _put_in_order(store)
-    remembered = _remembered(store)
+    memory = _remembered(store)
     spool = _empty_spool(data_dir)
     writer = Writer()
     journal = Journal(store, writer)
@@ -106,9 +107,9 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     boot_id = procfs.boot_id()
     detector = Detector(
         settings.rules,
-        _mapping(remembered.get("detection")),
+        _mapping(memory.get("detection")),
         uid_of=known_users(),
-        same_boot=remembered.get("boot_id") == boot_id,
+        same_boot=memory.get("boot_id") == boot_id,
     )
     service = ProfileCaptureService(
         consent(settings),
@@ -135,7 +136,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         change=saving.amend_later(writer.submit),
     )
     budget = CaptureBudget(limits(settings))
-    budget.restore(_sequence(remembered.get("captures")))
+    budget.restore(_sequence(memory.get("captures")))
     pipeline = Pipeline(
         ExcludeSelf(sampler, os.getpid()),
         detector,
@@ -148,8 +149,8 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         failures=failures,
         on_repeat=journal.repeat,
     )
-    if remembered.get("boot_id") == boot_id:
-        pipeline.rows.restore(_sequence(remembered.get("rows")))
+    if memory.get("boot_id") == boot_id:
+        pipeline.rows.restore(_sequence(memory.get("rows")))
 
     baselines = BaselineRecorder(
         worker,
@@ -220,11 +221,6 @@ def _sent_on(
     return save_and_wake
 
 
-def plan(settings: Settings) -> CapturePlan:
-    """How a full profile is taken."""
-    return CapturePlan(duration_s=settings.capture.duration_s, rate_hz=settings.capture.rate_hz)
-
-
 def limits(settings: Settings) -> CaptureLimits:
     """When no capture is taken."""
     return CaptureLimits(
@@ -245,11 +241,6 @@ def baseline_limits(settings: Settings) -> BaselineLimits:
     )
 
 
-def consent(settings: Settings) -> Consent:
-    """Which processes may be profiled."""
-    return Consent(settings.capture.consent, settings.capture.allow, settings.capture.deny)
-
-
 def needs_restart(before: Settings, after: Settings) -> list[str]:
     """The keys that changed and that only a new daemon takes up: what was built with them stays."""
     return [
@@ -258,19 +249,6 @@ def needs_restart(before: Settings, after: Settings) -> list[str]:
         for key in keys
         if getattr(getattr(before, section), key) != getattr(getattr(after, section), key)
     ]
-
-
-def retention_limits(settings: Settings) -> RetentionLimits:
-    """How much is kept."""
-    kept = settings.retention
-    return RetentionLimits(
-        max_age_s=kept.max_age_h * 3600,
-        max_total_bytes=kept.max_total_bytes,
-        summary_age_s=kept.summary_days * 86400,
-        process_share=kept.process_share,
-        # Deleting what lies far away would free nothing here: the spool keeps the floor by itself then.
-        min_free_disk_bytes=0 if settings.storage.url else kept.min_free_disk_bytes,
-    )
 
 
 def _put_in_order(store: SQLiteProfileStore) -> None:
@@ -287,7 +265,7 @@ def _put_in_order(store: SQLiteProfileStore) -> None:
 def _remembered(store: SQLiteProfileStore) -> Mapping[str, object]:
     """What an earlier run left; a store that can't be read now is a degraded start, not an end."""
     try:
-        return _mapping(store.get_state(MEMORY_KEY)) or {}
+        return remembered(store.get_state)
     except StorageError as error:
         get_logger().warning("memory.not_restored", reason=str(error))
         return {}

@@ -17,8 +17,8 @@ from monitord.capture.reading import read_evidence, with_sources
 from monitord.capture.running import Runner, ToolRun
 from monitord.capture.target import Target
 from monitord.capture.workplace import put, remove, take
-from monitord.daemon.retention_store import _compressed_size
 from monitord.model import Capture, CaptureStatus, Hotspot
+from monitord.recorder.retention_store import _compressed_size
 from tests.capture.targets import Targets, key_of
 
 FOLDED = b"main;work 7\n"

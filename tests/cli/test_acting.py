@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from monitord.daemon.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
-from monitord.daemon.status import write_status
+from monitord.recorder.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
+from monitord.recorder.status import write_status
 from monitord.storage.usage import usage_of
 from tests.patience import PATIENCE_S
 

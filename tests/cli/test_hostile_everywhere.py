@@ -25,9 +25,6 @@ from sqlalchemy import Text
 
 from monitord.cli.app import COMMANDS
 from monitord.cli.terminal import display_width
-from monitord.daemon.locks import DAEMON_LOCK, hold
-from monitord.daemon.status import STATUS_FILE
-from monitord.daemon.uploader_status import CourierStatus, write_courier_status
 from monitord.logs import configure, get_logger
 from monitord.model import (
     CONTEXT_LABELS,
@@ -45,6 +42,9 @@ from monitord.model import (
     Threshold,
     TriggerMetric,
 )
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.status import STATUS_FILE
+from monitord.recorder.uploader_status import CourierStatus, write_courier_status
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.tables import metadata
 from tests.cli.conftest import Cli, make_incident

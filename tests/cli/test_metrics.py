@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.installation import install_command
 from monitord.model import Incident
+from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.storage import SQLiteProfileStore
 from tests.cli.conftest import Answer, Cli
 from tests.cli.test_acting import status_of

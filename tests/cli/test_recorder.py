@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from monitord.cli.app import ASKING
-from monitord.daemon.locks import DAEMON_LOCK, hold
-from monitord.daemon.status import STATUS_FILE
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.status import STATUS_FILE
 
 QUESTIONS = [
     ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events"], ["hot"],

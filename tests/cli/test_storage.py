@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.model import Incident
+from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.artefacts.keyring import new_key
 from tests.cli.conftest import Cli
@@ -309,7 +309,7 @@ def test_rotate_key_lets_the_old_key_go(
 ) -> None:
     """After it the new key alone opens everything; without a key there is nothing to rotate."""
     from monitord.config import load
-    from monitord.daemon.holdings import near_holdings
+    from monitord.recorder.holdings import near_holdings
 
     old, new = tmp_path / "old", tmp_path / "new"
     for path in (old, new):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.model import Incident, ProfileRecord
+from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.storage import SQLiteProfileStore, asking
 from monitord.storage.migrate import migrate
 from monitord.storage.queries import StoreReader

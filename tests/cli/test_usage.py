@@ -14,14 +14,14 @@ import pytest
 
 from monitord import config
 from monitord.daemon import uploader
-from monitord.daemon.holdings import near_holdings
-from monitord.daemon.locks import DAEMON_LOCK, hold
 from monitord.daemon.storage_health import watch
 from monitord.doctor import Surroundings
 from monitord.doctor.data import check_quota
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager
 from monitord.model import Incident
+from monitord.recorder.holdings import near_holdings
+from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.readonly import stored_bytes
 from monitord.storage.schema import DATABASE_NAME

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from monitord.daemon.asking import reload_recorder
-from monitord.daemon.locks import DAEMON_LOCK, hold
-from monitord.daemon.status import STATUS_FILE
 from monitord.errors import ConfigError, NotFoundError, PermissionDeniedError, UnreachableError
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.status import STATUS_FILE
 
 RUN, EARLIER = "2026-01-02T00:00:00+00:00", "2026-01-01T00:00:00+00:00"
 

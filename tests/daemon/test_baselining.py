@@ -13,7 +13,6 @@ import pytest
 
 from monitord.capture.program import program_id
 from monitord.daemon.baselining import BaselineLimits, BaselineRecorder
-from monitord.daemon.retention_store import Saving
 from monitord.jobs import RetentionLimits
 from monitord.model import (
     BASELINE_RULE,
@@ -25,6 +24,7 @@ from monitord.model import (
     ProcessKey,
 )
 from monitord.pipeline import CaptureBudget, CaptureLimits, IncidentWorker, PendingIncidents
+from monitord.recorder.retention_store import Saving
 from monitord.sampling import key_of
 from monitord.storage import RecentFilter, StoreReader, Writer, open_store
 from monitord.storage.baselines import baseline_id

@@ -16,10 +16,10 @@ import pytest
 from monitord import config
 from monitord.config import LoadedConfig
 from monitord.daemon import uploader
-from monitord.daemon.holdings import check_storage, near_holdings, place_of, whole_holdings
-from monitord.daemon.uploader_status import read_courier_status
 from monitord.errors import ConfigError, PermissionDeniedError
 from monitord.model import CaptureStatus, Incident
+from monitord.recorder.holdings import check_storage, near_holdings, place_of, whole_holdings
+from monitord.recorder.uploader_status import read_courier_status
 from monitord.storage import StoreReader, open_store
 from monitord.storage.artefacts import WrongKeyError
 from monitord.storage.artefacts.keyring import new_key
@@ -228,7 +228,7 @@ def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
         "import sys, tempfile, pathlib\n"
         "import monitord.daemon.__main__, monitord.daemon.loop\n"
         "from monitord import config\n"
-        "from monitord.daemon.holdings import near_holdings\n"
+        "from monitord.recorder.holdings import near_holdings\n"
         "from monitord.storage import open_store\n"
         "folder = pathlib.Path(tempfile.mkdtemp())\n"
         "settings = config.load(pathlib.Path('/dev/null')).settings\n"

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from monitord.daemon.asking import reload_recorder
-from monitord.daemon.locks import hold
-from monitord.daemon.status import read_status, write_status
 from monitord.durable import read_regular
 from monitord.errors import UnreachableError
+from monitord.recorder.locks import hold
+from monitord.recorder.status import read_status, write_status
 from tests.patience import PATIENCE_S
 
 

@@ -15,8 +15,8 @@ from monitord import config
 from monitord.cli import main
 from monitord.config import Settings
 from monitord.daemon import uploader
-from monitord.daemon.holdings import near_holdings, whole_holdings
 from monitord.model import Incident
+from monitord.recorder.holdings import near_holdings, whole_holdings
 from monitord.storage import StoreReader, open_store
 from monitord.storage.artefacts.keyring import new_key
 from monitord.storage.backup import backup

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from monitord.daemon.locks import DAEMON_LOCK, hold
-from monitord.daemon.retention_store import Saving
 from monitord.errors import MonitordError
 from monitord.jobs import RetentionLimits
 from monitord.model import Event, EventType, ProcessKey
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.retention_store import Saving
 from monitord.storage import SQLiteProfileStore
 
 ROOT = Path(__file__).parents[2]

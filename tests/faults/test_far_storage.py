@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitord import config
-from monitord.daemon.holdings import whole_holdings
+from monitord.recorder.holdings import whole_holdings
 from monitord.storage import SQLiteProfileStore, open_store
 from tests.faults.test_kill9 import RESTLESS, acknowledged, kill_again_and_again, start_pulses, stored
 from tests.flow.recorder import Recorder

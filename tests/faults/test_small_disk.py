@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from monitord import config
-from monitord.daemon.holdings import near_holdings
 from monitord.jobs import vacuum_when_idle
 from monitord.model import Incident
+from monitord.recorder.holdings import near_holdings
 from monitord.storage import open_store
 from tests.fakes import a_capture, an_alert
 

@@ -6,9 +6,9 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from monitord.daemon.retention_store import Saving
 from monitord.jobs import RetentionLimits
 from monitord.model import Incident
+from monitord.recorder.retention_store import Saving
 from monitord.storage import new_correlation_id, open_store
 from tests.fakes import START, a_capture, a_process, an_alert, some_rates
 

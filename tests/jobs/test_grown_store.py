@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, insert, select
 
-from monitord.daemon.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
-from monitord.daemon.retention_store import Saving
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager, vacuum_when_idle
 from monitord.model import Incident, ProcessKey
+from monitord.recorder.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
+from monitord.recorder.retention_store import Saving
 from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
 from monitord.storage.cells import time_cell
 from monitord.storage.tables import incident as incident_table

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.locks import hold, holder
 from monitord.errors import StorageError
+from monitord.recorder.locks import hold, holder
 
 STRANGE: dict[str, Callable[[Path, Path], object]] = {
     "a link": lambda path, other: path.symlink_to(other),

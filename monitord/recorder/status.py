@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.daemon.locks import DAEMON_LOCK, holder
+from monitord.recorder.locks import DAEMON_LOCK, holder
 from monitord.storage.folder import hand_over
 
 STATUS_FILE = "status.json"

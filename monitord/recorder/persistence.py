@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from monitord.daemon.retention_store import Saving
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.model import DetectionResult, Rates
 from monitord.pipeline import thin
+from monitord.recorder.retention_store import Saving
 from monitord.storage import SQLiteProfileStore, Writer
 
-MEMORY_KEY = "detection.memory"
+_MEMORY_KEY = "detection.memory"
 _PROCESSES_IN_HISTORY = 15
 _FLUSH_S = 60.0
 _REMEMBER_S = 600.0
@@ -59,6 +59,12 @@ class Historian:
             get_logger().warning("history.dropped", passes=len(batch), reason=str(error))
 
 
+def remembered(read_state: Callable[[str], object]) -> Mapping[str, object]:
+    """Return what was saved last; empty when nothing was, or nothing that can be understood."""
+    held = read_state(_MEMORY_KEY)
+    return held if isinstance(held, Mapping) else {}
+
+
 class Memory:
     """Saves what the limits remember: at once after an alert, else every ten minutes, and at the end."""
 
@@ -84,6 +90,6 @@ class Memory:
 
     def _put(self, memory: Mapping[str, object]) -> None:
         try:
-            self._store.set_state(MEMORY_KEY, memory)
+            self._store.set_state(_MEMORY_KEY, memory)
         except MonitordError as error:
             get_logger().warning("memory.not_saved", reason=str(error))

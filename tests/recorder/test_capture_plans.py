@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import Consent
-from monitord.daemon.capture_plans import Planner
 from monitord.model import CapturePlan, DetectionResult, Match, NamedPlan, ProcessDetails
+from monitord.recorder.capture_plans import Planner
 from monitord.storage import SQLiteProfileStore
 from monitord.storage.plans import delete_capture_plan, store_capture_plan
 from tests.fakes import KEY, START, a_process, an_alert, some_rates

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.notify import Notifier
+from monitord.recorder.notify import Notifier
 from tests.patience import PATIENCE_S
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitord.daemon.status import write_status
 from monitord.durable import read_regular
+from monitord.recorder.status import write_status
 
 COURIER_FILE = "courier.json"
 

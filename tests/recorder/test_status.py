@@ -11,7 +11,7 @@ from pathlib import Path, PosixPath
 
 import pytest
 
-from monitord.daemon.status import STATUS_FILE, StatusWriter, read_status, write_status
+from monitord.recorder.status import STATUS_FILE, StatusWriter, read_status, write_status
 from tests.patience import PATIENCE_S
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from monitord.daemon.asking import reload_recorder
-from monitord.daemon.locks import CAPTURE_LOCK, DAEMON_LOCK, hold, holder
-from monitord.daemon.status import read_status
 from monitord.daemon.wiring import _empty_spool
 from monitord.errors import BusyError, UnreachableError
+from monitord.recorder.locks import CAPTURE_LOCK, DAEMON_LOCK, hold, holder
+from monitord.recorder.status import read_status
 
 
 def test_asking_for_the_owner_refuses_nobody(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from monitord.daemon.retention_store import Saving
 from monitord.jobs import RetentionLimits
 from monitord.model import Incident
+from monitord.recorder.retention_store import Saving
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader
 from tests.fakes import a_capture, an_alert
 
