@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple
 from typing import Any
 
+from monitord.best_evidence import leading_hotspots, not_taken, rank
 from monitord.model import (
-    BY_PY_SPY,
     Alert,
     Capture,
     CaptureStatus,
@@ -32,12 +32,8 @@ from monitord.storage.cells import (
     time_cell,
     time_of,
 )
-from monitord.storage.unprofiled import not_taken_step
 
 Facts = dict[str, Any]
-FEW_SAMPLES = 5  # of a profile: below that the look from inside the spike says more
-_HOT_BEFORE, _NO_LONGER_HOT = 0.2, 0.05
-_THIN, _LATE, _CONTEXT, _FAILED = 3, 6, 9, 10
 
 # Columns whose cells are not what the facts hold: JSON text, packed JSON. All others are kept as they are.
 _JSON = frozenset({"command_line", "not_captured", "hotspots", "notes"})
@@ -82,8 +78,8 @@ def incident_facts(incident: Incident) -> Facts:
         "thread_count": process.thread_count if process else None,
         "fd_count": process.fd_count if process else None,
         "history": [_point_facts(point) for point in incident.history],
-        "not_captured": _not_captured(incident.captures) or not_taken_step(incident),
-        "hotspots": _hotspots(incident.captures),
+        "not_captured": _not_captured(incident),
+        "hotspots": _hotspots(leading_hotspots(incident.captures)),
         "late": 0,
         "pinned": 0,
         "is_summary": 0,
@@ -118,7 +114,9 @@ def history_point(facts: Sequence[Any]) -> HistoryPoint:
     return HistoryPoint(time_of(facts[0]), *facts[1:])
 
 
-def _not_captured(captures: Iterable[Capture]) -> list[Facts]:
+def _not_captured(incident: Incident) -> list[Facts]:
+    if (why := not_taken(incident)) is not None:
+        return [{"profiler": "auto", "status": CaptureStatus.REFUSED.value, "reason": why[0], "fix": why[1]}]
     return [
         {
             "profiler": capture.profiler,
@@ -126,58 +124,15 @@ def _not_captured(captures: Iterable[Capture]) -> list[Facts]:
             "reason": capture.reason,
             "fix": capture.fix,
         }
-        for capture in captures
+        for capture in incident.captures
         if not capture.status.has_evidence
     ]
 
 
-def _hotspots(captures: Sequence[Capture]) -> list[Facts]:
-    """Of the best evidence that has any."""
-    ranked = sorted(
-        captures,
-        key=lambda one: rank(one.role, one.status.value, late=one.late, sample_count=one.sample_count),
-    )
-    leading = next((capture for capture in ranked if capture.hotspots), None)
-    best = leading.hotspots if leading else ()
-    earlier = next((one for one in captures if one.role == "dump" and one is not leading), None)
-    if leading is not None and earlier is not None and leading.role == "profile":
-        best = (*best, *_seen_before(earlier.hotspots, best))
-    if leading is not None and leading.hotspots[0].kind != "python":
-        best = (*best, *_in_python(captures))
-    return [{name: value for name, value in asdict(spot).items() if value not in (None, ())} for spot in best]
-
-
-def _seen_before(earlier: Iterable[Hotspot], now: Sequence[Hotspot]) -> Iterator[Hotspot]:
-    """What was hot while the window lasted, and hardly is in the profile: another phase of the program."""
-    shares = {(spot.function, spot.file): spot.total_share for spot in now}
-    for spot in earlier:
-        is_new = shares.get((spot.function, spot.file), 0.0) < _NO_LONGER_HOT
-        if spot.self_share >= _HOT_BEFORE and is_new:
-            yield replace(spot, seen="before the alert")
-
-
-def _in_python(captures: Iterable[Capture]) -> Iterator[Hotspot]:
-    """The line of Python beside a native function, as py-spy saw it; its samples did not explain enough."""
-    for capture in captures:
-        if capture.profiler == "py-spy" and capture.role == "profile":
-            for spot in capture.hotspots[:1]:
-                yield replace(spot, seen=BY_PY_SPY)
-
-
-def rank(role: str, status: str, *, late: bool = False, sample_count: int | None = None) -> int:
-    """How much a capture tells: 0 is best.
-
-    A whole profile of the spike, a part of one, a dump from inside it; then a profile of a handful of
-    samples, what was taken when the spike was over, the context, and at last failures.
-    """
-    if status not in (CaptureStatus.OK.value, CaptureStatus.PARTIAL.value):
-        return _FAILED
-    if role == "context":
-        return _CONTEXT
-    is_thin = role == "profile" and sample_count is not None and sample_count < FEW_SAMPLES
-    whole = 0 if role == "profile" and status == CaptureStatus.OK.value else 1
-    order = 2 if role == "dump" else whole
-    return order + (_LATE if late else _THIN if is_thin else 0)
+def _hotspots(spots: Iterable[Hotspot]) -> list[Facts]:
+    return [
+        {name: value for name, value in asdict(spot).items() if value not in (None, ())} for spot in spots
+    ]
 
 
 def capture_facts(incident: Facts, capture: Capture) -> Facts:

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from monitord.best_evidence import leading_hotspots
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.profilers.py_spy import PySpyDump
 from monitord.capture.tools import Toolbox
-from monitord.model import BY_PY_SPY, Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
+from monitord.model import BY_PY_SPY, Capture, CapturePlan, CaptureStatus, ProcessKey
 from monitord.profiles import hotspots, parse
-from monitord.storage.facts import incident_facts
 from tests.burners import burn_command
 from tests.capture import targets as t
 from tests.capture.targets import GRACE_S, Targets, key_of, look_at, take
-from tests.fakes import an_alert
 
 SHORT = CapturePlan(duration_s=2.0)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scheduler's times are Linux's")
@@ -118,8 +117,8 @@ def test_work_without_pythons_lock_is_not_explained_by_the_little_with_it(
     pid = targets.python_in_pid_namespace(t.PYTHON_WITH_HELPERS, str(library))
     captures = service.capture(key_of(pid), SHORT, folder)
     told = [(one.profiler, one.status, one.reason, one.hotspots[:1]) for one in captures]
-    facts = incident_facts(Incident("id", an_alert(), None, (), tuple(captures)))
-    assert facts["hotspots"][0]["function"] in ("native_leaf", "calls"), told
+    shown = leading_hotspots(captures)
+    assert shown[0].function in ("native_leaf", "calls"), told
     assert captures[-1].profiler == "perf", told
 
 
@@ -163,8 +162,8 @@ def test_helper_threads_of_a_library_leave_the_calling_line_in_the_lead(
     assert by_py_spy.hotspots[0].function == "calls"
     assert "of the CPU that the process used" in by_py_spy.notes["explained"]
     assert by_perf.profiler == "perf"
-    facts = incident_facts(Incident("id", an_alert(), None, (), tuple(captures)))
-    assert facts["hotspots"][0]["function"] == "calls"
+    shown = leading_hotspots(captures)
+    assert shown[0].function == "calls"
 
 
 @pytest.mark.parametrize(("threads", "depth"), [(90, 60), (600, 10)])
@@ -230,8 +229,8 @@ def test_compiled_code_that_a_thread_was_given_is_named_and_not_who_called_it(
     library = targets.library(require_tool("gcc"), t.NATIVE_THREAD)
     process = targets.python(t.PYTHON_THAT_RUNS_NATIVE_CODE, str(library), by)
     captures = service.capture(key_of(process), SHORT, folder)
-    facts = incident_facts(Incident("id", an_alert(), None, (), tuple(captures)))
+    shown = leading_hotspots(captures)
     told = [(one.profiler, one.status, one.reason, one.hotspots[:2]) for one in captures]
-    assert facts["hotspots"][0]["function"] == "native_leaf", told
-    beside = [spot for spot in facts["hotspots"] if spot.get("seen") == BY_PY_SPY]
-    assert [spot["kind"] for spot in beside] == ["python"], "the line of Python is told, too"
+    assert shown[0].function == "native_leaf", told
+    beside = [spot for spot in shown if spot.seen == BY_PY_SPY]
+    assert [spot.kind for spot in beside] == ["python"], "the line of Python is told, too"

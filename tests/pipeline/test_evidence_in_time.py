@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.best_evidence import leading_hotspots, rank
 from monitord.capture.looks import joined
 from monitord.model import (
     Alert,
@@ -27,7 +28,6 @@ from monitord.pipeline import FirstLooks
 from monitord.pipeline.lateness import _JUDGES
 from monitord.pipeline.outcomes import labelled, of_same_program
 from monitord.profiles import hotspots, parse
-from monitord.storage.facts import incident_facts, rank
 from tests.fakes import KEY, START, a_capture, an_alert
 from tests.pipeline.test_pipeline import arming, wait_until
 
@@ -226,10 +226,8 @@ def test_a_phase_that_only_the_looks_saw_is_told_beside_the_profile() -> None:
     """6 s in f, then in g: the profile leads, and what it can't know any more follows it, marked."""
     f, g = (Hotspot(name, "/a.py", 1, 0.95, 1.0) for name in "fg")
     captures = (a_dump("f", hotspots=(f,)), a_capture(hotspots=(g,), sample_count=100))
-    facts = incident_facts(Incident("id", an_alert(), None, (), captures))
-    assert [(spot["function"], spot.get("seen")) for spot in facts["hotspots"]] == [
+    assert [(spot.function, spot.seen) for spot in leading_hotspots(captures)] == [
         ("g", None), ("f", "before the alert"),
     ]  # fmt: skip
     late = (captures[0], replace(captures[1], late=True))
-    facts = incident_facts(Incident("id", an_alert(), None, (), late))
-    assert [spot["function"] for spot in facts["hotspots"]] == ["f"]
+    assert [spot.function for spot in leading_hotspots(late)] == ["f"]
