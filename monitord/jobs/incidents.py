@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from monitord.storage.artefacts.lifecycle import KIND, PINNED, PROCESS, SEVERITY, LifecycleError, Stock
-from monitord.storage.artefacts.metadata import StorageMetadata
+from monitord.storage.artefacts.lifecycle import KIND, PROCESS, Item, LifecycleError, Stock
 from monitord.storage.views import RetentionRow, Usage
 
 EVIDENCE, SUMMARY = "evidence", "summary"
 BARE = "bare"  # the tag of a summary whose evidence went before
-_NOTHING: Mapping[str, object] = {}
 
 
 class IncidentStore(Protocol):
@@ -54,32 +52,21 @@ class Incidents:
             self._stock = Stock.of(items, self.usage.total_bytes, self.usage.free_disk_bytes)
         return self._stock
 
-    def _items(self, row: RetentionRow) -> Iterator[StorageMetadata]:
+    def _items(self, row: RetentionRow) -> Iterator[Item]:
         if not row.is_summary:
             yield self._item(row, EVIDENCE, row.artefact_bytes)
         yield self._item(row, SUMMARY, row.artefact_bytes if row.is_summary else 0)
 
-    def _item(self, row: RetentionRow, kind: str, freed_bytes: int) -> StorageMetadata:
+    def _item(self, row: RetentionRow, kind: str, freed_bytes: int) -> Item:
         key = f"{kind}/{row.correlation_id}"
-        is_bare = kind == SUMMARY and row.is_summary
-        tags = self._tags_of(kind, row.process_name, row.severity, row.pinned or key in self._stuck, is_bare)
-        return StorageMetadata(
-            *(key, freed_bytes, row.raised_at, row.raised_at, "", tags),
-            stored_size=freed_bytes,
-            attributes=_NOTHING,
-        )
+        tags = self._tags_of(kind, row.process_name, kind == SUMMARY and row.is_summary)
+        pinned = row.pinned or key in self._stuck
+        return Item(key, freed_bytes, row.raised_at, row.severity, pinned, tags)
 
-    def _tags_of(
-        self, kind: str, process_name: str, severity: float, is_pinned: bool, is_bare: bool
-    ) -> Mapping[str, str]:
+    def _tags_of(self, kind: str, process_name: str, is_bare: bool) -> Mapping[str, str]:
         """One mapping for all items that are alike: there may be a hundred thousand of them."""
-        alike = (kind, process_name, severity, is_pinned, is_bare)
-        if (known := self._tags.get(alike)) is not None:
-            return known
-        tags = {KIND: kind, PROCESS: process_name, SEVERITY: repr(severity)}
-        tags |= {PINNED: "yes"} if is_pinned else {}
-        tags |= {BARE: "yes"} if is_bare else {}
-        return self._tags.setdefault(alike, tags)
+        tags = {KIND: kind, PROCESS: process_name} | ({BARE: "yes"} if is_bare else {})
+        return self._tags.setdefault((kind, process_name, is_bare), tags)
 
     def archive(self, keys: Sequence[str]) -> None:
         raise LifecycleError("incidents stay where they are: it is artefacts that are archived")

@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitord.errors import StorageError
+from monitord.scheduling import ScheduledTask, SchedulerError, TaskResult, TaskScheduler
 from monitord.storage.artefacts.errors import ArtefactError, TransientError
 from monitord.storage.artefacts.lifecycle import (
     ArchiveAfter,
     ArtefactInventory,
     FreeDiskFloor,
+    Item,
     LifecycleError,
     LifecycleManager,
     LifecyclePolicy,
@@ -25,12 +27,8 @@ from monitord.storage.artefacts.lifecycle import (
     MaxCount,
     MaxTotalBytes,
     QuotaPerTag,
-    ScheduledTask,
-    SchedulerError,
     Stock,
     Tagged,
-    TaskResult,
-    TaskScheduler,
     judge,
 )
 from monitord.storage.artefacts.manager import StorageManager
@@ -163,7 +161,7 @@ def test_what_is_archived_makes_room_and_what_is_deleted_is_not_archived_first()
 
 
 class Raising(MaxAge):
-    def should_delete(self, metadata: StorageMetadata) -> bool:
+    def should_delete(self, item: Item) -> bool:
         raise RuntimeError("no idea")
 
 

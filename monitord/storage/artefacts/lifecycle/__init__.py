@@ -3,15 +3,6 @@
 To add a policy: one class in `policies.py` and its line in POLICIES there.
 """
 
-from monitord.scheduling import (
-    ScheduledTask,
-    SchedulerError,
-    StateStore,
-    TaskExecutor,
-    TaskOutcome,
-    TaskResult,
-    TaskScheduler,
-)
 from monitord.storage.artefacts.lifecycle.inventory import ArtefactInventory, Inventory
 from monitord.storage.artefacts.lifecycle.judging import Decision, Verdict, judge
 from monitord.storage.artefacts.lifecycle.manager import (
@@ -19,6 +10,7 @@ from monitord.storage.artefacts.lifecycle.manager import (
     LifecycleError,
     LifecycleManager,
     LifecycleReport,
+    carry_out,
 )
 from monitord.storage.artefacts.lifecycle.policies import (
     POLICIES,
@@ -34,22 +26,30 @@ from monitord.storage.artefacts.lifecycle.policies import (
 )
 from monitord.storage.artefacts.lifecycle.policy import (
     KIND,
-    PINNED,
     PROCESS,
-    SEVERITY,
+    Cut,
+    Holders,
+    Item,
     LifecyclePolicy,
     Stock,
+    StockView,
+    Tally,
     is_pinned,
+    mild_first,
 )
 
 __all__ = [
     "LifecyclePolicy",
+    "Item",
+    "Cut",
+    "Tally",
+    "Holders",
     "Stock",
+    "StockView",
     "is_pinned",
+    "mild_first",
     "KIND",
-    "PINNED",
     "PROCESS",
-    "SEVERITY",
     "POLICIES",
     "ArchiveAfter",
     "FreeDiskFloor",
@@ -69,11 +69,5 @@ __all__ = [
     "LifecycleError",
     "LifecycleManager",
     "LifecycleReport",
-    "ScheduledTask",
-    "SchedulerError",
-    "StateStore",
-    "TaskExecutor",
-    "TaskOutcome",
-    "TaskResult",
-    "TaskScheduler",
+    "carry_out",
 ]

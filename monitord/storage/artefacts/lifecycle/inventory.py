@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from monitord.storage.artefacts.errors import ArtefactError
-from monitord.storage.artefacts.lifecycle.policy import Stock
-from monitord.storage.artefacts.metadata import StorageMetadata
+from monitord.storage.artefacts.lifecycle.policy import Item, Stock
 from monitord.storage.artefacts.provider import StorageProvider
 
 
@@ -57,10 +56,10 @@ class ArtefactInventory:
         free = self._free_disk_bytes() if self._free_disk_bytes else None
         return Stock.of(items, sum(item.stored_size for item in items), free)
 
-    def _items(self) -> Iterator[StorageMetadata]:
+    def _items(self) -> Iterator[Item]:
         for key in self._provider.list(self._prefix):
             try:
-                yield self._provider.get_metadata(key)
+                yield Item.of(self._provider.get_metadata(key))
             except ArtefactError:  # damaged, or gone since it was listed
                 continue
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from monitord.storage.artefacts.lifecycle.policy import LifecyclePolicy, Stock, mild_first
-from monitord.storage.artefacts.metadata import StorageMetadata
+from monitord.storage.artefacts.lifecycle.policy import Item, LifecyclePolicy, Stock, mild_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,7 @@ def judge(policies: Mapping[str, LifecyclePolicy], stock: Stock, now: datetime) 
     )
 
 
-def _ask(
-    policy: LifecyclePolicy, stock: Stock, now: datetime
-) -> tuple[list[StorageMetadata], list[StorageMetadata]]:
+def _ask(policy: LifecyclePolicy, stock: Stock, now: datetime) -> tuple[list[Item], list[Item]]:
     """What this policy would archive and delete, mildest first."""
     ready = policy.consider(stock, now)
     doomed = [item for item in stock.movable if ready.should_delete(item)]

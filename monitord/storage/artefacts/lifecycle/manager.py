@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from monitord.errors import MonitordError, StorageError
 from monitord.scheduling import ScheduledTask, TaskResult, TaskScheduler
@@ -107,59 +108,48 @@ class LifecycleManager:
         return self._carry_out(verdict, stock)
 
     def _carry_out(self, verdict: Verdict, stock: Stock) -> LifecycleReport:
-        archived, kept_here = _do(self.inventory.archive, verdict.archive)
-        deleted, still_there = _do(self.inventory.delete, verdict.delete)
+        archived, kept_here = _told_apart(carry_out(self.inventory.archive, verdict.archive))
+        deleted, still_there = _told_apart(carry_out(self.inventory.delete, verdict.delete))
         left = stock.archived({decision.key for decision in archived})
         return LifecycleReport(
             left.without({decision.key for decision in deleted}),
-            tuple(archived),
-            tuple(deleted),
+            archived,
+            deleted,
             (*kept_here, *still_there),
             verdict.broken,
         )
 
 
-def _do(
-    act: Callable[[Sequence[str]], None], decisions: Sequence[Decision]
-) -> tuple[list[Decision], list[Failure]]:
-    """Act on all, in batches, and one by one where a batch fails; what was done and what was not.
+Act = Callable[[Sequence[str]], None]
+
+
+def carry_out(act: Act, decisions: Iterable[Decision]) -> Iterator[Decision | Failure]:
+    """Act on all, in batches, and one by one where a batch fails; each decision, or its failure.
 
     When two items in a row fail with the very same words, these are not about an item: the store itself
     can't, and nobody waits for the rest to be refused as well. What is worth another try is left out of that:
     the items of one provider may fail together while those of another are fine.
     """
-    done: list[Decision] = []
-    failures: list[Failure] = []
-    for batch in _batches(decisions):
-        if _is_sick(failures):
-            failures += [Failure(each.key, each.policy, failures[-1].error, is_tried=False) for each in batch]
-        elif len(batch) > 1 and _attempt(act, [each.key for each in batch]) is None:
-            done += batch
-        else:
-            _one_by_one(act, batch, done, failures)
-    return done, failures
-
-
-def _one_by_one(
-    act: Callable[[Sequence[str]], None],
-    batch: Sequence[Decision],
-    done: list[Decision],
-    failures: list[Failure],
-) -> None:
-    for each in batch:
-        if _is_sick(failures):
-            failures.append(Failure(each.key, each.policy, failures[-1].error, is_tried=False))
+    last: list[Failure] = []  # the last two
+    pending = iter(decisions)
+    while batch := list(islice(pending, _BATCH)):
+        if not _is_sick(last) and len(batch) > 1 and _attempt(act, batch) is None:
+            yield from batch
             continue
-        error = _attempt(act, [each.key])
-        if error is None:
-            done.append(each)
-        else:
-            failures.append(Failure(each.key, each.policy, error))
+        for each in batch:
+            is_tried = not _is_sick(last)
+            error = _attempt(act, [each]) if is_tried else last[-1].error
+            if error is None:
+                yield each
+            else:
+                failure = Failure(each.key, each.policy, error, is_tried)
+                last = [*last[-1:], failure]
+                yield failure
 
 
-def _attempt(act: Callable[[Sequence[str]], None], keys: Sequence[str]) -> Exception | None:
+def _attempt(act: Act, decisions: Sequence[Decision]) -> Exception | None:
     try:
-        act(keys)
+        act([each.key for each in decisions])
     except (MonitordError, OSError) as error:
         return error
     return None
@@ -171,6 +161,11 @@ def _is_sick(failures: Sequence[Failure]) -> bool:
     return str(failures[-1].error) == str(failures[-2].error)
 
 
-def _batches(decisions: Sequence[Decision]) -> Iterator[Sequence[Decision]]:
-    for start in range(0, len(decisions), _BATCH):
-        yield decisions[start : start + _BATCH]
+def _told_apart(
+    outcomes: Iterable[Decision | Failure],
+) -> tuple[tuple[Decision, ...], tuple[Failure, ...]]:
+    done: list[Decision] = []
+    failures: list[Failure] = []
+    for each in outcomes:
+        done.append(each) if isinstance(each, Decision) else failures.append(each)
+    return tuple(done), tuple(failures)

@@ -1,4 +1,4 @@
-"""The policies there are. Each is one pure function from stock and time to the keys that go.
+"""The policies there are. Each is one pure function from stock and time to the cuts that it makes.
 
 `only` narrows a policy to the items with these tags. For room the mild go before the bad, and the old before
 the new where they are equally bad; pinned items take room and stay.
@@ -6,64 +6,67 @@ the new where they are equally bad; pinned items take room and stay.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Self
 
 from monitord.storage.artefacts.lifecycle.policy import (
+    Cut,
+    Item,
     LifecyclePolicy,
-    Stock,
-    has_tags,
+    Position,
+    StockView,
     mild_first,
-    severity_of,
 )
-from monitord.storage.artefacts.metadata import StorageMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choosing:
-    """What the policies share: `choose` says which keys go, `consider` remembers the answer."""
+class Cutting:
+    """What the policies share: `choose` says what goes, `consider` remembers the answer."""
 
     only: Mapping[str, str] = field(default_factory=dict)
-    chosen: frozenset[str] = frozenset()
+    cuts: tuple[Cut, ...] = ()
 
-    def choose(self, stock: Stock, now: datetime) -> Iterable[str]:
-        """The keys that go. Keys of pinned items may be among them: those stay all the same."""
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        """What goes. Pinned items may be covered: those stay all the same."""
         raise NotImplementedError
 
-    def consider(self, stock: Stock, now: datetime) -> Self:
-        return replace(self, chosen=frozenset(self.choose(stock, now)))
+    def consider(self, stock: StockView, now: datetime) -> Self:
+        return replace(self, cuts=tuple(self.choose(stock, now)))
 
-    def should_archive(self, metadata: StorageMetadata) -> bool:
+    def should_archive(self, item: Item) -> bool:
         return False
 
-    def should_delete(self, metadata: StorageMetadata) -> bool:
-        return metadata.key in self.chosen
+    def should_delete(self, item: Item) -> bool:
+        return any(cut.covers(item) for cut in self.cuts)
 
     def get_retention_period(self) -> timedelta | None:
         return None
 
-    def _of_concern(self, stock: Stock) -> list[StorageMetadata]:
-        return [item for item in stock.movable if has_tags(item, self.only)]
+    def _for_room(self, stock: StockView, wanted_bytes: int, overhead_bytes: int = 0) -> Iterable[Cut]:
+        return _until_freed(
+            stock, Cut(self.only, takes_room=not overhead_bytes), wanted_bytes, overhead_bytes
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class MaxAge(Choosing):
+class MaxAge(Cutting):
     """What is older than this goes."""
 
     max_age: timedelta
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        return (item.key for item in self._of_concern(stock) if now - item.created_at > self.max_age)
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        return (Cut(self.only, before=_before(now, self.max_age)),)
 
     def get_retention_period(self) -> timedelta:
         return self.max_age
 
 
 @dataclass(frozen=True, slots=True)
-class MaxAgeBySeverity(Choosing):
+class MaxAgeBySeverity(Cutting):
     """The mild go sooner: `ages` maps the least severity to the age that items of it may reach.
 
     The highest step that an item reaches counts; what is milder than all steps is not judged.
@@ -71,30 +74,32 @@ class MaxAgeBySeverity(Choosing):
 
     ages: Mapping[float, timedelta]
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        for item in self._of_concern(stock):
-            reached = [least for least in self.ages if severity_of(item) >= least]
-            if reached and now - item.created_at > self.ages[max(reached)]:
-                yield item.key
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        steps = sorted(self.ages)
+        for least, below in zip(steps, [*steps[1:], math.inf], strict=True):
+            before = _before(now, self.ages[least])
+            yield Cut(self.only, before=before, severity_from=least, severity_below=below)
 
     def get_retention_period(self) -> timedelta | None:
         return max(self.ages.values(), default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class MaxCount(Choosing):
+class MaxCount(Cutting):
     """No more items than this, pinned ones included."""
 
     max_count: int
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        excess = sum(has_tags(item, self.only) for item in stock.items) - self.max_count
-        doomed = sorted(self._of_concern(stock), key=mild_first)[: max(0, excess)]
-        return (item.key for item in doomed)
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        excess = max(0, stock.count(self.only) - self.max_count)
+        last: Position | None = None
+        for item in islice(stock.select((Cut(self.only),)), excess):
+            last = mild_first(item)
+        return (Cut(self.only, up_to=last),) if last else ()
 
 
 @dataclass(frozen=True, slots=True)
-class MaxTotalBytes(Choosing):
+class MaxTotalBytes(Cutting):
     """Everything together takes no more than this, whatever it is that takes the room.
 
     `overhead_bytes` is what an item takes beside its own bytes and gives back with them (rows, say): a guess
@@ -104,13 +109,12 @@ class MaxTotalBytes(Choosing):
     max_bytes: int
     overhead_bytes: int = 0
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        wanted = stock.total_bytes - self.max_bytes
-        return _until_freed(self._of_concern(stock), wanted, self.overhead_bytes)
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        return self._for_room(stock, stock.total_bytes - self.max_bytes, self.overhead_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class ShareWhenFull(Choosing):
+class ShareWhenFull(Cutting):
     """When everything takes more than `max_total_bytes`, these items hold no more than their share.
 
     `overhead_bytes` as for MaxTotalBytes.
@@ -120,38 +124,36 @@ class ShareWhenFull(Choosing):
     share_bytes: int
     overhead_bytes: int = 0
 
-    def wanted_bytes(self, stock: Stock) -> int:
+    def wanted_bytes(self, stock: StockView) -> int:
         """What it will free."""
-        held = sum(item.stored_size + self.overhead_bytes for item in self._of_concern(stock))
-        return max(0, min(held - self.share_bytes, stock.total_bytes - self.max_total_bytes))
+        excess = stock.total_bytes - self.max_total_bytes
+        if excess <= 0:
+            return 0
+        held = stock.tally((Cut(self.only),))
+        return max(0, min(held.stored_bytes + held.count * self.overhead_bytes - self.share_bytes, excess))
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        return _until_freed(self._of_concern(stock), self.wanted_bytes(stock), self.overhead_bytes)
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        return self._for_room(stock, self.wanted_bytes(stock), self.overhead_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaPerTag(Choosing):
+class QuotaPerTag(Cutting):
     """No value of this tag holds more than its quota, unless nobody else holds anything."""
 
     tag: str
     max_bytes: int
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        held: defaultdict[str, int] = defaultdict(int)
-        for item in stock.items:
-            if item.stored_size and has_tags(item, self.only):
-                held[item.tags.get(self.tag, "")] += item.stored_size
-        if len(held) < 2:
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        holders = stock.holders(self.tag, self.only, self.max_bytes)
+        if holders.count < 2:
             return
-        for item in sorted(self._of_concern(stock), key=mild_first):
-            holder = item.tags.get(self.tag, "")
-            if item.stored_size and held[holder] > self.max_bytes:
-                held[holder] -= item.stored_size
-                yield item.key
+        for value, held in holders.held_bytes.items():
+            of_it = Cut({**self.only, self.tag: value}, takes_room=True)
+            yield from _until_freed(stock, of_it, held - self.max_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class FreeDiskFloor(Choosing):
+class FreeDiskFloor(Cutting):
     """The disk keeps this much free, if that can be had from here.
 
     Somebody else may fill the disk faster than we could ever empty it; nothing is thrown after that in vain.
@@ -159,44 +161,34 @@ class FreeDiskFloor(Choosing):
 
     min_free_bytes: int
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        if stock.free_disk_bytes is None:
-            return iter(())
-        wanted, concerned = self.min_free_bytes - stock.free_disk_bytes, self._of_concern(stock)
-        if wanted > sum(item.stored_size for item in concerned):
-            return iter(())
-        return _until_freed(concerned, wanted)
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        wanted = 0 if stock.free_disk_bytes is None else self.min_free_bytes - stock.free_disk_bytes
+        if wanted <= 0 or wanted > stock.tally((Cut(self.only),)).stored_bytes:
+            return ()
+        return self._for_room(stock, wanted)
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged(Choosing):
+class Tagged(Cutting):
     """What carries all the tags of `only` goes at once."""
 
     def __post_init__(self) -> None:
         if not self.only:
             raise ValueError("a policy that deletes by tag must name one")
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        return (item.key for item in self._of_concern(stock))
+    def choose(self, stock: StockView, now: datetime) -> Iterable[Cut]:
+        return (Cut(self.only),)
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveAfter(Choosing):
+class ArchiveAfter(MaxAge):
     """What is older than this moves to the archive."""
 
-    age: timedelta
+    def should_archive(self, item: Item) -> bool:
+        return any(cut.covers(item) for cut in self.cuts)
 
-    def choose(self, stock: Stock, now: datetime) -> Iterator[str]:
-        return (item.key for item in self._of_concern(stock) if now - item.created_at > self.age)
-
-    def should_archive(self, metadata: StorageMetadata) -> bool:
-        return metadata.key in self.chosen
-
-    def should_delete(self, metadata: StorageMetadata) -> bool:
+    def should_delete(self, item: Item) -> bool:
         return False
-
-    def get_retention_period(self) -> timedelta:
-        return self.age
 
 
 POLICIES: tuple[type[LifecyclePolicy], ...] = (
@@ -212,13 +204,20 @@ POLICIES: tuple[type[LifecyclePolicy], ...] = (
 )
 
 
-def _until_freed(
-    items: Iterable[StorageMetadata], wanted_bytes: int, overhead_bytes: int = 0
-) -> Iterator[str]:
-    """Mildest first, until these bytes are freed or nothing is left that takes room."""
-    for item in sorted(items, key=mild_first):
+def _before(now: datetime, age: timedelta) -> datetime:
+    """The moment that is so long ago; the first that there is for an age beyond all calendars."""
+    try:
+        return now - age
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _until_freed(stock: StockView, among: Cut, wanted_bytes: int, overhead_bytes: int = 0) -> tuple[Cut, ...]:
+    """The mildest of these, until the bytes are freed or nothing is left that takes room."""
+    last: Position | None = None
+    for item in stock.select((among,)) if wanted_bytes > 0 else ():
+        last = mild_first(item)
+        wanted_bytes -= item.stored_size + overhead_bytes
         if wanted_bytes <= 0:
-            return
-        if item.stored_size + overhead_bytes:
-            wanted_bytes -= item.stored_size + overhead_bytes
-            yield item.key
+            break
+    return (replace(among, up_to=last),) if last else ()
