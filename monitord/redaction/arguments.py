@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from monitord.redaction.made_up import is_kept
 from monitord.redaction.operands import secret_operands
 from monitord.redaction.patterns import hide_patterns, hide_whole_value
 from monitord.redaction.reader import Reader
 from monitord.redaction.shell import Command, Word, commands_in, escaped, quoted_in, unescaped
 from monitord.redaction.tools import READERS, is_command_line, may_be_command_line, tool_name
-from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_choice, is_sensitive
+from monitord.redaction.words import HIDDEN, TRUNCATED, Hide, is_choice, is_sensitive, looks_chosen
 
 _CAP_BYTES = 4096
 _READ_CHARACTERS = 4 * _CAP_BYTES
@@ -207,7 +208,9 @@ def _hide_quoted(text: str, hide: Hide, depth: int) -> str:
     changes = []
     for begin, end, quote in quoted_in(text):
         inside = text[begin:end]
-        if _BLANKS.isdisjoint(inside) or len(inside) < 6:
+        if _BLANKS.isdisjoint(inside):
+            if looks_chosen(inside) and not is_kept(inside):
+                changes.append((begin, end, hide("chosen", inside)))
             continue
         plain = unescaped(inside) if quote == '"' else inside
         new = hide_text(hide_whole_value(plain, hide), hide, depth + 1)
@@ -310,8 +313,8 @@ def _kept_in_file(command: Command, hide: Hide) -> list[tuple[int, int, str]]:
         mark, target = word.raw.lstrip("12")[:1], word.value.lstrip("12>")
         if mark == ">":
             target = target or (command.words[at + 1].value if at + 1 < len(command.words) else "")
-            name = target[-100:].rpartition("/")[2]
-            is_secret = is_sensitive(name) or name.startswith(_SECRET_FILES)
+            names = target[-100:].split("/")[-2:]  # a file's, and its folder's
+            is_secret = any(is_sensitive(name) or name.startswith(_SECRET_FILES) for name in names)
             return _hidden(_echoed(Command(command.words[:at], "")), hide) if is_secret else []
     return []
 

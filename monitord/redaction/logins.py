@@ -6,7 +6,7 @@ import re
 
 from monitord.redaction.made_up import is_made_up
 from monitord.redaction.unknown import is_issued_or_chosen
-from monitord.redaction.words import HIDDEN, Hide, is_sensitive
+from monitord.redaction.words import HIDDEN, Hide, is_sensitive, looks_chosen, looks_made
 
 # Accounts that are people's or an administrator's; `app`, `user` and `test` are words of too many commands.
 _PEOPLE = frozenset(
@@ -99,8 +99,12 @@ _NAMES_THING = re.compile(
     r"(?:^|_)(?:ID|UUID|GUID|SHA\d*|COMMIT|HASH|REV|REVISION|DIGEST|TRACE|BUILD|VERSION|TAG|PATH|DIR|FILE|HOME"
     r"|IMAGE|NAME|URL|URI|HOST|ADDRESS|SOCK|FLAGS|OPTS)\d?(?:_|$)"
 )
-_MARKS = frozenset(":%[= ")
+_MARKS = frozenset(":%[= @")
 _PAIR = re.compile(r"([A-Za-z_][\w.-]{0,80}+) ([^ ]+)", re.A)
+
+
+def _is_password(word: str) -> bool:
+    return looks_chosen(word) or is_made_up(word, 10)
 
 
 def hide_in_word(word: str, tool: str, hide: Hide) -> str:
@@ -109,6 +113,8 @@ def hide_in_word(word: str, tool: str, hide: Hide) -> str:
         return word
     if tool not in GROUPING and (login := login_in(word, of_anybody=False)):  # `bob:S`
         return f"{login[0]}{hide('login', login[1])}{login[2]}"
+    if "@" in word and (login := slashed_login_in(word)) and login[2] and _is_password(login[1]):
+        return f"{login[0]}{hide('login', login[1])}{login[2]}"  # `APP/S@XE`
     if (task := _TASK.fullmatch(word)) and is_person(task[2]):  # rake's `user:create[bob,S]`
         return f"{task[1]}{task[2]},{hide('beside_login', task[3])}]"
     if tool not in GROUPING and (given := _USER_OPTION.fullmatch(word)):  # `-o user=bob:S`
@@ -116,7 +122,7 @@ def hide_in_word(word: str, tool: str, hide: Hide) -> str:
     if (
         (pair := _PAIR.fullmatch(word)) and HIDDEN not in word and is_sensitive(pair[1])
     ):  # `--define '_gpg_passphrase S'`
-        return f"{pair[1]} {hide('pair', pair[2])}" if "_" in pair[1] or not pair[2].isalpha() else word
+        return f"{pair[1]} {hide('pair', pair[2])}" if "_" in pair[1] or looks_made(pair[2]) else word
     if (assigned := _ENVIRONMENT.fullmatch(word)) and not _NAMES_THING.search(assigned[1]):
         is_made = is_issued_or_chosen(assigned[2], least=3)
         return f"{assigned[1]}={hide('environment', assigned[2])}" if is_made else word

@@ -93,7 +93,8 @@ _SET_FOR = re.compile(
     r"(?=\s{0,3}(?:$|[;\"']))"
 )
 _LOGIN_WORDS = re.compile(
-    r"(?<![\w-])((?:login|auth|user|connect[ \t]{1,3}[\w.-]{1,80})[ \t]{1,3}([A-Za-z][\w.-]{1,40})[ \t]{1,3})"
+    r"(?<![\w-])((?:login|(?i:auth)(?:[ \t]{1,3}(?i:plain|login))?|user|connect[ \t]{1,3}[\w.-]{1,80})"
+    r"[ \t]{1,3}([A-Za-z][\w.-]{1,40})[ \t]{1,3})"
     r"([^\s;|\"'\\]{4,200}+)(?=\s{0,3}(?:$|[;\"'\\]))"
 )
 _KEPT_PATH = re.compile(r"/(?:[a-z0-9_.@-]{1,60}/){1,10}[\w.@-]{1,80}")
@@ -142,6 +143,8 @@ _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
     r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
+# The end of a string, or a part of a regular expression.
+_NO_VALUES = frozenset({"')", '")', "\\(", "\\[", "\\S", "\\w", "\\d", "\\s", ".*", ".+"})
 # A word and at least two more behind a colon; a call; `@/run/token`.
 _PROSE = re.compile(r"[a-zß-ÿ]{2,20}+(?: [a-z0-9ß-ÿ-]{1,30}+){2}")
 _CALLED = re.compile(r"[A-Za-z_][A-Za-z_.]{1,40}+\(")
@@ -165,7 +168,7 @@ _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S
 _WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
-_GO_BUILD = re.compile(r"[\w-]{20}/[\w-]{20}")
+_BUILD = re.compile(r"[\w-]{20}/[\w-]{20}|\w{0,200}?17h[0-9a-f]{16}E")
 _COMMIT = re.compile(r"[0-9a-f]{7,12}")
 _BUILT = re.compile(r"(?:[a-z]{2,20}[-_]){0,4}(?:[0-9a-f]{8}|[0-9a-f]{16}|[0-9a-f]{20})")
 _SUFFIX = re.compile(r"[a-z]{1,5}[0-9]?(?:\.[a-z0-9]{1,5})?")
@@ -295,7 +298,7 @@ def _hide_keyed(text: str, hide: Hide) -> str:
             position = copied = listed.end()
             continue
         value = _VALUE.match(text, position)
-        if value is None or value[0][0] in "([{" or value[0][:2] in ("')", '")'):
+        if value is None or value[0][0] in "([{" or value[0][:2] in _NO_VALUES:
             continue
         if found[2] == ":" and text.startswith("//", position):
             continue
@@ -341,7 +344,7 @@ def _hide_value(value: str, hide: Hide) -> str:
     if _FROM_FILE.fullmatch(value) or is_file(value):
         return prefix + value
     is_login = value.partition("@")[0] == HIDDEN  # an earlier pass took `name:S@host` for one
-    if is_login or value == TRUNCATED or is_choice(value):
+    if is_login or value == TRUNCATED or is_choice(value.partition(":")[0]):
         return value
     return hide("keyed", value)
 
@@ -450,10 +453,10 @@ def _hide_random(word: str, hide: Hide) -> str:
 
 
 def _is_fingerprint(found: re.Match[str]) -> bool:
-    """`SHA256:…` of a public key, and the two halves of what Go calls a build."""
-    return found.string[max(0, found.start() - 7) : found.start()] == "SHA256:" or (
-        _GO_BUILD.fullmatch(found[0]) is not None
-    )
+    """`SHA256:…` of a public key, the two halves of a build of Go, the end of Rust's mangled names."""
+    if found.string[max(0, found.start() - 7) : found.start()] == "SHA256:":
+        return True
+    return _BUILD.fullmatch(found[0]) is not None
 
 
 def _is_path(word: str) -> bool:

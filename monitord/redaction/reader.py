@@ -73,9 +73,9 @@ from monitord.redaction.words import (
 
 _NO_TOOL = Tool()
 _OPTION = re.compile(r"-{1,2}(?://)?[A-Za-z_][\w.:/@-]*+", re.A)
-_LONG_OPTION = re.compile(r"--[a-z][a-z0-9]*+(?:-[a-z0-9]++|[A-Z][a-z]++)*+(?:=.*)?", re.S)
+_LONG_OPTION = re.compile(r"--[a-z][a-z0-9]*+(?:[-_][a-z0-9]++|[A-Z][a-z]++)*+(?:=.*)?", re.S)
 _BARE_NAME = re.compile(
-    r"pass(?:word|wd|phrase|wort)?[12]?|secret|psk|pwd|requirepass|masterauth|auth-?token|api-?key|"
+    r"pass(?:word|wd|phrase|wort)?[12]?|secret|psk|pwd|requirepass|masterauth|auth-?token|api-?key|(?:[a-z]{1,8}_?)?(?:pin|puk)|"
     r"[A-Za-z]++(?:[_-][A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+|(?:[a-z0-9_-]{1,40}[.:]){1,6}[a-z_-]{1,40}+",
     re.I,
 )
@@ -118,7 +118,9 @@ _COMMAND = re.compile(
     r"--?[\w-]{0,40}(?:pass|secret|token)[\w-]{0,20}(?:command|cmd)=(?:echo|printf) +(?:-n +|'?%s'? +)?(.+)",
     re.S,
 )
-_GPG_OPTION = re.compile(r"--?(?:encrypt|sign|local-user|recipient|hidden-encrypt)-key")
+_GPG_OPTION = re.compile(
+    r"--?(?:hidden-)?(?:encrypt|l?sign|recv|receive|send|delete|edit|export|default|trusted)-keys?"
+)
 _GPG_KEY = re.compile(r"(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})")
 _SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
 _PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
@@ -180,9 +182,12 @@ class Reader:
             return hide_scheme(scheme, argument, self.hide)
         if argument.startswith("-") and len(argument) > 1:
             return self._option(argument)
-        if argument[:1] == "/" and not self.in_prose and self._is_slash_option(argument):
-            self.awaiting = "secret"
-            return argument
+        if argument[:1] == "/" and not self.in_prose:
+            if shown := self._behind_colon(argument):
+                return shown
+            if self._is_slash_option(argument):
+                self.awaiting = "secret"
+                return argument
         if person and self._is_persons(argument):
             return self.hide("beside_login", argument)
         return self._operand(argument)
@@ -331,8 +336,11 @@ class Reader:
     def _behind_colon(self, argument: str) -> str:
         """`-pwd:S` and `--token:S`, if something of it is hidden; `-auth-type:basic` has none."""
         name, _, value = argument.partition(":")
-        if not value or value[0] in ":/" or len(name) > 60 or not _OPTION.fullmatch(name):
+        is_slashed = _SLASH_OPTION.fullmatch(name) is not None  # `/login:bob,S` of Windows' tools
+        if not value or value[0] in ":/" or len(name) > 60 or not (is_slashed or _OPTION.fullmatch(name)):
             return ""
+        if is_slashed and LOGIN_NAMES.fullmatch(f"-{name[1:]}"):
+            return f"{name}:{self._value('login', value)}"
         is_secret = is_sensitive(name) and not self._is_named(name) and self.name not in READERS
         return f"{name}:{self._value('secret', value)}" if is_secret else ""
 

@@ -56,7 +56,8 @@ rar: -p+ -hp+
 zip unzip zipcloak funzip sqlcmd bcp tsql osql freebcp defncopy isql fisql dsql sqsh mssql-cli usql
   mssql-scripter mosquitto_pub mosquitto_sub mosquitto_rr p4 knife gobuster deluge-console: -P
 arj: -g+
-cqlsh nodetool sstableloader dsetool dsbulk: -p -pw
+cqlsh dsetool dsbulk: -p -pw
+nodetool sstableloader: -pw
 influx: -p=next -t
 vsql vbr admintools: -w -p
 nzsql bteq mqtt xe xl keepassxc-cli kpcli keepass: -pw
@@ -256,7 +257,6 @@ keyctl: padd * * S
 bw: unlock S
 op: signin * * * S
 keybase: oneshot S
-kadmin kadmin.local: addprinc S
 radtest: * S * * S
 ipmitool: user set password * S
 wg: set * private-key S

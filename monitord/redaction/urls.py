@@ -6,6 +6,7 @@ import re
 
 from monitord.redaction.words import HIDDEN, Hide, is_readable, is_sensitive, is_suspicious
 
+_SIGNS = re.compile(r"[][(){}<>=!|;*]++")  # of questions to a database
 _AMOUNT = re.compile(r"[0-9]++[a-z]{0,2}")
 _LISTED = re.compile(r"[,+]|%2[0C]")
 _LEAST_RANDOM = 20
@@ -40,9 +41,10 @@ def _safe_parameter(parameter: str, hide: Hide) -> str:
     """What is long or mixed and not made of words and numbers, or has a telling name, is hidden."""
     name, equals, value = parameter.partition("=") if "=" in parameter else ("", "", parameter)
     is_announced = is_sensitive(name) or is_suspicious(name)
-    is_told = len(name) > 1 or name in ("q", "v") or _AMOUNT.fullmatch(value)
+    words = _SIGNS.sub("-", value)
+    is_told = len(name) > 1 or len(parameter) == 1 or name in ("q", "s", "v") or _AMOUNT.fullmatch(value)
     is_short = name and max(map(len, _LISTED.split(value))) < _LEAST_RANDOM
-    if is_told and not is_announced and (is_short or value.isdigit() or is_readable(value)):
+    if is_told and not is_announced and (is_short or value.isdigit() or is_readable(words)):
         return parameter
     return f"{name}{equals}{hide('url_query', value)}" if value else parameter
 

@@ -139,9 +139,9 @@ def is_sensitive(name: str) -> bool:
         return False
     if _STEMS.search("".join(pieces)):
         return True
-    if pieces[-1] in ("pin", "puk") and _PINS.issuperset(pieces):
-        return True
     named = pieces[:-1] if pieces[-1] in ("string", "value") else pieces
+    if named[-1:] in (["pin"], ["puk"]) and _PINS.issuperset(named):
+        return True
     if len(named) > 1 and named[-2] in _OF.get(named[-1], ()):
         return True
     if pieces[-1].endswith("key") and pieces[-1][:-3] in _KEYS:

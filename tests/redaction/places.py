@@ -92,6 +92,12 @@ INNOCENT = """
     curl https://x.example/v1?hourly=temperature_2m,relativehumidity_2m | openconnect --user bob vpn.example.org | lpadmin -p toimisto -c lk
     syncthing cli show --id ABCDEF2-GHIJKL3-MNOPQR4-STUVWX5-YZABCD6-EFGHIJ7-KLMNOP2-QRSTUV3 | kaniko --destination=r.example/auth:4f5a6b7 | lpr -P HP_LaserJet_M402 x.pdf
     cassandra -Dcassandra.initial_token=-9223372036854775808 | restic --password-command 'cat /run/nas' check
+    mencoder -x264encopts pass=1:turbo:me=umh a.avi | gh issue list --search 'token in:title' | sed 's/.*token=\\([^&]*\\).*/\\1/' a.log
+    grep -E 'password=.+' f | rg 'secret=\\S+' | pacman-key --lsign-key 0BCE4DD8D3E32F2F75E24244A424E7263AC195FB | gpg --recv-keys 0BCE4DD8D3E32F2F
+    curl 'http://prom:9090/api/v1/query?query=sum(rate(http_requests_total{job=\"auth\"}[5m]))' | nodetool -h c1 -p 7199 status
+    curl http://es:9200/_cat/indices?v&s=store.size:desc&bytes=gb | kadmin.local -q 'addprinc -randkey HTTP/web1.example.org'
+    npm install types/node@18 | docker pull r.example/auth@sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae | kinit -k HTTP/web01.example.org@EXAMPLE.ORG
+    signtool sign /fd SHA256 /tr http://ts.example /td SHA256 x.exe | frob pip install pinboard | gpio read pin 17
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (

@@ -131,6 +131,7 @@ TEXTS = [
     ("login failed for bob with password 'hunter pw'", "hunter pw"),
     ("the password is hunter2pw, don't tell", "hunter2pw"),
     ("PIN: 4711", "4711"),
+    ("AUTH PLAIN bob S0mmer!Fj", "S0mmer!Fj"),
 ]
 
 BENIGN = [
@@ -171,6 +172,7 @@ BENIGN = [
     "check_password (auth.py:12);get_token (token.py:7);getpass (getpass.py:77) 9",
     "std::__1::vector<int, std::__1::allocator<int> >::push_back(int&&) (in libfoo.dylib)",
     "_ZNSt6vectorIiSaIiEE17_M_realloc_insertIJRKiEEEvN9__gnu_cxx17__normal_iteratorIPiS1_EEDpOT_",
+    "_ZN7openssl4pkey11PKeyRef$LT$T$GT$3rsa17he8b34406bd22f520E",
     "_PyEval_EvalFrameDefault (/opt/python/3.11.7/lib/libpython3.11.so.1.0)",
     "kworker/u8:3-events_unbound",
     "docker run --rm -u 1000:1000 --user 1000:1000 img",
@@ -210,7 +212,10 @@ def test_no_planted_secret_survives_in_text(line: str, secret: str) -> None:
 
 
 def test_a_sentence_about_a_password_stays_a_sentence() -> None:
-    for line in ("the password is incorrect", "password was changed by root", "passwords 'may' differ"):
+    for line in (
+        "the password is incorrect", "password was changed by root", "passwords 'may' differ",
+        "python3 gen.py --prompt Explain what a passphrase is --max_new_tokens 256",
+    ):  # fmt: skip
         assert redact_text(line) == line
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from monitord.redaction import redact_argv, redact_name
+from monitord.redaction import redact_argv, redact_name, redact_text
 
 LOOKS = {
     "word": "hunterly",
@@ -21,6 +23,8 @@ ANY_LOOK = [
     ("mount", "-o", "user=bob,password=%S,vers=3", "/mnt"),
     ("psql", "host=db password=%S dbname=shop"),
     ("xfreerdp", "/u:bob", "/p:%S", "/v:h"),
+    ("tf", "get", "/login:bob,%S"),
+    ("tf", "get", "/connection:bob:%S"),
     ("ktpass", "/pass", "%S", "/princ", "x"),
     ("reg", "add", "HKLM", "/v", "DefaultPassword", "/d", "%S"),
     ("sc", "config", "svc", "obj=", "bob", "password=", "%S"),
@@ -33,6 +37,18 @@ ANY_LOOK = [
     ("age", "-p", "-passphrase", "%S", "f"),
     ("sh", "-c", "cryptsetup open --key-file <(echo '%S') /dev/sda x"),
     ("php", "-r", '$d = new PDO("mysql:host=a", "bob", "%S");'),
+]
+PINS = [
+    "simctl setPin %S",
+    "simctl entercode PIN %S",
+    "simctl --sim PUK %S",
+    "signer pkcs11:object=a;pin-value=%S",
+    "signer --pin-value=%S",
+]
+CHOSEN = [  # only what looks chosen or made up: the same words without it name a package, a host, a person
+    "importer APP/%S@XE",
+    "importer -x svc/%S@db.example.org",
+    "sh -c \"echo '%S' > /run/secrets/db\"",
 ]
 ISSUED = [  # only what a machine made: another word may well be no secret
     ("mytool", "auth", "%S"),
@@ -52,6 +68,25 @@ def test_no_look_of_a_secret_leaks_where_its_place_tells(words: tuple[str, ...],
 @pytest.mark.parametrize("words", ISSUED, ids=" ".join)
 def test_what_a_machine_made_is_hidden_for_tools_that_nobody_knows(words: tuple[str, ...], look: str) -> None:
     assert look not in " ".join(redact_argv([word.replace("%S", look) for word in words]))
+
+
+@pytest.mark.parametrize("line", PINS)
+def test_a_number_that_a_name_calls_a_pin_is_hidden(line: str) -> None:
+    for pin in ("4711", "48213", "81607753"):
+        assert pin not in " ".join(redact_argv(line.replace("%S", pin).split())), line
+
+
+@pytest.mark.parametrize("line", CHOSEN)
+def test_what_looks_chosen_is_hidden_beside_what_may_be_a_login(line: str) -> None:
+    for secret in ("S0mmer!Pqk6VD", "W1nterw4h2fa", "x7Qp2mK9vR4t"):
+        words = shlex.split(line.replace("%S", secret))
+        assert secret not in " ".join(redact_argv(words)), words
+
+
+def test_a_quoted_word_that_looks_chosen_is_hidden_in_free_text() -> None:
+    line = "python3 -c from x import *; f(g('h'),'cn=a','%S',True)"
+    assert "W1nterJep6Jr" not in redact_text(line.replace("%S", "W1nterJep6Jr"))
+    assert redact_text(line.replace("%S", "mode-auto")) == line.replace("%S", "mode-auto")
 
 
 @pytest.mark.parametrize(
