@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import monitord.daemon.__main__  # noqa: F401  first: the modules that the daemon leaves out
+import monitord.daemon.later  # noqa: F401  first: the modules that the daemon leaves out
 
 # isort: split
 import gc

@@ -16,6 +16,8 @@ _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "65536",
     "MALLOC_TRIM_THRESHOLD_": "131072",
 }
+# Of where in a line an instruction stands: 0.4 MB. Tracebacks tell files, functions and lines all the same.
+_LEAN = ("-X", "no_debug_ranges")
 
 
 def run(context: CliContext) -> None:
@@ -25,7 +27,8 @@ def run(context: CliContext) -> None:
     except ConfigError as error:
         Notifier().status(f"refused: {error}")  # `systemctl status` shows it
         raise
-    command = [*own_command("monitord.daemon")]
+    python, *words = own_command("monitord.daemon")
+    command = [python, *_LEAN, *words]
     if context.config_path is not None:
         command += ["--config", str(context.config_path.absolute())]
     command += ["--data-dir", str(context.data_dir().absolute())]

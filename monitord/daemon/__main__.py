@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-import inspect
+from monitord.daemon import later  # first: what is imported below finds its stand-ins
+
+# isort: split
 import os
 import sys
 import traceback
-from concurrent.futures import BrokenExecutor
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-# Optional parts of what we import, never used in the daemon: structlog loads rich's traceback printer where
-# Typer has brought it; hashlib loads OpenSSL, for which it has built-in stand-ins. A module that is None
-# can't be imported, and its users do without. 8 MB together with those below (benchmarks/memory.py).
-for optional in ("rich", "_hashlib"):
-    sys.modules[optional] = None  # type: ignore[assignment]
+from monitord.errors import MonitordError, PermissionDeniedError
+from monitord.logs import QueuedStream, hold_standard_streams
+from monitord.ownership import how_to_install_for_all, is_privileged, why_code_untrusted
+from monitord.recorder.notify import Notifier
 
-
-class Later(ModuleType):
-    """A module that is loaded when something of it is asked for that is not `known`."""
-
-    def __init__(self, name: str, **known: object) -> None:
-        super().__init__(name)
-        self.__dict__.update(known)
-        self.__known = tuple(known)
-
-    def settle(self) -> None:
-        """What was known answered those who import it, and no one else: from now on all of it is loaded."""
-        for name in self.__known:
-            self.__dict__.pop(name, None)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "__path__":
-            raise AttributeError(name)  # asked of every module that something is imported from
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return getattr(import_module(self.__name__), name)
-
-
-def later(name: str, **known: object) -> Later:
-    """Put one where importers look."""
-    module = Later(name, **known)
-    sys.modules[name] = module
-    parent, _, child = name.rpartition(".")
-    if parent:
-        setattr(import_module(parent), child, module)
-    return module
-
-
-later("ssl")
-# SQLAlchemy, APScheduler and structlog each import asyncio, and ask it these two questions at most: 1.5 MB.
-later("asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction)
-# APScheduler could run jobs in processes, and much could write a temporary file: 0.5 MB.
-later("concurrent.futures.process", BrokenProcessPool=type("BrokenProcessPool", (BrokenExecutor,), {}))
-later("tempfile")
-
-
-def _version(distribution: str) -> str:
-    raise ModuleNotFoundError(distribution)
-
-
-# APScheduler asks for its own version and for the names of triggers, SQLAlchemy for dialects that it does not
-# know. That would load what reads e-mail headers and zip files: 1.5 MB.
-METADATA = later(
-    "importlib.metadata",
-    version=_version,
-    entry_points=lambda **_of: (),
-    PackageNotFoundError=ModuleNotFoundError,
-)
-if sys.platform == "linux":
-    later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
-
-from monitord.errors import MonitordError, PermissionDeniedError  # noqa: E402
-from monitord.logs import QueuedStream, hold_standard_streams  # noqa: E402
-from monitord.ownership import how_to_install_for_all, is_privileged, why_code_untrusted  # noqa: E402
-from monitord.recorder.notify import Notifier  # noqa: E402
-
+_USAGE = "usage: python -m monitord.daemon --data-dir PATH [--config PATH]"
 _FAREWELL_S = 0.5  # for what was said and nobody has read
 
 
@@ -112,16 +50,27 @@ def require_trusted_code() -> None:
         )
 
 
+def _read_call(words: Sequence[str]) -> tuple[Path | None, Path] | None:
+    """The configuration and the data directory; None when that is not what the words say.
+
+    No argparse: it would stay for as long as we record.
+    """
+    options = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) != 2 * len(options) or not {"--data-dir"} <= options.keys() <= {"--config", "--data-dir"}:
+        return None
+    config = options.get("--config")
+    return Path(config).absolute() if config else None, Path(options["--data-dir"]).absolute()
+
+
 def _run(log: QueuedStream) -> int:
-    parser = argparse.ArgumentParser(prog="monitord run")
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--data-dir", type=Path, required=True)
-    arguments = parser.parse_args()
+    call = _read_call(sys.argv[1:])
+    if call is None:
+        log.write(f"{_USAGE}\n")
+        return 2
+    config, data_dir = call
     from monitord.daemon.loop import run
 
-    METADATA.settle()
-    config, data_dir = arguments.config, arguments.data_dir.absolute()
-    config = config.absolute() if config is not None else None
+    later.settle()
     os.chdir("/")  # started in anybody's folder, it has none
     os.umask(0o077)
     require_trusted_code()

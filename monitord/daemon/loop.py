@@ -17,11 +17,11 @@ import monitord
 from monitord import config, logs
 from monitord.config import LoadedConfig
 from monitord.daemon import wiring
-from monitord.daemon.docstrings import drop_docstrings
 from monitord.daemon.reloading import Reloading
 from monitord.daemon.reporting import Reporter
 from monitord.daemon.signals import Signals
 from monitord.daemon.storage_health import use_floor
+from monitord.daemon.unread import drop_unread
 from monitord.logs import QueuedStream, get_logger
 from monitord.model import DetectionResult, Rates, counted
 from monitord.pipeline import Failures
@@ -100,7 +100,7 @@ class Daemon:
         faulthandler.enable(file=2)  # SIGABRT from the watchdog shows where every thread hangs
         # What is loaded stays. Else the collector would wait until there is a quarter as much of garbage in
         # cycles, which SQLAlchemy leaves at every save: megabytes.
-        drop_docstrings()
+        drop_unread()
         gc.collect()
         gc.freeze()
         self._try("jobs", self._parts.tidying.start)

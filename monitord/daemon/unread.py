@@ -1,17 +1,22 @@
-"""The docstrings of all that is loaded, let go: 2 MB that a recorder carries for months and never reads."""
+"""What is loaded and never read, let go: 2 MB of docstrings, 0.8 MB of annotations and overloads."""
 
 from __future__ import annotations
 
 import gc
 import opcode
 import sys
+import typing
 from types import CodeType, FunctionType, ModuleType
 
 _READS_CONSTANTS, _EXTENDED = frozenset(opcode.hasconst), opcode.EXTENDED_ARG
 
 
-def drop_docstrings() -> None:
-    """Take the docstrings from modules, classes and functions written in Python."""
+def drop_unread() -> None:
+    """Take docstrings from modules, classes and functions written in Python, and functions' annotations.
+
+    Annotations of classes stay: dataclasses and settings are made of them.
+    """
+    typing.clear_overloads()
     for module in list(sys.modules.values()):
         if isinstance(module, ModuleType) and module.__dict__.get("__doc__"):
             module.__doc__ = None
@@ -19,6 +24,7 @@ def drop_docstrings() -> None:
         kind = type(found)
         if kind is FunctionType:
             _drop_from(found)
+            del found.__annotations__
         elif issubclass(kind, type) and type.__getattribute__(found, "__dict__").get("__doc__"):
             try:
                 found.__doc__ = None

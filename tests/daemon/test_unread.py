@@ -1,4 +1,4 @@
-"""A recorder drops the docstrings of what it loaded, and nothing that a function works with."""
+"""A recorder drops docstrings and annotations of what it loaded, and nothing that a function works with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 
 SCRIPT = '''
 """This module's own."""
-import gc, sys, types
+import dataclasses, gc, sys, types, typing
 import monitord.daemon.loop
-from monitord.daemon.docstrings import drop_docstrings
+from monitord.daemon.unread import drop_unread
 
 def plain(): "Said of it."
 
@@ -23,15 +23,30 @@ class Told:
         "Of a method."
         return lambda: (value, rest, more)
 
+@dataclasses.dataclass
+class Kept:
+    number: int = 1
+    def twice(self, more: int = 0) -> int:
+        return 2 * self.number + more
+
+@typing.overload
+def overloaded(value: int) -> int: ...
+@typing.overload
+def overloaded(value: str) -> str: ...
+def overloaded(value):
+    return value
+
 def docs():
     return [one for one in gc.get_objects() if type(one) is types.FunctionType and one.__doc__]
 
 before = sum(len(one.__doc__) for one in docs())
-drop_docstrings()
+drop_unread()
 after = sum(len(one.__doc__) for one in docs())
 assert works_with_it() == "One constant for both."
 assert (plain.__doc__, Told.__doc__, Told.method.__doc__, __doc__) == (None,) * 4
 assert Told().method(2, 3, four=4)() == (2, (3,), {"four": 4})
+assert Kept.__annotations__ == {"number": int} and dataclasses.replace(Kept(), number=3).twice(more=1) == 7
+assert Kept.twice.__annotations__ == {} and typing.get_overloads(overloaded) == []
 import sqlalchemy
 assert sqlalchemy.select.__doc__ is sqlalchemy.Table.__doc__ is sqlalchemy.__doc__ is None
 print(before, after)

@@ -1,0 +1,99 @@
+"""Modules that wait to be wanted: a stand-in answers those who import one and never use it.
+
+Imported before all else in the daemon (docs/decisions/0021). What a stand-in saves stands beside it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+# Optional parts of what we import, never used in the daemon: structlog loads rich's traceback printer where
+# Typer has brought it; hashlib loads OpenSSL, for which it has built-in stand-ins. A module that is None
+# can't be imported, and its users do without. 8 MB together with those below (benchmarks/memory.py).
+for optional in ("rich", "_hashlib"):
+    sys.modules[optional] = None  # type: ignore[assignment]
+
+
+class Later(ModuleType):
+    """A module that is loaded when something of it is asked for that is not `known`."""
+
+    def __init__(self, name: str, **known: object) -> None:
+        super().__init__(name)
+        self.__dict__.update(known)
+        self.__known = tuple(known)
+
+    def settle(self) -> None:
+        """What was known answered those who import it, and no one else: from now on all of it is loaded."""
+        for name in self.__known:
+            self.__dict__.pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__path__":
+            raise AttributeError(name)  # asked of every module that something is imported from
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
+def later(name: str, **known: object) -> None:
+    """Put one where importers look, unless the module is loaded already."""
+    if name in sys.modules:
+        return
+    module = Later(name, **known)
+    sys.modules[name] = module
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(import_module(parent), child, module)
+
+
+def settle() -> None:
+    """All is imported: from now on what is asked of a module that waits comes from the module."""
+    for module in list(sys.modules.values()):
+        if isinstance(module, Later):
+            module.settle()
+
+
+class _NodeVisitor:
+    """In place of ast's: inspect derives a class from it that finds the source of a class."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("ast").NodeVisitor, name).__get__(self)
+
+
+# First those that the standard library imports for what it rarely does: read source (ast and tokenize,
+# 0.5 MB), tell hosts in URLs from addresses (0.3 MB), unpack archives (0.5 MB with their libraries).
+later("ast", NodeVisitor=_NodeVisitor)
+for rarely_used in ("tokenize", "ipaddress", "bz2", "lzma", "ssl", "tempfile"):
+    later(rarely_used)
+
+import inspect  # noqa: E402
+import logging  # noqa: E402
+from concurrent.futures import BrokenExecutor  # noqa: E402
+
+# SQLAlchemy, APScheduler and structlog each import asyncio, and ask it these two questions at most: 1.5 MB.
+later("asyncio", iscoroutine=inspect.iscoroutine, iscoroutinefunction=inspect.iscoroutinefunction)
+# APScheduler could run jobs in processes: 0.5 MB, and as much that any log record would load.
+later("concurrent.futures.process", BrokenProcessPool=type("BrokenProcessPool", (BrokenExecutor,), {}))
+later("multiprocessing")
+logging.logMultiprocessing = False
+# structlog and SQLAlchemy could pickle: 0.4 MB.
+later("pickle", PicklingError=type("PicklingError", (Exception,), {}), HIGHEST_PROTOCOL=5)
+
+
+def _version(distribution: str) -> str:
+    raise ModuleNotFoundError(distribution)
+
+
+# APScheduler asks for its own version and for the names of triggers, SQLAlchemy for dialects that it does not
+# know. That would load what reads e-mail headers and zip files: 1.5 MB.
+later(
+    "importlib.metadata",
+    version=_version,
+    entry_points=lambda **_of: (),
+    PackageNotFoundError=ModuleNotFoundError,
+)
+if sys.platform == "linux":
+    later("psutil")  # where there is /proc nothing of it is wanted: 1 MB
