@@ -40,13 +40,7 @@ STARTS = {
     "capture/dumps.py:main": BY_THE_SUPERVISOR,
     "capture/java.py:ask_for_names": AS_THE_TARGET,
     "capture/perf_fold.py:main": BY_THE_SUPERVISOR,
-    "capture/running.py:_supervise": "capture",
-    "capture/supervisor.py:_start": BY_THE_SUPERVISOR,
-    "capture/supervisor.py:_become_the_tool": BY_THE_SUPERVISOR,
-    "scripts/supervisor.py:_start": THE_USERS_OWN,
-    "scripts/supervisor.py:_become_the_script": THE_USERS_OWN,
     "scripts/request.py:_asked": THE_USERS_OWN,
-    "scripts/runner.py:run_script": THE_USERS_OWN,
     "scripts/start_scalene.py:Popen": THE_USERS_OWN,
     "scripts/start_scalene.py:_start": THE_USERS_OWN,
     "capture/sources.py:_owner_of": NOT_HERE,
@@ -64,6 +58,9 @@ STARTS = {
     "service/apply.py:_run": "commands",
     "service/failure.py:unit_failure": "commands",
     "storage/opening.py:migrate_in_child": "migration",
+    "supervision/__init__.py:__init__": "capture",
+    "supervision/supervisor.py:_start": BY_THE_SUPERVISOR,
+    "supervision/supervisor.py:_become_it": BY_THE_SUPERVISOR,
 }
 # Names that something of ours imports, or looks up in PATH.
 _IMPORTED = (

@@ -252,6 +252,7 @@ ROOMS = (
     "capture",
     "profiles",
     "scripts",
+    "supervision",
     "interpreters",
     "redaction.naming",
     "detection",
@@ -263,14 +264,14 @@ OURS: dict[str, str] = {
     **dict.fromkeys(
         (
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "sampling.holders", "sampling.sockets", "sampling.sockdiag",
-            "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "capture.target", "capture.supervisor",
+            "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "capture.target", "supervision.supervisor",
             "capture.session", "capture.system_calls", "capture.java", "capture.java_names", "capture.symbols.opening",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),
     **dict.fromkeys(
         (
-            "capture.looks", "capture.hidden_frames", "capture.service", "capture.running", "capture.reading", "scripts.supervisor", "scripts.runner",
+            "capture.looks", "capture.hidden_frames", "capture.service", "capture.reading", "supervision",
             "capture.profilers.perf", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "monitord"
 OF_A_PROCESS = re.compile(r"/proc/(\{|\d)")
 # Run as scripts, isolated, so that they can import nothing of ours.
-ISOLATED = {"capture/supervisor.py", "capture/java_names.py", "scripts/supervisor.py"}
+ISOLATED = {"capture/java_names.py", "supervision/supervisor.py"}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

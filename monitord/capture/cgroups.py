@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 from monitord import procfs
-from monitord.capture.supervisor import kill_cgroup
 from monitord.procfs import cgroups
+from monitord.supervision.supervisor import kill_cgroup
 
 _OURS = ("", "pids", "name=systemd")  # controllers whose groups hold what forks; version 2 has no name
 _PREFIX = "monitord-capture-"

@@ -1,45 +1,27 @@
-"""Runs tools through the supervisor child: ended early by stop(), and never longer than promised.
-
-The daemon's side of supervisor.py: it writes the errand, waits, and reads the outcome. Should the supervisor
-itself die or hang, its cgroup, its group and what it started are killed from here.
-"""
+"""Runs tools under a supervisor (`monitord.supervision`): in bounded time, ended early by stop()."""
 
 from __future__ import annotations
 
-import marshal
 import math
 import os
-import select
-import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
-from monitord import rights
-from monitord.capture import cgroups, supervisor
+from monitord import rights, supervision
+from monitord.capture import cgroups
 from monitord.capture.target import Target
 from monitord.ownership import closed_to_others, why_untrusted
 
 _MIB = 1024 * 1024
 _STOP_BUDGET_S = 1.7
+_SUPERVISOR_S = 3.0  # what it may take beyond the tool's own time
 _NO_LIMIT = 1 << 30
-_START = """\
-# the supervisor of a tool that monitord runs
-import marshal, os
-data, size = b"", int.from_bytes(os.read(0, 4), "big")
-while len(data) < size:
-    data += os.read(0, size - len(data)) or os._exit(1)
-names = {"__name__": "__main__"}
-for code in marshal.loads(data):
-    exec(code, names)
-"""
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
 
@@ -126,11 +108,11 @@ class Runner:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lifeline: int | None = None
+        self._tool: supervision.Supervised | None = None
         self._busy = False
         self._stopped_at: float | None = None
         self._stop = threading.Event()
-        _program()  # made before it is needed in a hurry
+        supervision.compiled()  # made before it is needed in a hurry
 
     def begin(self) -> None:
         """A capture starts: an earlier stop() was not meant for it."""
@@ -159,8 +141,8 @@ class Runner:
                 return
             self._stopped_at = self._stopped_at or time.monotonic()
             self._stop.set()
-            if self._lifeline is not None:
-                _write_all(self._lifeline, b"stop\n")
+            if self._tool is not None:
+                self._tool.tell()
 
     def run(self, errand: ToolRun, target: Target | None = None) -> Outcome:
         """Run one tool to its end; never raises for anything the tool does."""
@@ -187,51 +169,44 @@ class Runner:
         self, errand: ToolRun, target: Target | None, cgroup: Path | None, limit_s: float
     ) -> Outcome:
         target_fd = target.fd if target is not None and target.fd is not None else -1
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _START],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            cwd="/", env={}, close_fds=True, start_new_session=True,
-            pass_fds=(*errand.descriptors, *((target_fd,) if target_fd >= 0 else ())),
-        )  # fmt: skip
-        assert process.stdin is not None  # noqa: S101 - asked for above; tells mypy
-        assert process.stdout is not None  # noqa: S101
-        order = asdict(errand) | asdict(errand.rights) | errand.caps | {
-            "user": (user := _user(errand, target)),
-            # Root without its capabilities can't look into the folder of the one before.
-            "capabilities": errand.rights.capabilities + _to_start(errand.argv[0], user),
-            "folder_owner": (user or (os.geteuid(), os.getegid())) if rights.may_change_user() else None,
-            "folder": str(errand.folder), "cgroup": str(cgroup) if cgroup else "", "deadline_s": limit_s,
-            "target_fd": target_fd, "target_pid": target.key.pid if target else -1,
+        order = _order(errand, target) | {
+            "cgroup": str(cgroup) if cgroup else "", "limit_s": limit_s, "target_fd": target_fd,
         }  # fmt: skip
-        answer: list[dict[str, Any]] = []
-        try:
-            self._hold(process.stdin.fileno(), _program() + supervisor.packed(order), errand)
-            answer = _listen(process.stdout.fileno(), limit_s + sum(errand.grace_periods_s) + 8.0)
-        finally:
-            self._let_go()
-            _bury(process, answer)
-        return _outcome(answer)
+        inherits = (*errand.descriptors, *((target_fd,) if target_fd >= 0 else ()))
+        with supervision.Supervised("tool", order, inherits) as tool:
+            self._hold(tool, errand)
+            try:
+                for _ in tool.messages(limit_s=limit_s + sum(errand.grace_periods_s) + _SUPERVISOR_S):
+                    pass
+            finally:
+                self._let_go()
+        if tool.report is None:
+            failure = tool.complaint or "the supervisor died before it could report"
+            return Outcome("broken", failure=failure)
+        return Outcome(**tool.report)
 
-    def _hold(self, lifeline: int, order: bytes, errand: ToolRun) -> None:
+    def _hold(self, tool: supervision.Supervised, errand: ToolRun) -> None:
         with self._lock:
-            _write_all(lifeline, order)
             if not errand.finishes:
-                self._lifeline = lifeline
+                self._tool = tool
                 if self._stopped_at is not None:
-                    _write_all(lifeline, b"stop\n")
+                    tool.tell()
 
     def _let_go(self) -> None:
         with self._lock:
-            self._lifeline = None
+            self._tool = None
 
 
-@cache
-def _program() -> bytes:
-    """The supervisor as compiled code behind its length: 3 ms faster than its source."""
-    modules = (rights, supervisor)
-    codes = [SourceFileLoader(one.__name__, str(one.__file__)).get_code(one.__name__) for one in modules]
-    code = marshal.dumps(codes)
-    return len(code).to_bytes(4, "big") + code
+def _order(errand: ToolRun, target: Target | None) -> dict[str, Any]:
+    """What the supervisor must know, but for what is new with each run."""
+    user = _user(errand, target)
+    return asdict(errand) | asdict(errand.rights) | errand.caps | {
+        "user": user,
+        # Root without its capabilities can't look into the folder of the one before.
+        "capabilities": errand.rights.capabilities + _to_start(errand.argv[0], user),
+        "folder_owner": (user or (os.geteuid(), os.getegid())) if rights.may_change_user() else None,
+        "folder": str(errand.folder), "target_pid": target.key.pid if target else -1,
+    }  # fmt: skip
 
 
 def _user(errand: ToolRun, target: Target | None) -> tuple[int, int] | None:
@@ -257,62 +232,3 @@ def _is_for_everybody(program: str) -> bool:
     if program == sys.executable:
         needed += [rights.__file__, os.__file__]
     return all(closed_to_others(Path(one)) is None for one in needed)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    try:
-        while data:
-            data = data[os.write(fd, data) :]
-    except OSError:
-        pass  # it has ended already; its outcome says how
-
-
-def _listen(fd: int, limit_s: float) -> list[dict[str, Any]]:
-    """The supervisor's lines until it ends or `limit_s` is over."""
-    end, data = time.monotonic() + limit_s, bytearray()
-    poller = select.poll()  # select() refuses descriptors above 1023, and the sampler holds thousands
-    poller.register(fd, select.POLLIN)
-    while (left := end - time.monotonic()) > 0:
-        if poller.poll(left * 1000):
-            piece = os.read(fd, 65_536)
-            if not piece:
-                break
-            data += piece
-    lines = []
-    for line in bytes(data).splitlines():
-        try:
-            lines.append(supervisor.unpacked(line))
-        except ValueError:
-            lines.append({"failure": line.decode(errors="replace")[:200]})
-    return lines
-
-
-def _bury(process: subprocess.Popen[bytes], answer: list[dict[str, Any]]) -> None:
-    """Reap the supervisor; when it did not report, it died or hangs: kill what it started first."""
-    try:
-        if not answer or "ended" not in answer[-1]:
-            leader = answer[0].get("started") if answer else None
-            _kill_group(leader)
-            _kill_group(process.pid)
-        process.wait(5.0)
-    except subprocess.TimeoutExpired:
-        pass  # it hangs in the kernel; Popen's own list reaps it later
-    finally:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-
-def _kill_group(leader: int | None) -> None:
-    try:
-        if leader:
-            os.killpg(leader, signal.SIGKILL)
-    except OSError:
-        pass  # nobody is left in it
-
-
-def _outcome(answer: list[dict[str, Any]]) -> Outcome:
-    last = answer[-1] if answer else {}
-    if "ended" not in last:
-        return Outcome("broken", failure=last.get("failure") or "the supervisor died before it could report")
-    return Outcome(**last)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-import select
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,9 +17,9 @@ from typing import Any
 from monitord.capture.target import start_of
 from monitord.errors import MonitordError
 from monitord.model import ProcessKey
-from monitord.scripts import supervisor
 from monitord.scripts.request import Program, ScriptRequest, resolve
 from monitord.scripts.run import Run, RunFolders, RunPlan, ScriptRun, Watcher
+from monitord.supervision import Supervised
 
 _TICK_S = 0.2
 
@@ -70,32 +66,25 @@ class _Noting(Watcher):
 def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
     """Run to its end; raises MonitordError when it can't be started or its supervisor died."""
     with _private_folders(plan.folder) as folders:
-        lifeline_read, lifeline = os.pipe()
-        report, report_write = os.pipe()
         order = {
             "argv": program.command(folders.profile, memory=plan.memory, is_off=plan.is_off),
-            "environment": {"TMPDIR": str(folders.temporary)},
+            "environment": {**os.environ, "TMPDIR": str(folders.temporary)},
             "folder": str(folders.folder), "temporary": str(folders.temporary),
-            "profile": str(folders.profile),
-            "lifeline": lifeline_read, "report": report_write, "limit_s": plan.limit_s,
+            "profile": str(folders.profile), "limit_s": math.inf if plan.limit_s is None else plan.limit_s,
             "grace_periods_s": plan.grace_periods_s, "stdout_to_stderr": plan.stdout_to_stderr,
         }  # fmt: skip
-        began = time.monotonic()
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(order)],
-                pass_fds=(lifeline_read, report_write), start_new_session=True,
-            )  # fmt: skip
-        finally:
-            os.close(lifeline_read)
-            os.close(report_write)
-        try:
-            answer, profile = _Listener(report, lifeline, folders, watcher, began).listen()
-        finally:
-            os.close(lifeline)  # if we are on our way out by an error, the supervisor ends the script now
-            os.close(report)
-            process.wait()
-    return _run(answer, profile, program, time.monotonic() - began)
+        began_s = time.monotonic()
+        with Supervised("script", order) as script:
+            passed_on = 0
+            for message in script.messages(_TICK_S):
+                if message is not None and "started" in message:
+                    watcher.started(message["started"], folders)
+                heard = watcher.heard()
+                for _ in range(heard - passed_on):
+                    script.tell()
+                passed_on = heard
+                watcher.tick(time.monotonic() - began_s)
+    return _run(script.report, program, time.monotonic() - began_s)
 
 
 @contextmanager
@@ -121,70 +110,14 @@ def _temporary(kind: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"monitord-{kind}-"))
 
 
-@dataclass(slots=True)
-class _Listener:
-    """Waits for the supervisor's report and passes on, meanwhile, what its owner hears."""
-
-    report: int
-    lifeline: int
-    folders: RunFolders
-    watcher: Watcher
-    began: float
-    passed_on: int = 0
-
-    def listen(self) -> tuple[list[dict[str, Any]], bytes]:
-        data = bytearray()
-        lines: list[dict[str, Any]] = []
-        poller = select.poll()
-        poller.register(self.report, select.POLLIN)
-        while True:
-            if poller.poll(_TICK_S * 1000):
-                piece = os.read(self.report, 1 << 20)
-                if not piece:
-                    break
-                data += piece
-                while not _is_last(lines) and b"\n" in data:
-                    line, _, data = data.partition(b"\n")
-                    lines.append(json.loads(line))
-                    if "started" in lines[-1]:
-                        self.watcher.started(lines[-1]["started"], self.folders)
-            self._pass_on()
-            self.watcher.tick(time.monotonic() - self.began)
-        if not _is_last(lines) and lines:
-            _kill_group(lines[0]["started"])
-        return lines, bytes(data)
-
-    def _pass_on(self) -> None:
-        while self.passed_on < self.watcher.heard():
-            self.passed_on += 1
-            try:
-                os.write(self.lifeline, b"end\n")
-            except OSError:
-                return  # it has ended already
-
-
-def _is_last(lines: Sequence[dict[str, Any]]) -> bool:
-    return bool(lines) and "ended" in lines[-1]
-
-
-def _kill_group(leader: int) -> None:
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except OSError:
-        pass  # nobody is left in it
-
-
-def _run(answer: list[dict[str, Any]], profile: bytes, program: Program, took_s: float) -> Run:
-    if not _is_last(answer):
+def _run(report: dict[str, Any] | None, program: Program, took_s: float) -> Run:
+    if report is None:
         raise MonitordError(
             "the process that kept the script was killed; the script was ended, nothing was kept"
         )
-    last = answer[-1]
-    if last["failure"]:
-        raise MonitordError(f"{program.python}: can't be started: {last['failure']}")
-    whole = profile if len(profile) == last["profile_bytes"] else b""
-    status = last["exit_status"]
+    if report["failure"]:
+        raise MonitordError(f"{program.python}: can't be started: {report['failure']}")
     return Run(
-        last["ended"], 0 if status is None else status, whole, took_s, last["cpu_s"], last["left_behind"],
-        last["kept_folder"],
+        report["ended"], report["exit_status"] or 0, report["profile"], took_s, report["cpu_s"],
+        report["left_behind"], report["kept_folder"],
     )  # fmt: skip

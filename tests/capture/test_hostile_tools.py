@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture import Consent, ProfileCaptureService, cgroups, supervisor
+from monitord.capture import Consent, ProfileCaptureService, cgroups
 from monitord.capture.profilers.py_spy import PySpyRecord
 from monitord.capture.running import Outcome, Runner, ToolRun
 from monitord.capture.tools import Toolbox
@@ -79,16 +78,6 @@ def test_a_misbehaving_profiler_ends_in_a_reason(
     assert t.names_in(folder) == []
     assert process.poll() is None
     assert state_of(process.pid) in "RS"
-
-
-@pytest.mark.parametrize("body", ['head -c 1000000 /dev/zero >"$i"', ': >"n$i"'])
-def test_a_tool_that_fills_the_disk_is_killed_long_before_its_time(
-    body: str, tmp_path: Path, folder: Path
-) -> None:
-    """One file is bounded by its limit, many are by what lies in the folder, in bytes and in names."""
-    path = fake(tmp_path, f"i=0; while :; do i=$((i+1)); {body}; done")
-    outcome = Runner().run(ToolRun((path, "x"), folder, 300.0, folder_cap_bytes=5_000_000))
-    assert outcome.ended == "spewed"
 
 
 def test_what_a_step_leaves_besides_its_evidence_goes(targets: Targets, folder: Path, tmp_path: Path) -> None:
@@ -244,19 +233,6 @@ def test_a_hurried_tool_is_put_into_its_cgroup_with_what_it_forked_first(
 def cgroups_can_be_made() -> bool:
     path = cgroups.make_cgroup()
     return path is not None and cgroups.end_cgroup(path)
-
-
-def test_the_supervisor_starts_without_what_is_slow_to_import() -> None:
-    """A first look waits for its start, and each of these would add as much as all the rest takes."""
-    code = (
-        "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'x'})\n"
-        "print(len(sys.modules), *{'collections', 'ctypes', 'enum', 'json', 're', 'signal', 'subprocess',"
-        " 'typing'} & set(sys.modules))"
-    )
-    words = [sys.executable, "-I", "-S", "-c", code, supervisor.__file__]
-    count, *slow = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-    assert slow == []
-    assert int(count) < 40
 
 
 @pytest.mark.root

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.capture.supervisor import continue_if_stopped
+from monitord.supervision.supervisor import continue_if_stopped
 from tests.capture.targets import Targets, stat_fields, state_of, wait_for
 
 pytestmark = pytest.mark.skipif(

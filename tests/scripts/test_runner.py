@@ -175,7 +175,7 @@ def test_a_killed_supervisor_leaves_no_script_and_no_file(profiling: Profiling) 
     process = profiling.start("app.py")
     assert process.stdout is not None
     assert "said by the script" in process.stdout.readline()
-    supervisors = [pid for pid in profiling.processes() if b"supervisor.py" in _command_line(pid)]
+    supervisors = [pid for pid in profiling.processes() if b"# the supervisor" in _command_line(pid)]
     assert len(supervisors) == 1
     signal.pidfd_send_signal(_opened(supervisors[0]), signal.SIGKILL)
     _out, err = process.communicate(timeout=PATIENCE_S)
