@@ -108,7 +108,7 @@ def _set_capabilities(kept: int) -> None:
     header = _words(_CAPABILITY_VERSION_3, 0)
     low, high = kept & 0xFFFFFFFF, kept >> 32
     if _call("capset", header, _words(low, low, low, high, high, high)) < 0:
-        raise OSError(1, "can't give up capabilities")
+        raise OSError(1, "cannot give up capabilities")
 
 
 def write_only_in(folders: tuple[str, ...]) -> bool:

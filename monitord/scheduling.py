@@ -122,9 +122,9 @@ class TaskScheduler:
     def schedule_task(self, task: ScheduledTask) -> None:
         """Add a task; raises SchedulerError when its name is taken or it would never rest."""
         if task.name in self.tasks:
-            raise SchedulerError(f"there is a task {task.name!r} already")
+            raise SchedulerError(f"invalid task {task.name!r}: it exists already")
         if task.every_s <= 0:
-            raise SchedulerError(f"task {task.name!r} can't run every {task.every_s} s")
+            raise SchedulerError(f"invalid task {task.name!r}: every {task.every_s} s, expected above 0")
         self.tasks[task.name] = task
 
     def due(self, now: datetime, *, uptime_s: float) -> list[ScheduledTask]:

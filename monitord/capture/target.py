@@ -62,7 +62,7 @@ class Target:
             try:
                 self.fd = os.pidfd_open(key.pid)
             except (ProcessLookupError, OverflowError) as error:
-                raise TargetError(CaptureStatus.TARGET_GONE, f"no process {key.pid}") from error
+                raise TargetError(CaptureStatus.TARGET_GONE, f"cannot find process {key.pid}") from error
             except OSError as error:  # EMFILE, ENOMEM: it says nothing of the target
                 reason = f"process {key.pid} can't be opened: {error.strerror}"
                 raise TargetError(CaptureStatus.TOOL_ERROR, reason) from error
@@ -90,7 +90,7 @@ class Target:
     def _check_start(self) -> None:
         found = start_of(self.key.pid)
         if found is None:
-            raise TargetError(CaptureStatus.TARGET_GONE, f"no process {self.key.pid}")
+            raise TargetError(CaptureStatus.TARGET_GONE, f"cannot find process {self.key.pid}")
         if abs(found - self.key.start_ticks) > (0 if ON_LINUX else 1):
             raise TargetError(
                 CaptureStatus.TARGET_REPLACED,

@@ -20,7 +20,7 @@ def find_burning(pid: int, over_s: float = 0.3) -> ProcessKey:
     """
     start = start_of(pid)
     if start is None:
-        raise NotFoundError(f"no process {pid}")
+        raise NotFoundError(f"cannot find process {pid}")
     before = _look()
     time.sleep(over_s)
     after = _look()

@@ -69,7 +69,7 @@ class _Layers:
                 continue
             table = self.values.setdefault(section, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"environment {name}: [{section}] is not a table of single values")
+                raise ConfigError(f"invalid environment {name}: [{section}] has no single values")
             table[key] = _from_environment(section, key, text)
             self.origins[f"{section}.{key}"] = f"environment {name}"
 
@@ -111,7 +111,7 @@ def load_rules(path: Path) -> tuple[Rule, ...]:
     layers.add_file(path)
     parsed = _convert(layers)
     if not parsed.rules:
-        raise ConfigError(f"{path}: no [[rules]] in it")
+        raise ConfigError(f"invalid {path}: no rules, expected at least one [[rules]]")
     return tuple(_to_rule(rule, parsed.rules, layers.origins) for rule in parsed.rules)
 
 
@@ -148,7 +148,7 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"cannot read {path}: {reason}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        raise ConfigError(f"invalid {path}: not TOML: {error}") from error
 
 
 def _require_trust(path: Path) -> None:
@@ -156,7 +156,7 @@ def _require_trust(path: Path) -> None:
     reason = why_untrusted(path, owners=frozenset({os.geteuid()})) if is_privileged() else None
     if reason is not None:
         raise ConfigError(
-            f"{path}: not read: {reason}; with the rights of root or of a service monitord reads only what no"
+            f"cannot read {path}: {reason}; as root or as a service monitord reads only what no"
             f" other user can change: put it into {SYSTEM_FILE}, or name another with --config"
         )
 
@@ -256,7 +256,9 @@ def _to_rule(rule: RuleSettings, own: tuple[RuleSettings, ...], origins: Mapping
     index = next((i for i, candidate in enumerate(own) if candidate is rule), None)
     try:
         if index is not None and any(other.name == rule.name for other in own[:index]):
-            raise ValueError(f"name: {rule.name!r} is used by an earlier rule")
+            raise ValueError(
+                f"name: invalid {rule.name!r}: an earlier rule has it, expected a name of its own"
+            )
         return rule.to_rule()
     except ValueError as error:
         key = str(error).partition(":")[0]

@@ -85,33 +85,44 @@ def condition_of(rule: Rule) -> Condition:
 
 def _check_metric(rule: Rule) -> None:
     if rule.metric is TriggerMetric.MANUAL:
-        raise ConfigError(f"rule {rule.name}: {rule.metric} can't be watched by a rule")
+        raise ConfigError(
+            f"invalid rule {rule.name}: metric {rule.metric}, expected one that a rule can watch"
+        )
     units = METRIC_UNITS[rule.metric]
     wants_below = rule.metric is TriggerMetric.FREE_MEMORY
     if (rule.above if wants_below else rule.below) is not None:
         raise ConfigError(
-            f"rule {rule.name}: a {rule.metric} rule takes `{'below' if wants_below else 'above'}`"
+            f"invalid rule {rule.name}: expected `{'below' if wants_below else 'above'}` for {rule.metric}"
         )
     if rule.metric.is_machine_wide and rule.match != Match():
         raise ConfigError(
-            f"rule {rule.name}: a {rule.metric} rule watches the whole machine and takes no match"
+            f"invalid rule {rule.name}: match, expected none: {rule.metric} is the whole machine's"
         )
     for threshold in (rule.above, rule.below, rule.clear_level):
         if threshold is not None and (threshold.unit not in units or not threshold.value > 0):
             raise ConfigError(
-                f"rule {rule.name}: expected a number above 0 in {' or '.join(units)}, got {threshold}"
+                f"invalid rule {rule.name}: {threshold}, expected above 0 in {' or '.join(units)}"
             )
 
 
 def _check_limits(rule: Rule) -> None:
     limit = rule.above or rule.below
     if limit is None and not (rule.baseline_alone and rule.times_baseline):
-        raise ConfigError(f"rule {rule.name}: needs a threshold, or times_baseline with baseline_alone")
+        raise ConfigError(
+            f"invalid rule {rule.name}: expected a threshold, or times_baseline with baseline_alone"
+        )
     if rule.times_baseline is not None and (
         rule.times_baseline <= 0 or rule.metric is TriggerMetric.FREE_MEMORY
     ):
-        raise ConfigError(f"rule {rule.name}: times_baseline must be above 0 and looks up, not down")
+        raise ConfigError(
+            f"invalid rule {rule.name}: times_baseline, expected above 0 and in a rule with `above`"
+        )
     if not 0 < rule.min_share <= 1 or rule.window_s < 0 or rule.cooldown_s < 0 or rule.escalation_factor < 1:
-        raise ConfigError(f"rule {rule.name}: window, share, cooldown or escalation is out of range")
+        raise ConfigError(
+            f"invalid rule {rule.name}: expected window_s and cooldown_s from 0, "
+            "min_share up to 1, escalation_factor from 1"
+        )
     if limit is not None and rule.clear_level is not None and limit.unit != rule.clear_level.unit:
-        raise ConfigError(f"rule {rule.name}: the clear level must be in {limit.unit}, like the threshold")
+        raise ConfigError(
+            f"invalid rule {rule.name}: clear level, expected in {limit.unit}, like the threshold"
+        )

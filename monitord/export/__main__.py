@@ -72,7 +72,7 @@ def _parsed(evidence: Mapping[str, Any]) -> Profile:
     try:
         return parse(evidence["format"], content, pid=evidence["pid"])
     except ProfileError as error:
-        raise ProfileError(f"the evidence can't be read as {evidence['format']}: {error}") from error
+        raise ProfileError(f"cannot read the evidence as {evidence['format']}: {error}") from error
 
 
 def _redacted(

@@ -98,7 +98,7 @@ def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
     )
     if not ranked or ranked[0].artefact_key is None:
         raise NotFoundError(
-            f"incident {short_id(view.correlation_id)} has no profile any more, or never had one; "
+            f"cannot find a profile of incident {short_id(view.correlation_id)}; "
             f"`monitord show {short_id(view.correlation_id)}` says why"
         )
     return Evidence(view, ranked[0], read(ranked[0].artefact_key, MAX_EVIDENCE_BYTES))
@@ -163,7 +163,7 @@ def _ask(evidence: Sequence[Comparable], order: Mapping[str, Any]) -> tuple[dict
             check=False,  # its one line on stderr is the error
         )
     except subprocess.TimeoutExpired as error:
-        raise MonitordError(f"the profile could not be read within {_DEADLINE_S:.0f} s") from error
+        raise MonitordError(f"cannot read the profile within {_DEADLINE_S:.0f} s") from error
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise MonitordError(words[-1] if words else f"the profile's reader ended with {done.returncode}")

@@ -69,7 +69,7 @@ class Incidents:
         return self._tags.setdefault((kind, process_name, is_bare), tags)
 
     def archive(self, keys: Sequence[str]) -> None:
-        raise LifecycleError("incidents stay where they are: it is artefacts that are archived")
+        raise LifecycleError("cannot archive incidents; archive their artefacts")
 
     def delete(self, keys: Sequence[str]) -> None:
         if self._store is None:

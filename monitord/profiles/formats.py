@@ -53,6 +53,6 @@ def parse(format: str, data: bytes | BinaryIO, *, pid: int | None = None) -> Pro
     try:
         return parser(opened(data), pid=pid)
     except MemoryError as error:
-        raise ProfileError("reading this profile needs more memory than it may use") from error
+        raise ProfileError("cannot read the profile: it needs more memory than allowed") from error
     except OSError as error:
-        raise ProfileError(f"the profile can't be read: {error.strerror or error}") from error
+        raise ProfileError(f"cannot read the profile: {error.strerror or error}") from error

@@ -72,7 +72,7 @@ class ProfileLibrary:
     def keep(self, done: ScriptRun, save: Save) -> ProfileResult:
         """Save a profile as a capture like any other; `save` makes room within the budget."""
         if done.result is None:
-            raise NotFoundError(f"{done.program.title}: there is no profile to keep")
+            raise NotFoundError(f"cannot keep a profile of {done.program.title}: there is none")
         save(incident_of(done, done.result))
         result = replace(done.result, is_kept=True)
         if self.cache.get(result.profile_id) is not None:
@@ -82,7 +82,7 @@ class ProfileLibrary:
     def cleanup_old_profiles(self, max_age_days: float = 7, now: datetime | None = None) -> int:
         """Delete the kept profiles of scripts that are older; pinned ones stay. How many went."""
         if not 0 <= max_age_days <= 36_500:
-            raise UsageError(f"{max_age_days} days: expected 0 to 36500")
+            raise UsageError(f"invalid age: {max_age_days} days, expected 0 to 36500")
         until = (now or datetime.now(UTC)) - timedelta(days=max_age_days)
         try:
             with StoreReader(self._data_dir) as reader:
@@ -143,7 +143,7 @@ def _kept(reader: StoreReader, record: ProfileRecord) -> ProfileResult:
     found = [one for one in view.captures if one.format == _FORMAT and one.artefact_key]
     if not found or found[0].artefact_key is None:
         raise NotFoundError(
-            f"incident {short_id(record.correlation_id)} has no profile of Scalene;"
+            f"cannot find a profile of Scalene in incident {short_id(record.correlation_id)};"
             f" `monitord show {short_id(record.correlation_id)}` says what it has"
         )
     best = found[0]

@@ -37,7 +37,7 @@ class StandbyRegistry:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(mode=0o700)
         except OSError as error:
-            raise MonitordError(f"{self._folder}: can't be written: {error.strerror}") from error
+            raise MonitordError(f"cannot write {self._folder}: {error.strerror}") from error
         return folder
 
     def register(self, standby: Standby) -> None:

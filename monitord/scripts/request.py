@@ -76,26 +76,26 @@ def resolve(request: ScriptRequest) -> Program:
 
 def _check_module(name: str) -> None:
     if not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(f"-m {name}: invalid module name, expected a dotted name as after `python -m`")
+        raise UsageError(f"invalid module name: {name}, expected a dotted name as after `python -m`")
 
 
 def _check_script(path: Path) -> None:
     try:
         if path.is_dir():
-            raise UsageError(f"{path} is a folder; name the script in it")
+            raise UsageError(f"invalid script: {path} is a folder, expected the script in it")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError as error:
-        raise NotFoundError(f"{path}: there is no such script") from error
+        raise NotFoundError(f"cannot find script {path}") from error
     except OSError as error:
         kind = PermissionDeniedError if isinstance(error, PermissionError) else MonitordError
-        raise kind(f"{path}: can't be read: {error.strerror}") from error
+        raise kind(f"cannot read {path}: {error.strerror}") from error
     if b"\0" in head:
-        raise UsageError(f"{path} is not Python: it is a binary file")
+        raise UsageError(f"invalid script: {path} is a binary file, expected Python")
     first = head.split(b"\n", 1)[0]
     if first.startswith(b"#!") and b"python" not in first and b"pypy" not in first:
         raise UsageError(
-            f"{path} is not Python: its first line runs {first[2:80].decode(errors='replace').strip()}"
+            f"invalid script: {path} runs {first[2:80].decode(errors='replace').strip()}, expected Python"
         )
 
 
@@ -104,7 +104,7 @@ def _python(request: ScriptRequest) -> str:
     if request.python:
         found = shutil.which(request.python)
         if found is None:
-            raise NotFoundError(f"--python {request.python}: no such program")
+            raise NotFoundError(f"cannot find the program {request.python} of --python")
         return str(Path(found).absolute())
     active = request.environment.get("VIRTUAL_ENV")
     own = Path(active, "bin", "python") if active else None
@@ -116,12 +116,12 @@ def _scalene_of(python: str) -> str:
     version = _own_scalene() if python == sys.executable else _asked(python)
     if not version:
         raise MonitordError(
-            f"{python} has no Scalene; install it there: {python} -m pip install scalene"
+            f"cannot find Scalene in {python}; install it there: {python} -m pip install scalene"
             " (or name another Python with --python; a process that runs already: `monitord capture PID`)"
         )
     if _numbers(version) < _OLDEST:
         raise MonitordError(
-            f"{python} has Scalene {version}, which is too old: {python} -m pip install 'scalene>=2.4'"
+            f"cannot use Scalene {version} of {python}: too old; try {python} -m pip install 'scalene>=2.4'"
         )
     return version
 
@@ -143,9 +143,11 @@ def _asked(python: str) -> str:
             timeout=_ASK_LIMIT_S, check=False,
         )  # fmt: skip
     except OSError as error:
-        raise MonitordError(f"{python}: can't be started: {error.strerror}") from error
+        raise MonitordError(f"cannot start {python}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
-        raise MonitordError(f"{python} did not answer within {_ASK_LIMIT_S:.0f} s") from error
+        raise MonitordError(
+            f"cannot ask {python} for its version: no answer within {_ASK_LIMIT_S:.0f} s"
+        ) from error
     return said.stdout.decode(errors="replace").strip()
 
 

@@ -93,7 +93,7 @@ def _private_folders(given: Path | None) -> Iterator[RunFolders]:
     try:
         folders = RunFolders(given or _temporary("profile"), _temporary("tmp"))
     except OSError as error:
-        raise MonitordError(f"no temporary folder can be made: {error.strerror or error}") from error
+        raise MonitordError(f"cannot make a temporary folder: {error.strerror or error}") from error
     try:
         yield folders
     finally:
@@ -113,10 +113,10 @@ def _temporary(kind: str) -> Path:
 def _run(report: dict[str, Any] | None, program: Program, took_s: float) -> Run:
     if report is None:
         raise MonitordError(
-            "the process that kept the script was killed; the script was ended, nothing was kept"
+            "cannot go on: the supervisor of the script was killed; the script was ended, nothing was kept"
         )
     if report["failure"]:
-        raise MonitordError(f"{program.python}: can't be started: {report['failure']}")
+        raise MonitordError(f"cannot start {program.python}: {report['failure']}")
     return Run(
         report["ended"], report["exit_status"] or 0, report["profile"], took_s, report["cpu_s"],
         report["left_behind"], report["kept_folder"],

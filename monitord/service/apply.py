@@ -51,7 +51,7 @@ def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
             done.append(_purge(plan.purge))
         done += [_execute(command, run) for command in plan.commands]
     except PermissionError as error:
-        raise PermissionDeniedError(f"not permitted to change {error.filename}: {error.strerror}") from error
+        raise PermissionDeniedError(f"cannot change {error.filename}: {error.strerror}") from error
     return done
 
 
@@ -59,11 +59,11 @@ def _execute(command: Command, run: Run) -> str:
     try:
         result = run(command.argv)
     except FileNotFoundError as error:
-        raise NotFoundError(
-            f"{command.argv[0]} is not installed here: start `monitord run` yourself"
-        ) from error
+        raise NotFoundError(f"cannot find {command.argv[0]}; start `monitord run` yourself") from error
     except subprocess.TimeoutExpired as error:
-        raise MonitordError(f"`{command}` did not end within {error.timeout:.0f} s") from error
+        raise MonitordError(
+            f"cannot wait for `{command}` any longer: it did not end within {error.timeout:.0f} s"
+        ) from error
     if result.returncode == 0:
         return f"ran {command}"
     if command.may_fail:
@@ -72,7 +72,7 @@ def _execute(command: Command, run: Run) -> str:
     words = said[0] if said else f"exit status {result.returncode}"
     if "--user" in command.argv and "bus" in words:
         words += "; the user manager is not reachable from here: log in as that user (not by su or sudo)"
-    raise MonitordError(f"`{command}` failed: {words}")
+    raise MonitordError(f"cannot run `{command}`: {words}")
 
 
 def _write(file: PlannedFile) -> str:

@@ -29,7 +29,7 @@ def _systemd(verb: str, system: bool) -> tuple[str, ...]:
         return (*systemctl(system), verb, "monitord.service")
     if verb == "status":
         return (*systemctl(system), "status", "--no-pager", "monitord.service")
-    raise UsageError(f"no such service command: {verb}")
+    raise UsageError(f"invalid service command: {verb}")
 
 
 def _launchd(verb: str, place: ServicePaths, system: bool) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def _launchd(verb: str, place: ServicePaths, system: bool) -> tuple[str, ...]:
         "status": ("print", name),
     }
     if verb not in table:
-        raise UsageError(f"no such service command: {verb}")
+        raise UsageError(f"invalid service command: {verb}")
     return ("launchctl", *table[verb])
 
 

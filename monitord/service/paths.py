@@ -73,7 +73,7 @@ def require_service_manager(place: ServicePaths) -> None:
     """Say in one line that there is nobody to hand the service to."""
     if not place.is_mac and not (place.root / "run/systemd/system").is_dir():
         raise NotFoundError(
-            "systemd does not run here (no /run/systemd/system):"
+            "cannot use systemd: it does not run here (no /run/systemd/system);"
             " start `monitord run` from whatever supervises this machine or container"
         )
 
@@ -82,7 +82,7 @@ def require_rights(place: ServicePaths, verb: str, *, system: bool) -> None:
     """A system service belongs to root; say the line that works."""
     if system and place.uid != 0:
         line = " ".join(("sudo", *place.program, "service", verb, "--system"))
-        raise PermissionDeniedError(f"a system service needs root: {line}")
+        raise PermissionDeniedError(f"cannot install a system service without root; try {line}")
 
 
 def require_fit(place: ServicePaths) -> None:
@@ -90,6 +90,6 @@ def require_fit(place: ServicePaths) -> None:
     reason = why_unfit_for_service(Path(place.program[0]), place.interpreter)
     if reason is not None:
         raise PermissionDeniedError(
-            f"this monitord can't be the machine's service: {reason}."
-            f" Install it where only root can write and everybody can execute: {how_to_install_for_all()}"
+            f"cannot make this monitord the machine's service: {reason};"
+            f" install it where only root can write and everybody can execute: {how_to_install_for_all()}"
         )

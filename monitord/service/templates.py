@@ -17,7 +17,7 @@ def template(name: str) -> str:
     for folder in (package / "_service", package.parent):
         if (folder / name).is_file():
             return (folder / name).read_text(encoding="utf-8")
-    raise NotFoundError(f"{name} is not part of this installation; install monitord again")
+    raise NotFoundError(f"cannot find {name}: it is not part of this installation; install monitord again")
 
 
 def render_unit(name: str, program: Sequence[str]) -> str:
@@ -26,7 +26,7 @@ def render_unit(name: str, program: Sequence[str]) -> str:
     systemd refuses quotes and backslashes in the name of a program, however they are written.
     """
     if any(char in program[0] for char in "\"'\\") or not program[0].isprintable():
-        raise UsageError(f"systemd can't start a program at {program[0]!r}: install monitord elsewhere")
+        raise UsageError(f"cannot start a program at {program[0]!r} from systemd; install monitord elsewhere")
     words = [_quoted(program[0]), *(_quoted(word).replace("$", "$$") for word in program[1:])]
     return template(name).replace(PROGRAM, " ".join(words))
 

@@ -72,14 +72,14 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
         (RULE.replace("50", '"50MB/s"'), 4, "rule 'cpu-hog': above: expected a number of percent such as 90"),
         (RULE.replace("= 20", "= 60"), 6, "rule 'cpu-hog': clear_below: expected a level at or below `above`"),
         (RULE.replace('"cpu"\n', '"cpus"\n'), 3, "rules[0].metric: expected one of cpu, memory, disk_io, "),
-        (RULE + RULE, 8, "rule 'cpu-hog': name: 'cpu-hog' is used by an earlier rule"),
+        (RULE + RULE, 8, "rule 'cpu-hog': name: invalid 'cpu-hog': an earlier rule has it"),
         (RULE.replace("above = 50\n", ""), 1, "rule 'cpu-hog': above: missing"),
         (
             '[[rules]]\nname = "net"\nmetric = "network"\nabove = "1MB/s"\nmatch.names = ["curl"]\n',
             5,
-            "rule 'net': match: a network rule watches the whole machine, not some of its processes",
+            "rule 'net': match: invalid in a network rule, which watches the whole machine",
         ),
-        (RULE.replace("above", "below"), 4, "rule 'cpu-hog': below: a cpu rule takes `above`"),
+        (RULE.replace("above", "below"), 4, "rule 'cpu-hog': below: invalid in a cpu rule, expected `above`"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_file_line_and_key(
@@ -98,7 +98,7 @@ def test_what_is_wrong_is_told_with_file_line_and_key(
 
 def test_broken_toml_and_missing_files_are_told(tmp_path: Path) -> None:
     """Neither is ever a traceback or a silent default."""
-    with pytest.raises(ConfigError, match="not valid TOML"):
+    with pytest.raises(ConfigError, match="not TOML"):
         config.load(write(tmp_path, "[sampling\n"), env={})
     with pytest.raises(ConfigError, match="no such file"):
         config.load(tmp_path / "none.toml", env={})

@@ -123,7 +123,7 @@ def test_refusals_are_one_line(store: SQLiteProfileStore, tmp_path: Path) -> Non
     """Scripts that are not there, paths that climb, processes that are gone: the command's own words, one line."""
     with over_stdio(store.data_dir, "--allow-actions") as asker:
         for tool, arguments, words in (
-            ("capture_process", {"pid": 2**31 - 1}, "no process"),
+            ("capture_process", {"pid": 2**31 - 1}, "cannot find process"),
             ("capture_process", {"pid": 1, "duration_s": 3600}, "60"),
             ("profile_script", {"script": str(tmp_path / "missing.py")}, "missing.py"),
             ("profile_script", {"script": "relative.py"}, "absolute path"),

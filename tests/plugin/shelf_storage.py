@@ -87,7 +87,7 @@ class ShelfProvider:
     def _read(self, connection: sqlite3.Connection, key: str) -> tuple[StorageMetadata, io.BytesIO]:
         row = connection.execute("SELECT object FROM shelf WHERE key = ?", (key,)).fetchone()
         if row is None:
-            raise MissingArtefactError(f"artefact {key} is missing")
+            raise MissingArtefactError(f"cannot find artefact {key}")
         source = io.BytesIO(row[0])
         return read_header(source, key, len(row[0]), datetime.now(UTC)), source
 
@@ -108,7 +108,7 @@ class ShelfProvider:
         with self._transaction() as connection:
             moved = connection.execute("INSERT INTO aside SELECT * FROM shelf WHERE key = ?", (key,))
             if not moved.rowcount:
-                raise MissingArtefactError(f"artefact {key} is missing")
+                raise MissingArtefactError(f"cannot find artefact {key}")
             connection.execute("DELETE FROM shelf WHERE key = ?", (key,))
 
     def close(self) -> None:

@@ -88,13 +88,13 @@ def test_words_that_do_not_fit_are_refused_in_one_line(profiling: Profiling) -> 
     (profiling.scripts / "tool.sh").write_text("#!/bin/sh\necho no\n")
     shutil.copy("/bin/true", profiling.scripts / "tool")
     for words, code, said in (
-        (("missing.py",), 3, "no such script"),
+        (("missing.py",), 3, "cannot find script"),
         ((".",), 2, "folder"),
         (("tool",), 2, "binary"),
         (("tool.sh",), 2, "/bin/sh"),
         (("-m", "../evil"), 2, "module"),
         (("--memory",), 2, "name a script"),
-        (("tool.sh", "--python", "/nowhere/python"), 2, "not Python"),
+        (("tool.sh", "--python", "/nowhere/python"), 2, "expected Python"),
         (("--standby", "--memory", "tool.sh"), 2, "--standby"),
     ):
         answer = profiling.run(*words)

@@ -136,13 +136,13 @@ def test_without_systemd_there_is_one_clear_line(place: ServicePaths, tmp_path: 
         lambda: apply(plan_install(False, place), run=Manager()),
         lambda: control("status", place),
     ):
-        with pytest.raises(NotFoundError, match="systemd does not run here"):
+        with pytest.raises(NotFoundError, match="cannot use systemd"):
             attempt()
 
 
 def test_a_failing_command_is_told_in_the_managers_words(place: ServicePaths) -> None:
     with pytest.raises(
-        MonitordError, match=r"`systemctl --user enable monitord.service` failed: no such unit$"
+        MonitordError, match=r"cannot run `systemctl --user enable monitord.service`: no such unit$"
     ):
         apply(plan_install(False, place), run=Manager(fails="enable"))
     with pytest.raises(MonitordError, match="log in as that user"):
@@ -293,7 +293,7 @@ def test_what_pipx_or_uv_installed_is_refused_as_the_machines_service(
     root = replace(place, uid=0, program=(str(program),), interpreter=Path(sys.executable).resolve())
     manager = Manager()
     with pytest.raises(
-        PermissionDeniedError, match=r"can't be the machine's service: .* belongs to "
+        PermissionDeniedError, match=r"cannot make this monitord the machine's service: .* belongs to "
     ) as refused:
         apply(plan_install(True, root), run=manager)
     assert "-m venv /opt/monitord && sudo /opt/monitord/bin/pip install " in str(refused.value)
@@ -312,4 +312,4 @@ def test_printing_says_that_it_would_be_refused_and_why(tool: str, tmp_path: Pat
     )
     assert printed.returncode == 0, printed.stderr
     assert "DynamicUser=yes" in printed.stdout
-    assert re.search(r"this would be refused: this monitord can't be .* belongs to ", printed.stderr)
+    assert re.search(r"this would be refused: cannot make this monitord .* belongs to ", printed.stderr)

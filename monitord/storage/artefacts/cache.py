@@ -70,9 +70,11 @@ class CacheConfig:
 
     def __post_init__(self) -> None:
         if self.size_limit < 1 or self.limit_bytes < 1 or self.ttl_s <= 0 or not 0 < self.share <= 1:
-            raise CacheError("a cache needs room for an entry and a byte, a time to live, a share up to 1")
+            raise CacheError(
+                "invalid cache: expected room for an entry, a time to live above 0, a share up to 1"
+            )
         if (self.strategy is not None) != (self.eviction_policy is EvictionPolicy.CUSTOM):
-            raise CacheError("custom eviction needs a strategy, and only it takes one")
+            raise CacheError("invalid cache: expected a strategy with custom eviction, and only with it")
 
 
 class Cache:

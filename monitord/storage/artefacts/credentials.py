@@ -24,6 +24,6 @@ def credential_path(name: str, environment: Mapping[str, str] = os.environ) -> P
         return places[0]  # whose absence is told by who opens it
     rights = "" if os.geteuid() == 0 else "sudo "
     raise ConfigError(
-        f"the credential {name} is not here: give the unit LoadCredential={name}:/path and start the service,"
+        f"cannot find the credential {name}; give the unit LoadCredential={name}:/path and start the service,"
         f" or {rights}systemd-run --pipe --wait -p LoadCredential={name}:/path monitord …"
     )

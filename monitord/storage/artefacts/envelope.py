@@ -44,17 +44,17 @@ def pack_header(metadata: StorageMetadata) -> bytes:
     }
     encoded = json.dumps({**metadata.attributes, _OWN: own}, separators=(",", ":")).encode("ascii")
     if len(encoded) > HEADER_LIMIT_BYTES:
-        raise ArtefactError(f"metadata of {len(encoded)} bytes is over the limit of {HEADER_LIMIT_BYTES}")
+        raise ArtefactError(f"invalid metadata: {len(encoded)} bytes, expected at most {HEADER_LIMIT_BYTES}")
     return _PREFIX.pack(MAGIC, len(encoded)) + encoded
 
 
 def header_length(prefix: bytes, key: str) -> int:
     """How many bytes of JSON follow the first PREFIX_BYTES; raises DamagedArtefactError."""
     if len(prefix) < PREFIX_BYTES:
-        raise DamagedArtefactError(f"{key} is incomplete or damaged: its metadata can't be read")
+        raise DamagedArtefactError(f"cannot read the metadata of {key}: it is incomplete or damaged")
     magic, length = _PREFIX.unpack(prefix[:PREFIX_BYTES])
     if magic != MAGIC or length > HEADER_LIMIT_BYTES:
-        raise DamagedArtefactError(f"{key} is not an artefact of monitord")
+        raise DamagedArtefactError(f"cannot read {key}: it is not an artefact of monitord")
     return int(length)
 
 
@@ -81,7 +81,9 @@ def parse_header(encoded: bytes, key: str, stored_size: int, changed_at: datetim
             archived_in=own["archived_in"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedArtefactError(f"{key} is incomplete or damaged: its metadata can't be read") from error
+        raise DamagedArtefactError(
+            f"cannot read the metadata of {key}: it is incomplete or damaged"
+        ) from error
 
 
 def _of_version_1(

@@ -36,7 +36,7 @@ class SealingKey:
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != KEY_BYTES or len(set(secret)) < _FEWEST_VALUES:
-            raise ConfigError(f"a key is {KEY_BYTES} random bytes")
+            raise ConfigError(f"invalid key: expected {KEY_BYTES} random bytes")
         self._cipher = aes_gcm(secret)
         self.key_id = hashlib.sha256(b"monitord key id\0" + secret).hexdigest()[:16]
 
@@ -75,7 +75,7 @@ class Keyring:
             return self._keys[key_id]
         except KeyError:
             raise WrongKeyError(
-                f"{artefact} is sealed with key {key_id[:16]!r}, which is missing "
+                f"cannot decrypt {artefact}: key {key_id[:16]!r} is missing "
                 f"(present: {', '.join(self.key_ids)})"
             ) from None
 
@@ -92,7 +92,9 @@ def load_keyring(sources: Sequence[str], environment: Mapping[str, str] = os.env
     (files only), in hex or in base64. Raises ConfigError or PermissionDeniedError, which name the source.
     """
     if not sources:
-        raise ConfigError("encryption needs a key: file:/path, credential:name or environment:NAME")
+        raise ConfigError(
+            "invalid encryption key: none, expected file:/path, credential:name or environment:NAME"
+        )
     return Keyring(*(_key_from(source, environment) for source in sources))
 
 
@@ -106,11 +108,11 @@ def _key_from(source: str, environment: Mapping[str, str]) -> SealingKey:
     try:
         return SealingKey(_decoded(read(rest, environment)))
     except OSError as error:
-        raise ConfigError(f"the key {source} can't be read: {error.strerror}") from error
+        raise ConfigError(f"cannot read the key {source}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"{source} does not hold a key: 32 bytes, raw, in hex or in base64") from error
+        raise ConfigError(f"invalid key in {source}: expected 32 bytes, raw, in hex or in base64") from error
     except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
+        raise ConfigError(f"cannot read the key {source}: {error}") from error
 
 
 def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
@@ -120,7 +122,9 @@ def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError("it is not a regular file")
         if status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
-            raise PermissionDeniedError(f"the key file {path} is open to others: chmod 600 {path}")
+            raise PermissionDeniedError(
+                f"cannot use the key file {path}: others may read it; try chmod 600 {path}"
+            )
         return os.read(descriptor, _SOURCE_LIMIT_BYTES)
     finally:
         os.close(descriptor)
@@ -164,7 +168,5 @@ def aes_gcm(key: bytes) -> AESGCM:
     try:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     except ImportError as error:
-        raise ConfigError(
-            f"the package cryptography is not installed; install it: {install_command('crypto')}"
-        ) from error
+        raise ConfigError(f"cannot import cryptography; install it: {install_command('crypto')}") from error
     return AESGCM(key)

@@ -21,7 +21,7 @@ def check_key(key: str) -> str:
     """Return the key itself; raises InvalidKeyError with the reason."""
     reason = _why_not(key)
     if reason is not None:
-        raise InvalidKeyError(f"{key[:80]!r} can't name an artefact: {reason}")
+        raise InvalidKeyError(f"invalid key {key[:80]!r}: {reason}")
     return key
 
 

@@ -82,10 +82,10 @@ class FilePayload:
         try:
             descriptor = os.open(path, flags)
         except OSError as error:
-            raise ArtefactError(f"the evidence {path} can't be read: {error.strerror}") from error
+            raise ArtefactError(f"cannot read {path}: {error.strerror}") from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise ArtefactError(f"the evidence {path} is not a regular file")
+            raise ArtefactError(f"cannot store {path}: it is not a regular file")
         self._source: BinaryIO = os.fdopen(descriptor, "rb")
 
     def chunks(self) -> Iterator[bytes]:

@@ -79,13 +79,13 @@ class StorageURL:
         """Refuse options that this kind of provider does not have."""
         for name in self.options:
             if name not in known:
-                raise ConfigError(f"{self}: invalid option {name!r}: {self.scheme}:// has {_listed(known)}")
+                raise ConfigError(f"invalid URL {self}: option {name!r}, expected {_listed(known)}")
 
     def flag(self, name: str, *, default: bool) -> bool:
         """An option that is `true` or `false`."""
         value = self.options.get(name)
         if value not in (None, "true", "false"):
-            raise ConfigError(f"{self}: invalid {name}: expected true or false")
+            raise ConfigError(f"invalid URL {self}: {name}, expected true or false")
         return default if value is None else value == "true"
 
     def seconds(self, name: str, default: float | None) -> float | None:
@@ -96,7 +96,7 @@ class StorageURL:
         match = _DURATION.match(value)
         if match is None or float(match[1]) == 0:
             raise ConfigError(
-                f"{self}: invalid {name}: expected a length of time above 0 such as 90s, 15min, 12h or 7d"
+                f"invalid URL {self}: {name}, expected a length of time above 0 such as 90s, 15min, 12h or 7d"
             )
         return float(match[1]) * _SECONDS[match[2]]
 
@@ -126,10 +126,12 @@ def parse_url(text: str) -> StorageURL:
     except ValueError as error:
         raise ConfigError(f"invalid storage URL {shown_url(text)}: {_reason(error)}") from None
     if "#" in text or (parts.netloc and "@" in parts.path):
-        raise ConfigError(f"{shown_url(text)}: write # / @ in a user, a password or a path as %23 %2F %40")
+        raise ConfigError(
+            f"invalid URL {shown_url(text)}: expected %23 %2F %40 for # / @ in user, password and path"
+        )
     options = dict(pairs)
     if len(options) != len(pairs):
-        raise ConfigError(f"{shown_url(text)}: an option is given twice")
+        raise ConfigError(f"invalid URL {shown_url(text)}: an option is given twice, expected once")
     return StorageURL(
         scheme=scheme,
         host=_host(parts),
@@ -173,11 +175,11 @@ def read_secret(file: str) -> str:
         data = read_regular(path)
         secret = data.decode().rstrip("\r\n")
     except OSError as error:
-        raise ConfigError(f"can't read the secret in {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read the secret in {path}: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise ConfigError(f"the secret in {path} is not UTF-8 text") from None
+        raise ConfigError(f"invalid secret in {path}: expected UTF-8 text") from None
     if not secret or len(data) > SECRET_LIMIT_BYTES:
-        raise ConfigError(f"the secret in {path} is {'too long' if secret else 'empty'}")
+        raise ConfigError(f"invalid secret in {path}: it is {'too long' if secret else 'empty'}")
     return secret
 
 

@@ -65,7 +65,9 @@ class EventFilter:
             if moment is not None:
                 id_at(moment, name)
         if self.since is not None and self.until is not None and self.since > self.until:
-            raise UsageError(f"since ({self.since}) is after until ({self.until})")
+            raise UsageError(
+                f"invalid period: since {self.since} is after until {self.until}, expected before it"
+            )
 
 
 def type_of(word: EventType | str) -> EventType:

@@ -21,9 +21,9 @@ _LAST = datetime(2110, 1, 1, tzinfo=UTC)  # what 63 bits hold, roughly
 def id_at(moment: datetime, name: str = "taken_at") -> int:
     """Return the smallest id of this time; raises UsageError for one without zone, or that can't be kept."""
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise UsageError(f"{name} must be a time with its zone, not {moment!r}")
+        raise UsageError(f"invalid {name}: {moment!r}, expected a time with its zone")
     if not _EPOCH <= moment < _LAST:
-        raise UsageError(f"{name} {moment.isoformat()} is not between 1970 and 2110")
+        raise UsageError(f"invalid {name}: {moment.isoformat()}, expected between 1970 and 2110")
     return (moment - _EPOCH) // _MICROSECOND * EVENTS_PER_MICROSECOND
 
 

@@ -42,7 +42,7 @@ def row_of(event: Event) -> list[Any]:
     """Return the row, its id still open; raises UsageError that names what can't be kept."""
     id_at(event.taken_at)
     if event.arity is not None and event.function is None:
-        raise UsageError("an event with an arity needs the function that has it")
+        raise UsageError("invalid event: an arity without a function, expected both")
     return [
         None,
         CODES[type_of(event.event_type)],
@@ -67,7 +67,7 @@ def _number(name: str, value: int | None) -> int | None:
     if value is not None and (
         not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63
     ):
-        raise UsageError(f"{name} must be a whole number from 0, not {value!r}")
+        raise UsageError(f"invalid {name}: {value!r}, expected a whole number from 0")
     return value
 
 
@@ -76,7 +76,7 @@ def text_cell(name: str, value: str | None) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value or len(value) > TEXT_LIMIT:
-        raise UsageError(f"{name} must be a text of 1 to {TEXT_LIMIT} characters")
+        raise UsageError(f"invalid {name}: expected a text of 1 to {TEXT_LIMIT} characters")
     if value.isascii() and value[0] != _MARK and "\0" not in value:
         return value
     try:
@@ -90,15 +90,17 @@ def text_cell(name: str, value: str | None) -> str | None:
 def payload_cell(payload: Mapping[str, object]) -> str | None:
     """Write the payload as JSON in ASCII; None for nothing. Raises UsageError that names the value."""
     if not isinstance(payload, Mapping):
-        raise UsageError(f"a payload has names and values; this one is a {type(payload).__name__}")
+        raise UsageError(f"invalid payload: {type(payload).__name__}, expected names and values")
     if not payload:
         return None
     try:
         cell = _ENCODER.encode(payload)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"the payload can't be kept as JSON: {_culprit(payload)} ({error})") from error
+        raise UsageError(
+            f"invalid payload: {_culprit(payload)} ({error}), expected values of JSON"
+        ) from error
     if len(cell) > PAYLOAD_LIMIT_BYTES:
-        raise UsageError(f"a payload of {len(cell)} bytes is over the limit of {PAYLOAD_LIMIT_BYTES}")
+        raise UsageError(f"invalid payload: {len(cell)} bytes, expected at most {PAYLOAD_LIMIT_BYTES}")
     return cell
 
 
@@ -130,7 +132,7 @@ def event_of(row: Sequence[Any]) -> Event:
             payload=json.loads(row[10]) if row[10] else {},
         )
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise StorageError(f"event {row[0]!r} is damaged ({error}); try `monitord db check`") from error
+        raise StorageError(f"cannot read event {row[0]!r}: {error}; try `monitord db check`") from error
 
 
 def type_of_code(code: int) -> EventType:

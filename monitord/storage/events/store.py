@@ -54,9 +54,9 @@ class EventStore:
         now: Callable[[], datetime] = _now,
     ) -> None:
         if max_events is not None and max_events < 1:
-            raise UsageError(f"max_events must be at least 1, not {max_events}")
+            raise UsageError(f"invalid max_events: {max_events}, expected at least 1")
         if max_age is not None and max_age <= timedelta(0):
-            raise UsageError(f"max_age must be more than nothing, not {max_age}")
+            raise UsageError(f"invalid max_age: {max_age}, expected above 0")
         self._max_events = max_events
         self._max_age = max_age
         self._now = now
@@ -117,7 +117,7 @@ class EventStore:
         number = parse_id(event_id)
         found = self._run(lambda access: access.get(number))
         if found is None:
-            raise NotFoundError(f"no event {number}")
+            raise NotFoundError(f"cannot find event {number}")
         return found
 
     def get_stats(self) -> EventStats:
@@ -141,12 +141,12 @@ class EventStore:
         """Remove what is older, or beyond the number, the oldest first; how many. Give one of the three."""
         given = [value for value in (before, max_age, max_events) if value is not None]
         if len(given) != 1:
-            raise UsageError("give one of before, max_age and max_events")
+            raise UsageError("invalid call: expected one of before, max_age and max_events")
         pruner = Pruner(self._transaction)
         with explained_sql(_FAILED):
             if max_events is not None:
                 if max_events < 0:
-                    raise UsageError(f"max_events must be 0 or more, not {max_events}")
+                    raise UsageError(f"invalid max_events: {max_events}, expected 0 or more")
                 return pruner.keep_newest(max_events)
             if max_age is not None:
                 before = self._now() - max_age
@@ -185,11 +185,11 @@ def parse_id(event_id: int | str) -> int:
 
 def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:
     if wanted is not None and filters:
-        raise UsageError("give an EventFilter or its fields, not both")
+        raise UsageError("invalid call: an EventFilter and its fields, expected one of them")
     try:
         return wanted or EventFilter(**filters)
     except TypeError as error:
-        raise UsageError(f"no such filter: {error}") from error
+        raise UsageError(f"invalid filter: {error}") from error
 
 
 def _make_roomy(raw: Any, _record: object) -> None:
@@ -216,7 +216,5 @@ def engine_of(url: str) -> Engine:
         try:
             return create_engine(f"postgresql+psycopg://{rest}", connect_args={"connect_timeout": 5})
         except ImportError as error:
-            raise StorageError(
-                f"the package psycopg is not installed; install it: {install_command('postgres')}"
-            ) from error
-    raise UsageError(f"{url!r} keeps no events: memory://, sqlite:///FILE or postgresql://…")
+            raise StorageError(f"cannot import psycopg; install it: {install_command('postgres')}") from error
+    raise UsageError(f"invalid event URL: {url!r}, expected memory://, sqlite:///FILE or postgresql://…")

@@ -16,9 +16,9 @@ _PLAIN, _ZSTD = b"\0", b"\1"
 def encode(data: bytes) -> bytes:
     """Encode data as it is kept; raises InvalidOptionsError when it is too large or no bytes."""
     if not isinstance(data, bytes):
-        raise InvalidOptionsError(f"data must be bytes, not {type(data).__name__}")
+        raise InvalidOptionsError(f"invalid data: {type(data).__name__}, expected bytes")
     if len(data) > DATA_LIMIT_BYTES:
-        raise InvalidOptionsError(f"an item of {len(data)} bytes is over the limit of {DATA_LIMIT_BYTES}")
+        raise InvalidOptionsError(f"invalid data: {len(data)} bytes, expected at most {DATA_LIMIT_BYTES}")
     if len(data) > COMPRESS_OVER_BYTES:
         packed = zstd.compress(data, level=3)
         if len(packed) < len(data):
@@ -35,7 +35,7 @@ def decode(kept: bytes) -> bytes:
         try:
             data = zstd.ZstdDecompressor().decompress(body, max_length=DATA_LIMIT_BYTES + 1)
         except zstd.ZstdError as error:
-            raise StateUnavailableError(f"an item is damaged: {error}") from error
+            raise StateUnavailableError(f"cannot read an item: {error}") from error
         if len(data) <= DATA_LIMIT_BYTES:
             return data
-    raise StateUnavailableError("an item is damaged or of a newer monitord")
+    raise StateUnavailableError("cannot read an item: it is damaged or of a newer monitord")

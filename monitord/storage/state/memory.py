@@ -76,8 +76,8 @@ class MemoryBackend:
         weight = sum(_weight(address, self._records[address]) for address in movable)
         if not self._fits(items - len(movable), bytes_ - weight):
             raise StateFullError(
-                f"{len(self._records)} items with {self.used_bytes} bytes leave no room"
-                f" ({self._max_items} items, {self._max_bytes} bytes): delete some, or give them a ttl"
+                f"cannot keep more: {len(self._records)} items with {self.used_bytes} bytes leave no room"
+                f" ({self._max_items} items, {self._max_bytes} bytes); delete some, or give them a ttl"
             )
         for address in movable:
             if self._fits(items, bytes_):

@@ -72,10 +72,10 @@ def _ids(namespace: Namespace) -> tuple[str, str]:
 
 def _checked(what: str, text: str) -> str:
     if not isinstance(text, str) or not text:
-        raise InvalidOptionsError(f"the {what} must be a text of 1 to {NAME_LIMIT_BYTES} bytes")
+        raise InvalidOptionsError(f"invalid {what}: expected a text of 1 to {NAME_LIMIT_BYTES} bytes")
     if not text.isprintable():  # no control characters, no lone surrogates: they have no UTF-8
-        raise InvalidOptionsError(f"the {what} {text[:40]!r} holds a character that can't be printed")
+        raise InvalidOptionsError(f"invalid {what}: {text[:40]!r}, expected printable characters")
     size = len(text.encode())
     if size > NAME_LIMIT_BYTES:
-        raise InvalidOptionsError(f"the {what} has {size} bytes, more than {NAME_LIMIT_BYTES}")
+        raise InvalidOptionsError(f"invalid {what}: {size} bytes, expected at most {NAME_LIMIT_BYTES}")
     return text

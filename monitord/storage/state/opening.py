@@ -21,7 +21,7 @@ def _sqlite(url: str) -> StateBackend:
 
     path = url.removeprefix("sqlite:///")
     if not path or path == url:
-        raise UsageError(f"{url}: expected sqlite:///FILE")
+        raise UsageError(f"invalid state URL: {url}, expected sqlite:///FILE")
     return sqlite_backend(Path(path))
 
 
@@ -54,5 +54,5 @@ def open_state(url: str) -> Storage:
     scheme = url.partition("://")[0]
     backend = BACKENDS.get(scheme)
     if backend is None or "://" not in url:
-        raise UsageError(f"{scheme or url!r} keeps no state; known are {', '.join(BACKENDS)}")
+        raise UsageError(f"invalid state URL: {scheme or url!r}, expected one of {', '.join(BACKENDS)}")
     return NamespacedStorage(backend(url))

@@ -56,4 +56,4 @@ class ReadOnlyBackend:
 
 
 def _refuse() -> NoReturn:
-    raise StateUnavailableError("the state was opened for reading only")
+    raise StateUnavailableError("cannot write: the state was opened for reading only")

@@ -106,7 +106,7 @@ class RedisBackend:
             import redis
         except ImportError as error:
             raise StateUnavailableError(
-                f"the package redis is not installed; install it: {install_command('redis')}"
+                f"cannot import redis; install it: {install_command('redis')}"
             ) from error
         self._errors: Any = redis.exceptions
         self._client = redis.Redis.from_url(
@@ -183,11 +183,11 @@ class RedisBackend:
         try:
             yield
         except self._errors.OutOfMemoryError as error:
-            raise StateFullError(f"Redis is at its maxmemory: {error}") from error
+            raise StateFullError(f"cannot store in Redis: it is at its maxmemory: {error}") from error
         except self._errors.RedisError as error:
             if "OOM" in str(error):
-                raise StateFullError(f"Redis is at its maxmemory: {error}") from error
-            raise StateUnavailableError(f"Redis does not answer as it should: {error}") from error
+                raise StateFullError(f"cannot store in Redis: it is at its maxmemory: {error}") from error
+            raise StateUnavailableError(f"cannot use Redis: {error}") from error
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -187,7 +187,7 @@ def postgresql_backend(url: str) -> SqlBackend:
         engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
     except ImportError as error:
         raise StateUnavailableError(
-            f"the package psycopg is not installed; install it: {install_command('postgres')}"
+            f"cannot import psycopg; install it: {install_command('postgres')}"
         ) from error
     return _backend_over(engine, None)
 

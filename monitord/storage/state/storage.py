@@ -131,7 +131,7 @@ class NamespacedStorage:
         now = self._now()
         writes = [_write_of(change, now) for change in changes]
         if len({(write.user_id, write.session_id, write.key) for write in writes}) < len(writes):
-            raise InvalidOptionsError("two changes of one transaction are about the same key")
+            raise InvalidOptionsError("invalid transaction: two changes of one key, expected at most one")
         return writes, _us(now)
 
     def _write(self, changes: Sequence[Put | Remove], writes: Sequence[Write], now_us: int) -> bool:
@@ -183,7 +183,7 @@ def _write_of(change: Put | Remove, now: datetime) -> Write:
 
 def _checked_ttl(ttl: timedelta) -> timedelta:
     if not timedelta(0) < ttl <= LONGEST_TTL:
-        raise InvalidOptionsError(f"a time to live must be above 0 and at most a century, not {ttl}")
+        raise InvalidOptionsError(f"invalid ttl: {ttl}, expected above 0 and at most a century")
     return ttl
 
 
@@ -205,5 +205,5 @@ def _item(record: Record) -> StorageItem:
         return StorageItem(decode(record.data), created_at, expires_at, record.version)
     except (TypeError, ValueError, OverflowError) as error:
         raise StateUnavailableError(
-            f"an item is damaged ({error}); `monitord storage verify --repair` removes it"
+            f"cannot read an item: {error}; `monitord storage verify --repair` removes it"
         ) from error

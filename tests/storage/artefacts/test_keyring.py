@@ -117,7 +117,7 @@ def test_a_source_that_is_none_is_refused(tmp_path: Path, source: str) -> None:
 
 
 def test_no_source_at_all_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs a key"):
+    with pytest.raises(ConfigError, match="invalid encryption key: none"):
         load_keyring([])
 
 

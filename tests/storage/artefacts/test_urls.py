@@ -131,14 +131,14 @@ def test_an_unknown_scheme_names_the_known_ones(monkeypatch: pytest.MonkeyPatch)
     "url", ["file:///x?color=red", "memory://?color=red", "redis://h?color=red", "s3://b?color=red"]
 )
 def test_an_unknown_option_names_the_known_ones(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"invalid option 'color': \w+:// has \w+") as raised:
+    with pytest.raises(ConfigError, match=r"option 'color', expected \w+") as raised:
         open_provider(url)
     assert "red" not in str(raised.value).removeprefix("redis").replace("redis://", "")
 
 
 def test_a_plugin_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(PLUGIN)
-    with pytest.raises(StorageError, match="plug-in shelf_storage_that_is_not_there:open_it can't be loaded"):
+    with pytest.raises(StorageError, match="cannot load the plug-in shelf_storage_that_is_not_there:open_it"):
         open_provider("broken://x")
 
 
@@ -216,9 +216,9 @@ def test_secrets_come_from_files_and_credentials(tmp_path: Path, monkeypatch: py
     assert read_secret("secret") == "swordfish "
     for content in (b"", b"\n", b"\xff\xfe", b"x" * 70_000):
         file.write_bytes(content)
-        with pytest.raises(ConfigError, match="the secret in"):
+        with pytest.raises(ConfigError, match="invalid secret in"):
             read_secret("secret")
-    with pytest.raises(ConfigError, match=r"can't read the secret in .*absent"):
+    with pytest.raises(ConfigError, match=r"cannot read the secret in .*absent"):
         read_secret(str(tmp_path / "absent"))
 
 

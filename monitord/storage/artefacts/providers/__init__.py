@@ -59,9 +59,9 @@ def _factory(url: StorageURL) -> Factory:
             try:
                 return cast(Factory, entry.load())
             except (ImportError, AttributeError) as error:
-                raise StorageError(f"{url}: the plug-in {entry.value} can't be loaded: {error}") from error
+                raise StorageError(f"cannot load the plug-in {entry.value} of {url}: {error}") from error
     known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names}))
-    raise ConfigError(f"{url}: unsupported scheme {url.scheme}://, expected one of {known}")
+    raise ConfigError(f"invalid URL {url}: unsupported scheme {url.scheme}://, expected one of {known}")
 
 
 def missing_package(package: str, extra: str) -> MonitordError:

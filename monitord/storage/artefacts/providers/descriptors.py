@@ -60,7 +60,9 @@ def open_own_folder(folder: Path, *, create: bool) -> tuple[int, Owner | None]:
     owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
     if (status.st_uid != os.geteuid() and owner is None) or status.st_mode & 0o022:
         os.close(descriptor)
-        raise AccessDeniedError(f"{folder} must belong to you and be writable only by you: chmod 700")
+        raise AccessDeniedError(
+            f"cannot use {folder}: others may write there, or it is not yours; try chmod 700"
+        )
     return descriptor, owner
 
 

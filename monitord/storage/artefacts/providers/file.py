@@ -55,10 +55,10 @@ def open_file(url: StorageURL) -> FileStorageProvider:
     """Open the provider of `file:///an/absolute/folder`; option: `quarantine`, another absolute folder."""
     url.check_options("quarantine")
     if url.host not in (None, "localhost") or url.port is not None or len(url.path) < 2:
-        raise ConfigError(f"{url}: expected an absolute folder such as file:///var/lib/artefacts")
+        raise ConfigError(f"invalid URL {url}: expected an absolute folder such as file:///var/lib/artefacts")
     quarantine = url.options.get("quarantine")
     if quarantine is not None and not quarantine.startswith("/"):
-        raise ConfigError(f"{url}: quarantine is an absolute folder")
+        raise ConfigError(f"invalid URL {url}: quarantine, expected an absolute folder")
     config = FileStorageConfig(quarantine=Path(quarantine) if quarantine else None)
     return FileStorageProvider(Path(url.path), config)
 
@@ -106,7 +106,7 @@ class FileStorageProvider:
     ) -> StorageMetadata:
         check_key(key)
         if not replace and self._status(key) is not None:
-            raise ArtefactExistsError(f"artefact {key} exists already")
+            raise ArtefactExistsError(f"cannot create artefact {key}: it exists already")
         # Still locked when it gets its name: until then, nobody may take it for abandoned.
         return self._write(key, payload, metadata, lambda part: self._publish(part, key, replace=replace))
 
@@ -118,7 +118,9 @@ class FileStorageProvider:
         def publish(part: str) -> None:
             with descriptors.folder_locked(self._root, alone=True):
                 if not self._is_still(key, expected):
-                    raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+                    raise ArtefactChangedError(
+                        f"cannot exchange artefact {key}: it was replaced or deleted meanwhile"
+                    )
                 with self._parent(key) as (folder, name):
                     os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=folder)
                     self._synchronise(folder)
@@ -165,14 +167,14 @@ class FileStorageProvider:
                 return
             except FileExistsError as error:
                 if self._status(key) is not None:
-                    raise ArtefactExistsError(f"artefact {key} exists already") from error
+                    raise ArtefactExistsError(f"cannot create artefact {key}: it exists already") from error
                 self._make_way(key, error)
             except FileNotFoundError:  # a deletion took an empty folder away between two steps
                 if attempt + 1 == _ATTEMPTS:
                     raise
             except (IsADirectoryError, NotADirectoryError) as error:
                 self._make_way(key, error)
-        raise ArtefactError(f"artefact {key} can't be stored: others take its place all the time")
+        raise ArtefactError(f"cannot store artefact {key}: others take its place all the time")
 
     def _take_name(self, part: str, folder: int, name: str, *, replace: bool) -> None:
         with descriptors.folder_locked(self._root):
@@ -191,7 +193,7 @@ class FileStorageProvider:
             return
         except OSError:
             raise ArtefactError(
-                f"artefact {key} can't be stored: its key begins with another's, or another's with it"
+                f"cannot store artefact {key}: its key begins with another's, or another's with it"
             ) from cause
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
@@ -210,7 +212,7 @@ class FileStorageProvider:
             return self._read_header(source, key)
 
     def _read_header(self, source: BinaryIO, key: str) -> StorageMetadata:
-        with descriptors.explained(f"can't read artefact {key}"):
+        with descriptors.explained(f"cannot read artefact {key}"):
             status = os.fstat(source.fileno())
             changed_at = datetime.fromtimestamp(status.st_mtime, UTC)
             return read_header(source, key, status.st_size, changed_at)
@@ -221,17 +223,19 @@ class FileStorageProvider:
                 descriptor = os.open(name, descriptors.READ, dir_fd=folder)
         except OSError as error:
             if error.errno in _NOT_THERE:
-                raise MissingArtefactError(f"artefact {key} is missing") from error
+                raise MissingArtefactError(f"cannot find artefact {key}") from error
             if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
-                raise DamagedArtefactError(f"artefact {key} is not a regular file of its own") from error
-            raise descriptors.explained_error(f"can't read artefact {key}", error) from error
+                raise DamagedArtefactError(
+                    f"cannot read artefact {key}: it is not a regular file of its own"
+                ) from error
+            raise descriptors.explained_error(f"cannot read artefact {key}", error) from error
         if descriptors.is_file_of_its_own(descriptor):
             return os.fdopen(descriptor, "rb")
         is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
         os.close(descriptor)
         if is_folder:
-            raise MissingArtefactError(f"artefact {key} is missing")
-        raise DamagedArtefactError(f"artefact {key} is not a regular file of its own")
+            raise MissingArtefactError(f"cannot find artefact {key}")
+        raise DamagedArtefactError(f"cannot read artefact {key}: it is not a regular file of its own")
 
     def delete(self, key: str) -> int:
         status = self._status(check_key(key))
@@ -245,7 +249,7 @@ class FileStorageProvider:
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return 0
-            raise descriptors.explained_error(f"can't remove artefact {key}", error) from error
+            raise descriptors.explained_error(f"cannot remove artefact {key}", error) from error
         self._remove_empty_folders(key)
         return status.st_size
 
@@ -275,7 +279,7 @@ class FileStorageProvider:
         quarantine = self.config.quarantine or self.base_path.with_name("quarantine")
         aside = f"{key.replace('/', '_')[-180:]}.{secrets.token_hex(8)}"  # random: overwrites nothing
         if self._status(key) is None:
-            raise MissingArtefactError(f"artefact {key} is missing")
+            raise MissingArtefactError(f"cannot find artefact {key}")
         with descriptors.explained(f"can't move artefact {key} to {quarantine}"):
             target = self._open_quarantine(quarantine)
             try:
@@ -337,7 +341,7 @@ class FileStorageProvider:
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
-            raise descriptors.explained_error(f"can't look at artefact {key}", error) from error
+            raise descriptors.explained_error(f"cannot stat artefact {key}", error) from error
         return None if stat.S_ISDIR(status.st_mode) else status
 
     @contextlib.contextmanager
@@ -350,7 +354,7 @@ class FileStorageProvider:
 
 def _body(source: BinaryIO, key: str) -> Generator[bytes]:
     """The bytes after the header; begun by its maker, so that closing it closes the file in any case."""
-    with source, descriptors.explained(f"can't read artefact {key}"):
+    with source, descriptors.explained(f"cannot read artefact {key}"):
         yield b""
         yield from body_chunks(source)
 

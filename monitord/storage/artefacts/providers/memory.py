@@ -25,10 +25,10 @@ def open_memory(url: StorageURL) -> MemoryStorageProvider:
     """Open the provider of `memory://`; option: `max_bytes`."""
     url.check_options("max_bytes")
     if url.host is not None or url.path not in ("", "/"):
-        raise ConfigError(f"{url}: memory:// has neither host nor path")
+        raise ConfigError(f"invalid URL {url}: expected memory:// without host and path")
     limit = url.options.get("max_bytes")
     if limit is not None and not (limit.isascii() and limit.isdigit()):
-        raise ConfigError(f"{url}: invalid max_bytes: expected a number of bytes")
+        raise ConfigError(f"invalid URL {url}: max_bytes, expected a number of bytes")
     return MemoryStorageProvider(int(limit) if limit is not None else None)
 
 
@@ -51,7 +51,7 @@ class MemoryStorageProvider:
         kept = self._collect(key, payload, metadata)
         with self._lock:
             if key in self._kept and not replace:
-                raise ArtefactExistsError(f"artefact {key} exists already")
+                raise ArtefactExistsError(f"cannot create artefact {key}: it exists already")
             return stored(metadata, self._put(key, kept))
 
     def exchange(
@@ -62,7 +62,9 @@ class MemoryStorageProvider:
         with self._lock:
             before = self._kept.get(key)
             if before is None or _metadata(before, key) != expected:
-                raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+                raise ArtefactChangedError(
+                    f"cannot exchange artefact {key}: it was replaced or deleted meanwhile"
+                )
             return stored(metadata, self._put(key, kept))
 
     def _put(self, key: str, kept: _Kept) -> int:
@@ -85,7 +87,9 @@ class MemoryStorageProvider:
 
     def _check_room(self, key: str, used_bytes: int) -> None:
         if self.max_bytes is not None and used_bytes > self.max_bytes:
-            raise DiskFullError(f"no room for artefact {key}: memory:// is limited to {self.max_bytes} bytes")
+            raise DiskFullError(
+                f"cannot store artefact {key}: memory:// is limited to {self.max_bytes} bytes"
+            )
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
         kept = self._find(key)
@@ -100,7 +104,7 @@ class MemoryStorageProvider:
             try:
                 return self._kept[key]
             except KeyError:
-                raise MissingArtefactError(f"artefact {key} is missing") from None
+                raise MissingArtefactError(f"cannot find artefact {key}") from None
 
     def delete(self, key: str) -> int:
         check_key(key)
@@ -118,7 +122,7 @@ class MemoryStorageProvider:
         check_key(key)
         with self._lock:
             if key not in self._kept:
-                raise MissingArtefactError(f"artefact {key} is missing")
+                raise MissingArtefactError(f"cannot find artefact {key}")
             self._set_aside.append((key, self._kept.pop(key)))
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ def open_redis(url: StorageURL) -> RedisStorageProvider:
     url.check_options("ttl", "prefix", "timeout", "password_file", "ca_file")
     database = url.path.strip("/") or "0"
     if not url.host or not (database.isascii() and database.isdigit()):
-        raise ConfigError(f"{url}: expected redis://host:6379/0, the path being a number")
+        raise ConfigError(f"invalid URL {url}: expected redis://host:6379/0, the path being a number")
     try:
         import redis
         from redis.backoff import NoBackoff
@@ -109,7 +109,7 @@ class RedisStorageProvider:
         life = () if self._ttl_ms is None else ("PX", self._ttl_ms)
         only = () if replace else ("NX",)
         if not self._ask("SET", self._named(key), data, *life, *only):
-            raise ArtefactExistsError(f"artefact {key} exists already")
+            raise ArtefactExistsError(f"cannot create artefact {key}: it exists already")
 
     def exchange(
         self, key: str, payload: Payload, metadata: StorageMetadata, *, expected: StorageMetadata
@@ -122,14 +122,18 @@ class RedisStorageProvider:
             with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.watch(self._named(key))  # what happens to it from here on undoes the rest
                 if not self._is_still(key, expected):
-                    raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+                    raise ArtefactChangedError(
+                        f"cannot exchange artefact {key}: it was replaced or deleted meanwhile"
+                    )
                 pipeline.multi()
                 pipeline.execute_command(*self._life_of(part))
                 pipeline.execute_command("RENAME", part, self._named(key))
                 try:
                     pipeline.execute()
                 except WatchError as error:
-                    raise ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile") from error
+                    raise ArtefactChangedError(
+                        f"cannot exchange artefact {key}: it was replaced or deleted meanwhile"
+                    ) from error
             return stored(metadata, size)
 
     def _is_still(self, key: str, expected: StorageMetadata) -> bool:
@@ -159,13 +163,17 @@ class RedisStorageProvider:
         for piece in pieces:
             size += len(piece)
             if size > LIMIT_BYTES:
-                raise DiskFullError(f"Redis keeps at most {LIMIT_BYTES >> 20} MiB in one key")
+                raise DiskFullError(
+                    f"cannot store more: Redis takes at most {LIMIT_BYTES >> 20} MiB in one key"
+                )
             if size == len(piece):
                 self._ask("SET", part, piece, "EX", PART_LIFE_S)
                 continue
             length, _expires = self._ask_at_once(("APPEND", part, piece), ("EXPIRE", part, PART_LIFE_S))
             if length != size:
-                raise TransientError(f"{self._place} lost what was written so far")
+                raise TransientError(
+                    f"cannot finish writing to {self._place}: it lost what was written so far"
+                )
         return size
 
     def _publish(self, part: str, key: str, *, replace: bool) -> None:
@@ -176,7 +184,7 @@ class RedisStorageProvider:
             self._life_of(part), (rename, part, self._named(key)), again
         )
         if not renamed:
-            raise ArtefactExistsError(f"artefact {key} exists already")
+            raise ArtefactExistsError(f"cannot create artefact {key}: it exists already")
 
     def _life_of(self, part: str) -> tuple[object, ...]:
         return ("PERSIST", part) if self._ttl_ms is None else ("PEXPIRE", part, self._ttl_ms)
@@ -200,7 +208,7 @@ class RedisStorageProvider:
                     ("EXISTS", name), ("STRLEN", name), ("GETRANGE", name, 0, length - 1)
                 )
             if not exists:
-                raise MissingArtefactError(f"artefact {key} is missing")
+                raise MissingArtefactError(f"cannot find artefact {key}")
             end = PREFIX_BYTES + header_length(data[:PREFIX_BYTES], key)
             if len(data) >= min(end, size):
                 return parse_header(data[PREFIX_BYTES:end], key, size, datetime.now(UTC)), data, end
@@ -221,7 +229,7 @@ class RedisStorageProvider:
                     ("GETRANGE", name, position, position + PIECE_BYTES - 1),
                 )
             if current[:2] != (size, mark):
-                raise TransientError(f"artefact {key} was replaced or deleted while it was being read")
+                raise TransientError(f"cannot read artefact {key}: it was replaced or deleted meanwhile")
             position += len(current[2])
             yield current[2]
 
@@ -254,7 +262,7 @@ class RedisStorageProvider:
                 self._ask_at_once(("PERSIST", name), ("RENAME", name, aside))
             except Exception as error:
                 if "no such key" in str(error):
-                    raise MissingArtefactError(f"artefact {key} is missing") from error
+                    raise MissingArtefactError(f"cannot find artefact {key}") from error
                 raise
 
     def close(self) -> None:
@@ -295,7 +303,7 @@ class RedisStorageProvider:
             version = ""  # it won't say
         numbers = tuple(int(number) for number in version.split(".")[:2] if number.isdigit())
         if numbers and numbers < OLDEST_VERSION:
-            raise StorageError(f"{self._place} runs Redis {version}; monitord needs 7.0 or newer")
+            raise StorageError(f"cannot use {self._place}: Redis {version}, expected 7.0 or newer")
         self._is_checked = True
 
 

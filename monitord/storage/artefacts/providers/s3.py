@@ -60,10 +60,12 @@ def open_s3(url: StorageURL) -> S3StorageProvider:
     """
     url.check_options(*_OPTIONS[url.scheme])
     if not url.host or url.port is not None or url.user is not None:
-        raise ConfigError(f"{url}: expected {url.scheme}://bucket/prefix; credentials stand in files")
+        raise ConfigError(
+            f"invalid URL {url}: expected {url.scheme}://bucket/prefix; credentials stand in files"
+        )
     prefix = url.path.strip("/")
     if prefix and not is_key(prefix):
-        raise ConfigError(f"{url}: a prefix is made of letters, digits, . _ - and / between parts")
+        raise ConfigError(f"invalid URL {url}: prefix, expected letters, digits, . _ - and / between parts")
     try:
         import obstore.store
     except ImportError as error:
@@ -83,7 +85,7 @@ def open_s3(url: StorageURL) -> S3StorageProvider:
                 return obstore.store.from_url(place, **common)
             return obstore.store.S3Store(url.host, prefix=prefix or None, config=config, **common)
         except (obstore.exceptions.BaseError, ValueError) as error:
-            raise ConfigError(f"{url}: {reason_of(str(error), None, '')}") from error
+            raise ConfigError(f"invalid URL {url}: {reason_of(str(error), None, '')}") from error
 
     return S3StorageProvider(
         store(timeout=f"{timeout_s * 2}s", read_timeout=f"{timeout_s}s"),
@@ -112,10 +114,12 @@ def _client(url: StorageURL, config: dict[str, Any]) -> dict[str, Any]:
         return {}
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-        raise ConfigError(f"{url}: endpoint is a URL such as https://minio.example:9000, without credentials")
+        raise ConfigError(
+            f"invalid URL {url}: endpoint, expected such as https://minio.example:9000, without credentials"
+        )
     is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if parts.scheme == "http" and not (url.flag("allow_http", default=False) or is_here):
-        raise ConfigError(f"{url}: the endpoint is not https; if the network is yours, say allow_http=true")
+        raise ConfigError(f"invalid URL {url}: endpoint, expected https (or allow_http=true)")
     options: dict[str, Any] = {"allow_http": parts.scheme == "http"}
     has_keys = "access_key_id" in config or "AWS_ACCESS_KEY_ID" in os.environ
     if has_keys and not any(
@@ -222,7 +226,7 @@ class S3StorageProvider:
             result = self._reading.get(key, options={} if length is None else {"range": (0, length)})
         except Exception as error:
             if status_of(error) == 416:  # no range of an empty object can be had
-                raise DamagedArtefactError(f"{key} is empty") from error
+                raise DamagedArtefactError(f"cannot read {key}: it is empty") from error
             raise
         size, changed_at = result.meta["size"], result.meta["last_modified"].astimezone(UTC)
         stream = map(bytes, result.stream(min_chunk_size=CHUNK_BYTES))
@@ -232,7 +236,7 @@ class S3StorageProvider:
             return self._find(key, end)
         data += _take(stream, end - len(data))
         if len(data) < min(end, size):
-            raise TransientError(f"{self._place}: artefact {key} was cut off on its way")
+            raise TransientError(f"cannot read artefact {key} from {self._place}: it was cut off on its way")
         metadata = parse_header(data[PREFIX_BYTES:end], key, size, changed_at)
         begun = [data[end:]] if len(data) > end else []
         version = {name: result.meta[name] for name in ("e_tag", "version") if result.meta[name]}
@@ -245,7 +249,7 @@ class S3StorageProvider:
                 missing -= len(chunk)
                 yield chunk
         if missing:
-            raise TransientError(f"{self._place}: artefact {key} was cut off on its way")
+            raise TransientError(f"cannot read artefact {key} from {self._place}: it was cut off on its way")
 
     def delete(self, key: str) -> int:
         check_key(key)

@@ -37,7 +37,7 @@ def explained_error(what: str, error: Exception, key: str | None) -> StorageErro
     line = f"{what}: {reason_of(text, status, code)}"
     if isinstance(error, FileNotFoundError) or status == 404:
         if key is not None and code not in _NO_BUCKET:
-            return MissingArtefactError(f"artefact {key} is missing")
+            return MissingArtefactError(f"cannot find artefact {key}")
         return StorageError(f"{line}; is the bucket's name right?")
     if code in _FULL or status == 507:
         return DiskFullError(line)
