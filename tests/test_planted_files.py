@@ -195,12 +195,12 @@ def _courier(data_dir: Path) -> None:
 
     (data_dir / "artefacts").mkdir(parents=True, mode=0o700)
     (data_dir / "artefacts/20260101T000000Z-1-abcdef").write_bytes(b"x")
-    sender = UploadSupervisor(data_dir, None, sends=True, archives=False)
-    sender.tend()
-    child = sender._child
+    uploads = UploadSupervisor(data_dir, None, uploads=True, archives=False)
+    uploads.poll()
+    child = uploads._child
     assert child is not None
     child.wait(PATIENCE_S)
-    sender.close(1.0)
+    uploads.close(1.0)
 
 
 def _forms(_data_dir: Path) -> None:

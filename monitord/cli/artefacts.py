@@ -118,7 +118,7 @@ def _table(context: CliContext, found: Sequence[_Found], view: View, header: boo
 
 def stat(context: CliContext, key: KeyArgument, output: OutputFlag = None, json: JsonFlag = False) -> None:
     """Show what an artefact says of itself, whose it is, and where it lies. Its bytes are not read."""
-    from monitord.recorder.holdings import place_of
+    from monitord.recorder.artefact_stores import place_of
     from monitord.storage.schema import ARTEFACTS_NAME
 
     as_json = wants_json(output, json)

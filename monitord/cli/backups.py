@@ -32,7 +32,7 @@ def backup(
     from monitord.storage.backup import backup as back_up
 
     as_json = wants_json(output, json)
-    made = back_up(context.data_dir(), destination, open_holdings=context.whole_holdings)
+    made = back_up(context.data_dir(), destination, open_artefacts=context.open_full_store)
     _show(made, f"backed up to {destination}", as_json=as_json)
 
 

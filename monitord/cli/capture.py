@@ -95,15 +95,15 @@ def _take_and_keep(context: CliContext, target: ProcessKey, plan: CapturePlan) -
     """The incident as it was stored, and the signal that ended the capture early (0: none did)."""
     from monitord import procfs
     from monitord.capture import ProfileCaptureService
+    from monitord.recorder.artefact_stores import open_local_store
     from monitord.recorder.from_settings import consent, retention_limits
-    from monitord.recorder.holdings import near_holdings
     from monitord.recorder.locks import CAPTURE_LOCK, hold
     from monitord.recorder.retention_store import Saving
     from monitord.storage import new_correlation_id, open_store
 
     settings, data_dir = context.config().settings, context.data_dir()
     log_to_stderr()
-    store = open_store(data_dir, open_holdings=near_holdings(settings))
+    store = open_store(data_dir, open_artefacts=open_local_store(settings))
     saving = Saving(store, retention_limits(settings))  # makes room within the budget
     correlation_id = new_correlation_id()
     service = ProfileCaptureService(

@@ -52,7 +52,7 @@ def validate(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: the one in force.")] = None,
 ) -> None:
     """Check the configuration; exit 6 and file, line and key when something is wrong."""
-    from monitord.recorder.holdings import check_storage
+    from monitord.recorder.artefact_stores import check_storage
 
     loaded = context.overridden(file, None, None).config()
     check_storage(loaded)

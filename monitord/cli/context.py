@@ -24,7 +24,7 @@ from monitord.errors import BusyError, MonitordError, NotFoundError, UsageError
 if TYPE_CHECKING:
     from monitord.config import LoadedConfig
     from monitord.storage import SQLiteProfileStore
-    from monitord.storage.holdings import Holdings, OpenHoldings
+    from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts
     from monitord.storage.queries import StoreReader
 
 
@@ -112,24 +112,24 @@ class CliContext:
         """
         from monitord.storage.queries import StoreReader
 
-        return StoreReader(self.data_dir(), self.whole_holdings, _tell_damage)
+        return StoreReader(self.data_dir(), self.open_full_store, _tell_damage)
 
-    def whole_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
+    def open_full_store(self, folder: Path, *, create: bool = True) -> ArtefactStore:
         """Opens what is kept in and behind this folder, as configured."""
-        from monitord.recorder.holdings import whole_holdings
+        from monitord.recorder.artefact_stores import open_full_store
 
         settings = self.config().settings
         if not (settings.storage.url or settings.storage.archive_url):
-            return whole_holdings(settings)(folder, create=create)
+            return open_full_store(settings)(folder, create=create)
         key = repr(settings.storage)
         if key not in _FAR:
-            _FAR[key] = whole_holdings(settings, cached=True)
+            _FAR[key] = open_full_store(settings, cached=True)
         return _FAR[key](folder, create=create)
 
-    def _near_holdings(self, folder: Path, *, create: bool = True) -> Holdings:
-        from monitord.recorder.holdings import near_holdings
+    def _open_local_store(self, folder: Path, *, create: bool = True) -> ArtefactStore:
+        from monitord.recorder.artefact_stores import open_local_store
 
-        return near_holdings(self.config().settings)(folder, create=create)
+        return open_local_store(self.config().settings)(folder, create=create)
 
     @contextmanager
     def store(self, *, whole: bool = False) -> Iterator[SQLiteProfileStore]:
@@ -142,12 +142,12 @@ class CliContext:
         log_to_stderr()
         folder = self.data_dir()
         _leave_to_recorder(folder)
-        opener = self.whole_holdings if whole else self._near_holdings
+        opener = self.open_full_store if whole else self._open_local_store
         is_data_far = whole and bool(self.config().settings.storage.url)
         store = open_store(
             folder,
             create=is_data_far or _holds_data(folder),
-            open_holdings=opener,
+            open_artefacts=opener,
             budget_bytes=self.config().settings.retention.max_total_bytes,
         )
         try:
@@ -156,7 +156,7 @@ class CliContext:
             store.close()
 
     @contextmanager
-    def holdings(self) -> Iterator[Holdings]:
+    def holdings(self) -> Iterator[ArtefactStore]:
         """What keeps artefacts, near and far."""
         from monitord.storage.folder import check_data_dir
         from monitord.storage.schema import ARTEFACTS_NAME
@@ -166,7 +166,7 @@ class CliContext:
         is_data_far = bool(self.config().settings.storage.url)
         if not is_data_far and not folder.exists():
             raise NotFoundError(f"no artefact is stored in {folder.parent} yet; `monitord run` stores them")
-        holdings = self.whole_holdings(folder, create=is_data_far)
+        holdings = self.open_full_store(folder, create=is_data_far)
         try:
             yield holdings
         finally:
@@ -202,7 +202,7 @@ def _tell_damage(words: str) -> None:
 
 
 # What reads far artefacts in this process shares one cache of them (storage.cache_mb): a server asks again.
-_FAR: dict[str, OpenHoldings] = {}
+_FAR: dict[str, OpenArtefacts] = {}
 
 
 def _holds_data(folder: Path) -> bool:

@@ -71,7 +71,7 @@ def _configured(context: CliContext) -> tuple[LoadedConfig, list[Check]]:
 def _storage_urls(loaded: LoadedConfig) -> Iterator[Check]:
     """Whether evidence can be kept at what is configured; nothing is connected to."""
     from monitord.doctor import Check
-    from monitord.recorder.holdings import check_storage
+    from monitord.recorder.artefact_stores import check_storage
 
     if not (loaded.settings.storage.url or loaded.settings.storage.archive_url):
         return

@@ -16,7 +16,7 @@ from monitord.storage.ids import short_id
 
 def reveal(context: CliContext, incident_id: IdArgument) -> None:
     """Print where an incident's best evidence lies: a path, or a URL; on macOS, show it in its folder."""
-    from monitord.recorder.holdings import place_of
+    from monitord.recorder.artefact_stores import place_of
     from monitord.storage.schema import ARTEFACTS_NAME
 
     record = context.reader().find(incident_id)

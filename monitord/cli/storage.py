@@ -80,20 +80,20 @@ class _Room:
 
 def _checks(settings: Settings, data_dir: Path, used: Mapping[str, int]) -> Iterator[tuple[str, HealthCheck]]:
     """The looks at this disk, then at the far provider if there is one; each with where it looked."""
-    from monitord.recorder.holdings import far_provider, keyring_look, keyring_of
+    from monitord.recorder.artefact_stores import keyring_look, keyring_of, remote_provider
+    from monitord.storage.artefact_store import open_folder
     from monitord.storage.artefacts import StorageManager
     from monitord.storage.artefacts.monitor import HealthChecker, HealthLimits
     from monitord.storage.artefacts.opening import compose
     from monitord.storage.artefacts.urls import shown_url
     from monitord.storage.artefacts.wrappers.retried import Patience
-    from monitord.storage.holdings import open_local
     from monitord.storage.schema import ARTEFACTS_NAME
     from monitord.storage.usage import floor_of
 
     storage = settings.storage
     room = _Room(used["artefact_bytes"], used["free_disk_bytes"])
     here = HealthChecker(
-        lambda: open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts,
+        lambda: open_folder(data_dir / ARTEFACTS_NAME, create=False).artefacts,
         HealthLimits(free_disk_floor_bytes=floor_of(data_dir, settings.retention.min_free_disk_bytes)),
         room=lambda: room,
         keyring=keyring_look(storage),
@@ -102,7 +102,7 @@ def _checks(settings: Settings, data_dir: Path, used: Mapping[str, int]) -> Iter
     for url in filter(None, (storage.url, storage.archive_url)):
 
         def opened(url: str = url) -> StorageManager:
-            provider = far_provider(url, Patience(deadline_s=_FAR_DEADLINE_S))
+            provider = remote_provider(url, Patience(deadline_s=_FAR_DEADLINE_S))
             return StorageManager(compose(provider, keyring=keyring_of(storage)))
 
         far = HealthChecker(opened, HealthLimits(deadline_s=_FAR_DEADLINE_S))

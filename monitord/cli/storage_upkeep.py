@@ -158,7 +158,7 @@ def rotate_key(context: CliContext) -> None:
     Every reader must know the new key before: make it `storage.encryption_key`, name the old one in
     `storage.old_encryption_keys`, restart the service, then rotate.
     """
-    from monitord.recorder.holdings import keyring_of, sealed_places
+    from monitord.recorder.artefact_stores import keyring_of, sealed_places
     from monitord.storage.artefacts import is_probe
     from monitord.storage.artefacts.rotation import rotate
     from monitord.storage.folder import check_data_dir

@@ -26,7 +26,7 @@ from monitord.logs import QueuedStream, get_logger
 from monitord.model import DetectionResult, Rates, counted
 from monitord.pipeline import Failures
 from monitord.recorder import from_settings
-from monitord.recorder.holdings import check_storage
+from monitord.recorder.artefact_stores import check_storage
 from monitord.recorder.locks import DAEMON_LOCK, Held, hold
 from monitord.recorder.notify import Notifier
 from monitord.recorder.status import StatusWriter
@@ -35,7 +35,7 @@ from monitord.storage import check_data_dir
 _MIGRATION_S = 600.0
 _STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
 _CAPTURE_STOPS_WITHIN_S = 2.5  # of these
-_COURIER_STOPS_WITHIN_S = 0.5  # and of these; it may be killed at any moment
+_UPLOADER_STOPS_WITHIN_S = 0.5  # and of these; it may be killed at any moment
 _STATUS_WITHIN_S = 0.3  # and of these
 _LONGEST_NAP_S = 5.0  # a reload and the watchdog must not wait for a beat that may be an hour away
 
@@ -117,17 +117,17 @@ class Daemon:
     def _wait(self) -> None:
         """Until the next beat, or until there is something else to do."""
         beat_s = time.monotonic() + self._pace.wait_s()
-        self._tend_sender()
+        self._poll_uploads()
         while (left_s := beat_s - time.monotonic()) > 0:
             self._signals.wait(min(left_s, _LONGEST_NAP_S))
             if self._signals.asked_to_stop or self._signals.asked_to_reload:
                 return
             self._notifier.watchdog()
-            self._tend_sender()
+            self._poll_uploads()
 
-    def _tend_sender(self) -> None:
-        if self._parts.sender is not None:
-            self._try("courier", self._parts.sender.tend)
+    def _poll_uploads(self) -> None:
+        if self._parts.uploads is not None:
+            self._try("uploader", self._parts.uploads.poll)
 
     def _remember(self, rates: Rates, verdict: DetectionResult) -> None:
         self._rates = rates
@@ -176,8 +176,8 @@ class Daemon:
         interval_s = self._reloading.loaded.settings.sampling.interval_s
         self._pace.interval_s = interval_s * parts.selfwatch.stretch
         self._try("retry", parts.keeper.retry)
-        if parts.sender is not None:
-            self._try("courier", parts.sender.look)
+        if parts.uploads is not None:
+            self._try("uploader", parts.uploads.check)
         if self._rates is not None:
             self._notifier.status(f"watching {counted(self._rates.process_count, 'process')}")
 
@@ -222,10 +222,10 @@ class Daemon:
     def _last_steps(self, deadline: float) -> list[tuple[str, Callable[[], object]]]:
         """In their order: who starts work ends first, then the workers, then who writes for them."""
         parts = self._parts
-        sender = parts.sender
+        uploads = parts.uploads
         return [
             ("jobs", parts.tidying.stop),
-            ("courier", lambda: sender.close(_COURIER_STOPS_WITHIN_S) if sender is not None else None),
+            ("uploader", lambda: uploads.close(_UPLOADER_STOPS_WITHIN_S) if uploads is not None else None),
             ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
             ("first looks", parts.first_looks.close),
             ("history", parts.historian.flush),

@@ -12,7 +12,7 @@ from monitord.daemon import wiring
 from monitord.daemon.journal import Journal
 from monitord.errors import ConfigError
 from monitord.logs import get_logger
-from monitord.recorder.holdings import check_storage
+from monitord.recorder.artefact_stores import check_storage
 
 
 class Reloading:

@@ -81,7 +81,9 @@ class Reporter:
         """What does not go well, in words."""
         parts = self._parts
         not_sent = (
-            f"artefacts wait here: {parts.sender.trouble}" if parts.sender and parts.sender.trouble else None
+            f"artefacts wait here: {parts.uploads.trouble}"
+            if parts.uploads and parts.uploads.trouble
+            else None
         )
         troubles = (parts.store.degraded_reason, parts.keeper.trouble, not_sent)
         return [

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord.storage.artefact_store import open_folder
 from monitord.storage.artefacts import StorageManager
 from monitord.storage.artefacts.monitor import (
     AlertManager,
@@ -16,7 +17,6 @@ from monitord.storage.artefacts.monitor import (
     StorageMonitor,
 )
 from monitord.storage.artefacts.monitor.health import Room
-from monitord.storage.holdings import open_local
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.usage import floor_of
 
@@ -38,7 +38,7 @@ def watch(
     """
 
     def opened() -> StorageManager:
-        return open_local(data_dir / ARTEFACTS_NAME, create=False).artefacts
+        return open_folder(data_dir / ARTEFACTS_NAME, create=False).artefacts
 
     limits = HealthLimits(free_disk_floor_bytes=floor_of(data_dir, free_disk_floor_bytes))
     checker = HealthChecker(opened, limits, room=room, keyring=keyring)

@@ -1,4 +1,4 @@
-"""Sees to it that what waits in the spool is sent: starts the courier, one at a time, and ends it.
+"""Starts an uploader when something waits for a remote provider, one at a time, and ends it.
 
 Trouble is said once, and its end once; in between it is tried again after 5 s, 10 s … 5 min.
 """
@@ -14,13 +14,12 @@ from pathlib import Path
 
 from monitord.children import own_command
 from monitord.logs import get_logger
-from monitord.recorder.holdings import CONDEMNED_NAME
+from monitord.recorder.artefact_stores import ARCHIVE_DELETIONS_NAME, DELETIONS_NAME
 from monitord.recorder.uploader_status import read_courier_status
 from monitord.storage.artefacts.keys import is_probe
-from monitord.storage.artefacts.wrappers.spooled import TOMBSTONES_NAME
 from monitord.storage.schema import ARTEFACTS_NAME
 
-MORE = 10  # the courier's exit status when its life was over before its work
+MORE = 10  # the uploader's exit status when its life was over before its work
 # obstore would start a thread a core, which on a large machine is more than the service may have.
 _FEW_THREADS = {"TOKIO_WORKER_THREADS": "2"}
 ARCHIVING_EVERY_S = 3600.0
@@ -29,18 +28,18 @@ _LONGEST_PAUSE_S = 300.0
 
 
 class UploadSupervisor:
-    """Belongs to the loop's thread, but for `wake`, which any thread may call."""
+    """Belongs to the loop's thread, but for `notify`, which any thread may call."""
 
     def __init__(
         self,
         data_dir: Path,
         config_path: Path | None,
         *,
-        sends: bool,
+        uploads: bool,
         archives: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """With `sends` what lies here goes elsewhere; with `archives` what is old does, each hour."""
+        """With `uploads` what lies here goes elsewhere; with `archives` what is old does, each hour."""
         words = [*own_command("monitord.daemon.uploader"), "--while-stdin"]
         words += ["--data-dir", str(data_dir)]
         self._words = words + (["--config", str(config_path)] if config_path is not None else [])
@@ -48,29 +47,30 @@ class UploadSupervisor:
         self._clock = clock
         self._child: subprocess.Popen[bytes] | None = None
         self._is_wanted = True  # an earlier run may have left something
-        self._folders = [ARTEFACTS_NAME, TOMBSTONES_NAME] if sends else [CONDEMNED_NAME] if archives else []
+        self._folders = [ARTEFACTS_NAME, DELETIONS_NAME] if uploads else []
+        self._folders += [ARCHIVE_DELETIONS_NAME] if archives else []
         self._left: frozenset[str] = frozenset()
         self._archiving_due_s = clock() if archives else float("inf")
         self._not_before_s = float("-inf")
         self._pause_s = 0.0
         self.trouble: str | None = None
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Something was stored or deleted."""
         self._is_wanted = True
 
-    def look(self) -> None:
-        """Wake when something waits that was not left by a courier that had nothing more to do."""
+    def check(self) -> None:
+        """Notice what waits that was not left by an uploader that had nothing more to do."""
         self._is_wanted = self._is_wanted or self._is_archiving_due or not self._waiting() <= self._left
 
-    def tend(self) -> None:
-        """Start a courier if one is wanted, and hear how the last one ended; never waits."""
+    def poll(self) -> None:
+        """Start an uploader if one is wanted, and hear how the last one ended; never waits."""
         if self._child is not None:
             status = self._child.poll()
             if status is None:
                 return
             self._let_go()
-            self._judge(status)
+            self._note_end(status)
         if self._is_wanted and self._clock() >= self._not_before_s:
             self._is_wanted = False
             if self._is_archiving_due or self._waiting():
@@ -81,7 +81,7 @@ class UploadSupervisor:
         return self._clock() >= self._archiving_due_s
 
     def close(self, within_s: float) -> None:
-        """End the courier, who leaves everything in good order wherever it is."""
+        """End the uploader, which leaves everything in good order wherever it is."""
         if self._child is None:
             return
         self._child.terminate()
@@ -103,14 +103,14 @@ class UploadSupervisor:
                 env={**os.environ, **_FEW_THREADS},
             )
         except OSError as error:
-            self._fail(f"can't start the courier: {error.strerror}")
+            self._fail(f"can't start the uploader: {error.strerror}")
 
     def _let_go(self) -> None:
         if self._child is not None and self._child.stdin is not None:
             self._child.stdin.close()
         self._child = None
 
-    def _judge(self, status: int) -> None:
+    def _note_end(self, status: int) -> None:
         if status in (0, MORE):
             self._pause_s = 0.0
             if self._is_archiving_due:
@@ -121,8 +121,8 @@ class UploadSupervisor:
                 get_logger().info("courier.recovered")
             self.trouble = None
             return
-        told = read_courier_status(self._data_dir)
-        self._fail((told.last_error if told else None) or f"the courier ended with status {status}")
+        written = read_courier_status(self._data_dir)
+        self._fail((written.last_error if written else None) or f"the uploader ended with status {status}")
 
     def _fail(self, reason: str) -> None:
         self._is_wanted = True
@@ -133,7 +133,7 @@ class UploadSupervisor:
         self.trouble = reason
 
     def _waiting(self) -> frozenset[str]:
-        """Names in the folders that a courier is to empty."""
+        """Names in the folders that an uploader is to empty."""
         found: set[str] = set()
         for folder in self._folders:
             with contextlib.suppress(OSError):

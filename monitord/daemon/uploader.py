@@ -1,7 +1,7 @@
-"""`python -m monitord.daemon.uploader`: brings what waits in the spool to where it belongs, and ends.
+"""`python -m monitord.daemon.uploader`: brings artefacts to the remote providers that are configured; ends.
 
-A child of the recorder, because clients of far providers and waiting for networks have no place in it. May be
-killed at any moment: each of its steps leaves everything in one of the two places at least.
+A child of the recorder, because their clients and waiting for networks have no place in it. May be killed at
+any moment: each of its steps leaves everything in one of the two places at least.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from monitord.config import Settings
 from monitord.daemon.upload_supervisor import ARCHIVING_EVERY_S, MORE
 from monitord.errors import BusyError, MonitordError, StorageError
 from monitord.jobs.archiving import archive_job
-from monitord.recorder.holdings import whole_holdings
+from monitord.recorder.artefact_stores import open_full_store
 from monitord.recorder.uploader_status import CourierStatus, read_courier_status, write_courier_status
+from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts.lifecycle import ArtefactInventory
 from monitord.storage.artefacts.urls import shown_url
-from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
-from monitord.storage.artefacts.wrappers.draining import Drained
-from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
-from monitord.storage.holdings import Holdings
+from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
+from monitord.storage.artefacts.wrappers.tiered import Uploaded
+from monitord.storage.artefacts.wrappers.uploading import UploadingProvider
 from monitord.storage.queries import StoreReader
 from monitord.storage.schema import ARTEFACTS_NAME
 
@@ -56,32 +57,30 @@ def main() -> int:
 
 
 def run(settings: Settings, data_dir: Path, life_s: float = LIFE_S) -> bool:
-    """Drain until nothing is left or life is over, archive, leave word of it; whether all is settled.
+    """Upload until nothing is left or life is over, archive, leave word of it; whether all is settled.
 
-    Raises what the far provider raises, after it was written down; BusyError when another one is at it.
+    Raises what a remote provider raises, after it was written down; BusyError when another one is at it.
     """
-    holdings = whole_holdings(settings)(data_dir / ARTEFACTS_NAME)
-    try:
-        return _Errand(holdings, settings, data_dir).run(time.monotonic() + life_s)
-    finally:
-        holdings.close()
+    with closing(open_full_store(settings)(data_dir / ARTEFACTS_NAME)) as store:
+        return _Round(store, settings, data_dir).run(time.monotonic() + life_s)
 
 
-class _Errand:
-    """One courier's work, with its file kept in step."""
+class _Round:
+    """What one uploader does in its life, with its file kept in step."""
 
-    def __init__(self, holdings: Holdings, settings: Settings, data_dir: Path) -> None:
-        self._holdings = holdings
+    def __init__(self, store: ArtefactStore, settings: Settings, data_dir: Path) -> None:
+        self._store = store
         self._settings = settings.storage
         self._data_dir = data_dir
         self._status = read_courier_status(data_dir) or CourierStatus()
         self._status.url = shown_url(self._settings.url) if self._settings.url else ""
 
     def run(self, until_s: float) -> bool:
+        uploading, archiving = self._store.uploading, self._store.archiving
         try:
-            is_settled = self._holdings.spool is None or self._drain(self._holdings.spool, until_s)
-            if self._holdings.archive is not None:
-                self._archive(self._holdings.archive)
+            is_settled = uploading is None or self._upload(uploading, until_s)
+            if archiving is not None:
+                self._archive(archiving)
         except BusyError:
             raise
         except MonitordError as error:
@@ -90,12 +89,12 @@ class _Errand:
             raise
         return is_settled
 
-    def _drain(self, spool: SpooledProvider, until_s: float) -> bool:
+    def _upload(self, uploading: UploadingProvider, until_s: float) -> bool:
         """Again while it leads to something; whether it came to its end."""
         while time.monotonic() < until_s:
-            done = Drained()
+            done = Uploaded()
             try:
-                spool.drain(until_s - time.monotonic(), done, owned=self._owned)
+                uploading.upload_all(until_s - time.monotonic(), done, owned=self._owned)
             finally:
                 self._count(done)
             self._succeeded()
@@ -109,22 +108,20 @@ class _Errand:
         with StoreReader(self._data_dir) as reader:
             return reader.artefact_keys()
 
-    def _count(self, done: Drained) -> None:
+    def _count(self, done: Uploaded) -> None:
         status = self._status
         status.moved += done.moved
         status.moved_bytes += done.moved_bytes
         status.deleted += done.deleted
         status.refused = done.refused[:_REFUSED_SHOWN]
 
-    def _archive(self, archive: ArchivingProvider) -> None:
+    def _archive(self, archiving: ArchivingProvider) -> None:
         """What was deleted goes from the archive, each time; what is old goes there, once an hour."""
-        self._status.deleted += archive.sweep()
+        self._status.deleted += archiving.delete_pending()
         last = self._status.archived_at
         if last is None or not 0 <= _age_s(last) < ARCHIVING_EVERY_S:
-            job = archive_job(
-                ArtefactInventory(archive, archiver=archive), self._settings.archive_after_h * 3600
-            )
-            result = job.run(datetime.now(UTC))
+            inventory = ArtefactInventory(archiving, archiver=archiving)
+            result = archive_job(inventory, self._settings.archive_after_h * 3600).run(datetime.now(UTC))
             self._status.archiving = result.detail
             if result.outcome != "ok":
                 raise StorageError(result.detail)
@@ -136,11 +133,11 @@ class _Errand:
         self._write()
 
     def _write(self) -> None:
-        status = self._status
-        if self._holdings.spool is not None:
-            waiting = self._holdings.spool.waiting()
-            status.waiting_artefacts, status.waiting_bytes = waiting.artefacts, waiting.stored_bytes
-            status.waiting_deletions = waiting.deletions
+        status, uploading, folder = self._status, self._store.uploading, self._store.folder
+        if uploading is not None:
+            sizes = [folder.stored_bytes(key) for key in folder.list()]
+            status.waiting_artefacts, status.waiting_bytes = len(sizes), sum(sizes)
+            status.waiting_deletions = len(uploading.pending.list())
         write_courier_status(self._data_dir, status)
 
 

@@ -34,9 +34,9 @@ from monitord.pipeline import (
     Pipeline,
     Ring,
 )
+from monitord.recorder.artefact_stores import keyring_look, needs_uploader, open_local_store
 from monitord.recorder.capture_plans import Planner
 from monitord.recorder.from_settings import consent, plan, retention_limits
-from monitord.recorder.holdings import keyring_look, near_holdings, needs_courier
 from monitord.recorder.locks import CAPTURE_LOCK, hold, holder
 from monitord.recorder.persistence import Historian, Memory, remembered
 from monitord.recorder.retention_store import Saving
@@ -79,7 +79,7 @@ class Parts:
     monitor: StorageMonitor
     selfwatch: SelfWatch
     baselines: BaselineRecorder
-    sender: UploadSupervisor | None
+    uploads: UploadSupervisor | None
 
 
 def build(settings: Settings, data_dir: Path, config_path: Path | None, failures: Failures) -> Parts:
@@ -93,7 +93,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         keyring_look(settings.storage),
     )
     store = open_store(
-        data_dir, open_holdings=near_holdings(settings, monitor), budget_bytes=kept.max_total_bytes
+        data_dir, open_artefacts=open_local_store(settings, monitor), budget_bytes=kept.max_total_bytes
     )
     _put_in_order(store)
     memory = _remembered(store)
@@ -101,8 +101,8 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     writer = Writer()
     journal = Journal(store, writer)
     saving = Saving(store, kept, (health_job(monitor),))
-    sender = _sender(settings, data_dir, config_path)
-    keeper = PendingIncidents(_sent_on(saving.save, sender), writer.submit)
+    uploads = _uploads(settings, data_dir, config_path)
+    keeper = PendingIncidents(_uploaded(saving.save, uploads), writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
     boot_id = procfs.boot_id()
     detector = Detector(
@@ -190,35 +190,35 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         monitor=monitor,
         selfwatch=SelfWatch(),
         baselines=baselines,
-        sender=sender,
+        uploads=uploads,
     )
 
 
-def _sender(settings: Settings, data_dir: Path, config_path: Path | None) -> UploadSupervisor | None:
-    """What sends artefacts to the configured provider; None when they stay here."""
-    if not needs_courier(settings):
+def _uploads(settings: Settings, data_dir: Path, config_path: Path | None) -> UploadSupervisor | None:
+    """What has artefacts uploaded to the configured providers; None when they stay here."""
+    if not needs_uploader(settings):
         return None
     from monitord.daemon.upload_supervisor import UploadSupervisor
 
     storage = settings.storage
     return UploadSupervisor(
-        data_dir, config_path, sends=bool(storage.url), archives=bool(storage.archive_url)
+        data_dir, config_path, uploads=bool(storage.url), archives=bool(storage.archive_url)
     )
 
 
-def _sent_on(
-    save: Callable[[Incident], object], sender: UploadSupervisor | None
+def _uploaded(
+    save: Callable[[Incident], object], uploads: UploadSupervisor | None
 ) -> Callable[[Incident], object]:
-    """Saving that wakes the sender afterwards."""
-    if sender is None:
+    """Saving, after which an uploader is wanted."""
+    if uploads is None:
         return save
 
-    def save_and_wake(incident: Incident) -> object:
+    def save_and_notify(incident: Incident) -> object:
         saved = save(incident)
-        sender.wake()
+        uploads.notify()
         return saved
 
-    return save_and_wake
+    return save_and_notify
 
 
 def limits(settings: Settings) -> CaptureLimits:

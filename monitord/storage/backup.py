@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from monitord.durable import synchronise
 from monitord.errors import BusyError, NotFoundError, StorageError, UsageError
+from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.artefacts import (
     DamagedArtefactError,
     MissingArtefactError,
@@ -28,7 +29,6 @@ from monitord.storage.artefacts.providers.descriptors import explained as explai
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
-from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.manifest import MANIFEST_NAME, Manifest, manifest_of, manifest_text
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
@@ -43,7 +43,7 @@ _REFERENCES = (
 _COUNTED = {"incidents": "incident", "captures": "profile_capture", "events": "event", "history": "history"}
 
 
-def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = open_local) -> Manifest:
+def backup(data_dir: Path, destination: Path, *, open_artefacts: OpenArtefacts = open_folder) -> Manifest:
     """Copy the store into `destination`, which must not be there or be empty; its manifest.
 
     The copy gets its name when it is whole and on the disk. Keys that seal artefacts are not in it.
@@ -56,11 +56,11 @@ def backup(data_dir: Path, destination: Path, *, open_holdings: OpenHoldings = o
     check_destination(destination, data_dir)
     with explained_files(f"can't back up to {destination}"), staged(destination) as staging:
         (staging / ARTEFACTS_NAME).mkdir(mode=0o700)
-        holdings = open_holdings(data_dir / ARTEFACTS_NAME, create=False)
+        holdings = open_artefacts(data_dir / ARTEFACTS_NAME, create=False)
         target = FileStorageProvider(staging / ARTEFACTS_NAME)
         try:
             # As they lie there, compressed and sealed; what was archived is fetched back.
-            source = holdings.spool or holdings.archive or holdings.folder
+            source = holdings.as_stored
             missing = _Copy(database, staging / DATABASE_NAME, source, target).run()
         finally:
             target.close()

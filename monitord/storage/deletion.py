@@ -12,10 +12,10 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, Select, delete, select, union_all, update
 
+from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import DiskFullError, StorageManager
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
-from monitord.storage.holdings import Holdings
 from monitord.storage.incident_events import forget_incidents, forget_samples
 from monitord.storage.rows import delete_rows, load_captures, load_incident, update_incident
 from monitord.storage.tables import incident, profile_capture
@@ -25,7 +25,7 @@ _REWRITTEN_AT_ONCE = 4  # artefacts in one transaction: each waits for the disk
 
 
 def delete_incidents(
-    engine: Engine, holdings: Holdings, correlation_ids: Sequence[str], *, spare_pinned: bool
+    engine: Engine, holdings: ArtefactStore, correlation_ids: Sequence[str], *, spare_pinned: bool
 ) -> int:
     """Remove incidents with rows and files; how many. A pin set since they were chosen may spare them."""
     count = 0
@@ -35,7 +35,7 @@ def delete_incidents(
     return count
 
 
-def drop_evidence(engine: Engine, holdings: Holdings, correlation_ids: Sequence[str]) -> int:
+def drop_evidence(engine: Engine, holdings: ArtefactStore, correlation_ids: Sequence[str]) -> int:
     """Turn incidents into summaries; bytes freed."""
     freed = 0
     for batch in _batches(correlation_ids):
@@ -49,7 +49,7 @@ def drop_evidence(engine: Engine, holdings: Holdings, correlation_ids: Sequence[
     return freed
 
 
-def finish_deletions(engine: Engine, holdings: Holdings) -> int:
+def finish_deletions(engine: Engine, holdings: ArtefactStore) -> int:
     """Finish what was marked when the process ended; how many incidents."""
     with engine.connect() as connection:
         columns = incident.c
@@ -70,7 +70,7 @@ def _batches(correlation_ids: Sequence[str], size: int = _BATCH) -> Iterator[lis
 
 
 def _with_room(
-    engine: Engine, holdings: Holdings, batch: Sequence[str], mark: Callable[[Connection], int]
+    engine: Engine, holdings: ArtefactStore, batch: Sequence[str], mark: Callable[[Connection], int]
 ) -> int:
     """Mark in one transaction; on a full disk make room with the captures' bytes and try once more."""
     try:
@@ -101,7 +101,7 @@ def _marked(batch: Sequence[str]) -> Select[str]:
     )
 
 
-def _remove_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> None:
+def _remove_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str]) -> None:
     with engine.connect() as connection:
         doomed = list(connection.execute(_marked(batch)).scalars())
         held = [
@@ -116,7 +116,7 @@ def _remove_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> 
         forget_incidents(connection, doomed)
 
 
-def _mark_summaries(holdings: Holdings, batch: Sequence[str], connection: Connection) -> int:
+def _mark_summaries(holdings: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
     """The row that leads stays, without its file; the others are marked, and the artefact says so already."""
     with holdings.folder.together():
         return sum(_mark_summary(holdings.artefacts, each, connection) for each in batch)
@@ -138,7 +138,7 @@ def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Co
     return 1
 
 
-def _strip_marked(engine: Engine, holdings: Holdings, batch: Sequence[str]) -> None:
+def _strip_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str]) -> None:
     captures = profile_capture.c
     marked = captures.correlation_id.in_(batch) & (captures.state == "deleting")
     with engine.connect() as connection:

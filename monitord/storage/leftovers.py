@@ -10,8 +10,8 @@ from sqlalchemy import Engine, select, update
 
 from monitord.errors import UsageError
 from monitord.storage import upkeep
+from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import is_probe
-from monitord.storage.holdings import Holdings
 from monitord.storage.recovery import known_keys
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.usage import abandoned_files
@@ -40,7 +40,7 @@ class Leftovers:
 
 
 def find_leftovers(
-    engine: Engine, holdings: Holdings, data_dir: Path, quarantined_before: datetime
+    engine: Engine, holdings: ArtefactStore, data_dir: Path, quarantined_before: datetime
 ) -> Leftovers:
     """Look only. Of two processes that write, one may see the other's artefact before its row."""
     captures = profile_capture.c
@@ -65,11 +65,11 @@ def find_leftovers(
         quarantined_bytes=sum(size for _name, size in old),
         deletions=tuple(sorted({str(row[0]) for row in half})),
         strangers=tuple(sorted(present - known)),
-        missing=tuple(sorted(named - present)) if holdings.is_whole else (),
+        missing=tuple(sorted(named - present)) if holdings.can_see_remote else (),
     )
 
 
-def remove_artefact(engine: Engine, holdings: Holdings, key: str) -> int:
+def remove_artefact(engine: Engine, holdings: ArtefactStore, key: str) -> int:
     """Remove one artefact and mark its row missing; the bytes it took, 0 when there was none.
 
     Raises UsageError for what an incident is rebuilt from: it goes with its incident.

@@ -17,10 +17,10 @@ from sqlalchemy import Connection, Engine
 
 from monitord.durable import durable_write
 from monitord.logs import get_logger
+from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import ArtefactError
 from monitord.storage.cells import time_cell
 from monitord.storage.evidence import read_incident_artefact
-from monitord.storage.holdings import Holdings
 from monitord.storage.rows import choose_leading, insert_incident
 from monitord.storage.schema import QUARANTINE_NAME
 from monitord.storage.soundness import REQUIRED, SENSELESS, TABLES, damage_in, described
@@ -62,7 +62,7 @@ def told(connection: sqlite3.Connection) -> Iterator[str]:
         yield described(table, row, columns)
 
 
-def mend(engine: Engine, holdings: Holdings) -> list[str]:
+def mend(engine: Engine, holdings: ArtefactStore) -> list[str]:
     """Put damaged rows right; what was done, in words."""
     done: list[str] = []
     with engine.begin() as connection:
@@ -85,7 +85,7 @@ def mend(engine: Engine, holdings: Holdings) -> list[str]:
 def _mend_evidence(
     connection: Connection,
     driver: sqlite3.Connection,
-    holdings: Holdings,
+    holdings: ArtefactStore,
     table: str,
     rowid: int,
     columns: tuple[str, ...],
@@ -106,7 +106,7 @@ def _mend_evidence(
 
 
 def _restore(
-    connection: Connection, driver: sqlite3.Connection, holdings: Holdings, correlation_id: str
+    connection: Connection, driver: sqlite3.Connection, holdings: ArtefactStore, correlation_id: str
 ) -> bool:
     """Write the rows of an incident as its own artefact has them."""
     for key in _keys_of(driver, holdings, correlation_id):
@@ -123,7 +123,7 @@ def _restore(
     return False
 
 
-def _keys_of(driver: sqlite3.Connection, holdings: Holdings, correlation_id: str) -> list[str]:
+def _keys_of(driver: sqlite3.Connection, holdings: ArtefactStore, correlation_id: str) -> list[str]:
     """Artefacts that may be the incident's own: the one its row names, then those named after it."""
     named = driver.execute("SELECT artefact_key FROM incident WHERE correlation_id = ?", [correlation_id])
     keys = [row[0] for row in named if isinstance(row[0], str)]
@@ -156,7 +156,7 @@ def _neutral(table: str, column: str, row: Row) -> Any:
     return _NEUTRAL.get(column, 0)
 
 
-def keep_as_text(holdings: Holdings, table: str, row: Row) -> None:
+def keep_as_text(holdings: ArtefactStore, table: str, row: Row) -> None:
     """Beside what else could not be read, for a person to look at."""
     folder = holdings.folder.base_path.with_name(QUARANTINE_NAME)
     folder.mkdir(mode=0o700, exist_ok=True)

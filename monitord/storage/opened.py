@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine
 
 from monitord.errors import StorageError
 from monitord.storage import recovery
+from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts, open_folder
 from monitord.storage.connection import open_engine
 from monitord.storage.faults import DamagedError, explained
-from monitord.storage.holdings import Holdings, OpenHoldings, open_local
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 from monitord.storage.upkeep import bound_set_aside
@@ -35,7 +35,7 @@ class OpenDatabase:
         *,
         create: bool = True,
         busy_timeout_s: float = 5.0,
-        open_holdings: OpenHoldings = open_local,
+        open_artefacts: OpenArtefacts = open_folder,
         budget_bytes: int | None = None,
     ) -> None:
         self.data_dir = data_dir
@@ -44,11 +44,11 @@ class OpenDatabase:
         self.salvaged: dict[str, int] = {}  # rows by table that came back from a database set aside
         self._create = create
         self._busy_timeout_s = busy_timeout_s
-        self._open_holdings = open_holdings
+        self._open_artefacts = open_artefacts
         self._budget_bytes = budget_bytes
         self._lock = threading.RLock()
         self._engine: Engine | None = None
-        self._holdings: Holdings | None = None
+        self._holdings: ArtefactStore | None = None
         self._identity: tuple[int, ...] | None = None
         self._is_suspect = False
 
@@ -82,13 +82,13 @@ class OpenDatabase:
                 if writes:
                     self.degraded_reason = None
 
-    def _ready(self) -> tuple[Engine, Holdings]:
+    def _ready(self) -> tuple[Engine, ArtefactStore]:
         """The open database, opened again when file or folder was removed or replaced under us."""
         if self._engine is None or self._holdings is None or self._identity != self._current_identity():
             self._release()
             is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
             self._is_suspect = False
-            self._holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME)
+            self._holdings = self._open_artefacts(self.data_dir / ARTEFACTS_NAME)
             self._engine = open_engine(self.database, self._busy_timeout_s)
             self._identity = self._current_identity()
             if (replaced := unfilled(self.data_dir)) is not None:
@@ -99,7 +99,7 @@ class OpenDatabase:
                     self.salvaged.update(salvage(damaged, self._engine))
                 mark_filled(self.data_dir)
             if is_new:
-                is_far = self._holdings.spool is not None
+                is_far = self._holdings.uploading is not None
                 room = self._budget_bytes - room_for_rows(self._budget_bytes) if self._budget_bytes else None
                 bound_set_aside(self.data_dir, room, is_far=is_far)
         return self._engine, self._holdings

@@ -16,6 +16,7 @@ from typing import Any
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
 from monitord.storage.answers import OF_THE_INCIDENT, hotspots_of, incident_view, is_baseline, record_of
+from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.artefacts import StorageMetadata
 from monitord.storage.asking import PAGE, Asking, OnDamage, ignore_damage
 from monitord.storage.baselines import baseline_id
@@ -26,7 +27,6 @@ from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
 from monitord.storage.events.statements import QueryOptimizer
 from monitord.storage.facts import Facts, facts_of
 from monitord.storage.faults import DamagedError
-from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
 from monitord.storage.schema import ARTEFACTS_NAME
@@ -82,11 +82,11 @@ class StoreReader(Asking):
     def __init__(
         self,
         data_dir: Path,
-        open_holdings: OpenHoldings = open_local,
+        open_artefacts: OpenArtefacts = open_folder,
         on_damage: OnDamage = ignore_damage,
     ) -> None:
         super().__init__(data_dir, on_damage)
-        self._open_holdings = open_holdings
+        self._open_artefacts = open_artefacts
 
     def recent(self, wanted: RecentFilter | None = None) -> list[ProfileRecord]:
         """Return each incident's leading row, newest first."""
@@ -218,7 +218,7 @@ class StoreReader(Asking):
 
         It never holds more bytes than its metadata promise, and one of more than `limit_bytes` is not read.
         """
-        holdings = self._open_holdings(self.data_dir / ARTEFACTS_NAME, create=False)
+        holdings = self._open_artefacts(self.data_dir / ARTEFACTS_NAME, create=False)
         try:
             metadata, chunks = holdings.artefacts.provider.retrieve(key)
             if limit_bytes is not None and metadata.size > limit_bytes:

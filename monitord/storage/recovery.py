@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, exc, select, update
 
 from monitord.logs import get_logger
 from monitord.storage.answers import incident_view
+from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
     AccessDeniedError,
     ArchivedElsewhereError,
@@ -32,7 +33,6 @@ from monitord.storage.evidence import (
     store_incident_artefact,
 )
 from monitord.storage.facts import Facts, mark_leading
-from monitord.storage.holdings import Holdings
 from monitord.storage.incident_events import record_incident
 from monitord.storage.rows import (
     choose_leading,
@@ -53,7 +53,7 @@ _SENSELESS = (
 _UNREADABLE = (AccessDeniedError, ArchivedElsewhereError, WrongKeyError)
 
 
-def adopt(engine: Engine, holdings: Holdings) -> int:
+def adopt(engine: Engine, holdings: ArtefactStore) -> int:
     """Make rows and artefacts agree again; how many incidents and captures came back."""
     artefacts = holdings.artefacts
     removed = holdings.folder.remove_parts()
@@ -61,7 +61,7 @@ def adopt(engine: Engine, holdings: Holdings) -> int:
     with engine.begin() as connection:
         # Listed under the write lock: another process's rows are committed after their files are there.
         present = {key for key in artefacts.list() if not is_probe(key)}
-        missing = _mark_missing(connection, present, holdings.is_whole)
+        missing = _mark_missing(connection, present, holdings.can_see_remote)
         for keys in _known_keys(connection):
             present.difference_update(keys)
     strangers = sorted(present)
@@ -78,13 +78,13 @@ def adopt(engine: Engine, holdings: Holdings) -> int:
     return adopted
 
 
-def _mark_missing(connection: Connection, present: set[str], is_whole: bool) -> int:
+def _mark_missing(connection: Connection, present: set[str], can_see_remote: bool) -> int:
     """Rows whose artefact is gone are marked, and unmarked when it is back."""
     columns = profile_capture.c
     query = select(columns.id, columns.artefact_key, columns.state).where(columns.artefact_key.is_not(None))
     changed: dict[int, str] = {}
     for row_id, key, state in connection.execute(query):
-        if not is_whole and key not in present:
+        if not can_see_remote and key not in present:
             continue  # it may lie where we can't look
         actual = "active" if key in present else "missing"
         if state != actual and state in ("active", "missing"):
@@ -104,7 +104,7 @@ def _known_keys(connection: Connection) -> Iterator[Iterable[str]]:
         yield connection.execute(select(column).where(column.is_not(None))).scalars()
 
 
-def _take_in(engine: Engine, holdings: Holdings, strangers: Sequence[str]) -> tuple[int, int]:
+def _take_in(engine: Engine, holdings: ArtefactStore, strangers: Sequence[str]) -> tuple[int, int]:
     """Incidents' own artefacts first (they know all), then captures; how many came back, how many did not."""
     kinds: dict[str, str] = {}
     refused: list[tuple[str, str]] = []
@@ -140,7 +140,7 @@ def _quarantine(artefacts: StorageManager, key: str, reason: str) -> int:
     return 1
 
 
-def _adopt_incident(connection: Connection, holdings: Holdings, key: str) -> int:
+def _adopt_incident(connection: Connection, holdings: ArtefactStore, key: str) -> int:
     artefacts = holdings.artefacts
     facts, captures = read_incident_artefact(artefacts, key)
     existing = load_incident(connection, facts["correlation_id"])
@@ -153,7 +153,7 @@ def _adopt_incident(connection: Connection, holdings: Holdings, key: str) -> int
         update_incident(connection, facts["correlation_id"], **values)
         return 0
     for capture in captures:
-        if capture["artefact_key"] and holdings.is_whole:
+        if capture["artefact_key"] and holdings.can_see_remote:
             is_there = artefacts.exists(capture["artefact_key"])
             capture["state"] = capture["state"] if is_there else "missing"
     insert_incident(connection, facts, captures)
@@ -161,7 +161,7 @@ def _adopt_incident(connection: Connection, holdings: Holdings, key: str) -> int
     return 1
 
 
-def _adopt_capture(connection: Connection, holdings: Holdings, key: str) -> int:
+def _adopt_capture(connection: Connection, holdings: ArtefactStore, key: str) -> int:
     """Add a capture's row, unless its incident's own artefact brought it back a moment ago."""
     artefacts = holdings.artefacts
     about, capture = read_capture_artefact(artefacts, key)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine, select, update
 
+from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
     ArtefactError,
     DamagedArtefactError,
@@ -28,7 +29,6 @@ from monitord.storage.evidence import (
     rewrite_capture_header,
 )
 from monitord.storage.facts import Facts, cells_of
-from monitord.storage.holdings import Holdings
 from monitord.storage.mending import keep_as_text
 from monitord.storage.recovery import rewrite_incident
 from monitord.storage.rows import (
@@ -42,7 +42,7 @@ from monitord.storage.tables import incident, profile_capture
 from monitord.storage.verifying import each_incident
 
 
-def repair(engine: Engine, holdings: Holdings) -> list[str]:
+def repair(engine: Engine, holdings: ArtefactStore) -> list[str]:
     """What was done, in words. What can't be read now (a key that is not at hand) is left alone.
 
     `recovery.adopt` has to follow: it marks what is missing, and takes in what has no row.
@@ -54,7 +54,7 @@ def repair(engine: Engine, holdings: Holdings) -> list[str]:
     return done
 
 
-def _lead_anew(engine: Engine, holdings: Holdings) -> Iterator[str]:
+def _lead_anew(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
     """Incidents that no row stands for: one is chosen; without any, its artefact is taken in again."""
     columns = profile_capture.c
     led = select(columns.correlation_id).where(columns.is_leading == 1)
@@ -99,7 +99,7 @@ def _damage(artefacts: StorageManager, key: str, checksum: str | None) -> str | 
     return None if is_same_checksum(found.checksum, checksum) else "its checksum is not the row's"
 
 
-def _rewrite_incidents(engine: Engine, holdings: Holdings) -> Iterator[str]:
+def _rewrite_incidents(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
     artefacts = holdings.artefacts
     with engine.connect() as connection:
         query = select(incident.c.correlation_id, incident.c.artefact_key).where(
@@ -113,7 +113,7 @@ def _rewrite_incidents(engine: Engine, holdings: Holdings) -> Iterator[str]:
         except WrongKeyError:
             continue
         except MissingArtefactError:
-            if not holdings.is_whole:
+            if not holdings.can_see_remote:
                 continue  # it may lie where we can't look
         except ArtefactError:
             artefacts.set_aside(key)
@@ -125,7 +125,7 @@ def _rewrite_incidents(engine: Engine, holdings: Holdings) -> Iterator[str]:
         yield f"written anew from its rows: incident {correlation_id}"
 
 
-def _agree(engine: Engine, holdings: Holdings) -> Iterator[str]:
+def _agree(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
     """Where rows and headers differ: the incident's own artefact knows, because its bytes have a checksum."""
     for facts in each_incident(engine):
         if facts["state"] == "active" and facts["artefact_key"]:
@@ -133,7 +133,7 @@ def _agree(engine: Engine, holdings: Holdings) -> Iterator[str]:
                 yield from _agree_on(engine, holdings, facts)
 
 
-def _agree_on(engine: Engine, holdings: Holdings, facts: Facts) -> Iterator[str]:
+def _agree_on(engine: Engine, holdings: ArtefactStore, facts: Facts) -> Iterator[str]:
     name, artefacts = facts["correlation_id"], holdings.artefacts
     held, told = read_incident_artefact(artefacts, facts["artefact_key"])
     if held["correlation_id"] != name:

@@ -20,6 +20,7 @@ from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
 from monitord.storage import compacting, deletion, mending, recovery, upkeep
 from monitord.storage.answers import record_of
+from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.pruning import Pruner
@@ -34,7 +35,6 @@ from monitord.storage.facts import (
     record_facts,
 )
 from monitord.storage.faults import DamagedError
-from monitord.storage.holdings import OpenHoldings, open_local
 from monitord.storage.ids import new_correlation_id
 from monitord.storage.incident_events import record_incident
 from monitord.storage.leftovers import Leftovers, find_leftovers, remove_artefact
@@ -248,7 +248,7 @@ class SQLiteProfileStore(OpenDatabase):
         """What the store takes on disk, and what is left there."""
         with self._guarded(writes=False):
             holdings = self._holdings or self._ready()[1]
-            return usage_of(self.data_dir, is_far=holdings.spool is not None)
+            return usage_of(self.data_dir, is_far=holdings.uploading is not None)
 
     def history_bytes(self) -> int:
         """What history takes in the database, about."""
@@ -379,7 +379,7 @@ def open_store(
     data_dir: Path,
     *,
     create: bool = True,
-    open_holdings: OpenHoldings = open_local,
+    open_artefacts: OpenArtefacts = open_folder,
     budget_bytes: int | None = None,
 ) -> SQLiteProfileStore:
     """Open the store in `data_dir`, made, migrated or rebuilt as needed; copies it sets aside fit the budget.
@@ -389,7 +389,7 @@ def open_store(
     SchemaTooNewError, NotFoundError (none there and `create` is False).
     """
     store = SQLiteProfileStore(
-        data_dir, create=create, open_holdings=open_holdings, budget_bytes=budget_bytes
+        data_dir, create=create, open_artefacts=open_artefacts, budget_bytes=budget_bytes
     )
     try:
         store.migrate_if_needed()

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Table, select
 
 from monitord.storage import mending
+from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
     ArtefactError,
     MissingArtefactError,
@@ -22,7 +23,6 @@ from monitord.storage.artefacts import (
 )
 from monitord.storage.evidence import difference_of_capture, difference_of_incident, is_same_checksum
 from monitord.storage.facts import Facts, facts_of
-from monitord.storage.holdings import Holdings
 from monitord.storage.recovery import known_keys
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.tables import incident, profile_capture
@@ -31,7 +31,7 @@ from monitord.storage.upkeep import files_in
 PAGE = 200  # rows held at once
 
 
-def verify(engine: Engine, holdings: Holdings, data_dir: Path) -> list[str]:
+def verify(engine: Engine, holdings: ArtefactStore, data_dir: Path) -> list[str]:
     """Every promise that can be checked from outside, and how it is broken."""
     with engine.connect() as connection:  # let go before the files are read: others want to write
         found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()

@@ -309,7 +309,7 @@ def test_rotate_key_lets_the_old_key_go(
 ) -> None:
     """After it the new key alone opens everything; without a key there is nothing to rotate."""
     from monitord.config import load
-    from monitord.recorder.holdings import near_holdings
+    from monitord.recorder.artefact_stores import open_local_store
 
     old, new = tmp_path / "old", tmp_path / "new"
     for path in (old, new):
@@ -323,7 +323,7 @@ def test_rotate_key_lets_the_old_key_go(
 
     assert here("storage", "rotate-key", *configured("")).code in (3, 6)
     words = configured(f'encryption_key = "file:{old}"')
-    store = open_store(data_dir, open_holdings=near_holdings(load(tmp_path / "config.toml", {}).settings))
+    store = open_store(data_dir, open_artefacts=open_local_store(load(tmp_path / "config.toml", {}).settings))
     store.save_incident(new_incident())
     store.close()
     assert here("storage", "verify", *words).code == 0

@@ -20,7 +20,7 @@ from monitord.doctor.data import check_quota
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager
 from monitord.model import Incident
-from monitord.recorder.holdings import near_holdings
+from monitord.recorder.artefact_stores import open_local_store
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.readonly import stored_bytes
@@ -85,7 +85,7 @@ def doctors(data_dir: Path, *, is_far: bool) -> int:
 def test_every_way_in_tells_the_same_bytes(filled: Path, here: Cli, environment: dict[str, str]) -> None:
     """status, storage status, doctor, metrics and retention agree to the byte."""
     settings = config.load(Path(environment["MONITORD_CONFIG"])).settings
-    store = open_store(filled, open_holdings=near_holdings(settings))
+    store = open_store(filled, open_artefacts=open_local_store(settings))
     usage = store.usage()
     answers = [
         json.loads(here(*words, "-o", "json").out)["usage"] for words in (["status"], ["storage", "status"])
@@ -133,7 +133,7 @@ def test_what_an_assistant_is_told_is_what_the_recorder_counted(
 ) -> None:
     """The recorder counts once for its own look at the storage; the server passes that on."""
     settings = config.load(Path(environment["MONITORD_CONFIG"])).settings
-    store = open_store(filled, open_holdings=near_holdings(settings))
+    store = open_store(filled, open_artefacts=open_local_store(settings))
     monitor = watch(filled, store.usage, 0, print)
     monitor.check_storage()
     with hold(filled / DAEMON_LOCK, "test"):

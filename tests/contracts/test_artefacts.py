@@ -13,23 +13,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitord.storage.artefact_store import ArtefactStore, open_folder
 from monitord.storage.artefacts import ArtefactError, ArtefactExistsError, MissingArtefactError, is_key
-from monitord.storage.holdings import Holdings, open_local
 
 KEY = "20260301T030000Z-4711-abcdefghijkl-profile.folded.zst"
 
 
 @pytest.fixture
-def holdings(tmp_path: Path) -> Iterator[Holdings]:
+def holdings(tmp_path: Path) -> Iterator[ArtefactStore]:
     """Artefacts in a folder, as a store opens them."""
-    opened = open_local(tmp_path / "artefacts")
+    opened = open_folder(tmp_path / "artefacts")
     yield opened
     opened.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(payload=st.binary(max_size=5000), name=st.binary(max_size=30).map(os.fsdecode))
-def test_what_is_stored_is_read(holdings: Holdings, payload: bytes, name: str) -> None:
+def test_what_is_stored_is_read(holdings: ArtefactStore, payload: bytes, name: str) -> None:
     attributes = {"name": name, "list": [1, None, 2.5]}
     stored = holdings.artefacts.store_data(KEY, payload, attributes=attributes)
     assert holdings.artefacts.retrieve_data(KEY) == payload
@@ -38,14 +38,14 @@ def test_what_is_stored_is_read(holdings: Holdings, payload: bytes, name: str) -
     assert (stored.size, stored.stored_size) == (len(payload), holdings.folder.path(KEY).stat().st_size)
 
 
-def test_large_files_pass_in_pieces(holdings: Holdings, tmp_path: Path) -> None:
+def test_large_files_pass_in_pieces(holdings: ArtefactStore, tmp_path: Path) -> None:
     source = tmp_path / "large"
     source.write_bytes(os.urandom(1 << 20) * 3)
     holdings.artefacts.store_data(KEY, source)
     assert holdings.artefacts.retrieve_data(KEY) == source.read_bytes()
 
 
-def test_a_key_is_taken_once_unless_replacing(holdings: Holdings) -> None:
+def test_a_key_is_taken_once_unless_replacing(holdings: ArtefactStore) -> None:
     artefacts = holdings.artefacts
     artefacts.store_data(KEY, b"one")
     with pytest.raises(ArtefactExistsError):
@@ -55,7 +55,7 @@ def test_a_key_is_taken_once_unless_replacing(holdings: Holdings) -> None:
     assert artefacts.retrieve_data(KEY) == b"two"
 
 
-def test_list_and_delete(holdings: Holdings) -> None:
+def test_list_and_delete(holdings: ArtefactStore) -> None:
     artefacts = holdings.artefacts
     assert list(artefacts.list()) == []
     for key in ("b", "a"):
@@ -72,7 +72,7 @@ def test_list_and_delete(holdings: Holdings) -> None:
     "key",
     ["", ".", "..", ".hidden", "../a", "/etc/passwd", "a\0b", "a\nb", "é", "a b", "x" * 201, "\udcff"],
 )
-def test_a_key_is_a_plain_name_or_refused(holdings: Holdings, key: str) -> None:
+def test_a_key_is_a_plain_name_or_refused(holdings: ArtefactStore, key: str) -> None:
     artefacts = holdings.artefacts
     assert not is_key(key)
     uses = (artefacts.retrieve_data, artefacts.get_metadata, artefacts.delete, holdings.folder.path)
@@ -81,7 +81,7 @@ def test_a_key_is_a_plain_name_or_refused(holdings: Holdings, key: str) -> None:
             use(key)
 
 
-def test_every_damage_to_a_byte_is_told(holdings: Holdings) -> None:
+def test_every_damage_to_a_byte_is_told(holdings: ArtefactStore) -> None:
     """Flipped anywhere or cut anywhere: an error, never other bytes than were put (R12)."""
     payload = b"main;burn 97\n" * 20
     holdings.artefacts.store_data(KEY, payload, attributes={"fact": "kept"})
@@ -98,7 +98,7 @@ def test_every_damage_to_a_byte_is_told(holdings: Holdings) -> None:
             holdings.artefacts.retrieve_data(KEY)
 
 
-def test_a_forged_size_fills_no_memory(holdings: Holdings) -> None:
+def test_a_forged_size_fills_no_memory(holdings: ArtefactStore) -> None:
     """A frame that unpacks to far more than its metadata says is cut off where the promise ends."""
     holdings.artefacts.store_data(KEY, b"\0" * 50_000_000)
     path = holdings.folder.path(KEY)
@@ -109,7 +109,7 @@ def test_a_forged_size_fills_no_memory(holdings: Holdings) -> None:
         holdings.artefacts.retrieve_data(KEY)
 
 
-def test_nothing_half_written_is_visible_while_writing(holdings: Holdings, tmp_path: Path) -> None:
+def test_nothing_half_written_is_visible_while_writing(holdings: ArtefactStore, tmp_path: Path) -> None:
     """A reader that looks all the time sees the whole artefact or none."""
     source = tmp_path / "large"
     source.write_bytes(os.urandom(1 << 20) * 4)
@@ -131,7 +131,7 @@ def test_nothing_half_written_is_visible_while_writing(holdings: Holdings, tmp_p
     assert holdings.folder.parts() == ()
 
 
-def test_a_failed_store_leaves_nothing(holdings: Holdings, tmp_path: Path) -> None:
+def test_a_failed_store_leaves_nothing(holdings: ArtefactStore, tmp_path: Path) -> None:
     for payload in (tmp_path / "absent", tmp_path):
         with pytest.raises(ArtefactError):
             holdings.artefacts.store_data(KEY, payload)
@@ -140,7 +140,7 @@ def test_a_failed_store_leaves_nothing(holdings: Holdings, tmp_path: Path) -> No
     assert list(holdings.folder.base_path.iterdir()) == []
 
 
-def test_temporary_files_are_removed_when_nobody_writes_them(holdings: Holdings) -> None:
+def test_temporary_files_are_removed_when_nobody_writes_them(holdings: ArtefactStore) -> None:
     """One left by a process that was killed goes; one that another process is writing stays."""
     folder = holdings.folder.base_path
     (folder / ".0123456789abcdef.part").write_bytes(b"left")
@@ -168,7 +168,7 @@ def test_a_folder_that_is_a_link_or_open_to_others_is_refused(tmp_path: Path) ->
     (tmp_path / "real").chmod(0o777)
     for folder in ("real", "link"):
         with pytest.raises(MonitordError):
-            open_local(tmp_path / folder)
+            open_folder(tmp_path / folder)
 
 
 def test_artefacts_know_no_sql_and_nothing_of_the_rest_of_storage() -> None:

@@ -47,7 +47,8 @@ from monitord.storage.artefacts.provider import Exchanging, StorageProvider
 from monitord.storage.artefacts.providers import open_provider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
-from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
+from monitord.storage.artefacts.wrappers.uploading import UploadingProvider
 from tests.servers import RedisServer, S3Server
 
 KEY = "20260301T030000Z-4711-abcdefghijkl-profile.folded.zst"
@@ -139,34 +140,35 @@ def plugin_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     )
 
 
-def spooled_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """What was stored lies in the spool still."""
+def waiting_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """What was stored waits to be uploaded."""
     near, far = file_place(request, tmp_path), memory_place(request, tmp_path)
-    folder = tmp_path / "artefacts"
-    opened = lambda: SpooledProvider(FileStorageProvider(folder), far.open())  # noqa: E731  # reads as one
-    return Place(opened, near.plant, near.raw)
+    return Place(lambda: uploading(UploadingProvider, tmp_path, far), near.plant, near.raw)
 
 
-def drained_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """What was stored went to the far provider at once."""
+def uploaded_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """What was stored went to the remote provider at once."""
 
-    class Drained(SpooledProvider):
+    class AtOnce(UploadingProvider):
         def store(
             self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
         ) -> StorageMetadata:
             stored = super().store(key, payload, metadata, replace=replace)
-            with suppress(BusyError):  # another thread drains, and will have it
-                self.drain()
+            with suppress(BusyError):  # another thread uploads, and will have it
+                self.upload_all()
             return stored
 
-    spooled, far = spooled_place(request, tmp_path), memory_place(request, tmp_path)
-    folder = tmp_path / "artefacts"
+    waiting, far = waiting_place(request, tmp_path), memory_place(request, tmp_path)
 
     def raw(key: str) -> bytes:
-        near = folder / key
+        near = tmp_path / "artefacts" / key
         return near.read_bytes() if near.exists() else far.raw(key)
 
-    return Place(lambda: Drained(FileStorageProvider(folder), far.open()), spooled.plant, raw)
+    return Place(lambda: uploading(AtOnce, tmp_path, far), waiting.plant, raw)
+
+
+def uploading(kind: type[UploadingProvider], folder: Path, far: Place) -> UploadingProvider:
+    return kind(FileStorageProvider(folder / "artefacts"), far.open(), PendingDeletions(folder / "deletions"))
 
 
 KINDS: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
@@ -175,8 +177,8 @@ KINDS: dict[str, Callable[[pytest.FixtureRequest, Path], Place]] = {
     "redis": redis_place,
     "s3": s3_place,
     "plugin": plugin_place,
-    "spooled": spooled_place,
-    "drained": drained_place,
+    "waiting": waiting_place,
+    "uploaded": uploaded_place,
 }
 
 
@@ -466,7 +468,7 @@ for n in range(10):
 
 
 @pytest.mark.parametrize(
-    "place", [kind for kind in KINDS if kind not in ("memory", "spooled", "drained")], indirect=True
+    "place", [kind for kind in KINDS if kind not in ("memory", "waiting", "uploaded")], indirect=True
 )
 def test_of_many_processes_one_takes_a_key(provider: StorageProvider, place: Place) -> None:
     """Not replacing: of two processes that try at once exactly one wins, key by key."""

@@ -12,8 +12,8 @@ from monitord.daemon.storage_health import use_floor, watch
 from monitord.jobs import health_job
 from monitord.scheduling import TaskScheduler
 from monitord.storage import open_store
+from monitord.storage.artefact_store import open_folder
 from monitord.storage.artefacts.keys import PROBE_PREFIX
-from monitord.storage.holdings import open_local
 
 
 def test_the_job_looks_and_trouble_is_a_complaint(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_another_floor_counts_from_the_next_look_on(tmp_path: Path) -> None:
 def test_a_probe_left_behind_is_no_evidence(tmp_path: Path, content: bytes | None) -> None:
     """A store that is opened after a kill takes a probe neither for an artefact nor for a damaged one."""
     store = open_store(tmp_path / "data")
-    artefacts = open_local(tmp_path / "data" / "artefacts").artefacts
+    artefacts = open_folder(tmp_path / "data" / "artefacts").artefacts
     artefacts.store_data(f"{PROBE_PREFIX}left", b"x", replace=False)
     if content is not None:
         (tmp_path / "data" / "artefacts" / f"{PROBE_PREFIX}left").write_bytes(content)

@@ -10,7 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from monitord.storage.artefacts.providers.file import FileStorageProvider
-from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
+from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 from tests.storage.test_archiving import DATA, KEY, NOW, Watched, files_of, get, put
 
 
@@ -29,7 +30,8 @@ def in_a_child_that_dies(folder: Path, work: Callable[[ArchivingProvider], objec
         code = 1
         try:
             near = Watched(FileStorageProvider(folder / "near"), tick)
-            work(ArchivingProvider(near, Watched(FileStorageProvider(folder / "far"), tick)))
+            far = Watched(FileStorageProvider(folder / "far"), tick)
+            work(ArchivingProvider(near, far, PendingDeletions(folder / "deletions")))
             code = 0
         finally:
             os._exit(code)
@@ -42,7 +44,20 @@ def in_a_child_that_dies(folder: Path, work: Callable[[ArchivingProvider], objec
 
 
 def opened(folder: Path) -> ArchivingProvider:
-    return ArchivingProvider(FileStorageProvider(folder / "near"), FileStorageProvider(folder / "far"))
+    near, far = (FileStorageProvider(folder / name) for name in ("near", "far"))
+    return ArchivingProvider(near, far, PendingDeletions(folder / "deletions"))
+
+
+def delete(provider: ArchivingProvider) -> None:
+    """Here, and then in the archive."""
+    provider.delete(KEY)
+    provider.delete_pending()
+
+
+def replace(provider: ArchivingProvider, new: bytes) -> None:
+    """Here, and then the older version's copy goes."""
+    put(provider, new, at=NOW + timedelta(hours=1))
+    provider.delete_pending()
 
 
 def test_killed_at_any_step_of_archiving_nothing_is_lost_and_a_second_attempt_finishes(
@@ -54,15 +69,16 @@ def test_killed_at_any_step_of_archiving_nothing_is_lost_and_a_second_attempt_fi
         folder.mkdir()
         with closing(opened(folder)) as provider:
             put(provider)
-        lived = in_a_child_that_dies(folder, lambda provider: provider.archive(KEY), at=steps)
+        lived = in_a_child_that_dies(folder, lambda provider: provider.upload(KEY), at=steps)
         with closing(opened(folder)) as provider:
             assert get(provider) == DATA
             assert list(provider.list()) == [KEY]
-            pointer = provider.archive(KEY)
-            assert provider.archive(KEY) == pointer == provider.get_metadata(KEY)
+            pointer = provider.upload(KEY)
+            assert provider.upload(KEY) == pointer == provider.get_metadata(KEY)
             assert (get(provider), pointer.archived_in) == (DATA, "file")
-            assert list(provider.unreferenced()) == []
+            assert provider.delete_pending() == 0
             assert provider.delete(KEY) == pointer.stored_size < 1000
+            assert provider.delete_pending() == 1
             assert [name for name in files_of(folder) if not name.endswith(".part")] == []
         steps += 1
     assert steps > 15, "too few steps for this to say anything"
@@ -75,10 +91,10 @@ def test_killed_at_any_step_of_a_deletion_a_second_one_finishes(tmp_path: Path) 
         folder.mkdir()
         with closing(opened(folder)) as provider:
             put(provider)
-            provider.archive(KEY)
-        lived = in_a_child_that_dies(folder, lambda provider: provider.delete(KEY), at=steps)
+            provider.upload(KEY)
+        lived = in_a_child_that_dies(folder, delete, at=steps)
         with closing(opened(folder)) as provider:
-            provider.delete(KEY)
+            delete(provider)
             assert list(provider.list()) == []
         assert files_of(folder) == []
         steps += 1
@@ -92,13 +108,14 @@ def test_killed_while_another_takes_its_place_the_old_or_the_new_one_is_there(tm
         folder.mkdir()
         with closing(opened(folder)) as provider:
             put(provider)
-            provider.archive(KEY)
-        lived = in_a_child_that_dies(
-            folder, lambda provider: put(provider, new, at=NOW + timedelta(hours=1)), at=steps
-        )
+            provider.upload(KEY)
+        lived = in_a_child_that_dies(folder, lambda provider: replace(provider, new), at=steps)
         with closing(opened(folder)) as provider:
             assert get(provider) in ((new,) if lived else (DATA, new))
-            provider.archive(KEY)
+            provider.upload(KEY)
             assert get(provider) in (DATA, new)
+            provider.delete_pending()
+            assert get(provider) in (DATA, new)
+            assert len(files_of(folder / "far")) == 1, "of the version that is here, and no other"
         steps += 1
     assert steps >= 6

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitord import config
-from monitord.recorder.holdings import whole_holdings
+from monitord.recorder.artefact_stores import open_full_store
 from monitord.storage import SQLiteProfileStore, open_store
 from tests.faults.test_kill9 import RESTLESS, acknowledged, kill_again_and_again, start_pulses, stored
 from tests.flow.recorder import Recorder
@@ -79,7 +79,7 @@ def send_the_rest(daemon: Recorder) -> None:
 
 
 def whole_store(daemon: Recorder) -> SQLiteProfileStore:
-    return open_store(daemon.data_dir, open_holdings=whole_holdings(config.load(daemon.config).settings))
+    return open_store(daemon.data_dir, open_artefacts=open_full_store(config.load(daemon.config).settings))
 
 
 def check(daemon: Recorder) -> None:
@@ -93,9 +93,9 @@ def check(daemon: Recorder) -> None:
     try:
         assert store.verify() == []
         _engine, holdings = store._ready()
-        assert holdings.spool is not None
-        assert holdings.spool.remote is not None
-        far = list(holdings.spool.remote.list())
+        assert holdings.uploading is not None
+        assert holdings.uploading.remote is not None
+        far = list(holdings.uploading.remote.list())
         assert len(far) == len(set(far)) > 0
         # verify() above said that every key has its row, and every row its artefact.
     finally:
@@ -125,7 +125,7 @@ def couriers_of(daemon: Recorder) -> list[str]:
     return found
 
 
-def test_a_far_provider_that_is_down_is_said_once_and_then_caught_up_with(
+def test_a_remote_provider_that_is_down_is_said_once_and_then_caught_up_with(
     recorder: Make, own_redis: RedisServer
 ) -> None:
     """Captures go on and are acknowledged; when it is back all of them go there."""
@@ -155,7 +155,7 @@ def revealed(daemon: Recorder, row: dict[str, object]) -> str:
     return daemon.command("reveal", str(row["id"])).stdout
 
 
-def test_a_far_provider_that_swallows_everything_holds_up_nothing(
+def test_a_remote_provider_that_swallows_everything_holds_up_nothing(
     recorder: Make, redis_server: RedisServer, proxy_to: Callable[[int], FaultProxy], tmp_path: Path
 ) -> None:
     """A black hole: the recorder records, stops in time, and sends when there is a way again."""

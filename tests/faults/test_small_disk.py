@@ -13,7 +13,7 @@ import pytest
 from monitord import config
 from monitord.jobs import vacuum_when_idle
 from monitord.model import Incident
-from monitord.recorder.holdings import near_holdings
+from monitord.recorder.artefact_stores import open_local_store
 from monitord.storage import open_store
 from tests.fakes import a_capture, an_alert
 
@@ -40,7 +40,9 @@ def test_evidence_on_its_way_to_a_remote_storage_is_taken(partition: Path, tmp_p
     (tmp_path / "far").mkdir(mode=0o700)
     place = tmp_path / "config.toml"
     place.write_text(f'[storage]\nurl = "file://{tmp_path / "far"}"\n')
-    store = open_store(partition / "data", open_holdings=near_holdings(config.load(place, env={}).settings))
+    store = open_store(
+        partition / "data", open_artefacts=open_local_store(config.load(place, env={}).settings)
+    )
     assert [row.artefact_key is not None for row in store.save_incident(INCIDENT)] == [True]
     store.close()
 

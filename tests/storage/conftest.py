@@ -12,6 +12,7 @@ import pytest
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 
 WRITER_SCRIPT = Path(__file__).with_name("writer_process.py")
 
@@ -63,3 +64,11 @@ def far() -> MemoryStorageProvider:
     provider = MemoryStorageProvider()
     provider.name = "far"
     return provider
+
+
+@pytest.fixture
+def pending(tmp_path: Path) -> Iterator[PendingDeletions]:
+    """What is to be deleted at `far`."""
+    deletions = PendingDeletions(tmp_path / "deletions")
+    yield deletions
+    deletions.close()

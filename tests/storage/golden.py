@@ -31,8 +31,8 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.storage import SQLiteProfileStore, open_store
+from monitord.storage.artefact_store import open_folder
 from monitord.storage.cells import packed_of
-from monitord.storage.holdings import open_local
 
 GOLDEN = Path(__file__).with_name("samples") / "as_stored.json"
 AT = datetime(2026, 3, 1, 3, 0, 0, 123456, tzinfo=UTC)
@@ -125,7 +125,7 @@ def as_stored(data_dir: Path) -> dict[str, Any]:
             "SELECT sql FROM sqlite_master WHERE tbl_name IN ('incident', 'profile_capture') AND sql > ''"
         )
         schema = sorted(row[0] for row in connection.execute(tables_of))
-    artefacts = open_local(data_dir / "artefacts", create=False).artefacts
+    artefacts = open_folder(data_dir / "artefacts", create=False).artefacts
     files = {}
     for key in sorted(artefacts.list()):
         metadata = artefacts.get_metadata(key)

@@ -18,9 +18,9 @@ from monitord.storage.artefacts.metadata import Payload, StorageMetadata
 from monitord.storage.artefacts.opening import compose
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
-from monitord.storage.artefacts.wrappers.archived import ArchivingProvider, copy_name
+from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider, copy_name
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-from monitord.storage.artefacts.wrappers.tombstones import Tombstones
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 from tests.storage.test_archiving import DATA, KEY, NOW, get, get_all, put
 
 
@@ -51,60 +51,50 @@ class Away(PassThrough):
 
 
 def test_while_the_archive_is_away_nothing_is_half_done_and_what_is_here_goes_on(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
     away, seconds = Away(far), [0.0]
     away.is_away = False
-    provider = ArchivingProvider(near, away, clock=lambda: seconds[0])
+    provider = ArchivingProvider(near, away, pending, clock=lambda: seconds[0])
     for number in range(50):
         put(provider, b"%d" % number * 1000, f"old/{number:02}")
-        provider.archive(f"old/{number:02}")
+        provider.upload(f"old/{number:02}")
     put(provider, key="new")
+    put(provider, key="newer")
     away.is_away, away.asked = True, 0
     policies = {"age": MaxAge(timedelta(hours=1)), "archive": ArchiveAfter(timedelta(0))}
     inventory = ArtefactInventory(provider, archiver=provider)
     report = LifecycleManager(policies, inventory).apply_policies(NOW + timedelta(minutes=1))
-    assert [failure.key for failure in report.failures] == ["new"]
-    report = LifecycleManager(policies, inventory).apply_policies(NOW + timedelta(hours=2))
-    assert [decision.key for decision in report.deleted] == ["new"]
-    assert len(report.failures) == 50
-    assert away.asked == 1, "fifty deletions wait for it once"
-    assert len(get_all(near)) == len(get_all(far)) == 50
+    assert [failure.key for failure in report.failures] == ["new", "newer"]
+    assert away.asked == 1, "two uploads wait for it once"
+    assert get(provider, "new") == DATA
     away.is_away = False
     assert get(provider, "old/07") == b"7" * 1000, "reading is always tried"
-    seconds[0] += 61
-    assert LifecycleManager(policies, inventory).apply_policies(NOW + timedelta(hours=2)).is_fine
-    assert get_all(near) == get_all(far) == []
-
-
-def test_a_copy_that_could_not_be_removed_is_told(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
-) -> None:
-    """The new artefact counts; what the old one left in the archive is for a person to find."""
-    away = Away(far)
+    away.is_away, away.asked = True, 0
+    report = LifecycleManager(policies, inventory).apply_policies(NOW + timedelta(hours=2))
+    assert (len(report.deleted), report.is_fine, away.asked) == (52, True, 0), "deleting waits for nobody"
+    assert (get_all(near), len(get_all(far))) == ([], 50)
+    with pytest.raises(TransientError):
+        provider.delete_pending()
     away.is_away = False
-    provider = ArchivingProvider(near, away, clock=lambda: 0.0)
-    put(provider)
-    provider.archive(KEY)
-    away.is_away = True
-    put(provider, b"new", at=NOW + timedelta(hours=1))
-    assert get(provider) == b"new"
-    assert list(provider.unreferenced()) == get_all(far)
-    assert len(get_all(far)) == 1
+    seconds[0] += 61
+    provider.delete_pending()
+    assert get_all(far) == pending.list() == []
 
 
-def test_without_its_archive_a_pointer_is_seen_but_neither_read_nor_deleted(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
+def test_without_its_archive_a_pointer_is_seen_but_not_read(
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
-    """Deleting only the pointer would leave the bytes behind; and what is no pointer works as ever."""
+    """Beside another archive it is not deleted either: that would leave the bytes behind. What is no pointer
+    works as ever."""
     put(near)
-    ArchivingProvider(near, far).archive(KEY)
+    ArchivingProvider(near, far, pending).upload(KEY)
     for archive in (None, MemoryStorageProvider()):
-        provider = ArchivingProvider(near, archive)
+        provider = ArchivingProvider(near, archive, pending)
         put(provider, b"local", "other")
         assert get_all(provider) == [KEY, "other"]
         assert provider.get_metadata(KEY).archived_in == "far"
-        for use in (provider.retrieve, provider.delete):
+        for use in (provider.retrieve, provider.delete) if archive else (provider.retrieve,):
             with pytest.raises(ArtefactError, match="archive 'far', which is not configured"):
                 use(KEY)
         assert (get(provider, "other"), provider.delete("other") > 5) == (b"local", True)
@@ -112,15 +102,15 @@ def test_without_its_archive_a_pointer_is_seen_but_neither_read_nor_deleted(
         compose(near).retrieve(KEY)
     put(near, key="third")
     with pytest.raises(ArtefactError, match="no archive is configured"):
-        ArchivingProvider(near, None).archive("third")
+        ArchivingProvider(near, None, pending).upload("third")
 
 
 def test_bytes_that_are_gone_or_swapped_in_the_archive_are_told_as_damage(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
-    provider = ArchivingProvider(near, far)
+    provider = ArchivingProvider(near, far, pending)
     put(provider)
-    provider.archive(KEY)
+    provider.upload(KEY)
     (name,) = get_all(far)
     put(far, b"something else", name)
     with pytest.raises(DamagedArtefactError, match="other bytes"):
@@ -131,42 +121,64 @@ def test_bytes_that_are_gone_or_swapped_in_the_archive_are_told_as_damage(
     assert provider.delete(KEY) > 0
 
 
-def test_a_deletion_noted_for_later_goes_with_the_next_sweep(
-    tmp_path: Path, far: MemoryStorageProvider
+def test_a_pending_deletion_is_made_when_the_archive_is_back(
+    tmp_path: Path, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
-    """Nobody waits for an archive that is away; and what a pointer still leads to is never swept."""
+    """Nobody waits for an archive that is away; and what a pointer still leads to is not deleted."""
     near, away = FileStorageProvider(tmp_path / "near"), Away(far)
-    condemned = Tombstones(tmp_path / "condemned")
     away.is_away = False
-    provider = ArchivingProvider(near, away, condemned=condemned)
+    provider = ArchivingProvider(near, away, pending)
     for key in ("deleted", "replaced", "half-deleted", "kept"):
         put(provider, key=key)
-        provider.archive(key)
+        provider.upload(key)
     away.is_away = True
-    without = ArchivingProvider(near, None, condemned=condemned)
+    without = ArchivingProvider(near, None, pending)
     without.delete("deleted")
     put(without, b"new", "replaced", at=NOW + timedelta(hours=1))
-    condemned.add(copy_name("half-deleted", provider.get_metadata("half-deleted")))  # and then it was killed
-    assert (len(get_all(far)), without.sweep()) == (4, 0)
+    pending.add(copy_name(provider.get_metadata("half-deleted")))  # and then it was killed
+    assert (len(get_all(far)), without.delete_pending()) == (4, 0)
     with pytest.raises(TransientError):
-        provider.sweep()
+        provider.delete_pending()
     away.is_away = False
-    assert provider.sweep() == 2
+    assert provider.delete_pending() == 2
     assert get(provider, "kept") == get(provider, "half-deleted") == DATA
-    assert (get(provider, "replaced"), list(provider.unreferenced())) == (b"new", [])
+    assert (get(provider, "replaced"), len(get_all(far))) == (b"new", 2)
     provider.delete("half-deleted")
-    assert (provider.sweep(), len(get_all(far)), condemned.list()) == (1, 1, [])
+    assert (provider.delete_pending(), len(get_all(far)), pending.list()) == (1, 1, [])
 
 
-def test_what_comes_back_as_it_was_is_not_swept_away_once_it_is_archived_again(
-    near: MemoryStorageProvider, far: MemoryStorageProvider, tmp_path: Path
+def test_what_comes_back_as_it_was_is_not_deleted_once_it_is_archived_again(
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
-    """Deleted, restored from a backup, archived again, all before the sweep."""
-    provider = ArchivingProvider(near, far, condemned=Tombstones(tmp_path / "condemned"))
+    """Deleted, restored from a backup, archived again, all before the deletion was passed on."""
+    provider = ArchivingProvider(near, far, pending)
     put(provider)
-    provider.archive(KEY)
+    provider.upload(KEY)
     provider.delete(KEY)
     put(provider)
-    provider.archive(KEY)
-    assert provider.sweep() == 0
-    assert get(provider) == DATA
+    assert (provider.delete_pending(), len(get_all(far))) == (0, 1), "it may be on its way there again"
+    provider.upload(KEY)
+    assert provider.delete_pending() == 0
+    assert (get(provider), pending.list()) == (DATA, [])
+
+
+def test_a_copy_whose_upload_broke_off_goes_with_its_artefact(
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
+) -> None:
+    """Killed before the pointer was there, and deleted then by somebody who knows nothing of the upload."""
+    put(near)
+    broken = ArchivingProvider(Killed(near), far, pending)
+    with pytest.raises(KeyboardInterrupt):
+        broken.upload(KEY)
+    assert len(get_all(far)) == 1
+    provider = ArchivingProvider(near, far, pending)
+    assert provider.delete_pending() == 0
+    near.delete(KEY)
+    assert (provider.delete_pending(), get_all(far), pending.list()) == (1, [], [])
+
+
+class Killed(PassThrough):
+    """Nobody gets as far as to put a pointer there."""
+
+    def exchange(self, *_words: object, **_named: object) -> StorageMetadata:
+        raise KeyboardInterrupt

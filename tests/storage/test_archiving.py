@@ -14,7 +14,6 @@ import pytest
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
     ArtefactError,
-    DamagedArtefactError,
     MissingArtefactError,
 )
 from monitord.storage.artefacts.keyring import Keyring, SealingKey
@@ -26,8 +25,9 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.rotation import rotate
-from monitord.storage.artefacts.wrappers.archived import ArchivingProvider
+from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough, exchanging
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 KEY = "20260301T030000Z-4711-abcdefghijkl-profile.folded.zst"
@@ -94,21 +94,16 @@ def files_of(folder: Path) -> list[str]:
 
 
 def test_sealed_bytes_move_as_they_are_and_stay_readable_after_a_rotation(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
     """The archive sees no key and no plain byte; the pointer's data key can be wrapped anew without it."""
     old, new = SealingKey(bytes(range(32))), SealingKey(bytes(range(1, 33)))
-    archiving: list[ArchivingProvider] = []
-
-    def around(inner: StorageProvider) -> StorageProvider:
-        archiving.append(ArchivingProvider(inner, far))
-        return archiving[-1]
-
-    provider = compose(near, keyring=Keyring(old), archive=around)
+    archiving = ArchivingProvider(near, far, pending)
+    provider = compose(archiving, keyring=Keyring(old), follows_pointers=True)
     secret = b"the words of the command " * 20_000
     stored = put(provider, secret)
     kept_bytes = near.get_metadata(KEY).stored_size
-    archiving[0].archive(KEY)
+    archiving.upload(KEY)
     assert far.get_metadata(next(far.list())).stored_size == kept_bytes
     assert not any(b"words of the command" in piece for kept in far._kept.values() for piece in kept)
     found = provider.get_metadata(KEY)
@@ -116,39 +111,7 @@ def test_sealed_bytes_move_as_they_are_and_stay_readable_after_a_rotation(
     assert get(provider) == secret
     rotated = Keyring(new, old)
     assert rotate(near, rotated, [KEY]) == 1
-    assert get(compose(near, keyring=Keyring(new), archive=around)) == secret
-
-
-def test_what_is_in_the_archive_already_is_not_sent_again(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
-) -> None:
-    done: list[str] = []
-    provider = ArchivingProvider(near, Watched(far, done.append))
-    before = put(provider)
-    provider.archive(KEY)
-    near.exchange(KEY, BytesPayload(DATA), before, expected=near.get_metadata(KEY))  # as before the pointer
-    provider.archive(KEY)
-    assert done.count("store") == 1
-    assert get(provider) == DATA
-
-
-class Flipping(PassThrough):
-    """An archive that gives other bytes back than it got."""
-
-    def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
-        metadata, chunks = self.inner.retrieve(key)
-        return metadata, (bytes(255 - byte for byte in chunk) for chunk in chunks)
-
-
-def test_what_comes_back_otherwise_from_the_archive_stays_here(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
-) -> None:
-    provider = ArchivingProvider(near, Flipping(far))
-    stored = put(provider)
-    with pytest.raises(DamagedArtefactError, match="stays where it was"):
-        provider.archive(KEY)
-    assert provider.get_metadata(KEY) == stored
-    assert get(provider) == DATA
+    assert get(compose(archiving, keyring=Keyring(new), follows_pointers=True)) == secret
 
 
 # ------------------------------------------------------------------------------------ who is quicker
@@ -156,7 +119,7 @@ def test_what_comes_back_otherwise_from_the_archive_stays_here(
 
 @pytest.mark.parametrize("step", ["store", "chunk", "stored", "retrieve"])
 def test_what_is_deleted_while_it_is_archived_stays_deleted(
-    near: MemoryStorageProvider, far: MemoryStorageProvider, step: str
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions, step: str
 ) -> None:
     """By anybody: another process knows nothing of the archiving. The copy goes too."""
 
@@ -164,11 +127,12 @@ def test_what_is_deleted_while_it_is_archived_stays_deleted(
         if what == step:
             near.delete(KEY)
 
-    provider = ArchivingProvider(near, Watched(far, tick))
+    provider = ArchivingProvider(near, Watched(far, tick), pending)
     put(provider)
     with pytest.raises((MissingArtefactError, ArtefactChangedError)):
-        provider.archive(KEY)
+        provider.upload(KEY)
     assert list(near.list()) == []
+    provider.delete_pending()
     assert get_all(far) == []
 
 
@@ -177,7 +141,7 @@ def get_all(provider: StorageProvider) -> list[str]:
 
 
 def test_what_is_replaced_while_it_is_archived_is_the_new_one(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
     new = os.urandom(5000)
 
@@ -185,43 +149,46 @@ def test_what_is_replaced_while_it_is_archived_is_the_new_one(
         if what == "stored":
             put(near, new, at=NOW + timedelta(hours=1))
 
-    provider = ArchivingProvider(near, Watched(far, tick))
+    provider = ArchivingProvider(near, Watched(far, tick), pending)
     put(provider)
     with pytest.raises(ArtefactChangedError):
-        provider.archive(KEY)
+        provider.upload(KEY)
     assert get(provider) == new
+    provider.delete_pending()
     assert get_all(far) == []
 
 
 def test_two_who_archive_the_same_at_once_both_succeed(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
     def tick(what: str) -> None:
         if what == "exchange":
-            ArchivingProvider(near, far).archive(KEY)
+            ArchivingProvider(near, far, pending).upload(KEY)
 
     put(near)
-    pointer = ArchivingProvider(Watched(near, tick), far).archive(KEY)
+    pointer = ArchivingProvider(Watched(near, tick), far, pending).upload(KEY)
     assert pointer == near.get_metadata(KEY)
-    assert get(ArchivingProvider(near, far)) == DATA
+    assert get(ArchivingProvider(near, far, pending)) == DATA
 
 
 def test_an_old_version_that_comes_late_does_not_take_the_new_ones_place_in_the_archive(
-    near: MemoryStorageProvider, far: MemoryStorageProvider
+    near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
     """Replaced and archived by somebody else while the old one was on its way: the new one's copy is whole."""
     new = os.urandom(5000)
 
     def tick(what: str) -> None:
         if what == "store":
-            other = ArchivingProvider(near, far)
+            other = ArchivingProvider(near, far, pending)
             put(other, new, at=NOW + timedelta(hours=1))
-            other.archive(KEY)
+            other.upload(KEY)
 
-    provider = ArchivingProvider(near, Watched(far, tick))
+    provider = ArchivingProvider(near, Watched(far, tick), pending)
     put(provider)
     with pytest.raises(ArtefactError):
-        provider.archive(KEY)
+        provider.upload(KEY)
+    assert get(provider) == new
+    provider.delete_pending()
     assert get(provider) == new
     assert len(get_all(far)) == 1
 
@@ -229,21 +196,19 @@ def test_an_old_version_that_comes_late_does_not_take_the_new_ones_place_in_the_
 # ------------------------------------------------------------------------------------ all together
 
 
-def test_a_lifecycle_archives_by_age_and_deletes_later_both_here_and_there(tmp_path: Path) -> None:
-    archiving: list[ArchivingProvider] = []
-
-    def around(inner: StorageProvider) -> StorageProvider:
-        archiving.append(ArchivingProvider(inner, FileStorageProvider(tmp_path / "far")))
-        return archiving[-1]
-
+def test_a_lifecycle_archives_by_age_and_deletes_later_both_here_and_there(
+    tmp_path: Path, pending: PendingDeletions
+) -> None:
+    near, far = (FileStorageProvider(tmp_path / name) for name in ("near", "far"))
+    archiving = ArchivingProvider(near, far, pending)
     clock = [NOW]
-    provider = compose(FileStorageProvider(tmp_path / "near"), archive=around)
+    provider = compose(archiving, follows_pointers=True)
     manager = StorageManager(provider, now=lambda: clock[0])
     for number in range(30):
         clock[0] = NOW + timedelta(hours=number)
         manager.store_data(f"k{number:02}", DATA[: 1000 * number])
     policies = {"age": MaxAge(timedelta(hours=72)), "archive": ArchiveAfter(timedelta(hours=24))}
-    lifecycle = LifecycleManager(policies, ArtefactInventory(provider, archiver=archiving[0]))
+    lifecycle = LifecycleManager(policies, ArtefactInventory(provider, archiver=archiving))
     report = lifecycle.apply_policies(NOW + timedelta(hours=34))
     assert ([len(report.archived), len(report.deleted)], report.is_fine) == ([10, 0], True)
     assert lifecycle.apply_policies(NOW + timedelta(hours=34)).archived == ()
@@ -251,5 +216,6 @@ def test_a_lifecycle_archives_by_age_and_deletes_later_both_here_and_there(tmp_p
     assert all(manager.retrieve_data(f"k{number:02}") == DATA[: 1000 * number] for number in range(30))
     report = lifecycle.apply_policies(NOW + timedelta(hours=77))
     assert {decision.key for decision in report.deleted} == {f"k{number:02}" for number in range(5)}
+    assert archiving.delete_pending() == 5
     assert len(files_of(tmp_path / "far")) == 25
     manager.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore, StoreReader, open_store
-from monitord.storage.holdings import open_local
+from monitord.storage.artefact_store import open_folder
 
 Maker = Callable[..., Incident]
 VERSION_1 = Path(__file__).with_name("samples") / "version1"  # written by monitord before StorageManager
@@ -66,7 +66,7 @@ def test_artefacts_can_be_chosen_by_tags(
     incident = make_incident(name=hostile, rule="hot")
     store.save_incident(incident)
     store.pin(incident.correlation_id)
-    artefacts = open_local(data_dir / "artefacts").artefacts
+    artefacts = open_folder(data_dir / "artefacts").artefacts
     found = {key: artefacts.get_metadata(key) for key in artefacts.list()}
     assert sorted(metadata.tags["kind"] for metadata in found.values()) == ["capture", "capture", "incident"]
     for metadata in found.values():

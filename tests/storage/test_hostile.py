@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from monitord.errors import PermissionDeniedError, StorageError
 from monitord.model import Incident, ProcessDetails, ProcessKey
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, check_data_dir, open_store
+from monitord.storage.artefact_store import open_folder
 from monitord.storage.cells import text_cell, text_of, time_cell, time_of
-from monitord.storage.holdings import open_local
 
 Maker = Callable[..., Incident]
 DAY = timedelta(days=1)
@@ -146,7 +146,7 @@ def test_what_is_planted_in_the_folder_is_never_followed(
     (folder / "link.zst").symlink_to(victim)
     os.mkfifo(folder / "pipe.zst")
     os.link(victim, folder / "second-name.zst")
-    artefacts = open_local(folder).artefacts
+    artefacts = open_folder(folder).artefacts
     assert list(artefacts.list()) == ["second-name.zst"]
     for key in ("link.zst", "pipe.zst", "second-name.zst", "absent.zst", "../victim", ".hidden"):
         with pytest.raises(StorageError):
@@ -179,7 +179,7 @@ def test_a_swapped_folder_leads_nowhere(
 
 def test_the_held_folder_is_used_whatever_takes_its_place(tmp_path: Path) -> None:
     """Even between the check and the write: names are opened below the descriptor, not below the path."""
-    artefacts = open_local(tmp_path / "artefacts").artefacts
+    artefacts = open_folder(tmp_path / "artefacts").artefacts
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "artefacts").rename(tmp_path / "moved")
     (tmp_path / "artefacts").symlink_to(tmp_path / "elsewhere")
@@ -210,7 +210,7 @@ def test_an_artefact_with_senseless_metadata_is_quarantined(
     """It can neither stop the start nor put a row there that no command could show."""
     whole = make_incident()
     store.save_incident(whole)
-    artefacts = open_local(data_dir / "artefacts").artefacts
+    artefacts = open_folder(data_dir / "artefacts").artefacts
     key = next(key for key in artefacts.list() if "-profile." in key)
     attributes: dict[str, Any] = dict(artefacts.get_metadata(key).attributes)
     attributes["capture"]["correlation_id"] = attributes["incident"]["correlation_id"] = "forgedforged"

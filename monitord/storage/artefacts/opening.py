@@ -5,7 +5,6 @@ A wrapper is loaded when it is asked for: who does not encrypt pays for no crypt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from monitord.storage.artefacts.manager import StorageManager
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from monitord.storage.artefacts.monitor import StorageMonitor
     from monitord.storage.artefacts.wrappers.measured import Recorder
 
-Around = Callable[[StorageProvider], StorageProvider]
-"""Puts one wrapper around a provider."""
-
 DEFAULT_LEVEL = 3
 
 
@@ -39,8 +35,6 @@ def open_storage(
     lifecycle: LifecycleManager | None = None,
     monitor: StorageMonitor | None = None,
     deadline_s: float = Patience().deadline_s,
-    archive: Around | None = None,
-    spool: Around | None = None,
 ) -> StorageManager:
     """What keeps artefacts at a URL: file:///folder, memory://, redis://host/0, s3://bucket/prefix …
 
@@ -52,8 +46,6 @@ def open_storage(
         compression_level=compression_level,
         keyring=keyring,
         cache=cache,
-        archive=archive,
-        spool=spool,
         recorder=monitor,
         patience=Patience(deadline_s=deadline_s),
     )
@@ -66,16 +58,17 @@ def compose(
     compression_level: int | None = DEFAULT_LEVEL,
     keyring: Keyring | None = None,
     cache: CacheManager | None = None,
-    archive: Around | None = None,
-    spool: Around | None = None,
     recorder: Recorder | None = None,
     patience: Patience | None = None,
+    follows_pointers: bool = False,
 ) -> StorageProvider:
-    """Wrap the provider, outermost last: each sees bytes as the one after it gives them."""
+    """Wrap the provider, outermost last: each sees bytes as the one after it gives them.
+
+    `follows_pointers`: the provider itself brings what lies in an archive.
+    """
     wrapped = reached(provider, recorder=recorder, patience=patience)
-    if spool is not None:
-        wrapped = spool(wrapped)
-    wrapped = Unarchived(wrapped) if archive is None else archive(wrapped)
+    if not follows_pointers:
+        wrapped = Unarchived(wrapped)
     wrapped = _sealed(wrapped, keyring)
     wrapped = Compressed(wrapped, compression_level)
     wrapped = Checked(wrapped)

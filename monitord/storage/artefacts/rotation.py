@@ -16,7 +16,7 @@ from monitord.storage.artefacts.metadata import Sealing, StorageMetadata
 from monitord.storage.artefacts.provider import Exchanging, StorageProvider
 from monitord.storage.artefacts.wrappers.encrypted import ALGORITHM, bound, open_data_key
 from monitord.storage.artefacts.wrappers.passing import exchanging
-from monitord.storage.artefacts.wrappers.stored import StoredBody
+from monitord.storage.artefacts.wrappers.transfer import StoredBody
 
 
 def rotate(

@@ -23,11 +23,7 @@ from tests.contracts.test_providers import KEY
 from tests.storage.artefacts.test_measured import Told
 
 
-class Archive(PassThrough):
-    pass
-
-
-class Spool(PassThrough):
+class Tiered(PassThrough):
     pass
 
 
@@ -41,15 +37,14 @@ def names(provider: StorageProvider) -> list[str]:
 
 def test_the_order_of_all_wrappers() -> None:
     everything = compose(
-        MemoryStorageProvider(),
+        Tiered(MemoryStorageProvider()),
         keyring=Keyring(SealingKey(os.urandom(32))),
         cache=CacheManager(),
-        archive=Archive,
-        spool=Spool,
         recorder=Told(),
+        follows_pointers=True,
     )
     assert names(everything) == [
-        "Cached", "Checked", "Compressed", "Encrypted", "Archive", "Spool", "Retried", "Measured",
+        "Cached", "Checked", "Compressed", "Encrypted", "Retried", "Measured", "Tiered",
         "MemoryStorageProvider",
     ]  # fmt: skip
 

@@ -18,9 +18,10 @@ from monitord.storage.artefacts.opening import compose, reached
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.rotation import rotate
-from monitord.storage.artefacts.wrappers.archived import ArchivingProvider, key_of_copy
+from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider, key_of_copy
 from monitord.storage.artefacts.wrappers.encrypted import Encrypted
 from monitord.storage.artefacts.wrappers.passing import PassThrough
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 from tests.contracts.test_providers import KEY, KINDS, Place, get, put
 from tests.storage.artefacts.flaky import Flaky
 
@@ -134,21 +135,16 @@ def test_a_second_rotation_meanwhile_is_no_trouble(bare: StorageProvider) -> Non
     assert get(Encrypted(bare, AFTER), KEY)[1] == b"old"
 
 
-def test_an_archive_s_copies_get_the_new_key_too(bare: StorageProvider) -> None:
+def test_an_archive_s_copies_get_the_new_key_too(bare: StorageProvider, tmp_path: Path) -> None:
     """Pointers and copies: afterwards the old key opens nothing any more, wherever it lies."""
     far = MemoryStorageProvider()
-    archiving: list[ArchivingProvider] = []
-
-    def behind(inner: StorageProvider) -> StorageProvider:
-        archiving.append(ArchivingProvider(inner, far))
-        return archiving[-1]
-
-    put(compose(bare, keyring=BEFORE, archive=behind), KEY, b"evidence")
-    archiving[-1].archive(KEY)
+    archiving = ArchivingProvider(bare, far, PendingDeletions(tmp_path / "at-the-archive"))
+    put(compose(archiving, keyring=BEFORE, follows_pointers=True), KEY, b"evidence")
+    archiving.upload(KEY)
     assert rotate(bare, DURING, bare.list()) == 1
-    assert get(compose(bare, keyring=AFTER, archive=behind), KEY)[1] == b"evidence"
+    assert get(compose(archiving, keyring=AFTER, follows_pointers=True), KEY)[1] == b"evidence"
     assert rotate(far, DURING, list(far.list()), sealed_as=key_of_copy) == 1
-    assert get(compose(bare, keyring=AFTER, archive=behind), KEY)[1] == b"evidence"
+    assert get(compose(archiving, keyring=AFTER, follows_pointers=True), KEY)[1] == b"evidence"
     for place in (bare, far):
         assert {place.get_metadata(name).encryption.key_id for name in place.list()} == {NEW.key_id}  # type: ignore[union-attr]  # all of them are sealed
 

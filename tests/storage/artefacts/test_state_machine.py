@@ -28,7 +28,8 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.rotation import rotate
-from monitord.storage.artefacts.wrappers.archived import ArchivingProvider, key_of_copy
+from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider, copy_name, key_of_copy
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 from tests.contracts.test_providers import get
 from tests.storage.artefacts.test_cache import Clock
 
@@ -79,11 +80,9 @@ class Storage(RuleBasedStateMachine):
     def around(self, base: StorageProvider, cache: CacheManager | None) -> StorageProvider:
         if not self.is_wrapped:
             return base
-        return compose(base, keyring=self.ring, cache=cache, archive=self.archiving)
-
-    def archiving(self, inner: StorageProvider) -> ArchivingProvider:
-        self.archive = ArchivingProvider(inner, self.far)
-        return self.archive
+        pending = PendingDeletions(Path(self.folder.name, "deletions"))
+        self.archiving = ArchivingProvider(base, self.far, pending)
+        return compose(self.archiving, keyring=self.ring, cache=cache, follows_pointers=True)
 
     @rule(target=keys, key=st.sampled_from(KEYS))
     def name(self, key: str) -> str:
@@ -170,7 +169,7 @@ class Storage(RuleBasedStateMachine):
     def move_to_the_archive(self, key: str) -> None:
         """Its bytes lie elsewhere afterwards, and nobody but the base notices."""
         if self.is_wrapped and key in self.model:
-            self.archive.archive(key)
+            self.archiving.upload(key)
             assert self.base.get_metadata(key).archived_in == "memory"
             assert get(self.base, key)[1] == b""
 
@@ -215,7 +214,9 @@ class Storage(RuleBasedStateMachine):
                 assert self.theirs.retrieve_data(key) == data
                 assert self.theirs.get_metadata(key).attributes == attributes
             if self.is_wrapped:
-                left = {key_of_copy(name) for name in self.archive.unreferenced()}
+                self.archiving.delete_pending()
+                led_to = {copy_name(self.base.get_metadata(key)) for key in self.model}
+                left = {key_of_copy(name) for name in self.far.list() if name not in led_to}
                 assert left <= self.aside  # what is set aside stays for a person, its copy, too
             self.base.close()
             self.folder.cleanup()

@@ -29,7 +29,7 @@ class Inventory(Protocol):
 class Archiver(Protocol):
     """What can move an artefact's bytes elsewhere: ArchivingProvider."""
 
-    def archive(self, key: str) -> object: ...
+    def upload(self, key: str) -> object: ...
 
 
 class ArtefactInventory:
@@ -67,7 +67,7 @@ class ArtefactInventory:
         if self._archiver is None:
             raise ArtefactError(f"the {self._provider.name} storage has no archive to move artefacts to")
         for key in keys:
-            self._archiver.archive(key)
+            self._archiver.upload(key)
 
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -16,11 +16,11 @@ class Unarchived(PassThrough):
         metadata, chunks = self.inner.retrieve(key)
         if metadata.archived_in is not None:
             chunks.close()
-            raise not_here(key, metadata)
+            raise not_here(metadata)
         return metadata, chunks
 
 
-def not_here(key: str, pointer: StorageMetadata) -> ArchivedElsewhereError:
+def not_here(pointer: StorageMetadata) -> ArchivedElsewhereError:
     """The refusal to give or delete what only an archive has."""
     where = f"the archive {pointer.archived_in!r}, which is not configured here"
-    return ArchivedElsewhereError(f"{key} lies in {where} (storage.archive_url)")
+    return ArchivedElsewhereError(f"{pointer.key} lies in {where} (storage.archive_url)")

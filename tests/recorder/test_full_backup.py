@@ -16,7 +16,7 @@ from monitord.cli import main
 from monitord.config import Settings
 from monitord.daemon import uploader
 from monitord.model import Incident
-from monitord.recorder.holdings import near_holdings, whole_holdings
+from monitord.recorder.artefact_stores import open_full_store, open_local_store
 from monitord.storage import StoreReader, open_store
 from monitord.storage.artefacts.keyring import new_key
 from monitord.storage.backup import backup
@@ -61,7 +61,7 @@ def load(tmp_path: Path, *lines: str) -> Settings:
 
 def sent(settings: Settings, data_dir: Path) -> str:
     """Save the incident and have it sent, and archived; the key of its profile."""
-    with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(data_dir, open_artefacts=open_local_store(settings))) as store:
         record = next(row for row in store.save_incident(INCIDENT) if row.role == "profile")
     assert uploader.run(settings, data_dir)
     return record.artefact_key or ""
@@ -74,13 +74,13 @@ def test_what_is_sealed_far_or_archived_comes_back_from_a_backup_alone(
     sealed = f'encryption_key = "file:{keys["old"]}"'
     settings, data_dir = load(tmp_path, sealed, *lines), tmp_path / "data"
     key = sent(settings, data_dir)
-    manifest = backup(data_dir, tmp_path / "copy", open_holdings=whole_holdings(settings))
+    manifest = backup(data_dir, tmp_path / "copy", open_artefacts=open_full_store(settings))
     assert manifest.missing == ()
     restore(tmp_path / "copy", tmp_path / "again")
     alone = load(tmp_path, sealed)
-    with StoreReader(tmp_path / "again", whole_holdings(alone)) as reader:
+    with StoreReader(tmp_path / "again", open_full_store(alone)) as reader:
         assert reader.artefact(key)[1] == LARGE.payload
-    with closing(open_store(tmp_path / "again", open_holdings=whole_holdings(alone))) as store:
+    with closing(open_store(tmp_path / "again", open_artefacts=open_full_store(alone))) as store:
         store.adopt()
         assert store.verify() == []
         assert [row.failure_reason for row in store.fetch_recent(9)] == [None]
@@ -115,7 +115,7 @@ def test_after_a_rotation_the_new_key_opens_everything_wherever_it_lies(
     assert monitord("storage", "rotate-key")[1].startswith("0 of")
     keys["old"].unlink()
     settings = load(tmp_path, both[0], *lines)
-    with StoreReader(tmp_path / "data", whole_holdings(settings)) as reader:
+    with StoreReader(tmp_path / "data", open_full_store(settings)) as reader:
         assert reader.artefact(key)[1] == LARGE.payload
     assert monitord("storage", "verify")[0] == 0
 
@@ -128,7 +128,7 @@ def test_status_probes_every_place_and_leaves_nothing_there(
     sent(settings, tmp_path / "data")
 
     def listed() -> list[str]:
-        with closing(whole_holdings(settings)(tmp_path / "data" / "artefacts").artefacts) as artefacts:
+        with closing(open_full_store(settings)(tmp_path / "data" / "artefacts").artefacts) as artefacts:
             return list(artefacts.list())
 
     before = listed()

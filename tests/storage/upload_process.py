@@ -1,6 +1,6 @@
-"""A process that empties a spool and is killed at the step it is told to, as kill -9 does it.
+"""A process that uploads and is killed at the step it is told to, as kill -9 does it.
 
-Run: python drain_process.py SPOOL FAR STEP     STEP counts calls of all providers from 1, before and after
+Run: python upload_process.py LOCAL REMOTE STEP     STEP counts calls of all providers from 1, before and after
 each of them; prints how many there were when it was not killed.
 """
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from monitord.storage.artefacts.providers.file import FileStorageProvider
-from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
+from monitord.storage.artefacts.wrappers.uploading import UploadingProvider
 
 STEPS = frozenset({"store", "retrieve", "get_metadata", "delete", "holds"})
 
@@ -46,13 +47,14 @@ def watched(provider: FileStorageProvider, killer: Killer) -> FileStorageProvide
 
 
 def main() -> None:
-    spool, far, last = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    local, remote, last = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     killer = Killer(last)
-    provider = SpooledProvider(
-        watched(FileStorageProvider(spool), killer), watched(FileStorageProvider(far), killer)
+    pending = PendingDeletions(local.with_name("deletions"))
+    provider = UploadingProvider(
+        watched(FileStorageProvider(local), killer), watched(FileStorageProvider(remote), killer), pending
     )
-    watched(provider._tombstones._made(), killer)
-    provider.drain()
+    watched(pending._made(), killer)
+    provider.upload_all()
     print(killer.count)
 
 

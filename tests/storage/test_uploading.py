@@ -1,4 +1,4 @@
-"""What waits in the spool gets to the far provider once, in order, whatever breaks off in between."""
+"""What waits here gets to the remote provider once, in order, whatever breaks off in between."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitord.errors import BusyError, StorageError
+from monitord.errors import BusyError
+from monitord.storage.artefact_store import open_folder
 from monitord.storage.artefacts import (
     DamagedArtefactError,
     DiskFullError,
@@ -31,14 +32,14 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.wrappers.passing import PassThrough
-from monitord.storage.artefacts.wrappers.spooled import SpooledProvider
-from monitord.storage.holdings import open_local
+from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
+from monitord.storage.artefacts.wrappers.uploading import UploadingProvider
 
-DRAIN_SCRIPT = Path(__file__).with_name("drain_process.py")
+UPLOAD_SCRIPT = Path(__file__).with_name("upload_process.py")
 
 
-class Far(PassThrough):
-    """A far provider that notes what it is asked for, and fails when told to."""
+class Remote(PassThrough):
+    """A remote provider that notes what it is asked for, and fails when told to."""
 
     def __init__(self, inner: StorageProvider) -> None:
         super().__init__(inner)
@@ -50,7 +51,7 @@ class Far(PassThrough):
         if self.fails_in is not None:
             self.fails_in -= 1
             if self.fails_in < 0:
-                raise TransientError("the far provider is down")
+                raise TransientError("the remote provider is down")
 
     def store(
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
@@ -74,15 +75,26 @@ class Far(PassThrough):
 
 
 @pytest.fixture
-def far() -> Far:
-    return Far(MemoryStorageProvider())
+def remote() -> Remote:
+    return Remote(MemoryStorageProvider())
 
 
 @pytest.fixture
-def spool(tmp_path: Path, far: Far) -> Iterator[SpooledProvider]:
-    opened = SpooledProvider(FileStorageProvider(tmp_path / "artefacts"), far)
+def spool(tmp_path: Path, remote: Remote) -> Iterator[UploadingProvider]:
+    opened = uploading(tmp_path / "artefacts", remote)
     yield opened
     opened.close()
+
+
+def uploading(folder: Path, remote: StorageProvider | None) -> UploadingProvider:
+    """A folder before a remote provider; its pending deletions lie beside it."""
+    return UploadingProvider(
+        FileStorageProvider(folder), remote, PendingDeletions(folder.with_name("deletions"))
+    )
+
+
+def waits_for_nothing(provider: UploadingProvider) -> bool:
+    return [*provider.local.list(), *provider.pending.list()] == []
 
 
 def everything(provider: StorageProvider) -> dict[str, bytes]:
@@ -97,138 +109,120 @@ def put(provider: StorageProvider, key: str, data: bytes) -> None:
     StorageManager(provider).store_data(key, data)
 
 
-def test_what_is_stored_is_moved_in_order_and_read_from_where_it_is(spool: SpooledProvider, far: Far) -> None:
+def test_what_is_stored_is_moved_in_order_and_read_from_where_it_is(
+    spool: UploadingProvider, remote: Remote
+) -> None:
     """The order is that of storing, not of the keys."""
     keys = ["c", "a", "d/e", "b"]
     for number, key in enumerate(keys):
         put(spool, key, key.encode())
         os.utime(spool.local.path(key), ns=(number, number))
-    assert (spool.waiting().artefacts, far.stored) == (4, [])
-    done = spool.drain()
-    assert (done.moved, far.stored) == (4, keys)
+    assert (len(list(spool.local.list())), remote.stored) == (4, [])
+    done = spool.upload_all()
+    assert (done.moved, remote.stored) == (4, keys)
     assert list(spool.local.list()) == []
-    assert spool.waiting().is_nothing
-    assert everything(spool) == {key: key.encode() for key in keys} == everything(far)
-    assert spool.drain().is_nothing
+    assert waits_for_nothing(spool)
+    assert everything(spool) == {key: key.encode() for key in keys} == everything(remote)
+    assert spool.upload_all().is_nothing
 
 
-def test_a_deletion_is_seen_at_once_and_passed_on(spool: SpooledProvider, far: Far) -> None:
+def test_a_deletion_is_seen_at_once_and_passed_on(spool: UploadingProvider, remote: Remote) -> None:
     put(spool, "key", b"one")
-    spool.drain()
+    spool.upload_all()
     assert spool.delete("key") > 0
-    assert (list(spool.list()), list(far.list())) == ([], ["key"])
+    assert (list(spool.list()), list(remote.list())) == ([], ["key"])
     with pytest.raises(MissingArtefactError):
         spool.retrieve("key")
     assert spool.delete("key") == 0
-    assert spool.drain().deleted == 1
-    assert (list(far.list()), spool.waiting().is_nothing) == ([], True)
+    assert spool.upload_all().deleted == 1
+    assert (list(remote.list()), waits_for_nothing(spool)) == ([], True)
 
 
-def test_who_can_not_see_far_deletes_and_stores_all_the_same(
-    spool: SpooledProvider, far: Far, tmp_path: Path
+def test_what_is_replaced_while_it_is_uploaded_is_uploaded_again(
+    spool: UploadingProvider, remote: Remote
 ) -> None:
-    """The recorder, beside the courier that can: nothing that it deleted comes back."""
-    for key in ("kept", "gone", "again"):
-        put(spool, key, b"old")
-    spool.drain()
-    with closing(SpooledProvider(FileStorageProvider(tmp_path / "artefacts"), None)) as near:
-        assert list(near.list()) == []
-        near.delete("gone")
-        near.delete("again")
-        put(near, "again", b"new")
-    assert everything(spool) == {"kept": b"old", "again": b"new"}
-    spool.drain()
-    assert everything(far) == {"kept": b"old", "again": b"new"}
-
-
-def test_what_is_replaced_while_it_is_drained_is_drained_again(spool: SpooledProvider, far: Far) -> None:
     put(spool, "key", b"old")
-    far.before_store = lambda: put(spool, "key", b"new")
-    spool.drain()
+    remote.before_store = lambda: put(spool, "key", b"new")
+    spool.upload_all()
     assert everything(spool) == {"key": b"new"}
-    far.before_store = lambda: None
-    spool.drain()
-    assert everything(far) == {"key": b"new"} == everything(spool)
-    assert spool.waiting().is_nothing
+    remote.before_store = lambda: None
+    spool.upload_all()
+    assert everything(remote) == {"key": b"new"} == everything(spool)
+    assert waits_for_nothing(spool)
 
 
-def test_what_is_deleted_while_it_is_drained_stays_deleted(spool: SpooledProvider, far: Far) -> None:
+def test_what_is_deleted_while_it_is_uploaded_stays_deleted(spool: UploadingProvider, remote: Remote) -> None:
     put(spool, "key", b"old")
-    far.before_store = lambda: spool.delete("key") and None
-    spool.drain()
+    remote.before_store = lambda: spool.delete("key") and None
+    spool.upload_all()
     assert list(spool.list()) == []
-    far.before_store = lambda: None
-    spool.drain()
-    assert list(far.list()) == [] == list(spool.list())
+    remote.before_store = lambda: None
+    spool.upload_all()
+    assert list(remote.list()) == [] == list(spool.list())
 
 
-def test_what_the_far_provider_gives_back_changed_stays_here(tmp_path: Path) -> None:
-    """Read back before the local copy goes: a peer may lie."""
-    liar = MemoryStorageProvider()
-    with closing(SpooledProvider(FileStorageProvider(tmp_path / "artefacts"), liar)) as spool:
-        put(spool, "key", b"the truth")
-        store = liar.store
-
-        def lie(
-            key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
-        ) -> StorageMetadata:
-            stored = store(key, payload, metadata, replace=replace)
-            head, body = liar._kept[key]
-            liar._kept[key] = (head, body.replace(b"truth", b"trath"))
-            return stored
-
-        liar.store = lie  # type: ignore[method-assign]  # this peer lies
-        with pytest.raises(StorageError, match="changed"):
-            spool.drain()
-        assert everything(spool) == {"key": b"the truth"}
-
-
-def test_what_can_not_be_read_holds_up_nothing(spool: SpooledProvider, far: Far) -> None:
+def test_what_can_not_be_read_holds_up_nothing(spool: UploadingProvider, remote: Remote) -> None:
     put(spool, "good", b"x")
     (spool.local.base_path / "bad").write_bytes(b"somebody else's file")
-    done = spool.drain()
-    assert (done.moved, len(done.refused), list(far.list())) == (1, 1, ["good"])
+    done = spool.upload_all()
+    assert (done.moved, len(done.refused), list(remote.list())) == (1, 1, ["good"])
     with pytest.raises(DamagedArtefactError):
         spool.get_metadata("bad")
     spool.set_aside("bad")
-    assert spool.drain().refused == []
+    assert spool.upload_all().refused == []
 
 
-def test_what_nobody_owns_yet_stays(spool: SpooledProvider, far: Far) -> None:
+def test_what_nobody_owns_yet_stays(spool: UploadingProvider, remote: Remote) -> None:
     """A recorder killed between a file and its row adopts the file when it is back: it must find it here."""
     put(spool, "mine", b"x")
     put(spool, "orphan", b"y")
-    assert spool.drain(owned=lambda: {"mine"}).moved == 1
-    assert (list(far.list()), list(spool.local.list())) == (["mine"], ["orphan"])
+    assert spool.upload_all(owned=lambda: {"mine"}).moved == 1
+    assert (list(remote.list()), list(spool.local.list())) == (["mine"], ["orphan"])
     spool.delete("mine")
     put(spool, "mine", b"z")
-    assert spool.drain(owned=lambda: {"orphan"}).moved == 1
-    assert list(far.list()) == ["mine", "orphan"], "what was stored again is not deleted there meanwhile"
+    assert spool.upload_all(owned=lambda: {"orphan"}).moved == 1
+    assert list(remote.list()) == ["mine", "orphan"], "what was stored again is not deleted there meanwhile"
     assert everything(spool) == {"mine": b"z", "orphan": b"y"}
-    assert spool.drain().moved == 1
-    assert everything(far) == {"mine": b"z", "orphan": b"y"}
+    assert spool.upload_all().moved == 1
+    assert everything(remote) == {"mine": b"z", "orphan": b"y"}
 
 
-def test_one_process_drains_at_a_time(spool: SpooledProvider, far: Far, tmp_path: Path) -> None:
+def test_who_was_killed_before_taking_a_deletion_back_loses_nothing(
+    spool: UploadingProvider, remote: Remote
+) -> None:
+    """Stored again, and the older one's deletion still pending, while an upload is under way."""
+    put(spool, "a", b"one")
+    put(spool, "b", b"two")
+    remote.before_store = lambda: remote.stored or spool.pending.add("b")
+    spool.upload_all()
+    spool.upload_all()
+    assert everything(remote) == everything(spool) == {"a": b"one", "b": b"two"}
+
+
+def test_one_process_uploads_at_a_time(spool: UploadingProvider, remote: Remote, tmp_path: Path) -> None:
     refused = []
 
     def again() -> None:
-        with closing(SpooledProvider(FileStorageProvider(tmp_path / "artefacts"), far.inner)) as other:
+        with closing(uploading(tmp_path / "artefacts", remote.inner)) as other:
             try:
-                other.drain()
+                other.upload_all()
             except BusyError as error:
                 refused.append(str(error))
 
     put(spool, "key", b"x")
-    far.before_store = again
-    spool.drain()
+    remote.before_store = again
+    spool.upload_all()
     assert len(refused) == 1
 
 
-def test_a_full_spool_refuses_what_is_large_and_still_takes_what_is_small(tmp_path: Path, far: Far) -> None:
-    """It says what to do, leaves nothing of what it refused, and takes again when it was drained."""
+def test_a_full_spool_refuses_what_is_large_and_still_takes_what_is_small(
+    tmp_path: Path, remote: Remote
+) -> None:
+    """It says what to do, leaves nothing of what it refused, and takes again when it was uploaded."""
     local = FileStorageProvider(tmp_path / "artefacts")
-    with closing(SpooledProvider(local, far, limit_bytes=1_000_000)) as spool:
+    with closing(
+        UploadingProvider(local, remote, PendingDeletions(tmp_path / "deletions"), limit_bytes=1_000_000)
+    ) as spool:
         kept, refusal = fill(spool, "large", 90_000)
         assert "storage.spool_mb" in str(refusal)
         assert "monitord status" in str(refusal)
@@ -236,11 +230,11 @@ def test_a_full_spool_refuses_what_is_large_and_still_takes_what_is_small(tmp_pa
         put(spool, "tiny", b"that it happened")
         fill(spool, "small", 60_000)
         assert local.total_bytes() <= 1_000_000
-        spool.drain()
+        spool.upload_all()
         put(spool, "large-again", os.urandom(90_000))
 
 
-def fill(spool: SpooledProvider, name: str, size: int) -> tuple[int, DiskFullError]:
+def fill(spool: UploadingProvider, name: str, size: int) -> tuple[int, DiskFullError]:
     """Store until no more goes in; how many did, and the refusal."""
     kept = 0
     while True:
@@ -251,15 +245,15 @@ def fill(spool: SpooledProvider, name: str, size: int) -> tuple[int, DiskFullErr
         kept += 1
 
 
-def test_a_folder_of_files_becomes_a_spool_as_it_is(tmp_path: Path, far: Far) -> None:
-    """Switching from files to a far provider: what is there is drained, and read all the time."""
-    with closing(open_local(tmp_path / "artefacts").artefacts) as files:
+def test_a_folder_of_files_becomes_a_spool_as_it_is(tmp_path: Path, remote: Remote) -> None:
+    """Switching from files to a remote provider: what is there is uploaded, and read all the time."""
+    with closing(open_folder(tmp_path / "artefacts").artefacts) as files:
         for n in range(5):
             files.store_data(f"key-{n}", b"evidence" * 100, attributes={"n": n})
         before = {key: files.get_metadata(key) for key in files.list()}
-    with closing(SpooledProvider(FileStorageProvider(tmp_path / "artefacts"), far)) as spool:
-        spool.drain()
-        assert {key: far.get_metadata(key) for key in far.list()} == before
+    with closing(uploading(tmp_path / "artefacts", remote)) as spool:
+        spool.upload_all()
+        assert {key: remote.get_metadata(key) for key in remote.list()} == before
 
 
 KEYS = st.sampled_from(["a", "b", "c", "d/e"])
@@ -268,7 +262,7 @@ STEPS = st.one_of(
     st.tuples(st.just("store near"), KEYS, st.integers(0, 3)),
     st.tuples(st.just("delete"), KEYS, st.just(0)),
     st.tuples(st.just("delete near"), KEYS, st.just(0)),
-    st.tuples(st.just("drain"), st.just(""), st.integers(0, 12)),
+    st.tuples(st.just("upload"), st.just(""), st.integers(0, 12)),
 )
 
 
@@ -277,12 +271,12 @@ STEPS = st.one_of(
 def test_any_sequence_is_answered_as_by_a_dict(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]]
 ) -> None:
-    """Stored and deleted with and without sight of the far one, drained and broken off at any call."""
+    """Stored and deleted with and without sight of the remote one, uploaded and broken off at any call."""
     folder = tmp_path_factory.mktemp("spool") / "artefacts"
-    far = Far(MemoryStorageProvider())
+    remote = Remote(MemoryStorageProvider())
     model: dict[str, bytes] = {}
-    whole = SpooledProvider(FileStorageProvider(folder), far)
-    near = SpooledProvider(FileStorageProvider(folder), None)
+    whole = uploading(folder, remote)
+    near = uploading(folder, None)
     for number, (step, key, argument) in enumerate(steps):
         provider = near if step.endswith("near") else whole
         if step.startswith("store"):
@@ -292,22 +286,22 @@ def test_any_sequence_is_answered_as_by_a_dict(
             provider.delete(key)
             model.pop(key, None)
         else:
-            far.fails_in = argument if argument < 12 else None
+            remote.fails_in = argument if argument < 12 else None
             try:
-                whole.drain()
+                whole.upload_all()
             except TransientError:
                 pass
-            far.fails_in = None
+            remote.fails_in = None
         assert everything(whole) == model
     for _ in range(2):
-        whole.drain()
-    assert everything(far) == model
-    assert whole.waiting().is_nothing
+        whole.upload_all()
+    assert everything(remote) == model
+    assert waits_for_nothing(whole)
     near.close()
     whole.close()
 
 
-def test_a_courier_killed_at_any_step_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+def test_an_uploader_killed_at_any_step_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     """kill -9 at every call to any provider, one after the other; what follows ends as if nothing had been."""
     number, killed = 0, 0
     while True:
@@ -315,17 +309,17 @@ def test_a_courier_killed_at_any_step_loses_nothing_and_doubles_nothing(tmp_path
         place = tmp_path / str(number)
         place.mkdir()
         model = prepared(place)
-        done = drain_in_child(place, number)
+        done = upload_in_child(place, number)
         if done == 0:
             break
         assert done == -9
         killed += 1
         with closing(opened(place)) as spool:
             assert everything(spool) == model, f"after step {number}"
-        assert drain_in_child(place, 0) == 0
+        assert upload_in_child(place, 0) == 0
         with closing(opened(place)) as spool:
-            assert everything(spool) == model == everything(far_of(place)), f"after step {number}"
-            assert spool.waiting().is_nothing
+            assert everything(spool) == model == everything(remote_of(place)), f"after step {number}"
+            assert waits_for_nothing(spool)
     assert killed > 20
 
 
@@ -334,7 +328,7 @@ def prepared(place: Path) -> dict[str, bytes]:
     with closing(opened(place)) as spool:
         for key in ("replaced", "deleted", "kept"):
             put(spool, key, b"old")
-        spool.drain()
+        spool.upload_all()
         put(spool, "never", b"seen")
         for key in ("never", "deleted"):
             spool.delete(key)
@@ -343,36 +337,36 @@ def prepared(place: Path) -> dict[str, bytes]:
     return {"kept": b"old", "replaced": b"new", "fresh": b"fresh" * 100}
 
 
-def opened(place: Path) -> SpooledProvider:
-    return SpooledProvider(FileStorageProvider(place / "artefacts"), far_of(place))
+def opened(place: Path) -> UploadingProvider:
+    return uploading(place / "artefacts", remote_of(place))
 
 
-def far_of(place: Path) -> FileStorageProvider:
-    return FileStorageProvider(place / "far")
+def remote_of(place: Path) -> FileStorageProvider:
+    return FileStorageProvider(place / "remote")
 
 
-def drain_in_child(place: Path, step: int) -> int:
-    words = [sys.executable, str(DRAIN_SCRIPT), str(place / "artefacts"), str(place / "far"), str(step)]
+def upload_in_child(place: Path, step: int) -> int:
+    words = [sys.executable, str(UPLOAD_SCRIPT), str(place / "artefacts"), str(place / "remote"), str(step)]
     return subprocess.run(words, stdout=subprocess.PIPE, timeout=240).returncode
 
 
-def test_storing_deleting_and_draining_at_once_keep_everything(tmp_path: Path) -> None:
-    """A recorder and a courier on one folder, both busy: in the end both places agree with what was done."""
+def test_storing_deleting_and_uploading_at_once_keep_everything(tmp_path: Path) -> None:
+    """A recorder and an uploader on one folder, both busy: in the end both places agree with what was done."""
     chance = random.Random(20261125)
     model: dict[str, bytes] = {}
     over = threading.Event()
     failures: list[BaseException] = []
 
-    def drain() -> None:
-        with closing(opened(tmp_path)) as courier:
+    def upload() -> None:
+        with closing(opened(tmp_path)) as uploader:
             try:
                 while not over.is_set():
-                    courier.drain()
+                    uploader.upload_all()
             except BaseException as error:  # noqa: BLE001 - told to the test's own thread
                 failures.append(error)
 
-    with closing(SpooledProvider(FileStorageProvider(tmp_path / "artefacts"), None)) as recorder:
-        thread = threading.Thread(target=drain)
+    with closing(uploading(tmp_path / "artefacts", None)) as recorder:
+        thread = threading.Thread(target=upload)
         thread.start()
         for number in range(400):
             key = f"key-{chance.randrange(6)}"
@@ -387,14 +381,14 @@ def test_storing_deleting_and_draining_at_once_keep_everything(tmp_path: Path) -
     assert failures == []
     with closing(opened(tmp_path)) as spool:
         assert everything(spool) == model
-        spool.drain()
-        assert everything(spool) == model == everything(far_of(tmp_path))
+        spool.upload_all()
+        assert everything(spool) == model == everything(remote_of(tmp_path))
 
 
-def test_old_and_new_have_times_of_their_own(spool: SpooledProvider, far: Far) -> None:
+def test_old_and_new_have_times_of_their_own(spool: UploadingProvider, remote: Remote) -> None:
     """Drained metadata are the stored ones, to the microsecond: an artefact can be told from its successor."""
     now = datetime.now(UTC)
     stored = StorageManager(spool).store_data("key", b"x", tags={"process": "web"}, attributes={"a": [1]})
-    spool.drain()
-    assert far.get_metadata("key") == stored
+    spool.upload_all()
+    assert remote.get_metadata("key") == stored
     assert stored.created_at >= now

@@ -18,7 +18,7 @@ from monitord.config import LoadedConfig
 from monitord.daemon import uploader
 from monitord.errors import ConfigError, PermissionDeniedError
 from monitord.model import CaptureStatus, Incident
-from monitord.recorder.holdings import check_storage, near_holdings, place_of, whole_holdings
+from monitord.recorder.artefact_stores import check_storage, open_full_store, open_local_store, place_of
 from monitord.recorder.uploader_status import read_courier_status
 from monitord.storage import StoreReader, open_store
 from monitord.storage.artefacts import WrongKeyError
@@ -78,14 +78,14 @@ def test_what_is_wrong_is_told_with_its_line(load: Load, line: str, words: str) 
 def test_the_recorder_does_not_start_with_a_key_that_can_not_be_had(load: Load, tmp_path: Path) -> None:
     """Nothing would be sealed as asked: said at the start, not at the first capture."""
     with pytest.raises(ConfigError, match="NOT_SET_HERE"):
-        near_holdings(load('encryption_key = "environment:NOT_SET_HERE"').settings)
+        open_local_store(load('encryption_key = "environment:NOT_SET_HERE"').settings)
     key = tmp_path / "key"
     key.write_text(new_key())
     key.chmod(0o644)
     with pytest.raises(PermissionDeniedError, match="chmod 600"):
-        near_holdings(load(f'encryption_key = "file:{key}"').settings)
+        open_local_store(load(f'encryption_key = "file:{key}"').settings)
     with pytest.raises(ConfigError, match="encryption_key"):
-        near_holdings(load(f'old_encryption_keys = ["file:{key}"]').settings)
+        open_local_store(load(f'old_encryption_keys = ["file:{key}"]').settings)
 
 
 def test_sealed_evidence_is_sealed_here_and_there_and_read_with_the_key(
@@ -98,7 +98,7 @@ def test_sealed_evidence_is_sealed_here_and_there_and_read_with_the_key(
     secret = b"the secret function 97\n" * 50
     incident = replace(INCIDENT, captures=(replace(a_capture("profile"), payload=secret),))
     settings = load(far, f'encryption_key = "file:{key}"', "compression_level = 0").settings
-    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_local_store(settings))) as store:
         (record,) = store.save_incident(incident)
 
     def all_files() -> bytes:
@@ -109,10 +109,12 @@ def test_sealed_evidence_is_sealed_here_and_there_and_read_with_the_key(
     assert uploader.run(settings, tmp_path / "data")
     assert list((tmp_path / "data" / "artefacts").iterdir()) == []
     assert b"secret function" not in all_files()
-    reader = StoreReader(tmp_path / "data", whole_holdings(settings))
+    reader = StoreReader(tmp_path / "data", open_full_store(settings))
     assert reader.artefact(record.artefact_key or "")[1] == secret
     with pytest.raises(WrongKeyError):
-        StoreReader(tmp_path / "data", whole_holdings(load(far).settings)).artefact(record.artefact_key or "")
+        StoreReader(tmp_path / "data", open_full_store(load(far).settings)).artefact(
+            record.artefact_key or ""
+        )
 
 
 def test_evidence_that_finds_no_room_on_its_way_leaves_the_incident_and_the_reason(
@@ -120,7 +122,7 @@ def test_evidence_that_finds_no_room_on_its_way_leaves_the_incident_and_the_reas
 ) -> None:
     """What is small is kept all the same; the refusal says what to look at."""
     settings = load(far, "spool_mb = 1").settings
-    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_local_store(settings))) as store:
         store.save_incident(INCIDENT)
         assert store.verify() == []
     with StoreReader(tmp_path / "data") as reader:
@@ -137,7 +139,7 @@ def test_evidence_that_finds_no_room_on_its_way_leaves_the_incident_and_the_reas
 def test_what_was_sent_is_not_missing_and_counts_in_the_budget(load: Load, far: str, tmp_path: Path) -> None:
     """The recorder, which does not see it, says neither that it is lost nor that it takes no room."""
     settings = load(far, "spool_mb = 10").settings
-    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_local_store(settings))) as store:
         store.save_incident(INCIDENT)
         before = store.usage().artefact_bytes
         assert before > 1_500_000
@@ -149,7 +151,7 @@ def test_what_was_sent_is_not_missing_and_counts_in_the_budget(load: Load, far: 
         assert store.usage().artefact_bytes < 10_000
     assert uploader.run(settings, tmp_path / "data")
     assert len(list((tmp_path / "far").iterdir())) == 1, "the summary alone"
-    with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_full_store(settings))) as store:
         assert store.verify() == []
     told = read_courier_status(tmp_path / "data")
     assert told is not None
@@ -160,11 +162,11 @@ def test_a_far_artefact_that_is_gone_is_found_out_by_who_can_see(
     load: Load, far: str, tmp_path: Path
 ) -> None:
     settings = load(far, "spool_mb = 10").settings
-    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_local_store(settings))) as store:
         store.save_incident(INCIDENT)
     assert uploader.run(settings, tmp_path / "data")
     next((tmp_path / "far").glob("*-profile.*")).unlink()
-    with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_full_store(settings))) as store:
         assert len(store.verify()) == 1
         store.adopt()
         assert [record.failure_reason is None for record in store.fetch_recent(9)] == [False]
@@ -180,7 +182,7 @@ def test_old_captures_move_to_the_archive_and_are_read_and_deleted_there(
     lines = [f'archive_url = "file://{tmp_path / "archive"}"', "archive_after_h = 0", "spool_mb = 10"]
     settings = load(*lines, *([far] if sends else [])).settings
     data_dir = tmp_path / "data"
-    with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(data_dir, open_artefacts=open_local_store(settings))) as store:
         record = next(row for row in store.save_incident(INCIDENT) if row.role == "profile")
         assert uploader.run(settings, data_dir)
         archived = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
@@ -190,9 +192,9 @@ def test_old_captures_move_to_the_archive_and_are_read_and_deleted_there(
         assert told.archiving == "archived 2 and deleted 0"
         kept = tmp_path / "far" if sends else data_dir / "artefacts"
         assert sum(path.stat().st_size for path in kept.iterdir()) < 10_000
-        reader = StoreReader(data_dir, whole_holdings(settings))
+        reader = StoreReader(data_dir, open_full_store(settings))
         assert reader.artefact(record.artefact_key or "")[1] == LARGE.payload
-        with closing(open_store(data_dir, open_holdings=whole_holdings(settings))) as whole:
+        with closing(open_store(data_dir, open_artefacts=open_full_store(settings))) as whole:
             assert whole.verify() == []
         store.adopt()
         store.settle()
@@ -210,14 +212,14 @@ def test_a_lost_database_comes_back_although_captures_are_archived(load: Load, t
     (tmp_path / "archive").mkdir(mode=0o700)
     settings = load(f'archive_url = "file://{tmp_path / "archive"}"', "archive_after_h = 0").settings
     data_dir = tmp_path / "data"
-    with closing(open_store(data_dir, open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(data_dir, open_artefacts=open_local_store(settings))) as store:
         before = [row.role for row in store.save_incident(INCIDENT)]
     assert uploader.run(settings, data_dir)
     (data_dir / "monitord.db").unlink()
-    open_store(data_dir, open_holdings=near_holdings(settings)).close()
+    open_store(data_dir, open_artefacts=open_local_store(settings)).close()
     with StoreReader(data_dir) as reader:
         assert [row.role for row in reader.incident("abcdefabcdef").captures] == before
-    with closing(open_store(data_dir, open_holdings=whole_holdings(settings))) as store:
+    with closing(open_store(data_dir, open_artefacts=open_full_store(settings))) as store:
         assert store.verify() == []
     assert not (data_dir / "quarantine").exists()
 
@@ -228,15 +230,15 @@ def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
         "import sys, tempfile, pathlib\n"
         "import monitord.daemon.__main__, monitord.daemon.loop\n"
         "from monitord import config\n"
-        "from monitord.recorder.holdings import near_holdings\n"
+        "from monitord.recorder.artefact_stores import open_local_store\n"
         "from monitord.storage import open_store\n"
         "folder = pathlib.Path(tempfile.mkdtemp())\n"
         "settings = config.load(pathlib.Path('/dev/null')).settings\n"
-        "open_store(folder / 'data', open_holdings=near_holdings(settings)).close()\n"
+        "open_store(folder / 'data', open_artefacts=open_local_store(settings)).close()\n"
         "plain = set(sys.modules)\n"
         "(folder / 'config').write_text('[storage]\\nurl = \"s3://bucket/prefix\"\\n')\n"
         "settings = config.load(folder / 'config').settings\n"
-        "open_store(folder / 'data', open_holdings=near_holdings(settings)).close()\n"
+        "open_store(folder / 'data', open_artefacts=open_local_store(settings)).close()\n"
         "print(*sorted(plain & {'cachetools', 'monitord.daemon.upload_supervisor', 'monitord.storage.artefacts.keyring',"
         " 'monitord.storage.artefacts.wrappers.spooled'}))\n"
         "print(*sorted({'redis', 'obstore', 'cryptography'} & set(sys.modules)))\n"
@@ -251,7 +253,7 @@ def test_a_file_without_a_row_waits_until_it_is_adopted(load: Load, far: str, tm
     settings = load(far).settings
     with closing(open_store(tmp_path / "killed")) as store:
         store.save_incident(replace(INCIDENT, correlation_id="bcdefabcdefa"))
-    with closing(open_store(tmp_path / "data", open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_local_store(settings))) as store:
         store.save_incident(INCIDENT)
         shutil.copytree(
             tmp_path / "killed" / "artefacts", tmp_path / "data" / "artefacts", dirs_exist_ok=True
@@ -262,6 +264,6 @@ def test_a_file_without_a_row_waits_until_it_is_adopted(load: Load, far: str, tm
         assert store.adopt() > 0
     assert uploader.run(settings, tmp_path / "data")
     assert list((tmp_path / "data" / "artefacts").iterdir()) == []
-    with closing(open_store(tmp_path / "data", open_holdings=whole_holdings(settings))) as store:
+    with closing(open_store(tmp_path / "data", open_artefacts=open_full_store(settings))) as store:
         assert store.verify() == []
         assert len(store.fetch_recent(9)) == 2

@@ -1,4 +1,4 @@
-"""What a spool's processes share beside the artefacts: deletions to be passed on, and who is at it."""
+"""What is to be deleted at a remote provider that is not asked now, and the locks of who uploads."""
 
 from __future__ import annotations
 
@@ -20,38 +20,33 @@ _NOTHING = BytesPayload(b"")
 _CHECKSUM_OF_NOTHING = f"sha256:{hashlib.sha256().hexdigest()}"
 
 
-class Tombstones:
-    """Keys that were deleted here and may still be far away: an empty artefact each, as durable as any.
-
-    The folder is made with the first of them.
-    """
+class PendingDeletions:
+    """A folder with an empty artefact for each name, as durable as any; made with the first of them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._folder: FileStorageProvider | None = None
 
-    def has(self, key: str) -> bool:
-        """Whether this key was deleted here and still has to be far away."""
+    def has(self, name: str) -> bool:
+        """Whether this name has still to be deleted."""
         folder = self._existing()
-        return folder is not None and folder.holds(key)
+        return folder is not None and folder.holds(name)
 
-    def add(self, key: str) -> None:
+    def add(self, name: str) -> None:
         """Durable when this returns."""
         now = datetime.now(UTC)
-        self._made().store(key, _NOTHING, StorageMetadata(key, 0, now, now, _CHECKSUM_OF_NOTHING))
+        self._made().store(name, _NOTHING, StorageMetadata(name, 0, now, now, _CHECKSUM_OF_NOTHING))
 
-    def remove(self, key: str) -> None:
+    def remove(self, name: str) -> None:
+        """It was deleted, or is not to be deleted any more."""
         folder = self._existing()
         if folder is not None:
-            folder.delete(key)
+            folder.delete(name)
 
     def list(self, prefix: str = "") -> list[str]:
+        """All names that begin with this text."""
         folder = self._existing()
         return list(folder.list(prefix)) if folder is not None else []
-
-    def changed_ns(self, key: str) -> int:
-        """When the key was deleted, as the file system says; FileNotFoundError."""
-        return self._made().path(key).lstat().st_mtime_ns
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -60,13 +55,13 @@ class Tombstones:
             yield
 
     @contextlib.contextmanager
-    def only_drain(self) -> Iterator[None]:
-        """Be the only process that passes things on, for the block; raises BusyError."""
+    def only_uploader(self) -> Iterator[None]:
+        """Be the only process that uploads, for the block; raises BusyError."""
         try:
             with self._locked(".drain.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 yield
         except BlockingIOError as error:
-            raise BusyError("another process is emptying the spool already") from error
+            raise BusyError("another process is uploading already") from error
 
     @contextlib.contextmanager
     def _locked(self, name: str, how: int) -> Iterator[None]:
@@ -95,6 +90,7 @@ class Tombstones:
         return self._folder
 
     def close(self) -> None:
+        """Let go of the folder."""
         if self._folder is not None:
             self._folder.close()
             self._folder = None

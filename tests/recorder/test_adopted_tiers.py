@@ -17,7 +17,7 @@ import pytest
 from monitord import config
 from monitord.config import Settings
 from monitord.daemon import uploader
-from monitord.recorder.holdings import near_holdings, whole_holdings
+from monitord.recorder.artefact_stores import open_full_store, open_local_store
 from monitord.storage import StoreReader, open_store
 
 SAMPLE = Path(__file__).parents[1] / "storage" / "samples" / "tiers" / "data.zip"
@@ -48,7 +48,7 @@ class Adopted:
 
     def readable(self) -> dict[str, str]:
         """Each artefact that a row names, with the checksum of its bytes."""
-        with StoreReader(self.data, whole_holdings(self.settings())) as reader:
+        with StoreReader(self.data, open_full_store(self.settings())) as reader:
             keys = sorted(reader.artefact_keys())
             return {key: hashlib.sha256(reader.artefact(key)[1]).hexdigest() for key in keys}
 
@@ -77,13 +77,13 @@ def test_after_a_start_and_an_upload_nothing_is_lost_and_what_was_deleted_is_gon
 ) -> None:
     """The recorder adopts first, as at its start; whether anything else is old enough or not."""
     settings = adopted.settings(f"archive_after_h = {after_h}")
-    with closing(open_store(adopted.data, open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(adopted.data, open_artefacts=open_local_store(settings))) as store:
         assert store.adopt() == 0
     assert any(name in path for name in adopted.deleted for path in adopted.remote_names())
     assert uploader.run(settings, adopted.data)
     assert adopted.captures(adopted.readable()) == adopted.captures(adopted.artefacts)
     assert [path for name in adopted.deleted for path in adopted.remote_names() if name in path] == []
-    with closing(open_store(adopted.data, open_holdings=whole_holdings(settings))) as store:
+    with closing(open_store(adopted.data, open_artefacts=open_full_store(settings))) as store:
         assert store.verify() == []
     if "url" in adopted.names:
         assert list((adopted.data / "artefacts").iterdir()) == []
@@ -98,7 +98,7 @@ def test_deleted_by_the_recorder_everything_goes_everywhere(adopted: Adopted) ->
     archiving was broken off, which nothing leads to: that one is for a person to find."""
     settings = adopted.settings()
     incidents = {key.split("-")[2] for key in adopted.artefacts}
-    with closing(open_store(adopted.data, open_holdings=near_holdings(settings))) as store:
+    with closing(open_store(adopted.data, open_artefacts=open_local_store(settings))) as store:
         for correlation_id in sorted(incidents):
             store.delete_incident(correlation_id)
     assert uploader.run(settings, adopted.data)
@@ -109,6 +109,6 @@ def test_deleted_by_the_recorder_everything_goes_everywhere(adopted: Adopted) ->
 def test_a_lost_database_comes_back_from_what_is_seen(adopted: Adopted) -> None:
     """With sight of the remote all of it; each artefact gets its row again."""
     (adopted.data / "monitord.db").unlink()
-    with closing(open_store(adopted.data, open_holdings=whole_holdings(adopted.settings()))) as store:
+    with closing(open_store(adopted.data, open_artefacts=open_full_store(adopted.settings()))) as store:
         assert store.verify() == []
     assert adopted.captures(adopted.readable()) == adopted.captures(adopted.artefacts)

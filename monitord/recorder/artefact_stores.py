@@ -1,0 +1,240 @@
+"""`[storage]` of the configuration as something that keeps artefacts: for the recorder, and for who sees all.
+
+The recorder and whatever deletes or pins open a local store: no client of a remote provider is loaded and no
+network is waited for. Readers, checks and the uploader open the full store, where a remote provider is opened
+when something is asked of it that is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitord.config import LoadedConfig, Settings
+from monitord.config.settings import StorageSettings
+from monitord.errors import ConfigError
+from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts
+from monitord.storage.artefacts import StorageManager
+from monitord.storage.artefacts.opening import compose
+from monitord.storage.artefacts.provider import StorageProvider
+from monitord.storage.artefacts.providers.file import FileStorageConfig, FileStorageProvider
+from monitord.storage.artefacts.wrappers.retried import Patience
+from monitord.storage.usage import floor_of
+
+if TYPE_CHECKING:
+    from monitord.storage.artefacts.cache import CacheManager
+    from monitord.storage.artefacts.keyring import Keyring
+    from monitord.storage.artefacts.monitor import StorageMonitor
+    from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
+    from monitord.storage.artefacts.wrappers.uploading import UploadingProvider
+
+DELETIONS_NAME = "tombstones"  # at `storage.url`; both names are from earlier versions
+ARCHIVE_DELETIONS_NAME = "archive-tombstones"
+
+
+def check_storage(loaded: LoadedConfig) -> None:
+    """Refuse URLs that can't be right, with the line that has them. Nothing is connected to."""
+    for key in ("url", "archive_url"):
+        url = getattr(loaded.settings.storage, key)
+        try:
+            _check_url(url)
+        except ConfigError as error:
+            raise ConfigError(f"{loaded.origin(f'storage.{key}')}: storage.{key}: {error}") from error
+
+
+def _check_url(url: str) -> None:
+    if not url:
+        return
+    from monitord.storage.artefacts.providers import check_scheme
+    from monitord.storage.artefacts.urls import StorageType, parse_url
+
+    check_scheme(parse_url(url))
+    if parse_url(url).storage_type is StorageType.MEMORY:
+        raise ConfigError("memory:// is gone with the process that has it; expected another URL")
+
+
+def place_of(storage: StorageSettings, folder: Path, key: str) -> str:
+    """Where a person finds an artefact: a path, or a URL without options and secrets."""
+    path = folder / key
+    if path.exists():
+        name = _archived_name(folder, key) if storage.archive_url else None
+        return str(path) if name is None else _below(storage.archive_url, name)
+    return _below(storage.url, key) if storage.url else str(path)
+
+
+def _archived_name(folder: Path, key: str) -> str | None:
+    """What the archive calls it; None when it lies in the folder itself."""
+    from monitord.storage.artefacts.wrappers.archiving import copy_name
+
+    with closing(FileStorageProvider(folder, FileStorageConfig(create=False))) as files:
+        metadata = files.get_metadata(key)
+    return copy_name(metadata) if metadata.archived_in is not None else None
+
+
+def _below(url: str, key: str) -> str:
+    from monitord.storage.artefacts.urls import parse_url
+
+    where = parse_url(url)
+    host = (where.host or "") + (f":{where.port}" if where.port is not None else "")
+    return f"{where.scheme}://{host}{where.path.rstrip('/')}/{key}"
+
+
+def needs_uploader(settings: Settings) -> bool:
+    """Whether artefacts go anywhere but this disk."""
+    return bool(settings.storage.url or settings.storage.archive_url)
+
+
+def keyring_of(storage: StorageSettings) -> Keyring | None:
+    """The keys that are configured; raises ConfigError or PermissionDeniedError naming the source."""
+    if not storage.encryption_key:
+        if storage.old_encryption_keys:
+            raise ConfigError("storage.old_encryption_keys: needs `encryption_key`, which seals what is new")
+        return None
+    from monitord.storage.artefacts.keyring import load_keyring
+
+    return load_keyring([storage.encryption_key, *storage.old_encryption_keys])
+
+
+def keyring_look(storage: StorageSettings) -> Callable[[], Keyring] | None:
+    """Read the keys anew, for the health check; None where nothing is sealed."""
+    if not storage.encryption_key:
+        return None
+    from monitord.storage.artefacts.keyring import load_keyring
+
+    return lambda: load_keyring([storage.encryption_key, *storage.old_encryption_keys])
+
+
+def open_local_store(settings: Settings, monitor: StorageMonitor | None = None) -> OpenArtefacts:
+    """What this disk holds, for the recorder. Raises ConfigError at once when a key can't be had."""
+    keyring = keyring_of(settings.storage)
+    return _Opener(settings, lambda: keyring, monitor=monitor)
+
+
+def open_full_store(settings: Settings, *, cached: bool = False) -> OpenArtefacts:
+    """Everything there is. `cached` is for who reads the same again: all that it opens share one cache."""
+    storage = settings.storage
+    patience = Patience(deadline_s=storage.deadline_s)
+    return _Opener(
+        settings,
+        lambda: keyring_of(storage),
+        lambda url: remote_provider(url, patience),
+        _cache(storage) if cached and storage.cache_mb else None,
+    )
+
+
+def _cache(storage: StorageSettings) -> CacheManager:
+    from monitord.storage.artefacts.cache import CacheConfig, CacheManager, EvictionPolicy
+
+    policy = EvictionPolicy(storage.cache_eviction)
+    limit_bytes = max(1, int(storage.cache_mb * 1e6))
+    return CacheManager(
+        CacheConfig(limit_bytes=limit_bytes, ttl_s=storage.cache_ttl_s, eviction_policy=policy)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """Opens a folder as the settings say; without `open_remote`, nobody is asked who lies elsewhere."""
+
+    settings: Settings
+    load_keyring: Callable[[], Keyring | None]
+    open_remote: Callable[[str], StorageProvider] | None = None
+    cache: CacheManager | None = None
+    monitor: StorageMonitor | None = None
+
+    def __call__(self, folder: Path, *, create: bool = True) -> ArtefactStore:
+        storage = self.settings.storage
+        files = FileStorageProvider(folder, FileStorageConfig(create=create))
+        uploading, archiving = self._tiers(files)
+        composed = compose(
+            uploading or archiving or files,
+            compression_level=storage.compression_level or None,
+            keyring=self.load_keyring(),
+            cache=self.cache,
+            recorder=self.monitor,
+            patience=Patience(attempts=1) if self.open_remote else None,  # a remote provider has its own
+            follows_pointers=archiving is not None,
+        )
+        manager = StorageManager(composed, self.cache, monitor=self.monitor)
+        return ArtefactStore(manager, files, uploading, archiving)
+
+    def _tiers(self, files: FileStorageProvider) -> tuple[UploadingProvider | None, ArchivingProvider | None]:
+        """What stands around the files. With both URLs the archive stands behind the other one."""
+        url, archive_url = self.settings.storage.url, self.settings.storage.archive_url
+        remote, archive = (
+            self.open_remote(each) if each and self.open_remote else None for each in (url, archive_url)
+        )
+        archiving = None
+        if archive_url and not url:
+            archiving = _archiving(files, files, archive)
+        elif remote is not None and archive is not None:
+            remote = archiving = _archiving(files, remote, archive)
+        return (_uploading(self.settings, files, remote) if url else None), archiving
+
+
+def _uploading(
+    settings: Settings, files: FileStorageProvider, remote: StorageProvider | None
+) -> UploadingProvider:
+    from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
+    from monitord.storage.artefacts.wrappers.uploading import UploadingProvider
+
+    return UploadingProvider(
+        files,
+        remote,
+        PendingDeletions(files.base_path.with_name(DELETIONS_NAME)),
+        limit_bytes=int(settings.storage.spool_mb * 1e6),
+        free_disk_floor_bytes=floor_of(files.base_path, settings.retention.min_free_disk_bytes),
+    )
+
+
+def _archiving(
+    files: FileStorageProvider, inner: StorageProvider, archive: StorageProvider | None
+) -> ArchivingProvider:
+    from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
+    from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
+
+    pending = PendingDeletions(files.base_path.with_name(ARCHIVE_DELETIONS_NAME))
+    return ArchivingProvider(inner, archive, pending)
+
+
+def remote_provider(url: str, patience: Patience) -> StorageProvider:
+    """A remote provider with its tries, opened and its client loaded at the first question."""
+    from monitord.storage.artefacts.opening import reached
+    from monitord.storage.artefacts.providers import open_provider
+    from monitord.storage.artefacts.urls import StorageType, parse_url
+    from monitord.storage.artefacts.wrappers.deferred import DeferredProvider
+
+    where = parse_url(url)
+    kind = where.storage_type
+    name = where.scheme if kind is StorageType.CUSTOM else kind.value
+    return reached(DeferredProvider(name, lambda: open_provider(where)), patience=patience)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPlace:
+    """A provider, and under which key an artefact was sealed that it keeps under this one."""
+
+    provider: StorageProvider
+    sealed_as: Callable[[str], str]
+
+
+@contextmanager
+def sealed_places(settings: Settings, folder: Path) -> Iterator[list[SealedPlace]]:
+    """Whatever holds sealed artefacts, below their encryption: for a change of keys."""
+    from monitord.storage.artefacts.wrappers.archiving import key_of_copy
+
+    storage = settings.storage
+    patience = Patience(deadline_s=storage.deadline_s)
+    files = FileStorageProvider(folder, FileStorageConfig(create=False))
+    remote = remote_provider(storage.url, patience) if storage.url else None
+    places = [SealedPlace(_uploading(settings, files, remote) if remote else files, str)]
+    if storage.archive_url:
+        places.append(SealedPlace(remote_provider(storage.archive_url, patience), key_of_copy))
+    try:
+        yield places
+    finally:
+        for place in places:
+            place.provider.close()
