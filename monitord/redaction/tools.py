@@ -380,12 +380,15 @@ def _read_operands() -> dict[str, list[tuple[str, ...]]]:
 
 
 def _read_tools() -> dict[str, Tool]:
+    """Tools that read alike are one value: a table of their own for each would be 200 kB."""
     options, operands = _read_options(), _read_operands()
     tools = {}
+    alike: dict[str, Tool] = {}
     for name in options.keys() | operands.keys():
         plain, with_verb = options.get(name, ({}, {}))
         letters = "".join(option[1] for option in plain if len(option) == 2 and plain[option] != "attached")
-        tools[name] = Tool(plain, with_verb, tuple(operands.get(name, ())), letters)
+        tool = Tool(plain, with_verb, tuple(operands.get(name, ())), letters)
+        tools[name] = alike.setdefault(repr(tool), tool)
     return tools
 
 
