@@ -190,7 +190,7 @@ def _assistant(data_dir: Path) -> None:
         _own_command(CliContext(data_dir_flag=data_dir), ["keep", "77"])
 
 
-def _courier(data_dir: Path) -> None:
+def _uploader(data_dir: Path) -> None:
     from monitord.daemon.upload_supervisor import UploadSupervisor
 
     (data_dir / "artefacts").mkdir(parents=True, mode=0o700)
@@ -247,7 +247,7 @@ EXERCISES: dict[str, Callable[[Path], None]] = {
     "assistant": _assistant,
     "capture": _capture,
     "commands": _commands,
-    "courier": _courier,
+    "courier": _uploader,
     "daemon": _daemon,
     "forms": _forms,
     "migration": _migration,

@@ -27,7 +27,7 @@ def backup(
 ) -> None:
     """Copy database and artefacts into a folder, consistent while the daemon goes on.
 
-    What lies far away or in an archive is fetched. Keys that seal artefacts are not in it.
+    What is remote or in an archive is fetched. Keys that seal artefacts are not in it.
     """
     from monitord.storage.backup import backup as back_up
 

@@ -108,7 +108,7 @@ class CliContext:
     def reader(self) -> StoreReader:
         """The store, read-only; it opens at the first question.
 
-        The configuration is read, and a far provider asked, only for an artefact's bytes.
+        The configuration is read, and a remote provider asked, only for an artefact's bytes.
         """
         from monitord.storage.queries import StoreReader
 
@@ -122,9 +122,9 @@ class CliContext:
         if not (settings.storage.url or settings.storage.archive_url):
             return open_full_store(settings)(folder, create=create)
         key = repr(settings.storage)
-        if key not in _FAR:
-            _FAR[key] = open_full_store(settings, cached=True)
-        return _FAR[key](folder, create=create)
+        if key not in _FULL_STORES:
+            _FULL_STORES[key] = open_full_store(settings, cached=True)
+        return _FULL_STORES[key](folder, create=create)
 
     def _open_local_store(self, folder: Path, *, create: bool = True) -> ArtefactStore:
         from monitord.recorder.artefact_stores import open_local_store
@@ -143,10 +143,10 @@ class CliContext:
         folder = self.data_dir()
         _leave_to_recorder(folder)
         opener = self.open_full_store if whole else self._open_local_store
-        is_data_far = whole and bool(self.config().settings.storage.url)
+        is_data_remote = whole and bool(self.config().settings.storage.url)
         store = open_store(
             folder,
-            create=is_data_far or _holds_data(folder),
+            create=is_data_remote or _holds_data(folder),
             open_artefacts=opener,
             budget_bytes=self.config().settings.retention.max_total_bytes,
         )
@@ -157,16 +157,16 @@ class CliContext:
 
     @contextmanager
     def holdings(self) -> Iterator[ArtefactStore]:
-        """What keeps artefacts, near and far."""
+        """What keeps artefacts, here and remotely."""
         from monitord.storage.folder import check_data_dir
         from monitord.storage.schema import ARTEFACTS_NAME
 
         folder = self.data_dir() / ARTEFACTS_NAME
         check_data_dir(folder.parent)
-        is_data_far = bool(self.config().settings.storage.url)
-        if not is_data_far and not folder.exists():
+        is_data_remote = bool(self.config().settings.storage.url)
+        if not is_data_remote and not folder.exists():
             raise NotFoundError(f"no artefact is stored in {folder.parent} yet; `monitord run` stores them")
-        holdings = self.open_full_store(folder, create=is_data_far)
+        holdings = self.open_full_store(folder, create=is_data_remote)
         try:
             yield holdings
         finally:
@@ -201,8 +201,8 @@ def _tell_damage(words: str) -> None:
     say(f"monitord: {words}")
 
 
-# What reads far artefacts in this process shares one cache of them (storage.cache_mb): a server asks again.
-_FAR: dict[str, OpenArtefacts] = {}
+# What reads remote artefacts in this process shares one cache (storage.cache_mb): a server asks again.
+_FULL_STORES: dict[str, OpenArtefacts] = {}
 
 
 def _holds_data(folder: Path) -> bool:

@@ -20,7 +20,7 @@ def upgrade(context: CliContext) -> None:
 
 
 def check(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
-    """Look for damage: pages, rows without bytes (far ones, too), bytes without rows. Exit 1 if so."""
+    """Look for damage: pages, rows without bytes (remote ones, too), bytes without rows. Exit 1 if so."""
     as_json = wants_json(output, json)
     set_aside = _set_aside(context.data_dir())
     with context.store(whole=True) as store:

@@ -91,7 +91,7 @@ def _surroundings(context: CliContext, settings: Settings) -> Surroundings:
         version=__version__,
         max_total_bytes=settings.retention.max_total_bytes,
         min_free_disk_bytes=settings.retention.min_free_disk_bytes,
-        is_far=bool(settings.storage.url),
+        is_remote=bool(settings.storage.url),
         units=_units(),
     )
 

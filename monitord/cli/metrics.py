@@ -28,7 +28,7 @@ def metrics(
     Without a daemon it says `monitord_up 0`, and exits with 0.
     """
     from monitord.export.prometheus import metrics_text
-    from monitord.recorder.uploader_status import read_courier_status
+    from monitord.recorder.uploader_status import read_uploader_status
 
     if importlib.util.find_spec("prometheus_client") is None:
         from monitord.installation import install_command
@@ -38,8 +38,8 @@ def metrics(
         )
     folder = context.data_dir()
     told = {"is_running": False, **(read_status(folder) or {})}
-    courier = read_courier_status(folder)
-    told["courier"] = asdict(courier) if courier else None
+    uploader = read_uploader_status(folder)
+    told["courier"] = asdict(uploader) if uploader else None
     text = metrics_text(told, usage_of(context, folder, told))
     if write is None:
         emit(text)

@@ -17,7 +17,7 @@ from monitord.export.encoding import json_text
 from monitord.export.units import age, quantity, span
 from monitord.model import counted
 from monitord.recorder.status import read_status
-from monitord.recorder.uploader_status import read_courier_status
+from monitord.recorder.uploader_status import read_uploader_status
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 from monitord.storage.usage import usage_of as measure
@@ -29,7 +29,7 @@ def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = Fals
     as_json = wants_json(output, json)
     folder = context.data_dir()
     told: dict[str, Any] = {"is_running": False, **(read_status(folder) or {})}
-    sent = read_courier_status(folder)
+    sent = read_uploader_status(folder)
     if sent is not None:
         told["courier"] = asdict(sent)
     # A broken configuration may be why nothing runs: say the rest all the same.
@@ -51,7 +51,7 @@ def usage_of(context: CliContext, folder: Path, told: Mapping[str, Any]) -> dict
     A running daemon told its budget; only without one is the configuration asked, which may be broken.
     """
     try:
-        found = measure(folder, is_far=_is_far(context))
+        found = measure(folder, is_remote=_is_far(context))
     except OSError:  # no directory yet
         found = Usage(0, 0, 0, 0)
     budget = told.get("budget_bytes") if told["is_running"] else None
@@ -82,7 +82,7 @@ def _lines(
         "own cost": _cost(told),
         "store": store_line(usage),
         "artefacts": artefact_counts(told.get("storage")),
-        "far away": courier_line(told.get("courier"), now),
+        "far away": uploader_line(told.get("courier"), now),
         "so far": _counts(told),
         "capturing": _capture(told.get("capture"), now),
         "last": _last(told.get("last_incident")),
@@ -148,8 +148,8 @@ def artefact_counts(storage: object) -> str:
     return ", ".join([*parts, *([f"{failed:,} errors"] if failed else [])])
 
 
-def courier_line(sent: Mapping[str, Any] | None, now: datetime) -> str:
-    """What has gone to a far provider, and what waits for it."""
+def uploader_line(sent: Mapping[str, Any] | None, now: datetime) -> str:
+    """What has gone to a remote provider, and what waits for it."""
     if sent is None:
         return ""
     when = moment_of(sent["last_success_at"])

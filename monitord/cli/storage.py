@@ -1,4 +1,4 @@
-"""`storage status`: can evidence be kept right now, here and far away, and how it went so far."""
+"""`storage status`: can evidence be kept right now, here and remotely, and how it went so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
-from monitord.cli.status import artefact_counts, courier_line, store_line, usage_of
+from monitord.cli.status import artefact_counts, store_line, uploader_line, usage_of
 from monitord.cli.terminal import Style, emit, fact, wrap
 from monitord.cli.terminal import width as screen_width
 from monitord.errors import StorageError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from monitord.storage.artefacts.monitor import HealthCheck
 
 _HERE = "here"
-_FAR_DEADLINE_S = 30.0
+_REMOTE_DEADLINE_S = 30.0
 
 
 def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
@@ -32,7 +32,7 @@ def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = Fals
 
     Each failing check comes with its fix. Exit 1 when one fails.
     """
-    from monitord.recorder.uploader_status import read_courier_status
+    from monitord.recorder.uploader_status import read_uploader_status
     from monitord.storage.folder import check_data_dir
 
     as_json = wants_json(output, json)
@@ -58,7 +58,7 @@ def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = Fals
         ],
         "counters": reported.get("counters") if isinstance(reported, Mapping) else None,
         "alerts": reported.get("alerts") if isinstance(reported, Mapping) else None,
-        "courier": _plain(read_courier_status(folder)) if settings.storage.url else None,
+        "courier": _plain(read_uploader_status(folder)) if settings.storage.url else None,
         "usage": usage,
     }
     if as_json:
@@ -79,7 +79,7 @@ class _Room:
 
 
 def _checks(settings: Settings, data_dir: Path, used: Mapping[str, int]) -> Iterator[tuple[str, HealthCheck]]:
-    """The looks at this disk, then at the far provider if there is one; each with where it looked."""
+    """The looks at this disk, then at the remote provider if there is one; each with where it looked."""
     from monitord.recorder.artefact_stores import keyring_look, keyring_of, remote_provider
     from monitord.storage.artefact_store import open_folder
     from monitord.storage.artefacts import StorageManager
@@ -102,11 +102,11 @@ def _checks(settings: Settings, data_dir: Path, used: Mapping[str, int]) -> Iter
     for url in filter(None, (storage.url, storage.archive_url)):
 
         def opened(url: str = url) -> StorageManager:
-            provider = remote_provider(url, Patience(deadline_s=_FAR_DEADLINE_S))
+            provider = remote_provider(url, Patience(deadline_s=_REMOTE_DEADLINE_S))
             return StorageManager(compose(provider, keyring=keyring_of(storage)))
 
-        far = HealthChecker(opened, HealthLimits(deadline_s=_FAR_DEADLINE_S))
-        yield from ((shown_url(url), check) for check in far.check_storage().checks)
+        remote = HealthChecker(opened, HealthLimits(deadline_s=_REMOTE_DEADLINE_S))
+        yield from ((shown_url(url), check) for check in remote.check_storage().checks)
 
 
 def _plain(status: Any) -> dict[str, Any] | None:
@@ -128,7 +128,7 @@ def _lines(answer: Mapping[str, Any], reported: object, style: Style, columns: i
     facts = {
         "store": store_line(answer["usage"]),
         "artefacts": artefact_counts(reported) or "nobody records here: nothing was counted",
-        "far away": courier_line(answer["courier"], datetime.now(UTC)),
+        "far away": uploader_line(answer["courier"], datetime.now(UTC)),
     }
     yield ""
     for name, text in facts.items():

@@ -153,7 +153,7 @@ def rebuild(
 
 
 def rotate_key(context: CliContext) -> None:
-    """Wrap the keys of all sealed artefacts with the active key, near, far and archived.
+    """Wrap the keys of all sealed artefacts with the active key, here, remote and archived.
 
     Every reader must know the new key before: make it `storage.encryption_key`, name the old one in
     `storage.old_encryption_keys`, restart the service, then rotate.

@@ -15,7 +15,7 @@ from pathlib import Path
 from monitord.children import own_command
 from monitord.logs import get_logger
 from monitord.recorder.artefact_stores import ARCHIVE_DELETIONS_NAME, DELETIONS_NAME
-from monitord.recorder.uploader_status import read_courier_status
+from monitord.recorder.uploader_status import read_uploader_status
 from monitord.storage.artefacts.keys import is_probe
 from monitord.storage.schema import ARTEFACTS_NAME
 
@@ -121,7 +121,7 @@ class UploadSupervisor:
                 get_logger().info("courier.recovered")
             self.trouble = None
             return
-        written = read_courier_status(self._data_dir)
+        written = read_uploader_status(self._data_dir)
         self._fail((written.last_error if written else None) or f"the uploader ended with status {status}")
 
     def _fail(self, reason: str) -> None:

@@ -21,7 +21,7 @@ from monitord.daemon.upload_supervisor import ARCHIVING_EVERY_S, MORE
 from monitord.errors import BusyError, MonitordError, StorageError
 from monitord.jobs.archiving import archive_job
 from monitord.recorder.artefact_stores import open_full_store
-from monitord.recorder.uploader_status import CourierStatus, read_courier_status, write_courier_status
+from monitord.recorder.uploader_status import UploaderStatus, read_uploader_status, write_uploader_status
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts.lifecycle import ArtefactInventory
 from monitord.storage.artefacts.urls import shown_url
@@ -37,7 +37,7 @@ _REFUSED_SHOWN = 5
 
 def main() -> int:
     """Settle what waits; the exit code of the trouble when it could not."""
-    parser = argparse.ArgumentParser(prog="monitord courier")
+    parser = argparse.ArgumentParser(prog="monitord uploader")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--life", type=float, default=LIFE_S)
@@ -51,7 +51,7 @@ def main() -> int:
         rights.keep_only(())  # from here on it talks to a network
         is_settled = run(loaded.settings, arguments.data_dir, arguments.life)
     except MonitordError as error:
-        print(f"monitord courier: {error}", file=sys.stderr)  # noqa: T201  the one line a refusal owes
+        print(f"monitord uploader: {error}", file=sys.stderr)  # noqa: T201  the one line a refusal owes
         return error.exit_code
     return 0 if is_settled else MORE
 
@@ -72,7 +72,7 @@ class _Round:
         self._store = store
         self._settings = settings.storage
         self._data_dir = data_dir
-        self._status = read_courier_status(data_dir) or CourierStatus()
+        self._status = read_uploader_status(data_dir) or UploaderStatus()
         self._status.url = shown_url(self._settings.url) if self._settings.url else ""
 
     def run(self, until_s: float) -> bool:
@@ -104,7 +104,7 @@ class _Round:
 
     def _owned(self) -> frozenset[str]:
         """What a row names. A file that the recorder did not live to give a row waits for it to come back and
-        adopt it: it looks here, and not at the far end."""
+        adopt it: it looks here, and not at the remote one."""
         with StoreReader(self._data_dir) as reader:
             return reader.artefact_keys()
 
@@ -138,7 +138,7 @@ class _Round:
             sizes = [folder.stored_bytes(key) for key in folder.list()]
             status.waiting_artefacts, status.waiting_bytes = len(sizes), sum(sizes)
             status.waiting_deletions = len(uploading.pending.list())
-        write_courier_status(self._data_dir, status)
+        write_uploader_status(self._data_dir, status)
 
 
 def _now() -> str:

@@ -45,7 +45,7 @@ class Surroundings:
     version: str
     max_total_bytes: int = 50_000_000
     min_free_disk_bytes: int = 200_000_000
-    is_far: bool = False  # artefacts go to a far provider, and are counted as the rows tell it
+    is_remote: bool = False  # artefacts go to a remote provider, and are counted as the rows tell it
     units: Mapping[Path, str] = field(default_factory=dict)
     silent_after_s: float = 120.0
     now: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -116,7 +116,7 @@ def check_database(here: Surroundings) -> Iterator[Check]:
 def check_quota(here: Surroundings) -> Iterator[Check]:
     """All that stays in the data directory against the budget."""
     try:
-        total = usage_of(here.data_dir, is_far=here.is_far).total_bytes
+        total = usage_of(here.data_dir, is_remote=here.is_remote).total_bytes
     except OSError:
         return
     detail = f"{total / 1e6:.1f} of {here.max_total_bytes / 1e6:.1f} MB used"

@@ -38,13 +38,17 @@ _COUNTERS = (
     ("cache_hits", "monitord_storage_cache_hits", "Artefacts that were in memory."),
     ("cache_misses", "monitord_storage_cache_misses", "Artefacts that had to be read."),
 )
-_COURIER = (
-    ("moved", "monitord_courier_moved_artefacts", "Artefacts brought to the far provider."),
+_UPLOADER = (
+    ("moved", "monitord_courier_moved_artefacts", "Artefacts brought to the remote provider."),
     ("moved_bytes", "monitord_courier_moved_bytes", "Their bytes."),
     ("deleted", "monitord_courier_deletions", "Deletions passed on."),
 )
 _WAITING = (
-    ("waiting_artefacts", "monitord_courier_waiting_artefacts", "Artefacts that wait for the far provider."),
+    (
+        "waiting_artefacts",
+        "monitord_courier_waiting_artefacts",
+        "Artefacts that wait to be uploaded.",
+    ),
     ("waiting_bytes", "monitord_courier_waiting_bytes", "Their bytes."),
     ("waiting_deletions", "monitord_courier_waiting_deletions", "Deletions that wait."),
 )
@@ -81,7 +85,7 @@ class _Told:
         )  # fmt: skip
         yield from self._basics()
         yield from _storage(_table(self._report.get("storage")))
-        yield from _courier(_table(self._report.get("courier")))
+        yield from _uploader(_table(self._report.get("courier")))
 
     def _store(self) -> Iterator[Metric]:
         parts = [([part], float(self._usage[f"{part}_bytes"])) for part in _PARTS]
@@ -140,9 +144,9 @@ def _storage(storage: Mapping[str, Any]) -> Iterator[Metric]:
     yield _labelled_gauge("monitord_storage_healthy", "Whether a check was well.", ["check"], healthy)
 
 
-def _courier(courier: Mapping[str, Any]) -> Iterator[Metric]:
-    yield from _counters(courier, _COURIER)
-    yield from _gauges(courier, _WAITING)
+def _uploader(told: Mapping[str, Any]) -> Iterator[Metric]:
+    yield from _counters(told, _UPLOADER)
+    yield from _gauges(told, _WAITING)
 
 
 def _gauges(

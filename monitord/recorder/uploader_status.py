@@ -1,4 +1,4 @@
-"""How it goes with what waits for a far provider: one small file, written by the courier, read by all."""
+"""How it goes with what waits for a remote provider: one small file, written by the uploader, read by all."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from monitord.durable import read_regular
 from monitord.recorder.status import write_status
 
-COURIER_FILE = "courier.json"
+STATUS_FILE = "courier.json"
 
 
 @dataclass(slots=True)
-class CourierStatus:
+class UploaderStatus:
     """`waiting_*` as of the last attempt; `moved` and `deleted` count since the file was first written.
     `archiving` is how the last round of archiving went, in words.
 
@@ -37,16 +37,16 @@ class CourierStatus:
     last_error_at: str | None = None
 
 
-def write_courier_status(data_dir: Path, status: CourierStatus) -> None:
+def write_uploader_status(data_dir: Path, status: UploaderStatus) -> None:
     """Replace the file."""
-    write_status(data_dir, status, COURIER_FILE)
+    write_status(data_dir, status, STATUS_FILE)
 
 
-def read_courier_status(data_dir: Path) -> CourierStatus | None:
+def read_uploader_status(data_dir: Path) -> UploaderStatus | None:
     """Read what was written last; None when there is nothing that can be understood."""
     try:
-        held: dict[str, Any] = json.loads(read_regular(data_dir / COURIER_FILE))
-        known = {name: held[name] for name in CourierStatus.__dataclass_fields__ if name in held}
-        return CourierStatus(**known)
+        held: dict[str, Any] = json.loads(read_regular(data_dir / STATUS_FILE))
+        known = {name: held[name] for name in UploaderStatus.__dataclass_fields__ if name in held}
+        return UploaderStatus(**known)
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -99,9 +99,9 @@ class OpenDatabase:
                     self.salvaged.update(salvage(damaged, self._engine))
                 mark_filled(self.data_dir)
             if is_new:
-                is_far = self._holdings.uploading is not None
+                is_remote = self._holdings.uploading is not None
                 room = self._budget_bytes - room_for_rows(self._budget_bytes) if self._budget_bytes else None
-                bound_set_aside(self.data_dir, room, is_far=is_far)
+                bound_set_aside(self.data_dir, room, is_remote=is_remote)
         return self._engine, self._holdings
 
     def _current_identity(self) -> tuple[int, ...] | None:

@@ -248,7 +248,7 @@ class SQLiteProfileStore(OpenDatabase):
         """What the store takes on disk, and what is left there."""
         with self._guarded(writes=False):
             holdings = self._holdings or self._ready()[1]
-            return usage_of(self.data_dir, is_far=holdings.uploading is not None)
+            return usage_of(self.data_dir, is_remote=holdings.uploading is not None)
 
     def history_bytes(self) -> int:
         """What history takes in the database, about."""

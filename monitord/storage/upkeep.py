@@ -102,7 +102,7 @@ def drop_abandoned(data_dir: Path) -> int:
     return freed
 
 
-def bound_set_aside(data_dir: Path, budget_bytes: int | None, *, is_far: bool) -> None:
+def bound_set_aside(data_dir: Path, budget_bytes: int | None, *, is_remote: bool) -> None:
     """Of databases set aside the newest stay, and as many as the budget has room for."""
     databases = [path for path, _size in set_aside_files(data_dir) if _DAMAGED.fullmatch(path.name)]
     for path in databases[:-_DATABASES_KEPT]:
@@ -110,7 +110,7 @@ def bound_set_aside(data_dir: Path, budget_bytes: int | None, *, is_far: bool) -
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         get_logger().warning("store.set_aside_removed", path=str(path))
     if budget_bytes is not None:
-        drop_set_aside(data_dir, usage_of(data_dir, is_far=is_far).total_bytes - budget_bytes)
+        drop_set_aside(data_dir, usage_of(data_dir, is_remote=is_remote).total_bytes - budget_bytes)
 
 
 def drop_set_aside(data_dir: Path, wanted_bytes: int) -> int:

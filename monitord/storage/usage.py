@@ -28,10 +28,10 @@ _SMALL_DISK_BYTES = 2_000_000_000
 _SET_ASIDE = (f"{DATABASE_NAME}.damaged-", f"{DATABASE_NAME}.before-")
 
 
-def usage_of(data_dir: Path, *, is_far: bool = False) -> Usage:
+def usage_of(data_dir: Path, *, is_remote: bool = False) -> Usage:
     """Every file below the directory, by what it is. Raises OSError when there is no directory.
 
-    `is_far`: artefacts go to a far provider, so they are counted as the rows tell it, wherever the bytes are.
+    `is_remote`: artefacts go to a remote provider; they are counted as the rows tell it, wherever they lie.
     """
     disk = os.statvfs(data_dir)
     sizes = dict.fromkeys(("database", "wal", "artefact", "quarantine", "set_aside", "temporary", "other"), 0)
@@ -48,7 +48,7 @@ def usage_of(data_dir: Path, *, is_far: bool = False) -> Usage:
         other_bytes=sizes["other"] + abandoned,
         disk_bytes=disk.f_blocks * disk.f_frsize,
     )
-    if is_far:
+    if is_remote:
         with contextlib.suppress(MonitordError, TypeError, ValueError):
             stored = stored_bytes(data_dir / DATABASE_NAME)
             return replace(found, artefact_bytes=stored + sizes["quarantine"])

@@ -159,7 +159,7 @@ class RetentionRow:
 class Usage:
     """What the store takes, and what the disk has left.
 
-    `artefact_bytes` counts quarantined files too; where artefacts go to a far provider it is what the rows
+    `artefact_bytes` counts quarantined files too; where artefacts go to a remote provider it is what the rows
     say, wherever the bytes are, and only `free_disk_bytes` of `disk_bytes` is about this disk.
     `set_aside_bytes` are damaged databases and the copy made before a migration. `temporary_bytes`, which
     running captures write and take away again, count against the disk alone; what killed ones left is among

@@ -79,7 +79,7 @@ def test_what_a_process_reads_twice_from_far_away_comes_from_its_cache(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`storage.cache_mb`: a server that is asked again does not ask the far provider again; 0 switches it off."""
+    """`storage.cache_mb`: a server that is asked again does not ask the remote provider again; 0 switches it off."""
     record = next(row for row in store.save_incident(new_incident()) if row.artefact_key)
     assert uploader.run(config.load(far_config).settings, data_dir)
     key = record.artefact_key or ""

@@ -44,7 +44,7 @@ from monitord.model import (
 )
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.status import STATUS_FILE
-from monitord.recorder.uploader_status import CourierStatus, write_courier_status
+from monitord.recorder.uploader_status import UploaderStatus, write_uploader_status
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.tables import metadata
 from tests.cli.conftest import Cli, make_incident
@@ -186,11 +186,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory, told: dict[str, Any]) -> Pa
         hostile_state(store, text, n)
     store.close()
     (folder / STATUS_FILE).write_text(json.dumps(hostile_status(told, list(HOSTILE.values()))))
-    write_courier_status(folder, replace_texts(CourierStatus(refused=["x"]), HOSTILE["terminal"]))
+    write_uploader_status(folder, replace_texts(UploaderStatus(refused=["x"]), HOSTILE["terminal"]))
     return folder
 
 
-def replace_texts(status: CourierStatus, text: str) -> CourierStatus:
+def replace_texts(status: UploaderStatus, text: str) -> UploaderStatus:
     return plant(status, text, frozenset({"archived_at", "last_success_at", "last_error_at"}))
 
 

@@ -61,7 +61,7 @@ def test_status_probes_and_says_what_it_found(here: Cli, filled: Path) -> None:
 
 
 def test_a_failing_check_comes_with_its_fix_and_exit_1(here: Cli, filled: Path, tmp_path: Path) -> None:
-    """A far provider that is not there, and a floor above what the disk has: both said, this disk is fine."""
+    """A remote provider that is not there, and a floor above what the disk has: both said, this disk is fine."""
     config = tmp_path / "config.toml"
     config.write_text(
         f'[storage]\nurl = "file://{tmp_path}/nowhere/else"\n[retention]\nmin_free_disk_mb = 9e12\n'

@@ -67,11 +67,11 @@ def metrics_of(text: str) -> int:
     return int(sum(map(float, found)))
 
 
-def doctors(data_dir: Path, *, is_far: bool) -> int:
+def doctors(data_dir: Path, *, is_remote: bool) -> int:
     """Found by trying: the doctor says whether a budget is kept, in MB."""
 
     def is_kept(budget_bytes: int) -> bool:
-        here = Surroundings(data_dir=data_dir, version="x", max_total_bytes=budget_bytes, is_far=is_far)
+        here = Surroundings(data_dir=data_dir, version="x", max_total_bytes=budget_bytes, is_remote=is_remote)
         (check,) = check_quota(here)
         return check.outcome == "ok"
 
@@ -96,7 +96,7 @@ def test_every_way_in_tells_the_same_bytes(filled: Path, here: Cli, environment:
         "status": answers[0]["total_bytes"],
         "storage status": answers[1]["total_bytes"],
         "metrics": metrics_of(here("storage", "metrics").out),
-        "doctor": doctors(filled, is_far=bool(settings.storage.url)),
+        "doctor": doctors(filled, is_remote=bool(settings.storage.url)),
         "retention": dry.bytes_before,
     }
     store.close()
@@ -150,4 +150,4 @@ def test_a_recorder_that_has_no_database_yet_is_told_all_the_same(tmp_path: Path
     with pytest.raises(StorageError, match="can't be opened"):
         stored_bytes(tmp_path / DATABASE_NAME)
     tmp_path.chmod(0o700)
-    assert usage_of(tmp_path, is_far=True).artefact_bytes == 0
+    assert usage_of(tmp_path, is_remote=True).artefact_bytes == 0

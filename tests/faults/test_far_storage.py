@@ -55,7 +55,7 @@ def sending(url: str, more: str = "") -> str:
     return f'{RESTLESS}[storage]\nurl = "{url}"\n{more}'
 
 
-def courier_of(daemon: Recorder) -> dict[str, object]:
+def status_of(daemon: Recorder) -> dict[str, object]:
     """What the courier wrote down; nothing before its first word."""
     try:
         told: dict[str, object] = json.loads((daemon.data_dir / "courier.json").read_text())
@@ -104,16 +104,16 @@ def check(daemon: Recorder) -> None:
 
 @pytest.mark.timeout(600 + 15 * KILLS)
 def test_nothing_acknowledged_is_lost_wherever_it_goes(recorder: Make, far_url: str) -> None:
-    """kill -9 at random moments with everything on its way to a far provider; the courier ends with the daemon."""
+    """kill -9 at random moments with everything on its way to a remote provider; the courier ends with the daemon."""
     daemon = recorder(sending(far_url), settings="")
     kill_again_and_again(daemon, KILLS, seed=20261125)
-    daemon.wait_for(lambda: courier_of(daemon).get("moved"), "something to be sent")
+    daemon.wait_for(lambda: status_of(daemon).get("moved"), "something to be sent")
     assert daemon.stop() == 0
-    daemon.wait_for(lambda: couriers_of(daemon) == [], "no courier to be left behind")
+    daemon.wait_for(lambda: uploaders_of(daemon) == [], "no courier to be left behind")
     check(daemon)
 
 
-def couriers_of(daemon: Recorder) -> list[str]:
+def uploaders_of(daemon: Recorder) -> list[str]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -167,7 +167,7 @@ def test_a_remote_provider_that_swallows_everything_holds_up_nothing(
     daemon.wait_for(lambda: len(acknowledged(daemon.log_text())) >= 3, "three incidents")
     daemon.wait_for(lambda: "courier.failing" in daemon.log_text(), "the trouble to be said")
     assert daemon.stop() == 0
-    daemon.wait_for(lambda: couriers_of(daemon) == [], "no courier to be left behind")
+    daemon.wait_for(lambda: uploaders_of(daemon) == [], "no courier to be left behind")
     proxy.mode = "pass"
     check(daemon)
 
@@ -183,7 +183,7 @@ def test_files_become_objects_when_a_url_is_configured(
     before = stored(daemon.data_dir)
     daemon.config.write_text(sending(f"s3://{s3_server.new_bucket()}?{s3_server.options(tmp_path)}"))
     daemon.start()
-    daemon.wait_for(lambda: courier_of(daemon).get("moved"), "something to be sent")
+    daemon.wait_for(lambda: status_of(daemon).get("moved"), "something to be sent")
     assert daemon.stop() == 0
     check(daemon)
     kept = stored(daemon.data_dir)

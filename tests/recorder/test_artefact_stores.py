@@ -19,7 +19,7 @@ from monitord.daemon import uploader
 from monitord.errors import ConfigError, PermissionDeniedError
 from monitord.model import CaptureStatus, Incident
 from monitord.recorder.artefact_stores import check_storage, open_full_store, open_local_store, place_of
-from monitord.recorder.uploader_status import read_courier_status
+from monitord.recorder.uploader_status import read_uploader_status
 from monitord.storage import StoreReader, open_store
 from monitord.storage.artefacts import WrongKeyError
 from monitord.storage.artefacts.keyring import new_key
@@ -153,7 +153,7 @@ def test_what_was_sent_is_not_missing_and_counts_in_the_budget(load: Load, far: 
     assert len(list((tmp_path / "far").iterdir())) == 1, "the summary alone"
     with closing(open_store(tmp_path / "data", open_artefacts=open_full_store(settings))) as store:
         assert store.verify() == []
-    told = read_courier_status(tmp_path / "data")
+    told = read_uploader_status(tmp_path / "data")
     assert told is not None
     assert (told.moved, told.deleted, told.waiting_artefacts, told.last_error) == (4, 2, 0, None)
 
@@ -177,7 +177,7 @@ def test_a_far_artefact_that_is_gone_is_found_out_by_who_can_see(
 def test_old_captures_move_to_the_archive_and_are_read_and_deleted_there(
     load: Load, far: str, tmp_path: Path, sends: bool
 ) -> None:
-    """From this disk, or from the far provider; the recorder deletes without looking into the archive."""
+    """From this disk, or from the remote provider; the recorder deletes without looking into the archive."""
     (tmp_path / "archive").mkdir(mode=0o700)
     lines = [f'archive_url = "file://{tmp_path / "archive"}"', "archive_after_h = 0", "spool_mb = 10"]
     settings = load(*lines, *([far] if sends else [])).settings
@@ -187,7 +187,7 @@ def test_old_captures_move_to_the_archive_and_are_read_and_deleted_there(
         assert uploader.run(settings, data_dir)
         archived = [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
         assert len(archived) == 2, "both captures, not what the incident says of itself"
-        told = read_courier_status(data_dir)
+        told = read_uploader_status(data_dir)
         assert told is not None
         assert told.archiving == "archived 2 and deleted 0"
         kept = tmp_path / "far" if sends else data_dir / "artefacts"

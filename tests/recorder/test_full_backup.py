@@ -70,7 +70,7 @@ def sent(settings: Settings, data_dir: Path) -> str:
 def test_what_is_sealed_far_or_archived_comes_back_from_a_backup_alone(
     tmp_path: Path, keys: dict[str, Path], lines: list[str]
 ) -> None:
-    """Restored where there is neither the far provider nor the archive: with the key, everything is there."""
+    """Restored where there is neither the remote provider nor the archive: with the key, everything is there."""
     sealed = f'encryption_key = "file:{keys["old"]}"'
     settings, data_dir = load(tmp_path, sealed, *lines), tmp_path / "data"
     key = sent(settings, data_dir)
@@ -123,7 +123,7 @@ def test_after_a_rotation_the_new_key_opens_everything_wherever_it_lies(
 def test_status_probes_every_place_and_leaves_nothing_there(
     tmp_path: Path, lines: list[str], monitord: Callable[..., tuple[int, str]]
 ) -> None:
-    """This disk, the far provider, the archive: each is written to, read and deleted from."""
+    """This disk, the remote provider, the archive: each is written to, read and deleted from."""
     settings = load(tmp_path, *lines)
     sent(settings, tmp_path / "data")
 

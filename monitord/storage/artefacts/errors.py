@@ -42,7 +42,7 @@ class DiskFullError(StorageError):
 
 
 class SpoolFullError(DiskFullError):
-    """What waits here for a far provider has reached its limit; the disk itself may well have room."""
+    """What waits here for a remote provider has reached its limit; the disk itself may well have room."""
 
 
 class AccessDeniedError(StorageError):

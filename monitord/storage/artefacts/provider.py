@@ -1,6 +1,6 @@
 """What can keep artefacts: five verbs, one meaning each, whatever stands behind them.
 
-Cache, compression, encryption, retry, metrics, archive and spool are wrappers with this same interface
+Cache, compression, encryption, retry, metrics, archive and upload are wrappers with this same interface
 (`wrappers/`); `opening.py` puts them around a provider. `tests/contracts/test_providers.py` is the suite
 that every member, bare or wrapped, has to pass.
 """

@@ -20,7 +20,7 @@ from pathlib import Path
 from monitord import config
 from monitord.config import Settings
 from monitord.daemon import courier
-from monitord.daemon.holdings import open_local_store, open_full_store
+from monitord.daemon.holdings import near_holdings, whole_holdings
 from monitord.model import Incident
 from monitord.storage import StoreReader, open_store
 from tests.fakes import a_capture, an_alert
@@ -52,7 +52,7 @@ class Directory:
 
     def save(self, *names: str, sealed: bool = False) -> None:
         with closing(
-            open_store(self.data, open_artefacts=open_local_store(self.settings(sealed=sealed)))
+            open_store(self.data, open_holdings=near_holdings(self.settings(sealed=sealed)))
         ) as store:
             for name in names:
                 text = "".join(f"main;{name};line_{n % 7} {n}\n" for n in range(60)).encode()
@@ -60,16 +60,12 @@ class Directory:
                 store.save_incident(Incident(name, an_alert(), None, captures=captures))
 
     def delete(self, name: str) -> None:
-        with closing(
-            open_store(self.data, open_artefacts=open_local_store(self.settings(sealed=True)))
-        ) as store:
+        with closing(open_store(self.data, open_holdings=near_holdings(self.settings(sealed=True)))) as store:
             store.delete_incident(name)
             self.deleted.append(name)
 
     def pin(self, name: str) -> None:
-        with closing(
-            open_store(self.data, open_artefacts=open_local_store(self.settings(sealed=True)))
-        ) as store:
+        with closing(open_store(self.data, open_holdings=near_holdings(self.settings(sealed=True)))) as store:
             store.pin(name)
 
     def send(self) -> None:
@@ -77,7 +73,7 @@ class Directory:
 
     def readable(self) -> dict[str, str]:
         """Each artefact that a row names, with the checksum of its plain bytes, as the old code reads it."""
-        opener = open_full_store(self.settings(sealed=True))
+        opener = whole_holdings(self.settings(sealed=True))
         with StoreReader(self.data, opener) as reader:
             keys = sorted(reader.artefact_keys())
             return {key: hashlib.sha256(reader.artefact(key)[1]).hexdigest() for key in keys}
