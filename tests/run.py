@@ -7,13 +7,17 @@ run once more with the machine to itself. The last lines name what failed, and w
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 TESTS = Path(__file__).parent
@@ -21,12 +25,20 @@ LANES: dict[
     str, frozenset[str]
 ] = {  # folders of tests/; a test whose folder is not named here is in the last lane
     # They measure processes and wait for spikes, so they are disturbed as little as may be.
-    "measuring": frozenset({"capture", "daemon", "flow", "packaging", "sampling", "scripts"}),
+    "spikes": frozenset({"flow"}),
+    "measuring": frozenset({"capture", "daemon", "packaging", "sampling", "scripts"}),
     # They wait for daemons and servers most of the time.
     "waiting": frozenset({"faults", "mcp_server", "service"}),
+    "storing": frozenset({"contracts", "jobs", "storage"}),
     "other": frozenset(),
 }
-FIRST, LAST = "measuring", "other"
+LAST = "other"
+UNDISTURBED = frozenset({"spikes", "measuring"})
+# These store thousands of times, and each time wait for the disk to say that it has it. What must be on the disk
+# is counted in system calls (test_durable.py), so where the folders lie changes nothing but that wait.
+IN_MEMORY = frozenset({"storing", "other"})
+MEMORY = Path("/dev/shm")
+MEMORY_WANTED_BYTES = 4 << 30
 LOW_PRIORITY = ("nice", "-n", "19")
 WIDTH = max(map(len, LANES))
 NOTHING_TO_RUN = 5  # pytest's exit status where no test was left for a lane
@@ -40,12 +52,29 @@ def lane_of(path: Path) -> str:
     return next((lane for lane, folders in LANES.items() if folder in folders), LAST)
 
 
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where lanes keep what pytest remembers of them, and the files of tests that only store."""
+
+    caches: Path
+    memory: Path | None = None
+
+
 def main(words: list[str]) -> int:
-    with tempfile.TemporaryDirectory(prefix="monitord-tests-") as caches:
-        return run(words, Path(caches))
+    with ExitStack() as stack:
+        places = [None, MEMORY] if has_room(MEMORY) else [None]
+        made = [
+            stack.enter_context(TemporaryDirectory(prefix="monitord-tests-", dir=place)) for place in places
+        ]
+        return run(words, Folders(*map(Path, made)))
 
 
-def run(words: list[str], caches: Path) -> int:
+def has_room(folder: Path) -> bool:
+    """Whether it lies in memory, and there is enough of that."""
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= MEMORY_WANTED_BYTES
+
+
+def run(words: list[str], folders: Folders) -> int:
     lanes: dict[str, subprocess.Popen[bytes]] = {}
     heard: list[int] = []
 
@@ -58,19 +87,19 @@ def run(words: list[str], caches: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     for lane in LANES:
-        lanes[lane] = start(lane, caches, words)
+        lanes[lane] = start(lane, folders, words)
         if heard:  # while it started: it is not among those that were told
             lanes[lane].send_signal(signal.SIGINT)
     ended = {lane: process.wait() for lane, process in relayed(lanes).items()}
-    failed = {lane: failures_of(lane, caches) for lane, status in ended.items() if status == FAILED}
+    failed = {lane: failures_of(lane, folders.caches) for lane, status in ended.items() if status == FAILED}
     if not heard and 0 < sum(map(len, failed.values())) <= AGAIN_AT_MOST:
         again = [word for word in words if not word.startswith("--junit")]
         for lane in failed:
             if heard:
                 break
-            lanes[lane] = start(lane, caches, [*again, *ONLY_WHAT_FAILED])
+            lanes[lane] = start(lane, folders, [*again, *ONLY_WHAT_FAILED])
             ended[lane] = relayed({lane: lanes[lane]})[lane].wait()
-    report(failed, {lane: failures_of(lane, caches) for lane in failed if ended[lane] != 0})
+    report(failed, {lane: failures_of(lane, folders.caches) for lane in failed if ended[lane] != 0})
     return status_of([*heard, *ended.values()])
 
 
@@ -105,15 +134,17 @@ def status_of(ended: Iterable[int]) -> int:
     return max((abs(status) for status in ended if status != NOTHING_TO_RUN), default=NOTHING_TO_RUN)
 
 
-def start(lane: str, caches: Path, words: list[str]) -> subprocess.Popen[bytes]:
+def start(lane: str, folders: Folders, words: list[str]) -> subprocess.Popen[bytes]:
     """One pytest, in a process group of its own: a Ctrl-C reaches it once, from here."""
     own = [
         str(Path(word).with_suffix(f".{lane}.xml")) if word.startswith("--junit") else word for word in words
     ]
-    cache = ("-o", f"cache_dir={caches / lane}")
-    priority = () if lane == FIRST else LOW_PRIORITY
+    places = ["-o", f"cache_dir={folders.caches / lane}"]
+    if folders.memory is not None and lane in IN_MEMORY:
+        places += ["-o", "tmp_path_retention_policy=failed", f"--basetemp={folders.memory / lane}"]
+    priority = () if lane in UNDISTURBED else LOW_PRIORITY
     return subprocess.Popen(
-        [*priority, sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *cache, *own],
+        [*priority, sys.executable, "-u", "-m", "pytest", f"--lane={lane}", *places, *own],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
