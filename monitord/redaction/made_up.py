@@ -86,7 +86,10 @@ _SHORT_HUMP = re.compile(
 )
 _SWITCH = re.compile(r"[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])")
 _USUAL_SWITCHES = 3
-_BOTH_CASES = re.compile(r"[a-z].*[A-Z]|[A-Z][^a-z]*[A-Z0-9][^a-z]*[a-z]", re.S)
+# A capital after a small letter, or two capitals, or one and a digit, before the next small letter.
+_BOTH_CASES = re.compile(
+    r"\A[^a-z]*+[a-z][^A-Z]*+[A-Z]|(?:\A|(?<=[a-z]))[^A-Za-z]*+[A-Z][^A-Z0-9a-z]*+[A-Z0-9][^a-z]*+[a-z]"
+)
 CLASS_OF = {
     **dict.fromkeys(string.ascii_lowercase, "a"), **dict.fromkeys(string.ascii_uppercase, "A"),
     **dict.fromkeys(string.digits, "0"), **dict.fromkeys("!$^*~?#", "!"),
