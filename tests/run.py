@@ -150,7 +150,13 @@ def start(lane: str, folders: Folders, words: list[str]) -> subprocess.Popen[byt
         stderr=subprocess.STDOUT,
         process_group=0,
         cwd=TESTS.parent,
+        env=with_bytecode(),
     )
+
+
+def with_bytecode() -> dict[str, str]:
+    """The environment, in which what a process compiled is there for the next: thousands are started."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def relay(lane: str, process: subprocess.Popen[bytes]) -> None:
