@@ -26,7 +26,7 @@ LANES: dict[
 ] = {  # folders of tests/; a test whose folder is not named here is in the last lane
     # They measure processes and wait for spikes, so they are disturbed as little as may be.
     "spikes": frozenset({"flow"}),
-    "measuring": frozenset({"capture", "daemon", "packaging", "sampling", "scripts"}),
+    "measuring": frozenset({"capture", "daemon", "packaging", "sampling", "scripts", "supervision"}),
     # They wait for daemons and servers most of the time.
     "waiting": frozenset({"faults", "mcp_server", "service"}),
     "storing": frozenset({"contracts", "jobs", "storage"}),
