@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from monitord.errors import DamagedRowError, NotFoundError, StorageError
 from monitord.model import counted
 from monitord.redaction.naming import fits_name
-from monitord.storage.cells import lenient_text, text_of
+from monitord.storage.cells import MENDED_BY, SENSELESS, Row, lenient_text, text_of
 from monitord.storage.faults import explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import DATABASE_NAME, HEAD
-from monitord.storage.soundness import MENDED_BY, SENSELESS, readable_text
+from monitord.storage.soundness import readable_text
 
 _T = TypeVar("_T")
 PAGE = 200  # rows held at once where an answer may be as long as the store
@@ -37,7 +37,7 @@ class Asking:
         self._on_damage = on_damage
         self._connection: sqlite3.Connection | None = None
 
-    def _all(self, sql: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    def _all(self, sql: str, values: Sequence[Any]) -> list[Row]:
         return [dict(row) for row in self._fetched(sql, values)]
 
     def _fetched(self, sql: str, values: Any) -> list[sqlite3.Row]:
@@ -51,7 +51,7 @@ class Asking:
             connection.text_factory = lenient_text
             return connection.execute(sql, values).fetchall()
 
-    def _in_pages(self, ids_sql: str, values: Sequence[Any], rows_sql: str) -> Iterator[dict[str, Any]]:
+    def _in_pages(self, ids_sql: str, values: Sequence[Any], rows_sql: str) -> Iterator[Row]:
         """Rows in the order of their ids, a page at a time: none waits in memory, no transaction stays open.
 
         `rows_sql` has `{ids}` where the ids go, and gives each row's `id`.

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection, Engine, Select, delete, select, union_all, update
 
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import DiskFullError, StorageManager
+from monitord.storage.events.of_incidents import forget_incidents, forget_samples
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
-from monitord.storage.incident_events import forget_incidents, forget_samples
-from monitord.storage.rows import delete_rows, load_captures, load_incident, update_incident
+from monitord.storage.records import BARE
+from monitord.storage.rows import delete_rows, load_records, update_incident
 from monitord.storage.tables import incident, profile_capture
 
 _BATCH = 20  # short transactions: a save in another process must not wait long behind retention
@@ -123,16 +125,15 @@ def _mark_summaries(holdings: ArtefactStore, batch: Sequence[str], connection: C
 
 
 def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Connection) -> int:
-    facts = load_incident(connection, correlation_id)
-    captures = load_captures(connection, correlation_id)
-    if facts is None or facts["state"] != "active" or facts["pinned"] or not captures:
+    records = load_records(connection, correlation_id)
+    if records is None or not records.captures:
         return 0
-    facts["is_summary"], facts["history"] = 1, []
-    leading = next((capture for capture in captures if capture["is_leading"]), captures[0])
-    bare = {**leading, "artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0}
-    store_incident_artefact(artefacts, facts, [{**bare, "checksum": None, "state": "dropped"}])
-    names = ("is_summary", "artefact_key", "stored_bytes")
-    update_incident(connection, correlation_id, history=None, **{name: facts[name] for name in names})
+    if records.incident.state != "active" or records.incident.pinned:
+        return 0
+    bare = replace(records.leading, **BARE, state="dropped")
+    summary = replace(records, captures=(bare,)).changed(is_summary=True, history=())
+    summary = store_incident_artefact(artefacts, summary)
+    update_incident(connection, summary.incident, ("is_summary", "history", "artefact_key", "stored_bytes"))
     of_it = profile_capture.c.correlation_id == correlation_id
     connection.execute(update(profile_capture).where(of_it).values(state="deleting"))
     return 1
@@ -146,10 +147,9 @@ def _strip_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str])
         doomed = [key for key in keys if key]
     with holdings.folder.together():
         remove_evidence(holdings.artefacts, doomed)
-    bare = {"artefact_key": None, "profile_path": "", "size_bytes": 0, "stored_bytes": 0, "checksum": None}
     with engine.begin() as connection:
         connection.execute(delete(profile_capture).where(marked & (captures.is_leading == 0)))
-        connection.execute(update(profile_capture).where(marked).values(state="dropped", **bare))
+        connection.execute(update(profile_capture).where(marked).values(state="dropped", **BARE))
     # On a disk that is still full they stay, small, until their incident goes.
     with (
         contextlib.suppress(DiskFullError),

@@ -12,7 +12,8 @@ import itertools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +28,29 @@ from monitord.storage.artefacts import (
     is_key,
 )
 from monitord.storage.artefacts.metadata import DEFAULT_CONTENT_TYPE
-from monitord.storage.cells import as_stored, time_of
-from monitord.storage.facts import CAPTURE_COLUMNS, INCIDENT_COLUMNS, Facts
+from monitord.storage.cells import Row, as_stored, columns_of, plain, read_plain, time_cell, time_of
+from monitord.storage.records import BARE, IncidentRecords, StoredCapture, StoredIncident
 from monitord.storage.schema import ARTEFACTS_NAME
+from monitord.storage.views import Note
 
 KIND_INCIDENT = "incident"
 KIND_CAPTURE = "capture"
 # What never changes once it is stored.
 FIXED_OF_CAPTURE = tuple(
-    name
-    for name in CAPTURE_COLUMNS
-    if name
-    not in ("profile_path", "is_leading", "artefact_key", "size_bytes", "stored_bytes", "checksum", "state")
+    name for name in columns_of(StoredCapture) if name not in (*BARE, "id", "is_leading", "state")
 )
+_ELSEWHERE = ("artefact_key", "stored_bytes", "state")  # of an incident: known from its artefact itself
+_BULKY = ("history", "hotspots", "not_captured")
 FIXED_OF_INCIDENT = tuple(
     name
-    for name in INCIDENT_COLUMNS
-    if name not in ("reason", "history", "not_captured", "hotspots", "late", "pinned", "is_summary")
-    and name not in ("artefact_key", "stored_bytes", "state")
+    for name in columns_of(StoredIncident)
+    if name not in ("reason", "late", "pinned", "is_summary", *_BULKY, *_ELSEWHERE)
 )
+_IN_ARTEFACT = tuple(name for name in columns_of(StoredIncident) if name not in _ELSEWHERE)
+_OF_CAPTURE = tuple(name for name in columns_of(StoredCapture) if name != "id")
+_ABOUT = tuple(name for name in columns_of(StoredIncident) if name not in _BULKY)
 _IN_HEADER = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
-_BULKY = ("history", "hotspots", "not_captured")
+_SENSELESS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _JSON_TYPE, _TEXT_TYPE = "application/json", "text/plain"
 _CONTENT_TYPES = {
     **dict.fromkeys(("context-json", "py-spy-dump", "speedscope"), _JSON_TYPE),
@@ -59,84 +62,90 @@ _MAKE_ROOM = "monitord status"
 
 
 def store_evidence(
-    artefacts: StorageManager, incident: Facts, facts: Facts, capture: Capture, taken: Collection[str] = ()
-) -> str | None:
-    """Store a capture's bytes, if it left any, and note in its facts where they are; the key.
+    artefacts: StorageManager,
+    incident: StoredIncident,
+    row: StoredCapture,
+    capture: Capture,
+    taken: Collection[str] = (),
+) -> StoredCapture:
+    """Store a capture's bytes, if it left any; its record, which says where they are or why not.
 
     `taken` are keys that rows name already: their artefacts may lie where we can't see them.
     """
     payload = capture.payload if capture.payload is not None else capture.path
     if payload is None:
-        return None
-    about = _without_bulk(incident)
-    describe = _describe_capture(about, facts)
-    names = _names(facts, capture.role, capture.format or "bin")
+        return row
+    names = (key for key in _names(row, row.captured_at, row.role, row.format or "bin") if key not in taken)
     try:
-        stored = _store_under_free(artefacts, (key for key in names if key not in taken), payload, describe)
-    except (ArtefactError, SpoolFullError) as error:  # only this evidence: the rest of the incident counts
-        is_full = isinstance(error, SpoolFullError)
-        status, fix = (CaptureStatus.REFUSED, _MAKE_ROOM) if is_full else (CaptureStatus.TOOL_ERROR, None)
-        facts["status"], facts["failure_reason"], facts["fix"] = status.value, str(error), fix
-        step = {"profiler": capture.profiler, "status": status.value, "reason": str(error), "fix": fix}
-        incident["not_captured"].append(step)
-        return None
-    facts["artefact_key"], facts["profile_path"] = stored.key, f"{ARTEFACTS_NAME}/{stored.key}"
-    facts["size_bytes"], facts["stored_bytes"] = stored.size, stored.stored_size
-    facts["checksum"] = stored.checksum
-    return stored.key
+        return located(row, _store_under_free(artefacts, names, payload, _describe_capture(incident, row)))
+    except SpoolFullError as error:  # only this evidence: the rest of the incident counts
+        return replace(row, status=CaptureStatus.REFUSED, failure_reason=str(error), fix=_MAKE_ROOM)
+    except ArtefactError as error:
+        return replace(row, status=CaptureStatus.TOOL_ERROR, failure_reason=str(error), fix=None)
 
 
-def rewrite_capture_header(artefacts: StorageManager, incident: Facts, row: Facts) -> None:
-    """Let a capture's artefact say of itself what its row says; the bytes stay. Raises ArtefactError."""
-    facts = {name: row[name] for name in CAPTURE_COLUMNS}
-    key = row["artefact_key"]
-    artefacts.store_data(
-        key, artefacts.retrieve_data(key), **_describe_capture(_without_bulk(incident), facts)
+def located(row: StoredCapture, stored: StorageMetadata) -> StoredCapture:
+    """Say where a capture's bytes lie, and what they are."""
+    return replace(
+        row,
+        artefact_key=stored.key,
+        profile_path=f"{ARTEFACTS_NAME}/{stored.key}",
+        size_bytes=stored.size,
+        stored_bytes=stored.stored_size,
+        checksum=stored.checksum,
     )
 
 
-def _without_bulk(incident: Facts) -> Facts:
-    return {name: value for name, value in incident.items() if name not in _BULKY}
+def rewrite_capture_header(artefacts: StorageManager, incident: StoredIncident, row: StoredCapture) -> None:
+    """Let a capture's artefact say of itself what its row says; the bytes stay. Raises ArtefactError."""
+    key = row.artefact_key
+    assert key is not None  # noqa: S101 - only what has an artefact has a header
+    artefacts.store_data(key, artefacts.retrieve_data(key), **_describe_capture(incident, row))
 
 
-def _describe_capture(about: Facts, facts: Facts) -> dict[str, Any]:
+def _describe_capture(incident: StoredIncident, row: StoredCapture) -> Mapping[str, Any]:
     return {
-        "tags": _tags(KIND_CAPTURE, about),
-        "content_type": _CONTENT_TYPES.get(facts["format"] or "", DEFAULT_CONTENT_TYPE),
-        "attributes": {"kind": KIND_CAPTURE, "incident": about, "capture": facts},
+        "tags": _tags(KIND_CAPTURE, incident),
+        "content_type": _CONTENT_TYPES.get(row.format or "", DEFAULT_CONTENT_TYPE),
+        "attributes": {
+            "kind": KIND_CAPTURE,
+            "incident": plain(incident, _ABOUT),
+            "capture": plain(row, _OF_CAPTURE),
+        },
     }
 
 
-def store_incident_artefact(artefacts: StorageManager, incident: Facts, captures: Sequence[Facts]) -> str:
-    """Write the incident's own artefact, new or again, and note in its facts where it is; the key."""
-    elsewhere = ("artefact_key", "stored_bytes", "state")
-    kept = {name: incident[name] for name in INCIDENT_COLUMNS if name not in elsewhere}
-    kept["annotations"] = incident.get("annotations", [])
-    rows = [{name: capture[name] for name in CAPTURE_COLUMNS} for capture in captures]
-    payload = json.dumps({"incident": kept, "captures": rows}, separators=(",", ":")).encode("ascii")
-    describe: dict[str, Any] = {
+def store_incident_artefact(artefacts: StorageManager, records: IncidentRecords) -> IncidentRecords:
+    """Write the incident's own artefact, new or again; the records, which say where it is."""
+    incident = records.incident
+    notes = [[time_cell(note.taken_at), note.text] for note in records.notes]
+    held = {
+        "incident": {**plain(incident, _IN_ARTEFACT), "annotations": notes},
+        "captures": [plain(capture, _OF_CAPTURE) for capture in records.captures],
+    }
+    payload = json.dumps(held, separators=(",", ":")).encode("ascii")
+    describe: Mapping[str, Any] = {
         "tags": _tags(KIND_INCIDENT, incident),
         "content_type": _JSON_TYPE,
-        "attributes": {"kind": KIND_INCIDENT, **{name: incident[name] for name in _IN_HEADER}},
+        "attributes": {"kind": KIND_INCIDENT, **plain(incident, _IN_HEADER)},
     }
-    if incident["artefact_key"] is not None:
-        stored = artefacts.store_data(incident["artefact_key"], payload, **describe)
+    if incident.artefact_key is not None:
+        stored = artefacts.store_data(incident.artefact_key, payload, **describe)
     else:
-        free = _names({**incident, "captured_at": incident["raised_at"]}, "incident", "json")
+        free = _names(incident, incident.raised_at, "incident", "json")
         stored = _store_under_free(artefacts, free, payload, describe)
-    incident["artefact_key"], incident["stored_bytes"] = stored.key, stored.stored_size
-    return stored.key
+    return records.changed(artefact_key=stored.key, stored_bytes=stored.stored_size)
 
 
-def _tags(kind: str, incident: Facts) -> dict[str, str]:
+def _tags(kind: str, incident: StoredIncident) -> dict[str, str]:
     """What policies choose by. Only the incident's own artefact is rewritten with its pin."""
     tags = {
         "kind": kind,
-        "process": incident["process_name"],
-        "severity": f"{incident['severity']:.3g}",
-        "rule": incident["rule"],
-        "correlation_id": incident["correlation_id"],
-        "pinned": "yes" if incident["pinned"] else "no",
+        "process": incident.process_name,
+        "severity": f"{incident.severity:.3g}",
+        "rule": incident.rule,
+        "correlation_id": incident.correlation_id,
+        "pinned": "yes" if incident.pinned else "no",
     }
     return {name: _UNFIT_FOR_TAGS.sub("_", text)[:_TAG_LIMIT] for name, text in tags.items()}
 
@@ -152,15 +161,21 @@ def _store_under_free(
             continue
 
 
-def _names(facts: Facts, role: str, suffix: str) -> Iterator[str]:
-    at = time_of(facts["captured_at"])
-    stem = f"{_stamp(at)}-{facts['pid'] or 0}-{facts['correlation_id']}-{_plain(role)}"
+def _names(record: StoredIncident | StoredCapture, at: datetime, role: str, suffix: str) -> Iterator[str]:
+    stem = f"{_stamp(at)}-{record.pid or 0}-{record.correlation_id}-{_plain(role)}"
     for number in itertools.count(1):
         yield f"{stem}{f'-{number}' if number > 1 else ''}.{_plain(suffix)}.zst"
 
 
 def _stamp(at: datetime) -> str:
-    return at.replace(microsecond=0).isoformat().replace("-", "").replace(":", "").replace("+0000", "Z")
+    return (
+        at.astimezone(UTC)
+        .replace(microsecond=0)
+        .isoformat()
+        .replace("-", "")
+        .replace(":", "")
+        .replace("+0000", "Z")
+    )
 
 
 def _plain(word: str) -> str:
@@ -178,51 +193,36 @@ def discard_evidence(artefacts: StorageManager, keys: Sequence[str]) -> None:
         remove_evidence(artefacts, keys)
 
 
-def read_incident_artefact(artefacts: StorageManager, key: str) -> tuple[Facts, list[Facts]]:
+def read_incident_artefact(artefacts: StorageManager, key: str) -> IncidentRecords:
     """Incident and rows as they were when the artefact was written; raises ArtefactError."""
     payload = artefacts.retrieve_data(key)
     try:
         held = json.loads(payload)
-        incident = {**_known(held["incident"], INCIDENT_COLUMNS), "artefact_key": key, "state": "active"}
-        captures = [{**_known(row, CAPTURE_COLUMNS), "state": row["state"]} for row in held["captures"]]
-        incident["annotations"] = [
-            [str(at), str(text)] for at, text in held["incident"].get("annotations", [])
-        ]
-        for moment in (incident["raised_at"], *(at for at, _text in incident["annotations"])):
-            time_of(moment)
-        if not captures:
-            raise ArtefactError(f"{key} has no captures")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        records = IncidentRecords(
+            read_plain(StoredIncident, {**held["incident"], "artefact_key": key, "state": "active"}),
+            tuple(read_plain(StoredCapture, {**row, "id": None}) for row in held["captures"]),
+            tuple(Note(time_of(at), str(text)) for at, text in held["incident"].get("annotations", [])),
+        )
+    except _SENSELESS as error:
         raise ArtefactError(f"{key} is not an incident of monitord") from error
-    incident["stored_bytes"] = artefacts.get_metadata(key).stored_size
-    return incident, captures
+    if not records.captures:
+        raise ArtefactError(f"{key} has no captures")
+    return records.changed(stored_bytes=artefacts.get_metadata(key).stored_size)
 
 
-def read_capture_artefact(artefacts: StorageManager, key: str) -> tuple[Facts, Facts]:
+def read_capture_artefact(artefacts: StorageManager, key: str) -> tuple[StoredIncident, StoredCapture]:
     """A capture's row, and what it knows of its incident; its bytes are checked. Raises ArtefactError."""
     stored = artefacts.get_metadata(key)
     if stored.archived_in is None:  # else they lie where we perhaps can't look; it tells of itself here
         stored = artefacts.verify(key)
+    said: Mapping[str, Any] = stored.attributes
+    elsewhere = {"artefact_key": None, "stored_bytes": 0, "state": "active"}
     try:
-        about, row = stored.attributes["incident"], stored.attributes["capture"]
-        incident = {
-            **_known({**{name: [] for name in _BULKY}, **_mapping(about)}, INCIDENT_COLUMNS),
-            "artefact_key": None,
-            "stored_bytes": 0,
-            "state": "active",
-        }
-        capture = {
-            **_known(_mapping(row), CAPTURE_COLUMNS),
-            "artefact_key": key,
-            "profile_path": f"{ARTEFACTS_NAME}/{key}",
-            "state": "active",
-        }
-        time_of(capture["captured_at"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        incident = read_plain(StoredIncident, {**said["incident"], **elsewhere})
+        row = read_plain(StoredCapture, {**said["capture"], "id": None, "state": "active"})
+    except _SENSELESS as error:
         raise ArtefactError(f"{key} is not a capture of monitord") from error
-    capture["size_bytes"], capture["checksum"] = stored.size, stored.checksum
-    capture["stored_bytes"] = stored.stored_size
-    return incident, capture
+    return incident, located(row, stored)
 
 
 def kind_of(metadata: StorageMetadata) -> str:
@@ -230,38 +230,27 @@ def kind_of(metadata: StorageMetadata) -> str:
     return str(metadata.attributes.get("kind"))
 
 
-def difference_of_capture(found: StorageMetadata, row: Facts) -> str | None:
+def difference_of_capture(found: StorageMetadata, row: StoredCapture) -> str | None:
     """Name the columns in which an artefact's header, which no checksum covers, differs from its row."""
     held = found.attributes.get("capture")
-    return _difference(held, row, FIXED_OF_CAPTURE) if isinstance(held, Mapping) else "what it is of"
+    return _difference(held, plain(row, FIXED_OF_CAPTURE)) if isinstance(held, Mapping) else "what it is of"
 
 
-def difference_of_incident(artefacts: StorageManager, row: Facts) -> str | None:
+def difference_of_incident(artefacts: StorageManager, row: StoredIncident) -> str | None:
     """Say how an incident's row, its own artefact and that one's header differ. Raises ArtefactError."""
-    key = row["artefact_key"]
-    held, _captures = read_incident_artefact(artefacts, key)
+    key = row.artefact_key or ""
+    held = read_incident_artefact(artefacts, key).incident
     header = artefacts.get_metadata(key).attributes
-    return _difference(held, row, FIXED_OF_INCIDENT) or _difference(header, held, _IN_HEADER)
+    of_row = _difference(plain(held), plain(row, FIXED_OF_INCIDENT))
+    return of_row or _difference(header, plain(held, _IN_HEADER))
 
 
-def _difference(held: Mapping[str, Any], row: Facts, names: Sequence[str]) -> str | None:
+def _difference(held: Row, row: Row) -> str | None:
     """Earlier versions knew fewer columns: what one of both lacks is not compared."""
-    both = [name for name in names if name in held and name in row]
-    differing = [name for name in both if as_stored(held[name]) != as_stored(row[name])]
+    differing = [name for name in row if name in held and as_stored(held[name]) != as_stored(row[name])]
     return ", ".join(differing) or None
 
 
 def is_same_checksum(one: str | None, other: str | None) -> bool:
     """Whether two checksums agree; rows written by earlier versions hold bare hex digits."""
     return (one or "").removeprefix("sha256:") == (other or "").removeprefix("sha256:")
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise TypeError("not a table")
-    return value
-
-
-def _known(facts: Mapping[str, Any], columns: Sequence[str]) -> Facts:
-    """Only what we have columns for; what a newer monitord added is left out."""
-    return {name: facts[name] for name in columns if name in facts}

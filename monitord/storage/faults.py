@@ -25,9 +25,15 @@ def cause_of(error: Exception) -> str:
     return (str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def explained_error(error: Exception, database: Path) -> StorageError:
-    """Return the StorageError for an error of sqlite3, or for SQLAlchemy's wrapper of one."""
+def storage_error(error: Exception, database: Path) -> StorageError | None:
+    """Return the StorageError for an error of the file system or of sqlite3, wrapped or not; else None."""
+    if isinstance(error, OSError):
+        return StorageError(f"{error.filename or database.parent}: {error.strerror or error}")
     cause = getattr(error, "orig", None) or error
+    return _sqlite_error(cause, database) if isinstance(cause, sqlite3.Error) else None
+
+
+def _sqlite_error(cause: sqlite3.Error, database: Path) -> StorageError:
     name = getattr(cause, "sqlite_errorname", None) or ""
     # A byte flipped inside a text is seen by nobody but the decoder (facts: reliability, 1).
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or any(words in str(cause) for words in _DAMAGE):
@@ -48,11 +54,8 @@ def explained(database: Path) -> Iterator[None]:
     """Let errors of sqlite3, SQLAlchemy and the file system out as StorageError only."""
     try:
         yield
-    except OSError as error:
-        raise StorageError(f"{error.filename or database.parent}: {error.strerror or error}") from error
-    except sqlite3.Error as error:
-        raise explained_error(error, database) from error
     except Exception as error:
-        if isinstance(getattr(error, "orig", None), sqlite3.Error):
-            raise explained_error(error, database) from error
-        raise
+        known = storage_error(error, database)
+        if known is None:
+            raise
+        raise known from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitord.storage.events.identity import id_at, time_of_id
@@ -33,7 +33,7 @@ ORDER BY a.weight DESC, e.id DESC
 """
 
 
-def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dict[str, Any]]:
+def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, Mapping[str, object]]:
     """Return the statement and its values. A function needs no name of its own where its source gave it an
     id.
 
@@ -43,7 +43,7 @@ def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, dic
     conditions.append("ast_node_id = :node" if wanted.node else "ast_node_id IS NULL")
     if checked:
         conditions.append("iif(typeof(payload) = 'text', json_valid(payload), 0)")
-    values: dict[str, Any] = {"limit": wanted.limit}
+    values: dict[str, object] = {"limit": wanted.limit}
     if wanted.node:
         values["node"] = text_cell("node", wanted.node)
     for name in ("function", "module"):

@@ -19,13 +19,12 @@ from monitord.durable import durable_write
 from monitord.logs import get_logger
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import ArtefactError
-from monitord.storage.cells import time_cell
+from monitord.storage.cells import SENSELESS, Row, described, time_cell
 from monitord.storage.evidence import read_incident_artefact
-from monitord.storage.rows import choose_leading, insert_incident
+from monitord.storage.rows import choose_leading, insert_records
 from monitord.storage.schema import QUARANTINE_NAME
-from monitord.storage.soundness import REQUIRED, SENSELESS, TABLES, damage_in, described
+from monitord.storage.soundness import REQUIRED, TABLES, damage_in
 
-Row = Mapping[str, Any]
 _PAGE = 200
 _EVIDENCE = ("incident", "profile_capture")
 _NEUTRAL: Mapping[str, Any] = {
@@ -59,7 +58,7 @@ def _page(connection: sqlite3.Connection, table: str, after: int) -> list[tuple[
 def told(connection: sqlite3.Connection) -> Iterator[str]:
     """Say which rows are damaged, one line each."""
     for table, _rowid, row, columns in damaged_rows(connection):
-        yield described(table, row, columns)
+        yield described(table, row, columns[0])
 
 
 def mend(engine: Engine, holdings: ArtefactStore) -> list[str]:
@@ -71,7 +70,7 @@ def mend(engine: Engine, holdings: ArtefactStore) -> list[str]:
         found = list(damaged_rows(driver))
         for table, rowid, row, columns in found:
             keep_as_text(holdings, table, row)
-            words = described(table, row, columns)
+            words = described(table, row, columns[0])
             how = (
                 _mend_evidence(connection, driver, holdings, table, rowid, columns)
                 if table in _EVIDENCE
@@ -111,12 +110,12 @@ def _restore(
     """Write the rows of an incident as its own artefact has them."""
     for key in _keys_of(driver, holdings, correlation_id):
         try:
-            facts, captures = read_incident_artefact(holdings.artefacts, key)
-            if facts["correlation_id"] != correlation_id:
+            records = read_incident_artefact(holdings.artefacts, key)
+            if records.incident.correlation_id != correlation_id:
                 continue
             with connection.begin_nested():
                 driver.execute("DELETE FROM profile_capture WHERE correlation_id = ?", [correlation_id])
-                insert_incident(connection, facts, captures)
+                insert_records(connection, records)
             return True
         except (ArtefactError, *SENSELESS):
             continue

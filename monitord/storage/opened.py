@@ -19,7 +19,7 @@ from monitord.errors import StorageError
 from monitord.storage import recovery
 from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts, open_folder
 from monitord.storage.connection import open_engine
-from monitord.storage.faults import DamagedError, explained
+from monitord.storage.faults import DamagedError, explained, storage_error
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 from monitord.storage.upkeep import bound_set_aside
@@ -67,20 +67,25 @@ class OpenDatabase:
         """One thread at a time; remember how an attempt to write went."""
         with self._lock:
             try:
-                with explained(self.database):
-                    yield
-            except DamagedError as error:
-                self._is_suspect = True
-                self._release()
-                self.degraded_reason = str(error)
-                raise
+                yield
             except StorageError as error:
-                if writes:
-                    self.degraded_reason = str(error)
+                self._note_failure(error, writes)
                 raise
-            else:
-                if writes:
-                    self.degraded_reason = None
+            except Exception as error:
+                known = storage_error(error, self.database)
+                if known is None:
+                    raise
+                self._note_failure(known, writes)
+                raise known from error
+            if writes:
+                self.degraded_reason = None
+
+    def _note_failure(self, error: StorageError, writes: bool) -> None:
+        if isinstance(error, DamagedError):
+            self._is_suspect = True
+            self._release()
+        if writes or isinstance(error, DamagedError):
+            self.degraded_reason = str(error)
 
     def _ready(self) -> tuple[Engine, ArtefactStore]:
         """The open database, opened again when file or folder was removed or replaced under us."""

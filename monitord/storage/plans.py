@@ -125,7 +125,7 @@ def _parsed(name: str, data: bytes) -> NamedPlan:
     return plan
 
 
-def _lists(match: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _lists(match: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
     if any(not isinstance(values, list) for values in match.values()):
         raise TypeError("its match holds no lists")
     return {key: tuple(values) for key, values in match.items()}

@@ -10,27 +10,34 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
-from monitord.storage.answers import OF_THE_INCIDENT, hotspots_of, incident_view, is_baseline, record_of
+from monitord.storage.answers import incident_view, is_baseline
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.artefacts import StorageMetadata
 from monitord.storage.asking import PAGE, Asking, OnDamage, ignore_damage
 from monitord.storage.baselines import baseline_id
-from monitord.storage.cells import text_cell, time_cell, time_of
+from monitord.storage.cells import MENDED_BY, Row, read_cells, read_row, text_cell, time_cell
 from monitord.storage.events.filters import EventFilter
 from monitord.storage.events.identity import id_at, time_of_id
 from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
 from monitord.storage.events.statements import QueryOptimizer
-from monitord.storage.facts import Facts, facts_of
 from monitord.storage.faults import DamagedError
 from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
+from monitord.storage.records import (
+    OF_THE_INCIDENT,
+    IncidentRecords,
+    StoredCapture,
+    StoredIncident,
+    profile_record,
+)
 from monitord.storage.schema import ARTEFACTS_NAME
-from monitord.storage.soundness import MENDED_BY, check_row
+from monitord.storage.soundness import check_row
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.readonly import ReadOnlyBackend
 from monitord.storage.thinning import unpack
@@ -100,7 +107,7 @@ class StoreReader(Asking):
         source = _NEWEST if wanted.after_id is None else _AFTER
         chosen = f"{source} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
         if 0 <= limit <= PAGE:
-            rows: Iterable[dict[str, Any]] = self._all(_COLUMNS + chosen, [*values, limit])
+            rows: Iterable[Row] = self._all(_COLUMNS + chosen, [*values, limit])
         else:
             records = f"{_RECORD} WHERE c.id IN ({{ids}})"
             rows = self._in_pages(f"SELECT c.id {chosen}", [*values, limit], records)
@@ -110,10 +117,11 @@ class StoreReader(Asking):
         """Return the highest id of a row so far, 0 when there is none: what `after_id` may begin with."""
         return int(self._all("SELECT coalesce(max(id), 0) AS id FROM profile_capture", [])[0]["id"])
 
-    def _record(self, row: dict[str, Any]) -> ProfileRecord:
-        check_row("profile_capture", row)
-        check_row("incident", {name: row[name] for name in OF_THE_INCIDENT})
-        return record_of(facts_of(row), self.data_dir)
+    def _record(self, row: Row) -> ProfileRecord:
+        capture = read_row(StoredCapture, row)
+        of_incident = read_cells(StoredIncident, {name: row[name] for name in OF_THE_INCIDENT})
+        hottest = row["hottest_function"] if isinstance(row["hottest_function"], str) else None
+        return profile_record(capture, {**of_incident, "hottest_function": hottest}, self.data_dir)
 
     def find(self, text: str) -> ProfileRecord:
         """The row with this id, or the leading row of the incident whose id begins so.
@@ -146,17 +154,14 @@ class StoreReader(Asking):
         )
         if not rows or not captures:
             raise NotFoundError(f"no incident {correlation_id!r}; `monitord recent` lists what there is")
-        check_row("incident", rows[0])
+        incident = read_row(StoredIncident, rows[0])
+        sound = tuple(self._sound(captures, partial(read_row, StoredCapture), "captures"))
+        if not sound:
+            read_row(StoredCapture, captures[0])  # says what is wrong with it
         with self._understood():
-            incident = facts_of({**rows[0], "annotations": None})
-            repeats = incident.pop("repeats")
-            sound = list(self._sound(captures, _capture_facts, "captures"))
-            if not sound:
-                check_row("profile_capture", captures[0])
-            view = incident_view(incident, sound, self.data_dir)
             notes = tuple(self._sound(json.loads(rows[0]["annotations"]), _note, "notes"))
-        view = replace(view, notes=notes, repeat_count=repeats)
-        return replace(view, baseline=self._baseline(view))
+            view = incident_view(IncidentRecords(incident, sound, notes), self.data_dir)
+        return replace(view, repeat_count=rows[0]["repeats"], baseline=self._baseline(view))
 
     def _baseline(self, view: IncidentView) -> BaselineView | None:
         """What is kept of the program's baseline; of a baseline there is none."""
@@ -171,12 +176,8 @@ class StoreReader(Asking):
         )
         if not rows:
             return None
-        check_row("incident", rows[0])
-        with self._understood():
-            facts = facts_of(rows[0])
-            return BaselineView(
-                facts["correlation_id"], time_of(facts["raised_at"]), hotspots_of(facts["hotspots"])
-            )
+        held = read_cells(StoredIncident, rows[0])
+        return BaselineView(held["correlation_id"], held["raised_at"], held["hotspots"])
 
     def incidents_of(self, process: str) -> frozenset[str]:
         """The incidents of processes that are called so: a part of the name, or a shell pattern."""
@@ -344,11 +345,6 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
     return conditions, values
 
 
-def _capture_facts(row: dict[str, Any]) -> Facts:
-    check_row("profile_capture", row)
-    return facts_of(row)
-
-
 def _note(row: Sequence[Any]) -> Note:
     said = json.loads(row[1])["text"]
     if not isinstance(said, str):
@@ -361,7 +357,7 @@ def _event(row: Sequence[Any]) -> Event:
     return event_of(row)
 
 
-def _ambiguous(text: str, rows: Sequence[dict[str, Any]]) -> str:
+def _ambiguous(text: str, rows: Sequence[Row]) -> str:
     shown = ", ".join(row["correlation_id"] for row in rows[:_CANDIDATES_SHOWN])
     more = f" and {len(rows) - _CANDIDATES_SHOWN} more" if len(rows) > _CANDIDATES_SHOWN else ""
     return f"{text!r} is the beginning of several incidents: {shown}{more}"

@@ -7,12 +7,12 @@ come back as rows (a whole lost database does so too), incomplete ones go to `qu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from sqlalchemy import Connection, Engine, exc, select, update
 
+from monitord.errors import DamagedRowError
 from monitord.logs import get_logger
-from monitord.storage.answers import incident_view
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
     AccessDeniedError,
@@ -21,10 +21,10 @@ from monitord.storage.artefacts import (
     MissingArtefactError,
     StorageManager,
     WrongKeyError,
-    is_key,
     is_probe,
 )
 from monitord.storage.deletion import finish_deletions
+from monitord.storage.events.of_incidents import record_incident
 from monitord.storage.evidence import (
     KIND_INCIDENT,
     kind_of,
@@ -32,14 +32,13 @@ from monitord.storage.evidence import (
     read_incident_artefact,
     store_incident_artefact,
 )
-from monitord.storage.facts import Facts, mark_leading
-from monitord.storage.incident_events import record_incident
+from monitord.storage.records import BARE, IncidentRecords, StoredCapture
 from monitord.storage.rows import (
     choose_leading,
     insert_capture,
-    insert_incident,
-    load_captures,
-    load_incident,
+    insert_records,
+    load_records,
+    update_capture,
     update_incident,
 )
 from monitord.storage.tables import incident, profile_capture
@@ -49,8 +48,8 @@ _SENSELESS = (
     *(ArtefactError, ValueError, TypeError, KeyError, IndexError, OverflowError),
     *(exc.InterfaceError, exc.ProgrammingError, exc.IntegrityError, exc.DataError),
 )
-# Nothing is wrong with these artefacts: they can't be read by us, now.
-_UNREADABLE = (AccessDeniedError, ArchivedElsewhereError, WrongKeyError)
+# Nothing is wrong with these artefacts: they can't be read by us, now, or their incident's rows can't.
+_UNREADABLE = (AccessDeniedError, ArchivedElsewhereError, DamagedRowError, WrongKeyError)
 
 
 def adopt(engine: Engine, holdings: ArtefactStore) -> int:
@@ -142,74 +141,72 @@ def _quarantine(artefacts: StorageManager, key: str, reason: str) -> int:
 
 def _adopt_incident(connection: Connection, holdings: ArtefactStore, key: str) -> int:
     artefacts = holdings.artefacts
-    facts, captures = read_incident_artefact(artefacts, key)
-    existing = load_incident(connection, facts["correlation_id"])
-    if existing is not None and existing["artefact_key"] == key:
+    found = read_incident_artefact(artefacts, key)
+    existing = load_records(connection, found.incident.correlation_id)
+    if existing is None:
+        captures = tuple(_with_its_state(holdings, capture) for capture in found.captures)
+        insert_records(connection, replace(found, captures=captures))
+        _prove_readable(connection, found.incident.correlation_id)
+        return 1
+    known = existing.incident.artefact_key
+    if known == key:
         return 0  # another process committed it while we waited for the lock
-    if existing is not None and existing["artefact_key"] and artefacts.exists(existing["artefact_key"]):
+    if known and artefacts.exists(known):
         raise ArtefactError(f"{key} describes an incident that is stored already")
-    if existing is not None:
-        values = {"artefact_key": key, "stored_bytes": facts["stored_bytes"]}
-        update_incident(connection, facts["correlation_id"], **values)
-        return 0
-    for capture in captures:
-        if capture["artefact_key"] and holdings.can_see_remote:
-            is_there = artefacts.exists(capture["artefact_key"])
-            capture["state"] = capture["state"] if is_there else "missing"
-    insert_incident(connection, facts, captures)
-    _prove_readable(connection, facts["correlation_id"])
-    return 1
+    update_incident(connection, found.incident, ("artefact_key", "stored_bytes"))
+    return 0
+
+
+def _with_its_state(holdings: ArtefactStore, capture: StoredCapture) -> StoredCapture:
+    """What an artefact says of another one is old: perhaps that one is gone."""
+    key = capture.artefact_key
+    if key and holdings.can_see_remote and not holdings.artefacts.exists(key):
+        return replace(capture, state="missing")
+    return capture
 
 
 def _adopt_capture(connection: Connection, holdings: ArtefactStore, key: str) -> int:
     """Add a capture's row, unless its incident's own artefact brought it back a moment ago."""
     artefacts = holdings.artefacts
     about, capture = read_capture_artefact(artefacts, key)
-    correlation_id = about["correlation_id"]
-    stored = load_captures(connection, correlation_id)
-    if any(row["artefact_key"] == key for row in stored):
+    stored = load_records(connection, about.correlation_id)
+    captures = stored.captures if stored else ()
+    if any(row.artefact_key == key for row in captures):
         return 0
-    if (lost := _row_without_file(artefacts, stored, capture)) is not None:
-        names = ("artefact_key", "profile_path", "size_bytes", "stored_bytes", "checksum", "state")
-        values = {name: capture[name] for name in names}
-        connection.execute(update(profile_capture).where(profile_capture.c.id == lost).values(**values))
+    if (lost := _row_without_file(artefacts, captures, capture)) is not None:
+        update_capture(connection, replace(capture, id=lost), (*BARE, "state"))
         return 1
-    if load_incident(connection, correlation_id) is None:
-        mark_leading(about, [capture])
-        insert_incident(connection, about, [capture])
+    if stored is None:
+        insert_records(connection, IncidentRecords(about, (capture,)).led())
     else:
         insert_capture(connection, capture)
-        choose_leading(connection, correlation_id)
-    facts = _prove_readable(connection, correlation_id)
-    record_incident(connection, facts, load_captures(connection, correlation_id))
-    rewrite_incident(connection, artefacts, facts)
+        choose_leading(connection, about.correlation_id)
+    records = _prove_readable(connection, about.correlation_id)
+    record_incident(connection, records)
+    rewrite_incident(connection, artefacts, records)
     return 1
 
 
-def _row_without_file(artefacts: StorageManager, stored: Sequence[Facts], capture: Facts) -> int | None:
+def _row_without_file(
+    artefacts: StorageManager, stored: Sequence[StoredCapture], capture: StoredCapture
+) -> int | None:
     """The row that this artefact's capture has already, under a key that nothing lies under."""
-    same = ("role", "profiler", "captured_at")
     for row in stored:
-        key = row["artefact_key"]
-        if all(row[name] == capture[name] for name in same) and not (
-            key and is_key(key) and artefacts.exists(key)
-        ):
-            return int(row["id"])
+        key = row.artefact_key
+        if row.step == capture.step and not (key and artefacts.exists(key)):
+            return row.id
     return None
 
 
-def _prove_readable(connection: Connection, correlation_id: str) -> Facts:
-    """Refuse what front rooms could not show, before it is committed; the incident's facts."""
-    facts = load_incident(connection, correlation_id)
-    if facts is None or not is_key(correlation_id) or "/" in correlation_id:  # it becomes part of keys
+def _prove_readable(connection: Connection, correlation_id: str) -> IncidentRecords:
+    """Refuse what can't be read again, before it is committed; the incident as it reads."""
+    records = load_records(connection, correlation_id)
+    if records is None:
         raise ArtefactError(f"no incident {correlation_id!r}")
-    incident_view(facts, load_captures(connection, correlation_id), Path())
-    return facts
+    return records
 
 
-def rewrite_incident(connection: Connection, artefacts: StorageManager, facts: Facts) -> None:
-    """Bring the incident's own artefact and its row to these facts."""
-    captures = load_captures(connection, facts["correlation_id"])
-    store_incident_artefact(artefacts, facts, captures)
-    names = ("pinned", "is_summary", "artefact_key", "stored_bytes")
-    update_incident(connection, facts["correlation_id"], **{name: facts[name] for name in names})
+def rewrite_incident(connection: Connection, artefacts: StorageManager, records: IncidentRecords) -> None:
+    """Bring the incident's own artefact and its row to these records."""
+    stored = store_incident_artefact(artefacts, records).incident
+    update_incident(connection, stored, ("reason", "pinned", "is_summary", "artefact_key", "stored_bytes"))

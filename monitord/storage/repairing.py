@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
@@ -28,14 +29,15 @@ from monitord.storage.evidence import (
     read_incident_artefact,
     rewrite_capture_header,
 )
-from monitord.storage.facts import Facts, cells_of
 from monitord.storage.mending import keep_as_text
+from monitord.storage.records import IncidentRecords, StoredIncident
 from monitord.storage.recovery import rewrite_incident
 from monitord.storage.rows import (
     choose_leading,
     delete_rows,
     load_captures,
-    load_incident,
+    load_records,
+    update_capture,
     update_incident,
 )
 from monitord.storage.tables import incident, profile_capture
@@ -61,14 +63,13 @@ def _lead_anew(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
     with engine.begin() as connection:
         query = select(incident).where(incident.c.correlation_id.not_in(led))
         for row in connection.execute(query).all():
-            facts = dict(row._mapping)
-            if load_captures(connection, facts["correlation_id"]):
-                choose_leading(connection, facts["correlation_id"])
-                yield f"incident {facts['correlation_id']}: a row leads again"
+            name = row.correlation_id
+            if choose_leading(connection, name):
+                yield f"incident {name}: a row leads again"
             else:
-                keep_as_text(holdings, "incident", facts)
-                delete_rows(connection, [facts["correlation_id"]])
-                yield f"incident {facts['correlation_id']} had no row: taken from its artefact, if it has one"
+                keep_as_text(holdings, "incident", dict(row._mapping))
+                delete_rows(connection, [name])
+                yield f"incident {name} had no row: taken from its artefact, if it has one"
 
 
 def _set_damaged_aside(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
@@ -118,43 +119,46 @@ def _rewrite_incidents(engine: Engine, holdings: ArtefactStore) -> Iterator[str]
         except ArtefactError:
             artefacts.set_aside(key)
         with engine.begin() as connection:
-            facts = load_incident(connection, correlation_id)
-            if facts is None or facts["state"] != "active":
+            records = load_records(connection, correlation_id)
+            if records is None or records.incident.state != "active":
                 continue  # deleted since
-            rewrite_incident(connection, artefacts, facts)
+            rewrite_incident(connection, artefacts, records)
         yield f"written anew from its rows: incident {correlation_id}"
 
 
 def _agree(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
     """Where rows and headers differ: the incident's own artefact knows, because its bytes have a checksum."""
-    for facts in each_incident(engine):
-        if facts["state"] == "active" and facts["artefact_key"]:
+    for row in each_incident(engine):
+        if row.state == "active" and row.artefact_key:
             with contextlib.suppress(ArtefactError):
-                yield from _agree_on(engine, holdings, facts)
+                yield from _agree_on(
+                    engine, holdings, row, read_incident_artefact(holdings.artefacts, row.artefact_key)
+                )
 
 
-def _agree_on(engine: Engine, holdings: ArtefactStore, facts: Facts) -> Iterator[str]:
-    name, artefacts = facts["correlation_id"], holdings.artefacts
-    held, told = read_incident_artefact(artefacts, facts["artefact_key"])
-    if held["correlation_id"] != name:
+def _agree_on(
+    engine: Engine, holdings: ArtefactStore, row: StoredIncident, held: IncidentRecords
+) -> Iterator[str]:
+    name, artefacts = row.correlation_id, holdings.artefacts
+    if held.incident.correlation_id != name:
         return  # another incident's: nothing here tells what is true
-    by_key = {capture["artefact_key"]: capture for capture in told if capture.get("artefact_key")}
-    if difference_of_incident(artefacts, facts):
+    if difference_of_incident(artefacts, row):
         with engine.begin() as connection:
-            update_incident(connection, name, **cells_of(held, FIXED_OF_INCIDENT[1:]))
-            if (now := load_incident(connection, name)) is not None:
+            update_incident(connection, held.incident, FIXED_OF_INCIDENT[1:])
+            if (now := load_records(connection, name)) is not None:
                 rewrite_incident(connection, artefacts, now)
         yield f"incident {name}: its row says again what its artefact says"
     with engine.connect() as connection:
-        rows = [row for row in load_captures(connection, name) if row["state"] == "active"]
-    for row in rows:
-        key = row["artefact_key"]
-        if not key or not difference_of_capture(artefacts.get_metadata(key), row):
+        captures = [each for each in load_captures(connection, name) if each.state == "active"]
+    told = {capture.artefact_key: capture for capture in held.captures}
+    for capture in captures:
+        key = capture.artefact_key
+        if not key or not difference_of_capture(artefacts.get_metadata(key), capture):
             continue
-        row |= {one: by_key[key][one] for one in FIXED_OF_CAPTURE if one in by_key.get(key, {})}
+        fixed = {each: getattr(told.get(key, capture), each) for each in FIXED_OF_CAPTURE}
+        true = replace(capture, **fixed)
         with engine.begin() as connection:
-            of_it = update(profile_capture).where(profile_capture.c.id == row["id"])
-            connection.execute(of_it.values(**cells_of(row, FIXED_OF_CAPTURE)))
-        if difference_of_capture(artefacts.get_metadata(key), row):
-            rewrite_capture_header(artefacts, {**held, "pinned": facts["pinned"]}, row)
+            update_capture(connection, true, FIXED_OF_CAPTURE)
+        if difference_of_capture(artefacts.get_metadata(key), true):
+            rewrite_capture_header(artefacts, replace(held.incident, pinned=row.pinned), true)
         yield f"{key}: it says again what was stored of it"

@@ -1,89 +1,139 @@
-"""Reading and writing facts as rows, inside a transaction that the caller holds."""
+"""Reading and writing records as rows, inside a transaction that the caller holds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from monitord.storage.facts import CAPTURE_COLUMNS, INCIDENT_COLUMNS, Facts, cells_of, facts_of, mark_leading
-from monitord.storage.incident_events import load_annotations, record_incident
+from monitord.best_evidence import rank
+from monitord.storage.cells import cells, read_row
+from monitord.storage.events.of_incidents import load_notes, record_incident
+from monitord.storage.records import IncidentRecords, StoredCapture, StoredIncident
 from monitord.storage.tables import incident, profile_capture
+from monitord.storage.views import Note
+
+_STEP = ("role", "profiler", "captured_at")  # what tells the captures of one incident apart
 
 
-def insert_incident(connection: Connection, facts: Facts, captures: Sequence[Facts]) -> list[int]:
-    """Store an incident with its rows, instead of what was there under its id; the rows' ids.
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a save keeps of the rows that it replaces, or removes with them; damaged rows say it as well."""
+
+    pinned: bool
+    own_key: str | None
+    capture_keys: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+
+def load_replaced(connection: Connection, correlation_id: str) -> Replaced:
+    """Load what is stored under an id that is saved (again)."""
+    columns = incident.c
+    of_it = select(columns.pinned, columns.artefact_key).where(columns.correlation_id == correlation_id)
+    row = connection.execute(of_it).first()
+    return Replaced(
+        pinned=row is not None and row.pinned == 1,
+        own_key=row.artefact_key if row is not None else None,
+        capture_keys=load_keys(connection, correlation_id),
+        notes=load_notes(connection, correlation_id) if row is not None else (),
+    )
+
+
+def load_keys(connection: Connection, correlation_id: str) -> tuple[str, ...]:
+    """Load the keys that an incident's captures have."""
+    keys = select(profile_capture.c.artefact_key).where(profile_capture.c.correlation_id == correlation_id)
+    return tuple(key for key in connection.execute(keys).scalars() if key)
+
+
+def insert_records(connection: Connection, records: IncidentRecords) -> IncidentRecords:
+    """Store an incident with its rows, instead of what was there under its id; with the rows' ids.
 
     A row keeps its id when the incident is saved again with more evidence: somebody may have noted it.
     """
-    known = load_captures(connection, facts["correlation_id"])
-    delete_rows(connection, [facts["correlation_id"]])
-    connection.execute(insert(incident).values(cells_of(facts, INCIDENT_COLUMNS)))
-    kept = {_step(row): row["id"] for row in known}
-    if len(known) == 1 and known[0]["profiler"] is None and captures:
+    kept = _ids_to_keep(connection, records)
+    delete_rows(connection, [records.incident.correlation_id])
+    connection.execute(insert(incident).values(cells(records.incident)))
+    captures = [replace(each, id=kept.pop(_step_of(each), None)) for each in records.captures]
+    stored = tuple(replace(each, id=insert_capture(connection, each)) for each in captures)
+    record_incident(connection, records)
+    return replace(records, captures=stored)
+
+
+def _ids_to_keep(connection: Connection, records: IncidentRecords) -> dict[Sequence[Any], int]:
+    columns = profile_capture.c
+    steps = select(columns.id, *(columns[name] for name in _STEP))
+    found = steps.where(columns.correlation_id == records.incident.correlation_id)
+    known = connection.execute(found.order_by(columns.captured_at, columns.id)).all()
+    kept: dict[Sequence[Any], int] = {tuple(row[1:]): row.id for row in known}
+    if len(known) == 1 and known[0].profiler is None and records.captures:
         # What stood there was only the place of evidence to come: the leading row takes it over.
-        kept[_step(next(row for row in captures if row["is_leading"]))] = known[0]["id"]
-    ids = [insert_capture(connection, row, kept.pop(_step(row), None)) for row in captures]
-    record_incident(connection, facts, captures)
-    return ids
+        kept[_step_of(records.leading)] = known[0].id
+    return kept
 
 
-def _step(row: Facts) -> tuple[str, str | None, str]:
-    """What tells the captures of one incident apart."""
-    return row["role"], row["profiler"], row["captured_at"]
+def _step_of(capture: StoredCapture) -> tuple[Any, ...]:
+    return tuple(cells(capture, _STEP).values())
 
 
-def insert_capture(connection: Connection, facts: Facts, row_id: int | None = None) -> int:
+def insert_capture(connection: Connection, capture: StoredCapture) -> int:
     """Store one row, under an id it had before if there is one; its id."""
-    cells = cells_of(facts, CAPTURE_COLUMNS)
-    if row_id is not None:
-        cells["id"] = row_id
-    done = connection.execute(insert(profile_capture).values(cells))
-    key = done.inserted_primary_key
+    row = cells(capture)
+    if capture.id is None:
+        del row["id"]
+    key = connection.execute(insert(profile_capture).values(row)).inserted_primary_key
     assert key is not None  # noqa: S101 - a single-row insert always has one
     return int(key[0])
 
 
-def delete_rows(connection: Connection, correlation_ids: Sequence[str]) -> int:
-    """Remove incidents with all their rows; how many rows of profile_capture."""
-    gone = connection.execute(
-        delete(profile_capture).where(profile_capture.c.correlation_id.in_(correlation_ids))
-    )
-    connection.execute(delete(incident).where(incident.c.correlation_id.in_(correlation_ids)))
-    return gone.rowcount
+def delete_rows(connection: Connection, correlation_ids: Sequence[str]) -> None:
+    """Remove incidents with all their rows."""
+    for table in (profile_capture, incident):
+        connection.execute(delete(table).where(table.c.correlation_id.in_(correlation_ids)))
 
 
-def load_incident(connection: Connection, correlation_id: str) -> Facts | None:
-    """Load the incident's own facts, with the notes that people left on it (`annotations`)."""
+def load_records(connection: Connection, correlation_id: str) -> IncidentRecords | None:
+    """Load all that is kept of an incident; raises DamagedRowError."""
     row = connection.execute(select(incident).where(incident.c.correlation_id == correlation_id)).first()
     if row is None:
         return None
-    return {**facts_of(dict(row._mapping)), "annotations": load_annotations(connection, correlation_id)}
+    return IncidentRecords(
+        read_row(StoredIncident, dict(row._mapping)),
+        load_captures(connection, correlation_id),
+        load_notes(connection, correlation_id),
+    )
 
 
-def load_captures(connection: Connection, correlation_id: str) -> list[Facts]:
-    """Load the facts of all its rows, each with its `id`, oldest first."""
+def load_captures(connection: Connection, correlation_id: str) -> tuple[StoredCapture, ...]:
+    """Load its captures, oldest first; raises DamagedRowError."""
     query = select(profile_capture).where(profile_capture.c.correlation_id == correlation_id)
     rows = connection.execute(query.order_by(profile_capture.c.captured_at, profile_capture.c.id))
-    return [facts_of(dict(row._mapping)) for row in rows]
+    return tuple(read_row(StoredCapture, dict(row._mapping)) for row in rows)
 
 
-def update_incident(connection: Connection, correlation_id: str, **values: Any) -> int:
-    """Set columns of one incident; 0 when there is none."""
-    done = connection.execute(
-        update(incident).where(incident.c.correlation_id == correlation_id).values(**values)
-    )
-    return done.rowcount
+def update_incident(connection: Connection, record: StoredIncident, names: Iterable[str]) -> None:
+    """Bring these columns of an incident's row to what the record says."""
+    of_it = update(incident).where(incident.c.correlation_id == record.correlation_id)
+    connection.execute(of_it.values(cells(record, names)))
 
 
-def choose_leading(connection: Connection, correlation_id: str) -> None:
-    """Choose again which row stands for an incident, after one was added."""
-    facts, captures = load_incident(connection, correlation_id), load_captures(connection, correlation_id)
-    if facts is None or not captures:
-        return
-    mark_leading(facts, captures)
-    for capture in captures:
-        chosen = update(profile_capture).where(profile_capture.c.id == capture["id"])
-        connection.execute(chosen.values(is_leading=capture["is_leading"]))
-    update_incident(connection, correlation_id, late=facts["late"])
+def update_capture(connection: Connection, record: StoredCapture, names: Iterable[str]) -> None:
+    """Bring these columns of a capture's row to what the record says."""
+    of_it = update(profile_capture).where(profile_capture.c.id == record.id)
+    connection.execute(of_it.values(cells(record, names)))
+
+
+def choose_leading(connection: Connection, correlation_id: str) -> bool:
+    """Choose again which row stands for an incident; whether it has any. Also of damaged rows."""
+    columns = profile_capture.c
+    of_it = columns.correlation_id == correlation_id
+    judged = select(columns.id, columns.role, columns.status, columns.late, columns.sample_count)
+    rows = connection.execute(judged.where(of_it).order_by(columns.captured_at, columns.id)).all()
+    if not rows:
+        return False
+    best = min(rows, key=lambda row: rank(row[1], row[2], late=row.late == 1, sample_count=row.sample_count))
+    connection.execute(update(profile_capture).where(of_it).values(is_leading=columns.id == best.id))
+    changed = update(incident).where(incident.c.correlation_id == correlation_id)
+    connection.execute(changed.values(late=int(best.late == 1)))
+    return True

@@ -9,46 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import delete, select
 
 from monitord.errors import DamagedRowError, NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
 from monitord.storage import compacting, deletion, mending, recovery, upkeep
-from monitord.storage.answers import record_of
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
-from monitord.storage.cells import json_cell, time_cell
+from monitord.storage.cells import SENSELESS, json_cell, time_cell
 from monitord.storage.events.identity import id_at
+from monitord.storage.events.of_incidents import record_incident
 from monitord.storage.events.pruning import Pruner
 from monitord.storage.events.store import EventStore
 from monitord.storage.evidence import discard_evidence, store_evidence, store_incident_artefact
-from monitord.storage.facts import (
-    Facts,
-    capture_facts,
-    incident_facts,
-    mark_leading,
-    placeholder_facts,
-    record_facts,
-)
 from monitord.storage.faults import DamagedError
 from monitord.storage.ids import new_correlation_id
-from monitord.storage.incident_events import record_incident
 from monitord.storage.leftovers import Leftovers, find_leftovers, remove_artefact
 from monitord.storage.opened import OpenDatabase
 from monitord.storage.queries import StoreReader
-from monitord.storage.rows import insert_incident, load_captures, load_incident, update_incident
-from monitord.storage.soundness import SENSELESS
+from monitord.storage.records import (
+    IncidentRecords,
+    StoredCapture,
+    capture_record,
+    incident_record,
+    profile_records,
+    records_of,
+    with_steps,
+)
+from monitord.storage.rows import insert_records, load_keys, load_records, load_replaced
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import pack
 from monitord.storage.usage import usage_of
-from monitord.storage.views import RecentFilter, RetentionRow, Usage
+from monitord.storage.views import Note, RecentFilter, RetentionRow, Usage
 
 _T = TypeVar("_T")
 NOTE_LIMIT = 2000
@@ -65,22 +65,24 @@ class SQLiteProfileStore(OpenDatabase):
         Saving the same correlation id again replaces what was stored (a retry, or more evidence);
         a pin stays. After an error nothing of this call is left, and it may be called again.
         """
-        facts = incident_facts(incident)
-        captures = [capture_facts(facts, capture) for capture in incident.captures]
+        stored = incident_record(incident)
+        captures: list[StoredCapture] = []
         with self._guarded(), self._cleaning_up() as written:
             engine, holdings = self._ready()
             with engine.connect() as connection:
-                taken = _keys_of(None, load_captures(connection, incident.correlation_id))
-            for row, capture in zip(captures, incident.captures, strict=True):
-                key = store_evidence(holdings.artefacts, facts, row, capture, taken)
-                written.extend([key] if key else [])
-            return self._save(facts, captures or [placeholder_facts(facts)], written)
+                taken = load_keys(connection, incident.correlation_id)
+            for capture in incident.captures:
+                row = capture_record(stored, capture)
+                row = store_evidence(holdings.artefacts, stored, row, capture, taken)
+                written.extend([row.artefact_key] if row.artefact_key else [])
+                captures.append(row)
+            return self._save(with_steps(stored, captures, incident), written)
 
     def save(self, record: ProfileRecord) -> ProfileRecord:
         """The requirement's save: one row whose file, if any, lies where `profile_path` says."""
-        facts, capture = record_facts(record, record.correlation_id or new_correlation_id())
+        records = records_of(record, record.correlation_id or new_correlation_id())
         with self._guarded(), self._cleaning_up() as written:
-            return self._save(facts, [capture], written)[0]
+            return self._save(records, written)[0]
 
     @contextmanager
     def _cleaning_up(self) -> Iterator[list[str]]:
@@ -93,59 +95,48 @@ class SQLiteProfileStore(OpenDatabase):
                 discard_evidence(self._holdings.artefacts, written)
             raise
 
-    def _save(self, facts: Facts, captures: list[Facts], written: list[str]) -> list[ProfileRecord]:
+    def _save(self, records: IncidentRecords, written: list[str]) -> list[ProfileRecord]:
         """The incident's own artefact, then all rows in one transaction; then what they replaced goes."""
         engine, holdings = self._ready()
-        artefacts = holdings.artefacts
-        mark_leading(facts, captures)
         with engine.begin() as connection:
-            replaced = load_incident(connection, facts["correlation_id"])
-            old_keys = _keys_of(replaced, load_captures(connection, facts["correlation_id"]))
-            facts["pinned"] = max(facts["pinned"], replaced["pinned"] if replaced else 0)
-            facts["annotations"] = replaced["annotations"] if replaced else []
-            facts["artefact_key"] = replaced["artefact_key"] if replaced else None
-            own_key = store_incident_artefact(artefacts, facts, captures)
-            if own_key not in old_keys:
-                written.append(own_key)
-            ids = insert_incident(connection, facts, captures)
-        discard_evidence(artefacts, [key for key in old_keys if key not in (*written, own_key)])
-        shared = {name: facts[name] for name in ("rule", "severity", "pinned", "raised_at")}
-        return [
-            record_of({**capture, **shared, "id": row_id}, self.data_dir)
-            for capture, row_id in zip(captures, ids, strict=True)
-        ]
+            before = load_replaced(connection, records.incident.correlation_id)
+            is_pinned = records.incident.pinned or before.pinned
+            records = replace(records, notes=before.notes)
+            records = records.changed(pinned=is_pinned, artefact_key=before.own_key)
+            records = store_incident_artefact(holdings.artefacts, records)
+            if before.own_key is None:
+                written.append(str(records.incident.artefact_key))
+            records = insert_records(connection, records)
+        discard_evidence(holdings.artefacts, [key for key in before.capture_keys if key not in written])
+        return list(profile_records(records, self.data_dir))
 
     def pin(self, correlation_id: str, pinned: bool = True) -> None:
         """Keep an incident from retention, or no longer; raises NotFoundError."""
-        with self._guarded():
-            engine, holdings = self._ready()
-            with engine.begin() as connection:
-                facts = _active(connection, correlation_id)
-                facts["pinned"] = int(pinned)
-                recovery.rewrite_incident(connection, holdings.artefacts, facts)
+        self._change(correlation_id, lambda records: records.changed(pinned=pinned))
 
     def set_reason(self, correlation_id: str, reason: str) -> None:
         """Say more of why an incident was opened; raises NotFoundError."""
-        with self._guarded():
-            engine, holdings = self._ready()
-            with engine.begin() as connection:
-                facts = _active(connection, correlation_id)
-                facts["reason"] = reason
-                record_incident(connection, facts, load_captures(connection, correlation_id))
-                recovery.rewrite_incident(connection, holdings.artefacts, facts)
-                update_incident(connection, correlation_id, reason=reason)
+        self._change(correlation_id, lambda records: records.changed(reason=reason))
 
     def add_note(self, correlation_id: str, text: str, now: datetime) -> None:
         """Leave a note on an incident; raises NotFoundError, UsageError for an invalid note."""
         if not 0 < len(text.strip()) <= NOTE_LIMIT:
             raise UsageError(f"a note is a text of 1 to {NOTE_LIMIT} characters")
+        note = Note(now, text.strip())
+        self._change(correlation_id, lambda records: replace(records, notes=(*records.notes, note)))
+
+    def _change(self, correlation_id: str, change: Callable[[IncidentRecords], IncidentRecords]) -> None:
+        """Change what is kept of an incident that is there for everybody, in its artefact and in its rows."""
         with self._guarded():
             engine, holdings = self._ready()
             with engine.begin() as connection:
-                facts = _active(connection, correlation_id)
-                facts["annotations"].append([time_cell(now), text.strip()])
-                record_incident(connection, facts, load_captures(connection, correlation_id))
-                recovery.rewrite_incident(connection, holdings.artefacts, facts)
+                before = load_records(connection, correlation_id)
+                if before is None or before.incident.state != "active":
+                    raise NotFoundError(f"no incident {correlation_id!r}")
+                after = change(before)
+                if (after.incident.reason, after.notes) != (before.incident.reason, before.notes):
+                    record_incident(connection, after)
+                recovery.rewrite_incident(connection, holdings.artefacts, after)
 
     def adopt(self) -> int:
         """Put right what a crash or damage left, at the daemon's start; return how many rows came back.
@@ -360,19 +351,6 @@ class SQLiteProfileStore(OpenDatabase):
         """Let SQLite refresh what its query planner knows."""
         with self._guarded():
             self._pragma("optimize")
-
-
-def _active(connection: Connection, correlation_id: str) -> Facts:
-    """The facts of an incident that is there for everybody; raises NotFoundError."""
-    facts = load_incident(connection, correlation_id)
-    if facts is None or facts["state"] != "active":
-        raise NotFoundError(f"no incident {correlation_id!r}")
-    return facts
-
-
-def _keys_of(incident: Facts | None, captures: Sequence[Facts]) -> list[str]:
-    rows = captures if incident is None else [*captures, incident]
-    return [row["artefact_key"] for row in rows if row["artefact_key"]]
 
 
 def open_store(

@@ -1,10 +1,13 @@
 """The tables, as the writer sees them. A test holds them equal to what the migrations build.
 
-Cells are filled and read through `cells` and `facts`, so column types here only name SQLite's.
+Cells are filled and read through `cells`, so column types here only name SQLite's; those of incidents and
+captures are the fields of `records`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import MISSING
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.event import listens_for
 from sqlalchemy.types import UserDefinedType
 
+from monitord.storage.cells import REFUSED, RecordColumn, columns_of
+from monitord.storage.records import StoredCapture, StoredIncident
+
 metadata = MetaData()
 
 
@@ -43,90 +49,44 @@ class Timestamp(UserDefinedType[str]):
 _WIDE = Integer().with_variant(BigInteger(), "postgresql")
 
 
-def _flag(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default=text("0"))
+_TYPES: Mapping[str, Any] = {
+    "TEXT": Text, "INTEGER": Integer, "REAL": REAL, "BLOB": LargeBinary, "DATETIME": Timestamp,
+}  # fmt: skip
 
 
-def _size(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default=text("0"))
+def _columns_from(record: type[Any], **others: Column[Any]) -> list[Column[Any]]:
+    """A record's fields as columns; `others` are those of which the schema says more, or less."""
+    fields = columns_of(record)
+    return [others[name] if name in others else _column(each) for name, each in fields.items()]
+
+
+def _column(column: RecordColumn) -> Column[Any]:
+    is_optional = column.null is not REFUSED
+    default = None
+    if not is_optional and column.default is not MISSING:
+        cell = column.kind.write(column.kind.plain(column.default))
+        default = text(str(cell) if isinstance(cell, int) else f"'{cell}'")
+    return Column(column.name, _TYPES[column.kind.sql], nullable=is_optional, server_default=default)
 
 
 incident = Table(
-    "incident",
+    StoredIncident.TABLE,
     metadata,
-    Column("correlation_id", Text, primary_key=True, nullable=False),
-    Column("rule", Text, nullable=False),
-    Column("trigger_metric", Text, nullable=False),
-    Column("trigger_value", REAL, nullable=False),
-    Column("threshold_value", REAL),
-    Column("threshold_unit", Text),
-    Column("window_s", REAL, nullable=False),
-    Column("severity", REAL, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("crossed_at", Timestamp, nullable=False),
-    Column("raised_at", Timestamp, nullable=False),
-    Column("process_name", Text, nullable=False),
-    Column("pid", Integer),
-    Column("started_ticks", Integer),
-    Column("boot_id", Text),
-    Column("started_at", Timestamp),
-    Column("parent_pid", Integer),
-    Column("uid", Integer),
-    Column("user", Text),
-    Column("executable", Text),
-    Column("command_line", Text),
-    Column("cgroup", Text),
-    Column("unit", Text),
-    Column("container_id", Text),
-    Column("thread_count", Integer),
-    Column("fd_count", Integer),
-    Column("history", LargeBinary),
-    Column("not_captured", Text, nullable=False, server_default=text("'[]'")),
-    Column("hotspots", Text, nullable=False, server_default=text("'[]'")),
-    Column("suppressed_by", Text),
-    _flag("late"),
-    _flag("pinned"),
-    _flag("is_summary"),
-    Column("artefact_key", Text),
-    _size("stored_bytes"),
-    Column("state", Text, nullable=False, server_default=text("'active'")),
+    *_columns_from(
+        StoredIncident, correlation_id=Column("correlation_id", Text, primary_key=True, nullable=False)
+    ),
     Index("idx_incident_time", "raised_at"),
 )
 
 profile_capture = Table(
-    "profile_capture",
+    StoredCapture.TABLE,
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("process_name", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("trigger_metric", Text, nullable=False),
-    Column("trigger_value", REAL, nullable=False),
-    Column("captured_at", Timestamp, server_default=text("CURRENT_TIMESTAMP")),
-    Column("profile_path", Text, nullable=False),
-    Column("duration_seconds", Integer),
-    Column("notes", Text),
-    Column("correlation_id", Text, ForeignKey("incident.correlation_id")),
-    Column("role", Text, nullable=False, server_default=text("'profile'")),
-    Column("started_ticks", Integer),
-    Column("user", Text),
-    Column("command_line", Text),
-    Column("profiler", Text),
-    Column("profiler_version", Text),
-    Column("status", Text, nullable=False, server_default=text("'ok'")),
-    Column("failure_reason", Text),
-    Column("fix", Text),
-    Column("format", Text),
-    Column("rate_hz", Integer),
-    Column("sample_count", Integer),
-    Column("error_count", Integer),
-    Column("target_cpu_percent", REAL),
-    _flag("late"),
-    _flag("is_leading"),
-    Column("artefact_key", Text),
-    _size("size_bytes"),
-    _size("stored_bytes"),
-    Column("checksum", Text),
-    Column("state", Text, nullable=False, server_default=text("'active'")),
+    *_columns_from(
+        StoredCapture,
+        id=Column("id", Integer, primary_key=True, autoincrement=True),
+        captured_at=Column("captured_at", Timestamp, server_default=text("CURRENT_TIMESTAMP")),
+        correlation_id=Column("correlation_id", Text, ForeignKey("incident.correlation_id")),
+    ),
     sqlite_autoincrement=True,
 )
 Index("idx_profile_capture_time", profile_capture.c.captured_at)

@@ -73,7 +73,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 
 
-def _system_columns(systems: Sequence[SystemRates]) -> dict[str, Any]:
+def _system_columns(systems: Sequence[SystemRates]) -> Mapping[str, Any]:
     return {
         "machine_percent": [_tenth(system.machine_percent) for system in systems],
         "unattributed_cpu_percent": [_tenth(system.unattributed_cpu_percent) for system in systems],

@@ -9,9 +9,9 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, select
+from sqlalchemy import Column, Connection, Engine, select
 
 from monitord.storage import mending
 from monitord.storage.artefact_store import ArtefactStore
@@ -21,13 +21,15 @@ from monitord.storage.artefacts import (
     StorageManager,
     is_probe,
 )
+from monitord.storage.cells import read_row
 from monitord.storage.evidence import difference_of_capture, difference_of_incident, is_same_checksum
-from monitord.storage.facts import Facts, facts_of
+from monitord.storage.records import StoredCapture, StoredIncident
 from monitord.storage.recovery import known_keys
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.upkeep import files_in
 
+_T = TypeVar("_T")
 PAGE = 200  # rows held at once
 
 
@@ -52,24 +54,24 @@ def verify(engine: Engine, holdings: ArtefactStore, data_dir: Path) -> list[str]
     return problems
 
 
-def each_capture(engine: Engine) -> Iterator[Facts]:
-    """Yield the facts of all captures; no transaction is open while one is looked at."""
-    return _paged(engine, profile_capture, profile_capture.c.id, 0)
+def each_capture(engine: Engine) -> Iterator[StoredCapture]:
+    """Yield all captures; no transaction is open while one is looked at."""
+    return _paged(engine, StoredCapture, profile_capture.c.id, 0)
 
 
-def each_incident(engine: Engine) -> Iterator[Facts]:
-    """Yield the facts of all incidents; no transaction is open while one is looked at."""
-    return _paged(engine, incident, incident.c.correlation_id, "")
+def each_incident(engine: Engine) -> Iterator[StoredIncident]:
+    """Yield all incidents; no transaction is open while one is looked at."""
+    return _paged(engine, StoredIncident, incident.c.correlation_id, "")
 
 
-def _paged(engine: Engine, table: Table, key: ColumnElement[Any], last: Any) -> Iterator[Facts]:
+def _paged(engine: Engine, record: type[_T], key: Column[Any], last: Any) -> Iterator[_T]:
     """Rows in the order of their key, from the first one after `last`, a page at a time."""
-    query = select(table).order_by(key).limit(PAGE)
+    query = select(key.table).order_by(key).limit(PAGE)
     while True:
         with engine.connect() as connection:
             page = connection.execute(query.where(key > last)).all()
         for row in page:
-            yield facts_of(dict(row._mapping))
+            yield read_row(record, dict(row._mapping))
         if not page:
             return
         last = page[-1]._mapping[key]
@@ -87,38 +89,38 @@ def _without_leading(connection: Connection) -> Iterator[str]:
 
 def _verify_captures(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
     for row in each_capture(engine):
-        if row["state"] == "deleting":
-            yield f"deletion not finished: row {row['id']}"
-        elif row["artefact_key"] and row["state"] == "active":
+        if row.state == "deleting":
+            yield f"deletion not finished: row {row.id}"
+        elif row.artefact_key and row.state == "active":
             yield from _verify_capture(row, artefacts)
 
 
-def _verify_capture(row: Facts, artefacts: StorageManager) -> Iterator[str]:
+def _verify_capture(row: StoredCapture, artefacts: StorageManager) -> Iterator[str]:
     try:
-        found = artefacts.verify(row["artefact_key"])
+        found = artefacts.verify(row.artefact_key or "")
     except MissingArtefactError:
-        yield f"row without file: {row['artefact_key']}"
+        yield f"row without file: {row.artefact_key}"
         return
     except ArtefactError as error:
-        yield f"row {row['id']}: {error}"
+        yield f"row {row.id}: {error}"
         return
-    if not is_same_checksum(found.checksum, row["checksum"]):
-        yield f"checksum of {row['artefact_key']} is not the row's"
+    if not is_same_checksum(found.checksum, row.checksum):
+        yield f"checksum of {row.artefact_key} is not the row's"
     elif differing := difference_of_capture(found, row):
-        yield f"row {row['id']}: {row['artefact_key']} says otherwise of itself: {differing}"
+        yield f"row {row.id}: {row.artefact_key} says otherwise of itself: {differing}"
 
 
 def _verify_incidents(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
-    for facts in each_incident(engine):
-        if not facts["artefact_key"]:
+    for row in each_incident(engine):
+        if not row.artefact_key:
             continue
         try:
-            differing = difference_of_incident(artefacts, facts)
+            differing = difference_of_incident(artefacts, row)
         except ArtefactError as error:
-            yield f"incident {facts['correlation_id']}: {error}"
+            yield f"incident {row.correlation_id}: {error}"
             continue
         if differing:
-            yield f"incident {facts['correlation_id']}: {facts['artefact_key']} says otherwise: {differing}"
+            yield f"incident {row.correlation_id}: {row.artefact_key} says otherwise: {differing}"
 
 
 def _verify_modes(data_dir: Path) -> Iterator[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from monitord.storage.state.errors import StateUnavailableError
 from monitord.storage.state.items import Record, Write
 from monitord.storage.state.names import Address, Scope
 
-Ask = Callable[[str, Sequence[Any]], list[dict[str, Any]]]
+Ask = Callable[[str, Sequence[Any]], Sequence[Mapping[str, Any]]]
 _RECORD = (
     "SELECT data, created_us, expires_us, version FROM state "
     "WHERE user_id = ? AND session_id = ? AND (expires_us IS NULL OR expires_us > ?) AND key = ?"

@@ -14,7 +14,7 @@ from monitord.errors import NotFoundError, UsageError
 from monitord.model import Event, EventType, Incident
 from monitord.storage import SQLiteProfileStore, StoreReader, open_store
 from monitord.storage.events import EventFilter
-from monitord.storage.incident_events import SAMPLES_KEPT
+from monitord.storage.events.of_incidents import SAMPLES_KEPT
 
 Maker = Callable[..., Incident]
 NOW = datetime(2026, 11, 25, 3, tzinfo=UTC)
