@@ -51,6 +51,7 @@ class UploadSupervisor:
         self._folders += [ARCHIVE_DELETIONS_NAME] if archives else []
         self._left: frozenset[str] = frozenset()
         self._archiving_due_s = clock() if archives else float("inf")
+        self._is_archiving = False
         self._not_before_s = float("-inf")
         self._pause_s = 0.0
         self.trouble: str | None = None
@@ -93,9 +94,10 @@ class UploadSupervisor:
         self._let_go()
 
     def _start(self) -> None:
+        self._is_archiving = self._is_archiving_due
         try:
             self._child = subprocess.Popen(
-                self._words,
+                [*self._words, *(["--archive"] if self._is_archiving else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
@@ -113,7 +115,7 @@ class UploadSupervisor:
     def _note_end(self, status: int) -> None:
         if status in (0, MORE):
             self._pause_s = 0.0
-            if self._is_archiving_due:
+            if self._is_archiving:
                 self._archiving_due_s = self._clock() + ARCHIVING_EVERY_S
             self._left = self._waiting() if status == 0 else frozenset()
             self._is_wanted = self._is_wanted or status == MORE

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from monitord import config, logs, rights
 from monitord.config import Settings
-from monitord.daemon.upload_supervisor import ARCHIVING_EVERY_S, MORE
+from monitord.daemon.upload_supervisor import MORE
 from monitord.errors import BusyError, MonitordError, StorageError
 from monitord.jobs.archiving import archive_job
 from monitord.recorder.artefact_stores import open_full_store
@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--life", type=float, default=LIFE_S)
+    parser.add_argument("--archive", action="store_true", help="archive what is old, too")
     parser.add_argument("--while-stdin", action="store_true", help="end when stdin is closed")
     arguments = parser.parse_args()
     if arguments.while_stdin:
@@ -49,20 +50,21 @@ def main() -> int:
         loaded = config.load(arguments.config)
         logs.configure(loaded.settings.log.level, loaded.settings.log.style)
         rights.keep_only(())  # from here on it talks to a network
-        is_settled = run(loaded.settings, arguments.data_dir, arguments.life)
+        is_settled = run(loaded.settings, arguments.data_dir, arguments.life, archives=arguments.archive)
     except MonitordError as error:
         print(f"monitord uploader: {error}", file=sys.stderr)  # noqa: T201  the one line a refusal owes
         return error.exit_code
     return 0 if is_settled else MORE
 
 
-def run(settings: Settings, data_dir: Path, life_s: float = LIFE_S) -> bool:
-    """Upload until nothing is left or life is over, archive, leave word of it; whether all is settled.
+def run(settings: Settings, data_dir: Path, life_s: float = LIFE_S, *, archives: bool = True) -> bool:
+    """Upload until nothing is left or life is over, and delete what was deleted here; whether all is settled.
 
-    Raises what a remote provider raises, after it was written down; BusyError when another one is at it.
+    With `archives` what is old moves to the archive. Raises what a remote provider raises, after it was
+    written down; BusyError when another one is at it.
     """
     with closing(open_full_store(settings)(data_dir / ARTEFACTS_NAME)) as store:
-        return _Round(store, settings, data_dir).run(time.monotonic() + life_s)
+        return _Round(store, settings, data_dir).run(time.monotonic() + life_s, archives=archives)
 
 
 class _Round:
@@ -75,12 +77,15 @@ class _Round:
         self._status = read_uploader_status(data_dir) or UploaderStatus()
         self._status.url = shown_url(self._settings.url) if self._settings.url else ""
 
-    def run(self, until_s: float) -> bool:
+    def run(self, until_s: float, *, archives: bool) -> bool:
         uploading, archiving = self._store.uploading, self._store.archiving
         try:
             is_settled = uploading is None or self._upload(uploading, until_s)
             if archiving is not None:
-                self._archive(archiving)
+                self._status.deleted += archiving.delete_pending()
+                if archives:
+                    self._archive(archiving)
+                self._succeeded()
         except BusyError:
             raise
         except MonitordError as error:
@@ -116,17 +121,12 @@ class _Round:
         status.refused = done.refused[:_REFUSED_SHOWN]
 
     def _archive(self, archiving: ArchivingProvider) -> None:
-        """What was deleted goes from the archive, each time; what is old goes there, once an hour."""
-        self._status.deleted += archiving.delete_pending()
-        last = self._status.archived_at
-        if last is None or not 0 <= _age_s(last) < ARCHIVING_EVERY_S:
-            inventory = ArtefactInventory(archiving, archiver=archiving)
-            result = archive_job(inventory, self._settings.archive_after_h * 3600).run(datetime.now(UTC))
-            self._status.archiving = result.detail
-            if result.outcome != "ok":
-                raise StorageError(result.detail)
-            self._status.archived_at = _now()
-        self._succeeded()
+        inventory = ArtefactInventory(archiving, archiver=archiving)
+        result = archive_job(inventory, self._settings.archive_after_h * 3600).run(datetime.now(UTC))
+        self._status.archiving = result.detail
+        if result.outcome != "ok":
+            raise StorageError(result.detail)
+        self._status.archived_at = _now()
 
     def _succeeded(self) -> None:
         self._status.last_success_at, self._status.last_error = _now(), None
@@ -143,13 +143,6 @@ class _Round:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
-
-
-def _age_s(moment: str) -> float:
-    try:
-        return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-    except (ValueError, TypeError):  # somebody wrote into the file
-        return float("inf")
 
 
 def _end_with_parent() -> None:
