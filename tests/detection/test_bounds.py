@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -83,6 +84,22 @@ def test_a_level_history_keeps_few_points_however_long_it_runs() -> None:
     assert climb is not None
     assert climb.covers_window
     assert 1800 <= climb.gain <= 1800 * 9 / 8 + 1
+
+
+@pytest.mark.parametrize(("looks", "most"), [(1, 300), (60, 900)])
+def test_a_process_of_a_crowd_costs_a_level_history_few_bytes(looks: int, most: int) -> None:
+    """Seen once, and with a window full of stretches."""
+    keys = [ProcessKey(pid, 1) for pid in range(1_000)]
+    tracemalloc.start()
+    try:
+        history = LevelHistory(600)
+        for look in range(looks):
+            for key in keys:
+                history.note(key, 20.0 * look, 1e6 + look)
+        bytes_each = tracemalloc.get_traced_memory()[0] / len(keys)
+    finally:
+        tracemalloc.stop()
+    assert bytes_each < most
 
 
 def test_what_is_remembered_is_bounded() -> None:
