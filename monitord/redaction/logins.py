@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from monitord.redaction.made_up import is_made_up
-from monitord.redaction.unknown import is_issued_or_chosen
+from monitord.redaction.unknown import is_issued, is_issued_or_chosen
 from monitord.redaction.words import HIDDEN, Hide, is_sensitive, looks_chosen, looks_made
 
 # Accounts that are people's or an administrator's; `app`, `user` and `test` are words of too many commands.
@@ -94,11 +94,7 @@ _TASK = re.compile(r"([\w:.-]{1,80}\[)([\w.@-]{1,60}),([^\],]{3,200})\]")
 _USER_OPTION = re.compile(
     r"((?:[^=]{0,200},)?user(?:name)?=[A-Za-z][\w.@-]{0,60}:)([^,:/]{4,200})(,.*)?", re.S
 )
-_ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([A-Za-z0-9+/_.=~!-]{16,200}+)")
-_NAMES_THING = re.compile(
-    r"(?:^|_)(?:ID|UUID|GUID|SHA\d*|COMMIT|HASH|REV|REVISION|DIGEST|TRACE|BUILD|VERSION|TAG|PATH|DIR|FILE|HOME"
-    r"|IMAGE|NAME|URL|URI|HOST|ADDRESS|SOCK|FLAGS|OPTS)\d?(?:_|$)"
-)
+_ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([^=]{20,200}+)")
 _MARKS = frozenset(":%[= @")
 _PAIR = re.compile(r"([A-Za-z_][\w.-]{0,80}+) ([^ ]+)", re.A)
 
@@ -123,7 +119,6 @@ def hide_in_word(word: str, tool: str, hide: Hide) -> str:
         (pair := _PAIR.fullmatch(word)) and HIDDEN not in word and is_sensitive(pair[1])
     ):  # `--define '_gpg_passphrase S'`
         return f"{pair[1]} {hide('pair', pair[2])}" if "_" in pair[1] or looks_made(pair[2]) else word
-    if (assigned := _ENVIRONMENT.fullmatch(word)) and not _NAMES_THING.search(assigned[1]):
-        is_made = is_issued_or_chosen(assigned[2], least=3)
-        return f"{assigned[1]}={hide('environment', assigned[2])}" if is_made else word
+    if (assigned := _ENVIRONMENT.fullmatch(word)) and is_issued(assigned[2], assigned[1]):
+        return f"{assigned[1]}={hide('environment', assigned[2])}"
     return word

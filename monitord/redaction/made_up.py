@@ -84,8 +84,6 @@ _CHUNK = re.compile(
 _SHORT_HUMP = re.compile(
     r"(?<![a-z])[A-Z][a-z]?(?![A-Za-z])|(?<![A-Za-z])[a-z]{1,2}(?=[A-Z])|[A-Z][a-z](?=[A-Z])"
 )
-_SWITCH = re.compile(r"[A-Za-z](?=[0-9])|[0-9](?=[A-Za-z])")
-_USUAL_SWITCHES = 3
 # A capital after a small letter, or two capitals, or one and a digit, before the next small letter.
 _BOTH_CASES = re.compile(
     r"\A[^a-z]*+[a-z][^A-Z]*+[A-Z]|(?:\A|(?<=[a-z]))[^A-Za-z]*+[A-Z][^A-Z0-9a-z]*+[A-Z0-9][^a-z]*+[a-z]"
@@ -157,8 +155,7 @@ def is_nonsense(text: str) -> bool:
 def _bits_of(chunk: str) -> float:
     usual = max((bits for shape, bits in _MORE_BITS if shape.fullmatch(chunk)), default=0)
     if not _BOTH_CASES.search(chunk) or usual:
-        switches = len(_SWITCH.findall(chunk)) - _USUAL_SWITCHES if len(chunk) >= 10 else 0
-        return strangeness_bits(chunk) - usual + max(0, switches) * _BITS_OF_ODD_STEP
+        return strangeness_bits(chunk) - usual
     odd = odd_steps(chunk) + len(_SHORT_HUMP.findall(chunk))
     return strangeness_bits(chunk) + _BITS_OF_ODD_STEP * odd
 

@@ -44,12 +44,10 @@ _SHAPES = {name: "|".join(shape for of, shape in ISSUED if of == name) for name,
 _VENDOR = re.compile(
     rf"{_START}(?:{'|'.join(f'(?P<{name}>{shapes})' for name, shapes in _SHAPES.items())}){_END}"
 )
-_CRYPT = re.compile(r"\$(?:1|5|6|y|2[aby]|argon2(?:i|d|id))\$[A-Za-z0-9./,=$+-]{16,200}+")
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,40}-----|\Z)", re.S
 )
-_PUTTY = re.compile(r"(Private-Lines: [0-9]{1,4}\s{1,4}).*?(?=Private-MAC|\Z)", re.S)
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{1,30})://([^\s\"'<>`]+)")
 _LOGIN = re.compile(
     r"(?<![\w.@:-])(?!(?:sftp|ssh|scp|rsync|git|s3|rest|rclone):)([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])"
@@ -59,7 +57,7 @@ _HEADER = re.compile(
     r"|(?!Cache-|Primary-|Sort-|Public-|Partition-|Foreign-)[A-Z][A-Za-z0-9]{0,30}(?:-[A-Za-z0-9]{1,30}){0,6}-(?i:key|token|secret|auth|signature|credentials?|passw\w{1,8}))"
     r"(\s{0,3}:\s{0,3})([^\"'\r\n]+)"
 )
-_SCHEME = re.compile(r"(?i)(?<![\w-])(bearer|basic|negotiate|digest)(\s{1,3})([A-Za-z0-9+/=._~:-]{6,})")
+_SCHEME = re.compile(r"(?i)(?<![\w-])(bearer|basic|negotiate)(\s{1,3})([A-Za-z0-9+/=._~:-]{6,})")
 _WEBHOOK = re.compile(
     r"(://[^\s/\"']{0,100}hooks?[^\s/\"']{0,100}/|/(?:web)?hooks?/)([A-Za-z0-9_@/-]{8,300}+)"
 )
@@ -68,11 +66,9 @@ _ENCODED_URL = re.compile(
     r"(?i)([a-z][a-z0-9+.-]{1,20}%3a%2f%2f)((?:(?!%40|%2f|%3f)[^\s\"'&]){1,300}?%3a(?:(?!%40)[^\s\"'&]){1,200})(?=%40)"
 )
 _XML = re.compile(r"<([\w:.-]{1,80})((?:\s[^<>]{0,200})?>)([^<>]{1,500})(?=</\1\s{0,3}>)")
-_ATTRIBUTE = re.compile(
-    r"(?i)(?<![\w-])((?:key|name|property|field)\s?=\s?[\"']([\w.:-]{1,80})[\"']\s{1,4}value\s?=\s?[\"'])([^\"'\n]{1,500})(?=[\"'])"
-)
-_NAME_AND_VALUE = re.compile(  # `{"name":"API_SECRET","value":"S"}`, `Name=API_SECRET,Value=S`
-    r"(?i)(?<![\w-])((?:name|key)\\?[\"']?\s?[:=]\s?\\?[\"']?([\w.-]{1,80})\\?[\"']?\s?,\s{0,20}\\?[\"']?(?:[\w.\[\]-]{1,40}\.)?(?:string)?value\\?[\"']?\s?[:=]\s?\\?)"
+# `{"name":"DB_PASS","value":"S"}`, `Name=DB_PASS,Value=S`, `<add key="DB_PASS" value="S"/>`
+_NAME_AND_VALUE = re.compile(
+    r"(?i)(?<![\w-])((?:name|key|property|field)\\?[\"']?\s?[:=]\s?\\?[\"']?([\w.-]{1,80})\\?[\"']?\s?[,\s]\s{0,20}\\?[\"']?(?:[\w.\[\]-]{1,40}\.)?(?:string)?value\\?[\"']?\s?[:=]\s?\\?)"
     r"(\"(?:[^\"\\\n]|\\.){1,500}+\"?|'[^'\n]{1,500}+'?|[^\s,;\"'}\]\\]{1,500}+)"
 )
 _CRYPTO_CALL = re.compile(
@@ -88,22 +84,11 @@ _PROTOCOL = re.compile(
     r"([^\s;\"'\\]{4,200}+)(?=[\\\"'])"
 )
 _INSERTED = re.compile(r"(?i)(\(([^()]{1,300})\)\s{0,3}values\s{0,3}\()([^()]{1,1000})")
-_SET_FOR = re.compile(
-    r"(?i)(?<![\w-])(set_?passw\w{1,6}[ \t]{1,3}\w{1,40}[ \t]{1,3})([^\s;,\"'=]{4,200}+)"
-    r"(?=\s{0,3}(?:$|[;\"']))"
-)
 _LOGIN_WORDS = re.compile(
     r"(?<![\w-])((?:login|(?i:auth)(?:[ \t]{1,3}(?i:plain|login))?|user|connect[ \t]{1,3}[\w.-]{1,80})"
     r"[ \t]{1,3}([A-Za-z][\w.-]{1,40})[ \t]{1,3})"
     r"([^\s;|\"'\\]{4,200}+)(?=\s{0,3}(?:$|[;\"'\\]))"
 )
-_KEPT_PATH = re.compile(r"/(?:[a-z0-9_.@-]{1,60}/){1,10}[\w.@-]{1,80}")
-_NAMES_OF_FILES = ("key", "keys", "credentials", "auth", "cookie", "cookies")
-_TWO_WORDS = re.compile(r"(?:token|basic|digest) {1,3}[a-z]++")
-_SECRET_OBJECT = re.compile(r"(?<![\w-])(secret,[^\s\"']{0,100}?data=)([^,\s\"']+)")
-_DATA_SOURCE = re.compile(
-    r"(?<![\w-])(u=[^,\s]{1,80},(?:[a-zA-Z]=[^,\s]{0,80},){0,6}p=)([^,\s\"']+)"
-)  # of Percona's tools
 _USER_GIVEN = re.compile(
     r"(?i)(?<![\w-])((?:user(?:name|pwd)?|login|credentials?|userpass)[\"']?\s?[=:]\s?[\"']?[\w.@+\\-]{1,80}[:%])"
     r"([^\s,;:/\"'@]{4,200}+)(?![:/@])"
@@ -158,8 +143,6 @@ _MAY_HOLD_SECRET = re.compile(
     r"(?i)pass|pwd|secret|token|key|sess|sid|cred|cookie|auth|bearer|basic|pin|psk|otp|jwt|://|%3a%2f|:[^\s@/:]{3,200}@"
     r"|eyj|\$[1256y]|hook|jdbc|[a-z0-9+/_-]{24}|[a-z0-9]{2,12}[_.-][a-z0-9_.-]{16}|\bpw\b|\bsig\b|cert|seed|code=|salt|nonce|private|licen"
 )
-_WHOLE_SLASHED = re.compile(r"(?s)(?i:(/(?:p|pass|password|gp|pth):))(.+)()")
-_WHOLE_LOGIN = re.compile(r"([\w./\\+-]{1,64}+:)([^/@\"'=][^@=]{2,200}+)(@[\w.-]{1,200}+(?::[0-9]{1,5})?)")
 _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S`, up to the next `name=`
     r"((?:[^\s=\"'/,;&]{0,60}[^\w\s=\"'.-])?)([\w.-]{1,100}+)(\]?[=:] ?)"
     r"((?:(?![,;& ] ?[\w.-]{1,60}=.).)++)(?:[,;& ].*)?",
@@ -171,7 +154,6 @@ _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _BUILD = re.compile(r"[\w-]{20}/[\w-]{20}|\w{0,200}?17h[0-9a-f]{16}E")
 _COMMIT = re.compile(r"[0-9a-f]{7,12}")
 _BUILT = re.compile(r"(?:[a-z]{2,20}[-_]){0,4}(?:[0-9a-f]{8}|[0-9a-f]{16}|[0-9a-f]{20})")
-_SUFFIX = re.compile(r"[a-z]{1,5}[0-9]?(?:\.[a-z0-9]{1,5})?")
 _LONG_HEX = re.compile(r"[0-9a-f]{16}|[0-9A-F]{16}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -202,23 +184,17 @@ def hide_patterns(text: str, hide: Hide) -> str:
         return text
     if _MAY_BE_ISSUED.search(text):
         text = _VENDOR.sub(lambda m: hide(m.lastgroup or "", m[0]), text)
-    text = _CRYPT.sub(lambda m: hide("crypt", m[0]), text) if "$" in marks else text
     return _RANDOM.sub(lambda m: m[0] if _is_fingerprint(m) else _hide_random(m[0], hide), text)
 
 
 def _hide_in_structures(text: str, marks: Set[str], hide: Hide) -> str:
     """What stands in a key file, behind a name, in a call, in a statement."""
-    if "-----BEGIN" in text or "Private-Lines" in text:
+    if "-----BEGIN" in text:
         text = _PEM.sub(lambda m: hide("private_key", m[0]), text)
-        text = _PUTTY.sub(lambda m: m[1] + hide("private_key", m[0]), text)
     text = _HEADER.sub(lambda m: m[1] + m[2] + _safe_header(m[3], hide), text) if ":" in marks else text
     text = _XML.sub(lambda m: f"<{m[1]}{m[2]}{_if_named(m[1], m[3], hide)}", text) if "</" in text else text
     text = _ORACLE.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "jdbc:" in text else text
     text = _ENCODED_URL.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "%" in marks else text
-    if "=" in marks:
-        text = _ATTRIBUTE.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
-        text = _DATA_SOURCE.sub(lambda m: m[1] + hide("keyed", m[2]), text)
-        text = _SECRET_OBJECT.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     if not marks.isdisjoint("=:"):
         text = _USER_GIVEN.sub(lambda m: m[1] + (hide("login", m[2]) if _is_no_group(m[2]) else m[2]), text)
         text = _NAME_AND_VALUE.sub(lambda m: m[1] + _value_named(m[2], m[3], hide), text)
@@ -234,7 +210,6 @@ def _hide_in_phrases(text: str, hide: Hide) -> str:
     """What stands behind words: `set password S`, `password is S`, `echo S | chpasswd`."""
     text = _SET.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
     text = _PROTOCOL.sub(lambda m: m[1] + hide("keyed", m[2]), text)
-    text = _SET_FOR.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     text = _LOGIN_WORDS.sub(lambda m: m[1] + (hide("login", m[3]) if is_person(m[2]) else m[3]), text)
     text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text) if "|" in text else text
     text = _SAID.sub(lambda m: m[1] + hide("said", m[2]), text)
@@ -248,8 +223,6 @@ def hide_whole_value(word: str, hide: Hide) -> str:
     """
     if len(word) > _MAX_WHOLE or _WHOLE_MARKS.isdisjoint(word):
         return word
-    if (found := _WHOLE_SLASHED.fullmatch(word) or _WHOLE_LOGIN.fullmatch(word)) is not None:
-        return found[1] + hide("keyed", found[2]) + found[3]
     if (
         (named := _WHOLE_NAMED.fullmatch(word)) is not None
         and named[2] != "auth"
@@ -300,15 +273,9 @@ def _hide_keyed(text: str, hide: Hide) -> str:
         value = _VALUE.match(text, position)
         if value is None or value[0][0] in "([{" or value[0][:2] in _NO_VALUES:
             continue
-        if found[2] == ":" and text.startswith("//", position):
-            continue
         if _is_label(text, found, value) or _CALLED.match(text, position):
             continue
         if not is_sure and not looks_made(value[0]):
-            continue
-        if _KEPT_PATH.fullmatch(value[0]) and found[1].lower().endswith(_NAMES_OF_FILES):
-            continue
-        if found[1] == "auth" and _TWO_WORDS.fullmatch(value[0]):  # `auth: token refresh is retried`
             continue
         position = value.end()
         done += [text[copied : value.start()], _hide_value(value[0], hide)]
@@ -415,8 +382,8 @@ def _safe_part(name: str, value: str, hide: Hide) -> str:
     `auth_token-HEX` and `change-password-HEX.js` are built so: of sessions alone such a part is theirs.
     """
     sign = name[-1]
-    stem, _dot, ending = value.partition(".")
-    if (_SUFFIX.fullmatch(ending) and is_wordlike(stem)) or is_wordlike(value.partition("@")[0]):
+    stem = value.partition(".")[0]
+    if is_wordlike(value.partition("@")[0]):
         return value
     if _BUILT.fullmatch(stem) and not name.lower().startswith(("sess", "sid")):
         return value
@@ -431,8 +398,6 @@ def _safe_part(name: str, value: str, hide: Hide) -> str:
 def hide_scheme(scheme: str, word: str, hide: Hide) -> str:
     """Hide a credential after Bearer or Basic, and leave "basic authentication" alone."""
     machine_made = any(map(str.isdigit, word)) or len(word) >= 24 or not (word.islower() or word.istitle())
-    if scheme.lower() == "digest":
-        machine_made = "=" in word or (len(word) >= 24 and "/" not in word)
     if scheme.lower() == "basic":
         try:
             machine_made = b":" in base64.b64decode(word + "=" * (-len(word) % 4), validate=True)

@@ -23,7 +23,6 @@ from monitord.redaction.logins import (
 from monitord.redaction.made_up import is_file, is_kept, is_made_up, is_nonsense
 from monitord.redaction.patterns import hide_scheme, hide_whole_value
 from monitord.redaction.tools import (
-    BARE_NAMED,
     CARRIERS,
     NAMING,
     ORACLE,
@@ -35,7 +34,6 @@ from monitord.redaction.tools import (
     tool_name,
 )
 from monitord.redaction.unknown import (
-    FINDING_HOSTS,
     INSTALLERS,
     LANGUAGES,
     LOGIN_NAMES,
@@ -45,7 +43,6 @@ from monitord.redaction.unknown import (
     PIN_WORDS,
     PLAIN_LETTERS,
     PUBLIC,
-    RUN_AS,
     RUNNERS,
     SAID_OF_PASSWORDS,
     SHOWS,
@@ -95,10 +92,8 @@ _ABOUT_SECRETS = re.compile(
 )
 _RUNNING_OPTIONS = frozenset({"-exec", "-execdir", "-ok", "--exec"})
 _PROGRAM = re.compile(r"[A-Za-z_./][\w./+-]{1,200}", re.A)
-_SLASH_OPTION = re.compile(r"/[A-Za-z]{2,40}+")
-_BODIES = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--body"})
-_JSON_STRING = re.compile(r'"[^"\s\\]{1,200}+"')
-_VALUED = re.compile(r"((?:value|val|data|string)=)(.{4,})", re.S | re.I)
+_SLASHED_LETTERS = frozenset({"/p", "/gp", "/pth"})  # of xfreerdp
+_SLASH_OPTION = re.compile(r"/[A-Za-z]{1,40}+")
 _OPTIONS_INSIDE = re.compile(r"([A-Z][A-Z0-9_]{2,60}=)(--?[A-Za-z].*\s.*)", re.S)
 _LOGIN_WORD = re.compile(rf"(?=[A-Za-z][^ /.]*+\Z).{{0,60}}?(?:{ABOUT_LOGIN.pattern[4:]})", re.I | re.S)
 _NO_WORD = frozenset("/=:, @%{}[]()<>|\\")
@@ -122,15 +117,12 @@ _GPG_OPTION = re.compile(
     r"--?(?:hidden-)?(?:encrypt|l?sign|recv|receive|send|delete|edit|export|default|trusted)-keys?"
 )
 _GPG_KEY = re.compile(r"(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})")
-_SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
 _PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
 _PIN = re.compile(r"[0-9]{4,12}")
 _DATA = frozenset({"--value", "--data"})
-_LOGIN_VERBS = frozenset({"login", "signin", "logon", "register"})
 _LINKS = frozenset({"set", "=", ":", ":=", "is", "to"})
 _SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
 _SETTERS = frozenset({"set", "put", "config", "config:set", "setenv", "--arg", "--argstr"})
-_SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
 
 
 @dataclass(slots=True)
@@ -153,7 +145,6 @@ class Reader:
     is_about_secrets: bool = field(default=False, init=False)
     before: str = field(default="", init=False)
     names_key: bool = field(default=False, init=False)
-    names_session: bool = field(default=False, init=False)
     person: str = field(default="", init=False)
     _is_about_login: bool = field(default=False, init=False)
 
@@ -224,26 +215,16 @@ class Reader:
 
     def _is_option(self, argument: str, manner: str) -> bool:
         """A value that looks like an option means that the option before it had none (it prompts)."""
-        if manner in _SHY and argument.startswith("-"):
-            return True
         if manner == "perhaps" and not login_in(argument, of_anybody=True):
             return True
         if manner in ("weak", "made") or not self.awaits_surely:
             self.awaits_surely = True
             is_pin = argument.isdigit() and 4 <= len(argument) <= 12 and manner == "named"
-            is_likely = is_pin or looks_made(argument) or (manner == "weak" and self._is_phrase(argument))
-            if argument.startswith("-") or not is_likely:
+            if argument.startswith("-") or not (is_pin or looks_made(argument)):
                 return True
         return bool(_LONG_OPTION.fullmatch(argument)) or (
             argument[0] == "-" and (len(argument) == 2 or (argument[1:].isalpha() and argument.islower()))
         )
-
-    def _is_phrase(self, value: str) -> bool:
-        """The value of a name that says little, of a tool that nobody knows: with blanks, or a key's."""
-        if not self._is_unknown() or _FILE.fullmatch(value) or value.isdigit():
-            return False
-        is_name = value.islower() or (value.isalpha() and is_readable(value))
-        return " " in value or (self.before in ("--key", "-key") and not is_name)
 
     def _value(self, manner: str, value: str) -> str:
         if _KEPT_VALUE.fullmatch(value) or is_file(value) or (self.names_key and _FILE.fullmatch(value)):
@@ -252,7 +233,7 @@ class Reader:
             return value
         if manner == "named" and value.lower() in SAID_OF_PASSWORDS:
             return value
-        if (is_choice(value) and manner != "cert") or (self.names_session and value.isdigit()):
+        if is_choice(value) and manner != "cert":
             return value
         if manner in ("account's", "perhaps"):
             return self._account(value)
@@ -265,8 +246,8 @@ class Reader:
         if manner == "cookie" and "=" not in value:
             return value
         if not self._is_secret(manner, value):
-            if manner == "verb's" and (not self._note_person(value) and self.before in _LOGIN_VERBS):
-                self.person = value if self._is_unknown() and value.isalnum() else ""
+            if manner == "verb's":
+                self._note_person(value)
             return self._text(value)
         return self.hide("option_value" if manner in ("secret", "named") else "tool_option", value)
 
@@ -285,8 +266,7 @@ class Reader:
         if manner == "made":
             return not any(mark in value for mark in "/.:,@") and "=" not in value.rstrip("=")
         if manner == "login":
-            is_pair = "=" in value.partition(":")[0] and "," not in value
-            return any(mark in value for mark in ":%,") and not is_pair
+            return any(mark in value for mark in ":%,")
         return True
 
     def _database(self, value: str) -> str:
@@ -300,9 +280,7 @@ class Reader:
 
     def _option(self, argument: str) -> str:
         name, equals, value = argument.partition("=")
-        lower = name.lower()
-        self.names_key = lower.endswith(("key", "auth", "keys", "token", "secret"))
-        self.names_session = lower.endswith(("session-id", "session_id", "sessionid", "sid"))
+        self.names_key = name.lower().endswith(("key", "auth", "keys", "token", "secret"))
         if ":" in name and (shown := self._behind_colon(argument)):
             return shown
         if equals and value and len(name) < 200 and _OPTION.fullmatch(name):
@@ -310,10 +288,10 @@ class Reader:
                 return shown
             if self._is_named(name):
                 return argument
-        if argument[1] != "-" and (attached := self._attached(argument)):
-            return attached
         if argument in self.options:
             self.awaiting = self.options[argument] if self.options[argument] != "attached" else ""
+        elif argument[1] != "-" and (attached := self._attached(argument)):
+            return attached
         elif len(argument) < 200 and _OPTION.fullmatch(argument):
             self.awaiting = self._awaited(argument)
         else:
@@ -330,7 +308,7 @@ class Reader:
         is_made = (is_suspicious(name) or self._is_named(name)) and looks_made(value)
         if is_made or (_PIN_OPTION.fullmatch(name) and _PIN.fullmatch(value)):
             return f"{name}={self.hide('option', value)}"
-        is_made = self._may_have_issued(value, name) and is_issued(value, name, self.name)
+        is_made = self._may_have_issued(value, name) and is_issued(value, name)
         return f"{name}={self.hide('issued', value)}" if is_made else ""
 
     def _behind_colon(self, argument: str) -> str:
@@ -341,7 +319,8 @@ class Reader:
             return ""
         if is_slashed and LOGIN_NAMES.fullmatch(f"-{name[1:]}"):
             return f"{name}:{self._value('login', value)}"
-        is_secret = is_sensitive(name) and not self._is_named(name) and self.name not in READERS
+        is_secret = is_sensitive(name) or name in _SLASHED_LETTERS
+        is_secret = is_secret and self.name not in READERS
         return f"{name}:{self._value('secret', value)}" if is_secret else ""
 
     def _awaited(self, option: str) -> str:
@@ -389,7 +368,7 @@ class Reader:
         return ""
 
     def _is_attached_secret(self, option: str, value: str) -> bool:
-        is_hex = self.name not in READERS and is_issued(value, option, self.name)
+        is_hex = self.name not in READERS and is_issued(value, option)
         return is_hex or self._is_chosen(value)
 
     def _oracle(self, argument: str) -> str:
@@ -446,8 +425,7 @@ class Reader:
 
     def _may_be_letter(self) -> bool:
         """Tell whether `-p` may have a password: of a tool without options in the table."""
-        is_run_as = self.is_for_a_user and self.name in RUN_AS
-        is_plain = is_run_as or self.name in READERS or self.name in PLAIN_LETTERS
+        is_plain = self.name in READERS or self.name in PLAIN_LETTERS
         return (not self.options or self.name in LANGUAGES) and not is_plain
 
     def _is_about_pin(self) -> bool:
@@ -466,9 +444,7 @@ class Reader:
         return is_due and self.tool is not _NO_TOOL and self.name not in CARRIERS | NAMING
 
     def _may_be_judged(self) -> bool:
-        if self.in_prose or self.before in PUBLIC:
-            return False
-        return not any(self.name in names for names in (READERS, INSTALLERS, NAMING_PEOPLE, FINDING_HOSTS))
+        return not any(self.name in names for names in (READERS, INSTALLERS, NAMING_PEOPLE))
 
     def _is_unknown(self) -> bool:
         if self.in_prose or self.tool is not _NO_TOOL:
@@ -477,9 +453,7 @@ class Reader:
 
     def _is_slash_option(self, argument: str) -> bool:
         """`/password S` of Windows' tools."""
-        is_data = (argument == "/d" and self.is_about_secrets) or (
-            argument == "/p" and "/u" in self.words[1:64]
-        )
+        is_data = argument == "/d" and self.is_about_secrets
         if self.name in READERS or argument in self.options:
             return False
         return is_data or (_SLASH_OPTION.fullmatch(argument) is not None and is_sensitive(argument))
@@ -490,13 +464,12 @@ class Reader:
 
     def _is_set(self, name: str) -> bool:
         """`config set DB_PASSWORD S` and `set-initial-password S`: a value follows, whatever its look."""
-        is_verb = len(name) < 60 and _SET_PASSWORD.fullmatch(name) is not None
         if name.isupper() and "_" in name and not self.before.startswith("-"):  # `set-env app DB_PASS S`
             return True
-        return name.lower().endswith(_SURE_NAMES) or self.before.lower() in _SETTERS or is_verb
+        return name.lower().endswith(_SURE_NAMES) or self.before.lower() in _SETTERS
 
     def _is_bare_name(self, argument: str) -> bool:
-        if self.name in READERS or (self.in_prose and self.name not in BARE_NAMED):
+        if self.name in READERS or self.in_prose:
             return False
         if self.before.lower() in _SETTERS and _SET_NAME.fullmatch(argument) and is_sensitive(argument):
             return True
@@ -509,18 +482,14 @@ class Reader:
             return shown
         if self.name not in READERS and (shown := hide_in_word(argument, self.name, self.hide)) != argument:
             return self.read_text(shown)
-        if self._may_have_issued(argument, self.before) and is_issued(argument, self.before, self.name):
+        if self._may_have_issued(argument, self.before) and is_issued(argument, self.before):
             return self.hide("issued", argument)
         if " " in argument and self._may_be_judged() and is_nonsense(argument):
             return self.hide("made_up", argument)
-        if self.is_about_secrets and (valued := _VALUED.fullmatch(argument)):
-            return valued[1] + self._value("secret", valued[2])
         if (tail := _ISSUED_TAIL.fullmatch(argument)) and self.name not in READERS:
             return (tail[1] or tail[3]) + self.hide("issued", tail[2] or tail[4])
         if self.before in PUBLIC:
             return argument
-        if self.before in _BODIES and len(argument) > 5 and _JSON_STRING.fullmatch(argument):
-            return f'"{self.hide("body", argument[1:-1])}"'
         shown = self.read_text(hide_whole_value(argument, self.hide))
         if self._is_chosen(shown):
             return self.hide("chosen", shown)
@@ -553,7 +522,7 @@ class Reader:
     def _is_chosen(self, argument: str) -> bool:
         if self.name in READERS or HIDDEN in argument or not _NO_WORD.isdisjoint(argument):
             return False
-        if says_id(self.before, "") or is_kept(argument):
+        if says_id(self.before) or is_kept(argument):
             return False
         return looks_chosen(argument, 1 if self.is_about_secrets else 3) and not is_wordlike(argument)
 

@@ -26,19 +26,19 @@ vault[create]: -id
 uaac: -s -p
 reaver bully wpscli mycli mydumper myloader pt-table-checksum pt-query-digest pt-online-schema-change gh-ost
   innotop mysqlsh mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles
-  bsondump db2 db2batch db2move cbq cbbackupmgr couchbase-cli cbimport cbexport cbc cbbackup cbrestore
-  cbstats neo4j-admin cypher-shell hdbsql hdbuserstore ncftpput ncftpget ncftpls sshpass smbmap crackmapexec
-  nxc netexec evil-winrm hydra cadaver enum4linux enum4linux-ng bloodhound-python ldapdomaindump kerbrute
-  patator rdesktop xfreerdp snx forticlient f5fpc nordvpn[login] pritunl-client racadm pkcs11-tool veracrypt
-  truecrypt zulucrypt-cli fcrackzip useradd usermod adduser docker[login] podman[login] buildah[login]
-  skopeo[login] nerdctl[login] helm[login] oc[login] az[login] crane[login] oras[login] singularity[login]
-  apptainer[login] regctl[login] cosign[login] az certutil twine[upload] poetry[publish] uv[publish]
-  conan[user] conan[login] rabbitmqadmin jenkins-jobs bolt vmware-cmd esxcli vncdo vncdotool gallery-dl
-  instaloader you-get megadl megaput megals megaget airdecap-ng aircrack-ng airdecloak-ng airolib-ng psexec
-  psexec64 winrs rspamadm doveadm: -p
+  bsondump db2 db2batch db2move cbq cbbackupmgr couchbase-cli cbimport cbexport cbc cbbackup cbrestore cbstats
+  neo4j-admin cypher-shell hdbsql hdbuserstore ncftpput ncftpget ncftpls sshpass smbmap crackmapexec nxc
+  netexec evil-winrm hydra cadaver enum4linux enum4linux-ng bloodhound-python ldapdomaindump kerbrute patator
+  rdesktop xfreerdp snx forticlient f5fpc nordvpn[login] pritunl-client racadm pkcs11-tool veracrypt truecrypt
+  zulucrypt-cli fcrackzip useradd usermod adduser docker[login] podman[login] buildah[login] skopeo[login]
+  nerdctl[login] helm[login] oc[login] az[login] crane[login] oras[login] singularity[login] apptainer[login]
+  regctl[login] cosign[login] az certutil twine[upload] poetry[publish] uv[publish] conan[user] conan[login]
+  rabbitmqadmin jenkins-jobs bolt vmware-cmd esxcli vncdo vncdotool gallery-dl instaloader you-get megadl
+  megaput megals megaget airdecap-ng aircrack-ng airdecloak-ng airolib-ng psexec psexec64 winrs rspamadm
+  doveadm: -p
 ciscocmd: -p -s
 ssserver sslocal ss-server ss-local ssservice gem[push] nuget dotnet[push] choco[push] openai: -k
-hdparm: --security-unlock --security-set-pass --security-disable --security-erase
+hdparm: --security-unlock --security-disable --security-erase
 ysqlsh: -W+
 dislocker dislocker-fuse dislocker-file: -u+ -p+
 eapol_test slappasswd: -s
@@ -47,7 +47,6 @@ conjur[variable] kaggle[config] iscsiadm: -v
 amass: -api
 gsutil[config] redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli hatch[publish] sipsak: -a
 suseconnect: -r --regcode
-subscription-manager: --activationkey
 v2ray xray sing-box: -id -uuid
 check_http check_tcp check_curl hey vegeta: -a=login
 ktutil mcrypt ccrypt: -w -k -K
@@ -56,14 +55,12 @@ rar: -p+ -hp+
 zip unzip zipcloak funzip sqlcmd bcp tsql osql freebcp defncopy isql fisql dsql sqsh mssql-cli usql
   mssql-scripter mosquitto_pub mosquitto_sub mosquitto_rr p4 knife gobuster deluge-console: -P
 arj: -g+
-cqlsh dsetool dsbulk: -p -pw
-nodetool sstableloader: -pw
+cqlsh dsetool dsbulk: -p
 influx: -p=next -t
 vsql vbr admintools: -w -p
-nzsql bteq mqtt xe xl keepassxc-cli kpcli keepass: -pw
-ibmcloud bx: -p --apikey
+ibmcloud bx: -p
 beeline: -p -w
-isql-fb isql-v gbak gsec gfix nbackup fbsvcmgr: -pas -pass -password -pa
+isql-fb isql-v gbak gsec gfix nbackup fbsvcmgr: -pas -pa
 rman expdp impdp sqlldr exp imp: userid=login
 etcdctl nats: --user=login
 consul: -http-auth=login
@@ -72,52 +69,44 @@ http https httpie xh xhs: -a=login --auth=login
 ab: -A=login -P=login
 lftp ncftp: -u=login -p
 ftp tnftp open: -u=login
-plink pscp psftp putty kitty puttytel winscp puttygen: -pw -passphrase
-smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool winexe wmic wmic-py wmis samba-tool
-  pth-winexe pth-smbclient ntlm_auth: -U=login --user=login
-x11vnc: -viewpasswd
+smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool winexe wmic wmic-py wmis samba-tool pth-winexe
+  pth-smbclient ntlm_auth: -U=login --user=login
 openfortivpn: -p -o
 openconnect: --form-entry=login
 zerotier-cli: -T
 ipmitool ipmi-chassis ipmiutil ipmipower ipmiconsole ipmi-sensors freeipmi: -P -p
-snmpget snmpgetnext snmpwalk snmpset snmpbulkwalk snmpbulkget snmptable snmptrap snmpinform snmpdf
-  snmpstatus snmptest: -c -A -X -3m -3M -3k -3K
+snmpget snmpgetnext snmpwalk snmpset snmpbulkwalk snmpbulkget snmptable snmptrap snmpinform snmpdf snmpstatus
+  snmptest: -c -A -X -3m -3M -3k -3K
 onesixtyone braa: -c
 ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapcompare ldapmodrdn ldapexop ldapvi kadmin
   kadmin.local irssi smbpasswd odoo odoo-bin: -w
 ldappasswd: -s -a -w
-openssl: -hmac -k=next -K=next -passin -passout -macopt
+openssl: -k=next -K=next -passin -passout -macopt
 keytool: -new
 pk12util: -W -K -w -k
 signtool: /p
 security: -p -P -w -k
 ssh-keygen: -N -P
 yubico-piv-tool ykman: -P -N -p -n -m
-tpm2_create tpm2_createprimary tpm2_unseal tpm2_load tpm2_nvread tpm2_nvwrite tpm2_sign tpm2_changeauth: -p
-  -P
+tpm2_create tpm2_createprimary tpm2_unseal tpm2_load tpm2_nvread tpm2_nvwrite tpm2_sign tpm2_changeauth: -p -P
 steghide outguess stegsnow: -p -k
 pdftk: user_pw owner_pw input_pw
-pdftotext pdftoppm pdfinfo pdfimages pdftocairo pdfseparate: -upw -opw
-gs ghostscript: -sPDFPassword -sOwnerPassword -sUserPassword
 skopeo[copy]: --creds=login --src-creds=login --dest-creds=login
 podman[pull] podman[push] buildah[pull] buildah[push] skopeo[inspect]: --creds=login
 rancher doctl uv[publish] drone codecov coveralls telegram-send tg slackcat slack: -t
 aws[put-parameter]: --value
-npm yarn pnpm: --_auth
 swaks msmtp ssmtp sipp: -ap
 sendemail: -xp
-mailsend mailsend-go blat: -pass -pw
 gitlab-runner[register]: -r -t
 jenkins-cli java: -auth=login
 sonar-scanner: -Dsonar.login
 virt-customize virt-builder guestfish virt-sysprep: --root-password=login --password=login
-vmrun govc ovftool: -gp -vp -p
+vmrun govc ovftool: -p
 sqlmap: --auth-cred=login --proxy-cred=login
 nikto: -id=login
-responder impacket-smbserver smbserver.py: -password -hashes
-secretsdump.py psexec.py wmiexec.py smbexec.py getst.py gettgt.py getuserspns.py mssqlclient.py: -hashes
-  -aesKey -p
-ffmpeg ffplay: -decryption_key -key -cenc_decryption_key
+responder impacket-smbserver smbserver.py: -hashes
+secretsdump.py psexec.py wmiexec.py smbexec.py getst.py gettgt.py getuserspns.py mssqlclient.py: -hashes -p
+ffmpeg ffplay: -key
 youtube-dl yt-dlp: -p -2 --twofactor
 transmission-remote: -n=login --auth=login
 ntfy: -k -u=login --user=login
@@ -132,20 +121,16 @@ htpasswd htdigest mosquitto_passwd: -b S$
 nifi.sh: set-single-user-credentials * S
 gopass: insert * S
 mkpasswd: -m * S
-openssl: passwd S
 openssl dscl: passwd * S
-emqx: ctl admins passwd * S
 emqx: admins passwd * S
 doveadm: auth test * S
 virsh: set-user-password * * S
 virsh: secret-set-value * S
 squid: basic_auth * S
 chezmoi: secret set S
-zkcli.sh: addauth digest S
 addauth: digest S
 smbclient: P S
 smbclient: * P S
-sip: set secret S
 composer poetry: config http-basic.* * S
 composer: config github-oauth.* S
 composer: config gitlab-token.* S
@@ -156,15 +141,12 @@ rabbitmqctl: change_password * S
 rabbitmqctl: authenticate_user * S
 rabbitmqctl: set_parameter federation-upstream * S
 vault bao consul wandb huggingface-cli cargo anaconda: login S
-vault: unseal S
-vault: operator unseal S
 vault bao: kv put * K
 vault: kv patch * K
 vault: write * K
 vault: token renew S
 vault: token revoke S
 etcdctl: user add S
-mc minio-client mcli: alias set * * * S
 mc minio-client mcli: alias set * * S S
 mc: config host add * * S S
 mc: admin user add * S S
@@ -178,23 +160,16 @@ samba-tool: user add * S
 samba-tool: user setpassword * S
 wpa_passphrase megalogin mega-login: * S
 wpa_cli: set_network * psk S
-wpa_cli: set_network * password S
 wpa_cli: passphrase * S
 iwconfig: * key S
 iw: dev * connect * key S
-nmcli: wifi-sec.psk S
-nmcli: 802-11-wireless-security.psk S
-nmcli: 802-1x.password S
-connmanctl: passphrase S
 ngrok: authtoken S
-ngrok: config add-authtoken S
 cloudflared: service install S
 rclone: obscure S
 rclone: config create * * K
 rclone: config update * K
 rclone: config password * * S
 rclone: pass S
-rclone mysqladmin mariadb-admin: password S
 rclone: password2 S
 rclone: secret_access_key S
 oathtool totp vmq-passwd tomcat-digest.sh digest.sh: S$
@@ -202,11 +177,7 @@ steamcmd: +login * S
 steamcmd bw megacmd: login * S
 redis-cli valkey-cli keydb-cli snyk mongo mongosh: auth S
 redis-cli valkey-cli cf influx: auth * S
-redis-cli valkey-cli: config set requirepass S
-redis-cli valkey-cli: config set masterauth S
 redis-cli: acl setuser * * S
-redis-cli: migrate * * * * * auth S
-redis-cli: hello * auth * S
 fly flyctl: auth token S
 gcloud: auth activate-refresh-token * S
 hf: auth login S
@@ -215,22 +186,13 @@ heroku dokku cap: config:set K
 heroku: config:add K
 fly flyctl doppler: secrets set K
 railway: variables set K
-vercel: secrets add * S
-wrangler: secret put * S
-doppler: configure set token S
 chamber: write * * S
 credstash: put * S
-gh: secret set * S
 glab: variable set * S
 travis: encrypt K
 travis: env set * S
 eb: setenv K
-dokku: config:set * K
-aws: configure set aws_secret_access_key S
-aws: configure set aws_session_token S
 aws: configure set aws_access_key_id S
-npm: profile set password S
-yarn: npmAuthToken S
 gem: signin S
 nuget: setapikey S
 dotnet: user-secrets set * S
@@ -250,11 +212,9 @@ isql radclient: * * S
 db2: connect to * user * using S
 nzpassword: add * * * S
 orapwd: K
-lsnrctl: set password S
 pass: otp append S
 keyctl: add * * S
 keyctl: padd * * S
-bw: unlock S
 op: signin * * * S
 keybase: oneshot S
 radtest: * S * * S
@@ -262,28 +222,18 @@ ipmitool: user set password * S
 wg: set * private-key S
 wg: set * preshared-key S
 snmpusm: * S S
-snmpusm: passwd S S
 ansible-vault: encrypt_string S
 convertto-securestring arango-secure-installation gpg-preset-passphrase: S
-convertto-securestring: -string S
 convertto-securestring: string S
-gsettings: set * password S
 mosquitto_ctrl: dynsec init * * S
 mosquitto_ctrl: dynsec setclientpassword * S
 mosquitto_ctrl: dynsec createclient * S
-influx: user password S
-grafana-cli: admin reset-admin-password S
-grafana: cli admin reset-admin-password S
-gitea: admin user change-password S
-occ: user:resetpassword S
 wp: user create * * S
 drush: user:password * S
 drush: upwd * S
 drush: user-password * S
 keystone: password-update S
-juju: change-user-password S
 lxc: config trust add S
-lxc: config set core.trust_password S
 maas: login * * S
 bitcoin-cli litecoin-cli: walletpassphrase S
 bitcoin-cli: encryptwallet S
@@ -293,8 +243,6 @@ geth: account import S
 dscl: -passwd * S
 networksetup: -setairportnetwork * * S
 networksetup: setairportnetwork * * S
-manage-bde: -password S
-caddy: hash-password S
 gpg-connect-agent: preset_passphrase * * S
 """
 
@@ -331,12 +279,6 @@ READERS = frozenset(
      "file", "stat", "du", "df", "rsync", "tar", "make", "cmake", "ninja", "gcc", "g++", "clang", "echo",
      "printf", "logger", "which", "type", "help", "info", "whatis", "dpkg", "apt", "apt-get", "yum", "dnf",
      "rpm", "pacman", "brew", "getent", "scp", "chgrp", "install"}
-)  # fmt: skip
-BARE_NAMED = frozenset(  # tools in whose texts a name and its secret are two words
-    {"nmcli", "rclone", "npm", "pnpm", "yarn", "aws", "gcloud", "wpa_cli", "redis-cli", "valkey-cli", "git",
-     "pip", "poetry", "composer", "bundle", "ifconfig", "networksetup", "gsettings", "wp", "drush", "db2",
-     "mosquitto_ctrl", "interface", "crypto", "username", "enable", "snmp-server", "radius", "tacacs-server",
-     "machine", "default", "login"}
 )  # fmt: skip
 NAMING = frozenset(
     {"gcloud", "aws", "az", "kubectl", "docker", "podman", "vault", "gh", "oc", "doctl", "scw", "infisical"}

@@ -22,7 +22,6 @@ VERBS = frozenset(  # `login S`
      "register", "join", "connect", "unlock", "unseal", "signin", "activationkey", "decrypt"}
 )  # fmt: skip
 SURE_VERBS = frozenset({"authenticate", "unseal", "unlock"})
-RUN_AS = frozenset({"sudo", "doas", "docker", "podman", "nerdctl", "ssh", "psql", "runuser", "kubectl"})
 # Interpreters and what else only carries a program that nobody knows.
 LANGUAGES = frozenset(
     {"python", "python3", "pypy", "node", "ruby", "perl", "php", "java", "npx", "rails", "bundle", "pwsh",
@@ -53,9 +52,6 @@ INSTALLERS = frozenset(  # whose operands are names of packages
     {"pip", "pip3", "pipx", "uv", "poetry", "conda", "npm", "npx", "pnpm", "yarn", "bun", "cargo", "gem",
      "composer", "go", "apk", "snap", "flatpak", "opam", "luarocks", "cpan", "winget", "choco"}
 )  # fmt: skip
-FINDING_HOSTS = frozenset(
-    {"ping", "dig", "host", "nslookup", "traceroute", "mtr", "nmap", "telnet", "mosh", "whois", "ssh-copy-id"}
-)
 # Behind these a name follows: `get password mail`, or a key that everybody may know.
 SHOWS = frozenset(
     {"get", "show", "describe", "delete", "list", "inspect", "rm", "lookup", "edit", "view", "find"}
@@ -95,7 +91,6 @@ _NAMES_THING = re.compile(
 _TELLING = re.compile(
     r"(?i)(?<!pub)(?<!public-)key(?!s|-?server|-?ring)|appid|claim|pair|licen[sc]e|regist|enroll|join|activat|invite|code"
 )  # of options of tools that nobody knows
-_COUNTS = re.compile(r"(?i)uuid|md5|sha\d|hash|blkid|cksum|digest")  # tools that make or read such words
 _ISSUED = re.compile(
     r"(?:[0-9a-f]{12,}+|[0-9A-F]{12,}+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 )
@@ -120,16 +115,16 @@ def is_verbs_secret(verb: str, value: str) -> bool:
     return (looks_made(value) and "." not in value) or (verb in SURE_VERBS and len(value) > 3)
 
 
-def is_issued(value: str, named: str, tool: str) -> bool:
+def is_issued(value: str, named: str) -> bool:
     """Tell whether a machine made this word to be secret: no name that stands before it says "id"."""
-    if not 20 <= len(value) <= 200 or says_id(named, tool):
+    if not 20 <= len(value) <= 200 or says_id(named):
         return False
     return bool(_MADE.fullmatch(value)) and any(map(str.isdigit, value)) and not value.isdigit()
 
 
-def says_id(named: str, tool: str) -> bool:
-    """Tell whether a name before a word, or the tool, says that it identifies something."""
-    return bool(_SAYS_ID.search(named, 0, 60) or _COUNTS.search(tool))
+def says_id(named: str) -> bool:
+    """Tell whether a name before a word says that it identifies something."""
+    return _SAYS_ID.search(named, 0, 60) is not None
 
 
 def is_telling(option: str) -> bool:

@@ -44,7 +44,7 @@ def _safe_parameter(parameter: str, hide: Hide) -> str:
     words = _SIGNS.sub("-", value)
     is_told = len(name) > 1 or len(parameter) == 1 or name in ("q", "s", "v") or _AMOUNT.fullmatch(value)
     is_short = name and max(map(len, _LISTED.split(value))) < _LEAST_RANDOM
-    if is_told and not is_announced and (is_short or value.isdigit() or is_readable(words)):
+    if is_told and not is_announced and (is_short or is_readable(words)):
         return parameter
     return f"{name}{equals}{hide('url_query', value)}" if value else parameter
 

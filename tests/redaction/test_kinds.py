@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 import pytest
 
 from monitord.redaction import Redactor, SecondScan, redact_argv, redact_text
+from monitord.redaction.tools import TOOLS
 from tests.redaction import places
 from tests.redaction.command_lines import innocent, with_secret
 
@@ -104,6 +106,25 @@ def test_what_a_machine_made_is_hidden_wherever_a_tool_that_nobody_knows_takes_i
             argv = places.planted(line, look, secret)
             assert argv is not None
             assert secret not in " ".join(redact_argv(argv)), line
+
+
+def _of_the_tables(secret: str) -> Iterator[list[str]]:
+    """Each option and each form of the tables with this secret in its place."""
+    spelt = {"secret": "{o} {s}", "attached": "{o}{s}", "login": "{o} fred:{s}"}
+    words = {"S": secret, "S$": secret, "*": "x1", "K": f"name={secret}", "P": "//h/s"}
+    for name, tool in TOOLS.items():
+        for verb, options in [("", tool.options), *tool.with_verb.items()]:
+            for option, manner in options.items():
+                if manner in spelt:
+                    yield [name, *verb.split(), *spelt[manner].format(o=option, s=secret).split(), "x1"]
+        for form in tool.forms:
+            yield [name, *(words.get(word, word.replace(".*", ".x1")) for word in form)]
+
+
+@pytest.mark.parametrize("secret", ["dragon", "Sunshine2024", "19283746", "bhqzkxwvpl"])
+def test_every_option_and_form_of_the_tables_hides_what_stands_in_its_place(secret: str) -> None:
+    left = [argv for argv in _of_the_tables(secret) if any(secret in word for word in redact_argv(argv))]
+    assert not left
 
 
 @pytest.mark.parametrize("line", places.lines(places.INNOCENT))

@@ -172,7 +172,7 @@ MATCHED = {
     *(value for module in (logins, made_up, unknown, operands, tools) for value in vars(module).values()
       if isinstance(value, re.Pattern)),
     reader._BARE_NAME, reader._FILE, reader._LONG_OPTION, reader._LOGIN_WORD, reader._KEPT_VALUE,
-    arguments._SENT_WORDS, source._FORMAT, patterns._WHOLE_NAMED, patterns._WHOLE_LOGIN, patterns._WHOLE_SLASHED,
+    arguments._SENT_WORDS, source._FORMAT, patterns._WHOLE_NAMED,
 }  # fmt: skip
 
 
