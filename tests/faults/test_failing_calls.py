@@ -50,7 +50,7 @@ def test_a_call_that_fails_in_a_pass_costs_that_pass(
     trace, told = tmp_path / "trace", len(daemon.log_text())
     words = ["strace", "-f", "-qq", "-o", str(trace), "-p", str(daemon.daemon.pid), "-e", f"trace={calls}"]
     tracer = subprocess.Popen([*words, "-e", f"inject={calls}:error={error}:when=2+3"])
-    burner = daemon.python("burn.py", "100", "5")
+    burner = daemon.python("burn.py", "50", "5")
     try:
         daemon.wait_for(lambda: injected(trace) >= 3 or burner.poll() is not None, "calls to fail")
     finally:
@@ -76,7 +76,7 @@ def test_where_no_process_can_be_started_the_crossing_is_still_recorded(
     assert daemon.daemon is not None
     group = pids_limit(1)
     (group / "cgroup.procs").write_text(str(daemon.daemon.pid))
-    burner = daemon.python("burn.py", "100")
+    burner = daemon.python("burn.py", "50")
     incident = daemon.incident(pid=burner.pid, profiled=False)
     assert incident["captures"]
     (group / "pids.max").write_text("max")

@@ -149,7 +149,7 @@ def test_a_memory_group_of_60_mb_is_enough(recorder: Make) -> None:
     with group("memory", limit_in_bytes=60_000_000) as folder:
         daemon = recorder()
         daemon.start(prefix=in_group(folder))
-        target = daemon.python("burn.py", "100")
+        target = daemon.python("burn.py", "50")
         incident = daemon.incident(pid=target.pid)
         assert any(spot["function"] == "guilty_loop" for spot in incident["hotspots"]), incident
         goes_on(daemon)
@@ -229,7 +229,7 @@ def test_a_clock_that_jumps_costs_no_incident_and_no_pass(recorder: Make, tmp_pa
         stamp.write_text(jump)
         passed = passes_of(daemon)
         daemon.wait_for(lambda before=passed: passes_of(daemon) >= before + 3, f"passes at {jump}")  # type: ignore[misc]
-        target = daemon.python("burn.py", "100")
+        target = daemon.python("burn.py", "50")
         seen.add(daemon.incident(pid=target.pid, profiled=False)["correlation_id"])
         target.kill()
         target.wait()
@@ -259,7 +259,7 @@ def test_another_host_name_changes_nothing(recorder: Make) -> None:
             'printf %s "$0" > /proc/sys/kernel/hostname',
         ]
         subprocess.run([*enter, name], check=True)
-        target = daemon.python("burn.py", "100")
+        target = daemon.python("burn.py", "50")
         daemon.incident(pid=target.pid, profiled=False)
         target.kill()
         target.wait()

@@ -27,7 +27,7 @@ def test_backups_beside_a_recording_daemon_hold_what_it_had_acknowledged(
     """Each has every incident that was known before it began, and no deleted one; a daemon starts from it."""
     daemon, restored = recorder(settings=RESTLESS).start(), recorder(settings=RESTLESS)
     for number in range(3):
-        burner = daemon.python("burn.py", "95")
+        burner = daemon.python("burn.py", "50")
         found = daemon.incident(profiled=False, pid=burner.pid)
         known = {row["correlation_id"] for row in daemon.incidents()}
         copy = tmp_path / f"copy{number}"

@@ -52,7 +52,7 @@ def test_sigterm_in_mid_capture_ends_soon_with_nothing_lost(recorder: Make) -> N
     """The capture under way is ended, what it has is saved, the exit is clean and leaves no process."""
     settings = FAST.replace("duration_s = 1", "duration_s = 60")
     daemon = recorder(settings=settings).start()
-    burner = daemon.python("burn.py", "100")
+    burner = daemon.python("burn.py", "50")
     daemon.wait_for(lambda: (daemon.ask("status") or {}).get("capture"), "the capture to begin")
     began = time.monotonic()
     assert daemon.stop(signal.SIGTERM) == 0
@@ -79,7 +79,7 @@ def test_a_second_daemon_is_refused_with_the_owners_pid(recorder: Make) -> None:
 def test_a_restart_in_the_middle_of_a_cooldown_does_not_fire_again(recorder: Make) -> None:
     """Limits are persisted: the same burner, a new daemon, still one incident."""
     daemon = recorder().start()
-    burner = daemon.python("burn.py", "100")
+    burner = daemon.python("burn.py", "50")
     daemon.incident(pid=burner.pid)
     assert daemon.stop() == 0
     daemon.start()
@@ -93,7 +93,7 @@ def test_sighup_takes_a_good_config_and_refuses_a_bad_one(recorder: Make) -> Non
     """The old configuration stays in force until a good one comes."""
     high = CPU_RULE.replace("above = 10", "above = 5000")
     daemon = recorder(high).start()
-    burner = daemon.python("burn.py", "100")
+    burner = daemon.python("burn.py", "50")
     daemon.config.write_text(FAST.replace("interval_s", "intervall_s"))
     assert daemon.daemon is not None
     daemon.daemon.send_signal(signal.SIGHUP)
@@ -214,7 +214,7 @@ def test_a_locked_database_is_survived(recorder: Make) -> None:
     with sqlite3.connect(daemon.data_dir / "monitord.db", isolation_level=None) as blocker:
         blocker.execute("BEGIN EXCLUSIVE")
         daemon.start()
-        burner = daemon.python("burn.py", "100")
+        burner = daemon.python("burn.py", "50")
         daemon.wait_for(lambda: (daemon.ask("status") or {}).get("degraded"), "the daemon to say it")
         blocker.execute("ROLLBACK")
         daemon.incident(pid=burner.pid, profiled=False)
@@ -224,7 +224,7 @@ def test_a_locked_database_is_survived(recorder: Make) -> None:
 def test_the_files_are_private(recorder: Make) -> None:
     """0700 for the directories, 0600 for every file, whatever the umask."""
     daemon = recorder().start()
-    burner = daemon.python("burn.py", "100")
+    burner = daemon.python("burn.py", "50")
     daemon.incident(pid=burner.pid)
     for path in [daemon.data_dir, *daemon.data_dir.rglob("*")]:
         wanted = 0o700 if path.is_dir() else 0o600

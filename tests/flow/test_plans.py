@@ -21,7 +21,7 @@ def test_plans_set_at_run_time_change_the_next_capture(recorder: Callable[..., R
     daemon = recorder().start()
 
     def spike() -> dict:
-        burner = daemon.python("burn.py", "100")
+        burner = daemon.python("burn.py", "50")
         incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
         burner.kill()
         burner.wait()

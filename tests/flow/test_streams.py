@@ -49,7 +49,7 @@ def test_nobody_reads_the_log_and_recording_goes_on(recorder: Make) -> None:
     except BlockingIOError:
         os.set_blocking(writer, True)
     start_by_shell(daemon, "", stderr=writer)
-    burner = daemon.python("burn.py", "100")
+    burner = daemon.python("burn.py", "50")
     daemon.incident(pid=burner.pid)
     daemon.wait_for_passes(3)
     assert daemon.stop() == 0
@@ -93,7 +93,7 @@ def test_a_data_directory_that_goes_away_takes_the_lock_not_the_recorder(recorde
     daemon.wait_for(lambda: "lock.taken_again" in daemon.log_text(), "the lock")
     daemon.wait_for(daemon.is_watching, "the daemon to watch")
     assert daemon.command("run").returncode == 75
-    burner = daemon.python("burn.py", "100")
+    burner = daemon.python("burn.py", "50")
     daemon.incident(pid=burner.pid)
     assert daemon.stop() == 0
 

@@ -1,4 +1,4 @@
-"""Burns and rests in turn, so that one process makes one incident after the other."""
+"""Burns two fifths of a core and rests in turn, so that one process makes one incident after the other."""
 
 import sys
 import time
@@ -8,8 +8,10 @@ burn_s, rest_s = float(sys.argv[1]), float(sys.argv[2])
 
 def guilty_pulse(until: float) -> int:
     total = 0
-    while time.monotonic() < until:
-        total += sum(range(1000))
+    while (now := time.monotonic()) < until:
+        while time.monotonic() < now + 0.008:
+            total += sum(range(1000))
+        time.sleep(0.012)
     return total
 
 
