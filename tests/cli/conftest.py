@@ -102,10 +102,13 @@ def here(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    def run(*words: str) -> Answer:
+    def run(*words: str, **extra: str) -> Answer:
         capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main(list(words))
+        with monkeypatch.context() as changed:
+            for name, value in extra.items():
+                changed.setenv(name, value)
+            with pytest.raises(SystemExit) as end:
+                main(list(words))
         sys.stdout.flush()
         said = capfd.readouterr()
         return Answer(int(end.value.code or 0), said.out, said.err)

@@ -25,47 +25,47 @@ def far_config(tmp_path: Path, environment: dict[str, str]) -> Path:
 
 
 def test_reveal_prints_where_the_evidence_lies(
-    cli, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path, tmp_path: Path
+    here, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path, tmp_path: Path
 ) -> None:
     """A path while it is here, the URL without its options when it was sent, exit 3 when there is none."""
     record = next(row for row in store.save_incident(new_incident()) if row.artefact_key)
-    here = cli("reveal", str(record.id))
-    assert (here.code, here.out) == (0, f"{data_dir / 'artefacts' / (record.artefact_key or '')}\n")
-    assert Path(here.out.strip()).exists()
+    near = here("reveal", str(record.id))
+    assert (near.code, near.out) == (0, f"{data_dir / 'artefacts' / (record.artefact_key or '')}\n")
+    assert Path(near.out.strip()).exists()
     assert uploader.run(config.load(far_config).settings, data_dir)
-    there = cli("reveal", str(record.id))
+    there = here("reveal", str(record.id))
     assert there.out == f"file://{tmp_path / 'far' / (record.artefact_key or '')}\n"
     store.drop_evidence([record.correlation_id])
-    gone = cli("reveal", record.correlation_id)
+    gone = here("reveal", record.correlation_id)
     assert (gone.code, gone.out) == (3, "")
     assert f"monitord show {record.correlation_id[:8]}" in gone.err
-    assert cli("reveal", "999").code == 3
+    assert here("reveal", "999").code == 3
 
 
 def test_status_tells_what_was_sent_and_what_waits(
-    cli, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path
+    here, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path
 ) -> None:
     store.save_incident(new_incident())
-    assert "courier" not in json.loads(cli("status", "-o", "json").out)
+    assert "courier" not in json.loads(here("status", "-o", "json").out)
     assert uploader.run(config.load(far_config).settings, data_dir)
-    told = json.loads(cli("status", "-o", "json").out)["courier"]
+    told = json.loads(here("status", "-o", "json").out)["courier"]
     assert told["moved"] > 0
     assert (told["waiting_artefacts"], told["last_error"]) == (0, None)
     assert told["url"].startswith("file://")
 
 
-def test_secrets_in_urls_are_shown_to_nobody(cli, tmp_path: Path, environment: dict[str, str]) -> None:
+def test_secrets_in_urls_are_shown_to_nobody(here, tmp_path: Path, environment: dict[str, str]) -> None:
     path = tmp_path / "config.toml"
     path.write_text(
         '[storage]\nurl = "redis://:hunter2@host/0?ttl=7d"\narchive_url = "shelf://x?token=hunter2"\n'
     )
     for words in (["config", "show"], ["config", "show", "--origin"], ["config", "show", "--json"]):
-        shown = cli(*words, "--config", str(path))
+        shown = here(*words, "--config", str(path))
         assert shown.code == 0
         assert "hunter2" not in shown.out + shown.err
         assert "redis://***@host/0?ttl=7d" in shown.out
     path.write_text('[storage]\nurl = "redis://:hunter2@host:port/0"\n')
-    refused = cli("config", "validate", str(path))
+    refused = here("config", "validate", str(path))
     assert refused.code == 6
     assert "hunter2" not in refused.err
     assert f"{path}:2: storage.url" in refused.err

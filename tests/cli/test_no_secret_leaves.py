@@ -92,7 +92,7 @@ def target(tmp_path: Path) -> Iterator[ProcessKey]:
 
 
 @pytest.fixture
-def planted(store, new_incident: Callable[..., Incident], target: ProcessKey, cli) -> Incident:
+def planted(store, new_incident: Callable[..., Incident], target: ProcessKey, here) -> Incident:
     """An incident made by the rooms that read a process, from texts that all hold a secret."""
     found = details(target)
     assert found is not None
@@ -113,7 +113,7 @@ def planted(store, new_incident: Callable[..., Incident], target: ProcessKey, cl
     )
     incident = replace(incident, captures=captures, process=replace(found, name="python3"))
     store.save_incident(incident)
-    assert cli("note", "1", f"they said the password is {TYPED['note']}").code == 0
+    assert here("note", "1", f"they said the password is {TYPED['note']}").code == 0
     return incident
 
 
@@ -139,10 +139,10 @@ SHOWN = [
 ]  # fmt: skip
 
 
-def test_no_command_shows_one(planted: Incident, cli) -> None:
+def test_no_command_shows_one(planted: Incident, here) -> None:
     """Every command that shows what was recorded, as a table and for programs."""
     for words in SHOWN:
-        answer = cli(*words)
+        answer = here(*words)
         assert answer.code == 0, (words, answer.err)
         assert len(answer.out) > 20, words
         assert _leaks((answer.out + answer.err).encode(), typed=False) == [], words
@@ -151,11 +151,11 @@ def test_no_command_shows_one(planted: Incident, cli) -> None:
 FORMS = ["json", "csv", "folded", "speedscope", "pprof", "flamegraph", "profile-json"]
 
 
-def test_no_export_holds_one(planted: Incident, cli, tmp_path: Path) -> None:
+def test_no_export_holds_one(planted: Incident, here, tmp_path: Path) -> None:
     """Every format, by the real command line; what people and profilers wrote is redacted here too."""
     for form in FORMS:
         file = tmp_path / form
-        answer = cli("export", "1", "--format", form, "-o", str(file))
+        answer = here("export", "1", "--format", form, "-o", str(file))
         assert answer.code == 0, (form, answer.err)
         content = file.read_bytes()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
@@ -163,9 +163,9 @@ def test_no_export_holds_one(planted: Incident, cli, tmp_path: Path) -> None:
         assert _leaks(content + answer.err.encode(), typed=True) == [], form
 
 
-def test_an_export_keeps_what_a_receiver_needs(planted: Incident, cli, tmp_path: Path) -> None:
+def test_an_export_keeps_what_a_receiver_needs(planted: Incident, here, tmp_path: Path) -> None:
     file = tmp_path / "out"
-    assert cli("export", "1", "-o", str(file)).code == 0
+    assert here("export", "1", "-o", str(file)).code == 0
     incident = json.loads(file.read_text())["incidents"][0]
     lines = {spot["function"]: spot["source_line"] for spot in incident["hotspots"]}
     assert lines["check"] == 'return password == "***HIDDEN***"'
@@ -185,13 +185,13 @@ def test_no_assistant_is_told_one(planted: Incident, store) -> None:
     assert [(name, found) for name, text in said if (found := _leaks(text.encode(), typed=True))] == []
 
 
-def test_command_lines_of_every_kind_leave_no_export(store, new_incident, cli, tmp_path: Path) -> None:
+def test_command_lines_of_every_kind_leave_no_export(store, new_incident, here, tmp_path: Path) -> None:
     """As they are read of a process, and as an older version may have stored them: with everything in them."""
     lines = with_secret(11)
     for line in lines[::12]:
         store.save_incident(new_incident(command_line=line[2]))
     file = tmp_path / "out"
-    assert cli("export", "-S", "1d", "-o", str(file)).code == 0
+    assert here("export", "-S", "1d", "-o", str(file)).code == 0
     text = file.read_text()
     left = [line for line, planted, _argv in lines[::12] if any(secret in text for secret in planted)]
     print(f"{len(left)} of {len(lines[::12])} command lines leak in an export")

@@ -56,9 +56,9 @@ FORMS = ["folded", "speedscope", "pprof", "flamegraph", "profile-json"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_is_written_whole_and_without_the_users_name(form, cli, two, tmp_path) -> None:
+def test_every_form_is_written_whole_and_without_the_users_name(form, here, two, tmp_path) -> None:
     file = tmp_path / "out"
-    answer = cli("export", two[0], "--format", form, "-o", str(file))
+    answer = here("export", two[0], "--format", form, "-o", str(file))
     assert (answer.code, answer.out) == (0, "")
     assert answer.err.startswith(f"wrote 1,000 samples to {file}\nhidden: ")
     assert file.stat().st_mode & 0o777 == 0o600
@@ -67,7 +67,7 @@ def test_every_form_is_written_whole_and_without_the_users_name(form, cli, two, 
     assert "alice" not in text
     assert "work.py" in text
     assert "parse" in text
-    raw = cli("export", two[0], "--format", form, "-o", str(file), "--raw")
+    raw = here("export", two[0], "--format", form, "-o", str(file), "--raw")
     assert raw.code == 0
     assert "--raw" in raw.err
 
@@ -84,12 +84,12 @@ def test_raw_forms_say_what_the_evidence_says(environment, two) -> None:
     assert b"</html>" in written("flamegraph")
 
 
-def test_secrets_in_names_are_hidden_or_refused(cli, store, new_incident, tmp_path) -> None:
+def test_secrets_in_names_are_hidden_or_refused(here, store, new_incident, tmp_path) -> None:
     payload = f"main (/srv/app/main.py:1);login --password={SECRET} (/srv/{SECRET}/x.py:2) 5\n".encode()
     name = store.save_incident(_incident(new_incident, payload))[0].correlation_id
     for form in FORMS:
         file = tmp_path / f"out-{form}"
-        answer = cli("export", name, "--format", form, "-o", str(file))
+        answer = here("export", name, "--format", form, "-o", str(file))
         assert SECRET not in answer.err
         if answer.code == 0:
             content = file.read_bytes()

@@ -43,9 +43,9 @@ def lines(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("words", QUESTIONS, ids=" ".join)
-def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, incident, data_dir, cli) -> None:
+def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, incident, data_dir, here) -> None:
     """Nobody records; a hanging one; a refused reload or waiting evidence; and a healthy one, of which nothing."""
-    before = cli(*words)
+    before = here(*words)
     assert before.code == 0
     (line,) = lines(before.err)
     assert line.startswith("monitord: nobody records here")
@@ -62,12 +62,12 @@ def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, inci
         ),
     ):
         with recorder(data_dir, **status):
-            answer = cli(*words)
+            answer = here(*words)
         assert answer.code == 0
         (line,) = lines(answer.err)
         assert said in line
     with recorder(data_dir):
-        assert lines(cli(*words).err) == []
+        assert lines(here(*words).err) == []
 
 
 def test_the_table_of_asking_commands_is_what_was_tried() -> None:
@@ -86,7 +86,7 @@ def test_a_store_of_somebody_else_is_4_and_one_line(incident, store, data_dir, c
         assert answer.code in (0, 4), (words, answer.err)
 
 
-def test_show_says_that_a_profile_is_still_to_come(store, new_incident, data_dir, cli) -> None:
+def test_show_says_that_a_profile_is_still_to_come(store, new_incident, data_dir, here) -> None:
     """While it is taken, and while it waits for its turn; not when it is there, refused, or when nobody records."""
     whole = new_incident()
     early = replace(whole, captures=whole.captures[:1])
@@ -102,14 +102,14 @@ def test_show_says_that_a_profile_is_still_to_come(store, new_incident, data_dir
         ({}, None, None),
     ):
         with recorder(data_dir, **status):
-            assert json.loads(cli("show", name, "--json").out)["pending"] == pending
-            out = cli("show", name).out
+            assert json.loads(here("show", name, "--json").out)["pending"] == pending
+            out = here("show", name).out
         assert said is None or said in out
         assert ("ask again" in out) is (said is not None)
-    assert json.loads(cli("show", name, "--json").out)["pending"] is None, "nobody records any more"
+    assert json.loads(here("show", name, "--json").out)["pending"] is None, "nobody records any more"
     store.save_incident(whole)
     with recorder(data_dir, **running):
-        assert json.loads(cli("show", name, "--json").out)["pending"] is None, "it is there"
+        assert json.loads(here("show", name, "--json").out)["pending"] is None, "it is there"
 
 
 def test_lists_and_pages_agree_on_when(store, new_incident, here) -> None:

@@ -131,24 +131,24 @@ def test_the_pager_is_used_on_a_terminal_only(store, new_incident, environment, 
 
 
 @pytest.mark.parametrize("columns", [80, 100, 160])
-def test_pages_fit_the_screen(columns, store, new_incident, environment, cli) -> None:
+def test_pages_fit_the_screen(columns, store, new_incident, environment, here) -> None:
     store.save_incident(new_incident(name="漢字" * 20, command_line=["x" * 300, "y" * 50]))
-    recent = cli("recent", COLUMNS=str(columns)).out
-    show = cli("show", "1", COLUMNS=str(columns)).out
+    recent = here("recent", COLUMNS=str(columns)).out
+    show = here("show", "1", COLUMNS=str(columns)).out
     assert all(display_width(line) <= columns for line in recent.splitlines())
     facts = show.split("What was captured")[0]  # paths and commands to copy are never cut
     assert all(display_width(line) <= columns for line in facts.splitlines())
 
 
-def test_the_list_of_rules_fits_in_80_columns_with_whole_names(cli) -> None:
+def test_the_list_of_rules_fits_in_80_columns_with_whole_names(here) -> None:
     """A name is there to be typed into `explain --rule` and into a configuration."""
-    lines = cli("rules", "list", COLUMNS="80").out.splitlines()
+    lines = here("rules", "list", COLUMNS="80").out.splitlines()
     assert all(display_width(line) <= 80 for line in lines)
     assert {"network-flood", "thread-growth"} <= {line.split()[0] for line in lines}
-    assert "PER HOUR" in cli("rules", "list", COLUMNS="120").out
+    assert "PER HOUR" in here("rules", "list", COLUMNS="120").out
 
 
-def test_a_refusal_is_said_once_and_without_a_tool_that_was_never_reached(store, new_incident, cli) -> None:
+def test_a_refusal_is_said_once_and_without_a_tool_that_was_never_reached(store, new_incident, here) -> None:
     """The first look and the profile are refused for the same reason, before any tool was chosen."""
     whole = new_incident()
     refused = [
@@ -159,6 +159,6 @@ def test_a_refusal_is_said_once_and_without_a_tool_that_was_never_reached(store,
         for capture, role in zip(whole.captures, ("dump", "profile"), strict=False)
     ]  # fmt: skip
     store.save_incident(replace(whole, captures=tuple(refused)))
-    assert cli("show", "1").out.count("profiling is switched off") == 1
-    assert "auto refused" not in cli("recent").out
-    assert "profile refused" in cli("recent").out
+    assert here("show", "1").out.count("profiling is switched off") == 1
+    assert "auto refused" not in here("recent").out
+    assert "profile refused" in here("recent").out
