@@ -27,8 +27,9 @@ LANES: dict[
     # They measure processes and wait for spikes, so they are disturbed as little as may be.
     "spikes": frozenset({"flow"}),
     "measuring": frozenset({"capture", "daemon", "packaging", "sampling", "scripts", "supervision"}),
-    # They wait for daemons and servers most of the time.
-    "waiting": frozenset({"faults", "mcp_server", "service"}),
+    # They wait for daemons and for servers most of the time.
+    "faults": frozenset({"faults"}),
+    "serving": frozenset({"mcp_server", "service"}),
     "storing": frozenset({"contracts", "jobs", "storage"}),
     "other": frozenset(),
 }
