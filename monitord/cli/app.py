@@ -10,7 +10,8 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import Annotated, NoReturn
+from functools import cache
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -113,6 +114,7 @@ GROUPS = {
 DEFAULTS = {"profile": "run", "mcp": "serve"}
 """What a group does when none of its commands is named."""
 
+_NAMES = frozenset(word for path, _, _ in COMMANDS for word in path.split())
 _SPEAK_ALONE = frozenset({"mcp"})  # their name alone is a call, not a question for help
 
 _ROOT_OPTIONS = ("--config", "--data-dir", "--color")  # of those that take a value
@@ -162,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     words = _with_default(arguments)
     is_completing = _COMPLETE_VARIABLE in os.environ
-    command = plainly(typer.main.get_command(build(None if is_completing else words)))
+    command = _command(None if is_completing else _NAMES.intersection(words))
     if is_completing:
         # Typer only learns the shells' languages along with its --install-completion, which we don't offer.
         typer.main.get_install_completion_arguments()
@@ -181,6 +183,12 @@ def _run(arguments: list[str]) -> int:
     except SystemExit:  # what Typer makes of a broken pipe, and of nothing else
         return EXIT_BROKEN_PIPE
     return code if isinstance(code, int) else 0
+
+
+@cache
+def _command(words: frozenset[str] | None) -> Any:
+    """The application with the commands that these words name, built once a process."""
+    return plainly(typer.main.get_command(build(words)))
 
 
 def _code_of(trouble: OSError | None, error: OSError) -> int:

@@ -210,6 +210,7 @@ def test_a_bug_shows_its_trace(here, monkeypatch) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(app, "_function", lambda _where: broken)
+    monkeypatch.setattr(app, "_command", app._command.__wrapped__)  # not one that an earlier call built
     with pytest.raises(ZeroDivisionError):
         app.main(["version"])
 

@@ -25,7 +25,7 @@ def far_config(tmp_path: Path, environment: dict[str, str]) -> Path:
 
 
 def test_reveal_prints_where_the_evidence_lies(
-    here, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path, tmp_path: Path
+    far_config: Path, here, store: SQLiteProfileStore, new_incident, data_dir: Path, tmp_path: Path
 ) -> None:
     """A path while it is here, the URL without its options when it was sent, exit 3 when there is none."""
     record = next(row for row in store.save_incident(new_incident()) if row.artefact_key)
@@ -43,7 +43,7 @@ def test_reveal_prints_where_the_evidence_lies(
 
 
 def test_status_tells_what_was_sent_and_what_waits(
-    here, store: SQLiteProfileStore, new_incident, data_dir: Path, far_config: Path
+    far_config: Path, here, store: SQLiteProfileStore, new_incident, data_dir: Path
 ) -> None:
     store.save_incident(new_incident())
     assert "courier" not in json.loads(here("status", "-o", "json").out)
