@@ -126,8 +126,8 @@ def _supervisor_row(runs: int) -> Row:
 
     runner = Runner()
     with tempfile.TemporaryDirectory() as folder:
-        errand = ToolRun(("/bin/true",), Path(folder), limit_s=5.0, is_hurried=True)
-        ours_ms = [_children_ms(lambda: runner.run(errand)) for _ in range(runs)]
+        tool_run = ToolRun(("/bin/true",), Path(folder), limit_s=5.0, is_hurried=True)
+        ours_ms = [_children_ms(lambda: runner.run(tool_run)) for _ in range(runs)]
     bare = [sys.executable, "-I", "-S", "-c", "pass"]
     bare_ms = [_children_ms(lambda: subprocess.run(bare, check=True)) for _ in range(runs)]
     return Row(

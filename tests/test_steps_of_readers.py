@@ -112,7 +112,7 @@ def context(n: int) -> object:
         "cgroup": {"limits": {"memory.events": "a 1\n" * n, "cpu.pressure": "some avg10=1.0 " * n}},
         "identity": {"ancestors": [{"name": "x", "pid": 1}] * n}, "not_readable": {f"/{k}": "no" for k in range(n)},
     }  # fmt: skip
-    told = of("capture.context_told").told(record)
+    told = of("capture.context_text").render_context(record)
     assert all(len(text) <= 400 for text in told.values())
     assert set(told) <= set(CONTEXT_LABELS)
     return told
@@ -199,10 +199,10 @@ READERS: dict[str, Work] = {
     "procfs.maps": raw(of("procfs.maps").mapped_code, "1-2 r-xp 0 08:01 1 /a b\n"),
     "procfs.mounts": each(lambda text: list(of("procfs.mounts").mount_points(text)), MOUNT.format("x\\040y"), "\\04"),
     "capture.context": large_record,
-    "capture.context_told": context,
+    "capture.context_text": context,
     "capture.context_files": each(of("capture.context_files").kind_of, "socket:[", "anon_inode:", "/dev/"),
     "capture.context_system": each(of("capture.context_system").cgroup, "1:memory,cpu:/b\n", "0::/..\n", "1:a:/b\n", "0::/x.service/", "a" * 63 + "-"),
-    "capture.levels": each(lambda text: of("capture.levels")._network_bytes(text), "eth0: 1 2 3 4 5 6 7 8 9\n"),
+    "capture.target": each(lambda text: of("capture.target")._network_bytes(text), "eth0: 1 2 3 4 5 6 7 8 9\n"),
     "capture.dumps": lambda n: (of("capture.dumps").kept_dump(dump(n), dict.fromkeys(range(n), 0.5)), of("capture.dumps").read_dump(b"[" * n), of("capture.dumps").annotated_text(b"#0  0x1 f\n    [a] b\n" * n, dict.fromkeys(range(n), 0.1))),
     "capture.perf_fold": lambda n: list(of("capture.perf_fold").folded(dict.fromkeys(of("capture.perf_fold").stacks(["\t 1 f (/x)", "\t 2 " + "(" * n + " (/y)"] * n + [""]), 1))),
     "capture.perf_maps": raw(lambda data: of("capture.perf_maps").short_lines(data, 0), "1 2 a\n"),
@@ -213,7 +213,7 @@ READERS: dict[str, Work] = {
     "capture.symbols.go": program_file,
     "capture.symbols.unwinding": program_file,
     "capture.unresolved": lambda n: of("capture.unresolved").advice(spots(n), "/usr/bin/" + "python3." * n),
-    "capture.dispatchers": lambda n: of("capture.dispatchers").calls_compiled_code(spots(n)),
+    "capture.doubts": lambda n: of("capture.doubts").calls_compiled_code(spots(n)),
     "capture.snapshot": raw(of("capture.snapshot").cpu_of, "[", '{"a":'),
     "profiles.weighing": weighed,
     "profiles.frame_text": each(lambda text: (of("profiles.frame_text").read_frame(text), of("profiles.frame_text").one_word(text), of("profiles.frame_text").read_thread(text), of("profiles.frame_text").process_of(text)), "f (", "(a:1)", "thread (", 'process 1:"', ":1)"),
@@ -264,14 +264,14 @@ OURS: dict[str, str] = {
     **dict.fromkeys(
         (
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "sampling.holders", "sampling.sockets", "sampling.sockdiag",
-            "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "capture.target", "supervision.supervisor",
+            "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "supervision.supervisor",
             "capture.session", "capture.system_calls", "capture.java", "capture.java_names", "capture.symbols.opening",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),
     **dict.fromkeys(
         (
-            "capture.looks", "capture.hidden_frames", "capture.service", "capture.reading", "supervision",
+            "capture.hidden_frames", "capture.service", "capture.reading", "supervision",
             "capture.profilers.perf", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",

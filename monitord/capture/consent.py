@@ -6,10 +6,15 @@ must hold names the executable's path. (Even that does not hold against root.)
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from monitord import ownership, procfs, redaction
 from monitord.model import CapturePlan
+
+_SCOPE = "/proc/sys/kernel/yama/ptrace_scope"
+_TO_ROOT = "give monitord CAP_SYS_PTRACE (it runs as root without it; in a container: --cap-add SYS_PTRACE)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +59,26 @@ def _first_match(patterns: tuple[str, ...], name: str, executable: str | None) -
         if fnmatchcase(name, pattern) or fnmatchcase(executable or "", pattern):
             return pattern
     return None
+
+
+def permission_fix(pid: int) -> str:
+    """What to type so that a process may be looked at, by what holds it back here.
+
+    A tracer keeps every other one away, root's included.
+    """
+    tracer = procfs.status_of(pid).get("TracerPid", "0")
+    if tracer.isdigit() and int(tracer):
+        stat = procfs.stat_of(int(tracer))
+        name = f" ({redaction.redact_name(stat.name)})" if stat else ""
+        return f"end the tracer, process {tracer}{name}: one process at a time can trace another"
+    if os.geteuid() == 0:
+        return _TO_ROOT
+    to_others = f"run monitord as root ({ownership.line_for_all()}) or give it CAP_SYS_PTRACE"
+    return f"sudo sysctl kernel.yama.ptrace_scope=0, or {to_others}" if _read_scope() != "0" else to_others
+
+
+def _read_scope() -> str:
+    try:
+        return procfs.read(_SCOPE, 16).decode().strip()
+    except OSError:
+        return "0"

@@ -151,8 +151,8 @@ def _ancestors(parent: int) -> list[Record]:
 
 
 def _status(snapshot: Snapshot) -> Record:
-    told = procfs.table(snapshot.text("status") or "")
-    return {key: value for key, value in told.items() if key in _STATUS}
+    table = procfs.table(snapshot.text("status") or "")
+    return {key: value for key, value in table.items() if key in _STATUS}
 
 
 def _limits(snapshot: Snapshot) -> Record:
@@ -166,8 +166,8 @@ def _limits(snapshot: Snapshot) -> Record:
 
 def _memory(snapshot: Snapshot) -> Record:
     """Last of all: on a process of 100 GB this takes seconds, and nothing else should wait for it."""
-    told = procfs.table(snapshot.text("smaps_rollup") or "")
-    return {key: value for key, value in told.items() if key in _MEMORY}
+    table = procfs.table(snapshot.text("smaps_rollup") or "")
+    return {key: value for key, value in table.items() if key in _MEMORY}
 
 
 def _delta(before: dict[str, int], after: dict[str, int], took_s: float) -> Record:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from monitord.capture.portable import psutil
-from monitord.capture.target import start_of
+from monitord.capture.target import psutil, start_of
 from monitord.redaction import redact_argv, redact_name
 
 

@@ -78,8 +78,8 @@ def limits(memberships: str) -> dict[str, str]:
 
 
 def _meminfo() -> dict[str, str]:
-    told = procfs.table(procfs.text("/proc/meminfo"))
-    return {key: value for key, value in told.items() if key in _MEMINFO}
+    table = procfs.table(procfs.text("/proc/meminfo"))
+    return {key: value for key, value in table.items() if key in _MEMINFO}
 
 
 def _arc_bytes() -> int | None:

@@ -11,12 +11,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from monitord.capture.thread_cpu import BUSY_SHARE, read_times, shares_between
+from monitord.model import Capture, counted
 
 DUMP_CAP_BYTES = 512 * 1024
 _RAW_CAP_BYTES = 64 * 1024 * 1024
+_JOINED_FORMATS = ("py-spy-dump", "eu-stack", "folded")
 _FRAME_KEYS = ("name", "filename", "module", "line")
 _THREAD_KEYS = ("pid", "thread_id", "thread_name", "os_thread_id", "active")
 _NEEDLESS = re.compile(rb"(?m)^(#[0-9]+ +0x[0-9a-f]+(?: - 1)? +[^- ].*\n) {4}\[.*\n")
@@ -90,6 +93,34 @@ def annotated_text(text: bytes, shares: Mapping[int, float]) -> bytes:
     """
     head = "".join(f"CPU {thread_id} {share:.3f}\n" for thread_id, share in shares.items())
     return head.encode() + _NEEDLESS.sub(rb"\1", text)
+
+
+def joined(earlier: Capture, later: Capture) -> Capture:
+    """Return the earlier dump with the samples of the later one, or as it was where they don't belong
+    together.
+
+    A look at another program (it was executed in between) belongs to no earlier one.
+    """
+    if earlier.payload is None or later.payload is None or not _are_alike(earlier, later):
+        return earlier
+    joins = join_dumps if earlier.format == "py-spy-dump" else bytes.__add__
+    count = int(earlier.notes.get("looks", "1").split()[0]) + 1
+    span_s = (later.started_at - earlier.started_at).total_seconds() + later.duration_s
+    return replace(
+        earlier,
+        payload=joins(earlier.payload, later.payload),
+        duration_s=span_s,
+        sample_count=(earlier.sample_count or 0) + (later.sample_count or 0),
+        notes={**earlier.notes, "looks": f"{counted(count, 'look')} within {span_s:.1f} s, before the alert"},
+    )
+
+
+def _are_alike(earlier: Capture, later: Capture) -> bool:
+    return (
+        earlier.format in _JOINED_FORMATS
+        and (earlier.format, earlier.target) == (later.format, later.target)
+        and (earlier.image is None or later.image is None or earlier.image == later.image)
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

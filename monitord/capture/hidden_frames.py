@@ -25,13 +25,13 @@ def hidden_share(runner: Runner, target: Target, folder: Path, looks: int) -> fl
     """
     pid = target.key.pid
     words = ("monitord.capture.python_frames", str(pid), str(looks))
-    errand = ToolRun(
+    tool_run = ToolRun(
         own_command(*words, keeps_bytecode=False), folder, _LIMIT_S, (0.1, 0.1), watch_target=False,
         environment=own_environment(), file_cap_bytes=0, memory_cap_bytes=_MEMORY_CAP_BYTES,
         rights=LOOKS_AT_PROCESSES,
     )  # fmt: skip
     before = read_times(pid)
-    answer = runner.run(errand).stdout
+    answer = runner.run(tool_run).stdout
     use = used_between(pid, before, read_times(pid))
     if not target.is_alive() or target.was_replaced() is not None:
         return 0.0  # it may have been another one's memory

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitord import procfs
-from monitord.capture.portable import psutil
+from monitord.capture.target import psutil
 from monitord.interpreters import Started, started
 
 _ID_LENGTH = 24
@@ -24,8 +24,8 @@ def program_id(pid: int) -> str | None:
         executable, words, folder = _from_proc(pid) if sys.platform == "linux" else _from_psutil(pid)
         image = procfs.path(pid, "exe") if sys.platform == "linux" else executable
         parts = [executable, *_version(Path(image))]
-        if (told := started(Path(executable).name, words)) is not None:
-            parts += _told(pid, told, folder)
+        if (command := started(Path(executable).name, words)) is not None:
+            parts += _command_parts(pid, command, folder)
     except OSError:
         return None
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:_ID_LENGTH]
@@ -48,14 +48,14 @@ def _from_psutil(pid: int) -> tuple[str, Sequence[str], str]:
         raise OSError(str(error)) from error
 
 
-def _told(pid: int, told: Started, folder: str) -> list[str]:
+def _command_parts(pid: int, command: Started, folder: str) -> list[str]:
     """What the interpreter was given. Modules and classes are looked for from the folder it runs in."""
-    if told.kind in ("file", "jar"):
-        path = str(Path(folder) / told.what)
+    if command.kind in ("file", "jar"):
+        path = str(Path(folder) / command.what)
         root = procfs.path(pid, "root") if sys.platform == "linux" else ""
-        return [*told.through, path, *_version(Path(root + path))]
-    searched = [folder, told.search] if told.kind in ("module", "class") else []
-    return [*told.through, told.kind, told.what, *searched]
+        return [*command.through, path, *_version(Path(root + path))]
+    searched = [folder, command.search] if command.kind in ("module", "class") else []
+    return [*command.through, command.kind, command.what, *searched]
 
 
 def _version(file: Path) -> tuple[str, str]:

@@ -53,13 +53,13 @@ def read_evidence(
     if pid is not None:
         arguments += ["--pid", str(pid)]
     if use is None:
-        outcome = runner.run(_errand(_command("monitord.profiles", *arguments), path.parent, _LIMIT_S))
+        outcome = runner.run(_tool_run(_command("monitord.profiles", *arguments), path.parent, _LIMIT_S))
     else:
         beside = path.with_name("use.json")
         command = _command("monitord.profiles", *arguments, "--use", beside.name)
         try:
             put(beside, json.dumps(use).encode("ascii"))
-            outcome = runner.run(replace(_errand(command, path.parent, _LIMIT_S), file_cap_bytes=_FILE_CAP))
+            outcome = runner.run(replace(_tool_run(command, path.parent, _LIMIT_S), file_cap_bytes=_FILE_CAP))
         except OSError as error:
             return Reading(error=f"what its threads used can't be told to the reader: {error.strerror}")
         finally:
@@ -92,7 +92,7 @@ def with_sources(
     words = _command(_SOURCES, *given)
     try:
         put(order, json.dumps([asdict(spot) for spot in spots]).encode("ascii"))
-        outcome = runner.run(replace(_errand(words, folder, _SOURCES_LIMIT_S), rights=LOOKS_AT_PROCESSES))
+        outcome = runner.run(replace(_tool_run(words, folder, _SOURCES_LIMIT_S), rights=LOOKS_AT_PROCESSES))
         found = tuple(_hotspot(entry) for entry in json.loads(outcome.stdout)) if outcome.stdout else ()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return spots
@@ -105,7 +105,7 @@ def _command(module: str, *arguments: str) -> tuple[str, ...]:
     return own_command(module, *arguments, keeps_bytecode=False)  # which it could not write
 
 
-def _errand(command: tuple[str, ...], folder: Path, limit_s: float) -> ToolRun:
+def _tool_run(command: tuple[str, ...], folder: Path, limit_s: float) -> ToolRun:
     """A child that reads and answers on stdout: it writes no file, and has bounds on time and memory."""
     return ToolRun(
         command,

@@ -83,8 +83,9 @@ class ToolRun:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a tool's run went. `ended`: exited, timeout, stopped, target_gone, spewed, left_behind or broken.
+    """How a tool's run went.
 
+    `ended`: exited, timeout, stopped, target_gone, output_limit_exceeded, left_behind or broken.
     `failure` is why it could not be started. `cpu_ticks` is what the target used within `cpu_window_s`.
     """
 
@@ -142,41 +143,41 @@ class Runner:
             self._stopped_at = self._stopped_at or time.monotonic()
             self._stop.set()
             if self._tool is not None:
-                self._tool.tell()
+                self._tool.stop()
 
-    def run(self, errand: ToolRun, target: Target | None = None) -> Outcome:
+    def run(self, tool_run: ToolRun, target: Target | None = None) -> Outcome:
         """Run one tool to its end; never raises for anything the tool does."""
-        limit_s = self._limit(errand)
+        limit_s = self._limit(tool_run)
         if limit_s <= 0:
             return Outcome("stopped")
         cgroup = cgroups.make_cgroup() if sys.platform == "linux" else None
         try:
-            return self._supervise(errand, target, cgroup, limit_s)
+            return self._supervise(tool_run, target, cgroup, limit_s)
         except OSError as error:
             return Outcome("broken", failure=f"the supervisor can't be started: {error.strerror}")
         finally:
             if cgroup is not None:
                 cgroups.end_cgroup(cgroup)
 
-    def _limit(self, errand: ToolRun) -> float:
+    def _limit(self, tool_run: ToolRun) -> float:
         with self._lock:
             if self._stopped_at is None:
-                return errand.limit_s
+                return tool_run.limit_s
             left = self._stopped_at + _STOP_BUDGET_S - time.monotonic()
-            return min(errand.limit_s, left) if errand.finishes else 0.0
+            return min(tool_run.limit_s, left) if tool_run.finishes else 0.0
 
     def _supervise(
-        self, errand: ToolRun, target: Target | None, cgroup: Path | None, limit_s: float
+        self, tool_run: ToolRun, target: Target | None, cgroup: Path | None, limit_s: float
     ) -> Outcome:
         target_fd = target.fd if target is not None and target.fd is not None else -1
-        order = _order(errand, target) | {
+        order = _order(tool_run, target) | {
             "cgroup": str(cgroup) if cgroup else "", "limit_s": limit_s, "target_fd": target_fd,
         }  # fmt: skip
-        inherits = (*errand.descriptors, *((target_fd,) if target_fd >= 0 else ()))
+        inherits = (*tool_run.descriptors, *((target_fd,) if target_fd >= 0 else ()))
         with supervision.Supervised("tool", order, inherits) as tool:
-            self._hold(tool, errand)
+            self._hold(tool, tool_run)
             try:
-                for _ in tool.messages(limit_s=limit_s + sum(errand.grace_periods_s) + _SUPERVISOR_S):
+                for _ in tool.messages(limit_s=limit_s + sum(tool_run.grace_periods_s) + _SUPERVISOR_S):
                     pass
             finally:
                 self._let_go()
@@ -185,34 +186,34 @@ class Runner:
             return Outcome("broken", failure=failure)
         return Outcome(**tool.report)
 
-    def _hold(self, tool: supervision.Supervised, errand: ToolRun) -> None:
+    def _hold(self, tool: supervision.Supervised, tool_run: ToolRun) -> None:
         with self._lock:
-            if not errand.finishes:
+            if not tool_run.finishes:
                 self._tool = tool
                 if self._stopped_at is not None:
-                    tool.tell()
+                    tool.stop()
 
     def _let_go(self) -> None:
         with self._lock:
             self._tool = None
 
 
-def _order(errand: ToolRun, target: Target | None) -> dict[str, Any]:
+def _order(tool_run: ToolRun, target: Target | None) -> dict[str, Any]:
     """What the supervisor must know, but for what is new with each run."""
-    user = _user(errand, target)
-    return asdict(errand) | asdict(errand.rights) | errand.caps | {
+    user = _user(tool_run, target)
+    return asdict(tool_run) | asdict(tool_run.rights) | tool_run.caps | {
         "user": user,
         # Root without its capabilities can't look into the folder of the one before.
-        "capabilities": errand.rights.capabilities + _to_start(errand.argv[0], user),
+        "capabilities": tool_run.rights.capabilities + _to_start(tool_run.argv[0], user),
         "folder_owner": (user or (os.geteuid(), os.getegid())) if rights.may_change_user() else None,
-        "folder": str(errand.folder), "target_pid": target.key.pid if target else -1,
+        "folder": str(tool_run.folder), "target_pid": target.key.pid if target else -1,
     }  # fmt: skip
 
 
-def _user(errand: ToolRun, target: Target | None) -> tuple[int, int] | None:
+def _user(tool_run: ToolRun, target: Target | None) -> tuple[int, int] | None:
     """Who the tool becomes (uid, gid) when we are root; None: it stays who we are."""
-    wanted = errand.rights.user
-    if not rights.may_change_user() or wanted == "same" or not _is_for_everybody(errand.argv[0]):
+    wanted = tool_run.rights.user
+    if not rights.may_change_user() or wanted == "same" or not _is_for_everybody(tool_run.argv[0]):
         return None
     if wanted == "target" and target is not None:
         return target.owner

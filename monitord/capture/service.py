@@ -15,7 +15,7 @@ from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
 from monitord.capture.running import Runner
-from monitord.capture.session import LEAST_EXPLAINED, MAIN_THREAD_SLEPT, Profiler, Session
+from monitord.capture.session import Profiler, Session
 from monitord.capture.snapshot import Context
 from monitord.capture.target import Target, TargetError
 from monitord.capture.tools import Toolbox
@@ -71,20 +71,20 @@ class ProfileCaptureService:
         if plan is not None:
             look_plan = replace(look_plan, consent=plan.consent, named=plan.named)
         look = self._take(self._looks, target, look_plan, folder)[-1]
-        _tell(look, get_logger().debug)  # most are thrown away a moment later
+        _log_step(look, get_logger().debug)  # most are thrown away a moment later
         return look
 
     def context(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture:
         """What can be read of it without any tool, beside a running capture: role "context"."""
         found = self._take(self._looks, target, replace(plan, profiler="none"), folder)[-1]
-        _tell(found, get_logger().info)
+        _log_step(found, get_logger().info)
         return found
 
     def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         """The context, then the ladder of profilers until one has evidence; each step with its outcome."""
         captures = self._take(self._captures, target, plan, folder)
         for capture in captures:
-            _tell(capture, get_logger().info)
+            _log_step(capture, get_logger().info)
         return captures
 
     def read(self, capture: Capture, folder: Path) -> Capture:
@@ -131,32 +131,32 @@ class ProfileCaptureService:
 
     # -------------------------------------------------------------------------------------------------
 
-    def _take(self, desk: CaptureSlot, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
-        is_context = plan.profiler == "none" and desk is self._looks
-        role = "context" if is_context else "dump" if desk is self._looks else "profile"
-        with desk.turn:
+    def _take(self, slot: CaptureSlot, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
+        is_context = plan.profiler == "none" and slot is self._looks
+        role = "context" if is_context else "dump" if slot is self._looks else "profile"
+        with slot.turn:
             folder = folder.resolve()
             folder.mkdir(mode=0o700, exist_ok=True)
-            desk.runner.begin()
+            slot.runner.begin()
             try:
                 with Target(key) as target:
                     refusal = self.consent.refusal(target.name, target.identity.executable, plan)
                     if refusal is not None:
                         return [replace(_without_tool(key, plan, CaptureStatus.REFUSED, *refusal), role=role)]
                     session = Session(
-                        target, folder, plan, desk.runner, self._tools, self._grace_s,
+                        target, folder, plan, slot.runner, self._tools, self._grace_s,
                         reads_sources=self._reads_sources,
                     )  # fmt: skip
                     if is_context:
                         return [self._run(Context(), session)]
-                    if desk is self._looks:
+                    if slot is self._looks:
                         return self._look(replace(session, is_hurried=True))
                     program = program_id(key.pid)
-                    return [_of_program(capture, program) for capture in self._climb(session)]
+                    return [_of_program(capture, program) for capture in self._profile(session)]
             except TargetError as error:
                 return [replace(_without_tool(key, plan, error.status, error.reason, None), role=role)]
             finally:
-                desk.runner.end()
+                slot.runner.end()
 
     def _look(self, session: Session) -> list[Capture]:
         found = []
@@ -175,7 +175,7 @@ class ProfileCaptureService:
             )
         ]
 
-    def _climb(self, session: Session) -> list[Capture]:
+    def _profile(self, session: Session) -> list[Capture]:
         found = [self._run(Context(), session)]
         session = replace(session, cpu_percent=found[0].target_cpu_percent)
         if found[0].status in _TARGET_IS_LOST or session.plan.profiler == "none":
@@ -193,7 +193,7 @@ class ProfileCaptureService:
                 *found,
                 _without_tool(session.target.key, session.plan, CaptureStatus.TOOL_MISSING, reason, None),
             ]
-        return found + self._try(self._with_own(ladder, session), session)
+        return found + self._try_each(self._with_own(ladder, session), session)
 
     def _with_own(self, ladder: list[Profiler], session: Session) -> list[Profiler]:
         """The ladder; before its first profile the target's own profiler, if it stands by under one."""
@@ -207,7 +207,9 @@ class ProfileCaptureService:
         at = next((index for index, one in enumerate(ladder) if one.role == "profile"), len(ladder))
         return [*ladder[:at], own, *ladder[at:]]
 
-    def _try(self, ladder: list[Profiler], session: Session) -> list[Capture]:
+    def _try_each(self, ladder: list[Profiler], session: Session) -> list[Capture]:
+        from monitord.capture.doubts import doubted, is_enough  # a profile's worth of code
+
         found: list[Capture] = []
         useless: set[str] = set()
         for profiler in ladder:
@@ -231,11 +233,11 @@ class ProfileCaptureService:
         What a step raises is a bug, but no reason to lose the steps before it.
         """
         with _swept(session.folder) as evidence:
-            capture = self._taken(profiler, session)
+            capture = self._guarded(profiler, session)
             evidence.append(capture.path)
         return capture
 
-    def _taken(self, profiler: Profiler, session: Session) -> Capture:
+    def _guarded(self, profiler: Profiler, session: Session) -> Capture:
         try:
             return profiler.take(session)
         except Exception as error:  # noqa: BLE001 - around one capture (DESIGN section 9)
@@ -267,39 +269,6 @@ def _swept(folder: Path) -> Iterator[list[Path | None]]:
                 entry.unlink(missing_ok=True)
 
 
-_UNSEEN = ", which has no name here"
-
-
-def doubted(capture: Capture) -> Capture:
-    """What another profiler is to be asked of, too, is partial.
-
-    Scalene counts sleep as work. And a function that only calls others is not what was busy.
-    """
-    from monitord.capture.dispatchers import calls_compiled_code  # a profile's worth of code
-
-    slept = capture.notes.get(MAIN_THREAD_SLEPT)
-    if capture.status is not CaptureStatus.OK or capture.role != "profile":
-        return capture
-    if (caller := calls_compiled_code(capture.hotspots)) is not None:
-        return replace(
-            capture, status=CaptureStatus.PARTIAL, reason=f"{caller} called compiled code{_UNSEEN}"
-        )
-    if slept is None:
-        return capture
-    reason = f"the main thread slept {float(slept) * 100:.0f} % of the time, and Scalene counts that as work"
-    return replace(capture, status=CaptureStatus.PARTIAL, reason=reason)
-
-
-def is_enough(capture: Capture) -> bool:
-    """Whether no further profiler need be asked: a profile that accounts for the CPU used."""
-    from monitord.capture.dispatchers import calls_compiled_code
-
-    share = capture.explained_share
-    explains = (share is None or share >= LEAST_EXPLAINED) and MAIN_THREAD_SLEPT not in capture.notes
-    names_it = calls_compiled_code(capture.hotspots) is None
-    return capture.role == "profile" and capture.status.has_evidence and explains and names_it
-
-
 def _of_program(capture: Capture, program: str | None) -> Capture:
     """With the id by which it finds its baseline."""
     return replace(capture, notes={**capture.notes, "program": program}) if program else capture
@@ -315,9 +284,9 @@ def _without_tool(
     )  # fmt: skip
 
 
-def _tell(capture: Capture, say: Callable[..., object]) -> None:
+def _log_step(capture: Capture, log: Callable[..., object]) -> None:
     """One log line a step."""
-    say(
+    log(
         "capture.finished",
         pid=capture.target.pid,
         profiler=capture.profiler,

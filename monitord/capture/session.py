@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from monitord.capture.levels import read_levels
+from monitord.capture.consent import permission_fix
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.running import Outcome, Runner
-from monitord.capture.target import Target
+from monitord.capture.target import Target, read_levels
 from monitord.capture.thread_cpu import ThreadUse, name_of
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.capture.workplace import remove, size_of
@@ -107,7 +107,7 @@ class CaptureBuilder:
     def __post_init__(self) -> None:
         self.levels = read_levels(self.session.target.key.pid)
 
-    def obstacle(self) -> Capture | None:
+    def precheck(self) -> Capture | None:
         """Return what is in the way before anything is started: clearer than any tool's own error."""
         target, tools, tool = self.session.target, self.session.tools, self.profiler.tool
         if tools.path(tool) is None:
@@ -148,7 +148,7 @@ class CaptureBuilder:
         if outcome.exit_status not in (0, None):
             self.notes["exit_status"] = str(outcome.exit_status)
 
-    def fail(self, outcome: Outcome) -> Capture | None:
+    def check_failure(self, outcome: Outcome) -> Capture | None:
         """End a run that can't have evidence, whatever it wrote; None when there may be some."""
         replaced = self.session.target.was_replaced()
         if replaced is not None:
@@ -161,7 +161,7 @@ class CaptureBuilder:
             )
         return None
 
-    def blame(self, outcome: Outcome, missing: str) -> Capture:
+    def explain_failure(self, outcome: Outcome, missing: str) -> Capture:
         """End a run without evidence: the reason is in the tool's own words, else what was `missing`."""
         words = first_words(outcome.stderr)
         if outcome.ended in ("timeout", "left_behind"):
@@ -169,7 +169,7 @@ class CaptureBuilder:
             return self.end(CaptureStatus.TIMEOUT, limit)
         if outcome.ended == "stopped":
             return self.end(CaptureStatus.TIMEOUT, "ended early: monitord was told to stop")
-        if outcome.ended == "spewed":
+        if outcome.ended == "output_limit_exceeded":
             return self.end(
                 CaptureStatus.TOOL_ERROR, f"{self.profiler.tool} flooded its output and was killed"
             )
@@ -177,8 +177,6 @@ class CaptureBuilder:
         if known is not None:
             status, meaning, fix = known
             if status is CaptureStatus.PERMISSION_DENIED and fix is None:
-                from monitord.capture.permission import permission_fix  # rarely needed
-
                 fix = permission_fix(self.session.target.key.pid)
             return self.end(status, words or meaning, fix)
         if not self.session.target.is_alive():
@@ -187,9 +185,9 @@ class CaptureBuilder:
 
     def publish(self, outcome: Outcome, path: Path) -> Capture:
         """Prove the evidence of a tool that wrote a file: ok, partial, or the file deleted and the reason."""
-        failed = self.fail(outcome)
+        failed = self.check_failure(outcome)
         if failed is None and size_of(path) == 0:
-            failed = self.blame(outcome, f"{self.profiler.tool} wrote nothing")
+            failed = self.explain_failure(outcome, f"{self.profiler.tool} wrote nothing")
         if failed is None:
             failed = self.read(path)
         replaced = None if failed else self.session.target.was_replaced()
@@ -303,7 +301,7 @@ class CaptureBuilder:
         path: Path | None = None,
         payload: bytes | None = None,
     ) -> Capture:
-        """Close the draft."""
+        """Make the capture."""
         reading = self.reading if status.has_evidence else None
         hotspots: tuple[Hotspot, ...] = reading.hotspots if reading else ()
         now = read_levels(self.session.target.key.pid)

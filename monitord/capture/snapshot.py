@@ -34,12 +34,12 @@ class Context:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
+        builder = CaptureBuilder(self, session)
         key = session.target.key
         argv = own_command(
             "monitord.capture.context", str(key.pid), str(key.start_ticks), keeps_bytecode=False
         )
-        errand = ToolRun(
+        tool_run = ToolRun(
             argv,
             session.folder,
             _LIMIT_S,
@@ -51,20 +51,20 @@ class Context:
             memory_cap_bytes=1024 * 1024 * 1024,
             rights=_RIGHTS,
         )
-        outcome = session.runner.run(errand, session.target)
+        outcome = session.runner.run(tool_run, session.target)
         if outcome.exit_status != 0:
-            return draft.blame(outcome, "no context record")
+            return builder.explain_failure(outcome, "no context record")
         problem = _problem(outcome.stdout)
         if problem is not None:
-            return draft.end(problem, "the process ended, or its pid went to another, while it was read")
+            return builder.end(problem, "the process ended, or its pid went to another, while it was read")
         replaced = session.target.was_replaced()
         if replaced is not None:
-            draft.notes["target"] = replaced
-        draft.cpu_percent = cpu_of(outcome.stdout)
-        from monitord.capture.context_told import told  # a capture's worth of words
+            builder.notes["target"] = replaced
+        builder.cpu_percent = cpu_of(outcome.stdout)
+        from monitord.capture.context_text import render_context  # a capture's worth of words
 
-        draft.notes |= told(json.loads(outcome.stdout))
-        return replace(draft.end(CaptureStatus.OK, payload=outcome.stdout), profiler_version=None)
+        builder.notes |= render_context(json.loads(outcome.stdout))
+        return replace(builder.end(CaptureStatus.OK, payload=outcome.stdout), profiler_version=None)
 
 
 def cpu_of(payload: bytes | None) -> float | None:

@@ -6,22 +6,26 @@ the same program for the same user. macOS has no pidfd: there the start time alo
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import select
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from monitord import interpreters, procfs, redaction
-from monitord.capture.portable import psutil
-from monitord.model import CaptureStatus, ProcessKey
+from monitord.model import CaptureStatus, Levels, ProcessKey
 
 ON_LINUX = sys.platform == "linux"
+psutil: Any = importlib.import_module("psutil")  # for platforms without /proc; it has no annotations
 _LIBPYTHON = re.compile(rb"/libpython[23]\.[0-9]+[a-z]*\.(so|dylib)|/python[23]\.[0-9]+[a-z]*$", re.MULTILINE)
 _UNKNOWN_START = -1
 _MAPS_CAP = 2 * 1024 * 1024
+_NET_CAP_BYTES = 256 * 1024
 
 
 class TargetError(Exception):
@@ -242,3 +246,30 @@ def _executable_by_psutil(pid: int) -> str | None:
         return str(psutil.Process(pid).exe()) or None
     except psutil.Error:
         return None
+
+
+def read_levels(pid: int) -> Levels | None:
+    """How much a process holds and moves right now: read before and after evidence, to judge its time.
+
+    A level is None where it may not be read; None off Linux, or when the process is gone.
+    """
+    stat = procfs.stat_of(pid) if ON_LINUX else None
+    if stat is None:
+        return None
+    memory, io = procfs.memory_of(pid), procfs.numbers(procfs.text(procfs.path(pid, "io")))
+    return Levels(
+        at_s=time.monotonic(),
+        rss_bytes=memory[0] if memory is not None else None,
+        disk_bytes=io["read_bytes"] + io["write_bytes"]
+        if {"read_bytes", "write_bytes"} <= io.keys()
+        else None,
+        network_bytes=_network_bytes(procfs.text(procfs.path(pid, "net/dev"), _NET_CAP_BYTES)),
+        fd_count=procfs.count_descriptors(pid),
+        thread_count=stat.thread_count,
+    )
+
+
+def _network_bytes(text: str) -> int | None:
+    """Received and sent in its network namespace, by everybody there: never too little."""
+    counted = [fields for line in text.splitlines()[2:] if len(fields := line.rpartition(":")[2].split()) > 8]
+    return sum(int(fields[0]) + int(fields[8]) for fields in counted) if counted else None

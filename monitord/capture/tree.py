@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 from monitord import procfs
-from monitord.capture.portable import psutil
-from monitord.capture.target import ON_LINUX, start_of
+from monitord.capture.target import ON_LINUX, psutil, start_of
 from monitord.errors import NotFoundError
 from monitord.model import ProcessKey
 

@@ -24,7 +24,7 @@ _FUNCTIONS = (Column("SELF", right=True), Column("TOTAL", right=True), Column("F
               Column("LINE", least=12))  # fmt: skip
 
 
-def told(result: ProfileResult, width: int, style: Style) -> Iterator[str]:
+def render_profile(result: ProfileResult, width: int, style: Style) -> Iterator[str]:
     """Yield the lines of the page, none wider than `width`."""
     peak = f", at most {quantity(result.peak_bytes, 'bytes')}" if result.peak_bytes else ""
     yield style.paint(printable(result.script), "bold") + style.paint(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitord.cli.context import CliContext, JsonFlag, OutputFlag, log_to_stderr, wants_json
-from monitord.cli.profile_page import told
+from monitord.cli.profile_page import render_profile
 from monitord.cli.rows import recent_table
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import emit, say, width
@@ -76,6 +76,6 @@ def put(context: CliContext, result: ProfileResult, as_json: bool) -> None:
     if as_json:
         emit(json_text(result.as_values()) + "\n")
     else:
-        for line in told(result, width(), context.style()):
+        for line in render_profile(result, width(), context.style()):
             emit(f"{line}\n")
     sys.stdout.flush()

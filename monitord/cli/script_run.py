@@ -82,7 +82,7 @@ def progress(heard: SignalCounter, name: str) -> Watcher:
     class Progress(Watcher):
         shown_s = 0.0
 
-        def heard(self) -> int:
+        def stop_requests(self) -> int:
             return len(heard.numbers)
 
         def tick(self, elapsed_s: float) -> None:

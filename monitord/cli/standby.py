@@ -56,14 +56,14 @@ class _Registering(Watcher):
 
     program: Program
     registry: StandbyRegistry
-    heard_by: SignalCounter
+    signals: SignalCounter
     leader: int = 0
     folders: RunFolders | None = None
     standby: Standby | None = None
     given_up: bool = False
 
-    def heard(self) -> int:
-        return len(self.heard_by.numbers)
+    def stop_requests(self) -> int:
+        return len(self.signals.numbers)
 
     def started(self, leader: int, folders: RunFolders) -> None:
         self.leader, self.folders = leader, folders

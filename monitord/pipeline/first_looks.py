@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from monitord.capture.looks import joined
+from monitord.capture.dumps import joined
 from monitord.logs import get_logger
 from monitord.model import Arming, Capture, CaptureStatus, ProcessKey, ProcessRates, Traffic, TriggerMetric
 from monitord.pipeline.outcomes import refused

@@ -111,12 +111,12 @@ def incident_of(done: ScriptRun, result: ProfileResult) -> Incident:
     """Shape the profile as an incident asked for by hand: nothing was crossed, so it weighs
     nothing.
     """
-    target, ended_at = done.target, datetime.now(UTC)
+    target, began_at, ended_at = done.run.target, done.run.began_at, datetime.now(UTC)
     how = f"ended with status {result.exit_status}" if result.ended == "exited" else "was ended then"
     status = CaptureStatus.PARTIAL if result.ended == "stopped" else CaptureStatus.OK
     user = getpass.getuser()
     capture = Capture(
-        role="profile", profiler="scalene", status=status, started_at=done.began_at,
+        role="profile", profiler="scalene", status=status, started_at=began_at,
         duration_s=result.duration_s, target=target, profiler_version=result.profiler_version,
         reason=None if status is CaptureStatus.OK else "the script was ended early", format=_FORMAT,
         payload=result.payload, sample_count=result.sample_count, target_cpu_percent=result.cpu_percent,
@@ -125,12 +125,12 @@ def incident_of(done: ScriptRun, result: ProfileResult) -> Incident:
     return Incident(
         correlation_id=result.profile_id,
         alert=replace(
-            Alert.unraised(RULE, target, result.script, result.cpu_percent, done.began_at),
+            Alert.unraised(RULE, target, result.script, result.cpu_percent, began_at),
             raised_at=ended_at,
             reason=f"profiled by {user} with `monitord profile`; it ran {result.duration_s:.1f} s and {how}",
         ),
         process=ProcessDetails(
-            key=target, name=result.script, parent_pid=0, started_at=done.began_at, user=user,
+            key=target, name=result.script, parent_pid=0, started_at=began_at, user=user,
             executable=done.program.python,
             command_line=tuple(redact_argv([result.script, *done.program.arguments])),
         ),

@@ -50,20 +50,20 @@ class StandbyProfiler:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        capture = self._record(draft) or self._publish(draft)
+        builder = CaptureBuilder(self, session)
+        capture = self._record(builder) or self._publish(builder)
         remove(session.folder / ABSOLUTE)
         remove(session.folder / NOW)
         if not capture.status.has_evidence:
             remove(session.folder / KEPT)
         return replace(capture, profiler_version=self._standby.scalene_version or None)
 
-    def _record(self, draft: CaptureBuilder) -> Capture | None:
+    def _record(self, builder: CaptureBuilder) -> Capture | None:
         """Switch on, wait, switch off and read; the failure, or None."""
-        session = draft.session
+        session = builder.session
         refusal = switch(self._standby, session.target, on=True)
         if refusal is not None:
-            return draft.end(CaptureStatus.REFUSED, f"Scalene was not switched on: {refusal}")
+            return builder.end(CaptureStatus.REFUSED, f"Scalene was not switched on: {refusal}")
         began_s, began_ticks = time.monotonic(), _ticks(session)
         wanted_ns = wanted_by_main_ns(session.target.key.pid)
         session.runner.wait(session.plan.duration_s)
@@ -71,20 +71,20 @@ class StandbyProfiler:
         if ticks is not None and began_ticks is not None and elapsed_s > 0:
             slept = slept_share(wanted_ns, wanted_by_main_ns(session.target.key.pid), elapsed_s)
             if slept > MOST_SLEPT:
-                draft.notes[MAIN_THREAD_SLEPT] = f"{slept:.2f}"
-            draft.cpu_percent = 100.0 * (ticks - began_ticks) / procfs.TICKS_PER_S / elapsed_s
-        return self._end(draft, elapsed_s)
+                builder.notes[MAIN_THREAD_SLEPT] = f"{slept:.2f}"
+            builder.cpu_percent = 100.0 * (ticks - began_ticks) / procfs.TICKS_PER_S / elapsed_s
+        return self._end(builder, elapsed_s)
 
-    def _end(self, draft: CaptureBuilder, elapsed_s: float) -> Capture | None:
+    def _end(self, builder: CaptureBuilder, elapsed_s: float) -> Capture | None:
         """Off, until two readings say the same.
 
         The signal may reach Scalene 2.4 while it takes a sample: then it goes on sampling, or never writes.
         """
-        session, deadline_s = draft.session, time.monotonic() + _ENDS_WITHIN_S
+        session, deadline_s = builder.session, time.monotonic() + _ENDS_WITHIN_S
         last: int | None = None
         error: str | None = None
         while time.monotonic() < deadline_s:
-            failure = self._switch_off(draft, deadline_s)
+            failure = self._switch_off(builder, deadline_s)
             if failure is not None:
                 return failure if last is None else None
             before = last
@@ -93,42 +93,42 @@ class StandbyProfiler:
                 return None
             time.sleep(_BETWEEN_S)
         if last is None:
-            return draft.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {error}")
-        draft.notes["still_on"] = "Scalene goes on sampling in it: it ignored the signal to stop"
+            return builder.end(CaptureStatus.TOOL_ERROR, f"unreadable output: {error}")
+        builder.notes["still_on"] = "Scalene goes on sampling in it: it ignored the signal to stop"
         return None
 
-    def _switch_off(self, draft: CaptureBuilder, deadline_s: float) -> Capture | None:
+    def _switch_off(self, builder: CaptureBuilder, deadline_s: float) -> Capture | None:
         """Send the signal, again if need be, until Scalene has written; the failure, or None."""
-        target, before, sent_s = draft.session.target, _stamp(self._standby.profile), 0.0
+        target, before, sent_s = builder.session.target, _stamp(self._standby.profile), 0.0
         while _stamp(self._standby.profile) == before:
             now_s = time.monotonic()
             if now_s >= deadline_s:
-                return draft.end(CaptureStatus.TIMEOUT, _SILENT.format(_ENDS_WITHIN_S))
+                return builder.end(CaptureStatus.TIMEOUT, _SILENT.format(_ENDS_WITHIN_S))
             if now_s - sent_s >= _AGAIN_S:
                 refusal, sent_s = switch(self._standby, target, on=False), now_s
                 if refusal is not None:
                     alive = target.is_alive()
                     status = CaptureStatus.TARGET_REPLACED if alive else CaptureStatus.TARGET_GONE
-                    return draft.end(status, f"Scalene was not switched off: {refusal}")
+                    return builder.end(status, f"Scalene was not switched off: {refusal}")
             time.sleep(_LOOK_S)
         return None
 
-    def _publish(self, draft: CaptureBuilder) -> Capture:
+    def _publish(self, builder: CaptureBuilder) -> Capture:
         """What was read, with what its sources say, under names that are kept."""
-        session = draft.session
-        failed = draft.read(session.folder / ABSOLUTE)
+        session = builder.session
+        failed = builder.read(session.folder / ABSOLUTE)
         shutil.copyfile(session.folder / NOW, self._standby.earlier)
         if failed is not None:
             return failed
-        if draft.reading is not None:
+        if builder.reading is not None:
             names = Names(self._standby.root, str(Path.home()))
-            spots = draft.reading.hotspots
+            spots = builder.reading.hotspots
             spots = tuple(replace(one, file=names.path(one.file) if one.file else None) for one in spots)
-            draft.reading = replace(draft.reading, hotspots=spots)
+            builder.reading = replace(builder.reading, hotspots=spots)
         is_early = session.runner.is_stopped
         reason = "ended early: monitord was told to stop" if is_early else None
         status = CaptureStatus.PARTIAL if is_early else CaptureStatus.OK
-        return draft.end(status, reason, path=session.folder / KEPT)
+        return builder.end(status, reason, path=session.folder / KEPT)
 
     def _take_over(self, session: Session, elapsed_s: float) -> tuple[int | None, str | None]:
         """How many samples Scalene has counted in all, or why that can't be read: it may still be writing."""

@@ -50,13 +50,15 @@ class Run:
     """How a run ended. `ended`: exited, duration, stopped (it was told to).
 
     `exit_status` is the script's, negative for a signal; `cpu_s` is what it and its children used. `profile`
-    is Scalene's JSON, b"" when it wrote none. `left_behind` counts processes of the script that had to be
-    ended; `kept_folder` is where it left files.
+    is Scalene's JSON, b"" when it wrote none. `target` is Scalene's first process. `left_behind` counts
+    processes of the script that had to be ended; `kept_folder` is where it left files.
     """
 
     ended: str
     exit_status: int
     profile: bytes
+    target: ProcessKey
+    began_at: datetime
     duration_s: float
     cpu_s: float = 0.0
     left_behind: int = 0
@@ -64,9 +66,10 @@ class Run:
 
 
 class Watcher:
-    """Told what happens while a script runs; `heard` says how often somebody asked for the end."""
+    """Hears what happens while a script runs."""
 
-    def heard(self) -> int:
+    def stop_requests(self) -> int:
+        """How often somebody has asked for the end so far; each further time hastens it."""
         return 0
 
     def started(self, leader: int, folders: RunFolders) -> None:
@@ -82,6 +85,4 @@ class ScriptRun:
 
     program: Program
     run: Run
-    target: ProcessKey
-    began_at: datetime
     result: ProfileResult | None = None

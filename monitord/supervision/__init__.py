@@ -68,7 +68,7 @@ class Supervised:
         finally:
             os.close(lifeline)
             os.close(reports)
-        self.tell(
+        self._send(
             compiled() + supervisor.packed({**order, "mode": mode, "report": 1 if is_tool else reports})
         )
 
@@ -85,11 +85,14 @@ class Supervised:
             _kill_group(self.leader)
             self._has_ended()
 
-    def tell(self, words: bytes = b"end\n") -> None:
+    def stop(self) -> None:
         """Have it ended; each further time sooner. From any thread, but not after the context's end."""
+        self._send(b"end\n")
+
+    def _send(self, data: bytes) -> None:
         try:
-            while words:
-                words = words[os.write(self._lifeline, words) :]
+            while data:
+                data = data[os.write(self._lifeline, data) :]
         except OSError:
             pass  # it has ended already; its report says how
 
@@ -110,10 +113,10 @@ class Supervised:
                 data += piece
                 if b"\n" in piece:
                     *lines, data = data.split(b"\n")
-                    yield from filter(None, map(self._heard, lines))
+                    yield from filter(None, map(self._read, lines))
             yield None
 
-    def _heard(self, line: bytearray) -> dict[str, Any] | None:
+    def _read(self, line: bytearray) -> dict[str, Any] | None:
         try:
             message = supervisor.unpacked(bytes(line))
         except ValueError:

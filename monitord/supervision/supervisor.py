@@ -179,7 +179,10 @@ class Supervision:
         self.exit_status: int | None = None
         self.given_up = False
         self.wake, self.wake_write = os.pipe()
-        self.sources: dict[int, Callable[[], bool]] = {self.wake: self._woken, self.lifeline: self._told}
+        self.sources: dict[int, Callable[[], bool]] = {
+            self.wake: self._drain_wake,
+            self.lifeline: self._hear_owner,
+        }
 
     def run(self) -> None:
         """Start it, watch it to its end, leave nothing behind, and say how it went."""
@@ -209,7 +212,7 @@ class Supervision:
         sooner: dict[int, float] = {signal.SIGTERM: now + FAST_STOP[0], signal.SIGKILL: now + sum(FAST_STOP)}
         self.ladder = [(min(at, sooner.get(number, at)), number) for at, number in self.ladder]
 
-    def stop_as_told(self) -> None:
+    def stop_as_asked(self) -> None:
         self.stop("stopped", FAST_STOP if self.stops_fast else self.order["grace_periods_s"])
 
     def _hear_signals(self) -> None:
@@ -218,7 +221,7 @@ class Supervision:
         signal.set_wakeup_fd(self.wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in _ENDINGS:
-            signal.signal(number, lambda *_: self.stop_as_told())
+            signal.signal(number, lambda *_: self.stop_as_asked())
 
     # ------------------------------------------------------------------------------------------ start
 
@@ -279,15 +282,15 @@ class Supervision:
             events.append(deadline)
         return max(0.0, min(events) - now) * 1000 + 1
 
-    def _woken(self) -> bool:
+    def _drain_wake(self) -> bool:
         os.read(self.wake, 512)
         return True
 
-    def _told(self) -> bool:
+    def _hear_owner(self) -> bool:
         """One word of the owner's, or its end; False when it has nothing more to say."""
         word = os.read(self.lifeline, 64)
         if word:
-            self.stop_as_told()
+            self.stop_as_asked()
         else:
             self.stop("orphaned", FAST_STOP)
         return bool(word)
@@ -474,7 +477,7 @@ class ToolSupervision(Supervision):
         self.kept[fd] += data[: max(room, 0)]
         self.truncated = self.truncated or len(data) > room
         if self.drained_bytes > OUTPUT_LIMIT_BYTES:
-            self.stop("spewed", FAST_STOP)
+            self.stop("output_limit_exceeded", FAST_STOP)
         return bool(data)
 
     def _lost_target(self) -> bool:
@@ -504,11 +507,11 @@ class ToolSupervision(Supervision):
     def _look_at_folder(self) -> None:
         """RLIMIT_FSIZE bounds one file, nothing bounds many: a tool that fills the disk is killed at once."""
         now = time.monotonic()
-        if now - self.measured_at < LOOK_S / 2 or self.ended == "spewed":
+        if now - self.measured_at < LOOK_S / 2 or self.ended == "output_limit_exceeded":
             return
         self.measured_at = now
         if _is_beyond(self.order["folder"], self.order["folder_cap_bytes"]):
-            self.ended = "spewed"
+            self.ended = "output_limit_exceeded"
             self.ladder = [(now, signal.SIGKILL)]
 
     def _has_attached(self) -> bool:
@@ -713,7 +716,7 @@ def main() -> int:
     _tell_kernel(_SET_CHILD_SUBREAPER, 1)  # orphans become our children instead of init's
     supervision = ToolSupervision(order) if order["mode"] == "tool" else ScriptSupervision(order)
     if word:
-        supervision.stop_as_told()  # before it began
+        supervision.stop_as_asked()  # before it began
     supervision.run()
     return 0
 

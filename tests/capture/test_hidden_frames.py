@@ -29,7 +29,7 @@ IS_KNOWN = (
 pytestmark = pytest.mark.skipif(not IS_KNOWN, reason="nothing is known of this Python's frames")
 
 
-def told(service: ProfileCaptureService, process: subprocess.Popen[bytes], folder: Path) -> list[Capture]:
+def captured(service: ProfileCaptureService, process: subprocess.Popen[bytes], folder: Path) -> list[Capture]:
     """The look as an alert reads it, and the profile."""
     look = service.read(look_at(service, process, folder), folder)
     profile = next(one for one in service.capture(key_of(process), PLAN, folder) if one.role == "profile")
@@ -50,7 +50,7 @@ def test_a_function_without_a_readable_name_is_said_and_its_caller_is_not_blamed
     source: str, argument: str, targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
     """However its name became unreadable: too long, or written over in its own code object."""
-    for capture in told(service, targets.python(source, argument), folder):
+    for capture in captured(service, targets.python(source, argument), folder):
         assert capture.profiler == "py-spy", capture.reason
         assert capture.hotspots[0].function == NOT_READABLE, capture.hotspots[:3]
         assert "innocent_caller" not in {spot.function for spot in capture.hotspots if spot.self_share > 0.2}
@@ -80,7 +80,7 @@ def test_the_longest_name_that_py_spy_reads_is_read(
     targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
     process = targets.python(t.PYTHON_WITH_A_LONG_NAME, "4095")
-    for capture in told(service, process, folder):
+    for capture in captured(service, process, folder):
         assert capture.hotspots[0].function.startswith("ffff")
         assert capture.status is CaptureStatus.OK
 
@@ -142,7 +142,7 @@ def test_a_little_without_a_name_changes_nothing(
     service: ProfileCaptureService, targets: Targets, folder: Path
 ) -> None:
     process = targets.python(t.PYTHON_BURNER)
-    profile = told(service, process, folder)[1]
+    profile = captured(service, process, folder)[1]
     assert with_hidden(profile, 0.1) == profile
     led = with_hidden(profile, 0.4)
     assert [spot.function for spot in led.hotspots[:2]] == ["leaf_burner", NOT_READABLE]

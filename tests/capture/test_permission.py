@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from monitord.capture.permission import permission_fix
+from monitord.capture.consent import permission_fix
 from tests.capture import targets as t
 from tests.capture.targets import Targets, wait_for
 

@@ -84,8 +84,8 @@ def test_a_child_reads_for_a_target_as_the_targets_user(targets: Targets, folder
     )
     _until_user(process.pid, 65534)
     with Target(key_of(process)) as target:
-        errand = ToolRun(("/bin/sh", "-c", STATUS), folder, 10.0, rights=perf._NAMES)
-        said = Runner().run(errand, target).stdout.decode()
+        tool_run = ToolRun(("/bin/sh", "-c", STATUS), folder, 10.0, rights=perf._NAMES)
+        said = Runner().run(tool_run, target).stdout.decode()
     assert "Uid:\t65534\t65534\t65534\t65534" in said
 
 

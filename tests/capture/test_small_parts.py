@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import Consent, cgroups
+from monitord.capture.doubts import doubted, is_enough
 from monitord.capture.dumps import DUMP_CAP_BYTES, join_dumps, kept_dump, read_dump
 from monitord.capture.perf_fold import stacks
 from monitord.capture.profilers import NAMES, mac_sample, mac_spindump
@@ -18,7 +19,6 @@ from monitord.capture.profilers.eu_stack import EuStack
 from monitord.capture.profilers.perf import Perf
 from monitord.capture.profilers.perf import record_command as perf_command
 from monitord.capture.profilers.py_spy import PySpyRecord
-from monitord.capture.service import doubted, is_enough
 from monitord.capture.session import MAIN_THREAD_SLEPT, first_words
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share

@@ -71,7 +71,7 @@ def test_what_is_taken_from_there_is_a_plain_file(folder: Path, other: Path, pla
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-def test_every_errand_is_written_past_what_lies_there(
+def test_what_a_tool_needs_is_written_past_what_lies_there(
     targets: Targets, service: ProfileCaptureService, folder: Path, other: Path, plant: str
 ) -> None:
     """What threads used, which sources are wanted, a dump to be read."""
@@ -118,10 +118,10 @@ def test_a_link_in_place_of_a_perf_map_is_not_what_the_tool_reads(folder: Path, 
     """The copy that is shown in /tmp is made with root's rights."""
     (folder / perf_maps.COPY).symlink_to(other)
     name = f"perf-{os.getpid()}.map"
-    errand = ToolRun(
+    tool_run = ToolRun(
         ("/bin/cat", f"/tmp/{name}"), folder, 10.0, rights=perf._NAMES, own_tmp={name: perf_maps.COPY}
     )
-    outcome = Runner().run(errand)
+    outcome = Runner().run(tool_run)
     assert b"mine" not in outcome.stdout
     assert outcome.exit_status != 0 or outcome.failure
 

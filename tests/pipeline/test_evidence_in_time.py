@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitord.best_evidence import leading_hotspots, rank
-from monitord.capture.looks import joined
+from monitord.capture.dumps import joined
 from monitord.model import (
     Alert,
     Arming,

@@ -21,7 +21,9 @@ from tests.patience import PATIENCE_S
 Mode = Literal["tool", "script"]
 MODES: tuple[Mode, ...] = ("tool", "script")
 LIMIT_WORDS = {"tool": "timeout", "script": "duration"}
-HIDES_CHILDREN = "setsid sleep 300 &\n(setsid sleep 300 &)\n"
+HIDES_CHILDREN = (
+    "(trap '' INT TERM; exec setsid sleep 300) &\n((trap '' INT TERM; exec setsid sleep 300) &)\n"
+)
 READY = '\n: >"$READY"\n'
 HANGS = "trap '' INT TERM\n" + HIDES_CHILDREN + READY + "sleep 300; sleep 300"
 OF_A_TOOL: dict[str, Any] = {
@@ -96,7 +98,7 @@ def commands(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Command
 
 
 def test_what_a_command_leaves_running_ends_with_it(commands: Commands) -> None:
-    """Children in sessions of their own, and orphans, which a command that is gone has no hold of."""
+    """Children in sessions of their own, and orphans, also such as heed nothing."""
     report = commands.run(HIDES_CHILDREN + "exit 7")
     assert (report["ended"], report["exit_status"]) == ("exited", 7)
     assert commands.living() == []
@@ -114,20 +116,20 @@ def test_a_command_is_asked_twice_before_it_is_killed(commands: Commands, heeded
     text = f"trap '' INT TERM; trap 'exit {status}' {heeded}{READY}while :; do sleep 0.05; done"
     with Supervised(commands.mode, commands.order(text, grace_periods_s=(1.0, 300.0))) as command:
         wait_for(commands.ready.exists, "the command to be ready")
-        command.tell()
+        command.stop()
         report = report_of(command)
     assert (report["ended"], report["exit_status"]) == ("stopped", status)
 
 
-class ToldAtOnce(Supervised):
+class StoppedAtOnce(Supervised):
     """Its owner wants it to end before it has begun."""
 
-    def tell(self, words: bytes = b"end\n") -> None:
-        super().tell(words if words == b"end\n" else words + b"end\n")
+    def _send(self, data: bytes) -> None:
+        super()._send(data + b"end\n")
 
 
 def test_a_stop_before_the_start_ends_it(commands: Commands) -> None:
-    with ToldAtOnce(commands.mode, commands.order(HANGS)) as command:
+    with StoppedAtOnce(commands.mode, commands.order(HANGS)) as command:
         assert report_of(command)["ended"] == "stopped"
 
 
@@ -135,7 +137,7 @@ def test_a_stop_ends_what_runs(commands: Commands) -> None:
     """Of one that heeds nothing; the tool's owner is waited for, a script has its own graces."""
     with Supervised(commands.mode, commands.order(HANGS)) as command:
         wait_for(commands.ready.exists, "the command to be ready")
-        command.tell()
+        command.stop()
         report = report_of(command)
     assert (report["ended"], report["exit_status"]) == ("stopped", -signal.SIGKILL)
 
@@ -146,7 +148,7 @@ def test_a_stop_hastens_an_end_that_has_begun(commands: Commands) -> None:
     order = commands.order(text, limit_s=1.0, grace_periods_s=(300.0, 300.0))
     with Supervised(commands.mode, order) as command:
         wait_for(commands.ready.exists, "the end to have begun")
-        command.tell()
+        command.stop()
         report = report_of(command)
     assert (report["ended"], report["exit_status"]) == (LIMIT_WORDS[commands.mode], -signal.SIGKILL)
 
@@ -154,7 +156,7 @@ def test_a_stop_hastens_an_end_that_has_begun(commands: Commands) -> None:
 def test_a_stop_after_the_end_changes_nothing(commands: Commands) -> None:
     with Supervised(commands.mode, commands.order("exit 0")) as command:
         report = report_of(command)
-        command.tell()
+        command.stop()
     assert (report["ended"], report["exit_status"]) == ("exited", 0)
 
 
@@ -167,16 +169,22 @@ def test_a_signal_to_the_supervisor_stops_the_command(commands: Commands) -> Non
 
 
 def test_a_killed_supervisor_takes_its_command_with_it(commands: Commands) -> None:
-    """The kernel ends the command itself, its owner the group."""
+    """The kernel ends the command itself, also while its owner is busy."""
+    with Supervised(commands.mode, commands.order(READY + "exec sleep 300")) as command:
+        number = supervisor_of(command)
+        wait_for(commands.ready.exists, "the command to be ready")
+        os.kill(number, signal.SIGKILL)
+        wait_for(lambda: commands.living() == [], "the command to be gone")
+    assert command.report is None
+
+
+def test_a_killed_supervisor_takes_the_group_of_its_command_with_it(commands: Commands) -> None:
     with Supervised(
         commands.mode, commands.order("trap '' INT TERM" + READY + "sleep 300; sleep 300")
     ) as command:
         number = supervisor_of(command)
         wait_for(commands.ready.exists, "the command to be ready")
         os.kill(number, signal.SIGKILL)
-        for _ in command.messages(limit_s=PATIENCE_S):
-            pass
-    assert command.report is None
 
 
 def test_a_hanging_supervisor_is_killed_with_its_command(
@@ -259,7 +267,7 @@ def test_a_tool_that_floods_its_output_is_ended_and_what_is_kept_is_bounded(
     tmp_path: Path, text: str, what: str
 ) -> None:
     report = Commands("tool", tmp_path).run(text, output_cap_bytes=1000)
-    assert (report["ended"], report["truncated"]) == ("spewed", True)
+    assert (report["ended"], report["truncated"]) == ("output_limit_exceeded", True)
     assert len(report[what]) == 1000
 
 
@@ -267,7 +275,9 @@ def test_a_tool_that_floods_its_output_is_ended_and_what_is_kept_is_bounded(
 def test_a_tool_that_fills_the_disk_is_killed_long_before_its_time(tmp_path: Path, body: str) -> None:
     """One file is bounded by its limit, many are by what lies in the folder, in bytes and in names."""
     text = f"i=0; while :; do i=$((i+1)); {body}; done"
-    assert Commands("tool", tmp_path).run(text, folder_cap_bytes=5_000_000)["ended"] == "spewed"
+    assert (
+        Commands("tool", tmp_path).run(text, folder_cap_bytes=5_000_000)["ended"] == "output_limit_exceeded"
+    )
 
 
 def test_a_scripts_profile_is_read_and_its_files_are_gone(tmp_path: Path) -> None:

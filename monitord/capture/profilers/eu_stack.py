@@ -62,7 +62,7 @@ class _EuStack:
 
     def _run(self, session: Session, limit_s: float) -> Outcome:
         argv = (session.tools.path(self.tool) or "", "-p", str(session.target.key.pid), "-m", "-b")
-        errand = ToolRun(
+        tool_run = ToolRun(
             argv,
             session.folder,
             limit_s,
@@ -73,12 +73,12 @@ class _EuStack:
             file_cap_bytes=0,
             rights=_RIGHTS,
         )
-        return session.runner.run(errand, session.target)
+        return session.runner.run(tool_run, session.target)
 
-    def strange(self, draft: CaptureBuilder) -> Capture | None:
+    def strange(self, builder: CaptureBuilder) -> Capture | None:
         """The refusal of a target that lives among other files than we do."""
-        name = strange_file(draft.session.target.key.pid)
-        return draft.end(CaptureStatus.REFUSED, _STRANGE.format(name)) if name is not None else None
+        name = strange_file(builder.session.target.key.pid)
+        return builder.end(CaptureStatus.REFUSED, _STRANGE.format(name)) if name is not None else None
 
 
 def _with_reason(found: Capture, refused: Capture) -> dict[str, str]:
@@ -91,22 +91,22 @@ class EuStackLook(_EuStack):
     role = "dump"
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        if (refused := self.strange(draft)) is not None:
+        builder = CaptureBuilder(self, session)
+        if (refused := self.strange(builder)) is not None:
             found = PerfLook().take(session)
             return found if found.status.has_evidence else replace(found, notes=_with_reason(found, refused))
-        if (obstacle := draft.obstacle()) is not None:
-            return obstacle
+        if (failed := builder.precheck()) is not None:
+            return failed
         outcome, _ = self.look(session, session.look_limit_s, read_times(session.target.key.pid))
-        draft.record_outcome(outcome)
-        draft.cpu_percent = None
-        if (failed := draft.fail(outcome) or self.strange(draft)) is not None:
+        builder.record_outcome(outcome)
+        builder.cpu_percent = None
+        if (failed := builder.check_failure(outcome) or self.strange(builder)) is not None:
             return failed
         threads = len(_FRAME.findall(outcome.stdout))
         if threads == 0:
-            return draft.blame(outcome, "no stack")
-        draft.reading = Reading(sample_count=threads)
-        return draft.end(CaptureStatus.OK, payload=outcome.stdout)
+            return builder.explain_failure(outcome, "no stack")
+        builder.reading = Reading(sample_count=threads)
+        return builder.end(CaptureStatus.OK, payload=outcome.stdout)
 
 
 class EuStack(_EuStack):
@@ -115,12 +115,12 @@ class EuStack(_EuStack):
     role = "profile"
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        if (obstacle := draft.obstacle() or self.strange(draft)) is not None:
-            return obstacle
+        builder = CaptureBuilder(self, session)
+        if (failed := builder.precheck() or self.strange(builder)) is not None:
+            return failed
         output = session.folder / "eu-stack.txt"
         remove(output)
-        draft.rate_hz = round(1 / PAUSE_S)
+        builder.rate_hz = round(1 / PAUSE_S)
         text, last, before = bytearray(), Outcome("stopped"), _cpu_ticks(session)
         times = read_times(session.target.key.pid)
         wanted = max(1, min(LOOKS, round(session.plan.duration_s / PAUSE_S)))
@@ -129,18 +129,18 @@ class EuStack(_EuStack):
                 last = replace(last, ended="stopped")
                 break
             last, times = self.look(session, min(session.limit_s, 5.0), times)
-            draft.record_outcome(last)
+            builder.record_outcome(last)
             if not last.target_alive or last.ended != "exited" or not _FRAME.search(last.stdout):
                 break
             text += last.stdout
-            draft.notes["looks"] = f"{number + 1} of {wanted}"
+            builder.notes["looks"] = f"{number + 1} of {wanted}"
             if len(text) > 8 * _CAP_BYTES:
                 break
-        draft.cpu_percent = _percent(before, _cpu_ticks(session), time.monotonic() - draft.begun)
-        if (strange := self.strange(draft)) is not None:
+        builder.cpu_percent = _percent(before, _cpu_ticks(session), time.monotonic() - builder.begun)
+        if (strange := self.strange(builder)) is not None:
             return strange
         put(output, text)
-        return draft.publish(replace(last, attached=bool(text)), output)
+        return builder.publish(replace(last, attached=bool(text)), output)
 
 
 def _cpu_ticks(session: Session) -> int | None:

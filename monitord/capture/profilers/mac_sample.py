@@ -40,23 +40,23 @@ class MacSample:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        if (obstacle := draft.obstacle()) is not None:
-            return obstacle
+        builder = CaptureBuilder(self, session)
+        if (failed := builder.precheck()) is not None:
+            return failed
         output = session.folder / "sample.txt"
         remove(output)
-        draft.rate_hz = 1000 // INTERVAL_MS
+        builder.rate_hz = 1000 // INTERVAL_MS
         argv = command(
             session.tools.path(self.tool) or "", session.target.key.pid, session.plan.duration_s, str(output)
         )
         outcome = session.runner.run(
             ToolRun(argv, session.folder, session.limit_s, session.grace_periods_s), session.target
         )
-        draft.record_outcome(outcome)
+        builder.record_outcome(outcome)
         if size_of(output) and not has_call_graph(take(output).read()):
             remove(output)  # a report without "Call graph:" is a refusal
-            return draft.blame(outcome, "the report has no call graph")
-        return draft.publish(outcome, output)
+            return builder.explain_failure(outcome, "the report has no call graph")
+        return builder.publish(outcome, output)
 
 
 def command(sample: str, pid: int, duration_s: float, output: str) -> tuple[str, ...]:

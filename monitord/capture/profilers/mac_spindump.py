@@ -37,21 +37,21 @@ class MacSpindump:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        if (obstacle := draft.obstacle()) is not None:
-            return obstacle
+        builder = CaptureBuilder(self, session)
+        if (failed := builder.precheck()) is not None:
+            return failed
         if os.geteuid() != 0:
-            return draft.end(CaptureStatus.PERMISSION_DENIED, "spindump needs root", line_for_all())
+            return builder.end(CaptureStatus.PERMISSION_DENIED, "spindump needs root", line_for_all())
         output = session.folder / "spindump.txt"
         remove(output)
-        draft.rate_hz = 1000 // INTERVAL_MS
+        builder.rate_hz = 1000 // INTERVAL_MS
         path = session.tools.path(self.tool) or ""
         argv = command(path, session.target.key.pid, session.plan.duration_s, str(output))
         outcome = session.runner.run(
             ToolRun(argv, session.folder, session.limit_s, session.grace_periods_s), session.target
         )
-        draft.record_outcome(outcome)
-        return draft.publish(outcome, output)
+        builder.record_outcome(outcome)
+        return builder.publish(outcome, output)
 
 
 def command(spindump: str, pid: int, duration_s: float, output: str) -> tuple[str, ...]:

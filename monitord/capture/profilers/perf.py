@@ -60,50 +60,50 @@ class Perf:
         return None
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        if (obstacle := draft.obstacle()) is not None:
-            return obstacle
+        builder = CaptureBuilder(self, session)
+        if (failed := builder.precheck()) is not None:
+            return failed
         data, folded = session.folder / _DATA, session.folder / _FOLDED
         remove(data)
         remove(folded)
-        draft.rate_hz = min(RATE_HZ, session.plan.rate_hz)
+        builder.rate_hz = min(RATE_HZ, session.plan.rate_hz)
         from monitord.capture.symbols.opening import opened_code  # a profile's worth of code
 
         try:
             limit_s = _HURRIED_OPENING_S if session.is_hurried else None
             with opened_code(session.target, limit_s) as files:  # now: it may end before it was profiled
-                return self._profile(session, draft, folded, files)
+                return self._profile(session, builder, folded, files)
         finally:
             remove(data)
 
     def _profile(
-        self, session: Session, draft: CaptureBuilder, folded: Path, files: Mapping[str, int]
+        self, session: Session, builder: CaptureBuilder, folded: Path, files: Mapping[str, int]
     ) -> Capture:
         from monitord.capture import java  # a profile's worth of code
 
-        recorded = self._record(session, draft)
-        draft.record_outcome(recorded)
-        failed = draft.fail(recorded)
+        recorded = self._record(session, builder)
+        builder.record_outcome(recorded)
+        failed = builder.check_failure(recorded)
         if failed is None and size_of(session.folder / _DATA) == 0:
-            failed = draft.blame(recorded, "perf wrote nothing")
+            failed = builder.explain_failure(recorded, "perf wrote nothing")
         if failed is not None:
             return failed
         asks = not session.is_hurried and java.is_java(session.target)
         if asks and (why_not := java.ask_for_names(session.target)):
-            draft.notes["java"] = f"names of compiled code could not be had: {why_not}"
+            builder.notes["java"] = f"names of compiled code could not be had: {why_not}"
         script = self._fold(session, files)
         if size_of(folded) == 0:
-            return self._without_stacks(draft, recorded, script)
-        return self._kept(draft, _as_ended(recorded), folded)
+            return self._without_stacks(builder, recorded, script)
+        return self._kept(builder, _as_ended(recorded), folded)
 
-    def _kept(self, draft: CaptureBuilder, recorded: Outcome, folded: Path) -> Capture:
-        return draft.publish(recorded, folded)
+    def _kept(self, builder: CaptureBuilder, recorded: Outcome, folded: Path) -> Capture:
+        return builder.publish(recorded, folded)
 
-    def _record(self, session: Session, draft: CaptureBuilder) -> Outcome:
+    def _record(self, session: Session, builder: CaptureBuilder) -> Outcome:
         argv = record_command(
             session.tools.path(self.tool) or "",
             session.target.key.pid,
-            draft.rate_hz or RATE_HZ,
+            builder.rate_hz or RATE_HZ,
             session.plan.duration_s,
         )
         return session.runner.run(
@@ -127,7 +127,7 @@ class Perf:
         perf = session.tools.path(self.tool) or ""
         argv = own_command(_FOLDS, perf, _DATA, _FOLDED, _FILES, keeps_bytecode=False)
         maps = perf_maps.take_over(session.target, session.folder)
-        errand = ToolRun(
+        tool_run = ToolRun(
             argv, session.folder, _HURRIED_SCRIPT_LIMIT_S if session.is_hurried else _SCRIPT_LIMIT_S,
             (0.2, 0.2), watch_target=False, finishes=True,
             memory_cap_bytes=_SCRIPT_MEMORY_BYTES, rights=_NAMES, own_tmp=maps,
@@ -136,21 +136,21 @@ class Perf:
         try:
             put(session.folder / _FILES, json.dumps(dict(files)).encode("ascii"))
             with perf_maps.offered(maps, session.folder):
-                return session.runner.run(errand, session.target)
+                return session.runner.run(tool_run, session.target)
         finally:
             remove(session.folder / perf_maps.COPY)
             remove(session.folder / _FILES)
 
-    def _without_stacks(self, draft: CaptureBuilder, recorded: Outcome, script: Outcome) -> Capture:
+    def _without_stacks(self, builder: CaptureBuilder, recorded: Outcome, script: Outcome) -> Capture:
         if script.ended == "exited" and script.exit_status == 0:
-            return draft.end(
+            return builder.end(
                 CaptureStatus.NO_SAMPLES, "perf saw no running code: the process waited all the time"
             )
         if script.ended in ("timeout", "left_behind"):
-            return draft.end(CaptureStatus.TIMEOUT, f"perf script did not end within {script.took_s:.0f} s")
+            return builder.end(CaptureStatus.TIMEOUT, f"perf script did not end within {script.took_s:.0f} s")
         if recorded.ended in ("timeout", "left_behind"):
-            return draft.blame(recorded, "")
-        return draft.end(
+            return builder.explain_failure(recorded, "")
+        return builder.end(
             CaptureStatus.TOOL_ERROR, f"perf script: {first_words(script.stderr) or script.ended}"
         )
 
@@ -163,13 +163,13 @@ class PerfLook(Perf):
     def take(self, session: Session) -> Capture:
         return super().take(replace(session, plan=replace(session.plan, duration_s=_MOMENT_S)))
 
-    def _kept(self, draft: CaptureBuilder, recorded: Outcome, folded: Path) -> Capture:
+    def _kept(self, builder: CaptureBuilder, recorded: Outcome, folded: Path) -> Capture:
         with take(folded) as file:
             text = file.read(_LOOK_CAP_BYTES)
         remove(folded)
         stacks = text[: text.rfind(b"\n") + 1]
-        draft.reading = Reading(sum(int(line.rpartition(b" ")[2]) for line in stacks.split(b"\n") if line))
-        return draft.fail(recorded) or draft.end(CaptureStatus.OK, payload=stacks)
+        builder.reading = Reading(sum(int(line.rpartition(b" ")[2]) for line in stacks.split(b"\n") if line))
+        return builder.check_failure(recorded) or builder.end(CaptureStatus.OK, payload=stacks)
 
 
 def record_command(perf: str, pid: int, rate_hz: int, duration_s: float) -> tuple[str, ...]:

@@ -72,10 +72,10 @@ class PySpyDump(_PySpy):
     format = "py-spy-dump"
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        if (obstacle := draft.obstacle()) is not None:
-            return obstacle
-        capture = self._look(session, draft)
+        builder = CaptureBuilder(self, session)
+        if (failed := builder.precheck()) is not None:
+            return failed
+        capture = self._look(session, builder)
         if capture.status is CaptureStatus.TOOL_ERROR and session.target.is_alive():
             # It reads a process that runs on: a list that changes under it fails once, hardly twice.
             again = CaptureBuilder(self, session)
@@ -83,24 +83,24 @@ class PySpyDump(_PySpy):
             capture = self._look(session, again)
         return capture
 
-    def _look(self, session: Session, draft: CaptureBuilder) -> Capture:
+    def _look(self, session: Session, builder: CaptureBuilder) -> Capture:
         is_crowded = session.target.thread_count > _FEW_THREADS
         outcome, dump = (self._of_crowd if is_crowded else self._of_few)(session)
         if outcome.truncated:
             outcome, dump = self._of_crowd(session)
-        draft.record_outcome(outcome)
-        draft.cpu_percent = None  # milliseconds say nothing about CPU
-        if (failed := draft.fail(outcome)) is not None:
+        builder.record_outcome(outcome)
+        builder.cpu_percent = None  # milliseconds say nothing about CPU
+        if (failed := builder.check_failure(outcome)) is not None:
             return failed
         if outcome.exit_status != 0 or dump is None:
-            return draft.blame(outcome, "no readable dump")
+            return builder.explain_failure(outcome, "no readable dump")
         payload, threads, left_out = dump
-        draft.reading = Reading(sample_count=threads)
+        builder.reading = Reading(sample_count=threads)
         if left_out:
-            draft.notes["threads"] = f"the {threads - left_out} busiest of {threads} threads were kept"
+            builder.notes["threads"] = f"the {threads - left_out} busiest of {threads} threads were kept"
         if threads == 0:
-            return draft.end(CaptureStatus.NO_SAMPLES, "no thread of it runs Python code")
-        return draft.end(CaptureStatus.OK, payload=payload)
+            return builder.end(CaptureStatus.NO_SAMPLES, "no thread of it runs Python code")
+        return builder.end(CaptureStatus.OK, payload=payload)
 
     def _of_few(self, session: Session) -> tuple[Outcome, Dump | None]:
         """A dump that is small enough to be read here."""
@@ -108,8 +108,8 @@ class PySpyDump(_PySpy):
         path = session.tools.path(self.tool) or ""
         before = read_times(pid)
         argv = (path, "dump", "--pid", str(pid), "--json", "--nonblocking")
-        errand = self._errand(session, argv, session.look_limit_s)
-        outcome = session.runner.run(replace(errand, output_cap_bytes=DUMP_CAP_BYTES), session.target)
+        tool_run = self._tool_run(session, argv, session.look_limit_s)
+        outcome = session.runner.run(replace(tool_run, output_cap_bytes=DUMP_CAP_BYTES), session.target)
         return outcome, kept_dump(outcome.stdout, shares_between(pid, before, read_times(pid)))
 
     def _of_crowd(self, session: Session) -> tuple[Outcome, Dump | None]:
@@ -117,14 +117,14 @@ class PySpyDump(_PySpy):
         path = session.tools.path(self.tool) or ""
         argv = own_command("monitord.capture.dumps", path, str(session.target.key.pid), keeps_bytecode=False)
         limit_s = min(_CROWD_LOOK_S, session.look_limit_s + _THREAD_LOOK_S * session.target.thread_count)
-        errand = self._errand(session, argv, limit_s)
+        tool_run = self._tool_run(session, argv, limit_s)
         outcome = session.runner.run(
-            replace(errand, output_cap_bytes=3 * DUMP_CAP_BYTES, environment=own_environment()),
+            replace(tool_run, output_cap_bytes=3 * DUMP_CAP_BYTES, environment=own_environment()),
             session.target,
         )
         return outcome, read_dump(outcome.stdout)
 
-    def _errand(self, session: Session, argv: tuple[str, ...], limit_s: float) -> ToolRun:
+    def _tool_run(self, session: Session, argv: tuple[str, ...], limit_s: float) -> ToolRun:
         return ToolRun(
             argv,
             session.folder,
@@ -143,17 +143,17 @@ class PySpyRecord(_PySpy):
     format = "speedscope"
 
     def take(self, session: Session) -> Capture:
-        draft = CaptureBuilder(self, session)
-        if (obstacle := draft.obstacle()) is not None:
-            return obstacle
+        builder = CaptureBuilder(self, session)
+        if (failed := builder.precheck()) is not None:
+            return failed
         output = session.folder / "py-spy.speedscope.json"
         remove(output)
-        draft.rate_hz, flags = harmless_flags(session)
+        builder.rate_hz, flags = harmless_flags(session)
         pid = session.target.key.pid
         before = read_times(pid)
         outcome = session.runner.run(
             ToolRun(
-                record_command(session, draft.rate_hz, flags, output.name),
+                record_command(session, builder.rate_hz, flags, output.name),
                 session.folder,
                 session.limit_s,
                 session.grace_periods_s,
@@ -162,16 +162,16 @@ class PySpyRecord(_PySpy):
             ),
             session.target,
         )
-        draft.record_outcome(outcome)
+        builder.record_outcome(outcome)
         if "--idle" not in flags:
             use = of_its_turns(pid, used_between(pid, before, read_times(pid)))
-            draft.use = replace(use, by_lock="--gil" in flags) if use is not None else None
-        draft.notes["flags"] = " ".join(flags)
+            builder.use = replace(use, by_lock="--gil" in flags) if use is not None else None
+        builder.notes["flags"] = " ".join(flags)
         if (behind := _BEHIND.search(outcome.stderr + outcome.stdout)) is not None:
-            draft.notes["behind"] = f"py-spy was {behind[1].decode()} behind: shares may be inexact"
+            builder.notes["behind"] = f"py-spy was {behind[1].decode()} behind: shares may be inexact"
         if (counts := _COUNTS.search(outcome.stdout)) is not None:
-            draft.notes["samples"], draft.notes["errors"] = counts[1].decode(), counts[2].decode()
-        capture = _with_errors(draft.publish(outcome, output), draft)
+            builder.notes["samples"], builder.notes["errors"] = counts[1].decode(), counts[2].decode()
+        capture = _with_errors(builder.publish(outcome, output), builder)
         if not capture.status.has_evidence:
             return capture
         from monitord.capture.hidden_frames import hidden_share, with_hidden  # a profile's worth of code
@@ -199,12 +199,12 @@ def harmless_flags(session: Session) -> tuple[int, tuple[str, ...]]:
     return rate_hz, ("--nonblocking", "--gil") if is_apart else ("--nonblocking",)
 
 
-def _with_errors(capture: Capture, draft: CaptureBuilder) -> Capture:
+def _with_errors(capture: Capture, builder: CaptureBuilder) -> Capture:
     """speedscope files do not hold the samples that failed; py-spy's last line does."""
-    errors, samples = int(draft.notes.get("errors", 0)), capture.sample_count or 0
+    errors, samples = int(builder.notes.get("errors", 0)), capture.sample_count or 0
     if not capture.status.has_evidence:
         return capture
     if errors > samples and capture.status is CaptureStatus.OK:
         reason = f"{errors} of {errors + samples} samples could not be read"
         return replace(capture, status=CaptureStatus.PARTIAL, reason=reason, error_count=errors)
-    return replace(capture, error_count=errors if "errors" in draft.notes else capture.error_count)
+    return replace(capture, error_count=errors if "errors" in builder.notes else capture.error_count)

@@ -1,4 +1,4 @@
-"""What the context record says, in words by label: what was measured is told, or has its reason in UNTOLD.
+"""What the context record says, in words by label; what was measured and is not shown, by reason (NOT_SHOWN).
 
 Pure. Names and paths in the record are an attacker's bytes: every text is cut, and escaped where it is shown.
 """
@@ -13,17 +13,17 @@ from typing import Any
 from monitord.model import CONTEXT_LABELS, counted
 from monitord.procfs.cgroups import FROZEN, tell_frozen
 
-UNTOLD: Mapping[str, str] = {
+NOT_SHOWN: Mapping[str, str] = {
     "taken_at": "the capture's own time",
     "cpu_percent": "the capture's target_cpu_percent",
-    "window_s": "how long it was measured; rates are told per second",
+    "window_s": "how long it was measured; rates are given per second",
     "identity.pid": "the incident's",
     "identity.name": "the incident's",
     "identity.start_ticks": "the incident's",
     "identity.executable": "the incident's",
     "identity.command_line": "the incident's",
-    "identity.is_kernel_thread": "such a process has no program and no memory, which is told",
-    "identity.namespaces": "numbers that mean nothing to a person; NSpid and the container are told",
+    "identity.is_kernel_thread": "such a process has no program and no memory, which is shown",
+    "identity.namespaces": "numbers that mean nothing to a person; NSpid and the container are shown",
     "status.VmPeak": "address space, most of it never used",
     "status.VmSize": "address space, most of it never used",
     "status.Threads": "counted with the threads",
@@ -35,7 +35,7 @@ UNTOLD: Mapping[str, str] = {
     "memory.Swap": "VmSwap says the same",
     "memory.Shared_Clean": "in the file part of the resident memory",
     "memory.Shared_Dirty": "in the shared part of the resident memory",
-    "threads.shown.name": "told of busy threads; waiting ones are counted by where they wait",
+    "threads.shown.name": "shown of busy threads; waiting ones are counted by where they wait",
     "limits": "of the limits only those on files and memory are near in practice",
     "cgroup.paths": "the unit, the container or the incident's cgroup",
     "system.meminfo.MemFree": "MemAvailable is what can be had",
@@ -55,7 +55,7 @@ _NO_LIMIT_BYTES = 1 << 60
 """Version 1 says "no limit" with the largest number of pages that there is."""
 
 
-def told(record: Mapping[str, Any]) -> dict[str, str]:
+def render_context(record: Mapping[str, Any]) -> dict[str, str]:
     """Return texts by label, in the order of CONTEXT_LABELS; a label without anything to say is not there."""
     found = {label: "; ".join(_PARTS[label](record)) for label in CONTEXT_LABELS}
     return {label: text[:_TEXT] for label, text in found.items() if text}
@@ -244,7 +244,7 @@ def _pressure(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _pressed(name: str, text: str | None) -> Iterator[str]:
-    """Of the last ten seconds; quiet resources are not told."""
+    """Of the last ten seconds; quiet resources are not shown."""
     averages = [
         f"{kind} {float(value):.0f} %" for kind, value in _AVERAGE.findall(text or "") if float(value) >= 1
     ]

@@ -1,4 +1,4 @@
-"""What the context record measured is told: every field of it, or its reason stands in UNTOLD."""
+"""What the context record measured is shown: every field of it, or its reason stands in NOT_SHOWN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitord.capture import ProfileCaptureService, context
-from monitord.capture.context_told import UNTOLD, told
+from monitord.capture.context_text import NOT_SHOWN, render_context
 from monitord.model import CONTEXT_LABELS, CapturePlan
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, wait_for
@@ -106,7 +106,7 @@ def spelt(path: tuple[Any, ...]) -> str:
     return ".".join(str(name) for name in path if not isinstance(name, int))
 
 
-# What is counted or shown only of some of many: told of another one, or in another place of this record.
+# What is counted or shown only of some of many: shown of another one, or in another place of this record.
 HIDDEN_HERE = {
     "threads.shown.state", "threads.shown.wchan", "threads.shown.syscall", "threads.shown.thread_id",
     "threads.shown.cpu_percent", "threads.shown.kernel_stack",
@@ -114,26 +114,26 @@ HIDDEN_HERE = {
 
 
 @pytest.mark.parametrize("path", list(leaves(RICH)), ids=spelt)
-def test_every_field_of_the_record_changes_what_is_told_or_has_its_reason(path: tuple[Any, ...]) -> None:
+def test_every_field_of_the_record_changes_what_is_shown_or_has_its_reason(path: tuple[Any, ...]) -> None:
     name = spelt(path)
-    is_untold = any(name == one or name.startswith(f"{one}.") for one in UNTOLD)
-    if told(changed(RICH, path)) == told(RICH):
-        assert is_untold or name in HIDDEN_HERE, f"{name} is measured, never told"
+    has_reason = any(name == one or name.startswith(f"{one}.") for one in NOT_SHOWN)
+    if render_context(changed(RICH, path)) == render_context(RICH):
+        assert has_reason or name in HIDDEN_HERE, f"{name} is measured, never shown"
 
 
 def test_the_rich_record_has_every_field_that_a_real_one_has(targets: Targets) -> None:
-    """Else a new field could be measured and never told."""
+    """Else a new field could be measured and never shown."""
     process = targets.python(t.PYTHON_BUSY_BESIDE_IDLE, "2")
     record = context.take(process.pid, key_of(process).start_ticks, 0.1)
     known = {spelt(path) for path in leaves(RICH)}
     open_maps = ("limits", "identity.namespaces", "cgroup.paths", "cgroup.limits", "files.kinds", "files.top_folders", "files.sockets", "not_readable")  # fmt: skip
     for path in leaves(record):
         name = spelt(path)
-        assert name in known or name.startswith(open_maps) or name in UNTOLD, name
+        assert name in known or name.startswith(open_maps) or name in NOT_SHOWN, name
 
 
-def test_a_hung_writer_is_told_with_its_path() -> None:
-    said = told(RICH)
+def test_a_hung_writer_is_shown_with_its_path() -> None:
+    said = render_context(RICH)
     assert said["waits"].startswith(
         "1 thread waits in percpu_rwsem_wait ← vfs_write, system call write, on /srv/frozen/x (state D"
     )
@@ -153,9 +153,9 @@ def test_a_hung_writer_is_told_with_its_path() -> None:
     ],
     ids=["version 2", "version 1"],
 )  # fmt: skip
-def test_what_presses_on_a_group_is_told_alike_of_both_versions(limits: dict[str, str]) -> None:
+def test_what_presses_on_a_group_is_shown_alike_of_both_versions(limits: dict[str, str]) -> None:
     """Kills, failed allocations, throttled periods, the quota and that it is paused."""
-    said = told({**RICH, "cgroup": {"limits": limits}})
+    said = render_context({**RICH, "cgroup": {"limits": limits}})
     for words in (
         "memory 5 MiB of 6 MiB",
         "CPU quota 40 % of a core",
@@ -173,7 +173,7 @@ def test_a_group_of_version_1_without_a_limit_is_at_none() -> None:
         "memory.usage_in_bytes": "5000000", "memory.limit_in_bytes": str(0x7FFFFFFFFFFFF000), "memory.failcnt": "0",
         "memory.oom_control": "oom_kill 0", "cpu.cfs_quota_us": "-1", "freezer.state": "THAWED",
     }  # fmt: skip
-    assert set(told({"cgroup": {"limits": free}})) == set()
+    assert set(render_context({"cgroup": {"limits": free}})) == set()
 
 
 WAITS_IN_READ = """
@@ -193,7 +193,7 @@ time.sleep(600)
 
 
 @pytest.mark.root
-def test_where_a_real_process_waits_is_told_with_the_file(
+def test_where_a_real_process_waits_is_shown_with_the_file(
     targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
     fifo = targets.folder / "fifo"
@@ -204,7 +204,7 @@ def test_where_a_real_process_waits_is_told_with_the_file(
     assert str(fifo) in taken.notes["waits"]
 
 
-def test_a_leak_of_files_is_told_with_kinds_and_folders(
+def test_a_leak_of_files_is_shown_with_kinds_and_folders(
     targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
     script = targets.script("", "leaked.txt")
