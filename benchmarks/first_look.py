@@ -122,7 +122,7 @@ def _row(looks: list[tuple[float, float]], plain_ms: list[float]) -> Row:
 
 
 def _supervisor_row(runs: int) -> Row:
-    from monitord.capture.running import Runner, ToolRun
+    from monitord.capture.tool_runner import Runner, ToolRun
 
     runner = Runner()
     with tempfile.TemporaryDirectory() as folder:

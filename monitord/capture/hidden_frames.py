@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from monitord.capture.running import LOOKS_AT_PROCESSES, Runner, ToolRun
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import read_times, used_between
+from monitord.capture.tool_runner import LOOKS_AT_PROCESSES, Runner, ToolRun
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus, Hotspot
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from monitord.capture.running import LOOKS_AT_PROCESSES, Runner, ToolRun
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import LOOKS_AT_PROCESSES, Runner, ToolRun
 from monitord.capture.workplace import put, remove
 from monitord.children import own_command, own_environment
 from monitord.model import Hotspot, Statement

@@ -14,10 +14,10 @@ from monitord.capture.consent import Consent
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
 from monitord.capture.reading import read_evidence
-from monitord.capture.running import Runner
 from monitord.capture.session import Profiler, Session
 from monitord.capture.snapshot import Context
 from monitord.capture.target import Target, TargetError
+from monitord.capture.tool_runner import Runner
 from monitord.capture.tools import Toolbox
 from monitord.capture.workplace import put, remove
 from monitord.errors import MonitordError

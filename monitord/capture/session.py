@@ -14,9 +14,9 @@ from typing import Protocol
 
 from monitord.capture.consent import permission_fix
 from monitord.capture.reading import Reading, read_evidence, with_sources
-from monitord.capture.running import Outcome, Runner
 from monitord.capture.target import Target, read_levels
 from monitord.capture.thread_cpu import ThreadUse, name_of
+from monitord.capture.tool_runner import Outcome, Runner
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.capture.workplace import remove, size_of
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot, Levels, counted

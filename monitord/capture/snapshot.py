@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 
 from monitord import rights
-from monitord.capture.running import Rights, ToolRun
 from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import Rights, ToolRun
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from monitord.capture.running import Runner, ToolRun
+from monitord.capture.tool_runner import Runner, ToolRun
 from monitord.installation import reinstall_command
 from monitord.ownership import is_privileged, why_untrusted
 

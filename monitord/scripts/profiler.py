@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitord import procfs, rights
-from monitord.capture.running import Rights, ToolRun
 from monitord.capture.session import MAIN_THREAD_SLEPT, CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import slept_share, wanted_by_main_ns
+from monitord.capture.tool_runner import Rights, ToolRun
 from monitord.capture.workplace import remove
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitord.capture import ProfileCaptureService
-from monitord.capture.running import Runner
 from monitord.capture.session import Profiler, Session
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import Runner
 from monitord.capture.tools import Toolbox
 from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
 from tests.patience import PATIENCE_S

@@ -14,8 +14,8 @@ import pytest
 from monitord.capture import ProfileCaptureService
 from monitord.capture.hidden_frames import NOT_READABLE, hidden_share, with_hidden
 from monitord.capture.python_frames import Frames, UnknownPythonError, counted
-from monitord.capture.running import Runner
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import Runner
 from monitord.model import Capture, CapturePlan, CaptureStatus
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, look_at

@@ -13,7 +13,7 @@ import pytest
 
 from monitord.capture import Consent, ProfileCaptureService, cgroups
 from monitord.capture.profilers.py_spy import PySpyRecord
-from monitord.capture.running import Outcome, Runner, ToolRun
+from monitord.capture.tool_runner import Outcome, Runner, ToolRun
 from monitord.capture.tools import Toolbox
 from monitord.installation import reinstall_command
 from monitord.model import CapturePlan, CaptureStatus

@@ -16,8 +16,8 @@ from monitord.capture import perf_maps
 from monitord.capture.profilers import eu_stack, perf
 from monitord.capture.profilers.eu_stack import EuStack, EuStackLook
 from monitord.capture.profilers.perf import Perf
-from monitord.capture.running import LOOKS_AT_PROCESSES, Outcome, Rights, Runner, ToolRun
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import LOOKS_AT_PROCESSES, Outcome, Rights, Runner, ToolRun
 from monitord.capture.tools import Toolbox
 from monitord.capture.views import strange_file
 from monitord.model import CaptureStatus

@@ -12,9 +12,9 @@ import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.reading import with_sources
-from monitord.capture.running import Runner
 from monitord.capture.sources import Reader, Root, Sources, decoded
 from monitord.capture.target import Identity, Target
+from monitord.capture.tool_runner import Runner
 from monitord.model import Hotspot
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of

@@ -17,12 +17,12 @@ import pytest
 from monitord.capture import ProfileCaptureService
 from monitord.capture.profilers import perf
 from monitord.capture.profilers.perf import Perf, record_command
-from monitord.capture.running import Runner, ToolRun
 from monitord.capture.symbols import names, opening
 from monitord.capture.symbols.files import File
 from monitord.capture.symbols.opening import opened_code
 from monitord.capture.symbols.tables import readable
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import Runner, ToolRun
 from monitord.capture.tools import Toolbox
 from monitord.model import CaptureStatus
 from tests.capture import targets as t

@@ -14,8 +14,8 @@ from monitord import rights
 from monitord.capture import ProfileCaptureService, perf_maps
 from monitord.capture.profilers import perf
 from monitord.capture.reading import read_evidence, with_sources
-from monitord.capture.running import Runner, ToolRun
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import Runner, ToolRun
 from monitord.capture.workplace import put, remove, take
 from monitord.model import Capture, CaptureStatus, Hotspot
 from monitord.recorder.retention_store import _compressed_size

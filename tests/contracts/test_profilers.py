@@ -10,9 +10,9 @@ from typing import get_args
 import pytest
 
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
-from monitord.capture.running import Runner
 from monitord.capture.session import Profiler, Session
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import Runner
 from monitord.capture.tools import INSTALL, Toolbox
 from monitord.model import CapturePlan, CaptureStatus, PlannedProfiler
 from monitord.profiles import parse

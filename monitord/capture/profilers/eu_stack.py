@@ -15,10 +15,10 @@ from monitord import procfs, rights
 from monitord.capture.dumps import annotated_text
 from monitord.capture.profilers.perf import PerfLook
 from monitord.capture.reading import Reading
-from monitord.capture.running import Outcome, Rights, ToolRun
 from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import ThreadTimes, read_times, shares_between
+from monitord.capture.tool_runner import Outcome, Rights, ToolRun
 from monitord.capture.views import strange_file
 from monitord.capture.workplace import put, remove
 from monitord.model import Capture, CaptureStatus

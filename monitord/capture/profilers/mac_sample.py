@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 
-from monitord.capture.running import ToolRun
 from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import ToolRun
 from monitord.capture.workplace import remove, size_of, take
 from monitord.model import Capture, CaptureStatus
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
-from monitord.capture.running import ToolRun
 from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import ToolRun
 from monitord.capture.workplace import remove
 from monitord.model import Capture, CaptureStatus
 from monitord.ownership import line_for_all

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from monitord import rights
 from monitord.capture.reading import Reading
-from monitord.capture.running import Outcome, Rights, ToolRun
 from monitord.capture.session import CaptureBuilder, Failure, Session, first_words
 from monitord.capture.target import Target
+from monitord.capture.tool_runner import Outcome, Rights, ToolRun
 from monitord.capture.workplace import put, remove, size_of, take
 from monitord.children import own_command, own_environment
 from monitord.model import Capture, CaptureStatus

@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from monitord.capture.dumps import DUMP_CAP_BYTES, Dump, kept_dump, read_dump
 from monitord.capture.reading import Reading
-from monitord.capture.running import LOOKS_AT_PROCESSES, Outcome, ToolRun
 from monitord.capture.session import CaptureBuilder, Failure, Session
 from monitord.capture.target import Target
 from monitord.capture.thread_cpu import (
@@ -27,6 +26,7 @@ from monitord.capture.thread_cpu import (
     used_between,
     wants_a_turn,
 )
+from monitord.capture.tool_runner import LOOKS_AT_PROCESSES, Outcome, ToolRun
 from monitord.capture.workplace import remove
 from monitord.children import own_command, own_environment
 from monitord.installation import reinstall_command
