@@ -16,13 +16,14 @@ import pytest
 import monitord.storage
 from monitord.errors import DamagedRowError
 from monitord.model import Incident
-from monitord.storage import SQLiteProfileStore
+from monitord.storage import SQLiteProfileStore, StoreReader
 from monitord.storage.cells import cells, columns_of, plain, read_plain, read_row
 from monitord.storage.migrate import migrate
 from monitord.storage.records import IncidentRecords, StoredCapture, StoredIncident
 from monitord.storage.rows import load_records
 from monitord.storage.tables import metadata
 from tests.storage.golden import incidents
+from tests.storage.test_verifying import change_header
 
 Maker = Callable[..., Incident]
 RECORDS = (StoredIncident, StoredCapture)
@@ -107,6 +108,62 @@ def test_a_save_passes_at_most_six_files(
         sys.settrace(None)
     assert "store.py" in passed, "the trace must see something"
     assert len(passed) <= FILES_PASSED, sorted(passed)
+
+
+def test_a_damaged_row_keeps_nobody_from_saving_its_incident_again(
+    store: SQLiteProfileStore, make_incident: Maker
+) -> None:
+    """Whatever stands in the rows that go: the pin stays, and all is well afterwards."""
+    incident = make_incident()
+    store.save_incident(incident)
+    store.pin(incident.correlation_id)
+    with closing(sqlite3.connect(store.database)) as connection:
+        connection.execute("UPDATE incident SET hotspots = '{', severity = 'x', history = x'00'")
+        connection.execute("UPDATE profile_capture SET status = 'unheard of', notes = '[', late = 7")
+        connection.commit()
+    with pytest.raises(DamagedRowError):
+        store.pin(incident.correlation_id)
+    assert all(record.pinned for record in store.save_incident(incident))
+    assert store.verify() == []
+
+
+def test_an_artefact_waits_while_its_incidents_rows_are_damaged(
+    store: SQLiteProfileStore, make_incident: Maker
+) -> None:
+    """It is neither taken in nor set aside; when the rows are put right everything is there again."""
+    incident = make_incident()
+    store.save_incident(incident)
+    before = StoreReader(store.data_dir).incident(incident.correlation_id)
+    files = sorted(path.name for path in (store.data_dir / "artefacts").iterdir())
+    with closing(sqlite3.connect(store.database)) as connection:
+        connection.execute("UPDATE incident SET severity = 'x', artefact_key = NULL")
+        connection.commit()
+    assert store.adopt() == 0
+    assert sorted(path.name for path in (store.data_dir / "artefacts").iterdir()) == files
+    store.repair()
+    store.adopt()
+    after = StoreReader(store.data_dir).incident(incident.correlation_id)
+    assert [record.status for record in after.captures] == [record.status for record in before.captures]
+    assert (after.severity, after.history) == (before.severity, before.history)
+    assert store.verify() == []
+
+
+def test_an_artefact_says_nothing_of_rows_numbers_and_places(
+    store: SQLiteProfileStore, make_incident: Maker
+) -> None:
+    """An id or a state that somebody wrote into a header takes no row's place."""
+    kept = store.save_incident(make_incident())
+    given = store.save_incident(make_incident(name="other"))
+    path = next((store.data_dir / "artefacts").glob(f"*-{given[0].correlation_id}-profile.*"))
+    change_header(path, lambda header: header["capture"].update({"id": kept[0].id, "state": "deleting"}))
+    store.delete_incident(kept[0].correlation_id)
+    (store.data_dir / "monitord.db").unlink()
+    for own in (store.data_dir / "artefacts").glob("*-incident.*"):
+        own.unlink()
+    store.migrate_if_needed()
+    (record, *_others) = StoreReader(store.data_dir).incident(given[0].correlation_id).captures
+    assert record.process_name == "other"
+    assert store.verify() == []
 
 
 def test_records_are_what_storage_passes_on() -> None:
