@@ -168,7 +168,11 @@ def test_writers_and_readers_in_many_processes(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", WORK, verb, url, str(n)], stderr=subprocess.PIPE, text=True)
         for n, verb in enumerate(verbs)
     ]
-    assert [process.communicate(timeout=PATIENCE_S)[1] for process in running] == [""] * 7
+    try:
+        assert [process.communicate(timeout=PATIENCE_S)[1] for process in running] == [""] * 7
+    finally:
+        for process in running:
+            process.kill()  # a reader whose writer died would read for ever
     store = EventStore(url)
     assert store.get_stats().total == 4000
     assert len(store.query_events(correlation_id="w2", limit=None)) == 1000
