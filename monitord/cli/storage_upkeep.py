@@ -129,6 +129,7 @@ def rebuild(
     read.
     """
     from monitord.recorder.locks import DAEMON_LOCK, hold
+    from monitord.storage import StoreReader
     from monitord.storage.folder import check_data_dir
     from monitord.storage.opening import put_aside
     from monitord.storage.schema import DATABASE_NAME
@@ -144,7 +145,8 @@ def rebuild(
         with context.store(whole=True) as store:
             if store.degraded_reason is not None:
                 raise StorageError(store.degraded_reason)
-            emit(f"{counted(len(store.retention_rows()), 'incident')} came back\n")
+            with StoreReader(folder) as reader:
+                emit(f"{counted(reader.counts().incidents, 'incident')} came back\n")
             if old is not None:
                 told = ", ".join(f"{count:,} of {table}" for table, count in store.salvaged.items())
                 emit(f"rows from the old database: {told}\n")

@@ -7,7 +7,7 @@ from monitord.jobs.clock_guard import Uptime, read_uptime
 from monitord.jobs.health import health_job
 from monitord.jobs.limits import RetentionLimits
 from monitord.jobs.maintenance import check_integrity, optimize, vacuum_when_idle
-from monitord.jobs.plan import RetentionPlan, plan_retention, policies_of
+from monitord.jobs.plan import RetentionPlan, policies_of
 from monitord.jobs.retention import RetentionManager, RetentionReport
 from monitord.jobs.table import jobs_of
 
@@ -16,7 +16,6 @@ __all__ = [
     "health_job",
     "RetentionLimits",
     "RetentionPlan",
-    "plan_retention",
     "policies_of",
     "RetentionManager",
     "RetentionReport",

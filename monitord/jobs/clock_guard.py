@@ -11,12 +11,11 @@ starts the wait anew, because nothing ties its wall clock to the one before. Del
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from monitord import procfs
-from monitord.storage.views import RetentionRow
 
 STATE_KEY = "retention.second_look"
 WAIT_S = 50 * 60.0
@@ -68,15 +67,14 @@ def read_remembered(state: object) -> Remembered:
     return Remembered(last=_read_moment(state.get("last")), asked=_read_moment(state.get("asked")))
 
 
-def why_not_by_age(rows: Iterable[RetentionRow], now: datetime) -> str | None:
+def why_not_by_age(raised: tuple[datetime, datetime] | None, now: datetime) -> str | None:
     """Why no age can be told by this clock at all: it was set back behind most of what happened already.
 
-    A few incidents from the future were raised under a clock that was wrong then: the others have their age.
+    `raised` is the median and the newest of the times of all incidents. A few incidents from the future were
+    raised under a clock that was wrong then: the others have their age.
     """
-    moments = sorted(row.raised_at for row in rows)
-    newest = moments[-1] if moments else None
-    if newest is not None and now < moments[len(moments) // 2]:
-        return f"the clock ({now:%Y-%m-%d %H:%M}) is behind the newest incident ({newest:%Y-%m-%d %H:%M})"
+    if raised is not None and now < raised[0]:
+        return f"the clock ({now:%Y-%m-%d %H:%M}) is behind the newest incident ({raised[1]:%Y-%m-%d %H:%M})"
     return None
 
 

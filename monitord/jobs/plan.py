@@ -6,38 +6,30 @@ they are equally bad. Evidence (big) goes before the summary that remembers it (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from monitord.jobs.clock_guard import why_not_by_age
 from monitord.jobs.history import SUMMARY_BYTES, HistoryTrim
-from monitord.jobs.incidents import (
-    BARE,
-    EVIDENCE,
-    SUMMARY,
-    Incidents,
-    correlation_id_of,
-    evidence_bytes,
-    is_summary,
-)
 from monitord.jobs.limits import RetentionLimits
 from monitord.storage.artefacts.lifecycle import (
     KIND,
     PROCESS,
+    Cut,
+    Cutting,
     Decision,
-    Failure,
     FreeDiskFloor,
-    LifecycleManager,
-    LifecyclePolicy,
-    LifecycleReport,
     MaxAge,
     MaxTotalBytes,
     QuotaPerTag,
     ShareWhenFull,
+    StockView,
+    Tally,
 )
-from monitord.storage.views import RetentionRow, Usage
+from monitord.storage.incident_stock import BARE, EVIDENCE, SUMMARY
+from monitord.storage.views import Usage
 
+EVIDENCES, SUMMARIES = {KIND: EVIDENCE}, {KIND: SUMMARY}
 _LAST_RESORT = "last resort"
 _REASONS = {
     "summary age": "age",
@@ -47,28 +39,39 @@ _REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionPlan:
-    """What is to go, or went. `reasons` maps each correlation id to age, process quota, budget or free disk.
+class Step:
+    """What one policy lets go of the stock that those before it leave; `tally` is what it comes to."""
 
-    `share_of_all` is how much of everything deletable goes *because of age*, the greater of the share by
-    count and by bytes; it is what a clock jump would make large. `shortfall_bytes` is what is missing even
-    when all evidence that may go is gone. `age_skipped` says why no age was judged. `failures` could not go,
-    `broken` are policies that raised.
+    policy: str
+    cuts: tuple[Cut, ...]
+    stock: StockView
+    tally: Tally
+
+    @property
+    def takes_whole(self) -> bool:
+        """Whether incidents go whole by it, and not their evidence alone."""
+        return self.cuts[0].only[KIND] == SUMMARY
+
+    def decisions(self) -> Iterator[Decision]:
+        """One by one, mild first; what goes meanwhile is not looked at again."""
+        reason = _REASONS.get(self.policy, self.policy)
+        return (Decision(item.key, reason, item.stored_size) for item in self.stock.select(self.cuts))
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPlan:
+    """What is to go: `steps` in the order in which it should be done, and the history before a moment.
+
+    `shortfall_bytes` is what is missing even when all evidence that may go is gone.
     """
 
-    drop_evidence: tuple[str, ...] = ()
-    delete_incidents: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     drop_history_before: datetime | None = None
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    share_of_all: float = 0.0
     shortfall_bytes: int = 0
-    age_skipped: str | None = None
-    failures: tuple[Failure, ...] = ()
-    broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.drop_evidence or self.delete_incidents or self.drop_history_before)
+        return not (self.steps or self.drop_history_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,34 +98,58 @@ def policies_of(
     bare_bytes: int,
     floor_bytes: int,
     is_clock_trusted: bool,
-) -> dict[str, LifecyclePolicy]:
+) -> dict[str, Cutting]:
     """What retention is: these policies, in this order. Without a clock to trust, those by age are left out.
 
     Whole incidents go for room only where shortening the history did not help; old summaries that take more
     than their share go before any evidence does.
     """
-    evidence, summaries = {KIND: EVIDENCE}, {KIND: SUMMARY}
     quota_bytes = int(limits.process_share * limits.max_total_bytes)
     budget_bytes = limits.max_total_bytes + trim.credit_bytes + bare_bytes
-    policies: dict[str, LifecyclePolicy] = {
-        "summary age": MaxAge(timedelta(seconds=max(limits.max_age_s, limits.summary_age_s)), only=summaries),
-        "age": MaxAge(timedelta(seconds=limits.max_age_s), only=evidence),
-        "process quota": QuotaPerTag(PROCESS, quota_bytes, only=evidence),
+    policies: dict[str, Cutting] = {
+        **policies_by_age(limits),
+        "process quota": QuotaPerTag(PROCESS, quota_bytes, only=EVIDENCES),
         "summaries": summary_share(limits, row_bytes),
-        "budget": MaxTotalBytes(budget_bytes, only=evidence),
-        "free disk": FreeDiskFloor(floor_bytes, only=evidence),
+        "budget": MaxTotalBytes(budget_bytes, only=EVIDENCES),
+        "free disk": FreeDiskFloor(floor_bytes, only=EVIDENCES),
     }
     if trim.pressure and not trim.credit_bytes:
-        policies[_LAST_RESORT] = MaxTotalBytes(budget_bytes, row_bytes, only=summaries)
+        policies[_LAST_RESORT] = MaxTotalBytes(budget_bytes, row_bytes, only=SUMMARIES)
     if is_clock_trusted:
         return policies
     return {name: each for name, each in policies.items() if each.get_retention_period() is None}
 
 
+def policies_by_age(limits: RetentionLimits) -> dict[str, Cutting]:
+    """Those that judge by the clock."""
+    summary_age_s = max(limits.max_age_s, limits.summary_age_s)
+    return {
+        "summary age": MaxAge(timedelta(seconds=summary_age_s), only=SUMMARIES),
+        "age": MaxAge(timedelta(seconds=limits.max_age_s), only=EVIDENCES),
+    }
+
+
 def summary_share(limits: RetentionLimits, row_bytes: int) -> ShareWhenFull:
     """Of the summaries whose evidence is gone: what they take beyond their share goes before any evidence."""
     share_bytes = int(limits.summary_share * limits.max_total_bytes)
-    return ShareWhenFull(limits.max_total_bytes, share_bytes, row_bytes, only={KIND: SUMMARY, BARE: "yes"})
+    return ShareWhenFull(limits.max_total_bytes, share_bytes, row_bytes, only={**SUMMARIES, BARE: "yes"})
+
+
+def share_by_age(stock: StockView, limits: RetentionLimits, now: datetime) -> float:
+    """Of everything that may go at all, the share that goes by age: by count or bytes, the greater.
+
+    It is what a clock jump would make large.
+    """
+    whole, aged = (policy.consider(stock, now).cuts for policy in policies_by_age(limits).values())
+    of_whole, of_aged = stock.tally(whole), stock.tally(aged)
+    if not (of_whole.count or of_aged.count):
+        return 0.0
+    both = stock.tally([replace(cut, only=EVIDENCES) for cut in whole])
+    count = stock.tally((Cut(SUMMARIES),)).count
+    held_bytes = stock.tally((Cut(EVIDENCES),)).stored_bytes
+    by_count = (of_whole.count + of_aged.count - both.count) / count
+    by_bytes = (of_whole.stored_bytes + of_aged.stored_bytes) / held_bytes if held_bytes else 0.0
+    return max(by_count, by_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,76 +166,41 @@ class Round:
     pressure: int = 0
     history_bytes: int | None = None
 
-    def apply(self, incidents: Incidents, *, dry_run: bool) -> RetentionPlan:
-        """Let go what the policies say, or only tell. History is told only: it is the caller's to cut.
-
-        A clock behind the newest incident was set back: then nothing goes by age.
-        """
-        rows, usage = incidents.rows, incidents.usage
-        skipped = why_not_by_age(rows, self.now) if self.by_age else "not asked for"
-        weights = Weights.of(len(rows), usage, self.history_bytes)
+    def plan(self, stock: StockView, usage: Usage) -> RetentionPlan:
+        """What goes in this round; pure."""
+        limits, by_age = self.limits, self.by_age
+        weights = Weights.of(stock.count(SUMMARIES), usage, self.history_bytes)
         trim = HistoryTrim.of(
-            weights.history_bytes,
-            usage,
-            self.limits,
-            is_clock_trusted=skipped is None,
-            pressure=self.pressure,
+            weights.history_bytes, usage, limits, is_clock_trusted=by_age, pressure=self.pressure
         )
-        bare_bytes = summary_share(self.limits, weights.row_bytes).wanted_bytes(incidents.stock())
+        bare_bytes = summary_share(limits, weights.row_bytes).wanted_bytes(stock)
         policies = policies_of(
-            self.limits,
+            limits,
             trim,
             row_bytes=weights.row_bytes,
             bare_bytes=bare_bytes,
-            floor_bytes=self.limits.floor_bytes(usage.disk_bytes),
-            is_clock_trusted=skipped is None,
+            floor_bytes=limits.floor_bytes(usage.disk_bytes),
+            is_clock_trusted=by_age,
         )
-        report = LifecycleManager(policies, incidents).apply_policies(self.now, dry_run=dry_run)
-        freed = sum(each.stored_bytes for each in report.deleted if each.policy != _LAST_RESORT)
+        steps = tuple(_judged(policies, stock, self.now))
+        freed = sum(step.tally.stored_bytes for step in steps if step.policy != _LAST_RESORT)
         freed += trim.credit_bytes + bare_bytes
-        shortfall = max(0, usage.total_bytes - self.limits.max_total_bytes - freed)
-        aged = self.now - timedelta(seconds=self.limits.max_age_s) if skipped is None else None
-        sized = trim.cutoff(self.now, self.limits.max_age_s, is_short=shortfall > 0)
+        shortfall = max(0, usage.total_bytes - limits.max_total_bytes - freed)
+        aged = self.now - timedelta(seconds=limits.max_age_s) if by_age else None
+        sized = trim.cutoff(self.now, limits.max_age_s, is_short=shortfall > 0)
         return RetentionPlan(
-            *_told_apart(report.deleted),
-            drop_history_before=max((when for when in (aged, sized) if when), default=None),
-            reasons={
-                correlation_id_of(each.key): _REASONS.get(each.policy, each.policy) for each in report.deleted
-            },
-            share_of_all=_share_by_age(rows, report),
-            shortfall_bytes=shortfall,
-            age_skipped=skipped if self.by_age else None,
-            failures=report.failures,
-            broken=report.broken,
+            # What goes whole goes first: its evidence need not be dropped before.
+            tuple(sorted(steps, key=lambda step: not step.takes_whole)),
+            max((when for when in (aged, sized) if when), default=None),
+            shortfall,
         )
 
 
-def plan_retention(
-    rows: Sequence[RetentionRow],
-    usage: Usage,
-    limits: RetentionLimits,
-    now: datetime,
-    *,
-    by_age: bool = True,
-    pressure: int = 0,
-    history_bytes: int | None = None,
-) -> RetentionPlan:
-    """What one round would let go; pure."""
-    return Round(limits, now, by_age, pressure, history_bytes).apply(Incidents(rows, usage), dry_run=True)
-
-
-def _told_apart(deleted: Iterable[Decision]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The incidents that lose their evidence, and those that go whole."""
-    whole = {correlation_id_of(each.key) for each in deleted if is_summary(each.key)}
-    bare = {correlation_id_of(each.key) for each in deleted} - whole
-    return tuple(sorted(bare)), tuple(sorted(whole))
-
-
-def _share_by_age(rows: Sequence[RetentionRow], report: LifecycleReport) -> float:
-    """Of everything that may go at all, the share that goes by age: by count or bytes, the greater."""
-    by_age = [each for each in report.deleted if each.policy in ("age", "summary age")]
-    gone = {correlation_id_of(each.key) for each in by_age}
-    movable = [row for row in rows if not row.pinned]
-    held_bytes = sum(evidence_bytes(row) for row in movable)
-    by_count = len(gone) / len(movable) if gone else 0.0
-    return max(by_count, sum(each.stored_bytes for each in by_age) / held_bytes if held_bytes else 0.0)
+def _judged(policies: Mapping[str, Cutting], stock: StockView, now: datetime) -> Iterator[Step]:
+    """Ask the policies one after the other; each sees what those before it leave."""
+    for name, policy in policies.items():
+        cuts = policy.consider(stock, now).cuts
+        tally = stock.tally(cuts)
+        if tally.count:
+            yield Step(name, cuts, stock, tally)
+            stock = stock.excluding(cuts)

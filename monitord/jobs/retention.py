@@ -6,13 +6,13 @@ promise rests on that and not on an estimate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
 from monitord.jobs.boots import STATE_KEY as BOOTS_KEY
-from monitord.jobs.boots import Boots, put_right, read_boots
+from monitord.jobs.boots import Boots, read_boots
 from monitord.jobs.clock_guard import (
     STATE_KEY,
     Moment,
@@ -23,25 +23,32 @@ from monitord.jobs.clock_guard import (
     why_not_by_age,
 )
 from monitord.jobs.history import PATIENCE
-from monitord.jobs.incidents import (
-    Incidents,
-    IncidentStore,
-    correlation_id_of,
-    evidence_bytes,
-)
 from monitord.jobs.limits import RetentionLimits
-from monitord.jobs.plan import RetentionPlan, Round, Weights, plan_retention
+from monitord.jobs.plan import EVIDENCES, SUMMARIES, RetentionPlan, Round, Weights, share_by_age
 from monitord.model import counted
-from monitord.storage.views import RetentionRow, Usage
+from monitord.storage.artefacts.lifecycle import Cut, Decision, Failure, StockView, carry_out
+from monitord.storage.incident_stock import correlation_id_of, is_summary
+from monitord.storage.views import Usage
 
 _ROUNDS = PATIENCE + 4
 _FUTILE_ROUNDS = 2  # rounds that took something and made the store no smaller: more would be in vain
+_ALL_EVIDENCE, _ALL_SUMMARIES = (Cut(EVIDENCES),), (Cut(SUMMARIES),)
 
 
-class RetentionStore(IncidentStore, Protocol):
-    """What retention needs of the store; storage's store has all of it."""
+class RetentionStore(Protocol):
+    """What retention needs of the store; storage's store has all of it. Deleting twice is not an error."""
 
-    def retention_rows(self) -> Sequence[RetentionRow]: ...
+    def incidents(
+        self,
+        usage: Usage,
+        boots: Mapping[str, tuple[datetime, datetime]],
+        now: datetime,
+        stuck: Collection[str] = (),
+        /,
+    ) -> StockView: ...
+    def incident_times(self) -> tuple[datetime, datetime] | None: ...
+    def drop_evidence(self, correlation_ids: Sequence[str], /) -> int: ...
+    def delete_incidents(self, correlation_ids: Sequence[str], /) -> int: ...
     def usage(self) -> Usage: ...
     def history_bytes(self) -> int: ...
     def drop_history_before(self, when: datetime, /) -> int: ...
@@ -55,12 +62,15 @@ class RetentionStore(IncidentStore, Protocol):
 class RetentionReport:
     """What one pass did, or would do when `is_dry_run`.
 
-    `postponed` says why nothing was deleted by age this time. `reasons` maps each correlation id to why it
-    went. `has_room` tells whether the budget (and for `make_room` the bytes asked for) is met afterwards.
-    `obstacle` says why it is not. `failures` maps what could not go to why: correlation ids, and names of
-    policies that raised.
+    `postponed` says why nothing was deleted by age this time. `evidence_count` and `incident_count` are how
+    many lost their evidence and how many went whole; the tuples name them, and `reasons` maps each
+    correlation id to why it went, unless the manager keeps no names. `has_room` tells whether the budget
+    (and for `make_room` the bytes asked for) is met afterwards, `obstacle` why it is not. `failures` maps
+    the correlation ids that could not go to why.
     """
 
+    evidence_count: int = 0
+    incident_count: int = 0
     dropped_evidence: tuple[str, ...] = ()
     deleted_incidents: tuple[str, ...] = ()
     history_before: datetime | None = None
@@ -80,10 +90,10 @@ class RetentionReport:
     @property
     def gone(self) -> str:
         """What went, in words."""
-        if not (self.dropped_evidence or self.deleted_incidents):
+        if not (self.evidence_count or self.incident_count):
             return "no incident had to go"
-        whole = counted(len(self.deleted_incidents), "whole incident")
-        return f"the evidence of {counted(len(self.dropped_evidence), 'incident')}, and {whole}"
+        whole = counted(self.incident_count, "whole incident")
+        return f"the evidence of {counted(self.evidence_count, 'incident')}, and {whole}"
 
     def summary(self) -> str:
         """One line for logs and tables."""
@@ -107,12 +117,17 @@ class RetentionManager:
         limits: RetentionLimits,
         *,
         reserve_bytes: int = 0,
+        keeps_names: bool = True,
         uptime: Callable[[], Uptime] = read_uptime,
     ) -> None:
-        """Keep `reserve_bytes` free once something must go, for what is written until room is made."""
+        """Keep `reserve_bytes` free once something must go, for what is written until room is made.
+
+        Without `keeps_names` its reports only count: a month of incidents may go at once.
+        """
         self._store = store
         self._reserve_bytes = reserve_bytes
         self._limits = limits
+        self._keeps_names = keeps_names
         self._uptime = uptime
 
     def purge_expired(self, now: datetime, *, dry_run: bool = False) -> RetentionReport:
@@ -150,12 +165,12 @@ class RetentionManager:
             floor = max(limits.max_total_bytes, usage.total_bytes - bytes_needed)
             limits = replace(limits, max_total_bytes=floor)
         room = _fits(usage, limits)
-        if room or (held_by is not None and not may_delete) or not self._can_have(usage, limits):
+        if room or (held_by is not None and not may_delete) or not self._can_have(usage, now, limits):
             return RetentionReport(
                 bytes_before=usage.total_bytes,
                 bytes_after=usage.total_bytes,
                 has_room=room,
-                obstacle=None if room else self._obstacle(usage, limits, held_by),
+                obstacle=None if room else self._obstacle(usage, now, limits, held_by),
             )
         return self._carry_out(limits, now, by_age=False)
 
@@ -171,30 +186,30 @@ class RetentionManager:
             usage = self._store.usage()
         return held_by, usage
 
-    def _can_have(self, usage: Usage, limits: RetentionLimits) -> bool:
+    def _can_have(self, usage: Usage, now: datetime, limits: RetentionLimits) -> bool:
         """Whether all that may go would make the room at all."""
-        rows, history_bytes = self._store.retention_rows(), self._store.history_bytes()
-        row_bytes = Weights.of(len(rows), usage, history_bytes).row_bytes
-        files = sum(row.artefact_bytes for row in rows if not row.pinned)
-        evidence = sum(evidence_bytes(row) for row in rows if not row.pinned)
-        movable = files + row_bytes * sum(not row.pinned for row in rows) + history_bytes
+        stock, history_bytes = self._incidents(usage, now), self._store.history_bytes()
+        evidence, summaries = stock.tally(_ALL_EVIDENCE), stock.tally(_ALL_SUMMARIES)
+        row_bytes = Weights.of(stock.count(SUMMARIES), usage, history_bytes).row_bytes
+        movable = evidence.stored_bytes + summaries.stored_bytes + row_bytes * summaries.count + history_bytes
         return (
             usage.total_bytes - movable <= limits.max_total_bytes
-            and usage.free_disk_bytes + evidence >= limits.floor_bytes(usage.disk_bytes)
+            and usage.free_disk_bytes + evidence.stored_bytes >= limits.floor_bytes(usage.disk_bytes)
         )
+
+    def _incidents(self, usage: Usage, now: datetime, stuck: Collection[str] = ()) -> StockView:
+        return self._store.incidents(usage, self._boots(now).spans, now, stuck)
 
     def _judge_age(self, now: datetime, *, remember: bool) -> str | None:
         """Why age must not be judged in this pass; None when it may."""
-        boots, kept = self._boots(now), self._store.retention_rows()
-        if (doubt := why_not_by_age(kept, now)) is not None:
+        stock = self._incidents(self._store.usage(), now)
+        if (doubt := why_not_by_age(self._store.incident_times(), now)) is not None:
             return doubt
-        plan = plan_retention(put_right(kept, boots, now), self._store.usage(), self._limits, now)
-        if plan.age_skipped:
-            return plan.age_skipped
         look = read_remembered(self._store.get_state(STATE_KEY))
-        share = max(plan.share_of_all, self._history_share_gone(look.last, now))
+        share = max(share_by_age(stock, self._limits, now), self._history_share_gone(look.last, now))
         reason, look = judge_clock(look, Moment(now, self._uptime()), share_of_all=share)
         if remember:
+            boots = self._boots(now)
             self._store.set_state(STATE_KEY, look.as_json())
             self._store.set_state(BOOTS_KEY, boots.as_json())
         return reason
@@ -210,28 +225,26 @@ class RetentionManager:
         return min(1.0, max(0.0, (now - last.wall).total_seconds() / self._limits.max_age_s))
 
     def _foretell(self, now: datetime, by_age: bool, postponed: str | None) -> RetentionReport:
-        rows = put_right(self._store.retention_rows(), self._boots(now), now)
         usage = self._store.usage()
         is_over = usage.total_bytes > self._limits.max_total_bytes
         # The WAL is folded into the database before anything is deleted.
         folded = replace(usage, wal_bytes=0) if is_over else usage
-        history_bytes = self._store.history_bytes()
-        plan = plan_retention(rows, folded, self._limits, now, by_age=by_age, history_bytes=history_bytes)
-        gone = {*plan.drop_evidence, *plan.delete_incidents}
-        freed = sum(row.artefact_bytes for row in rows if row.correlation_id in gone)
-        freed += usage.wal_bytes if is_over else 0
-        return RetentionReport(
-            dropped_evidence=plan.drop_evidence,
-            deleted_incidents=plan.delete_incidents,
+        round_ = Round(self._limits, now, by_age, history_bytes=self._store.history_bytes())
+        plan = round_.plan(self._incidents(folded, now), folded)
+        went = _Went(self._keeps_names)
+        for step in plan.steps:
+            for decision in step.decisions():
+                went.note(decision)
+        freed = sum(step.tally.stored_bytes for step in plan.steps) + (usage.wal_bytes if is_over else 0)
+        return replace(
+            went.report(),
             history_before=plan.drop_history_before,
-            reasons=plan.reasons,
             bytes_before=usage.total_bytes,
             bytes_after=usage.total_bytes - freed,
             postponed=postponed,
             has_room=plan.shortfall_bytes == 0,
-            obstacle=self._obstacle(usage, self._limits, None) if plan.shortfall_bytes else None,
+            obstacle=self._obstacle(usage, now, self._limits, None) if plan.shortfall_bytes else None,
             is_dry_run=True,
-            failures=dict(_failures(plan)),
         )
 
     def _carry_out(self, limits: RetentionLimits, now: datetime, by_age: bool) -> RetentionReport:
@@ -242,37 +255,60 @@ class RetentionManager:
         """
         usage = self._store.usage()
         before, held_by = usage.total_bytes, None
-        boots = self._boots(now)
         if not _fits(usage, limits):
             held_by, usage = self._tidy(usage, limits)
         if held_by is not None:
-            limits = replace(
-                limits, max_total_bytes=max(limits.max_total_bytes, limits.max_total_bytes + usage.wal_bytes)
-            )
-        plans: list[RetentionPlan] = []
-        stuck: set[str] = set()
-        futile = 0
+            limits = replace(limits, max_total_bytes=limits.max_total_bytes + usage.wal_bytes)
+        went, pressure, futile = _Went(self._keeps_names), 0, 0
         for _ in range(_ROUNDS):
-            rows, usage = put_right(self._store.retention_rows(), boots, now), self._store.usage()
-            pressure = sum(not plan.is_empty for plan in plans)
-            incidents = Incidents(rows, usage, self._store, stuck=stuck)
-            history_bytes = self._store.history_bytes()
-            plan = Round(limits, now, by_age, pressure, history_bytes).apply(incidents, dry_run=False)
-            plans.append(plan)
-            if plan.is_empty and not plan.failures:
+            usage = self._store.usage()
+            stock = self._incidents(usage, now, went.stuck)
+            plan = Round(limits, now, by_age, pressure, self._store.history_bytes()).plan(stock, usage)
+            if plan.is_empty:
                 break
-            self._settle(plan)
-            stuck.update(failure.key for failure in plan.failures)
+            count = went.count
+            self._let_go(plan, went)
             left = self._store.usage()
-            went = bool(plan.drop_evidence or plan.delete_incidents)
-            futile += went and left.total_bytes >= usage.total_bytes
+            pressure += went.count > count or plan.drop_history_before is not None
+            futile += went.count > count and left.total_bytes >= usage.total_bytes
             if left.total_bytes <= limits.max_total_bytes or futile >= _FUTILE_ROUNDS:
                 break
         after = self._store.usage()
-        words = None if _fits(after, limits) else self._obstacle(after, limits, held_by)
-        return _report(plans, before, after, words)
+        words = None if _fits(after, limits) else self._obstacle(after, now, limits, held_by)
+        return replace(
+            went.report(),
+            bytes_before=before,
+            bytes_after=after.total_bytes,
+            has_room=words is None,
+            obstacle=words,
+        )
 
-    def _obstacle(self, usage: Usage, limits: RetentionLimits, held_by: str | None) -> str:
+    def _let_go(self, plan: RetentionPlan, went: _Went) -> None:
+        """Do what the plan says and give back what is free; raises when the store lets nothing at all go."""
+        count = went.count
+        for step in plan.steps:
+            for outcome in carry_out(self._delete, step.decisions()):
+                if isinstance(outcome, Decision):
+                    went.note(outcome)
+                elif outcome.is_tried:
+                    went.note_failure(outcome)
+                elif went.count == count:
+                    raise outcome.error
+                else:
+                    break
+        if plan.drop_history_before is not None:
+            self._store.drop_history_before(plan.drop_history_before)
+            went.history_before = max(
+                plan.drop_history_before, went.history_before or plan.drop_history_before
+            )
+        self._store.compact()
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        """Delete items of one step, which are all of one kind."""
+        delete = self._store.delete_incidents if is_summary(keys[0]) else self._store.drop_evidence
+        delete([correlation_id_of(key) for key in keys])
+
+    def _obstacle(self, usage: Usage, now: datetime, limits: RetentionLimits, held_by: str | None) -> str:
         """Why there is no room, by what it really is: the disk, another program, or what is kept."""
         floor_bytes = limits.floor_bytes(usage.disk_bytes)
         if usage.free_disk_bytes < floor_bytes:
@@ -283,18 +319,10 @@ class RetentionManager:
         if held_by is not None:
             megabytes = usage.wal_bytes / 1e6
             return f"{held_by}: {megabytes:,.1f} MB of changes can't be folded back until it is done"
-        if any(row.pinned for row in self._store.retention_rows()):
+        stock = self._incidents(usage, now)
+        if stock.count(SUMMARIES) > stock.tally(_ALL_SUMMARIES).count:
             return "the incidents that are kept (pinned) fill the budget (retention.max_total_mb)"
         return "what is left can't be made smaller: raise the budget (retention.max_total_mb)"
-
-    def _settle(self, plan: RetentionPlan) -> None:
-        """Cut the history and give back what is free; raises when nothing at all could go."""
-        went = plan.drop_evidence or plan.delete_incidents
-        if not went and not all(failure.is_tried for failure in plan.failures):
-            raise plan.failures[0].error
-        if plan.drop_history_before is not None:
-            self._store.drop_history_before(plan.drop_history_before)
-        self._store.compact()
 
 
 def _fits(usage: Usage, limits: RetentionLimits) -> bool:
@@ -302,24 +330,43 @@ def _fits(usage: Usage, limits: RetentionLimits) -> bool:
     return is_below and usage.free_disk_bytes >= limits.floor_bytes(usage.disk_bytes)
 
 
-def _report(plans: Sequence[RetentionPlan], before: int, after: Usage, words: str | None) -> RetentionReport:
-    deleted = {name for plan in plans for name in plan.delete_incidents}
-    dropped = {name for plan in plans for name in plan.drop_evidence} - deleted
-    cutoffs = [plan.drop_history_before for plan in plans if plan.drop_history_before]
-    return RetentionReport(
-        dropped_evidence=tuple(sorted(dropped)),
-        deleted_incidents=tuple(sorted(deleted)),
-        history_before=max(cutoffs, default=None),
-        reasons={name: reason for plan in plans for name, reason in plan.reasons.items()},
-        bytes_before=before,
-        bytes_after=after.total_bytes,
-        has_room=words is None,
-        obstacle=words,
-        failures={name: why for plan in plans for name, why in _failures(plan)},
-    )
+@dataclass(slots=True)
+class _Went:
+    """What went so far, and what could not: counted, and named where names are kept."""
 
+    keeps_names: bool
+    evidence_count: int = 0
+    incident_count: int = 0
+    dropped: dict[str, str] = field(default_factory=dict)  # by correlation id: why
+    deleted: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    stuck: set[str] = field(default_factory=set)
+    history_before: datetime | None = None
 
-def _failures(plan: RetentionPlan) -> Iterator[tuple[str, str]]:
-    for failure in plan.failures:
-        yield correlation_id_of(failure.key), str(failure.error)
-    yield from plan.broken.items()
+    @property
+    def count(self) -> int:
+        return self.evidence_count + self.incident_count
+
+    def note(self, decision: Decision) -> None:
+        is_whole, correlation_id = is_summary(decision.key), correlation_id_of(decision.key)
+        if is_whole:
+            self.incident_count += 1
+        elif correlation_id not in self.deleted:
+            self.evidence_count += 1
+        if self.keeps_names:
+            (self.deleted if is_whole else self.dropped)[correlation_id] = decision.policy
+
+    def note_failure(self, failure: Failure) -> None:
+        self.stuck.add(failure.key)
+        self.failures[correlation_id_of(failure.key)] = str(failure.error)
+
+    def report(self) -> RetentionReport:
+        return RetentionReport(
+            evidence_count=self.evidence_count,
+            incident_count=self.incident_count,
+            dropped_evidence=tuple(sorted(self.dropped.keys() - self.deleted.keys())),
+            deleted_incidents=tuple(sorted(self.deleted)),
+            history_before=self.history_before,
+            reasons=self.dropped | self.deleted,
+            failures=self.failures,
+        )

@@ -38,7 +38,9 @@ class Saving:
         """Keep the store within these limits from now on."""
         self.limits = limits
         self._room_for_rows = room_for_rows(limits.max_total_bytes)
-        self._retention = RetentionManager(self._store, limits, reserve_bytes=self._room_for_rows)
+        self._retention = RetentionManager(
+            self._store, limits, reserve_bytes=self._room_for_rows, keeps_names=False
+        )
         self.jobs: tuple[ScheduledTask, ...] = jobs_of(self._store, self._retention, limits, self._other_jobs)
 
     def save(self, incident: Incident) -> object:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monitord.storage.profile_store import ProfileStore
     from monitord.storage.queries import RecentProfilesViewModel, StoreReader
     from monitord.storage.store import SQLiteProfileStore, open_store
-    from monitord.storage.views import Counts, IncidentView, NotCaptured, RecentFilter, RetentionRow, Usage
+    from monitord.storage.views import Counts, IncidentView, NotCaptured, RecentFilter, Usage
     from monitord.storage.writer import Writer
 
 _HOMES = {
@@ -28,7 +28,6 @@ _HOMES = {
     "ProfileStore": "profile_store",
     "RecentFilter": "views",
     "RecentProfilesViewModel": "queries",
-    "RetentionRow": "views",
     "SQLiteProfileStore": "store",
     "StoreReader": "queries",
     "Usage": "views",
@@ -46,7 +45,6 @@ __all__ = [
     "ProfileStore",
     "RecentFilter",
     "RecentProfilesViewModel",
-    "RetentionRow",
     "SQLiteProfileStore",
     "StoreReader",
     "Usage",

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Select, delete, select, union_all, up
 
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import DiskFullError, StorageManager
+from monitord.storage.connection import reading
 from monitord.storage.events.of_incidents import forget_incidents, forget_samples
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
@@ -41,19 +42,19 @@ def drop_evidence(engine: Engine, holdings: ArtefactStore, correlation_ids: Sequ
     """Turn incidents into summaries; bytes freed."""
     freed = 0
     for batch in _batches(correlation_ids):
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             before = _stored_bytes(connection, batch)
         for few in _batches(batch, _REWRITTEN_AT_ONCE):
             _with_room(engine, holdings, few, partial(_mark_summaries, holdings, few))
         _strip_marked(engine, holdings, batch)
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             freed += before - _stored_bytes(connection, batch)
     return freed
 
 
 def finish_deletions(engine: Engine, holdings: ArtefactStore) -> int:
     """Finish what was marked when the process ended; how many incidents."""
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         columns = incident.c
         marked = select(columns.correlation_id).where(columns.state == "deleting")
         doomed = list(connection.execute(marked).scalars())
@@ -79,7 +80,7 @@ def _with_room(
         with explained(holdings.folder.base_path), engine.begin() as connection:
             return mark(connection)
     except DiskFullError:
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             keys = _capture_keys(connection, batch)
         discard_evidence(holdings.artefacts, keys)
         with engine.begin() as connection:
@@ -104,7 +105,7 @@ def _marked(batch: Sequence[str]) -> Select[str]:
 
 
 def _remove_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str]) -> None:
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         doomed = list(connection.execute(_marked(batch)).scalars())
         held = [
             select(table.c.artefact_key).where(table.c.correlation_id.in_(doomed))
@@ -142,7 +143,7 @@ def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Co
 def _strip_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str]) -> None:
     captures = profile_capture.c
     marked = captures.correlation_id.in_(batch) & (captures.state == "deleting")
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         keys = connection.execute(select(captures.artefact_key).where(marked)).scalars()
         doomed = [key for key in keys if key]
     with holdings.folder.together():

@@ -16,11 +16,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from monitord.durable import durable_write
+from monitord.errors import DamagedRowError
 from monitord.logs import get_logger
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import ArtefactError
 from monitord.storage.cells import SENSELESS, Row, described, time_cell
+from monitord.storage.connection import reading
 from monitord.storage.evidence import read_incident_artefact
+from monitord.storage.incident_stock import check_incidents
 from monitord.storage.rows import choose_leading, insert_records
 from monitord.storage.schema import QUARANTINE_NAME
 from monitord.storage.soundness import REQUIRED, TABLES, damage_in
@@ -59,6 +62,15 @@ def told(connection: sqlite3.Connection) -> Iterator[str]:
     """Say which rows are damaged, one line each."""
     for table, _rowid, row, columns in damaged_rows(connection):
         yield described(table, row, columns[0])
+
+
+def mend_incidents(engine: Engine, holdings: ArtefactStore) -> None:
+    """Put damaged rows right when there are any among the incidents."""
+    try:
+        with reading(engine) as connection:
+            check_incidents(connection)
+    except (DamagedRowError, *SENSELESS):
+        mend(engine, holdings)
 
 
 def mend(engine: Engine, holdings: ArtefactStore) -> list[str]:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from monitord.errors import StorageError
 from monitord.storage import recovery
 from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts, open_folder
-from monitord.storage.connection import open_engine
+from monitord.storage.connection import open_engine, reading
 from monitord.storage.faults import DamagedError, explained, storage_error
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
@@ -152,3 +152,9 @@ class OpenDatabase:
             engine, _holdings = self._ready()
             with engine.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def _questions(self) -> Iterator[Connection]:
+        """For questions of one statement each, so rare that none is kept compiled: they take no lock."""
+        with self._guarded(writes=False), reading(self._ready()[0]) as connection:
+            yield connection.execution_options(compiled_cache=None)

@@ -7,7 +7,7 @@ and `is_degraded` says so; the next call tries again, opening or rebuilding the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import delete, select
 
-from monitord.errors import DamagedRowError, NotFoundError, SchemaTooNewError, StorageError, UsageError
+from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import Incident, ProfileRecord, Rates
-from monitord.storage import compacting, deletion, mending, recovery, upkeep
+from monitord.storage import compacting, deletion, incident_stock, mending, recovery, upkeep
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
-from monitord.storage.cells import SENSELESS, json_cell, time_cell
+from monitord.storage.cells import json_cell, time_cell
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.of_incidents import record_incident
 from monitord.storage.events.pruning import Pruner
@@ -48,7 +48,7 @@ from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import pack
 from monitord.storage.usage import usage_of
-from monitord.storage.views import Note, RecentFilter, RetentionRow, Usage
+from monitord.storage.views import Note, RecentFilter, Usage
 
 _T = TypeVar("_T")
 NOTE_LIMIT = 2000
@@ -223,17 +223,18 @@ class SQLiteProfileStore(OpenDatabase):
             with StoreReader(self.data_dir) as reader:
                 return question(reader)
 
-    def retention_rows(self) -> list[RetentionRow]:
-        """Return one row per incident, oldest first; damaged ones are put right when they are met."""
+    def incidents(
+        self, usage: Usage, boots: incident_stock.Boots, now: datetime, stuck: Collection[str] = ()
+    ) -> incident_stock.IncidentStock:
+        """The incidents as retention judges them; damaged ones are put right first."""
         with self._guarded(writes=False):
-            engine, holdings = self._ready()
-            try:
-                with engine.begin() as connection:
-                    return upkeep.retention_rows(connection)
-            except (DamagedRowError, *SENSELESS):
-                mending.mend(engine, holdings)
-            with engine.begin() as connection:
-                return upkeep.retention_rows(connection)
+            mending.mend_incidents(*self._ready())
+        return incident_stock.stock_of(self._questions, usage, boots, now, stuck)
+
+    def incident_times(self) -> tuple[datetime, datetime] | None:
+        """The median and the newest of the times at which incidents were raised; None without any."""
+        with self._questions() as connection:
+            return incident_stock.incident_times(connection)
 
     def usage(self) -> Usage:
         """What the store takes on disk, and what is left there."""
@@ -243,7 +244,7 @@ class SQLiteProfileStore(OpenDatabase):
 
     def history_bytes(self) -> int:
         """What history takes in the database, about."""
-        with self._transaction(writes=False) as connection:
+        with self._questions() as connection:
             return upkeep.history_bytes(connection)
 
     def verify(self) -> list[str]:

@@ -7,76 +7,23 @@ import os
 import re
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, select, update
 
 from monitord.logs import get_logger
 from monitord.storage.artefacts import is_key
 from monitord.storage.artefacts.providers.file import FileStorageProvider
-from monitord.storage.cells import optional_text_of, text_of, time_of
 from monitord.storage.schema import DATABASE_NAME, QUARANTINE_NAME
-from monitord.storage.soundness import check_row
-from monitord.storage.tables import event, history, incident, profile_capture
+from monitord.storage.tables import event, history, profile_capture
 from monitord.storage.usage import abandoned_files, set_aside_files, usage_of
-from monitord.storage.views import RetentionRow
 
-_JUDGED = ("correlation_id", "process_name", "raised_at", "severity", "pinned", "is_summary")
 _DAMAGED = re.compile(rf"{re.escape(DATABASE_NAME)}\.damaged-[^-]*")
 _DATABASES_KEPT = 3  # damaged ones, for a person to look at
 _PAGE = 500
 _LOOSE_EVENT_BYTES = 160  # a row with its indexes
-
-
-def retention_rows(connection: Connection) -> list[RetentionRow]:
-    """Return one row per incident, oldest first."""
-    of_captures = (
-        select(
-            profile_capture.c.correlation_id, func.sum(profile_capture.c.stored_bytes).label("stored_bytes")
-        )
-        .group_by(profile_capture.c.correlation_id)
-        .subquery()
-    )
-    columns = incident.c
-    query = (
-        select(
-            columns.correlation_id,
-            columns.process_name,
-            columns.raised_at,
-            columns.severity,
-            columns.pinned,
-            columns.is_summary,
-            columns.boot_id,
-            (columns.stored_bytes + func.coalesce(of_captures.c.stored_bytes, 0)).label("artefact_bytes"),
-        )
-        .outerjoin_from(incident, of_captures, of_captures.c.correlation_id == columns.correlation_id)
-        .where(columns.state == "active")
-        .order_by(columns.raised_at)
-    )
-    return [_retention_row(row) for row in connection.execute(query)]
-
-
-def _retention_row(row: Any) -> RetentionRow:
-    check_row("incident", {name: getattr(row, name) for name in _JUDGED})
-    return RetentionRow(
-        correlation_id=row.correlation_id,
-        process_name=sys.intern(text_of(row.process_name)),
-        raised_at=time_of(row.raised_at),
-        severity=row.severity,
-        pinned=bool(row.pinned),
-        artefact_bytes=row.artefact_bytes,
-        is_summary=bool(row.is_summary),
-        boot_id=_shared(optional_text_of(row.boot_id)),
-    )
-
-
-def _shared(text: str | None) -> str | None:
-    """One copy of what many rows say."""
-    return None if text is None else sys.intern(text)
 
 
 def history_bytes(connection: Connection) -> int:

@@ -142,20 +142,6 @@ class HotFunction:
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionRow:
-    """What retention needs to know of one incident. `artefact_bytes` is what its files take on disk."""
-
-    correlation_id: str
-    process_name: str
-    raised_at: datetime
-    severity: float
-    pinned: bool
-    artefact_bytes: int
-    is_summary: bool
-    boot_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Usage:
     """What the store takes, and what the disk has left.
 

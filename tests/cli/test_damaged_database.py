@@ -17,6 +17,7 @@ from monitord.storage.plans import list_capture_plans
 from monitord.storage.queries import StoreReader
 from tests.cli.conftest import Cli
 from tests.cli.test_damaged_rows import good as good
+from tests.incident_rows import stored_incidents
 
 PAGE = 4096
 
@@ -68,7 +69,7 @@ def test_whatever_the_damage_the_recorder_starts_and_every_incident_is_there(
     store = open_store(data_dir)
     store.adopt()
     assert not store.is_degraded, store.degraded_reason
-    assert len(store.retention_rows()) == 43
+    assert len(stored_incidents(store)) == 43
     with StoreReader(data_dir) as reader:
         assert reader.incident(good).captures
         assert len(reader.incident(good).notes) == 12

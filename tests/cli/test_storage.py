@@ -20,6 +20,7 @@ from monitord.storage.artefacts.keyring import new_key
 from tests.cli.conftest import Cli
 from tests.cli.test_acting import status_of
 from tests.cli.test_metrics import REPORT
+from tests.incident_rows import stored_incidents
 from tests.patience import PATIENCE_S
 
 Maker = Callable[..., Incident]
@@ -226,7 +227,7 @@ def test_verify_finds_everything_and_repair_leaves_nothing(
     assert len(json.loads(here("recent", "--json").out)) == 2
     (filled / "monitord.db").unlink()  # and what was written anew can be rebuilt from
     with contextlib.closing(open_store(filled)) as store:
-        assert len(store.retention_rows()) == 2
+        assert len(stored_incidents(store)) == 2
 
 
 def test_gc_tells_first_and_tidies_then(here: Cli, filled: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from monitord.model import Incident
 from monitord.storage import open_store
 from monitord.storage.schema import UNFILLED_NAME
+from tests.incident_rows import stored_incidents
 from tests.storage.conftest import make_incident as make_incident
 
 Maker = Callable[..., Incident]
@@ -69,7 +70,7 @@ def test_a_rebuild_that_is_killed_is_finished_by_the_next_start(
         died = in_child(lambda folder=folder, at=at: open_and_die(folder, at))
         store = open_store(folder)
         assert store.get_state("answer") == 42, at
-        assert len(store.retention_rows()) == 1, at
+        assert len(stored_incidents(store)) == 1, at
         assert store.verify() == [], at
         assert not (folder / UNFILLED_NAME).exists(), at
         store.close()

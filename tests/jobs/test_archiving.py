@@ -22,6 +22,7 @@ from monitord.storage.artefacts.providers.file import FileStorageConfig, FileSto
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
 from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
+from tests.incident_rows import stored_incidents
 from tests.jobs.test_real_store import LIMITS, incident
 
 
@@ -79,7 +80,7 @@ def saved(store: SQLiteProfileStore, count: int, *, then: int = 0) -> tuple[list
 
 
 def held(store: SQLiteProfileStore) -> dict[str, int]:
-    return {row.correlation_id: row.artefact_bytes for row in store.retention_rows()}
+    return {row.correlation_id: row.artefact_bytes for row in stored_incidents(store)}
 
 
 def test_old_captures_move_and_everything_is_found_as_before(

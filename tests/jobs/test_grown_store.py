@@ -25,6 +25,7 @@ from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
 from monitord.storage.cells import time_cell
 from monitord.storage.tables import incident as incident_table
 from tests.fakes import START, a_capture, a_process, an_alert, some_rates
+from tests.incident_rows import stored_incidents
 
 BUDGET = 3_000_000
 LIMITS = RetentionLimits(max_total_bytes=BUDGET, min_free_disk_bytes=0, process_share=1.0)
@@ -66,7 +67,7 @@ def on_disk(store: SQLiteProfileStore) -> int:
 
 
 def with_evidence(store: SQLiteProfileStore) -> set[str]:
-    return {row.correlation_id for row in store.retention_rows() if not row.is_summary}
+    return {row.correlation_id for row in stored_incidents(store) if not row.is_summary}
 
 
 def test_every_free_page_goes_back_to_the_disk(store: SQLiteProfileStore) -> None:
@@ -159,7 +160,7 @@ def test_a_store_full_of_old_summaries_takes_every_new_incident_with_its_evidenc
         saving.save(each)
         assert on_disk(store) <= BUDGET
     assert with_evidence(store) == {each.correlation_id for each in made}
-    assert 0 < len(store.retention_rows()) - len(made) < count
+    assert 0 < len(stored_incidents(store)) - len(made) < count
 
 
 @pytest.fixture
@@ -252,7 +253,7 @@ def test_any_history_of_growth_keeps_the_budget_and_takes_what_is_new(
         for number, (step, value) in enumerate(steps):
             if step == "save":
                 each = incident(number, size=value)
-                pinned = sum(row.artefact_bytes for row in store.retention_rows() if row.pinned)
+                pinned = sum(row.artefact_bytes for row in stored_incidents(store) if row.pinned)
                 try:
                     saving.save(each)
                     known.append(each.correlation_id)
@@ -267,7 +268,7 @@ def test_any_history_of_growth_keeps_the_budget_and_takes_what_is_new(
                 )
             elif step in ("pin", "unpin", "delete") and known:
                 chosen = known[value % len(known)]
-                if chosen not in {row.correlation_id for row in store.retention_rows()}:
+                if chosen not in {row.correlation_id for row in stored_incidents(store)}:
                     continue
                 store.delete_incident(chosen) if step == "delete" else store.pin(chosen, step == "pin")
             elif step == "set aside":

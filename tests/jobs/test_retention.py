@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,20 +14,15 @@ from hypothesis import strategies as st
 from monitord.errors import StorageError
 from monitord.jobs import RetentionLimits, RetentionManager, Uptime
 from monitord.jobs.clock_guard import STATE_KEY, read_uptime
+from monitord.storage.artefacts.lifecycle import Stock
+from tests.incident_rows import IncidentRow, happened_at, listed_stock
+from tests.jobs.test_plan import stores
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
 LIMITS = RetentionLimits(max_total_bytes=1_000_000, min_free_disk_bytes=0, process_share=1.0)
 
 
-@dataclass(frozen=True)
-class Row:
-    correlation_id: str
-    raised_at: datetime
-    severity: float = 1.0
-    pinned: bool = False
-    artefact_bytes: int = 1000
-    is_summary: bool = False
-    process_name: str = "p"
+Row = IncidentRow
 
 
 @dataclass(frozen=True)
@@ -55,14 +50,26 @@ class MemoryStore:
         self.database_bytes = 0
         self.compact()
 
-    def retention_rows(self) -> list[Row]:
-        return list(self.rows.values())
+    def incidents(
+        self,
+        usage: Usage,
+        boots: Mapping[str, tuple[datetime, datetime]],
+        now: datetime,
+        stuck: Collection[str] = (),
+    ) -> Stock:
+        rows = [replace(row, raised_at=happened_at(row, boots, now)) for row in self.rows.values()]
+        return listed_stock(rows, usage.total_bytes, usage.free_disk_bytes, stuck)
+
+    def incident_times(self) -> tuple[datetime, datetime] | None:
+        times = sorted(row.raised_at for row in self.rows.values())
+        return (times[len(times) // 2], times[-1]) if times else None
 
     def usage(self) -> Usage:
         held = sum(row.artefact_bytes for row in self.rows.values())
         return Usage(self.database_bytes, self.wal_bytes, held, self.free_disk_bytes)
 
     def drop_evidence(self, ids: Collection[str]) -> int:
+        ids = [name for name in ids if name in self.rows]
         freed = sum(self.rows[name].artefact_bytes for name in ids)
         for name in ids:
             self.rows[name] = replace(self.rows[name], artefact_bytes=0, is_summary=True)
@@ -154,6 +161,15 @@ def test_1970_deletes_nothing_then_or_after_it_is_put_right() -> None:
     machine.wall = right
     assert machine.purge().dropped_evidence == ()
     assert not any(row.is_summary for row in machine.store.rows.values())
+
+
+@given(stores())
+def test_a_clock_behind_the_newest_incident_takes_nothing_by_age(rows: list[Row]) -> None:
+    machine = Machine(MemoryStore(rows), replace(LIMITS, max_total_bytes=10**12))
+    machine.wall = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
+    report = machine.purge()
+    assert (report.evidence_count, report.incident_count) == (0, 0)
+    assert (report.postponed is not None) is bool(rows)
 
 
 def test_a_jump_that_is_put_right_within_the_wait_never_deletes_anything() -> None:

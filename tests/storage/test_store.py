@@ -32,6 +32,7 @@ from monitord.storage import (
     new_correlation_id,
     open_store,
 )
+from tests.incident_rows import stored_incidents
 
 Maker = Callable[..., Incident]
 
@@ -243,7 +244,7 @@ def test_a_summary_keeps_reason_and_hotspots_and_frees_the_rest(
     assert (view.hotspots, view.reason) == (incident.captures[2].hotspots, incident.alert.reason)
     assert (view.history, len(view.captures), view.record.artefact_key) == ((), 1, None)
     assert freed == before - store.usage().artefact_bytes > 0
-    assert [row.is_summary for row in store.retention_rows()] == [True]
+    assert [row.is_summary for row in stored_incidents(store)] == [True]
     assert store.verify() == []
 
 
@@ -252,7 +253,7 @@ def test_retention_sees_what_each_incident_takes(
 ) -> None:
     for pid in (1, 2):
         store.save_incident(make_incident(pid=pid))
-    rows = store.retention_rows()
+    rows = stored_incidents(store)
     assert sum(row.artefact_bytes for row in rows) == store.usage().artefact_bytes
     assert store.usage().artefact_bytes == sum(p.stat().st_size for p in (data_dir / "artefacts").iterdir())
     assert store.usage().total_bytes > store.usage().artefact_bytes
@@ -327,7 +328,7 @@ def test_threads_may_use_one_store_at_once(store: SQLiteProfileStore, make_incid
 
     def tidy() -> None:
         for _ in range(15):
-            rows = store.retention_rows()
+            rows = stored_incidents(store)
             store.drop_evidence([row.correlation_id for row in rows[:1]])
             store.usage()
             store.compact()

@@ -15,6 +15,7 @@ from monitord.storage.artefacts.lifecycle.manager import (
 from monitord.storage.artefacts.lifecycle.policies import (
     POLICIES,
     ArchiveAfter,
+    Cutting,
     FreeDiskFloor,
     MaxAge,
     MaxAgeBySeverity,
@@ -51,6 +52,7 @@ __all__ = [
     "KIND",
     "PROCESS",
     "POLICIES",
+    "Cutting",
     "ArchiveAfter",
     "FreeDiskFloor",
     "MaxAge",

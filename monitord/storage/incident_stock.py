@@ -1,0 +1,213 @@
+"""The incidents as retention judges them: asked in SQL, so that however many there are, few are held.
+
+Each incident is up to two items, because it goes in two steps: its *evidence* (big, deleted by making it a
+summary), and its *summary* (small; deleting it removes the incident whole).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, not_, or_, select, tuple_
+
+from monitord.storage.artefacts.lifecycle import KIND, PROCESS, Cut, Holders, Item, Tally
+from monitord.storage.cells import text_cell, text_of, time_cell, time_of
+from monitord.storage.soundness import check_row
+from monitord.storage.tables import incident, profile_capture
+from monitord.storage.views import Usage
+
+EVIDENCE, SUMMARY = "evidence", "summary"
+BARE = "bare"  # the tag of a summary whose evidence went before
+_PAGE = 100
+_SLACK = timedelta(seconds=120)  # what clocks drift apart within a boot without being wrong
+_JUDGED = ("correlation_id", "process_name", "raised_at", "severity", "pinned", "is_summary", "stored_bytes")
+
+Condition = ColumnElement[bool]
+Questions = Callable[[], AbstractContextManager[Connection]]
+Boots = Mapping[str, tuple[datetime, datetime]]  # by id: when it began, and when it was seen last
+
+_COLUMNS = incident.c
+_ACTIVE = _COLUMNS.state == "active"
+_CAPTURED = (
+    select(func.coalesce(func.sum(profile_capture.c.stored_bytes), 0))
+    .where(profile_capture.c.correlation_id == _COLUMNS.correlation_id)
+    .correlate(incident)
+    .scalar_subquery()
+)
+_HELD = _COLUMNS.stored_bytes + _CAPTURED
+_FREED: Mapping[str, ColumnElement[int]] = {
+    EVIDENCE: _HELD,
+    SUMMARY: case((_COLUMNS.is_summary == 1, _HELD), else_=0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentStock:
+    """A StockView of the active incidents, without those that the cuts in `gone` cover.
+
+    Items in `stuck` could not go before; they count as pinned, so that others go instead.
+    """
+
+    questions: Questions
+    total_bytes: int
+    free_disk_bytes: int | None
+    happened_at: ColumnElement[str]
+    stuck: frozenset[str] = frozenset()
+    gone: tuple[Cut, ...] = ()
+
+    def count(self, only: Mapping[str, str]) -> int:
+        query = select(func.count()).select_from(incident).where(self._here(only))
+        return int(self._rows(query)[0][0])
+
+    def holders(self, tag: str, only: Mapping[str, str], above_bytes: int) -> Holders:
+        """Only processes are told apart by what they hold."""
+        if tag != PROCESS:
+            raise ValueError(f"invalid tag {tag!r}: expected {PROCESS!r}")
+        freed = _FREED[only[KIND]]
+        held = select(_COLUMNS.process_name.label("name"), func.sum(freed).label("bytes")).where(
+            self._here(only), freed > 0
+        )
+        groups = held.group_by(_COLUMNS.process_name).subquery()
+        count = self._rows(select(func.count()).select_from(groups))[0][0]
+        above = self._rows(select(groups).where(groups.c.bytes > above_bytes)) if count > 1 else ()
+        return Holders(count, {text_of(name): int(size) for name, size in above})
+
+    def tally(self, cuts: Sequence[Cut]) -> Tally:
+        if not cuts:
+            return Tally(0, 0)
+        freed = func.coalesce(func.sum(_FREED[cuts[0].only[KIND]]), 0)
+        count, size = self._rows(select(func.count(), freed).select_from(incident).where(self._going(cuts)))[
+            0
+        ]
+        return Tally(int(count), int(size))
+
+    def select(self, cuts: Sequence[Cut]) -> Iterator[Item]:
+        """Page by page; what is deleted meanwhile moves no page."""
+        if not cuts:
+            return
+        kind = cuts[0].only[KIND]
+        order = (_COLUMNS.severity, self.happened_at, _COLUMNS.correlation_id)
+        query = select(*order, _COLUMNS.process_name, _FREED[kind]).where(self._going(cuts))
+        page = self._rows(query.order_by(*order).limit(_PAGE))
+        while page:
+            for severity, moment, correlation_id, name, freed in page:
+                tags = {KIND: kind, PROCESS: text_of(name)}
+                yield Item(
+                    f"{kind}/{correlation_id}", freed, time_of(moment), severity, pinned=False, tags=tags
+                )
+            rest = tuple_(*order) > tuple_(*page[-1][:3])
+            page = self._rows(query.where(rest).order_by(*order).limit(_PAGE)) if len(page) == _PAGE else []
+
+    def excluding(self, cuts: Sequence[Cut]) -> IncidentStock:
+        freed = self.tally(cuts).stored_bytes
+        free = None if self.free_disk_bytes is None else self.free_disk_bytes + freed
+        gone = (*self.gone, *cuts)
+        return replace(self, total_bytes=self.total_bytes - freed, free_disk_bytes=free, gone=gone)
+
+    def _rows(self, query: Any) -> Sequence[Any]:
+        with self.questions() as connection:
+            return connection.execute(query).all()
+
+    def _here(self, only: Mapping[str, str]) -> Condition:
+        """Active, of these tags, and not gone."""
+        kind = only[KIND]
+        gone = or_(false(), *(self._covered(cut) for cut in self.gone if cut.only[KIND] == kind))
+        return and_(_ACTIVE, _tagged(only), not_(and_(gone, self._movable(kind))))
+
+    def _going(self, cuts: Sequence[Cut]) -> Condition:
+        kind = cuts[0].only[KIND]
+        covered = or_(*(self._covered(cut) for cut in cuts))
+        return and_(self._here({KIND: kind}), self._movable(kind), covered)
+
+    def _movable(self, kind: str) -> Condition:
+        stuck = [correlation_id_of(key) for key in self.stuck if key.startswith(f"{kind}/")]
+        if not stuck:
+            return _COLUMNS.pinned == 0
+        listed = select(func.json_each(json.dumps(stuck)).table_valued("value").c.value)
+        return and_(_COLUMNS.pinned == 0, _COLUMNS.correlation_id.not_in(listed))
+
+    def _covered(self, cut: Cut) -> Condition:
+        """The same condition as `Cut.covers`."""
+        parts = [_tagged(cut.only)]
+        if cut.before is not None:
+            parts.append(self.happened_at < time_cell(cut.before))
+        if cut.up_to is not None:
+            severity, moment, key = cut.up_to
+            order = tuple_(_COLUMNS.severity, self.happened_at, _COLUMNS.correlation_id)
+            parts.append(order <= tuple_(severity, time_cell(moment), correlation_id_of(key)))
+        if cut.severity_from > -math.inf:
+            parts.append(_COLUMNS.severity >= cut.severity_from)
+        if cut.severity_below < math.inf:
+            parts.append(_COLUMNS.severity < cut.severity_below)
+        if cut.takes_room:
+            parts.append(_FREED[cut.only[KIND]] > 0)
+        return and_(*parts)
+
+
+def _tagged(only: Mapping[str, str]) -> Condition:
+    parts: list[Condition] = [_COLUMNS.is_summary == 0] if only[KIND] == EVIDENCE else []
+    if BARE in only:
+        parts.append(_COLUMNS.is_summary == 1)
+    if PROCESS in only:
+        parts.append(_COLUMNS.process_name == text_cell(only[PROCESS]))
+    return and_(*parts) if parts else _ACTIVE
+
+
+def is_summary(key: str) -> bool:
+    """Whether this item's deletion takes the incident whole."""
+    return key.startswith(f"{SUMMARY}/")
+
+
+def correlation_id_of(key: str) -> str:
+    """The incident that an item belongs to."""
+    return key.partition("/")[2]
+
+
+def check_incidents(connection: Connection) -> None:
+    """Raise DamagedRowError when an incident holds what can't be judged."""
+    query = select(*(_COLUMNS[name] for name in _JUDGED)).where(_ACTIVE)
+    for row in connection.execution_options(yield_per=_PAGE).execute(query).mappings():
+        check_row("incident", dict(row))
+
+
+def incident_times(connection: Connection) -> tuple[datetime, datetime] | None:
+    """The median and the newest of the times at which incidents were raised; None without any."""
+    raised = _COLUMNS.raised_at
+    count, newest = connection.execute(select(func.count(), func.max(raised)).where(_ACTIVE)).one()
+    if not count:
+        return None
+    middle = select(raised).where(_ACTIVE).order_by(raised).offset(count // 2).limit(1)
+    return time_of(connection.execute(middle).scalar_one()), time_of(newest)
+
+
+def stock_of(
+    questions: Questions, usage: Usage, boots: Boots, now: datetime, stuck: Collection[str]
+) -> IncidentStock:
+    """The stock of all incidents at `now`, within what the store takes in all."""
+    with questions() as connection:
+        moment = happened_at(connection, boots, now)
+    return IncidentStock(questions, usage.total_bytes, usage.free_disk_bytes, moment, frozenset(stuck))
+
+
+def happened_at(connection: Connection, boots: Boots, now: datetime) -> ColumnElement[str]:
+    """When incidents happened although the clock was wrong: none can be older than its boot.
+
+    One that was raised before its boot counts from the boot's start, one from the future from when its boot
+    was seen last. Only boots that have such incidents stand in the expression.
+    """
+    boot, raised = _COLUMNS.boot_id, _COLUMNS.raised_at
+    spans = select(boot, func.min(raised), func.max(raised)).where(_ACTIVE, boot.in_(boots)).group_by(boot)
+    whens: list[tuple[Condition, Any]] = []
+    for boot_id, first, last in connection.execute(spans):
+        began, seen_last = boots[boot_id]
+        if first < (early := time_cell(began - _SLACK)):
+            whens.append((and_(boot == boot_id, raised < early), time_cell(began)))
+        if last > (late := time_cell(now + _SLACK)):
+            whens.append((and_(boot == boot_id, raised > late), func.min(raised, time_cell(seen_last))))
+    return case(*whens, else_=raised) if whens else raised
