@@ -11,15 +11,15 @@ that remembers something holds; where the bytes step by more than a MiB, what gr
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from itertools import pairwise
-from pathlib import Path
 
-from recording import Row, command_of, parser, show
+from recording import HERE, ROOT, Row, command_of, installed, parser, show
+
+from monitord.cli.run import ALLOCATOR, LEAN
 
 BUDGET_MIB = 50.0
 STEP_MIB = 1.0
@@ -29,16 +29,11 @@ _EVERY = 50
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--incidents", type=int, default=1000)
-    options.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = options.parse_args()
-    if arguments.inside:
-        from ticking import tick
-
-        tick(arguments.inside, arguments.incidents, _EVERY)
-        return
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, __file__, "--incidents", str(arguments.incidents), "--inside", folder]
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+        words = [sys.executable, *LEAN, HERE / "ticking.py", folder, str(arguments.incidents), str(_EVERY)]
+        environment = {**ALLOCATOR, **installed(), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     show(rows([json.loads(line) for line in done.stdout.splitlines()]), arguments.rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import monitord.daemon.later  # noqa: F401  first: the modules that the daemon leaves out
+from monitord.daemon import later  # first: the modules that the daemon leaves out
 
 # isort: split
 import gc
@@ -19,6 +19,7 @@ from typing import Any
 from monitord import config, logs
 from monitord.daemon import wiring
 from monitord.daemon.selfwatch import own_rss_bytes
+from monitord.daemon.unread import drop_unread
 from monitord.model import (
     Capture,
     CapturePlan,
@@ -125,6 +126,8 @@ def tick(folder: Path, incidents: int, every: int) -> None:
         Machine(), parts.detector, parts.first_looks, parts.worker, parts.pipeline.budget,
         ring=Ring(300), new_id=new_correlation_id,
     )  # fmt: skip
+    later.settle()
+    drop_unread()
     gc.collect()
     gc.freeze()
     for count in _ticks(parts, pipeline, incidents):
@@ -163,3 +166,7 @@ def _held(parts: Any, pipeline: Pipeline, count: int) -> dict[str, float]:
         "rows": len(pipeline.rows.remember()),
         "blocks": sys.getallocatedblocks(),
     }
+
+
+if __name__ == "__main__":
+    tick(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

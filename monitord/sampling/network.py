@@ -6,7 +6,6 @@ and published transcripts, not run on a Mac yet. What can't be known is said, wi
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -75,6 +74,8 @@ def parse_nettop(text: str, over_s: float) -> list[Talker]:
     Each sample begins with a header row (`,bytes_in,bytes_out,` or `time,,bytes_in,bytes_out,`); in the
     rows after it the process stands as `name.PID`, where the name may contain dots.
     """
+    import csv  # of macOS only
+
     samples: list[dict[tuple[str, int], int]] = []
     columns: list[str] = []
     for row in csv.reader(text.splitlines()):
