@@ -8,7 +8,14 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+
+from monitord.daemon.unread import load_without_docstrings
+
+load_without_docstrings()  # before all else, too
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # Optional parts of what we import, never used in the daemon: structlog loads rich's traceback printer where
 # Typer has brought it; hashlib loads OpenSSL, for which it has built-in stand-ins. A module that is None

@@ -1,49 +1,101 @@
-"""What is loaded and never read, let go: 2 MB of docstrings, 0.8 MB of annotations and overloads."""
+"""What is loaded and never read: 2 MB of docstrings, 0.8 MB of annotations and overloads, for months."""
 
 from __future__ import annotations
 
 import gc
 import opcode
 import sys
-import typing
-from types import CodeType, FunctionType, ModuleType
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from types import CodeType, FunctionType
 
 _READS_CONSTANTS, _EXTENDED = frozenset(opcode.hasconst), opcode.EXTENDED_ARG
+_STORES_NAME = opcode.opmap["STORE_NAME"]
+_OF_FUNCTION = 2  # CO_NEWLOCALS
+
+
+class _Loader(SourceFileLoader):
+    """Loads modules without their docstrings, whose room the next module uses. (After loading they would
+    leave holes.)
+    """
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        code = super().get_code(fullname)
+        return code and without_docstrings(code)
+
+
+def load_without_docstrings() -> None:
+    """From now on modules have no docstrings, nor have their classes and functions."""
+    source, compiled = (_Loader, SOURCE_SUFFIXES), (SourcelessFileLoader, BYTECODE_SUFFIXES)
+    hook = FileFinder.path_hook((ExtensionFileLoader, EXTENSION_SUFFIXES), source, compiled)
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
+
+
+def without_docstrings(code: CodeType) -> CodeType:
+    """The same code, with None where its docstring stood and those of all that is defined in it."""
+    constants = [without_docstrings(one) if isinstance(one, CodeType) else one for one in code.co_consts]
+    place = _place_of_docstring(code)
+    if place is not None:
+        constants[place] = None
+    elif all(one is other for one, other in zip(constants, code.co_consts, strict=True)):
+        return code
+    return code.replace(co_consts=tuple(constants))
+
+
+def _place_of_docstring(code: CodeType) -> int | None:
+    """Where it stands among the constants; None: there is none, or the code works with the same value.
+
+    A function's is its first constant and nothing reads it; modules and classes store it as `__doc__`.
+    """
+    if code.co_flags & _OF_FUNCTION:
+        place, readers = 0, 0
+    else:
+        stored = _stored_docstring(code)
+        if stored is None:
+            return None
+        place, readers = stored, 1
+    is_text = bool(code.co_consts) and type(code.co_consts[place]) is str
+    return place if is_text and _constants_read(code).count(place) == readers else None
+
+
+def _stored_docstring(code: CodeType) -> int | None:
+    """The number of the constant that goes into `__doc__`, which is at the beginning."""
+    if "__doc__" not in code.co_names:
+        return None
+    name, words = code.co_names.index("__doc__"), code.co_code
+    for at in range(2, min(len(words), 60), 2):
+        is_stored = words[at] == _STORES_NAME and words[at + 1] == name
+        if is_stored and words[at - 2] in _READS_CONSTANTS and (at == 2 or words[at - 4] != _EXTENDED):
+            return words[at - 1]
+    return None
+
+
+def _constants_read(code: CodeType) -> list[int]:
+    """The numbers of those constants that its instructions read, up to 255."""
+    words = code.co_code
+    return [
+        words[at + 1]
+        for at in range(0, len(words), 2)
+        if words[at] in _READS_CONSTANTS and (at == 0 or words[at - 2] != _EXTENDED)
+    ]
 
 
 def drop_unread() -> None:
-    """Take docstrings from modules, classes and functions written in Python, and functions' annotations.
+    """Take the annotations from functions written in Python, and what overloads left.
 
     Annotations of classes stay: dataclasses and settings are made of them.
     """
+    import typing  # loaded by others, after us: else it would keep its docstrings
+
     typing.clear_overloads()
-    for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType) and module.__dict__.get("__doc__"):
-            module.__doc__ = None
     for found in gc.get_objects():
-        kind = type(found)
-        if kind is FunctionType:
-            _drop_from(found)
+        if type(found) is FunctionType:
             del found.__annotations__
-        elif issubclass(kind, type) and type.__getattribute__(found, "__dict__").get("__doc__"):
-            try:
-                found.__doc__ = None
-            except (AttributeError, TypeError):
-                continue  # written in C, or with its own idea of what may be set
-
-
-def _drop_from(function: FunctionType) -> None:
-    code = function.__code__
-    is_first = bool(function.__doc__ and code.co_consts) and code.co_consts[0] is function.__doc__
-    if is_first and not _reads_first_constant(code):
-        function.__code__ = code.replace(co_consts=(None, *code.co_consts[1:]))
-        function.__doc__ = None
-
-
-def _reads_first_constant(code: CodeType) -> bool:
-    """Whether its docstring is one of the values it works with, too: equal constants are one."""
-    words = code.co_code
-    return any(
-        words[at] in _READS_CONSTANTS and words[at + 1] == 0 and (at == 0 or words[at - 2] != _EXTENDED)
-        for at in range(0, len(words), 2)
-    )
