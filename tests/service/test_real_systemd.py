@@ -70,7 +70,7 @@ DROP_IN = "[Service]\nWatchdogSec=6s\n"
 DRIVER = r"""
 prop() { systemctl show monitord.service -p "$1" --value; }
 say() { echo "$1=$2" >> /out/result; }
-until_true() { end=$((SECONDS + 150)); until eval "$1"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+until_true() { end=$((SECONDS + 150)); until eval "$1"; do [ $SECONDS -lt $end ] || return 1; sleep 0.3; done; }
 is_up() { [ "$(prop ActiveState)" = active ]; }
 came_back() { is_up && [ "$(prop NRestarts)" = "$1" ] && [ "$(prop MainPID)" != "$2" ]; }
 
