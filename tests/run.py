@@ -31,13 +31,14 @@ LANES: dict[
     "faults": frozenset({"faults"}),
     "serving": frozenset({"mcp_server", "service"}),
     "storing": frozenset({"contracts", "jobs", "storage"}),
+    "asking": frozenset({"cli"}),
     "other": frozenset(),
 }
 LAST = "other"
 UNDISTURBED = frozenset({"spikes", "measuring"})
 # These store thousands of times, and each time wait for the disk to say that it has it. What must be on the disk
 # is counted in system calls (test_durable.py), so where the folders lie changes nothing but that wait.
-IN_MEMORY = frozenset({"storing", "other"})
+IN_MEMORY = frozenset({"storing", "asking", "other"})
 MEMORY = Path("/dev/shm")
 MEMORY_WANTED_BYTES = 4 << 30
 LOW_PRIORITY = ("nice", "-n", "19")
