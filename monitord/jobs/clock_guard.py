@@ -10,17 +10,20 @@ starts the wait anew, because nothing ties its wall clock to the one before. Del
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitord import procfs
 
 STATE_KEY = "retention.second_look"
+BOOTS_KEY = "retention.boots"
 WAIT_S = 50 * 60.0
 DRIFT_S = 120.0
 LARGE_SHARE = 0.5
+_BOOTS_REMEMBERED = 64  # the oldest are forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,38 @@ def read_remembered(state: object) -> Remembered:
     if not isinstance(state, Mapping):
         return Remembered()
     return Remembered(last=_read_moment(state.get("last")), asked=_read_moment(state.get("asked")))
+
+
+@dataclass(frozen=True, slots=True)
+class Boots:
+    """Boots by their id: when each began and was seen last, by the clock as it was put right at last.
+
+    Each pass notes when this boot began by the clock of now: the time less the uptime. What that says of
+    incidents raised under a wrong clock stands in `monitord.storage.incident_stock.happened_at`.
+    """
+
+    spans: Mapping[str, tuple[datetime, datetime]]
+
+    def seen(self, now: Moment) -> Boots:
+        """Return the boots with this moment noted."""
+        began = now.wall - timedelta(seconds=now.uptime.boottime_s)
+        others = {boot: span for boot, span in self.spans.items() if boot != now.uptime.boot_id}
+        spans = dict(list(others.items())[-_BOOTS_REMEMBERED + 1 :])
+        return Boots({**spans, now.uptime.boot_id: (began, now.wall)})
+
+    def as_json(self) -> dict[str, list[str]]:
+        return {boot: [moment.isoformat() for moment in span] for boot, span in self.spans.items()}
+
+
+def read_boots(state: object) -> Boots:
+    """What `as_json` gave; anything unreadable counts as nothing remembered."""
+    spans: dict[str, tuple[datetime, datetime]] = {}
+    for boot, span in state.items() if isinstance(state, Mapping) else ():
+        with contextlib.suppress(ValueError, TypeError):
+            began, seen_last = (datetime.fromisoformat(text) for text in span)
+            if began.tzinfo is not None and seen_last.tzinfo is not None:
+                spans[str(boot)] = (began, seen_last)
+    return Boots(spans)
 
 
 def why_not_by_age(raised: tuple[datetime, datetime] | None, now: datetime) -> str | None:

@@ -1,10 +1,19 @@
-"""The promises of the store in numbers."""
+"""The promises of the store in numbers, and how much history has to go for them: it is cut at its old end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from monitord.storage.usage import floor_bytes
+from monitord.storage.views import Usage
+
+# What one incident weighs in the database once its evidence is gone. Only a guide for how many to take in
+# one round: RetentionManager measures after each round and comes again.
+SUMMARY_BYTES = 4096
+
+# Rounds in which a history that is too long is believed to be the cause; 4**6 times shorter by then.
+PATIENCE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +38,42 @@ class RetentionLimits:
     def floor_bytes(self, disk_bytes: int) -> int:
         """What must stay free on a disk of this size; 0 stands for a size that is not known."""
         return floor_bytes(self.min_free_disk_bytes, disk_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryTrim:
+    """How much history has to go for its size; its size is what the database holds beyond the incidents.
+
+    It is trimmed to its share whenever the clock is trusted, or the budget is broken. What the trimming
+    will free is credited, so that no evidence goes for a history that has grown too long; after some
+    rounds that did not bear it out, the credit is withdrawn.
+    """
+
+    keep_share: float
+    credit_bytes: int
+    pressure: int
+
+    @classmethod
+    def of(
+        cls,
+        held_bytes: int,
+        usage: Usage,
+        limits: RetentionLimits,
+        *,
+        is_clock_trusted: bool,
+        pressure: int,
+    ) -> HistoryTrim:
+        allowed_bytes = int(limits.history_share * max(0, limits.max_total_bytes))
+        excess_bytes = max(0, held_bytes - allowed_bytes)
+        if not excess_bytes or not (is_clock_trusted or usage.total_bytes > limits.max_total_bytes):
+            return cls(1.0, 0, pressure)
+        return cls(allowed_bytes / held_bytes, excess_bytes if pressure < PATIENCE else 0, pressure)
+
+    def cutoff(self, now: datetime, window_s: float, *, is_short: bool) -> datetime | None:
+        """From when on history stays, taking it to be spread evenly over its window; None: all of it."""
+        share = self.keep_share
+        if is_short:
+            share /= 2.0 * 4.0**self.pressure
+        elif share < 1.0:
+            share /= 4.0**self.pressure
+        return now - timedelta(seconds=window_s * share) if share < 1.0 else None

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from monitord.jobs.history import SUMMARY_BYTES, HistoryTrim
-from monitord.jobs.limits import RetentionLimits
+from monitord.jobs.limits import SUMMARY_BYTES, HistoryTrim, RetentionLimits
 from monitord.storage.artefacts.lifecycle import (
     KIND,
     PROCESS,

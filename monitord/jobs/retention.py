@@ -11,19 +11,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
-from monitord.jobs.boots import STATE_KEY as BOOTS_KEY
-from monitord.jobs.boots import Boots, read_boots
 from monitord.jobs.clock_guard import (
+    BOOTS_KEY,
     STATE_KEY,
+    Boots,
     Moment,
     Uptime,
     judge_clock,
+    read_boots,
     read_remembered,
     read_uptime,
     why_not_by_age,
 )
-from monitord.jobs.history import PATIENCE
-from monitord.jobs.limits import RetentionLimits
+from monitord.jobs.limits import PATIENCE, RetentionLimits
 from monitord.jobs.plan import EVIDENCES, SUMMARIES, RetentionPlan, Round, Weights, share_by_age
 from monitord.model import counted
 from monitord.storage.artefacts.lifecycle import Cut, Decision, Failure, StockView, carry_out

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.jobs import RetentionLimits
-from monitord.jobs.history import PATIENCE
+from monitord.jobs.limits import PATIENCE
 from monitord.jobs.plan import Round, share_by_age
 from monitord.storage.incident_stock import correlation_id_of
 from tests.incident_rows import IncidentRow as Row

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
 from monitord.jobs import RetentionLimits, RetentionManager, RetentionReport, Uptime
-from monitord.jobs.boots import STATE_KEY as BOOTS_KEY
-from monitord.jobs.boots import Boots
-from monitord.jobs.history import PATIENCE, HistoryTrim
+from monitord.jobs.clock_guard import BOOTS_KEY, Boots
+from monitord.jobs.limits import PATIENCE, HistoryTrim
 from monitord.jobs.plan import Round, Weights
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore, Usage, open_store

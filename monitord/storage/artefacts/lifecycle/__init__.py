@@ -4,13 +4,15 @@ To add a policy: one class in `policies.py` and its line in POLICIES there.
 """
 
 from monitord.storage.artefacts.lifecycle.inventory import ArtefactInventory, Inventory
-from monitord.storage.artefacts.lifecycle.judging import Decision, Verdict, judge
 from monitord.storage.artefacts.lifecycle.manager import (
+    Decision,
     Failure,
     LifecycleError,
     LifecycleManager,
     LifecycleReport,
+    Verdict,
     carry_out,
+    judge,
 )
 from monitord.storage.artefacts.lifecycle.policies import (
     POLICIES,
@@ -36,7 +38,6 @@ from monitord.storage.artefacts.lifecycle.policy import (
     StockView,
     Tally,
     is_pinned,
-    mild_first,
 )
 
 __all__ = [
@@ -48,7 +49,6 @@ __all__ = [
     "Stock",
     "StockView",
     "is_pinned",
-    "mild_first",
     "KIND",
     "PROCESS",
     "POLICIES",
