@@ -44,20 +44,20 @@ from monitord.storage.views import Note
 
 KIND_INCIDENT = "incident"
 KIND_CAPTURE = "capture"
-# What never changes once it is stored.
-FIXED_OF_CAPTURE = tuple(
-    name for name in columns_of(StoredCapture) if name not in (*BARE, "id", "is_leading", "state")
-)
+
+
+def _all_but(record: type[Any], *names: str) -> tuple[str, ...]:
+    return tuple(name for name in columns_of(record) if name not in names)
+
+
 _ELSEWHERE = ("artefact_key", "stored_bytes", "state")  # of an incident: known from its artefact itself
 _BULKY = ("history", "hotspots", "not_captured")
-FIXED_OF_INCIDENT = tuple(
-    name
-    for name in columns_of(StoredIncident)
-    if name not in ("reason", "late", "pinned", "is_summary", *_BULKY, *_ELSEWHERE)
-)
-_IN_ARTEFACT = tuple(name for name in columns_of(StoredIncident) if name not in _ELSEWHERE)
-_OF_CAPTURE = tuple(name for name in columns_of(StoredCapture) if name != "id")
-_ABOUT = tuple(name for name in columns_of(StoredIncident) if name not in _BULKY)
+_IN_ARTEFACT = _all_but(StoredIncident, *_ELSEWHERE)
+_ABOUT = _all_but(StoredIncident, *_BULKY)
+_OF_CAPTURE = _all_but(StoredCapture, "id")
+# What never changes once it is stored.
+FIXED_OF_CAPTURE = _all_but(StoredCapture, *BARE, "id", "is_leading", "state")
+FIXED_OF_INCIDENT = _all_but(StoredIncident, "reason", "late", "pinned", "is_summary", *_BULKY, *_ELSEWHERE)
 _IN_HEADER = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
 _SENSELESS = (DamagedRowError, *SENSELESS)
 _JSON_TYPE, _TEXT_TYPE = "application/json", "text/plain"
