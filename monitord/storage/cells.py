@@ -77,11 +77,6 @@ def lenient_text(cell: bytes) -> str:
     return cell.decode("utf-8", "surrogateescape")
 
 
-def optional_text_of(cell: str | bytes | None) -> str | None:
-    """Read the text in a cell that may be empty: None stays None."""
-    return None if cell is None else text_of(cell)
-
-
 def number_cell(value: float) -> float:
     """A number SQLite keeps: it would turn not-a-number into NULL."""
     return 0.0 if math.isnan(value) else float(value)

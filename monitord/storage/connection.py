@@ -35,7 +35,8 @@ def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engin
 def engine_over(connect: Callable[[], sqlite3.Connection]) -> Engine:
     """Make an engine over the one connection that `connect` gives, whose `isolation_level` is None."""
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
-    event.listen(engine, "begin", _begin)
+    # The write lock at once: a transaction that must wait waits before it has read anything.
+    event.listen(engine, "begin", partial(Connection.exec_driver_sql, statement="BEGIN IMMEDIATE"))
     return engine
 
 
@@ -68,17 +69,11 @@ def set_pragmas(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA fullfsync = ON")
 
 
-def _begin(connection: Connection) -> None:
-    """Take the write lock at once: a transaction that must wait waits before it has read anything."""
-    if connection.get_execution_options().get("takes_lock", True):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """For questions of one statement each: they take no lock."""
-    with engine.connect() as connection:
-        yield connection.execution_options(takes_lock=False)
+    with Engine(engine.pool, engine.dialect, engine.url).connect() as connection:  # nobody listens to it
+        yield connection
 
 
 @contextmanager

@@ -174,3 +174,16 @@ def test_records_are_what_storage_passes_on() -> None:
         if path.name != "cells.py" and "dict[str, Any]" in path.read_text()
     ]
     assert told == []
+
+
+def test_questions_of_the_writer_wait_for_nobody(store: SQLiteProfileStore, make_incident: Maker) -> None:
+    """Who only asks takes no lock, so another process may write meanwhile; who changes something waits."""
+    store.save_incident(make_incident())
+    with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with store._questions() as connection:
+            assert len(connection.execute(metadata.tables["incident"].select()).all()) == 1
+            assert not connection.connection.driver_connection.in_transaction  # type: ignore[union-attr]
+        other.execute("ROLLBACK")
+    with store._transaction() as connection:
+        assert connection.connection.driver_connection.in_transaction  # type: ignore[union-attr]
