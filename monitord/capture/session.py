@@ -47,12 +47,12 @@ class Session:
 
     @property
     def look_limit_s(self) -> float:
-        """When the stop ladder of a single look begins: a hurried one is over within a second."""
+        """When the escalation of a single look begins: a hurried one is over within a second."""
         return _LOOK_S if self.is_hurried else _LOOK_S + self.grace_s * 0.4
 
     @property
     def limit_s(self) -> float:
-        """When the stop ladder of a recording begins, so that the tree is gone at duration + grace."""
+        """When the escalation of a recording begins, so that the tree is gone at duration + grace."""
         return self.plan.duration_s + (_LOOK_S if self.is_hurried else self.grace_s * 0.4)
 
     @property

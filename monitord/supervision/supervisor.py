@@ -32,7 +32,7 @@ else:
 OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024  # a tool that writes more to its pipes is ended: draining costs CPU
 FILES_LIMIT = 10_000  # in the folder of one tool
 PROFILE_LIMIT_BYTES = 48 * 1024 * 1024  # of a script
-FAST_STOP = (1.0, 0.3)  # waits of the stop ladder when somebody waits for us
+FAST_STOP = (1.0, 0.3)  # waits of the escalation when somebody waits for us
 LOOK_S = 0.1
 SWEEP_S = 2.0
 LAST_WORDS_S = 15.0  # a launcher may be gone while the script it started still writes its profile
@@ -162,7 +162,7 @@ def _signal(pid: int, number: int) -> None:
 class Supervision:
     """One command from its fork to the last reaped descendant: what both modes have in common.
 
-    The stop ladder: SIGINT first, since Scalene, py-spy and perf write what they have on it; then SIGTERM and
+    The escalation: SIGINT first, since Scalene, py-spy and perf write what they have on it; then SIGTERM and
     SIGKILL, after `grace_periods_s`; 0 stands for giving up.
     """
 
@@ -175,7 +175,7 @@ class Supervision:
         self.order = order
         self.lifeline: int = order["lifeline"]
         self.ended = "exited"
-        self.ladder: list[tuple[float, int]] = []
+        self.escalation: list[tuple[float, int]] = []
         self.exit_status: int | None = None
         self.given_up = False
         self.wake, self.wake_write = os.pipe()
@@ -210,7 +210,7 @@ class Supervision:
             return
         now = time.monotonic()
         sooner: dict[int, float] = {signal.SIGTERM: now + FAST_STOP[0], signal.SIGKILL: now + sum(FAST_STOP)}
-        self.ladder = [(min(at, sooner.get(number, at)), number) for at, number in self.ladder]
+        self.escalation = [(min(at, sooner.get(number, at)), number) for at, number in self.escalation]
 
     def stop_as_asked(self) -> None:
         self.stop("stopped", FAST_STOP if self.stops_fast else self.order["grace_periods_s"])
@@ -277,7 +277,7 @@ class Supervision:
 
     def _pause_ms(self, deadline: float) -> float:
         now = time.monotonic()
-        events = [now + self.tick_s, *(at for at, _ in self.ladder[:1])]
+        events = [now + self.tick_s, *(at for at, _ in self.escalation[:1])]
         if self.ended == "exited":
             events.append(deadline)
         return max(0.0, min(events) - now) * 1000 + 1
@@ -317,13 +317,13 @@ class Supervision:
             return
         now, (after_int, after_term) = time.monotonic(), grace_periods_s
         self.ended = reason
-        self.ladder = [(now, signal.SIGINT), (now + after_int, signal.SIGTERM)]
-        self.ladder.append((now + after_int + after_term, signal.SIGKILL))
+        self.escalation = [(now, signal.SIGINT), (now + after_int, signal.SIGTERM)]
+        self.escalation.append((now + after_int + after_term, signal.SIGKILL))
 
     def _escalate(self) -> None:
-        if not self.ladder or time.monotonic() < self.ladder[0][0] or self.exit_status is not None:
+        if not self.escalation or time.monotonic() < self.escalation[0][0] or self.exit_status is not None:
             return
-        _, number = self.ladder.pop(0)
+        _, number = self.escalation.pop(0)
         if number == 0:
             self.given_up = True  # not even SIGKILL ends it: it hangs in the kernel
         elif number == signal.SIGINT and not self.interrupts_group:
@@ -332,7 +332,7 @@ class Supervision:
             _signal(-self.pid, number)
         if number == signal.SIGKILL:
             self._kill_all()
-            self.ladder.append((time.monotonic() + SWEEP_S, 0))
+            self.escalation.append((time.monotonic() + SWEEP_S, 0))
 
     def _kill_all(self) -> None:
         for pid in direct_children(os.getpid()):
@@ -512,7 +512,7 @@ class ToolSupervision(Supervision):
         self.measured_at = now
         if _is_beyond(self.order["folder"], self.order["folder_cap_bytes"]):
             self.ended = "output_limit_exceeded"
-            self.ladder = [(now, signal.SIGKILL)]
+            self.escalation = [(now, signal.SIGKILL)]
 
     def _has_attached(self) -> bool:
         text, link = self.order["attached_text"], self.order["attached_link"]

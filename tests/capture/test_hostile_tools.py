@@ -199,7 +199,7 @@ def test_a_killed_daemon_takes_its_profiler_with_it(targets: Targets, tmp_path: 
 def test_a_hanging_tool_does_not_outlive_duration_and_grace(
     tmp_path: Path, folder: Path, is_hurried: bool
 ) -> None:
-    """The ladder is climbed to SIGKILL; the bound is generous, it tells a killed tool from its 300 s."""
+    """It is escalated to SIGKILL; the bound is generous, it tells a killed tool from its 300 s."""
     path = fake(tmp_path, "trap '' TERM INT\nsetsid sleep 300 &\nsleep 300")
     began = time.monotonic()
     outcome = Runner().run(ToolRun((path, "x"), folder, 0.3, (0.2, 0.2), is_hurried=is_hurried))

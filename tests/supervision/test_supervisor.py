@@ -305,6 +305,25 @@ def test_a_scripts_helpers_may_finish_before_they_are_ended(tmp_path: Path) -> N
     assert commands.run(HIDES_CHILDREN)["left_behind"] == 2
 
 
+@pytest.mark.parametrize(
+    ("heeds", "after_s", "profile"),
+    [("trap 'exit 3' INT", 1.5, b"late\n"), ("trap '' INT TERM", 12, b"")],
+    ids=["ended by itself", "killed"],
+)
+def test_helpers_of_a_stopped_script_may_write_its_profile_unless_it_had_to_be_killed(
+    tmp_path: Path, heeds: str, after_s: float, profile: bytes
+) -> None:
+    commands = Commands("script", tmp_path)
+    helper = (
+        f"(trap '' INT TERM{READY}exec setsid sh -c 'sleep {after_s}; echo late >{tmp_path}/own/profile') &"
+    )
+    with Supervised("script", commands.order(f"{heeds}\n{helper}\nwhile :; do sleep 0.05; done")) as command:
+        wait_for(commands.ready.exists, "the script to be ready")
+        command.stop()
+        assert report_of(command)["profile"] == profile
+    assert commands.living() == []
+
+
 def test_the_supervisor_starts_without_what_is_slow_to_import() -> None:
     """A first look waits for its start, and each of these would add as much as all the rest takes."""
     code = (
