@@ -48,7 +48,7 @@ def gc(
             "quarantined": [printable(name) for name in found.quarantined],
             "quarantined_bytes": found.quarantined_bytes,
             "deletions": list(found.deletions),
-            "without_row": list(found.strangers),
+            "without_row": list(found.orphans),
             "without_file": list(found.missing),
         }
         emit(json_text(answer) + "\n")
@@ -65,7 +65,7 @@ def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:
     yield from (f"{name} of a capture that was killed: {will}removed" for name in found.abandoned)
     yield from (f"quarantined {name}: {will}removed" for name in found.quarantined)
     yield from (f"incident {name}: its deletion {will}finished" for name in found.deletions)
-    yield from (f"{key}, without a row: {will}taken in, or quarantined if damaged" for key in found.strangers)
+    yield from (f"{key}, without a row: {will}taken in, or quarantined if damaged" for key in found.orphans)
     yield from (f"{key}, gone: its row {will}marked missing" for key in found.missing)
     if found.quarantined_bytes:
         yield f"{quantity(found.quarantined_bytes, 'disk_bytes')} of quarantine"
@@ -96,7 +96,7 @@ def verify(
             out_of_step = store.leftovers(datetime.min.replace(tzinfo=UTC))
             done += store.repair()
             done += [f"row without file: marked missing: {key}" for key in out_of_step.missing]
-            done += [f"file without row: taken in: {key}" for key in out_of_step.strangers]
+            done += [f"file without row: taken in: {key}" for key in out_of_step.orphans]
             store.adopt()
             problems = store.integrity_check() or store.verify()
     if as_json:

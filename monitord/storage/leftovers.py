@@ -20,7 +20,7 @@ from monitord.storage.usage import abandoned_files
 @dataclass(frozen=True, slots=True)
 class Leftovers:
     """`parts` are temporary files whose writer is gone, `abandoned` what killed captures left in the spool,
-    `quarantined` files past their time, `deletions` incidents whose deletion was broken off, `strangers`
+    `quarantined` files past their time, `deletions` incidents whose deletion was broken off, `orphans`
     artefacts without a row, `missing` the reverse.
     """
 
@@ -30,12 +30,12 @@ class Leftovers:
     quarantined: tuple[str, ...] = ()
     quarantined_bytes: int = 0
     deletions: tuple[str, ...] = ()
-    strangers: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
     def is_nothing(self) -> bool:
-        found = (self.parts, self.abandoned, self.quarantined, self.deletions, self.strangers, self.missing)
+        found = (self.parts, self.abandoned, self.quarantined, self.deletions, self.orphans, self.missing)
         return not any(found)
 
 
@@ -64,7 +64,7 @@ def find_leftovers(
         quarantined=tuple(sorted(name for name, _size in old)),
         quarantined_bytes=sum(size for _name, size in old),
         deletions=tuple(sorted({str(row[0]) for row in half})),
-        strangers=tuple(sorted(present - known)),
+        orphans=tuple(sorted(present - known)),
         missing=tuple(sorted(named - present)) if holdings.can_see_remote else (),
     )
 

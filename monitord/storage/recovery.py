@@ -62,8 +62,8 @@ def adopt(engine: Engine, holdings: ArtefactStore) -> int:
         missing = _mark_missing(connection, present, holdings.can_see_remote)
         for keys in _known_keys(connection):
             present.difference_update(keys)
-    strangers = sorted(present)
-    adopted, quarantined = _take_in(engine, holdings, strangers)
+    orphans = sorted(present)
+    adopted, quarantined = _take_in(engine, holdings, orphans)
     if removed or finished or missing or adopted or quarantined:
         get_logger().warning(
             "store.recovered",
@@ -102,11 +102,11 @@ def _known_keys(connection: Connection) -> Iterator[Iterable[str]]:
         yield connection.execute(select(column).where(column.is_not(None))).scalars()
 
 
-def _take_in(engine: Engine, holdings: ArtefactStore, strangers: Sequence[str]) -> tuple[int, int]:
+def _take_in(engine: Engine, holdings: ArtefactStore, orphans: Sequence[str]) -> tuple[int, int]:
     """Incidents' own artefacts first (they know all), then captures; how many came back, how many did not."""
     kinds: dict[str, str] = {}
     refused: list[tuple[str, str]] = []
-    for key in strangers:
+    for key in orphans:
         try:
             kinds[key] = kind_of(holdings.artefacts.get_metadata(key))
         except _UNREADABLE as error:
