@@ -352,5 +352,5 @@ def test_an_old_server_is_refused_with_its_version() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=answer, args=(listener,), daemon=True).start()
-        with pytest.raises(StorageError, match=r"runs Redis 6\.2\.14; monitord needs 7\.0 or newer"):
+        with pytest.raises(StorageError, match=r"Redis 6\.2\.14, expected 7\.0 or newer"):
             opened(listener.getsockname()[1]).get_metadata(KEY)
