@@ -56,15 +56,15 @@ def backup(data_dir: Path, destination: Path, *, open_artefacts: OpenArtefacts =
     check_destination(destination, data_dir)
     with explained_files(f"can't back up to {destination}"), staged(destination) as staging:
         (staging / ARTEFACTS_NAME).mkdir(mode=0o700)
-        holdings = open_artefacts(data_dir / ARTEFACTS_NAME, create=False)
+        artefact_store = open_artefacts(data_dir / ARTEFACTS_NAME, create=False)
         target = FileStorageProvider(staging / ARTEFACTS_NAME)
         try:
             # As they lie there, compressed and sealed; what was archived is fetched back.
-            source = holdings.as_stored
+            source = artefact_store.as_stored
             missing = _Copy(database, staging / DATABASE_NAME, source, target).run()
         finally:
             target.close()
-            holdings.close()
+            artefact_store.close()
         manifest = manifest_of(staging, _checked_counts(staging / DATABASE_NAME), missing)
         write_durably(staging / MANIFEST_NAME, manifest_text(manifest).encode())
     return manifest

@@ -28,31 +28,31 @@ _REWRITTEN_AT_ONCE = 4  # artefacts in one transaction: each waits for the disk
 
 
 def delete_incidents(
-    engine: Engine, holdings: ArtefactStore, correlation_ids: Sequence[str], *, spare_pinned: bool
+    engine: Engine, artefact_store: ArtefactStore, correlation_ids: Sequence[str], *, spare_pinned: bool
 ) -> int:
     """Remove incidents with rows and files; how many. A pin set since they were chosen may spare them."""
     count = 0
     for batch in _batches(correlation_ids):
-        count += _with_room(engine, holdings, batch, partial(_mark_incidents, batch, spare_pinned))
-        _remove_marked(engine, holdings, batch)
+        count += _with_room(engine, artefact_store, batch, partial(_mark_incidents, batch, spare_pinned))
+        _remove_marked(engine, artefact_store, batch)
     return count
 
 
-def drop_evidence(engine: Engine, holdings: ArtefactStore, correlation_ids: Sequence[str]) -> int:
+def drop_evidence(engine: Engine, artefact_store: ArtefactStore, correlation_ids: Sequence[str]) -> int:
     """Turn incidents into summaries; bytes freed."""
     freed = 0
     for batch in _batches(correlation_ids):
         with reading(engine) as connection:
             before = _stored_bytes(connection, batch)
         for few in _batches(batch, _REWRITTEN_AT_ONCE):
-            _with_room(engine, holdings, few, partial(_mark_summaries, holdings, few))
-        _strip_marked(engine, holdings, batch)
+            _with_room(engine, artefact_store, few, partial(_mark_summaries, artefact_store, few))
+        _strip_marked(engine, artefact_store, batch)
         with reading(engine) as connection:
             freed += before - _stored_bytes(connection, batch)
     return freed
 
 
-def finish_deletions(engine: Engine, holdings: ArtefactStore) -> int:
+def finish_deletions(engine: Engine, artefact_store: ArtefactStore) -> int:
     """Finish what was marked when the process ended; how many incidents."""
     with reading(engine) as connection:
         columns = incident.c
@@ -61,9 +61,9 @@ def finish_deletions(engine: Engine, holdings: ArtefactStore) -> int:
         half = select(profile_capture.c.correlation_id).where(profile_capture.c.state == "deleting")
         stripped = sorted(set(connection.execute(half).scalars()) - set(doomed))
     for batch in _batches(doomed):
-        _remove_marked(engine, holdings, batch)
+        _remove_marked(engine, artefact_store, batch)
     for batch in _batches(stripped):
-        _strip_marked(engine, holdings, batch)
+        _strip_marked(engine, artefact_store, batch)
     return len(doomed) + len(stripped)
 
 
@@ -73,16 +73,16 @@ def _batches(correlation_ids: Sequence[str], size: int = _BATCH) -> Iterator[lis
 
 
 def _with_room(
-    engine: Engine, holdings: ArtefactStore, batch: Sequence[str], mark: Callable[[Connection], int]
+    engine: Engine, artefact_store: ArtefactStore, batch: Sequence[str], mark: Callable[[Connection], int]
 ) -> int:
     """Mark in one transaction; on a full disk make room with the captures' bytes and try once more."""
     try:
-        with explained(holdings.folder.base_path), engine.begin() as connection:
+        with explained(artefact_store.folder.base_path), engine.begin() as connection:
             return mark(connection)
     except DiskFullError:
         with reading(engine) as connection:
             keys = _capture_keys(connection, batch)
-        discard_evidence(holdings.artefacts, keys)
+        discard_evidence(artefact_store.artefacts, keys)
         with engine.begin() as connection:
             return mark(connection)
 
@@ -104,7 +104,7 @@ def _marked(batch: Sequence[str]) -> Select[str]:
     )
 
 
-def _remove_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str]) -> None:
+def _remove_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequence[str]) -> None:
     with reading(engine) as connection:
         doomed = list(connection.execute(_marked(batch)).scalars())
         held = [
@@ -112,17 +112,17 @@ def _remove_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str]
             for table in (profile_capture, incident)
         ]
         keys = [key for key in connection.execute(union_all(*held)).scalars() if key]
-    with holdings.folder.together():
-        remove_evidence(holdings.artefacts, keys)
+    with artefact_store.folder.together():
+        remove_evidence(artefact_store.artefacts, keys)
     with engine.begin() as connection:
         delete_rows(connection, doomed)
         forget_incidents(connection, doomed)
 
 
-def _mark_summaries(holdings: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
+def _mark_summaries(artefact_store: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
     """The row that leads stays, without its file; the others are marked, and the artefact says so already."""
-    with holdings.folder.together():
-        return sum(_mark_summary(holdings.artefacts, each, connection) for each in batch)
+    with artefact_store.folder.together():
+        return sum(_mark_summary(artefact_store.artefacts, each, connection) for each in batch)
 
 
 def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Connection) -> int:
@@ -140,21 +140,21 @@ def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Co
     return 1
 
 
-def _strip_marked(engine: Engine, holdings: ArtefactStore, batch: Sequence[str]) -> None:
+def _strip_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequence[str]) -> None:
     captures = profile_capture.c
     marked = captures.correlation_id.in_(batch) & (captures.state == "deleting")
     with reading(engine) as connection:
         keys = connection.execute(select(captures.artefact_key).where(marked)).scalars()
         doomed = [key for key in keys if key]
-    with holdings.folder.together():
-        remove_evidence(holdings.artefacts, doomed)
+    with artefact_store.folder.together():
+        remove_evidence(artefact_store.artefacts, doomed)
     with engine.begin() as connection:
         connection.execute(delete(profile_capture).where(marked & (captures.is_leading == 0)))
         connection.execute(update(profile_capture).where(marked).values(state="dropped", **BARE))
     # On a disk that is still full they stay, small, until their incident goes.
     with (
         contextlib.suppress(DiskFullError),
-        explained(holdings.folder.base_path),
+        explained(artefact_store.folder.base_path),
         engine.begin() as connection,
     ):
         forget_samples(connection, batch)

@@ -40,14 +40,14 @@ class Leftovers:
 
 
 def find_leftovers(
-    engine: Engine, holdings: ArtefactStore, data_dir: Path, quarantined_before: datetime
+    engine: Engine, artefact_store: ArtefactStore, data_dir: Path, quarantined_before: datetime
 ) -> Leftovers:
     """Look only. Of two processes that write, one may see the other's artefact before its row."""
     captures = profile_capture.c
     old = upkeep.quarantined_before(data_dir, quarantined_before)
     abandoned = abandoned_files(data_dir)
     with engine.begin() as connection:  # the write lock, as in `recovery.adopt`: rows come after their files
-        present = {key for key in holdings.artefacts.list() if not is_probe(key)}
+        present = {key for key in artefact_store.artefacts.list() if not is_probe(key)}
         known = known_keys(connection)
         half = [
             *connection.execute(select(incident.c.correlation_id).where(incident.c.state == "deleting")),
@@ -58,18 +58,18 @@ def find_leftovers(
         )
         named = set(connection.execute(active).scalars())
     return Leftovers(
-        parts=holdings.folder.parts(),
+        parts=artefact_store.folder.parts(),
         abandoned=tuple(sorted(path.name for path, _size in abandoned)),
         abandoned_bytes=sum(size for _path, size in abandoned),
         quarantined=tuple(sorted(name for name, _size in old)),
         quarantined_bytes=sum(size for _name, size in old),
         deletions=tuple(sorted({str(row[0]) for row in half})),
         orphans=tuple(sorted(present - known)),
-        missing=tuple(sorted(named - present)) if holdings.can_see_remote else (),
+        missing=tuple(sorted(named - present)) if artefact_store.can_see_remote else (),
     )
 
 
-def remove_artefact(engine: Engine, holdings: ArtefactStore, key: str) -> int:
+def remove_artefact(engine: Engine, artefact_store: ArtefactStore, key: str) -> int:
     """Remove one artefact and mark its row missing; the bytes it took, 0 when there was none.
 
     Raises UsageError for what an incident is rebuilt from: it goes with its incident.
@@ -79,7 +79,7 @@ def remove_artefact(engine: Engine, holdings: ArtefactStore, key: str) -> int:
         owner = connection.execute(own).scalar()
     if owner is not None:
         raise UsageError(f"incident {owner} is rebuilt from {key}; `monitord delete {owner}` removes both")
-    freed = holdings.artefacts.delete(key)
+    freed = artefact_store.artefacts.delete(key)
     with engine.begin() as connection:
         of_it = (profile_capture.c.artefact_key == key) & (profile_capture.c.state == "active")
         connection.execute(update(profile_capture).where(of_it).values(state="missing"))

@@ -64,16 +64,16 @@ def told(connection: sqlite3.Connection) -> Iterator[str]:
         yield described(table, row, columns[0])
 
 
-def mend_incidents(engine: Engine, holdings: ArtefactStore) -> None:
+def mend_incidents(engine: Engine, artefact_store: ArtefactStore) -> None:
     """Put damaged rows right when there are any among the incidents."""
     try:
         with reading(engine) as connection:
             check_incidents(connection)
     except (DamagedRowError, *SENSELESS):
-        mend(engine, holdings)
+        mend(engine, artefact_store)
 
 
-def mend(engine: Engine, holdings: ArtefactStore) -> list[str]:
+def mend(engine: Engine, artefact_store: ArtefactStore) -> list[str]:
     """Put damaged rows right; what was done, in words."""
     done: list[str] = []
     with engine.begin() as connection:
@@ -81,10 +81,10 @@ def mend(engine: Engine, holdings: ArtefactStore) -> list[str]:
         assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - what `open_engine` makes
         found = list(damaged_rows(driver))
         for table, rowid, row, columns in found:
-            keep_as_text(holdings, table, row)
+            keep_as_text(artefact_store, table, row)
             words = described(table, row, columns[0])
             how = (
-                _mend_evidence(connection, driver, holdings, table, rowid, columns)
+                _mend_evidence(connection, driver, artefact_store, table, rowid, columns)
                 if table in _EVIDENCE
                 else _remove(driver, table, rowid)
             )
@@ -96,7 +96,7 @@ def mend(engine: Engine, holdings: ArtefactStore) -> list[str]:
 def _mend_evidence(
     connection: Connection,
     driver: sqlite3.Connection,
-    holdings: ArtefactStore,
+    artefact_store: ArtefactStore,
     table: str,
     rowid: int,
     columns: tuple[str, ...],
@@ -105,7 +105,7 @@ def _mend_evidence(
     if now is None or not damage_in(table, now):
         return "put right with its incident"
     correlation_id = now["correlation_id"]
-    if "correlation_id" not in columns and _restore(connection, driver, holdings, correlation_id):
+    if "correlation_id" not in columns and _restore(connection, driver, artefact_store, correlation_id):
         return "written anew from its artefact"
     if "correlation_id" in columns:
         return _remove(driver, table, rowid)  # its artefacts, if it has any, come back by adoption
@@ -117,12 +117,12 @@ def _mend_evidence(
 
 
 def _restore(
-    connection: Connection, driver: sqlite3.Connection, holdings: ArtefactStore, correlation_id: str
+    connection: Connection, driver: sqlite3.Connection, artefact_store: ArtefactStore, correlation_id: str
 ) -> bool:
     """Write the rows of an incident as its own artefact has them."""
-    for key in _keys_of(driver, holdings, correlation_id):
+    for key in _keys_of(driver, artefact_store, correlation_id):
         try:
-            records = read_incident_artefact(holdings.artefacts, key)
+            records = read_incident_artefact(artefact_store.artefacts, key)
             if records.incident.correlation_id != correlation_id:
                 continue
             with connection.begin_nested():
@@ -134,12 +134,12 @@ def _restore(
     return False
 
 
-def _keys_of(driver: sqlite3.Connection, holdings: ArtefactStore, correlation_id: str) -> list[str]:
+def _keys_of(driver: sqlite3.Connection, artefact_store: ArtefactStore, correlation_id: str) -> list[str]:
     """Artefacts that may be the incident's own: the one its row names, then those named after it."""
     named = driver.execute("SELECT artefact_key FROM incident WHERE correlation_id = ?", [correlation_id])
     keys = [row[0] for row in named if isinstance(row[0], str)]
     mark = f"-{correlation_id}-incident"
-    return [*keys, *(key for key in holdings.artefacts.list() if mark in key and key not in keys)]
+    return [*keys, *(key for key in artefact_store.artefacts.list() if mark in key and key not in keys)]
 
 
 def _row(driver: sqlite3.Connection, table: str, rowid: int) -> Row | None:
@@ -167,9 +167,9 @@ def _neutral(table: str, column: str, row: Row) -> Any:
     return _NEUTRAL.get(column, 0)
 
 
-def keep_as_text(holdings: ArtefactStore, table: str, row: Row) -> None:
+def keep_as_text(artefact_store: ArtefactStore, table: str, row: Row) -> None:
     """Beside what else could not be read, for a person to look at."""
-    folder = holdings.folder.base_path.with_name(QUARANTINE_NAME)
+    folder = artefact_store.folder.base_path.with_name(QUARANTINE_NAME)
     folder.mkdir(mode=0o700, exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     text = json.dumps({"table": table, "row": row}, default=repr, indent=1)

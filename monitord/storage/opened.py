@@ -48,7 +48,7 @@ class OpenDatabase:
         self._budget_bytes = budget_bytes
         self._lock = threading.RLock()
         self._engine: Engine | None = None
-        self._holdings: ArtefactStore | None = None
+        self._artefact_store: ArtefactStore | None = None
         self._identity: tuple[int, ...] | None = None
         self._is_suspect = False
 
@@ -89,25 +89,25 @@ class OpenDatabase:
 
     def _ready(self) -> tuple[Engine, ArtefactStore]:
         """The open database, opened again when file or folder was removed or replaced under us."""
-        if self._engine is None or self._holdings is None or self._identity != self._current_identity():
+        if self._engine is None or self._artefact_store is None or self._identity != self._current_identity():
             self._release()
             is_new = prepare_database(self.data_dir, create=self._create, is_suspect=self._is_suspect)
             self._is_suspect = False
-            self._holdings = self._open_artefacts(self.data_dir / ARTEFACTS_NAME)
+            self._artefact_store = self._open_artefacts(self.data_dir / ARTEFACTS_NAME)
             self._engine = open_engine(self.database, self._busy_timeout_s)
             self._identity = self._current_identity()
             if (replaced := unfilled(self.data_dir)) is not None:
                 from monitord.storage.salvage import salvage
 
-                recovery.adopt(self._engine, self._holdings)
+                recovery.adopt(self._engine, self._artefact_store)
                 for damaged in replaced:
                     self.salvaged.update(salvage(damaged, self._engine))
                 mark_filled(self.data_dir)
             if is_new:
-                is_remote = self._holdings.uploading is not None
+                is_remote = self._artefact_store.uploading is not None
                 room = self._budget_bytes - room_for_rows(self._budget_bytes) if self._budget_bytes else None
                 bound_set_aside(self.data_dir, room, is_remote=is_remote)
-        return self._engine, self._holdings
+        return self._engine, self._artefact_store
 
     def _current_identity(self) -> tuple[int, ...] | None:
         """Which files lie under our names now; None when one is gone."""
@@ -120,9 +120,9 @@ class OpenDatabase:
     def _release(self) -> None:
         if self._engine is not None:
             self._engine.dispose()
-        if self._holdings is not None:
-            self._holdings.close()
-        self._engine = self._holdings = self._identity = None
+        if self._artefact_store is not None:
+            self._artefact_store.close()
+        self._engine = self._artefact_store = self._identity = None
 
     def close(self) -> None:
         """Let go of the database; using the store again opens it again."""
@@ -137,7 +137,7 @@ class OpenDatabase:
     @contextmanager
     def _driver(self) -> Iterator[sqlite3.Connection]:
         """sqlite3's own connection, for what SQLAlchemy has no words for."""
-        engine, _holdings = self._ready()
+        engine, _artefact_store = self._ready()
         raw = engine.raw_connection()
         try:
             driver = raw.driver_connection
@@ -149,7 +149,7 @@ class OpenDatabase:
     @contextmanager
     def _transaction(self, *, writes: bool = True) -> Iterator[Connection]:
         with self._guarded(writes=writes):
-            engine, _holdings = self._ready()
+            engine, _artefact_store = self._ready()
             with engine.begin() as connection:
                 yield connection
 

@@ -219,14 +219,14 @@ class StoreReader(Asking):
 
         It never holds more bytes than its metadata promise, and one of more than `limit_bytes` is not read.
         """
-        holdings = self._open_artefacts(self.data_dir / ARTEFACTS_NAME, create=False)
+        artefact_store = self._open_artefacts(self.data_dir / ARTEFACTS_NAME, create=False)
         try:
-            metadata, chunks = holdings.artefacts.provider.retrieve(key)
+            metadata, chunks = artefact_store.artefacts.provider.retrieve(key)
             if limit_bytes is not None and metadata.size > limit_bytes:
                 raise StorageError(f"artefact {key} has {metadata.size:,} bytes; {limit_bytes:,} are read")
             return metadata, b"".join(chunks)
         finally:
-            holdings.close()
+            artefact_store.close()
 
     def owner(self, key: str) -> tuple[str, int | None] | None:
         """Whose artefact it is: the incident's id, and the row's where it is a capture; None: nobody's."""

@@ -51,19 +51,19 @@ _SENSELESS = (
 _UNREADABLE = (AccessDeniedError, ArchivedElsewhereError, DamagedRowError, WrongKeyError)
 
 
-def adopt(engine: Engine, holdings: ArtefactStore) -> int:
+def adopt(engine: Engine, artefact_store: ArtefactStore) -> int:
     """Make rows and artefacts agree again; how many incidents and captures came back."""
-    artefacts = holdings.artefacts
-    removed = holdings.folder.remove_parts()
-    finished = finish_deletions(engine, holdings)
+    artefacts = artefact_store.artefacts
+    removed = artefact_store.folder.remove_parts()
+    finished = finish_deletions(engine, artefact_store)
     with engine.begin() as connection:
         # Listed under the write lock: another process's rows are committed after their files are there.
         present = {key for key in artefacts.list() if not is_probe(key)}
-        missing = _mark_missing(connection, present, holdings.can_see_remote)
+        missing = _mark_missing(connection, present, artefact_store.can_see_remote)
         for keys in _known_keys(connection):
             present.difference_update(keys)
     orphans = sorted(present)
-    adopted, quarantined = _take_in(engine, holdings, orphans)
+    adopted, quarantined = _take_in(engine, artefact_store, orphans)
     if removed or finished or missing or adopted or quarantined:
         get_logger().warning(
             "store.recovered",
@@ -102,13 +102,13 @@ def _known_keys(connection: Connection) -> Iterator[Iterable[str]]:
         yield connection.execute(select(column).where(column.is_not(None))).scalars()
 
 
-def _take_in(engine: Engine, holdings: ArtefactStore, orphans: Sequence[str]) -> tuple[int, int]:
+def _take_in(engine: Engine, artefact_store: ArtefactStore, orphans: Sequence[str]) -> tuple[int, int]:
     """Incidents' own artefacts first (they know all), then captures; how many came back, how many did not."""
     kinds: dict[str, str] = {}
     refused: list[tuple[str, str]] = []
     for key in orphans:
         try:
-            kinds[key] = kind_of(holdings.artefacts.get_metadata(key))
+            kinds[key] = kind_of(artefact_store.artefacts.get_metadata(key))
         except _UNREADABLE as error:
             get_logger().warning("store.artefact_unreadable", artefact=key, reason=str(error))
         except ArtefactError as error:
@@ -118,7 +118,7 @@ def _take_in(engine: Engine, holdings: ArtefactStore, orphans: Sequence[str]) ->
         adopt_one = _adopt_incident if kinds[key] == KIND_INCIDENT else _adopt_capture
         try:
             with engine.begin() as connection:
-                adopted += adopt_one(connection, holdings, key)
+                adopted += adopt_one(connection, artefact_store, key)
         except _UNREADABLE as error:
             get_logger().warning("store.artefact_unreadable", artefact=key, reason=str(error))
         except _SENSELESS as error:
@@ -126,7 +126,7 @@ def _take_in(engine: Engine, holdings: ArtefactStore, orphans: Sequence[str]) ->
     with engine.begin() as connection:  # under the write lock: what another process is about to own stays
         known = known_keys(connection)
         strange = [(key, reason) for key, reason in refused if key not in known]
-        return adopted, sum(_quarantine(holdings.artefacts, key, reason) for key, reason in strange)
+        return adopted, sum(_quarantine(artefact_store.artefacts, key, reason) for key, reason in strange)
 
 
 def _quarantine(artefacts: StorageManager, key: str, reason: str) -> int:
@@ -138,12 +138,12 @@ def _quarantine(artefacts: StorageManager, key: str, reason: str) -> int:
     return 1
 
 
-def _adopt_incident(connection: Connection, holdings: ArtefactStore, key: str) -> int:
-    artefacts = holdings.artefacts
+def _adopt_incident(connection: Connection, artefact_store: ArtefactStore, key: str) -> int:
+    artefacts = artefact_store.artefacts
     found = read_incident_artefact(artefacts, key)
     existing = load_records(connection, found.incident.correlation_id)
     if existing is None:
-        captures = tuple(_with_its_state(holdings, capture) for capture in found.captures)
+        captures = tuple(_with_its_state(artefact_store, capture) for capture in found.captures)
         insert_records(connection, replace(found, captures=captures))
         _prove_readable(connection, found.incident.correlation_id)
         return 1
@@ -156,17 +156,17 @@ def _adopt_incident(connection: Connection, holdings: ArtefactStore, key: str) -
     return 0
 
 
-def _with_its_state(holdings: ArtefactStore, capture: StoredCapture) -> StoredCapture:
+def _with_its_state(artefact_store: ArtefactStore, capture: StoredCapture) -> StoredCapture:
     """What an artefact says of another one is old: perhaps that one is gone."""
     key = capture.artefact_key
-    if key and holdings.can_see_remote and not holdings.artefacts.exists(key):
+    if key and artefact_store.can_see_remote and not artefact_store.artefacts.exists(key):
         return replace(capture, state="missing")
     return capture
 
 
-def _adopt_capture(connection: Connection, holdings: ArtefactStore, key: str) -> int:
+def _adopt_capture(connection: Connection, artefact_store: ArtefactStore, key: str) -> int:
     """Add a capture's row, unless its incident's own artefact brought it back a moment ago."""
-    artefacts = holdings.artefacts
+    artefacts = artefact_store.artefacts
     about, capture = read_capture_artefact(artefacts, key)
     stored = load_records(connection, about.correlation_id)
     captures = stored.captures if stored else ()

@@ -43,19 +43,19 @@ from monitord.storage.tables import incident, profile_capture
 from monitord.storage.verifying import each_incident
 
 
-def repair(engine: Engine, holdings: ArtefactStore) -> list[str]:
+def repair(engine: Engine, artefact_store: ArtefactStore) -> list[str]:
     """What was done, in words. What can't be read now (a key that is not at hand) is left alone.
 
     `recovery.adopt` has to follow: it marks what is missing, and takes in what has no row.
     """
-    done = [*_lead_anew(engine, holdings)]
-    done += _set_damaged_aside(engine, holdings.artefacts)
-    done += _rewrite_incidents(engine, holdings)
-    done += _agree(engine, holdings)
+    done = [*_lead_anew(engine, artefact_store)]
+    done += _set_damaged_aside(engine, artefact_store.artefacts)
+    done += _rewrite_incidents(engine, artefact_store)
+    done += _agree(engine, artefact_store)
     return done
 
 
-def _lead_anew(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
+def _lead_anew(engine: Engine, artefact_store: ArtefactStore) -> Iterator[str]:
     """Incidents that no row stands for: one is chosen; without any, its artefact is taken in again."""
     columns = profile_capture.c
     led = select(columns.correlation_id).where(columns.is_leading == 1)
@@ -66,7 +66,7 @@ def _lead_anew(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
             if choose_leading(connection, name):
                 yield f"incident {name}: a row leads again"
             else:
-                keep_as_text(holdings, "incident", dict(row._mapping))
+                keep_as_text(artefact_store, "incident", dict(row._mapping))
                 delete_rows(connection, [name])
                 yield f"incident {name} had no row: taken from its artefact, if it has one"
 
@@ -99,8 +99,8 @@ def _damage(artefacts: StorageManager, key: str, checksum: str | None) -> str | 
     return None if is_same_checksum(found.checksum, checksum) else "its checksum is not the row's"
 
 
-def _rewrite_incidents(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
-    artefacts = holdings.artefacts
+def _rewrite_incidents(engine: Engine, artefact_store: ArtefactStore) -> Iterator[str]:
+    artefacts = artefact_store.artefacts
     with engine.connect() as connection:
         query = select(incident.c.correlation_id, incident.c.artefact_key).where(
             incident.c.state == "active", incident.c.artefact_key.is_not(None)
@@ -113,7 +113,7 @@ def _rewrite_incidents(engine: Engine, holdings: ArtefactStore) -> Iterator[str]
         except WrongKeyError:
             continue
         except MissingArtefactError:
-            if not holdings.can_see_remote:
+            if not artefact_store.can_see_remote:
                 continue  # it may lie where we can't look
         except ArtefactError:
             artefacts.set_aside(key)
@@ -125,20 +125,19 @@ def _rewrite_incidents(engine: Engine, holdings: ArtefactStore) -> Iterator[str]
         yield f"written anew from its rows: incident {correlation_id}"
 
 
-def _agree(engine: Engine, holdings: ArtefactStore) -> Iterator[str]:
+def _agree(engine: Engine, artefact_store: ArtefactStore) -> Iterator[str]:
     """Where rows and headers differ: the incident's own artefact knows, because its bytes have a checksum."""
     for row in each_incident(engine):
         if row.state == "active" and row.artefact_key:
             with contextlib.suppress(ArtefactError):
-                yield from _agree_on(
-                    engine, holdings, row, read_incident_artefact(holdings.artefacts, row.artefact_key)
-                )
+                stored = read_incident_artefact(artefact_store.artefacts, row.artefact_key)
+                yield from _agree_on(engine, artefact_store, row, stored)
 
 
 def _agree_on(
-    engine: Engine, holdings: ArtefactStore, row: StoredIncident, held: IncidentRecords
+    engine: Engine, artefact_store: ArtefactStore, row: StoredIncident, held: IncidentRecords
 ) -> Iterator[str]:
-    name, artefacts = row.correlation_id, holdings.artefacts
+    name, artefacts = row.correlation_id, artefact_store.artefacts
     if held.incident.correlation_id != name:
         return  # another incident's: nothing here tells what is true
     if difference_of_incident(artefacts, row):

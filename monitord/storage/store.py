@@ -68,12 +68,12 @@ class SQLiteProfileStore(OpenDatabase):
         stored = incident_record(incident)
         captures: list[StoredCapture] = []
         with self._guarded(), self._cleaning_up() as written:
-            engine, holdings = self._ready()
+            engine, artefact_store = self._ready()
             with engine.connect() as connection:
                 taken = load_keys(connection, incident.correlation_id)
             for capture in incident.captures:
                 row = capture_record(stored, capture)
-                row = store_evidence(holdings.artefacts, stored, row, capture, taken)
+                row = store_evidence(artefact_store.artefacts, stored, row, capture, taken)
                 written.extend([row.artefact_key] if row.artefact_key else [])
                 captures.append(row)
             return self._save(with_steps(stored, captures, incident), written)
@@ -91,23 +91,23 @@ class SQLiteProfileStore(OpenDatabase):
         try:
             yield written
         except BaseException:
-            if self._holdings is not None:
-                discard_evidence(self._holdings.artefacts, written)
+            if self._artefact_store is not None:
+                discard_evidence(self._artefact_store.artefacts, written)
             raise
 
     def _save(self, records: IncidentRecords, written: list[str]) -> list[ProfileRecord]:
         """The incident's own artefact, then all rows in one transaction; then what they replaced goes."""
-        engine, holdings = self._ready()
+        engine, artefact_store = self._ready()
         with engine.begin() as connection:
             before = load_replaced(connection, records.incident.correlation_id)
             is_pinned = records.incident.pinned or before.pinned
             records = replace(records, notes=before.notes)
             records = records.changed(pinned=is_pinned, artefact_key=before.own_key)
-            records = store_incident_artefact(holdings.artefacts, records)
+            records = store_incident_artefact(artefact_store.artefacts, records)
             if before.own_key is None:
                 written.append(str(records.incident.artefact_key))
             records = insert_records(connection, records)
-        discard_evidence(holdings.artefacts, [key for key in before.capture_keys if key not in written])
+        discard_evidence(artefact_store.artefacts, [key for key in before.capture_keys if key not in written])
         return list(profile_records(records, self.data_dir))
 
     def pin(self, correlation_id: str, pinned: bool = True) -> None:
@@ -128,7 +128,7 @@ class SQLiteProfileStore(OpenDatabase):
     def _change(self, correlation_id: str, change: Callable[[IncidentRecords], IncidentRecords]) -> None:
         """Change what is kept of an incident that is there for everybody, in its artefact and in its rows."""
         with self._guarded():
-            engine, holdings = self._ready()
+            engine, artefact_store = self._ready()
             with engine.begin() as connection:
                 before = load_records(connection, correlation_id)
                 if before is None or before.incident.state != "active":
@@ -136,7 +136,7 @@ class SQLiteProfileStore(OpenDatabase):
                 after = change(before)
                 if (after.incident.reason, after.notes) != (before.incident.reason, before.notes):
                     record_incident(connection, after)
-                recovery.rewrite_incident(connection, holdings.artefacts, after)
+                recovery.rewrite_incident(connection, artefact_store.artefacts, after)
 
     def adopt(self) -> int:
         """Put right what a crash or damage left, at the daemon's start; return how many rows came back.
@@ -239,8 +239,8 @@ class SQLiteProfileStore(OpenDatabase):
     def usage(self) -> Usage:
         """What the store takes on disk, and what is left there."""
         with self._guarded(writes=False):
-            holdings = self._holdings or self._ready()[1]
-            return usage_of(self.data_dir, is_remote=holdings.uploading is not None)
+            artefact_store = self._artefact_store or self._ready()[1]
+            return usage_of(self.data_dir, is_remote=artefact_store.uploading is not None)
 
     def history_bytes(self) -> int:
         """What history takes in the database, about."""
@@ -297,9 +297,9 @@ class SQLiteProfileStore(OpenDatabase):
         """
         upkeep.drop_abandoned(self.data_dir)
         with self._guarded():
-            engine, holdings = self._ready()
-            deletion.finish_deletions(engine, holdings)
-            upkeep.note_sizes(engine, holdings.folder)
+            engine, artefact_store = self._ready()
+            deletion.finish_deletions(engine, artefact_store)
+            upkeep.note_sizes(engine, artefact_store.folder)
 
     def delete_older_than(self, date: datetime) -> int:
         """Remove incidents raised before `date` unless they are pinned; how many."""

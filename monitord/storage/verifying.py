@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 PAGE = 200  # rows held at once
 
 
-def verify(engine: Engine, holdings: ArtefactStore, data_dir: Path) -> list[str]:
+def verify(engine: Engine, artefact_store: ArtefactStore, data_dir: Path) -> list[str]:
     """Every promise that can be checked from outside, and how it is broken."""
     with engine.connect() as connection:  # let go before the files are read: others want to write
         found = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars()
@@ -43,13 +43,13 @@ def verify(engine: Engine, holdings: ArtefactStore, data_dir: Path) -> list[str]
         if damage := list(mending.told(driver)):
             return problems + damage  # what such rows say of files can't be trusted
         problems += _without_leading(connection)
-    problems += _verify_captures(engine, holdings.artefacts)
-    problems += _verify_incidents(engine, holdings.artefacts)
-    present = [key for key in holdings.artefacts.list() if not is_probe(key)]
+    problems += _verify_captures(engine, artefact_store.artefacts)
+    problems += _verify_incidents(engine, artefact_store.artefacts)
+    present = [key for key in artefact_store.artefacts.list() if not is_probe(key)]
     with engine.connect() as connection:
         known = known_keys(connection)
     problems += [f"file without row: {key}" for key in present if key not in known]
-    problems += [f"half-written file left: {part}" for part in holdings.folder.parts()]
+    problems += [f"half-written file left: {part}" for part in artefact_store.folder.parts()]
     problems += _verify_modes(data_dir)
     return problems
 

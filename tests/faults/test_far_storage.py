@@ -92,10 +92,10 @@ def check(daemon: Recorder) -> None:
     store = whole_store(daemon)
     try:
         assert store.verify() == []
-        _engine, holdings = store._ready()
-        assert holdings.uploading is not None
-        assert holdings.uploading.remote is not None
-        far = list(holdings.uploading.remote.list())
+        _engine, artefact_store = store._ready()
+        assert artefact_store.uploading is not None
+        assert artefact_store.uploading.remote is not None
+        far = list(artefact_store.uploading.remote.list())
         assert len(far) == len(set(far)) > 0
         # verify() above said that every key has its row, and every row its artefact.
     finally:
