@@ -152,7 +152,7 @@ def test_a_remote_provider_that_is_down_is_said_once_and_then_caught_up_with(
 
 def revealed(daemon: Recorder, row: dict[str, object]) -> str:
     """Where the evidence of an incident is; nothing while it is still taken."""
-    return daemon.command("reveal", str(row["id"])).stdout
+    return daemon.answer("reveal", str(row["id"]))[1]
 
 
 def test_a_remote_provider_that_swallows_everything_holds_up_nothing(
