@@ -18,7 +18,10 @@ _PEOPLE = frozenset(
 )  # fmt: skip
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.A)
 _DOMAIN = re.compile(r"(?:[A-Za-z][\w.-]{0,40}[\\/])?([A-Za-z][\w.-]{0,40})", re.A)
-_SERVICE = re.compile(r"(?:svc|srv|usr|adm)[-_.]?[a-z0-9]{1,20}|[a-z]{1,20}[-_](?:admin|adm|svc|user)")
+_SERVICE = re.compile(
+    r"(?:svc|srv|usr|adm)[-_.]?[a-z0-9]{1,20}|(?!(?:add|new|set|del|create|delete|remove|drop|get|list|show)[-_])"
+    r"[a-z]{1,20}[-_](?:admin|adm|svc|user)"
+)
 _LOGIN = re.compile(
     r"((?::[a-z]{3,12}:)?(?:[A-Za-z][\w.-]{0,40}[\\/])?[A-Za-z][\w.-]{0,40}[:%])([^\s].*?)(@[\w.\[\]-]{1,253}(?::.*)?)?",
     re.S,
@@ -34,7 +37,7 @@ GROUPING = frozenset(
 NAMING_PEOPLE = frozenset(
     {"useradd", "usermod", "userdel", "adduser", "deluser", "addgroup", "gpasswd", "groupadd", "groupmod",
      "chage", "passwd", "id", "groups", "finger", "who", "w", "last", "lastlog", "getent", "chfn", "chsh",
-     "su", "sudo", "gosu", "runuser", "su-exec", "setpriv", "s6-setuidgid", "setuidgid", "chpst",
+     "rlogin", "su", "sudo", "gosu", "runuser", "su-exec", "setpriv", "s6-setuidgid", "setuidgid", "chpst",
      "loginctl", "pkill", "pgrep", "killall", "quota", "edquota", "setquota", "repquota", "crontab",
      "setfacl", "newgrp", "login", "write", "talk", "mail", "mailx", "mutt", "machinectl", "ps", "lsof",
      "htop", "top", "createuser", "dropuser", "createdb", "dropdb"}

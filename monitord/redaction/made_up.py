@@ -99,11 +99,11 @@ _NAMED_THING = re.compile(
     r"|(?:ata|nvme|scsi|usb|wwn|virtio|google|dm-name|dm-uuid|lvm-pv-uuid|md-uuid|mpath)-[\w.:+-]{1,120}"
     r"|[a-z]{3,10}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9A-Za-z]{6}(?:-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}"
     r"|[A-Z2-7]{7}(?:-[A-Z2-7]{7}){7}|01[0-9A-HJKMNP-TV-Z]{24}|baf[ky][a-z2-7]{55}|[0-9A-Za-z]{6}-[0-9A-Za-z]{11}-[0-9A-Za-z]{4}|0x[0-9a-fA-F]{40}"
-    r"|[v^~=<>]{0,3}[0-9]{1,5}\.[0-9]{1,5}.*|(?:sha|md)[0-9]{1,3}[:=-].*|arn:.*|[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[\w-]{1,60}\.[0-9]{1,4}\.[a-z0-9]{25}",
+    r"|(?:[A-Za-z]\w{0,30}-)?[v^~=<>]{0,3}[0-9]{1,5}\.[0-9]{1,5}.*|[0-9.]{1,8}(?:[a-zA-Z]{2,3}|x[0-9.]{1,8})(?:x[0-9.]{1,8}[a-z]{2})?|(?:sha|md)[0-9]{1,3}[:=-].*|arn:.*|[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[\w-]{1,60}\.[0-9]{1,4}\.[a-z0-9]{25}",
     re.S,
 )
 _FILE = re.compile(
-    r"(?:~|\.{1,2}|/(?:etc|run|var|home|usr|srv|opt|tmp|root|mnt|media|app|data|secrets))(?:/[\w.@+-]{1,80})+(?:/:[0-9])?"
+    r"(?:~|\.{1,2}|/(?:etc|dev|run|var|home|usr|srv|opt|tmp|root|mnt|media|app|data|secrets))(?:/[\w.@+-]{1,80})+(?:/:[0-9])?"
     r"|(?:[\w.@+-]{1,80}/)*[\w@+-][\w.@+-]{0,80}\.(?:txt|json|ya?ml|toml|ini|conf|cfg|pem|key|crt|cer|p12|jks|pub|log|env|enc|gpg|asc|csv|tf|hcl|xml|sh|py|js)"
 )
 # Hashes and ids, forms of dates, names of files, sizes.

@@ -15,7 +15,7 @@ from monitord.redaction.words import is_choice
 _MAX_TOOLS = 8
 _MAX_OPERANDS = 48
 _PATH = re.compile(r"[A-Za-z]:|[\\/].*|.*[\\/].*", re.S)
-_NOT_SECRET = re.compile(r"-|\*|@.*|//.*|/[a-z]{2,12}(?::.*)?|\+[a-z]+", re.S)
+_NOT_SECRET = re.compile(r"-|\*|@.*|//.*|/[a-z]{2,12}(?::.*)?|\+[a-z_]+", re.S)
 _FILE = re.compile(r".*[\\/].*|[\w-]{1,80}\.[a-z]{1,5}|[a-z]{1,20}=.*", re.S)
 _GENERAL_THINGS = frozenset(form[0] for form in GENERAL_FORMS)
 _ASSIGNED = re.compile(r"[A-Za-z_][\w.-]*+=", re.A)

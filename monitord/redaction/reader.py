@@ -227,6 +227,8 @@ class Reader:
         )
 
     def _value(self, manner: str, value: str) -> str:
+        if value.count("/") > 1 and is_readable(value):
+            return value
         if _KEPT_VALUE.fullmatch(value) or is_file(value) or (self.names_key and _FILE.fullmatch(value)):
             return value
         if _GPG_OPTION.fullmatch(self.before) and _GPG_KEY.fullmatch(value):
@@ -325,7 +327,8 @@ class Reader:
 
     def _awaited(self, option: str) -> str:
         """How the word behind this option is read; nothing is awaited by most."""
-        if option[1] != "-" and 2 < len(option) <= 5 and option[-1] in self.tool.letters:
+        is_cluster = 2 < len(option) < 5 or (len(option) == 5 and not option[1:].islower())  # no `-host`
+        if option[1] != "-" and is_cluster and option[-1] in self.tool.letters:
             return self.options.get(f"-{option[-1]}", "")
         if is_sensitive(option) and not self._is_named(option):
             return "secret"
@@ -466,6 +469,8 @@ class Reader:
         """`config set DB_PASSWORD S` and `set-initial-password S`: a value follows, whatever its look."""
         if name.isupper() and "_" in name and not self.before.startswith("-"):  # `set-env app DB_PASS S`
             return True
+        if name == "passwd":  # `homectl passwd bob`
+            return False
         return name.lower().endswith(_SURE_NAMES) or self.before.lower() in _SETTERS
 
     def _is_bare_name(self, argument: str) -> bool:

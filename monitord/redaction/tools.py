@@ -21,6 +21,8 @@ _OPTIONS = """
 mysql mysqldump mysqladmin mysqlimport mysqlshow mysqlcheck mysqlslap mysqlbinlog mysql_upgrade mysqlpump
   mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check mariadb-show mytop xtrabackup: -p+
   --password=weak
+psql pg_dump pg_dumpall pg_restore pg_basebackup createdb dropdb createuser dropuser vacuumdb reindexdb:
+  --password=weak
 check_snmp: -C
 vault[create]: -id
 uaac: -s -p

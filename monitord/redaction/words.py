@@ -253,7 +253,7 @@ def is_wordlike(value: str) -> bool:
 
 
 _HEX = re.compile(r"[0-9a-f]*+|[0-9A-F]*+")
-_JOINED = re.compile(r"[-+,:/@~^ ]|%20|%2[CFcf]")
+_JOINED = re.compile(r"[-+,:/@~^ ;=|]|%20|%2[CFcf]")
 _JOINTS = re.compile(r"[-_]")
 _MANGLED = re.compile(r"_{1,3}(?:Z|R|\$s)")  # C++, Rust, Swift symbols
 _VARIABLE = re.compile(

@@ -98,6 +98,10 @@ INNOCENT = """
     curl http://es:9200/_cat/indices?v&s=store.size:desc&bytes=gb | kadmin.local -q 'addprinc -randkey HTTP/web1.example.org'
     npm install types/node@18 | docker pull r.example/auth@sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae | kinit -k HTTP/web01.example.org@EXAMPLE.ORG
     signtool sign /fd SHA256 /tr http://ts.example /td SHA256 x.exe | frob pip install pinboard | gpio read pin 17
+    homectl passwd ingrid | pveum passwd ingrid@pve | qm guest passwd 100 ingrid | systemd-cryptenroll --password /dev/sda3 | psql --password shop
+    pg_dump -h db --password shop | influx -host db1 -port 8086 | img2pdf a.jpg --pagesize 30cmx20cm | montage --tile 1920x1080
+    sfdk config target=SailfishOS-5.0.0.62-aarch64 | steamcmd +login anonymous +app_update 740 +quit | rlogin -l bob webserver
+    evil-winrm --priv-key data/keys/winrm | sqlmap --url x --data=query=foobar;page=1 | openssl passwd -apr1 | rabbitmqctl add_user ingrid
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (
