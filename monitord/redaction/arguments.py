@@ -359,7 +359,9 @@ def _replaced(text: str, changes: Sequence[tuple[int, int, str]]) -> str:
 def _first(name: str, hide: Hide, depth: int) -> str:
     if depth:
         return name
-    return name if _FIRST_MARKS.isdisjoint(name) else hide_text(name, hide, 1)
+    if _FIRST_MARKS.isdisjoint(name):
+        return name
+    return hide_text(name, hide, 0 if " " in name else 1)  # a title that a process wrote is free text
 
 
 def _capped(arguments: Sequence[str]) -> tuple[str, ...]:

@@ -94,11 +94,12 @@ def login_in(word: str, *, of_anybody: bool) -> tuple[str, str, str] | None:
 
 
 _TASK = re.compile(r"([\w:.-]{1,80}\[)([\w.@-]{1,60}),([^\],]{3,200})\]")
+_COMMA = re.compile(r"([\w.-]{1,80}/)?([A-Za-z][\w.-]{0,40}),([^,\s]{4,200})")
 _USER_OPTION = re.compile(
     r"((?:[^=]{0,200},)?user(?:name)?=[A-Za-z][\w.@-]{0,60}:)([^,:/]{4,200})(,.*)?", re.S
 )
 _ENVIRONMENT = re.compile(r"([A-Z][A-Z0-9_]{2,60}+)=([^=]{20,200}+)")
-_MARKS = frozenset(":%[= @")
+_MARKS = frozenset(":%[= @,")
 _PAIR = re.compile(r"([A-Za-z_][\w.-]{0,80}+) ([^ ]+)", re.A)
 
 
@@ -114,6 +115,8 @@ def hide_in_word(word: str, tool: str, hide: Hide) -> str:
         return f"{login[0]}{hide('login', login[1])}{login[2]}"
     if "@" in word and (login := slashed_login_in(word)) and login[2] and _is_password(login[1]):
         return f"{login[0]}{hide('login', login[1])}{login[2]}"  # `APP/S@XE`
+    if (given := _COMMA.fullmatch(word)) and is_person(given[2]) and _is_password(given[3]):  # `h/bob,S`
+        return f"{given[1] or ''}{given[2]},{hide('login', given[3])}"
     if (task := _TASK.fullmatch(word)) and is_person(task[2]):  # rake's `user:create[bob,S]`
         return f"{task[1]}{task[2]},{hide('beside_login', task[3])}]"
     if tool not in GROUPING and (given := _USER_OPTION.fullmatch(word)):  # `-o user=bob:S`

@@ -95,7 +95,7 @@ CLASS_OF = {
 # Kubernetes' own suffixes, disks, volumes, ULIDs, peers, messages of a mailer, accounts of a chain, versions,
 # digests, and names of resources.
 _NAMED_THING = re.compile(
-    r"(?:[a-z0-9]++-)+(?:[bcdf-hj-np-tv-xz2456789]{5}|[bcdf-hj-np-tv-xz2456789]{8,10})"
+    r"(?:[a-z0-9]++-)+(?:[bcdf-hj-np-tv-xz2456789]{5}|[bcdf-hj-np-tv-xz2456789]{8,10})(?:\.[a-z][a-z-]{0,60})?"
     r"|(?:ata|nvme|scsi|usb|wwn|virtio|google|dm-name|dm-uuid|lvm-pv-uuid|md-uuid|mpath)-[\w.:+-]{1,120}"
     r"|[a-z]{3,10}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9A-Za-z]{6}(?:-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}"
     r"|[A-Z2-7]{7}(?:-[A-Z2-7]{7}){7}|01[0-9A-HJKMNP-TV-Z]{24}|baf[ky][a-z2-7]{55}|[0-9A-Za-z]{6}-[0-9A-Za-z]{11}-[0-9A-Za-z]{4}|0x[0-9a-fA-F]{40}"

@@ -76,7 +76,7 @@ _CRYPTO_CALL = re.compile(
     r"|bcrypt\.\w{1,20}|\w{0,20}(?:en|de)crypt\w{0,10}|set_?passw\w{1,12}|bcrypt|\w{0,20}password_?hash|hash_?password|make_password|hash::make|(?:check|verify)_?password|basic_?auth|set_?basic_?auth)\()([^\n]{1,400})"
 )
 _SET = re.compile(
-    r"(?i)(?<![\w-])(set[ \t]{1,3}([\w.:-]{1,60})[ \t]{1,3})"
+    r"(?i)(?<![\w-])((?:set[ \t]{1,3}([\w.:-]{1,60})|([a-z]{1,20}_[a-z_]{1,40}))[ \t]{1,3})"
     r"(?!(?:for|to|the|an?|policy|in|of|as|on|from|and|or|is)\b|[=-])([^\s;,\"')]{3,200}+)"
 )
 _PROTOCOL = re.compile(
@@ -98,7 +98,7 @@ _CALL = re.compile(
 )
 # `/srv/password-Hunt3r`, `/tmp/sess_0a1b2c3d4e5f`: the text after the name is not a word.
 _NAMED_PART = re.compile(
-    r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~./])([^\s/\\:;,\"'()<>&|=*\[\]{}]{6,200}+)"
+    r"(?i)(?<![A-Za-z])((?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|sess(?:ion)?(?:[_-]?id)?|sid|cred(?:ential)?s?|cookie)[-_~./])([^\s/\\:;,\"'()<>&|=*?\[\]{}]{6,200}+)"
 )
 _LIST_AHEAD = re.compile(r"[(\[][^()\[\]\n]{1,500}+[)\]]")
 _STRING = re.compile(r"(?<!\\)\"((?:[^\"\\\n]|\\.)++)\"|(?<!\\)'((?:[^'\\\n]|\\.)++)'")
@@ -208,7 +208,7 @@ def _hide_in_structures(text: str, marks: Set[str], hide: Hide) -> str:
 
 def _hide_in_phrases(text: str, hide: Hide) -> str:
     """What stands behind words: `set password S`, `password is S`, `echo S | chpasswd`."""
-    text = _SET.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text)
+    text = _SET.sub(lambda m: m[1] + _safe_setting(m, hide), text)
     text = _PROTOCOL.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     text = _LOGIN_WORDS.sub(lambda m: m[1] + (hide("login", m[3]) if is_person(m[2]) else m[3]), text)
     text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text) if "|" in text else text
@@ -265,7 +265,8 @@ def _hide_keyed(text: str, hide: Hide) -> str:
             continue
         if ":" in found[2] and (typed := _TYPE.match(text, position)):
             position = typed.end()
-        if (listed := _LIST_AHEAD.match(text, position)) and is_sure:
+        listed = _LIST_AHEAD.match(text, position)
+        if listed and is_sure and "{" not in listed[0]:
             safe = _STRING.sub(lambda m: m[0][0] + hide("keyed", m[0][1:-1]) + m[0][0], listed[0])
             done += [text[copied : listed.start()], safe]
             position = copied = listed.end()
@@ -334,6 +335,12 @@ def _if_named(name: str, value: str, hide: Hide) -> str:
     """Hide a value under a telling name, but for what chooses a method."""
     is_secret = is_sensitive(name) or (is_suspicious(name) and looks_made(value))
     return hide("keyed", value) if is_secret and not is_choice(value) else value
+
+
+def _safe_setting(found: re.Match[str], hide: Hide) -> str:
+    """`set password S`, and `auth_pass S` of a configuration if S looks chosen."""
+    name, value = found[2] or found[3], found[4]
+    return _if_named(name, value, hide) if found[2] or looks_chosen(value) else value
 
 
 def _safe_call(found: re.Match[str], hide: Hide) -> str:

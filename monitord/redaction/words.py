@@ -243,8 +243,8 @@ _PATTERNLIKE = re.compile(r"[\[\](){} ]|^\*|\*[./]|/\*|\*$")
 
 def is_readable(value: str) -> bool:
     """Tell whether a word, or words joined by any signs, was written to be read, or is a number."""
-    plain = value.strip("*")
-    return is_wordlike(_JOINED.sub(".", plain)) and strangeness_bits(plain) < 10
+    plain = _JOINED.sub(".", value.strip("*"))
+    return is_wordlike(plain) and strangeness_bits(plain) < 10
 
 
 def is_wordlike(value: str) -> bool:
@@ -253,7 +253,7 @@ def is_wordlike(value: str) -> bool:
 
 
 _HEX = re.compile(r"[0-9a-f]*+|[0-9A-F]*+")
-_JOINED = re.compile(r"[-+,:/@~^ ;=|]|%20|%2[CFcf]")
+_JOINED = re.compile(r"[-+,:/@~^ ;=|]|%2[0CFcf]|%3[ADad]")
 _JOINTS = re.compile(r"[-_]")
 _MANGLED = re.compile(r"_{1,3}(?:Z|R|\$s)")  # C++, Rust, Swift symbols
 _VARIABLE = re.compile(

@@ -102,6 +102,8 @@ INNOCENT = """
     pg_dump -h db --password shop | influx -host db1 -port 8086 | img2pdf a.jpg --pagesize 30cmx20cm | montage --tile 1920x1080
     sfdk config target=SailfishOS-5.0.0.62-aarch64 | steamcmd +login anonymous +app_update 740 +quit | rlogin -l bob webserver
     evil-winrm --priv-key data/keys/winrm | sqlmap --url x --data=query=foobar;page=1 | openssl passwd -apr1 | rabbitmqctl add_user ingrid
+    kubectl patch sa default -p '{"imagePullSecrets": [{"name": "regcred"}]}' | istioctl proxy-config secret ingress-7d9c6b8f5d-x2x9z.istio-system
+    curl https://x.example/wiki/Password_manager?action=history | xdg-open https://x.example/signin?continue=https%3A%2F%2Fmail.example.org
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (

@@ -249,6 +249,17 @@ def test_a_rewritten_process_title_is_redacted_too() -> None:
     assert "hunter2pw" not in redact_argv(["worker --password hunter2pw"])[0]
 
 
+@pytest.mark.parametrize(
+    "title",
+    ["requirepass %S", "rootpw --plaintext %S", "machine h login bob password %S", "worker: -u bob -p %S"],
+)
+def test_a_title_is_read_as_any_free_text(title: str) -> None:
+    for secret in ("Lond0n!lYOO9y", "blueHorse-rzhG3G"):
+        shown = redact_argv([title.replace("%S", secret)])
+        assert secret not in shown[0]
+        assert shown[0] == redact_text(title.replace("%S", secret))
+
+
 def test_arguments_are_cut_at_4_kb_and_say_so() -> None:
     redacted = redact_argv(["app", *["é" * 50] * 2000])
     assert redacted[-1] == TRUNCATED

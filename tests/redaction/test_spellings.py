@@ -47,6 +47,8 @@ PINS = [
 ]
 CHOSEN = [  # only what looks chosen or made up: the same words without it name a package, a host, a person
     "importer APP/%S@XE",
+    "bteq .logon h/bob,%S",
+    "frob 'keepalived: auth_pass %S;'",
     "importer -x svc/%S@db.example.org",
     "sh -c \"echo '%S' > /run/secrets/db\"",
 ]
