@@ -50,7 +50,7 @@ _PEM = re.compile(
 )
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{1,30})://([^\s\"'<>`]+)")
 _LOGIN = re.compile(
-    r"(?<![\w.@:-])(?!(?:sftp|ssh|scp|rsync|git|s3|rest|rclone):)([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])"
+    r"(?<![\w.@:*-])(?!(?:sftp|ssh|scp|rsync|git|s3|rest|rclone):)([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])"
 )
 _HEADER = re.compile(
     r"(?<![\w-])((?i:(?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]{0,40}(?:key|token|secret))"
@@ -126,7 +126,7 @@ _QUOTED = re.compile(
 _KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+[\]}]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
-    r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
+    r"|\$\{\w{1,80}\}|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
 )
 # The end of a string, or a part of a regular expression.
 _NO_VALUES = frozenset({"')", '")', "\\(", "\\[", "\\S", "\\w", "\\d", "\\s", ".*", ".+"})

@@ -183,6 +183,8 @@ def _pieces(name: str) -> list[str]:
 def _is_negated(pieces: list[str]) -> bool:
     if pieces[0] in ("ask", "askpass", "prompt"):  # `--ask-become-pass`: somebody is asked for it
         return True
+    if pieces[0] in ("export", "delete", "list") and "secret" in pieces:  # `gpg --export-secret-keys bob`
+        return True
     if pieces[-1] == "token" and "initial" in pieces:  # of a cluster: its name, its place in a ring
         return True
     return pieces[0] in ("no", "without", "disable", "skip") and len(pieces) <= 3

@@ -104,6 +104,7 @@ INNOCENT = """
     evil-winrm --priv-key data/keys/winrm | sqlmap --url x --data=query=foobar;page=1 | openssl passwd -apr1 | rabbitmqctl add_user ingrid
     kubectl patch sa default -p '{"imagePullSecrets": [{"name": "regcred"}]}' | istioctl proxy-config secret ingress-7d9c6b8f5d-x2x9z.istio-system
     curl https://x.example/wiki/Password_manager?action=history | xdg-open https://x.example/signin?continue=https%3A%2F%2Fmail.example.org
+    gpg --export-secret-key ingrid | gpg --delete-secret-key 'Ingrid Bergman' | npm config set '//r.example/:_authToken=${NPM_TOKEN}'
     helper --type=gpu --session-id=12345 | frob login-page --theme dark | frob --team ops restart
 """
 _WORDS = (
