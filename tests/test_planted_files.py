@@ -44,12 +44,12 @@ STARTS = {
     "scripts/start_scalene.py:Popen": THE_USERS_OWN,
     "scripts/start_scalene.py:_start": THE_USERS_OWN,
     "capture/sources.py:_owner_of": NOT_HERE,
-    "cli/mcp.py:_own_command": "assistant",
-    "cli/reveal.py:reveal": NOT_HERE,
+    "mcp_server/acting.py:run_own_command": "assistant",
+    "cli/incidents.py:reveal": NOT_HERE,
     "cli/run.py:run": "daemon",
-    "cli/service.py:_ask_manager": "commands",
+    "actions/service.py:ask_manager": "commands",
     "cli/service.py:logs": "commands",
-    "cli/service.py:_control": "commands",
+    "actions/service.py:control_service": "commands",
     "cli/terminal.py:page": THE_USERS_OWN,
     "daemon/upload_supervisor.py:_start": "courier",
     "doctor/tools.py:_tool": "commands",
@@ -147,13 +147,13 @@ def _commands(_data_dir: Path) -> None:
         ("storage", "metrics"), ("plan", "list"), ("hot",), ("profile", "list"), ("version",), ("--help",),
     ):  # fmt: skip
         _started(*words)
-    from monitord.cli.service import _ask_manager
+    from monitord.actions.service import ask_manager
     from monitord.errors import MonitordError
     from monitord.service.apply import _run
 
     try:
         _run(("systemctl", "--version"))
-        _ask_manager(0)
+        ask_manager(0)
     except (FileNotFoundError, MonitordError):
         pass  # a machine without systemd: not found is what it has to be
 
@@ -173,8 +173,8 @@ def _daemon(data_dir: Path) -> None:
 
 def _assistant(data_dir: Path) -> None:
     """What `mcp install` prints, started in the project's folder; then a command on an assistant's behalf."""
-    from monitord.cli.context import CliContext
-    from monitord.cli.mcp import _own_command
+    from monitord.actions.workspace import Workspace
+    from monitord.mcp_server.acting import run_own_command
 
     said = _started("mcp", "install", "--client", "cursor", "--data-dir", str(data_dir))
     entry = json.loads(said.stdout)["mcpServers"]["monitord"]
@@ -187,7 +187,7 @@ def _assistant(data_dir: Path) -> None:
     )  # fmt: skip
     assert "serverInfo" in done.stdout, done.stderr
     with pytest.raises(MonitordError):
-        _own_command(CliContext(data_dir_flag=data_dir), ["keep", "77"])
+        run_own_command(Workspace(data_dir), ["keep", "77"])
 
 
 def _uploader(data_dir: Path) -> None:

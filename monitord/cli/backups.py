@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
-from monitord.cli.terminal import emit
-from monitord.export.encoding import iso, json_text
+from monitord.actions import backups
+from monitord.cli.context import CliContext
+from monitord.cli.terminal import emit, emit_json
+from monitord.export.encoding import iso
 from monitord.export.units import quantity
 from monitord.model import counted
 from monitord.redaction import printable
@@ -22,36 +22,24 @@ if TYPE_CHECKING:
 def backup(
     context: CliContext,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder that is not there yet.")],
-    output: OutputFlag = None,
-    json: JsonFlag = False,
+    as_json: bool = False,
 ) -> None:
     """Copy database and artefacts into a folder, consistent while the daemon goes on.
 
     What is remote or in an archive is fetched. Keys that seal artefacts are not in it.
     """
-    from monitord.storage.backup import backup as back_up
-
-    as_json = wants_json(output, json)
-    made = back_up(context.data_dir(), destination, open_artefacts=context.open_full_store)
+    made = backups.back_up(context.workspace, destination)
     _show(made, f"backed up to {destination}", as_json=as_json)
 
 
 def restore(
     context: CliContext,
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder that `storage backup` wrote.")],
-    output: OutputFlag = None,
-    json: JsonFlag = False,
+    as_json: bool = False,
 ) -> None:
     """Make an empty data directory what a backup holds. Every file is checked: all of it, or nothing."""
-    from monitord.recorder.locks import DAEMON_LOCK, hold
-    from monitord.storage.restoring import restore as restored
-
-    as_json = wants_json(output, json)
-    folder = context.data_dir()
-    what = "the daemon records here; `monitord service stop` first"
-    with hold(folder / DAEMON_LOCK, what) if folder.is_dir() else contextlib.nullcontext():
-        made = restored(source, folder)
-    _show(made, f"restored to {folder}", as_json=as_json)
+    made = backups.restore(context.workspace, source)
+    _show(made, f"restored to {context.data_dir()}", as_json=as_json)
 
 
 def _show(made: Manifest, done: str, *, as_json: bool) -> None:
@@ -65,7 +53,7 @@ def _show(made: Manifest, done: str, *, as_json: bool) -> None:
         "missing": [printable(key) for key in made.missing],
     }
     if as_json:
-        emit(json_text(facts) + "\n")
+        emit_json(facts)
         return
     counts = ", ".join(f"{count:,} {name}" for name, count in made.counts.items())
     size = quantity(made.size_bytes, "disk_bytes")

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitord.cli.context import CliContext, JsonFlag
-from monitord.cli.export import identities, put, report
+from monitord.cli.export import put_profile
 from monitord.cli.listing import NoPagerFlag
 from monitord.cli.show import IdArgument
-from monitord.cli.terminal import Style, cut, cut_left, display_width, emit, page, width, wrap
-from monitord.errors import NotFoundError, UsageError
-from monitord.export.encoding import iso, json_text
+from monitord.cli.terminal import Style, cut, cut_left, display_width, emit_json, page, width, wrap
+from monitord.errors import UsageError
+from monitord.export.encoding import iso
 from monitord.model import counted
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:
-    from monitord.storage.queries import StoreReader
-    from monitord.storage.views import IncidentView
+    from monitord.actions.comparing import Comparison
 
 _SHOWN = 20
 _PAINTS = {"hotter": "red", "new": "red", "cooler": "green", "gone": "green", "same": "dim"}
@@ -55,17 +54,14 @@ def compare(
 ) -> None:
     """Compare the profiles of two incidents, function by function, then statement by statement."""
     as_json = _checked(output, json, file_format, raw)
-    from monitord.export.evidence import compared, evidence_of, write_difference
+    from monitord.actions import comparing
+    from monitord.actions.exporting import flame_graph_of_both
 
-    reader = context.reader()
-    views = _views(reader, before, after, baseline=baseline)
-    first, second = (evidence_of(view, reader.payload) for view in views)
+    first, second = comparing.both_sides(context.workspace, before, after, baseline=baseline)
     if file_format is not None and output is not None:
-        written = write_difference(first, second, None if raw else identities(views))
-        put(output, written.content)
-        report(counted(sum(written.sample_counts), "sample"), written.hidden, output)
+        put_profile(flame_graph_of_both(first, second, raw=raw), output)
         return
-    found = compared(first.comparable, second.comparable)
+    comparison = comparing.compare(first.comparable, second.comparable)
     heads = [
         {
             "correlation_id": one.view.correlation_id,
@@ -75,24 +71,9 @@ def compare(
         for one in (first, second)
     ]
     if as_json:
-        emit(json_text({"before": heads[0], "after": heads[1], **found}) + "\n")
+        emit_json({"before": heads[0], "after": heads[1], **comparison.found})
         return
-    page(_told(heads, found, everything, width(), context.style()), allowed=not no_pager)
-
-
-def _views(reader: StoreReader, first: str, second: str | None, *, baseline: bool) -> list[IncidentView]:
-    """Both sides, the earlier one first: two incidents, or an incident after its program's baseline."""
-    if baseline == (second is not None):
-        raise UsageError("compare with what? `monitord compare A B`, or `monitord compare A --baseline`")
-    found = reader.incident(reader.find(first).correlation_id)
-    if second is not None:
-        return [found, reader.incident(reader.find(second).correlation_id)]
-    if found.baseline is None:
-        raise NotFoundError(
-            f"incident {short_id(found.correlation_id)} has no baseline: none was taken of this version of"
-            " its program in quiet times; `monitord recent --baselines` lists them"
-        )
-    return [reader.incident(found.baseline.correlation_id), found]
+    page(_told(heads, comparison, everything, width(), context.style()), allowed=not no_pager)
 
 
 def _checked(output: str | None, json: bool, file_format: CompareFormat | None, raw: bool) -> bool:
@@ -113,26 +94,24 @@ def _checked(output: str | None, json: bool, file_format: CompareFormat | None, 
 
 
 def _told(
-    heads: Sequence[Mapping[str, str]], found: Mapping[str, Any], everything: bool, columns: int, style: Style
+    heads: Sequence[Mapping[str, str]], comparison: Comparison, everything: bool, columns: int, style: Style
 ) -> Iterator[str]:
     """The lines of the answer."""
+    found = comparison.found
     counts = found["before_samples"], found["after_samples"]
     for word, head, count in zip(("before", "after"), heads, counts, strict=True):
         text = f"{short_id(head['correlation_id'])}  {printable(head['title'])}, {counted(count, 'sample')}"
         yield style.paint(f"{word:<8}", "dim") + cut(text, columns - 8)
-    real = [one for one in found["differences"] if not one["is_noise"] and one["verdict"] != "same"]
-    edited = [
-        one for one in found["differences"] if one["code"] in ("changed", "renamed") and one not in real
-    ]
-    shown = list(found["differences"]) if everything else [*real[:_SHOWN], *edited[:_SHOWN]]
+    worth_it = [*comparison.moved[:_SHOWN], *comparison.edited[:_SHOWN]]
+    shown = list(found["differences"]) if everything else worth_it
     yield ""
     if shown:
         yield style.paint("before    now   change        verdict  function", "dim")
     for one in shown:
         yield from _difference(one, columns, style)
-    if not real:
+    if not comparison.moved:
         yield from wrap("no function's share moved by more than chance explains", columns)
-    for remark in _remarks(found, len(real) - _SHOWN, everything):
+    for remark in _remarks(found, len(comparison.moved) - _SHOWN, everything):
         yield from wrap(printable(remark), columns)
 
 

@@ -1,7 +1,6 @@
 """What every command is told besides its own words: which configuration, which data, which colours.
 
-`--config`, `--data-dir` and `--color` may stand before or after the command's name. Rooms are imported
-where they are used, so that asking stays fast: no read command loads SQLAlchemy, psutil or APScheduler.
+`--config`, `--data-dir` and `--color` may stand before or after the command's name.
 """
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,13 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitord.cli.terminal import Style, say, wants_colour
-from monitord.errors import BusyError, MonitordError, NotFoundError, UsageError
+from monitord.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from monitord.actions.workspace import Workspace
     from monitord.config import LoadedConfig
-    from monitord.storage import SQLiteProfileStore
-    from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts
-    from monitord.storage.queries import StoreReader
 
 
 class Colour(StrEnum):
@@ -56,18 +52,17 @@ OutputFlag = Annotated[Output | None, typer.Option("-o", "--output", help="table
 JsonFlag = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
 
 
-def wants_json(output: Output | None, json: bool) -> bool:
+_FORMS = (
+    inspect.Parameter("output", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=OutputFlag),
+    inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonFlag),
+)
+
+
+def _wants_json(output: Output | None, json: bool) -> bool:
     """Whether -o json or --json was said; both may be, if they agree."""
     if json and output not in (None, Output.JSON):
         raise UsageError(f"--json and -o {output} contradict each other; say one of them")
     return json or output is Output.JSON
-
-
-def log_to_stderr() -> None:
-    """Rooms that write also log; a person at a terminal wants to hear of trouble only."""
-    from monitord import logs
-
-    logs.configure("warning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,111 +100,34 @@ class CliContext:
 
         return load(self.config_path, os.environ)
 
-    def reader(self) -> StoreReader:
-        """The store, read-only; it opens at the first question.
+    @property
+    def workspace(self) -> Workspace:
+        """Where actions work for this call."""
+        from monitord.actions.workspace import Workspace
 
-        The configuration is read, and a remote provider asked, only for an artefact's bytes.
-        """
-        from monitord.storage.queries import StoreReader
-
-        return StoreReader(self.data_dir(), self.open_full_store, _tell_damage)
-
-    def open_full_store(self, folder: Path, *, create: bool = True) -> ArtefactStore:
-        """Opens what is kept in and behind this folder, as configured."""
-        from monitord.recorder.artefact_stores import open_full_store
-
-        settings = self.config().settings
-        if not (settings.storage.url or settings.storage.archive_url):
-            return open_full_store(settings)(folder, create=create)
-        key = repr(settings.storage)
-        if key not in _FULL_STORES:
-            _FULL_STORES[key] = open_full_store(settings, cached=True)
-        return _FULL_STORES[key](folder, create=create)
-
-    def _open_local_store(self, folder: Path, *, create: bool = True) -> ArtefactStore:
-        from monitord.recorder.artefact_stores import open_local_store
-
-        return open_local_store(self.config().settings)(folder, create=create)
-
-    @contextmanager
-    def store(self, *, whole: bool = False) -> Iterator[SQLiteProfileStore]:
-        """The store, to write to; closed at the end. Far artefacts are seen only when it is to be `whole`.
-
-        Something must be there already: a database, even a damaged one, or artefacts to rebuild it from.
-        """
-        from monitord.storage import open_store
-
-        log_to_stderr()
-        folder = self.data_dir()
-        _leave_to_recorder(folder)
-        opener = self.open_full_store if whole else self._open_local_store
-        is_data_remote = whole and bool(self.config().settings.storage.url)
-        store = open_store(
-            folder,
-            create=is_data_remote or _holds_data(folder),
-            open_artefacts=opener,
-            budget_bytes=self.config().settings.retention.max_total_bytes,
-        )
-        try:
-            yield store
-        finally:
-            store.close()
-
-    @contextmanager
-    def holdings(self) -> Iterator[ArtefactStore]:
-        """What keeps artefacts, here and remotely."""
-        from monitord.storage.folder import check_data_dir
-        from monitord.storage.schema import ARTEFACTS_NAME
-
-        folder = self.data_dir() / ARTEFACTS_NAME
-        check_data_dir(folder.parent)
-        is_data_remote = bool(self.config().settings.storage.url)
-        if not is_data_remote and not folder.exists():
-            raise NotFoundError(f"no artefact is stored in {folder.parent} yet; `monitord run` stores them")
-        holdings = self.open_full_store(folder, create=is_data_remote)
-        try:
-            yield holdings
-        finally:
-            holdings.close()
+        return Workspace(self.data_dir(), self.config_path, say)
 
     def style(self) -> Style:
         """Colours for what goes to stdout."""
         return Style(wants_colour(self.colour, os.environ, sys.stdout.isatty()))
 
 
-def _leave_to_recorder(folder: Path) -> None:
-    """Refuse to change the schema under a recorder that runs: it would save nothing from then on."""
-    from monitord.recorder.locks import DAEMON_LOCK, holder
-    from monitord.storage.readonly import stored_revision
-    from monitord.storage.schema import DATABASE_NAME, HEAD
+class RecorderWatch:
+    """Says a trouble once, and once more when it becomes another one."""
 
-    pid = holder(folder / DAEMON_LOCK)
-    if pid is None or not (folder / DATABASE_NAME).is_file():
-        return
-    try:
-        revision = stored_revision(folder / DATABASE_NAME)
-    except MonitordError:
-        return  # opening it reports what is wrong
-    if revision not in (None, HEAD):
-        raise BusyError(
-            f"an older monitord still records (pid {pid or 'unknown'}), and would save nothing into schema"
-            f" {HEAD}: `monitord service restart` upgrades both"
-        )
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._told: str | None = None
 
+    def tell(self) -> None:
+        """Look, and say what is new."""
+        from monitord.actions.recorder import recorder_trouble
 
-def _tell_damage(words: str) -> None:
-    say(f"monitord: {words}")
-
-
-# What reads remote artefacts in this process shares one cache (storage.cache_mb): a server asks again.
-_FULL_STORES: dict[str, OpenArtefacts] = {}
-
-
-def _holds_data(folder: Path) -> bool:
-    try:
-        return any((folder / name).exists() for name in ("monitord.db", "artefacts"))
-    except PermissionError:
-        return False  # the store says whose it is
+        found = recorder_trouble(self._data_dir)
+        kind = found.kind if found else None
+        if found and kind != self._told:
+            say(f"monitord: {found.text}")
+        self._told = kind
 
 
 def _require_current_folder() -> None:
@@ -225,23 +143,25 @@ def _require_current_folder() -> None:
 def placed(function: Callable[..., None], *, asks: bool = False) -> Callable[..., None]:
     """Give a command function, whose first parameter is its CliContext, the options that every command has.
 
-    Who `asks` about what was recorded is told behind the answer when nobody records.
+    Its parameter `as_json` becomes -o and --json. Who `asks` about what was recorded is told behind the
+    answer when nobody records.
     """
-    signature = inspect.signature(function, eval_str=True)
+    _context, *parameters = inspect.signature(function, eval_str=True).parameters.values()
+    has_forms = any(each.name == "as_json" for each in parameters)
 
     def run(
         ctx: typer.Context, config: Path | None, data_dir: Path | None, color: Colour | None, **words: Any
     ) -> None:
         context = (ctx.obj or CliContext()).overridden(config, data_dir, color)
         _require_current_folder()
+        if has_forms:
+            words["as_json"] = _wants_json(words.pop("output"), words.pop("json"))
         function(context, **words)
         if asks:
-            from monitord.cli.recorder import RecorderWatch
-
             sys.stdout.flush()
             RecorderWatch(context.data_dir()).tell()
 
-    own = list(signature.parameters.values())[1:]
+    own = [flag for each in parameters for flag in (_FORMS if each.name == "as_json" else [each])]
     common = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
         for name, kind in (("config", ConfigFlag), ("data_dir", DataDirFlag), ("color", ColourFlag))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, NoReturn
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
-from monitord.cli.context import CliContext
-from monitord.cli.listing import POLL_S, Asked, Listing, PidFlag, ProcessFlag, View, listed
-from monitord.cli.recorder import RecorderWatch
+from monitord.actions.lists import EventQuestion, follow_events
+from monitord.actions.lists import events as stored_events
+from monitord.cli.context import CliContext, RecorderWatch
+from monitord.cli.listing import Asked, Listing, PidFlag, ProcessFlag, View, listed
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.when import local_stamp
-from monitord.errors import NotFoundError
-from monitord.export.event_search import EventSearch
 from monitord.export.shapes import EVENT_KEYS, event_row
 from monitord.export.units import quantity
 from monitord.model import Event, EventType
@@ -25,7 +22,6 @@ from monitord.redaction import printable
 from monitord.storage.events import EventFilter
 from monitord.storage.ids import short_id
 
-_LOOK_BACK = timedelta(minutes=15)  # an incident's samples are older than the incident, by the ring's length
 _ENDINGS = (  # of a key, its unit, and what makes it that unit
     ("_bytes_per_s", "bytes_per_s", 1),
     ("_bytes", "bytes", 1),
@@ -70,55 +66,32 @@ def events(
     ] = None,
 ) -> None:
     """List what monitord saw and did, newest first."""
-    reader = context.reader()
     wanted = EventFilter(
         pid=pid,
         event_type=kind,
         since=asked.since,
         until=asked.until,
-        correlation_id=reader.find(incident).correlation_id if incident else None,
         ast_node_id=node,
         module=module,
         function=function,
         arity=arity,
         limit=asked.limit,
     )
-    search = EventSearch(reader, wanted, process, grep)
+    question = EventQuestion(wanted, incident, process, grep)
     listing = Listing(
         EVENT_KEYS,
         event_row,
-        lambda found, shown, first: _table(found, shown, context, header=first),
+        lambda found, shown, first: _table(found, shown, context, first),
         "no event matches",
     )
     if asked.follow:
-        _follow(search, asked.view, listing, RecorderWatch(context.data_dir()))
-    try:
-        found = search.newest()
-    except NotFoundError as nothing_yet:
-        listing.refuse(nothing_yet, asked.view)
-    listing.write(found, asked.view)
+        listing.follow(
+            follow_events(context.workspace, question), asked.view, RecorderWatch(context.data_dir())
+        )
+    listing.answer(stored_events(context.workspace, question), asked.view)
 
 
-def _follow(search: EventSearch, view: View, listing: Listing[Event], watch: RecorderWatch) -> NoReturn:
-    """Print what there is, then what is stored from now on, until Ctrl-C.
-
-    Ids are times, and an incident's events are stored after they happened: each look goes back far enough to
-    see them, and what was seen is not shown twice.
-    """
-    seen = {event.id for event in search.since(datetime.now(UTC) - _LOOK_BACK)}
-    found = search.newest()
-    listing.write(found, view)
-    seen |= {event.id for event in found}  # what came between the two questions was shown, too
-    while True:
-        sys.stdout.flush()
-        watch.tell()
-        time.sleep(POLL_S)
-        recent = search.since(datetime.now(UTC) - _LOOK_BACK)
-        listing.write([event for event in recent if event.id not in seen], view, first=False)
-        seen = {event.id for event in recent}
-
-
-def _table(found: Sequence[Event], view: View, context: CliContext, *, header: bool) -> Iterable[str]:
+def _table(found: Sequence[Event], view: View, context: CliContext, header: bool) -> Iterable[str]:
     now = datetime.now(UTC)
     rows = [
         [

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from monitord.actions.lists import hot as hot_functions
 from monitord.cli.context import CliContext
 from monitord.cli.listing import Asked, Listing, ProcessFlag, View, listed
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.when import local_stamp
-from monitord.errors import NotFoundError
 from monitord.export.shapes import HOT_KEYS, hot_row
 from monitord.redaction import printable
 from monitord.storage.views import HotFilter, HotFunction
@@ -52,17 +52,13 @@ def hot(
     listing = Listing(
         HOT_KEYS,
         hot_row,
-        lambda found, shown, first: _table(found, shown, context, header=first),
+        lambda found, shown, first: _table(found, shown, context, first),
         "no function was hot in that time; --since 30d looks further back",
     )
-    try:
-        found = context.reader().hot(wanted)
-    except NotFoundError as nothing_yet:
-        listing.refuse(nothing_yet, asked.view)
-    listing.write(found, asked.view)
+    listing.answer(hot_functions(context.workspace, wanted), asked.view)
 
 
-def _table(found: Sequence[HotFunction], view: View, context: CliContext, *, header: bool) -> Iterable[str]:
+def _table(found: Sequence[HotFunction], view: View, context: CliContext, header: bool) -> Iterable[str]:
     now = datetime.now(UTC)
     rows = [
         [

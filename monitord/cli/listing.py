@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain, islice
 from textwrap import indent
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag, look_like
-from monitord.cli.preferences import preferences_of
-from monitord.cli.terminal import emit, page, say
-from monitord.cli.times import parse_period
+from monitord.actions.preferences import preferences
+from monitord.actions.times import parse_period
+from monitord.cli.context import CliContext, JsonFlag, RecorderWatch, look_like
+from monitord.cli.terminal import emit, emit_json, page, say
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.encoding import csv_rows, json_text
 
@@ -80,7 +83,7 @@ def view_of(
         raise UsageError("-f never ends and a JSON array must; use -o jsonl")
     if chosen is not ListOutput.TABLE:  # programs get what they ask for, whatever a person prefers
         return View(chosen, reverse or follow, utc, use_pager=False)
-    preferred = preferences_of(context)
+    preferred = preferences(context.workspace)
     use_pager = preferred["pager"] and not no_pager and not follow
     return View(chosen, reverse or follow, utc or preferred["utc"], use_pager)
 
@@ -151,7 +154,7 @@ class Listing(Generic[T]):
         """Write the items; `first` is False for what follows what was written before."""
         ordered = list(reversed(newest_first)) if view.oldest_first else list(newest_first)
         if view.output is ListOutput.JSON:
-            emit(json_text([self.shape(item) for item in ordered]) + "\n")
+            emit_json([self.shape(item) for item in ordered])
         elif view.output is ListOutput.JSONL:
             emit("".join(json_text(self.shape(item), indent=None) + "\n" for item in ordered))
         elif view.output is ListOutput.CSV:
@@ -161,8 +164,28 @@ class Listing(Generic[T]):
         elif first and not view.is_quiet:
             say(self.nothing)
 
-    def write_each(self, newest_first: Iterable[T], view: View) -> None:
-        """Write the items as they come, for what may be as long as the store."""
+    def answer(self, newest_first: Iterator[T], view: View) -> None:
+        """Write the items as they come: there may be as many as the store has.
+
+        Where there is no store to list from that is said, and a program still gets an empty list.
+        """
+        try:
+            first = list(islice(newest_first, 1))  # opens the store: before anything is written
+        except NotFoundError:
+            self.write([], replace(view, is_quiet=True))
+            raise
+        self._write_each(chain(first, newest_first), view)
+
+    def follow(self, batches: Iterable[Sequence[T]], view: View, watch: RecorderWatch) -> NoReturn:
+        """Write what there is and what comes, until Ctrl-C or until the reader leaves."""
+        for number, newest_first in enumerate(batches):
+            self.write(newest_first, view, first=number == 0)
+            sys.stdout.flush()
+            watch.tell()
+            time.sleep(POLL_S)
+        raise AssertionError("what is followed never ends")
+
+    def _write_each(self, newest_first: Iterable[T], view: View) -> None:
         if view.output is ListOutput.TABLE or view.oldest_first:
             self.write(list(newest_first), view)
         elif view.output is ListOutput.JSON:
@@ -178,8 +201,3 @@ class Listing(Generic[T]):
                 is_first = False
             if is_first:
                 self.write([], view)
-
-    def refuse(self, reason: NotFoundError, view: View) -> NoReturn:
-        """There is no store to list from: that is said, and a program still gets an empty list."""
-        self.write([], replace(view, is_quiet=True))
-        raise reason

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
+from monitord.actions import plans
+from monitord.actions.times import parse_duration
+from monitord.cli.context import CliContext
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import emit, page, say, width
-from monitord.cli.times import parse_duration
-from monitord.export.encoding import json_text
+from monitord.cli.terminal import emit, emit_json, page, say, width
 from monitord.export.units import span
 from monitord.model import Match, NamedPlan, PlannedConsent, PlannedProfiler
 from monitord.redaction import printable
@@ -53,8 +53,6 @@ def set_plan(
     ] = None,
 ) -> None:
     """Set how to profile some processes, from the next alert on; replaces an older plan of this NAME."""
-    from monitord.storage.plans import store_capture_plan
-
     plan = NamedPlan(
         name=name,
         match=Match(
@@ -65,51 +63,37 @@ def set_plan(
         rate_hz=rate,
         consent=consent,
     )
-    with context.store() as store:
-        store_capture_plan(store.state, plan)
+    plans.set_plan(context.workspace, plan)
     emit(f"{plan.name}: set\n")
 
 
-def get_plan(
-    context: CliContext, name: NameArgument, output: OutputFlag = None, json: JsonFlag = False
-) -> None:
+def get_plan(context: CliContext, name: NameArgument, as_json: bool = False) -> None:
     """Show one capture plan."""
-    from monitord.storage.plans import get_capture_plan
-
-    as_json = wants_json(output, json)
-    with context.reader() as reader:
-        plan = get_capture_plan(reader.storage, name)
+    plan = plans.get_plan(context.workspace, name)
     if as_json:
-        emit(json_text(_as_json(plan)) + "\n")
+        emit_json(_as_json(plan))
     else:
         _show(context, [plan])
 
 
-def list_plans(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def list_plans(context: CliContext, as_json: bool = False) -> None:
     """List the capture plans; the first whose match fits a process is the one that counts."""
-    from monitord.storage.plans import list_capture_plans
-
-    as_json = wants_json(output, json)
-    with context.reader() as reader:
-        plans = list_capture_plans(reader.storage, lambda error: say(f"monitord: {error}"))
+    found = plans.list_plans(context.workspace)
     if as_json:
-        emit(json_text([_as_json(plan) for plan in plans]) + "\n")
-    elif plans:
-        _show(context, plans)
+        emit_json([_as_json(plan) for plan in found])
+    elif found:
+        _show(context, found)
     else:
         say("monitord: no capture plans; everything is profiled as configured")
 
 
 def delete_plan(context: CliContext, name: NameArgument) -> None:
     """Delete a capture plan: from the next alert on its processes are profiled as configured."""
-    from monitord.storage.plans import delete_capture_plan
-
-    with context.store() as store:
-        delete_capture_plan(store.state, name)
+    plans.delete_plan(context.workspace, name)
     emit(f"{name}: deleted\n")
 
 
-def _show(context: CliContext, plans: Sequence[NamedPlan]) -> None:
+def _show(context: CliContext, found: Sequence[NamedPlan]) -> None:
     rows = [
         [
             Cell(plan.name, ("bold",)),
@@ -119,7 +103,7 @@ def _show(context: CliContext, plans: Sequence[NamedPlan]) -> None:
             Cell(f"{plan.rate_hz}/s" if plan.rate_hz is not None else "–"),
             Cell(plan.consent or "–"),
         ]
-        for plan in plans
+        for plan in found
     ]
     page(draw(_COLUMNS, rows, width=width(), style=context.style()))
 

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag, OutputFlag, log_to_stderr, wants_json
-from monitord.cli.script_run import SignalCounter, end, progress, show_progress, warn_about
+from monitord.actions.times import parse_duration
+from monitord.cli.context import CliContext
+from monitord.cli.export import put as put_file
+from monitord.cli.profiles import put
+from monitord.cli.script_run import SignalCounter, end, exit_as, progress, show_progress, warn_about
 from monitord.cli.terminal import say
-from monitord.cli.times import parse_duration
 from monitord.errors import UsageError
 from monitord.storage.ids import short_id
 
 if TYPE_CHECKING:
     from monitord.scripts.request import ScriptRequest
-    from monitord.scripts.result import ProfileResult
-    from monitord.scripts.run import RunPlan, ScriptRun
+    from monitord.scripts.run import RunPlan
 
 _LONGEST_S = 86_400.0
 
@@ -60,11 +61,10 @@ def run(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with the script's exit status.")
     ] = False,
-    output: OutputFlag = None,
-    json: JsonFlag = False,
+    as_json: bool = False,
 ) -> None:
     """Run a script under Scalene and show its hot lines and functions. Nothing is kept without --save."""
-    options = _OutputOptions(wants_json(output, json), save, exit_code, document)
+    options = _OutputOptions(as_json, save, exit_code, document)
     from monitord.scripts.request import ScriptRequest
     from monitord.scripts.run import RunPlan
 
@@ -80,9 +80,7 @@ def run(
             raise UsageError(
                 "--standby can't be combined with --memory, --save, --document, --duration or -o json"
             )
-        from monitord.cli.standby import stand_by
-
-        stand_by(context, request, passes_status_on=exit_code)
+        _stand_by(context, request, passes_status_on=exit_code)
         return
     _profile(context, request, RunPlan(memory, limit_s=limit_s, stdout_to_stderr=options.as_json), options)
 
@@ -98,41 +96,30 @@ def _seconds(text: str) -> float:
 
 
 def _profile(context: CliContext, request: ScriptRequest, plan: RunPlan, options: _OutputOptions) -> None:
-    from monitord.scripts.runner import profile_script
-    from monitord.storage import new_correlation_id
+    from monitord.actions import scripts
 
     sys.stdout.flush()
     with SignalCounter() as heard:
-        done = profile_script(request, plan, new_correlation_id, progress(heard, request.name))
+        watcher = progress(heard, request.name)
+        done = scripts.profile(context.workspace, request, plan, watcher, keep=options.keeps)
         show_progress("")
-        result = _kept(context, done) if options.keeps and done.result else done.result
     warn_about(done.run)
-    if result is not None:
-        from monitord.cli.export import put as put_file
-        from monitord.cli.profiles import put
-
+    if done.result is not None:
         if options.document is not None:
-            put_file(str(options.document), result.payload)
-        put(context, result, options.as_json)
+            put_file(str(options.document), done.result.payload)
+        put(context, done.result, options.as_json)
         if not options.keeps:
             say("nothing was kept, Scalene's file is gone; --save keeps a profile")
         else:
-            say(f"kept; see it with: monitord profile show {short_id(result.profile_id)}")
+            say(f"kept; see it with: monitord profile show {short_id(done.result.profile_id)}")
     end(done, heard, passes_status_on=options.passes_status_on)
 
 
-def _kept(context: CliContext, done: ScriptRun) -> ProfileResult:
-    """Save it through the same door as every other capture."""
-    from monitord.recorder.from_settings import retention_limits
-    from monitord.recorder.retention_store import Saving
-    from monitord.scripts.library import ProfileLibrary
-    from monitord.storage import open_store
+def _stand_by(context: CliContext, request: ScriptRequest, *, passes_status_on: bool) -> None:
+    from monitord.actions.scripts import stand_by
 
-    log_to_stderr()
-    settings, data_dir = context.config().settings, context.data_dir()
-    store = open_store(data_dir)
-    try:
-        saving = Saving(store, retention_limits(settings))
-        return ProfileLibrary(data_dir).keep(done, saving.save)
-    finally:
-        store.close()
+    with SignalCounter() as heard:
+        run = stand_by(context.workspace, request, lambda: len(heard.numbers))
+    warn_about(run)
+    sys.stdout.flush()
+    exit_as(run.exit_status, heard, passes_status_on=passes_status_on)

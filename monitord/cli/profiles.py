@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag, OutputFlag, log_to_stderr, wants_json
+from monitord.actions.scripts import clear_profiles, kept_profile, kept_profiles
+from monitord.cli.context import CliContext
 from monitord.cli.profile_page import render_profile
 from monitord.cli.rows import recent_table
 from monitord.cli.show import IdArgument
-from monitord.cli.terminal import emit, say, width
-from monitord.errors import UsageError
-from monitord.export.encoding import json_text
+from monitord.cli.terminal import emit, emit_json, say, width
 from monitord.export.shapes import row
 from monitord.model import counted
 
@@ -25,16 +24,12 @@ if TYPE_CHECKING:
 def list_profiles(
     context: CliContext,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many.")] = 20,
-    output: OutputFlag = None,
-    json: JsonFlag = False,
+    as_json: bool = False,
 ) -> None:
     """List the profiles of scripts that were kept with --save, newest first."""
-    from monitord.scripts.library import ProfileLibrary
-
-    as_json = wants_json(output, json)
-    records = ProfileLibrary(context.data_dir()).kept(limit)
+    records = kept_profiles(context.workspace, limit)
     if as_json:
-        emit(json_text([row(record) for record in records]) + "\n")
+        emit_json([row(record) for record in records])
         return
     if not records:
         say("no profile of a script is kept; `monitord profile SCRIPT --save` keeps one")
@@ -44,14 +39,9 @@ def list_profiles(
         emit(f"{line}\n")
 
 
-def show(
-    context: CliContext, profile_id: IdArgument, output: OutputFlag = None, json: JsonFlag = False
-) -> None:
+def show(context: CliContext, profile_id: IdArgument, as_json: bool = False) -> None:
     """Show the hot lines and functions of a kept profile of Scalene."""
-    from monitord.scripts.library import ProfileLibrary
-
-    as_json = wants_json(output, json)
-    put(context, ProfileLibrary(context.data_dir()).get(profile_id), as_json)
+    put(context, kept_profile(context.workspace, profile_id), as_json)
 
 
 def clear(
@@ -62,19 +52,14 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
     """Delete kept profiles of scripts; those kept with `monitord keep` stay."""
-    from monitord.scripts.library import ProfileLibrary
-
-    if not yes:
-        raise UsageError("nothing deleted; to delete them for good: `monitord profile clear --yes`")
-    log_to_stderr()
-    count = ProfileLibrary(context.data_dir()).cleanup_old_profiles(older_than)
+    count = clear_profiles(context.workspace, older_than, confirmed=yes)
     emit(f"{counted(count, 'profile')} deleted\n")
 
 
 def put(context: CliContext, result: ProfileResult, as_json: bool) -> None:
     """Write one profile to stdout."""
     if as_json:
-        emit(json_text(result.as_values()) + "\n")
+        emit_json(result.as_values())
     else:
         for line in render_profile(result, width(), context.style()):
             emit(f"{line}\n")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
-from monitord.cli.terminal import emit, width, wrap
+from monitord.cli.context import CliContext
+from monitord.cli.terminal import emit, emit_json, width, wrap
 from monitord.errors import StorageError
-from monitord.export.encoding import iso, json_text
+from monitord.export.encoding import iso
 from monitord.export.units import quantity
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
@@ -22,27 +21,12 @@ if TYPE_CHECKING:
 def run(
     context: CliContext,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, delete nothing.")] = False,
-    output: OutputFlag = None,
-    json: JsonFlag = False,
+    as_json: bool = False,
 ) -> None:
     """Delete what is too old or over the budget, the mild before the bad; kept incidents stay."""
-    from monitord.jobs import RetentionManager
-    from monitord.recorder.from_settings import retention_limits
-    from monitord.storage.artefacts import DiskFullError
-    from monitord.storage.usage import room_for_rows
+    from monitord.actions.upkeep import run_retention
 
-    as_json = wants_json(output, json)
-    limits = retention_limits(context.config().settings)
-    reserve_bytes = room_for_rows(limits.max_total_bytes)
-    try:
-        with context.store() as store:
-            report = RetentionManager(store, limits, reserve_bytes=reserve_bytes).purge_expired(
-                datetime.now(UTC), dry_run=dry_run
-            )
-    except DiskFullError as error:
-        raise StorageError(
-            f"no room even to tidy in {context.data_dir()}; free some space on that disk, then try again"
-        ) from error
+    report = run_retention(context.workspace, dry_run=dry_run)
     if as_json:
         answer = {
             "dry_run": report.is_dry_run,
@@ -57,7 +41,7 @@ def run(
             "obstacle": printable(report.obstacle) if report.obstacle else None,
             "failures": {key: printable(why) for key, why in report.failures.items()},
         }
-        emit(json_text(answer) + "\n")
+        emit_json(answer)
     else:
         _show(report)
     if report.failures:

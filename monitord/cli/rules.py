@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
+from monitord.actions.times import parse_period
+from monitord.cli.context import CliContext
 from monitord.cli.listing import UntilFlag
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import emit, page, say, width
-from monitord.cli.times import parse_period
+from monitord.cli.terminal import emit, emit_json, page, say, width
 from monitord.cli.when import local_stamp
-from monitord.export.encoding import iso, json_text
+from monitord.export.encoding import iso
 from monitord.export.units import quantity, span
-from monitord.model import Alert, Match, Rates, Rule, Threshold, counted
+from monitord.model import Alert, Match, Rule, Threshold, counted
 from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.actions.rules import Replay
 
 _NAME_WIDTH = 24  # a name is there to be typed: it is shown whole up to here
 
 
-def list_rules(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def list_rules(context: CliContext, as_json: bool = False) -> None:
     """List the rules in force: what fires, after how long, how often at most."""
-    as_json = wants_json(output, json)
     rules = context.config().settings.rules
     if as_json:
-        emit(json_text([_as_json(rule) for rule in rules]) + "\n")
+        emit_json([_as_json(rule) for rule in rules])
         return
     columns = (
         Column("RULE", least=min(_NAME_WIDTH, max((len(rule.name) for rule in rules), default=0))),
@@ -62,55 +63,31 @@ def replay_rules(
         str, typer.Option("-S", "--since", metavar="TIME", help="How far back to look.")
     ] = "24h",
     until: UntilFlag = None,
-    output: OutputFlag = None,
-    json: JsonFlag = False,
+    as_json: bool = False,
 ) -> None:
     """Replay stored history against other rules and say what would have fired."""
-    from monitord.config import load_rules
-    from monitord.detection import replay
-    from monitord.sampling import known_users
+    from monitord.actions.rules import replay
 
-    as_json = wants_json(output, json)
     now = datetime.now(UTC)
-    start, end = parse_period(since, until, now)
-    rules = load_rules(file)
-    passes = _Counted(context.reader().history(start, end))
-    alerts = replay(rules, passes, known_users())
+    replayed = replay(context.workspace, file, *parse_period(since, until, now))
     if as_json:
-        emit(json_text([_alert_as_json(alert) for alert in alerts]) + "\n")
+        emit_json([_alert_as_json(alert) for alert in replayed.alerts])
     else:
-        for alert in alerts:
+        for alert in replayed.alerts:
             when = local_stamp(alert.raised_at, now)
             mark = f"  (no capture: {printable(alert.suppressed_by)})" if alert.suppressed_by else ""
             emit(f"{when}  {printable(alert.rule)}  {printable(alert.reason)}{mark}\n")
-    fired = Counter(alert.rule for alert in alerts)
-    told = ", ".join(f"{rule.name} {fired[rule.name]}" for rule in rules)
-    say(f"{_replayed(passes, since, now)}; fired: {told}")
+    fired = Counter(alert.rule for alert in replayed.alerts)
+    told = ", ".join(f"{rule.name} {fired[rule.name]}" for rule in replayed.rules)
+    say(f"{_history(replayed, since, now)}; fired: {told}")
 
 
-class _Counted:
-    """Passes on their way through, counted: a month of them is more than memory should hold."""
-
-    def __init__(self, passes: Iterable[Rates]) -> None:
-        self._passes = passes
-        self.count = 0
-        self.first: datetime | None = None
-        self.last: datetime | None = None
-
-    def __iter__(self) -> Iterator[Rates]:
-        for rates in self._passes:
-            self.count += 1
-            self.first, self.last = self.first or rates.taken_at, rates.taken_at
-            yield rates
-
-
-def _replayed(passes: _Counted, since: str, now: datetime) -> str:
+def _history(replayed: Replay, since: str, now: datetime) -> str:
     """How much history there was, which may begin long after the time that was asked for."""
-    if passes.first is None or passes.last is None:
+    if replayed.first is None or replayed.last is None:
         return f"no history is stored since {since}"
-    first, last = (local_stamp(each, now) for each in (passes.first, passes.last))
-    count = counted(passes.count, "stored pass")
-    return f"{count}, from {first} to {last}"
+    first, last = (local_stamp(each, now) for each in (replayed.first, replayed.last))
+    return f"{counted(replayed.passes, 'stored pass')}, from {first} to {last}"
 
 
 def _condition(rule: Rule) -> str:

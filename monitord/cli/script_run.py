@@ -33,10 +33,7 @@ def warn_about(run: Run) -> None:
 def end(done: ScriptRun, heard: SignalCounter, *, passes_status_on: bool) -> None:
     """Leave with the right exit code: the script's own if asked for, else whether there is a profile."""
     status = done.run.exit_status
-    if passes_status_on:
-        raise typer.Exit(128 - status if status < 0 else status)
-    if heard.numbers:
-        raise typer.Exit(128 + heard.numbers[0])
+    exit_as(status, heard, passes_status_on=passes_status_on)
     if done.result is None:
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         title = done.program.title
@@ -44,6 +41,14 @@ def end(done: ScriptRun, heard: SignalCounter, *, passes_status_on: bool) -> Non
             f"{title}: no profile: it {how} before Scalene saw its code run; it looks 100 times a second,"
             " and only at code beside the script"
         )
+
+
+def exit_as(status: int, heard: SignalCounter, *, passes_status_on: bool) -> None:
+    """Leave with the script's own exit code if asked for, or as the signal that was heard; else return."""
+    if passes_status_on:
+        raise typer.Exit(128 - status if status < 0 else status)
+    if heard.numbers:
+        raise typer.Exit(128 + heard.numbers[0])
 
 
 @dataclass(slots=True)

@@ -3,68 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.cli.context import CliContext, JsonFlag, OutputFlag, wants_json
-from monitord.cli.recorder import silent_for_s
-from monitord.cli.terminal import LABEL, Style, cut, emit, fact, width
-from monitord.cli.when import local_stamp, moment_of
-from monitord.errors import ConfigError, NotFoundError, UnreachableError
-from monitord.export.encoding import json_text
+from monitord.actions import recorder
+from monitord.cli.context import CliContext
+from monitord.cli.terminal import LABEL, Style, cut, emit, emit_json, fact, width
+from monitord.cli.when import local_stamp
 from monitord.export.units import age, quantity, span
 from monitord.model import counted
-from monitord.recorder.status import read_status
-from monitord.recorder.uploader_status import read_uploader_status
+from monitord.recorder.status import moment_of
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
-from monitord.storage.usage import usage_of as measure
-from monitord.storage.views import Usage
 
 
-def status(context: CliContext, output: OutputFlag = None, json: JsonFlag = False) -> None:
+def status(context: CliContext, as_json: bool = False) -> None:
     """Say whether monitord records here, what it costs, and how full its store is."""
-    as_json = wants_json(output, json)
-    folder = context.data_dir()
-    told: dict[str, Any] = {"is_running": False, **(read_status(folder) or {})}
-    sent = read_uploader_status(folder)
-    if sent is not None:
-        told["courier"] = asdict(sent)
+    workspace = context.workspace
+    told = recorder.status(workspace)
     # A broken configuration may be why nothing runs: say the rest all the same.
-    used = usage_of(context, folder, told) if as_json or told["is_running"] else {}
+    used = recorder.usage(workspace, told) if as_json or told["is_running"] else {}
     if as_json:
-        running = told.pop("is_running")
-        shown = {"running": running, **told, "data_dir": str(folder), "usage": used}
-        emit(json_text(shown) + "\n")
-        told["is_running"] = running
+        facts = {name: held for name, held in told.items() if name != "is_running"}
+        emit_json(
+            {"running": told["is_running"], **facts, "data_dir": str(workspace.data_dir), "usage": used}
+        )
     elif told["is_running"]:
-        for line in _lines(folder, told, used, context.style(), width()):
+        for line in _lines(workspace.data_dir, told, used, context.style(), width()):
             emit(line + "\n")
-    _complain(context, told, folder)
-
-
-def usage_of(context: CliContext, folder: Path, told: Mapping[str, Any]) -> dict[str, int]:
-    """What the store takes and the disk has left, in bytes, beside the budget that is in force.
-
-    A running daemon told its budget; only without one is the configuration asked, which may be broken.
-    """
-    try:
-        found = measure(folder, is_remote=_is_far(context))
-    except OSError:  # no directory yet
-        found = Usage(0, 0, 0, 0)
-    budget = told.get("budget_bytes") if told["is_running"] else None
-    if not isinstance(budget, int) or budget <= 0:
-        budget = context.config().settings.retention.max_total_bytes
-    return {**asdict(found), "total_bytes": found.total_bytes, "budget_bytes": budget}
-
-
-def _is_far(context: CliContext) -> bool:
-    try:
-        return bool(context.config().settings.storage.url)
-    except ConfigError:
-        return False
+    if (error := recorder.why_not_recording(workspace, told)) is not None:
+        raise error
 
 
 def _lines(
@@ -195,48 +164,6 @@ def _next(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return ""
     return f", next {age(moment, now)}" if moment > now else ", next due now"
-
-
-def _complain(context: CliContext, told: Mapping[str, Any], folder: Path) -> None:
-    """Nobody records, or somebody holds the lock and says nothing: scripts shall see that."""
-    if not told["is_running"]:
-        failure, flag = _unit_failure(folder)
-        if failure is not None:
-            see = f"`monitord service logs{flag}` says why, `monitord service start{flag}` starts it"
-            raise NotFoundError(f"not running on {folder}: {failure}; {see}")
-        try:
-            context.config()
-        except ConfigError as error:
-            raise NotFoundError(f"not running on {folder}, and can't be started: {error}") from error
-        raise NotFoundError(
-            f"not running on {folder}; start it with `monitord run` or `monitord service install`"
-        )
-    pid, taken = told.get("pid") or "unknown", moment_of(told.get("taken_at"))
-    troubles = "; ".join(printable(str(each)) for each in told.get("degraded") or ())
-    if "unreadable" in told:
-        raise UnreachableError(f"pid {pid} cannot tell how it is: {printable(told['unreadable'])}")
-    if taken is None and troubles:
-        raise UnreachableError(f"pid {pid} has not finished a pass: {troubles}")
-    if taken is None:
-        raise UnreachableError(f"pid {pid} has reported nothing yet; see `monitord service logs`")
-    silent_s = silent_for_s(told, datetime.now(UTC))
-    if silent_s is not None:
-        raise UnreachableError(
-            f"pid {pid} has reported nothing for {span(silent_s)}; see `monitord service logs`, "
-            "then `monitord service restart`"
-        )
-
-
-def _unit_failure(folder: Path) -> tuple[str | None, str]:
-    """Why the service that records into this folder does not run, if it failed, and its commands' flag."""
-    from monitord.config.places import SYSTEM_DATA_DIR, resolve_data_dir
-    from monitord.service import ServicePaths, unit_failure
-
-    here = ServicePaths.here()
-    is_system = folder in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
-    if not is_system and folder != resolve_data_dir(None, {}):
-        return None, ""  # another recorder's: no service of ours
-    return unit_failure(here, system=is_system), " --system" if is_system else ""
 
 
 def _is_number(told: Mapping[str, Any], key: str) -> bool:

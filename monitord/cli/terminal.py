@@ -101,6 +101,13 @@ def emit(text: str) -> None:
     stream.write(_shown(text).encode(encoding, "backslashreplace").decode(encoding))
 
 
+def emit_json(value: object) -> None:
+    """Write a value to stdout as JSON."""
+    from monitord.export.encoding import json_text
+
+    emit(json_text(value) + "\n")
+
+
 def _shown(text: str) -> str:
     """The last fence before a screen: whatever was forgotten to be made printable is so here."""
     if text.isascii() and text.replace("\n", "").isprintable():

@@ -22,14 +22,5 @@ def full_stamp(moment: datetime, *, utc: bool = False, zone: tzinfo | None = Non
     return f"{moment.astimezone(UTC if utc else zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
-def moment_of(text: object) -> datetime | None:
-    """ISO text from a file that may be old or damaged; None when it is not an aware time."""
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
-
-
 # Not %b: names of months follow the locale, columns should not.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

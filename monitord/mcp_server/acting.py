@@ -5,27 +5,36 @@ Each one is logged and stands in the event store before it is done: what can't b
 
 from __future__ import annotations
 
+import json
+import subprocess
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from monitord.errors import BusyError, UsageError
+from monitord.actions import capturing, incidents
+from monitord.actions.assistants import record_action
+from monitord.actions.scripts import clear_profiles
+from monitord.actions.workspace import Workspace
+from monitord.children import own_command
+from monitord.errors import BusyError, StorageError, UsageError
+from monitord.export.shapes import row
 from monitord.logs import get_logger
 from monitord.mcp_server.answers import Done, ProfileAnswer
 from monitord.mcp_server.asking import Id
 from monitord.mcp_server.cache import ProfileAnswers
-from monitord.mcp_server.sources import Sources
+from monitord.mcp_server.output_filter import Fence
 from monitord.model import counted
 
 ACTIONS_PER_HOUR = 20
 _HOUR_S = 3600.0
 _LONGEST_S = 60.0
+_COMMAND_TIMEOUT_S = 150.0
 
 
 class Budget:
@@ -51,10 +60,13 @@ class Budget:
 
 
 class Acting:
-    """The tools that change something, by running monitord's own commands: their checks are the checks."""
+    """The tools that change something."""
 
-    def __init__(self, sources: Sources, profiles: ProfileAnswers, budget: Budget | None = None) -> None:
-        self._sources = sources
+    def __init__(
+        self, workspace: Workspace, fence: Fence, profiles: ProfileAnswers, budget: Budget | None = None
+    ) -> None:
+        self._workspace = workspace
+        self._fence = fence
         self._profiles = profiles
         self._budget = budget or Budget()
 
@@ -64,8 +76,12 @@ class Acting:
         duration_s: Annotated[float, Field(ge=0.5, le=_LONGEST_S)] = 5.0,
     ) -> Done:
         """Take a profile of a running process now and keep it as an incident; consent and budgets apply."""
-        words = ["capture", str(pid), "--duration", f"{duration_s:g}", "-o", "json"]
-        return self._done("capture_process", words, f"captured process {pid}", pid=pid)
+        self._begin("capture_process", {"pid": pid})
+        request = capturing.CaptureRequest(duration_s=duration_s)
+        incident = capturing.capture_now(self._workspace, pid, request, lambda _elapsed_s, _of_s: True)
+        capturing.require_profile(incident)
+        record = incidents.find(self._workspace, incident.correlation_id)
+        return self._done(f"captured process {pid}", row(record))
 
     def profile_script(
         self,
@@ -84,42 +100,67 @@ class Acting:
             document = Path(folder) / "profile.json"
             words += ["--document", str(document)]
             words += ["--", *arguments] if arguments else []
-            done = self._done("profile_script", words, f"profiled {path.name}", script=script)
+            self._begin("profile_script", {"script": script})
+            done = self._done(f"profiled {path.name}", run_own_command(self._workspace, words))
             if not save and done.result is not None and isinstance(done.result.get("profile_id"), str):
                 self._profiles.put(_answer(done.result), document.read_bytes())
         return done
 
     def add_note(self, id: Id, text: Annotated[str, Field(min_length=1, max_length=2000)]) -> Done:  # noqa: A002
         """Leave a note on an incident; `show` and exports carry it."""
-        return self._done("add_note", ["note", id, "--", text], f"noted on {id}", incident=id)
+        self._begin("add_note", {"incident": id})
+        return self._done(f"noted on {id}", row(incidents.add_note(self._workspace, id, text)))
 
     def pin_incident(self, id: Id, undo: bool = False) -> Done:  # noqa: A002
         """Keep an incident past its age, or let it go with age again."""
-        words = ["keep", id, *(["--undo"] if undo else [])]
-        return self._done("pin_incident", words, f"{'no longer kept' if undo else 'kept'}: {id}", incident=id)
+        self._begin("pin_incident", {"incident": id})
+        record = incidents.pin(self._workspace, id, undo=undo)
+        return self._done(f"{'no longer kept' if undo else 'kept'}: {id}", row(record))
 
     def cleanup_old_profiles(self, max_age_days: Annotated[float, Field(ge=0, le=36_500)] = 7.0) -> Done:
         """Delete kept profiles of scripts that are older; pinned ones stay."""
-        words = ["profile", "clear", "--older-than", f"{max_age_days:g}", "--yes"]
-        said = f"deleted the kept profiles older than {max_age_days:g} d"
-        return self._done("cleanup_old_profiles", words, said, max_age_days=max_age_days)
+        self._begin("cleanup_old_profiles", {"max_age_days": max_age_days})
+        count = clear_profiles(self._workspace, max_age_days, confirmed=True)
+        return self._done(f"{counted(count, 'kept profile')} older than {max_age_days:g} d deleted")
 
     def clear_profile_cache(self) -> Done:
         """Forget the profiles in this server's memory; kept ones stay."""
         self._begin("clear_profile_cache", {})
-        return Done(done=f"{counted(self._profiles.clear(), 'profile')} forgotten")
+        return self._done(f"{counted(self._profiles.clear(), 'profile')} forgotten")
 
     def _begin(self, tool: str, about: dict[str, Any]) -> None:
         self._budget.spend()
         get_logger().warning("mcp.action", tool=tool, **about)
-        self._sources.audit(tool, about)
+        record_action(self._workspace, f"mcp {tool}", about)
 
-    def _done(self, tool: str, words: list[str], said: str, **about: Any) -> Done:
-        self._begin(tool, about)
-        result: Any = self._sources.command(words)
-        fence = self._sources.fence
-        shown = fence.value(result) if isinstance(result, dict) else None
-        return Done(done=fence.text(said), result=shown)
+    def _done(self, said: str, result: dict[str, Any] | None = None) -> Done:
+        return Done(done=self._fence.text(said), result=None if result is None else self._fence.value(result))
+
+
+def run_own_command(workspace: Workspace, words: Sequence[str]) -> dict[str, Any]:
+    """Run one of our own commands in a child and return its JSON; its refusal is ours.
+
+    A script must not have this server's stdin and stdout: the protocol is spoken there.
+    """
+    argv = [*own_command("monitord"), "--data-dir", str(workspace.data_dir.absolute())]
+    argv += ["--config", str(workspace.config_path.absolute())] if workspace.config_path else []
+    try:
+        done = subprocess.run(
+            [*argv, *words],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_COMMAND_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StorageError(f"`monitord {words[0]}` did not end well: {type(error).__name__}") from error
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise StorageError(said[-1].removeprefix("monitord: "))
+    return dict(json.loads(done.stdout))
 
 
 def _answer(result: dict[str, Any]) -> ProfileAnswer:

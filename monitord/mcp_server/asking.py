@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from monitord.actions import comparing, incidents, lists, recorder
+from monitord.actions.periods import sum_up
+from monitord.actions.rules import told_by_recorder
+from monitord.actions.times import parse_period
+from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
 from monitord.export.encoding import iso
-from monitord.export.event_search import EventSearch
-from monitord.export.evidence import Comparable, compared, evidence_of, write_form
-from monitord.export.explaining import explain_incident as sentences_about
+from monitord.export.evidence import Comparable
 from monitord.export.explaining import sentence_row
-from monitord.export.shapes import detail, event_row, hot_row, row
-from monitord.export.surroundings import surroundings_of
+from monitord.export.shapes import detail, event_row, hot_row, hotspot, row
 from monitord.mcp_server.answers import (
     Comparison,
     Explanation,
@@ -27,7 +28,7 @@ from monitord.mcp_server.answers import (
     Rows,
 )
 from monitord.mcp_server.cache import Held
-from monitord.mcp_server.sources import Sources
+from monitord.mcp_server.output_filter import Fence
 from monitord.model import EventType, ProfileRecord, TriggerMetric
 from monitord.storage.events import EventFilter, cursor_after
 from monitord.storage.views import HotFilter, RecentFilter
@@ -54,15 +55,15 @@ Pid = Annotated[int | None, Field(ge=1, le=2**31)]
 _HISTORY_POINTS = 60
 _HOTSPOTS = 10
 _STACKS = 20
-_PERIOD_LIMIT = timedelta(days=31)
 _DEEPEST = 10_000
 
 
 class Asking:
     """The tools that change nothing."""
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    def __init__(self, workspace: Workspace, fence: Fence) -> None:
+        self._workspace = workspace
+        self._fence = fence
         self.unsaved: Callable[[str], Held | None] = lambda _id: None  # profiles that only memory has
 
     def recent_anomalies(
@@ -76,14 +77,13 @@ class Asking:
         cursor: Cursor = None,
     ) -> Rows:
         """List recent incidents, newest first: which process, what was wrong, what evidence there is."""
-        start, end = self._sources.parse_period(since, until)
+        start, end = parse_period(since, until, datetime.now(UTC))
         skipped = _offset(cursor)
         wanted = RecentFilter(
             limit=skipped + limit + 1, since=start, until=end, process=process, pid=pid, metric=metric
         )
-        with self._sources.open_reader() as reader:
-            found = reader.recent(wanted)[skipped:]
-        rows, is_cut = self._sources.fence.rows([_listed(record) for record in found[:limit]])
+        found = list(lists.recent(self._workspace, wanted))[skipped:]
+        rows, is_cut = self._fence.rows([_listed(record) for record in found[:limit]])
         more = len(found) > len(rows)
         return Rows(
             rows=rows, next_cursor=f"o{skipped + len(rows)}" if more and rows else None, is_cut=is_cut
@@ -91,28 +91,24 @@ class Asking:
 
     def get_incident(self, id: Id) -> IncidentAnswer:  # noqa: A002  the argument's name in the protocol
         """Give all of one incident: why it fired, what stood before it, captures, hottest functions."""
-        with self._sources.open_reader() as reader:
-            shaped = detail(reader.incident(reader.find(id).correlation_id))
+        shaped = detail(incidents.incident(self._workspace, id))
         step = -(-len(shaped["history"]) // _HISTORY_POINTS) or 1
         shaped["history"] = shaped["history"][::-1][::step][::-1]
         shaped["hotspots"] = shaped["hotspots"][:_HOTSPOTS]
         for record in shaped["captures"]:
             record.pop("notes", None)
-        held, is_cut = self._sources.fence.whole(shaped)
+        held, is_cut = self._fence.whole(shaped)
         return IncidentAnswer(incident=held, is_cut=is_cut)
 
     def resolve(self, id: str) -> str:  # noqa: A002  as above
         """The whole correlation id that a beginning stands for."""
-        with self._sources.open_reader() as reader:
-            return reader.find(id).correlation_id
+        return incidents.find(self._workspace, id).correlation_id
 
     def explain_incident(self, id: Id) -> Explanation:  # noqa: A002  the argument's name in the protocol
         """Tell an incident in sentences, each made from recorded facts; what is not known is said, too."""
-        with self._sources.open_reader() as reader:
-            view = reader.incident(reader.find(id).correlation_id)
-            sentences = sentences_about(view, surroundings_of(reader, view))
-        said, is_cut = self._sources.fence.rows([sentence_row(each) for each in sentences])
-        return Explanation(correlation_id=view.correlation_id, sentences=said, is_cut=is_cut)
+        told = incidents.explain(self._workspace, id)
+        said, is_cut = self._fence.rows([sentence_row(each) for each in told.sentences])
+        return Explanation(correlation_id=told.correlation_id, sentences=said, is_cut=is_cut)
 
     def what_happened(
         self,
@@ -120,22 +116,16 @@ class Asking:
         until: When = None,
     ) -> Happenings:
         """Sum up a period: its incidents, counts of events, the machine's extremes, the busiest processes."""
-        start, end = self._sources.parse_period(since, until)
-        end = end or self._sources.now()
-        if start is None or end - start > _PERIOD_LIMIT:
-            raise UsageError(f"invalid period: expected at most {_PERIOD_LIMIT.days} days")
-        with self._sources.open_reader() as reader:
-            incidents = reader.recent(RecentFilter(limit=200, since=start, until=end))
-            counts = reader.event_counts(start, end)
-            machine, busiest = _summed(reader.history(start, end))
-        rows, is_cut = self._sources.fence.rows([_listed(record) for record in incidents])
+        start, end = parse_period(since, until, datetime.now(UTC))
+        period = sum_up(self._workspace, start, end or datetime.now(UTC))
+        rows, is_cut = self._fence.rows([_listed(record) for record in period.incidents])
         return Happenings(
-            since=iso(start),
-            until=iso(end),
+            since=iso(period.since),
+            until=iso(period.until),
             incidents=rows,
-            event_counts=counts,
-            machine=machine,
-            busiest=self._sources.fence.rows(busiest)[0],
+            event_counts=dict(period.event_counts),
+            machine=dict(period.machine) if period.machine else None,
+            busiest=self._fence.rows(period.busiest)[0],
             is_cut=is_cut,
         )
 
@@ -155,23 +145,21 @@ class Asking:
         cursor: Cursor = None,
     ) -> Rows:
         """List events, newest first: samples, alerts, captures, hotspots, notes, jobs, storage trouble."""
-        start, end = self._sources.parse_period(since, until)
-        with self._sources.open_reader() as reader:
-            wanted = EventFilter(
-                limit=limit + 1,
-                since=start,
-                until=end,
-                event_type=event_type,
-                correlation_id=reader.find(incident).correlation_id if incident else None,
-                pid=pid,
-                module=module,
-                function=function,
-                arity=arity,
-                ast_node_id=ast_node_id,
-                after=cursor,
-            )
-            found = EventSearch(reader, wanted, process).newest()
-        rows, is_cut = self._sources.fence.rows([event_row(event) for event in found[:limit]])
+        start, end = parse_period(since, until, datetime.now(UTC))
+        wanted = EventFilter(
+            limit=limit + 1,
+            since=start,
+            until=end,
+            event_type=event_type,
+            pid=pid,
+            module=module,
+            function=function,
+            arity=arity,
+            ast_node_id=ast_node_id,
+            after=cursor,
+        )
+        found = list(lists.events(self._workspace, lists.EventQuestion(wanted, incident, process)))
+        rows, is_cut = self._fence.rows([event_row(event) for event in found[:limit]])
         more = len(found) > len(rows) and rows
         following = cursor_after(int(rows[-1]["id"]), "desc") if more else None
         return Rows(rows=rows, next_cursor=following, is_cut=is_cut)
@@ -187,7 +175,7 @@ class Asking:
         ast_node_id: Annotated[str | None, Field(pattern=r"^[0-9a-f]{4,64}$")] = None,
     ) -> Rows:
         """List the functions that took most time across captures: shares, how many incidents, when last."""
-        start, end = self._sources.parse_period(since, until)
+        start, end = parse_period(since, until, datetime.now(UTC))
         wanted = HotFilter(
             function=function,
             module=module,
@@ -197,9 +185,8 @@ class Asking:
             until=end,
             limit=limit,
         )
-        with self._sources.open_reader() as reader:
-            found = reader.hot(wanted)
-        rows, is_cut = self._sources.fence.rows([hot_row(spot) for spot in found])
+        found = lists.hot(self._workspace, wanted)
+        rows, is_cut = self._fence.rows([hot_row(spot) for spot in found])
         return Rows(rows=rows, is_cut=is_cut)
 
     def get_profile(
@@ -211,15 +198,12 @@ class Asking:
         held = self.unsaved(id)
         if held is not None:
             return held.answer
-        with self._sources.open_reader() as reader:
-            view = reader.incident(reader.find(id).correlation_id)
-            evidence = evidence_of(view, reader.payload)
-        folded = write_form(evidence, "folded", None).content.decode("utf-8", "replace")
-        functions, _ = self._sources.fence.rows(detail(view)["hotspots"][:limit])
-        stacks, is_cut = self._sources.fence.rows(_hottest_stacks(folded, min(limit, _STACKS)))
+        found = comparing.evidence(self._workspace, id)
+        functions, _ = self._fence.rows([hotspot(spot) for spot in found.view.hotspots[:limit]])
+        stacks, is_cut = self._fence.rows(comparing.hottest_stacks(found, min(limit, _STACKS)))
         return ProfileAnswer(
-            profile_id=view.correlation_id,
-            about=self._sources.fence.value({"title": evidence.title, **row(evidence.record)}),
+            profile_id=found.view.correlation_id,
+            about=self._fence.value({"title": found.title, **row(found.record)}),
             functions=functions,
             stacks=stacks,
             is_cut=is_cut,
@@ -228,44 +212,35 @@ class Asking:
     def compare_profiles(self, before: Id, after: Id, limit: Limit = 20) -> Comparison:
         """Compare two profiles, kept or not: hotter, cooler, new, gone, code changed or same code, slower."""
         first, second = self._side(before), self._side(after)
-        found = compared(first, second)
-        moved = [
-            one
-            for one in found["differences"]
-            if (not one["is_noise"] and one["verdict"] != "same") or one["code"] in ("changed", "renamed")
-        ]
-        rows, is_cut = self._sources.fence.rows(moved[:limit])
+        found = comparing.compare(first, second)
+        moved = [*found.moved, *found.edited]
+        rows, is_cut = self._fence.rows(moved[:limit])
         return Comparison(
             before=first.name,
             after=second.name,
             differences=rows,
-            notes=[self._sources.fence.text(note) for note in found.get("notes", ())],
+            notes=[self._fence.text(note) for note in found.found["notes"]],
             is_cut=is_cut or len(moved) > limit,
         )
 
     def _side(self, name: str) -> Comparable:
         """One side of a comparison: from this server's memory, else from the store."""
         held = self.unsaved(name)
-        if held is not None:
-            return held.comparable
-        with self._sources.open_reader() as reader:
-            view = reader.incident(reader.find(name).correlation_id)
-            return evidence_of(view, reader.payload).comparable
+        return held.comparable if held is not None else comparing.evidence(self._workspace, name).comparable
 
     def rules_status(self, rule: Word = None) -> Rows:
         """How the recorder's rules stand: last values, distance to the threshold, what suppresses them."""
-        told = self._sources.read_status() or {}
-        standing = [each for each in told.get("rules") or () if rule in (None, each.get("rule"))]
-        rows, is_cut = self._sources.fence.rows(standing)
+        found, _told_at = told_by_recorder(self._workspace, None if rule is None else (rule,))
+        rows, is_cut = self._fence.rows([finding.as_json() for finding in found])
         return Rows(rows=rows, is_cut=is_cut)
 
     def system_now(self) -> Now:
         """How the recorder is: whether it runs, its cost, the machine as last seen, what is degraded."""
-        told = dict(self._sources.read_status() or {})
+        told = recorder.status(self._workspace)
         for bulky in ("rules", "jobs", "config_paths", "data_dir"):
             told.pop(bulky, None)
         is_recording = bool(told.pop("is_running", False))
-        return Now(is_recording=is_recording, status=self._sources.fence.whole(told)[0])
+        return Now(is_recording=is_recording, status=self._fence.whole(told)[0])
 
 
 def _listed(record: ProfileRecord) -> dict[str, Any]:
@@ -280,41 +255,3 @@ def _offset(cursor: str | None) -> int:
     if not cursor.startswith("o") or not digits.isdigit() or int(digits) > _DEEPEST:
         raise UsageError(f"invalid cursor {cursor!r}, expected a `next_cursor` of an answer")
     return int(digits)
-
-
-def _summed(history: Any) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    """The machine's extremes over the thinned passes, and who used most CPU in them."""
-    machine: dict[str, Any] | None = None
-    seconds: Counter[tuple[int, str]] = Counter()
-    for rates in history:
-        system = rates.system
-        if machine is None:
-            machine = {"machine_percent_max": 0.0, "memory_available_bytes_min": None, "passes": 0}
-        machine["passes"] += 1
-        machine["machine_percent_max"] = max(machine["machine_percent_max"], system.machine_percent)
-        lowest = machine["memory_available_bytes_min"]
-        free = system.memory_available_bytes
-        machine["memory_available_bytes_min"] = free if lowest is None else min(lowest, free)
-        for process in rates.processes:
-            seconds[(process.key.pid, process.name)] += (process.cpu_percent or 0.0) * rates.interval_s / 100
-    busiest = [
-        {"pid": pid, "process_name": name, "cpu_seconds": round(used, 1)}
-        for (pid, name), used in seconds.most_common(10)
-        if used > 0
-    ]
-    return machine, busiest
-
-
-def _hottest_stacks(folded: str, limit: int) -> list[dict[str, Any]]:
-    """The heaviest lines of a folded profile, leaf last."""
-    weighed = []
-    for line in folded.splitlines():
-        stack, _, count = line.rpartition(" ")
-        if count.isdigit():
-            weighed.append((int(count), stack.split(";")))
-    total = sum(count for count, _stack in weighed) or 1
-    weighed.sort(key=lambda pair: -pair[0])
-    return [
-        {"share": round(count / total, 4), "samples": count, "frames": stack[-30:]}
-        for count, stack in weighed[:limit]
-    ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monitord.actions.exporting import identities
 from monitord.redaction import Redactor, SecondScan, printable
 
 TEXT_LIMIT = 400
@@ -16,6 +17,13 @@ _OWN = frozenset(
     | {"func_id", "stmt_id", "func_hash", "ast_node_id", "event_type", "status", "metric", "trigger_metric"}
     | {"last_at", "last_incident", "checksum"}
 )
+
+
+def fence_of(*, raw: bool) -> Fence:
+    """Return the fence that knows this machine's names; a `raw` one redacts nothing."""
+    known = identities()
+    redactor = Redactor(users=known.users, hosts=known.hosts, machine_ids=known.machine_ids)
+    return Fence(None if raw else redactor)
 
 
 class Fence:

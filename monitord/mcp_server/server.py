@@ -13,14 +13,15 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
 
 import monitord
+from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError
 from monitord.mcp_server.acting import Acting
 from monitord.mcp_server.arguments import ForgivingTool
 from monitord.mcp_server.asking import Asking
 from monitord.mcp_server.cache import ProfileAnswers
+from monitord.mcp_server.output_filter import fence_of
 from monitord.mcp_server.resources import add_resources, one_line
 from monitord.mcp_server.sessions import Sessions
-from monitord.mcp_server.sources import Sources
 
 INSTRUCTIONS = (
     "monitord records what went wrong with the processes of one machine: incidents with the stacks that were"
@@ -51,15 +52,18 @@ ACTING = (
 _DESTRUCTIVE = frozenset({"profile_script", "cleanup_old_profiles"})  # runs somebody's code; deletes
 
 
-def build(sources: Sources, *, allow_actions: bool = False, sessions: Sessions | None = None) -> MCPServer:
-    """Build the server with its tools; those that act only where they are allowed."""
-    asking = Asking(sources)
+def build(
+    workspace: Workspace, *, raw: bool = False, allow_actions: bool = False, sessions: Sessions | None = None
+) -> MCPServer:
+    """Build the server with its tools; those that act only where they are allowed. `raw` hides nothing."""
+    fence = fence_of(raw=raw)
+    asking = Asking(workspace, fence)
     profiles = ProfileAnswers(asking.resolve, asking.get_profile)
     asking.unsaved = profiles.unsaved
     tools = [_tool(getattr(asking, name), reads=True) for name in READING]
     tools += [_tool(sessions.last_query, reads=True)] if sessions is not None else []
     if allow_actions:
-        acting = Acting(sources, profiles)
+        acting = Acting(workspace, fence, profiles)
         tools += [_tool(getattr(acting, name), reads=False) for name in ACTING]
     server = MCPServer(
         "monitord",

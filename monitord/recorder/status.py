@@ -18,6 +18,8 @@ from monitord.storage.folder import hand_over
 
 STATUS_FILE = "status.json"
 _LARGEST_BYTES = 16 << 20
+_SILENT_AFTER_INTERVALS = 30
+_SILENT_AFTER_LEAST_S = 60.0
 
 
 def write_status(data_dir: Path, status: object, name: str = STATUS_FILE) -> None:
@@ -105,6 +107,26 @@ def read_status(data_dir: Path) -> dict[str, Any] | None:
     obstacle = {} if status else _obstacle(data_dir / STATUS_FILE)
     told_pid = status.get("pid") if pid is None else pid or None
     return {**status, **obstacle, "is_running": pid is not None, "pid": told_pid}
+
+
+def moment_of(text: object) -> datetime | None:
+    """Read ISO text from a file that may be old or damaged; None when it is not an aware time."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def silent_for_s(told: Mapping[str, Any], now: datetime) -> float | None:
+    """How long a recorder that runs has reported nothing; None while that is normal."""
+    taken = moment_of(told.get("taken_at"))
+    if taken is None:
+        return None
+    silent_s = (now - taken).total_seconds()
+    interval_s = told.get("interval_s")
+    intervals_s = _SILENT_AFTER_INTERVALS * float(interval_s if isinstance(interval_s, int | float) else 0)
+    return silent_s if silent_s > max(_SILENT_AFTER_LEAST_S, intervals_s) else None
 
 
 def _obstacle(path: Path) -> dict[str, str]:

@@ -38,7 +38,8 @@ from monitord.storage.rows import (
     insert_capture,
     insert_records,
     load_records,
-    update_row,
+    update_capture,
+    update_incident,
 )
 from monitord.storage.tables import incident, profile_capture
 
@@ -152,7 +153,7 @@ def _adopt_incident(connection: Connection, artefact_store: ArtefactStore, key: 
         return 0  # another process committed it while we waited for the lock
     if known and artefacts.exists(known):
         raise ArtefactError(f"{key} describes an incident that is stored already")
-    update_row(connection, found.incident, ("artefact_key", "stored_bytes"))
+    update_incident(connection, found.incident, ("artefact_key", "stored_bytes"))
     return 0
 
 
@@ -173,7 +174,7 @@ def _adopt_capture(connection: Connection, artefact_store: ArtefactStore, key: s
     if any(row.artefact_key == key for row in captures):
         return 0
     if (lost := _row_without_file(artefacts, captures, capture)) is not None:
-        update_row(connection, replace(capture, id=lost), (*BARE, "state"))
+        update_capture(connection, replace(capture, id=lost), (*BARE, "state"))
         return 1
     if stored is None:
         insert_records(connection, IncidentRecords(about, (capture,)).led())
@@ -208,4 +209,4 @@ def _prove_readable(connection: Connection, correlation_id: str) -> IncidentReco
 def rewrite_incident(connection: Connection, artefacts: StorageManager, records: IncidentRecords) -> None:
     """Bring the incident's own artefact and its row to these records."""
     stored = store_incident_artefact(artefacts, records).incident
-    update_row(connection, stored, ("reason", "pinned", "is_summary", "artefact_key", "stored_bytes"))
+    update_incident(connection, stored, ("reason", "pinned", "is_summary", "artefact_key", "stored_bytes"))

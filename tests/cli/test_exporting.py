@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from monitord.actions.exporting import choose
+from monitord.actions.workspace import Workspace
 from monitord.cli.export import ENDINGS, ExportFormat
+from monitord.cli.terminal import say
 from monitord.errors import NotFoundError
 from monitord.model import Incident
-from monitord.storage import SQLiteProfileStore
-from monitord.storage.queries import StoreReader
+from monitord.storage import RecentFilter, SQLiteProfileStore
 from tests.patience import PATIENCE_S
 
 
@@ -70,16 +72,14 @@ def test_what_retention_takes_meanwhile_is_left_out_of_a_period(
     store: SQLiteProfileStore, new_incident: Callable[..., Incident], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And said; a named one that is gone is an error."""
-    from monitord.cli.export import _views
-
     kept, gone = new_incident(), new_incident()
     for incident in (kept, gone):
         store.save_incident(incident)
-    chosen = [gone.correlation_id, kept.correlation_id]
-    with StoreReader(store.data_dir) as reader:
-        views = _views(reader, chosen, set(), is_named=False)
-        store.delete_incident(gone.correlation_id)
-        assert [view.correlation_id for view in views] == [kept.correlation_id]
-        assert "left out of the period: 1 incident" in capsys.readouterr().err
-        with pytest.raises(NotFoundError):
-            list(_views(reader, chosen, set(), is_named=True))
+    workspace = Workspace(store.data_dir, tell=say)
+    of_a_period = choose(workspace, [], RecentFilter(limit=None))
+    of_names = choose(workspace, [gone.correlation_id], RecentFilter())
+    store.delete_incident(gone.correlation_id)
+    assert [view.correlation_id for view in of_a_period()] == [kept.correlation_id]
+    assert "left out of the period: 1 incident" in capsys.readouterr().err
+    with pytest.raises(NotFoundError):
+        list(of_names())

@@ -84,11 +84,11 @@ def test_what_a_process_reads_twice_from_far_away_comes_from_its_cache(
     assert uploader.run(config.load(far_config).settings, data_dir)
     key = record.artefact_key or ""
     context = CliContext(config_flag=far_config, data_dir_flag=data_dir)
-    with context.reader() as reader:
+    with context.workspace.reader() as reader:
         first = reader.payload(key, 1 << 20)
     (tmp_path / "far" / key).unlink()
-    with context.reader() as reader:
+    with context.workspace.reader() as reader:
         assert reader.payload(key, 1 << 20) == first
     far_config.write_text(far_config.read_text() + "cache_mb = 0\n")
-    with context.reader() as reader, pytest.raises(StorageError):
+    with context.workspace.reader() as reader, pytest.raises(StorageError):
         reader.payload(key, 1 << 20)

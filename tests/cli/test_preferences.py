@@ -30,10 +30,10 @@ def test_what_can_not_be_preferred_is_refused(here, store, words) -> None:
 
 def test_damage_is_no_obstacle(here, store, new_incident) -> None:
     """A preference nobody can have set counts as none."""
-    from monitord.cli.preferences import _whose
+    from monitord.actions.preferences import whose
 
     store.save_incident(new_incident())
-    store.state.set("preferences", b"{not json", _whose())
+    store.state.set("preferences", b"{not json", whose())
     assert here("recent").code == 0
     assert json.loads(here("prefer", "--json").out) == {"utc": False, "pager": True}
 

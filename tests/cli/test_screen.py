@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, cut, display_width, pad, wants_colour
-from monitord.cli.when import local_stamp, moment_of
+from monitord.cli.when import local_stamp
 from monitord.model import CaptureStatus
+from monitord.recorder.status import moment_of
 from tests.patience import PATIENCE_S
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

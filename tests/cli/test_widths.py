@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.cli.explain import _Finding, _table
+from monitord.actions.rules import Finding
+from monitord.cli.explain import _table
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, display_width
 from monitord.model import Hotspot, ProcessKey, RuleStatus, Threshold, TriggerMetric
@@ -100,7 +101,7 @@ def test_the_standing_of_the_rules_stays_within_the_screen(columns: int) -> None
         threshold=Threshold(90.0, "percent"), distance=-8.0, seen_at=datetime.now(UTC), window_s=10.0,
         suppressed_by="cooling down for another 250 s after " + HOSTILE,
     )  # fmt: skip
-    lines = list(_table([_Finding(status, "daemon")], Style(), columns))
+    lines = list(_table([Finding(status, "daemon")], Style(), columns))
     assert all(display_width(line) <= columns for line in lines)
     for title in ("RULE", "STATE", "PROCESS", "NOW"):
         assert title[:3] in lines[0]

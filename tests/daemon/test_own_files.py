@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.asking import reload_recorder
+from monitord.actions.reloading import reload_recorder
 from monitord.durable import read_regular
 from monitord.errors import UnreachableError
 from monitord.recorder.locks import hold

@@ -18,8 +18,8 @@ import pytest
 import uvicorn
 from mcp.client.streamable_http import streamable_http_client
 
-from monitord.cli.context import CliContext
-from monitord.cli.mcp import _listener, _sources
+from monitord.actions.workspace import Workspace
+from monitord.cli.mcp import _listener
 from monitord.mcp_server.http import application
 from monitord.mcp_server.server import build
 from monitord.mcp_server.sessions import Sessions
@@ -99,7 +99,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     sessions = Sessions(state, "token")
     listener = _listener(0)
     port = listener.getsockname()[1]
-    inner = build(_sources(CliContext(None, tmp_path / "data"), raw=False), sessions=sessions)
+    inner = build(Workspace(tmp_path / "data"), sessions=sessions)
     running = uvicorn.Server(
         uvicorn.Config(application(inner, TOKEN, sessions, port), log_level="warning", ws="none")
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.asking import reload_recorder
+from monitord.actions.reloading import reload_recorder
 from monitord.daemon.wiring import _empty_spool
 from monitord.errors import BusyError, UnreachableError
 from monitord.recorder.locks import CAPTURE_LOCK, DAEMON_LOCK, hold, holder

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.cli.times import parse_duration, parse_period, parse_time
+from monitord.actions.times import parse_duration, parse_period, parse_time
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.errors import UsageError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.daemon.asking import reload_recorder
+from monitord.actions.reloading import reload_recorder
 from monitord.errors import ConfigError, NotFoundError, PermissionDeniedError, UnreachableError
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.status import STATUS_FILE

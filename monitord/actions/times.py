@@ -21,7 +21,7 @@ _UNIT_SECONDS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60
                  "hour": 3600, "d": 86400, "day": 86400, "w": 604800, "week": 604800}  # fmt: skip
 _PART = r"(\d+(?:\.\d+)?)\s*([a-z]+)"
 _SPAN = re.compile(rf"{_PART}(?:\s*{_PART})*", re.ASCII)
-_BIG_M = re.compile(r"(\d+(?:\.\d+)?)\s*M(?![A-Za-z])", re.ASCII)
+_BIG_M = re.compile(r"(?<!\d)(\d+(?:\.\d+)?)\s*M(?![A-Za-z])", re.ASCII)
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = rf"({'|'.join(_MONTHS)})[a-z]*"

@@ -1,0 +1,84 @@
+"""Assistants: what starts monitord's server for them, and what is written down of their actions."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitord.actions.workspace import Workspace
+from monitord.children import own_command
+from monitord.durable import durable_write, read_regular
+from monitord.errors import StorageError, UsageError
+from monitord.model import Event, EventType
+
+
+def record_action(workspace: Workspace, what: str, about: Mapping[str, Any]) -> None:
+    """Write an action down where `monitord events` shows it; raises StorageError when it can't be."""
+    from monitord.storage import open_store
+
+    store = open_store(workspace.data_dir)
+    try:
+        event = Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "about": dict(about)})
+        store.events.store_event(event)
+    finally:
+        store.close()
+
+
+def server_entry(workspace: Workspace, *, allow_actions: bool) -> dict[str, Any]:
+    """Return what a client's configuration says of our server: its command and arguments.
+
+    A client starts it in a project's folder, from which nothing may be imported.
+    """
+    command, *arguments = own_command("monitord", "--data-dir", str(workspace.data_dir.absolute()))
+    arguments += ["--config", str(workspace.config_path.absolute())] if workspace.config_path else []
+    arguments += ["mcp", "serve", *(["--allow-actions"] if allow_actions else [])]
+    return {"command": command, "args": arguments}
+
+
+def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
+    """Put our server under `key` into a client's JSON file, beside what else is there."""
+    merged = _read(path)
+    servers = merged.setdefault(key, {})
+    if not isinstance(servers, dict):
+        raise UsageError(f"{path}: {key} is not an object; nothing was written")
+    servers["monitord"] = entry
+    write_json(path.resolve(), merged)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write the whole file at once, as private as it was: other servers' secrets may stand in it."""
+    try:
+        durable_write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise StorageError(f"can't write {path}: {error.strerror}") from error
+
+
+def hint_for_clients(data_dir: Path) -> str | None:
+    """Say what an ordinary user's client needs where the machine's service records; None: nothing more."""
+    from monitord.config.places import SYSTEM_DATA_DIR
+
+    if not os.path.lexists(SYSTEM_DATA_DIR):
+        return None
+    is_the_machines = data_dir in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
+    if not is_the_machines and (os.geteuid() == 0 or data_dir.exists()):
+        return None
+    return (
+        f"the machine's service records into {SYSTEM_DATA_DIR}, which only root can read: for a client that"
+        " is not root's, type `sudo monitord mcp --http` and give it the address and the token that it names"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(read_regular(path))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} can't be read as JSON ({error}); nothing was written") from error
+    if not isinstance(held, Mapping):
+        raise UsageError(f"{path} holds no JSON object; nothing was written")
+    return dict(held)

@@ -1,0 +1,221 @@
+"""A profile of a process now, with or without a recorder that runs, kept like any other incident."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitord.actions.workspace import Workspace, log_trouble
+from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
+from monitord.model import (
+    Alert,
+    Capture,
+    CapturePlan,
+    CaptureStatus,
+    Incident,
+    ProcessDetails,
+    ProcessKey,
+    ProfilerName,
+)
+from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.capture import ProfileCaptureService
+
+_SHORTEST_S, _LONGEST_S = 0.5, 300.0
+_OBSERVE_S = 0.3
+_STOP_WITHIN_S = 10.0
+GoesOn = Callable[[float, float], bool]  # elapsed seconds, seconds in all → whether to go on
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRequest:
+    """How to profile; None: as configured."""
+
+    profiler: ProfilerName = "auto"
+    duration_s: float | None = None
+    rate_hz: int | None = None
+
+
+def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on: GoesOn) -> Incident:
+    """Profile a process, or the descendant that does its work, and store the incident that comes of it.
+
+    `goes_on` is asked ten times a second; when it says no, what there is by then is kept. Raises
+    NotFoundError for no such process, BusyError while another capture runs, StorageError when it can't be
+    stored.
+    """
+    from monitord import procfs
+    from monitord.recorder import from_settings
+    from monitord.recorder.artefact_stores import open_local_store
+    from monitord.recorder.locks import CAPTURE_LOCK, hold
+    from monitord.recorder.retention_store import Saving
+    from monitord.storage import new_correlation_id, open_store
+
+    settings = workspace.settings
+    plan = _plan(request, from_settings.plan(settings))
+    target = _target(workspace, pid)
+    log_trouble()
+    correlation_id = new_correlation_id()
+    store = open_store(workspace.data_dir, open_artefacts=open_local_store(settings))
+    busy = "another capture is running; try again in some seconds"
+    try:
+        with (
+            hold(workspace.data_dir / CAPTURE_LOCK, busy),
+            _spool(workspace.data_dir / "spool" / correlation_id) as folder,
+        ):
+            asked_at = datetime.now(UTC)
+            details, cpu_percent = _describe(target)
+            plan = _consented(plan, details, workspace.data_dir)
+            captures = _capture(workspace, target, plan, folder, goes_on)
+            incident = Incident(
+                correlation_id=correlation_id,
+                alert=_alert(target, details, cpu_percent, asked_at),
+                process=details,
+                captures=tuple(captures),
+                boot_id=procfs.boot_id(),
+            )
+            # Makes room within the budget.
+            Saving(store, from_settings.retention_limits(settings)).save(incident)
+    finally:
+        store.close()
+    return incident
+
+
+def require_profile(incident: Incident) -> None:
+    """Raise the reason why a capture has no profile, with its fix; return when it has one."""
+    profiles = [capture for capture in incident.captures if capture.role == "profile"]
+    if any(capture.status.has_evidence for capture in profiles):
+        return
+    failed = [capture for capture in incident.captures if not capture.status.has_evidence]
+    if not profiles and not failed:
+        raise MonitordError("no profiler was tried; `monitord doctor` says which ones there are")
+    worst = (profiles or failed)[-1]
+    fix = f"; {worst.fix}" if worst.fix else ""
+    text = printable(f"no profile of pid {worst.target.pid}: {worst.status.value}: {worst.reason or ''}{fix}")
+    if worst.status in (CaptureStatus.PERMISSION_DENIED, CaptureStatus.REFUSED):
+        raise PermissionDeniedError(text)
+    if worst.status in (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED):
+        raise NotFoundError(text)
+    raise MonitordError(text)
+
+
+def _plan(request: CaptureRequest, configured: CapturePlan) -> CapturePlan:
+    duration_s = request.duration_s
+    if duration_s is not None and not _SHORTEST_S <= duration_s <= _LONGEST_S:
+        raise UsageError(f"invalid duration {duration_s:g} s, expected {_SHORTEST_S:g} s to {_LONGEST_S:g} s")
+    return replace(
+        configured,
+        profiler=request.profiler,
+        duration_s=duration_s or configured.duration_s,
+        rate_hz=request.rate_hz or configured.rate_hz,
+    )
+
+
+def _target(workspace: Workspace, pid: int) -> ProcessKey:
+    """The process that burns: the one named, or a descendant that does its work."""
+    from monitord.capture import find_burning
+    from monitord.sampling import key_of
+
+    if key_of(pid) is None:
+        raise NotFoundError(f"cannot find process {pid}; `ps -e` lists what runs")
+    target = find_burning(pid)
+    if target.pid != pid:
+        workspace.tell(f"pid {pid} itself is idle; its descendant {target.pid} does the work and is profiled")
+    return target
+
+
+def _consented(plan: CapturePlan, details: ProcessDetails | None, data_dir: Path) -> CapturePlan:
+    """What was asked for, with the consent of the capture plan that is set for this process."""
+    from monitord.recorder.capture_plans import Planner
+    from monitord.sampling import known_users
+
+    adapted = Planner(data_dir, known_users).adapt(plan, lambda: details)
+    return replace(plan, consent=adapted.consent, named=adapted.named)
+
+
+@contextmanager
+def _spool(folder: Path) -> Iterator[Path]:
+    """A folder for the profilers' files, gone afterwards."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MonitordError(f"{folder.parent}: can't be written: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _describe(target: ProcessKey) -> tuple[ProcessDetails | None, float]:
+    """Who it is, and what it uses now in percent of one core."""
+    from monitord.sampling import Sampler, observe
+
+    sampler = Sampler()
+    try:
+        details = sampler.details(target)
+    finally:
+        sampler.close()
+    rates = observe(target.pid, _OBSERVE_S)
+    return details, (rates.cpu_percent if rates else None) or 0.0
+
+
+def _alert(
+    target: ProcessKey, details: ProcessDetails | None, cpu_percent: float, asked_at: datetime
+) -> Alert:
+    name = details.name if details else f"pid {target.pid}"
+    reason = f"asked for by hand by {getpass.getuser()}; it used {cpu_percent:.0f} % of one core"
+    return replace(Alert.unraised("manual", target, name, cpu_percent, asked_at), reason=reason)
+
+
+@dataclass(slots=True)
+class _Work:
+    """The capture on its thread: what came of it."""
+
+    captures: list[Capture] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+def _capture(
+    workspace: Workspace, target: ProcessKey, plan: CapturePlan, folder: Path, goes_on: GoesOn
+) -> list[Capture]:
+    """Capture on a thread while this one asks whether to go on."""
+    service, work = _service(workspace), _Work()
+
+    def capture_there() -> None:
+        try:
+            work.captures = service.capture(target, plan, folder)
+        except BaseException as error:  # noqa: BLE001 - handed to the other thread, which raises it
+            work.error = error
+
+    thread = threading.Thread(target=capture_there, name="capture", daemon=True)
+    thread.start()
+    started_s = time.monotonic()
+    while thread.is_alive():
+        thread.join(0.1)
+        if not goes_on(time.monotonic() - started_s, plan.duration_s):
+            service.stop()
+            thread.join(_STOP_WITHIN_S)
+            break
+    if work.error is not None:
+        raise work.error
+    if thread.is_alive():
+        raise MonitordError("the profiler did not stop; nothing was kept")
+    return work.captures
+
+
+def _service(workspace: Workspace) -> ProfileCaptureService:
+    from monitord.capture import ProfileCaptureService
+    from monitord.recorder.from_settings import consent
+
+    settings = workspace.settings
+    return ProfileCaptureService(
+        consent(settings), grace_s=settings.capture.grace_s, reads_sources=settings.capture.read_sources
+    )

@@ -1,0 +1,55 @@
+"""The configuration: what is in force, whether it is right, a file to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
+
+from monitord.config import LoadedConfig, default_path, default_text
+from monitord.durable import durable_write, make_folder
+from monitord.errors import ConfigError
+from monitord.storage.artefacts.urls import shown_url
+
+
+def check_config(loaded: LoadedConfig) -> None:
+    """Raise ConfigError for storage that can't be used as configured; nothing is connected to."""
+    from monitord.recorder.artefact_stores import check_storage
+
+    check_storage(loaded)
+
+
+def shown_settings(loaded: LoadedConfig) -> dict[str, object]:
+    """Return the settings in force, with what opens doors hidden in URLs."""
+    settings = loaded.settings.as_dict()
+    storage = dict(cast("Mapping[str, object]", settings["storage"]))
+    for key in ("url", "archive_url"):
+        storage[key] = shown_url(str(storage[key])) if storage[key] else ""
+    return {**settings, "storage": storage}
+
+
+def leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield `section.key` or `rules[0].key` with each single value."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        for index, inner in enumerate(value):
+            yield from leaves(inner, f"{prefix}[{index}]")
+    else:
+        yield prefix, value
+
+
+def write_default(named: Path | None, *, overwrite: bool) -> Path:
+    """Write a commented configuration file with every key and its default, and return where it is."""
+    target = named or default_path()
+    try:
+        make_folder(target.parent)
+        durable_write(target, default_text().encode(), mode=0o644, replace=overwrite)
+    except FileExistsError:
+        raise ConfigError(f"{target} exists already; --force overwrites it") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{target}: can't be written: {error.strerror}; name another with --config"
+        ) from error
+    return target

@@ -1,0 +1,67 @@
+"""What is missing for good evidence on this machine, each with the exact fix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from monitord import __version__
+from monitord.actions.workspace import Workspace
+from monitord.config import LoadedConfig, Settings, load
+from monitord.doctor import Check, Surroundings, run_checks
+from monitord.errors import ConfigError, MonitordError
+from monitord.recorder.artefact_stores import check_storage
+from monitord.service import ServicePaths, plan_install
+
+
+def diagnose(workspace: Workspace) -> list[Check]:
+    """Run every check; a configuration that can't be used is one, and the others then go by the defaults."""
+    loaded, broken = _configured(workspace)
+    return [*broken, *run_checks(_surroundings(workspace, loaded.settings)), *_storage_urls(loaded)]
+
+
+def require_healthy(checks: Sequence[Check], *, strict: bool) -> None:
+    """Raise MonitordError naming the checks that failed; with `strict` warnings count as failures."""
+    bad = [check for check in checks if check.outcome == "failure" or (strict and check.outcome == "warning")]
+    if bad:
+        names = ", ".join(dict.fromkeys(check.name for check in bad))
+        raise MonitordError(f"{len(bad)} of {len(checks)} checks need attention: {names}")
+
+
+def _configured(workspace: Workspace) -> tuple[LoadedConfig, list[Check]]:
+    try:
+        return workspace.config(), []
+    except ConfigError as error:
+        failure = Check("configuration", "failure", str(error), "monitord config validate")
+        return load(Path(os.devnull), {}), [failure]
+
+
+def _storage_urls(loaded: LoadedConfig) -> Iterator[Check]:
+    """Whether evidence can be kept at what is configured; nothing is connected to."""
+    if not (loaded.settings.storage.url or loaded.settings.storage.archive_url):
+        return
+    try:
+        check_storage(loaded)
+    except MonitordError as error:
+        yield Check("storage url", "failure", str(error), "monitord config validate")
+    else:
+        yield Check("storage url", "ok", "supported; `monitord storage status` tries it")
+
+
+def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:
+    return Surroundings(
+        data_dir=workspace.data_dir,
+        version=__version__,
+        max_total_bytes=settings.retention.max_total_bytes,
+        min_free_disk_bytes=settings.retention.min_free_disk_bytes,
+        is_remote=bool(settings.storage.url),
+        units=_units(),
+    )
+
+
+def _units() -> Mapping[Path, str]:
+    """Every service file this version would write, by its path."""
+    here = ServicePaths.here()
+    plans = [plan_install(system, here) for system in (False, True)]
+    return {file.path: file.content for plan in plans for file in plan.files}

@@ -1,0 +1,105 @@
+"""One incident: shown, explained, pinned, noted, deleted, found on the disk.
+
+It is named by its id, by the beginning of one, or by its row's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from monitord.actions.workspace import Workspace
+from monitord.errors import NotFoundError, UsageError
+from monitord.export.explaining import Sentence, explain_incident
+from monitord.export.surroundings import surroundings_of
+from monitord.model import ProfileRecord
+from monitord.storage.ids import short_id
+from monitord.storage.schema import ARTEFACTS_NAME
+from monitord.storage.views import IncidentView
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An incident in sentences, in the order in which one would tell them."""
+
+    correlation_id: str
+    sentences: Sequence[Sentence]
+
+
+def incident(workspace: Workspace, name: str) -> IncidentView:
+    """Return everything kept of one incident; raises NotFoundError, or UsageError when several begin so."""
+    with workspace.reader() as reader:
+        return reader.incident(reader.find(name).correlation_id)
+
+
+def pending_profile(workspace: Workspace, view: IncidentView) -> str | None:
+    """Whether its profile is being taken ("running") or waits for its turn ("waiting"); None: neither."""
+    from monitord.recorder.status import read_status
+
+    status = read_status(workspace.data_dir)
+    is_told = any(record.role == "profile" for record in view.captures)  # taken or refused
+    if is_told or status is None or not status["is_running"]:
+        return None
+    capture, pending = status.get("capture"), status.get("pending")
+    if isinstance(capture, Mapping) and capture.get("correlation_id") == view.correlation_id:
+        return "running"
+    return "waiting" if isinstance(pending, list) and view.correlation_id in pending else None
+
+
+def explain(workspace: Workspace, name: str) -> Explanation:
+    """Tell an incident in sentences, each made from what was recorded."""
+    with workspace.reader() as reader:
+        view = reader.incident(reader.find(name).correlation_id)
+        return Explanation(view.correlation_id, explain_incident(view, surroundings_of(reader, view)))
+
+
+def pin(workspace: Workspace, name: str, *, undo: bool = False) -> ProfileRecord:
+    """Keep an incident past its age and out of the quotas, or let it go with age again."""
+    record = find(workspace, name)
+    with workspace.store() as store:
+        store.pin(record.correlation_id, not undo)
+    return record
+
+
+def add_note(workspace: Workspace, name: str, text: str) -> ProfileRecord:
+    """Leave a note on an incident."""
+    record = find(workspace, name)
+    with workspace.store() as store:
+        store.add_note(record.correlation_id, text, datetime.now(UTC))
+    return record
+
+
+def delete(workspace: Workspace, names: Sequence[str], *, confirmed: bool) -> Iterator[ProfileRecord]:
+    """Delete incidents with their evidence for good, and yield each when it is gone."""
+    with workspace.reader() as reader:
+        records = {record.correlation_id: record for record in map(reader.find, names)}
+    if not confirmed:
+        again = " ".join(map(short_id, records))
+        raise UsageError(
+            f"nothing deleted; to delete {len(records)} for good: `monitord delete {again} --yes`"
+        )
+    with workspace.store() as store:
+        for correlation_id, record in records.items():
+            store.delete_incident(correlation_id)
+            yield record
+
+
+def place_of_evidence(workspace: Workspace, name: str) -> str:
+    """Where an incident's best evidence lies: a path, or a URL without options and secrets."""
+    from monitord.recorder.artefact_stores import place_of
+
+    record = find(workspace, name)
+    if record.artefact_key is not None:
+        folder = workspace.data_dir / ARTEFACTS_NAME
+        return place_of(workspace.settings.storage, folder, record.artefact_key)
+    if record.profile_path:
+        return record.profile_path
+    own_name = short_id(record.correlation_id)
+    raise NotFoundError(f"{own_name} has no evidence; `monitord show {own_name}` says why")
+
+
+def find(workspace: Workspace, name: str) -> ProfileRecord:
+    """Return the incident's leading row; raises NotFoundError, or UsageError when several begin so."""
+    with workspace.reader() as reader:
+        return reader.find(name)

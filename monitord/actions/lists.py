@@ -1,0 +1,89 @@
+"""Lists that are asked for: incidents, events, hot functions; the newest or hottest first.
+
+They are lazy: a store that is not there is a NotFoundError at the first item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from monitord.actions.workspace import Workspace
+from monitord.model import Event, ProfileRecord
+from monitord.storage.events import EventFilter
+from monitord.storage.queries import StoreReader
+from monitord.storage.views import HotFilter, HotFunction, RecentFilter
+
+if TYPE_CHECKING:
+    from monitord.export.event_search import EventSearch
+
+_LOOK_BACK = timedelta(minutes=15)  # an incident's samples are older than the incident, by the ring's length
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuestion:
+    """Which events: what an index knows (`wanted`), of one incident, and what no index knows."""
+
+    wanted: EventFilter
+    incident: str | None = None
+    process: str | None = None
+    text: str | None = None
+
+
+def recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[ProfileRecord]:
+    """Yield each incident's leading row."""
+    with workspace.reader() as reader:
+        yield from reader.each_recent(wanted)
+
+
+def events(workspace: Workspace, asked: EventQuestion) -> Iterator[Event]:
+    """Yield events; raises NotFoundError for an incident that is not there."""
+    with workspace.reader() as reader:
+        yield from _search(reader, asked).newest()
+
+
+def hot(workspace: Workspace, wanted: HotFilter) -> Iterator[HotFunction]:
+    """Yield the functions that took most time across captures."""
+    with workspace.reader() as reader:
+        yield from reader.hot(wanted)
+
+
+def follow_recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[list[ProfileRecord]]:
+    """Yield what there is, then at each further step what was stored since the one before; never ends."""
+    reader = workspace.reader()
+    last = reader.newest_id()  # asked first: what comes in between is not lost
+    found = reader.recent(wanted)
+    seen = {record.id for record in found}
+    while True:
+        yield found
+        fresh = reader.recent(replace(wanted, limit=None, after_id=last))
+        last = max([last, *(record.id or 0 for record in fresh)])
+        found = [record for record in fresh if record.id not in seen]
+
+
+def follow_events(workspace: Workspace, asked: EventQuestion) -> Iterator[list[Event]]:
+    """Yield what there is, then at each further step what was stored since the one before; never ends.
+
+    Ids are times, and an incident's events are stored after they happened: each look goes back far enough to
+    see them, and what was seen is not shown twice.
+    """
+    search = _search(workspace.reader(), asked)
+    seen = {event.id for event in search.since(datetime.now(UTC) - _LOOK_BACK)}
+    found = search.newest()
+    seen |= {event.id for event in found}  # what came between the two questions was shown, too
+    while True:
+        yield found
+        late = search.since(datetime.now(UTC) - _LOOK_BACK)
+        found = [event for event in late if event.id not in seen]
+        seen = {event.id for event in late}
+
+
+def _search(reader: StoreReader, asked: EventQuestion) -> EventSearch:
+    from monitord.export.event_search import EventSearch
+
+    wanted = asked.wanted
+    if asked.incident:
+        wanted = replace(wanted, correlation_id=reader.find(asked.incident).correlation_id)
+    return EventSearch(reader, wanted, asked.process, asked.text)

@@ -1,0 +1,158 @@
+"""How the recorder is: whether it runs, what keeps answers from being whole, how full its store is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitord.actions.workspace import Workspace
+from monitord.errors import ConfigError, MonitordError, NotFoundError, StorageError, UnreachableError
+from monitord.export.units import age, span
+from monitord.recorder.status import moment_of, read_status, silent_for_s
+from monitord.redaction import printable
+from monitord.storage.views import Usage
+
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps answers from being whole, as a line; `kind` is the same while the trouble is."""
+
+    kind: str
+    text: str
+
+
+def trouble(told: Mapping[str, Any] | None, now: datetime) -> Trouble | None:
+    """What keeps answers from being whole; None while all is well. `told` is what `read_status` gave."""
+    if told is None or not told["is_running"]:
+        taken = moment_of((told or {}).get("taken_at"))
+        last = f" (the last look was {age(taken, now)})" if taken else ""
+        return Trouble(
+            "off", f"nobody records here{last}; start it with `monitord service start` or `monitord run`"
+        )
+    if "unreadable" in told:
+        return Trouble(
+            "unreadable",
+            f"the recorder (pid {told.get('pid') or 'unknown'}) cannot tell how it is: {told['unreadable']}",
+        )
+    silent_s = silent_for_s(told, now)
+    if silent_s is not None:
+        return Trouble(
+            "silent",
+            f"the recorder (pid {told.get('pid') or 'unknown'}) has reported nothing for {span(silent_s)};"
+            " see `monitord service logs`",
+        )
+    reasons = [str(each) for each in told.get("degraded") or ()]
+    if not reasons:
+        return None
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    reason = printable(reasons[0])[:_LONGEST_REASON]
+    return Trouble(reasons[0], f"the recorder is degraded: {reason}{more}; see `monitord status`")
+
+
+def recorder_trouble(data_dir: Path) -> Trouble | None:
+    """What keeps answers from this data directory from being whole; None while all is well."""
+    return trouble(read_status(data_dir), datetime.now(UTC))
+
+
+def status(workspace: Workspace) -> dict[str, Any]:
+    """What the recorder told last, with `is_running`, and `courier` where one sends artefacts elsewhere."""
+    from monitord.recorder.uploader_status import read_uploader_status
+
+    told: dict[str, Any] = {"is_running": False, **(read_status(workspace.data_dir) or {})}
+    sent = read_uploader_status(workspace.data_dir)
+    return told if sent is None else {**told, "courier": asdict(sent)}
+
+
+def metrics(workspace: Workspace) -> str:
+    """Return counts of the storage and the recorder's basics as Prometheus text (extra `metrics`)."""
+    import importlib.util
+
+    from monitord.export.prometheus import metrics_text
+
+    if importlib.util.find_spec("prometheus_client") is None:
+        from monitord.installation import install_command
+
+        raise StorageError(
+            f"the package prometheus-client is not installed; install it: {install_command('metrics')}"
+        )
+    told = status(workspace)
+    return metrics_text({"courier": None, **told}, usage(workspace, told))
+
+
+def usage(workspace: Workspace, told: Mapping[str, Any]) -> dict[str, int]:
+    """What the store takes and the disk has left, in bytes, beside the budget that is in force.
+
+    A running recorder told its budget; only without one is the configuration asked, which may be broken.
+    """
+    from monitord.storage.usage import usage_of
+
+    try:
+        found = usage_of(workspace.data_dir, is_remote=_is_remote(workspace))
+    except OSError:  # no directory yet
+        found = Usage(0, 0, 0, 0)
+    budget = told.get("budget_bytes") if told["is_running"] else None
+    if not isinstance(budget, int) or budget <= 0:
+        budget = workspace.settings.retention.max_total_bytes
+    return {**asdict(found), "total_bytes": found.total_bytes, "budget_bytes": budget}
+
+
+def _is_remote(workspace: Workspace) -> bool:
+    try:
+        return bool(workspace.settings.storage.url)
+    except ConfigError:
+        return False
+
+
+def why_not_recording(workspace: Workspace, told: Mapping[str, Any]) -> MonitordError | None:
+    """Return the error when nobody records, or a recorder that runs says nothing; None when all is well."""
+    if not told["is_running"]:
+        return _why_off(workspace)
+    pid = told.get("pid") or "unknown"
+    if "unreadable" in told:
+        return UnreachableError(f"pid {pid} cannot tell how it is: {printable(told['unreadable'])}")
+    if moment_of(told.get("taken_at")) is None:
+        troubles = "; ".join(printable(str(each)) for each in told.get("degraded") or ())
+        return UnreachableError(
+            f"pid {pid} has not finished a pass: {troubles}"
+            if troubles
+            else f"pid {pid} has reported nothing yet; see `monitord service logs`"
+        )
+    silent_s = silent_for_s(told, datetime.now(UTC))
+    if silent_s is None:
+        return None
+    return UnreachableError(
+        f"pid {pid} has reported nothing for {span(silent_s)}; see `monitord service logs`, "
+        "then `monitord service restart`"
+    )
+
+
+def _why_off(workspace: Workspace) -> NotFoundError:
+    folder = workspace.data_dir
+    failure, flag = _unit_failure(folder)
+    if failure is not None:
+        see = f"`monitord service logs{flag}` says why, `monitord service start{flag}` starts it"
+        return NotFoundError(f"not running on {folder}: {failure}; {see}")
+    try:
+        workspace.config()
+    except ConfigError as error:
+        return NotFoundError(f"not running on {folder}, and can't be started: {error}")
+    return NotFoundError(
+        f"not running on {folder}; start it with `monitord run` or `monitord service install`"
+    )
+
+
+def _unit_failure(folder: Path) -> tuple[str | None, str]:
+    """Why the service that records into this folder does not run, if it failed, and its commands' flag."""
+    from monitord.config.places import SYSTEM_DATA_DIR, resolve_data_dir
+    from monitord.service import ServicePaths, unit_failure
+
+    here = ServicePaths.here()
+    is_system = folder in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
+    if not is_system and folder != resolve_data_dir(None, {}):
+        return None, ""  # another recorder's: no service of ours
+    return unit_failure(here, system=is_system), " --system" if is_system else ""

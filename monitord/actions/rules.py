@@ -1,0 +1,201 @@
+"""How the rules stand, and what other rules would have made of the past."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitord.actions.workspace import Workspace
+from monitord.errors import MonitordError, NotFoundError
+from monitord.export.shapes import rule_status
+from monitord.model import (
+    Alert,
+    Demand,
+    ProcessKey,
+    Rates,
+    Rule,
+    RuleStatus,
+    Threshold,
+    TriggerMetric,
+)
+from monitord.recorder.status import moment_of, read_status
+
+LOOK_S = 1.0
+_REST_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule's standing, and who says so: "daemon", or "look" for one taken just now."""
+
+    status: RuleStatus
+    source: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it with the keys of docs/output.md."""
+        return {**rule_status(self.status), "source": self.source}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the rules stand, in their order. `told_at`: when the recorder saw them; None: it told nothing.
+
+    `is_frozen` says that the process that was asked about can't run: its control group is frozen.
+    """
+
+    findings: Sequence[Finding]
+    told_at: datetime | None = None
+    is_frozen: bool = False
+
+
+def standing(workspace: Workspace, rule: str | None = None, pid: int | None = None) -> Standing:
+    """Say how the rules stand (one of them; for one process): as the recorder told, else from a look now."""
+    from monitord.procfs.cgroups import is_frozen
+
+    rules = _wanted(workspace.settings.rules, rule)
+    told, told_at = told_by_recorder(workspace, {each.name for each in rules}, pid)
+    known = {finding.status.rule for finding in told}
+    unsaid = [each for each in rules if each.name not in known]
+    looked = _look(workspace, unsaid, pid) if unsaid else []
+    order = [each.name for each in rules]
+    findings = sorted((*told, *looked), key=lambda finding: order.index(finding.status.rule))
+    return Standing(findings, told_at, pid is not None and is_frozen(pid))
+
+
+def told_by_recorder(
+    workspace: Workspace, names: Iterable[str] | None = None, pid: int | None = None
+) -> tuple[list[Finding], datetime | None]:
+    """Return what a running recorder last wrote of these rules (None: of all), and when it saw that."""
+    told = read_status(workspace.data_dir)
+    if told is None or not told["is_running"]:
+        return [], None
+    statuses = [status for entry in told.get("rules") or () if (status := _status_of(entry)) is not None]
+    fitting = [
+        Finding(status, "daemon")
+        for status in statuses
+        if (names is None or status.rule in names)
+        and (pid is None or (status.target is not None and status.target.pid == pid))
+    ]
+    return fitting, moment_of(told.get("rules_taken_at"))
+
+
+def _wanted(rules: Sequence[Rule], name: str | None) -> list[Rule]:
+    wanted = [rule for rule in rules if name in (None, rule.name)]
+    if not wanted:
+        known = ", ".join(rule.name for rule in rules)
+        raise NotFoundError(f"no rule {name!r}; there are: {known}")
+    return wanted
+
+
+def _status_of(entry: Mapping[str, Any]) -> RuleStatus | None:
+    """A RuleStatus as status.json has it; None where another version wrote something else."""
+    try:
+        target, threshold = entry["target"], entry["threshold"]
+        known = {
+            **entry,
+            "metric": TriggerMetric(entry["metric"]),
+            "target": ProcessKey(**target) if target else None,
+            "threshold": Threshold(**threshold) if threshold else None,
+            "last_values": tuple(entry["last_values"]),
+            "seen_at": moment_of(entry["seen_at"]),
+        }
+        return RuleStatus(**known)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _look(workspace: Workspace, rules: Sequence[Rule], pid: int | None) -> list[Finding]:
+    """Two passes now, judged with what an earlier recorder remembered: cooldowns, baselines, budgets."""
+    from monitord.detection import Detector
+    from monitord.sampling import Sampler, key_of, known_users
+
+    key = key_of(pid) if pid is not None else None
+    if pid is not None and key is None:
+        raise NotFoundError(f"cannot find process {pid}; `ps -e` lists what runs")
+    workspace.tell(f"looking for {LOOK_S:.0f} s …")
+    detector = Detector(rules, _memory(workspace), uid_of=known_users())
+    demand = Demand(cpu_percent=0.0, rss_bytes=0, watched=frozenset((key,) if key else ()))
+    sampler = Sampler(heartbeat_s=LOOK_S / 10)
+    try:
+        detector.judge(sampler.look(demand))
+        time.sleep(LOOK_S)
+        rates = sampler.look(demand)
+    finally:
+        sampler.close()
+    detector.judge(rates)
+    statuses = detector.explain(pid)
+    if key is not None:
+        statuses += _at_rest(rules, statuses, key, rates)
+    return [Finding(status, "look") for status in statuses]
+
+
+def _at_rest(
+    rules: Sequence[Rule], known: Sequence[RuleStatus], key: ProcessKey, rates: Rates
+) -> list[RuleStatus]:
+    """What a process that did nothing in the look is to the rules that had nothing to say of it."""
+    from monitord.detection import assess
+    from monitord.sampling import known_users, observe
+
+    said = {status.rule for status in known}
+    silent = [rule for rule in rules if rule.name not in said]
+    if not silent:
+        return []
+    process = next((seen for seen in rates.processes if seen.key == key), None) or observe(key.pid, _REST_S)
+    if process is None:
+        raise NotFoundError(f"process {key.pid} went away while it was looked at")
+    return [assess(rule, process, rates.system, known_users()) for rule in silent]
+
+
+def _memory(workspace: Workspace) -> Mapping[str, object] | None:
+    from monitord.recorder.persistence import remembered
+
+    try:
+        with workspace.reader() as reader:
+            memory = remembered(reader.state).get("detection")
+    except MonitordError:
+        return None  # no store, or one that can't be read: the look itself still stands
+    return memory if isinstance(memory, Mapping) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What rules would have fired on stored history: how many passes there were, from when to when."""
+
+    rules: Sequence[Rule]
+    alerts: Sequence[Alert]
+    passes: int
+    first: datetime | None
+    last: datetime | None
+
+
+def replay(workspace: Workspace, file: Path, since: datetime | None, until: datetime | None) -> Replay:
+    """Replay a period's history against the `[[rules]]` of a file; raises ConfigError for a wrong one."""
+    from monitord.config import load_rules
+    from monitord.detection import replay as replayed
+    from monitord.sampling import known_users
+
+    rules = load_rules(file)
+    with workspace.reader() as reader:
+        passes = _Counted(reader.history(since, until))
+        alerts = list(replayed(rules, passes, known_users()))
+    return Replay(rules, alerts, passes.count, passes.first, passes.last)
+
+
+class _Counted:
+    """Passes on their way through, counted: a month of them is more than memory should hold."""
+
+    def __init__(self, passes: Iterable[Rates]) -> None:
+        self._passes = passes
+        self.count = 0
+        self.first: datetime | None = None
+        self.last: datetime | None = None
+
+    def __iter__(self) -> Iterator[Rates]:
+        for rates in self._passes:
+            self.count += 1
+            self.first, self.last = self.first or rates.taken_at, rates.taken_at
+            yield rates

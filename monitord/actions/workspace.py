@@ -1,0 +1,145 @@
+"""Where an action works: its configuration, its data directory, and who is told what it meets on the way.
+
+Rooms are imported where they are used, so that asking stays fast: no question loads SQLAlchemy, psutil or
+APScheduler.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitord.errors import BusyError, MonitordError, NotFoundError
+from monitord.storage.queries import StoreReader
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
+
+if TYPE_CHECKING:
+    from monitord.config import LoadedConfig, Settings
+    from monitord.storage import SQLiteProfileStore
+    from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts
+    from monitord.storage.artefacts import StorageManager
+
+
+def ignore(line: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """`config_path` is the one file that was named; None: the usual places.
+
+    `tell` gets lines for people: damage that was passed over, what is waited for.
+    """
+
+    data_dir: Path
+    config_path: Path | None = None
+    tell: Callable[[str], object] = ignore
+
+    def config(self) -> LoadedConfig:
+        """Load the configuration in force; raises ConfigError."""
+        from monitord.config import load
+
+        return load(self.config_path, os.environ)
+
+    @property
+    def settings(self) -> Settings:
+        """What the configuration in force says; raises ConfigError."""
+        return self.config().settings
+
+    def reader(self) -> StoreReader:
+        """Return the store, read-only; it opens at the first question.
+
+        The configuration is read, and a remote provider asked, only for an artefact's bytes.
+        """
+        return StoreReader(self.data_dir, self.open_full_store, lambda words: self.tell(f"monitord: {words}"))
+
+    def open_full_store(self, folder: Path, *, create: bool = True) -> ArtefactStore:
+        """Open what is kept in and behind this folder, as configured."""
+        from monitord.recorder.artefact_stores import open_full_store
+
+        settings = self.settings
+        if not (settings.storage.url or settings.storage.archive_url):
+            return open_full_store(settings)(folder, create=create)
+        key = repr(settings.storage)
+        if key not in _FULL_STORES:
+            _FULL_STORES[key] = open_full_store(settings, cached=True)
+        return _FULL_STORES[key](folder, create=create)
+
+    @contextmanager
+    def store(self, *, whole: bool = False) -> Iterator[SQLiteProfileStore]:
+        """Open the store to write to, for the block. Remote artefacts are seen only when it is to be `whole`.
+
+        Something must be there already: a database, even a damaged one, or artefacts to rebuild it from.
+        """
+        from monitord.recorder.artefact_stores import open_local_store
+        from monitord.storage import open_store
+
+        log_trouble()
+        self._leave_to_recorder()
+        settings = self.settings
+        store = open_store(
+            self.data_dir,
+            create=(whole and bool(settings.storage.url)) or self._holds_data(),
+            open_artefacts=self.open_full_store if whole else open_local_store(settings),
+            budget_bytes=settings.retention.max_total_bytes,
+        )
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @contextmanager
+    def artefacts(self) -> Iterator[StorageManager]:
+        """Open what keeps artefacts, here and remotely, for the block."""
+        from monitord.storage.folder import check_data_dir
+
+        folder = self.data_dir / ARTEFACTS_NAME
+        check_data_dir(folder.parent)
+        is_data_remote = bool(self.settings.storage.url)
+        if not is_data_remote and not folder.exists():
+            raise NotFoundError(f"no artefact is stored in {folder.parent} yet; `monitord run` stores them")
+        opened = self.open_full_store(folder, create=is_data_remote)
+        try:
+            yield opened.artefacts
+        finally:
+            opened.close()
+
+    def _leave_to_recorder(self) -> None:
+        """Refuse to change the schema under a recorder that runs: it would save nothing from then on."""
+        from monitord.recorder.locks import DAEMON_LOCK, holder
+        from monitord.storage.readonly import stored_revision
+
+        pid = holder(self.data_dir / DAEMON_LOCK)
+        database = self.data_dir / DATABASE_NAME
+        if pid is None or not database.is_file():
+            return
+        try:
+            revision = stored_revision(database)
+        except MonitordError:
+            return  # opening it reports what is wrong
+        if revision not in (None, HEAD):
+            raise BusyError(
+                f"an older monitord still records (pid {pid or 'unknown'}), and would save nothing into"
+                f" schema {HEAD}: `monitord service restart` upgrades both"
+            )
+
+    def _holds_data(self) -> bool:
+        try:
+            return any((self.data_dir / name).exists() for name in (DATABASE_NAME, ARTEFACTS_NAME))
+        except PermissionError:
+            return False  # the store says whose it is
+
+
+# What reads remote artefacts in this process shares one cache (storage.cache_mb): a server asks again.
+_FULL_STORES: dict[str, OpenArtefacts] = {}
+
+
+def log_trouble() -> None:
+    """Rooms that write also log; who asked wants to hear of trouble only."""
+    from monitord import logs
+
+    logs.configure("warning")
