@@ -131,7 +131,7 @@ def _seal_facts(cipher: AESGCM, metadata: StorageMetadata) -> str:
     facts = [metadata.checksum, dict(metadata.attributes)]
     plain = json.dumps(facts, separators=(",", ":")).encode("ascii")
     if len(plain) > HEADER_LIMIT_BYTES:  # as without encryption, however well it compresses
-        raise ArtefactError(f"metadata of {len(plain)} bytes is over the limit of {HEADER_LIMIT_BYTES}")
+        raise ArtefactError(f"invalid metadata: {len(plain)} bytes, expected at most {HEADER_LIMIT_BYTES}")
     nonce = os.urandom(NONCE_BYTES - 1) + _FACTS
     sealed = cipher.encrypt(nonce, zstd.compress(plain), None)
     return base64.b64encode(nonce + sealed).decode("ascii")
