@@ -38,7 +38,7 @@ class Surroundings:
     """What the checks look at. Everything has the running machine's value as its default.
 
     `units` maps the path of each service file to what this version would write there. `root` is where
-    /proc, /sys and /etc begin. The daemon counts as hanging when it was silent for `silent_after_s`.
+    /proc, /sys and /etc begin.
     """
 
     data_dir: Path
@@ -47,7 +47,6 @@ class Surroundings:
     min_free_disk_bytes: int = 200_000_000
     is_remote: bool = False  # artefacts go to a remote provider, and are counted as the rows tell it
     units: Mapping[Path, str] = field(default_factory=dict)
-    silent_after_s: float = 120.0
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     root: Path = Path("/")
     platform: str = sys.platform

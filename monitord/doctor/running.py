@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.durable import read_regular
 from monitord.ownership import how_to_install_for_all, why_unfit_for_service
-from monitord.storage.folder import DAEMON_LOCK, holder
+from monitord.recorder.status import moment_of, read_status, silent_for_s
 
 
 def check_daemon(here: Surroundings) -> Iterator[Check]:
     """Somebody holds the lock, and its status is fresh."""
-    found = holder(here.data_dir / DAEMON_LOCK)
-    if found is None:
+    told = read_status(here.data_dir)
+    if told is None or not told["is_running"]:
         fix = "monitord service install  # or, in this terminal: monitord run"
         yield Check("daemon", WARNING, f"no daemon records into {here.data_dir}", fix)
         return
-    pid = found or "unknown"
-    status = _status(here.data_dir / "status.json")
-    silent_s = _silence_s(status, here.now)
-    if silent_s is None:
+    pid, taken_at = told["pid"] or "unknown", moment_of(told.get("taken_at"))
+    silent_s = silent_for_s(told, here.now)
+    if taken_at is None:
         yield Check("daemon", WARNING, f"pid {pid} runs but has not reported yet", "monitord status")
-    elif silent_s > here.silent_after_s:
+    elif silent_s is not None:
         words = f"pid {pid} has been silent for {silent_s:.0f} s: it hangs or gets no CPU time"
         yield Check("daemon", WARNING, words, "monitord service restart")
     else:
-        yield Check("daemon", OK, f"pid {pid} runs, last report {max(0.0, silent_s):.0f} s ago")
-    for trouble in _strings(status.get("degraded")):
+        ago_s = max(0.0, (here.now - taken_at).total_seconds())
+        yield Check("daemon", OK, f"pid {pid} runs, last report {ago_s:.0f} s ago")
+    for trouble in _strings(told.get("degraded")):
         yield Check("daemon trouble", WARNING, trouble, "monitord status")
-    version = status.get("version")
+    version = told.get("version")
     if version is not None and version != here.version:
         words = f"the running daemon is version {version}, this is {here.version}"
         yield Check("daemon version", WARNING, words, "monitord service restart")
@@ -96,23 +94,5 @@ def _without_program(text: str) -> str:
     return _ARGUMENTS.sub("", _EXEC.sub("", text))
 
 
-def _status(path: Path) -> dict[str, object]:
-    try:
-        status = json.loads(read_regular(path))
-    except (OSError, ValueError):
-        return {}
-    return status if isinstance(status, dict) else {}
-
-
 def _strings(value: object) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
-
-
-def _silence_s(status: dict[str, object], now: datetime) -> float | None:
-    try:
-        taken_at = datetime.fromisoformat(str(status["taken_at"]))
-    except (KeyError, ValueError):
-        return None
-    if taken_at.tzinfo is None:
-        taken_at = taken_at.replace(tzinfo=UTC)
-    return (now - taken_at).total_seconds()
