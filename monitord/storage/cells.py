@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from datetime import UTC, datetime
 from enum import EnumType
+from operator import attrgetter
 from types import NoneType
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -261,21 +262,12 @@ def cells(record: Any, names: Iterable[str] | None = None) -> dict[str, Any]:
 
 
 def read_plain(record: type[_T], held: Row) -> _T:
-    """Read a record from JSON; raises one of SENSELESS.
+    """Read a record from JSON; raises DamagedRowError, or TypeError for what is incomplete or not an object.
 
     What it lacks gets the field's default: earlier versions knew fewer columns. What we have no column for is
     left out: a newer one knows more.
     """
-    columns = columns_of(record)
-    return record(**{name: _value(columns[name], held[name]) for name in columns if name in held})
-
-
-def _value(column: RecordColumn, held: Any) -> Any:
-    if held is not None:
-        return column.kind.value(held)
-    if column.null is REFUSED:
-        raise TypeError(column.name)
-    return column.null
+    return record(**_values(record, held, attrgetter("kind.value")))
 
 
 def read_row(record: type[_T], row: Row) -> _T:
@@ -285,14 +277,17 @@ def read_row(record: type[_T], row: Row) -> _T:
 
 def read_cells(record: type[Any], row: Row) -> Row:
     """Read the values of those cells that are a record's columns, as `read_row` does."""
+    return _values(record, row, attrgetter("kind.read"))
+
+
+def _values(record: type[Any], row: Row, reader: Callable[[RecordColumn], Callable[[Any], Any]]) -> Row:
     columns = columns_of(record)
     values: dict[str, Any] = {}
-    for name, cell in row.items():
-        column = columns.get(name)
-        if column is None:
+    for name in row:
+        if (column := columns.get(name)) is None:
             continue
         try:
-            values[name] = column.null if cell is None else column.kind.read(cell)
+            values[name] = column.null if row[name] is None else reader(column)(row[name])
         except SENSELESS as error:
             raise damaged_row(record.TABLE, row, name) from error
         if values[name] is REFUSED:

@@ -20,7 +20,7 @@ from monitord.storage.events.of_incidents import forget_incidents, forget_sample
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
 from monitord.storage.records import BARE
-from monitord.storage.rows import delete_rows, load_records, update_incident
+from monitord.storage.rows import delete_rows, load_records, update_row
 from monitord.storage.tables import incident, profile_capture
 
 _BATCH = 20  # short transactions: a save in another process must not wait long behind retention
@@ -134,7 +134,7 @@ def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Co
     bare = replace(records.leading, **BARE, state="dropped")
     summary = replace(records, captures=(bare,)).changed(is_summary=True, history=())
     summary = store_incident_artefact(artefacts, summary)
-    update_incident(connection, summary.incident, ("is_summary", "history", "artefact_key", "stored_bytes"))
+    update_row(connection, summary.incident, ("is_summary", "history", "artefact_key", "stored_bytes"))
     of_it = profile_capture.c.correlation_id == correlation_id
     connection.execute(update(profile_capture).where(of_it).values(state="deleting"))
     return 1

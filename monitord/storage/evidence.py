@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.errors import StorageError
+from monitord.errors import DamagedRowError, StorageError
 from monitord.model import Capture, CaptureStatus
 from monitord.storage.artefacts import (
     ArtefactError,
@@ -28,7 +28,16 @@ from monitord.storage.artefacts import (
     is_key,
 )
 from monitord.storage.artefacts.metadata import DEFAULT_CONTENT_TYPE
-from monitord.storage.cells import Row, as_stored, columns_of, plain, read_plain, time_cell, time_of
+from monitord.storage.cells import (
+    SENSELESS,
+    Row,
+    as_stored,
+    columns_of,
+    plain,
+    read_plain,
+    time_cell,
+    time_of,
+)
 from monitord.storage.records import BARE, IncidentRecords, StoredCapture, StoredIncident
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.views import Note
@@ -50,7 +59,7 @@ _OF_CAPTURE = _all_but(StoredCapture, "id")
 FIXED_OF_CAPTURE = _all_but(StoredCapture, *BARE, "id", "is_leading", "state")
 FIXED_OF_INCIDENT = _all_but(StoredIncident, "reason", "late", "pinned", "is_summary", *_BULKY, *_ELSEWHERE)
 _IN_HEADER = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
-_SENSELESS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+_SENSELESS = (DamagedRowError, *SENSELESS)
 _JSON_TYPE, _TEXT_TYPE = "application/json", "text/plain"
 _CONTENT_TYPES = {
     **dict.fromkeys(("context-json", "py-spy-dump", "speedscope"), _JSON_TYPE),

@@ -38,8 +38,7 @@ from monitord.storage.rows import (
     insert_capture,
     insert_records,
     load_records,
-    update_capture,
-    update_incident,
+    update_row,
 )
 from monitord.storage.tables import incident, profile_capture
 
@@ -153,7 +152,7 @@ def _adopt_incident(connection: Connection, artefact_store: ArtefactStore, key: 
         return 0  # another process committed it while we waited for the lock
     if known and artefacts.exists(known):
         raise ArtefactError(f"{key} describes an incident that is stored already")
-    update_incident(connection, found.incident, ("artefact_key", "stored_bytes"))
+    update_row(connection, found.incident, ("artefact_key", "stored_bytes"))
     return 0
 
 
@@ -174,7 +173,7 @@ def _adopt_capture(connection: Connection, artefact_store: ArtefactStore, key: s
     if any(row.artefact_key == key for row in captures):
         return 0
     if (lost := _row_without_file(artefacts, captures, capture)) is not None:
-        update_capture(connection, replace(capture, id=lost), (*BARE, "state"))
+        update_row(connection, replace(capture, id=lost), (*BARE, "state"))
         return 1
     if stored is None:
         insert_records(connection, IncidentRecords(about, (capture,)).led())
@@ -209,4 +208,4 @@ def _prove_readable(connection: Connection, correlation_id: str) -> IncidentReco
 def rewrite_incident(connection: Connection, artefacts: StorageManager, records: IncidentRecords) -> None:
     """Bring the incident's own artefact and its row to these records."""
     stored = store_incident_artefact(artefacts, records).incident
-    update_incident(connection, stored, ("reason", "pinned", "is_summary", "artefact_key", "stored_bytes"))
+    update_row(connection, stored, ("reason", "pinned", "is_summary", "artefact_key", "stored_bytes"))

@@ -37,8 +37,7 @@ from monitord.storage.rows import (
     delete_rows,
     load_captures,
     load_records,
-    update_capture,
-    update_incident,
+    update_row,
 )
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.verifying import each_incident
@@ -143,7 +142,7 @@ def _agree_on(
         return  # another incident's: nothing here tells what is true
     if difference_of_incident(artefacts, row):
         with engine.begin() as connection:
-            update_incident(connection, held.incident, FIXED_OF_INCIDENT[1:])
+            update_row(connection, held.incident, FIXED_OF_INCIDENT[1:])
             if (now := load_records(connection, name)) is not None:
                 rewrite_incident(connection, artefacts, now)
         yield f"incident {name}: its row says again what its artefact says"
@@ -157,7 +156,7 @@ def _agree_on(
         fixed = {each: getattr(told.get(key, capture), each) for each in FIXED_OF_CAPTURE}
         true = replace(capture, **fixed)
         with engine.begin() as connection:
-            update_capture(connection, true, FIXED_OF_CAPTURE)
+            update_row(connection, true, FIXED_OF_CAPTURE)
         if difference_of_capture(artefacts.get_metadata(key), true):
             rewrite_capture_header(artefacts, replace(held.incident, pinned=row.pinned), true)
         yield f"{key}: it says again what was stored of it"

@@ -112,15 +112,11 @@ def load_captures(connection: Connection, correlation_id: str) -> tuple[StoredCa
     return tuple(read_row(StoredCapture, dict(row._mapping)) for row in rows)
 
 
-def update_incident(connection: Connection, record: StoredIncident, names: Iterable[str]) -> None:
-    """Bring these columns of an incident's row to what the record says."""
-    of_it = update(incident).where(incident.c.correlation_id == record.correlation_id)
-    connection.execute(of_it.values(cells(record, names)))
-
-
-def update_capture(connection: Connection, record: StoredCapture, names: Iterable[str]) -> None:
-    """Bring these columns of a capture's row to what the record says."""
-    of_it = update(profile_capture).where(profile_capture.c.id == record.id)
+def update_row(connection: Connection, record: StoredIncident | StoredCapture, names: Iterable[str]) -> None:
+    """Bring these columns of a record's row to what the record says."""
+    table = incident if isinstance(record, StoredIncident) else profile_capture
+    (key,) = table.primary_key
+    of_it = update(table).where(key == getattr(record, key.name))
     connection.execute(of_it.values(cells(record, names)))
 
 
