@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from monitord.actions.times import parse_duration
 from monitord.cli.context import CliContext
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, emit_json, page, say, width
+from monitord.export.shapes import plan_row
 from monitord.export.units import span
 from monitord.model import Match, NamedPlan, PlannedConsent, PlannedProfiler
 from monitord.redaction import printable
@@ -71,7 +72,7 @@ def get_plan(context: CliContext, name: NameArgument, as_json: bool = False) -> 
     """Show one capture plan."""
     plan = plans.get_plan(context.workspace, name)
     if as_json:
-        emit_json(_as_json(plan))
+        emit_json(plan_row(plan))
     else:
         _show(context, [plan])
 
@@ -80,7 +81,7 @@ def list_plans(context: CliContext, as_json: bool = False) -> None:
     """List the capture plans; the first whose match fits a process is the one that counts."""
     found = plans.list_plans(context.workspace)
     if as_json:
-        emit_json([_as_json(plan) for plan in found])
+        emit_json([plan_row(plan) for plan in found])
     elif found:
         _show(context, found)
     else:
@@ -115,18 +116,3 @@ def _matches(match: Match) -> str:
         " or ".join(f"unit {unit}" for unit in match.units),
     ]
     return ", ".join(filter(None, parts)) or "all"
-
-
-def _as_json(plan: NamedPlan) -> dict[str, Any]:
-    return {
-        "name": plan.name,
-        "match": {
-            "names": list(plan.match.names),
-            "users": list(plan.match.users),
-            "units": list(plan.match.units),
-        },
-        "profiler": plan.profiler,
-        "duration_seconds": plan.duration_s,
-        "rate_hz": plan.rate_hz,
-        "consent": plan.consent,
-    }

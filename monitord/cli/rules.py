@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,9 @@ from monitord.cli.listing import UntilFlag
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, emit_json, page, say, width
 from monitord.cli.when import local_stamp
-from monitord.export.encoding import iso
+from monitord.export.shapes import alert_row, rule_row
 from monitord.export.units import quantity, span
-from monitord.model import Alert, Match, Rule, Threshold, counted
+from monitord.model import Match, Rule, Threshold, counted
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def list_rules(context: CliContext, as_json: bool = False) -> None:
     """List the rules in force: what fires, after how long, how often at most."""
     rules = context.config().settings.rules
     if as_json:
-        emit_json([_as_json(rule) for rule in rules])
+        emit_json([rule_row(rule) for rule in rules])
         return
     columns = (
         Column("RULE", least=min(_NAME_WIDTH, max((len(rule.name) for rule in rules), default=0))),
@@ -71,7 +71,7 @@ def replay_rules(
     now = datetime.now(UTC)
     replayed = replay(context.workspace, file, *parse_period(since, until, now))
     if as_json:
-        emit_json([_alert_as_json(alert) for alert in replayed.alerts])
+        emit_json([alert_row(alert) for alert in replayed.alerts])
     else:
         for alert in replayed.alerts:
             when = local_stamp(alert.raised_at, now)
@@ -114,45 +114,3 @@ def _matches(match: Match) -> str:
         *(f"not {name}" for name in match.not_names),
     ]
     return ", ".join(parts) or "all"
-
-
-def _as_json(rule: Rule) -> dict[str, Any]:
-    def level(threshold: Threshold | None) -> dict[str, Any] | None:
-        return {"value": threshold.value, "unit": threshold.unit} if threshold else None
-
-    return {
-        "name": rule.name,
-        "metric": rule.metric.value,
-        "above": level(rule.above),
-        "below": level(rule.below),
-        "times_baseline": rule.times_baseline,
-        "baseline_alone": rule.baseline_alone,
-        "window_seconds": rule.window_s,
-        "min_share": rule.min_share,
-        "clear_level": level(rule.clear_level),
-        "cooldown_seconds": rule.cooldown_s,
-        "captures_per_hour": rule.captures_per_hour,
-        "match": {
-            "names": list(rule.match.names),
-            "users": list(rule.match.users),
-            "units": list(rule.match.units),
-            "pids": list(rule.match.pids),
-            "not_names": list(rule.match.not_names),
-        },
-        "profiler": rule.profiler,
-        "enabled": rule.is_enabled,
-    }
-
-
-def _alert_as_json(alert: Alert) -> dict[str, Any]:
-    return {
-        "rule": alert.rule,
-        "metric": alert.metric.value,
-        "value": alert.value,
-        "threshold": {"value": alert.threshold.value, "unit": alert.threshold.unit},
-        "raised_at": iso(alert.raised_at),
-        "process_name": alert.process_name,
-        "pid": alert.target.pid if alert.target else None,
-        "reason": alert.reason,
-        "suppressed_by": alert.suppressed_by,
-    }

@@ -15,7 +15,17 @@ from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
 from monitord.export.encoding import iso
 from monitord.export.units import unit_of
-from monitord.model import Event, Hotspot, ProcessDetails, ProfileRecord, RuleStatus, Threshold
+from monitord.model import (
+    Alert,
+    Event,
+    Hotspot,
+    NamedPlan,
+    ProcessDetails,
+    ProfileRecord,
+    Rule,
+    RuleStatus,
+    Threshold,
+)
 from monitord.storage.views import HotFunction, IncidentView
 
 _CAPTURE_KEYS = (
@@ -56,6 +66,15 @@ _RULE_KEYS = (
     "rule", "metric", "state", "process_name", "pid", "threshold", "window_seconds", "last_values",
     "share_above", "distance", "baseline", "suppressed_by", "seen_at",
 )  # fmt: skip
+_CONFIGURED_KEYS = (
+    "name", "metric", "above", "below", "times_baseline", "baseline_alone", "window_seconds", "min_share",
+    "clear_level", "cooldown_seconds", "captures_per_hour", "match", "profiler", "enabled",
+)  # fmt: skip
+_ALERT_KEYS = (
+    "rule", "metric", "value", "threshold", "raised_at", "process_name", "pid", "reason", "suppressed_by",
+)  # fmt: skip
+_PLAN_KEYS = ("name", "match", "profiler", "duration_seconds", "rate_hz", "consent")
+_MATCH_KEYS = ("names", "users", "units")
 
 
 def _shaped(source: object, keys: Sequence[str], **others: object) -> dict[str, Any]:
@@ -150,6 +169,33 @@ def rule_status(status: RuleStatus) -> dict[str, Any]:
         threshold=_threshold(status.threshold),
         window_seconds=status.window_s,
     )
+
+
+def rule_row(rule: Rule) -> dict[str, Any]:
+    """Shape one rule as it is configured, for `rules list`."""
+    return _shaped(
+        rule,
+        _CONFIGURED_KEYS,
+        above=_threshold(rule.above),
+        below=_threshold(rule.below),
+        window_seconds=rule.window_s,
+        clear_level=_threshold(rule.clear_level),
+        cooldown_seconds=rule.cooldown_s,
+        match=_shaped(rule.match, (*_MATCH_KEYS, "pids", "not_names")),
+        enabled=rule.is_enabled,
+    )
+
+
+def alert_row(alert: Alert) -> dict[str, Any]:
+    """Shape one alert, for `rules test`."""
+    pid = alert.target.pid if alert.target else None
+    return _shaped(alert, _ALERT_KEYS, threshold=_threshold(alert.threshold), pid=pid)
+
+
+def plan_row(plan: NamedPlan) -> dict[str, Any]:
+    """Shape one capture plan."""
+    match = _shaped(plan.match, _MATCH_KEYS)
+    return _shaped(plan, _PLAN_KEYS, match=match, duration_seconds=plan.duration_s)
 
 
 def _threshold(threshold: Threshold | None) -> dict[str, Any] | None:
