@@ -40,7 +40,7 @@ from monitord.storage.rows import (
     update_row,
 )
 from monitord.storage.tables import incident, profile_capture
-from monitord.storage.verifying import each_incident
+from monitord.storage.verifying import each_capture, each_incident
 
 
 def repair(engine: Engine, artefact_store: ArtefactStore) -> list[str]:
@@ -72,15 +72,10 @@ def _lead_anew(engine: Engine, artefact_store: ArtefactStore) -> Iterator[str]:
 
 
 def _set_damaged_aside(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
-    columns = profile_capture.c
-    with engine.connect() as connection:
-        query = select(columns.artefact_key, columns.checksum).where(
-            columns.state == "active", columns.artefact_key.is_not(None)
-        )
-        rows = connection.execute(query).all()
-    for key, checksum in rows:
-        reason = _damage(artefacts, key, checksum)
-        if reason is None:
+    for row in each_capture(engine):
+        key = row.artefact_key
+        reason = _damage(artefacts, key, row.checksum) if key and row.state == "active" else None
+        if key is None or reason is None:
             continue
         try:
             artefacts.set_aside(key)
@@ -101,12 +96,10 @@ def _damage(artefacts: StorageManager, key: str, checksum: str | None) -> str | 
 
 def _rewrite_incidents(engine: Engine, artefact_store: ArtefactStore) -> Iterator[str]:
     artefacts = artefact_store.artefacts
-    with engine.connect() as connection:
-        query = select(incident.c.correlation_id, incident.c.artefact_key).where(
-            incident.c.state == "active", incident.c.artefact_key.is_not(None)
-        )
-        rows = connection.execute(query).all()
-    for correlation_id, key in rows:
+    for row in each_incident(engine):
+        key, correlation_id = row.artefact_key, row.correlation_id
+        if key is None or row.state != "active":
+            continue
         try:
             read_incident_artefact(artefacts, key)
             continue
