@@ -6,7 +6,7 @@ import re
 
 from monitord.redaction.made_up import is_made_up
 from monitord.redaction.unknown import is_issued, is_issued_or_chosen
-from monitord.redaction.words import HIDDEN, Hide, is_sensitive, looks_chosen, looks_made
+from monitord.redaction.words import HIDDEN, Hide, is_sensitive, looks_chosen
 
 # Accounts that are people's or an administrator's; `app`, `user` and `test` are words of too many commands.
 _PEOPLE = frozenset(
@@ -124,7 +124,11 @@ def hide_in_word(word: str, tool: str, hide: Hide) -> str:
     if (
         (pair := _PAIR.fullmatch(word)) and HIDDEN not in word and is_sensitive(pair[1])
     ):  # `--define '_gpg_passphrase S'`
-        return f"{pair[1]} {hide('pair', pair[2])}" if "_" in pair[1] or looks_made(pair[2]) else word
+        return (
+            f"{pair[1]} {hide('pair', pair[2])}"
+            if "_" in pair[1] or not pair[2].replace(":", "").isalpha()
+            else word
+        )
     if (assigned := _ENVIRONMENT.fullmatch(word)) and is_issued(assigned[2], assigned[1]):
         return f"{assigned[1]}={hide('environment', assigned[2])}"
     return word

@@ -84,10 +84,18 @@ _PROTOCOL = re.compile(
     r"([^\s;\"'\\]{4,200}+)(?=[\\\"'])"
 )
 _INSERTED = re.compile(r"(?i)(\(([^()]{1,300})\)\s{0,3}values\s{0,3}\()([^()]{1,1000})")
+_SET_FOR = re.compile(
+    r"(?i)(?<![\w-])(set_?passw\w{1,6}[ \t]{1,3}\w{1,40}[ \t]{1,3})([^\s;,\"'=]{4,200}+)"
+    r"(?=\s{0,3}(?:$|[;\"']))"
+)
 _LOGIN_WORDS = re.compile(
     r"(?<![\w-])((?:login|(?i:auth)(?:[ \t]{1,3}(?i:plain|login))?|user|connect[ \t]{1,3}[\w.-]{1,80})"
     r"[ \t]{1,3}([A-Za-z][\w.-]{1,40})[ \t]{1,3})"
     r"([^\s;|\"'\\]{4,200}+)(?=\s{0,3}(?:$|[;\"'\\]))"
+)
+# `u=bob,p=S` of Percona's tools, `secret,id=x,data=S` of QEMU.
+_IN_PARTS = re.compile(
+    r"(?<![\w-])(u=[^,\s]{1,80},(?:[a-zA-Z]=[^,\s]{0,80},){0,6}p=|secret,[^\s\"']{0,100}?data=)([^,\s\"']+)"
 )
 _USER_GIVEN = re.compile(
     r"(?i)(?<![\w-])((?:user(?:name|pwd)?|login|credentials?|userpass)[\"']?\s?[=:]\s?[\"']?[\w.@+\\-]{1,80}[:%])"
@@ -196,6 +204,7 @@ def _hide_in_structures(text: str, marks: Set[str], hide: Hide) -> str:
     text = _ORACLE.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "jdbc:" in text else text
     text = _ENCODED_URL.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "%" in marks else text
     if not marks.isdisjoint("=:"):
+        text = _IN_PARTS.sub(lambda m: m[1] + hide("keyed", m[2]), text)
         text = _USER_GIVEN.sub(lambda m: m[1] + (hide("login", m[2]) if _is_no_group(m[2]) else m[2]), text)
         text = _NAME_AND_VALUE.sub(lambda m: m[1] + _value_named(m[2], m[3], hide), text)
     if "(" in marks:
@@ -210,6 +219,7 @@ def _hide_in_phrases(text: str, hide: Hide) -> str:
     """What stands behind words: `set password S`, `password is S`, `echo S | chpasswd`."""
     text = _SET.sub(lambda m: m[1] + _safe_setting(m, hide), text)
     text = _PROTOCOL.sub(lambda m: m[1] + hide("keyed", m[2]), text)
+    text = _SET_FOR.sub(lambda m: m[1] + hide("keyed", m[2]), text)
     text = _LOGIN_WORDS.sub(lambda m: m[1] + (hide("login", m[3]) if is_person(m[2]) else m[3]), text)
     text = _PIPED.sub(lambda m: m[1] + hide("piped", m[2]) + m[3], text) if "|" in text else text
     text = _SAID.sub(lambda m: m[1] + hide("said", m[2]), text)

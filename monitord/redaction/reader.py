@@ -23,6 +23,7 @@ from monitord.redaction.logins import (
 from monitord.redaction.made_up import is_file, is_kept, is_made_up, is_nonsense
 from monitord.redaction.patterns import hide_scheme, hide_whole_value
 from monitord.redaction.tools import (
+    BARE_NAMED,
     CARRIERS,
     NAMING,
     ORACLE,
@@ -43,6 +44,7 @@ from monitord.redaction.unknown import (
     PIN_WORDS,
     PLAIN_LETTERS,
     PUBLIC,
+    RUN_AS,
     RUNNERS,
     SAID_OF_PASSWORDS,
     SHOWS,
@@ -80,6 +82,7 @@ _SURE_NAMES = ("password", "passwd", "passphrase", "requirepass", "masterauth", 
 _FILE = re.compile(
     r"(?:~?/|\.{1,2}/)[\w./@+~-]{2,}+|[\w./-]{1,200}\.(?:pem|key|crt|cer|json|p12|jks|pub|der|pfx|txt|asc)"
 )
+_FOLDERS = re.compile(r"[\w.+-]{1,80}(?:/[\w.+-]{1,80}){2,12}", re.A)
 _KEPT_VALUE = re.compile(
     r"(?:file|env|fd|stdin|prompt|keyring)(?::.*)?|(?:[\w.-]+,)?(?:id|src|source|type|env|target|name|mode)=.*|k8s://.*",
     re.S,
@@ -94,6 +97,9 @@ _RUNNING_OPTIONS = frozenset({"-exec", "-execdir", "-ok", "--exec"})
 _PROGRAM = re.compile(r"[A-Za-z_./][\w./+-]{1,200}", re.A)
 _SLASHED_LETTERS = frozenset({"/p", "/gp", "/pth"})  # of xfreerdp
 _SLASH_OPTION = re.compile(r"/[A-Za-z]{1,40}+")
+_BODIES = frozenset({"-d", "--data", "--data-raw", "--data-binary", "--body"})
+_JSON_STRING = re.compile(r'"[^"\s\\]{1,200}+"')
+_VALUED = re.compile(r"((?:value|val|data|string)=)(.{4,})", re.S | re.I)
 _OPTIONS_INSIDE = re.compile(r"([A-Z][A-Z0-9_]{2,60}=)(--?[A-Za-z].*\s.*)", re.S)
 _LOGIN_WORD = re.compile(rf"(?=[A-Za-z][^ /.]*+\Z).{{0,60}}?(?:{ABOUT_LOGIN.pattern[4:]})", re.I | re.S)
 _NO_WORD = frozenset("/=:, @%{}[]()<>|\\")
@@ -117,12 +123,15 @@ _GPG_OPTION = re.compile(
     r"--?(?:hidden-)?(?:encrypt|l?sign|recv|receive|send|delete|edit|export|default|trusted)-keys?"
 )
 _GPG_KEY = re.compile(r"(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})")
+_SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
 _PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
 _PIN = re.compile(r"[0-9]{4,12}")
 _DATA = frozenset({"--value", "--data"})
+_LOGIN_VERBS = frozenset({"login", "signin", "logon", "register"})
 _LINKS = frozenset({"set", "=", ":", ":=", "is", "to"})
 _SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
 _SETTERS = frozenset({"set", "put", "config", "config:set", "setenv", "--arg", "--argstr"})
+_SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
 
 
 @dataclass(slots=True)
@@ -215,19 +224,29 @@ class Reader:
 
     def _is_option(self, argument: str, manner: str) -> bool:
         """A value that looks like an option means that the option before it had none (it prompts)."""
+        if manner in _SHY and argument.startswith("-"):
+            return True
         if manner == "perhaps" and not login_in(argument, of_anybody=True):
             return True
         if manner in ("weak", "made") or not self.awaits_surely:
             self.awaits_surely = True
             is_pin = argument.isdigit() and 4 <= len(argument) <= 12 and manner == "named"
-            if argument.startswith("-") or not (is_pin or looks_made(argument)):
+            is_likely = is_pin or looks_made(argument) or (manner == "weak" and self._is_phrase(argument))
+            if argument.startswith("-") or not is_likely:
                 return True
         return bool(_LONG_OPTION.fullmatch(argument)) or (
             argument[0] == "-" and (len(argument) == 2 or (argument[1:].isalpha() and argument.islower()))
         )
 
+    def _is_phrase(self, value: str) -> bool:
+        """The value of a name that says little, of a tool that nobody knows: with blanks, or a key's."""
+        if not self._is_unknown() or _FILE.fullmatch(value) or value.isdigit():
+            return False
+        is_name = value.islower() or (value.isalpha() and is_readable(value))
+        return " " in value or (self.before in ("--key", "-key") and not is_name)
+
     def _value(self, manner: str, value: str) -> str:
-        if value.count("/") > 1 and is_readable(value):
+        if _FOLDERS.fullmatch(value) and is_readable(value):
             return value
         if _KEPT_VALUE.fullmatch(value) or is_file(value) or (self.names_key and _FILE.fullmatch(value)):
             return value
@@ -248,8 +267,8 @@ class Reader:
         if manner == "cookie" and "=" not in value:
             return value
         if not self._is_secret(manner, value):
-            if manner == "verb's":
-                self._note_person(value)
+            if manner == "verb's" and (not self._note_person(value) and self.before in _LOGIN_VERBS):
+                self.person = value if self._is_unknown() and value.isalnum() else ""
             return self._text(value)
         return self.hide("option_value" if manner in ("secret", "named") else "tool_option", value)
 
@@ -428,7 +447,8 @@ class Reader:
 
     def _may_be_letter(self) -> bool:
         """Tell whether `-p` may have a password: of a tool without options in the table."""
-        is_plain = self.name in READERS or self.name in PLAIN_LETTERS
+        is_run_as = self.is_for_a_user and self.name in RUN_AS
+        is_plain = is_run_as or self.name in READERS or self.name in PLAIN_LETTERS
         return (not self.options or self.name in LANGUAGES) and not is_plain
 
     def _is_about_pin(self) -> bool:
@@ -456,7 +476,9 @@ class Reader:
 
     def _is_slash_option(self, argument: str) -> bool:
         """`/password S` of Windows' tools."""
-        is_data = argument == "/d" and self.is_about_secrets
+        is_data = (argument == "/d" and self.is_about_secrets) or (
+            argument == "/p" and "/u" in self.words[1:64]
+        )
         if self.name in READERS or argument in self.options:
             return False
         return is_data or (_SLASH_OPTION.fullmatch(argument) is not None and is_sensitive(argument))
@@ -471,10 +493,11 @@ class Reader:
             return True
         if name == "passwd":  # `homectl passwd bob`
             return False
-        return name.lower().endswith(_SURE_NAMES) or self.before.lower() in _SETTERS
+        is_verb = len(name) < 60 and _SET_PASSWORD.fullmatch(name) is not None
+        return name.lower().endswith(_SURE_NAMES) or self.before.lower() in _SETTERS or is_verb
 
     def _is_bare_name(self, argument: str) -> bool:
-        if self.name in READERS or self.in_prose:
+        if self.name in READERS or (self.in_prose and self.name not in BARE_NAMED):
             return False
         if self.before.lower() in _SETTERS and _SET_NAME.fullmatch(argument) and is_sensitive(argument):
             return True
@@ -491,10 +514,14 @@ class Reader:
             return self.hide("issued", argument)
         if " " in argument and self._may_be_judged() and is_nonsense(argument):
             return self.hide("made_up", argument)
+        if self.is_about_secrets and (valued := _VALUED.fullmatch(argument)):
+            return valued[1] + self._value("secret", valued[2])
         if (tail := _ISSUED_TAIL.fullmatch(argument)) and self.name not in READERS:
             return (tail[1] or tail[3]) + self.hide("issued", tail[2] or tail[4])
         if self.before in PUBLIC:
             return argument
+        if self.before in _BODIES and len(argument) > 5 and _JSON_STRING.fullmatch(argument):
+            return f'"{self.hide("body", argument[1:-1])}"'
         shown = self.read_text(hide_whole_value(argument, self.hide))
         if self._is_chosen(shown):
             return self.hide("chosen", shown)

@@ -123,7 +123,16 @@ htpasswd htdigest mosquitto_passwd: -b S$
 nifi.sh: set-single-user-credentials * S
 gopass: insert * S
 mkpasswd: -m * S
+openssl: passwd S
 openssl dscl: passwd * S
+teamviewer: passwd S
+vault: operator unseal S
+bw: unlock S
+caddy: hash-password S
+grafana-cli: admin reset-admin-password S
+grafana: cli admin reset-admin-password S
+ngrok: config add-authtoken S
+doppler: configure set token S
 emqx: admins passwd * S
 doveadm: auth test * S
 virsh: set-user-password * * S
@@ -281,6 +290,12 @@ READERS = frozenset(
      "file", "stat", "du", "df", "rsync", "tar", "make", "cmake", "ninja", "gcc", "g++", "clang", "echo",
      "printf", "logger", "which", "type", "help", "info", "whatis", "dpkg", "apt", "apt-get", "yum", "dnf",
      "rpm", "pacman", "brew", "getent", "scp", "chgrp", "install"}
+)  # fmt: skip
+BARE_NAMED = frozenset(  # tools in whose texts a name and its secret are two words
+    {"nmcli", "rclone", "npm", "pnpm", "yarn", "aws", "gcloud", "wpa_cli", "redis-cli", "valkey-cli", "git",
+     "pip", "poetry", "composer", "bundle", "ifconfig", "networksetup", "gsettings", "wp", "drush", "db2",
+     "mosquitto_ctrl", "interface", "crypto", "username", "enable", "snmp-server", "radius", "tacacs-server",
+     "machine", "default", "login"}
 )  # fmt: skip
 NAMING = frozenset(
     {"gcloud", "aws", "az", "kubectl", "docker", "podman", "vault", "gh", "oc", "doctl", "scw", "infisical"}

@@ -22,6 +22,7 @@ VERBS = frozenset(  # `login S`
      "register", "join", "connect", "unlock", "unseal", "signin", "activationkey", "decrypt"}
 )  # fmt: skip
 SURE_VERBS = frozenset({"authenticate", "unseal", "unlock"})
+RUN_AS = frozenset({"sudo", "doas", "docker", "podman", "nerdctl", "ssh", "psql", "runuser", "kubectl"})
 # Interpreters and what else only carries a program that nobody knows.
 LANGUAGES = frozenset(
     {"python", "python3", "pypy", "node", "ruby", "perl", "php", "java", "npx", "rails", "bundle", "pwsh",

@@ -21,6 +21,8 @@ PLACES = {
         sudo frob -u bob -p {} x | frob sync -u bob -p {} --dry-run""",
     "behind a verb": """
         frob authenticate {} | frob unlock {} | frob secret set db {} | frob credentials add mail {}
+        openssl passwd -6 {} | bw unlock --raw {} | caddy hash-password --plaintext {} | vault operator unseal -migrate {}
+        grafana-cli --homepath /usr/share/grafana admin reset-admin-password {} | ngrok config add-authtoken --log=stdout {}
         frob set db.password {} | frob config set DB_PASS {} | frob set-env app DB_PASS {}
         srcds +rcon_password {} +map x | frob door_password set {}""",
     "behind a name": """
@@ -29,6 +31,8 @@ PLACES = {
         frob --password-command 'echo {}' | frob --password-command='printf %s {}' x
         frob --join-key {} | frob --sharedkey {} | frob --mpass {} | frob --src-pass {} | frob --bindpw {}
         frob --snmp-community {} | frob --recovery-phrase {} | frob --redis.auth={} | frob Account:remotepass={} | frob knife[:password]={}
+        pt-table-sync h=db1,u=app,p={n} h=db2 | qemu -object secret,id=s0,data={n} | redis-cli -u redis://default:{n}@c/0 | frob login fred {n}
+        teamviewer passwd {n} | frob 'machine h login bob password {n}' | frob '<add key="DbPassword" value="{n}"/>' | frob /u bob /p {n}
         frob --set env[0].name=API_SECRET,env[0].value={n} | frob --define '_gpg_passphrase {n}'""",
     "for a shell": """
         sh -c "frob --password {q} -v" | bash -lc "export DB_PASSWORD={q}; run" | su app -c "frob --password {q}"
