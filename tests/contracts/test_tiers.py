@@ -231,7 +231,7 @@ def test_what_comes_back_otherwise_stays_here(tier: Tier) -> None:
     """Read back before it goes: a peer may lie."""
     put(tier.provider, KEY, OLD)
     tier.remote.lies = True
-    with pytest.raises(DamagedArtefactError, match="stays where it was"):
+    with pytest.raises(DamagedArtefactError, match="came back changed"):
         tier.settle()
     tier.remote.lies = False
     assert get(tier.provider, KEY)[1] == get(tier.local(), KEY)[1] == OLD

@@ -118,9 +118,7 @@ class FileStorageProvider:
         def publish(part: str) -> None:
             with descriptors.folder_locked(self._root, alone=True):
                 if not self._is_still(key, expected):
-                    raise ArtefactChangedError(
-                        f"cannot exchange artefact {key}: it was replaced or deleted meanwhile"
-                    )
+                    raise ArtefactChangedError(f"cannot exchange artefact {key}: it was replaced or deleted")
                 with self._parent(key) as (folder, name):
                     os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=folder)
                     self._synchronise(folder)

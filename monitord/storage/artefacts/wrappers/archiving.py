@@ -61,7 +61,7 @@ class ArchivingProvider(TieredProvider):
         if before.archived_in is not None:
             return before
         if self.remote is None:
-            raise ArtefactError(f"{key} can't be archived: no archive is configured")
+            raise ArtefactError(f"cannot archive {key}: no archive is configured (storage.archive_url)")
         archive, name = self.remote, copy_name(before)
         self.pending.add(name)  # until a pointer leads there: a copy that nothing leads to is never forgotten
         self._while_there(lambda: Transfer(self.inner, before).to(archive, name))
@@ -100,14 +100,16 @@ class ArchivingProvider(TieredProvider):
                 found, chunks = archive.retrieve(copy_name(metadata))
             except MissingArtefactError as error:
                 if self.inner.get_metadata(key) == metadata:
-                    gone = f"{key} is archived in {archive.name}, and its bytes are gone there"
+                    gone = f"cannot read {key}: its bytes are gone from the archive {archive.name}"
                     raise DamagedArtefactError(gone) from error
                 continue  # deleted or replaced just now: look again
             if not _is_same_version(found, metadata):
                 chunks.close()
-                raise DamagedArtefactError(f"{archive.name} holds other bytes for {key}")
+                raise DamagedArtefactError(
+                    f"cannot read {key}: the archive {archive.name} holds other bytes for it"
+                )
             return metadata, chunks
-        raise TransientError(f"{key} is replaced all the time")
+        raise TransientError(f"cannot read {key}: it is replaced all the time")
 
     def delete(self, key: str) -> int:
         """Remove the artefact here; the bytes it took here. Its copy in the archive is to be deleted."""
@@ -141,7 +143,7 @@ class ArchivingProvider(TieredProvider):
     def _while_there(self, upload: Callable[[], None]) -> None:
         """Ask the archive, unless it was found away a moment ago: a hundred uploads wait for it once."""
         if self._clock() < self._away_until_s:
-            raise TransientError(f"the archive did not answer within the last {REST_S:.0f} s")
+            raise TransientError(f"cannot ask the archive: it did not answer within the last {REST_S:.0f} s")
         try:
             upload()
         except TransientError:

@@ -67,7 +67,7 @@ class PendingDeletions:
     def _locked(self, name: str, how: int) -> Iterator[None]:
         """Hold a lock file, whose name can't be a key, by a descriptor of its own: threads wait, too."""
         self._made()
-        with explained(f"can't lock {self._path}"):
+        with explained(f"cannot lock {self._path}"):
             descriptor = os.open(self._path / name, _LOCK_FILE, 0o600)
         try:
             _hand_over(descriptor, self._path)
@@ -83,7 +83,7 @@ class PendingDeletions:
 
     def _made(self) -> FileStorageProvider:
         if self._folder is None:
-            with explained(f"can't make {self._path}"), contextlib.suppress(FileExistsError):
+            with explained(f"cannot make {self._path}"), contextlib.suppress(FileExistsError):
                 self._path.mkdir(mode=0o700)
                 _hand_over(self._path, self._path.parent)
             self._folder = FileStorageProvider(self._path)

@@ -22,7 +22,7 @@ class StoredBody:
         metadata, chunks = self._provider.retrieve(self._key)
         with closing(chunks):
             if metadata != self._expected:
-                raise ArtefactChangedError(f"{self._key} was replaced while it was being read")
+                raise ArtefactChangedError(f"cannot read {self._key}: it was replaced meanwhile")
             yield from chunks
 
 
@@ -45,7 +45,7 @@ class Transfer:
         target.store(name, self._body, self._metadata)
         if not self._is_in(target, name):
             raise DamagedArtefactError(
-                f"{target.name} storage gave {self._metadata.key} back changed; it stays where it was"
+                f"cannot upload {self._metadata.key}: it came back changed, and stays where it was"
             )
 
     def _is_in(self, target: StorageProvider, name: str) -> bool:

@@ -67,7 +67,7 @@ class UploadingProvider(TieredProvider):
         bounded = payload if self._limit_bytes is None else DerivedPayload(payload, self._within_limit)
         with self.pending.alone():
             if not replace and self._remote_bytes(key):
-                raise ArtefactExistsError(f"artefact {key} exists already")
+                raise ArtefactExistsError(f"cannot create artefact {key}: it exists already")
             stored = self.local.store(key, bounded, metadata, replace=replace)
             self.pending.remove(key)  # this one will replace whatever was to be deleted
         return stored
@@ -131,7 +131,7 @@ class UploadingProvider(TieredProvider):
                 self.local.set_aside(key)
                 return
         if self.remote is None or self.pending.has(key):
-            raise MissingArtefactError(f"artefact {key} is missing")
+            raise MissingArtefactError(f"cannot find artefact {key}")
         self.remote.set_aside(key)
 
     def upload_all(
