@@ -46,6 +46,7 @@ class RetentionStore(Protocol):
         stuck: Collection[str] = (),
         /,
     ) -> StockView: ...
+    def mend_incidents(self) -> None: ...
     def incident_times(self) -> tuple[datetime, datetime] | None: ...
     def drop_evidence(self, correlation_ids: Sequence[str], /) -> int: ...
     def delete_incidents(self, correlation_ids: Sequence[str], /) -> int: ...
@@ -122,7 +123,8 @@ class RetentionManager:
     ) -> None:
         """Keep `reserve_bytes` free once something must go, for what is written until room is made.
 
-        Without `keeps_names` its reports only count: a month of incidents may go at once.
+        Without `keeps_names` its reports only count, because a month of incidents may go at once; one that
+        lost its evidence first and went whole later counts as both.
         """
         self._store = store
         self._reserve_bytes = reserve_bytes
@@ -132,6 +134,7 @@ class RetentionManager:
 
     def purge_expired(self, now: datetime, *, dry_run: bool = False) -> RetentionReport:
         """One hourly pass: age (unless the clock is in doubt, see `clock_guard`), quotas, budget, floor."""
+        self._store.mend_incidents()
         postponed = self._judge_age(now, remember=not dry_run)
         by_age = postponed is None
         if dry_run:
@@ -160,6 +163,7 @@ class RetentionManager:
         usage = self._store.usage()
         if _fits(usage, limits):
             return RetentionReport(bytes_before=usage.total_bytes, bytes_after=usage.total_bytes)
+        self._store.mend_incidents()
         held_by, usage = self._tidy(usage, limits)
         if held_by is not None:  # what it holds is not paid for with evidence: only what is asked for is
             floor = max(limits.max_total_bytes, usage.total_bytes - bytes_needed)
@@ -348,23 +352,22 @@ class _Went:
         return self.evidence_count + self.incident_count
 
     def note(self, decision: Decision) -> None:
-        is_whole, correlation_id = is_summary(decision.key), correlation_id_of(decision.key)
-        if is_whole:
-            self.incident_count += 1
-        elif correlation_id not in self.deleted:
-            self.evidence_count += 1
+        is_whole = is_summary(decision.key)
+        self.incident_count += is_whole
+        self.evidence_count += not is_whole
         if self.keeps_names:
-            (self.deleted if is_whole else self.dropped)[correlation_id] = decision.policy
+            (self.deleted if is_whole else self.dropped)[correlation_id_of(decision.key)] = decision.policy
 
     def note_failure(self, failure: Failure) -> None:
         self.stuck.add(failure.key)
         self.failures[correlation_id_of(failure.key)] = str(failure.error)
 
     def report(self) -> RetentionReport:
+        dropped = tuple(sorted(self.dropped.keys() - self.deleted.keys()))
         return RetentionReport(
-            evidence_count=self.evidence_count,
+            evidence_count=len(dropped) if self.keeps_names else self.evidence_count,
             incident_count=self.incident_count,
-            dropped_evidence=tuple(sorted(self.dropped.keys() - self.deleted.keys())),
+            dropped_evidence=dropped,
             deleted_incidents=tuple(sorted(self.deleted)),
             history_before=self.history_before,
             reasons=self.dropped | self.deleted,

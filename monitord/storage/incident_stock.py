@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,7 @@ from monitord.storage.views import Usage
 
 EVIDENCE, SUMMARY = "evidence", "summary"
 BARE = "bare"  # the tag of a summary whose evidence went before
-_PAGE = 100
+_FIRST_PAGE, _PAGE = 50, 400  # most questions need a few items
 _SLACK = timedelta(seconds=120)  # what clocks drift apart within a boot without being wrong
 _JUDGED = ("correlation_id", "process_name", "raised_at", "severity", "pinned", "is_summary", "stored_bytes")
 
@@ -60,6 +60,7 @@ class IncidentStock:
     happened_at: ColumnElement[str]
     stuck: frozenset[str] = frozenset()
     gone: tuple[Cut, ...] = ()
+    compiled: dict[Any, Any] = field(default_factory=dict, compare=False)  # statements, while it is asked
 
     def count(self, only: Mapping[str, str]) -> int:
         query = select(func.count()).select_from(incident).where(self._here(only))
@@ -94,15 +95,15 @@ class IncidentStock:
         kind = cuts[0].only[KIND]
         order = (_COLUMNS.severity, self.happened_at, _COLUMNS.correlation_id)
         query = select(*order, _COLUMNS.process_name, _FREED[kind]).where(self._going(cuts))
-        page = self._rows(query.order_by(*order).limit(_PAGE))
+        size, page = _FIRST_PAGE, self._rows(query.order_by(*order).limit(_FIRST_PAGE))
         while page:
             for severity, moment, correlation_id, name, freed in page:
                 tags = {KIND: kind, PROCESS: text_of(name)}
-                yield Item(
-                    f"{kind}/{correlation_id}", freed, time_of(moment), severity, pinned=False, tags=tags
-                )
-            rest = tuple_(*order) > tuple_(*page[-1][:3])
-            page = self._rows(query.where(rest).order_by(*order).limit(_PAGE)) if len(page) == _PAGE else []
+                yield Item(f"{kind}/{correlation_id}", freed, time_of(moment), severity, tags=tags)
+            if len(page) < size:
+                return
+            size, rest = _PAGE, tuple_(*order) > tuple_(*page[-1][:3])
+            page = self._rows(query.where(rest).order_by(*order).limit(_PAGE))
 
     def excluding(self, cuts: Sequence[Cut]) -> IncidentStock:
         freed = self.tally(cuts).stored_bytes
@@ -112,7 +113,7 @@ class IncidentStock:
 
     def _rows(self, query: Any) -> Sequence[Any]:
         with self.questions() as connection:
-            return connection.execute(query).all()
+            return connection.execution_options(compiled_cache=self.compiled).execute(query).all()
 
     def _here(self, only: Mapping[str, str]) -> Condition:
         """Active, of these tags, and not gone."""

@@ -226,10 +226,13 @@ class SQLiteProfileStore(OpenDatabase):
     def incidents(
         self, usage: Usage, boots: incident_stock.Boots, now: datetime, stuck: Collection[str] = ()
     ) -> incident_stock.IncidentStock:
-        """The incidents as retention judges them; damaged ones are put right first."""
+        """The incidents as retention judges them; none of them may be damaged, see `mend_incidents`."""
+        return incident_stock.stock_of(self._questions, usage, boots, now, stuck)
+
+    def mend_incidents(self) -> None:
+        """Put right what is damaged, if anything is that tells the age, severity or size of an incident."""
         with self._guarded(writes=False):
             mending.mend_incidents(*self._ready())
-        return incident_stock.stock_of(self._questions, usage, boots, now, stuck)
 
     def incident_times(self) -> tuple[datetime, datetime] | None:
         """The median and the newest of the times at which incidents were raised; None without any."""
