@@ -8,7 +8,7 @@ prompts), `=next` never; `=login` has user:secret, `=cookie` a cookie if no file
 `_OPERANDS`, one form a line: `tool tool: words`. `S` is the secret, `*` any operand, `K` `key=secret`s,
 `S$` the last operand, `P` a path or drive; `-b` in front: only where that letter is given. Other words stand
 for themselves in any case (`http-basic.*`: for what begins so). `CARRIERS` run another tool; `READERS` look
-for words or show them; to those of `NAMING` a secret is a thing with a name. (More than 400 lines: a table.)
+for words or show them; to those of `NAMING` a secret is a thing with a name.
 """
 
 from __future__ import annotations
