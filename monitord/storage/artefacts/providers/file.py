@@ -223,9 +223,7 @@ class FileStorageProvider:
             if error.errno in _NOT_THERE:
                 raise MissingArtefactError(f"cannot find artefact {key}") from error
             if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
-                raise DamagedArtefactError(
-                    f"cannot read artefact {key}: it is not a regular file of its own"
-                ) from error
+                raise DamagedArtefactError(f"cannot read artefact {key}: not a regular file") from error
             raise descriptors.explained_error(f"cannot read artefact {key}", error) from error
         if descriptors.is_file_of_its_own(descriptor):
             return os.fdopen(descriptor, "rb")
@@ -233,7 +231,7 @@ class FileStorageProvider:
         os.close(descriptor)
         if is_folder:
             raise MissingArtefactError(f"cannot find artefact {key}")
-        raise DamagedArtefactError(f"cannot read artefact {key}: it is not a regular file of its own")
+        raise DamagedArtefactError(f"cannot read artefact {key}: not a regular file")
 
     def delete(self, key: str) -> int:
         status = self._status(check_key(key))
