@@ -38,6 +38,13 @@ class Kept:
         "Of a method with annotations."
         return 2 * self.number + more
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outer:
+    kept: Kept
+    hidden: str = dataclasses.field(default="hidden", repr=False)
+    rest: list = dataclasses.field(default_factory=list)
+    of_class: typing.ClassVar[int] = 1
+
 @typing.overload
 def overloaded(value: int) -> int: ...
 @typing.overload
@@ -55,7 +62,12 @@ import loaded
 from monitord.daemon.unread import drop_unread
 
 assert loaded.Kept.twice.__annotations__ and typing.get_overloads(loaded.overloaded)
+outer = loaded.Outer(loaded.Kept(3))
+outer.rest.append(outer)
+told = repr(outer)
 drop_unread()
+assert repr(outer) == told == "Outer(kept=Kept(number=3), rest=[...])"
+assert loaded.Outer.__repr__ is loaded.Kept.__repr__
 assert loaded.Kept.twice.__annotations__ == {} and typing.get_overloads(loaded.overloaded) == []
 assert loaded.Kept.__annotations__ == {"number": int}
 assert dataclasses.replace(loaded.Kept(), number=3).twice(more=1) == 7
