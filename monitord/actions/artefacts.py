@@ -125,7 +125,9 @@ def _metadata(artefacts: StorageManager, key: str) -> StorageMetadata:
     except InvalidKeyError as error:
         raise UsageError(str(error)) from error
     except MissingArtefactError as error:
-        raise NotFoundError(f"no artefact {key!r}; `monitord storage ls` lists what there is") from error
+        raise NotFoundError(
+            f"cannot find artefact {key!r}; `monitord storage ls` lists what there is"
+        ) from error
 
 
 def _owner(workspace: Workspace, key: str) -> tuple[str, int | None] | None:

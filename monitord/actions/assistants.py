@@ -44,7 +44,7 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
     merged = _read(path)
     servers = merged.setdefault(key, {})
     if not isinstance(servers, dict):
-        raise UsageError(f"{path}: {key} is not an object; nothing was written")
+        raise UsageError(f"invalid {path}: {key} is not an object, expected one; nothing was written")
     servers["monitord"] = entry
     write_json(path.resolve(), merged)
 
@@ -54,7 +54,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     try:
         durable_write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
     except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror}") from error
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def hint_for_clients(data_dir: Path) -> str | None:
@@ -78,7 +78,7 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} can't be read as JSON ({error}); nothing was written") from error
+        raise UsageError(f"cannot read {path} as JSON ({error}); nothing was written") from error
     if not isinstance(held, Mapping):
-        raise UsageError(f"{path} holds no JSON object; nothing was written")
+        raise UsageError(f"invalid {path}: expected a JSON object; nothing was written")
     return dict(held)

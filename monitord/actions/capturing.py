@@ -96,7 +96,9 @@ def require_profile(incident: Incident) -> None:
         return
     failed = [capture for capture in incident.captures if not capture.status.has_evidence]
     if not profiles and not failed:
-        raise MonitordError("no profiler was tried; `monitord doctor` says which ones there are")
+        raise MonitordError(
+            "cannot profile: no profiler was tried; `monitord doctor` says which ones there are"
+        )
     worst = (profiles or failed)[-1]
     fix = f"; {worst.fix}" if worst.fix else ""
     text = printable(f"no profile of pid {worst.target.pid}: {worst.status.value}: {worst.reason or ''}{fix}")
@@ -147,7 +149,7 @@ def _spool(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise MonitordError(f"{folder.parent}: can't be written: {error.strerror}") from error
+        raise MonitordError(f"cannot write {folder.parent}: {error.strerror}") from error
     try:
         yield folder
     finally:
@@ -207,7 +209,7 @@ def _capture(
     if work.error is not None:
         raise work.error
     if thread.is_alive():
-        raise MonitordError("the profiler did not stop; nothing was kept")
+        raise MonitordError("cannot stop the profiler; nothing was kept")
     return work.captures
 
 

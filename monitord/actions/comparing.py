@@ -65,7 +65,7 @@ def both_sides(
 ) -> tuple[Evidence, Evidence]:
     """Return both profiles, the earlier one first: of two incidents, or of a baseline and its incident."""
     if baseline == (second is not None):
-        raise UsageError("compare with what? `monitord compare A B`, or `monitord compare A --baseline`")
+        raise UsageError("invalid call: expected `monitord compare A B` or `monitord compare A --baseline`")
     with workspace.reader() as reader:
         before, after = _views(reader, first, second)
         return evidence_of(before, reader.payload), evidence_of(after, reader.payload)
@@ -77,7 +77,8 @@ def _views(reader: StoreReader, first: str, second: str | None) -> tuple[Inciden
         return found, reader.incident(reader.find(second).correlation_id)
     if found.baseline is None:
         raise NotFoundError(
-            f"incident {short_id(found.correlation_id)} has no baseline: none was taken of this version of"
+            f"cannot find a baseline of incident {short_id(found.correlation_id)}: none was taken"
+            " of this version of"
             " its program in quiet times; `monitord recent --baselines` lists them"
         )
     return reader.incident(found.baseline.correlation_id), found

@@ -47,9 +47,7 @@ def write_default(named: Path | None, *, overwrite: bool) -> Path:
         make_folder(target.parent)
         durable_write(target, default_text().encode(), mode=0o644, replace=overwrite)
     except FileExistsError:
-        raise ConfigError(f"{target} exists already; --force overwrites it") from None
+        raise ConfigError(f"cannot create {target}: it exists already; --force overwrites it") from None
     except OSError as error:
-        raise ConfigError(
-            f"{target}: can't be written: {error.strerror}; name another with --config"
-        ) from error
+        raise ConfigError(f"cannot write {target}: {error.strerror}; name another with --config") from error
     return target

@@ -61,12 +61,12 @@ class ChosenIncidents:
 def choose(workspace: Workspace, names: Sequence[str], period: RecentFilter) -> ChosenIncidents:
     """Choose the incidents that are named, or all of a period; raises NotFoundError where there are none."""
     if names and (period.since or period.until or period.process):
-        raise UsageError("name incidents, or a period or process, not both")
+        raise UsageError("invalid call: expected incidents, or a period or process, not both")
     reader = workspace.reader()
     records = (reader.find(name) for name in names) if names else reader.each_recent(period)
     ids = list(dict.fromkeys(record.correlation_id for record in records))
     if not ids:
-        raise NotFoundError("no incident matches; `monitord recent` lists what there is")
+        raise NotFoundError("cannot find an incident that matches; `monitord recent` lists what there is")
     return ChosenIncidents(reader, ids, bool(names), workspace.tell)
 
 
@@ -109,10 +109,10 @@ def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
     try:
         durable_write(path, content, keeps_mode=False, owner=_asker())
     except PermissionError as error:
-        raise PermissionDeniedError(f"{path}: can't be written: {error.strerror}") from error
+        raise PermissionDeniedError(f"cannot write {path}: {error.strerror}") from error
     except OSError as error:
         more = "; make its folder first" if isinstance(error, FileNotFoundError) else ""
-        raise MonitordError(f"{path}: can't be written: {error.strerror}{more}") from error
+        raise MonitordError(f"cannot write {path}: {error.strerror}{more}") from error
 
 
 def write_for_all(path: Path, text: str) -> None:
@@ -120,7 +120,7 @@ def write_for_all(path: Path, text: str) -> None:
     try:
         durable_write(path, text.encode(), mode=0o644)
     except OSError as error:
-        raise StorageError(f"can't write {path}: {error.strerror}") from error
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _asker() -> tuple[int, int] | None:

@@ -96,7 +96,7 @@ def place_of_evidence(workspace: Workspace, name: str) -> str:
     if record.profile_path:
         return record.profile_path
     own_name = short_id(record.correlation_id)
-    raise NotFoundError(f"{own_name} has no evidence; `monitord show {own_name}` says why")
+    raise NotFoundError(f"cannot find evidence of {own_name}; `monitord show {own_name}` says why")
 
 
 def find(workspace: Workspace, name: str) -> ProfileRecord:

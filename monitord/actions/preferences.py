@@ -29,9 +29,9 @@ def preferences(workspace: Workspace) -> dict[str, bool]:
 def prefer(workspace: Workspace, name: str, value: str | None) -> None:
     """Set one of yours to a word for true or false; raises UsageError for others."""
     if name not in PREFERENCES:
-        raise UsageError(f"{name!r} can't be preferred; there are {', '.join(PREFERENCES)}")
+        raise UsageError(f"invalid preference: {name!r}, expected one of {', '.join(PREFERENCES)}")
     if value is None or value.lower() not in _WORDS:
-        raise UsageError(f"say true or false: `monitord prefer {name} true`")
+        raise UsageError(f"invalid value: expected true or false, as in `monitord prefer {name} true`")
     chosen = {**preferences(workspace), name: _WORDS[value.lower()]}
     with workspace.store() as store:
         store.state.set(_KEY, json.dumps(chosen).encode(), whose())

@@ -77,9 +77,7 @@ def metrics(workspace: Workspace) -> str:
     if importlib.util.find_spec("prometheus_client") is None:
         from monitord.installation import install_command
 
-        raise StorageError(
-            f"the package prometheus-client is not installed; install it: {install_command('metrics')}"
-        )
+        raise StorageError(f"cannot import prometheus-client; install it: {install_command('metrics')}")
     told = status(workspace)
     return metrics_text({"courier": None, **told}, usage(workspace, told))
 

@@ -39,13 +39,15 @@ def reload_recorder(
     while time.monotonic() < deadline:
         status = read_status(data_dir)
         if status is None or status["pid"] != before["pid"] or not status["is_running"]:
-            raise UnreachableError(f"the recorder (pid {before['pid']}) ended; see `monitord service logs`")
+            raise UnreachableError(
+                f"cannot reload: the recorder (pid {before['pid']}) ended; see `monitord service logs`"
+            )
         _require_readable(status)
         if _attempts(status) > _attempts(before, status.get("started_at")):
             return _outcome(status["reload"])
         time.sleep(_POLL_S)
     raise UnreachableError(
-        f"the recorder (pid {before['pid']}) did not answer within {patience_s:g} s;"
+        f"cannot reload: the recorder (pid {before['pid']}) did not answer within {patience_s:g} s;"
         " see `monitord status` and `monitord service logs`"
     )
 
@@ -87,5 +89,5 @@ def _attempts(status: Mapping[str, Any], started_at: object = None) -> int:
 def _outcome(told: Mapping[str, Any]) -> list[str]:
     refused = told.get("refused")
     if refused:
-        raise ConfigError(f"reload refused, the configuration before it stays in force: {refused}")
+        raise ConfigError(f"cannot reload, the old configuration stays in force: {refused}")
     return [str(key) for key in told.get("needs_restart") or ()]

@@ -87,7 +87,7 @@ def _wanted(rules: Sequence[Rule], name: str | None) -> list[Rule]:
     wanted = [rule for rule in rules if name in (None, rule.name)]
     if not wanted:
         known = ", ".join(rule.name for rule in rules)
-        raise NotFoundError(f"no rule {name!r}; there are: {known}")
+        raise NotFoundError(f"cannot find rule {name!r}; there are: {known}")
     return wanted
 
 
@@ -146,7 +146,7 @@ def _at_rest(
         return []
     process = next((seen for seen in rates.processes if seen.key == key), None) or observe(key.pid, _REST_S)
     if process is None:
-        raise NotFoundError(f"process {key.pid} went away while it was looked at")
+        raise NotFoundError(f"cannot look at process {key.pid}: it ended")
     return [assess(rule, process, rates.system, known_users()) for rule in silent]
 
 

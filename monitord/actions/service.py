@@ -52,11 +52,11 @@ def control_service(verb: str, *, system: bool) -> bool:
     code = subprocess.run([manager(command[0]), *command[1:]], check=False, cwd="/").returncode
     if code in _NO_SUCH_UNIT:
         whose = " --system" if system else ""
-        raise NotFoundError(f"the service is not installed; type `monitord service install{whose}`")
+        raise NotFoundError(f"cannot find the service; try `monitord service install{whose}`")
     if verb == "status" and code == NOT_RUNNING:
         return False
     if code:
-        raise MonitordError(f"`{' '.join(command)}` failed with exit status {code}")
+        raise MonitordError(f"cannot run `{' '.join(command)}`: exit status {code}")
     return True
 
 
@@ -90,5 +90,5 @@ def manager(name: str) -> str:
     """Return the absolute path of a program of the service manager; raises NotFoundError."""
     program = system_program(name)
     if program is None:
-        raise NotFoundError(f"{name} is not installed here")
+        raise NotFoundError(f"cannot find {name}")
     return program

@@ -208,7 +208,8 @@ def _refuse_big_m(text: str) -> None:
     if found:
         number = float(found[1])
         raise UsageError(
-            f'"{text}" is ambiguous: write "{number:g}min" for minutes or "{number * 30:g}d" for months'
+            f'invalid time "{text}": ambiguous, expected "{number:g}min" for minutes or'
+            f' "{number * 30:g}d" for months'
         )
 
 

@@ -108,7 +108,7 @@ def run_retention(workspace: Workspace, *, dry_run: bool = False) -> RetentionRe
             return retention.purge_expired(datetime.now(UTC), dry_run=dry_run)
     except DiskFullError as error:
         raise StorageError(
-            f"no room even to tidy in {workspace.data_dir}; free some space on that disk, then try again"
+            f"cannot tidy {workspace.data_dir}: no room; free some space on that disk, then try again"
         ) from error
 
 
@@ -126,7 +126,7 @@ def vacuum_database(workspace: Workspace) -> str:
     with workspace.store() as store:
         outcome = vacuum_when_idle(store, is_idle=True, min_free_disk_bytes=floor)
     if outcome.outcome != "ok":
-        raise StorageError(f"not vacuumed: {outcome.detail}")
+        raise StorageError(f"cannot vacuum: {outcome.detail}")
     return outcome.detail
 
 
@@ -184,7 +184,7 @@ def rotate_key(workspace: Workspace) -> tuple[str, int, int]:
     settings = workspace.settings
     keyring = keyring_of(settings.storage)
     if keyring is None:
-        raise ConfigError("nothing is sealed: storage.encryption_key is not set")
+        raise ConfigError("cannot rotate keys: storage.encryption_key is not set")
     check_data_dir(workspace.data_dir)
     rotated, total = 0, 0
     with sealed_places(settings, workspace.data_dir / ARTEFACTS_NAME) as places:

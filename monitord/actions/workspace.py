@@ -101,7 +101,7 @@ class Workspace:
         check_data_dir(folder.parent)
         is_data_remote = bool(self.settings.storage.url)
         if not is_data_remote and not folder.exists():
-            raise NotFoundError(f"no artefact is stored in {folder.parent} yet; `monitord run` stores them")
+            raise NotFoundError(f"cannot find artefacts in {folder.parent}; `monitord run` stores them")
         opened = self.open_full_store(folder, create=is_data_remote)
         try:
             yield opened.artefacts
@@ -123,7 +123,8 @@ class Workspace:
             return  # opening it reports what is wrong
         if revision not in (None, HEAD):
             raise BusyError(
-                f"an older monitord still records (pid {pid or 'unknown'}), and would save nothing into"
+                f"cannot upgrade: an older monitord records (pid {pid or 'unknown'}), and would"
+                " save nothing into"
                 f" schema {HEAD}: `monitord service restart` upgrades both"
             )
 

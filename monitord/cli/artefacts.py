@@ -109,7 +109,8 @@ def _pour(source: BinaryIO, out: BinaryIO, key: str, *, to_screen: bool) -> None
     while chunk := source.read(_CHUNK_BYTES):
         if to_screen and not _is_text(chunk):
             raise UsageError(
-                f"{key} holds more than plain text: `monitord storage cat {key} > FILE`, or --force"
+                f"cannot print {key}: it is not plain text; try `monitord storage cat {key} >"
+                " FILE`, or --force"
             )
         out.write(chunk)
     out.flush()

@@ -81,15 +81,16 @@ def _checked(output: str | None, json: bool, file_format: CompareFormat | None, 
     if file_format is not None:
         if output is None or json:
             raise UsageError(
-                "name the file to write: `monitord compare A B --format flamegraph -o diff.html`"
+                "invalid call: expected a file to write, as in `monitord compare A B --format"
+                " flamegraph -o diff.html`"
             )
         return False
     if raw:
-        raise UsageError("--raw is for a file: say --format flamegraph -o FILE with it")
+        raise UsageError("invalid --raw: expected with --format flamegraph -o FILE")
     if output not in (None, "table", "json"):
-        raise UsageError(f"-o {output}: expected table or json; a file needs --format flamegraph")
+        raise UsageError(f"invalid -o {output}: expected table or json; a file needs --format flamegraph")
     if json and output == "table":
-        raise UsageError("--json and -o table contradict each other; say one of them")
+        raise UsageError("invalid call: --json and -o table, expected one of them")
     return json or output == "json"
 
 

@@ -61,7 +61,7 @@ _FORMS = (
 def _wants_json(output: Output | None, json: bool) -> bool:
     """Whether -o json or --json was said; both may be, if they agree."""
     if json and output not in (None, Output.JSON):
-        raise UsageError(f"--json and -o {output} contradict each other; say one of them")
+        raise UsageError(f"invalid call: --json and -o {output}, expected one of them")
     return json or output is Output.JSON
 
 
@@ -136,7 +136,7 @@ def _require_current_folder() -> None:
         Path.cwd()
     except OSError as error:
         raise NotFoundError(
-            f"the current directory can't be used ({error.strerror}); `cd /` and try again"
+            f"cannot use the current directory ({error.strerror}); `cd /` and try again"
         ) from error
 
 

@@ -78,7 +78,10 @@ def export(
     start, end = parse_period(since, until, datetime.now(UTC))
     if file_format.is_profile:
         if len(names) != 1 or start or end or process:
-            raise UsageError(f"{file_format} is the profile of one incident: name one, and nothing else")
+            raise UsageError(
+                f"invalid call: {file_format} is the profile of one incident, expected one id and"
+                " nothing else"
+            )
         found = evidence(context.workspace, names[0])
         put_profile(profile_in_form(found, file_format.value, raw=raw), output)
         return
@@ -96,7 +99,10 @@ def _where(output: str | None) -> str:
     if output is not None:
         return output
     if sys.stdout.isatty():
-        raise UsageError("name the file to write: `monitord export ID -o incident.json`, or -o - for stdout")
+        raise UsageError(
+            "invalid call: expected a file to write, as in `monitord export ID -o incident.json`,"
+            " or -o - for stdout"
+        )
     return "-"
 
 
@@ -111,7 +117,7 @@ def _format(output: str | None, wanted: ExportFormat | None) -> ExportFormat:
             f"invalid -o {output}, expected a file that ends in {', '.join(ENDINGS)}; or say --format"
         )
     if ending is not None and wanted not in (None, *ENDINGS[ending]):
-        raise UsageError(f"-o {output} and --format {wanted} contradict each other; change one of them")
+        raise UsageError(f"invalid call: -o {output} and --format {wanted}, expected one format")
     return wanted or (ENDINGS[ending][0] if ending else ExportFormat.JSON)
 
 

@@ -77,10 +77,10 @@ def view_of(
 ) -> View:
     """Return how an answer is shown; raises UsageError where the flags contradict each other."""
     if json and output not in (None, ListOutput.JSON):
-        raise UsageError(f"--json and -o {output} contradict each other; say one of them")
+        raise UsageError(f"invalid call: --json and -o {output}, expected one of them")
     chosen = ListOutput.JSON if json else output or ListOutput.TABLE
     if follow and chosen is ListOutput.JSON:
-        raise UsageError("-f never ends and a JSON array must; use -o jsonl")
+        raise UsageError("invalid call: -f never ends and a JSON array must, expected -o jsonl")
     if chosen is not ListOutput.TABLE:  # programs get what they ask for, whatever a person prefers
         return View(chosen, reverse or follow, utc, use_pager=False)
     preferred = preferences(context.workspace)

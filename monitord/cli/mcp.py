@@ -79,9 +79,7 @@ def _require_extra() -> None:
         if importlib.util.find_spec(package) is None:
             from monitord.installation import install_command
 
-            raise MonitordError(
-                f"the MCP server needs the package {package}; install it: {install_command('mcp')}"
-            )
+            raise MonitordError(f"cannot import {package}; install it: {install_command('mcp')}")
 
 
 def _listener(port: int) -> socket.socket:
@@ -94,7 +92,7 @@ def _listener(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise BusyError(
-            f"port {port} on 127.0.0.1 can't be had ({error.strerror}); choose another with --port"
+            f"cannot listen on port {port} of 127.0.0.1 ({error.strerror}); choose another with --port"
         ) from error
     return listener
 

@@ -72,13 +72,17 @@ def run(
     if module is not None and script is not None:
         words, script = [script, *words], None
     if script is None and module is None:
-        raise UsageError("name a script: `monitord profile SCRIPT [-- ARGS...]`, or a module with -m")
+        raise UsageError(
+            "invalid call: expected a script, as in `monitord profile SCRIPT [-- ARGS...]`, or a"
+            " module with -m"
+        )
     request = ScriptRequest(script or module or "", tuple(words), script is None, python)
     limit_s = _seconds(duration) if duration else None
     if standby:
         if memory or save or limit_s or document or options.as_json:
             raise UsageError(
-                "--standby can't be combined with --memory, --save, --document, --duration or -o json"
+                "invalid call: --standby with --memory, --save, --document, --duration or -o"
+                " json, expected alone"
             )
         _stand_by(context, request, passes_status_on=exit_code)
         return
@@ -91,7 +95,7 @@ def run(
 def _seconds(text: str) -> float:
     seconds = parse_duration(text).total_seconds()
     if not 0.5 <= seconds <= _LONGEST_S:
-        raise UsageError(f'--duration "{text}" must be between 0.5 s and {_LONGEST_S:.0f} s')
+        raise UsageError(f'invalid --duration "{text}": expected 0.5 s to {_LONGEST_S:.0f} s')
     return seconds
 
 

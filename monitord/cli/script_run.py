@@ -38,7 +38,7 @@ def end(done: ScriptRun, heard: SignalCounter, *, passes_status_on: bool) -> Non
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         title = done.program.title
         raise MonitordError(
-            f"{title}: no profile: it {how} before Scalene saw its code run; it looks 100 times a second,"
+            f"cannot profile {title}: it {how} before Scalene saw its code run; it looks 100 times a second,"
             " and only at code beside the script"
         )
 

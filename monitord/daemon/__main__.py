@@ -45,7 +45,7 @@ def require_trusted_code() -> None:
     reason = why_code_untrusted() if is_privileged() else None
     if reason is not None:
         raise PermissionDeniedError(
-            f"monitord does not run with rights of root from files that others can change: {reason};"
+            f"cannot run with rights of root from files that others can change: {reason};"
             f" run it as an ordinary user, or install it for all: {how_to_install_for_all()}"
         )
 

@@ -55,7 +55,9 @@ class Budget:
             if len(self._spent) >= self._per_hour:
                 wait = (self._spent[0] + _HOUR_S - now_s) / 60
                 most = counted(self._per_hour, "action")
-                raise BusyError(f"the limit of {most} an hour is reached; the next in {wait:.0f} min")
+                raise BusyError(
+                    f"cannot act now: the limit of {most} an hour is reached; the next in {wait:.0f} min"
+                )
             self._spent.append(now_s)
 
 
@@ -93,7 +95,7 @@ class Acting:
         """Run a Python script under Scalene and tell its hot lines; kept only with `save`."""
         path = Path(script)
         if script.startswith("-") or not path.is_absolute() or ".." in path.parts:
-            raise UsageError("give the script's absolute path, without `..`")
+            raise UsageError("invalid script: expected an absolute path without `..`")
         words = ["profile", "run", str(path), "--duration", f"{duration_s:g}", "-o", "json"]
         words += ["--save"] if save else []
         with tempfile.TemporaryDirectory(prefix="monitord-") as folder:
@@ -156,7 +158,7 @@ def run_own_command(workspace: Workspace, words: Sequence[str]) -> dict[str, Any
             cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise StorageError(f"`monitord {words[0]}` did not end well: {type(error).__name__}") from error
+        raise StorageError(f"cannot run `monitord {words[0]}`: {type(error).__name__}") from error
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise StorageError(said[-1].removeprefix("monitord: "))

@@ -166,14 +166,16 @@ def read_or_make_token(path: Path) -> str:
     except FileNotFoundError:
         return _new_token(path)
     except OSError as error:
-        raise PermissionDeniedError(f"can't read the token {path}: {error.strerror}") from error
+        raise PermissionDeniedError(f"cannot read the token {path}: {error.strerror}") from error
     with os.fdopen(descriptor, "r", encoding="ascii", errors="replace") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077 or status.st_uid != os.geteuid():
-            raise PermissionDeniedError(f"the token {path} is open to others: chmod 600 {path}, or delete it")
+            raise PermissionDeniedError(
+                f"cannot use the token {path}: others may read it; try chmod 600 {path}, or delete it"
+            )
         token = file.read(256).strip()
     if len(token) < 32:
-        raise PermissionDeniedError(f"{path} holds no token; delete it, and a new one is made")
+        raise PermissionDeniedError(f"cannot read a token from {path}; delete it, and a new one is made")
     return token
 
 
@@ -183,5 +185,5 @@ def _new_token(path: Path) -> str:
         make_folder(path.parent)
         durable_write(path, f"{token}\n".encode("ascii"), replace=False)
     except OSError as error:
-        raise StorageError(f"can't make the token {path}: {error.strerror}") from error
+        raise StorageError(f"cannot make the token {path}: {error.strerror}") from error
     return token

@@ -53,7 +53,7 @@ def _check_url(url: str) -> None:
 
     check_scheme(parse_url(url))
     if parse_url(url).storage_type is StorageType.MEMORY:
-        raise ConfigError("memory:// is gone with the process that has it; expected another URL")
+        raise ConfigError("invalid URL memory://: it ends with its process, expected another")
 
 
 def place_of(storage: StorageSettings, folder: Path, key: str) -> str:
@@ -91,7 +91,7 @@ def keyring_of(storage: StorageSettings) -> Keyring | None:
     """The keys that are configured; raises ConfigError or PermissionDeniedError naming the source."""
     if not storage.encryption_key:
         if storage.old_encryption_keys:
-            raise ConfigError("storage.old_encryption_keys: needs `encryption_key`, which seals what is new")
+            raise ConfigError("storage.old_encryption_keys: invalid without `encryption_key`, expected both")
         return None
     from monitord.storage.artefacts.keyring import load_keyring
 

@@ -59,7 +59,7 @@ class Saving:
             incident = _bare(incident, str(report.obstacle))
             report = self._retention.make_room(self._room_for(incident), now)
             if not report.has_room:
-                raise StorageError(f"no room for another incident: {report.obstacle}")
+                raise StorageError(f"cannot keep another incident: {report.obstacle}")
         rows = self._store.save_incident(incident)
         self._saved.append(incident.correlation_id)
         return rows
@@ -94,7 +94,7 @@ class Saving:
             now = passes[-1].taken_at
             report = self._retention.make_room(self._room_for_rows, now, may_delete=False)
             if not report.has_room:
-                raise StorageError(f"no room for history: {report.obstacle}")
+                raise StorageError(f"cannot keep history: {report.obstacle}")
         self._store.add_history(passes)
 
     def _room_for(self, incident: Incident) -> int:

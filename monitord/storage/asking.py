@@ -83,21 +83,23 @@ class Asking:
         try:
             yield
         except SENSELESS as error:
-            raise DamagedRowError(f"{self.database} holds an invalid value ({error}); {MENDED_BY}") from error
+            raise DamagedRowError(
+                f"cannot read {self.database}: invalid value ({error}); {MENDED_BY}"
+            ) from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             check_data_dir(self.data_dir)
             if not check_database_file(self.database):
                 raise NotFoundError(
-                    f"there is no database in {self.data_dir}; `monitord run` makes it, "
+                    f"cannot find a database in {self.data_dir}; `monitord run` makes it, "
                     "and `monitord db check` rebuilds one from artefacts"
                 )
             connection, revision = open_readonly(self.database)
             if revision != HEAD:
                 connection.close()
                 raise StorageError(
-                    f"{self.database} has an older schema; bring it up to date with `monitord db upgrade`"
+                    f"cannot read {self.database}: it has an older schema; try `monitord db upgrade`"
                 )
             connection.row_factory = sqlite3.Row
             connection.create_function("matches", 3, _matches, deterministic=True)

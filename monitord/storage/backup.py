@@ -52,7 +52,7 @@ def backup(data_dir: Path, destination: Path, *, open_artefacts: OpenArtefacts =
     check_data_dir(data_dir)
     database = data_dir / DATABASE_NAME
     if not check_database_file(database):
-        raise NotFoundError(f"there is no database in {data_dir}; nothing to back up")
+        raise NotFoundError(f"cannot find a database in {data_dir}: nothing to back up")
     check_destination(destination, data_dir)
     with explained_files(f"can't back up to {destination}"), staged(destination) as staging:
         (staging / ARTEFACTS_NAME).mkdir(mode=0o700)
@@ -73,13 +73,19 @@ def backup(data_dir: Path, destination: Path, *, open_artefacts: OpenArtefacts =
 def check_destination(destination: Path, data_dir: Path) -> None:
     """Refuse what is in use, or lies where it would be backed up itself."""
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
-        raise UsageError(f"{destination} is not a folder; name one that does not exist yet")
+        raise UsageError(
+            f"invalid destination: {destination} is not a folder, expected one that does not exist yet"
+        )
     if destination.is_dir() and any(destination.iterdir()):
-        raise UsageError(f"{destination} is not empty; name a folder that does not exist yet")
+        raise UsageError(
+            f"invalid destination: {destination} is not empty, expected a folder that does not exist yet"
+        )
     if not destination.absolute().parent.is_dir():
-        raise UsageError(f"the folder {destination.absolute().parent} does not exist; make it first")
+        raise UsageError(f"cannot find the folder {destination.absolute().parent}; make it first")
     if destination.resolve().is_relative_to(data_dir.resolve()):
-        raise UsageError(f"{destination} lies in the data directory itself; name a folder elsewhere")
+        raise UsageError(
+            f"invalid destination: {destination} is in the data directory, expected a folder elsewhere"
+        )
 
 
 @contextlib.contextmanager
@@ -159,7 +165,9 @@ class _Copy:
                 return tuple(sorted(each.key for each in disagreeing if each.key not in self._copied))
             before = disagreeing
             wait_for_writer(self._database)
-        raise BusyError(f"{self._database.parent} changes faster than it can be copied; try again later")
+        raise BusyError(
+            f"cannot back up {self._database.parent}: it changes faster than it is copied; try again later"
+        )
 
     def _fetch(self, references: Sequence[_Reference]) -> None:
         for each in references:
@@ -197,7 +205,7 @@ def copy_database(database: Path, snapshot: Path) -> None:
     try:
         if revision != HEAD:
             raise StorageError(
-                f"{database} has an older schema ({revision}); run `monitord db upgrade` first"
+                f"cannot back up {database}: older schema ({revision}); try `monitord db upgrade` first"
             )
         if not snapshot.exists():
             os.close(os.open(snapshot, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -219,7 +227,9 @@ def _checked_counts(snapshot: Path) -> dict[str, int]:
     with explained(snapshot), contextlib.closing(sqlite3.connect(snapshot)) as connection:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
         if found != ["ok"]:
-            raise DamagedError(f"the database is damaged ({found[0]}): `monitord db check`, then back up")
+            raise DamagedError(
+                f"cannot back up a damaged database ({found[0]}); try `monitord db check` first"
+            )
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         counts = {
             name: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  our own names

@@ -213,9 +213,9 @@ def read_incident_artefact(artefacts: StorageManager, key: str) -> IncidentRecor
             tuple(Note(time_of(at), str(text)) for at, text in held["incident"].get("annotations", [])),
         )
     except _SENSELESS as error:
-        raise ArtefactError(f"{key} is not an incident of monitord") from error
+        raise ArtefactError(f"cannot read {key}: it is not an incident of monitord") from error
     if not records.captures:
-        raise ArtefactError(f"{key} has no captures")
+        raise ArtefactError(f"cannot read {key}: it has no captures")
     return records.changed(stored_bytes=artefacts.get_metadata(key).stored_size)
 
 
@@ -230,7 +230,7 @@ def read_capture_artefact(artefacts: StorageManager, key: str) -> tuple[StoredIn
         incident = read_plain(StoredIncident, {**said["incident"], **elsewhere})
         row = read_plain(StoredCapture, {**said["capture"], "id": None, "state": "active"})
     except _SENSELESS as error:
-        raise ArtefactError(f"{key} is not a capture of monitord") from error
+        raise ArtefactError(f"cannot read {key}: it is not a capture of monitord") from error
     return incident, located(row, stored)
 
 

@@ -30,13 +30,17 @@ def check_data_dir(data_dir: Path, *, create: bool = False, root_may: bool = Tru
         is_link = data_dir.is_symlink()
         status = data_dir.stat()
     except FileNotFoundError as error:
-        raise NotFoundError(f"there is no data directory {data_dir}; {_where_to_look(data_dir)}") from error
+        raise NotFoundError(
+            f"cannot find the data directory {data_dir}; {_where_to_look(data_dir)}"
+        ) from error
     except OSError as error:
-        raise PermissionDeniedError(f"can't look at {data_dir}: {error.strerror}") from error
+        raise PermissionDeniedError(f"cannot look at {data_dir}: {error.strerror}") from error
     if is_link and not is_made_by_systemd(data_dir):
-        raise PermissionDeniedError(f"{data_dir} is a symbolic link; give the real path with --data-dir")
+        raise PermissionDeniedError(
+            f"cannot use {data_dir}: it is a symbolic link; give the real path with --data-dir"
+        )
     if not stat.S_ISDIR(status.st_mode):
-        raise StorageError(f"{data_dir} is not a directory; give another one with --data-dir")
+        raise StorageError(f"cannot use {data_dir}: it is not a directory; give another one with --data-dir")
     _check_owners(data_dir, status, root_may=root_may)
 
 
@@ -56,14 +60,15 @@ def _check_owners(data_dir: Path, status: os.stat_result, *, root_may: bool) -> 
     is_roots_business = root_may and os.geteuid() == 0 and why_untrusted(data_dir.resolve().parent) is None
     if not is_ours and not is_roots_business:
         raise PermissionDeniedError(
-            f"{data_dir} belongs to uid {status.st_uid}, you are {os.geteuid()}; run as its owner"
+            f"cannot use {data_dir}: it belongs to uid {status.st_uid}, you are {os.geteuid()};"
+            " run as its owner"
         )
     if status.st_mode & 0o022:
-        raise PermissionDeniedError(f"{data_dir} can be written by others; chmod 700 {data_dir}")
+        raise PermissionDeniedError(f"cannot use {data_dir}: others can write there; chmod 700 {data_dir}")
     reason = why_untrusted(data_dir, owners=frozenset({status.st_uid}))
     if reason is not None:
         raise PermissionDeniedError(
-            f"{data_dir} could be exchanged by others: {reason}; choose another one with --data-dir"
+            f"cannot use {data_dir}: others could exchange it: {reason}; choose another one with --data-dir"
         )
 
 
@@ -75,10 +80,10 @@ def _make(data_dir: Path) -> None:
         return
     except PermissionError as error:
         raise PermissionDeniedError(
-            f"can't make {data_dir}: {error.strerror}; choose another with --data-dir"
+            f"cannot make {data_dir}: {error.strerror}; choose another with --data-dir"
         ) from error
     except OSError as error:
-        raise StorageError(f"can't make {data_dir}: {error.strerror}") from error
+        raise StorageError(f"cannot make {data_dir}: {error.strerror}") from error
 
 
 def check_database_file(database: Path) -> bool:
@@ -88,11 +93,13 @@ def check_database_file(database: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise PermissionDeniedError(f"can't look at {database}: {error.strerror}") from error
+        raise PermissionDeniedError(f"cannot look at {database}: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise StorageError(f"{database} is a link or not a regular file; move it away and start again")
+        raise StorageError(f"cannot use {database}: it is not a regular file; move it away and start again")
     if status.st_uid not in (os.geteuid(), database.parent.stat().st_uid):
-        raise PermissionDeniedError(f"{database} belongs to uid {status.st_uid}; run as its owner")
+        raise PermissionDeniedError(
+            f"cannot use {database}: it belongs to uid {status.st_uid}; run as its owner"
+        )
     return status.st_size > 0
 
 

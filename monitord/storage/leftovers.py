@@ -78,7 +78,10 @@ def remove_artefact(engine: Engine, artefact_store: ArtefactStore, key: str) -> 
         own = select(incident.c.correlation_id).where(incident.c.artefact_key == key)
         owner = connection.execute(own).scalar()
     if owner is not None:
-        raise UsageError(f"incident {owner} is rebuilt from {key}; `monitord delete {owner}` removes both")
+        raise UsageError(
+            f"cannot remove {key}: incident {owner} is rebuilt from it; `monitord delete {owner}`"
+            " removes both"
+        )
     freed = artefact_store.artefacts.delete(key)
     with engine.begin() as connection:
         of_it = (profile_capture.c.artefact_key == key) & (profile_capture.c.state == "active")

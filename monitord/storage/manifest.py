@@ -88,22 +88,25 @@ def read_manifest(folder: Path) -> Manifest:
         with path.open("rb") as source:
             text = source.read(_LIMIT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"{folder} is not a backup: it has no {MANIFEST_NAME}") from error
+        raise NotFoundError(f"invalid backup: {folder} has no {MANIFEST_NAME}, expected one") from error
     except OSError as error:
-        raise StorageError(f"{path} can't be read: {error.strerror}") from error
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
     try:
         if len(text) > _LIMIT_BYTES:
             raise ValueError("too long")
         return _parsed(text, path)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StorageError(f"{path} is damaged or not monitord's; nothing was restored") from error
+        raise StorageError(
+            f"cannot read {path}: it is damaged or not monitord's; nothing was restored"
+        ) from error
 
 
 def _parsed(text: bytes, path: Path) -> Manifest:
     held = json.loads(text)
     if held["version"] != _VERSION or held["schema"] not in REVISIONS:
         raise SchemaTooNewError(
-            f"{path} was written by monitord {held['monitord']}, newer than this one; upgrade, then restore"
+            f"cannot read {path}: monitord {held['monitord']} wrote it, newer than this one;"
+            " upgrade, then restore"
         )
     files = tuple(
         BackedUpFile(_safe(each["path"]), int(each["size_bytes"]), str(each["sha256"]))

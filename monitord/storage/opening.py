@@ -53,7 +53,7 @@ def prepare_database(data_dir: Path, *, create: bool = True, is_suspect: bool = 
             migrate_in_child(data_dir)
             return True
     if not create:
-        raise NotFoundError(f"there is no database in {data_dir}; `monitord run` makes it")
+        raise NotFoundError(f"cannot find a database in {data_dir}; `monitord run` makes it")
     with migration_lock(data_dir):
         _build(database)
     return True
@@ -96,7 +96,7 @@ def check_integrity(database: Path) -> None:
     finally:
         connection.close()
     if found != ["ok"]:
-        raise DamagedError(f"{database} is damaged: {found[0]}")
+        raise DamagedError(f"cannot open {database}: {found[0]}")
 
 
 @contextlib.contextmanager
@@ -106,7 +106,7 @@ def migration_lock(data_dir: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageError(f"can't write in {data_dir}: {error.strerror}") from error
+        raise StorageError(f"cannot write in {data_dir}: {error.strerror}") from error
     try:
         hand_over(descriptor, data_dir)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -151,7 +151,7 @@ def _rename_all(database: Path, aside: Path) -> None:
             with contextlib.suppress(FileNotFoundError):
                 database.with_name(database.name + suffix).rename(aside.with_name(aside.name + suffix))
     except OSError as error:
-        raise StorageError(f"can't set {database} aside: {error.strerror}") from error
+        raise StorageError(f"cannot set {database} aside: {error.strerror}") from error
 
 
 def _build(database: Path) -> None:
@@ -171,7 +171,7 @@ def _build(database: Path) -> None:
         unborn.rename(database)
         synchronise_folder(database.parent)
     except OSError as error:
-        raise StorageError(f"can't make {database}: {error.strerror}") from error
+        raise StorageError(f"cannot make {database}: {error.strerror}") from error
     finally:
         _forget(unborn)
 
@@ -223,8 +223,8 @@ def migrate_in_child(data_dir: Path) -> None:
             env=own_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise StorageError(f"can't migrate {data_dir / DATABASE_NAME}: {error}") from error
+        raise StorageError(f"cannot migrate {data_dir / DATABASE_NAME}: {error}") from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise StorageError(f"can't migrate {data_dir / DATABASE_NAME}: {lines[-1]}")
+        raise StorageError(f"cannot migrate {data_dir / DATABASE_NAME}: {lines[-1]}")
     get_logger().info("store.migrated", database=str(data_dir / DATABASE_NAME), revision=HEAD)

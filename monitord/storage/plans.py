@@ -38,7 +38,7 @@ def get_capture_plan(state: Storage, name: str) -> NamedPlan:
     """Return the plan of this name; raises NotFoundError, and StorageError when the stored one is damaged."""
     item = state.get(_PREFIX + _named(name))
     if item is None:
-        raise NotFoundError(f"no capture plan {name!r}; `monitord plan list` lists them")
+        raise NotFoundError(f"cannot find capture plan {name!r}; `monitord plan list` lists them")
     return _parsed(name, item.data)
 
 
@@ -66,7 +66,7 @@ def list_capture_plans(
 def delete_capture_plan(state: Storage, name: str) -> None:
     """Remove a plan; raises NotFoundError."""
     if not state.delete(None, _PREFIX + _named(name)):
-        raise NotFoundError(f"no capture plan {name!r}; `monitord plan list` lists them")
+        raise NotFoundError(f"cannot find capture plan {name!r}; `monitord plan list` lists them")
 
 
 def _named(name: str) -> str:
@@ -83,7 +83,9 @@ def _check(plan: NamedPlan) -> None:
     for key in _MATCHED_BY:
         _check_patterns(key, getattr(plan.match, key))
     if all(getattr(plan, key) is None for key in _CHANGES):
-        raise UsageError(f"plan {plan.name!r} changes nothing; give it a profiler, duration, rate or consent")
+        raise UsageError(
+            f"invalid plan {plan.name!r}: it changes nothing, expected a profiler, duration, rate or consent"
+        )
     if plan.profiler not in (None, *_PROFILERS):
         raise UsageError(f"invalid profiler {plan.profiler!r}: expected one of {', '.join(_PROFILERS)}")
     if plan.consent not in (None, *_CONSENTS):
@@ -96,10 +98,12 @@ def _check(plan: NamedPlan) -> None:
 
 def _check_patterns(key: str, patterns: Sequence[object]) -> None:
     if len(patterns) > _PATTERNS_AT_MOST:
-        raise UsageError(f"{len(patterns)} {key} in one plan; at most {_PATTERNS_AT_MOST} are taken")
+        raise UsageError(f"invalid {key}: {len(patterns)} in one plan, expected at most {_PATTERNS_AT_MOST}")
     for pattern in patterns:
         if not isinstance(pattern, str) or not 0 < len(pattern) <= _PATTERN_LENGTH or "\0" in pattern:
-            raise UsageError(f"{key}: expected a text of 1 to {_PATTERN_LENGTH} characters, got {pattern!r}")
+            raise UsageError(
+                f"invalid {key}: {pattern!r}, expected a text of 1 to {_PATTERN_LENGTH} characters"
+            )
 
 
 def _check_number(what: str, value: float | None, limits: tuple[float, float], unit: str) -> None:
@@ -120,7 +124,7 @@ def _parsed(name: str, data: bytes) -> NamedPlan:
         _check(plan)
     except (ValueError, TypeError, AttributeError, UsageError) as error:
         raise StorageError(
-            f"the capture plan {name!r} can't be understood ({error}); `monitord plan delete` removes it"
+            f"cannot read the capture plan {name!r}: {error}; `monitord plan delete` removes it"
         ) from error
     return plan
 

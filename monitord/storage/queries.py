@@ -138,7 +138,7 @@ class StoreReader(Asking):
         else:
             rows = []
         if not rows:
-            raise NotFoundError(f"no incident {text!r}; `monitord recent` lists what there is")
+            raise NotFoundError(f"cannot find incident {text!r}; `monitord recent` lists what there is")
         if len(rows) > 1:
             raise UsageError(_ambiguous(text, rows))
         with self._understood():
@@ -153,7 +153,9 @@ class StoreReader(Asking):
             [correlation_id],
         )
         if not rows or not captures:
-            raise NotFoundError(f"no incident {correlation_id!r}; `monitord recent` lists what there is")
+            raise NotFoundError(
+                f"cannot find incident {correlation_id!r}; `monitord recent` lists what there is"
+            )
         incident = read_row(StoredIncident, rows[0])
         sound = tuple(self._sound(captures, partial(read_row, StoredCapture), "captures"))
         if not sound:
@@ -223,7 +225,9 @@ class StoreReader(Asking):
         try:
             metadata, chunks = artefact_store.artefacts.provider.retrieve(key)
             if limit_bytes is not None and metadata.size > limit_bytes:
-                raise StorageError(f"artefact {key} has {metadata.size:,} bytes; {limit_bytes:,} are read")
+                raise StorageError(
+                    f"cannot read artefact {key}: {metadata.size:,} bytes, at most {limit_bytes:,} are read"
+                )
             return metadata, b"".join(chunks)
         finally:
             artefact_store.close()

@@ -61,13 +61,13 @@ def _revision(connection: sqlite3.Connection) -> str | None:
         if "no such table" not in str(error):
             raise
         if _OURS & _tables(connection):
-            raise DamagedError(f"the table alembic_version is missing; {SEEN_BY}") from error
+            raise DamagedError(f"cannot find the table alembic_version; {SEEN_BY}") from error
         return None
     if len(rows) != 1:
-        raise DamagedError(f"alembic_version has {len(rows)} rows, and must have one; {SEEN_BY}")
+        raise DamagedError(f"invalid alembic_version: {len(rows)} rows, expected one; {SEEN_BY}")
     revision, tables = str(rows[0][0]), str(rows[0][1])
     if revision == HEAD and (gone := _OURS - set(tables.split(","))):
-        raise DamagedError(f"the database has no table {', '.join(sorted(gone))}; {SEEN_BY}")
+        raise DamagedError(f"cannot find table {', '.join(sorted(gone))}; {SEEN_BY}")
     return revision
 
 
@@ -80,7 +80,7 @@ def _check_unknown(connection: sqlite3.Connection, revision: str, database: Path
     is_word_of_ours = len(revision) == len(HEAD) and revision.isascii() and revision.isdigit()
     is_newer = is_word_of_ours and revision > HEAD
     if not is_newer or connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
-        raise DamagedError(f"{database} is damaged (schema {revision[:20]!r}); {SEEN_BY}")
+        raise DamagedError(f"cannot read {database}: schema {revision[:20]!r}; {SEEN_BY}")
 
 
 def connect_readonly(database: Path) -> sqlite3.Connection:
@@ -116,7 +116,9 @@ def stored_revision(database: Path) -> str | None:
     try:
         with explained(database):
             if revision is None and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                raise StorageError(f"{database} was not made by monitord; choose another --data-dir")
+                raise StorageError(
+                    f"cannot use {database}: monitord did not make it; choose another --data-dir"
+                )
     finally:
         connection.close()
     return revision
@@ -136,7 +138,7 @@ def newest_incident(database: Path) -> tuple[str, datetime] | None:
     try:
         return (str(found[0][0]), time_of(str(found[0][1]))) if found else None
     except ValueError as error:
-        raise DamagedRowError(f"{database} holds an invalid time ({error})") from error
+        raise DamagedRowError(f"cannot read {database}: invalid time ({error})") from error
 
 
 def stored_bytes(database: Path) -> int:
@@ -154,7 +156,7 @@ def known_revision(revision: str | None, database: Path) -> str | None:
     """The revision, if this monitord knows it."""
     if revision is not None and revision not in REVISIONS:
         raise SchemaTooNewError(
-            f"{database} has schema {revision}, newer than this monitord ({HEAD}); "
+            f"cannot read {database}: schema {revision} is newer than this monitord ({HEAD}); "
             "it was left as it is: upgrade monitord"
         )
     return revision

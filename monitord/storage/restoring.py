@@ -52,7 +52,7 @@ def check_restorable(data_dir: Path) -> None:
         is_empty_folder = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
         if path.name not in _KEEPS_NOTHING and not is_empty_folder:
             raise UsageError(
-                f"{data_dir} holds {path.name} and is not overwritten; move it away or take another"
+                f"cannot restore into {data_dir}: it holds {path.name}; move it away or take another"
             )
 
 
@@ -78,10 +78,12 @@ def _copy(source: Path, file: BackedUpFile, staging: Path) -> None:
     try:
         descriptor = os.open(source / file.path, _READ)
     except FileNotFoundError as error:
-        raise StorageError(f"{source} lacks {file.path}; nothing was restored") from error
+        raise StorageError(f"cannot find {file.path} in {source}; nothing was restored") from error
     with open(descriptor, "rb") as held:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StorageError(f"{source / file.path} is not a regular file; nothing was restored")
+            raise StorageError(
+                f"cannot restore {source / file.path}: it is not a regular file; nothing was restored"
+            )
         with open(os.open(target, _NEW, 0o600), "wb") as out:
             size, sha = 0, hashlib.sha256()
             while (chunk := held.read(_CHUNK_BYTES)) and size <= file.size_bytes:
@@ -91,7 +93,9 @@ def _copy(source: Path, file: BackedUpFile, staging: Path) -> None:
             out.flush()
             synchronise(out.fileno())
     if (size, sha.hexdigest()) != (file.size_bytes, file.sha256):
-        raise StorageError(f"{source / file.path} is not what was backed up; nothing was restored")
+        raise StorageError(
+            f"cannot restore {source / file.path}: it is not what was backed up; nothing was restored"
+        )
 
 
 def _hand_over(staging: Path, owner: tuple[int, int] | None) -> None:

@@ -121,7 +121,7 @@ class SQLiteProfileStore(OpenDatabase):
     def add_note(self, correlation_id: str, text: str, now: datetime) -> None:
         """Leave a note on an incident; raises NotFoundError, UsageError for an invalid note."""
         if not 0 < len(text.strip()) <= NOTE_LIMIT:
-            raise UsageError(f"a note is a text of 1 to {NOTE_LIMIT} characters")
+            raise UsageError(f"invalid note: expected a text of 1 to {NOTE_LIMIT} characters")
         note = Note(now, text.strip())
         self._change(correlation_id, lambda records: replace(records, notes=(*records.notes, note)))
 
@@ -132,7 +132,7 @@ class SQLiteProfileStore(OpenDatabase):
             with engine.begin() as connection:
                 before = load_records(connection, correlation_id)
                 if before is None or before.incident.state != "active":
-                    raise NotFoundError(f"no incident {correlation_id!r}")
+                    raise NotFoundError(f"cannot find incident {correlation_id!r}")
                 after = change(before)
                 if (after.incident.reason, after.notes) != (before.incident.reason, before.notes):
                     record_incident(connection, after)
@@ -276,7 +276,7 @@ class SQLiteProfileStore(OpenDatabase):
     def delete_incident(self, correlation_id: str) -> None:
         """Remove an incident, its rows and its evidence, pinned or not; raises NotFoundError."""
         if not self._delete([correlation_id], spare_pinned=False):
-            raise NotFoundError(f"no incident {correlation_id!r}")
+            raise NotFoundError(f"cannot find incident {correlation_id!r}")
 
     def delete_incidents(self, correlation_ids: Sequence[str]) -> int:
         """Remove incidents whole, but for those that are pinned; how many."""

@@ -52,10 +52,12 @@ class Writer:
         task = _Task(call, may_drop)
         with self._changed:
             if self._is_closed:
-                raise StorageError("the writer is closed")
+                raise StorageError("cannot write: the writer is closed")
             if len(self._tasks) >= self.capacity and not self._make_room(may_drop):
                 if not may_drop:
-                    raise StorageError(f"{self.capacity} writes are waiting already; try again later")
+                    raise StorageError(
+                        f"cannot write now: {self.capacity} writes wait already; try again later"
+                    )
                 self._drop(task)
                 return task.future
             self._tasks.append(task)

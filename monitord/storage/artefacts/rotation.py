@@ -40,7 +40,9 @@ def rotate(
             refusals.append(error)
     if refusals:
         first = refusals[0]
-        raise type(first)(f"the new key is in {count}, not in {counted(len(refusals), 'artefact')}: {first}")
+        raise type(first)(
+            f"cannot finish: the new key is in {count}, not in {counted(len(refusals), 'artefact')}: {first}"
+        )
     return count
 
 

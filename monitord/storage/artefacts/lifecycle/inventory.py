@@ -65,7 +65,7 @@ class ArtefactInventory:
 
     def archive(self, keys: Sequence[str]) -> None:
         if self._archiver is None:
-            raise ArtefactError(f"the {self._provider.name} storage has no archive to move artefacts to")
+            raise ArtefactError(f"cannot archive: the {self._provider.name} storage has no archive")
         for key in keys:
             self._archiver.upload(key)
 

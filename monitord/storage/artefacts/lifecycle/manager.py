@@ -163,7 +163,7 @@ class LifecycleManager:
         try:
             stock = self.inventory.stock()
         except (MonitordError, OSError) as error:
-            raise LifecycleError(f"can't see what there is to keep: {error}") from error
+            raise LifecycleError(f"cannot list what is kept: {error}") from error
         verdict = judge(self.policies, stock, now)
         if dry_run:
             return LifecycleReport(

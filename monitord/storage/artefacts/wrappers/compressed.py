@@ -81,7 +81,7 @@ class Compressed(PassThrough):
             return metadata, chunks
         if metadata.compression != METHOD:
             chunks.close()
-            raise ArtefactError(f"{key} is compressed by an unknown method: {metadata.compression[:20]!r}")
+            raise ArtefactError(f"cannot read {key}: unknown compression {metadata.compression[:20]!r}")
         return metadata, decompress(chunks, key)
 
 
@@ -103,7 +103,7 @@ def compress(chunks: Iterator[bytes], *, level: int, size: int) -> Iterator[byte
                 yield smaller
         yield compressor.flush()
     except zstd.ZstdError as error:
-        raise ArtefactError("the evidence changed while it was being stored") from error
+        raise ArtefactError("cannot store the evidence: it changed meanwhile") from error
 
 
 def decompress(chunks: Generator[bytes], key: str) -> Generator[bytes]:
@@ -119,9 +119,9 @@ def decompress(chunks: Generator[bytes], key: str) -> Generator[bytes]:
                 if decompressor.eof and not decompressor.unused_data:
                     return
         except zstd.ZstdError as error:
-            raise DamagedArtefactError(f"{key} is damaged: {error}") from error
+            raise DamagedArtefactError(f"cannot read {key}: damaged: {error}") from error
     fault = "more bytes follow its end" if decompressor.eof else "its end is missing"
-    raise DamagedArtefactError(f"{key} is damaged: {fault}")
+    raise DamagedArtefactError(f"cannot read {key}: damaged: {fault}")
 
 
 def _unpacked(decompressor: zstd.ZstdDecompressor, chunk: bytes) -> Iterator[bytes]:

@@ -87,7 +87,9 @@ class Encrypted(PassThrough):
         """Metadata with its attributes, and what opens the body (None: it is not sealed)."""
         if metadata.encryption is None:
             if not self._reads_plain:
-                raise DamagedArtefactError(f"{key} is not sealed, and only sealed artefacts are trusted here")
+                raise DamagedArtefactError(
+                    f"cannot read {key}: it is not encrypted, and only encrypted artefacts are trusted here"
+                )
             return metadata, None
         cipher = aes_gcm(open_data_key(self._keyring, key, metadata))
         checksum, attributes = _open_facts(cipher, key, metadata)
@@ -98,7 +100,7 @@ def open_data_key(keyring: Keyring, key: str, metadata: StorageMetadata) -> byte
     """What the artefact is encrypted with; raises WrongKeyError, DamagedArtefactError."""
     sealing = metadata.encryption
     if sealing is None or sealing.algorithm != ALGORITHM:
-        raise ArtefactError(f"{key} is encrypted by an unknown method")
+        raise ArtefactError(f"cannot decrypt {key}: unknown method")
     sealing_key = keyring.find(sealing.key_id, key)
     try:
         return sealing_key.unwrap(sealing.wrapped_key, bound(key, metadata))

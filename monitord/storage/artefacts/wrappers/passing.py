@@ -48,5 +48,7 @@ class PassThrough:
 def exchanging(provider: StorageProvider) -> Exchanging:
     """The provider as one that can exchange; raises StorageError when it can't."""
     if not hasattr(provider, "exchange"):
-        raise StorageError(f"the {provider.name} storage can't compare before it replaces")
+        raise StorageError(
+            f"cannot exchange artefacts: the {provider.name} storage does not compare before it replaces"
+        )
     return provider  # type: ignore[return-value]  # checked by name: a protocol with members can't be narrowed to

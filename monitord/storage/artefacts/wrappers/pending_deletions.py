@@ -61,7 +61,7 @@ class PendingDeletions:
             with self._locked(".drain.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
                 yield
         except BlockingIOError as error:
-            raise BusyError("another process is uploading already") from error
+            raise BusyError("cannot upload: another process does already") from error
 
     @contextlib.contextmanager
     def _locked(self, name: str, how: int) -> Iterator[None]:

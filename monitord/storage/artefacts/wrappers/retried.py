@@ -151,7 +151,7 @@ class Retried(PassThrough):
         found, chunks = self.inner.retrieve(key)
         if (found.checksum, found.updated_at) != (expected.checksum, expected.updated_at):
             chunks.close()
-            raise ArtefactChangedError(f"{key} was replaced while it was being read: read it again")
+            raise ArtefactChangedError(f"cannot read {key}: it was replaced meanwhile; read it again")
         return chunks
 
     def get_metadata(self, key: str) -> StorageMetadata:

@@ -25,6 +25,7 @@ class Unkeyed(PassThrough):
 def _open(key: str, metadata: StorageMetadata) -> StorageMetadata:
     if metadata.encryption is not None:
         raise WrongKeyError(
-            f"{key} is sealed with key {metadata.encryption.key_id[:16]!r}, and no key is configured"
+            f"cannot decrypt {key}: it needs key {metadata.encryption.key_id[:16]!r}, and no key"
+            " is configured"
         )
     return metadata

@@ -148,7 +148,7 @@ class UploadingProvider(TieredProvider):
         are still here, and `done` has the earlier ones), BusyError when another process uploads.
         """
         if self.remote is None:
-            raise StorageError("there is no remote provider to upload to")
+            raise StorageError("cannot upload: no remote provider is configured")
         done = done if done is not None else Uploaded()
         until_s = time.monotonic() + deadline_s
         with self.pending.only_uploader():
@@ -224,12 +224,14 @@ class UploadingProvider(TieredProvider):
             is_small = seen <= _SMALL_BYTES
             if seen > left - (0 if is_small else limit * _RESERVE):
                 raise SpoolFullError(
-                    f"what waits for the storage fills its {limit / 1e6:g} MB (storage.spool_mb);"
+                    f"cannot take more: what waits for the storage fills its {limit / 1e6:g} MB"
+                    " (storage.spool_mb);"
                     " `monitord status` says why it waits"
                 )
             if seen > above_floor and not is_small:
                 raise SpoolFullError(
-                    "the disk has only the space that must stay free (retention.min_free_disk_mb); free some"
+                    "cannot take more: the disk has only the space that must stay free"
+                    " (retention.min_free_disk_mb); free some"
                 )
             yield chunk
 
