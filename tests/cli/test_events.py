@@ -69,7 +69,7 @@ def test_without_a_store_there_are_no_events(here) -> None:
     """As for `recent`: an empty list, and a line that says why."""
     answer = here("events", "--json")
     assert (answer.code, json.loads(answer.out)) == (3, [])
-    assert "no data directory" in answer.err
+    assert "cannot find the data directory" in answer.err
 
 
 def test_names_are_an_attackers_bytes(here, store) -> None:

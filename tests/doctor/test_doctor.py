@@ -201,7 +201,7 @@ def test_a_data_directory_of_somebody_else_or_where_others_could_lay_one_is_a_fa
     shared.chmod(0o777)
     (shared / "data").mkdir(mode=0o700)
     check = the("data directory", replace(here, data_dir=shared / "data"))
-    assert (check.outcome, "exchanged by others" in check.detail) == ("failure", True)
+    assert (check.outcome, "others could exchange it" in check.detail) == ("failure", True)
 
 
 @pytest.mark.root

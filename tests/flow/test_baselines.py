@@ -64,4 +64,4 @@ def test_switched_off_means_none(recorder: Make, tmp_path: Path) -> None:
     assert incident["baseline"] is None
     answer = daemon.command("compare", str(incident["id"]), "--baseline")
     assert answer.returncode == 3
-    assert "has no baseline" in answer.stderr
+    assert "cannot find a baseline" in answer.stderr

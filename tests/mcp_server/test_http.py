@@ -221,7 +221,7 @@ def test_a_port_that_is_taken(server: HttpServer, tmp_path: Path) -> None:
     words = command(tmp_path / "data", "serve", "--http", "--port", str(server.port))
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 75
-    assert re.fullmatch(r"monitord: port \d+ on 127\.0\.0\.1 can't be had .*--port\n", done.stderr)
+    assert re.fullmatch(r"monitord: cannot listen on port \d+ of 127\.0\.0\.1 .*--port\n", done.stderr)
     assert not (tmp_path / "data" / "mcp.token").exists()
 
 
@@ -288,7 +288,7 @@ def test_a_token_file_others_can_read_is_refused(tmp_path: Path) -> None:
     assert read_or_make_token(path) == token
     for mode in (0o640, 0o604, 0o660, 0o777):
         path.chmod(mode)
-        with pytest.raises(PermissionDeniedError, match="open to others"):
+        with pytest.raises(PermissionDeniedError, match="others may read it"):
             read_or_make_token(path)
     path.chmod(0o600)
     link = tmp_path / "link"
@@ -304,7 +304,7 @@ def test_a_token_file_others_can_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PermissionDeniedError):
         read_or_make_token(tmp_path / "pipe")
     path.write_text("short\n")
-    with pytest.raises(PermissionDeniedError, match="no token"):
+    with pytest.raises(PermissionDeniedError, match="cannot read a token"):
         read_or_make_token(path)
 
 

@@ -53,7 +53,7 @@ def far(tmp_path: Path) -> str:
     ("line", "words"),
     [
         ('url = "nonsense"', "expected a URL such as"),
-        ('url = "memory://"', "gone with the process"),
+        ('url = "memory://"', "ends with its process"),
         *(
             (f'url = "{scheme}://h/x"', f"unsupported scheme {scheme}://, expected one of az://, file://")
             for scheme in ("mysql", "dynamodb", "firestore", "keydb", "http", "postgresql")

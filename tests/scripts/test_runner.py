@@ -80,7 +80,7 @@ def test_the_exit_code_is_the_scripts_own_only_when_asked_for(
     assert answer.code == code, answer.err
     assert "Traceback (most recent call last)" not in answer.err.split("monitord:")[-1]
     if code == 1:
-        assert "no profile" in answer.err
+        assert "cannot profile" in answer.err
 
 
 def test_words_that_do_not_fit_are_refused_in_one_line(profiling: Profiling) -> None:
@@ -93,7 +93,7 @@ def test_words_that_do_not_fit_are_refused_in_one_line(profiling: Profiling) -> 
         (("tool",), 2, "binary"),
         (("tool.sh",), 2, "/bin/sh"),
         (("-m", "../evil"), 2, "module"),
-        (("--memory",), 2, "name a script"),
+        (("--memory",), 2, "expected a script"),
         (("tool.sh", "--python", "/nowhere/python"), 2, "expected Python"),
         (("--standby", "--memory", "tool.sh"), 2, "--standby"),
     ):
@@ -124,7 +124,7 @@ def test_duration_ends_a_script_and_shows_what_there_is(profiling: Profiling, te
     scripts.write(profiling.scripts, text)
     for duration in ("4s", "16s", "64s"):  # on a slow machine Scalene itself starts that long
         answer = profiling.run("app.py", "--duration", duration)
-        if "no profile" not in answer.err:
+        if "cannot profile" not in answer.err:
             break
     assert answer.code == 0, answer.err
     assert "inner" in answer.out

@@ -247,7 +247,7 @@ def test_a_link_or_a_file_as_data_directory_is_refused(data_dir: Path, tmp_path:
     shared.mkdir()
     shared.chmod(0o777)
     (shared / "data").mkdir(mode=0o700)
-    with pytest.raises(PermissionDeniedError, match="could be exchanged by others"):
+    with pytest.raises(PermissionDeniedError, match="others could exchange it"):
         open_store(shared / "data")
     (tmp_path / "private/state").mkdir(parents=True, mode=0o700)
     (tmp_path / "state").symlink_to("private/state")  # as systemd lays it for a dynamic user

@@ -230,7 +230,7 @@ def test_a_foreign_database_is_left_alone(data_dir: Path) -> None:
     sqlite3.connect(database).execute("CREATE TABLE theirs (x)").connection.close()
     before = database.read_bytes()
     store = open_store(data_dir)
-    assert "not made by monitord" in (store.degraded_reason or "")
+    assert "monitord did not make it" in (store.degraded_reason or "")
     assert database.read_bytes() == before
 
 

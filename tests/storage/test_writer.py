@@ -42,7 +42,7 @@ def test_a_full_queue_drops_the_oldest_history_only_and_counts_it() -> None:
     kept.append(writer.submit(lambda: "e3"))
     assert kept[1].cancelled()
     assert writer.submit(lambda: "h3", may_drop=True).cancelled()
-    with pytest.raises(StorageError, match="waiting already"):
+    with pytest.raises(StorageError, match="writes wait already"):
         writer.submit(lambda: "e4")
     assert writer.dropped_count == 3
     gate.set()

@@ -261,7 +261,7 @@ def test_a_file_that_grows_after_it_was_measured_is_refused(tmp_path: Path) -> N
     metadata = described(KEY, payload)
     with path.open("ab") as more:
         more.write(b"more")
-    with pytest.raises(ArtefactError, match="changed while"):
+    with pytest.raises(ArtefactError, match="it changed meanwhile"):
         compose(MemoryStorageProvider()).store(KEY, payload, metadata)
     payload.close()
 

@@ -252,7 +252,7 @@ def test_what_was_never_sealed(bare: StorageProvider) -> None:
     assert get(Encrypted(bare, KEYRING), KEY)[1] == b"plain"
     strict = Encrypted(bare, KEYRING, reads_plain=False)
     for use in (strict.retrieve, strict.get_metadata):
-        with pytest.raises(DamagedArtefactError, match="not sealed"):
+        with pytest.raises(DamagedArtefactError, match="not encrypted"):
             use(KEY)
 
 

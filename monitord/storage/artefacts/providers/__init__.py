@@ -66,4 +66,4 @@ def _factory(url: StorageURL) -> Factory:
 
 def missing_package(package: str, extra: str) -> MonitordError:
     """The error for a library that an extra brings."""
-    return StorageError(f"the package {package} is not installed; install it: {install_command(extra)}")
+    return StorageError(f"cannot import {package}; install it: {install_command(extra)}")
