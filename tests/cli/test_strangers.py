@@ -96,7 +96,7 @@ def test_no_hint_relies_on_what_sudo_finds() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("profile", "show", "zz"), 3, "no profile 'zz'; `monitord profile list` lists"),
+        (("profile", "show", "zz"), 3, "cannot find profile 'zz'; `monitord profile list` lists"),
         (("plan", "set", "x", "--duration", "1h"), 2, "invalid duration 3600: expected 0.5 to 300 s"),
         (("export", "-o", "/nowhere/x.json"), 1, "make its folder first"),
         (("--data-dir", "EMPTY", "storage", "ls"), 3, "cannot find artefacts in "),

@@ -167,7 +167,7 @@ def test_a_destination_in_use_is_refused(filled: SQLiteProfileStore, tmp_path: P
         backup(filled.data_dir, used)
     with pytest.raises(UsageError, match="in the data directory"):
         backup(filled.data_dir, filled.data_dir / "copy")
-    with pytest.raises(UsageError, match="cannot find the folder .*; make it first"):
+    with pytest.raises(UsageError, match=r"cannot find the folder .*; make it first"):
         backup(filled.data_dir, tmp_path / "a" / "b")
     with pytest.raises(UsageError, match="not a folder"):
         backup(filled.data_dir, used / "letter")
