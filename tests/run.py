@@ -30,7 +30,8 @@ LANES: dict[
     # They wait for daemons and for servers most of the time.
     "faults": frozenset({"faults"}),
     "serving": frozenset({"mcp_server", "service"}),
-    "storing": frozenset({"contracts", "jobs", "storage"}),
+    "storing": frozenset({"storage"}),
+    "keeping": frozenset({"contracts", "jobs", "recorder"}),
     "asking": frozenset({"cli"}),
     "other": frozenset(),
 }
@@ -38,7 +39,7 @@ LAST = "other"
 UNDISTURBED = frozenset({"spikes", "measuring"})
 # These store thousands of times, and each time wait for the disk to say that it has it. What must be on the disk
 # is counted in system calls (test_durable.py), so where the folders lie changes nothing but that wait.
-IN_MEMORY = frozenset({"storing", "asking", "other"})
+IN_MEMORY = frozenset({"storing", "keeping", "asking", "other"})
 MEMORY = Path("/dev/shm")
 MEMORY_WANTED_BYTES = 4 << 30
 LOW_PRIORITY = ("nice", "-n", "19")
@@ -72,8 +73,12 @@ def main(words: list[str]) -> int:
 
 
 def has_room(folder: Path) -> bool:
-    """Whether it lies in memory, and there is enough of that."""
-    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= MEMORY_WANTED_BYTES
+    """Whether there is enough of it, and programs that tests write there can be run."""
+    return (
+        os.access(folder, os.W_OK)
+        and not os.statvfs(folder).f_flag & os.ST_NOEXEC
+        and shutil.disk_usage(folder).free >= MEMORY_WANTED_BYTES
+    )
 
 
 def run(words: list[str], folders: Folders) -> int:
@@ -102,6 +107,7 @@ def run(words: list[str], folders: Folders) -> int:
             lanes[lane] = start(lane, folders, [*again, *ONLY_WHAT_FAILED])
             ended[lane] = relayed({lane: lanes[lane]})[lane].wait()
     report(failed, {lane: failures_of(lane, folders.caches) for lane in failed if ended[lane] != 0})
+    report_broken(ended)
     return status_of([*heard, *ended.values()])
 
 
@@ -129,6 +135,13 @@ def report(failed: dict[str, frozenset[str]], still: dict[str, frozenset[str]]) 
         for test in sorted(tests):
             fate = "failed" if test in still.get(lane, ()) else "failed beside the other lanes, passed alone"
             print(f"{lane:{WIDTH}} | {fate}: {test}", flush=True)
+
+
+def report_broken(ended: dict[str, int]) -> None:
+    """Lanes that did not come to their end: what they would have tested is not known."""
+    for lane, status in ended.items():
+        if status not in (0, FAILED, NOTHING_TO_RUN):
+            print(f"{lane:{WIDTH}} | broke off with exit status {status}", flush=True)
 
 
 def status_of(ended: Iterable[int]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
-from tests.run import LANES, TESTS, lane_of, status_of
+from tests.run import LANES, TESTS, has_room, lane_of, report_broken, status_of
 
 
 def test_every_module_is_in_one_lane_and_the_table_names_folders_that_exist() -> None:
@@ -30,6 +30,28 @@ def test_every_module_is_in_one_lane_and_the_table_names_folders_that_exist() ->
 def test_any_lane_s_failure_is_the_failure_of_the_run(ended: tuple[int, int], status: int) -> None:
     """A lane without a test (5) counts for nothing, unless no lane had one; killed is failed."""
     assert status_of(ended) == status
+
+
+def test_a_lane_that_broke_off_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its status is the run's, but who sees only the last lines has to know whose it is."""
+    report_broken({"storing": 0, "asking": 1, "faults": -9, "other": 5, "spikes": 3})
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["faults", "|", "broke", "off", "with", "exit", "status", "-9"],
+        ["spikes", "|", "broke", "off", "with", "exit", "status", "3"],
+    ]
+
+
+@pytest.mark.root
+def test_a_folder_in_which_no_program_may_run_is_not_used(tmp_path: Path) -> None:
+    """Containers mount /dev/shm so, and tests write programs of their own there."""
+    for option, usable in (("exec", True), ("noexec", False)):
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size=5g,{option}", "none", tmp_path], check=True
+        )  # a limit and no use of so much
+        try:
+            assert has_room(tmp_path) == usable
+        finally:
+            subprocess.run(["umount", tmp_path], check=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

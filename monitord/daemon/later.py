@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Typer has brought it; hashlib loads OpenSSL, for which it has built-in stand-ins. A module that is None
 # can't be imported, and its users do without. 8 MB together with those below (benchmarks/memory.py).
 for optional in ("rich", "_hashlib"):
-    sys.modules[optional] = None  # type: ignore[assignment]
+    sys.modules.setdefault(optional, None)  # type: ignore[arg-type]
 
 WAITING: list[str] = []
 """The names of all stand-ins."""
