@@ -25,6 +25,6 @@ def restore(workspace: Workspace, source: Path) -> Manifest:
     from monitord.storage.restoring import restore as restored
 
     folder = workspace.data_dir
-    what = "the daemon records here; `monitord service stop` first"
+    what = "cannot restore: the recorder runs here; try `monitord service stop` first"
     with hold(folder / DAEMON_LOCK, what) if folder.is_dir() else contextlib.nullcontext():
         return restored(source, folder)

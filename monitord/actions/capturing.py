@@ -65,7 +65,7 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
     log_trouble()
     correlation_id = new_correlation_id()
     store = open_store(workspace.data_dir, open_artefacts=open_local_store(settings))
-    busy = "another capture is running; try again in some seconds"
+    busy = "cannot capture: another capture runs; try again in some seconds"
     try:
         with (
             hold(workspace.data_dir / CAPTURE_LOCK, busy),

@@ -138,7 +138,7 @@ def _why_off(workspace: Workspace) -> NotFoundError:
     try:
         workspace.config()
     except ConfigError as error:
-        return NotFoundError(f"not running on {folder}, and can't be started: {error}")
+        return NotFoundError(f"cannot start on {folder}, and it does not run: {error}")
     return NotFoundError(
         f"not running on {folder}; start it with `monitord run` or `monitord service install`"
     )

@@ -158,7 +158,7 @@ def rebuild_database(workspace: Workspace, *, confirmed: bool) -> Rebuilt:
     check_data_dir(folder)
     if not confirmed:
         raise UsageError("nothing done; to build the database anew: add --yes")
-    with hold(folder / DAEMON_LOCK, "the daemon records; `monitord service stop` first"):
+    with hold(folder / DAEMON_LOCK, "cannot rebuild: the recorder runs; try `monitord service stop` first"):
         database = folder / DATABASE_NAME
         old = put_aside(database) if database.exists() else None
         with workspace.store(whole=True) as store:

@@ -197,7 +197,7 @@ def _code_of(trouble: OSError | None, error: OSError) -> int:
         raise error
     if isinstance(trouble, BrokenPipeError):
         return EXIT_BROKEN_PIPE
-    say(f"monitord: can't write to stdout: {trouble.strerror}")
+    say(f"monitord: cannot write to stdout: {trouble.strerror}")
     return 1
 
 

@@ -219,7 +219,7 @@ def _explain(layers: _Layers, message: str, path: str) -> str:
         message = f"expected one of {', '.join(choices)}, got {message.partition('enum value ')[2]}"
     else:
         message = message[:1].lower() + message[1:]
-    return ": ".join(part for part in (where, key, message) if part)
+    return ": ".join(part for part in (where, f"invalid {key}" if key else "invalid file", message) if part)
 
 
 def _section(key: str) -> type[msgspec.Struct]:
@@ -256,13 +256,11 @@ def _to_rule(rule: RuleSettings, own: tuple[RuleSettings, ...], origins: Mapping
     index = next((i for i, candidate in enumerate(own) if candidate is rule), None)
     try:
         if index is not None and any(other.name == rule.name for other in own[:index]):
-            raise ValueError(
-                f"name: invalid {rule.name!r}: an earlier rule has it, expected a name of its own"
-            )
+            raise ValueError(f"name: {rule.name!r} is an earlier rule's, expected a name of its own")
         return rule.to_rule()
     except ValueError as error:
         key = str(error).partition(":")[0]
         where = (
             origins.get(f"rules[{index}].{key}") or origins.get(f"rules[{index}]") or str(DEFAULT_RULES_FILE)
         )
-        raise ConfigError(f"{where}: rule {rule.name!r}: {error}") from error
+        raise ConfigError(f"{where}: invalid rule {rule.name!r}: {error}") from error

@@ -88,7 +88,7 @@ class RuleSettings(_Section, frozen=True):
         clear = threshold("clear_below" if below is None else "clear_above")
         limit = above or below
         if clear is not None and limit is not None and clear.unit != limit.unit:
-            raise ValueError("invalid clear level: expected the unit of the threshold")
+            raise ValueError("clear level: expected the unit of the threshold")
         if above and clear and clear.value > above.value:
             raise ValueError("clear_below: expected a level at or below `above`")
         if below and clear and clear.value < below.value:
@@ -115,15 +115,13 @@ class RuleSettings(_Section, frozen=True):
         wants_below = metric is TriggerMetric.FREE_MEMORY
         wrong, right = ("above", "below") if wants_below else ("below", "above")
         if getattr(self, wrong) is not None:
-            raise ValueError(f"{wrong}: invalid in a {metric} rule, expected `{right}`")
+            raise ValueError(f"{wrong}: expected `{right}` in a {metric} rule")
         if metric.is_machine_wide and self.match != MatchSettings():
-            raise ValueError(
-                f"match: invalid in a {metric} rule, which watches the whole machine; expected none"
-            )
+            raise ValueError(f"match: expected none in a {metric} rule, which watches the whole machine")
         if self.baseline_alone and self.times_baseline is None:
-            raise ValueError("baseline_alone: invalid without `times_baseline`, expected both")
+            raise ValueError("baseline_alone: expected together with `times_baseline`")
         if getattr(self, right) is None and not self.baseline_alone:
-            raise ValueError(f"{right}: missing, expected in a {metric} rule")
+            raise ValueError(f"{right}: missing, a {metric} rule needs it")
 
 
 class CaptureSettings(_Section, frozen=True):

@@ -46,7 +46,7 @@ def run(config_path: Path | None, data_dir: Path, log: QueuedStream) -> None:
     check_storage(loaded)
     logs.configure(loaded.settings.log.level, loaded.settings.log.style, log)
     check_data_dir(data_dir, create=True, root_may=False)
-    with hold(data_dir / DAEMON_LOCK, f"monitord already records into {data_dir}") as lock:
+    with hold(data_dir / DAEMON_LOCK, f"cannot record into {data_dir}: monitord does already") as lock:
         try:
             daemon = Daemon(loaded, config_path, lock, log)
         except SystemExit:

@@ -42,7 +42,14 @@ def check_storage(loaded: LoadedConfig) -> None:
         try:
             _check_url(url)
         except ConfigError as error:
-            raise ConfigError(f"{loaded.origin(f'storage.{key}')}: storage.{key}: {error}") from error
+            raise ConfigError(
+                f"{loaded.origin(f'storage.{key}')}: invalid storage.{key} {_bare(error)}"
+            ) from error
+
+
+def _bare(error: ConfigError) -> str:
+    """What is wrong with a URL, where what it is for is said already."""
+    return str(error).removeprefix("invalid URL ")
 
 
 def _check_url(url: str) -> None:
@@ -53,7 +60,9 @@ def _check_url(url: str) -> None:
 
     check_scheme(parse_url(url))
     if parse_url(url).storage_type is StorageType.MEMORY:
-        raise ConfigError("invalid URL memory://: it ends with its process, expected another")
+        raise ConfigError(
+            f"{url}: what is kept there ends with its process, expected another, such as file:///PATH"
+        )
 
 
 def place_of(storage: StorageSettings, folder: Path, key: str) -> str:
@@ -91,7 +100,7 @@ def keyring_of(storage: StorageSettings) -> Keyring | None:
     """The keys that are configured; raises ConfigError or PermissionDeniedError naming the source."""
     if not storage.encryption_key:
         if storage.old_encryption_keys:
-            raise ConfigError("storage.old_encryption_keys: invalid without `encryption_key`, expected both")
+            raise ConfigError("invalid storage.old_encryption_keys: expected with storage.encryption_key")
         return None
     from monitord.storage.artefacts.keyring import load_keyring
 

@@ -82,7 +82,7 @@ def require_rights(place: ServicePaths, verb: str, *, system: bool) -> None:
     """A system service belongs to root; say the line that works."""
     if system and place.uid != 0:
         line = " ".join(("sudo", *place.program, "service", verb, "--system"))
-        raise PermissionDeniedError(f"cannot install a system service without root; try {line}")
+        raise PermissionDeniedError(f"cannot {verb} the machine's service without root; try `{line}`")
 
 
 def require_fit(place: ServicePaths) -> None:

@@ -54,7 +54,7 @@ def backup(data_dir: Path, destination: Path, *, open_artefacts: OpenArtefacts =
     if not check_database_file(database):
         raise NotFoundError(f"cannot find a database in {data_dir}: nothing to back up")
     check_destination(destination, data_dir)
-    with explained_files(f"can't back up to {destination}"), staged(destination) as staging:
+    with explained_files(f"cannot back up to {destination}"), staged(destination) as staging:
         (staging / ARTEFACTS_NAME).mkdir(mode=0o700)
         artefact_store = open_artefacts(data_dir / ARTEFACTS_NAME, create=False)
         target = FileStorageProvider(staging / ARTEFACTS_NAME)

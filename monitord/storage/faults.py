@@ -28,7 +28,7 @@ def cause_of(error: Exception) -> str:
 def storage_error(error: Exception, database: Path) -> StorageError | None:
     """Return the StorageError for an error of the file system or of sqlite3, wrapped or not; else None."""
     if isinstance(error, OSError):
-        return StorageError(f"{error.filename or database.parent}: {error.strerror or error}")
+        return StorageError(f"cannot use {error.filename or database.parent}: {error.strerror or error}")
     cause = getattr(error, "orig", None) or error
     return _sqlite_error(cause, database) if isinstance(cause, sqlite3.Error) else None
 
@@ -37,16 +37,22 @@ def _sqlite_error(cause: sqlite3.Error, database: Path) -> StorageError:
     name = getattr(cause, "sqlite_errorname", None) or ""
     # A byte flipped inside a text is seen by nobody but the decoder (facts: reliability, 1).
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or any(words in str(cause) for words in _DAMAGE):
-        return DamagedError(f"{database} is damaged ({cause}); {SEEN_BY}")
+        return DamagedError(f"cannot read {database}: damaged ({cause}); {SEEN_BY}")
     if name.startswith("SQLITE_FULL"):
-        return DiskFullError(f"no room left for {database}; free space, or run `monitord retention run`")
+        return DiskFullError(
+            f"cannot write {database}: no room left; free space, or run `monitord retention run`"
+        )
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StorageError(f"{database} is locked by another process; try again when it is done")
+        return StorageError(
+            f"cannot use {database}: another process has locked it; try again when it is done"
+        )
     if name.startswith("SQLITE_READONLY"):
-        return StorageError(f"{database} can't be written: the file or its folder is read-only")
+        return StorageError(f"cannot write {database}: the file or its folder is read-only")
     if name.startswith("SQLITE_CANTOPEN"):
-        return StorageError(f"{database} can't be opened; check that {database.parent} is yours and has room")
-    return StorageError(f"{database}: {cause} ({name or type(cause).__name__}); try `monitord db check`")
+        return StorageError(f"cannot open {database}; check that {database.parent} is yours and has room")
+    return StorageError(
+        f"cannot use {database}: {cause} ({name or type(cause).__name__}); try `monitord db check`"
+    )
 
 
 @contextmanager

@@ -95,7 +95,9 @@ def check_database_file(database: Path) -> bool:
     except OSError as error:
         raise PermissionDeniedError(f"cannot look at {database}: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise StorageError(f"cannot use {database}: it is not a regular file; move it away and start again")
+        raise StorageError(
+            f"cannot use {database}: it is a link or not a regular file; move it away and start again"
+        )
     if status.st_uid not in (os.geteuid(), database.parent.stat().st_uid):
         raise PermissionDeniedError(
             f"cannot use {database}: it belongs to uid {status.st_uid}; run as its owner"

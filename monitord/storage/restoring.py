@@ -32,7 +32,7 @@ def restore(source: Path, data_dir: Path) -> Manifest:
     manifest = read_manifest(source)
     check_restorable(data_dir)
     owner = _owner_of(data_dir)
-    with explained_files(f"can't restore to {data_dir}"), staged(data_dir) as staging:
+    with explained_files(f"cannot restore to {data_dir}"), staged(data_dir) as staging:
         (staging / ARTEFACTS_NAME).mkdir(mode=0o700)
         for file in manifest.files:
             _copy(source, file, staging)

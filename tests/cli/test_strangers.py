@@ -100,7 +100,7 @@ def test_no_hint_relies_on_what_sudo_finds() -> None:
         (("plan", "set", "x", "--duration", "1h"), 2, "invalid duration 3600: expected 0.5 to 300 s"),
         (("export", "-o", "/nowhere/x.json"), 1, "make its folder first"),
         (("--data-dir", "EMPTY", "storage", "ls"), 3, "cannot find artefacts in "),
-        (("--config", "BROKEN", "status"), 3, "and can't be started: "),
+        (("--config", "BROKEN", "status"), 3, "cannot start on "),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(words, code, said, here, incident, tmp_path) -> None:

@@ -43,7 +43,7 @@ def test_a_stdout_that_takes_nothing_is_one_line_and_a_failure(
         said = done.stderr.decode()
         assert done.returncode in (1, 3), (words, shell, said)
         assert "Traceback" not in said
-        assert "can't write to stdout" in said or done.returncode == 3
+        assert "cannot write to stdout" in said or done.returncode == 3
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])

@@ -147,7 +147,7 @@ def test_what_an_assistant_is_told_is_what_the_recorder_counted(
 
 def test_a_recorder_that_has_no_database_yet_is_told_all_the_same(tmp_path: Path) -> None:
     """Between its lock and its database there is a moment, in which `status` may ask how much lies far away."""
-    with pytest.raises(StorageError, match="can't be opened"):
+    with pytest.raises(StorageError, match="cannot open"):
         stored_bytes(tmp_path / DATABASE_NAME)
     tmp_path.chmod(0o700)
     assert usage_of(tmp_path, is_remote=True).artefact_bytes == 0

@@ -72,14 +72,14 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
         (RULE.replace("50", '"50MB/s"'), 4, "rule 'cpu-hog': above: expected a number of percent such as 90"),
         (RULE.replace("= 20", "= 60"), 6, "rule 'cpu-hog': clear_below: expected a level at or below `above`"),
         (RULE.replace('"cpu"\n', '"cpus"\n'), 3, "rules[0].metric: expected one of cpu, memory, disk_io, "),
-        (RULE + RULE, 8, "rule 'cpu-hog': name: invalid 'cpu-hog': an earlier rule has it"),
+        (RULE + RULE, 8, "rule 'cpu-hog': name: 'cpu-hog' is an earlier rule's"),
         (RULE.replace("above = 50\n", ""), 1, "rule 'cpu-hog': above: missing"),
         (
             '[[rules]]\nname = "net"\nmetric = "network"\nabove = "1MB/s"\nmatch.names = ["curl"]\n',
             5,
-            "rule 'net': match: invalid in a network rule, which watches the whole machine",
+            "rule 'net': match: expected none in a network rule, which watches the whole machine",
         ),
-        (RULE.replace("above", "below"), 4, "rule 'cpu-hog': below: invalid in a cpu rule, expected `above`"),
+        (RULE.replace("above", "below"), 4, "rule 'cpu-hog': below: expected `above` in a cpu rule"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_file_line_and_key(
@@ -109,7 +109,7 @@ def test_broken_toml_and_missing_files_are_told(tmp_path: Path) -> None:
 
 def test_a_bad_environment_value_names_its_variable() -> None:
     """The person who set the variable is told its name."""
-    with pytest.raises(ConfigError, match=r"environment MONITORD_SAMPLING__INTERVAL_S: sampling\.interval_s"):
+    with pytest.raises(ConfigError, match="G__INTERVAL_S: invalid sampling"):
         config.load(env={"MONITORD_SAMPLING__INTERVAL_S": "soon"})
     with pytest.raises(ConfigError, match="environment MONITORD_SAMPLING__SPEED"):
         config.load(env={"MONITORD_SAMPLING__SPEED": "9"})

@@ -184,7 +184,7 @@ def test_a_bad_config_starts_nothing(recorder: Make) -> None:
     daemon = recorder("[sampling]\nspeed = 1\n", settings="")
     done = daemon.command("run")
     assert done.returncode == 6
-    assert f"{daemon.config}:2: sampling.speed: unknown key" in done.stderr
+    assert f"{daemon.config}:2: invalid sampling.speed: unknown key" in done.stderr
     assert not daemon.data_dir.exists()
 
 

@@ -110,7 +110,7 @@ def test_where_another_daemon_took_the_place_the_first_one_ends_in_one_line(reco
         other.start()
         daemon.daemon.send_signal(signal.SIGCONT)
         assert daemon.daemon.wait(PATIENCE_S) == 75
-        assert f"already records into {daemon.data_dir}" in daemon.log_text()
+        assert f"cannot record into {daemon.data_dir}" in daemon.log_text()
         assert "Traceback" not in daemon.log_text()
         assert other.stop() == 0
     finally:

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_told_with_its_line(load: Load, line: str, words: str) 
     """File, line, key and what was expected; never the secret that somebody put in the wrong place."""
     with pytest.raises(ConfigError) as refusal:
         check_storage(load(line))
-    assert f"config.toml:4: storage.{line.split()[0]}" in str(refusal.value)
+    assert f"config.toml:4: invalid storage.{line.split()[0]}" in str(refusal.value)
     assert words in str(refusal.value)
     assert "secret" not in str(refusal.value)
 

@@ -251,7 +251,7 @@ def test_a_database_locked_by_another_process_is_waited_for_then_refused(
     assert holder.stdout
     assert holder.stdout.readline() == "held\n"
     incident = make_incident()
-    with pytest.raises(StorageError, match="locked by another process"):
+    with pytest.raises(StorageError, match="another process has locked it"):
         store.save_incident(incident)
     assert store.is_degraded
     assert list((data_dir / "artefacts").iterdir()) == []

@@ -215,7 +215,11 @@ def _decoded(text: str | None) -> str | None:
 
 def _reason(error: ValueError) -> str:
     """urllib's words, without the text that it read: it may be a secret."""
-    return "its port is not a number" if "ort" in str(error) else "its host or its options can't be read"
+    return (
+        "its port is no number from 0 to 65535"
+        if "ort" in str(error)
+        else "its host or its options can't be read"
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ def explained_error(what: str, error: OSError) -> StorageError:
 
 def open_own_folder(folder: Path, *, create: bool) -> tuple[int, Owner | None]:
     """A descriptor of a folder that is ours alone, and to whom root hands over what it writes there."""
-    with explained(f"can't open the artefact folder {folder}"):
+    with explained(f"cannot open the artefact folder {folder}"):
         if create:
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)

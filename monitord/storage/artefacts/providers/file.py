@@ -136,7 +136,7 @@ class FileStorageProvider:
     ) -> StorageMetadata:
         """Write a temporary file, make it durable, and let it be published under its name."""
         header = pack_header(metadata)
-        with descriptors.explained(f"can't store artefact {key}"):
+        with descriptors.explained(f"cannot store artefact {key}"):
             part, descriptor = descriptors.create_part(self._root, self._owner)
             try:
                 with os.fdopen(descriptor, "wb") as out:
@@ -262,7 +262,7 @@ class FileStorageProvider:
         start, slash, beginning = prefix.rpartition("/")
         if slash and not is_key(start):
             return
-        with descriptors.explained(f"can't list {self.base_path}"):
+        with descriptors.explained(f"cannot list {self.base_path}"):
             try:
                 with descriptors.folders_below(self._root, start.split("/") if slash else ()) as held:
                     yield from _keys_below(held[-1], start + slash, beginning)
@@ -276,7 +276,7 @@ class FileStorageProvider:
         aside = f"{key.replace('/', '_')[-180:]}.{secrets.token_hex(8)}"  # random: overwrites nothing
         if self._status(key) is None:
             raise MissingArtefactError(f"cannot find artefact {key}")
-        with descriptors.explained(f"can't move artefact {key} to {quarantine}"):
+        with descriptors.explained(f"cannot move artefact {key} to {quarantine}"):
             target = self._open_quarantine(quarantine)
             try:
                 with self._parent(key) as (folder, name):
@@ -311,12 +311,12 @@ class FileStorageProvider:
 
     def total_bytes(self) -> int:
         """What all files take, temporary ones too."""
-        with descriptors.explained(f"can't list {self.base_path}"):
+        with descriptors.explained(f"cannot list {self.base_path}"):
             return _bytes_below(self._root)
 
     def parts(self) -> tuple[str, ...]:
         """Temporary files that nobody is writing any more."""
-        with descriptors.explained(f"can't list {self.base_path}"), os.scandir(self._root) as entries:
+        with descriptors.explained(f"cannot list {self.base_path}"), os.scandir(self._root) as entries:
             names = [e.name for e in entries if _PART.match(e.name) and e.is_file(follow_symlinks=False)]
         return tuple(name for name in names if descriptors.is_abandoned(self._root, name, removes=False))
 

@@ -95,7 +95,7 @@ class RedisStorageProvider:
     ) -> StorageMetadata:
         check_key(key)
         pieces = _pieces(chain([pack_header(metadata)], payload.chunks()))
-        with self._using(f"can't store artefact {key}"):
+        with self._using(f"cannot store artefact {key}"):
             first = next(pieces)
             second = next(pieces, None)
             if second is None:
@@ -118,7 +118,7 @@ class RedisStorageProvider:
         from redis.exceptions import WatchError
 
         pieces = _pieces(chain([pack_header(metadata)], payload.chunks()))
-        with self._using(f"can't store artefact {key}"), self._part(pieces) as (part, size):
+        with self._using(f"cannot store artefact {key}"), self._part(pieces) as (part, size):
             with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.watch(self._named(key))  # what happens to it from here on undoes the rest
                 if not self._is_still(key, expected):
@@ -203,7 +203,7 @@ class RedisStorageProvider:
         """
         name = self._named(key)
         while True:
-            with self._using(f"can't read artefact {key}"):
+            with self._using(f"cannot read artefact {key}"):
                 exists, size, data = self._ask_at_once(
                     ("EXISTS", name), ("STRLEN", name), ("GETRANGE", name, 0, length - 1)
                 )
@@ -222,7 +222,7 @@ class RedisStorageProvider:
         if position > end:
             yield data[end:]
         while position < size:
-            with self._using(f"can't read artefact {key}"):
+            with self._using(f"cannot read artefact {key}"):
                 current = self._ask_at_once(
                     ("STRLEN", name),
                     ("GETRANGE", name, start, end - 1),
@@ -235,7 +235,7 @@ class RedisStorageProvider:
 
     def delete(self, key: str) -> int:
         name = self._named(check_key(key))
-        with self._using(f"can't remove artefact {key}"):
+        with self._using(f"cannot remove artefact {key}"):
             size, _removed = self._ask_at_once(("STRLEN", name), ("UNLINK", name))
         return int(size)
 
@@ -246,7 +246,7 @@ class RedisStorageProvider:
         pattern = re.sub(r"([*?\[\]\\^])", r"\\\1", above + prefix) + "*"
         found: set[str] = set()
         cursor = 0
-        with self._using(f"can't list {self._place}"):
+        with self._using(f"cannot list {self._place}"):
             while True:
                 cursor, names = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
                 found.update(name.decode(errors="replace")[len(above) :] for name in names)
@@ -257,7 +257,7 @@ class RedisStorageProvider:
     def set_aside(self, key: str) -> None:
         name = self._named(check_key(key))
         aside = f"{self._prefix}aside:{key}.{secrets.token_hex(8)}"  # random: overwrites nothing
-        with self._using(f"can't set artefact {key} aside"):
+        with self._using(f"cannot set artefact {key} aside"):
             try:
                 self._ask_at_once(("PERSIST", name), ("RENAME", name, aside))
             except Exception as error:

@@ -157,7 +157,7 @@ class S3StorageProvider:
         check_key(key)
         chunks = _Counted(chain([pack_header(metadata)], payload.chunks()))
         tags = _tags(metadata) if self._has_tags else {}
-        with self._using(f"can't store artefact {key}"):
+        with self._using(f"cannot store artefact {key}"):
             first = _take(chunks, WHOLE_BYTES)
             if len(first) < WHOLE_BYTES:
                 mode = "overwrite" if replace else "create"
@@ -179,7 +179,7 @@ class S3StorageProvider:
         tags = _tags(metadata) if self._has_tags else {}
         data = b"".join(chain([pack_header(metadata)], payload.chunks()))
         try:
-            with self._using(f"can't store artefact {key}", key):
+            with self._using(f"cannot store artefact {key}", key):
                 found = self._find(key, _HEADER_BYTES)
                 if found.metadata != expected:
                     raise changed
@@ -211,13 +211,13 @@ class S3StorageProvider:
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
         check_key(key)
-        with self._using(f"can't read artefact {key}", key):
+        with self._using(f"cannot read artefact {key}", key):
             found = self._find(key, None)
         return found.metadata, self._body(key, found)
 
     def get_metadata(self, key: str) -> StorageMetadata:
         check_key(key)
-        with self._using(f"can't read artefact {key}", key):
+        with self._using(f"cannot read artefact {key}", key):
             return self._find(key, _HEADER_BYTES).metadata
 
     def _find(self, key: str, length: int | None) -> _Found:
@@ -244,7 +244,7 @@ class S3StorageProvider:
 
     def _body(self, key: str, found: _Found) -> Generator[bytes]:
         missing = found.body_size
-        with self._using(f"can't read artefact {key}", key):
+        with self._using(f"cannot read artefact {key}", key):
             for chunk in found.body:
                 missing -= len(chunk)
                 yield chunk
@@ -254,7 +254,7 @@ class S3StorageProvider:
     def delete(self, key: str) -> int:
         check_key(key)
         try:
-            with self._using(f"can't remove artefact {key}", key):
+            with self._using(f"cannot remove artefact {key}", key):
                 size = self._size(key)
                 self._writing.delete(key)
         except MissingArtefactError:
@@ -275,7 +275,7 @@ class S3StorageProvider:
         if (slash and not is_key(folder)) or (beginning and not is_key(beginning)):
             return  # no key begins so
         offset = folder + slash + _before(beginning) if beginning else None
-        with self._using(f"can't list {self._place}"):
+        with self._using(f"cannot list {self._place}"):
             pages = self._reading.list(folder or None, offset=offset, chunk_size=1000)
             found = [meta["path"] for page in pages for meta in page]
         yield from sorted(key for key in found if key.startswith(prefix) and is_key(key))
@@ -283,7 +283,7 @@ class S3StorageProvider:
     def set_aside(self, key: str) -> None:
         check_key(key)
         aside = f".quarantine/{key}.{secrets.token_hex(8)}"  # random: overwrites nothing
-        with self._using(f"can't set artefact {key} aside", key):
+        with self._using(f"cannot set artefact {key} aside", key):
             self._writing.copy(key, aside)
             self._writing.delete(key)
 

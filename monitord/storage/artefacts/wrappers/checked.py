@@ -31,7 +31,9 @@ class Checked(PassThrough):
         return metadata, self._verified(key, chunks, metadata)
 
     def _verified(self, key: str, chunks: Generator[bytes], metadata: StorageMetadata) -> Generator[bytes]:
-        refusal = DamagedArtefactError(f"{key} is damaged: it is not what was stored")
+        refusal = DamagedArtefactError(
+            f"cannot read {key}: it is not what was stored; try `monitord storage verify --repair`"
+        )
         with closing(chunks):
             yield from _matching(chunks, metadata, refusal)
 
