@@ -50,7 +50,8 @@ _PEM = re.compile(
 )
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{1,30})://([^\s\"'<>`]+)")
 _LOGIN = re.compile(
-    r"(?<![\w.@:*-])(?!(?:sftp|ssh|scp|rsync|git|s3|rest|rclone):)([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])"
+    r"(?<![\w.@:-])(?!(?<=HIDDEN\*\*\*):)(?!(?:sftp|ssh|scp|rsync|git|s3|rest|rclone):)"
+    r"([\w.+-]{0,64}+):([^\s@/:\"']{3,200}+)@(?!sha\d)([A-Za-z0-9\[])"
 )
 _HEADER = re.compile(
     r"(?<![\w-])((?i:(?:proxy-)?authorization|(?:set-)?cookie|x-[a-z0-9-]{0,40}(?:key|token|secret))"
@@ -134,10 +135,12 @@ _QUOTED = re.compile(
 _KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+[\]}]?[ \t]{0,3}(?:=>|:=|[=!]==?|[=:])[ \t]{0,3})")
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
-    r"|\$\{\w{1,80}\}|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?|[^\s,;&\"'|)}\]]+"
+    r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?"
+    r"|(?:\$\{\w{1,80}\}|[^\s,;&\"'|)}\]])++"
 )
-# The end of a string, or a part of a regular expression.
-_NO_VALUES = frozenset({"')", '")', "\\(", "\\[", "\\S", "\\w", "\\d", "\\s", ".*", ".+"})
+# The end of a string, or what is wholly a regular expression: `\s*(\S+`, `.*`, `\([^`.
+_NO_VALUE = re.compile(r"['\"]\).*|(?=[\\.])(?:\\[SwWdDsB]|\\?[()\[\]]|\.|\{[0-9]{1,4}|[*+?^$\\])++", re.S)
+_PASSES = re.compile(r"[123](?::(?:turbo|[a-z_]{2,20}=[\w.-]{1,20}))++")  # of x264: `pass=1:turbo:me=umh`
 # A word and at least two more behind a colon; a call; `@/run/token`.
 _PROSE = re.compile(r"[a-zß-ÿ]{2,20}+(?: [a-z0-9ß-ÿ-]{1,30}+){2}")
 _CALLED = re.compile(r"[A-Za-z_][A-Za-z_.]{1,40}+\(")
@@ -282,7 +285,9 @@ def _hide_keyed(text: str, hide: Hide) -> str:
             position = copied = listed.end()
             continue
         value = _VALUE.match(text, position)
-        if value is None or value[0][0] in "([{" or value[0][:2] in _NO_VALUES:
+        if value is None or value[0][0] in "([{" or _NO_VALUE.fullmatch(value[0]):
+            continue
+        if found[1] == "pass" and _PASSES.fullmatch(value[0]):
             continue
         if _is_label(text, found, value) or _CALLED.match(text, position):
             continue
@@ -322,9 +327,12 @@ def _hide_value(value: str, hide: Hide) -> str:
     if _FROM_FILE.fullmatch(value) or is_file(value):
         return prefix + value
     is_login = value.partition("@")[0] == HIDDEN  # an earlier pass took `name:S@host` for one
-    if is_login or value == TRUNCATED or is_choice(value.partition(":")[0]):
+    if is_login or value == TRUNCATED or is_choice(value):
         return value
-    return hide("keyed", value)
+    choice, colon, rest = value.partition(":")
+    if not colon or not is_choice(choice):
+        return hide("keyed", value)
+    return f"{choice}:{rest if not rest or is_choice(rest) else hide('keyed', rest)}"
 
 
 def _safe_header(value: str, hide: Hide) -> str:

@@ -83,6 +83,7 @@ _FILE = re.compile(
     r"(?:~?/|\.{1,2}/)[\w./@+~-]{2,}+|[\w./-]{1,200}\.(?:pem|key|crt|cer|json|p12|jks|pub|der|pfx|txt|asc)"
 )
 _FOLDERS = re.compile(r"[\w.+-]{1,80}(?:/[\w.+-]{1,80}){2,12}", re.A)
+_PRIVATE_KEY = re.compile(r"--?(?:[a-z]{1,20}[-_])?priv(?:ate)?[-_]?key")
 _KEPT_VALUE = re.compile(
     r"(?:file|env|fd|stdin|prompt|keyring)(?::.*)?|(?:[\w.-]+,)?(?:id|src|source|type|env|target|name|mode)=.*|k8s://.*",
     re.S,
@@ -122,6 +123,7 @@ _COMMAND = re.compile(
 _GPG_OPTION = re.compile(
     r"--?(?:hidden-)?(?:encrypt|l?sign|recv|receive|send|delete|edit|export|default|trusted)-keys?"
 )
+_SECRET_KEYS = re.compile(r"--?(?:export|delete|list)-secret-(?:and-public-)?(?:sub)?keys?")
 _GPG_KEY = re.compile(r"(?:0x)?(?:[0-9A-F]{8}|[0-9A-F]{16}|[0-9A-F]{40})")
 _SHY = frozenset({"user's", "anybody's", "account's", "perhaps", "verb's"})
 _PIN_OPTION = re.compile(r"--?(?:[a-z0-9]{1,20}[-_]){1,4}(?:pin|puk)[0-9]?", re.I)
@@ -246,8 +248,10 @@ class Reader:
         return " " in value or (self.before in ("--key", "-key") and not is_name)
 
     def _value(self, manner: str, value: str) -> str:
-        if _FOLDERS.fullmatch(value) and is_readable(value):
-            return value
+        if manner == "private key":
+            if _FOLDERS.fullmatch(value) and is_readable(value):
+                return value
+            manner = "secret"
         if _KEPT_VALUE.fullmatch(value) or is_file(value) or (self.names_key and _FILE.fullmatch(value)):
             return value
         if _GPG_OPTION.fullmatch(self.before) and _GPG_KEY.fullmatch(value):
@@ -346,11 +350,13 @@ class Reader:
 
     def _awaited(self, option: str) -> str:
         """How the word behind this option is read; nothing is awaited by most."""
+        if _SECRET_KEYS.fullmatch(option):  # whose keys they are follows
+            return ""
         is_cluster = 2 < len(option) < 5 or (len(option) == 5 and not option[1:].islower())  # no `-host`
         if option[1] != "-" and is_cluster and option[-1] in self.tool.letters:
             return self.options.get(f"-{option[-1]}", "")
         if is_sensitive(option) and not self._is_named(option):
-            return "secret"
+            return "private key" if _PRIVATE_KEY.fullmatch(option) else "secret"
         if _PIN_OPTION.fullmatch(option):
             return "pin"
         if len(option) == 2 and option not in NUMBERED and self._is_about_pin():

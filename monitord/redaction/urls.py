@@ -42,7 +42,8 @@ def _safe_parameter(parameter: str, hide: Hide) -> str:
     name, equals, value = parameter.partition("=") if "=" in parameter else ("", "", parameter)
     is_announced = is_sensitive(name) or is_suspicious(name)
     words = _SIGNS.sub("-", value)
-    is_told = len(name) > 1 or len(parameter) == 1 or name in ("q", "s", "v") or _AMOUNT.fullmatch(value)
+    is_search = name in ("q", "v") or (name == "s" and is_readable(words))
+    is_told = len(name) > 1 or len(parameter) == 1 or is_search or _AMOUNT.fullmatch(value)
     is_short = name and max(map(len, _LISTED.split(value))) < _LEAST_RANDOM
     if is_told and not is_announced and (is_short or is_readable(words)):
         return parameter

@@ -183,8 +183,6 @@ def _pieces(name: str) -> list[str]:
 def _is_negated(pieces: list[str]) -> bool:
     if pieces[0] in ("ask", "askpass", "prompt"):  # `--ask-become-pass`: somebody is asked for it
         return True
-    if pieces[0] in ("export", "delete", "list") and "secret" in pieces:  # `gpg --export-secret-keys bob`
-        return True
     if pieces[-1] == "token" and "initial" in pieces:  # of a cluster: its name, its place in a ring
         return True
     return pieces[0] in ("no", "without", "disable", "skip") and len(pieces) <= 3
@@ -261,7 +259,7 @@ _MANGLED = re.compile(r"_{1,3}(?:Z|R|\$s)")  # C++, Rust, Swift symbols
 _VARIABLE = re.compile(
     r"(?:(?i:bearer|basic|token|digest) )?\$[A-Z_][A-Z0-9_]*+(?::\$[A-Z_][A-Z0-9_]*+)?"
     r"|[^:\n]{2,60}: "  # a prompt
-    r"|\$\{[A-Za-z_][A-Za-z0-9_]*+\}|%[A-Z_]{1,40}+%|\$\([^)]*+\)|\{\{.*\}\}"
+    r"|(?:\$\{[A-Za-z_][A-Za-z0-9_]*+\}[-_./:]?+)++|%[A-Z_]{1,40}+%|\$\([^)]*+\)|\{\{.*\}\}"
 )
 _WORDLIKE = re.compile(
     r"[A-Z]?[a-z]++(?:[A-Z][a-z]{2,}+)*+[0-9]{0,4}+|[A-Z]++[0-9]{0,4}+|v?[0-9]{0,4}+|[A-Z]?[a-z]++[A-Z]{2,4}+[0-9]?"

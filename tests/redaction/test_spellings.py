@@ -114,6 +114,89 @@ def test_what_only_sounds_like_a_place_is_kept(line: str) -> None:
     assert redact_argv(line.split()) == tuple(line.split())
 
 
+@pytest.mark.parametrize("name", ["password", "redis_auth", "AUTH_TOKEN", "SECRET", "db.passwd"])
+@pytest.mark.parametrize("choice", ["default", "basic", "none", "a", "C", "env", "$USER", "${USER}"])
+def test_what_follows_a_choice_and_a_colon_is_hidden_and_the_choice_is_kept(name: str, choice: str) -> None:
+    for secret in ("Hunt3r2xK9", "sommer24", "kX9vQ2mLp7Zt", "dragon:egg"):
+        shown = f"{name}={choice}:***HIDDEN***"
+        assert redact_text(f"{name}={choice}:{secret}") == shown
+        assert secret not in redact_argv(["sh", "-c", f"export {name}={choice}:{secret}; app"])[2]
+    assert redact_text(f"{name}={choice}") == f"{name}={choice}"
+    assert redact_text(f"{name}={choice}:${{PORT}}") == f"{name}={choice}:${{PORT}}"
+
+
+@pytest.mark.parametrize("begin", [".*", ".+", "\\s", "\\w", "\\d", "\\S", "\\(", "\\[", "${X}", "${X}-"])
+def test_a_secret_that_begins_as_a_pattern_or_a_variable_does_is_hidden(begin: str) -> None:
+    for secret in ("Hunt3r2", "K9x!Lq2", "ommer24", "inter"):
+        assert secret not in redact_text(f"PASSWORD={begin}{secret} ./run")
+        assert secret not in redact_argv(["app", "-e", f"PASSWORD={begin}{secret}"])[2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"s/password: \(.*\)/\1/",
+        r"password:\s*(\S+)",
+        r"token=\w+",
+        r"token=\d{4,8}",
+        "password=.*",
+        "re.search('password=')",
+        "password=${A}:${B}",
+        "password=${A}-${B}",
+    ],
+)
+def test_what_is_wholly_a_pattern_or_variables_is_kept(text: str) -> None:
+    assert redact_text(text) == text
+
+
+@pytest.mark.parametrize("verb", ["export", "delete", "list"])
+def test_a_verb_before_a_secrets_name_hides_it_no_less(verb: str) -> None:
+    for name in ("SECRET", "SECRET_KEY", "CLIENT_SECRET", "USER_SECRET_TOKEN", "SECRET_KEYS"):
+        for spelled in (f"{verb.upper()}_{name}", f"{verb}_{name.lower()}", f"--{verb}-{name.lower()}"):
+            assert "sommer24" not in redact_text(f"{spelled}=sommer24")
+            assert "sommer24" not in redact_argv(["env", f"{spelled}=sommer24", "app"])[1]
+    for keys in ("secret-key", "secret-keys", "secret-subkeys"):  # of GPG: whose keys they are follows
+        words = ("gpg", f"--{verb}-{keys}", "build-robot")
+        assert redact_argv(words) == words
+        assert redact_text(" ".join(words)) == " ".join(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("app", "--password", "%S"),
+        ("app", "--password=%S"),
+        ("mysql", "--password=%S"),
+        ("sshpass", "-p", "%S"),
+        ("app", "--token", "%S"),
+        ("app", "--passphrase", "%S"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_slashes_join_are_hidden_where_a_secret_is_due(words: tuple[str, ...]) -> None:
+    for secret in ("sommer/winter/herbst", "Sommer/Winter/2024", "rot/blau/gelb24"):
+        assert not any(secret in word for word in redact_argv([word.replace("%S", secret) for word in words]))
+
+
+@pytest.mark.parametrize("before", ["*", "xx*", "(", "**"])
+def test_a_login_is_hidden_behind_any_sign(before: str) -> None:
+    for login in ("bob:Hunt3r2xK9@host", "admin:sommer24@db.example.com"):
+        secret = login.partition(":")[2].partition("@")[0]
+        assert secret not in redact_text(before + login)
+        assert secret not in redact_argv(["app", before + login])[1]
+
+
+def test_what_is_hidden_before_a_colon_makes_no_login_of_what_follows() -> None:
+    assert redact_text("x ***HIDDEN***:8080-web@host") == "x ***HIDDEN***:8080-web@host"
+
+
+def test_a_search_is_kept_and_what_looks_chosen_in_its_place_is_hidden() -> None:
+    for url in ("https://h/?s=linux+kernel+5.10", "https://h/?s=20"):
+        assert redact_text(url) == url
+    for secret in ("Hunt3r2!", "kX9vQ2mLp7Zt"):
+        assert secret not in redact_text(f"https://h/?s={secret}")
+
+
 @pytest.mark.parametrize("sign", [".", "/"])
 def test_what_was_issued_is_hidden_behind_a_part_of_a_path_that_names_it(sign: str) -> None:
     for look in (LOOKS["hex"], LOOKS["uuid"]):

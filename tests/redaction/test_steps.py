@@ -171,7 +171,7 @@ def _patterns() -> list[re.Pattern[str]]:
 MATCHED = {
     *(value for module in (logins, made_up, unknown, operands, tools) for value in vars(module).values()
       if isinstance(value, re.Pattern)),
-    reader._BARE_NAME, reader._FILE, reader._FOLDERS, reader._LONG_OPTION, reader._LOGIN_WORD, reader._KEPT_VALUE,
+    reader._BARE_NAME, reader._FILE, reader._LONG_OPTION, reader._LOGIN_WORD, reader._KEPT_VALUE,
     arguments._SENT_WORDS, source._FORMAT, patterns._WHOLE_NAMED,
 }  # fmt: skip
 
