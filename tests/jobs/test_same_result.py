@@ -299,3 +299,32 @@ def test_passes_over_a_store_leave_what_they_would_with_every_incident_at_once(
         with closing(kind(folder)) as opened:
             results.append(passed(opened, case))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("budget", [10**9, 700_000])
+def test_times_that_a_wrong_clock_told_and_what_is_pinned_count_as_they_do_at_once(
+    store: SQLiteProfileStore, templates: tuple[dict[str, object], dict[str, object]], budget: int
+) -> None:
+    """From the future goes by when its boot was seen last; an old pinned one counts in its process's quota."""
+    then = [NOW - timedelta(hours=hours) for hours in (-5, -30_000, 200, 1, 1, 17_520)]
+    made = (
+        IncidentRow("ahead", then[0], boot_id="boot-1", process_name="a"),
+        IncidentRow("far-ahead", then[1], boot_id="boot-1", process_name="b"),
+        IncidentRow("pinned", then[2], pinned=True, artefact_bytes=300_000, process_name="a"),
+        IncidentRow("young", then[3], artefact_bytes=40_000, process_name="a"),
+        IncidentRow("other", then[4], artefact_bytes=40_000, process_name="b"),
+        IncidentRow("early", then[5], boot_id="boot-2", process_name="b"),
+    )
+    boots = {
+        "boot-1": (NOW - timedelta(hours=400), NOW - timedelta(hours=100)),
+        "boot-2": (NOW - timedelta(hours=40), NOW),
+    }
+    limits = RetentionLimits(max_total_bytes=budget, min_free_disk_bytes=0, process_share=0.3)
+    usage = Usage(50_000, 0, 500_000, 10**12)
+    case = Case(made, boots, limits, 0, usage, True, 0, None, frozenset())
+    fill(store, templates, made)
+    plan = Round(limits, NOW).plan(store.incidents(usage, boots, NOW), usage)
+    decided = {each.key: each.policy for step in plan.steps for each in step.decisions()}
+    for_room = {} if budget == 10**9 else {"evidence/young": "process quota"}
+    assert decided == {"evidence/ahead": "age", "evidence/far-ahead": "age"} | for_room
+    assert decided == AtOnce(case).judge()
