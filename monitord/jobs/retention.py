@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
+from monitord.errors import StorageError
 from monitord.jobs.clock_guard import (
     BOOTS_KEY,
     STATE_KEY,
@@ -27,6 +28,7 @@ from monitord.jobs.limits import PATIENCE, RetentionLimits
 from monitord.jobs.plan import EVIDENCES, SUMMARIES, RetentionPlan, Round, Weights, share_by_age
 from monitord.model import counted
 from monitord.storage.artefacts.lifecycle import Cut, Decision, Failure, StockView, carry_out
+from monitord.storage.cells import MENDED_BY, SENSELESS
 from monitord.storage.incident_stock import correlation_id_of, is_summary
 from monitord.storage.views import Usage
 
@@ -154,7 +156,14 @@ class RetentionManager:
 
         What can't be had is not tried: no evidence goes in vain. With `may_delete=False` only what nobody
         misses goes, if somebody else keeps the WAL from being folded back: then the budget can't be had.
+        Raises StorageError alone: nothing that lies in the store may cost what is saved next.
         """
+        try:
+            return self._make_room(bytes_needed, now, may_delete)
+        except SENSELESS as error:
+            raise StorageError(f"cannot judge what is kept ({error}); {MENDED_BY}") from error
+
+    def _make_room(self, bytes_needed: int, now: datetime, may_delete: bool) -> RetentionReport:
         limits = replace(
             self._limits,
             max_total_bytes=self._limits.max_total_bytes - bytes_needed,

@@ -13,12 +13,14 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, Select, delete, select, union_all, update
 
+from monitord.errors import DamagedRowError
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import DiskFullError, StorageManager
 from monitord.storage.connection import reading
 from monitord.storage.events.of_incidents import forget_incidents, forget_samples
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
+from monitord.storage.mending import mend
 from monitord.storage.records import BARE
 from monitord.storage.rows import delete_rows, load_records, update_row
 from monitord.storage.tables import incident, profile_capture
@@ -75,9 +77,16 @@ def _batches(correlation_ids: Sequence[str], size: int = _BATCH) -> Iterator[lis
 def _with_room(
     engine: Engine, artefact_store: ArtefactStore, batch: Sequence[str], mark: Callable[[Connection], int]
 ) -> int:
-    """Mark in one transaction; on a full disk make room with the captures' bytes and try once more."""
+    """Mark in one transaction; mend a damaged row or make room on a full disk, and try once more.
+
+    Room is made with the captures' bytes.
+    """
     try:
         with explained(artefact_store.folder.base_path), engine.begin() as connection:
+            return mark(connection)
+    except DamagedRowError:
+        mend(engine, artefact_store, batch)
+        with engine.begin() as connection:
             return mark(connection)
     except DiskFullError:
         with reading(engine) as connection:

@@ -8,13 +8,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, not_, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    tuple_,
+)
 
 from monitord.storage.artefacts.lifecycle import KIND, PROCESS, Cut, Holders, Item, Tally
 from monitord.storage.cells import text_cell, text_of, time_cell, time_of
@@ -24,23 +40,36 @@ from monitord.storage.views import Usage
 
 EVIDENCE, SUMMARY = "evidence", "summary"
 BARE = "bare"  # the tag of a summary whose evidence went before
-_FIRST_PAGE, _PAGE = 50, 400  # most questions need a few items
+_FIRST_PAGE, _PAGE = 50, 200  # most questions need a few items
 _SLACK = timedelta(seconds=120)  # what clocks drift apart within a boot without being wrong
-_JUDGED = ("correlation_id", "process_name", "raised_at", "severity", "pinned", "is_summary", "stored_bytes")
+_JUDGED = (
+    *("correlation_id", "process_name", "raised_at", "severity", "pinned", "is_summary", "stored_bytes"),
+    "state",
+)
 
 Condition = ColumnElement[bool]
 Questions = Callable[[], AbstractContextManager[Connection]]
 Boots = Mapping[str, tuple[datetime, datetime]]  # by id: when it began, and when it was seen last
 
 _COLUMNS = incident.c
+_ROWID = literal_column("incident.rowid", Integer)
 _ACTIVE = _COLUMNS.state == "active"
+_CAPTURED_BYTES = profile_capture.c.stored_bytes
+_MAX_BYTES = 2**53  # no disk is larger, and TOTAL, which can't overflow, is exact up to here
+
+
+def _sound(size: ColumnElement[int]) -> ColumnElement[int]:
+    """A size, or 0 for one that nobody can have written."""
+    return case((size.between(0, _MAX_BYTES), size), else_=0)
+
+
 _CAPTURED = (
-    select(func.coalesce(func.sum(profile_capture.c.stored_bytes), 0))
+    select(func.total(_sound(_CAPTURED_BYTES)))
     .where(profile_capture.c.correlation_id == _COLUMNS.correlation_id)
     .correlate(incident)
     .scalar_subquery()
 )
-_HELD = _COLUMNS.stored_bytes + _CAPTURED
+_HELD = cast(_sound(_COLUMNS.stored_bytes) + _CAPTURED, Integer)
 _FREED: Mapping[str, ColumnElement[int]] = {
     EVIDENCE: _HELD,
     SUMMARY: case((_COLUMNS.is_summary == 1, _HELD), else_=0),
@@ -51,6 +80,7 @@ _FREED: Mapping[str, ColumnElement[int]] = {
 class IncidentStock:
     """A StockView of the active incidents, without those that the cuts in `gone` cover.
 
+    `known` holds for those that were there when it was made: what is saved meanwhile nobody judged.
     Items in `stuck` could not go before; they count as pinned, so that others go instead.
     """
 
@@ -58,6 +88,7 @@ class IncidentStock:
     total_bytes: int
     free_disk_bytes: int | None
     happened_at: ColumnElement[str]
+    known: Condition = _ACTIVE
     stuck: frozenset[str] = frozenset()
     gone: tuple[Cut, ...] = ()
     compiled: dict[Any, Any] = field(default_factory=dict, compare=False)  # statements, while it is asked
@@ -71,7 +102,7 @@ class IncidentStock:
         if tag != PROCESS:
             raise ValueError(f"invalid tag {tag!r}: expected {PROCESS!r}")
         freed = _FREED[only[KIND]]
-        held = select(_COLUMNS.process_name.label("name"), func.sum(freed).label("bytes")).where(
+        held = select(_COLUMNS.process_name.label("name"), func.total(freed).label("bytes")).where(
             self._here(only), freed > 0
         )
         groups = held.group_by(_COLUMNS.process_name).subquery()
@@ -82,28 +113,30 @@ class IncidentStock:
     def tally(self, cuts: Sequence[Cut]) -> Tally:
         if not cuts:
             return Tally(0, 0)
-        freed = func.coalesce(func.sum(_FREED[cuts[0].only[KIND]]), 0)
-        count, size = self._rows(select(func.count(), freed).select_from(incident).where(self._going(cuts)))[
-            0
-        ]
+        freed = func.total(_FREED[cuts[0].only[KIND]])
+        query = select(func.count(), freed).select_from(incident).where(self._going(cuts))
+        count, size = self._rows(query)[0]
         return Tally(int(count), int(size))
 
     def select(self, cuts: Sequence[Cut]) -> Iterator[Item]:
-        """Page by page; what is deleted meanwhile moves no page."""
+        """Page by page; what is deleted meanwhile moves no page.
+
+        Beyond the first page all are sorted once, of which only the rowids are held.
+        """
         if not cuts:
             return
-        kind = cuts[0].only[KIND]
+        kind, going = cuts[0].only[KIND], self._going(cuts)
         order = (_COLUMNS.severity, self.happened_at, _COLUMNS.correlation_id)
-        query = select(*order, _COLUMNS.process_name, _FREED[kind]).where(self._going(cuts))
-        size, page = _FIRST_PAGE, self._rows(query.order_by(*order).limit(_FIRST_PAGE))
-        while page:
-            for severity, moment, correlation_id, name, freed in page:
-                tags = {KIND: kind, PROCESS: text_of(name)}
-                yield Item(f"{kind}/{correlation_id}", freed, time_of(moment), severity, tags=tags)
-            if len(page) < size:
-                return
-            size, rest = _PAGE, tuple_(*order) > tuple_(*page[-1][:3])
-            page = self._rows(query.where(rest).order_by(*order).limit(_PAGE))
+        query = select(*order, _COLUMNS.process_name, _FREED[kind]).where(going).order_by(*order)
+        page = self._rows(query.limit(_FIRST_PAGE))
+        yield from _items(kind, page)
+        if len(page) < _FIRST_PAGE:
+            return
+        rest = tuple_(*order) > tuple_(*page[-1][:3])
+        rowids = self._rowids(select(_ROWID).where(going, rest).order_by(*order))
+        for start in range(0, len(rowids), _PAGE):
+            listed = _listed(rowids[start : start + _PAGE].tolist())
+            yield from _items(kind, self._rows(query.where(_ROWID.in_(listed))))
 
     def excluding(self, cuts: Sequence[Cut]) -> IncidentStock:
         freed = self.tally(cuts).stored_bytes
@@ -115,11 +148,16 @@ class IncidentStock:
         with self.questions() as connection:
             return connection.execution_options(compiled_cache=self.compiled).execute(query).all()
 
+    def _rowids(self, query: Any) -> array[int]:
+        with self.questions() as connection:
+            streamed = connection.execution_options(compiled_cache=self.compiled, yield_per=_PAGE)
+            return array("q", streamed.execute(query).scalars())
+
     def _here(self, only: Mapping[str, str]) -> Condition:
-        """Active, of these tags, and not gone."""
+        """Active and known, of these tags, and not gone."""
         kind = only[KIND]
         gone = or_(false(), *(self._covered(cut) for cut in self.gone if cut.only[KIND] == kind))
-        return and_(_ACTIVE, _tagged(only), not_(and_(gone, self._movable(kind))))
+        return and_(_ACTIVE, self.known, _tagged(only), not_(and_(gone, self._movable(kind))))
 
     def _going(self, cuts: Sequence[Cut]) -> Condition:
         kind = cuts[0].only[KIND]
@@ -130,8 +168,7 @@ class IncidentStock:
         stuck = [correlation_id_of(key) for key in self.stuck if key.startswith(f"{kind}/")]
         if not stuck:
             return _COLUMNS.pinned == 0
-        listed = select(func.json_each(json.dumps(stuck)).table_valued("value").c.value)
-        return and_(_COLUMNS.pinned == 0, _COLUMNS.correlation_id.not_in(listed))
+        return and_(_COLUMNS.pinned == 0, _COLUMNS.correlation_id.not_in(_listed(stuck)))
 
     def _covered(self, cut: Cut) -> Condition:
         """The same condition as `Cut.covers`."""
@@ -149,6 +186,17 @@ class IncidentStock:
         if cut.takes_room:
             parts.append(_FREED[cut.only[KIND]] > 0)
         return and_(*parts)
+
+
+def _items(kind: str, page: Iterable[Any]) -> Iterator[Item]:
+    for severity, moment, correlation_id, name, freed in page:
+        tags = {KIND: kind, PROCESS: text_of(name)}
+        yield Item(f"{kind}/{correlation_id}", freed, time_of(moment), severity, tags=tags)
+
+
+def _listed(values: Sequence[Any]) -> Select[Any]:
+    """These as a subquery: one parameter, however many they are."""
+    return select(func.json_each(json.dumps(values)).table_valued("value").c.value)
 
 
 def _tagged(only: Mapping[str, str]) -> Condition:
@@ -171,10 +219,13 @@ def correlation_id_of(key: str) -> str:
 
 
 def check_incidents(connection: Connection) -> None:
-    """Raise DamagedRowError when an incident holds what can't be judged."""
-    query = select(*(_COLUMNS[name] for name in _JUDGED)).where(_ACTIVE)
+    """Raise DamagedRowError when an incident, or the size of a capture, holds what can't be judged."""
+    query = select(*(_COLUMNS[name] for name in _JUDGED)).where(_COLUMNS.state != "deleting")
     for row in connection.execution_options(yield_per=_PAGE).execute(query).mappings():
         check_row("incident", dict(row))
+    odd = select(profile_capture.c.correlation_id, _CAPTURED_BYTES)
+    for row in connection.execute(odd.where(not_(_CAPTURED_BYTES.between(0, _MAX_BYTES)))).mappings():
+        check_row("profile_capture", dict(row))
 
 
 def incident_times(connection: Connection) -> tuple[datetime, datetime] | None:
@@ -192,8 +243,16 @@ def stock_of(
 ) -> IncidentStock:
     """The stock of all incidents at `now`, within what the store takes in all."""
     with questions() as connection:
-        moment = happened_at(connection, boots, now)
-    return IncidentStock(questions, usage.total_bytes, usage.free_disk_bytes, moment, frozenset(stuck))
+        moment, known = happened_at(connection, boots, now), _known(connection)
+    return IncidentStock(questions, usage.total_bytes, usage.free_disk_bytes, moment, known, frozenset(stuck))
+
+
+def _known(connection: Connection) -> Condition:
+    """Those that are there now. A later one may get the rowid of one that went, but was raised later, too."""
+    last = select(func.coalesce(func.max(_ROWID), 0)).select_from(incident)
+    newest = select(func.coalesce(func.max(_COLUMNS.raised_at), ""))
+    last_rowid, raised_at = (connection.execute(each).scalar_one() for each in (last, newest))
+    return and_(last_rowid >= _ROWID, _COLUMNS.raised_at <= raised_at)
 
 
 def happened_at(connection: Connection, boots: Boots, now: datetime) -> ColumnElement[str]:

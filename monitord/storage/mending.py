@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,20 +40,27 @@ _NEUTRAL: Mapping[str, Any] = {
 }
 
 
-def damaged_rows(connection: sqlite3.Connection) -> Iterator[tuple[str, int, Row, tuple[str, ...]]]:
-    """Yield table, rowid, row and damaged columns of the whole database; a page is held at once."""
-    for table in TABLES:
+def damaged_rows(
+    connection: sqlite3.Connection, correlation_ids: Sequence[str] | None = None
+) -> Iterator[tuple[str, int, Row, tuple[str, ...]]]:
+    """Yield table, rowid, row and damaged columns; a page is held at once.
+
+    Of the whole database, or of some incidents with their captures.
+    """
+    ids = None if correlation_ids is None else json.dumps(correlation_ids)
+    for table in TABLES if ids is None else _EVIDENCE:
         last = -(2**63)
-        while page := _page(connection, table, last):
+        while page := _page(connection, table, last, ids):
             for rowid, row in page:
                 last = rowid
                 if columns := damage_in(table, row):
                     yield table, rowid, row, columns
 
 
-def _page(connection: sqlite3.Connection, table: str, after: int) -> list[tuple[int, Row]]:
-    sql = f"SELECT rowid, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_PAGE}"  # noqa: S608  our names
-    cursor = connection.execute(sql, [after])
+def _page(connection: sqlite3.Connection, table: str, after: int, ids: str | None) -> list[tuple[int, Row]]:
+    of_them = "" if ids is None else "correlation_id IN (SELECT value FROM json_each(:ids)) AND "
+    sql = f"SELECT rowid, * FROM {table} WHERE {of_them}rowid > :after ORDER BY rowid LIMIT {_PAGE}"  # noqa: S608  our names
+    cursor = connection.execute(sql, {"after": after, "ids": ids})
     names = [column[0] for column in cursor.description][1:]
     return [(row[0], dict(zip(names, row[1:], strict=True))) for row in cursor]
 
@@ -73,13 +80,15 @@ def mend_incidents(engine: Engine, artefact_store: ArtefactStore) -> None:
         mend(engine, artefact_store)
 
 
-def mend(engine: Engine, artefact_store: ArtefactStore) -> list[str]:
-    """Put damaged rows right; what was done, in words."""
+def mend(
+    engine: Engine, artefact_store: ArtefactStore, correlation_ids: Sequence[str] | None = None
+) -> list[str]:
+    """Put damaged rows right, all or those of some incidents; what was done, in words."""
     done: list[str] = []
     with engine.begin() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - what `open_engine` makes
-        found = list(damaged_rows(driver))
+        found = list(damaged_rows(driver, correlation_ids))
         for table, rowid, row, columns in found:
             keep_as_text(artefact_store, table, row)
             words = described(table, row, columns[0])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, insert, select
 
 from monitord.jobs import RetentionLimits, RetentionManager, RetentionReport, jobs_of
+from monitord.jobs.plan import EVIDENCES, Round
 from monitord.model import (
     Alert,
     Capture,
@@ -27,7 +30,9 @@ from monitord.model import (
 )
 from monitord.scheduling import TaskScheduler
 from monitord.storage import SQLiteProfileStore, StoreReader, new_correlation_id, open_store
+from monitord.storage.artefacts.lifecycle import Cut
 from monitord.storage.cells import time_cell
+from monitord.storage.incident_stock import correlation_id_of
 from monitord.storage.tables import incident as incident_table
 from tests.incident_rows import stored_incidents
 
@@ -255,3 +260,45 @@ def test_a_pass_over_ten_thousand_incidents_holds_no_more_than_one_over_five_hun
         assert report.incident_count == count // 5
         assert (report.evidence_count > count // 10) == dry_run
     assert max(peaks[1:]) < 1_000_000
+
+
+@pytest.mark.parametrize("is_newest_gone", [False, True], ids=["more", "instead of the newest"])
+def test_what_is_saved_after_a_plan_is_not_carried_out_with_it(
+    store: SQLiteProfileStore, is_newest_gone: bool
+) -> None:
+    """However mild it is, and whatever place in the table it gets."""
+    made = [incident(hours=hours, severity=5, size=100_000) for hours in range(13, 1, -1)]
+    for each in made:
+        store.save_incident(each)
+    limits = RetentionLimits(max_total_bytes=1_300_000, min_free_disk_bytes=0, process_share=1.0)
+    usage = store.usage()
+    plan = Round(limits, NOW, by_age=False).plan(store.incidents(usage, {}, NOW), usage)
+    if is_newest_gone:
+        store.delete_incident(made[-1].correlation_id)
+    late = incident(hours=0, severity=1.5, size=1000)
+    store.save_incident(late)
+    going = [correlation_id_of(each.key) for step in plan.steps for each in step.decisions()]
+    assert len(going) == sum(step.tally.count for step in plan.steps) > 1
+    assert late.correlation_id not in going
+
+
+def _is_over(ticks: Iterator[int]) -> bool:
+    """Count one more stretch of steps; none is the last."""
+    return next(ticks) < 0
+
+
+def test_listing_four_times_as_many_incidents_takes_about_four_times_the_steps(tmp_path: Path) -> None:
+    """Of SQLite's own machine: no page sorts all of them again."""
+    steps = []
+    for count in (2_000, 8_000):
+        with closing(open_store(tmp_path / f"data{count}")) as opened:
+            mixture(opened, count)
+            stock = opened.incidents(opened.usage(), {}, NOW)
+            with opened._driver() as connection:
+                ticks = itertools.count()
+                connection.set_progress_handler(partial(_is_over, ticks), 1000)
+                listed = [item.key for item in stock.select((Cut(EVIDENCES),))]
+                connection.set_progress_handler(None, 0)
+        assert len(listed) == len(set(listed)) == count * 4 // 5 + 1
+        steps.append(next(ticks))
+    assert steps[1] < 6 * steps[0]
