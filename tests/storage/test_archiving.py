@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace as changed
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -25,7 +29,7 @@ from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.artefacts.providers.memory import MemoryStorageProvider
 from monitord.storage.artefacts.rotation import rotate
-from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
+from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider, copy_name
 from monitord.storage.artefacts.wrappers.passing import PassThrough, exchanging
 from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
 
@@ -73,6 +77,12 @@ class Watched(PassThrough):
         self.tick("retrieve")
         metadata, chunks = self.inner.retrieve(key)
         return metadata, self._each(chunks)
+
+    def get_metadata(self, key: str) -> StorageMetadata:
+        self.tick("look")
+        metadata = self.inner.get_metadata(key)
+        self.tick("looked")
+        return metadata
 
     def delete(self, key: str) -> int:
         self.tick("delete")
@@ -162,11 +172,11 @@ def test_two_who_archive_the_same_at_once_both_succeed(
     near: MemoryStorageProvider, far: MemoryStorageProvider, pending: PendingDeletions
 ) -> None:
     def tick(what: str) -> None:
-        if what == "exchange":
+        if what == "stored":
             ArchivingProvider(near, far, pending).upload(KEY)
 
     put(near)
-    pointer = ArchivingProvider(Watched(near, tick), far, pending).upload(KEY)
+    pointer = ArchivingProvider(near, Watched(far, tick), pending).upload(KEY)
     assert pointer == near.get_metadata(KEY)
     assert get(ArchivingProvider(near, far, pending)) == DATA
 
@@ -191,6 +201,100 @@ def test_an_old_version_that_comes_late_does_not_take_the_new_ones_place_in_the_
     provider.delete_pending()
     assert get(provider) == new
     assert len(get_all(far)) == 1
+
+
+class Machine:
+    """Files and an archive; whoever uses them is met midway by another one with objects of its own."""
+
+    def __init__(self, folder: Path, meets_at: int) -> None:
+        folder.mkdir()
+        self.folder, self.meets_at, self.steps = folder, meets_at, 0
+        self.archive = FileStorageProvider(folder / "archive")
+        self.lock = folder / "deletions" / ".lock"
+        self.met = threading.Thread()
+        self.provider = self.open(lambda _what: None)
+        put(self.provider)
+
+    def open(self, tick: Callable[[str], None]) -> ArchivingProvider:
+        files = Watched(FileStorageProvider(self.folder / "artefacts"), tick)
+        archive = FileStorageProvider(self.folder / "archive")
+        return ArchivingProvider(files, archive, PendingDeletions(self.folder / "deletions"))
+
+    def meet(self, one: str, other: str) -> None:
+        """One begins; at that step of it the other does all it does, or waits when it has to."""
+
+        def tick(_what: str) -> None:
+            self.steps += 1
+            if self.steps == self.meets_at:
+                has_to_wait = self.is_locked()
+                self.met = threading.Thread(target=act, args=(other, self.open(lambda _what: None)))
+                self.met.start()
+                if not has_to_wait:
+                    self.met.join()
+
+        act(one, self.open(tick))
+        if self.steps >= self.meets_at:
+            self.met.join()
+
+    def is_locked(self) -> bool:
+        if not self.lock.exists():
+            return False
+        with self.lock.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def pointers(self) -> list[str]:
+        here = [self.provider.get_metadata(key) for key in self.provider.list()]
+        return [copy_name(metadata) for metadata in here if metadata.archived_in is not None]
+
+
+def act(what: str, provider: ArchivingProvider) -> None:
+    with contextlib.suppress(MissingArtefactError, ArtefactChangedError), closing(provider):
+        if what == "upload":
+            provider.upload(KEY)
+        elif what == "delete":
+            provider.delete(KEY)
+        else:
+            put(provider, DATA[:1000], at=NOW + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("upload", "delete"), ("upload", "replace"), ("delete", "upload"), ("replace", "upload")],
+)
+def test_whatever_meets_an_upload_at_any_step_the_archive_holds_what_pointers_lead_to(
+    tmp_path: Path, one: str, other: str
+) -> None:
+    """Neither a copy that nobody knows of, nor a deletion that waits for ever."""
+    for number in count(1):
+        machine = Machine(tmp_path / str(number), number)
+        machine.meet(one, other)
+        machine.provider.delete_pending()
+        assert list(machine.archive.list()) == machine.pointers(), f"met at step {number}"
+        assert machine.provider.pending.list() == []
+        if machine.steps < number:
+            break
+    assert number > 2, "too few steps for this to say anything"
+
+
+def test_a_copy_whose_upload_was_killed_at_its_end_is_settled_and_outlives_a_damaged_pointer(
+    tmp_path: Path,
+) -> None:
+    """The entry that would delete it goes while the pointer can be read, and does nothing while it can't."""
+    machine = Machine(tmp_path / "machine", 0)
+    pointer = machine.provider.upload(KEY)
+    path = machine.folder / "artefacts" / KEY
+    whole = path.read_bytes()
+    machine.provider.pending.add(copy_name(pointer))  # what a kill before the last step leaves
+    path.write_bytes(whole[:12] + bytes([whole[12] ^ 0xFF]) + whole[13:])
+    assert machine.provider.delete_pending() == 0
+    path.write_bytes(whole)
+    assert get(machine.provider) == DATA
+    assert machine.provider.delete_pending() == 0
+    assert machine.provider.pending.list() == []
 
 
 # ------------------------------------------------------------------------------------ all together

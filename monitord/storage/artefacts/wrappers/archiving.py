@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import replace as changed
 
 from monitord.storage.artefacts.errors import (
@@ -18,7 +19,7 @@ from monitord.storage.artefacts.errors import (
     MissingArtefactError,
     TransientError,
 )
-from monitord.storage.artefacts.metadata import BytesPayload, Payload, StorageMetadata
+from monitord.storage.artefacts.metadata import BytesPayload, DerivedPayload, Payload, StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.wrappers.passing import exchanging
 from monitord.storage.artefacts.wrappers.pending_deletions import PendingDeletions
@@ -65,8 +66,9 @@ class ArchivingProvider(TieredProvider):
         archive, name = self.remote, copy_name(before)
         self.pending.add(name)  # until a pointer leads there: a copy that nothing leads to is never forgotten
         self._while_there(lambda: Transfer(self.inner, before).to(archive, name))
-        pointer = self._point(before, archive.name)
-        self.pending.remove(name)
+        with self.pending.alone():  # who deletes or replaces it sees both steps or neither
+            pointer = self._point(before, archive.name)
+            self.pending.remove(name)
         return pointer
 
     def _point(self, before: StorageMetadata, archive: str) -> StorageMetadata:
@@ -84,10 +86,19 @@ class ArchivingProvider(TieredProvider):
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
     ) -> StorageMetadata:
         """Store it here; an older version's copy in the archive is to be deleted."""
-        older = self._pointer(key) if replace else None
-        if older is not None:
-            self.pending.add(copy_name(older))
-        return self.inner.store(key, payload, changed(metadata, archived_in=None), replace=replace)
+        here = changed(metadata, archived_in=None)
+        if not replace:
+            return self.inner.store(key, payload, here, replace=False)
+        with ExitStack() as replacing:
+
+            def noted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+                replacing.close()  # read once more, for another attempt
+                yield from chunks
+                # Nobody waits for a long write: only now, when all is written but its name.
+                replacing.enter_context(self.pending.alone())
+                self._note_copy(self._pointer(key))
+
+            return self.inner.store(key, DerivedPayload(payload, noted), here)
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
         for _ in range(_ATTEMPTS):
@@ -113,19 +124,34 @@ class ArchivingProvider(TieredProvider):
 
     def delete(self, key: str) -> int:
         """Remove the artefact here; the bytes it took here. Its copy in the archive is to be deleted."""
-        pointer = self._pointer(key)
-        if pointer is not None:
-            if self.remote is not None:
+        with self.pending.alone():
+            pointer = self._pointer(key)
+            if pointer is not None and self.remote is not None:
                 self._archive_of(pointer)
+            self._note_copy(pointer)
+            return self.inner.delete(key)
+
+    def _note_copy(self, pointer: StorageMetadata | None) -> None:
+        if pointer is not None:
             self.pending.add(copy_name(pointer))
-        return self.inner.delete(key)
 
     def _is_wanted(self, name: str) -> bool:
-        """While this version is here, whole or as a pointer: its deletion or its upload broke off."""
-        try:
-            return copy_name(self.inner.get_metadata(key_of_copy(name))) == name
-        except (MissingArtefactError, DamagedArtefactError):
-            return False
+        """While this version is here, whole or as a pointer: its deletion or its upload broke off.
+
+        What can't be read here may be its pointer, and the copy all there is.
+        """
+        with self.pending.alone():
+            try:
+                here = self.inner.get_metadata(key_of_copy(name))
+            except MissingArtefactError:
+                return False
+            except DamagedArtefactError:
+                return True
+            if copy_name(here) != name:
+                return False
+            if here.archived_in is not None:
+                self.pending.remove(name)
+            return True
 
     def _pointer(self, key: str) -> StorageMetadata | None:
         """The metadata of an archived artefact; None when it is not archived, not there or unreadable."""
