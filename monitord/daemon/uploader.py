@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,25 +75,44 @@ class _Round:
         self._store = store
         self._settings = settings.storage
         self._data_dir = data_dir
+        self._trouble: MonitordError | None = None
         self._status = read_uploader_status(data_dir) or UploaderStatus()
         self._status.url = shown_url(self._settings.url) if self._settings.url else ""
 
     def run(self, until_s: float, *, archives: bool) -> bool:
         uploading, archiving = self._store.uploading, self._store.archiving
-        try:
-            is_settled = uploading is None or self._upload(uploading, until_s)
-            if archiving is not None:
-                self._status.deleted += archiving.delete_pending()
+        is_settled = True
+        if uploading is not None:
+            is_settled = self._tried(lambda: self._upload(uploading, until_s)) is True
+        if archiving is not None:
+            with archiving.pending.only_uploader():
+                self._tried(lambda: self._delete_copies(archiving))
                 if archives:
-                    self._archive(archiving)
-                self._succeeded()
+                    self._tried(lambda: self._archive(archiving))
+        if self._trouble is not None:
+            self._status.last_error, self._status.last_error_at = str(self._trouble), _now()
+            self._write()
+            raise self._trouble
+        if archiving is not None:
+            self._succeeded()
+        return is_settled
+
+    def _tried(self, step: Callable[[], bool | None]) -> bool | None:
+        """What the step answers; its trouble stops no other step, and the first is told at the end."""
+        try:
+            return step()
         except BusyError:
             raise
         except MonitordError as error:
-            self._status.last_error, self._status.last_error_at = str(error), _now()
-            self._write()
-            raise
-        return is_settled
+            self._trouble = self._trouble or error
+            return None
+
+    def _delete_copies(self, archiving: ArchivingProvider) -> None:
+        done = Uploaded()
+        try:
+            archiving.delete_pending(done)
+        finally:
+            self._status.deleted += done.deleted
 
     def _upload(self, uploading: UploadingProvider, until_s: float) -> bool:
         """Again while it leads to something; whether it came to its end."""

@@ -22,6 +22,7 @@ from monitord.recorder.artefact_stores import check_storage, open_full_store, op
 from monitord.recorder.uploader_status import read_uploader_status
 from monitord.storage import StoreReader, open_store
 from monitord.storage.artefacts import WrongKeyError
+from monitord.storage.artefacts.errors import AccessDeniedError
 from monitord.storage.artefacts.keyring import new_key
 from tests.fakes import a_capture, an_alert
 
@@ -245,6 +246,52 @@ def test_a_recorder_without_a_url_loads_no_client_and_no_cipher() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+KEEPS_ALL = """
+from pathlib import Path
+from monitord.storage.artefacts.errors import AccessDeniedError
+from monitord.storage.artefacts.providers.file import FileStorageProvider
+
+class KeepsAll(FileStorageProvider):
+    def delete(self, key):
+        raise AccessDeniedError("it may be written, and not deleted from")
+
+def open_it(url):
+    return KeepsAll(Path(url.path))
+"""
+
+
+@pytest.mark.parametrize("url", ["url", "archive_url"])
+def test_where_nothing_may_be_deleted_everything_arrives_all_the_same(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """A deletion that is refused is told, and holds up no upload."""
+    site, data = tmp_path / "site", tmp_path / "data"
+    (site / "keeps_all-1.dist-info").mkdir(parents=True)
+    (site / "keeps_all.py").write_text(KEEPS_ALL)
+    (site / "keeps_all-1.dist-info" / "METADATA").write_text("Name: keeps-all\nVersion: 1\n")
+    (site / "keeps_all-1.dist-info" / "entry_points.txt").write_text(
+        "[monitord.storage_providers]\nkeepsall = keeps_all:open_it\n"
+    )
+    monkeypatch.syspath_prepend(site)
+    (tmp_path / "there").mkdir(mode=0o700)
+    lines = [f'{url} = "keepsall://{tmp_path / "there"}"']
+    settings = load(*lines, *(["archive_after_h = 0"] if url == "archive_url" else [])).settings
+    with closing(open_store(data, open_artefacts=open_local_store(settings))) as store:
+        first = store.save_incident(INCIDENT)
+        assert uploader.run(settings, data)
+        store.delete_incident(INCIDENT.correlation_id)
+        second = store.save_incident(replace(INCIDENT, correlation_id="bcdefabcdefa"))
+    with pytest.raises(AccessDeniedError, match="not deleted from"):
+        uploader.run(settings, data)
+    there = {path.name for path in (tmp_path / "there").iterdir()} | {
+        path.parent.name for path in (tmp_path / "there").glob("*/*")
+    }
+    assert {record.artefact_key for record in (*first, *second)} <= there
+    told = read_uploader_status(data)
+    assert told is not None
+    assert "not deleted from" in (told.last_error or "")
 
 
 def test_a_file_without_a_row_waits_until_it_is_adopted(load: Load, far: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from typing import TypeVar
 
-from monitord.errors import StorageError
+from monitord.errors import MonitordError, StorageError
 from monitord.storage.artefacts.errors import (
     ArtefactChangedError,
     ArtefactError,
@@ -145,18 +145,25 @@ class UploadingProvider(TieredProvider):
 
         `owned` says, asked once, which keys may leave; without it all may. Ends after `deadline_s` seconds,
         between two artefacts. Raises what the remote provider raises (then that artefact and all later ones
-        are still here, and `done` has the earlier ones), BusyError when another process uploads.
+        are still here, and `done` has the earlier ones; one that lets nothing be deleted gets everything
+        first), BusyError when another process uploads.
         """
         if self.remote is None:
             raise StorageError("cannot upload: no remote provider is configured")
         done = done if done is not None else Uploaded()
         until_s = time.monotonic() + deadline_s
+        refusal: MonitordError | None = None
         with self.pending.only_uploader():
-            self.delete_pending(done, until_s)
+            try:
+                self.delete_pending(done, until_s)
+            except MonitordError as error:
+                refusal = error  # a bucket may take what it lets nobody delete
             for key in self._oldest_first(owned):
                 if time.monotonic() >= until_s:
                     break
                 self._move(key, self.remote, done)
+        if refusal is not None:
+            raise refusal
         return done
 
     def _is_wanted(self, name: str) -> bool:
