@@ -51,7 +51,7 @@ def _lines(
         "own cost": _cost(told),
         "store": store_line(usage),
         "artefacts": artefact_counts(told.get("storage")),
-        "far away": uploader_line(told.get("courier"), now),
+        "remote": uploader_line(told.get("courier"), now),
         "so far": _counts(told),
         "capturing": _capture(told.get("capture"), now),
         "last": _last(told.get("last_incident")),

@@ -68,7 +68,7 @@ def _lines(found: StorageHealth, style: Style, columns: int) -> Iterator[str]:
     facts = {
         "store": store_line(found.usage),
         "artefacts": artefact_counts(found.reported) or "nobody records here: nothing was counted",
-        "far away": uploader_line(found.courier, datetime.now(UTC)),
+        "remote": uploader_line(found.courier, datetime.now(UTC)),
     }
     yield ""
     for name, text in facts.items():

@@ -52,6 +52,8 @@ def test_status_tells_what_was_sent_and_what_waits(
     assert told["moved"] > 0
     assert (told["waiting_artefacts"], told["last_error"]) == (0, None)
     assert told["url"].startswith("file://")
+    shown = here("storage", "status", "--config", str(far_config)).out
+    assert [line for line in shown.splitlines() if line.startswith("remote ")], shown
 
 
 def test_secrets_in_urls_are_shown_to_nobody(here, tmp_path: Path, environment: dict[str, str]) -> None:
