@@ -220,7 +220,7 @@ def test_a_malformed_id_is_refused(events: EventStore, event_id: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"payload": {"big": "x" * PAYLOAD_LIMIT_BYTES}}, "limit"),
+        ({"payload": {"big": "x" * PAYLOAD_LIMIT_BYTES}}, "expected at most"),
         ({"payload": {"when": T0}}, "when"),
         ({"payload": {"n": float("nan")}}, "'n'"),
         ({"payload": {"n": float("inf")}}, "'n'"),

@@ -32,7 +32,7 @@ class Checked(PassThrough):
 
     def _verified(self, key: str, chunks: Generator[bytes], metadata: StorageMetadata) -> Generator[bytes]:
         refusal = DamagedArtefactError(
-            f"cannot read {key}: it is not what was stored; try `monitord storage verify --repair`"
+            f"cannot read {key}: damaged, it is not what was stored; try `monitord storage verify --repair`"
         )
         with closing(chunks):
             yield from _matching(chunks, metadata, refusal)
