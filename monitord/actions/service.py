@@ -34,7 +34,7 @@ def uninstall_plan(
     still or not: never root's instead.
     """
     if purge and not confirmed:
-        raise UsageError("--purge deletes every incident for good; say --yes too if that is meant")
+        raise UsageError("nothing deleted; --purge deletes every incident for good: add --yes")
     data_dir = named or (SYSTEM_DATA_DIR if system else workspace.data_dir)
     return plan_uninstall(system, ServicePaths.here(), purge=data_dir if purge else None)
 

@@ -201,7 +201,7 @@ def _prove_readable(connection: Connection, correlation_id: str) -> IncidentReco
     """Refuse what can't be read again, before it is committed; the incident as it reads."""
     records = load_records(connection, correlation_id)
     if records is None:
-        raise ArtefactError(f"no incident {correlation_id!r}")
+        raise ArtefactError(f"cannot find incident {correlation_id!r}")
     return records
 
 

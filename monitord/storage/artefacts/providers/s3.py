@@ -175,7 +175,9 @@ class S3StorageProvider:
         check_key(key)
         from obstore.exceptions import PreconditionError
 
-        changed = ArtefactChangedError(f"artefact {key} was replaced or deleted meanwhile")
+        changed = ArtefactChangedError(
+            f"cannot exchange artefact {key}: it was replaced or deleted meanwhile"
+        )
         tags = _tags(metadata) if self._has_tags else {}
         data = b"".join(chain([pack_header(metadata)], payload.chunks()))
         try:

@@ -20,7 +20,7 @@ class Checked(PassThrough):
         """Raises ArtefactError when the payload is not what was measured (a file still written to)."""
 
         def checked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-            return _matching(chunks, metadata, ArtefactError(f"{key} changed while it was being stored"))
+            return _matching(chunks, metadata, ArtefactError(f"cannot store {key}: it changed meanwhile"))
 
         if not isinstance(payload, BytesPayload):  # bytes can't change between measuring and storing
             payload = DerivedPayload(payload, checked)
