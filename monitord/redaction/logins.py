@@ -18,9 +18,11 @@ _PEOPLE = frozenset(
 )  # fmt: skip
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}", re.A)
 _DOMAIN = re.compile(r"(?:[A-Za-z][\w.-]{0,40}[\\/])?([A-Za-z][\w.-]{0,40})", re.A)
+_TASK_NAME = re.compile(  # `add-user:dev` names a task, and its kind
+    r"(?:add|new|set|del|create|delete|remove|drop|get|list|show)[-_](?:admin|adm|svc|user)\Z"
+)
 _SERVICE = re.compile(
-    r"(?:svc|srv|usr|adm)[-_.]?[a-z0-9]{1,20}|(?!(?:add|new|set|del|create|delete|remove|drop|get|list|show)[-_])"
-    r"[a-z]{1,20}[-_](?:admin|adm|svc|user)"
+    rf"(?:svc|srv|usr|adm)[-_.]?[a-z0-9]{{1,20}}|(?!{_TASK_NAME.pattern})[a-z]{{1,20}}[-_](?:admin|adm|svc|user)"
 )
 _LOGIN = re.compile(
     r"((?::[a-z]{3,12}:)?(?:[A-Za-z][\w.-]{0,40}[\\/])?[A-Za-z][\w.-]{0,40}[:%])([^\s].*?)(@[\w.\[\]-]{1,253}(?::.*)?)?",
@@ -87,7 +89,8 @@ def login_in(word: str, *, of_anybody: bool) -> tuple[str, str, str] | None:
     if found is None or len(found[2]) < 3 or _NO_SECRET.fullmatch(found[2]):
         return None
     domain, _, name = found[1][:-1].replace("\\", "/").rpartition("/")
-    is_made = bool(domain) and (is_made_up(found[2], 10) or is_issued_or_chosen(found[2]))
+    is_task = _TASK_NAME.match(name.lower()) is not None
+    is_made = (bool(domain) or is_task) and (is_made_up(found[2], 10) or is_issued_or_chosen(found[2]))
     if not (of_anybody or is_made or is_person(name.rpartition(":")[2])):
         return None
     return found[1], found[2], found[3] or ""

@@ -186,6 +186,13 @@ def test_a_login_is_hidden_behind_any_sign(before: str) -> None:
         assert secret not in redact_argv(["app", before + login])[1]
 
 
+@pytest.mark.parametrize("task", ["set-admin", "add_admin", "new-user", "create-svc"])
+def test_what_looks_chosen_behind_a_task_for_an_account_is_hidden(task: str) -> None:
+    for secret in ("Hunt3r2!", "kX9vQ2mLp7Zt", "9f86d081884c7d659a2feaa0c55ad015"):
+        assert redact_argv(["app", f"{task}:{secret}"]) == ("app", f"{task}:***HIDDEN***")
+    assert redact_argv(["npm", "run", f"{task}:dev"]) == ("npm", "run", f"{task}:dev")
+
+
 def test_what_is_hidden_before_a_colon_makes_no_login_of_what_follows() -> None:
     assert redact_text("x ***HIDDEN***:8080-web@host") == "x ***HIDDEN***:8080-web@host"
 
