@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _READS_CONSTANTS, _EXTENDED = frozenset(opcode.hasconst), opcode.EXTENDED_ARG
 _STORES_NAME = opcode.opmap["STORE_NAME"]
 _OF_FUNCTION = 2  # CO_NEWLOCALS
+_NEED_THEIRS = ("sqlalchemy.orm", "sqlalchemy.ext")  # they assert that there are some; we load neither
 
 
 class _Loader(SourceFileLoader):
@@ -33,7 +34,7 @@ class _Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         code = super().get_code(fullname)
-        return code and without_docstrings(code)
+        return code if code is None or fullname.startswith(_NEED_THEIRS) else without_docstrings(code)
 
 
 def load_without_docstrings() -> None:
@@ -117,8 +118,12 @@ def _has_made_repr(kind: type) -> bool:
 
 @reprlib.recursive_repr()
 def _show(self: Any) -> str:
-    """What dataclasses' own gives, of which each class has a copy: 0.4 MB."""
+    """What dataclasses' own gives, of which each class has a copy: 0.4 MB.
+
+    A class without one has its base's, which knows the base's fields.
+    """
     from dataclasses import fields  # loaded by others, too
 
-    shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
+    owner = next(kind for kind in type(self).__mro__ if kind.__dict__.get("__repr__") is _show)
+    shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(owner) if field.repr)
     return f"{type(self).__qualname__}({', '.join(shown)})"

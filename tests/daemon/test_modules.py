@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,66 @@ HEAD = (
     "import sys, monitord.daemon.__main__, monitord.daemon.loop\n"
     "monitord.daemon.later.settle()  # as main() does, when all is imported\n"
 )
+
+SUBMODULES = """
+import asyncio.events, importlib.metadata._meta, multiprocessing.connection, psutil._common
+loaded = (asyncio.events, importlib.metadata._meta, multiprocessing.connection, psutil._common)
+print([one is sys.modules[one.__name__] is importlib.import_module(one.__name__) for one in loaded])
+print(asyncio.events.AbstractEventLoop is asyncio.AbstractEventLoop, asyncio.events.__spec__.loader.name)
+"""
+
+FOUND_ONLY = """
+import importlib.util, inspect
+from monitord.daemon.later import WAITING, Later
+print(inspect.getmodule(inspect.getmodule.__code__).__name__, inspect.stack()[0].function)
+print([name for name in WAITING if hasattr(sys.modules[name], "__wrapped__") or not sys.modules[name].__file__])
+print([name for name in WAITING if importlib.util.find_spec(name).name != name])
+print([name for name in WAITING if type(sys.modules[name]) is not Later])
+print(hasattr(sys.modules["asyncio"], "__path__"), hasattr(sys.modules["ssl"], "__path__"))
+"""
+
+FOUND_SUBMODULE = """
+import importlib.util
+spec = importlib.util.find_spec("asyncio.events")
+import asyncio.events
+print(spec.name, spec.origin == asyncio.events.__file__, asyncio.events.Handle is asyncio.Handle)
+"""
+
+POOL = """
+from concurrent.futures import ProcessPoolExecutor
+with ProcessPoolExecutor(1) as pool:
+    print(pool.submit(abs, -3).result(60))
+"""
+
+AT_ONCE = """
+import pathlib, tempfile, threading, time
+from monitord.daemon.later import Later, later
+
+folder = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+
+def slow(frame, event, argument):
+    if event == "line" and frame.f_code.co_filename.endswith("daemon/later.py"):
+        time.sleep(0.001)  # lets another thread go on between any two lines
+    return slow
+
+def want(module):
+    try:
+        given.append(module.thing)
+    except BaseException as error:
+        failed.append(repr(error))
+
+given, failed = [], []
+threading.settrace(slow)
+for number in range(20):
+    name = f"wanted_{number}"
+    (folder / f"{name}.py").write_text("import time; time.sleep(0.01); thing = object()")
+    later(name)
+    threads = [threading.Thread(target=want, args=(sys.modules[name],)) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+print(failed, len(given), len(set(given)))
+"""
 
 ALL_AT_ONCE = """
 import ast, bz2, lzma, multiprocessing, pickle
@@ -22,9 +83,11 @@ print(*said, *packed, *pickled, multiprocessing.get_context("spawn").get_start_m
 """
 
 
-def told(code: str) -> str:
+def told(code: str, *words: str) -> str:
     """What a fresh interpreter with the daemon's modules in it prints."""
-    done = subprocess.run([sys.executable, "-c", HEAD + code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", HEAD + code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
@@ -51,10 +114,21 @@ def told(code: str) -> str:
         ),
         (ALL_AT_ONCE, "[1, 2] 80 b'a' b'b' [3] _pickle spawn"),
         ("import redis, redis.asyncio\nprint(redis.Redis.__name__)", "Redis"),
+        (SUBMODULES, "[True, True, True, True]\nTrue asyncio.events"),
+        (FOUND_SUBMODULE, "asyncio.events True True"),
+        (POOL, "3"),
     ],
 )
 def test_what_waits_is_there_when_it_is_wanted(code: str, said: str) -> None:
     assert told(code) == said
+
+
+def test_what_is_asked_of_every_module_loads_none() -> None:
+    assert told(FOUND_ONLY) == "inspect <module>\n[]\n[]\n[]\nTrue False"
+
+
+def test_threads_that_want_a_module_at_once_get_the_same(tmp_path: Path) -> None:
+    assert told(AT_ONCE, str(tmp_path)) == "[] 80 20"
 
 
 def test_nothing_that_waits_was_wanted_by_the_imports() -> None:

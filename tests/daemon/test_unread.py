@@ -45,6 +45,17 @@ class Outer:
     rest: list = dataclasses.field(default_factory=list)
     of_class: typing.ClassVar[int] = 1
 
+@dataclasses.dataclass(repr=False)
+class Quiet(Kept):
+    token: str = "hidden"
+
+class Undecorated(Quiet):
+    pass
+
+@dataclasses.dataclass
+class Unexplained:
+    number: int
+
 @typing.overload
 def overloaded(value: int) -> int: ...
 @typing.overload
@@ -65,7 +76,10 @@ assert loaded.Kept.twice.__annotations__ and typing.get_overloads(loaded.overloa
 outer = loaded.Outer(loaded.Kept(3))
 outer.rest.append(outer)
 told = repr(outer)
+quiet = [repr(loaded.Quiet()), repr(loaded.Undecorated())]
 drop_unread()
+assert [repr(loaded.Quiet()), repr(loaded.Undecorated())] == quiet == ["Quiet(number=1)", "Undecorated(number=1)"]
+assert loaded.Unexplained.__doc__ == "Unexplained" and repr(loaded.Unexplained(2)) == "Unexplained(number=2)"
 assert repr(outer) == told == "Outer(kept=Kept(number=3), rest=[...])"
 assert loaded.Outer.__repr__ is loaded.Kept.__repr__
 assert loaded.Kept.twice.__annotations__ == {} and typing.get_overloads(loaded.overloaded) == []
@@ -83,6 +97,7 @@ import sqlalchemy
 assert sqlalchemy.select.__doc__ is sqlalchemy.Table.__doc__ is sqlalchemy.__doc__ is None
 functions = [one for one in gc.get_objects() if type(one) is types.FunctionType]
 print(sum(len(one.__doc__) for one in functions if one.__doc__))
+import sqlalchemy.orm, sqlalchemy.ext.hybrid  # assert that they have some
 """
 
 
