@@ -79,14 +79,11 @@ class Saving:
         return amend
 
     def _was_deleted(self, correlation_id: str) -> bool:
-        if not self._store.database.exists():
-            return False  # the whole store is gone: a new one is made, and this belongs into it
         try:
             with StoreReader(self._store.data_dir) as reader:
-                reader.incident(correlation_id)
+                return not reader.has_incident(correlation_id)
         except NotFoundError:
-            return True
-        return False
+            return False  # the whole store is gone: a new one is made, and this belongs into it
 
     def add_history(self, passes: Sequence[Rates]) -> None:
         """Save passes for looking back. Raises StorageError when there is no room for them."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ SENSELESS = (
 )
 _SHOWN = 40
 _LARGEST = 1e18
+MAX_BYTES = 2**53  # no disk is larger, and SQLite's TOTAL, which can't overflow, is exact up to here
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?", re.ASCII)
 
 
 def time_cell(moment: datetime) -> str:
@@ -42,7 +45,12 @@ def time_cell(moment: datetime) -> str:
 
 
 def time_of(cell: str) -> datetime:
-    """Read the aware time in a cell, also what CURRENT_TIMESTAMP wrote (whole seconds)."""
+    """Read the aware time in a cell, also what CURRENT_TIMESTAMP wrote (whole seconds).
+
+    Any other way to write it is refused: times are compared as text.
+    """
+    if _TIME.fullmatch(cell) is None:
+        raise ValueError(f"{cell[:_SHOWN]!r} is not a time as it is stored")
     return datetime.fromisoformat(cell).replace(tzinfo=UTC)
 
 

@@ -15,14 +15,15 @@ from sqlalchemy import Connection, Engine, Select, delete, select, union_all, up
 
 from monitord.errors import DamagedRowError
 from monitord.storage.artefact_store import ArtefactStore
-from monitord.storage.artefacts import DiskFullError, StorageManager
+from monitord.storage.artefacts import ArtefactError, DiskFullError, StorageManager, is_key
+from monitord.storage.cells import MAX_BYTES
 from monitord.storage.connection import reading
 from monitord.storage.events.of_incidents import forget_incidents, forget_samples
 from monitord.storage.evidence import discard_evidence, remove_evidence, store_incident_artefact
 from monitord.storage.faults import explained
 from monitord.storage.mending import mend
 from monitord.storage.records import BARE
-from monitord.storage.rows import delete_rows, load_records, update_row
+from monitord.storage.rows import delete_rows, load_keys, load_records, update_row
 from monitord.storage.tables import incident, profile_capture
 
 _BATCH = 20  # short transactions: a save in another process must not wait long behind retention
@@ -61,7 +62,8 @@ def finish_deletions(engine: Engine, artefact_store: ArtefactStore) -> int:
         marked = select(columns.correlation_id).where(columns.state == "deleting")
         doomed = list(connection.execute(marked).scalars())
         half = select(profile_capture.c.correlation_id).where(profile_capture.c.state == "deleting")
-        stripped = sorted(set(connection.execute(half).scalars()) - set(doomed))
+        found = dict.fromkeys(connection.execute(half).scalars())
+        stripped = [each for each in found if each not in doomed]
     for batch in _batches(doomed):
         _remove_marked(engine, artefact_store, batch)
     for batch in _batches(stripped):
@@ -90,7 +92,7 @@ def _with_room(
             return mark(connection)
     except DiskFullError:
         with reading(engine) as connection:
-            keys = _capture_keys(connection, batch)
+            keys = [key for each in batch for key in load_keys(connection, each)]
         discard_evidence(artefact_store.artefacts, keys)
         with engine.begin() as connection:
             return mark(connection)
@@ -120,12 +122,24 @@ def _remove_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequenc
             select(table.c.artefact_key).where(table.c.correlation_id.in_(doomed))
             for table in (profile_capture, incident)
         ]
-        keys = [key for key in connection.execute(union_all(*held)).scalars() if key]
+        keys = connection.execute(union_all(*held)).scalars().all()
+    if not all(key is None or is_key(key) for key in keys):  # a damaged row can't say what is its own
+        keys = [*keys, *_named_after(artefact_store.artefacts, doomed)]
     with artefact_store.folder.together():
         remove_evidence(artefact_store.artefacts, keys)
     with engine.begin() as connection:
         delete_rows(connection, doomed)
         forget_incidents(connection, doomed)
+
+
+def _named_after(artefacts: StorageManager, correlation_ids: Sequence[str]) -> Iterator[str]:
+    """What would bring these incidents back: artefacts that are called after them, and say so themselves."""
+    marks = tuple(f"-{each}-" for each in correlation_ids)
+    for key in artefacts.list():
+        if any(mark in key for mark in marks):
+            with contextlib.suppress(ArtefactError):
+                if artefacts.get_metadata(key).tags.get("correlation_id") in correlation_ids:
+                    yield key
 
 
 def _mark_summaries(artefact_store: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
@@ -153,8 +167,7 @@ def _strip_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequence
     captures = profile_capture.c
     marked = captures.correlation_id.in_(batch) & (captures.state == "deleting")
     with reading(engine) as connection:
-        keys = connection.execute(select(captures.artefact_key).where(marked)).scalars()
-        doomed = [key for key in keys if key]
+        doomed = connection.execute(select(captures.artefact_key).where(marked)).scalars().all()
     with artefact_store.folder.together():
         remove_evidence(artefact_store.artefacts, doomed)
     with engine.begin() as connection:
@@ -169,14 +182,10 @@ def _strip_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequence
         forget_samples(connection, batch)
 
 
-def _capture_keys(connection: Connection, batch: Sequence[str]) -> list[str]:
-    query = select(profile_capture.c.artefact_key).where(profile_capture.c.correlation_id.in_(batch))
-    return [key for key in connection.execute(query).scalars() if key]
-
-
 def _stored_bytes(connection: Connection, batch: Sequence[str]) -> int:
     total = 0
     for table in (incident, profile_capture):
-        query = select(table.c.stored_bytes).where(table.c.correlation_id.in_(batch))
-        total += sum(connection.execute(query).scalars())
+        size = table.c.stored_bytes
+        of_them = table.c.correlation_id.in_(batch) & size.between(0, MAX_BYTES)
+        total += sum(connection.execute(select(size).where(of_them)).scalars())
     return total

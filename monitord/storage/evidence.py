@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,9 +191,9 @@ def _plain(word: str) -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", word)[:24]
 
 
-def remove_evidence(artefacts: StorageManager, keys: Sequence[str | None]) -> int:
-    """Remove artefacts by keys of rows, durably; the bytes they took. Invalid keys are skipped."""
-    return sum(artefacts.delete(key) for key in keys if key is not None and is_key(key))
+def remove_evidence(artefacts: StorageManager, keys: Iterable[object]) -> int:
+    """Remove artefacts by keys of rows, durably; the bytes they took. Other values are skipped."""
+    return sum(artefacts.delete(key) for key in keys if is_key(key))
 
 
 def discard_evidence(artefacts: StorageManager, keys: Sequence[str]) -> None:

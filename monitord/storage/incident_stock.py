@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 
 from monitord.storage.artefacts.lifecycle import KIND, PROCESS, Cut, Holders, Item, Tally
-from monitord.storage.cells import text_cell, text_of, time_cell, time_of
+from monitord.storage.cells import MAX_BYTES, text_cell, text_of, time_cell, time_of
 from monitord.storage.soundness import check_row
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.views import Usage
@@ -55,12 +55,11 @@ _COLUMNS = incident.c
 _ROWID = literal_column("incident.rowid", Integer)
 _ACTIVE = _COLUMNS.state == "active"
 _CAPTURED_BYTES = profile_capture.c.stored_bytes
-_MAX_BYTES = 2**53  # no disk is larger, and TOTAL, which can't overflow, is exact up to here
 
 
 def _sound(size: ColumnElement[int]) -> ColumnElement[int]:
     """A size, or 0 for one that nobody can have written."""
-    return case((size.between(0, _MAX_BYTES), size), else_=0)
+    return case((size.between(0, MAX_BYTES), size), else_=0)
 
 
 _CAPTURED = (
@@ -224,7 +223,7 @@ def check_incidents(connection: Connection) -> None:
     for row in connection.execution_options(yield_per=_PAGE).execute(query).mappings():
         check_row("incident", dict(row))
     odd = select(profile_capture.c.correlation_id, _CAPTURED_BYTES)
-    for row in connection.execute(odd.where(not_(_CAPTURED_BYTES.between(0, _MAX_BYTES)))).mappings():
+    for row in connection.execute(odd.where(not_(_CAPTURED_BYTES.between(0, MAX_BYTES)))).mappings():
         check_row("profile_capture", dict(row))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select, update
 from monitord.errors import UsageError
 from monitord.storage import upkeep
 from monitord.storage.artefact_store import ArtefactStore
-from monitord.storage.artefacts import is_probe
+from monitord.storage.artefacts import is_key, is_probe
 from monitord.storage.recovery import known_keys
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.usage import abandoned_files
@@ -56,7 +56,7 @@ def find_leftovers(
         active = select(captures.artefact_key).where(
             captures.state == "active", captures.artefact_key.is_not(None)
         )
-        named = set(connection.execute(active).scalars())
+        named = set(filter(is_key, connection.execute(active).scalars()))
     return Leftovers(
         parts=artefact_store.folder.parts(),
         abandoned=tuple(sorted(path.name for path, _size in abandoned)),

@@ -19,7 +19,7 @@ from monitord.durable import durable_write
 from monitord.errors import DamagedRowError
 from monitord.logs import get_logger
 from monitord.storage.artefact_store import ArtefactStore
-from monitord.storage.artefacts import ArtefactError
+from monitord.storage.artefacts import ArtefactError, is_key
 from monitord.storage.cells import SENSELESS, Row, described, time_cell
 from monitord.storage.connection import reading
 from monitord.storage.evidence import read_incident_artefact
@@ -146,7 +146,7 @@ def _restore(
 def _keys_of(driver: sqlite3.Connection, artefact_store: ArtefactStore, correlation_id: str) -> list[str]:
     """Artefacts that may be the incident's own: the one its row names, then those named after it."""
     named = driver.execute("SELECT artefact_key FROM incident WHERE correlation_id = ?", [correlation_id])
-    keys = [row[0] for row in named if isinstance(row[0], str)]
+    keys = [row[0] for row in named if is_key(row[0])]
     mark = f"-{correlation_id}-incident"
     return [*keys, *(key for key in artefact_store.artefacts.list() if mark in key and key not in keys)]
 

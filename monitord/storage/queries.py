@@ -18,7 +18,7 @@ from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
 from monitord.storage.answers import incident_view, is_baseline
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
-from monitord.storage.artefacts import StorageMetadata
+from monitord.storage.artefacts import StorageMetadata, is_key
 from monitord.storage.asking import PAGE, Asking, OnDamage, ignore_damage
 from monitord.storage.baselines import baseline_id
 from monitord.storage.cells import MENDED_BY, Row, read_cells, read_row, text_cell, time_cell
@@ -167,8 +167,8 @@ class StoreReader(Asking):
 
     def _baseline(self, view: IncidentView) -> BaselineView | None:
         """What is kept of the program's baseline; of a baseline there is none."""
-        programs = [(record.notes or {}).get("program") for record in view.captures]
-        program = next(filter(None, programs), None)
+        programs = ((record.notes or {}).get("program") for record in view.captures)
+        program = next((each for each in programs if each and isinstance(each, str)), None)
         if program is None or is_baseline(view):
             return None
         rows = self._all(
@@ -176,10 +176,7 @@ class StoreReader(Asking):
             "AND state = 'active'",
             [baseline_id(self.storage, program) or ""],
         )
-        if not rows:
-            return None
-        held = read_cells(StoredIncident, rows[0])
-        return BaselineView(held["correlation_id"], held["raised_at"], held["hotspots"])
+        return next(self._sound(rows, _baseline_view, "baselines"), None)
 
     def incidents_of(self, process: str) -> frozenset[str]:
         """The incidents of processes that are called so: a part of the name, or a shell pattern."""
@@ -189,6 +186,11 @@ class StoreReader(Asking):
             [text_cell(process)],
         )
         return frozenset(str(row["correlation_id"]) for row in rows)
+
+    def has_incident(self, correlation_id: str) -> bool:
+        """Whether an incident is there, damaged or not."""
+        sql = "SELECT 1 FROM incident WHERE correlation_id = ? AND state <> 'deleting'"
+        return bool(self._all(sql, [correlation_id]))
 
     def has_evidence(self, correlation_id: str) -> bool:
         """Whether an incident is there and more than a summary."""
@@ -245,7 +247,7 @@ class StoreReader(Asking):
             " UNION SELECT artefact_key FROM incident WHERE artefact_key IS NOT NULL",
             [],
         )
-        return frozenset(str(row["artefact_key"]) for row in rows)
+        return frozenset(key for row in rows if is_key(key := row["artefact_key"]))
 
     def payload(self, key: str, limit_bytes: int) -> bytes:
         """Return an artefact's plain payload alone; StorageError as for `artefact`."""
@@ -276,8 +278,8 @@ class StoreReader(Asking):
     def counts(self) -> Counts:
         """How much is stored."""
         row = self._all(
-            "SELECT count(*) AS incidents, coalesce(sum(pinned), 0) AS pinned, "
-            "coalesce(sum(is_summary), 0) AS summaries, "
+            "SELECT count(*) AS incidents, coalesce(sum(pinned = 1), 0) AS pinned, "
+            "coalesce(sum(is_summary = 1), 0) AS summaries, "
             "(SELECT count(*) FROM profile_capture) AS captures, "
             "(SELECT count(*) FROM history) AS history_rows, "
             "(SELECT correlation_id FROM incident "
@@ -347,6 +349,11 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
     conditions = ["c.is_leading = 1", "i.state = 'active'", kind, *(sql for sql, _value in chosen)]
     values = [value for _sql, value in chosen]
     return conditions, values
+
+
+def _baseline_view(row: Row) -> BaselineView:
+    held = read_cells(StoredIncident, row)
+    return BaselineView(held["correlation_id"], held["raised_at"], held["hotspots"])
 
 
 def _note(row: Sequence[Any]) -> Note:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from monitord.errors import DamagedRowError, SchemaTooNewError, StorageError
-from monitord.storage.cells import time_of
+from monitord.storage.cells import MAX_BYTES, time_of
 from monitord.storage.faults import SEEN_BY, DamagedError, explained
 from monitord.storage.schema import HEAD, REVISIONS
 
@@ -19,9 +19,10 @@ _SCHEMA = (
     "SELECT version_num, (SELECT group_concat(name) FROM sqlite_master WHERE type = 'table')"
     " FROM alembic_version LIMIT 2"
 )
+_SOUND = f"WHERE stored_bytes BETWEEN 0 AND {MAX_BYTES}"  # the sum of others may be too large to be had
 _STORED = (
-    "SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM incident)"
-    " + (SELECT coalesce(sum(stored_bytes), 0) FROM profile_capture)"
+    f"SELECT (SELECT coalesce(sum(stored_bytes), 0) FROM incident {_SOUND})"  # noqa: S608  our words
+    f" + (SELECT coalesce(sum(stored_bytes), 0) FROM profile_capture {_SOUND})"
 )
 _OURS = frozenset(("incident", "profile_capture", "history", "state", "event"))
 

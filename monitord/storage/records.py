@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from monitord.best_evidence import leading_hotspots, not_taken, rank
 from monitord.model import (
@@ -27,6 +28,7 @@ from monitord.model import (
 )
 from monitord.storage.artefacts import is_key
 from monitord.storage.cells import (
+    MAX_BYTES,
     Kind,
     Row,
     derived,
@@ -36,13 +38,16 @@ from monitord.storage.cells import (
     sequence_of,
     time_cell,
     time_of,
+    whole,
 )
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.views import NotCaptured, Note
 
+_T = TypeVar("_T")
+
 
 def _key(value: Any) -> str:
-    if not isinstance(value, str) or not is_key(value):
+    if not is_key(value):
         raise ValueError
     return value
 
@@ -53,12 +58,28 @@ def _incident_id(value: Any) -> str:
     return str(value)
 
 
+def _byte_count(value: Any) -> int:
+    if not 0 <= whole(value) <= MAX_BYTES:
+        raise ValueError
+    return whole(value)
+
+
+def _known(kept: type[_T], held: Mapping[str, Any], **changes: Any) -> _T:
+    """As it was kept: an older monitord kept fewer values, a newer one more."""
+    return kept(**{name: held[name] for name in _names(kept) if name in held} | changes)
+
+
+def _names(kept: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kept))
+
+
 def _point(held: Sequence[Any]) -> HistoryPoint:
-    return HistoryPoint(time_of(held[0]), *held[1:])
+    return HistoryPoint(time_of(held[0]), *held[1 : 1 + len(_READINGS)])
 
 
-_readings = attrgetter(*[field.name for field in fields(HistoryPoint)][1:])
-_HOTSPOT = tuple(field.name for field in fields(Hotspot))
+_READINGS = _names(HistoryPoint)[1:]
+_readings = attrgetter(*_READINGS)
+_HOTSPOT = _names(Hotspot)
 
 
 def _points_plain(points: Sequence[HistoryPoint]) -> list[list[Any]]:
@@ -66,10 +87,8 @@ def _points_plain(points: Sequence[HistoryPoint]) -> list[list[Any]]:
 
 
 def _hotspot(held: Mapping[str, Any]) -> Hotspot:
-    """As it was kept: an older monitord kept fewer values, a newer one more."""
-    known = {name: held[name] for name in _HOTSPOT if name in held}
-    known["statements"] = tuple(Statement(**statement) for statement in held.get("statements", ()))
-    return Hotspot(**{"file": None, "line": None} | known)
+    statements = tuple(_known(Statement, each) for each in held.get("statements", ()))
+    return _known(Hotspot, {"file": None, "line": None, **held}, statements=statements)
 
 
 def _hotspots_plain(spots: Sequence[Hotspot]) -> list[Mapping[str, Any]]:
@@ -83,11 +102,12 @@ def _hotspot_plain(spot: Hotspot) -> Mapping[str, Any]:
 
 
 ArtefactKey = Annotated[str, Kind("TEXT", _key, _key)]
+ByteCount = Annotated[int, Kind("INTEGER", _byte_count, _byte_count)]
 IncidentId = Annotated[str, Kind("TEXT", _incident_id, _incident_id)]
 History = Annotated[tuple[HistoryPoint, ...], packed_kind(sequence_of(_point), _points_plain)]
 Steps = Annotated[
     tuple[NotCaptured, ...],
-    json_kind(sequence_of(lambda step: NotCaptured(**step)), lambda steps: [asdict(step) for step in steps]),
+    json_kind(sequence_of(partial(_known, NotCaptured)), lambda steps: [asdict(step) for step in steps]),
 ]
 Hotspots = Annotated[tuple[Hotspot, ...], json_kind(sequence_of(_hotspot), _hotspots_plain)]
 
@@ -132,7 +152,7 @@ class StoredIncident:
     pinned: bool = False
     is_summary: bool = False
     artefact_key: ArtefactKey | None = None
-    stored_bytes: int = 0
+    stored_bytes: ByteCount = 0
     state: Literal["active", "deleting"] = "active"
 
 
@@ -172,8 +192,8 @@ class StoredCapture:
     late: bool = False
     is_leading: bool = False
     artefact_key: ArtefactKey | None = None
-    size_bytes: int = 0
-    stored_bytes: int = 0
+    size_bytes: ByteCount = 0
+    stored_bytes: ByteCount = 0
     checksum: str | None = None
     state: Literal["active", "deleting", "missing", "dropped"] = "active"
 

@@ -21,6 +21,7 @@ from monitord.storage.artefacts import (
     MissingArtefactError,
     StorageManager,
     WrongKeyError,
+    is_key,
     is_probe,
 )
 from monitord.storage.deletion import finish_deletions
@@ -82,8 +83,8 @@ def _mark_missing(connection: Connection, present: set[str], can_see_remote: boo
     query = select(columns.id, columns.artefact_key, columns.state).where(columns.artefact_key.is_not(None))
     changed: dict[int, str] = {}
     for row_id, key, state in connection.execute(query):
-        if not can_see_remote and key not in present:
-            continue  # it may lie where we can't look
+        if not is_key(key) or (not can_see_remote and key not in present):
+            continue  # the row is damaged, or the artefact may lie where we can't look
         actual = "active" if key in present else "missing"
         if state != actual and state in ("active", "missing"):
             changed[row_id] = actual

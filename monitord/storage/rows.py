@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from monitord.best_evidence import rank
+from monitord.storage.artefacts import is_key
 from monitord.storage.cells import cells, read_row
 from monitord.storage.events.of_incidents import load_notes, record_incident
 from monitord.storage.records import IncidentRecords, StoredCapture, StoredIncident
@@ -35,16 +36,16 @@ def load_replaced(connection: Connection, correlation_id: str) -> Replaced:
     row = connection.execute(of_it).first()
     return Replaced(
         pinned=row is not None and row.pinned == 1,
-        own_key=row.artefact_key if row is not None else None,
+        own_key=row.artefact_key if row is not None and is_key(row.artefact_key) else None,
         capture_keys=load_keys(connection, correlation_id),
-        notes=load_notes(connection, correlation_id) if row is not None else (),
+        notes=load_notes(connection, correlation_id, only_sound=True) if row is not None else (),
     )
 
 
 def load_keys(connection: Connection, correlation_id: str) -> tuple[str, ...]:
-    """Load the keys that an incident's captures have."""
+    """Load the keys that an incident's captures have; other values name nothing."""
     keys = select(profile_capture.c.artefact_key).where(profile_capture.c.correlation_id == correlation_id)
-    return tuple(key for key in connection.execute(keys).scalars() if key)
+    return tuple(filter(is_key, connection.execute(keys).scalars()))
 
 
 def insert_records(connection: Connection, records: IncidentRecords) -> IncidentRecords:
@@ -120,6 +121,11 @@ def update_row(connection: Connection, record: StoredIncident | StoredCapture, n
     connection.execute(of_it.values(cells(record, names)))
 
 
+def _rank_of(row: Any) -> int:
+    samples = row.sample_count if isinstance(row.sample_count, int) else None
+    return rank(row.role, row.status, late=row.late == 1, sample_count=samples)
+
+
 def choose_leading(connection: Connection, correlation_id: str) -> bool:
     """Choose again which row stands for an incident; whether it has any. Also of damaged rows."""
     columns = profile_capture.c
@@ -128,7 +134,7 @@ def choose_leading(connection: Connection, correlation_id: str) -> bool:
     rows = connection.execute(judged.where(of_it).order_by(columns.captured_at, columns.id)).all()
     if not rows:
         return False
-    best = min(rows, key=lambda row: rank(row[1], row[2], late=row.late == 1, sample_count=row.sample_count))
+    best = min(rows, key=_rank_of)
     connection.execute(update(profile_capture).where(of_it).values(is_leading=columns.id == best.id))
     changed = update(incident).where(incident.c.correlation_id == correlation_id)
     connection.execute(changed.values(late=int(best.late == 1)))

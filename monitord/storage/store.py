@@ -107,7 +107,9 @@ class SQLiteProfileStore(OpenDatabase):
             if before.own_key is None:
                 written.append(str(records.incident.artefact_key))
             records = insert_records(connection, records)
-        discard_evidence(artefact_store.artefacts, [key for key in before.capture_keys if key not in written])
+        replaced = [key for key in before.capture_keys if key not in written]
+        written.clear()  # the rows are there and name it: nothing that fails from here on may remove it
+        discard_evidence(artefact_store.artefacts, replaced)
         return list(profile_records(records, self.data_dir))
 
     def pin(self, correlation_id: str, pinned: bool = True) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+
+import pytest
 
 from monitord.jobs import RetentionLimits
 from monitord.model import Incident
@@ -55,3 +59,26 @@ def test_a_store_that_was_removed_takes_the_incident_again(store: SQLiteProfileS
             path.unlink()
     daemon.save(COMPLETE)
     assert kept(store) == [FIRST.correlation_id]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE incident SET hotspots = '{', history = x'00', uid = 'x'",
+        "UPDATE profile_capture SET status = 'unheard of', artefact_key = x'ff'",
+        "UPDATE incident SET state = 'unheard of'",
+    ],
+)
+def test_what_was_damaged_before_its_profile_came_is_saved_again(
+    damage: str, store: SQLiteProfileStore
+) -> None:
+    """Damaged is not deleted: the second save puts it right, and nothing waits behind it."""
+    daemon = saving(store)
+    daemon.save(FIRST)
+    with closing(sqlite3.connect(store.database)) as connection:
+        connection.execute(damage)
+        connection.commit()
+    daemon.save(COMPLETE)
+    with StoreReader(store.data_dir) as reader:
+        captures = reader.incident(FIRST.correlation_id).captures
+    assert sorted(capture.role for capture in captures) == ["dump", "profile"]

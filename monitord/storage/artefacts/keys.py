@@ -7,6 +7,7 @@ dot: `.`, `..` and a provider's own temporary names can't be asked for.
 from __future__ import annotations
 
 import re
+from typing import TypeGuard
 
 from monitord.storage.artefacts.errors import InvalidKeyError
 
@@ -30,9 +31,9 @@ def is_probe(key: str) -> bool:
     return key.startswith(PROBE_PREFIX)
 
 
-def is_key(key: str) -> bool:
-    """Whether `check_key` takes it."""
-    return _why_not(key) is None
+def is_key(key: object) -> TypeGuard[str]:
+    """Whether `check_key` takes it; only text can be one."""
+    return isinstance(key, str) and _why_not(key) is None
 
 
 def _why_not(key: str) -> str | None:

@@ -93,8 +93,11 @@ class DataAccess:
 
     def query(self, wanted: EventFilter) -> list[Event]:
         """Return the events under a filter, in its order."""
-        sql, values = QueryOptimizer().select(wanted)
-        return [event_of(row) for row in self._rows(sql, values)]
+        return [event_of(row) for row in self.rows(wanted)]
+
+    def rows(self, wanted: EventFilter) -> Sequence[Any]:
+        """Return the cells of what `query` reads."""
+        return self._rows(*QueryOptimizer().select(wanted))
 
     def explain(self, wanted: EventFilter) -> EventPlan:
         """How `query` would be served."""

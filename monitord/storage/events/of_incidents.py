@@ -12,11 +12,12 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from monitord.errors import UsageError
+from monitord.errors import DamagedRowError, StorageError, UsageError
 from monitord.model import BASELINE_RULE, Event, EventType, HistoryPoint, Hotspot, TriggerMetric
+from monitord.storage.cells import MENDED_BY, SENSELESS
 from monitord.storage.events.access import DataAccess
 from monitord.storage.events.filters import EventFilter
-from monitord.storage.events.rows import clipped, row_of
+from monitord.storage.events.rows import clipped, event_of, row_of
 from monitord.storage.records import IncidentRecords, StoredCapture
 from monitord.storage.views import Note
 
@@ -43,11 +44,18 @@ def record_incident(connection: Connection, records: IncidentRecords) -> None:
     access.insert([event for event in incident_events(records) if _is_storable(event)])
 
 
-def load_notes(connection: Connection, correlation_id: str) -> tuple[Note, ...]:
-    """Load the notes that people left on an incident, oldest first."""
+def load_notes(connection: Connection, correlation_id: str, *, only_sound: bool = False) -> tuple[Note, ...]:
+    """Load the notes that people left on an incident, oldest first; raises DamagedRowError, or leaves out."""
     wanted = EventFilter(event_type=EventType.NOTE, correlation_id=correlation_id, order="asc", limit=None)
-    found = DataAccess(connection).query(wanted)
-    return tuple(Note(event.taken_at, str(event.payload["text"])) for event in found)
+    notes: list[Note] = []
+    for row in DataAccess(connection).rows(wanted):
+        try:
+            event = event_of(row)
+            notes.append(Note(event.taken_at, str(event.payload["text"])))
+        except (StorageError, *SENSELESS) as error:
+            if not only_sound:
+                raise DamagedRowError(f"cannot read note {row[0]!r}; {MENDED_BY}") from error
+    return tuple(notes)
 
 
 def forget_incidents(connection: Connection, correlation_ids: Sequence[str]) -> None:
