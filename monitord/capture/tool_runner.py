@@ -17,10 +17,11 @@ from monitord import rights, supervision
 from monitord.capture import cgroups
 from monitord.capture.target import Target
 from monitord.ownership import closed_to_others, why_untrusted
+from monitord.supervision.supervisor import SWEEP_S
 
 _MIB = 1024 * 1024
 _STOP_BUDGET_S = 1.7
-_SUPERVISOR_S = 3.0  # what it may take beyond the tool's own time
+_SUPERVISOR_S = 2 * SWEEP_S + 2.0  # beyond the tool's own time: to give it up, to sweep, to report
 _NO_LIMIT = 1 << 30
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 

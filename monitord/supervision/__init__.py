@@ -13,8 +13,10 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from importlib.machinery import SourceFileLoader
 from types import TracebackType
@@ -51,10 +53,14 @@ class Supervised:
         self.leader: int | None = None
         self.report: dict[str, Any] | None = None
         self.complaint: str | None = None
-        lifeline, self._lifeline = os.pipe()
-        self._reports, reports = os.pipe()
+        self._lock = threading.Lock()
         is_tool = mode == "tool"
-        try:
+        with ExitStack() as theirs, ExitStack() as ours:
+            lifeline, self._lifeline = _pipe(theirs, ours)
+            self._reports, reports = _pipe(ours, theirs)
+            os.set_blocking(self._lifeline, False)
+            report = 1 if is_tool else reports
+            self._unsent = compiled() + supervisor.packed({**order, "mode": mode, "report": report})
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _START, str(0 if is_tool else lifeline)],
                 stdin=lifeline if is_tool else None, stdout=reports if is_tool else None,
@@ -62,15 +68,8 @@ class Supervised:
                 env={} if is_tool else None, start_new_session=True,
                 pass_fds=inherits if is_tool else (lifeline, reports),
             )  # fmt: skip
-        except BaseException:
-            self._close_pipes()
-            raise
-        finally:
-            os.close(lifeline)
-            os.close(reports)
-        self._send(
-            compiled() + supervisor.packed({**order, "mode": mode, "report": 1 if is_tool else reports})
-        )
+            self._pipes = ours.pop_all()
+        self._send()
 
     def __enter__(self) -> Supervised:
         return self
@@ -78,7 +77,7 @@ class Supervised:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close_pipes()  # without its owner the supervisor ends what it runs
+        self._pipes.close()  # without its owner the supervisor ends what it runs
         if not self._has_ended():
             _kill_group(self._process.pid)
         if self.report is None:
@@ -89,24 +88,35 @@ class Supervised:
         """Have it ended; each further time sooner. From any thread, but not after the context's end."""
         self._send(b"end\n")
 
-    def _send(self, data: bytes) -> None:
-        try:
-            while data:
-                data = data[os.write(self._lifeline, data) :]
-        except OSError:
-            pass  # it has ended already; its report says how
+    def _send(self, more: bytes = b"") -> None:
+        """As much as the pipe takes; the order is larger, and a supervisor that hangs reads nothing."""
+        with self._lock:
+            self._unsent += more
+            try:
+                while self._unsent:
+                    self._unsent = self._unsent[os.write(self._lifeline, self._unsent) :]
+            except BlockingIOError:
+                pass  # `messages` goes on with it
+            except OSError:
+                self._unsent = b""  # it has ended already; its report says how
 
     def messages(self, tick_s: float = 3600.0, limit_s: float = math.inf) -> Iterator[dict[str, Any] | None]:
         """Yield what the supervisor says, and None after each `tick_s`, until it ends or `limit_s` is over.
 
-        The first message has "started" (a pid), the last one is kept as `report`; `complaint` is what a
-        supervisor says that fails.
+        It is sent its order meanwhile, so it starts when it is listened to. The first message has "started"
+        (a pid), the last one is kept as `report`; `complaint` is what a supervisor says that fails.
         """
         end, data = time.monotonic() + limit_s, bytearray()
         poller = select.poll()  # select() refuses descriptors above 1023, and the sampler holds thousands
         poller.register(self._reports, select.POLLIN)
         while (left := end - time.monotonic()) > 0:
-            if poller.poll(min(left, tick_s) * 1000):
+            if self._unsent:
+                poller.register(self._lifeline, select.POLLOUT)
+            ready = dict(poller.poll(min(left, tick_s) * 1000))
+            if self._lifeline in ready:
+                poller.unregister(self._lifeline)
+                self._send()
+            if self._reports in ready:
                 piece = os.read(self._reports, 1 << 20)
                 if not piece:
                     return
@@ -126,10 +136,6 @@ class Supervised:
         self.report = message if "ended" in message else None
         return message
 
-    def _close_pipes(self) -> None:
-        for fd in (self._lifeline, self._reports):
-            os.close(fd)
-
     def _has_ended(self) -> bool:
         try:
             self._process.wait(_END_LIMIT_S)
@@ -145,6 +151,14 @@ def compiled() -> bytes:
     codes = [SourceFileLoader(one.__name__, str(one.__file__)).get_code(one.__name__) for one in modules]
     code = marshal.dumps(codes)
     return len(code).to_bytes(4, "big") + code
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed with their readers' and writers' other descriptors."""
+    read_end, write_end = os.pipe()
+    reader.callback(os.close, read_end)
+    writer.callback(os.close, write_end)
+    return read_end, write_end
 
 
 def _kill_group(leader: int | None) -> None:

@@ -39,7 +39,7 @@ LAST_WORDS_S = 15.0  # a launcher may be gone while the script it started still 
 LEAVING_S = 0.5
 _RTLD_NOW = 2
 _OWN_TMP = ".own-tmp"
-_SIGNS_OF_A_STOP = (b"State:", b"SigPnd:", b"ShdPnd:")
+_PENDING_SIGNALS = (b"SigPnd:", b"ShdPnd:")
 _REGULAR = 0o10  # S_IFREG, without importing stat
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _ON_LINUX = sys.platform == "linux"
@@ -87,23 +87,27 @@ def _is_about_to_stop(pid: int) -> bool:
     """A SIGSTOP is on its way, or a thread has stopped and the others had no turn on a CPU yet to follow.
 
     A tool that attaches thread by thread leaves it with a thread, and the first to take it stops them all.
+    Where that thread was held for its tracer at this very signal, it has it as its exit code until its turn.
     """
     try:
-        return any(
-            _thread_stops(f"/proc/{pid}/task/{thread}/status") for thread in _names(f"/proc/{pid}/task")
-        )
+        return any(_thread_stops(f"/proc/{pid}/task/{thread}") for thread in _names(f"/proc/{pid}/task"))
     except OSError:
         return False
 
 
-def _thread_stops(path: str) -> bool:
+def _thread_stops(folder: str) -> bool:
+    """Whether it has SIGSTOP pending, in hand, or behind it: looked for in the order in which it moves on."""
     try:
-        with open(path, "rb") as file:
-            facts = dict(line.split()[:2] for line in file if line.startswith(_SIGNS_OF_A_STOP))
-    except (OSError, ValueError):
+        with open(f"{folder}/status", "rb") as file:
+            pending = [int(line.split()[1], 16) for line in file if line.startswith(_PENDING_SIGNALS)]
+        with open(f"{folder}/stat", "rb", buffering=0) as file:
+            exit_code = file.read(4096).split()[-1]
+            file.seek(0)  # the kernel writes it anew
+            state = file.read(4096).rpartition(b")")[2].split()[0]
+    except (OSError, IndexError, ValueError):
         return False  # it has ended meanwhile
-    pending = int(facts.get(b"SigPnd:", b"0"), 16) | int(facts.get(b"ShdPnd:", b"0"), 16)
-    return facts.get(b"State:") == b"T" or bool(pending & (1 << (signal.SIGSTOP - 1)))
+    is_pending = any(mask & (1 << (signal.SIGSTOP - 1)) for mask in pending)
+    return is_pending or int(exit_code) == signal.SIGSTOP or state == b"T"
 
 
 def direct_children(parent: int) -> list[int]:

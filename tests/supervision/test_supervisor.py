@@ -1,4 +1,4 @@
-"""Both modes of the supervisor: whatever happens to a command, its supervisor or its owner, nothing outlives."""
+"""Both modes of the supervisor: whatever happens to a command or its owner, nothing of it outlives."""
 
 from __future__ import annotations
 
@@ -6,95 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 
 from monitord import supervision
 from monitord.supervision import Supervised, supervisor
-from tests.capture.targets import stat_fields, wait_for
-from tests.patience import PATIENCE_S
-
-Mode = Literal["tool", "script"]
-MODES: tuple[Mode, ...] = ("tool", "script")
-LIMIT_WORDS = {"tool": "timeout", "script": "duration"}
-HIDES_CHILDREN = (
-    "(trap '' INT TERM; exec setsid sleep 300) &\n((trap '' INT TERM; exec setsid sleep 300) &)\n"
+from tests.capture.targets import wait_for
+from tests.supervision.commands import (
+    HANGS,
+    HIDES_CHILDREN,
+    LIMIT_WORDS,
+    READY,
+    Commands,
+    report_of,
+    supervisor_of,
+    wait_until_ready,
 )
-READY = '\n: >"$READY"\n'
-HANGS = "trap '' INT TERM\n" + HIDES_CHILDREN + READY + "sleep 300; sleep 300"
-OF_A_TOOL: dict[str, Any] = {
-    "descriptors": (), "target_pid": -1, "target_fd": -1, "watch_target": False, "attached_text": "",
-    "attached_link": "", "is_hurried": False, "cgroup": "", "output_cap_bytes": 1 << 18,
-    "file_cap_bytes": 1 << 26, "folder_cap_bytes": 1 << 27, "memory_cap_bytes": 1 << 32, "cpu_cap_s": 20,
-    "open_files_cap": 256, "own_tmp": {}, "folder_owner": None, "user": None, "capabilities": (),
-    "is_reader": False,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Commands:
-    """Starts shells under a supervisor; each is known by what stands in its environment."""
-
-    mode: Mode
-    folder: Path
-
-    @property
-    def ready(self) -> Path:
-        return self.folder / "ready"
-
-    def order(self, text: str, **changes: Any) -> dict[str, Any]:
-        for name in ("own", "temporary"):
-            (self.folder / name).mkdir(exist_ok=True)
-        own = OF_A_TOOL if self.mode == "tool" else {}
-        return {
-            "argv": ("/bin/bash", "-c", text), "folder": str(self.folder / "own"),
-            "environment": {"PATH": "/usr/bin:/bin", "READY": str(self.ready)},
-            "temporary": str(self.folder / "temporary"), "profile": str(self.folder / "own" / "profile"),
-            "limit_s": 300.0, "grace_periods_s": (0.2, 0.2), "stdout_to_stderr": False, **own, **changes,
-        }  # fmt: skip
-
-    def run(self, text: str, **changes: Any) -> dict[str, Any]:
-        """The report of a command that ends by itself, or at its limit."""
-        with Supervised(self.mode, self.order(text, **changes)) as command:
-            return report_of(command)
-
-    def living(self) -> list[int]:
-        """Everything that was started, the supervisor excepted."""
-        mark, found = f"READY={self.ready}\0".encode(), []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
-
-
-def report_of(command: Supervised) -> dict[str, Any]:
-    for _ in command.messages(limit_s=PATIENCE_S):
-        pass
-    assert command.report is not None, command.complaint
-    return command.report
-
-
-def leader_of(command: Supervised) -> int:
-    return next(message["started"] for message in command.messages(limit_s=PATIENCE_S) if message)
-
-
-def supervisor_of(command: Supervised) -> int:
-    return int(stat_fields(leader_of(command))[1])
-
-
-@pytest.fixture(params=MODES)
-def commands(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Commands]:
-    """Afterwards nothing lives that any of them started."""
-    made = Commands(request.param, tmp_path)
-    yield made
-    wait_for(lambda: made.living() == [], "all that was started to be gone")
 
 
 def test_what_a_command_leaves_running_ends_with_it(commands: Commands) -> None:
@@ -115,28 +43,22 @@ def test_a_command_is_asked_twice_before_it_is_killed(commands: Commands, heeded
     """SIGINT, on which profilers write what they have, then SIGTERM."""
     text = f"trap '' INT TERM; trap 'exit {status}' {heeded}{READY}while :; do sleep 0.05; done"
     with Supervised(commands.mode, commands.order(text, grace_periods_s=(1.0, 300.0))) as command:
-        wait_for(commands.ready.exists, "the command to be ready")
+        wait_until_ready(command, commands)
         command.stop()
         report = report_of(command)
     assert (report["ended"], report["exit_status"]) == ("stopped", status)
 
 
-class StoppedAtOnce(Supervised):
-    """Its owner wants it to end before it has begun."""
-
-    def _send(self, data: bytes) -> None:
-        super()._send(data + b"end\n")
-
-
 def test_a_stop_before_the_start_ends_it(commands: Commands) -> None:
-    with StoppedAtOnce(commands.mode, commands.order(HANGS)) as command:
+    with Supervised(commands.mode, commands.order(HANGS)) as command:
+        command.stop()
         assert report_of(command)["ended"] == "stopped"
 
 
 def test_a_stop_ends_what_runs(commands: Commands) -> None:
     """Of one that heeds nothing; the tool's owner is waited for, a script has its own graces."""
     with Supervised(commands.mode, commands.order(HANGS)) as command:
-        wait_for(commands.ready.exists, "the command to be ready")
+        wait_until_ready(command, commands)
         command.stop()
         report = report_of(command)
     assert (report["ended"], report["exit_status"]) == ("stopped", -signal.SIGKILL)
@@ -147,7 +69,7 @@ def test_a_stop_hastens_an_end_that_has_begun(commands: Commands) -> None:
     text = "trap '' TERM; trap ': >\"$READY\"' INT; while :; do sleep 0.05; done"
     order = commands.order(text, limit_s=1.0, grace_periods_s=(300.0, 300.0))
     with Supervised(commands.mode, order) as command:
-        wait_for(commands.ready.exists, "the end to have begun")
+        wait_until_ready(command, commands)
         command.stop()
         report = report_of(command)
     assert (report["ended"], report["exit_status"]) == (LIMIT_WORDS[commands.mode], -signal.SIGKILL)
@@ -166,38 +88,6 @@ def test_a_signal_to_the_supervisor_stops_the_command(commands: Commands) -> Non
         wait_for(commands.ready.exists, "the command to be ready")
         os.kill(number, signal.SIGTERM)
         assert report_of(command)["ended"] == "stopped"
-
-
-def test_a_killed_supervisor_takes_its_command_with_it(commands: Commands) -> None:
-    """The kernel ends the command itself, also while its owner is busy."""
-    with Supervised(commands.mode, commands.order(READY + "exec sleep 300")) as command:
-        number = supervisor_of(command)
-        wait_for(commands.ready.exists, "the command to be ready")
-        os.kill(number, signal.SIGKILL)
-        wait_for(lambda: commands.living() == [], "the command to be gone")
-    assert command.report is None
-
-
-def test_a_killed_supervisor_takes_the_group_of_its_command_with_it(commands: Commands) -> None:
-    with Supervised(
-        commands.mode, commands.order("trap '' INT TERM" + READY + "sleep 300; sleep 300")
-    ) as command:
-        number = supervisor_of(command)
-        wait_for(commands.ready.exists, "the command to be ready")
-        os.kill(number, signal.SIGKILL)
-
-
-def test_a_hanging_supervisor_is_killed_with_its_command(
-    commands: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervision, "_END_LIMIT_S", 0.2)
-    with Supervised(
-        commands.mode, commands.order("trap '' INT TERM" + READY + "sleep 300; sleep 300")
-    ) as command:
-        number = supervisor_of(command)
-        wait_for(commands.ready.exists, "the command to be ready")
-        os.kill(number, signal.SIGSTOP)
-    assert not Path(f"/proc/{number}").exists()
 
 
 OWNER = """
@@ -221,13 +111,19 @@ def test_a_killed_owner_takes_everything_with_it(commands: Commands) -> None:
 
 def test_an_owner_that_fails_leaves_nothing(commands: Commands) -> None:
     def fail() -> None:
-        with Supervised(commands.mode, commands.order(HANGS)):
-            wait_for(commands.ready.exists, "the command to be ready")
+        with Supervised(commands.mode, commands.order(HANGS)) as command:
+            wait_until_ready(command, commands)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
     assert commands.living() == []
+
+
+def test_an_order_larger_than_a_pipe_arrives(commands: Commands) -> None:
+    """A script has its user's whole environment."""
+    environment = {f"NAME_{number}": "x" * 1000 for number in range(500)}
+    assert commands.run("exit 7", environment=environment)["exit_status"] == 7
 
 
 def test_a_command_that_cant_be_started_says_why(commands: Commands) -> None:
@@ -318,7 +214,7 @@ def test_helpers_of_a_stopped_script_may_write_its_profile_unless_it_had_to_be_k
         f"(trap '' INT TERM{READY}exec setsid sh -c 'sleep {after_s}; echo late >{tmp_path}/own/profile') &"
     )
     with Supervised("script", commands.order(f"{heeds}\n{helper}\nwhile :; do sleep 0.05; done")) as command:
-        wait_for(commands.ready.exists, "the script to be ready")
+        wait_until_ready(command, commands)
         command.stop()
         assert report_of(command)["profile"] == profile
     assert commands.living() == []
