@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -253,7 +254,14 @@ def test_the_heaviest_process_is_found_also_when_it_sleeps(sampler: Sampler, sta
     assert heaviest.key == key_of(child.pid)
 
 
-def test_storage_writes_are_seen(sampler: Sampler, start: Start, tmp_path: object) -> None:
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """A folder on a disk; `tmp_path` may lie in memory (tests/run.py)."""
+    with TemporaryDirectory(prefix="monitord-tests-", dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+def test_storage_writes_are_seen(sampler: Sampler, start: Start, on_disk: Path) -> None:
     demand = Demand(disk_bytes_per_s=1e6)
     child = start(
         "import os, sys, time\nprint('ready')\nsys.stdin = None\n"
@@ -261,7 +269,7 @@ def test_storage_writes_are_seen(sampler: Sampler, start: Start, tmp_path: objec
         "  with open(sys.argv[1], 'wb') as f:\n"
         "    f.write(b'x' * (8 << 20)); f.flush(); os.fsync(f.fileno())\n"
         "  time.sleep(0.05)",
-        f"{tmp_path}/written",
+        f"{on_disk}/written",
     )
     sampler.look(demand)
     deadline = time.monotonic() + PATIENCE_S
