@@ -43,13 +43,13 @@ def check_storage(loaded: LoadedConfig) -> None:
             _check_url(url)
         except ConfigError as error:
             raise ConfigError(
-                f"{loaded.origin(f'storage.{key}')}: invalid storage.{key} {_bare(error)}"
+                f"{loaded.origin(f'storage.{key}')}: invalid storage.{key}{_bare(error)}"
             ) from error
 
 
 def _bare(error: ConfigError) -> str:
     """What is wrong with a URL, where what it is for is said already."""
-    return str(error).removeprefix("invalid URL ")
+    return str(error).removeprefix("invalid URL")
 
 
 def _check_url(url: str) -> None:
@@ -61,7 +61,8 @@ def _check_url(url: str) -> None:
     check_scheme(parse_url(url))
     if parse_url(url).storage_type is StorageType.MEMORY:
         raise ConfigError(
-            f"{url}: what is kept there ends with its process, expected another, such as file:///PATH"
+            f"invalid URL {url}: what is kept there ends with its process, expected another,"
+            " such as file:///PATH"
         )
 
 

@@ -54,6 +54,7 @@ def far(tmp_path: Path) -> str:
     ("line", "words"),
     [
         ('url = "nonsense"', "expected a URL such as"),
+        ('url = "redis://h:port/0"', "its port is not a number from 0 to 65535"),
         ('url = "memory://"', "ends with its process"),
         *(
             (f'url = "{scheme}://h/x"', f"unsupported scheme {scheme}://, expected one of az://, file://")
@@ -72,6 +73,7 @@ def test_what_is_wrong_is_told_with_its_line(load: Load, line: str, words: str) 
     with pytest.raises(ConfigError) as refusal:
         check_storage(load(line))
     assert f"config.toml:4: invalid storage.{line.split()[0]}" in str(refusal.value)
+    assert str(refusal.value).count("invalid") == 1
     assert words in str(refusal.value)
     assert "secret" not in str(refusal.value)
 

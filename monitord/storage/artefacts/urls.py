@@ -112,19 +112,17 @@ def parse_url(text: str) -> StorageURL:
         return StorageURL("file", path=str(Path(text).expanduser().absolute()))
     if re.search(r"[\x00-\x20\x7f]", text):
         raise ConfigError(
-            "invalid storage URL: expected no spaces or control characters; write them as %20 and so on"
+            "invalid URL: expected no spaces or control characters; write them as %20 and so on"
         )
     scheme, separator, rest = text.partition("://")
     if not separator or _SCHEME.match(scheme) is None:
-        raise ConfigError(
-            f"invalid storage URL {shown_url(text)}: expected one such as file:///var/lib/artefacts"
-        )
+        raise ConfigError(f"invalid URL {shown_url(text)}: expected one such as file:///var/lib/artefacts")
     try:
         parts = urlsplit(f"storage://{rest}")  # all schemes are read alike
         port = parts.port
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
     except ValueError as error:
-        raise ConfigError(f"invalid storage URL {shown_url(text)}: {_reason(error)}") from None
+        raise ConfigError(f"invalid URL {shown_url(text)}: {_reason(error)}") from None
     if "#" in text or (parts.netloc and "@" in parts.path):
         raise ConfigError(
             f"invalid URL {shown_url(text)}: expected %23 %2F %40 for # / @ in user, password and path"
@@ -216,7 +214,7 @@ def _decoded(text: str | None) -> str | None:
 def _reason(error: ValueError) -> str:
     """urllib's words, without the text that it read: it may be a secret."""
     return (
-        "its port is no number from 0 to 65535"
+        "its port is not a number from 0 to 65535"
         if "ort" in str(error)
         else "its host or its options can't be read"
     )
