@@ -145,22 +145,23 @@ def _named_after(artefacts: StorageManager, correlation_ids: Sequence[str]) -> I
 def _mark_summaries(artefact_store: ArtefactStore, batch: Sequence[str], connection: Connection) -> int:
     """The row that leads stays, without its file; the others are marked, and the artefact says so already."""
     with artefact_store.folder.together():
-        return sum(_mark_summary(artefact_store.artefacts, each, connection) for each in batch)
+        marked = [each for each in batch if _mark_summary(artefact_store.artefacts, each, connection)]
+    of_them = profile_capture.c.correlation_id.in_(marked)
+    connection.execute(update(profile_capture).where(of_them).values(state="deleting"))
+    return len(marked)
 
 
-def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Connection) -> int:
+def _mark_summary(artefacts: StorageManager, correlation_id: str, connection: Connection) -> bool:
     records = load_records(connection, correlation_id)
     if records is None or not records.captures:
-        return 0
+        return False
     if records.incident.state != "active" or records.incident.pinned:
-        return 0
+        return False
     bare = replace(records.leading, **BARE, state="dropped")
     summary = replace(records, captures=(bare,)).changed(is_summary=True, history=())
     summary = store_incident_artefact(artefacts, summary)
     update_row(connection, summary.incident, ("is_summary", "history", "artefact_key", "stored_bytes"))
-    of_it = profile_capture.c.correlation_id == correlation_id
-    connection.execute(update(profile_capture).where(of_it).values(state="deleting"))
-    return 1
+    return True
 
 
 def _strip_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequence[str]) -> None:
