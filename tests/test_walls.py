@@ -70,6 +70,20 @@ def test_a_spelled_path_would_be_found(code: str, is_one: bool) -> None:
     assert bool(spelled_paths(ast.parse(code))) == is_one
 
 
+def test_actions_open_the_store_in_one_place() -> None:
+    """`Workspace.store` refuses to change the schema under a recorder that runs; nothing goes around it."""
+    found = [
+        name
+        for name, tree in sources()
+        if name.startswith(("actions/", "cli/", "mcp_server/", "scripts/"))
+        and any(
+            isinstance(node, ast.ImportFrom) and "open_store" in [one.name for one in node.names]
+            for node in ast.walk(tree)
+        )
+    ]
+    assert found == ["actions/workspace.py"]
+
+
 SQL = re.compile(
     r"\bSELECT\s.*\sFROM\b|\bSELECT \w+\(|\bINSERT (?:OR \w+ )?INTO\b|\bUPDATE \S+ SET\b|\bDELETE FROM\b"
     r"|\bPRAGMA [\w{]|\bBEGIN IMMEDIATE\b|\b(?:CREATE|DROP|ALTER) (?:TABLE|INDEX)\b|\bVACUUM INTO\b",

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from monitord.actions.confirming import require_confirmation
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.export.encoding import iso
@@ -102,7 +103,10 @@ def open_artefact(workspace: Workspace, key: str) -> Iterator[BinaryIO]:
 def remove_artefacts(
     workspace: Workspace, keys: Sequence[str], *, confirmed: bool
 ) -> Iterator[tuple[str, int]]:
-    """Remove artefacts for good, and yield each key with the bytes it freed; their rows say so afterwards."""
+    """Remove artefacts for good, and yield each key with the bytes it freed; their rows say so afterwards.
+
+    One that is not there, and a missing confirmation, are raised at once.
+    """
     with workspace.artefacts() as artefacts:
         for key in keys:
             with suppress(DamagedArtefactError, WrongKeyError):  # these can be removed, too
@@ -112,8 +116,11 @@ def remove_artefacts(
         if owner is not None:
             seen = f"`monitord show {owner[0]}` shows it"
             workspace.tell(f"{key} is evidence of incident {owner[0]}; {seen}")
-    if not confirmed:
-        raise UsageError(f"nothing removed; to remove {len(keys)} for good: add --yes")
+    require_confirmation(confirmed, f"remove {len(keys)} for good", "storage", "rm", *keys)
+    return _remove_each(workspace, keys)
+
+
+def _remove_each(workspace: Workspace, keys: Sequence[str]) -> Iterator[tuple[str, int]]:
     with workspace.store(whole=True) as store:
         for key in keys:
             yield key, store.remove_artefact(key)

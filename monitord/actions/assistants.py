@@ -18,14 +18,9 @@ from monitord.model import Event, EventType
 
 def record_action(workspace: Workspace, what: str, about: Mapping[str, Any]) -> None:
     """Write an action down where `monitord events` shows it; raises StorageError when it can't be."""
-    from monitord.storage import open_store
-
-    store = open_store(workspace.data_dir)
-    try:
-        event = Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "about": dict(about)})
+    event = Event(EventType.DAEMON, datetime.now(UTC), payload={"what": what, "about": dict(about)})
+    with workspace.store(create=True) as store:
         store.events.store_event(event)
-    finally:
-        store.close()
 
 
 def server_entry(workspace: Workspace, *, allow_actions: bool) -> dict[str, Any]:

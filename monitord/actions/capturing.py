@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitord.actions.workspace import Workspace, log_trouble
+from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.model import (
     Alert,
@@ -54,39 +54,39 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
     """
     from monitord import procfs
     from monitord.recorder import from_settings
-    from monitord.recorder.artefact_stores import open_local_store
     from monitord.recorder.locks import CAPTURE_LOCK, hold
     from monitord.recorder.retention_store import Saving
-    from monitord.storage import new_correlation_id, open_store
+    from monitord.storage import new_correlation_id
 
     settings = workspace.settings
     plan = _plan(request, from_settings.plan(settings))
     target = _target(workspace, pid)
-    log_trouble()
     correlation_id = new_correlation_id()
-    store = open_store(workspace.data_dir, open_artefacts=open_local_store(settings))
     busy = "cannot capture: another capture runs; try again in some seconds"
-    try:
-        with (
-            hold(workspace.data_dir / CAPTURE_LOCK, busy),
-            _spool(workspace.data_dir / "spool" / correlation_id) as folder,
-        ):
-            asked_at = datetime.now(UTC)
-            details, cpu_percent = _describe(target)
-            plan = _consented(plan, details, workspace.data_dir)
-            captures = _capture(workspace, target, plan, folder, goes_on)
-            incident = Incident(
-                correlation_id=correlation_id,
-                alert=_alert(target, details, cpu_percent, asked_at),
-                process=details,
-                captures=tuple(captures),
-                boot_id=procfs.boot_id(),
-            )
-            # Makes room within the budget.
-            Saving(store, from_settings.retention_limits(settings)).save(incident)
-    finally:
-        store.close()
+    with (
+        workspace.store(create=True) as store,
+        hold(workspace.data_dir / CAPTURE_LOCK, busy),
+        _spool(workspace.data_dir / "spool" / correlation_id) as folder,
+    ):
+        asked_at = datetime.now(UTC)
+        details, cpu_percent = _describe(target)
+        plan = _consented(plan, details, workspace.data_dir)
+        captures = _capture(workspace, target, plan, folder, goes_on)
+        incident = Incident(
+            correlation_id=correlation_id,
+            alert=_alert(target, details, cpu_percent, asked_at),
+            process=details,
+            captures=tuple(captures),
+            boot_id=procfs.boot_id(),
+        )
+        # Makes room within the budget.
+        Saving(store, from_settings.retention_limits(settings)).save(incident)
     return incident
+
+
+def worker_sentence(pid: int, worker: int) -> str:
+    """Say that the process that was named is not the one that was profiled."""
+    return f"pid {pid} itself is idle; its descendant {worker} does the work and is profiled"
 
 
 def require_profile(incident: Incident) -> None:
@@ -130,7 +130,7 @@ def _target(workspace: Workspace, pid: int) -> ProcessKey:
         raise NotFoundError(f"cannot find process {pid}; `ps -e` lists what runs")
     target = find_burning(pid)
     if target.pid != pid:
-        workspace.tell(f"pid {pid} itself is idle; its descendant {target.pid} does the work and is profiled")
+        workspace.tell(worker_sentence(pid, target.pid))
     return target
 
 

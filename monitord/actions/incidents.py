@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from monitord.actions.confirming import require_confirmation
 from monitord.actions.workspace import Workspace
-from monitord.errors import NotFoundError, UsageError
+from monitord.errors import NotFoundError
 from monitord.export.explaining import Sentence, explain_incident
 from monitord.export.surroundings import surroundings_of
 from monitord.model import ProfileRecord
@@ -59,7 +60,7 @@ def pin(workspace: Workspace, name: str, *, undo: bool = False) -> ProfileRecord
     record = find(workspace, name)
     with workspace.store() as store:
         store.pin(record.correlation_id, not undo)
-    return record
+    return find(workspace, record.correlation_id)
 
 
 def add_note(workspace: Workspace, name: str, text: str) -> ProfileRecord:
@@ -71,14 +72,18 @@ def add_note(workspace: Workspace, name: str, text: str) -> ProfileRecord:
 
 
 def delete(workspace: Workspace, names: Sequence[str], *, confirmed: bool) -> Iterator[ProfileRecord]:
-    """Delete incidents with their evidence for good, and yield each when it is gone."""
+    """Delete incidents with their evidence for good, and yield each when it is gone.
+
+    One that is not there, and a missing confirmation, are raised at once.
+    """
     with workspace.reader() as reader:
         records = {record.correlation_id: record for record in map(reader.find, names)}
-    if not confirmed:
-        again = " ".join(map(short_id, records))
-        raise UsageError(
-            f"nothing deleted; to delete {len(records)} for good: `monitord delete {again} --yes`"
-        )
+    again = map(short_id, records)
+    require_confirmation(confirmed, f"delete {len(records)} for good", "delete", *again)
+    return _delete_each(workspace, records)
+
+
+def _delete_each(workspace: Workspace, records: Mapping[str, ProfileRecord]) -> Iterator[ProfileRecord]:
     with workspace.store() as store:
         for correlation_id, record in records.items():
             store.delete_incident(correlation_id)

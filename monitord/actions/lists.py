@@ -39,7 +39,14 @@ def recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[ProfileRecord
 
 
 def events(workspace: Workspace, asked: EventQuestion) -> Iterator[Event]:
-    """Yield events; raises NotFoundError for an incident that is not there."""
+    """Return an iterator over events; an incident that is not there is a NotFoundError at once."""
+    if asked.incident:
+        with workspace.reader() as reader:
+            asked = replace(asked, incident=reader.find(asked.incident).correlation_id)
+    return _newest(workspace, asked)
+
+
+def _newest(workspace: Workspace, asked: EventQuestion) -> Iterator[Event]:
     with workspace.reader() as reader:
         yield from _search(reader, asked).newest()
 

@@ -66,6 +66,17 @@ def standing(workspace: Workspace, rule: str | None = None, pid: int | None = No
     return Standing(findings, told_at, pid is not None and is_frozen(pid))
 
 
+def as_told(workspace: Workspace, rule: str | None = None) -> Standing:
+    """Say how the rules stand (one of them) as a running recorder told; none where nobody records.
+
+    Raises NotFoundError for a rule that neither the recorder nor the configuration knows.
+    """
+    told, told_at = told_by_recorder(workspace, None if rule is None else (rule,))
+    if rule is not None and not told:
+        _wanted(workspace.settings.rules, rule)
+    return Standing(told, told_at)
+
+
 def told_by_recorder(
     workspace: Workspace, names: Iterable[str] | None = None, pid: int | None = None
 ) -> tuple[list[Finding], datetime | None]:

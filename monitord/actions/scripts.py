@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from monitord.actions.workspace import Workspace, log_trouble
-from monitord.errors import UsageError
+from monitord.actions.confirming import require_confirmation
+from monitord.actions.workspace import Workspace
 from monitord.model import ProfileRecord
 from monitord.scripts.request import Program, ScriptRequest, resolve
 from monitord.scripts.run import Run, RunFolders, RunPlan, ScriptRun, Watcher
@@ -35,15 +35,10 @@ def _kept(workspace: Workspace, done: ScriptRun) -> ProfileResult:
     from monitord.recorder.from_settings import retention_limits
     from monitord.recorder.retention_store import Saving
     from monitord.scripts.library import ProfileLibrary
-    from monitord.storage import open_store
 
-    log_trouble()
     limits = retention_limits(workspace.settings)
-    store = open_store(workspace.data_dir)
-    try:
+    with workspace.store(create=True) as store:
         return ProfileLibrary(workspace.data_dir).keep(done, Saving(store, limits).save)
-    finally:
-        store.close()
 
 
 def kept_profiles(workspace: Workspace, limit: int) -> list[ProfileRecord]:
@@ -64,10 +59,14 @@ def clear_profiles(workspace: Workspace, max_age_days: float, *, confirmed: bool
     """Delete the kept profiles that are older, and return how many went; pinned ones stay."""
     from monitord.scripts.library import ProfileLibrary
 
-    if not confirmed:
-        raise UsageError("nothing deleted; to delete them for good: `monitord profile clear --yes`")
-    log_trouble()
-    return ProfileLibrary(workspace.data_dir).cleanup_old_profiles(max_age_days)
+    age = ("--older-than", f"{max_age_days:g}") if max_age_days else ()
+    require_confirmation(confirmed, "delete kept profiles for good", "profile", "clear", *age)
+    records = ProfileLibrary(workspace.data_dir).older_than(max_age_days)
+    if records:
+        with workspace.store() as store:
+            for record in records:
+                store.delete_incident(record.correlation_id)
+    return len(records)
 
 
 def stand_by(workspace: Workspace, request: ScriptRequest, count_stops: Callable[[], int]) -> Run:
@@ -77,12 +76,9 @@ def stand_by(workspace: Workspace, request: ScriptRequest, count_stops: Callable
     store can't be written.
     """
     from monitord.scripts.registry import StandbyRegistry
-    from monitord.storage import open_store
 
     program = resolve(request)
-    log_trouble()
-    store = open_store(workspace.data_dir)
-    try:
+    with workspace.store(create=True) as store:
         registry = StandbyRegistry(store.state, workspace.data_dir)
         watcher = _Registering(program, registry, count_stops, workspace.tell)
         try:
@@ -90,8 +86,6 @@ def stand_by(workspace: Workspace, request: ScriptRequest, count_stops: Callable
         finally:
             if watcher.standby is not None:
                 registry.forget(watcher.standby.key)
-    finally:
-        store.close()
 
 
 @dataclass(slots=True)

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from monitord.actions.confirming import require_confirmation
 from monitord.actions.reloading import is_ours, reload_recorder
 from monitord.actions.workspace import Workspace
 from monitord.children import system_program
 from monitord.config.places import SYSTEM_DATA_DIR
-from monitord.errors import MonitordError, NotFoundError, UsageError
+from monitord.errors import MonitordError, NotFoundError
 from monitord.service import ServicePaths, ServicePlan, control, plan_install, plan_uninstall
 from monitord.service.paths import require_rights
 
@@ -33,8 +34,10 @@ def uninstall_plan(
     `named` is the data directory that was named. Else it is the service's own folder, whether it is there
     still or not: never root's instead.
     """
-    if purge and not confirmed:
-        raise UsageError("nothing deleted; --purge deletes every incident for good: add --yes")
+    if purge:
+        whose = ("--system",) if system else ()
+        words = ("service", "uninstall", *whose, "--purge")
+        require_confirmation(confirmed, "delete every incident for good", *words)
     data_dir = named or (SYSTEM_DATA_DIR if system else workspace.data_dir)
     return plan_uninstall(system, ServicePaths.here(), purge=data_dir if purge else None)
 

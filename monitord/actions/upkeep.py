@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord.actions.confirming import require_confirmation
 from monitord.actions.workspace import Workspace
-from monitord.errors import ConfigError, StorageError, UsageError
+from monitord.errors import ConfigError, StorageError
 from monitord.model import counted
 
 if TYPE_CHECKING:
@@ -156,8 +157,7 @@ def rebuild_database(workspace: Workspace, *, confirmed: bool) -> Rebuilt:
 
     folder = workspace.data_dir
     check_data_dir(folder)
-    if not confirmed:
-        raise UsageError("nothing done; to build the database anew: add --yes")
+    require_confirmation(confirmed, "build the database anew", "storage", "rebuild")
     with hold(folder / DAEMON_LOCK, "cannot rebuild: the recorder runs; try `monitord service stop` first"):
         database = folder / DATABASE_NAME
         old = put_aside(database) if database.exists() else None

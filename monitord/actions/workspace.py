@@ -70,10 +70,12 @@ class Workspace:
         return _FULL_STORES[key](folder, create=create)
 
     @contextmanager
-    def store(self, *, whole: bool = False) -> Iterator[SQLiteProfileStore]:
+    def store(self, *, create: bool = False, whole: bool = False) -> Iterator[SQLiteProfileStore]:
         """Open the store to write to, for the block. Remote artefacts are seen only when it is to be `whole`.
 
-        Something must be there already: a database, even a damaged one, or artefacts to rebuild it from.
+        Unless it may `create` one, something must be there already: a database, even a damaged one, or
+        artefacts to rebuild it from. Raises BusyError while an older recorder runs, which would save nothing
+        into a newer schema.
         """
         from monitord.recorder.artefact_stores import open_local_store
         from monitord.storage import open_store
@@ -83,7 +85,7 @@ class Workspace:
         settings = self.settings
         store = open_store(
             self.data_dir,
-            create=(whole and bool(settings.storage.url)) or self._holds_data(),
+            create=create or (whole and bool(settings.storage.url)) or self._holds_data(),
             open_artefacts=self.open_full_store if whole else open_local_store(settings),
             budget_bytes=settings.retention.max_total_bytes,
         )

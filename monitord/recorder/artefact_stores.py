@@ -36,7 +36,7 @@ ARCHIVE_DELETIONS_NAME = "archive-tombstones"
 
 
 def check_storage(loaded: LoadedConfig) -> None:
-    """Refuse URLs that can't be right, with the line that has them. Nothing is connected to."""
+    """Refuse URLs and keys that can't be right, with the line that has them. Nothing is connected to."""
     for key in ("url", "archive_url"):
         url = getattr(loaded.settings.storage, key)
         try:
@@ -45,11 +45,20 @@ def check_storage(loaded: LoadedConfig) -> None:
             raise ConfigError(
                 f"{loaded.origin(f'storage.{key}')}: invalid storage.{key}{_bare(error)}"
             ) from error
+    try:
+        _check_keys(loaded.settings.storage)
+    except ConfigError as error:
+        raise ConfigError(f"{loaded.origin('storage.old_encryption_keys')}: {error}") from error
 
 
 def _bare(error: ConfigError) -> str:
     """What is wrong with a URL, where what it is for is said already."""
     return str(error).removeprefix("invalid URL")
+
+
+def _check_keys(storage: StorageSettings) -> None:
+    if storage.old_encryption_keys and not storage.encryption_key:
+        raise ConfigError("invalid storage.old_encryption_keys: expected with storage.encryption_key")
 
 
 def _check_url(url: str) -> None:
@@ -99,9 +108,8 @@ def needs_uploader(settings: Settings) -> bool:
 
 def keyring_of(storage: StorageSettings) -> Keyring | None:
     """The keys that are configured; raises ConfigError or PermissionDeniedError naming the source."""
+    _check_keys(storage)
     if not storage.encryption_key:
-        if storage.old_encryption_keys:
-            raise ConfigError("invalid storage.old_encryption_keys: expected with storage.encryption_key")
         return None
     from monitord.storage.artefacts.keyring import load_keyring
 

@@ -79,28 +79,16 @@ class ProfileLibrary:
             self.cache.put(result)
         return result
 
-    def cleanup_old_profiles(self, max_age_days: float = 7, now: datetime | None = None) -> int:
-        """Delete the kept profiles of scripts that are older; pinned ones stay. How many went."""
+    def older_than(self, max_age_days: float, now: datetime | None = None) -> list[ProfileRecord]:
+        """Return the rows of kept profiles that are older and not pinned; none where there is no store."""
         if not 0 <= max_age_days <= 36_500:
             raise UsageError(f"invalid age: {max_age_days} days, expected 0 to 36500")
         until = (now or datetime.now(UTC)) - timedelta(days=max_age_days)
         try:
             with StoreReader(self._data_dir) as reader:
-                wanted = RecentFilter(limit=None, rule=RULE, until=until, pinned=False)
-                records = reader.recent(wanted)
+                return reader.recent(RecentFilter(limit=None, rule=RULE, until=until, pinned=False))
         except NotFoundError:
-            return 0
-        if not records:
-            return 0
-        from monitord.storage import open_store  # SQLAlchemy: only who deletes pays for it
-
-        store = open_store(self._data_dir, create=False)
-        try:
-            for record in records:
-                store.delete_incident(record.correlation_id)
-        finally:
-            store.close()
-        return len(records)
+            return []
 
     def clear_profile_cache(self) -> int:
         """Forget the profiles in memory; how many there were. Kept ones stay."""

@@ -201,7 +201,7 @@ def test_what_changed(asker: Asker, printed: Ask) -> None:
         assert real <= shown
 
 
-def test_how_the_rules_stand(filled: Path, asker: Asker, printed: Ask) -> None:
+def test_how_the_rules_stand(filled: Path, asker: Asker, printed: Ask, here: Ask) -> None:
     with recording(filled):
         told = asker.told("rules_status", {"rule": "cpu-hog"})["rows"]
         same(told, printed("explain", "--rule", "cpu-hog"), "rule", "pid", "state", "source")
@@ -210,7 +210,13 @@ def test_how_the_rules_stand(filled: Path, asker: Asker, printed: Ask) -> None:
             "io-storm",
             "cpu-hog",
         ]
-    assert asker.told("rules_status")["rows"] == []  # as `explain`, which then looks for itself
+        assert asker.told("rules_status")["trouble"] is None
+        for name in ("cpu-hog\n", "nothing"):
+            answer, said = asker.call("rules_status", {"rule": name}), here("explain", "--rule", name)
+            assert answer.is_error
+            assert "cannot find rule" in answer.content[0].text
+            assert said.code == 3
+    assert asker.told("rules_status")["rows"] == []  # `explain` then looks for itself
 
 
 def test_how_the_recorder_is(filled: Path, asker: Asker, printed: Ask) -> None:

@@ -64,6 +64,7 @@ def far(tmp_path: Path) -> str:
         ('archive_url = "s3://b/x?a=1&a=2"', "given twice"),
         ('encryption_key = "secret"', 'expected "file:/PATH"'),
         ('old_encryption_keys = ["secret"]', 'expected "file:/PATH"'),
+        ('old_encryption_keys = ["file:/key"]', "expected with storage.encryption_key"),
         ("compression_level = 20", "<= 19"),
         ("spool_mb = 0", ">= 1"),
     ],

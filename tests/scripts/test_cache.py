@@ -118,8 +118,8 @@ def test_the_library_looks_in_memory_first_and_needs_no_store_for_it(tmp_path) -
         with pytest.raises(NotFoundError):
             library.get(name)
     assert library.kept() == []
-    assert library.cleanup_old_profiles(7) == 0
+    assert library.older_than(7) == []
     with pytest.raises(UsageError):
-        library.cleanup_old_profiles(float("nan"))
+        library.older_than(float("nan"))
     assert library.clear_profile_cache() == 2
     assert not (tmp_path / "nowhere").exists()
