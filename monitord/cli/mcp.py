@@ -9,13 +9,17 @@ import socket
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit, say
 from monitord.errors import BusyError, MonitordError
+
+if TYPE_CHECKING:
+    from monitord.mcp_server.underway import CapturesUnderway
 
 TOKEN_FILE = "mcp.token"  # noqa: S105  a file's name
 _FAREWELL_S = 3
@@ -51,16 +55,17 @@ def serve(
     _require_extra()
     from monitord.mcp_server.server import build
     from monitord.mcp_server.sessions import Sessions
+    from monitord.mcp_server.underway import CapturesUnderway
     from monitord.storage.state import open_state
 
-    workspace = context.workspace
+    workspace, captures = context.workspace, CapturesUnderway()
+    acting = captures if allow_actions else None
     if not http:
         if sys.stdin.isatty():
             say("an assistant starts this and speaks through stdin; `monitord mcp install` says how.")
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # a thread waits for stdin and would hear no KeyboardInterrupt
-        build(workspace, raw=raw, allow_actions=allow_actions).run()
+        for number in (signal.SIGINT, signal.SIGTERM):  # a thread waits for stdin: no exception would end it
+            signal.signal(number, captures.end_with)
+        build(workspace, raw=raw, captures=acting).run()
         return
     from monitord.mcp_server.http import application, read_or_make_token
 
@@ -68,9 +73,9 @@ def serve(
     with _listener(port) as listener:
         token = read_or_make_token(token_path)
         sessions = Sessions(open_state("memory://"), "token")
-        server = build(workspace, raw=raw, allow_actions=allow_actions, sessions=sessions)
+        server = build(workspace, raw=raw, captures=acting, sessions=sessions)
         port = listener.getsockname()[1]
-        _run(application(server, token, sessions, port), listener, token_path)
+        _run(application(server, token, sessions, port), listener, token_path, captures)
 
 
 def _require_extra() -> None:
@@ -97,7 +102,7 @@ def _listener(port: int) -> socket.socket:
     return listener
 
 
-def _run(application: Any, listener: socket.socket, token_path: Path) -> None:
+def _run(application: Any, listener: socket.socket, token_path: Path, captures: CapturesUnderway) -> None:
     """Serve until SIGINT or SIGTERM. What is on its way then has some seconds; open streams are ended."""
     import uvicorn
 
@@ -117,7 +122,13 @@ def _run(application: Any, listener: socket.socket, token_path: Path) -> None:
         timeout_graceful_shutdown=_FAREWELL_S,
     )
     say(f"listening on http://127.0.0.1:{listener.getsockname()[1]}/mcp; the bearer token is in {token_path}")
-    uvicorn.Server(settings).run(sockets=[listener])
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            captures.end()
+            super().handle_exit(sig, frame)
+
+    Server(settings).run(sockets=[listener])
 
 
 def install(

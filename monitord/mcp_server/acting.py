@@ -29,6 +29,7 @@ from monitord.mcp_server.answers import Done, ProfileAnswer
 from monitord.mcp_server.asking import Id
 from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.output_filter import Fence
+from monitord.mcp_server.underway import CapturesUnderway
 from monitord.model import counted
 
 ACTIONS_PER_HOUR = 20
@@ -65,12 +66,13 @@ class Acting:
     """The tools that change something."""
 
     def __init__(
-        self, workspace: Workspace, fence: Fence, profiles: ProfileAnswers, budget: Budget | None = None
+        self, workspace: Workspace, fence: Fence, profiles: ProfileAnswers, captures: CapturesUnderway
     ) -> None:
         self._workspace = workspace
         self._fence = fence
         self._profiles = profiles
-        self._budget = budget or Budget()
+        self._captures = captures
+        self._budget = Budget()
 
     def capture_process(
         self,
@@ -80,10 +82,14 @@ class Acting:
         """Take a profile of a running process now and keep it as an incident; consent and budgets apply."""
         self._begin("capture_process", {"pid": pid})
         request = capturing.CaptureRequest(duration_s=duration_s)
-        incident = capturing.capture_now(self._workspace, pid, request, lambda _elapsed_s, _of_s: True)
+        with self._captures.one(self._workspace.settings.capture.grace_s) as goes_on:
+            incident = capturing.capture_now(self._workspace, pid, request, goes_on)
         capturing.require_profile(incident)
         record = incidents.find(self._workspace, incident.correlation_id)
-        return self._done(f"captured process {pid}", row(record))
+        said = f"captured process {record.pid}"
+        if record.pid != pid:
+            said += f": {capturing.worker_sentence(pid, record.pid)}"
+        return self._done(said, row(record))
 
     def profile_script(
         self,

@@ -28,6 +28,12 @@ class Rows(Answer):
     is_cut: bool = Field(default=False, description="Rows were left out to keep the answer small.")
 
 
+class RuleRows(Rows):
+    """How the rules stand, and why that may not be whole."""
+
+    trouble: str | None = Field(default=None, description="Why the recorder told nothing, or not all.")
+
+
 class IncidentAnswer(Answer):
     """One incident whole, its history thinned."""
 

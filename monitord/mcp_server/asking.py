@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from monitord.actions import comparing, incidents, lists, recorder
 from monitord.actions.periods import sum_up
-from monitord.actions.rules import told_by_recorder
+from monitord.actions.rules import as_told
 from monitord.actions.times import parse_period
 from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
@@ -26,6 +26,7 @@ from monitord.mcp_server.answers import (
     Now,
     ProfileAnswer,
     Rows,
+    RuleRows,
 )
 from monitord.mcp_server.cache import Held
 from monitord.mcp_server.output_filter import Fence
@@ -228,11 +229,12 @@ class Asking:
         held = self.unsaved(name)
         return held.comparable if held is not None else comparing.evidence(self._workspace, name).comparable
 
-    def rules_status(self, rule: Word = None) -> Rows:
+    def rules_status(self, rule: Word = None) -> RuleRows:
         """How the recorder's rules stand: last values, distance to the threshold, what suppresses them."""
-        found, _told_at = told_by_recorder(self._workspace, None if rule is None else (rule,))
+        found = as_told(self._workspace, rule).findings
         rows, is_cut = self._fence.rows([finding.as_json() for finding in found])
-        return Rows(rows=rows, is_cut=is_cut)
+        trouble = recorder.recorder_trouble(self._workspace.data_dir)
+        return RuleRows(rows=rows, is_cut=is_cut, trouble=self._fence.text(trouble.text) if trouble else None)
 
     def system_now(self) -> Now:
         """How the recorder is: whether it runs, its cost, the machine as last seen, what is degraded."""

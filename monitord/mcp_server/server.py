@@ -22,6 +22,7 @@ from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.output_filter import fence_of
 from monitord.mcp_server.resources import add_resources, one_line
 from monitord.mcp_server.sessions import Sessions
+from monitord.mcp_server.underway import CapturesUnderway
 
 INSTRUCTIONS = (
     "monitord records what went wrong with the processes of one machine: incidents with the stacks that were"
@@ -53,17 +54,21 @@ _DESTRUCTIVE = frozenset({"profile_script", "cleanup_old_profiles"})  # runs som
 
 
 def build(
-    workspace: Workspace, *, raw: bool = False, allow_actions: bool = False, sessions: Sessions | None = None
+    workspace: Workspace,
+    *,
+    raw: bool = False,
+    captures: CapturesUnderway | None = None,
+    sessions: Sessions | None = None,
 ) -> MCPServer:
-    """Build the server with its tools; those that act only where they are allowed. `raw` hides nothing."""
+    """Build the server with its tools; those that act only with `captures` to count. `raw` hides nothing."""
     fence = fence_of(raw=raw)
     asking = Asking(workspace, fence)
     profiles = ProfileAnswers(asking.resolve, asking.get_profile)
     asking.unsaved = profiles.unsaved
     tools = [_tool(getattr(asking, name), reads=True) for name in READING]
     tools += [_tool(sessions.last_query, reads=True)] if sessions is not None else []
-    if allow_actions:
-        acting = Acting(workspace, fence, profiles)
+    if captures is not None:
+        acting = Acting(workspace, fence, profiles, captures)
         tools += [_tool(getattr(acting, name), reads=False) for name in ACTING]
     server = MCPServer(
         "monitord",

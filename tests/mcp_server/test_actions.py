@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mcp.shared.exceptions import MCPError
 
 from monitord.errors import BusyError
 from monitord.mcp_server.acting import ACTIONS_PER_HOUR, Budget
+from monitord.mcp_server.underway import CapturesUnderway
 from monitord.model import EventType
-from monitord.storage import SQLiteProfileStore
+from monitord.storage import RecentFilter, SQLiteProfileStore
 from monitord.storage.events import EventFilter
 from monitord.storage.queries import StoreReader
 from tests.mcp_server.incidents import make_incident
-from tests.mcp_server.talking import over_stdio
+from tests.mcp_server.talking import OVER, over_stdio
+from tests.patience import PATIENCE_S
 
 BURN = "while True: sum(range(10_000))\n"
 
@@ -47,10 +54,10 @@ def test_notes_and_pins(store: SQLiteProfileStore) -> None:
     wanted = incident.correlation_id
     with over_stdio(store.data_dir, "--allow-actions") as asker:
         asker.told("add_note", {"id": wanted, "text": "--undo; deploy at 02:58"})
-        asker.told("pin_incident", {"id": wanted})
+        assert asker.told("pin_incident", {"id": wanted})["result"]["pinned"] is True
         with StoreReader(store.data_dir) as reader:
             assert reader.find(wanted).pinned
-        asker.told("pin_incident", {"id": wanted, "undo": True})
+        assert asker.told("pin_incident", {"id": wanted, "undo": True})["result"]["pinned"] is False
         notes = asker.told("query_events", {"incident": wanted, "event_type": "note"})["rows"]
     assert "--undo; deploy at 02:58" in str(notes)
     with StoreReader(store.data_dir) as reader:
@@ -73,6 +80,76 @@ def test_a_process_is_captured(store: SQLiteProfileStore, burning: subprocess.Po
         assert asker.told("clear_profile_cache")["done"] == "1 profile forgotten"
     assert burning.poll() is None
     assert ("mcp capture_process", {"pid": burning.pid}) in written_down(store)
+
+
+def test_the_process_that_was_captured_is_named(store: SQLiteProfileStore, tmp_path: Path) -> None:
+    """An idle parent's descendant is profiled: the answer names it, and says so."""
+    script = tmp_path / "burning.py"
+    script.write_text("while True: sum(range(10_000))\n")
+    words = "import subprocess, sys; subprocess.run([sys.executable, sys.argv[1]])"
+    with subprocess.Popen([sys.executable, "-c", words, str(script)]) as parent:
+        try:
+            with over_stdio(store.data_dir, "--allow-actions") as asker:
+                done = asker.told("capture_process", {"pid": parent.pid, "duration_s": 1})
+        finally:
+            for child in psutil.Process(parent.pid).children():
+                child.kill()
+    worker = done["result"]["pid"]
+    assert worker != parent.pid
+    assert f"captured process {worker}: pid {parent.pid} itself is idle" in done["done"]
+
+
+def is_sampling(pid: int) -> bool:
+    """Whether a profiler that this server started samples already."""
+    try:
+        return any("record" in child.cmdline() for child in psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return False  # a child that went away while it was looked at
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("way", ["stdio", "http"])
+def test_a_server_that_is_told_to_end_keeps_what_it_captures(
+    store: SQLiteProfileStore, burning: subprocess.Popen[bytes], way: str, number: int
+) -> None:
+    """Long before the capture's end: an incident with a profile is kept, nothing is left in the spool."""
+    before = {child.pid for child in psutil.Process().children()}
+    # Over HTTP its client notices that it is gone, and says so.
+    with suppress(Exception), OVER[way](store.data_dir, "--allow-actions") as asker:
+        started = [child for child in psutil.Process().children() if child.pid not in before]
+        (server,) = (child for child in started if "serve" in child.cmdline())
+        asking = threading.Thread(
+            target=suppressed, args=(asker.call, "capture_process", {"pid": burning.pid, "duration_s": 60})
+        )
+        asking.start()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not is_sampling(server.pid) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        server.send_signal(number)
+        psutil.wait_procs([server], PATIENCE_S)
+    asking.join(PATIENCE_S)
+    with StoreReader(store.data_dir) as reader:
+        (record,) = reader.recent(RecentFilter())
+    assert record.pid == burning.pid
+    assert record.status.has_evidence
+    assert float(record.duration_seconds) < 50
+    assert list((store.data_dir / "spool").iterdir()) == []
+
+
+def suppressed(call: Callable[..., object], *words: object) -> None:
+    """An answer of a server that ends may not come any more."""
+    with suppress(Exception):
+        call(*words)
+
+
+def test_a_capture_has_a_deadline() -> None:
+    """One that hangs holds the lock that the recorder's own captures need: it goes on no longer than is due."""
+    captures = CapturesUnderway()
+    with captures.one(grace_s=10) as goes_on:
+        assert goes_on(60 + 10 + 29, 60)
+        assert not goes_on(60 + 10 + 31, 60)
+        captures.end()
+        assert not goes_on(0, 60)
 
 
 def test_a_script_is_profiled_and_cleaned_up(store: SQLiteProfileStore, tmp_path: Path) -> None:

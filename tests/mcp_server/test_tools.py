@@ -59,7 +59,9 @@ def test_an_incident_is_found_and_told(store: SQLiteProfileStore, over: Over) ->
         assert (period["incidents"], period["machine"]) == ([], None)
         assert len(asker.told("what_happened", {"since": "1h"})["incidents"]) == 1
         assert asker.told("system_now")["is_recording"] is False
-        assert asker.told("rules_status")["rows"] == []
+        told = asker.told("rules_status")
+        assert told["rows"] == []
+        assert "nobody records" in told["trouble"]
 
 
 def test_events_are_found_by_what_the_process_is_called(store: SQLiteProfileStore, over: Over) -> None:
