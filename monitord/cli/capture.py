@@ -12,7 +12,7 @@ from monitord.actions import capturing, incidents
 from monitord.actions.times import parse_duration
 from monitord.cli.context import CliContext
 from monitord.cli.rows import recent_table
-from monitord.cli.script_run import SignalCounter, show_progress
+from monitord.cli.script_run import SignalCounter, cleared_progress, show_progress
 from monitord.cli.terminal import emit, emit_json, say, width
 from monitord.export.shapes import row
 from monitord.model import Incident, ProfilerName
@@ -38,8 +38,8 @@ def capture(
             show_progress(f"capturing {elapsed_s:4.1f} of {of_s:.0f} s")
             return not heard.numbers
 
-        incident = capturing.capture_now(context.workspace, pid, request, goes_on)
-        show_progress("")
+        with cleared_progress():
+            incident = capturing.capture_now(context.workspace, pid, request, goes_on)
     _show(context, incident, as_json)
     if heard.numbers:
         raise typer.Exit(128 + heard.numbers[0])

@@ -13,7 +13,7 @@ from monitord.actions.times import parse_duration
 from monitord.cli.context import CliContext
 from monitord.cli.export import put as put_file
 from monitord.cli.profiles import put
-from monitord.cli.script_run import SignalCounter, end, exit_as, progress, show_progress, warn_about
+from monitord.cli.script_run import SignalCounter, cleared_progress, end, exit_as, progress, warn_about
 from monitord.cli.terminal import say
 from monitord.errors import UsageError
 from monitord.storage.ids import short_id
@@ -105,8 +105,8 @@ def _profile(context: CliContext, request: ScriptRequest, plan: RunPlan, options
     sys.stdout.flush()
     with SignalCounter() as heard:
         watcher = progress(heard, request.name)
-        done = scripts.profile(context.workspace, request, plan, watcher, keep=options.keeps)
-        show_progress("")
+        with cleared_progress():
+            done = scripts.profile(context.workspace, request, plan, watcher, keep=options.keeps)
     warn_about(done.run)
     if done.result is not None:
         if options.document is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -96,6 +98,15 @@ def progress(heard: SignalCounter, name: str) -> Watcher:
                 show_progress(f"profiling {Path(name).name} {elapsed_s:.0f} s")
 
     return Progress()
+
+
+@contextmanager
+def cleared_progress() -> Iterator[None]:
+    """Leave the terminal's last line clean after the block, however it ends."""
+    try:
+        yield
+    finally:
+        show_progress("")
 
 
 def show_progress(text: str) -> None:

@@ -157,6 +157,16 @@ def test_an_unknown_id_ends_with_3(words, here, store, new_incident) -> None:
     assert (answer.code, answer.err.count("\n")) == (3, 1)
 
 
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
+@pytest.mark.parametrize("has_store", [True, False])
+def test_events_of_an_unknown_incident_are_no_empty_list(form, has_store, here, request) -> None:
+    """An empty list is for a store that is not there: a program would take it for an incident without events."""
+    if has_store:
+        request.getfixturevalue("incident")
+    answer = here("events", "--incident", "wrong", "-o", form)
+    assert (answer.code, answer.out, answer.err.count("\n")) == (3, "", 1)
+
+
 def test_an_ambiguous_prefix_names_the_candidates(here, store, new_incident) -> None:
     """Five incidents can't begin with five different letters when there are only so many."""
     ids = [store.save_incident(new_incident())[0].correlation_id for _ in range(30)]

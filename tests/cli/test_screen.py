@@ -6,11 +6,13 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from monitord.cli.terminal import Style, cut, display_width, pad, wants_colour
 from monitord.cli.when import local_stamp
 from monitord.model import CaptureStatus
 from monitord.recorder.status import moment_of
+from monitord.storage import open_store
 from tests.patience import PATIENCE_S
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -107,6 +110,52 @@ def on_a_terminal(words: list[str], env: dict[str, str]) -> str:
     process.communicate(timeout=PATIENCE_S)
     os.close(master)
     return seen.decode().replace("\r\n", "\n")
+
+
+FAILING = {
+    "capture": ("capture", "{pid}", "--duration", "2s"),
+    "profile": ("profile", "{script}", "--save"),
+}
+
+
+@pytest.mark.parametrize("words", FAILING.values(), ids=FAILING)
+def test_an_error_begins_on_a_clean_line(
+    words: tuple[str, ...], environment: dict[str, str], data_dir: Path, tmp_path: Path
+) -> None:
+    """What shows the progress is wiped first, also when nothing comes of it: here the store can't be written."""
+    open_store(data_dir).close()
+    script = tmp_path / "burning.py"
+    script.write_text("import time\nend = time.time() + 3\nwhile time.time() < end: sum(range(1000))\n")
+    with subprocess.Popen([sys.executable, "-c", "while True: sum(range(1000))"]) as burner:
+        argv = [word.format(pid=burner.pid, script=script) for word in words]
+        process, seen = None, b""
+        master, slave = pty.openpty()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "monitord", *argv],
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                env=environment,
+            )
+            os.close(slave)
+            spoilt = False
+            while select.select([master], [], [], PATIENCE_S)[0]:
+                try:
+                    seen += os.read(master, 65536)
+                except OSError:  # Linux: the other end is closed
+                    break
+                if not spoilt and b"ing" in seen:
+                    shutil.rmtree(data_dir / "artefacts")
+                    (data_dir / "artefacts").write_text("in the way")
+                    spoilt = True
+            process.wait(PATIENCE_S)
+        finally:
+            burner.kill()
+            os.close(master)
+    assert process.returncode not in (0, None), seen
+    before, _, _error = seen.rpartition(b"monitord: ")
+    assert before.endswith((b"\x1b[K", b"\n")), seen
 
 
 @pytest.mark.parametrize("words", [["recent"], ["show", "1"]])
