@@ -7,16 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 # A quote inside a word opens nothing ("it's"), but for `-p'…'` and `name='…'`, whose sign stands before it.
+# Behind a letter a quote is an apostrophe, and so it stays when the word before it is hidden.
+_NO_LETTER = r"(?<![A-Za-z0-9])(?<!HIDDEN\*\*\*)"
 _TOKEN = re.compile(
-    r"""(?P<end>\n|<<<|\|\|?|;|&&?|[()`])|(?P<word>(?:[^\s"'`|;&()\\<]++|\\.?|(?<![A-Za-z0-9])'[^']*+'?+"""
+    r"""(?P<end>\n|<<<|\|\|?|;|&&?|[()`])|(?P<word>(?:[^\s"'`|;&()\\<]++|\\.?"""
+    rf"""|{_NO_LETTER}'[^']*+'?+"""
     r"""|(?<=-[A-Za-z])'[^']*+'?+|'|"(?:[^"\\]|\\.)*+"?+|<(?!<<))++)""",
     re.S,
 )
 _QUOTED = re.compile(
-    r"""(?<![A-Za-z0-9\\])'([^']*+)'?+|(?<=-[A-Za-z])'([^']*+)'?+|(?<!\\)"((?:[^"\\]|\\.)*+)"?+""", re.S
+    rf"""{_NO_LETTER}(?<!\\)'([^']*+)'?+"""
+    r"""|(?<=-[A-Za-z])'([^']*+)'?+|(?<!\\)"((?:[^"\\]|\\.)*+)"?+""",
+    re.S,
 )
 _PLAIN = re.compile(
-    r"""\\(.)|(?<![A-Za-z0-9])'([^']*+)'?+|(?<=-[A-Za-z])'([^']*+)'?+|"((?:[^"\\]|\\.)*+)"?+""", re.S
+    rf"""\\(.)|{_NO_LETTER}'([^']*+)'?+"""
+    r"""|(?<=-[A-Za-z])'([^']*+)'?+|"((?:[^"\\]|\\.)*+)"?+""",
+    re.S,
 )
 # Of a text that only a shell reads, where every quote is one.
 _SCRIPT_TOKEN = re.compile(

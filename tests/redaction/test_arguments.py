@@ -319,6 +319,9 @@ def test_the_second_scan_leaves_nothing_that_it_would_find_again(text: str) -> N
 @example(["", '-PASSWD:"='])
 @example(["", "B0000000000000A0PaSSWD12 0"])
 @example([":000000000000000123A4B5a6:000@0"])
+@example(["", "=000A0g'0000?A0a"])
+@example(["", "000000000000000123A4aB5C'0000?A0a"])
+@example(["", "xx000A0git's:0000?A0a"])
 def test_arguments_keep_their_number_and_redact_once(argv: list[str]) -> None:
     once = redact_argv(argv)
     assert redact_argv(once) == once
