@@ -167,3 +167,17 @@ def test_a_look_of_the_daemon_needs_no_psutil() -> None:
         "print('psutil._common' in sys.modules)"
     )
     assert told(code) == "False"
+
+
+def test_what_is_loaded_before_stays_loaded() -> None:
+    """Else a process that imports the recorder late, as a test does, could not even log an exception any more."""
+    code = (
+        "import rich, structlog\n"
+        "from monitord.daemon import later\n"
+        "from monitord.logs import get_logger\n"
+        "try: raise ValueError('told')\n"
+        "except ValueError: get_logger().exception('seen')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "told" in done.stdout + done.stderr
