@@ -497,7 +497,7 @@ class Reader:
         """`config set DB_PASSWORD S` and `set-initial-password S`: a value follows, whatever its look."""
         if name.isupper() and "_" in name and not self.before.startswith("-"):  # `set-env app DB_PASS S`
             return True
-        if name == "passwd":  # `homectl passwd bob`
+        if name == "passwd" and self.before.lower() not in _SETTERS:  # `homectl passwd bob`
             return False
         is_verb = len(name) < 60 and _SET_PASSWORD.fullmatch(name) is not None
         return name.lower().endswith(_SURE_NAMES) or self.before.lower() in _SETTERS or is_verb

@@ -30,6 +30,7 @@ ANY_LOOK = [
     ("sc", "config", "svc", "obj=", "bob", "password=", "%S"),
     ("neo4j-admin", "dbms", "set-initial-password", "%S"),
     ("wp", "config", "set", "DB_PASSWORD", "%S"),
+    ("frob", "set", "passwd", "%S"),
     ("yarn", "config", "set", "npmAuthToken", "%S"),
     ("npm", "config", "set", "//r.example.org/:_authToken", "%S"),
     ("poetry", "config", "pypi-token.pypi", "%S"),
