@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from monitord.actions.files import write_file
 from monitord.actions.workspace import Workspace
 from monitord.children import own_command
-from monitord.durable import durable_write, read_regular
-from monitord.errors import StorageError, UsageError
+from monitord.durable import read_regular
+from monitord.errors import UsageError
 from monitord.model import Event, EventType
 
 
@@ -41,15 +42,8 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
     if not isinstance(servers, dict):
         raise UsageError(f"invalid {path}: {key} is not an object, expected one; nothing was written")
     servers["monitord"] = entry
-    write_json(path.resolve(), merged)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write the whole file at once, as private as it was: other servers' secrets may stand in it."""
-    try:
-        durable_write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    # As private as it was: other servers' secrets may stand in it.
+    write_file(path.resolve(), (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def hint_for_clients(data_dir: Path) -> str | None:

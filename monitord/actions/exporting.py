@@ -9,16 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from monitord.actions.files import write_file
 from monitord.actions.workspace import Workspace
-from monitord.durable import durable_write
-from monitord.errors import (
-    DamagedRowError,
-    MonitordError,
-    NotFoundError,
-    PermissionDeniedError,
-    StorageError,
-    UsageError,
-)
+from monitord.errors import DamagedRowError, NotFoundError, UsageError
 from monitord.export.bundle import Bundle, Identities
 from monitord.export.evidence import Evidence, Written, write_difference, write_form
 from monitord.model import counted
@@ -104,23 +97,9 @@ def _machine_id() -> str | None:
         return None
 
 
-def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
+def write_export(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write the whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
-    try:
-        durable_write(path, content, keeps_mode=False, owner=_asker())
-    except PermissionError as error:
-        raise PermissionDeniedError(f"cannot write {path}: {error.strerror}") from error
-    except OSError as error:
-        more = "; make its folder first" if isinstance(error, FileNotFoundError) else ""
-        raise MonitordError(f"cannot write {path}: {error.strerror}{more}") from error
-
-
-def write_for_all(path: Path, text: str) -> None:
-    """Replace a file whole, for collectors that read what lies there at any moment, as another user."""
-    try:
-        durable_write(path, text.encode(), mode=0o644)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    write_file(path, content, keeps_mode=False, owner=_asker())
 
 
 def _asker() -> tuple[int, int] | None:

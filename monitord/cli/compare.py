@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitord.cli.context import CliContext, JsonFlag
+from monitord.cli.context import CliContext, JsonFlag, wants_json
 from monitord.cli.export import put_profile
 from monitord.cli.listing import NoPagerFlag
 from monitord.cli.show import IdArgument
@@ -89,9 +89,7 @@ def _checked(output: str | None, json: bool, file_format: CompareFormat | None, 
         raise UsageError("invalid --raw: expected with --format flamegraph -o FILE")
     if output not in (None, "table", "json"):
         raise UsageError(f"invalid -o {output}: expected table or json; a file needs --format flamegraph")
-    if json and output == "table":
-        raise UsageError("invalid call: --json and -o table, expected one of them")
-    return json or output == "json"
+    return wants_json(output, json)
 
 
 def _told(

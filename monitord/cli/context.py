@@ -58,11 +58,11 @@ _FORMS = (
 )
 
 
-def _wants_json(output: Output | None, json: bool) -> bool:
+def wants_json(output: str | None, json: bool) -> bool:
     """Whether -o json or --json was said; both may be, if they agree."""
-    if json and output not in (None, Output.JSON):
+    if json and output not in (None, "json"):
         raise UsageError(f"invalid call: --json and -o {output}, expected one of them")
-    return json or output is Output.JSON
+    return json or output == "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def placed(function: Callable[..., None], *, asks: bool = False) -> Callable[...
         context = (ctx.obj or CliContext()).overridden(config, data_dir, color)
         _require_current_folder()
         if has_forms:
-            words["as_json"] = _wants_json(words.pop("output"), words.pop("json"))
+            words["as_json"] = wants_json(words.pop("output"), words.pop("json"))
         function(context, **words)
         if asks:
             sys.stdout.flush()

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from monitord.actions.comparing import evidence
-from monitord.actions.exporting import bundle_of, profile_in_form, write_file
+from monitord.actions.exporting import bundle_of, profile_in_form, write_export
 from monitord.actions.times import parse_period
 from monitord.cli.context import CliContext
 from monitord.cli.listing import ProcessFlag, SinceFlag, UntilFlag
@@ -130,7 +130,7 @@ def put_profile(written: Written, output: str) -> None:
 def put(output: str, content: bytes | Iterable[bytes]) -> None:
     """Write a file, or to stdout for "-"; what comes in pieces is held piece by piece."""
     if output != "-":
-        write_file(Path(output), content)
+        write_export(Path(output), content)
         return
     for chunk in (content,) if isinstance(content, bytes) else content:
         emit_bytes(chunk)

@@ -17,7 +17,7 @@ import typer
 
 from monitord.actions.preferences import preferences
 from monitord.actions.times import parse_period
-from monitord.cli.context import CliContext, JsonFlag, RecorderWatch, look_like
+from monitord.cli.context import CliContext, JsonFlag, RecorderWatch, look_like, wants_json
 from monitord.cli.terminal import emit, emit_json, page, say
 from monitord.errors import NotFoundError, UsageError
 from monitord.export.encoding import csv_rows, json_text
@@ -76,9 +76,7 @@ def view_of(
     no_pager: bool,
 ) -> View:
     """Return how an answer is shown; raises UsageError where the flags contradict each other."""
-    if json and output not in (None, ListOutput.JSON):
-        raise UsageError(f"invalid call: --json and -o {output}, expected one of them")
-    chosen = ListOutput.JSON if json else output or ListOutput.TABLE
+    chosen = ListOutput.JSON if wants_json(output, json) else output or ListOutput.TABLE
     if follow and chosen is ListOutput.JSON:
         raise UsageError("invalid call: -f never ends and a JSON array must, expected -o jsonl")
     if chosen is not ListOutput.TABLE:  # programs get what they ask for, whatever a person prefers

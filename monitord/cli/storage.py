@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from monitord.actions import recorder
-from monitord.actions.exporting import write_for_all
+from monitord.actions.files import write_file
 from monitord.actions.storage_health import StorageHealth, check_storage
 from monitord.cli.context import CliContext
 from monitord.cli.status import artefact_counts, store_line, uploader_line
@@ -49,7 +49,8 @@ def metrics(
     if write is None:
         emit(text)
     else:
-        write_for_all(write, text)
+        # A collector reads it at any moment, as another user.
+        write_file(write, text.encode(), mode=0o644)
 
 
 def _lines(found: StorageHealth, style: Style, columns: int) -> Iterator[str]:

@@ -88,6 +88,8 @@ USAGE = [
     ["recent", "--pid", "0"],
     ["recent", "-o", "xml"],
     ["recent", "--json", "-o", "csv"],
+    ["show", "1", "--json", "-o", "table"],
+    ["compare", "1", "2", "--json", "-o", "table"],
     ["recent", "-f", "--json"],
     ["show", "1", "extra"],
     ["export", "1", "-o", "json"],
