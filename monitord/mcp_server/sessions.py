@@ -20,7 +20,7 @@ from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import Field
 
 from monitord.mcp_server.answers import Answer
-from monitord.storage.state import SessionNamespace, Storage, UserNamespace
+from monitord.storage.state import SessionNamespace, Storage
 
 TTL = timedelta(minutes=30)
 SESSION_HEADER = "mcp-session-id"
@@ -58,10 +58,6 @@ class Sessions:
     def end(self, session_id: str) -> int:
         """The session is over: all that was kept for it goes."""
         return self._state.delete(self.namespace(session_id))
-
-    def end_all(self) -> int:
-        """End all sessions with the server; return how many there were."""
-        return self._state.delete(UserNamespace(self._user))
 
     def last_query(self, ctx: Context) -> LastQuery:
         """This session's last question and its arguments, to ask it again or narrow it."""

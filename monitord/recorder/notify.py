@@ -24,10 +24,6 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_interval_s = _watchdog_interval_s(env)
 
-    @property
-    def is_active(self) -> bool:
-        return bool(self._address)
-
     def ready(self, status: str | None = None) -> None:
         """Tell that it has started or reloaded, and works."""
         self._send("READY=1", *([_status(status)] if status else []))
