@@ -40,7 +40,7 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
     merged = _read(path)
     servers = merged.setdefault(key, {})
     if not isinstance(servers, dict):
-        raise UsageError(f"invalid {path}: {key} is not an object, expected one; nothing was written")
+        raise UsageError(f"invalid {path}: {key} is not a JSON object; nothing was written")
     servers["monitord"] = entry
     # As private as it was: other servers' secrets may stand in it.
     write_file(path.resolve(), (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())

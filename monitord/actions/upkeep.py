@@ -184,7 +184,7 @@ def rotate_key(workspace: Workspace) -> tuple[str, int, int]:
     settings = workspace.settings
     keyring = keyring_of(settings.storage)
     if keyring is None:
-        raise ConfigError("cannot rotate keys: storage.encryption_key is not set")
+        raise ConfigError("cannot rotate keys: storage.encryption_key is not set, so nothing is encrypted")
     check_data_dir(workspace.data_dir)
     rotated, total = 0, 0
     with sealed_places(settings, workspace.data_dir / ARTEFACTS_NAME) as places:

@@ -36,7 +36,7 @@ def explain(
     """
     if incident_id is not None:
         if pid is not None or rule is not None:
-            raise UsageError("invalid call: an incident with --pid or --rule, expected one of them")
+            raise UsageError("invalid call: an incident is told as it was, expected no --pid or --rule")
         _tell_incident(context, incident_id, as_json=as_json)
         return
     from monitord.actions.rules import standing

@@ -78,7 +78,7 @@ def view_of(
     """Return how an answer is shown; raises UsageError where the flags contradict each other."""
     chosen = ListOutput.JSON if wants_json(output, json) else output or ListOutput.TABLE
     if follow and chosen is ListOutput.JSON:
-        raise UsageError("invalid call: -f never ends and a JSON array must, expected -o jsonl")
+        raise UsageError("invalid -o json with -f: an array never ends, expected -o jsonl")
     if chosen is not ListOutput.TABLE:  # programs get what they ask for, whatever a person prefers
         return View(chosen, reverse or follow, utc, use_pager=False)
     preferred = preferences(context.workspace)

@@ -81,8 +81,8 @@ def run(
     if standby:
         if memory or save or limit_s or document or options.as_json:
             raise UsageError(
-                "invalid call: --standby with --memory, --save, --document, --duration or -o"
-                " json, expected alone"
+                "invalid call: expected --standby without --memory, --save, --document, --duration"
+                " and -o json"
             )
         _stand_by(context, request, passes_status_on=exit_code)
         return

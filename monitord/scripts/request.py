@@ -86,7 +86,7 @@ def _check_script(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError as error:
-        raise NotFoundError(f"cannot find script {path}") from error
+        raise NotFoundError(f"cannot find script {path}; check the path") from error
     except OSError as error:
         kind = PermissionDeniedError if isinstance(error, PermissionError) else MonitordError
         raise kind(f"cannot read {path}: {error.strerror}") from error
@@ -104,7 +104,7 @@ def _python(request: ScriptRequest) -> str:
     if request.python:
         found = shutil.which(request.python)
         if found is None:
-            raise NotFoundError(f"cannot find the program {request.python} of --python")
+            raise NotFoundError(f"cannot find --python {request.python}; name a program")
         return str(Path(found).absolute())
     active = request.environment.get("VIRTUAL_ENV")
     own = Path(active, "bin", "python") if active else None

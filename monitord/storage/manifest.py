@@ -88,7 +88,9 @@ def read_manifest(folder: Path) -> Manifest:
         with path.open("rb") as source:
             text = source.read(_LIMIT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"invalid backup: {folder} has no {MANIFEST_NAME}, expected one") from error
+        raise NotFoundError(
+            f"cannot restore from {folder}: it has no {MANIFEST_NAME}, so it is not a backup"
+        ) from error
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     try:
