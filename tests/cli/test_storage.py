@@ -230,6 +230,21 @@ def test_verify_finds_everything_and_repair_leaves_nothing(
         assert len(stored_incidents(store)) == 2
 
 
+def test_what_was_repaired_is_told_in_one_order(
+    here: Cli, store: SQLiteProfileStore, new_incident: Maker
+) -> None:
+    """By the incidents' ids, whatever the order in which they were stored: two runs can be compared."""
+    for _ in range(6):
+        key = store.save_incident(new_incident())[0].correlation_id
+        (own,) = (path for path in (store.data_dir / "artefacts").iterdir() if f"{key}-incident" in path.name)
+        own.write_bytes(b"garbage")
+    store.close()
+    steps = json.loads(here("storage", "verify", "--repair", "--json").out)["repaired"]
+    anew = [step for step in steps if "written anew" in step]
+    assert anew == sorted(anew)
+    assert len(anew) == 6
+
+
 def test_gc_tells_first_and_tidies_then(here: Cli, filled: Path) -> None:
     """Temporary files of the dead, quarantine of last week, rows and files out of step; what is young stays."""
     artefacts = filled / "artefacts"
