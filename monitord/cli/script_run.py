@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def warn_about(run: Run) -> None:
     """What a person should know of the run besides its profile."""
+    if run.exit_status is None:
+        say("the script could not be killed, it hangs in the kernel; it may still run")
     if run.left_behind:
         count = counted(run.left_behind, "process")
         say(f"the script left {count} running; ended")
@@ -37,17 +39,23 @@ def end(done: ScriptRun, heard: SignalCounter, *, passes_status_on: bool) -> Non
     status = done.run.exit_status
     exit_as(status, heard, passes_status_on=passes_status_on)
     if done.result is None:
-        how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         title = done.program.title
         raise MonitordError(
-            f"cannot profile {title}: it {how} before Scalene saw its code run; it looks 100 times a second,"
-            " and only at code beside the script"
+            f"cannot profile {title}: it {_told(status)} before Scalene saw its code run; it looks"
+            " 100 times a second, and only at code beside the script"
         )
 
 
-def exit_as(status: int, heard: SignalCounter, *, passes_status_on: bool) -> None:
+def _told(status: int | None) -> str:
+    if status is None:
+        return "could not be killed, and hung"
+    return f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+
+
+def exit_as(status: int | None, heard: SignalCounter, *, passes_status_on: bool) -> None:
     """Leave with the script's own exit code if asked for, or as the signal that was heard; else return."""
     if passes_status_on:
+        status = -signal.SIGKILL if status is None else status
         raise typer.Exit(128 - status if status < 0 else status)
     if heard.numbers:
         raise typer.Exit(128 + heard.numbers[0])

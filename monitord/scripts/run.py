@@ -49,13 +49,14 @@ class RunFolders:
 class Run:
     """How a run ended. `ended`: exited, duration, stopped (it was told to).
 
-    `exit_status` is the script's, negative for a signal; `cpu_s` is what it and its children used. `profile`
-    is Scalene's JSON, b"" when it wrote none. `target` is Scalene's first process. `left_behind` counts
-    processes of the script that had to be ended; `kept_folder` is where it left files.
+    `exit_status` is the script's, negative for a signal, None when nothing could end it; `cpu_s` is what it
+    and its children used. `profile` is Scalene's JSON, b"" when it wrote none. `target` is Scalene's first
+    process. `left_behind` counts processes of the script that had to be ended; `kept_folder` is where it
+    left files.
     """
 
     ended: str
-    exit_status: int
+    exit_status: int | None
     profile: bytes
     target: ProcessKey
     began_at: datetime

@@ -57,7 +57,7 @@ def run_script(program: Program, plan: RunPlan, watcher: Watcher) -> Run:
                 watcher.tick(time.monotonic() - began_s)
     report = _checked(script.report, program)
     return Run(
-        report["ended"], report["exit_status"] or 0, report["profile"], target, began_at,
+        report["ended"], report["exit_status"], report["profile"], target, began_at,
         time.monotonic() - began_s, report["cpu_s"], report["left_behind"], report["kept_folder"],
     )  # fmt: skip
 

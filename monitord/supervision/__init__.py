@@ -25,7 +25,7 @@ from typing import Any, Literal
 from monitord import rights
 from monitord.supervision import supervisor
 
-_END_LIMIT_S = 5.0
+_END_LIMIT_S = supervisor.LAST_END_S + 2.0
 _START = """\
 # the supervisor of a command that monitord runs
 import marshal, os, sys

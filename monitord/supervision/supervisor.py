@@ -37,6 +37,8 @@ LOOK_S = 0.1
 SWEEP_S = 2.0
 LAST_WORDS_S = 15.0  # a launcher may be gone while the script it started still writes its profile
 LEAVING_S = 0.5
+# The longest end once the owner is gone: escalation, giving up, helpers that are asked to end, sweep.
+LAST_END_S = sum(FAST_STOP) + SWEEP_S + LEAVING_S + FAST_STOP[0] + SWEEP_S
 _RTLD_NOW = 2
 _OWN_TMP = ".own-tmp"
 _PENDING_SIGNALS = (b"SigPnd:", b"ShdPnd:")
@@ -182,6 +184,8 @@ class Supervision:
         self.escalation: list[tuple[float, int]] = []
         self.exit_status: int | None = None
         self.given_up = False
+        self.stop_count = 0
+        self.poller = select.poll()
         self.wake, self.wake_write = os.pipe()
         self.sources: dict[int, Callable[[], bool]] = {
             self.wake: self._drain_wake,
@@ -209,6 +213,7 @@ class Supervision:
 
     def stop(self, reason: str, grace_periods_s: tuple[float, float]) -> None:
         """Begin the end; what is left of one that has begun comes sooner."""
+        self.stop_count += 1
         if self.ended == "exited":
             self._begin_end(reason, grace_periods_s)
             return
@@ -265,19 +270,22 @@ class Supervision:
     # ------------------------------------------------------------------------------------------ watch
 
     def _watch(self, started: float) -> None:
-        poller = select.poll()
         for fd in self.sources:
-            poller.register(fd, select.POLLIN)
+            self.poller.register(fd, select.POLLIN)
         deadline = started + self.order["limit_s"]
         while self.exit_status is None and not self.given_up:
-            for fd, _ in poller.poll(self._pause_ms(deadline)):
-                if not self.sources[fd]():
-                    poller.unregister(fd)
+            self._hear(self._pause_ms(deadline))
             self._look()
             self._reap()
             if time.monotonic() >= deadline:
                 self._begin_end(self.limit_word, self.order["grace_periods_s"])
             self._escalate()
+
+    def _hear(self, pause_ms: float) -> None:
+        for fd, _ in self.poller.poll(pause_ms):
+            if not self.sources[fd]():
+                self.poller.unregister(fd)
+                del self.sources[fd]
 
     def _pause_ms(self, deadline: float) -> float:
         now = time.monotonic()
@@ -291,13 +299,16 @@ class Supervision:
         return True
 
     def _hear_owner(self) -> bool:
-        """One word of the owner's, or its end; False when it has nothing more to say."""
-        word = os.read(self.lifeline, 64)
-        if word:
-            self.stop_as_asked()
-        else:
+        """Words of the owner's, or its end; False when it has nothing more to say."""
+        words = os.read(self.lifeline, 64)
+        self.hear_words(words)
+        if not words:
             self.stop("orphaned", FAST_STOP)
-        return bool(word)
+        return bool(words)
+
+    def hear_words(self, words: bytes) -> None:
+        for _ in range(words.count(b"\n")):
+            self.stop_as_asked()
 
     def _look(self) -> None:
         """What is looked at each `tick_s`, and whenever something happens."""
@@ -317,7 +328,7 @@ class Supervision:
     # -------------------------------------------------------------------------------------------- end
 
     def _begin_end(self, reason: str, grace_periods_s: tuple[float, float]) -> None:
-        if self.ended != "exited":
+        if self.ended != "exited" or self.exit_status is not None:
             return
         now, (after_int, after_term) = time.monotonic(), grace_periods_s
         self.ended = reason
@@ -597,7 +608,8 @@ class ScriptSupervision(Supervision):
 
     def _let_finish(self) -> int:
         """Let the last ones finish what they do, then ask them to end; how many of them nobody asked to."""
-        is_writing = self.ended in ("stopped", "duration") and self.exit_status != -signal.SIGKILL
+        is_awaited = self.lifeline in self.sources and self.exit_status not in (None, -signal.SIGKILL)
+        is_writing = self.ended in ("stopped", "duration") and is_awaited
         if not self._has_children_after(LAST_WORDS_S if is_writing else LEAVING_S):
             return 0
         children = direct_children(os.getpid())
@@ -607,11 +619,12 @@ class ScriptSupervision(Supervision):
         return len(children) if self.ended == "exited" else 0
 
     def _has_children_after(self, seconds: float) -> bool:
-        end = time.monotonic() + seconds
+        """Whether some are left then, or as soon as one more stop is asked for or the owner dies."""
+        end, stop_count = time.monotonic() + seconds, self.stop_count
         while self._reap():
-            if time.monotonic() >= end:
+            if self.stop_count > stop_count or time.monotonic() >= end:
                 return True
-            time.sleep(0.01)
+            self._hear(10)
         return False
 
     def _clear_files(self) -> str | None:
@@ -715,12 +728,11 @@ def main() -> int:
         if not piece:
             return 1
         data += piece
-    line, _, word = data.partition(b"\n")
+    line, _, words = data.partition(b"\n")
     order = {**unpacked(line), "lifeline": lifeline}
     _tell_kernel(_SET_CHILD_SUBREAPER, 1)  # orphans become our children instead of init's
     supervision = ToolSupervision(order) if order["mode"] == "tool" else ScriptSupervision(order)
-    if word:
-        supervision.stop_as_asked()  # before it began
+    supervision.hear_words(words)  # before it began
     supervision.run()
     return 0
 

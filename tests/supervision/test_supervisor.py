@@ -19,6 +19,7 @@ from tests.supervision.commands import (
     LIMIT_WORDS,
     READY,
     Commands,
+    leader_of,
     report_of,
     supervisor_of,
     wait_until_ready,
@@ -217,6 +218,73 @@ def test_helpers_of_a_stopped_script_may_write_its_profile_unless_it_had_to_be_k
         wait_until_ready(command, commands)
         command.stop()
         assert report_of(command)["profile"] == profile
+    assert commands.living() == []
+
+
+LEAVES_A_WRITER = """
+(trap '' INT TERM; exec setsid sh -c ': >"$READY"; sleep {0}; echo late >{1}/own/profile') &
+trap 'exit 3' INT
+while :; do sleep 0.05; done
+"""
+
+
+def stop_and_await_helpers(command: Supervised, commands: Commands) -> int:
+    """The script has ended when told to, its helper goes on; the supervisor's pid."""
+    number = supervisor_of(command)
+    leader = command.leader
+    wait_until_ready(command, commands)
+    command.stop()
+    wait_for(lambda: not Path(f"/proc/{leader}").exists(), "the script to end")
+    return number
+
+
+@pytest.mark.parametrize("how", ["a stop", "a signal"])
+def test_one_more_stop_ends_helpers_that_still_write(tmp_path: Path, how: str) -> None:
+    """A first stop lets them write for some time; who asks again does not want to wait for it."""
+    commands = Commands("script", tmp_path)
+    with Supervised("script", commands.order(LEAVES_A_WRITER.format(12, tmp_path))) as command:
+        number = stop_and_await_helpers(command, commands)
+        if how == "a stop":
+            command.stop()
+        else:
+            os.kill(number, signal.SIGTERM)
+        report = report_of(command)
+    assert (report["ended"], report["exit_status"], report["profile"]) == ("stopped", 3, b"")
+    assert commands.living() == []
+
+
+def test_an_owner_that_fails_leaves_no_helper_that_still_writes(tmp_path: Path) -> None:
+    commands = Commands("script", tmp_path)
+
+    def fail() -> None:
+        with Supervised("script", commands.order(LEAVES_A_WRITER.format(300, tmp_path))) as command:
+            stop_and_await_helpers(command, commands)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert commands.living() == []
+
+
+def test_stops_that_arrive_together_are_as_many(commands: Commands) -> None:
+    """The second hastens what the first began: its graces alone would take ten minutes."""
+    order = commands.order("trap '' INT TERM\nexec sleep 300", grace_periods_s=(300.0, 300.0))
+    with Supervised(commands.mode, order) as command:
+        command.stop()
+        command.stop()
+        report = report_of(command)
+    assert report["ended"] == "stopped"
+
+
+def test_a_command_that_ended_by_itself_is_not_told_as_stopped(tmp_path: Path) -> None:
+    """The stop meant its helpers."""
+    commands = Commands("script", tmp_path)
+    with Supervised("script", commands.order(f"{HIDES_CHILDREN}{READY}exit 7")) as command:
+        leader = leader_of(command)
+        wait_for(lambda: not Path(f"/proc/{leader}").exists(), "the script to end")
+        command.stop()
+        report = report_of(command)
+    assert (report["ended"], report["exit_status"], report["left_behind"]) == ("exited", 7, 2)
     assert commands.living() == []
 
 
