@@ -310,7 +310,7 @@ def test_doctor_checks_the_rest_when_the_configuration_cant_be_used(cli, tmp_pat
     answer = cli("--config", str(broken), "doctor", "-o", "json")
     checks = {check["name"]: check for check in json.loads(answer.out)}
     assert answer.code == 1
-    assert f"{broken}:2: sampling.speed" in checks["configuration"]["detail"]
+    assert f"{broken}:2: invalid sampling.speed" in checks["configuration"]["detail"]
     assert {"py-spy", "data directory", "daemon"} <= set(checks)
 
 
