@@ -40,7 +40,7 @@ print(spec.name, spec.origin == asyncio.events.__file__, asyncio.events.Handle i
 POOL = """
 from concurrent.futures import ProcessPoolExecutor
 with ProcessPoolExecutor(1) as pool:
-    print(pool.submit(abs, -3).result(60))
+    print(pool.submit(abs, -3).result())
 """
 
 AT_ONCE = """
