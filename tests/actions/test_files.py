@@ -33,7 +33,7 @@ def somebody_else() -> Iterator[None]:
 @pytest.mark.root
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
 def test_a_missing_right_is_one(tmp_path: Path, write: Callable[[Path], None]) -> None:
-    for folder in (tmp_path, *(each for each in tmp_path.parents if each.name.startswith("pytest-"))):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     with somebody_else(), pytest.raises(PermissionDeniedError, match="cannot write"):
         write(tmp_path / "made.json")

@@ -19,6 +19,7 @@ from monitord.doctor import CHECKS, Check, Surroundings, run_checks
 from monitord.doctor.data import check_data_folder
 from monitord.doctor.machine import judge_descriptors
 from monitord.service import ServicePaths, plan_install
+from monitord.storage.cells import time_cell
 from monitord.storage.schema import HEAD
 
 NOW = datetime(2026, 5, 4, 3, 0, tzinfo=UTC)
@@ -76,7 +77,7 @@ def database(here: Surroundings, *, revision: str = HEAD, raised_at: datetime | 
         for table in ("profile_capture", "history", "state", "event"):  # one that is missing is damage
             connection.execute(f"CREATE TABLE {table} (id INTEGER)")
         if raised_at:
-            connection.execute("INSERT INTO incident VALUES ('abcdefabcdef', ?)", (raised_at.isoformat(),))
+            connection.execute("INSERT INTO incident VALUES ('abcdefabcdef', ?)", (time_cell(raised_at),))
     connection.close()
     return path
 

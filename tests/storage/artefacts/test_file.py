@@ -123,9 +123,9 @@ def test_a_link_a_file_or_nothing_in_the_folders_place_is_refused(tmp_path: Path
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (tmp_path / "file").write_text("")
     for name in ("link", "file", "absent/below"):
-        with pytest.raises(StorageError, match="can't open"):
+        with pytest.raises(StorageError, match="cannot open"):
             FileStorageProvider(tmp_path / name)
-    with pytest.raises(StorageError, match="can't open"):
+    with pytest.raises(StorageError, match="cannot open"):
         FileStorageProvider(tmp_path / "absent", FileStorageConfig(create=False))
     assert not (tmp_path / "absent").exists()
 
