@@ -229,7 +229,7 @@ def test_a_clock_that_jumps_costs_no_incident_and_no_pass(recorder: Make, tmp_pa
         stamp.write_text(jump)
         passed = passes_of(daemon)
         daemon.wait_for(lambda before=passed: passes_of(daemon) >= before + 3, f"passes at {jump}")  # type: ignore[misc]
-        target = daemon.python("burn.py", "50")
+        target = daemon.python("burn.py", "100")
         seen.add(daemon.incident(pid=target.pid, profiled=False)["correlation_id"])
         target.kill()
         target.wait()
@@ -259,7 +259,7 @@ def test_another_host_name_changes_nothing(recorder: Make) -> None:
             'printf %s "$0" > /proc/sys/kernel/hostname',
         ]
         subprocess.run([*enter, name], check=True)
-        target = daemon.python("burn.py", "50")
+        target = daemon.python("burn.py", "100")
         daemon.incident(pid=target.pid, profiled=False)
         target.kill()
         target.wait()

@@ -79,7 +79,7 @@ def test_a_second_daemon_is_refused_with_the_owners_pid(recorder: Make) -> None:
 def test_a_restart_in_the_middle_of_a_cooldown_does_not_fire_again(recorder: Make) -> None:
     """Limits are persisted: the same burner, a new daemon, still one incident."""
     daemon = recorder().start()
-    burner = daemon.python("burn.py", "50")
+    burner = daemon.python("burn.py", "100")  # half a core, and waiting for the rest, would be an escalation
     daemon.incident(pid=burner.pid)
     assert daemon.stop() == 0
     daemon.start()
