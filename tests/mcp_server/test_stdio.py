@@ -42,7 +42,7 @@ def ask(argv: list[str], messages: list[Any]) -> tuple[dict[Any, Any], str]:
     server.stdin.flush()
     while wanted - set(answers):
         line = server.stdout.readline()
-        assert line, "the server ended early"
+        assert line, f"the server ended early: {server.communicate()[1].decode(errors='replace')[-2000:]}"
         answers.update(_message(line))
     rest, said = server.communicate(timeout=PATIENCE_S)
     for line in rest.splitlines():
