@@ -11,7 +11,6 @@ from typing import Any
 
 from monitord.actions.files import write_file
 from monitord.actions.workspace import Workspace
-from monitord.children import own_command
 from monitord.durable import read_regular
 from monitord.errors import UsageError
 from monitord.model import Event, EventType
@@ -29,9 +28,7 @@ def server_entry(workspace: Workspace, *, allow_actions: bool) -> dict[str, Any]
 
     A client starts it in a project's folder, from which nothing may be imported.
     """
-    command, *arguments = own_command("monitord", "--data-dir", str(workspace.data_dir.absolute()))
-    arguments += ["--config", str(workspace.config_path.absolute())] if workspace.config_path else []
-    arguments += ["mcp", "serve", *(["--allow-actions"] if allow_actions else [])]
+    command, *arguments = workspace.command("mcp", "serve", *(["--allow-actions"] if allow_actions else []))
     return {"command": command, "args": arguments}
 
 

@@ -29,6 +29,7 @@ from monitord.redaction import printable
 
 if TYPE_CHECKING:
     from monitord.capture import ProfileCaptureService
+    from monitord.config import Settings
 
 _SHORTEST_S, _LONGEST_S = 0.5, 300.0
 _OBSERVE_S = 0.3
@@ -71,7 +72,7 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
         asked_at = datetime.now(UTC)
         details, cpu_percent = _describe(target)
         plan = _consented(plan, details, workspace.data_dir)
-        captures = _capture(workspace, target, plan, folder, goes_on)
+        captures = _capture(_service(settings), target, plan, folder, goes_on)
         incident = Incident(
             correlation_id=correlation_id,
             alert=_alert(target, details, cpu_percent, asked_at),
@@ -186,10 +187,10 @@ class _Work:
 
 
 def _capture(
-    workspace: Workspace, target: ProcessKey, plan: CapturePlan, folder: Path, goes_on: GoesOn
+    service: ProfileCaptureService, target: ProcessKey, plan: CapturePlan, folder: Path, goes_on: GoesOn
 ) -> list[Capture]:
     """Capture on a thread while this one asks whether to go on."""
-    service, work = _service(workspace), _Work()
+    work = _Work()
 
     def capture_there() -> None:
         try:
@@ -213,11 +214,10 @@ def _capture(
     return work.captures
 
 
-def _service(workspace: Workspace) -> ProfileCaptureService:
+def _service(settings: Settings) -> ProfileCaptureService:
     from monitord.capture import ProfileCaptureService
     from monitord.recorder.from_settings import consent
 
-    settings = workspace.settings
     return ProfileCaptureService(
         consent(settings), grace_s=settings.capture.grace_s, reads_sources=settings.capture.read_sources
     )

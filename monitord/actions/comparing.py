@@ -77,8 +77,7 @@ def _views(reader: StoreReader, first: str, second: str | None) -> tuple[Inciden
         return found, reader.incident(reader.find(second).correlation_id)
     if found.baseline is None:
         raise NotFoundError(
-            f"cannot find a baseline of incident {short_id(found.correlation_id)}: none was taken"
-            " of this version of"
-            " its program in quiet times; `monitord recent --baselines` lists them"
+            f"cannot find a baseline of incident {short_id(found.correlation_id)}: none was taken of this"
+            " version of its program in quiet times; `monitord recent --baselines` lists them"
         )
     return reader.incident(found.baseline.correlation_id), found

@@ -42,7 +42,7 @@ def events(workspace: Workspace, asked: EventQuestion) -> Iterator[Event]:
     """Return an iterator over events; an incident that is not there is a NotFoundError at once."""
     if asked.incident:
         with workspace.reader() as reader:
-            asked = replace(asked, incident=reader.find(asked.incident).correlation_id)
+            asked = _with_its_id(reader, asked)
     return _newest(workspace, asked)
 
 
@@ -76,7 +76,8 @@ def follow_events(workspace: Workspace, asked: EventQuestion) -> Iterator[list[E
     Ids are times, and an incident's events are stored after they happened: each look goes back far enough to
     see them, and what was seen is not shown twice.
     """
-    search = _search(workspace.reader(), asked)
+    reader = workspace.reader()
+    search = _search(reader, _with_its_id(reader, asked))
     seen = {event.id for event in search.since(datetime.now(UTC) - _LOOK_BACK)}
     found = search.newest()
     seen |= {event.id for event in found}  # what came between the two questions was shown, too
@@ -87,10 +88,15 @@ def follow_events(workspace: Workspace, asked: EventQuestion) -> Iterator[list[E
         seen = {event.id for event in late}
 
 
+def _with_its_id(reader: StoreReader, asked: EventQuestion) -> EventQuestion:
+    """The same question, with the whole id of the incident that it names among what is wanted."""
+    if not asked.incident:
+        return asked
+    wanted = replace(asked.wanted, correlation_id=reader.find(asked.incident).correlation_id)
+    return replace(asked, wanted=wanted, incident=None)
+
+
 def _search(reader: StoreReader, asked: EventQuestion) -> EventSearch:
     from monitord.export.event_search import EventSearch
 
-    wanted = asked.wanted
-    if asked.incident:
-        wanted = replace(wanted, correlation_id=reader.find(asked.incident).correlation_id)
-    return EventSearch(reader, wanted, asked.process, asked.text)
+    return EventSearch(reader, asked.wanted, asked.process, asked.text)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord.children import own_command
 from monitord.errors import BusyError, MonitordError, NotFoundError
 from monitord.storage.queries import StoreReader
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
@@ -49,6 +50,12 @@ class Workspace:
     def settings(self) -> Settings:
         """What the configuration in force says; raises ConfigError."""
         return self.config().settings
+
+    def command(self, *words: str) -> list[str]:
+        """Return monitord's own command line for this data directory and configuration file."""
+        command = [*own_command("monitord"), "--data-dir", str(self.data_dir.absolute())]
+        command += ["--config", str(self.config_path.absolute())] if self.config_path else []
+        return [*command, *words]
 
     def reader(self) -> StoreReader:
         """Return the store, read-only; it opens at the first question.
@@ -125,9 +132,8 @@ class Workspace:
             return  # opening it reports what is wrong
         if revision not in (None, HEAD):
             raise BusyError(
-                f"cannot upgrade: an older monitord records (pid {pid or 'unknown'}), and would"
-                " save nothing into"
-                f" schema {HEAD}: `monitord service restart` upgrades both"
+                f"cannot upgrade: an older monitord records (pid {pid or 'unknown'}), and would save nothing"
+                f" into schema {HEAD}: `monitord service restart` upgrades both"
             )
 
     def _holds_data(self) -> bool:

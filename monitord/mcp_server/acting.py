@@ -21,7 +21,6 @@ from monitord.actions import capturing, incidents
 from monitord.actions.assistants import record_action
 from monitord.actions.scripts import clear_profiles
 from monitord.actions.workspace import Workspace
-from monitord.children import own_command
 from monitord.errors import BusyError, StorageError, UsageError
 from monitord.export.shapes import row
 from monitord.logs import get_logger
@@ -150,11 +149,9 @@ def run_own_command(workspace: Workspace, words: Sequence[str]) -> dict[str, Any
 
     A script must not have this server's stdin and stdout: the protocol is spoken there.
     """
-    argv = [*own_command("monitord"), "--data-dir", str(workspace.data_dir.absolute())]
-    argv += ["--config", str(workspace.config_path.absolute())] if workspace.config_path else []
     try:
         done = subprocess.run(
-            [*argv, *words],
+            workspace.command(*words),
             capture_output=True,
             text=True,
             errors="replace",

@@ -67,8 +67,9 @@ def _check_url(url: str) -> None:
     from monitord.storage.artefacts.providers import check_scheme
     from monitord.storage.artefacts.urls import StorageType, parse_url
 
-    check_scheme(parse_url(url))
-    if parse_url(url).storage_type is StorageType.MEMORY:
+    parsed = parse_url(url)
+    check_scheme(parsed)
+    if parsed.storage_type is StorageType.MEMORY:
         raise ConfigError(
             f"invalid URL {url}: what is kept there ends with its process, expected another,"
             " such as file:///PATH"

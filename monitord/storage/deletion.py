@@ -60,11 +60,11 @@ def finish_deletions(engine: Engine, artefact_store: ArtefactStore) -> int:
     with reading(engine) as connection:
         columns = incident.c
         marked = select(columns.correlation_id).where(columns.state == "deleting")
-        doomed = list(connection.execute(marked).scalars())
+        doomed = dict.fromkeys(connection.execute(marked).scalars())
         half = select(profile_capture.c.correlation_id).where(profile_capture.c.state == "deleting")
         found = dict.fromkeys(connection.execute(half).scalars())
         stripped = [each for each in found if each not in doomed]
-    for batch in _batches(doomed):
+    for batch in _batches([*doomed]):
         _remove_marked(engine, artefact_store, batch)
     for batch in _batches(stripped):
         _strip_marked(engine, artefact_store, batch)

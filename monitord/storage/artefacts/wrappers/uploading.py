@@ -232,8 +232,7 @@ class UploadingProvider(TieredProvider):
             if seen > left - (0 if is_small else limit * _RESERVE):
                 raise SpoolFullError(
                     f"cannot take more: what waits for the storage fills its {limit / 1e6:g} MB"
-                    " (storage.spool_mb);"
-                    " `monitord status` says why it waits"
+                    " (storage.spool_mb); `monitord status` says why it waits"
                 )
             if seen > above_floor and not is_small:
                 raise SpoolFullError(
