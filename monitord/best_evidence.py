@@ -1,4 +1,4 @@
-"""Which evidence of an incident tells most, and why there is none: one answer for all rooms."""
+"""Chooses the capture of an incident that tells most, or gives the reason why none was taken."""
 
 from __future__ import annotations
 

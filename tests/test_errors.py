@@ -30,7 +30,7 @@ def first_words(error: ast.Call) -> str | None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_an_error_says_what_is_invalid_or_what_cannot_be_done(path: Path) -> None:
-    """Whoever reads it at night knows the form, and what stands where in it."""
+    """A reader at night knows the form, and where each part of it is."""
     raised = (node.exc for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Raise))
     found = [
         f"{path.name}:{call.lineno}: {words}"

@@ -57,7 +57,7 @@ def without_docstrings(code: CodeType) -> CodeType:
 
 
 def _place_of_docstring(code: CodeType) -> int | None:
-    """Where it stands among the constants; None: there is none, or the code works with the same value.
+    """Return its place among the constants; None without one, or where the code works with the same value.
 
     A function's is its first constant and nothing reads it; modules and classes store it as `__doc__`.
     """

@@ -204,7 +204,7 @@ def test_an_old_version_that_comes_late_does_not_take_the_new_ones_place_in_the_
 
 
 class Machine:
-    """Files and an archive; whoever uses them is met midway by another one with objects of its own."""
+    """Files with an archive behind them; a second user with objects of its own acts in the middle of a step."""
 
     def __init__(self, folder: Path, meets_at: int) -> None:
         folder.mkdir()

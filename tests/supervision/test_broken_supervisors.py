@@ -112,7 +112,7 @@ def open_descriptors() -> set[int]:
 
 
 def test_a_tool_that_cannot_be_killed_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its supervisor gives it up and says so, and whoever runs it listens so long."""
+    """The supervisor gives it up and says so, and its owner listens until then."""
     make_unkillable(monkeypatch)
     monkeypatch.setattr(cgroups, "make_cgroup", lambda: None)
     tmp_path.chmod(0o700)
