@@ -86,7 +86,7 @@ def weighed(n: int) -> object:
 
 def mapped_again(n: int) -> object:
     """One name that is given to another file again and again, with as many words known of other files."""
-    names = of("capture.symbols.names").Names()
+    names = of("symbols.names").Names()
     told = " PERF_RECORD_MMAP2 1/1: [0x1(0x2) @ 0 08:01 {} 0]: r-xp {}"
     for k in range(n):
         names.note(told.format(k, f"/x{k}"))
@@ -136,7 +136,7 @@ def program_file(n: int) -> object:
     struct.pack_into("<HHHHH", head, 54, 56, 65_535, 64, n, 0)
     descriptor = os.memfd_create("program")
     os.write(descriptor, bytes(head) + struct.pack("<IIQQQQQQ", 1, 1, 0, 0, 0, 1 << 40, 1 << 40, 0) * n * 2)
-    file = of("capture.symbols.files").File(descriptor)
+    file = of("symbols.files").File(descriptor)
     try:
         return file.function_at(100), file.name_at(100, reads_symbols=True)
     finally:
@@ -207,11 +207,11 @@ READERS: dict[str, Work] = {
     "capture.perf_fold": lambda n: list(of("capture.perf_fold").folded(dict.fromkeys(of("capture.perf_fold").stacks(["\t 1 f (/x)", "\t 2 " + "(" * n + " (/y)"] * n + [""]), 1))),
     "capture.perf_maps": raw(lambda data: of("capture.perf_maps").short_lines(data, 0), "1 2 a\n"),
     "capture.sources": raw(of("capture.sources").decoded, "# coding: ", "\\\n", "'''"),
-    "capture.symbols.names": mapped_again,
-    "capture.symbols.tables": each(of("capture.symbols.tables").readable, "_ZN", "_R", "17h", "$LT$", "::", "E"),
-    "capture.symbols.elf": program_file,
-    "capture.symbols.go": program_file,
-    "capture.symbols.unwinding": program_file,
+    "symbols.names": mapped_again,
+    "symbols.tables": each(of("symbols.tables").readable, "_ZN", "_R", "17h", "$LT$", "::", "E"),
+    "symbols.elf": program_file,
+    "symbols.go": program_file,
+    "symbols.unwinding": program_file,
     "capture.unresolved": lambda n: of("capture.unresolved").advice(spots(n), "/usr/bin/" + "python3." * n),
     "capture.doubts": lambda n: of("capture.doubts").calls_compiled_code(spots(n)),
     "capture.snapshot": raw(of("capture.snapshot").cpu_of, "[", '{"a":'),
@@ -249,6 +249,7 @@ def test_a_reader_does_work_that_grows_with_its_input_at_the_most(module: str) -
 ROOMS = (
     "procfs",
     "sampling",
+    "symbols",
     "capture",
     "profiles",
     "scripts",
@@ -265,7 +266,7 @@ OURS: dict[str, str] = {
         (
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "sampling.holders", "sampling.sockets", "sampling.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "supervision.supervisor",
-            "capture.session", "capture.system_calls", "capture.java", "capture.java_names", "capture.symbols.opening",
+            "capture.session", "capture.system_calls", "capture.java", "capture.java_names", "symbols.opening",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from monitord.capture.symbols.names import UNKNOWN, Names
+from monitord.symbols.names import UNKNOWN, Names
 
 FIELDS = "comm,pid,tid,time,ip,sym,dso"
 _STACK_CAP = 50_000

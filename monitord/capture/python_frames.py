@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from monitord import procfs
-from monitord.capture.symbols.elf import BROKEN, LOAD, sections_of, segments_of
-from monitord.capture.symbols.tables import addresses_of
 from monitord.procfs.maps import mappings
+from monitord.symbols.elf import BROKEN, LOAD, sections_of, segments_of
+from monitord.symbols.tables import addresses_of
 
 NAME_CAP = 4096  # characters: what py-spy 0.4.3 copies at most
 PAUSE_S = 0.02

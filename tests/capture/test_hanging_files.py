@@ -48,7 +48,7 @@ time.sleep(600)
 """
 OPENED = """
 import json, sys
-from monitord.capture.symbols.opening import opened_code
+from monitord.symbols.opening import opened_code
 from monitord.capture.target import Target
 from monitord.model import ProcessKey
 with Target(ProcessKey(int(sys.argv[1]), int(sys.argv[2]))) as target, opened_code(target) as files:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from monitord.capture import perf_maps
-from monitord.capture.symbols.files import File
-from monitord.capture.symbols.names import Names
+from monitord.symbols.files import File
+from monitord.symbols.names import Names
 from tests.capture import targets as t
 
 _MUTANTS = 400

@@ -12,10 +12,10 @@ import pytest
 
 from monitord.capture import Consent, ProfileCaptureService
 from monitord.capture.perf_fold import frame, stacks
-from monitord.capture.symbols.names import Names
 from monitord.capture.unresolved import advice, without_interpreter
 from monitord.model import Capture, CapturePlan, CaptureStatus, Hotspot
 from monitord.profiles import hotspots, parse
+from monitord.symbols.names import Names
 from tests.capture import targets as t
 from tests.capture.targets import GRACE_S, Targets, key_of, look_at, wait_for
 

@@ -67,7 +67,7 @@ class Perf:
         remove(data)
         remove(folded)
         builder.rate_hz = min(RATE_HZ, session.plan.rate_hz)
-        from monitord.capture.symbols.opening import opened_code  # a profile's worth of code
+        from monitord.symbols.opening import opened_code  # a profile's worth of code
 
         try:
             limit_s = _HURRIED_OPENING_S if session.is_hurried else None

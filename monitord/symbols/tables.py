@@ -8,7 +8,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 
-from monitord.capture.symbols.elf import Section, text
+from monitord.symbols.elf import Section, text
 
 _SYMTAB, _DYNSYM = 2, 11  # section types, elf.h
 _FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC

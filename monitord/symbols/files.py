@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from monitord.capture.symbols.elf import (
+from monitord.symbols.elf import (
     BROKEN,
     Section,
     Segment,
@@ -16,9 +16,9 @@ from monitord.capture.symbols.elf import (
     sections_of,
     segments_of,
 )
-from monitord.capture.symbols.go import GoTable
-from monitord.capture.symbols.tables import SymbolTable
-from monitord.capture.symbols.unwinding import FunctionStarts
+from monitord.symbols.go import GoTable
+from monitord.symbols.tables import SymbolTable
+from monitord.symbols.unwinding import FunctionStarts
 
 _Found = TypeVar("_Found")
 

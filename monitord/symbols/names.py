@@ -11,7 +11,7 @@ import stat
 from collections import Counter
 from collections.abc import Mapping
 
-from monitord.capture.symbols.files import File
+from monitord.symbols.files import File
 
 UNKNOWN = "[unknown]"
 _FILES_CAP = 256  # open at a time

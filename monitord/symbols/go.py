@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-from monitord.capture.symbols.elf import Section, text
+from monitord.symbols.elf import Section, text
 
 _MAGIC = (0xFFFFFFF0, 0xFFFFFFF1)  # Go 1.18, Go 1.20
 _SECTIONS = (".gopclntab", ".data.rel.ro.gopclntab")

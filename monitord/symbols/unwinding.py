@@ -10,7 +10,7 @@ import os
 import struct
 from collections.abc import Sequence
 
-from monitord.capture.symbols.elf import EH_FRAME, Segment
+from monitord.symbols.elf import EH_FRAME, Segment
 
 _SORTED_TABLE = b"\x01\x1b\x03\x3b"  # version 1; pointers of 4 bytes, relative; the table relative to itself
 

@@ -14,9 +14,10 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from monitord import procfs
-from monitord.capture.target import Target
+from monitord.model import ProcessKey
 from monitord.procfs.maps import Mapping as Mapped
 from monitord.procfs.maps import mapped_code
 from monitord.procfs.mounts import mount_points
@@ -30,8 +31,32 @@ _LOOK = getattr(os, "O_PATH", 0) | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
+class Ids(Protocol):
+    """Lines of /proc/PID/status: Uid, and groups of which the first is the one that it reads files with."""
+
+    @property
+    def users(self) -> str: ...
+
+    @property
+    def groups(self) -> str: ...
+
+
+class Process(Protocol):
+    """Whose code is opened; capture's Target is one."""
+
+    @property
+    def key(self) -> ProcessKey: ...
+
+    @property
+    def identity(self) -> Ids: ...
+
+    def is_alive(self) -> bool: ...
+
+    def was_replaced(self) -> object | None: ...
+
+
 @contextlib.contextmanager
-def opened_code(target: Target, limit_s: float | None = None) -> Iterator[Mapping[str, int]]:
+def opened_code(target: Process, limit_s: float | None = None) -> Iterator[Mapping[str, int]]:
     """For the block, descriptors by the names in the target's maps; of fewer files where that can't be."""
     opening = _Opening(target)
     procfs.try_for(limit_s or _LIMIT_S, opening.run, "capture-opening")
@@ -47,7 +72,7 @@ def opened_code(target: Target, limit_s: float | None = None) -> Iterator[Mappin
 class _Opening:
     """What a thread has opened so far; nobody waits for the rest once it was taken."""
 
-    target: Target
+    target: Process
     lock: threading.Lock = field(default_factory=threading.Lock)
     files: dict[str, int] = field(default_factory=dict)
     is_over: bool = False
