@@ -1,0 +1,130 @@
+"""What lies in another process' memory: process_vm_readv(2), several ranges in one call. Linux.
+
+Nobody is stopped, and what is read is the other's word. A page under userfaultfd(2), or of a file system that
+its owner serves himself, keeps the reader waiting as long as he likes: read where that holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import struct
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+CAP_BYTES = 128 * 1024
+"""What one call reads at most, of all its ranges together."""
+
+_RANGES_CAP = 512  # the kernel's UIO_MAXIOV is 1024
+_HIGHEST = 1 << 56  # a user's addresses lie below on every 64-bit architecture
+_RTLD_NOW = 2
+_LENGTH_AND_PLACE = struct.Struct("<QQ")
+
+
+class Memory:
+    """The memory of the process that has this pid at the time of a call: who it is, the caller asks.
+
+    Reads raise OSError (gone: ESRCH; no right: EPERM; not mapped, or a device's: EFAULT).
+    """
+
+    __slots__ = ("_buffer", "_local", "_read", "_view", "call_count", "pid")
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self.call_count = pid, 0
+        self._read, self._buffer = _system_call(), array.array("B", bytes(CAP_BYTES))
+        self._view = memoryview(self._buffer)
+        self._local = _LENGTH_AND_PLACE.pack(self._buffer.buffer_info()[0], CAP_BYTES)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Exactly `size` bytes, at most CAP_BYTES."""
+        if not 0 <= size <= CAP_BYTES or not 0 <= address < _HIGHEST:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+        if self._filled(_LENGTH_AND_PLACE.pack(address, size), 1) != size:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+        return self._view[:size].tobytes()
+
+    def word(self, address: int) -> int:
+        """A pointer, or another number of 8 bytes."""
+        return int.from_bytes(self.read(address, 8), "little")
+
+    def read_packed(self, ranges: bytes, size: int) -> bytes | None:
+        """All of ranges that `pack` made, which are `size` bytes together; None if one can't be read."""
+        try:
+            return self._view[:size].tobytes() if self._filled(ranges, len(ranges) // 16) == size else None
+        except OSError as error:
+            if error.errno != errno.EFAULT:
+                raise
+            return None
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """The bytes at each (address, size), None where that can't be read, which costs a call."""
+        found: list[bytes | None] = []
+        while len(found) < len(ranges):
+            address, size = ranges[len(found)]
+            if not (0 <= address < _HIGHEST and 0 <= size <= CAP_BYTES):
+                found.append(None)
+                continue
+            piece = self._one_call(ranges, len(found))
+            found += self._read_piece(piece) or [None]
+        return found
+
+    @staticmethod
+    def _one_call(ranges: Sequence[tuple[int, int]], first: int) -> list[tuple[int, int]]:
+        """As many of the ranges as one call may read."""
+        total, piece = 0, []
+        for address, size in ranges[first : first + _RANGES_CAP]:
+            total += size
+            if total > CAP_BYTES or not (0 <= address < _HIGHEST and size >= 0):
+                break
+            piece.append((address, size))
+        return piece
+
+    def _read_piece(self, piece: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """Those at the beginning that could be read."""
+        try:
+            got = self._filled(pack(piece), len(piece))
+        except OSError as error:
+            if error.errno != errno.EFAULT:
+                raise
+            return []
+        found: list[bytes | None] = []
+        at = 0
+        for _, size in piece:
+            if at + size > got:
+                break
+            found.append(self._view[at : at + size].tobytes())
+            at += size
+        return found
+
+    def _filled(self, remote: bytes, count: int) -> int:
+        """How many bytes of these ranges now lie in the buffer, without a gap."""
+        self.call_count += 1
+        got = self._read(self.pid, self._local, 1, remote, count, 0)
+        if got < 0:
+            import _ctypes
+
+            number = _ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return got
+
+
+def pack(ranges: Sequence[tuple[int, int]]) -> bytes:
+    """Ranges as `read_packed` takes them; struct.error for a number of more than 8 bytes."""
+    return struct.pack(f"<{2 * len(ranges)}Q", *(number for one in ranges for number in one))
+
+
+@cache
+def _system_call() -> Callable[..., int]:
+    """libc's function by the C module alone: all of ctypes would stay in the daemon for one call."""
+    import _ctypes
+
+    simple: Any = _ctypes._SimpleCData
+    function: Any = _ctypes.CFuncPtr
+    long = type("Long", (simple,), {"_type_": "l"})
+    flags = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    call = type("Call", (function,), {"_flags_": flags, "_restype_": long})
+    place = _ctypes.dlsym(_ctypes.dlopen(None, _RTLD_NOW), "process_vm_readv")  # type: ignore[arg-type]  # None: ourselves
+    made: Callable[..., int] = call(place)
+    return made
