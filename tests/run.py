@@ -26,7 +26,9 @@ LANES: dict[
 ] = {  # folders of tests/; a test whose folder is not named here is in the last lane
     # They measure processes and wait for spikes, so they are disturbed as little as may be.
     "spikes": frozenset({"flow"}),
-    "measuring": frozenset({"capture", "daemon", "packaging", "sampling", "scripts", "supervision"}),
+    "measuring": frozenset(
+        {"capture", "daemon", "packaging", "sampling", "scripts", "stacks", "supervision"}
+    ),
     # They wait for daemons and for servers most of the time.
     "faults": frozenset({"faults"}),
     "serving": frozenset({"mcp_server", "service"}),

@@ -1,0 +1,1 @@
+"""The black box: what every process was doing lately, kept by the kernel in rings that wake nobody."""

@@ -1,0 +1,188 @@
+"""perf_event_open(2): a ring that the kernel fills from its end downwards, overwriting what is oldest.
+
+Linux. Asks the kernel only to open, to pause and to close: what is new is read from shared memory. Without
+ctypes, which the recorder would carry for months; its module in C is enough.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import struct
+import sys
+from typing import Any
+
+# By architecture (arch/*/…/syscall*.tbl): another one is refused by its name.
+_SYSTEM_CALLS = {"x86_64": 298, "aarch64": 241}
+_FLAG_CLOEXEC = 8
+_IOC_SET_OUTPUT, _IOC_PAUSE_OUTPUT = 0x2405, 0x40042409
+
+# struct perf_event_attr, include/uapi/linux/perf_event.h; this much of it is known since Linux 4.8.
+_ATTRIBUTES_BYTES = 112
+_CLOCK_AT, _MAX_STACK_AT = 92, 108
+_TYPE_SOFTWARE, _CPU_CLOCK, _DUMMY = 1, 0, 9
+_SAMPLE_TID, _SAMPLE_TIME, _SAMPLE_CALLCHAIN = 1 << 1, 1 << 2, 1 << 5
+_INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_IDLE = 1 << 1, 1 << 5, 1 << 7
+_MMAP, _COMM, _FREQUENCY, _TASK, _SAMPLE_ID_ALL = 1 << 8, 1 << 9, 1 << 10, 1 << 13, 1 << 18
+_MMAP2, _COMM_EXEC, _USE_CLOCK, _WRITE_BACKWARD = 1 << 23, 1 << 24, 1 << 25, 1 << 27
+_CLOCK_BOOTTIME = 7  # the clock of a process' start time, also where a machine sleeps
+
+MAX_FRAMES = 48
+_HEAD_AT = 1024  # data_head in struct perf_event_mmap_page
+_WRAP = 1 << 64
+# The oldest bytes are being overwritten while the newest are read: so many of them are left alone.
+_MARGIN_BYTES = 4096  # an eighth of a small ring
+_RTLD_NOW, _CDECL, _USE_ERRNO = 2, 1, 8
+
+EVERYBODY, NO_CPU = -1, -1
+
+
+class LockedMemoryError(OSError):
+    """The kernel grants no ring of this size: the limit of locked memory (RLIMIT_MEMLOCK)."""
+
+
+def stack_attributes(rate_hz: int, max_frames: int = MAX_FRAMES, *, user_only: bool = False) -> bytes:
+    """What ran, `rate_hz` times a second of CPU time, with its call chain."""
+    flags = _FREQUENCY | _EXCLUDE_IDLE | (_EXCLUDE_KERNEL if user_only else 0)
+    return _attributes(_CPU_CLOCK, rate_hz, _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_CALLCHAIN, flags, max_frames)
+
+
+def side_attributes(*, user_only: bool = False) -> bytes:
+    """Who lived where: code that is mapped, names, programs, starts and ends."""
+    flags = _MMAP | _MMAP2 | _COMM | _COMM_EXEC | _TASK | (_EXCLUDE_KERNEL if user_only else 0)
+    return _attributes(_DUMMY, 0, _SAMPLE_TID | _SAMPLE_TIME, flags)
+
+
+def silent(attributes: bytes) -> bytes:
+    """The same for an event that records nothing itself, and whose ring others write to."""
+    (sample_type,) = struct.unpack_from("=Q", attributes, 24)
+    (flags,) = struct.unpack_from("=Q", attributes, 40)
+    kept = flags & (_EXCLUDE_KERNEL | _SAMPLE_ID_ALL)
+    return _attributes(_DUMMY, 0, sample_type, kept, struct.unpack_from("=H", attributes, _MAX_STACK_AT)[0])
+
+
+def inherited(attributes: bytes) -> bytes:
+    """The same, also for the threads and processes that a followed one starts from then on."""
+    (flags,) = struct.unpack_from("=Q", attributes, 40)
+    return attributes[:40] + struct.pack("=Q", flags | _INHERIT) + attributes[48:]
+
+
+def _attributes(config: int, rate_hz: int, sample_type: int, flags: int, max_frames: int = 0) -> bytes:
+    fields = bytearray(_ATTRIBUTES_BYTES)
+    flags |= _SAMPLE_ID_ALL | _USE_CLOCK | _WRITE_BACKWARD
+    head = (_TYPE_SOFTWARE, len(fields), config, rate_hz, sample_type, 0, flags)
+    struct.pack_into("=IIQQQQQ", fields, 0, *head)
+    struct.pack_into("=i", fields, _CLOCK_AT, _CLOCK_BOOTTIME)
+    struct.pack_into("=H", fields, _MAX_STACK_AT, max_frames)
+    return bytes(fields)
+
+
+def open_event(attributes: bytes, pid: int, cpu: int) -> int:
+    """A descriptor of the event; raises OSError with the kernel's errno, ENOSYS where it has no such call."""
+    number = _SYSTEM_CALLS.get(os.uname().machine) if sys.platform == "linux" else None
+    if number is None:
+        where = f"{sys.platform} on {os.uname().machine}"
+        raise OSError(errno.ENOSYS, f"cannot open a perf event: unknown system call numbers of {where}")
+    result, error = _system_call(number, attributes, pid, cpu, -1, _FLAG_CLOEXEC)
+    if result < 0:
+        raise OSError(error, os.strerror(error), "perf_event_open")
+    return result
+
+
+def redirect(fd: int, ring: Ring) -> None:
+    """Let an event of the same CPU write to that ring; raises OSError."""
+    fcntl.ioctl(fd, _IOC_SET_OUTPUT, ring.fd)
+
+
+class Ring:
+    """The newest `size_bytes` of one event's records. For one thread; close it."""
+
+    __slots__ = ("_at", "_memory", "_seen", "fd", "overrun_bytes", "size_bytes")
+
+    def __init__(self, attributes: bytes, pid: int, cpu: int, size_bytes: int) -> None:
+        """Open it. Raises OSError, and LockedMemoryError where a smaller ring might be granted.
+
+        `size_bytes` is a power of two of at least one page.
+        """
+        self.fd = open_event(attributes, pid, cpu)
+        self.size_bytes, self._at, self._seen, self.overrun_bytes = size_bytes, mmap.PAGESIZE, 0, 0
+        try:
+            # Read-only memory is what makes the kernel overwrite the oldest records.
+            self._memory = mmap.mmap(self.fd, mmap.PAGESIZE + size_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
+        except OSError as error:
+            os.close(self.fd)
+            if error.errno == errno.EPERM:
+                raise LockedMemoryError(errno.EPERM, "cannot lock the memory of a ring") from error
+            raise
+
+    @property
+    def fresh_bytes(self) -> int:
+        """How much was written since `fresh` was last called, also what is overwritten by now."""
+        return (self._seen - self._head()) % _WRAP
+
+    def fresh(self, limit_bytes: int = 1 << 30) -> bytes:
+        """The newest `limit_bytes` of records since the last call, newest first; the oldest may be cut."""
+        head = self._head()
+        length = (self._seen - head) % _WRAP
+        self._seen = head
+        room = min(limit_bytes, self.size_bytes - min(_MARGIN_BYTES, self.size_bytes // 8))
+        if length > room:
+            self.overrun_bytes += length - room
+            length = room
+        return self._copy(head, length) if length else b""
+
+    def whole(self) -> bytes:
+        """All that is still there, newest first; the oldest record may be cut. Recording pauses meanwhile."""
+        self._pause(1)
+        try:
+            head = self._head()
+            return self._copy(head, min(-head % _WRAP, self.size_bytes))
+        finally:
+            self._pause(0)
+
+    def close(self) -> None:
+        self._memory.close()
+        os.close(self.fd)
+
+    def _head(self) -> int:
+        head: int = _QUAD.unpack_from(self._memory, _HEAD_AT)[0]  # counts down from 0
+        return head
+
+    def _copy(self, head: int, length: int) -> bytes:
+        first = head & (self.size_bytes - 1)
+        begin, end = self._at + first, self._at + self.size_bytes
+        data = self._memory[begin : min(begin + length, end)]
+        if begin + length > end:
+            data += self._memory[self._at : self._at + begin + length - end]
+        return data
+
+    def _pause(self, wanted: int) -> None:
+        try:
+            fcntl.ioctl(self.fd, _IOC_PAUSE_OUTPUT, wanted)
+        except OSError:
+            return  # its CPU went away: nobody writes
+
+
+_QUAD = struct.Struct("=Q")
+_function: Any = None
+
+
+def _system_call(number: int, *arguments: int | bytes) -> tuple[int, int]:
+    """What syscall(2) returns, and errno."""
+    global _function
+    import _ctypes
+
+    if _function is None:
+
+        class Word(_ctypes._SimpleCData):  # type: ignore[type-arg]  # its parameter is the checker's alone
+            _type_ = "l"
+
+        class Function(_ctypes.CFuncPtr):
+            _flags_ = _CDECL | _USE_ERRNO
+            _restype_ = Word
+
+        _function = Function(_ctypes.dlsym(_ctypes.dlopen(None, _RTLD_NOW), "syscall"))  # type: ignore[arg-type]  # None: ourselves
+    result = int(_function(number, *arguments))
+    return result, _ctypes.get_errno()

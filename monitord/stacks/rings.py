@@ -1,0 +1,295 @@
+"""The rings of this machine: one a CPU for stacks, one beside it for who lived where; bounded in all.
+
+For one thread. Whether there is a right to them is the kernel's to say: opening raises OSError.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from monitord import procfs
+from monitord.stacks import perf_event, records
+from monitord.stacks.perf_event import LockedMemoryError, Ring
+from monitord.stacks.records import Sample
+
+Scope = Literal["machine", "own processes"]
+
+DEFAULT_RATE_HZ = 19
+"""Beside timers of round numbers it is never in step with them; a sample costs about 9 µs."""
+DEFAULT_BYTES = 512 << 10
+"""Of stacks, a CPU: 100 s of a busy CPU at 30 frames a stack. A quarter more is for who lived where."""
+MOST_BYTES = 16 << 20
+_LEAST_BYTES = 32 << 10
+_SIDE_SHARE = 4  # the stacks' ring is so many times the side ring
+_FRESH_SIDE_BYTES = 256 << 10  # read at once from all CPUs: more would keep a core busy
+_CALLS_PER_LOOK_AT_CPUS = 16
+
+_FOLLOWED_AT_MOST, _THREADS_AT_MOST = 16, 32
+_DESCRIPTORS_AT_MOST = 1024
+
+
+class Lost(NamedTuple):
+    """What the rings could not tell. Records: said by the kernel, since the rings were last read whole."""
+
+    fresh_bytes: int = 0
+    side_bytes: int = 0
+    records: int = 0
+    cpus: int = 0
+
+
+class _Pair:
+    """The two rings of a CPU."""
+
+    __slots__ = ("side", "stacks")
+
+    def __init__(self, cpu: int, size_bytes: int, scope: Scope, rate_hz: int) -> None:
+        stacks, side = _attributes(scope, rate_hz)
+        pid = perf_event.EVERYBODY
+        if scope != "machine":
+            stacks, side, pid = perf_event.silent(stacks), perf_event.silent(side), 0
+        self.stacks = Ring(stacks, pid, cpu, size_bytes)
+        try:
+            self.side = Ring(side, pid, cpu, max(mmap.PAGESIZE, size_bytes // _SIDE_SHARE))
+        except OSError:
+            self.stacks.close()
+            raise
+
+    @property
+    def size_bytes(self) -> int:
+        return self.stacks.size_bytes + self.side.size_bytes
+
+    def close(self) -> None:
+        self.stacks.close()
+        self.side.close()
+
+
+class Rings:
+    """What ran on each CPU, newest kept; `open` makes one.
+
+    `scope`: "machine" has every process; "own processes" those that `follow` was told of and what they start.
+    """
+
+    def __init__(self, rate_hz: int, bytes_a_cpu: int, scope: Scope, cpus: Iterable[int]) -> None:
+        self.rate_hz, self.scope = rate_hz, scope
+        self._pairs: dict[int, _Pair] = {}
+        self._gone: set[int] = set()
+        self._followed: dict[int, list[int]] = {}
+        self._closed = Lost()
+        self._records_lost = self._calls = 0
+        cpus = tuple(cpus)
+        self.bytes_a_cpu = stack_bytes(bytes_a_cpu, len(cpus))
+        try:
+            self.take_cpus(cpus)
+        except OSError:
+            self.close()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        rate_hz: int = DEFAULT_RATE_HZ,
+        bytes_a_cpu: int = DEFAULT_BYTES,
+        scope: Scope = "machine",
+        cpus: Iterable[int] | None = None,
+    ) -> Rings:
+        """Begin to record. Raises OSError with the kernel's errno when this is not allowed.
+
+        Rings become smaller where the kernel grants less locked memory; `bytes_a_cpu` says what it was.
+        """
+        found = tuple(online_cpus() if cpus is None else cpus)
+        wanted = stack_bytes(bytes_a_cpu, len(found))
+        while True:
+            try:
+                return cls(rate_hz, wanted, scope, found)
+            except LockedMemoryError:
+                if wanted <= max(_LEAST_BYTES, mmap.PAGESIZE):
+                    raise
+                wanted //= 2
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """Those whose rings are recording."""
+        return tuple(sorted(self._pairs.keys() - self._gone))
+
+    @property
+    def lost(self) -> Lost:
+        pairs = self._pairs.values()
+        return Lost(
+            self._closed.fresh_bytes + sum(pair.stacks.overrun_bytes for pair in pairs),
+            self._closed.side_bytes + sum(pair.side.overrun_bytes for pair in pairs),
+            self._records_lost,
+            self._closed.cpus,
+        )
+
+    def fresh(self) -> dict[tuple[int, int], int]:
+        """Samples since the last call by (pid, thread); reads the new bytes alone, without a system call.
+
+        Looks now and then whether a CPU came or went.
+        """
+        self._calls += 1
+        if self._calls % _CALLS_PER_LOOK_AT_CPUS == 0:
+            self.take_cpus(online_cpus())
+        hot: Counter[tuple[int, int]] = Counter()
+        for pair in self._pairs.values():
+            if pair.stacks.fresh_bytes:
+                hot.update(records.threads_that_ran(pair.stacks.fresh()))
+        return hot
+
+    def samples(self, since_ns: int = 0, pids: Iterable[int] | None = None) -> list[Sample]:
+        """All that the rings still have, oldest first; of these processes alone."""
+        wanted = None if pids is None else frozenset(pids)
+        found: list[Sample] = []
+        lost = 0
+        for pair in self._pairs.values():
+            data = pair.stacks.whole()
+            found += records.samples(data, since_ns, wanted)
+            lost += records.lost(data)
+        self._records_lost = lost
+        found.sort()
+        return found
+
+    def side_records(self) -> list[tuple[int, int, bytes]]:
+        """New side records of all CPUs, oldest first: when, whose (pid), bytes for `records.side_record`."""
+        found: list[tuple[int, int, bytes]] = []
+        share = max(mmap.PAGESIZE, _FRESH_SIDE_BYTES // max(1, len(self._pairs)))
+        for pair in self._pairs.values():
+            if pair.side.fresh_bytes:
+                found += records.raw_side_records(pair.side.fresh(share))
+        found.sort(key=_when)
+        return found
+
+    def take_cpus(self, online: Iterable[int]) -> None:
+        """Open rings for CPUs that came. Those of a CPU that went are kept until it comes back.
+
+        Raises OSError only if not one CPU has a ring.
+        """
+        wanted = frozenset(online)
+        came = sorted(wanted - (self._pairs.keys() - self._gone))
+        self._gone = set(self._pairs.keys() - wanted)
+        refused = 0
+        for cpu in came:
+            if cpu in self._pairs:
+                self._close_pair(cpu)  # the kernel took its events away with it
+            try:
+                self._open_pair(cpu)
+            except OSError:
+                if not self._pairs or not self._calls:
+                    raise
+                refused += 1
+        self._closed = self._closed._replace(cpus=refused)
+
+    def follow(self, pid: int) -> bool:
+        """Record this process, and what it starts; False: it is gone, is not ours, or there is no room.
+
+        For scope "own processes"; in scope "machine" everybody is followed. The least lately named one goes.
+        """
+        if self.scope == "machine":
+            return True
+        if (known := self._followed.pop(pid, None)) is not None:
+            self._followed[pid] = known
+            return True
+        try:
+            threads = procfs.threads(pid)[:_THREADS_AT_MOST]
+        except OSError:
+            return False
+        needed = 2 * len(threads) * len(self._pairs)
+        while self._followed and (
+            len(self._followed) >= _FOLLOWED_AT_MOST or self._descriptors + needed > _DESCRIPTORS_AT_MOST
+        ):
+            self.unfollow(next(iter(self._followed)))
+        if needed > _DESCRIPTORS_AT_MOST:
+            threads = threads[: max(1, _DESCRIPTORS_AT_MOST // (2 * len(self._pairs)))]
+        opened = [fd for thread in threads for cpu in self.cpus for fd in self._follow_thread(thread, cpu)]
+        if opened:
+            self._followed[pid] = opened
+        return bool(opened)
+
+    def unfollow(self, pid: int) -> None:
+        for fd in self._followed.pop(pid, ()):
+            os.close(fd)
+
+    @property
+    def followed(self) -> tuple[int, ...]:
+        """Processes that `follow` was told of, the least lately named first."""
+        return tuple(self._followed)
+
+    def close(self) -> None:
+        for pid in tuple(self._followed):
+            self.unfollow(pid)
+        for cpu in tuple(self._pairs):
+            self._close_pair(cpu)
+
+    @property
+    def _descriptors(self) -> int:
+        return sum(map(len, self._followed.values()))
+
+    def _open_pair(self, cpu: int) -> None:
+        held = sum(pair.size_bytes for pair in self._pairs.values())
+        size = self.bytes_a_cpu
+        while size > mmap.PAGESIZE and held + size + size // _SIDE_SHARE > MOST_BYTES:
+            size //= 2
+        if held + size + max(mmap.PAGESIZE, size // _SIDE_SHARE) > MOST_BYTES:
+            raise OSError(12, f"cannot open a ring of CPU {cpu}: {MOST_BYTES} bytes are in use")
+        self._pairs[cpu] = _Pair(cpu, size, self.scope, self.rate_hz)
+
+    def _close_pair(self, cpu: int) -> None:
+        pair = self._pairs.pop(cpu)
+        self._closed = self._closed._replace(
+            fresh_bytes=self._closed.fresh_bytes + pair.stacks.overrun_bytes,
+            side_bytes=self._closed.side_bytes + pair.side.overrun_bytes,
+        )
+        pair.close()
+
+    def _follow_thread(self, thread_id: int, cpu: int) -> list[int]:
+        pair = self._pairs[cpu]
+        opened: list[int] = []
+        stacks, side = _attributes(self.scope, self.rate_hz)
+        for attributes, ring in ((stacks, pair.stacks), (side, pair.side)):
+            try:
+                opened.append(perf_event.open_event(perf_event.inherited(attributes), thread_id, cpu))
+                perf_event.redirect(opened[-1], ring)
+            except OSError:
+                for fd in opened:
+                    os.close(fd)
+                return []
+        return opened
+
+
+def _attributes(scope: Scope, rate_hz: int) -> tuple[bytes, bytes]:
+    user_only = scope != "machine"  # all that perf_event_paranoid 2 grants
+    return (
+        perf_event.stack_attributes(rate_hz, user_only=user_only),
+        perf_event.side_attributes(user_only=user_only),
+    )
+
+
+def stack_bytes(wanted: int, cpu_count: int) -> int:
+    """The largest power of two, of a page at least, with which all rings keep within their bounds."""
+    most = min(wanted, DEFAULT_BYTES, MOST_BYTES * _SIDE_SHARE // (_SIDE_SHARE + 1) // max(1, cpu_count))
+    return max(mmap.PAGESIZE, 1 << max(0, most.bit_length() - 1))
+
+
+def online_cpus() -> tuple[int, ...]:
+    """As /sys/devices/system/cpu/online lists them, "0-3,5"; else as many as Python counts."""
+    listed = procfs.read_once("/sys/devices/system/cpu/online", 16384) or b""
+    try:
+        return cpus_in(listed.decode("ascii"))
+    except ValueError:
+        return tuple(range(os.cpu_count() or 1))
+
+
+def cpus_in(listed: str) -> tuple[int, ...]:
+    """The numbers of a list of the kernel's; raises ValueError."""
+    found: list[int] = []
+    for part in listed.strip().split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
+def _when(record: tuple[int, int, bytes]) -> int:
+    return record[0]
