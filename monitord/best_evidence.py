@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from monitord.model import BY_PY_SPY, Alert, Capture, CaptureStatus, Hotspot, Incident, TriggerMetric
+from monitord.model import (
+    BEFORE,
+    BEFORE_THE_ALERT,
+    BY_PY_SPY,
+    DURING_THE_ALERT,
+    FEW_SAMPLES,
+    Alert,
+    Capture,
+    CaptureStatus,
+    Hotspot,
+    Incident,
+    TriggerMetric,
+)
 from monitord.ownership import line_for_all
 
-FEW_SAMPLES = 5  # of a profile: below that the look from inside the spike says more
-_HOT_BEFORE, _NO_LONGER_HOT = 0.2, 0.05
-_THIN, _LATE, _CONTEXT, _FAILED = 3, 6, 9, 10
+_HOT_THEN, _HARDLY_HOT = 0.2, 0.05
+_THIN, _LATE, _CONTEXT, _FAILED = 4, 7, 11, 12
 _NOBODY = {
     TriggerMetric.NETWORK: (
         "the recorder saw no TCP socket with this traffic: it was UDP, of a container with"
@@ -24,47 +35,72 @@ _NOBODY = {
 }
 
 
-def rank(role: str, status: str, *, late: bool = False, sample_count: int | None = None) -> int:
+def rank(
+    role: str,
+    status: str,
+    *,
+    late: bool = False,
+    sample_count: int | None = None,
+    metric: TriggerMetric | None = None,
+) -> int:
     """How much a capture tells: 0 is best.
 
-    A whole profile of the spike, a part of one, a dump from inside it; then a profile of a handful of
-    samples, what was taken when the spike was over, the context, and at last failures.
+    What the black box held from before the alert; then a whole profile of the spike, a part of one, a dump
+    from inside it; then what has a handful of samples, what was taken when the spike was over, the context,
+    and at last failures. The black box sees nothing that waits: of a hang it tells least.
     """
     if status not in (CaptureStatus.OK.value, CaptureStatus.PARTIAL.value):
         return _FAILED
     if role == "context":
         return _CONTEXT
-    is_thin = role == "profile" and sample_count is not None and sample_count < FEW_SAMPLES
-    whole = 0 if role == "profile" and status == CaptureStatus.OK.value else 1
-    order = 2 if role == "dump" else whole
+    is_thin = role in (BEFORE, "profile") and sample_count is not None and sample_count < FEW_SAMPLES
+    if role == BEFORE:
+        return _THIN if is_thin or metric is TriggerMetric.HANG else 0
+    whole = 1 if role == "profile" and status == CaptureStatus.OK.value else 2
+    order = 3 if role == "dump" else whole
     return order + (_LATE if late else _THIN if is_thin else 0)
 
 
-def leading_hotspots(captures: Sequence[Capture]) -> tuple[Hotspot, ...]:
-    """Of the best evidence that has any; then what was hot earlier, and the Python of a native function."""
+def leading_hotspots(captures: Sequence[Capture], metric: TriggerMetric | None = None) -> tuple[Hotspot, ...]:
+    """Of the best evidence that has any; then what other evidence adds to it, each with when it was seen."""
     ranked = sorted(
         captures,
-        key=lambda one: rank(one.role, one.status.value, late=one.late, sample_count=one.sample_count),
+        key=lambda one: rank(
+            one.role, one.status.value, late=one.late, sample_count=one.sample_count, metric=metric
+        ),
     )
     leading = next((capture for capture in ranked if capture.hotspots), None)
     if leading is None:
         return ()
+    if leading.role == BEFORE:
+        return _before_and_during(leading, ranked)
     best = leading.hotspots
-    earlier = next((one for one in captures if one.role == "dump" and one is not leading), None)
+    earlier = next((one for one in ranked if one.role in (BEFORE, "dump") and one is not leading), None)
     if earlier is not None and leading.role == "profile":
-        best = (*best, *_seen_before(earlier.hotspots, best))
+        best = (*best, *_other_phase(earlier.hotspots, best, BEFORE_THE_ALERT))
     if leading.hotspots[0].kind != "python":
         best = (*best, *_in_python(captures))
     return best
 
 
-def _seen_before(earlier: Iterable[Hotspot], now: Sequence[Hotspot]) -> Iterator[Hotspot]:
-    """What was hot while the window lasted, and hardly is in the profile: another phase of the program."""
-    shares = {(spot.function, spot.file): spot.total_share for spot in now}
-    for spot in earlier:
-        is_new = shares.get((spot.function, spot.file), 0.0) < _NO_LONGER_HOT
-        if spot.self_share >= _HOT_BEFORE and is_new:
-            yield replace(spot, seen="before the alert")
+def _before_and_during(before: Capture, ranked: Sequence[Capture]) -> tuple[Hotspot, ...]:
+    """What ran before the alert, then what only the profile shows; that first where the other has no name."""
+    best = before.hotspots
+    profile = next((one for one in ranked if one.role == "profile" and one.hotspots and not one.late), None)
+    if profile is None:
+        return best
+    during = tuple(_other_phase(profile.hotspots, best, DURING_THE_ALERT))
+    is_nameless = best[0].func_id is None and best[0].function.startswith("[")
+    return (*during, *best) if is_nameless else (*best, *during)
+
+
+def _other_phase(other: Iterable[Hotspot], shown: Sequence[Hotspot], seen: str) -> Iterator[Hotspot]:
+    """What was hot at another time, and hardly is in what is shown: another phase of the program."""
+    shares = {(spot.function, spot.file): spot.total_share for spot in shown}
+    for spot in other:
+        is_new = shares.get((spot.function, spot.file), 0.0) < _HARDLY_HOT
+        if spot.self_share >= _HOT_THEN and is_new:
+            yield replace(spot, seen=seen)
 
 
 def _in_python(captures: Iterable[Capture]) -> Iterator[Hotspot]:

@@ -498,7 +498,15 @@ class Statement:
     stmt_id: str | None = None
 
 
+BEFORE = "before"
+"""The role of what the black box held of the time before an alert; the others: context, dump, profile."""
+
+FEW_SAMPLES = 5
+"""Evidence of fewer samples tells less than a look from inside the spike."""
+
 BY_PY_SPY = "by py-spy"
+BEFORE_THE_ALERT = "before the alert"
+DURING_THE_ALERT = "during the alert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,7 +518,7 @@ class Hotspot:
     the rest comes from its source text: `stmt_id` names the statement on `line`, `func_hash` changes with
     the code, both as `ast_version` (of Python's grammar) sees it. `source_state` is same, changed (since the
     process started, or not what ran), unreadable, unparsable, or None: nobody looked. `seen` says when or by
-    whom, where that is another than the leading profile: "before the alert", "by py-spy".
+    whom, where that is another than the leading profile: BEFORE_THE_ALERT, DURING_THE_ALERT, BY_PY_SPY.
     """
 
     function: str
@@ -605,9 +613,11 @@ class Levels:
 class Capture:
     """One run of one profiler on one process, and how it ended.
 
-    `role` is context (no tool), dump (one look at the first crossing) or profile. The evidence is
+    `role` is before (what the black box held), context (no tool), dump (one look at the first crossing) or
+    profile. The evidence is
     `payload` (small, in memory) or `path` (a file in the folder the capture was given), or neither.
-    `format` names the parser: context-json, py-spy-dump, speedscope, folded, eu-stack, sample, spindump.
+    `format` names the parser: context-json, ring, py-spy-dump, speedscope, folded, eu-stack, sample or
+    spindump.
     `late` means taken when the spike was over. `fix` says what to type so that it works next time.
     `explained_share` is the part of the CPU used meanwhile that the samples account for; None: not known.
     `levels` were read before and after it. `image` is the program that the target ran: an exec changes it.

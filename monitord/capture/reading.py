@@ -19,7 +19,7 @@ _LIMIT_S = 15.0
 _FILE_CAP = 64 * 1024 * 1024
 _SOURCES = "monitord.capture.sources"  # never imported here: its parser of Python is 5 MB
 _SOURCES_LIMIT_S = 5.0
-_HOTSPOTS = 20
+_HOTSPOTS, _NOTES = 20, 20
 _TEXTS = (
     *("file", "module", "func_id", "stmt_id", "func_hash", "ast_version", "source_state", "source_line"),
 )
@@ -30,7 +30,7 @@ class Reading:
     """Samples, samples that failed, and hot functions; or the error that kept it from being read.
 
     `explained_share` is the part of the CPU used meanwhile that the samples account for (None: not known),
-    and `hidden_threads` are those that used the rest.
+    and `hidden_threads` are those that used the rest. `notes` say what limits it.
     """
 
     sample_count: int = 0
@@ -39,6 +39,7 @@ class Reading:
     error: str | None = None
     explained_share: float | None = None
     hidden_threads: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_evidence(
@@ -128,6 +129,7 @@ def _reading(answer: dict[str, Any]) -> Reading:
         hotspots=tuple(_hotspot(entry) for entry in answer["hotspots"][:_HOTSPOTS]),
         explained_share=None if explained is None else float(explained),
         hidden_threads=tuple(int(one) for one in answer.get("hidden_threads", ())),
+        notes=tuple(str(note) for note in answer.get("notes", ())[:_NOTES]),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from monitord.capture.consent import Consent
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
-from monitord.capture.reading import read_evidence
+from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.session import Profiler, Session
 from monitord.capture.snapshot import Context
 from monitord.capture.target import Target, TargetError
@@ -22,7 +22,7 @@ from monitord.capture.tools import Toolbox
 from monitord.capture.workplace import put, remove
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
-from monitord.model import Capture, CapturePlan, CaptureStatus, ProcessKey
+from monitord.model import BEFORE, Capture, CapturePlan, CaptureStatus, Hotspot, ProcessKey
 
 _TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
 _NAME_LOOKS = 5
@@ -88,7 +88,10 @@ class ProfileCaptureService:
         return captures
 
     def read(self, capture: Capture, folder: Path) -> Capture:
-        """Return the same dump with its hotspots: worth 100 ms once an alert has made it evidence."""
+        """Return the same dump with its hotspots: worth 100 ms once an alert has made it evidence.
+
+        What the black box held is read in the same way; it must hold a sample of the target.
+        """
         if capture.payload is None or capture.format in (None, "context-json"):
             return capture
         path = folder / "dump.bin"
@@ -99,6 +102,8 @@ class ProfileCaptureService:
             return capture
         finally:
             remove(path)
+        if capture.role == BEFORE:
+            return self._with_reading(capture, found, folder)
         if found.error is not None:
             return capture
         capture = replace(capture, hotspots=found.hotspots)
@@ -111,6 +116,31 @@ class ProfileCaptureService:
         unnamed = advice(found.hotspots, (capture.image or "").rpartition(" ")[0])
         notes = {**capture.notes, "unnamed": unnamed[0]} if unnamed else capture.notes
         return replace(capture, hotspots=without_interpreter(found.hotspots), notes=notes)
+
+    def _with_reading(self, before: Capture, found: Reading, folder: Path) -> Capture:
+        """What the black box held, with what is in it of the target; or why there is nothing."""
+        if found.error is not None or not found.sample_count:
+            status = CaptureStatus.TOOL_ERROR if found.error else CaptureStatus.NO_SAMPLES
+            reason = f"unreadable: {found.error}" if found.error else "it did not run before the alert"
+            return replace(before, status=status, reason=reason, format=None, payload=None)
+        notes = {**before.notes, "ring": "; ".join(found.notes)} if found.notes else before.notes
+        return replace(
+            before,
+            hotspots=self._with_sources(before.target, found.hotspots, folder),
+            sample_count=found.sample_count,
+            error_count=found.error_count,
+            notes=notes,
+        )
+
+    def _with_sources(self, key: ProcessKey, spots: tuple[Hotspot, ...], folder: Path) -> tuple[Hotspot, ...]:
+        """The hotspots with what their sources tell, while the process that names the files is there."""
+        if not self._reads_sources:
+            return spots
+        try:
+            with Target(key) as target:
+                return with_sources(Runner(), target, folder, spots)
+        except TargetError:
+            return spots
 
     def _with_hidden(self, dump: Capture, folder: Path) -> Capture:
         """The dump led by what has no readable name, where the process, as it is now, runs such functions."""

@@ -12,15 +12,29 @@ from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
-from monitord.model import BY_PY_SPY, HistoryPoint, Hotspot, ProfileRecord, TriggerMetric, counted
+from monitord.model import (
+    BEFORE,
+    BEFORE_THE_ALERT,
+    BY_PY_SPY,
+    DURING_THE_ALERT,
+    HistoryPoint,
+    Hotspot,
+    ProfileRecord,
+    TriggerMetric,
+    counted,
+)
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
 _LABEL = 10
-_TOLD_NOTES = ("looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
+_TOLD_NOTES = ("ring", "looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
 _HOTSPOTS = 10
+_PHASES = {
+    BEFORE_THE_ALERT: ("Before the alert", "(seen while the window lasted)"),
+    DURING_THE_ALERT: ("During the alert", "(what only the profile taken then shows)"),
+}
 _SHORTEST_PLACE = 8  # columns below which the end of a path says nothing
 _CLOCK_STEP_S = 3600.0
 _PENDING = {
@@ -122,9 +136,9 @@ class ProfileBrowserView:
         """On the first screen, whatever follows: the function that all this is for."""
         if view.hotspots:
             spot = view.hotspots[0]
-            late = ", after the spike" if view.late else ""
+            when = ", after the spike" if view.late else f", {spot.seen}" if spot.seen in _PHASES else ""
             text = cut(
-                f"  {'hottest':<{_LABEL}} {spot.self_share * 100:.0f} % in {printable(spot.function)}{late}",
+                f"  {'hottest':<{_LABEL}} {spot.self_share * 100:.0f} % in {printable(spot.function)}{when}",
                 self._width,
             )
             room = self._width - display_width(text) - 3
@@ -157,6 +171,8 @@ class ProfileBrowserView:
         samples = f"{_samples(best)}, " if best.sample_count else ""
         busy = f", target at {best.target_cpu_percent:.0f} % of a core" if best.target_cpu_percent else ""
         where = f"({printable(best.profiler or '?')}: {samples}{best.duration_seconds} s{busy})"
+        if best.role == BEFORE:
+            where = f"(before the alert, from the black box: {_samples(best)})"
         if now := worth_showing([spot for spot in view.hotspots if spot.seen is None]):
             yield from self._title("Where the time went", where)
             yield from self._hotspot_lines(now[:_HOTSPOTS])
@@ -165,9 +181,10 @@ class ProfileBrowserView:
                 "In Python", "(by py-spy, whose samples do not explain all of the CPU used)"
             )
             yield from self._hotspot_lines(python[:_HOTSPOTS])
-        if before := [spot for spot in view.hotspots if spot.seen not in (None, BY_PY_SPY)]:
-            yield from self._title("Before the alert", "(looks taken while the window lasted)")
-            yield from self._hotspot_lines(before[:_HOTSPOTS])
+        for seen, (title, aside) in _PHASES.items():
+            if spots := [spot for spot in view.hotspots if spot.seen == seen]:
+                yield from self._title(title, aside)
+                yield from self._hotspot_lines(spots[:_HOTSPOTS])
         if said := against_baseline(view):
             yield ""
             yield from (f"  {line}" for line in wrap(said, self._width - 2))
@@ -218,10 +235,11 @@ class ProfileBrowserView:
         if coming:
             yield from self._fact("profile", coming, "yellow")
         wide = max((len(record.status.value) for record in kept), default=0)
+        has_before = any(record.role == BEFORE for record in kept)
         for record in kept:
             status = self._style.paint(f"{record.status.value:<{wide}}", *evidence_paint(record.status))
             room = self._width - 2 - _LABEL - 1 - wide - 2
-            first, *more = wrap(cut(_how(record), 5 * room), room)
+            first, *more = wrap(cut(_how(record, has_before), 5 * room), room)
             role = pad(cut(printable(record.role), _LABEL), _LABEL)
             yield f"  {role} {status}  {first}".rstrip()
             yield from (f"  {'':{_LABEL}} {'':{wide}}  {line}" for line in more)
@@ -305,9 +323,11 @@ def worth_showing(spots: Sequence[Hotspot]) -> list[Hotspot]:
     return [spot for spot in spots if max(spot.self_share, spot.total_share) >= 0.005] or list(spots)
 
 
-def _how(record: ProfileRecord) -> str:
+def _how(record: ProfileRecord, has_before: bool) -> str:
+    is_of_then = has_before and record.role == "profile" and not record.late
     parts = [
         printable(record.profiler) if record.profiler and record.profiler != record.role else "",
+        DURING_THE_ALERT if is_of_then else "",
         _samples(record),
         f"{record.duration_seconds} s" if record.duration_seconds else "",
         f"target at {record.target_cpu_percent:.0f} %" if record.target_cpu_percent is not None else "",

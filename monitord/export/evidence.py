@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from monitord.best_evidence import rank
 from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.bundle import Identities
@@ -27,7 +28,6 @@ from monitord.storage.views import IncidentView
 
 MAX_EVIDENCE_BYTES = 256 << 20
 _DEADLINE_S = 120.0
-_ROLES = ("profile", "dump")
 ReadArtefact = Callable[[str, int], bytes]  # key, most bytes that are wanted → payload
 
 
@@ -82,18 +82,18 @@ class Written:
 
 
 def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
-    """The incident's profile, or its first look where there is no profile; raises NotFoundError."""
+    """The incident's best evidence that holds stacks; raises NotFoundError where there is none."""
     usable = [
         record
         for record in view.captures
         if record.status.has_evidence and record.artefact_key and record.format in FORMATS
     ]
-    # The one that leads says most of the spike, be it a look from inside it beside a late profile.
+    # The one that leads, whatever ranks: its hotspots are those that were shown.
     ranked = sorted(
         usable,
-        key=lambda record: (
-            record.id != view.record.id,
-            _ROLES.index(record.role) if record.role in _ROLES else 9,
+        key=lambda one: (
+            one.id != view.record.id,
+            rank(one.role, one.status, late=one.late, sample_count=one.sample_count, metric=view.metric),
         ),
     )
     if not ranked or ranked[0].artefact_key is None:

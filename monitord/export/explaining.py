@@ -14,7 +14,15 @@ from statistics import median
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
 from monitord.export.units import quantity, span
-from monitord.model import BY_PY_SPY, HistoryPoint, ProfileRecord, TriggerMetric, counted
+from monitord.model import (
+    BEFORE,
+    BY_PY_SPY,
+    DURING_THE_ALERT,
+    HistoryPoint,
+    ProfileRecord,
+    TriggerMetric,
+    counted,
+)
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -118,7 +126,8 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     hot = [spot for spot in view.hotspots if spot.self_share >= HOT_SHARE and not spot.seen][:_FUNCTIONS]
     if not hot:
         return
-    tool = printable(record.profiler or "the profiler")
+    is_before = record.role == BEFORE
+    tool = "Before the alert the black box" if is_before else printable(record.profiler or "the profiler")
     samples = f" in {counted(record.sample_count, 'sample')}" if record.sample_count else ""
     for n, spot in enumerate(hot):
         place = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
@@ -132,6 +141,8 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         where = f"{spot.self_share * 100:.0f} % in {printable(spot.function)}"
         line = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
         said = f"While the rule's window lasted it spent {where}, which the profile after it does not show."
+        if spot.seen == DURING_THE_ALERT:
+            said = f"During the alert it spent {where}{line}, which the time before does not show."
         if spot.seen == BY_PY_SPY:
             said = f"Of the Python code py-spy saw {where}{line}; that does not explain all of the CPU used."
         yield Sentence("where", said)

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from monitord.model import Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
+from monitord.model import BEFORE, Capture, CapturePlan, CaptureStatus, Incident, ProcessKey
 from monitord.pipeline.lateness import is_late
 
 
 def labelled(captures: Sequence[Capture], incident: Incident) -> list[Capture]:
-    """Evidence taken when the spike was over says so; a dump is as late as the look around it was."""
+    """Evidence taken when the spike was over says so; a dump is as late as the look around it was.
+
+    What the black box held is of the time before: it can't be late.
+    """
     context_cpu = next((one.target_cpu_percent for one in captures if one.role == "context"), None)
     found = []
     for capture in captures:
         seen = context_cpu if capture.role == "dump" else capture.target_cpu_percent
-        late = capture.role != "context" and is_late(replace(capture, target_cpu_percent=seen), incident)
+        is_judged = capture.role not in ("context", BEFORE)
+        late = is_judged and is_late(replace(capture, target_cpu_percent=seen), incident)
         found.append(replace(capture, late=late))
     return found
 

@@ -128,7 +128,7 @@ def _tallied(profile: Profile) -> dict[Key, _Tally]:
     of_frame = [numbers.setdefault(key, len(numbers)) for key in ids]
     own, total = [0.0] * len(numbers), [0.0] * len(numbers)
     for (_thread, stack), value in busy.items():
-        own[of_frame[stack[-1]]] += value
+        own[of_frame[profile.own_frame(stack)]] += value
         for number in {of_frame[index] for index in stack}:
             total[number] += value
     frames = dict(zip(reversed(of_frame), reversed(profile.frames), strict=True))

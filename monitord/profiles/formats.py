@@ -30,6 +30,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
     "sample": ("macos_sample", "parse_sample"),
     "spindump": ("macos_spindump", "parse_spindump"),
     "scalene": ("scalene", "parse_scalene"),
+    "ring": ("ring", "parse_ring"),
     "tachyon": ("tachyon", "parse_tachyon"),
 }
 

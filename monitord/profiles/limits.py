@@ -59,13 +59,14 @@ def opened(data: bytes | BinaryIO) -> BinaryIO:
     return io.BytesIO(data) if isinstance(data, bytes) else data
 
 
-def read_json(source: BinaryIO) -> object:
+def read_json(source: BinaryIO, max_bytes: int | None = None) -> object:
     """Give the JSON value in `source`; ProfileError when it is too big, too deep or none."""
     import json  # costs 8 ms, which parsers of text need not pay
 
-    raw = source.read(MAX_JSON_BYTES + 1)
-    if len(raw) > MAX_JSON_BYTES:
-        raise ProfileError(f"the file is bigger than the {MAX_JSON_BYTES >> 20} MiB that are read of JSON")
+    most = MAX_JSON_BYTES if max_bytes is None else min(max_bytes, MAX_JSON_BYTES)
+    raw = source.read(most + 1)
+    if len(raw) > most:
+        raise ProfileError(f"the file is bigger than the {most >> 20} MiB that are read of it")
     try:
         value: object = json.loads(raw.decode("utf-8", "surrogateescape"))
     except RecursionError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from monitord.model import Hotspot, Statement
@@ -44,14 +44,15 @@ def hotspots(profile: Profile, limit: int = 20) -> tuple[Hotspot, ...]:
     Among equals the one nearer to the leaf comes first. A function that is on a stack several times
     counts once for it. Stacks that only waited are left out, unless all of them waited: then they are
     what there is to say (a hang). `line` is where the function itself was seen most often, or, if it
-    never was the leaf, the line it called from most often; `statements` are its hottest lines.
+    never was the leaf, the line it called from most often; `statements` are its hottest lines. What counts as
+    a stack's leaf says `Profile.own_frame`.
     """
     busy = {key: value for key, value in profile.stacks.items() if not key[0].is_idle}
     stacks = busy or profile.stacks
     whole = float(sum(stacks.values()))
     if whole <= 0:
         return ()
-    tallies = _tallied(profile.frames, stacks)
+    tallies = _tallied(profile, stacks)
     background = _background(tallies, whole)
     ranked = sorted(
         tallies.items(),
@@ -111,8 +112,9 @@ def _function_name(frame: Frame) -> str:
     return UNKNOWN if frame.kind == "native" and _ADDRESS.fullmatch(frame.name) else frame.name
 
 
-def _tallied(frames: Sequence[Frame], stacks: Stacks) -> dict[_Function, _Tally]:
+def _tallied(profile: Profile, stacks: Stacks) -> dict[_Function, _Tally]:
     """One tally a function; what is done for each of a million frames is done by number."""
+    frames = profile.frames
     functions: dict[_Function, int] = {}
     of_frame = [
         functions.setdefault((_function_name(frame), frame.file, frame.module, frame.kind), len(functions))
@@ -121,7 +123,7 @@ def _tallied(frames: Sequence[Frame], stacks: Stacks) -> dict[_Function, _Tally]
     tallies = [_Tally() for _ in functions]
     own, total = [0.0] * len(frames), [0.0] * len(frames)
     for (_thread, stack), value in stacks.items():
-        own[stack[-1]] += value
+        own[profile.own_frame(stack)] += value
         for index in set(stack):
             total[index] += value
         for number in {of_frame[index] for index in stack}:

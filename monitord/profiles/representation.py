@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 UNKNOWN = "[unknown]"
 OUTER_LEFT_OUT = "[outer frames left out]"
 OTHER_STACKS = "[other stacks]"
+RING = "ring"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,15 @@ class Profile:
     def total(self) -> int | float:
         """The sum of all values, in `unit`."""
         return sum(self.stacks.values())
+
+    def own_frame(self, stack: Sequence[int]) -> int:
+        """Return the frame that a stack's own time counts to: the leaf.
+
+        The black box knows compiled code below a Python function that it calls, py-spy does not; in both the
+        Python function is what was busy, so that one program looks the same to either.
+        """
+        if self.tool == RING:
+            for index in reversed(stack):
+                if self.frames[index].kind == "python":
+                    return index
+        return stack[-1]

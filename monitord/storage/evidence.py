@@ -62,7 +62,7 @@ _IN_HEADER = ("correlation_id", "rule", "process_name", "raised_at", "pinned")
 _SENSELESS = (DamagedRowError, *SENSELESS)
 _JSON_TYPE, _TEXT_TYPE = "application/json", "text/plain"
 _CONTENT_TYPES = {
-    **dict.fromkeys(("context-json", "py-spy-dump", "speedscope"), _JSON_TYPE),
+    **dict.fromkeys(("context-json", "ring", "py-spy-dump", "speedscope"), _JSON_TYPE),
     **dict.fromkeys(("folded", "eu-stack", "sample", "spindump"), _TEXT_TYPE),
 }
 _UNFIT_FOR_TAGS = re.compile(r"[^A-Za-z0-9 +=._:/@-]")  # what every provider takes, and nobody misreads

@@ -205,7 +205,13 @@ class StoredCapture:
     @property
     def rank(self) -> int:
         """How much it tells: 0 is best."""
-        return rank(self.role, self.status, late=self.late, sample_count=self.sample_count)
+        return rank(
+            self.role,
+            self.status,
+            late=self.late,
+            sample_count=self.sample_count,
+            metric=self.trigger_metric,
+        )
 
 
 OF_THE_INCIDENT = ("rule", "severity", "pinned", "raised_at", "reason")
@@ -257,7 +263,7 @@ def incident_record(incident: Incident) -> StoredIncident:
         started_ticks=key.start_ticks if key else None,
         boot_id=incident.boot_id,
         history=incident.history,
-        hotspots=leading_hotspots(incident.captures),
+        hotspots=leading_hotspots(incident.captures, alert.metric),
     )
 
 

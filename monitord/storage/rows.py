@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from monitord.best_evidence import rank
+from monitord.model import TriggerMetric
 from monitord.storage.artefacts import is_key
 from monitord.storage.cells import cells, read_row
 from monitord.storage.events.of_incidents import load_notes, record_incident
@@ -16,6 +17,7 @@ from monitord.storage.records import IncidentRecords, StoredCapture, StoredIncid
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.views import Note
 
+_JUDGED = ("id", "role", "status", "late", "sample_count", "trigger_metric")
 _STEP = ("role", "profiler", "captured_at")  # what tells the captures of one incident apart
 
 
@@ -123,15 +125,17 @@ def update_row(connection: Connection, record: StoredIncident | StoredCapture, n
 
 def _rank_of(row: Any) -> int:
     samples = row.sample_count if isinstance(row.sample_count, int) else None
-    return rank(row.role, row.status, late=row.late == 1, sample_count=samples)
+    is_hang = row.trigger_metric == TriggerMetric.HANG.value
+    metric = TriggerMetric.HANG if is_hang else None
+    return rank(row.role, row.status, late=row.late == 1, sample_count=samples, metric=metric)
 
 
 def choose_leading(connection: Connection, correlation_id: str) -> bool:
     """Choose again which row stands for an incident; whether it has any. Also of damaged rows."""
     columns = profile_capture.c
     of_it = columns.correlation_id == correlation_id
-    judged = select(columns.id, columns.role, columns.status, columns.late, columns.sample_count)
-    rows = connection.execute(judged.where(of_it).order_by(columns.captured_at, columns.id)).all()
+    judged = select(*(columns[name] for name in _JUDGED)).where(of_it)
+    rows = connection.execute(judged.order_by(columns.captured_at, columns.id)).all()
     if not rows:
         return False
     best = min(rows, key=_rank_of)

@@ -206,9 +206,11 @@ def test_a_level_that_was_reached_long_ago_is_still_the_same_trouble() -> None:
 def test_a_dump_from_inside_the_spike_beats_what_came_after_and_a_handful_of_samples() -> None:
     ranked = sorted(
         {
+            "before": rank("before", "ok", sample_count=5),
             "whole": rank("profile", "ok", sample_count=400),
             "part": rank("profile", "partial", sample_count=100),
             "dump": rank("dump", "ok", sample_count=1),
+            "thin before": rank("before", "ok", sample_count=4),
             "thin": rank("profile", "ok", sample_count=1),
             "late dump": rank("dump", "ok", late=True),
             "late": rank("profile", "ok", late=True, sample_count=400),
@@ -218,8 +220,40 @@ def test_a_dump_from_inside_the_spike_beats_what_came_after_and_a_handful_of_sam
         key=lambda item: item[1],
     )
     assert [name for name, _ in ranked] == [
-        *("whole", "part", "dump", "thin", "late", "late dump", "context", "failed")
+        *("before", "whole", "part", "dump", "thin before", "thin", "late", "late dump", "context", "failed")
     ]
+
+
+def test_a_hang_is_told_by_where_it_waits_which_the_black_box_never_sees() -> None:
+    ran_before = rank("before", "ok", sample_count=400, metric=TriggerMetric.HANG)
+    assert ran_before > rank("dump", "ok") > rank("profile", "ok", metric=TriggerMetric.HANG)
+
+
+def test_what_the_black_box_held_is_never_late_and_leads_what_came_after() -> None:
+    """The profile after it shows another phase, or only what came when the spike was over."""
+    f, g = (Hotspot(name, "/a.py", 1, 0.95, 1.0, func_id=name) for name in "fg")
+    incident = Incident("id", ALERTS[TriggerMetric.CPU], None, ())
+    before = a_capture("before", profiler="ring", format="ring", sample_count=90, hotspots=(f,))
+    profile = a_capture(**DURING[TriggerMetric.CPU], hotspots=(g,), sample_count=100)
+    labels = labelled([replace(before, target_cpu_percent=1.0), profile], incident)
+    assert [one.late for one in labels] == [False, False]
+    assert [(spot.function, spot.seen) for spot in leading_hotspots((profile, before))] == [
+        ("f", None), ("g", "during the alert"),
+    ]  # fmt: skip
+    late = replace(profile, late=True)
+    assert [spot.function for spot in leading_hotspots((before, late))] == ["f"]
+    thin = replace(before, sample_count=4)
+    assert [(spot.function, spot.seen) for spot in leading_hotspots((thin, profile))] == [
+        ("g", None), ("f", "before the alert"),
+    ]  # fmt: skip
+
+
+def test_a_name_from_the_profile_comes_before_code_that_the_black_box_could_not_name() -> None:
+    unnamed = Hotspot("[libpython3.16.so]", None, None, 0.97, 1.0, kind="native")
+    named = Hotspot("price_basket", "/a.py", 1, 0.95, 1.0, func_id="1")
+    before = a_capture("before", profiler="ring", sample_count=90, hotspots=(unnamed,))
+    found = leading_hotspots((before, a_capture(hotspots=(named,), sample_count=100)))
+    assert [spot.function for spot in found] == ["price_basket", "[libpython3.16.so]"]
 
 
 def test_a_phase_that_only_the_looks_saw_is_told_beside_the_profile() -> None:

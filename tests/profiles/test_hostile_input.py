@@ -25,6 +25,7 @@ FILES = {
     "sample": ["macos-sample.txt"],
     "spindump": ["macos-spindump.txt"],
     "scalene": ["scalene-cpu.json", "scalene-empty.json"],
+    "ring": ["ring.json"],
     "tachyon": ["tachyon-collapsed.txt"],
 }
 HEADERS = {
@@ -135,7 +136,7 @@ def test_an_unknown_format_names_the_known_ones() -> None:
         parse("gecko", b"")
 
 
-@pytest.mark.parametrize("format_name", ["py-spy-dump", "speedscope", "scalene"])
+@pytest.mark.parametrize("format_name", ["py-spy-dump", "speedscope", "scalene", "ring"])
 @pytest.mark.parametrize("bait", [b"[" * 100_000, b'{"a":' * 100_000, b"[" + b"9" * 10_000 + b"]"])
 def test_json_bombs_are_refused(format_name: str, bait: bytes) -> None:
     with pytest.raises(ProfileError):
@@ -158,6 +159,9 @@ DEEP = {
     "sample": b"Call graph:\n    10 Thread_1\n" + b"".join(b" " * (6 + 2 * n) + b"10 f%d  (in x)\n" % n for n in range(3000)),
     "spindump": b"Process: a [1]\n  Thread 0x1 10 samples\n" + b"".join(b" " * (2 + 2 * n) + b"10  f%d (x + 1) [0x1]\n" % n for n in range(3000)),
     "scalene": json.dumps({"stacks": [[[f"/a.py f{n}:1;" for n in range(5000)], {"count": 7}]]}).encode(),
+    "ring": json.dumps({"format": "monitord-ring", "version": 1, "began_ns": 0, "ended_ns": 9, "rate_hz": 19, "processes": [{"pid": 1}],
+                        "threads": [[0, 1]], "frames": [[f"f{n}", None, None, None, "native"] for n in range(5000)],
+                        "stacks": [list(range(5000))], "samples": [[0, 0, 0, 7]]}).encode(),
     "tachyon": b"tid:1;" + b";".join(b"a.py:f%d:1" % n for n in range(5000)) + b" 7\n",
 }  # fmt: skip
 

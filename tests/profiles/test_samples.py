@@ -40,6 +40,7 @@ CHECKS = [
     ("spindump", "macos-spindump.txt", 4, 1000, "thread_start"),
     ("scalene", "scalene-cpu.json", 5, 660, "sleeper"),
     ("scalene", "scalene-memory.json", 5, 544, "sleeper"),
+    ("ring", "ring.json", 3, 2163, "spin"),
     ("tachyon", "tachyon-collapsed.txt", 8, 3994, "sleeper"),
 ]
 
