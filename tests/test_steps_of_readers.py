@@ -26,6 +26,7 @@ import pytest
 import monitord
 from monitord.model import CONTEXT_LABELS, Hotspot, Match, ProcessKey, ProcessRates
 from tests.profiles.ring_documents import many_lives
+from tests.stacks import large_records
 
 SLACK = 3_000  # what a call costs however short its input is
 Work = Callable[[int], object]
@@ -119,26 +120,6 @@ def context(n: int) -> object:
     return told
 
 
-def ring_bytes(n: int) -> object:
-    """Samples with a stack each of its own, a sample as long as all of them, side records with long paths."""
-    records = of("stacks.records")
-    head = struct.pack
-    samples = b"".join(head("=IHHIIQQ3Q", 9, 0, 56, 1, 1, k, 3, k, k, k) for k in range(n))
-    long = head(f"=IHHIIQQ{n}Q", 9, 0, 32 + 8 * n, 1, 1, 1, n, *range(n))
-
-    def mapped(path: bytes) -> bytes:
-        size = 88 + len(path)
-        return (
-            head("=IHHIIQQQIIQQII", 10, 0, size, 1, 1, 1, 1, 0, 8, 1, 1, 0, 5, 2)
-            + path
-            + head("=IIQ", 1, 1, 1)
-        )
-
-    data = samples + long + mapped(b"/" + b"a" * n) + mapped(b"/a") * n
-    sides = [records.side_record(raw) for _, _, raw in records.raw_side_records(data)]
-    return list(records.samples(data)), list(records.threads_that_ran(data)), records.lost(data), sides
-
-
 def dump(n: int) -> bytes:
     return json.dumps(
         [{"pid": 1, "thread_id": k, "frames": [{"name": "f", "line": 1}] * 5} for k in range(n)]
@@ -229,7 +210,9 @@ READERS: dict[str, Work] = {
     "capture.perf_fold": lambda n: list(of("capture.perf_fold").folded(dict.fromkeys(of("capture.perf_fold").stacks(["\t 1 f (/x)", "\t 2 " + "(" * n + " (/y)"] * n + [""]), 1))),
     "capture.perf_maps": raw(lambda data: of("capture.perf_maps").short_lines(data, 0), "1 2 a\n"),
     "capture.sources": raw(of("capture.sources").decoded, "# coding: ", "\\\n", "'''"),
-    "stacks.records": ring_bytes,
+    "stacks.records": large_records.read,
+    "stacks.life": large_records.lived,
+    "stacks.lives": raw(lambda data: list(of("stacks.lives")._code_in(data)), "1-2 r-xp 0 08:01 1 /a b\n"),
     "symbols.names": mapped_again,
     "symbols.tables": each(of("symbols.tables").readable, "_ZN", "_R", "17h", "$LT$", "::", "E"),
     "symbols.elf": program_file,

@@ -16,8 +16,7 @@ Sample = tuple[int, int, int, tuple[int, ...]]
 KERNEL = 1 << 63
 """Addresses from here on are the kernel's."""
 
-_LOST, _COMM, _EXIT, _FORK, _SAMPLE, _MMAP2 = 2, 3, 4, 7, 9, 10
-_LOST_SAMPLES = 13
+_LOST, _COMM, _EXIT, _FORK, _SAMPLE, _MMAP2, _LOST_SAMPLES = 2, 3, 4, 7, 9, 10, 13
 _MISC_OF_COMM_EXEC, _MISC_DATA, _MISC_BUILD_ID = 1 << 13, 1 << 13, 1 << 14
 _MARKERS = (1 << 64) - 4095  # PERF_CONTEXT_*: whose the next addresses are
 _MAX_FRAMES = 512  # a ring that asked for more frames than this is not ours
@@ -130,6 +129,12 @@ def raw_side_records(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             at_ns = _QUAD.unpack_from(data, end - 8)[0]
             if not (kind == _MMAP2 and flags & (_MISC_DATA | _MISC_BUILD_ID)):
                 yield at_ns, _PAIR.unpack_from(data, begin + 8)[0], data[begin:end]
+
+
+def is_mapping(record: bytes) -> bool:
+    """Whether it is one of code that was mapped: most are, and are read only when they are asked for."""
+    kind: int = _HEADER.unpack_from(record)[0]
+    return kind == _MMAP2
 
 
 def side_record(record: bytes) -> SideRecord | None:

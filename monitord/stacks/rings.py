@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
@@ -79,6 +80,7 @@ class Rings:
         self._gone: set[int] = set()
         self._followed: dict[int, list[int]] = {}
         self._closed = Lost()
+        self._early: list[tuple[int, int, bytes]] = []
         self._records_lost = self._calls = 0
         cpus = tuple(cpus)
         self.bytes_a_cpu = stack_bytes(bytes_a_cpu, len(cpus))
@@ -153,13 +155,19 @@ class Rings:
         return found
 
     def side_records(self) -> list[tuple[int, int, bytes]]:
-        """New side records of all CPUs, oldest first: when, whose (pid), bytes for `records.side_record`."""
-        found: list[tuple[int, int, bytes]] = []
+        """New side records of all CPUs, oldest first: when, whose (pid), bytes for `records.side_record`.
+
+        What happens while they are read is for the next call, so that nothing is ever told before its cause.
+        """
+        until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        found, self._early = self._early, []
         share = max(mmap.PAGESIZE, _FRESH_SIDE_BYTES // max(1, len(self._pairs)))
         for pair in self._pairs.values():
             if pair.side.fresh_bytes:
                 found += records.raw_side_records(pair.side.fresh(share))
         found.sort(key=_when)
+        while found and found[-1][0] > until_ns:
+            self._early.append(found.pop())
         return found
 
     def take_cpus(self, online: Iterable[int]) -> None:

@@ -1,0 +1,198 @@
+"""The programs that one process ran, put together from what its side records and /proc said of it. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from monitord.stacks import records
+
+SAME_START_NS = 20_000_000
+"""/proc counts start times in ticks of 10 ms: two times of one start differ by less than two of them."""
+MAPPINGS_AT_MOST = 256
+
+
+class Code(NamedTuple):
+    """A piece of a file that is mapped to be executed, at `start` to `end` in a process."""
+
+    start: int
+    end: int
+    offset: int
+    device: int
+    inode: int
+    path: str
+
+
+class Life(NamedTuple):
+    """One program of one process. Times are CLOCK_BOOTTIME in ns; None: not known, or not yet.
+
+    `began_ns` is the process's start, `exec_ns` the program's (None: the one it began with), `ended_ns` the
+    program's end, by an exec or with the process. An unknown name is empty.
+    """
+
+    pid: int
+    parent_pid: int | None
+    name: str
+    began_ns: int | None
+    exec_ns: int | None
+    ended_ns: int | None
+    mappings: tuple[Code, ...]
+
+    @property
+    def from_ns(self) -> int:
+        return self.exec_ns or self.began_ns or 0
+
+
+class Noted(NamedTuple):
+    """What /proc said of a process at a moment."""
+
+    at_ns: int
+    start_ns: int
+    parent_pid: int
+    name: str
+    code: tuple[Code, ...]
+
+
+def life_at(lives: Iterable[Life], at_ns: int) -> Life | None:
+    """Whose sample that is; None: of a program that is not known. `lives` are of one pid, oldest first."""
+    found = None
+    for life in lives:
+        if life.from_ns <= at_ns:
+            found = life
+    if found is None or (found.ended_ns is not None and at_ns > found.ended_ns + SAME_START_NS):
+        return None
+    return found
+
+
+def lives_in(pid: int, told: bytes | bytearray, noted: Iterable[Noted]) -> list[Life]:
+    """The programs that had this pid, oldest first."""
+    lives = _told_lives(pid, told)
+    for one in noted:
+        _merge(lives, one, pid)
+    lives.sort(key=_from_ns)
+    return _joined(lives)
+
+
+def _told_lives(pid: int, told: bytes | bytearray) -> list[Life]:
+    """What its side records say."""
+    nothing = Life(pid, None, "", None, None, None, ())
+    lives: list[Life] = []
+    code: list[list[Code]] = []
+
+    def begin(life: Life) -> None:
+        lives.append(life)
+        code.append([])
+
+    for record in _records_in(told):
+        current = lives[-1] if lives and lives[-1].ended_ns is None else None
+        if isinstance(record, records.Forked):
+            begin(nothing._replace(parent_pid=record.parent_pid, began_ns=record.at_ns))
+            continue
+        if isinstance(record, records.Named) and record.is_exec:
+            before = current or nothing
+            if current:
+                lives[-1] = current._replace(ended_ns=record.at_ns)
+            begin(before._replace(name=record.name, exec_ns=record.at_ns))
+            continue
+        if current is None:
+            if isinstance(record, records.Ended) and lives:
+                continue
+            begin(nothing)
+        if isinstance(record, records.Ended):
+            lives[-1] = lives[-1]._replace(ended_ns=record.at_ns)
+        elif isinstance(record, records.Named):
+            lives[-1] = lives[-1]._replace(name=record.name)
+        else:
+            code[-1].append(Code(*record[2:]))
+    return [life._replace(mappings=newest(tuple(its))) for life, its in zip(lives, code, strict=True)]
+
+
+def _merge(lives: list[Life], noted: Noted, pid: int) -> None:
+    """What /proc said at a moment is of the life of that moment."""
+    place = _place_of(lives, noted)
+    if place is None:
+        lives.append(Life(pid, noted.parent_pid, noted.name, noted.start_ns, None, None, noted.code))
+        return
+    life = lives[place]
+    began = noted.start_ns if life.began_ns is None else life.began_ns
+    lives[place] = life._replace(
+        parent_pid=noted.parent_pid if life.parent_pid is None else life.parent_pid,
+        name=life.name or noted.name,
+        began_ns=began,
+        mappings=newest((*noted.code, *life.mappings)),
+    )
+
+
+def _place_of(lives: list[Life], noted: Noted) -> int | None:
+    for place in reversed(range(len(lives))):
+        life = lives[place]
+        is_same = life.began_ns is None or abs(life.began_ns - noted.start_ns) <= SAME_START_NS
+        if is_same and life.from_ns <= noted.at_ns <= (life.ended_ns or noted.at_ns):
+            return place
+    return None
+
+
+def _joined(lives: list[Life]) -> list[Life]:
+    """Programs of one process share its start, and a life ends where the next begins."""
+    for place in range(1, len(lives)):
+        before, life = lives[place - 1 : place + 1]
+        if life.began_ns is None and before.ended_ns in (None, life.exec_ns):
+            lives[place] = life._replace(began_ns=before.began_ns, parent_pid=before.parent_pid)
+        if before.ended_ns is None:
+            lives[place - 1] = before._replace(ended_ns=life.from_ns)
+    return lives
+
+
+def newest(code: tuple[Code, ...]) -> tuple[Code, ...]:
+    """What still lies where it was mapped, by address: the newer hides the older below it."""
+    kept: list[Code] = []
+    for one in reversed(code[-4 * MAPPINGS_AT_MOST :]):
+        place = bisect(kept, one.start, key=_start)
+        is_over = place and kept[place - 1].end > one.start
+        if not is_over and not (place < len(kept) and kept[place].start < one.end):
+            kept.insert(place, one)
+            if len(kept) >= MAPPINGS_AT_MOST:
+                break
+    return tuple(kept)
+
+
+def _records_in(told: bytes | bytearray) -> list[records.SideRecord]:
+    """In the order of their times."""
+    data = bytes(told)
+    read = (records.side_record(data[begin:end]) for _, _, begin, end in records.walk(data))
+    return sorted((record for record in read if record is not None), key=_at_ns)
+
+
+def forked_from(told: bytes | bytearray) -> int | None:
+    """The parent of a process that runs its parent's program; None: its own, or it was not seen to start."""
+    parent = None
+    for record in _records_in(told):
+        if isinstance(record, records.Forked):
+            parent = record.parent_pid
+        elif isinstance(record, records.Named) and record.is_exec:
+            parent = None
+    return parent
+
+
+def fork_times(told: bytes | bytearray) -> frozenset[int]:
+    """When processes of this pid were started."""
+    return frozenset(one.at_ns for one in _records_in(told) if isinstance(one, records.Forked))
+
+
+def cut_oldest(told: bytearray, kept_bytes: int) -> None:
+    """Forget whole records, the oldest, until so many bytes are left at most."""
+    begins = [begin for _, _, begin, _ in records.walk(bytes(told))]
+    del told[: next((begin for begin in begins if len(told) - begin <= kept_bytes), len(told))]
+
+
+def _from_ns(life: Life) -> int:
+    return life.from_ns
+
+
+def _at_ns(record: records.SideRecord) -> int:
+    return record.at_ns
+
+
+def _start(code: Code) -> int:
+    return code.start

@@ -1,0 +1,207 @@
+"""Who lived where: the programs that each process ran and where their code lay, also when it is gone.
+
+Bounded whatever the machine does. From the side rings; for processes older than those, from /proc (`note`).
+For one thread, that of its rings.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator
+
+from monitord import procfs
+from monitord.procfs.maps import mappings
+from monitord.stacks import records
+from monitord.stacks.descent import END, Descendant, Family, Moves
+from monitord.stacks.life import (
+    MAPPINGS_AT_MOST,
+    SAME_START_NS,
+    Code,
+    Life,
+    Noted,
+    cut_oldest,
+    fork_times,
+    forked_from,
+    life_at,
+    lives_in,
+    newest,
+)  # fmt: skip
+from monitord.stacks.rings import Rings
+
+__all__ = ["Code", "Descendant", "Life", "Lives", "life_at"]
+
+_NS_PER_TICK = 1_000_000_000 // procfs.TICKS_PER_S
+
+# What each table holds at most.
+_YOUNG_BYTES, _YOUNG = 256 << 10, 1024  # records of processes that no sample was of yet
+_KEPT_BYTES, _KEPT = 1 << 20, 1024  # and of those that were sampled
+_ONE_BYTES = 16 << 10
+_NOTED = 256
+_ANCESTORS = 8
+_MAPS_BYTES, _MAPS_WITHIN_S = 1 << 20, 0.5
+
+
+class Lives:
+    """Give it the pids that were sampled at each beat (`keep_up`), and ask it later."""
+
+    def __init__(self, rings: Rings) -> None:
+        self._rings = rings
+        self._young: OrderedDict[int, bytearray] = OrderedDict()
+        self._kept: OrderedDict[int, bytearray] = OrderedDict()
+        self._young_bytes = self._kept_bytes = 0
+        self._noted: OrderedDict[tuple[int, int, tuple[int, int]], Noted] = OrderedDict()
+        self._moves = Moves()
+
+    def keep_up(self, sampled: Iterable[int] = ()) -> None:
+        """Take in what the side rings have; what is told of a sampled process outlives it."""
+        for at_ns, pid, raw in self._rings.side_records():
+            self._take(at_ns, pid, raw)
+        for pid in sampled:
+            self._keep(pid)
+        self._forget()
+
+    def note(self, pid: int) -> bool:
+        """Remember where a living process is now; once for each program it runs. False: it is gone."""
+        stat = procfs.stat_of(pid)
+        if stat is None:
+            return False
+        key = (pid, stat.start_ticks * _NS_PER_TICK, stat.image)
+        known = self._noted.get(key)
+        if known is None:
+            at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            code = () if stat.is_kernel_thread else _code_of(pid)
+            if procfs.image_of(pid) not in (None, stat.image):
+                return False  # another program by now: the next note is of that one
+            known = Noted(at_ns, key[1], stat.parent_pid, stat.name, code)
+        self._noted[key] = known
+        self._noted.move_to_end(key)
+        while len(self._noted) > _NOTED:
+            self._noted.popitem(last=False)
+        return True
+
+    def of(self, pid: int) -> tuple[Life, ...]:
+        """The programs that had this pid, oldest first; empty when nothing is known."""
+        self.keep_up()
+        return self._lives(pid, _ANCESTORS)
+
+    def descendants(
+        self, pid: int, since_ns: int, at_ns: int | None = None, among: Collection[int] | None = None
+    ) -> tuple[Descendant, ...]:
+        """What a process started, itself or through others, as far as it was there after `since_ns`.
+
+        `at_ns`: of the process that had this pid then (default: lately). `among`: only with these pids.
+        """
+        self.keep_up()
+        family = Family(pid, at_ns, among)
+        for move in heapq.merge(self._moves, self._noted_starts()):
+            if not family.take(*move):
+                break
+        return tuple(one for one in family.found if one.ended_ns is None or one.ended_ns >= since_ns)
+
+    # ------------------------------------------------------------------------------------- taking in
+
+    def _take(self, at_ns: int, pid: int, raw: bytes) -> None:
+        if not records.is_mapping(raw):
+            record = records.side_record(raw)
+            if isinstance(record, records.Forked):
+                if record.pid == record.parent_pid:
+                    return  # a thread
+                self._moves.add(at_ns, pid, record.parent_pid)
+            elif isinstance(record, records.Ended):
+                if record.thread_id != pid:
+                    return
+                self._moves.add(at_ns, pid, END)
+            elif isinstance(record, records.Named) and record.thread_id != pid and not record.is_exec:
+                return  # a thread's own name
+        self._append(pid, raw)
+
+    def _append(self, pid: int, raw: bytes) -> None:
+        is_kept = pid in self._kept
+        told = (self._kept if is_kept else self._young).setdefault(pid, bytearray())
+        before = len(told)
+        told += raw
+        if len(told) > _ONE_BYTES:
+            cut_oldest(told, _ONE_BYTES // 2)
+        if is_kept:
+            self._kept_bytes += len(told) - before
+        else:
+            self._young_bytes += len(told) - before
+            self._forget_young()
+
+    def _keep(self, pid: int) -> None:
+        """With its parents, whose code it shares until it runs a program of its own."""
+        if pid in self._kept:
+            self._kept.move_to_end(pid)
+            return
+        for _ in range(_ANCESTORS):
+            told = self._young.pop(pid, bytearray())
+            self._young_bytes -= len(told)
+            self._kept[pid] = told
+            self._kept_bytes += len(told)
+            parent = forked_from(told)
+            if parent is None or parent in self._kept:
+                return
+            if parent not in self._young:
+                self.note(parent)
+                return
+            pid = parent
+
+    def _forget_young(self) -> None:
+        while len(self._young) > _YOUNG or self._young_bytes > _YOUNG_BYTES:
+            self._young_bytes -= len(self._young.popitem(last=False)[1])
+
+    def _forget(self) -> None:
+        while len(self._kept) > _KEPT or self._kept_bytes > _KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+    # ------------------------------------------------------------------------------------- answering
+
+    def _lives(self, pid: int, depth: int) -> tuple[Life, ...]:
+        told = self._kept.get(pid) or self._young.get(pid) or bytearray()
+        noted = [one for (of, _, _), one in self._noted.items() if of == pid]
+        forks = fork_times(told)
+        return tuple(
+            self._with_parents(life, depth) if life.began_ns in forks and life.exec_ns is None else life
+            for life in lives_in(pid, told, noted)
+        )
+
+    def _with_parents(self, life: Life, depth: int) -> Life:
+        """It runs its parent's program: it has its parent's code, and its name until it takes another."""
+        if not depth or life.parent_pid is None or life.began_ns is None:
+            return life
+        parent = life_at(self._lives(life.parent_pid, depth - 1), life.began_ns)
+        if parent is None:
+            return life
+        code = newest((*parent.mappings, *life.mappings))
+        return life._replace(name=life.name or parent.name, mappings=code)
+
+    def _noted_starts(self) -> list[tuple[int, int, int]]:
+        """Starts that only /proc told, oldest first."""
+        pids = {pid for pid, _, _ in self._noted}
+        slots = {
+            (pid, at_ns // SAME_START_NS) for at_ns, pid, other in self._moves if pid in pids and other != END
+        }
+        starts = set()
+        for (pid, start_ns, _), noted in self._noted.items():
+            slot = start_ns // SAME_START_NS
+            if not slots & {(pid, slot), (pid, slot + 1)}:
+                starts.add((start_ns, pid, noted.parent_pid))
+        return sorted(starts)
+
+
+def _code_of(pid: int) -> tuple[Code, ...]:
+    """The files that a process executes, from /proc; empty where they are not ours to see."""
+    maps = procfs.read_within(procfs.path(pid, "maps"), _MAPS_WITHIN_S, _MAPS_BYTES) or b""
+    return tuple(_code_in(maps[: maps.rfind(b"\n") + 1]))
+
+
+def _code_in(maps: bytes) -> Iterator[Code]:
+    count = 0
+    for one in mappings(maps):
+        if one.is_code and count < MAPPINGS_AT_MOST:
+            count += 1
+            start, _, end = one.where.partition("-")
+            yield Code(int(start, 16), int(end, 16), one.offset, one.device, one.inode, sys.intern(one.path))
