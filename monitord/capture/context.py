@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from monitord.capture import context_system
 from monitord.capture.context_files import summarise_files
 from monitord.capture.context_threads import read_threads
 from monitord.capture.thread_cpu import thread_cpu_ns
+from monitord.procfs.maps import python_version
 from monitord.redaction import redact_argv, redact_name
 
 WINDOW_S = 0.3
@@ -51,7 +51,6 @@ _STATUS = [
     "Cpus_allowed_list",
 ]
 _MEMORY = ("Pss", "Private_Dirty", "Swap", "AnonHugePages", "Shared_Clean", "Shared_Dirty")
-_PYTHON = re.compile(r"/(?:lib)?python(\d\.\d+)[a-z]*(?:\.so[.0-9]*)?$", re.MULTILINE)
 _NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 
 Record = dict[str, Any]
@@ -137,9 +136,7 @@ def _identity(snapshot: Snapshot, stat: procfs.Stat) -> Record:
 
 
 def _python_version(snapshot: Snapshot) -> str | None:
-    """A guess: the first libpython or python binary it maps."""
-    found = _PYTHON.search(snapshot.text("maps", 1024 * 1024) or "")
-    return found[1] if found else None
+    return python_version(os.fsencode(snapshot.text("maps", 1024 * 1024) or ""))
 
 
 def _ancestors(parent: int) -> list[Record]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from monitord import procfs
-from monitord.capture.system_calls import CALLS
 from monitord.capture.thread_cpu import thread_cpu_ns
+from monitord.procfs.system_calls import CALLS
 from monitord.redaction import redact_name
 
 _SHOWN = 100

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+_PYTHON = re.compile(rb"/(?:lib)?python(\d\.\d+)[a-z]*(?:\.so[.0-9]*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +49,9 @@ def mapped_code(maps: bytes) -> tuple[Mapping, ...]:
         if mapping.is_code:
             found.setdefault(mapping.path, mapping)
     return tuple(found.values())
+
+
+def python_version(maps: bytes) -> str | None:
+    """A guess at what Python a process runs, "3.11": by the first libpython or python binary it maps."""
+    found = _PYTHON.search(maps)
+    return found[1].decode() if found else None

@@ -20,7 +20,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")  # blank, tab, newline and backslash; oth
 class MountPoint:
     """`root` is the folder of the file system that is seen at `point`; `options` are the file system's own.
 
-    `device` is the one that the kernel names in maps, too.
+    `device` is the one that the kernel names in maps, too; `source` is what was mounted, in its words.
     """
 
     mount_id: int
@@ -29,6 +29,7 @@ class MountPoint:
     point: str
     kind: str
     options: tuple[str, ...]
+    source: str = ""
 
 
 def mount_points(mountinfo: str) -> Iterator[MountPoint]:
@@ -47,6 +48,7 @@ def mount_points(mountinfo: str) -> Iterator[MountPoint]:
                 _plain(fields[4]),
                 kinds[0],
                 tuple(kinds[2].split(",")),
+                _plain(kinds[1]),
             )
 
 

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from monitord import rights
 from monitord.model import counted
 from monitord.ownership import line_for_all
-from monitord.procfs import path, stat_of
-from monitord.sampling import holders as held_by
-from monitord.sampling import sockdiag
-from monitord.sampling.holders import Held
+from monitord.procfs import holders as held_by
+from monitord.procfs import path, sockdiag, stat_of
+from monitord.procfs.holders import Held
 
 Row = tuple[int, int, str, float]
 
@@ -90,7 +89,7 @@ def by_process(rates: Mapping[int, float], owner_of: Mapping[int, int]) -> list[
 def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str, object]:
     """What is printed; see the top."""
     over_s = max(after.at_s - before.at_s, 1e-3)
-    rates = busy(before.sockets.tcp, after.sockets.tcp, over_s)
+    rates = busy(before.sockets.moved(), after.sockets.moved(), over_s)
     owner_of, shared = owners(held_by.holders(rates))
     talkers = by_process(rates, owner_of)
     carried = (after.bytes_by_namespace[0] - before.bytes_by_namespace[0]) / over_s
@@ -99,7 +98,9 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
     blamed = talkers[0] if talkers and talkers[0][3] >= _LEAST_SHARE * carried else None
     if blamed:
         peers = {
-            after.sockets.peers[inode]: rates[inode] for inode, pid in owner_of.items() if pid == blamed[0]
+            after.sockets.tcp[inode].remote: rates[inode]
+            for inode, pid in owner_of.items()
+            if pid == blamed[0]
         }
         said.append(f"{_rate(blamed[3])} by TCP of {_called(blamed)} with {_listed_peers(peers)}")
     for group in sorted(set(shared.values())):

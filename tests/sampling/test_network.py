@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from monitord.procfs.holders import Activity, chosen, holders
 from monitord.sampling import Sampler, key_of
-from monitord.sampling.holders import Activity, chosen, holders
 from monitord.sampling.network import parse_answer, parse_nettop
 from monitord.sampling.sockets import busy, by_process, owners
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from monitord import procfs
+from monitord.procfs.tcp_table import shown
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -35,13 +36,29 @@ _NAMESPACES_AT_MOST = 64
 _ANSWER_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A TCP socket and its bytes so far: those that the other end acknowledged, and those received."""
+
+    remote: str
+    sent_bytes: int
+    received_bytes: int
+
+    @property
+    def moved_bytes(self) -> int:
+        return self.sent_bytes + self.received_bytes
+
+
 @dataclass(slots=True)
 class Sockets:
-    """One look, by inode: TCP's bytes (acknowledged plus received) and other ends; and which are UDP's."""
+    """One look, by inode: TCP's with their bytes and other ends; and which are UDP's."""
 
-    tcp: dict[int, int] = field(default_factory=dict)
-    peers: dict[int, str] = field(default_factory=dict)
+    tcp: dict[int, Counted] = field(default_factory=dict)
     udp: set[int] = field(default_factory=set)
+
+    def moved(self) -> dict[int, int]:
+        """Bytes in both directions, by inode."""
+        return {inode: counted.moved_bytes for inode, counted in self.tcp.items()}
 
 
 @dataclass(slots=True)
@@ -78,10 +95,11 @@ def look(askers: Sequence[socket.socket]) -> Sockets:
             for message in _dump(asker, family, socket.IPPROTO_TCP, _CONNECTED):
                 inode, information = _inode(message), _information(message)
                 if inode and len(information) >= _BYTES_RECEIVED_AT + 8:
-                    found.tcp[inode] = _u64(information, _BYTES_ACKED_AT) + _u64(
-                        information, _BYTES_RECEIVED_AT
+                    found.tcp[inode] = Counted(
+                        _peer(family, message),
+                        _u64(information, _BYTES_ACKED_AT),
+                        _u64(information, _BYTES_RECEIVED_AT),
                     )
-                    found.peers[inode] = _peer(family, message)
             found.udp.update(map(_inode, _dump(asker, family, socket.IPPROTO_UDP, _ANY_STATE)))
     found.udp.discard(0)
     return found
@@ -156,8 +174,7 @@ def _peer(family: int, message: bytes) -> str:
     """Where struct inet_diag_sockid says the other end is: ports at 4, both addresses from 8 on."""
     port = struct.unpack_from("!H", message, 6)[0]
     length = 16 if family == socket.AF_INET6 else 4
-    host = socket.inet_ntop(family, message[24 : 24 + length])
-    return f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
+    return shown(family, message[24 : 24 + length], port)
 
 
 def _information(message: bytes) -> bytes:

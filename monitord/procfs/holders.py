@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord import procfs
+from monitord.procfs import descriptors
 
 Held = dict[int, dict[int, set[int]]]
 """Descriptors by process by inode."""
@@ -35,16 +36,19 @@ class Activity:
     run_ns: int = 0
 
 
-def holders(inodes: Iterable[int]) -> Held:
-    """Every process that holds each of these sockets, as far as we may look."""
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+def holders(inodes: Iterable[int], kind: str = "socket") -> Held:
+    """Every process that holds each of these sockets (or pipes), as far as we may look."""
+    wanted = {f"{kind}:[{inode}]": inode for inode in inodes}
     found: Held = {}
     if not wanted:
         return found
     for pid in procfs.pids():
-        for descriptor, target in _links(pid):
-            if target in wanted:
-                found.setdefault(wanted[target], {}).setdefault(pid, set()).add(descriptor)
+        try:
+            for descriptor, target in descriptors.links(pid):
+                if target in wanted:
+                    found.setdefault(wanted[target], {}).setdefault(pid, set()).add(descriptor)
+        except OSError:
+            continue  # gone, or may not be read
     return found
 
 
@@ -55,10 +59,8 @@ def activity(held: Mapping[int, set[int]], over_s: float) -> dict[int, Activity]
     before = {pid: _run_ns(pid) for pid in looked_at}
     moving = _MOVING_CALLS.get(platform.machine(), frozenset())
     for _ in range(_LOOKS):
-        for pid, descriptors in looked_at.items():
-            seen[pid].hits += sum(
-                call in moving and descriptor in descriptors for call, descriptor in _calls(pid)
-            )
+        for pid, used in looked_at.items():
+            seen[pid].hits += sum(call in moving and descriptor in used for call, descriptor in _calls(pid))
         time.sleep(over_s / _LOOKS)
     for pid, did in seen.items():
         did.run_ns = max(0, _run_ns(pid) - before[pid])
@@ -86,21 +88,6 @@ def hidden_count() -> int:
         except OSError:
             continue  # gone meanwhile
     return hidden
-
-
-def _links(pid: int) -> list[tuple[int, str]]:
-    """Where the descriptors of a process point; nothing when it is gone or may not be read."""
-    folder = procfs.path(pid, "fd")
-    links = []
-    try:
-        for name in procfs.entries(folder):
-            try:
-                links.append((int(name), procfs.link(f"{folder}/{name}")))
-            except OSError:
-                continue  # closed meanwhile
-    except OSError:
-        return []
-    return links
 
 
 def _calls(pid: int) -> list[tuple[int, int]]:
