@@ -199,11 +199,13 @@ READERS: dict[str, Work] = {
     "procfs.cgroups": each(lambda text: [_tried(getattr(of("procfs.cgroups"), read), text) for read in ("best_path", "unit_in", "container_in", "memberships", "mounted")], "1:a,b:/c\n", MOUNT.format("x"), "/a.service", "docker-", "-" + "a" * 63, "lxc.payload.", "/lxc"),
     "sampling.network": lambda n: _tried(lambda text: of("sampling.network").parse_nettop(text, 1.0), nettop(n)),
     "procfs": lambda n: (of("procfs").parse_stat(STAT % (b") R 1 " * n)), of("procfs").numbers("a: 1\n:" * n), of("redaction").redact_argv(of("procfs").arguments(b"a\0" * n + b"\0" * n))),
-    "procfs.maps": raw(of("procfs.maps").mapped_code, "1-2 r-xp 0 08:01 1 /a b\n"),
+    "procfs.maps": raw(lambda data: (of("procfs.maps").python_version(data), of("procfs.maps").mapped_code(data)), "1-2 r-xp 0 08:01 1 /a b\n"),
+    "procfs.descriptors": each(lambda text: (of("procfs.descriptors").info_in(text), of("procfs.descriptors").kind_of(text), of("procfs.descriptors").inode_in(text)), "pos:\t1\n", "lock:\t1: FLOCK\n", "socket:[", "anon_inode:", "/dev/"),
+    "procfs.locks": each(of("procfs.locks").parse, "1: POSIX  ADVISORY  WRITE 1 fe:00:2 0 EOF\n", "1: -> ", "POSIX "),
+    "procfs.tcp_table": each(lambda text: list(of("procfs.tcp_table").rows(text)), " 0: 0100007F:0016 00000000:0000 0A 0:0 0:0 0 0 0 7\n", "0:", "F"),
     "procfs.mounts": each(lambda text: list(of("procfs.mounts").mount_points(text)), MOUNT.format("x\\040y"), "\\04"),
     "capture.context": large_record,
     "capture.context_text": context,
-    "capture.context_files": each(of("capture.context_files").kind_of, "socket:[", "anon_inode:", "/dev/"),
     "capture.context_system": each(of("capture.context_system").cgroup, "1:memory,cpu:/b\n", "0::/..\n", "1:a:/b\n", "0::/x.service/", "a" * 63 + "-"),
     "capture.target": each(lambda text: of("capture.target")._network_bytes(text), "eth0: 1 2 3 4 5 6 7 8 9\n"),
     "capture.dumps": lambda n: (of("capture.dumps").kept_dump(dump(n), dict.fromkeys(range(n), 0.5)), of("capture.dumps").read_dump(b"[" * n), of("capture.dumps").annotated_text(b"#0  0x1 f\n    [a] b\n" * n, dict.fromkeys(range(n), 0.1))),
@@ -272,9 +274,9 @@ TAKES_APART = re.compile(
 OURS: dict[str, str] = {
     **dict.fromkeys(
         (
-            "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "sampling.holders", "sampling.sockets", "sampling.sockdiag",
-            "capture.thread_cpu", "capture.context_threads", "capture.cgroups", "supervision.supervisor",
-            "capture.session", "capture.system_calls", "capture.java", "capture.java_names", "symbols.opening",
+            "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "procfs.holders", "procfs.memory", "sampling.sockets", "procfs.sockdiag",
+            "capture.thread_cpu", "capture.context_threads", "capture.context_files", "capture.cgroups", "supervision.supervisor",
+            "capture.session", "procfs.system_calls", "capture.java", "capture.java_names", "symbols.opening",
             "stacks.perf_event", "stacks.rings",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",

@@ -97,11 +97,8 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
     said: list[str] = []
     blamed = talkers[0] if talkers and talkers[0][3] >= _LEAST_SHARE * carried else None
     if blamed:
-        peers = {
-            after.sockets.tcp[inode].remote: rates[inode]
-            for inode, pid in owner_of.items()
-            if pid == blamed[0]
-        }
+        theirs = [inode for inode, pid in owner_of.items() if pid == blamed[0]]
+        peers = {after.sockets.tcp[inode].remote: rates[inode] for inode in theirs}
         said.append(f"{_rate(blamed[3])} by TCP of {_called(blamed)} with {_listed_peers(peers)}")
     for group in sorted(set(shared.values())):
         rate = sum(rates[inode] for inode, by in shared.items() if by == group)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from monitord import procfs
-from monitord.capture import Consent, ProfileCaptureService, context, context_files
+from monitord.capture import Consent, ProfileCaptureService, context
 from monitord.model import CapturePlan, CaptureStatus
+from monitord.procfs import descriptors
 from tests.capture import targets as t
 from tests.capture.targets import Targets, key_of, stat_fields, wait_for
 
@@ -115,7 +116,7 @@ def test_a_replaced_process_has_no_record(targets: Targets) -> None:
     ],
 )
 def test_descriptors_are_told_apart(link: str, kind: str) -> None:
-    assert context_files.kind_of(link) == kind
+    assert descriptors.kind_of(link) == kind
 
 
 def test_a_read_that_hangs_is_given_up(tmp_path: Path) -> None:
