@@ -14,10 +14,11 @@ from monitord.redaction.printing import printable
 
 if TYPE_CHECKING:
     from monitord.redaction.arguments import redact_argv, redact_text
+    from monitord.redaction.lone_lines import redact_source
     from monitord.redaction.patterns import redact_name
     from monitord.redaction.redactor import Redactor
     from monitord.redaction.scan import SecondScan, find_secrets
-    from monitord.redaction.source import redact_source, source_line
+    from monitord.redaction.source import source_line
     from monitord.redaction.words import HIDDEN, TRUNCATED
 
 __all__ = [
@@ -30,7 +31,7 @@ _HOMES = {
     "redact_argv": "arguments",
     "redact_text": "arguments",
     "redact_name": "patterns",
-    "redact_source": "source",
+    "redact_source": "lone_lines",
     "source_line": "source",
     "Redactor": "redactor",
     "find_secrets": "scan",

@@ -67,6 +67,10 @@ _ENCODED_URL = re.compile(
     r"(?i)([a-z][a-z0-9+.-]{1,20}%3a%2f%2f)((?:(?!%40|%2f|%3f)[^\s\"'&]){1,300}?%3a(?:(?!%40)[^\s\"'&]){1,200})(?=%40)"
 )
 _XML = re.compile(r"<([\w:.-]{1,80})((?:\s[^<>]{0,200})?>)([^<>]{1,500})(?=</\1\s{0,3}>)")
+# `<key>password</key><string>S</string>`, `<name>password</name> <value>S</value>`
+_XML_PAIR = re.compile(
+    r"(<(?:key|name|[\w.-]{1,20}Name)>\s{0,9}([\w.-]{1,80})\s{0,9}</[\w.-]{1,24}>\s{0,20}<[\w.-]{1,24}>)([^<>]{1,500}+)(?=</)"
+)
 # `{"name":"DB_PASS","value":"S"}`, `Name=DB_PASS,Value=S`, `<add key="DB_PASS" value="S"/>`
 _NAME_AND_VALUE = re.compile(
     r"(?i)(?<![\w-])((?:name|key|property|field)\\?[\"']?\s?[:=]\s?\\?[\"']?([\w.-]{1,80})\\?[\"']?\s?[,\s]\s{0,20}\\?[\"']?(?:[\w.\[\]-]{1,40}\.)?(?:string)?value\\?[\"']?\s?[:=]\s?\\?)"
@@ -204,6 +208,7 @@ def _hide_in_structures(text: str, marks: Set[str], hide: Hide) -> str:
         text = _PEM.sub(lambda m: hide("private_key", m[0]), text)
     text = _HEADER.sub(lambda m: m[1] + m[2] + _safe_header(m[3], hide), text) if ":" in marks else text
     text = _XML.sub(lambda m: f"<{m[1]}{m[2]}{_if_named(m[1], m[3], hide)}", text) if "</" in text else text
+    text = _XML_PAIR.sub(lambda m: m[1] + _if_named(m[2], m[3], hide), text) if "</" in text else text
     text = _ORACLE.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "jdbc:" in text else text
     text = _ENCODED_URL.sub(lambda m: m[1] + hide("url_login", m[2]), text) if "%" in marks else text
     if not marks.isdisjoint("=:"):

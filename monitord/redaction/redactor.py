@@ -19,7 +19,7 @@ from monitord.redaction.addresses import hide_addresses
 from monitord.redaction.arguments import hide_arguments, hide_text
 from monitord.redaction.hosts import hosts_in
 from monitord.redaction.known import KnownWords
-from monitord.redaction.source import redact_source
+from monitord.redaction.lone_lines import redact_source
 from monitord.redaction.words import HIDDEN, TRUNCATED, is_sensitive
 
 _KEPT_NAMES = frozenset({"root", "nobody", "localhost", "localhost.localdomain", "user", "shared", "runner"})

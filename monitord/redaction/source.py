@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from monitord.redaction.words import HIDDEN, is_sensitive
 
-_MAX_LINE = 2000
+MAX_LINE = 2000
 _MAX_NESTING = 20
 _OPENING = re.compile(
     r"(?P<comment>#[^\n]*+)|(?P<prefix>(?<![A-Za-z0-9_])[A-Za-z]{1,3}+)?(?P<quote>\"\"\"|'''|\"|')"
@@ -37,10 +37,9 @@ _FORMAT = re.compile(
     r".?[<>=^]?[-+ ]?z?#?0?[0-9]{0,3}[,_]?(?:\.[0-9]{0,3})?[a-zA-Z%]?|(?:%[-#]?[A-Za-z%]|[-:/., T])*+"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
-_TWO_NAMES = re.compile(r"(?<![\w.])([^\W\d]\w*+)[ \t]++([^\W\d]\w*+)(?!\w)")
 _KEY_NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F_]{8,}+|0[oObB][0-7_]{12,}+|[0-9][0-9_]{15,}+)(?!\w)")
 _NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F_]{4,}+|[0-9][0-9_]{3,}+)(?![\w.])")
-_KEYWORDS = frozenset((*keyword.kwlist, *keyword.softkwlist, "print", "exec"))
+PYTHON_WORDS = frozenset((*keyword.kwlist, *keyword.softkwlist, "print", "exec"))
 
 Span = tuple[int, int]
 
@@ -54,23 +53,14 @@ def source_line(text: str, number: int) -> str | None:
             return None
     end = text.find("\n", begin)
     end = len(text) if end < 0 else end
-    return _safe(text, begin, min(end, begin + _MAX_LINE))
+    return safe_part(text, begin, min(end, begin + MAX_LINE))
 
 
-def redact_source(line: str) -> str:
-    """One line of Python of which nothing else is known; a line that is not clearly code goes whole."""
-    line = line[:_MAX_LINE].split("\n", 1)[0]
-    code = _code_of(line)
-    if '"""' in code or "'''" in code or _is_prose(code) or _is_cut(code):
-        return HIDDEN
-    return _safe(line, 0, len(line))
-
-
-def _safe(text: str, begin: int, end: int) -> str:
+def safe_part(text: str, begin: int, end: int) -> str:
     """What stands between two places, its literals replaced, its comment cut."""
     done: list[str] = []
     copied = begin
-    for (start, stop), is_comment in _literals(text, end):
+    for (start, stop), is_comment in literals(text, end):
         if stop <= begin or start >= end:
             continue
         first, last = max(start, begin), end if is_comment else min(stop, end)
@@ -79,10 +69,10 @@ def _safe(text: str, begin: int, end: int) -> str:
             done.append(text[first:last] if last - first < 2 and first > begin else HIDDEN)
         copied = last
     done.append(text[copied:end])
-    return _without_numbers("".join(done).strip())
+    return without_numbers("".join(done).strip())
 
 
-def _literals(text: str, end: int) -> Iterator[tuple[Span, bool]]:
+def literals(text: str, end: int) -> Iterator[tuple[Span, bool]]:
     """What stands inside quotes, and comments, in order; of what begins before `end`."""
     at = 0
     while (found := _OPENING.search(text, at, end)) is not None:
@@ -151,28 +141,7 @@ def _format(text: str, at: int, nesting: int) -> tuple[list[Span], int]:
     return spans, at + 1 if text.startswith("}", at) else at
 
 
-def _code_of(line: str) -> str:
-    """A line without what its literals say."""
-    done, copied = [], 0
-    for (start, stop), is_comment in _literals(line, len(line)):
-        done.append(line[copied:start])
-        copied = len(line) if is_comment else stop
-    return "".join([*done, line[copied:]])
-
-
-def _is_prose(code: str) -> bool:
-    """Two names side by side are not valid Python: such a line is the middle of a text."""
-    return any(
-        found[1] not in _KEYWORDS and found[2] not in _KEYWORDS for found in _TWO_NAMES.finditer(code)
-    ) or bool(re.search(r"[^\W\d]\w*[ \t]*[?!](?![=\w])|\\$", code))
-
-
-def _is_cut(code: str) -> bool:
-    """Tell whether a literal stays open: it may as well have ended here. `code` has only the quotes."""
-    return any(code.count(quote) % 2 for quote in "\"'")
-
-
-def _without_numbers(line: str) -> str:
+def without_numbers(line: str) -> str:
     line = _KEY_NUMBER.sub(HIDDEN, line)
     if any(is_sensitive(name) for name in _NAME.findall(line) if name != "HIDDEN"):
         line = _NUMBER.sub(HIDDEN, line)

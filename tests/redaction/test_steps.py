@@ -16,6 +16,7 @@ from monitord.redaction import (
     find_secrets,
     issued,
     logins,
+    lone_lines,
     made_up,
     operands,
     patterns,
@@ -122,6 +123,7 @@ def test_a_shape_repeated_costs_no_more_than_its_length(shape: str) -> None:
         lambda n: find_secrets(shape * n),
         lambda n: redact_name("pass" + shape * n),
         lambda n: source.source_line(shape * n + "\nx", 2),
+        lambda n: lone_lines.redact_source(shape * n),
     ):
         _is_linear(work, n)
 
@@ -154,6 +156,7 @@ def _patterns() -> list[re.Pattern[str]]:
         shell,
         source,
         logins,
+        lone_lines,
         made_up,
         unknown,
         operands,
@@ -172,7 +175,8 @@ MATCHED = {
     *(value for module in (logins, made_up, unknown, operands, tools) for value in vars(module).values()
       if isinstance(value, re.Pattern)),
     reader._BARE_NAME, reader._FILE, reader._LONG_OPTION, reader._LOGIN_WORD, reader._KEPT_VALUE,
-    arguments._SENT_WORDS, source._FORMAT, patterns._WHOLE_NAMED,
+    arguments._SENT_WORDS, source._FORMAT, patterns._WHOLE_NAMED, lone_lines._TYPED, lone_lines._SETTING,
+    lone_lines._INSTRUCTION, lone_lines._CAMEL, lone_lines._EXPRESSION, lone_lines._NAME,
 }  # fmt: skip
 
 
