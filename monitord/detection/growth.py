@@ -13,22 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from monitord.model import ProcessKey
+from monitord.trend import STRETCHES, trend_of
 
-POINTS_PER_WINDOW = 8
 MAX_PROCESSES = 4096
 _TOLERANCE_SHARE = 0.02
 STEP_SHARE = 0.5
 """Of the gain in the window that a gain before it must have reached to be a step like it."""
-STRAIGHT_R2 = 0.85
-"""From which coefficient of determination on a climb counts as a straight line."""
-FLOOR_SHARE = 1 / 3
-"""Of a gain that its lowest values must have gained too: noise has none, a leak with teeth has."""
 EARLIER_WINDOWS = 6
 """So many windows long it is remembered how high a level stood before, and its lowest in each."""
-NOISE_R2 = 0.6
-"""Below it the path goes up and down more than it goes on."""
-LEVEL_SHARE = 0.1
-"""Who gained less than this share of its average pace in the last of its stretches has stopped."""
 
 
 @dataclass(slots=True)
@@ -73,7 +65,7 @@ class LevelHistory:
 
     def __init__(self, window_s: float, max_processes: int = MAX_PROCESSES) -> None:
         self._window_s = window_s
-        self._step_s = window_s / POINTS_PER_WINDOW
+        self._step_s = window_s / STRETCHES
         self._max_processes = max_processes
         self._levels: dict[ProcessKey, _Levels] = {}  # the longest unchanged first
         self._last_complete_s = float("-inf")
@@ -153,18 +145,13 @@ class LevelHistory:
         covers = start_s <= horizon_s + _TOLERANCE_SHARE * self._window_s
         rising_share = min(1.0, max(0.0, rising_s) / span_s)
         path = [*points[first:], (now_s, levels.last)]
-        stopped = _has_stopped(path, levels.last - start, span_s)
-        line = _line(path)
-        floor_gain = min(floor for _, floor in path[-3:]) - start
-        is_noise = floor_gain < FLOOR_SHARE * (levels.last - start) or (
-            line is not None and line[1] < NOISE_R2
-        )
-        pace = line[0] if line is not None and line[1] >= STRAIGHT_R2 else None
+        trend = trend_of(path, span_s)
         new_gain = levels.last - max(start, levels.earlier[0])
-        steps = self._steps_before(levels, horizon_s, start, levels.last - start)
+        steps = self._steps_before(levels, horizon_s, start, trend.gain)
         return Climb(
-            start, levels.last - start, new_gain, rising_share, covers, pace, stopped, is_noise, steps
-        )
+            start, trend.gain, new_gain, rising_share, covers,
+            trend.per_s, trend.is_level, trend.is_noise, steps,
+        )  # fmt: skip
 
     def _steps_before(self, levels: _Levels, horizon_s: float, start: float, gain: float) -> int:
         since_s = horizon_s - EARLIER_WINDOWS * self._window_s
@@ -180,20 +167,3 @@ class LevelHistory:
         """Forget everything: after a gap nothing is compared with what was before it."""
         self._levels.clear()
         self._last_complete_s = float("-inf")
-
-
-def _line(path: list[tuple[float, float]]) -> tuple[float, float] | None:
-    """Slope and r² of the least-squares line; None: too few points for one."""
-    count = len(path)
-    mean_s, mean = sum(at for at, _ in path) / count, sum(value for _, value in path) / count
-    spread = sum((at - mean_s) ** 2 for at, _ in path)
-    total = sum((value - mean) ** 2 for _, value in path)
-    both = sum((at - mean_s) * (value - mean) for at, value in path)
-    return None if count < 4 or not spread or not total else (both / spread, both * both / (spread * total))
-
-
-def _has_stopped(path: list[tuple[float, float]], gain: float, span_s: float) -> bool:
-    """Whether the last stretch gained next to nothing: a cache that is full, or a leak that rests."""
-    (until_s, value), stretch_s = path[-1], span_s / POINTS_PER_WINDOW
-    before = [floor for at, floor in path[:-1] if at <= until_s - stretch_s]
-    return bool(before) and value - before[-1] < LEVEL_SHARE * gain / POINTS_PER_WINDOW
