@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import importlib
 import inspect
+import io
 import json
 import os
 import pkgutil
@@ -236,7 +237,7 @@ READERS: dict[str, Work] = {
     "profiles.speedscope": lambda n: parsed("speedscope", speedscope(n)),
     "profiles.py_spy_dump": lambda n: (parsed("py-spy-dump", dump(n)), parsed("py-spy-dump", b"Process 1: x\nThread 1 (active): \"" + b"a\"" * n + b"\n" + b"    f (a.py:1)\n" * n)),
     "profiles.scalene": lambda n: parsed("scalene", json.dumps({"stacks": [[["/a.py f:1;"] * 3, {"count": 1}]] * n}).encode()),
-    "profiles.ring": lambda n: (parsed("ring", many_lives(n)), of("profiles").parse("ring", many_lives(n), pid=5)),
+    "profiles.ring": lambda n: (parsed("ring", many_lives(n)), of("profiles").parse("ring", many_lives(n), pid=5), of("profiles.timeline").timeline(of("profiles.ring_document").read_ring(io.BytesIO(many_lives(n))), 5)),
     "profiles.tachyon": lambda n: parsed("tachyon", b"tid:1;" + b"a.py:f:1;" * n + b" 1\n" + b"tid:1;a.py:f:1 1\n" * n),
     "profiles.macos_sample": lambda n: parsed("sample", b"Call graph:\n    10 Thread_1\n" + b"      10 f  (in x)\n" * n + b"".join(b" " * (k % 30) + b"10 g  (in x)\n" for k in range(n))),
     "profiles.macos_spindump": lambda n: parsed("spindump", b"Process: a [1]\n  Thread 0x1 10 samples\n" + b"    10  f (x + 1) [0x1]\n" * n + b"".join(b" " * (k % 30) + b"10  g (x + 1) [0x1]\n" for k in range(n))),

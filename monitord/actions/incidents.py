@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from monitord.actions.confirming import require_confirmation
 from monitord.actions.workspace import Workspace
-from monitord.errors import NotFoundError
+from monitord.errors import MonitordError, NotFoundError
+from monitord.export.evidence import timeline_of
 from monitord.export.explaining import Sentence, explain_incident
 from monitord.export.surroundings import surroundings_of
-from monitord.model import ProfileRecord
+from monitord.model import BEFORE, ProfileRecord
 from monitord.storage.ids import short_id
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.views import IncidentView
@@ -26,12 +28,35 @@ class Explanation:
 
     correlation_id: str
     sentences: Sequence[Sentence]
+    timeline: Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The hottest function step by step before the alert; None where nobody saw it.
+
+    A step has the keys of docs/output.md. `trouble` is why what is stored can't be read.
+    """
+
+    steps: Sequence[Mapping[str, Any]] | None = None
+    trouble: str | None = None
 
 
 def incident(workspace: Workspace, name: str) -> IncidentView:
     """Return everything kept of one incident; raises NotFoundError, or UsageError when several begin so."""
     with workspace.reader() as reader:
         return reader.incident(reader.find(name).correlation_id)
+
+
+def timeline(workspace: Workspace, view: IncidentView) -> Timeline:
+    """Return what ran step by step before the alert, from the evidence that is stored; never raises."""
+    if not any(record.role == BEFORE for record in view.captures):
+        return Timeline()
+    try:
+        with workspace.reader() as reader:
+            return Timeline(timeline_of(view, reader.payload))
+    except MonitordError as error:
+        return Timeline(trouble=f"the timeline before the alert can't be shown: {error}")
 
 
 def pending_profile(workspace: Workspace, view: IncidentView) -> str | None:
@@ -52,7 +77,8 @@ def explain(workspace: Workspace, name: str) -> Explanation:
     """Tell an incident in sentences, each made from what was recorded."""
     with workspace.reader() as reader:
         view = reader.incident(reader.find(name).correlation_id)
-        return Explanation(view.correlation_id, explain_incident(view, surroundings_of(reader, view)))
+        sentences = explain_incident(view, surroundings_of(reader, view))
+    return Explanation(view.correlation_id, sentences, timeline(workspace, view))
 
 
 def pin(workspace: Workspace, name: str, *, undo: bool = False) -> ProfileRecord:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitord.cli.context import CliContext
+from monitord.cli.strip import Steps, strip, strip_title
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, emit_json, page, say, width, wrap
 from monitord.errors import UsageError
@@ -58,20 +59,31 @@ def _tell_incident(context: CliContext, incident_id: str, *, as_json: bool) -> N
     from monitord.export.explaining import sentence_row
 
     told = incidents.explain(context.workspace, incident_id)
+    if told.timeline.trouble:
+        say(told.timeline.trouble)
     if as_json:
         said = [sentence_row(each) for each in told.sentences]
-        emit_json({"correlation_id": told.correlation_id, "sentences": said})
+        emit_json({"correlation_id": told.correlation_id, "sentences": said, "timeline": told.timeline.steps})
         return
     columns = min(width(), 100)
     style, about = context.style(), ""
     lines: list[str] = []
+    steps = told.timeline.steps or ()
     for sentence in told.sentences:
         if sentence.about != about:
+            lines += _strip_lines(steps, columns, style) if about == "who" else []
             lines += [""] if about else []
             about = sentence.about
         dim = ("dim",) if about in ("unknown", "further") else ()
         lines += [style.paint(line, *dim) for line in wrap(printable(sentence.text), columns)]
     page(lines)
+
+
+def _strip_lines(steps: Steps, columns: int, style: Style) -> list[str]:
+    """What ran before it, second by second, on one line."""
+    if not steps:
+        return []
+    return ["", f"What ran before the alert {strip_title(steps)}:", strip(steps, columns, style)]
 
 
 _COLUMNS = (

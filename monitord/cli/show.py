@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from monitord.actions.incidents import incident, pending_profile
+from monitord.actions.incidents import incident, pending_profile, timeline
 from monitord.cli.context import CliContext
 from monitord.cli.listing import NoPagerFlag, UtcFlag
 from monitord.cli.story import tell
-from monitord.cli.terminal import emit_json, page, width
+from monitord.cli.terminal import emit_json, page, say, width
 from monitord.export.shapes import detail
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `recent` shows it, or its beginning.")]
@@ -26,9 +26,19 @@ def show(
 ) -> None:
     """Show one incident: why it fired, what came before, the guilty functions, what is missing and why."""
     view = incident(context.workspace, incident_id)
-    pending = pending_profile(context.workspace, view)
+    pending, before = pending_profile(context.workspace, view), timeline(context.workspace, view)
+    if before.trouble:
+        say(before.trouble)
     if as_json:
-        emit_json({**detail(view), "pending": pending})
+        emit_json({**detail(view), "pending": pending, "timeline": before.steps})
         return
-    lines = tell(view, now=datetime.now(UTC), utc=utc, width=width(), style=context.style(), pending=pending)
+    lines = tell(
+        view,
+        now=datetime.now(UTC),
+        utc=utc,
+        width=width(),
+        style=context.style(),
+        pending=pending,
+        steps=before.steps,
+    )
     page(lines, allowed=not no_pager)

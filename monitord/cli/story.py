@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from monitord.cli.rows import evidence_paint, tool_name
+from monitord.cli.strip import Steps, strip, strip_title
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
@@ -66,13 +67,24 @@ _SERIES_OF = {
 
 
 def tell(
-    view: IncidentView, *, now: datetime, utc: bool, width: int, style: Style, pending: str | None = None
+    view: IncidentView,
+    *,
+    now: datetime,
+    utc: bool,
+    width: int,
+    style: Style,
+    pending: str | None = None,
+    steps: Steps | None = None,
 ) -> Iterator[str]:
-    """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
+    """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting".
+
+    `steps` are the timeline before the alert.
+    """
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
     yield from page.facts(view)
     yield from page.timeline(view)
+    yield from page.strip(steps or ())
     yield from page.functions(view)
     yield from page.context(view)
     yield from page.evidence(view, _PENDING.get(pending or "", ""))
@@ -163,6 +175,12 @@ class ProfileBrowserView:
             reach = low if low == high else f"{low} … {high}"
             paint = ("red",) if name == triggered else ()
             yield f"  {name:<{_LABEL}} {self._style.paint(line, *paint)}  {reach}"
+
+    def strip(self, steps: Steps) -> Iterator[str]:
+        """The hottest function second by second."""
+        if steps:
+            yield from self._title("What ran before the alert", strip_title(steps))
+            yield f"  {strip(steps, self._width - 2, self._style)}"
 
     def functions(self, view: IncidentView) -> Iterator[str]:
         if not view.hotspots:

@@ -6,6 +6,7 @@ the pager only on a terminal, and `less` goes away by itself when one screen is 
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shlex
@@ -23,6 +24,8 @@ from monitord.redaction import printable
 
 _OURS = re.compile(r"(\x1b\[[0-9;]*m|^\r|\r?\n)")
 """What may move a terminal: the colours of `Style`, ends of lines, and a return before a message."""
+_DRAWN = "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉·…–›→±×"
+_PLAIN = str.maketrans(_DRAWN, "_.-=+*#@.:-=+*# ~->>~x")
 LABEL = 10  # columns of a label
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -95,10 +98,20 @@ def stdout_trouble(error: OSError | None = None) -> OSError | None:
 
 
 def emit(text: str) -> None:
-    """Write text to stdout; what a terminal would obey, or the locale can't say, is shown escaped."""
-    stream = sys.stdout
-    encoding = stream.encoding or "utf-8"
-    stream.write(_shown(text).encode(encoding, "backslashreplace").decode(encoding))
+    """Write text to stdout; what a terminal would obey, or the locale can't say, is shown escaped.
+
+    What we draw ourselves has a plain character instead, as wide.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(_encoded(text, encoding).decode(encoding))
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    shown = _shown(text)
+    try:
+        return shown.encode(encoding)
+    except UnicodeEncodeError:
+        return shown.translate(_PLAIN).encode(encoding, "backslashreplace")
 
 
 def emit_json(value: object) -> None:
@@ -132,10 +145,12 @@ def page(lines: Iterable[str], *, allowed: bool = True) -> None:
     if tool is None:
         emit(text)
         return
-    env = {"LESS": "FRX", "LESSCHARSET": "utf-8", **os.environ}
+    encoding = sys.stdout.encoding or "utf-8"
+    is_utf_8 = codecs.lookup(encoding).name == "utf-8"
+    env = {"LESS": "FRX", **({"LESSCHARSET": "utf-8"} if is_utf_8 else {}), **os.environ}
     with subprocess.Popen([tool, *command[1:]], stdin=subprocess.PIPE, env=env) as pager:
         try:
-            pager.communicate(_shown(text).encode("utf-8", "backslashreplace"))
+            pager.communicate(_encoded(text, encoding))
         except (BrokenPipeError, KeyboardInterrupt):
             pass  # the reader has seen enough
 

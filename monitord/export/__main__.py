@@ -1,4 +1,4 @@
-"""Reads stored evidence in a process of its own, for `export --format …` and `compare`.
+"""Reads stored evidence in a process of its own, for `export --format …`, `compare` and timelines.
 
 One order on stdin (a line of JSON, then the evidence), one answer on stdout (a line of JSON, then the file).
 Evidence is a hostile structure, so it is parsed, redacted, scanned and written here, under limits that end
@@ -14,6 +14,7 @@ import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from io import BytesIO
 from typing import Any
 
 from monitord import rights
@@ -22,6 +23,8 @@ from monitord.model import Hotspot, Statement
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
 from monitord.profiles.comparing import compare
 from monitord.profiles.flamegraph_writer import write_differential
+from monitord.profiles.ring_document import read_ring
+from monitord.profiles.timeline import timeline
 from monitord.profiles.writing import About, write
 from monitord.redaction import Redactor, SecondScan, printable
 
@@ -50,6 +53,10 @@ def main() -> int:
 
 
 def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    if order["task"] == "timeline":
+        (evidence,) = order["evidence"]
+        ring = read_ring(BytesIO(sys.stdin.buffer.read(evidence["size"])))
+        return {"timeline": [asdict(step) for step in timeline(ring, evidence["pid"])]}, b""
     profiles = [_parsed(evidence) for evidence in order["evidence"]]
     if order["task"] == "compare":
         spots = [[_hotspot(spot) for spot in listed] for listed in order["hotspots"]]

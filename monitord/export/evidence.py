@@ -19,8 +19,9 @@ from monitord.errors import MonitordError, NotFoundError
 from monitord.export.bundle import Identities
 from monitord.export.shapes import value_unit
 from monitord.export.units import quantity
-from monitord.model import Hotspot, ProfileRecord
+from monitord.model import BEFORE, Hotspot, ProfileRecord
 from monitord.profiles.formats import FORMATS
+from monitord.profiles.representation import RING
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -102,6 +103,18 @@ def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
             f"`monitord show {short_id(view.correlation_id)}` says why"
         )
     return Evidence(view, ranked[0], read(ranked[0].artefact_key, MAX_EVIDENCE_BYTES))
+
+
+def timeline_of(view: IncidentView, read: ReadArtefact) -> list[dict[str, Any]] | None:
+    """The hottest function step by step before the alert (keys as in docs/output.md); None: nobody saw it."""
+    held = [
+        one for one in view.captures if one.role == BEFORE and one.status.has_evidence and one.format == RING
+    ]
+    if not held or held[-1].artefact_key is None:
+        return None
+    payload = read(held[-1].artefact_key, MAX_EVIDENCE_BYTES)
+    one = Comparable(view.correlation_id, RING, held[-1].pid, payload)
+    return list(_ask([one], {"task": "timeline"})[0]["timeline"])
 
 
 def write_form(evidence: Evidence, form: str, identities: Identities | None) -> Written:

@@ -92,7 +92,8 @@ class Asking:
 
     def get_incident(self, id: Id) -> IncidentAnswer:  # noqa: A002  the argument's name in the protocol
         """Give all of one incident: why it fired, what stood before it, captures, hottest functions."""
-        shaped = detail(incidents.incident(self._workspace, id))
+        view = incidents.incident(self._workspace, id)
+        shaped = {**detail(view), "timeline": incidents.timeline(self._workspace, view).steps}
         step = -(-len(shaped["history"]) // _HISTORY_POINTS) or 1
         shaped["history"] = shaped["history"][::-1][::step][::-1]
         shaped["hotspots"] = shaped["hotspots"][:_HOTSPOTS]

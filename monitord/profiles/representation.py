@@ -60,13 +60,14 @@ class Profile:
         return sum(self.stacks.values())
 
     def own_frame(self, stack: Sequence[int]) -> int:
-        """Return the frame that a stack's own time counts to: the leaf.
+        """Return the frame that a stack's own time counts to: the leaf; of the black box `python_or_leaf`."""
+        return python_or_leaf(self.frames, stack) if self.tool == RING else stack[-1]
 
-        The black box knows compiled code below a Python function that it calls, py-spy does not; in both the
-        Python function is what was busy, so that one program looks the same to either.
-        """
-        if self.tool == RING:
-            for index in reversed(stack):
-                if self.frames[index].kind == "python":
-                    return index
-        return stack[-1]
+
+def python_or_leaf(frames: Sequence[Frame], stack: Sequence[int]) -> int:
+    """Return the innermost frame of Python, without one the leaf.
+
+    The black box knows compiled code below the Python function that called it, py-spy does not; in both that
+    function is what was busy, so that one program looks the same to either.
+    """
+    return next((index for index in reversed(stack) if frames[index].kind == "python"), stack[-1])

@@ -6,6 +6,7 @@ import copy
 import json
 import random
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from monitord.profiles import Profile, ProfileError, hotspots, parse
 from monitord.profiles.comparing import compare
-from monitord.profiles.ring_document import MAX_SAMPLES
+from monitord.profiles.ring_document import MAX_SAMPLES, read_ring
+from monitord.profiles.timeline import MAX_STEPS, Step, timeline
 from monitord.profiles.writing import WRITERS, write
 from tests.profiles.ring_documents import BEGAN_NS, RATE_HZ, RingDocument, native, python, shop
 
@@ -191,6 +193,7 @@ def test_any_value_anywhere_is_refused_or_left_out_and_never_more(chance: random
         assert profile.sample_count <= 2 * 10**9
         for form in WRITERS:
             write(form, profile)
+        assert len(timeline(read_ring(BytesIO(data)), TARGET)) <= MAX_STEPS
 
 
 def test_samples_that_name_nothing_sound_are_counted() -> None:
@@ -205,3 +208,40 @@ def test_more_samples_than_are_read_are_said() -> None:
     profile = parse("ring", json.dumps(document, separators=(",", ":")).encode(), pid=TARGET)
     assert profile.sample_count == MAX_SAMPLES
     assert any("samples the first 1,000,000 were read" in note for note in profile.notes)
+
+
+def _timeline(document: RingDocument) -> tuple[Step, ...]:
+    return timeline(read_ring(BytesIO(document.payload())), TARGET)
+
+
+def test_each_step_has_its_hottest_function_of_the_whole_family() -> None:
+    made = RingDocument(length_s=4.0)
+    main = made.process(TARGET, is_target=True)
+    child = made.process(5, parent_pid=TARGET, ended_ns=BEGAN_NS + 3 * SECOND_NS)
+    made.ran(main, [python("wait_for_child")], 0, 1, 0.2)
+    made.ran(child, [native("deflate", "/usr/lib/libz.so.1")], 1, 3)
+    made.ran(made.process(77), [python("stranger")], 0, 4)
+    found = _timeline(made)
+    assert [(step.at_s, step.function, step.file) for step in found] == [
+        (-4.0, "wait_for_child", "/srv/shop/orders.py"),
+        (-3.0, "deflate", "/usr/lib/libz.so.1"),
+        (-2.0, "deflate", "/usr/lib/libz.so.1"),
+    ]
+    assert (found[1].cpu_percent, found[1].share) == (100.0, 1.0)
+
+
+def test_a_step_in_which_nothing_ran_says_so_and_time_in_compiled_code_is_its_caller_s() -> None:
+    made = RingDocument(length_s=3.0)
+    main = made.process(TARGET, is_target=True)
+    made.ran(main, [python("f"), native("memcpy")], 0, 1)
+    made.ran(main, [python("f"), python("wait", "/usr/lib/python3.11/threading.py")], 2, 3, 0.9)
+    made.ran(main, [python("g")], 2, 3, 0.1)
+    found = _timeline(made)
+    assert [step.function for step in found] == ["f", None, "g"]
+    assert found[1] == Step(-2.0, 0.0)
+
+
+def test_a_document_without_the_target_has_no_timeline() -> None:
+    made = RingDocument()
+    made.ran(made.process(5), [python("f")], 0, 9)
+    assert _timeline(made) == ()
