@@ -57,6 +57,9 @@ def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:
         min_free_disk_bytes=settings.retention.min_free_disk_bytes,
         is_remote=bool(settings.storage.url),
         units=_units(),
+        has_black_box=settings.black_box.enabled,
+        ring_rate_hz=settings.black_box.rate_hz,
+        ring_bytes=settings.black_box.bytes_per_cpu,
     )
 
 

@@ -32,6 +32,10 @@ COMMENTS = {
     "baselines.duration_s": "how long each looks",
     "baselines.rate_hz": "samples a second",
     "baselines.max_machine_percent": "none while the whole machine is busier than this",
+    "black_box.enabled": "keep in memory what every process ran lately, for stacks from before an alert",
+    "black_box.rate_hz": "stacks a second and busy CPU; an odd number is in step with no timer (9 µs each)",
+    "black_box.kib_per_cpu": "memory for them: 512 hold 100 s of a busy CPU at 30 frames a stack. A power of"
+    " two; a quarter comes on top for who lived where, and all CPUs together get 16 MiB at most",
     "retention.max_age_h": "evidence older than this goes, unless kept by `monitord keep`",
     "retention.max_total_mb": "the data directory never exceeds this: database, write-ahead log, artefacts,"
     " quarantine, databases set aside, what killed captures left. On top come a running capture's files and,"
@@ -60,7 +64,7 @@ def default_text() -> str:
     """A file in which every key stands commented out with its default, for `monitord config init`."""
     lines = ["# monitord: every key with its default. Uncomment what you change.", ""]
     defaults = msgspec.to_builtins(FileSettings())
-    for section in ("sampling", "detection", "capture", "baselines", "retention", "storage", "log"):
+    for section in (name for name in FileSettings.__struct_fields__ if name != "rules"):
         lines.append(f"[{section}]")
         for key, value in defaults[section].items():
             lines.append(f"# {key} = {_toml(value)}  # {COMMENTS[f'{section}.{key}']}")

@@ -93,6 +93,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Load
         sampling=parsed.sampling,
         capture=parsed.capture,
         baselines=parsed.baselines,
+        black_box=parsed.black_box,
         retention=parsed.retention,
         storage=parsed.storage,
         log=parsed.log,

@@ -150,6 +150,18 @@ class BaselineSettings(_Section, frozen=True):
     max_machine_percent: Annotated[float, Meta(gt=0, le=100)] = 50.0
 
 
+class BlackBoxSettings(_Section, frozen=True):
+    """The kernel's rings of what ran lately: stacks from before an alert."""
+
+    enabled: bool = True
+    rate_hz: Annotated[int, Meta(ge=1, le=99)] = 19
+    kib_per_cpu: Annotated[int, Meta(ge=16, le=512)] = 512
+
+    @property
+    def bytes_per_cpu(self) -> int:
+        return self.kib_per_cpu << 10
+
+
 class RetentionSettings(_Section, frozen=True):
     """How much may be kept, and for how long."""
 
@@ -213,6 +225,7 @@ class FileSettings(_Section, frozen=True):
     rules: tuple[RuleSettings, ...] = ()
     capture: CaptureSettings = CaptureSettings()
     baselines: BaselineSettings = BaselineSettings()
+    black_box: BlackBoxSettings = BlackBoxSettings()
     retention: RetentionSettings = RetentionSettings()
     storage: StorageSettings = StorageSettings()
     log: LogSettings = LogSettings()
@@ -224,6 +237,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sampling: SamplingSettings
     capture: CaptureSettings
     baselines: BaselineSettings
+    black_box: BlackBoxSettings
     retention: RetentionSettings
     storage: StorageSettings
     log: LogSettings
@@ -233,7 +247,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values, in the shape of the file."""
-        sections = ("sampling", "detection", "capture", "baselines", "retention", "storage", "log")
+        sections = tuple(name for name in FileSettings.__struct_fields__ if name != "rules")
         shown: dict[str, object] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
         shown["rules"] = [_without_defaults(rule) for rule in self.rule_settings]
         return shown

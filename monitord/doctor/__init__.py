@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from monitord.doctor.black_box import check_black_box
 from monitord.doctor.check import Check, Surroundings
 from monitord.doctor.data import check_clock, check_data_folder, check_database, check_quota
 from monitord.doctor.machine import check_cgroup, check_descriptors, check_pressure
@@ -23,6 +24,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Check]], ...] = (
     check_eu_stack,
     check_mac_tools,
     check_perf_paranoid,
+    check_black_box,
     check_yama,
     check_capabilities,
     check_whose,

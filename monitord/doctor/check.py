@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord.ownership import line_for_all
+from monitord.stacks.rings import DEFAULT_BYTES, DEFAULT_RATE_HZ, Rings, Scope
 
 TOOL_FOLDERS = ("/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin")
 OK, WARNING, FAILURE = "ok", "warning", "failure"
@@ -47,6 +48,10 @@ class Surroundings:
     min_free_disk_bytes: int = 200_000_000
     is_remote: bool = False  # artefacts go to a remote provider, and are counted as the rows tell it
     units: Mapping[Path, str] = field(default_factory=dict)
+    has_black_box: bool = True
+    ring_rate_hz: int = DEFAULT_RATE_HZ
+    ring_bytes: int = DEFAULT_BYTES
+    open_rings: Callable[[int, int, Scope], Rings] = Rings.open
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     root: Path = Path("/")
     platform: str = sys.platform

@@ -8,17 +8,17 @@ from monitord.doctor.check import OK, WARNING, Check, Surroundings
 
 # Bits of CapEff in /proc/PID/status (linux/capability.h): what lets a profiler read another user's process.
 CAPABILITIES = {2: "CAP_DAC_READ_SEARCH", 19: "CAP_SYS_PTRACE", 38: "CAP_PERFMON"}
-_SYS_ADMIN = 21
+CAP_PERFMON, CAP_SYS_ADMIN = 1 << 38, 1 << 21
 
 
 def check_perf_paranoid(here: Surroundings) -> Iterator[Check]:
     """perf for own processes works up to level 2 (measured); Debian and Ubuntu patch in 3 and 4."""
-    level = _number(here, "proc/sys/kernel/perf_event_paranoid")
+    level = number(here, "proc/sys/kernel/perf_event_paranoid")
     if not here.is_linux or level is None:
         return
-    held = _capabilities(here)
+    held = capabilities(here)
     detail = f"kernel.perf_event_paranoid is {level}"
-    if level <= 2 or held & (1 << 38 | 1 << _SYS_ADMIN):
+    if level <= 2 or held & (CAP_PERFMON | CAP_SYS_ADMIN):
         yield Check("perf rights", OK, detail)
         return
     yield Check(
@@ -32,11 +32,11 @@ def check_perf_paranoid(here: Surroundings) -> Iterator[Check]:
 
 def check_yama(here: Surroundings) -> Iterator[Check]:
     """Check Yama's ptrace_scope: 0 own processes, 1 children, 2 CAP_SYS_PTRACE, 3 nobody until reboot."""
-    level = _number(here, "proc/sys/kernel/yama/ptrace_scope")
+    level = number(here, "proc/sys/kernel/yama/ptrace_scope")
     if not here.is_linux or level is None:
         return
     detail = f"kernel.yama.ptrace_scope is {level}"
-    if level == 0 or (level < 3 and _capabilities(here) & 1 << 19):
+    if level == 0 or (level < 3 and capabilities(here) & 1 << 19):
         yield Check("ptrace", OK, detail)
     elif level == 3:
         fix = (
@@ -55,7 +55,7 @@ def check_yama(here: Surroundings) -> Iterator[Check]:
 def check_capabilities(here: Surroundings) -> Iterator[Check]:
     if not here.is_linux:
         return
-    held = _capabilities(here)
+    held = capabilities(here)
     missing = [name for bit, name in CAPABILITIES.items() if not held & 1 << bit]
     if not missing:
         yield Check("capabilities", OK, "every capability that profiling other users' processes needs")
@@ -71,14 +71,14 @@ def check_whose(here: Surroundings) -> Iterator[Check]:
     elif here.is_mac:
         words = "py-spy needs root on macOS; sample reads your own processes"
         yield Check("whose processes", WARNING, words, here.system_install)
-    elif not _capabilities(here) & 1 << 19:
+    elif not capabilities(here) & 1 << 19:
         words = f"those of uid {here.uid} only"
         yield Check("whose processes", WARNING, words, here.system_install)
     else:
         yield Check("whose processes", OK, "everybody's: CAP_SYS_PTRACE is held")
 
 
-def _capabilities(here: Surroundings) -> int:
+def capabilities(here: Surroundings) -> int:
     """The effective capabilities of this process as a bit set; 0 when unknown."""
     for line in (here.read("proc/self/status") or "").splitlines():
         if line.startswith("CapEff:"):
@@ -86,7 +86,8 @@ def _capabilities(here: Surroundings) -> int:
     return 0
 
 
-def _number(here: Surroundings, name: str) -> int | None:
+def number(here: Surroundings, name: str) -> int | None:
+    """What a file of one number says."""
     text = here.read(name)
     try:
         return int(text) if text else None

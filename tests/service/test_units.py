@@ -13,6 +13,7 @@ import pytest
 
 from monitord.errors import UsageError
 from monitord.service.templates import render_plist, render_unit
+from monitord.stacks.rings import MOST_BYTES
 
 REPOSITORY = Path(__file__).parents[2]
 SYSTEM, USER = "systemd/monitord.service", "systemd/monitord-user.service"
@@ -57,6 +58,17 @@ def test_nothing_in_the_system_unit_hides_what_it_is_here_to_watch() -> None:
     blinding = {"ProtectProc", "ProcSubset", "PrivateUsers", "PrivatePIDs", "PrivateNetwork"}
     assert blinding.isdisjoint(settings(SYSTEM))
     assert "AF_NETLINK" in settings(SYSTEM)["RestrictAddressFamilies"]
+
+
+def test_the_system_unit_may_lock_the_memory_of_all_rings() -> None:
+    """CAP_PERFMON alone does not lift the limit, and the default one is half of what many CPUs need."""
+    values = settings(SYSTEM)
+    megabytes = int(values["LimitMEMLOCK"].removesuffix("M"))
+    assert megabytes << 20 >= 2 * MOST_BYTES
+    assert {"perf_event_open", "process_vm_readv"} <= set(values["SystemCallFilter"].split())
+    assert {"CAP_PERFMON", "CAP_SYS_PTRACE"} <= set(values["AmbientCapabilities"].split())
+    # A user's manager may not raise it: the service would not start.
+    assert "LimitMEMLOCK" not in settings(USER)
 
 
 def test_the_system_units_interpreter_obeys_no_environment() -> None:

@@ -1,0 +1,83 @@
+"""Whether the kernel grants the black box its rings: the call itself is tried, for what no sysctl tells."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from monitord.doctor.check import OK, WARNING, Check, Surroundings
+from monitord.doctor.rights import CAP_PERFMON, CAP_SYS_ADMIN, capabilities, number
+from monitord.model import counted
+from monitord.stacks.perf_event import LockedMemoryError
+from monitord.stacks.rings import Rings, Scope, stack_bytes
+
+_NAME = "black box"
+_OTHERWISE = "without it stacks begin at the first crossing"
+_LOOSEN = (
+    "echo kernel.perf_event_paranoid=2 | sudo tee /etc/sysctl.d/60-monitord.conf && sudo sysctl --system"
+)
+_LOCK_MORE = "echo '* - memlock 32768' | sudo tee /etc/security/limits.d/60-monitord.conf"
+_LET_THROUGH = (
+    "give the container CAP_PERFMON and perf_event_open: docker run --cap-add PERFMON …"
+    "   (a service: systemctl edit, [Service], SystemCallFilter=perf_event_open)"
+)
+
+
+def check_black_box(here: Surroundings) -> Iterator[Check]:
+    if not here.has_black_box:
+        yield Check(_NAME, OK, "switched off (black_box.enabled)")
+    elif not here.is_linux:
+        yield Check(_NAME, WARNING, "the rings are Linux's: stacks begin at the first crossing")
+    else:
+        refused = _try(here, "machine")
+        yield refused if isinstance(refused, Check) else _explained(here, refused)
+
+
+def _try(here: Surroundings, scope: Scope) -> Check | OSError:
+    """What was granted, or the kernel's no."""
+    try:
+        rings = here.open_rings(here.ring_rate_hz, here.ring_bytes, scope)
+    except OSError as error:
+        return error
+    try:
+        return _granted(here, rings)
+    finally:
+        rings.close()
+
+
+def _granted(here: Surroundings, rings: Rings) -> Check:
+    cpus = len(rings.cpus)
+    detail = f"stacks of all processes: {rings.bytes_a_cpu >> 10} KiB on each of {counted(cpus, 'CPU')}"
+    if rings.scope != "machine":
+        detail = "stacks of your own processes that are busy, not of all"
+        return Check(_NAME, WARNING, detail, here.system_install)
+    if rings.bytes_a_cpu < stack_bytes(here.ring_bytes, cpus):
+        words = f"{detail}, less than configured: the limit of locked memory is too low"
+        return Check(_NAME, WARNING, words, f"{_LOCK_MORE}   (then log in again; or: {here.system_install})")
+    return Check(_NAME, OK, detail)
+
+
+def _explained(here: Surroundings, error: OSError) -> Check:
+    """Why, as far as the errno, the rights and the kernel's settings tell, and the fix."""
+    held = capabilities(here)
+    level = number(here, "proc/sys/kernel/perf_event_paranoid")
+    if error.errno in (errno.EACCES, errno.EPERM) and not held & (CAP_PERFMON | CAP_SYS_ADMIN):
+        own = _try(here, "own processes")
+        if isinstance(own, Check):
+            return own
+        error = own
+    if error.errno == errno.EACCES:
+        why = f"kernel.perf_event_paranoid is {level}"
+        lacks = "" if held & CAP_PERFMON else " and CAP_PERFMON is not held"
+        return _refused(f"{why}{lacks}", f"{_LOOSEN}   (or, for all processes: {here.system_install})")
+    if error.errno == errno.EPERM:
+        if isinstance(error, LockedMemoryError):
+            return _refused("the limit of locked memory is too low", _LOCK_MORE)
+        return _refused("a seccomp filter refuses perf_event_open", _LET_THROUGH)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return _refused("too many files are open", "ulimit -n 65536")
+    return _refused(str(error.strerror or error), None)
+
+
+def _refused(why: str, fix: str | None) -> Check:
+    return Check(_NAME, WARNING, f"not possible: {why}; {_OTHERWISE}", fix)

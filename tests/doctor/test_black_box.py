@@ -1,0 +1,154 @@
+"""What doctor says of the black box, when the kernel grants its rings and when it does not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.doctor import Check, Surroundings
+from monitord.doctor.black_box import check_black_box
+from monitord.stacks.perf_event import LockedMemoryError
+from monitord.stacks.rings import Rings, Scope
+
+ROOM = Path(__file__).parents[2]
+NO_CAPABILITIES = "CapEff:\t0000000000000000\n"
+PERFMON = f"CapEff:\t{1 << 38:016x}\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Surroundings:
+    (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir()
+    (tmp_path / "proc/sys/kernel/perf_event_paranoid").write_text("3\n")
+    (tmp_path / "proc/self/status").write_text(NO_CAPABILITIES)
+    return Surroundings(data_dir=tmp_path, version="1.0", root=tmp_path, platform="linux")
+
+
+def refusing(*errors: OSError) -> Callable[[int, int, Scope], Rings]:
+    """The kernel's answer to each scope that is tried."""
+    answers = iter(errors)
+
+    def refuse(_rate_hz: int, _bytes: int, _scope: Scope) -> Rings:
+        raise next(answers)
+
+    return refuse
+
+
+def the_check(here: Surroundings) -> Check:
+    [check] = check_black_box(here)
+    return check
+
+
+@pytest.mark.root
+def test_where_all_is_granted_it_says_how_much() -> None:
+    """The call is tried, and what was opened for it is closed."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    check = the_check(Surroundings(data_dir=Path("/tmp"), version="1.0"))
+    assert (check.outcome, check.fix) == ("ok", None)
+    assert check.detail.startswith("stacks of all processes: 512 KiB on each of ")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "said", "fix"),
+    [
+        (
+            NO_CAPABILITIES,
+            [errno.EACCES, errno.EACCES],
+            "perf_event_paranoid is 3 and CAP_PERFMON",
+            "paranoid=2",
+        ),
+        (PERFMON, [errno.EACCES], "perf_event_paranoid is 3;", "sysctl --system"),
+        (PERFMON, [errno.EPERM], "a seccomp filter", "--cap-add PERFMON"),
+        (NO_CAPABILITIES, [errno.EPERM, errno.EPERM], "a seccomp filter", "--cap-add PERFMON"),
+        (PERFMON, [errno.EMFILE], "too many files", "ulimit -n"),
+    ],
+)
+def test_each_refusal_has_its_reason_and_what_to_type(
+    here: Surroundings, status: str, errors: list[int], said: str, fix: str
+) -> None:
+    (here.root / "proc/self/status").write_text(status)
+    check = the_check(replace(here, open_rings=refusing(*(OSError(number, "no") for number in errors))))
+    assert check.outcome == "warning"
+    assert said in check.detail
+    assert "begin at the first crossing" in check.detail
+    assert fix in (check.fix or "")
+
+
+def test_an_unknown_machine_is_named_and_nothing_is_to_be_typed(here: Surroundings) -> None:
+    said = OSError(errno.ENOSYS, "cannot open a perf event: unknown system call numbers of linux on riscv64")
+    check = the_check(replace(here, open_rings=refusing(said)))
+    assert "riscv64" in check.detail
+    assert check.fix is None
+
+
+def test_no_locked_memory_at_all_is_told_from_a_filter(here: Surroundings) -> None:
+    (here.root / "proc/self/status").write_text(PERFMON)
+    check = the_check(replace(here, open_rings=refusing(LockedMemoryError(errno.EPERM, "no"))))
+    assert "locked memory" in check.detail
+    assert "memlock 32768" in (check.fix or "")
+
+
+def test_switched_off_is_no_fault(here: Surroundings) -> None:
+    assert the_check(replace(here, has_black_box=False)).outcome == "ok"
+
+
+def test_elsewhere_it_is_said_that_the_rings_are_linuxs(here: Surroundings) -> None:
+    """Written from documentation: no macOS was at hand."""
+    check = the_check(replace(here, platform="darwin"))
+    assert (check.outcome, check.fix) == ("warning", None)
+
+
+def as_ordinary(before: str) -> Any:
+    """What doctor says to a process without rights, of this very kernel."""
+    code = (
+        "import json, os, resource, sys, _ctypes\nfrom pathlib import Path\nfrom dataclasses import asdict\n"
+        "from monitord import rights\nfrom monitord.doctor import Surroundings\n"
+        "from monitord.doctor.black_box import check_black_box\n"
+        f"here = Surroundings(data_dir=Path('/tmp'), version='1.0', uid=65534, executable=Path('/bin/sh'))\nhere.system_install\n{before}\n"
+        "[check] = check_black_box(here)\nprint(json.dumps(asdict(check)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOM, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.root
+def test_an_ordinary_user_is_told_that_it_is_his_own_processes_alone() -> None:
+    """At perf_event_paranoid 2, tried for real."""
+    if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) not in (1, 2):
+        pytest.skip("this is about perf_event_paranoid 1 and 2")
+    said = as_ordinary("rights.keep_only((), (65534, 65534))")
+    assert said["outcome"] == "warning"
+    assert said["detail"].startswith("stacks of your own processes")
+    assert "service install --system" in said["fix"]
+
+
+@pytest.mark.root
+def test_a_filter_of_system_calls_is_told_from_missing_rights() -> None:
+    """As a container runtime has one, tried for real."""
+    said = as_ordinary("rights.keep_only((38, 39))\nrights.refuse_calls(profiles=False)")
+    assert "a seccomp filter refuses perf_event_open" in said["detail"]
+
+
+@pytest.mark.root
+def test_rings_that_had_to_be_smaller_are_a_warning_with_the_limit() -> None:
+    """CAP_PERFMON without CAP_IPC_LOCK, and no locked memory beyond what the kernel gives everybody."""
+    said = as_ordinary(
+        "from monitord.stacks.rings import Rings\n"
+        "resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))\n"
+        "rights.keep_only((38,), (65534, 65534))\n"
+        "held = [Rings.open()]\n"
+        "while held[-1].bytes_a_cpu == 512 << 10: held.append(Rings.open())"
+    )
+    assert said["outcome"] == "warning"
+    assert "less than configured" in said["detail"] or "locked memory is too low" in said["detail"]
+    assert "memlock 32768" in said["fix"]
