@@ -1,7 +1,7 @@
 """Whatever reads a process's bytes does work that grows with them at the most: steps are counted, never time.
 
 READERS is the table of those readers, walked over against the rooms: a module that takes text apart stands in it,
-or in OURS with the reason why no process writes what it reads.
+or in OURS with the reason why no process writes what it reads. Longer than 400 lines: there is one table.
 """
 
 from __future__ import annotations
@@ -216,6 +216,7 @@ READERS: dict[str, Work] = {
     "stacks.records": large_records.read,
     "stacks.life": large_records.lived,
     "stacks.lives": raw(lambda data: list(of("stacks.lives")._code_in(data)), "1-2 r-xp 0 08:01 1 /a b\n"),
+    "stacks.cpython.locations": raw(lambda data: of("stacks.cpython.locations").line_at(data, 1, 1 << 40), b"\xf0\x7f".decode("latin-1"), b"\x80".decode("latin-1"), "\0"),
     "symbols.names": mapped_again,
     "symbols.tables": each(of("symbols.tables").readable, "_ZN", "_R", "17h", "$LT$", "::", "E"),
     "symbols.elf": program_file,
@@ -296,7 +297,13 @@ OURS: dict[str, str] = {
         ("capture.tools", "capture.profilers.eu_stack", "capture.profilers.py_spy", "scripts.profiler"),
         "one search in a tool's output, which the runner caps; the expression is tried below",
     ),
-    "capture.python_frames": "the target's memory: every length and count is capped where it is read",
+    **dict.fromkeys(
+        (
+            "capture.python_frames", "procfs.memory", "symbols.loaded", "stacks.cpython.codes", "stacks.cpython.interpreter", "stacks.cpython.layouts",
+            "stacks.cpython.texts", "stacks.cpython.threads", "stacks.cpython.types", "stacks.cpython.walking",
+        ),
+        "the target's memory: every length and count is capped where it is read",
+    ),
     "profiles.limits": "the caps themselves: tests/profiles/test_hostile_input.py",
 }  # fmt: skip
 

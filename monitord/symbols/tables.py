@@ -16,6 +16,7 @@ _ENTRY_BYTES = 24
 _ENTRIES_CAP = 1_000_000
 _NAME_CAP = 512
 _WORDS_CAP_BYTES = 16 * 1024 * 1024
+_SEARCHED_CAP_BYTES, _PIECE_BYTES = 64 * 1024 * 1024, 24 * 16384
 _NESTED = re.compile(r"_ZNK?")
 _LENGTH = re.compile(r"[0-9]{1,3}")
 _RUST_HASH = re.compile(r"h[0-9a-f]{16}")
@@ -33,6 +34,37 @@ def addresses_of(file: int, sections: Sequence[Section], names: Iterable[str]) -
         for name, _info, section, address, _size in _entries(file, table)
         if section and name and name in places
     }
+
+
+def places_of(file: int, sections: Sequence[Section], names: Iterable[str]) -> dict[str, int]:
+    """The same of all names a program was linked with, by .symtab: searched in pieces, however long it is."""
+    table = next((one for one in sections if one.kind == _SYMTAB), None)
+    if table is None or table.link >= len(sections):
+        return {}
+    words, found = sections[table.link], {}
+    for name in names:
+        place = _found_in(file, words.offset, words.size, b"\0" + name.encode() + b"\0", 1)
+        at = (
+            _found_in(file, table.offset, table.size, struct.pack("<I", place + 1), _ENTRY_BYTES)
+            if place >= 0
+            else -1
+        )
+        entry = os.pread(file, _ENTRY_BYTES, table.offset + at) if at >= 0 else b""
+        if len(entry) == _ENTRY_BYTES and (row := struct.unpack("<IBBHQQ", entry))[3]:
+            found[name] = row[4]
+    return found
+
+
+def _found_in(file: int, offset: int, size: int, wanted: bytes, step: int) -> int:
+    """Where these bytes stand first, at a multiple of `step` from the offset; -1: nowhere."""
+    for begin in range(0, min(size, _SEARCHED_CAP_BYTES), _PIECE_BYTES):
+        piece = os.pread(file, _PIECE_BYTES + len(wanted), offset + begin)
+        at = piece.find(wanted)
+        while at >= 0 and (begin + at) % step:
+            at = piece.find(wanted, at + 1)
+        if at >= 0:
+            return begin + at
+    return -1
 
 
 def _entries(file: int, table: Section) -> Iterator[tuple[int, int, int, int, int]]:

@@ -1,0 +1,122 @@
+"""Real interpreters of every version that can be had, and programs that say themselves where they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
+OTHERS = ("3.13t", "3.14t", "3.15t")
+FROM_DEBIAN = Path(os.environ.get("MONITORD_PYTHONS", "/opt/monitord-pythons"))
+"""A root folder of Debian's newer interpreters, which .ci/pythons makes."""
+
+TOLD = """
+import json, sys
+def told(frame):
+    frames = []
+    while frame:
+        frames.append([frame.f_code.co_qualname, frame.f_code.co_filename, frame.f_lineno])
+        frame = frame.f_back
+    return frames[::-1]
+def hold():
+    print(json.dumps(told(sys._getframe())), flush=True); sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Python:
+    """How an interpreter is started. `root`: where it has its own libraries."""
+
+    version: str
+    words: tuple[str, ...]
+    root: Path | None = None
+
+    def command(self, *arguments: str) -> list[str]:
+        return [*self.words, *arguments]
+
+    def place(self, folder: Path, name: str, text: str) -> tuple[Path, str]:
+        """A file that it can read: where it is for us, and for it."""
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        if self.root is None:
+            return path, str(path)
+        inside = self.root / "tmp" / f"{os.getpid()}-{folder.name}-{name}"
+        shutil.copy(path, inside)
+        return inside, f"/tmp/{inside.name}"
+
+
+@cache
+def found() -> dict[str, Python]:
+    """One interpreter of each version."""
+    pythons = {}
+    for version in (*VERSIONS, *OTHERS):
+        inside = FROM_DEBIAN / "usr/bin" / f"python{version}"
+        if inside.exists() and os.geteuid() == 0:
+            pythons[version] = Python(
+                version, ("chroot", str(FROM_DEBIAN), f"/usr/bin/python{version}"), FROM_DEBIAN
+            )
+        for path in (*_in_pyenv(version), shutil.which(f"python{version}", path="/usr/bin:/usr/local/bin")):
+            if path is not None and version not in pythons:
+                pythons[version] = Python(version, (path,))
+    return pythons
+
+
+def _in_pyenv(version: str) -> Iterator[str]:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for path in sorted(root.glob(f"versions/{version.rstrip('t')}.*/bin/python{version}")):
+        yield str(path)
+
+
+def python(version: str) -> Python:
+    """Or the reason why there is none."""
+    if version in found():
+        return found()[version]
+    if os.environ.get("CI") and version in ("3.11", "3.13", "3.14", "3.15"):
+        pytest.fail(f"Python {version} is missing: .ci/run must install it")
+    pytest.skip(f"Python {version} is missing")
+
+
+@contextmanager
+def started(command: Sequence[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A program whose input stays open for the block."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def line_of(process: subprocess.Popen[bytes]) -> bytes:
+    """The next line that it says."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, "it ended"
+    return line
+
+
+@contextmanager
+def holding(
+    python: Python, folder: Path, program: str, **options: object
+) -> Iterator[tuple[subprocess.Popen[bytes], list[tuple[str, str, int]]]]:
+    """A program that has called `hold`, and its frames by its own word."""
+    path, name = python.place(folder, "program.py", TOLD + program)
+    try:
+        with started(python.command(name), **options) as process:
+            yield process, [tuple(frame) for frame in json.loads(line_of(process))]
+    finally:
+        if python.root is not None:
+            path.unlink()
+
+
+OURS = Python(f"{sys.version_info[0]}.{sys.version_info[1]}", (sys.executable,))
