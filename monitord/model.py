@@ -667,9 +667,33 @@ class HistoryPoint:
     unattributed_cpu_percent: float | None = None
 
 
+Confidence = Literal["certain", "likely", "possible", "unknown"]
+"""How sure a cause is; unknown: nothing is named, only what would decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What an incident is attributed to.
+
+    `kind` is a class of at most three words ("tight loop", "unknown"), `sentence` names function, file, peer
+    or holder. `runner_up` is the class that it may be instead, `decides` what would settle it. `evidence` are
+    rows of (label, text). Texts hold names that processes gave themselves.
+    """
+
+    kind: str
+    sentence: str
+    confidence: Confidence
+    runner_up: str | None = None
+    decides: str | None = None
+    evidence: tuple[tuple[str, str], ...] = ()
+
+
+UNKNOWN_CAUSE = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An alert with its history, its captures, and what could not be captured and why."""
+    """An alert with its history, its captures, what could not be captured and why, and its cause."""
 
     correlation_id: str
     alert: Alert
@@ -677,6 +701,7 @@ class Incident:
     history: tuple[HistoryPoint, ...] = ()
     captures: tuple[Capture, ...] = ()
     boot_id: str | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -720,6 +745,7 @@ class ProfileRecord:
     # Of the incident and read along with the row: two readings of one row are the same record without them.
     reason: str | None = field(default=None, compare=False)
     hottest_function: str | None = field(default=None, compare=False)
+    cause: str | None = field(default=None, compare=False)
 
 
 # ------------------------------------------------------------------------------------------- events

@@ -27,7 +27,7 @@ LANES: dict[
     # They measure processes and wait for spikes, so they are disturbed as little as may be.
     "spikes": frozenset({"flow"}),
     "measuring": frozenset(
-        {"capture", "daemon", "packaging", "sampling", "scripts", "stacks", "supervision"}
+        {"capture", "causes", "daemon", "packaging", "sampling", "scripts", "stacks", "supervision"}
     ),
     # They wait for daemons and for servers most of the time.
     "faults": frozenset({"faults"}),

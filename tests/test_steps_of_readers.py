@@ -263,6 +263,7 @@ ROOMS = (
     "symbols",
     "stacks",
     "capture",
+    "causes",
     "profiles",
     "scripts",
     "supervision",
@@ -279,13 +280,13 @@ OURS: dict[str, str] = {
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "procfs.holders", "procfs.memory", "sampling.sockets", "procfs.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.context_files", "capture.cgroups", "supervision.supervisor",
             "capture.session", "procfs.system_calls", "capture.java", "capture.java_names", "symbols.opening",
-            "stacks.perf_event", "stacks.rings",
+            "causes.usage", "stacks.perf_event", "stacks.rings",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),
     **dict.fromkeys(
         (
-            "capture.hidden_frames", "capture.service", "capture.reading", "supervision",
+            "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "capture.reading", "supervision",
             "capture.profilers.perf", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",

@@ -24,6 +24,7 @@ from monitord.model import (
     ProcessDetails,
     ProcessKey,
     ProfilerName,
+    TriggerMetric,
 )
 from monitord.redaction import printable
 
@@ -54,6 +55,7 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
     stored.
     """
     from monitord import procfs
+    from monitord.pipeline.causes import Causes
     from monitord.recorder import from_settings
     from monitord.recorder.locks import CAPTURE_LOCK, hold
     from monitord.recorder.retention_store import Saving
@@ -72,7 +74,10 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
         asked_at = datetime.now(UTC)
         details, cpu_percent = _describe(target)
         plan = _consented(plan, details, workspace.data_dir)
-        captures = _capture(_service(settings), target, plan, folder, goes_on)
+        service = _service(settings)
+        causes = Causes(lambda look, place: service.observe(look, plan, place), service.explain, folder)
+        observed = causes.observe(TriggerMetric.MANUAL, target)
+        captures = _capture(service, target, plan, folder, goes_on)
         incident = Incident(
             correlation_id=correlation_id,
             alert=_alert(target, details, cpu_percent, asked_at),
@@ -80,6 +85,8 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
             captures=tuple(captures),
             boot_id=procfs.boot_id(),
         )
+        incident = causes.explained(incident, (None, observed), folder)
+        causes.close()
         # Makes room within the budget.
         Saving(store, from_settings.retention_limits(settings)).save(incident)
     return incident

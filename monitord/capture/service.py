@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from monitord.capture import causes
+from monitord.capture.causes import Look
 from monitord.capture.consent import Consent
 from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
 from monitord.capture.program import program_id
@@ -22,7 +24,7 @@ from monitord.capture.tools import Toolbox
 from monitord.capture.workplace import put, remove
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
-from monitord.model import BEFORE, Capture, CapturePlan, CaptureStatus, Hotspot, ProcessKey
+from monitord.model import BEFORE, Capture, CapturePlan, CaptureStatus, Cause, Hotspot, Incident, ProcessKey
 
 _TARGET_IS_LOST = (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED, CaptureStatus.TARGET_STOPPED)
 _NAME_LOOKS = 5
@@ -61,6 +63,8 @@ class ProfileCaptureService:
         self._tools = Toolbox(tools)
         self._captures = CaptureSlot()
         self._looks = CaptureSlot()  # of its own: a first look must not wait for a capture of another process
+        self._observations = CaptureSlot()  # nor for a census, which takes a second
+        self._explaining = CaptureSlot()
 
     def first_look(self, target: ProcessKey, folder: Path, plan: CapturePlan | None = None) -> Capture:
         """Take a stack dump right now, in memory, within about a second: role "dump".
@@ -154,20 +158,40 @@ class ProfileCaptureService:
         except TargetError:
             return dump
 
+    def observe(self, look: Look, plan: CapturePlan, folder: Path) -> bytes | None:
+        """What the causes of a metric need to know of a process, or the machine, now; None: nothing.
+
+        Of `plan` only the consent counts.
+        """
+        runner = self._observations.runner
+        with self._turn(self._observations, folder) as place:
+            try:
+                if look.target is not None:
+                    with Target(look.target) as target:
+                        if self.consent.refusal(target.name, target.identity.executable, plan) is None:
+                            return causes.observe(runner, look, target, place)
+            except TargetError:
+                pass
+            return None if look.needs_target else causes.observe(runner, look, None, place)
+
+    def explain(
+        self, incident: Incident, observed: tuple[bytes | None, bytes | None], folder: Path
+    ) -> Cause | None:
+        """The cause of an incident, by all that was taken of it; None: explaining failed."""
+        with self._turn(self._explaining, folder) as place:
+            return causes.explain(self._explaining.runner, incident, observed, place)
+
     def stop(self) -> None:
         """End the running capture within 2 s; it returns what it has. From any thread; later ones run on."""
-        self._captures.runner.stop()
-        self._looks.runner.stop()
+        for slot in (self._captures, self._looks, self._observations, self._explaining):
+            slot.runner.stop()
 
     # -------------------------------------------------------------------------------------------------
 
     def _take(self, slot: CaptureSlot, key: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]:
         is_context = plan.profiler == "none" and slot is self._looks
         role = "context" if is_context else "dump" if slot is self._looks else "profile"
-        with slot.turn:
-            folder = folder.resolve()
-            folder.mkdir(mode=0o700, exist_ok=True)
-            slot.runner.begin()
+        with self._turn(slot, folder) as folder:
             try:
                 with Target(key) as target:
                     refusal = self.consent.refusal(target.name, target.identity.executable, plan)
@@ -185,6 +209,16 @@ class ProfileCaptureService:
                     return [_of_program(capture, program) for capture in self._profile(session)]
             except TargetError as error:
                 return [replace(_without_tool(key, plan, error.status, error.reason, None), role=role)]
+
+    @contextlib.contextmanager
+    def _turn(self, slot: CaptureSlot, folder: Path) -> Iterator[Path]:
+        """Wait for the slot; its folder, which is there."""
+        with slot.turn:
+            folder = folder.resolve()
+            folder.mkdir(mode=0o700, exist_ok=True)
+            slot.runner.begin()
+            try:
+                yield folder
             finally:
                 slot.runner.end()
 

@@ -30,6 +30,9 @@ def recent(
     process: ProcessFlag = None,
     pid: PidFlag = None,
     metric: Annotated[TriggerMetric | None, typer.Option("--metric", help="Only this trigger.")] = None,
+    cause: Annotated[
+        str | None, typer.Option("--cause", metavar="CLASS", help='Only this cause: "lock", "unknown".')
+    ] = None,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Only profiles taken while nothing was wrong.")
     ] = False,
@@ -42,6 +45,7 @@ def recent(
         process=process,
         pid=pid,
         metric=metric,
+        cause=cause,
         text=grep,
         baselines=baselines,
     )

@@ -24,6 +24,7 @@ _COLUMNS = (
     Column("VALUE", right=True),
     Column("EVIDENCE", least=8, gives_way=3),
 )
+_CAUSE = Column("CAUSE", least=8, gives_way=4)
 _TOP = Column("HOTTEST FUNCTION", least=10, good=16)
 
 
@@ -36,13 +37,20 @@ def recent_table(
     style: Style,
     header: bool,
 ) -> Iterator[str]:
-    """Yield the lines of `recent`, without the column of functions where no record has one."""
-    top = [printable(record.hottest_function or "") for record in records]
-    rows = [
-        [*_cells(record, now, utc), *([Cell(name, ("bold",))] if any(top) else [])]
-        for record, name in zip(records, top, strict=True)
+    """Yield the lines of `recent`, without the columns of causes and functions where no record has one."""
+    known = [
+        (column, [printable(text or "") for text in texts], paint)
+        for column, texts, paint in (
+            (_CAUSE, [record.cause for record in records], ()),
+            (_TOP, [record.hottest_function for record in records], ("bold",)),
+        )
+        if any(texts)
     ]
-    columns = (*_COLUMNS, _TOP) if any(top) else _COLUMNS
+    rows = [
+        [*_cells(record, now, utc), *(Cell(texts[at], paint) for _column, texts, paint in known)]
+        for at, record in enumerate(records)
+    ]
+    columns = (*_COLUMNS, *(column for column, _texts, _paint in known))
     yield from draw(columns, rows, width=width, style=style, header=header)
 
 

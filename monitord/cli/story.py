@@ -11,6 +11,7 @@ from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
+from monitord.export.explaining import cause_words
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import (
@@ -82,6 +83,7 @@ def tell(
     """
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
+    yield from page.cause(view)
     yield from page.facts(view)
     yield from page.timeline(view)
     yield from page.strip(steps or ())
@@ -112,6 +114,24 @@ class ProfileBrowserView:
         yield self._style.paint(cut(text, self._width - len(tail)), "bold") + self._style.paint(
             tail, "yellow"
         )
+        yield ""
+
+    def cause(self, view: IncidentView) -> Iterator[str]:
+        """The cause before anything else: what speaks for it, and what else it may be."""
+        cause = view.cause
+        if cause is None:
+            return
+        paint = ("dim",) if cause.confidence == "unknown" else ("bold",)
+        for line in wrap(f"Cause: {printable(cause_words(cause))}", self._width):
+            yield self._style.paint(line, *paint)
+        if cause.runner_up:
+            yield from self._fact("or else", printable(cause.runner_up))
+        if cause.decides:
+            yield from self._fact("decided by", printable(cause.decides))
+        for label, text in cause.evidence:
+            fits = display_width(printable(label)) <= _LABEL
+            head, told = (label, text) if fits else ("", f"{label}: {text}")
+            yield from self._fact(printable(head), printable(told))
         yield ""
 
     def facts(self, view: IncidentView) -> Iterator[str]:
@@ -322,7 +342,7 @@ class ProfileBrowserView:
                 yield f"  {self._style.paint(line, 'dim')}"
 
     def _fact(self, label: str, text: str, *paint: str) -> Iterator[str]:
-        head = f"  {label:<{_LABEL}} "
+        head = f"  {pad(label, _LABEL)} "
         for index, line in enumerate(wrap(text, self._width - len(head))):
             yield (self._style.paint(head, "dim") if index == 0 else " " * len(head)) + self._style.paint(
                 line, *paint

@@ -228,6 +228,7 @@ class Daemon:
             ("uploader", lambda: uploads.close(_UPLOADER_STOPS_WITHIN_S) if uploads is not None else None),
             ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
             ("first looks", parts.first_looks.close),
+            ("causes", parts.causes.close),
             ("history", parts.historian.flush),
             ("memory", lambda: parts.memory.save(datetime.now(UTC))),
             ("retry", parts.keeper.retry),

@@ -22,10 +22,11 @@ from monitord.detection import Detector
 from monitord.errors import StorageError
 from monitord.jobs import health_job
 from monitord.logs import get_logger
-from monitord.model import CapturePlan, Incident
+from monitord.model import CapturePlan, Incident, ProcessKey
 from monitord.pipeline import (
     CaptureBudget,
     CaptureLimits,
+    Causes,
     ExcludeSelf,
     Failures,
     FirstLooks,
@@ -66,6 +67,7 @@ class Parts:
     detector: Detector
     service: ProfileCaptureService
     first_looks: FirstLooks
+    causes: Causes
     worker: IncidentWorker
     pipeline: Pipeline
     store: SQLiteProfileStore
@@ -119,12 +121,16 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     )
     planner = Planner(data_dir, known_users)
     first_looks = FirstLooks(
-        lambda target, folder: service.first_look(
-            target, folder, planner.adapt(CapturePlan(), lambda: sampler.details(target))
-        ),
+        lambda target, folder: service.first_look(target, folder, _consented(planner, sampler, target)),
         lambda: sampler.traffic(_TALKERS_OVER_S),
         spool / "first-looks",
         is_enabled=settings.capture.first_look,
+    )
+    causes = Causes(
+        lambda look, folder: service.observe(look, _consented(planner, sampler, look.target), folder),
+        service.explain,
+        spool / "causes",
+        observes_armings=settings.capture.first_look,
     )
     worker = IncidentWorker(
         service,
@@ -133,6 +139,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         spool,
         plan(settings),
         adapt=lambda plan, process: planner.adapt(plan, lambda: process),
+        causes=causes,
         change=saving.amend_later(writer.submit),
     )
     budget = CaptureBudget(limits(settings))
@@ -147,6 +154,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         new_id=new_correlation_id,
         boot_id=boot_id,
         failures=failures,
+        causes=causes,
         on_repeat=journal.repeat,
     )
     if memory.get("boot_id") == boot_id:
@@ -177,6 +185,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         detector=detector,
         service=service,
         first_looks=first_looks,
+        causes=causes,
         worker=worker,
         pipeline=pipeline,
         store=store,
@@ -219,6 +228,11 @@ def _uploaded(
         return saved
 
     return save_and_notify
+
+
+def _consented(planner: Planner, sampler: Sampler, target: ProcessKey | None) -> CapturePlan:
+    """A plan of which only the consent counts."""
+    return planner.adapt(CapturePlan(), lambda: sampler.details(target) if target else None)
 
 
 def limits(settings: Settings) -> CaptureLimits:

@@ -18,6 +18,8 @@ from monitord.model import (
     BEFORE,
     BY_PY_SPY,
     DURING_THE_ALERT,
+    UNKNOWN_CAUSE,
+    Cause,
     HistoryPoint,
     ProfileRecord,
     TriggerMetric,
@@ -59,7 +61,7 @@ class Surroundings:
 class Sentence:
     """One statement, what it is about, and on what it rests: ids of incidents, a function, readings.
 
-    `about` is who, before, where, context, normal, meanwhile, unknown or further.
+    `about` is cause, who, before, where, context, normal, meanwhile, unknown or further.
     """
 
     about: str
@@ -76,9 +78,30 @@ def explain_incident(view: IncidentView, around: Surroundings) -> tuple[Sentence
     """Return the sentences, in the order in which one would tell them."""
     return tuple(
         sentence
-        for part in (_who, _before, _where, _context, _normal, _meanwhile, _unknown, _further)
+        for part in (_cause, _who, _before, _where, _context, _normal, _meanwhile, _unknown, _further)
         for sentence in part(view, around)
     )
+
+
+def cause_words(cause: Cause) -> str:
+    """The sentence that names a cause, and how sure it is."""
+    sure = "" if cause.confidence == "unknown" else f" ({cause.confidence})"
+    kind = "" if cause.kind == UNKNOWN_CAUSE else f"{cause.kind}: "
+    return f"{kind}{cause.sentence.rstrip('.')}{sure}"
+
+
+def _cause(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
+    cause = view.cause
+    if cause is None:
+        return
+    rests_on = tuple(f"{label}: {text}" for label, text in cause.evidence)
+    yield Sentence("cause", f"Cause: {printable(cause_words(cause))}.", rests_on)
+    if cause.runner_up:
+        yield Sentence("cause", f"It may be {printable(cause.runner_up)} instead.")
+    if cause.decides:
+        yield Sentence("cause", f"What would decide: {printable(cause.decides).rstrip('.')}.")
+    for label, text in cause.evidence:
+        yield Sentence("cause", f"{printable(label).capitalize()}: {printable(text).rstrip('.')}.")
 
 
 def _who(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:

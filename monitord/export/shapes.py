@@ -17,6 +17,7 @@ from monitord.export.encoding import iso
 from monitord.export.units import unit_of
 from monitord.model import (
     Alert,
+    Cause,
     Event,
     Hotspot,
     NamedPlan,
@@ -32,7 +33,7 @@ _CAPTURE_KEYS = (
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
 )  # fmt: skip
-ROW_KEYS = (*_CAPTURE_KEYS, "reason", "hottest_function", "raised_at")
+ROW_KEYS = (*_CAPTURE_KEYS, "reason", "hottest_function", "cause", "raised_at")
 EVENT_KEYS = (
     "id", "taken_at", "event_type", "pid", "process_name", "module", "function", "arity", "correlation_id",
     "ast_node_id", "payload",
@@ -43,6 +44,7 @@ HOT_KEYS = (
 )  # fmt: skip
 CSV_DETAIL_KEYS = (
     *_CAPTURE_KEYS, "rule", "reason", "top_function", "top_file", "top_line", "top_total_share", "raised_at",
+    "cause", "cause_sentence",
 )  # fmt: skip
 _CAPTURED_KEYS = (
     "id", "role", "profiler", "profiler_version", "status", "reason", "fix", "captured_at",
@@ -61,6 +63,7 @@ _POINT_KEYS = (
     "taken_at", "machine_percent", "memory_available_bytes", "cpu_percent", "rss_bytes", "disk_bytes_per_s",
     "network_bytes_per_s", "thread_count", "fd_count", "unattributed_cpu_percent",
 )  # fmt: skip
+_CAUSE_KEYS = ("kind", "sentence", "confidence", "runner_up", "decides", "evidence")
 _STEP_KEYS = ("profiler", "status", "reason", "fix")
 _RULE_KEYS = (
     "rule", "metric", "state", "process_name", "pid", "threshold", "window_seconds", "last_values",
@@ -114,11 +117,20 @@ def detail(view: IncidentView) -> dict[str, Any]:
         "history": [_shaped(point, _POINT_KEYS) for point in view.history],
         "captures": [capture(record) for record in view.captures],
         "not_captured": [_shaped(step, _STEP_KEYS) for step in view.not_captured],
+        "cause": cause_row(view.cause),
         "hotspots": [hotspot(spot) for spot in view.hotspots],
         "context": dict(context_of(view)),
         "baseline": _baseline(view),
         "annotations": [{"taken_at": iso(note.taken_at), "text": note.text} for note in view.notes],
     }
+
+
+def cause_row(cause: Cause | None) -> dict[str, Any] | None:
+    """Shape what an incident is attributed to; None: nobody looked for a cause."""
+    if cause is None:
+        return None
+    evidence = [{"label": label, "text": text} for label, text in cause.evidence]
+    return _shaped(cause, _CAUSE_KEYS, evidence=evidence)
 
 
 def _baseline(view: IncidentView) -> dict[str, Any] | None:
@@ -206,6 +218,8 @@ def flat_detail(shaped: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten a shaped incident into one CSV row, its leading hotspot beside it. See CSV_DETAIL_KEYS."""
     top: Mapping[str, Any] = next(iter(shaped["hotspots"]), {})
     flat = {key: shaped[key] for key in (*_CAPTURE_KEYS, "rule", "reason", "raised_at")}
+    cause: Mapping[str, Any] = shaped["cause"] or {}
+    flat |= {"cause": cause.get("kind"), "cause_sentence": cause.get("sentence")}
     return flat | {f"top_{key}": top.get(key) for key in ("function", "file", "line", "total_share")}
 
 

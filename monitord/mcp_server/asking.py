@@ -75,14 +75,16 @@ class Asking:
         process: Word = None,
         pid: Pid = None,
         metric: TriggerMetric | None = None,
+        cause: Word = None,
         cursor: Cursor = None,
     ) -> Rows:
         """List recent incidents, newest first: which process, what was wrong, what evidence there is."""
         start, end = parse_period(since, until, datetime.now(UTC))
         skipped = _offset(cursor)
         wanted = RecentFilter(
-            limit=skipped + limit + 1, since=start, until=end, process=process, pid=pid, metric=metric
-        )
+            limit=skipped + limit + 1, since=start, until=end, process=process, pid=pid, metric=metric,
+            cause=cause,
+        )  # fmt: skip
         found = list(lists.recent(self._workspace, wanted))[skipped:]
         rows, is_cut = self._fence.rows([_listed(record) for record in found[:limit]])
         more = len(found) > len(rows)

@@ -24,6 +24,7 @@ from monitord.model import (
     Rates,
     TriggerMetric,
 )
+from monitord.pipeline.causes import Causes
 from monitord.pipeline.exclude_self import ExcludeSelf
 from monitord.pipeline.failures import Failures
 from monitord.pipeline.first_looks import FirstLook, FirstLooks
@@ -38,6 +39,7 @@ from monitord.pipeline.ring import Ring, thin
 __all__ = [
     "CaptureBudget",
     "CaptureLimits",
+    "Causes",
     "Counts",
     "Failures",
     "FirstLooks",
@@ -81,6 +83,7 @@ class Pipeline:
         new_id: Callable[[], str],
         boot_id: str | None = None,
         failures: Failures | None = None,
+        causes: Causes | None = None,
         on_repeat: Callable[[str, Alert], object] = lambda _row, _alert: None,
     ) -> None:
         self._try = (failures or Failures()).run
@@ -92,6 +95,7 @@ class Pipeline:
         self._ring = ring
         self._new_id = new_id
         self._boot_id = boot_id
+        self._causes = causes
         self._on_repeat = on_repeat
         self._floods = Floods()
         self._not_taken: SimpleQueue[str] = SimpleQueue()  # rules, from the worker's threads
@@ -112,6 +116,8 @@ class Pipeline:
         self._try("ring", lambda: self._ring.add(rates))
         for arming in verdict.disarmed:
             self._first_looks.forget(arming)
+            if self._causes is not None:
+                self._causes.forget(arming)
         for arming in verdict.armed:
             self._try("first look", partial(self._look_at, arming, rates))
         for alert in verdict.alerts:
@@ -121,6 +127,8 @@ class Pipeline:
 
     def _look_at(self, arming: Arming, rates: Rates) -> None:
         self._first_looks.take(arming, self._suspect(arming.metric, rates))
+        if self._causes is not None:
+            self._causes.arm(arming)
 
     def _suspect(self, metric: TriggerMetric, rates: Rates) -> ProcessRates | None:
         """Whom to look at when a rule is about the whole machine; None: nobody is large enough to blame."""
@@ -174,6 +182,7 @@ class Pipeline:
             is_lasting=partial(self._judgement.is_firing, crossing.rule, crossing.target),
             boot_id=self._boot_id,
             refusal=alert.suppressed_by or self.budget.refusal(rates.taken_at, rates.system),
+            before=self._causes.claim(crossing.rule, crossing.target) if self._causes else None,
         )
         if opening.wants_profile:
             self.budget.spend(rates.taken_at)

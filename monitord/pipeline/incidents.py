@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from queue import PriorityQueue
-from typing import Protocol
 
 from monitord.errors import BusyError, StorageError
 from monitord.logs import get_logger
@@ -27,6 +26,7 @@ from monitord.model import (
     ProcessKey,
     TriggerMetric,
 )
+from monitord.pipeline.causes import Causes, Observed
 from monitord.pipeline.first_looks import FirstLook
 from monitord.pipeline.outcomes import (
     broken,
@@ -37,6 +37,7 @@ from monitord.pipeline.outcomes import (
     refused,
     shows_something,
 )
+from monitord.pipeline.protocols import CaptureService
 from monitord.pipeline.turns import WAITING_AT_MOST, Turns
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
@@ -50,26 +51,14 @@ Adapt = Callable[[CapturePlan, ProcessDetails | None], CapturePlan]
 """The plan for one process; asked just before its capture, on the worker's thread."""
 
 
-class CaptureService(Protocol):
-    """What the pipeline needs of the capture room."""
-
-    def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]: ...
-
-    def context(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture: ...
-
-    def read(self, capture: Capture, folder: Path) -> Capture: ...
-
-    def stop(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Opening:
     """An alert as the loop hands it over: everything that must be read at that moment is in it.
 
     `refusal` says why no profile may be taken of it; the incident is kept all the same. `give_back`
     returns its part of the budget when no profile was taken after all; `is_lasting` says whether what it is
-    about still goes on, for who had to wait. `own_plan` and `ended` are for
-    `open_quietly`: how to take it, and whom to tell what became of it (None: it was not kept).
+    about still goes on, for who had to wait. `before` was observed at the crossing. `own_plan` and `ended`
+    are for `open_quietly`: how to take it, and whom to tell what became of it (None: it was not kept).
     """
 
     correlation_id: str
@@ -82,6 +71,7 @@ class Opening:
     is_lasting: Callable[[], bool] = lambda: True
     boot_id: str | None = None
     refusal: str | None = None
+    before: Observed | None = None
     own_plan: CapturePlan | None = None
     ended: Callable[[Incident, Future[object] | None], None] | None = None
 
@@ -92,11 +82,12 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An incident that waits for the turn of its profile."""
+    """An incident that waits for the turn of its profile. `after` was observed at its alert."""
 
     opening: Opening
     incident: Incident
     since_s: float
+    after: Observed | None = None
 
     @property
     def severity(self) -> float:
@@ -118,6 +109,7 @@ class IncidentWorker:
         plan: CapturePlan,
         *,
         adapt: Adapt = lambda plan, _process: plan,
+        causes: Causes | None = None,
         change: Callable[[str, str], object] = lambda _id, _reason: None,
     ) -> None:
         self._service = service
@@ -126,6 +118,7 @@ class IncidentWorker:
         self._folder = folder
         self._plan = plan
         self._adapt = adapt
+        self._causes = causes
         # The worst first, whenever it came: evidence takes about a second each, and decoys must not delay it.
         self._opened: PriorityQueue[tuple[float, int, Opening | None]] = PriorityQueue()
         self._numbers = count()
@@ -202,7 +195,7 @@ class IncidentWorker:
     def _record_all(self) -> None:
         while (opening := self._opened.get()[2]) is not None:
             try:
-                incident = self._record(opening)
+                incident, after = self._record(opening)
             except Exception:  # noqa: BLE001  around one capture: the next one must have its chance
                 get_logger().exception("incident.failed", correlation_id=opening.correlation_id)
                 self._done(opening)
@@ -210,7 +203,7 @@ class IncidentWorker:
             finally:
                 self._opened.task_done()
             if opening.wants_profile and incident.alert.target is not None:
-                self._line_up(Waiting(opening, incident, time.monotonic()))
+                self._line_up(Waiting(opening, incident, time.monotonic(), after))
             else:
                 _remove(self._folder / opening.correlation_id)
                 self._done(opening)
@@ -223,11 +216,13 @@ class IncidentWorker:
             reason = f"{WAITING_AT_MOST} captures of worse alerts were already waiting"
             self._end(squeezed_out, self._refused(squeezed_out, reason))
 
-    def _record(self, opening: Opening) -> Incident:
-        """Save what is known of it now."""
+    def _record(self, opening: Opening) -> tuple[Incident, Observed | None]:
+        """Save what is known of it now; with its cause, unless that would keep its profile waiting."""
         incident = self._with_first_look(opening)
         target = incident.alert.target
-        if target is not None and not (opening.wants_profile and self._is_free()):
+        after = self._causes.observe(opening.alert.metric, target) if self._causes else None
+        is_next = target is not None and opening.wants_profile and self._is_free()
+        if target is not None and not is_next:
             incident = replace(
                 incident, captures=(*incident.captures, self._context(target, opening, incident))
             )
@@ -235,8 +230,15 @@ class IncidentWorker:
             incident = replace(
                 incident, captures=(*incident.captures, refused("profile", target, opening.refusal))
             )
-        self._save(incident)
-        return incident
+        self._save(incident if is_next else self._explained(incident, opening, after))
+        return incident, after
+
+    def _explained(self, incident: Incident, opening: Opening, after: Observed | None) -> Incident:
+        if self._causes is None or opening.ended is not None or self._is_stopping.is_set():
+            return incident
+        return self._causes.explained(
+            incident, (opening.before, after), self._folder / opening.correlation_id
+        )
 
     def _is_free(self) -> bool:
         """Whether a capture, which begins with its context, would begin at once."""
@@ -324,7 +326,8 @@ class IncidentWorker:
             opening.ended(complete, None)
             was_profiled = False
         else:
-            saved = self._save(self._with_reason(complete))
+            explained = self._explained(complete, opening, waiting.after)
+            saved = self._save(self._with_reason(explained))
             saved.add_done_callback(lambda _: _remove(folder))
             if opening.ended is not None:
                 opening.ended(complete, saved)

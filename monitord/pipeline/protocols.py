@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
-from monitord.model import Demand, DetectionResult, ProcessDetails, ProcessKey, ProcessRates, Rates
+from monitord.model import (
+    Capture,
+    CapturePlan,
+    Demand,
+    DetectionResult,
+    ProcessDetails,
+    ProcessKey,
+    ProcessRates,
+    Rates,
+)
 
 
 class SamplerProtocol(Protocol):
@@ -27,3 +37,15 @@ class DetectorProtocol(Protocol):
     def is_firing(self, rule: str, target: ProcessKey | None) -> bool: ...
 
     def give_back(self, rule: str) -> None: ...
+
+
+class CaptureService(Protocol):
+    """What the pipeline needs of the capture room."""
+
+    def capture(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> list[Capture]: ...
+
+    def context(self, target: ProcessKey, plan: CapturePlan, folder: Path) -> Capture: ...
+
+    def read(self, capture: Capture, folder: Path) -> Capture: ...
+
+    def stop(self) -> None: ...

@@ -51,7 +51,7 @@ def _all_but(record: type[Any], *names: str) -> tuple[str, ...]:
 
 
 _ELSEWHERE = ("artefact_key", "stored_bytes", "state")  # of an incident: known from its artefact itself
-_BULKY = ("history", "hotspots", "not_captured")
+_BULKY = ("history", "hotspots", "not_captured", "cause")
 _IN_ARTEFACT = _all_but(StoredIncident, *_ELSEWHERE)
 _ABOUT = _all_but(StoredIncident, *_BULKY)
 _OF_CAPTURE = _all_but(StoredCapture, "id")

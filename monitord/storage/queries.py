@@ -53,10 +53,12 @@ from monitord.storage.views import (
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
+_CAUSE = "CASE WHEN json_valid(CAST(i.cause AS TEXT)) THEN json_extract(CAST(i.cause AS TEXT), '$.kind') END"
 _COLUMNS = (
     "SELECT c.*, i.rule, i.severity, i.pinned, i.raised_at, i.reason, "
     "CASE WHEN json_valid(CAST(i.hotspots AS TEXT)) "
-    "THEN json_extract(CAST(i.hotspots AS TEXT), '$[0].function') END AS hottest_function "
+    "THEN json_extract(CAST(i.hotspots AS TEXT), '$[0].function') END AS hottest_function, "
+    f"{_CAUSE} AS cause "
 )
 _ON = " ON i.correlation_id = c.correlation_id"
 _RECORD = f"{_COLUMNS}FROM profile_capture c JOIN incident i{_ON}"
@@ -120,8 +122,8 @@ class StoreReader(Asking):
     def _record(self, row: Row) -> ProfileRecord:
         capture = read_row(StoredCapture, row)
         of_incident = read_cells(StoredIncident, {name: row[name] for name in OF_THE_INCIDENT})
-        hottest = row["hottest_function"] if isinstance(row["hottest_function"], str) else None
-        return profile_record(capture, {**of_incident, "hottest_function": hottest}, self.data_dir)
+        found = {name: row[name] for name in ("hottest_function", "cause") if isinstance(row[name], str)}
+        return profile_record(capture, {**of_incident, **found}, self.data_dir)
 
     def find(self, text: str) -> ProfileRecord:
         """The row with this id, or the leading row of the incident whose id begins so.
@@ -336,6 +338,7 @@ def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
         ("c.trigger_metric = ?", wanted.metric.value if wanted.metric else None),
         ("c.status = ?", wanted.status),
         ("i.rule = ?", wanted.rule),
+        (f"{_CAUSE} = ?", wanted.cause),
         ("i.pinned = ?", None if wanted.pinned is None else int(wanted.pinned)),
         ("c.id > ?", wanted.after_id),
         ("matches(?, CAST(c.process_name AS BLOB), CAST(c.command_line AS BLOB))", text_cell(wanted.process)),

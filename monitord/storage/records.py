@@ -13,12 +13,14 @@ from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from monitord.best_evidence import leading_hotspots, not_taken, rank
 from monitord.model import (
     Capture,
     CaptureStatus,
+    Cause,
+    Confidence,
     HistoryPoint,
     Hotspot,
     Incident,
@@ -101,6 +103,25 @@ def _hotspot_plain(spot: Hotspot) -> Mapping[str, Any]:
     return held | {"statements": [asdict(each) for each in spot.statements]} if spot.statements else held
 
 
+def _cause(held: Mapping[str, Any]) -> Cause:
+    cause = _known(Cause, held, evidence=tuple(map(_evidence_row, held.get("evidence", ()))))
+    texts = (cause.kind, cause.sentence, cause.runner_up or "", cause.decides or "")
+    if not all(isinstance(text, str) for text in texts) or cause.confidence not in get_args(Confidence):
+        raise ValueError
+    return cause
+
+
+def _evidence_row(held: Sequence[Any]) -> tuple[str, str]:
+    label, text = held
+    if not isinstance(label, str) or not isinstance(text, str):
+        raise TypeError
+    return label, text
+
+
+def _cause_plain(cause: Cause) -> Mapping[str, Any]:
+    return {name: value for name, value in asdict(cause).items() if value not in (None, ())}
+
+
 ArtefactKey = Annotated[str, Kind("TEXT", _key, _key)]
 ByteCount = Annotated[int, Kind("INTEGER", _byte_count, _byte_count)]
 IncidentId = Annotated[str, Kind("TEXT", _incident_id, _incident_id)]
@@ -110,6 +131,7 @@ Steps = Annotated[
     json_kind(sequence_of(partial(_known, NotCaptured)), lambda steps: [asdict(step) for step in steps]),
 ]
 Hotspots = Annotated[tuple[Hotspot, ...], json_kind(sequence_of(_hotspot), _hotspots_plain)]
+StoredCause = Annotated[Cause, json_kind(_cause, _cause_plain)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +176,7 @@ class StoredIncident:
     artefact_key: ArtefactKey | None = None
     stored_bytes: ByteCount = 0
     state: Literal["active", "deleting"] = "active"
+    cause: StoredCause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +287,7 @@ def incident_record(incident: Incident) -> StoredIncident:
         boot_id=incident.boot_id,
         history=incident.history,
         hotspots=leading_hotspots(incident.captures, alert.metric),
+        cause=incident.cause,
     )
 
 
@@ -330,7 +354,8 @@ def records_of(record: ProfileRecord, correlation_id: str) -> IncidentRecords:
     }
     alert: Mapping[str, Any] = {"window_s": 0.0, "reason": "", "crossed_at": at, "raised_at": at}
     severity = number_cell(record.severity)
-    incident = derived(StoredIncident, record, **changes, **alert, rule=record.rule or "", severity=severity)
+    own: Mapping[str, Any] = {"rule": record.rule or "", "severity": severity, "cause": None}
+    incident = derived(StoredIncident, record, **changes, **alert, **own)
     capture = derived(StoredCapture, record, **changes, id=None, notes=dict(record.notes or {}) or None)
     return IncidentRecords(incident, (capture,)).led()
 
@@ -354,6 +379,7 @@ def profile_records(records: IncidentRecords, data_dir: Path) -> tuple[ProfileRe
     of_incident = {
         **{name: getattr(records.incident, name) for name in OF_THE_INCIDENT},
         "hottest_function": spots[0].function if spots else None,
+        "cause": records.incident.cause.kind if records.incident.cause else None,
     }
     return tuple(profile_record(capture, of_incident, data_dir) for capture in records.captures)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitord.model import (
+    Cause,
     HistoryPoint,
     Hotspot,
     ProcessDetails,
@@ -21,7 +22,8 @@ class RecentFilter:
 
     `process` is a part of the name, or a shell pattern when it holds `*`, `?` or `[`; letter case does not
     matter. `text` is a part of the reason, the process name or the command line. `since` is inclusive,
-    `until` exclusive. `after_id` gives only rows that were stored after that row (following).
+    `until` exclusive. `cause` is a class ("lock"). `after_id` gives only rows that were stored after that row
+    (following).
     With `baselines` it gives these alone, else none of them.
     """
 
@@ -33,6 +35,7 @@ class RecentFilter:
     metric: TriggerMetric | None = None
     status: str | None = None
     rule: str | None = None
+    cause: str | None = None
     text: str | None = None
     pinned: bool | None = None
     baselines: bool = False
@@ -93,6 +96,7 @@ class IncidentView:
     captures: tuple[ProfileRecord, ...]
     not_captured: tuple[NotCaptured, ...]
     hotspots: tuple[Hotspot, ...]
+    cause: Cause | None = None
     suppressed_by: str | None = None
     late: bool = False
     pinned: bool = False

@@ -181,7 +181,7 @@ def test_of_several_that_hold_a_socket_the_one_that_works_is_named(
     found = Sampler().traffic(0.5)
     rates = {key.pid: rate for key, _, rate in found.talkers}
     assert rates.get(worker, 0.0) > 1e6
-    assert relatives(worker) & rates.keys() == set(), "no byte is put down to one that only holds it"
+    assert relatives(worker) & rates.keys() == set(), "no byte is attributed to one that only holds it"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="INET_DIAG")

@@ -20,6 +20,7 @@ from monitord.model import (
     Alert,
     Capture,
     CaptureStatus,
+    Cause,
     HistoryPoint,
     Hotspot,
     Incident,
@@ -86,7 +87,11 @@ def incidents() -> tuple[Incident, ...]:
         )
         for n in range(60)
     )
-    whole = Incident("aaaaaaaaaaaa", _alert(), process, history, _captures(), "boot-1")
+    cause = Cause(
+        "tight loop", "burn \udcfc spends 97 % on itself", "likely", "allocation", "a longer profile",
+        (("burn", "97 %"), ("faults", "0 a second")),
+    )  # fmt: skip
+    whole = Incident("aaaaaaaaaaaa", _alert(), process, history, _captures(), "boot-1", cause)
     bare = Incident("bbbbbbbbbbbb", _alert(suppressed_by="6 captures an hour are taken"), process)
     nobody = _alert(metric=TriggerMetric.NETWORK, target=None, process_name="", value=float("nan"))
     return whole, bare, Incident("cccccccccccc", nobody, None, history[:2])

@@ -18,7 +18,7 @@ from monitord.storage.cells import MENDED_BY, SENSELESS
 from monitord.storage.events.access import DataAccess
 from monitord.storage.events.filters import EventFilter
 from monitord.storage.events.rows import clipped, event_of, row_of
-from monitord.storage.records import IncidentRecords, StoredCapture
+from monitord.storage.records import IncidentRecords, StoredCapture, StoredIncident
 from monitord.storage.views import Note
 
 _T = TypeVar("_T")
@@ -88,7 +88,7 @@ def incident_events(records: IncidentRecords) -> Iterator[Event]:
         yield replace(whose, taken_at=point.taken_at, payload=_said(point, _READINGS))
     is_baseline = incident.rule == BASELINE_RULE and incident.trigger_metric is TriggerMetric.MANUAL
     if not is_baseline:
-        said = {**_said(incident, _ALERT), "reason": incident.reason[:_REASON_LIMIT]}
+        said = {**_said(incident, _ALERT), "reason": incident.reason[:_REASON_LIMIT], **_cause_of(incident)}
         yield replace(whose, event_type=EventType.ALERT, payload=said)
     for capture in records.captures:
         yield _capture_event(capture, whose)
@@ -99,6 +99,12 @@ def incident_events(records: IncidentRecords) -> Iterator[Event]:
             :FUNCTIONS_KEPT
         ]:  # what is hot in a baseline was so while nothing was wrong
             yield from _hotspot_events(spot, records.leading, whose)
+
+
+def _cause_of(incident: StoredIncident) -> dict[str, str]:
+    """Its class and sentence; what speaks for it is the incident's."""
+    cause = incident.cause
+    return {"cause": cause.kind, "cause_sentence": cause.sentence} if cause else {}
 
 
 def _thinned(history: Sequence[_T]) -> Sequence[_T]:

@@ -1,0 +1,54 @@
+"""What an incident is attributed to, metric by metric: one file a kind of cause, one line in METRICS.
+
+A member runs in a child with few rights (`python -m monitord.causes`). `observe` reads the target when it
+crosses and when it alerts; `explain` is pure and says "unknown" rather than anything wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from monitord import rights
+from monitord.model import TriggerMetric
+
+OBSERVED_BYTES = 64 * 1024
+"""The longest observation, as JSON; a longer one is thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who explains a metric: a module of this room with `explain(facts)`, and `observe(pid, start_ticks)`.
+
+    `observes` says what is read: of a "process" (never without one), of the "machine" (also without one: pid
+    and start are 0 then), or "nothing", and it has no `observe`. `at_arming`: at the first crossing,
+    too. It ends after `limit_s`; of `capabilities` it has what monitord itself has, and nothing else.
+    """
+
+    module: str
+    observes: Literal["process", "machine", "nothing"] = "nothing"
+    at_arming: bool = False
+    limit_s: float = 3.0
+    capabilities: tuple[int, ...] = (rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE)
+
+
+METRICS: Mapping[TriggerMetric, Member] = {
+    TriggerMetric.CPU: Member("cpu", observes="process", at_arming=True),
+    TriggerMetric.MANUAL: Member("cpu", observes="process"),
+    TriggerMetric.CPU_PRESSURE: Member("machine_cpu", observes="machine", at_arming=True),
+    TriggerMetric.SHORT_LIVED_CPU: Member("machine_cpu", observes="machine", at_arming=True),
+}
+
+WITHOUT: Mapping[TriggerMetric, str] = {
+    TriggerMetric.MEMORY: "what it holds is not looked at yet",
+    TriggerMetric.MEMORY_GROWTH: "what grew is not looked at yet",
+    TriggerMetric.FREE_MEMORY: "who grew is not looked at yet",
+    TriggerMetric.OOM_KILL: "who grew is not looked at yet",
+    TriggerMetric.DISK_IO: "its files are not looked at yet",
+    TriggerMetric.NETWORK: "its remote ends are not looked at yet",
+    TriggerMetric.HANG: "what it waits for is not looked at yet",
+    TriggerMetric.FD_GROWTH: "its descriptors are not looked at yet",
+    TriggerMetric.THREAD_GROWTH: "its threads are not looked at yet",
+}
+"""Metrics without a member, and why; together with METRICS every metric there is."""

@@ -1,0 +1,180 @@
+"""From the first crossing to the sentence that names the cause: what is observed when, and who explains it.
+
+Observing takes a child of up to a second. It happens on a thread of its own, one at a time, those of alerts
+before those of crossings; what waits and what is kept is bounded, and goes when the window breaks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from pathlib import Path
+
+from monitord.capture.causes import Look
+from monitord.causes import METRICS, OBSERVED_BYTES
+from monitord.logs import get_logger
+from monitord.model import Arming, Cause, Incident, ProcessKey, TriggerMetric
+
+_WAITING_AT_MOST = 4  # crossings: where more come in one tick, the others are observed at their alert alone
+_KEPT_AT_MOST = 32
+_REST = 10  # after an observation of a crossing so many times as long: below a tenth of a core
+_WAIT_S = 3.0  # what takes longer comes too late
+
+Observed = Future[bytes | None]
+Both = tuple[bytes | None, bytes | None]
+
+
+class Causes:
+    """Observes what crosses and what alerts, and explains incidents; a failure costs its sentence only."""
+
+    def __init__(
+        self,
+        observe: Callable[[Look, Path], bytes | None],
+        explain: Callable[[Incident, Both, Path], Cause | None],
+        folder: Path,
+        *,
+        observes_armings: bool = True,
+    ) -> None:
+        self._observe = observe
+        self._explain = explain
+        self._folder = folder
+        self._observes_armings = observes_armings
+        self._armed: OrderedDict[tuple[str, ProcessKey | None], tuple[Look, Observed]] = OrderedDict()
+        self._asked: deque[tuple[Look, Observed]] = deque()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+        self._rests_until_s = 0.0
+
+    # ------------------------------------------------------------------------------------------- observing
+
+    def arm(self, arming: Arming) -> None:
+        """Observe what has just crossed a threshold, soon; returns at once."""
+        member = METRICS.get(arming.metric)
+        look = _look(arming.metric, arming.target)
+        if look is None or member is None or not member.at_arming or not self._observes_armings:
+            return
+        with self._changed:
+            waiting = sum(not observed.done() for _look, observed in self._armed.values())
+            if waiting >= _WAITING_AT_MOST:
+                return
+            self._armed[arming.rule, arming.target] = (look, Future())
+            while len(self._armed) > _KEPT_AT_MOST:
+                self._armed.popitem(last=False)[1][1].cancel()
+        self._go_on()
+
+    def forget(self, arming: Arming) -> None:
+        """Throw away what was observed, because the window broke."""
+        with self._changed:
+            look, observed = self._armed.pop((arming.rule, arming.target), (None, None))
+        if look is not None and observed is not None:
+            observed.cancel()
+
+    def claim(self, rule: str, target: ProcessKey | None) -> Observed | None:
+        """What was observed at the crossing that has become an alert; None: nothing."""
+        with self._changed:
+            _look, observed = self._armed.pop((rule, target), (None, None))
+        if observed is None or (not observed.done() and observed.cancel()):
+            return None  # its turn never came: what the alert observes says the same
+        return observed
+
+    def observe(self, metric: TriggerMetric, target: ProcessKey | None) -> Observed | None:
+        """Observe what an alert is about now; None where nothing is to be observed."""
+        look = _look(metric, target)
+        if look is None:
+            return None
+        observed: Observed = Future()
+        with self._changed:
+            self._asked.append((look, observed))
+        self._go_on()
+        return observed
+
+    def close(self) -> None:
+        """Observe nothing more; what is under way ends by its own deadline."""
+        with self._changed:
+            self._is_closed = True
+            for _look, observed in (*self._asked, *self._armed.values()):
+                observed.cancel()
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(_WAIT_S)
+
+    def _go_on(self) -> None:
+        with self._changed:
+            if self._thread is None and not self._is_closed:
+                thread = threading.Thread(target=self._observe_all, name="causes", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # no further thread can be started: it is what is to be recorded
+                    return
+                self._thread = thread
+            self._changed.notify_all()
+
+    def _observe_all(self) -> None:
+        while (due := self._next()) is not None:
+            look, observed, is_armed = due
+            if not observed.set_running_or_notify_cancel():
+                continue
+            began_s = time.monotonic()
+            try:
+                observed.set_result(self._observe(look, self._folder))
+            except Exception as error:  # noqa: BLE001 - around one capture: it costs what it would have told
+                get_logger().warning("cause.not_observed", metric=look.metric, reason=repr(error))
+                observed.set_result(None)
+            if is_armed:
+                now_s = time.monotonic()
+                self._rests_until_s = now_s + _REST * (now_s - began_s)
+
+    def _next(self) -> tuple[Look, Observed, bool] | None:
+        """The next to observe, waited for; None at the end."""
+        with self._changed:
+            while not self._is_closed:
+                if self._asked:
+                    return (*self._asked.popleft(), False)
+                waiting = [one for one in self._armed.values() if _waits(one[1])]
+                rest_s = self._rests_until_s - time.monotonic()
+                if waiting and rest_s <= 0:
+                    return (*waiting[0], True)
+                self._changed.wait(rest_s if waiting else None)
+        return None
+
+    # ------------------------------------------------------------------------------------------ explaining
+
+    def explained(
+        self, incident: Incident, observed: tuple[Observed | None, Observed | None], folder: Path
+    ) -> Incident:
+        """The incident with its cause, by what is known of it now and what was observed before and after."""
+        if incident.alert.metric not in METRICS:
+            return incident
+        before, after = map(result_of, observed)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            cause = self._explain(incident, (before, after), folder)
+        except Exception:  # noqa: BLE001 - around one capture: a failing explainer costs its sentence only
+            get_logger().exception("cause.failed", correlation_id=incident.correlation_id)
+            return incident
+        return replace(incident, cause=cause or incident.cause)
+
+
+def _look(metric: TriggerMetric, target: ProcessKey | None) -> Look | None:
+    member = METRICS.get(metric)
+    if member is None or member.observes == "nothing" or (member.observes == "process" and target is None):
+        return None
+    needs_target = member.observes == "process"
+    return Look(metric.value, target, needs_target, member.limit_s, member.capabilities, OBSERVED_BYTES)
+
+
+def _waits(observed: Observed) -> bool:
+    return not (observed.done() or observed.running())
+
+
+def result_of(observed: Observed | None) -> bytes | None:
+    """What was observed, waited for; None when nothing was."""
+    try:
+        return observed.result(_WAIT_S) if observed is not None else None
+    except (TimeoutError, CancelledError):
+        return None

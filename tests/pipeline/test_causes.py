@@ -1,0 +1,192 @@
+"""When something is observed, what is kept of it, and that an incident gets its cause, or at least is saved."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitord.capture.causes import Look
+from monitord.model import (
+    Arming,
+    CapturePlan,
+    Cause,
+    Incident,
+    ProcessKey,
+    TriggerMetric,
+)
+from monitord.pipeline import Causes, IncidentWorker, Opening
+from monitord.pipeline.causes import Both, result_of
+from tests.fakes import KEY, START, FakeCaptures, a_capture, an_alert
+from tests.patience import PATIENCE_S
+from tests.pipeline.test_pipeline import wait_until
+
+LOCK = Cause("lock", "holder holds it", "likely")
+
+
+class Room:
+    """Stands for the capture room: notes what it is asked for, and waits where a test wants it to."""
+
+    def __init__(self) -> None:
+        self.looks: list[Look] = []
+        self.explained: list[tuple[Incident, Both]] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.cause: Cause | None = LOCK
+
+    def observe(self, look: Look, folder: Path) -> bytes | None:
+        self.looks.append(look)
+        assert self.may_go_on.wait(PATIENCE_S)
+        return b'{"number": %d}' % len(self.looks)
+
+    def explain(self, incident: Incident, observed: Both, folder: Path) -> Cause | None:
+        assert folder.is_dir()
+        self.explained.append((incident, observed))
+        if self.cause is None:
+            raise RuntimeError("a bug of an explainer")
+        return self.cause
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room()
+
+
+@pytest.fixture
+def causes(room: Room, tmp_path: Path) -> Iterator[Causes]:
+    made = Causes(room.observe, room.explain, tmp_path / "causes")
+    yield made
+    room.may_go_on.set()
+    made.close()
+
+
+def arming(pid: int = KEY.pid, metric: TriggerMetric = TriggerMetric.CPU) -> Arming:
+    target = None if metric.is_machine_wide else ProcessKey(pid, 1)
+    return Arming("cpu-hog", metric, target, "burn", 97.0, START)
+
+
+def test_what_crossed_is_observed_then_and_claimed_by_its_alert(room: Room, causes: Causes) -> None:
+    causes.arm(arming())
+    wait_until(lambda: room.looks != [])
+    assert result_of(causes.claim("cpu-hog", ProcessKey(KEY.pid, 1))) == b'{"number": 1}'
+    assert causes.claim("cpu-hog", ProcessKey(KEY.pid, 1)) is None, "it belongs to one alert"
+    assert [(look.metric, look.target, look.needs_target) for look in room.looks] == [
+        ("cpu", ProcessKey(KEY.pid, 1), True)
+    ]
+
+
+def test_a_broken_window_throws_away_what_was_observed_and_what_waits(room: Room, causes: Causes) -> None:
+    room.may_go_on.clear()
+    causes.arm(arming(1))
+    causes.arm(arming(2))
+    wait_until(lambda: len(room.looks) == 1)
+    causes.forget(arming(1))
+    causes.forget(arming(2))
+    room.may_go_on.set()
+    assert result_of(causes.observe(TriggerMetric.CPU, ProcessKey(3, 1))) == b'{"number": 2}'
+    assert [look.target for look in room.looks] == [ProcessKey(1, 1), ProcessKey(3, 1)]
+    assert causes.claim("cpu-hog", ProcessKey(1, 1)) is None
+
+
+def test_at_most_four_crossings_wait_and_alerts_come_before_them(room: Room, causes: Causes) -> None:
+    room.may_go_on.clear()
+    for pid in range(1, 30):
+        causes.arm(arming(pid))
+    wait_until(lambda: len(room.looks) == 1)
+    alert = causes.observe(TriggerMetric.CPU, ProcessKey(99, 1))
+    room.may_go_on.set()
+    assert result_of(alert) is not None
+    assert room.looks[1].target == ProcessKey(99, 1)
+    assert len(causes._armed) == 4  # what waits for its turn is bounded
+
+
+def test_a_crossing_whose_turn_never_came_keeps_no_alert_waiting(room: Room, causes: Causes) -> None:
+    room.may_go_on.clear()
+    causes.arm(arming(1))
+    wait_until(lambda: len(room.looks) == 1)
+    causes.arm(arming(2))
+    assert causes.claim("cpu-hog", ProcessKey(2, 1)) is None
+
+
+def test_the_machine_is_observed_where_a_rule_is_about_it(room: Room, causes: Causes) -> None:
+    causes.arm(arming(metric=TriggerMetric.CPU_PRESSURE))
+    wait_until(lambda: room.looks != [])
+    assert result_of(causes.claim("cpu-hog", None)) == b'{"number": 1}'
+    assert [(look.metric, look.target, look.needs_target) for look in room.looks] == [
+        ("cpu_pressure", None, False)
+    ]
+
+
+def test_nothing_is_observed_of_nobody(room: Room, causes: Causes) -> None:
+    """A rule about processes that blames none has nothing to look at."""
+    assert causes.observe(TriggerMetric.CPU, None) is None
+    assert room.looks == []
+
+
+# ------------------------------------------------------------------------------- what an incident gets of it
+
+
+class Worker:
+    """A real worker over a fake capture room."""
+
+    def __init__(self, folder: Path, causes: Causes) -> None:
+        self.saved: list[Incident] = []
+        self.captures = FakeCaptures([a_capture("context"), a_capture(target_cpu_percent=98.0)])
+        self.worker = IncidentWorker(
+            self.captures, self.save, ExitStack, folder, CapturePlan(duration_s=3), causes=causes
+        )
+
+    def save(self, incident: Incident) -> Future[object]:
+        self.saved.append(incident)
+        done: Future[object] = Future()
+        done.set_result(None)
+        return done
+
+    def open(self, *openings: Opening) -> Sequence[Incident]:
+        for opening in openings:
+            self.worker.open(opening)
+        wait_until(lambda: self.worker.is_idle)
+        self.worker.close(5)
+        return self.saved
+
+
+def opening(give_back: Callable[[], None] = lambda: None, **changes: object) -> Opening:
+    made = Opening(
+        correlation_id="inc0", alert=an_alert(), process=None, history=(), first_look=None,
+        describe=lambda _key: None, give_back=give_back,
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_an_incident_without_a_profile_has_its_cause_with_its_first_row(
+    tmp_path: Path, room: Room, causes: Causes
+) -> None:
+    (saved,) = Worker(tmp_path, causes).open(opening(refusal="6 captures an hour are taken"))
+    assert saved.cause == LOCK
+    ((incident, (before, after)),) = room.explained
+    assert (before, after) == (None, b'{"number": 1}')
+    assert [capture.role for capture in incident.captures] == ["context", "profile"]
+
+
+def test_a_profile_comes_first_and_the_cause_with_it(tmp_path: Path, room: Room, causes: Causes) -> None:
+    """Nothing keeps a profile waiting: its row comes at once, and the cause when there is most to tell it by."""
+    before: Future[bytes | None] = Future()
+    before.set_result(b'{"then": 1}')
+    first, second = Worker(tmp_path, causes).open(opening(before=before))
+    assert (first.cause, second.cause) == (None, LOCK)
+    ((incident, observed),) = room.explained
+    assert observed == (b'{"then": 1}', b'{"number": 1}')
+    assert [capture.role for capture in incident.captures] == ["context", "profile"]
+
+
+def test_a_failing_explainer_costs_its_sentence_only(tmp_path: Path, room: Room, causes: Causes) -> None:
+    room.cause = None
+    first, second = Worker(tmp_path, causes).open(opening())
+    assert second.cause is None
+    assert [capture.role for capture in second.captures] == ["context", "profile"]
+    assert first.correlation_id == second.correlation_id
