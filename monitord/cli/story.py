@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from monitord.cli.cause import cause_lines
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.strip import Steps, strip, strip_title
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of
-from monitord.export.explaining import cause_words
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import (
@@ -83,7 +83,6 @@ def tell(
     """
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
-    yield from page.cause(view)
     yield from page.facts(view)
     yield from page.timeline(view)
     yield from page.strip(steps or ())
@@ -115,24 +114,8 @@ class ProfileBrowserView:
             tail, "yellow"
         )
         yield ""
-
-    def cause(self, view: IncidentView) -> Iterator[str]:
-        """The cause before anything else: what speaks for it, and what else it may be."""
-        cause = view.cause
-        if cause is None:
-            return
-        paint = ("dim",) if cause.confidence == "unknown" else ("bold",)
-        for line in wrap(f"Cause: {printable(cause_words(cause))}", self._width):
-            yield self._style.paint(line, *paint)
-        if cause.runner_up:
-            yield from self._fact("or else", printable(cause.runner_up))
-        if cause.decides:
-            yield from self._fact("decided by", printable(cause.decides))
-        for label, text in cause.evidence:
-            fits = display_width(printable(label)) <= _LABEL
-            head, told = (label, text) if fits else ("", f"{label}: {text}")
-            yield from self._fact(printable(head), printable(told))
-        yield ""
+        if view.cause is not None:
+            yield from cause_lines(view.cause, self._style, self._width, _LABEL, self._fact)
 
     def facts(self, view: IncidentView) -> Iterator[str]:
         process = view.process
