@@ -142,16 +142,21 @@ def _allow(rules: int, path: str, what: int) -> None:
     os.close(place)
 
 
-def refuse_calls(*, profiles: bool) -> None:
+def refuse_calls(*, profiles: bool, sockets: bool = False) -> None:
     """Refuse (EPERM) what no child of ours needs: networks, mounts, namespaces, writing to other processes.
 
-    With `profiles` it may still read and stop other processes. Needs `keep_only` first. By seccomp(2), on the
-    architectures whose numbers are known.
+    With `profiles` it may still read and stop other processes, with `sockets` still open sockets, also in
+    another network namespace; a second call then refuses that, too. Needs `keep_only` first. By seccomp(2),
+    on the architectures whose numbers are known.
     """
     if not _ON_LINUX or os.uname().machine not in _ARCHITECTURES:
         return
     column, architecture = _ARCHITECTURES[os.uname().machine]
-    refused = [numbers[column] for numbers in _NEVER_NEEDED.values()]
+    refused = [
+        numbers[column]
+        for name, numbers in _NEVER_NEEDED.items()
+        if not (sockets and name in ("socket", "setns"))
+    ]
     if not profiles:
         refused += [numbers[column] for numbers in _OF_PROFILERS_ONLY.values()] + [_PTRACE[column]]
     code = array.array("B", _program(architecture, refused, _PTRACE[column] if profiles else None))

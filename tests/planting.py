@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -23,12 +22,9 @@ HOSTILE = {
 }
 
 
-_hints = functools.cache(get_type_hints)  # compiles each annotation anew
-
-
 def plant(value: Any, text: str, kept: frozenset[str] = frozenset()) -> Any:
     """The same dataclass with `text` for each text in it, absent ones too, but for the fields that are `kept`."""
-    hints = _hints(type(value))
+    hints = get_type_hints(type(value))
     return replace(
         value,
         **{
@@ -50,14 +46,14 @@ def plant_plain(value: Any, text: str) -> Any:
 
 def text_fields(kind: type) -> set[str]:
     """The names of the fields that hold text."""
-    hints = _hints(kind)
+    hints = get_type_hints(kind)
     return {one.name for one in fields(kind) if _holds_text(hints[one.name])}
 
 
 def is_safe(text: str) -> bool:
     """Nothing a terminal obeys, nothing invisible; lines end in one way."""
     return all(
-        char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in set(text)
+        char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text
     )
 
 

@@ -121,6 +121,25 @@ def context(n: int) -> object:
     return told
 
 
+def explained(member: str, seen: dict[str, Any]) -> object:
+    from monitord.causes.facts import Facts
+    from tests.fakes import an_alert
+
+    return of(f"causes.{member}").explain(Facts(an_alert(), before=seen, after=seen))
+
+
+def hanging_groups(n: int) -> dict[str, Any]:
+    """Threads that each wait for a mutex of the next, in a ring, and others behind them."""
+    groups = [
+        {
+            "on": "mutex", "state": "S", "call": "futex", "is_steady": True, "count": 1, "has_main": False,
+            "named": [[k + 1, "x" * n]], "holders": [{"pid": 1, "thread_id": (k + 1) % n + 1, "name": "x" * n}],
+        }
+        for k in range(n)
+    ]  # fmt: skip
+    return {"threads": n, "groups": groups}
+
+
 def dump(n: int) -> bytes:
     return json.dumps(
         [{"pid": 1, "thread_id": k, "frames": [{"name": "f", "line": 1}] * 5} for k in range(n)]
@@ -213,8 +232,6 @@ READERS: dict[str, Work] = {
     "capture.perf_fold": lambda n: list(of("capture.perf_fold").folded(dict.fromkeys(of("capture.perf_fold").stacks(["\t 1 f (/x)", "\t 2 " + "(" * n + " (/y)"] * n + [""]), 1))),
     "capture.perf_maps": raw(lambda data: of("capture.perf_maps").short_lines(data, 0), "1 2 a\n"),
     "capture.sources": raw(of("capture.sources").decoded, "# coding: ", "\\\n", "'''"),
-    "causes.mappings": raw(lambda data: list(of("causes.mappings").regions(data)), "1-2 rw-p 0 08:01 1   /a b\nRss: 4 kB\n", "1-2 rw-p 0 0:0 0\n", "a_:"),
-    "causes.scan": raw(lambda data: (list(of("causes.scan").Piece(data).objects()), list(of("causes.scan").Piece(data).large())), "\x01" + 7 * "\0" + 6 * "\x10" + "\0\0"),
     "stacks.records": large_records.read,
     "stacks.life": large_records.lived,
     "stacks.lives": raw(lambda data: list(of("stacks.lives")._code_in(data)), "1-2 r-xp 0 08:01 1 /a b\n"),
@@ -227,6 +244,11 @@ READERS: dict[str, Work] = {
     "capture.unresolved": lambda n: of("capture.unresolved").advice(spots(n), "/usr/bin/" + "python3." * n),
     "capture.doubts": lambda n: of("capture.doubts").calls_compiled_code(spots(n)),
     "capture.snapshot": raw(of("capture.snapshot").cpu_of, "[", '{"a":'),
+    "causes.futexes": lambda n: [of("causes.futexes").judge(of("causes.futexes").Call(8, 0, 2, True, False), b"\2\0\0\0" * n, n, {2: 2})],
+    "causes.hang": lambda n: explained("hang", hanging_groups(n)),
+    "causes.disk_io": lambda n: explained("disk_io", {"files": [{"fd": k, "path": f"/x/{k}", "position": 9, "was": [0, 0]} for k in range(n)], "seen": {"files": [{"path": f"/y/{k}", "events": 1} for k in range(n)]}, "mapped": ["/z"] * n}),
+    "causes.network": lambda n: explained("network", {"moved": [{"remote": f"[::{k}]:1", "sent": 1, "received": 1, "by": [[k, "x" * n]]} for k in range(n)]}),
+    "causes.thread_growth": lambda n: explained("thread_growth", {"count": n, "kinds": {f"{k}-a": 1 for k in range(n)}, "targets": {"0-a": {str(k): 1 for k in range(n)}}}),
     "profiles.weighing": weighed,
     "profiles.frame_text": each(lambda text: (of("profiles.frame_text").read_frame(text), of("profiles.frame_text").one_word(text), of("profiles.frame_text").read_thread(text), of("profiles.frame_text").process_of(text)), "f (", "(a:1)", "thread (", 'process 1:"', ":1)"),
     "profiles.locations": each(lambda text: (of("profiles.locations").place_of(text), of("profiles.locations").module_of(text), of("profiles.locations").folded_name(text), of("profiles.locations").func_id_of(text, text, text, "python")), "site-packages/", "<lambda>", ".<locals>."),
@@ -282,7 +304,7 @@ OURS: dict[str, str] = {
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "procfs.holders", "procfs.memory", "sampling.sockets", "procfs.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.context_files", "capture.cgroups", "supervision.supervisor",
             "capture.session", "procfs.system_calls", "capture.java", "capture.java_names", "symbols.opening",
-            "causes.usage", "causes.holders", "causes.room", "stacks.perf_event", "stacks.rings",
+            "causes.usage", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "stacks.perf_event", "stacks.rings",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),
@@ -304,7 +326,6 @@ OURS: dict[str, str] = {
         (
             "capture.python_frames", "procfs.memory", "symbols.loaded", "stacks.cpython.codes", "stacks.cpython.interpreter", "stacks.cpython.layouts",
             "stacks.cpython.texts", "stacks.cpython.threads", "stacks.cpython.types", "stacks.cpython.walking",
-            "causes.census", "causes.python_types", "causes.sizes",
         ),
         "the target's memory: every length and count is capped where it is read",
     ),

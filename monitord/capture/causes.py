@@ -38,6 +38,7 @@ class Look:
     limit_s: float
     capabilities: tuple[int, ...]
     most_bytes: int
+    asks_sockets: bool = False
 
 
 def observe(runner: Runner, look: Look, target: Target | None, folder: Path) -> bytes | None:
@@ -54,7 +55,7 @@ def observe(runner: Runner, look: Look, target: Target | None, folder: Path) -> 
         output_cap_bytes=look.most_bytes + 1,
         file_cap_bytes=0,
         memory_cap_bytes=_MEMORY_CAP_BYTES,
-        rights=Rights(look.capabilities, is_reader=False),
+        rights=Rights(look.capabilities, is_reader=False, asks_sockets=look.asks_sockets),
     )
     outcome = runner.run(tool_run, target)
     if outcome.exit_status != 0 or outcome.truncated or (target is not None and target.was_replaced()):

@@ -32,11 +32,13 @@ class Rights:
 
     `user`, where monitord is root: "stranger", a user who owns nothing, "target", the one whose process it
     is, or "same". A reader writes nothing outside its folder and reaches no other process and no network.
+    `asks_sockets`: it may ask the kernel for the sockets of a network namespace.
     """
 
     capabilities: tuple[int, ...] = ()
     user: str = "stranger"
     is_reader: bool = True
+    asks_sockets: bool = False
 
 
 LOOKS_AT_PROCESSES = Rights((rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE), is_reader=False)

@@ -16,6 +16,10 @@ from monitord.model import TriggerMetric
 OBSERVED_BYTES = 64 * 1024
 """The longest observation, as JSON; a longer one is thrown away."""
 
+_LOOKS = (rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE)
+_ENTERS = (*_LOOKS, rights.CAP_SYS_ADMIN)
+"""Besides: kernel stacks, fanotify, other network namespaces."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -24,31 +28,37 @@ class Member:
     `observes` says what is read: of a "process" (never without one), of the "machine" (also without one: pid
     and start are 0 then), or "nothing", and it has no `observe`. `at_arming`: at the first crossing,
     too. It ends after `limit_s`; of `capabilities` it has what monitord itself has, and nothing else.
+    `asks_sockets`: it asks the kernel for sockets, which is refused to all others.
     """
 
     module: str
     observes: Literal["process", "machine", "nothing"] = "nothing"
     at_arming: bool = False
     limit_s: float = 3.0
-    capabilities: tuple[int, ...] = (rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE)
+    capabilities: tuple[int, ...] = _LOOKS
+    asks_sockets: bool = False
 
 
 METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.CPU: Member("cpu", observes="process", at_arming=True),
     TriggerMetric.MANUAL: Member("cpu", observes="process"),
-    TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True),
-    TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True),
-    TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True),
-    TriggerMetric.OOM_KILL: Member("oom_kill", observes="machine"),
     TriggerMetric.CPU_PRESSURE: Member("machine_cpu", observes="machine", at_arming=True),
     TriggerMetric.SHORT_LIVED_CPU: Member("machine_cpu", observes="machine", at_arming=True),
+    TriggerMetric.DISK_IO: Member(
+        "disk_io", observes="process", at_arming=True, limit_s=4.0, capabilities=_ENTERS
+    ),
+    TriggerMetric.NETWORK: Member(
+        "network", observes="process", limit_s=6.0, capabilities=_ENTERS, asks_sockets=True
+    ),
+    TriggerMetric.HANG: Member("hang", observes="process", capabilities=_ENTERS),
+    TriggerMetric.FD_GROWTH: Member("fd_growth", observes="process", at_arming=True),
+    TriggerMetric.THREAD_GROWTH: Member("thread_growth", observes="process", at_arming=True),
 }
 
 WITHOUT: Mapping[TriggerMetric, str] = {
-    TriggerMetric.DISK_IO: "its files are not looked at yet",
-    TriggerMetric.NETWORK: "its remote ends are not looked at yet",
-    TriggerMetric.HANG: "what it waits for is not looked at yet",
-    TriggerMetric.FD_GROWTH: "its descriptors are not looked at yet",
-    TriggerMetric.THREAD_GROWTH: "its threads are not looked at yet",
+    TriggerMetric.MEMORY: "what it holds is not looked at yet",
+    TriggerMetric.MEMORY_GROWTH: "what grew is not looked at yet",
+    TriggerMetric.FREE_MEMORY: "who grew is not looked at yet",
+    TriggerMetric.OOM_KILL: "who grew is not looked at yet",
 }
 """Metrics without a member, and why; together with METRICS every metric there is."""

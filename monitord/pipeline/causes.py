@@ -165,7 +165,8 @@ def _look(metric: TriggerMetric, target: ProcessKey | None) -> Look | None:
     if member is None or member.observes == "nothing" or (member.observes == "process" and target is None):
         return None
     needs_target = member.observes == "process"
-    return Look(metric.value, target, needs_target, member.limit_s, member.capabilities, OBSERVED_BYTES)
+    limits = (member.limit_s, member.capabilities, OBSERVED_BYTES, member.asks_sockets)
+    return Look(metric.value, target, needs_target, *limits)
 
 
 def _waits(observed: Observed) -> bool:

@@ -1,15 +1,17 @@
 """Which process uses a socket that several hold: a parent that waits, or the child that works.
 
 Sockets are inherited by fork and handed over by systemd, so that holding one says little. What decides is who
-is seen inside a read or a write of that descriptor, else who ran on a processor meanwhile; or nothing does.
+ran long enough to have moved the bytes, who is seen inside a read or write of that descriptor, and who spent
+time in the kernel; or nothing does. That a process burns CPU says nothing: it may do so at something else.
 """
 
 from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitord import procfs
 from monitord.procfs import descriptors
@@ -17,9 +19,13 @@ from monitord.procfs import descriptors
 Held = dict[int, dict[int, set[int]]]
 """Descriptors by process by inode."""
 
-_LOOKS = 15
+LOOK_S = 0.3
+_LOOKS = 30
+_LEAST_NS_A_BYTE = 0.03  # 33 GB/s: nobody copies faster
+_TICKS_THAT_COUNT = 2
 _DECIDED = 0.8  # this share of what was seen is one process's doing
 _THREADS_AT_MOST = 64
+_THREADS_COUNTED = 4000
 _PROCESSES_AT_MOST = 64
 _MOVING_CALLS: Mapping[str, frozenset[int]] = {
     # read write readv writev sendfile sendto recvfrom sendmsg recvmsg splice recvmmsg sendmmsg
@@ -30,10 +36,24 @@ _MOVING_CALLS: Mapping[str, frozenset[int]] = {
 
 @dataclass(slots=True)
 class Activity:
-    """What a process did in some tenths of a second: looks that met it moving bytes, and its time on CPUs."""
+    """What a process did meanwhile: looks that met it moving bytes, its time on CPUs, and that in the kernel.
+
+    `at` are the looks by descriptor.
+    """
 
     hits: int = 0
     run_ns: int = 0
+    system_ticks: int = 0
+    at: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Owners:
+    """Who uses which socket, and those that share one undecided. `sure`: no other can have."""
+
+    by_inode: dict[int, int] = field(default_factory=dict)
+    shared: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    sure: set[int] = field(default_factory=set)
 
 
 def holders(inodes: Iterable[int], kind: str = "socket") -> Held:
@@ -53,28 +73,78 @@ def holders(inodes: Iterable[int], kind: str = "socket") -> Held:
 
 
 def activity(held: Mapping[int, set[int]], over_s: float) -> dict[int, Activity]:
-    """What these processes did with these descriptors, looked at some times within `over_s`."""
+    """What these processes, 64 at most, did with these descriptors, looked at some times within `over_s`."""
     looked_at = dict(list(held.items())[:_PROCESSES_AT_MOST])
     seen = {pid: Activity() for pid in looked_at}
-    before = {pid: _run_ns(pid) for pid in looked_at}
+    before = {pid: (_run_ns(pid), _system_ticks(pid)) for pid in looked_at}
     moving = _MOVING_CALLS.get(platform.machine(), frozenset())
     for _ in range(_LOOKS):
         for pid, used in looked_at.items():
-            seen[pid].hits += sum(call in moving and descriptor in used for call, descriptor in _calls(pid))
+            seen[pid].at.update(one for call, one in _calls(pid) if call in moving and one in used)
         time.sleep(over_s / _LOOKS)
     for pid, did in seen.items():
-        did.run_ns = max(0, _run_ns(pid) - before[pid])
+        run_ns, system_ticks = before[pid]
+        did.hits = did.at.total()
+        did.run_ns = max(0, _run_ns(pid) - run_ns)
+        did.system_ticks = max(0, _system_ticks(pid) - system_ticks)
     return seen
 
 
-def chosen(seen: Mapping[int, Activity]) -> int | None:
-    """The one that did nearly all of it; None: nobody, or several."""
-    hits = {pid: did.hits for pid, did in seen.items()}
-    decisive = hits if any(hits.values()) else {pid: did.run_ns for pid, did in seen.items()}
-    most = max(decisive.values(), default=0)
-    if most == 0 or most < _DECIDED * sum(decisive.values()):
+def chosen(seen: Mapping[int, Activity], moved_bytes: float = 0.0) -> tuple[int, bool] | None:
+    """The one that moved the bytes, and whether that is sure; None: nobody, or several may have.
+
+    Sure is what was the only one to run long enough, or was met in nearly all looks that met anybody.
+    """
+    least_ns = _DECIDED * moved_bytes * _LEAST_NS_A_BYTE
+    able = {pid: did for pid, did in seen.items() if did.run_ns > least_ns}
+    if len(able) == 1:
+        return next(iter(able)), True
+    hits = sum(did.hits for did in able.values())
+    for pid, did in able.items():
+        if did.hits and did.hits >= _DECIDED * hits:
+            return pid, True
+    if hits:
         return None
-    return next(pid for pid, amount in decisive.items() if amount == most)
+    in_kernel = {pid: did.system_ticks for pid, did in able.items() if did.system_ticks}
+    pid, ticks = next(iter(in_kernel.items()), (0, 0))
+    return (pid, False) if len(in_kernel) == 1 and ticks >= _TICKS_THAT_COUNT else None
+
+
+def owners(held: Held, rates: Mapping[int, float] | None = None, over_s: float = LOOK_S) -> Owners:
+    """The process that uses each socket; and of those that several share undecided, all of them.
+
+    `rates` are bytes per second by inode, where they are known.
+    """
+    found = Owners({inode: next(iter(by)) for inode, by in held.items() if len(by) == 1})
+    found.sure.update(found.by_inode)
+    several = {inode: by for inode, by in held.items() if len(by) > 1}
+    used: dict[int, set[int]] = {}
+    for by in several.values():
+        for pid, theirs in by.items():
+            used.setdefault(pid, set()).update(theirs)
+    seen = activity(used, over_s) if used else {}
+    for inode, by in several.items():
+        choice = _choice(by, seen, (rates or {}).get(inode, 0.0) * over_s)
+        if choice is None:
+            found.shared[inode] = tuple(sorted(by))
+        else:
+            found.by_inode[inode] = choice[0]
+            if choice[1]:
+                found.sure.add(inode)
+    return found
+
+
+def _choice(
+    by: Mapping[int, set[int]], seen: Mapping[int, Activity], moved_bytes: float
+) -> tuple[int, bool] | None:
+    """Of those that hold one socket, by what was seen at that socket; None also if one was not looked at."""
+    if not by.keys() <= seen.keys():
+        return None
+    theirs = {
+        pid: Activity(sum(seen[pid].at[one] for one in used), seen[pid].run_ns, seen[pid].system_ticks)
+        for pid, used in by.items()
+    }
+    return chosen(theirs, moved_bytes)
 
 
 def hidden_count() -> int:
@@ -102,13 +172,21 @@ def _calls(pid: int) -> list[tuple[int, int]]:
 
 def _run_ns(pid: int) -> int:
     """Nanoseconds on CPUs of all threads; the kernel's ticks would be too coarse for tenths of a second."""
-    told = (procfs.text(f"{task}/schedstat", 256).split() for task in _tasks(pid))
+    told = (procfs.text(f"{task}/schedstat", 256).split() for task in _tasks(pid, _THREADS_COUNTED))
     return sum(int(words[0]) for words in told if words)
 
 
-def _tasks(pid: int) -> list[str]:
+def _system_ticks(pid: int) -> int:
+    """Field 15 of a stat line: what all threads spent in the kernel."""
+    try:
+        return int(procfs.split_stat(procfs.read(procfs.path(pid, "stat"), 4096), 13)[1][12])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _tasks(pid: int, most: int = _THREADS_AT_MOST) -> list[str]:
     folder = procfs.path(pid, "task")
     try:
-        return [f"{folder}/{name}" for name in procfs.entries(folder)[:_THREADS_AT_MOST]]
+        return [f"{folder}/{name}" for name in procfs.entries(folder)[:most]]
     except OSError:
         return []

@@ -87,6 +87,27 @@ def open_namespaces() -> Namespaces:
     return found
 
 
+def asker_of(pid: int) -> socket.socket | None:
+    """One in the network namespace of a process; None: it is another one than ours, and closed to us.
+
+    This process is in its own namespace again afterwards. Raises OSError when the process is gone.
+    """
+    if _is_ours(pid):
+        return _asker()
+    own = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        asker = _asker_in(procfs.path(pid, "ns/net"))
+        _set_namespace(own)
+        return asker
+    finally:
+        os.close(own)
+
+
+def _is_ours(pid: int) -> bool:
+    own, theirs = (os.stat(path).st_ino for path in ("/proc/self/ns/net", procfs.path(pid, "ns/net")))  # noqa: PTH116 - a namespace
+    return own == theirs
+
+
 def look(askers: Sequence[socket.socket]) -> Sockets:
     """The sockets of all these namespaces. Raises OSError when the kernel does not answer."""
     found = Sockets()

@@ -19,7 +19,6 @@ from monitord.model import counted
 from monitord.ownership import line_for_all
 from monitord.procfs import holders as held_by
 from monitord.procfs import path, sockdiag, stat_of
-from monitord.procfs.holders import Held
 
 Row = tuple[int, int, str, float]
 
@@ -27,10 +26,8 @@ _FEWEST_BYTES_PER_S = 1024.0
 """Sockets below this are nobody's suspects; looking for their owners is what costs."""
 
 _LEAST_SHARE = 0.2  # who moved less than this of the traffic is not to blame for it
-_LOOK_S = 0.3
 _MANY_DATAGRAMS_PER_S = 200.0
 _NAMED_AT_MOST = 4
-_GROUPS_AT_MOST = 8  # of processes that share sockets: each takes its time to look at
 _DATAGRAM_SOCKETS_AT_MOST = 1000
 
 
@@ -58,24 +55,6 @@ def busy(before: Mapping[int, int], after: Mapping[int, int], over_s: float) -> 
     return {inode: rate for inode, rate in rates.items() if rate >= _FEWEST_BYTES_PER_S}
 
 
-def owners(held: Held) -> tuple[dict[int, int], dict[int, tuple[int, ...]]]:
-    """The process that uses each socket; and of those that several share undecided, all of them."""
-    owner_of = {inode: next(iter(by)) for inode, by in held.items() if len(by) == 1}
-    several = {inode: by for inode, by in held.items() if len(by) > 1}
-    shared: dict[int, tuple[int, ...]] = {}
-    for number, group in enumerate(sorted({tuple(sorted(by)) for by in several.values()})):
-        theirs = [inode for inode, by in several.items() if tuple(sorted(by)) == group]
-        used = {pid: set().union(*(several[inode][pid] for inode in theirs)) for pid in group}
-        is_looked_at = number < _GROUPS_AT_MOST
-        pid = held_by.chosen(held_by.activity(used, _LOOK_S)) if is_looked_at else None
-        for inode in theirs:
-            if pid is None:
-                shared[inode] = group
-            else:
-                owner_of[inode] = pid
-    return owner_of, shared
-
-
 def by_process(rates: Mapping[int, float], owner_of: Mapping[int, int]) -> list[Row]:
     """Rows (pid, start ticks, name, bytes/s), busiest first; sockets without an owner are left out."""
     sums: dict[int, float] = {}
@@ -90,7 +69,8 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
     """What is printed; see the top."""
     over_s = max(after.at_s - before.at_s, 1e-3)
     rates = busy(before.sockets.moved(), after.sockets.moved(), over_s)
-    owner_of, shared = owners(held_by.holders(rates))
+    owners = held_by.owners(held_by.holders(rates), rates)
+    owner_of, shared = owners.by_inode, owners.shared
     talkers = by_process(rates, owner_of)
     carried = (after.bytes_by_namespace[0] - before.bytes_by_namespace[0]) / over_s
     datagrams = (after.datagrams - before.datagrams) / over_s
@@ -120,7 +100,7 @@ def _datagram_users(inodes: Iterable[int], datagrams: float) -> tuple[Row | None
     for by in held_by.holders(sorted(inodes)[-_DATAGRAM_SOCKETS_AT_MOST:]).values():
         for pid, descriptors in by.items():
             used.setdefault(pid, set()).update(descriptors)
-    seen = held_by.activity(used, _LOOK_S)
+    seen = held_by.activity(used, held_by.LOOK_S)
     ranked = sorted(seen, key=lambda pid: (seen[pid].hits, seen[pid].run_ns), reverse=True)
     active = [pid for pid in ranked if seen[pid].hits]
     likely = active or [pid for pid in ranked if seen[pid].run_ns]

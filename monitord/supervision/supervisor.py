@@ -460,7 +460,7 @@ class ToolSupervision(Supervision):
         keep_only(tuple(order["capabilities"]), order["user"])
         if order["is_reader"]:
             write_only_in((".",))
-        refuse_calls(profiles=not order["is_reader"])
+        refuse_calls(profiles=not order["is_reader"], sockets=order["asks_sockets"])
 
     def _watch(self, started: float) -> None:
         if self.order["is_hurried"] and self.order["cgroup"]:

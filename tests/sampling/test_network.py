@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from monitord.procfs.holders import Activity, chosen, holders
+from monitord.procfs.holders import Activity, Owners, chosen, holders, owners
 from monitord.sampling import Sampler, key_of
 from monitord.sampling.network import parse_answer, parse_nettop
-from monitord.sampling.sockets import busy, by_process, owners
+from monitord.sampling.sockets import busy, by_process
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -70,8 +70,7 @@ def test_sockets_of_one_process_are_added_up_and_ownerless_ones_left_out() -> No
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_nobody_owns_a_socket_that_is_not_there() -> None:
-    assert owners(holders([])) == ({}, {})
-    assert owners(holders([2**40])) == ({}, {})
+    assert owners(holders([])) == owners(holders([2**40])) == Owners()
 
 
 def test_no_answer_is_unknown() -> None:
@@ -290,10 +289,19 @@ def relatives(pid: int) -> set[int]:
 
 
 def test_a_part_is_not_the_doing_of_one() -> None:
-    """Being met at it counts first, then time on a processor; below four fifths nobody is chosen."""
-    assert chosen({1: Activity(0, 900), 2: Activity(3, 10)}) == 2
-    assert chosen({1: Activity(0, 900), 2: Activity(0, 10)}) == 1
-    assert chosen({1: Activity(2, 0), 2: Activity(2, 0)}) is None
+    """The only one that can have moved it counts, then who was met at it, then who alone was in the kernel."""
+    assert chosen({1: Activity(0, 900), 2: Activity(3, 10)}) == (2, True)
+    assert chosen({1: Activity(0, 900), 2: Activity(0, 0)}) == (1, True)
+    assert chosen({1: Activity(0, 900), 2: Activity(0, 10)}) is None, "CPU used at what? The other ran, too"
+    assert chosen({1: Activity(0, 10**6), 2: Activity(0, 4 * 10**6)}, 1e8) == (2, True), (
+        "1 ms moves no 100 MB"
+    )
+    assert chosen({1: Activity(0, 900), 2: Activity(0, 10, 2)}) == (2, False)
+    assert chosen({1: Activity(0, 900, 1), 2: Activity(0, 10, 9)}) is None
+    assert chosen({1: Activity(30, 0), 2: Activity(0, 10)}) == (2, True), (
+        "who only waits in a read moved nothing"
+    )
+    assert chosen({1: Activity(2, 9), 2: Activity(2, 9)}) is None
     assert chosen({1: Activity(0, 50), 2: Activity(0, 50)}) is None
     assert chosen({1: Activity(), 2: Activity()}) is None
     assert chosen({}) is None

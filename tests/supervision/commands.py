@@ -23,7 +23,7 @@ OF_A_TOOL: dict[str, Any] = {
     "attached_link": "", "is_hurried": False, "cgroup": "", "output_cap_bytes": 1 << 18,
     "file_cap_bytes": 1 << 26, "folder_cap_bytes": 1 << 27, "memory_cap_bytes": 1 << 32, "cpu_cap_s": 20,
     "open_files_cap": 256, "own_tmp": {}, "folder_owner": None, "user": None, "capabilities": (),
-    "is_reader": False,
+    "is_reader": False, "asks_sockets": False,
 }  # fmt: skip
 
 

@@ -1,0 +1,88 @@
+"""What grew, by kind and within it by target: two counts of the same groups compared.
+
+Where both looks were taken when it had grown already, what there is bounds it from below: of N things that
+grew by V, a group of more than N - V has grown by the rest. That is said as "at least".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitord.causes.facts import Facts, Observation
+
+MOST_OF_IT = 0.8
+ENOUGH = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How many there are of a group now, and by how many it grew (`is_bound`: at least)."""
+
+    name: str
+    now: int
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """By how many it grew in all, and each kind, the most grown first. `is_measured`: between two looks."""
+
+    by: int
+    is_measured: bool
+    kinds: tuple[Group, ...]
+    _targets: Mapping[str, tuple[Group, ...]]
+
+    def main(self) -> Group | None:
+        """The kind that makes up at least half of the growth."""
+        first = self.kinds[0] if self.kinds else None
+        return first if first and first.by > 0 and first.by >= ENOUGH * self.by else None
+
+    def targets(self, kind: str, share: float = MOST_OF_IT) -> list[Group]:
+        """The targets that make up most of a kind's growth; one may contain another."""
+        whole = next((one.by for one in self.kinds if one.name == kind), 0)
+        return [one for one in self._targets.get(kind, ()) if one.by > 0 and one.by >= share * whole]
+
+
+def growth(facts: Facts) -> Growth | None:
+    """Compare the two looks; None when there was none."""
+    now = facts.after or facts.before
+    if now is None or not isinstance(now.get("kinds"), Mapping):
+        return None
+    gained, count = int(facts.alert.value), _whole(now.get("count"))
+    before = facts.before if facts.after is not None else None
+    delta = count - _whole(before.get("count")) if before else 0
+    is_measured = bool(before) and delta > 0 and delta >= ENOUGH * gained
+    by = delta if is_measured else min(gained, count)
+    earlier = before if is_measured and before else {}
+    rest = 0 if is_measured else count - by
+    kinds = _groups(now.get("kinds"), earlier.get("kinds"), rest)
+    return Growth(
+        by,
+        is_measured,
+        kinds,
+        {kind.name: _groups(_of(now, kind.name), _of(earlier, kind.name), rest) for kind in kinds},
+    )
+
+
+def _groups(now: object, earlier: object, rest: int) -> tuple[Group, ...]:
+    before = _counts(earlier)
+    found = [
+        Group(name, count, max(0, count - before.get(name, 0) - rest)) for name, count in _counts(now).items()
+    ]
+    return tuple(sorted(found, key=lambda one: (-one.by, -one.now, one.name)))
+
+
+def _of(seen: Observation, kind: str) -> object:
+    targets = seen.get("targets")
+    return targets.get(kind) if isinstance(targets, Mapping) else None
+
+
+def _counts(value: object) -> dict[str, int]:
+    """An observation was made of an attacker's process: what is not a count is left out."""
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return {name: count for name, count in pairs if isinstance(count, int) and isinstance(name, str)}
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0

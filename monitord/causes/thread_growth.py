@@ -1,0 +1,126 @@
+"""Threads that grew: by name, by where they wait, and by the function they began in, if there are stacks."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from typing import Any
+
+from monitord.causes.facts import Facts
+from monitord.causes.growth import MOST_OF_IT, Growth, growth
+from monitord.causes.threads import RUNNING, Waiting, read_all
+from monitord.causes.unknown import unknown
+from monitord.model import Cause, counted
+from monitord.profiles.representation import Frame, Profile, Thread
+from monitord.redaction import printable, redact_name
+
+_KINDS = 60
+_TARGETS = 20
+_EVIDENCE = 6
+_DIGITS = re.compile(r"\d+")
+_WAITS = {
+    "futex": "wait for a lock or condition", "nanosleep": "sleep", "clock_nanosleep": "sleep",
+    "epoll_wait": "wait for work in epoll_wait", "": "do what can't be read", RUNNING: "run",
+}  # fmt: skip
+_STARTERS = frozenset(
+    (
+        *("clone", "clone3", "__clone", "__clone3", "start_thread", "_start", "thread_start"),
+        *("_bootstrap", "_bootstrap_inner", "Thread._bootstrap", "Thread._bootstrap_inner"),
+    )
+)
+"""What every thread begins in: functions of the C library and of Python's threading."""
+
+_FIX = "its threads: record as root, or as its user"
+
+
+def observe(pid: int, start_ticks: int) -> dict[str, Any]:
+    """How many threads there are of each name, numbers in it left out, and in which call they wait; 4,000."""
+    count, threads = read_all(pid)
+    kinds: Counter[str] = Counter()
+    targets: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for thread in threads:
+        name = _pattern(thread.name)
+        kinds[name] += 1
+        targets[name][_wait(thread)] += 1
+    shown = kinds.most_common(_KINDS)
+    return {
+        "count": count,
+        "looked_at": len(threads),
+        "kinds": dict(shown),
+        "targets": {name: dict(targets[name].most_common(_TARGETS)) for name, _number in shown},
+    }
+
+
+def _pattern(name: str) -> str:
+    """`worker-17` and `worker-18` are of one kind."""
+    return _DIGITS.sub("#", redact_name(name))[:40]
+
+
+def _wait(thread: Waiting) -> str:
+    return _WAITS.get(thread.call) or f"wait in {thread.call}"
+
+
+# ------------------------------------------------------------------------------------------- explaining
+
+
+def explain(facts: Facts) -> Cause:
+    """The name of at least half of the growth, where those threads wait, and what they began in."""
+    found = growth(facts)
+    if found is None:
+        return unknown(facts, "its threads could not be read", _FIX)
+    main, evidence = found.main(), _evidence(found, facts)
+    if main is None:
+        cause = unknown(facts, "no name makes up most of the further threads")
+        return Cause(cause.kind, cause.sentence, cause.confidence, None, "a second look, later", evidence)
+    began = _began_in(facts.profiles, main.now)
+    where = next((one.name for one in found.targets(main.name)), None)
+    share = f"{main.by:,}" if found.is_measured else f"at least {main.by:,}"
+    of = counted(found.by, "further thread")
+    sentence = f"{share} of {of} are called {printable(main.name)}"
+    sentence += f", began in {began}" if began else ""
+    sentence += f", and {printable(where)}" if where else ""
+    is_certain = found.is_measured and main.by >= MOST_OF_IT * found.by
+    decides = None if began else "a stack of each of its threads, which shows the function they began in"
+    confidence: Any = "certain" if is_certain else "likely"
+    return Cause("threads that grew", f"{sentence}; {main.now:,} live", confidence, None, decides, evidence)
+
+
+def _began_in(profiles: tuple[Profile, ...], count: int) -> str | None:
+    """The function that most threads of the best profile with as many threads began in."""
+    for profile in profiles:
+        began: dict[Thread, Frame] = {}
+        for thread, stack in profile.stacks:
+            first = _first(profile, stack)
+            if first is not None:
+                began.setdefault(thread, first)
+        functions = Counter((frame.name, frame.file) for frame in began.values())
+        (name, file), number = functions.most_common(1)[0] if functions else (("", None), 0)
+        if number >= MOST_OF_IT * min(count, len(began)) and number > 1:
+            return printable(name[:120]) + (f" ({printable(file[-120:])})" if file else "")
+    return None
+
+
+def _first(profile: Profile, stack: tuple[int, ...]) -> Frame | None:
+    """The first frame that is not of those that start threads."""
+    for index in stack:
+        frame = profile.frames[index]
+        is_run = frame.name in ("run", "Thread.run") and (frame.file or "").endswith("threading.py")
+        if frame.name not in _STARTERS and not is_run:
+            return frame
+    return None
+
+
+def _evidence(found: Growth, facts: Facts) -> tuple[tuple[str, str], ...]:
+    more = "" if found.is_measured else "at least "
+    rows = [
+        (printable(one.name), f"{one.now:,} live" + (f", {more}{one.by:,} more" if one.by else ""))
+        for one in found.kinds[:_EVIDENCE]
+    ]
+    main = found.main()
+    for one in found.targets(main.name, 0.1)[:_EVIDENCE] if main else ():
+        rows.append((printable(main.name) if main else "", f"{one.now:,} {printable(one.name)}"))
+    seen = facts.after or facts.before or {}
+    looked_at, count = seen.get("looked_at"), seen.get("count")
+    if isinstance(looked_at, int) and isinstance(count, int) and looked_at < count:
+        rows.append(("limit", f"the first {looked_at:,} of {counted(count, 'thread')} were read"))
+    return tuple(rows)

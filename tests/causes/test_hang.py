@@ -1,0 +1,361 @@
+"""Hangs have their holder named, in real programs; what only looks like one is put down to nobody."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.causes import OBSERVED_BYTES, hang, threads
+from monitord.causes.facts import Facts
+from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
+from tests.causes import hanging
+from tests.causes.conftest import Run, ticks, waits_in
+from tests.patience import PATIENCE_S
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="futexes and /proc are Linux's")
+Build = Callable[[str], str]
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+ALERT = Alert(
+    "hang",
+    TriggerMetric.HANG,
+    90.0,
+    Threshold(60.0, "seconds"),
+    60.0,
+    NOW,
+    NOW,
+    ProcessKey(1, 1),
+    "x",
+    "",
+    1.5,
+)
+
+
+def explained(seen: dict[str, Any]) -> Cause:
+    assert len(json.dumps(seen)) <= OBSERVED_BYTES
+    return hang.explain(Facts(ALERT, after=json.loads(json.dumps(seen))))
+
+
+def cause_of(pid: int) -> Cause:
+    return explained(hang.observe(pid, ticks(pid)))
+
+
+# ---------------------------------------------------------------------------------------- mutexes
+
+
+@pytest.mark.parametrize("kind", sorted(set(hanging.KINDS) - {"inheriting"}))
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_deadlock_is_shown_from_every_end(kind: str, count: int, built: Build, run: Run) -> None:
+    """Whatever kind of mutex: each thread of the ring is named once as waiting and once as holding."""
+    process, _ = run(built(hanging.deadlock(kind, count)))
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("deadlock", "certain"), cause
+    for number in range(count):
+        holds = f"thread ring-{(number + 1) % count} ("
+        assert f"thread ring-{number} (" in cause.sentence
+        assert cause.sentence.count(holds) == 2, cause.sentence
+
+
+def test_the_holder_of_an_inheriting_mutex_is_named(built: Build, run: Run) -> None:
+    """The kernel itself keeps the owner. It refuses the last step of a ring, which glibc then waits out."""
+    process, _ = run(built(hanging.deadlock("inheriting")))
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("held lock", "certain"), cause
+    assert "1 thread waits for a PI mutex that thread ring-" in cause.sentence
+
+
+def test_a_thread_that_waits_for_itself_is_a_deadlock(built: Build, run: Run) -> None:
+    process, _ = run(built(hanging.SELF_LOCKED))
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("deadlock", "certain")
+    assert "thread twice (" in cause.sentence
+    assert "that it holds itself" in cause.sentence
+
+
+def test_waiters_are_counted_and_what_the_holder_does_is_told(built: Build, run: Run) -> None:
+    """45 clients of one mutex are one line, and the pipe at which its holder waits is said."""
+    process, _ = run(built(hanging.HELD_WHILE_IT_READS))
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("held lock", "certain")
+    assert cause.sentence.startswith("45 threads wait for a mutex that thread filler (")
+    assert "it waits to read at a pipe" in cause.sentence
+
+
+def test_a_lock_that_a_fork_copied_is_told_as_such(built: Build, run: Run) -> None:
+    _, (child,) = run(built(hanging.FORKED_WITH_A_LOCK))
+    waits_in(child, "futex")
+    cause = cause_of(child)
+    assert cause.kind == "abandoned lock"
+    assert "it was locked when this one was forked" in cause.sentence
+
+
+def test_a_lock_whose_owner_has_ended_is_told_as_such(built: Build, run: Run) -> None:
+    process, _ = run(built(hanging.OWNER_HAS_ENDED))
+    cause = cause_of(process.pid)
+    assert cause.kind == "abandoned lock"
+    assert "has ended without letting go" in cause.sentence
+
+
+def test_a_mutex_shared_between_processes_has_its_holder(built: Build, run: Run, tmp_path: Path) -> None:
+    process, (child,) = run(built(hanging.SHARED_MUTEX), str(tmp_path / "shared"))
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("held lock", "certain"), cause
+    assert f"(pid {child})" in cause.sentence
+
+
+@pytest.mark.root
+def test_owners_are_found_in_another_pid_namespace(
+    built: Build, run: Run, require_tool: Callable[[str], str]
+) -> None:
+    """There a mutex holds the numbers that the process itself knows; ours are told."""
+    words = [require_tool("unshare"), "--pid", "--fork", "--mount-proc", built(hanging.deadlock())]
+    process, _ = run(*words)
+    (child,) = [int(pid) for pid in _children(process.pid)]
+    cause = cause_of(child)
+    assert (cause.kind, cause.confidence) == ("deadlock", "certain"), cause
+    ids = [one.name for one in Path(f"/proc/{child}/task").iterdir()]
+    assert sum(f"({one})" in cause.sentence for one in ids) == 2
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+
+
+# ------------------------------------------------------------------------------------- look-alikes
+
+
+@pytest.mark.parametrize("program", ["JOIN", "CONDITION", "SEMAPHORE"])
+def test_what_has_no_owner_is_put_down_to_nobody(program: str, built: Build, run: Run) -> None:
+    """A word that equals the id of a thread is a join, or else a lock: no claim. Nor of conditions."""
+    process, _ = run(built(getattr(hanging, program)))
+    waits_in(process.pid, "futex")
+    cause = cause_of(process.pid)
+    assert cause.confidence == "unknown", cause
+    assert "holds" not in cause.sentence
+
+
+def test_waiters_of_one_condition_are_one_group(built: Build, run: Run) -> None:
+    process, _ = run(built(hanging.CONDITION))
+    seen = hang.observe(process.pid, ticks(process.pid))
+    assert sorted(group["count"] for group in seen["groups"]) == [1, 45]
+
+
+@pytest.mark.parametrize(
+    ("word", "is_alive", "users", "kind"),
+    [(1, 1, 1, 0), (2, 1, 0, 0), (2, 1, 1, 4096), (2, 1, 32533, 4), (3, 1, 1, 0), (2, 1, 200_000, 0)],
+)
+def test_a_word_that_only_looks_like_a_mutex_is_none(
+    word: int, is_alive: int, users: int, kind: int, built: Build, run: Run
+) -> None:
+    """Each field is wrong once, though the owner's is a living thread's id."""
+    process, _ = run(built(hanging.RAW_FUTEX), *map(str, (word, is_alive, users, kind)))
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("unknown", "unknown"), cause
+
+
+def test_threads_that_pass_through_locks_are_no_deadlock(run: Run) -> None:
+    process, _ = run(hanging.BUSY_LOCKS)
+    for _ in range(3):
+        assert cause_of(process.pid).confidence == "unknown"
+
+
+def test_an_idle_server_does_not_hang(run: Run) -> None:
+    process, _ = run(hanging.IDLE_SERVER)
+    waits_in(process.pid, "epoll_wait")
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("unknown", "unknown")
+    assert ("1 thread", "waits for work in epoll_wait") in cause.evidence
+
+
+# ------------------------------------------------------------------------------------------ Python
+
+
+def test_a_deadlock_in_python_is_told_without_a_holder(run: Run) -> None:
+    """Python's locks have no owner; that no thread is left to release one can be known all the same."""
+    process, _ = run(hanging.PYTHON_DEADLOCK)
+    waits_in(process.pid, "futex")
+    deadline = time.monotonic() + PATIENCE_S
+    while (cause := cause_of(process.pid)).kind != "deadlock" and time.monotonic() < deadline:
+        continue  # the main thread is on its way to the join
+    assert (cause.kind, cause.confidence) == ("deadlock", "likely")
+    assert "all of its 3 threads wait for Python locks, whose holders are not recorded" in cause.sentence
+
+
+# --------------------------------------------------------------------------------- locks on files
+
+
+@pytest.mark.parametrize("how", ["flock", "fcntl", "OFD", "flock of an ended parent"])
+def test_the_holder_of_a_lock_on_a_file_is_named(how: str, run: Run, file: Path) -> None:
+    """Also where the kernel names no process (OFD), or one that has ended and left the file to its child."""
+    holder, (holding,) = run(hanging.HOLDS_A_LOCK, how, str(file))
+    if "ended" in how:
+        assert holder.stdin is not None
+        holder.stdin.close()
+        holder.wait(PATIENCE_S)
+    try:
+        waiter, _ = run(hanging.WAITS_FOR_A_LOCK, how.split()[0], str(file))
+        waits_in(waiter.pid, "flock", "fcntl")
+        cause = cause_of(waiter.pid)
+    finally:
+        os.kill(holding, signal.SIGKILL)
+    assert (cause.kind, cause.confidence) == ("held lock", "certain"), cause
+    assert f"lock on {file}, held by python" in cause.sentence
+    assert f"(pid {holding})" in cause.sentence
+
+
+def test_of_two_ranges_the_holder_of_the_wanted_one_is_named(run: Run, file: Path) -> None:
+    other, _ = run(
+        "import fcntl, sys, time\nfile = open(sys.argv[1], 'r+')\n"
+        "fcntl.lockf(file, fcntl.LOCK_EX, 10, 500); print('ready', flush=True); time.sleep(600)\n",
+        str(file),
+    )
+    holder, _ = run(hanging.HOLDS_A_LOCK, "fcntl", str(file))
+    waiter, _ = run(hanging.WAITS_FOR_A_LOCK, "fcntl", str(file))
+    waits_in(waiter.pid, "fcntl")
+    cause = cause_of(waiter.pid)
+    assert f"(pid {holder.pid})" in cause.sentence
+    assert str(other.pid) not in cause.sentence
+
+
+def test_two_processes_that_wait_for_each_others_files_are_a_deadlock(run: Run, tmp_path: Path) -> None:
+    text = """
+import fcntl, sys, time
+own, other = (open(path, "w") for path in sys.argv[1:])
+fcntl.flock(own, fcntl.LOCK_EX)
+print("ready", flush=True)
+sys.stdin.readline()
+fcntl.flock(other, fcntl.LOCK_EX)
+"""
+    one, two = (str(tmp_path / name) for name in ("one", "two"))
+    first, second = run(text, one, two)[0], run(text, two, one)[0]
+    for process in (first, second):
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        waits_in(process.pid, "flock")
+    for process, other in ((first, second), (second, first)):
+        cause = cause_of(process.pid)
+        assert (cause.kind, cause.confidence) == ("deadlock", "certain"), cause
+        assert f"(pid {other.pid})" in cause.sentence
+
+
+# ------------------------------------------------------------------- pipes, sockets, children, files
+
+
+def test_the_other_end_of_a_pipe_is_named(run: Run) -> None:
+    process, (child,) = run(hanging.READS_A_PIPE)
+    waits_in(process.pid, "read")
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("pipe", "likely")
+    assert "its write end is held by python" in cause.sentence
+    assert f"(pid {child})" in cause.sentence
+
+
+def test_a_process_that_reads_its_own_pipe_is_its_writer(run: Run) -> None:
+    process, _ = run(hanging.READS_ITS_OWN_PIPE)
+    waits_in(process.pid, "read")
+    assert "held by python" in cause_of(process.pid).sentence
+    assert f"(pid {process.pid})" in cause_of(process.pid).sentence
+
+
+def test_the_other_end_of_a_socket_is_named(run: Run) -> None:
+    process, (child, port) = run(hanging.WAITS_FOR_AN_ANSWER)
+    waits_in(process.pid, "recvfrom")
+    cause = cause_of(process.pid)
+    assert cause.kind == "remote end"
+    assert f"to 127.0.0.1:{port}, which python" in cause.sentence
+    assert f"(pid {child})" in cause.sentence
+
+
+def test_the_child_that_is_waited_for_is_named(run: Run) -> None:
+    process, (child,) = run(hanging.WAITS_FOR_A_CHILD)
+    waits_in(process.pid, "wait4", "waitid")
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("child", "likely")
+    assert f"waits for a child: sleep (pid {child}), which sleeps" in cause.sentence
+
+
+def test_a_parent_in_vfork_can_not_be_interrupted(built: Build, run: Run) -> None:
+    """State D, the rule's own: until the child execs or ends."""
+    process, _ = run(built(hanging.VFORK))
+    waits_in(process.pid, "vfork", "clone", "clone3")
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("child", "likely"), cause
+    assert "can't be interrupted: waits for a child:" in cause.sentence
+
+
+SILENT_FUSE = """
+import ctypes, os, sys
+point = sys.argv[1]
+libc = ctypes.CDLL(None, use_errno=True)
+device = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+failed = libc.mount(b"dead:/export", point.encode(), b"fuse", 0, options)
+print("ready" if not failed else os.strerror(ctypes.get_errno()), flush=True)
+sys.stdin.readline()
+"""
+READS_THERE = """
+import os, sys
+print("ready", flush=True)
+open(sys.argv[1] + "/table")
+"""
+
+
+@pytest.mark.root
+def test_a_file_system_that_does_not_answer_is_named_with_file_and_mount(run: Run, tmp_path: Path) -> None:
+    """A FUSE server that is silent: state D, the path from the call's argument, mount and source."""
+    point = tmp_path / "share"
+    point.mkdir()
+    run(SILENT_FUSE, str(point))
+    try:
+        process, _ = run(READS_THERE, str(point))
+        waits_in(process.pid, "openat")
+        cause = cause_of(process.pid)
+    finally:
+        ctypes.CDLL(None).umount2(str(point).encode(), 1 | 2)  # MNT_FORCE, MNT_DETACH
+    assert (cause.kind, cause.confidence) == ("I/O wait", "likely"), cause
+    assert f"at {point}/table, on dead:/export (fuse) at {point}" in cause.sentence
+    assert "fuse" in " ".join(text for _label, text in cause.evidence), "the kernel's own stack"
+
+
+# --------------------------------------------------------------------------------- bounds, attackers
+
+
+def test_an_observation_of_thousands_of_threads_is_small(built: Build, run: Run) -> None:
+    """4,000 threads that each wait somewhere else, with hostile names."""
+    source = hanging.CONDITION.replace("at < 45", "at < 3000").replace('"pool"', r'"\033[31mp\n\377\"x"')
+    process, _ = run(built(source))
+    seen = hang.observe(process.pid, ticks(process.pid))
+    assert seen["threads"] == 3001
+    cause = explained(seen)
+    shown = " ".join((cause.sentence, *(text for _label, text in cause.evidence)))
+    assert shown.isprintable(), shown
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {},
+        {"groups": 3},
+        {"groups": [1, {}]},
+        {"groups": [{"on": "mutex", "holders": [{"pid": "x"}], "is_steady": True}]},
+    ],
+)
+def test_an_observation_of_any_shape_is_survived(seen: dict[str, Any]) -> None:
+    assert hang.explain(Facts(ALERT, after=seen)).confidence in ("unknown", "certain")
+
+
+def test_no_thread_is_stopped_or_changed_by_a_look(built: Build, run: Run) -> None:
+    process, _ = run(built(hanging.CONDITION))
+    before = [one.ran_ns for one in threads.read_all(process.pid)[1]]
+    hang.observe(process.pid, ticks(process.pid))
+    assert [one.ran_ns for one in threads.read_all(process.pid)[1]] == before

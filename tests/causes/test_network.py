@@ -1,0 +1,195 @@
+"""The remote end is named, and the process that moved the bytes: never one that only holds the socket."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from monitord.causes import OBSERVED_BYTES, network
+from monitord.causes.facts import Facts
+from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
+from tests.causes.conftest import Run, ticks
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sock_diag is Linux's")
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+def alert(pid: int) -> Alert:
+    return Alert(
+        "network-flood", TriggerMetric.NETWORK, 2e8, Threshold(1e8, "bytes_per_s"), 20.0, NOW, NOW,
+        ProcessKey(pid, 1), "python", "", 2.0,
+    )  # fmt: skip
+
+
+_IN_A_CHILD = (
+    "import json, sys; from monitord.causes import network; pid, ticks = map(int, sys.argv[1:]);"
+    " print(json.dumps(network.observe(pid, ticks)))"
+)
+
+
+def look(pid: int, *before: str) -> dict[str, Any]:
+    """In a child, as ever: it gives up rights for good."""
+    done = subprocess.run(
+        [*before, sys.executable, "-c", _IN_A_CHILD, str(pid), str(ticks(pid))],
+        capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert len(done.stdout) <= OBSERVED_BYTES
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def cause_of(pid: int) -> Cause:
+    return network.explain(Facts(alert(pid), after=look(pid)))
+
+
+_HEAD = """
+import os, signal, socket, sys, threading, time
+signal.alarm(120)
+def drain(one):
+    while one.recv(1 << 20): pass
+def send(one):
+    while True: one.sendall(b"x" * (1 << 18)); time.sleep(0.002)
+def spin():
+    while True: pass
+def sleep(): time.sleep(600)
+"""
+_FAR = """
+server = socket.create_server(("127.0.0.1", 0))
+if os.fork() == 0:
+    while True: threading.Thread(target=drain, args=(server.accept()[0],), daemon=True).start()
+address = server.getsockname()
+server.close()
+client = socket.create_connection(address)
+"""
+# Who works, who holds: the sockets were there before the fork. The second number is the one that moves bytes.
+SHARED = {
+    "a child of a parent in waitpid": "child = os.fork() or send(client); print('ready', os.getpid(), child, address[1], flush=True); os.waitpid(child, 0)",
+    "a child of a parent that burns CPU": "child = os.fork() or send(client); print('ready', os.getpid(), child, address[1], flush=True); spin()",
+    "the parent, whose child sleeps": "child = os.fork() or sleep(); print('ready', child, os.getpid(), address[1], flush=True); send(client)",
+    "one of four workers": """
+workers = [os.fork() or (send(client) if number == 2 else sleep()) for number in range(4)]
+print('ready', os.getpid(), workers[2], address[1], flush=True); os.waitpid(workers[2], 0)
+""",
+}
+
+
+@pytest.mark.parametrize("who", sorted(SHARED))
+def test_the_process_that_moved_the_bytes_is_named_whoever_is_blamed(who: str, run: Run) -> None:
+    """Looked at from the one that only holds the socket, and from the one that works."""
+    _, (holder, worker, port) = run(_HEAD + _FAR + SHARED[who])
+    for pid in (holder, worker):
+        cause = cause_of(pid)
+        assert cause.kind == "remote end", cause
+        assert cause.confidence in ("certain", "likely")
+        assert f"to 127.0.0.1:{port}, moved by python" in cause.sentence
+        assert f"moved by python3.11 (pid {worker})" in cause.sentence or f"(pid {worker})" in cause.sentence
+        assert (f"(pid {holder}) only holds the sockets" in cause.sentence) == (pid == holder)
+
+
+def test_between_two_that_send_it_stays_unknown(run: Run) -> None:
+    """Both work on one connection: the remote end is told, and neither is blamed for the other's part."""
+    code = (
+        _HEAD
+        + _FAR
+        + "child = os.fork()\nif child: print('ready', os.getpid(), child, address[1], flush=True)\nsend(client)\n"
+    )
+    _, (parent, child, port) = run(code)
+    cause = cause_of(parent)
+    assert cause.confidence == "possible", cause
+    assert f"127.0.0.1:{port}" in cause.sentence
+    assert f"(pid {parent})" in cause.sentence
+    assert f"(pid {child})" in cause.sentence
+    assert "which of" in cause.sentence
+
+
+PREFORK = (
+    _HEAD
+    + """
+server = socket.create_server(("127.0.0.1", 0), backlog=100)
+def serve():
+    while True:
+        one, _ = server.accept()
+        drain(one)
+workers = [os.fork() or serve() for _ in range(3)]
+if os.fork() == 0: send(socket.create_connection(server.getsockname()))
+print("ready", os.getpid(), *workers, flush=True)
+os.waitpid(workers[0], 0)
+"""
+)
+
+
+def test_of_a_prefork_server_the_worker_that_received_is_named(run: Run) -> None:
+    """All share the listening socket; the connection is one worker's. The parent moved nothing."""
+    _, (parent, *workers) = run(PREFORK)
+    causes = {pid: cause_of(pid) for pid in workers}
+    busy = [pid for pid, cause in causes.items() if cause.kind == "remote end"]
+    assert len(busy) == 1, causes
+    assert f"(pid {busy[0]})" in causes[busy[0]].sentence
+    assert "from 127.0.0.1:" in causes[busy[0]].sentence
+    assert cause_of(parent).confidence == "unknown"
+
+
+def test_bytes_are_told_by_remote_end_and_direction(run: Run) -> None:
+    _, (_holder, worker, port) = run(_HEAD + _FAR + SHARED["the parent, whose child sleeps"])
+    cause = cause_of(worker)
+    (label, row) = cause.evidence[0]
+    assert label == f"127.0.0.1:{port}"
+    assert float(row.split(" MB sent")[0]) > 1.0
+    assert "0.0 MB received" in row
+
+
+def test_datagrams_are_said_to_be_uncounted(run: Run) -> None:
+    code = (
+        _HEAD
+        + """
+here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); here.bind(("127.0.0.1", 0))
+there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print("ready", os.getpid(), flush=True)
+while True: there.sendto(b"x" * 60000, here.getsockname())
+"""
+    )
+    _, (sender,) = run(code)
+    cause = cause_of(sender)
+    assert "2 UDP sockets, whose bytes are not counted" in cause.sentence
+    assert "tcpdump" in str(cause.decides)
+
+
+def test_a_process_that_moves_nothing_is_blamed_for_nothing(run: Run) -> None:
+    process, _ = run(_HEAD + "kept = socket.socketpair()\nprint('ready', flush=True)\nsleep()\n")
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("unknown", "unknown")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("may_enter", [True, False])
+def test_another_network_namespace_is_entered_or_said(
+    may_enter: bool, run: Run, require_tool: Callable[[str], str]
+) -> None:
+    """With CAP_SYS_ADMIN the remote end is named there, too; without it the reason and what to type."""
+    unshare, up = require_tool("unshare"), require_tool("ip")
+    text = _HEAD + _FAR + SHARED["the parent, whose child sleeps"]
+    code = f"""
+import os
+os.execv({unshare!r}, [{unshare!r}, "--net", "sh", "-c", '{up} link set lo up && exec {sys.executable} -c "$0"', {text!r}])
+"""
+    _, (_child, worker, port) = run(code)
+    less = (require_tool("setpriv"), "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+    cause = network.explain(Facts(alert(worker), after=look(worker, *(() if may_enter else less))))
+    if may_enter:
+        assert f"to 127.0.0.1:{port}, moved by" in cause.sentence, cause
+    else:
+        assert "can't be entered without CAP_SYS_ADMIN" in cause.sentence
+        assert f"nsenter --net --target {worker}" in str(cause.decides)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [{}, {"moved": 3}, {"moved": [{}, {"sent": 5, "received": 1, "by": "x"}], "over_s": "a", "udp": 1}],
+)
+def test_an_observation_of_any_shape_is_survived(seen: dict[str, Any]) -> None:
+    assert network.explain(Facts(alert(1), after=seen)).confidence in ("unknown", "possible")
