@@ -42,6 +42,9 @@ BENCHMARKS = {
         "a question over MCP at 10,000 incidents, beside the bare SDK; the server's memory", 5
     ),
     "quiet": Benchmark("the whole daemon when nothing happens; its history on disk", 4),
+    "black_box": Benchmark(
+        "the rings of stacks: their reader quiet and busy, beside perf and py-spy; a target's speed", 6
+    ),
     "profiles": Benchmark(
         "reading, comparing and writing profiles, beside reading and splitting their lines", 4
     ),

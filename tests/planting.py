@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -22,9 +23,12 @@ HOSTILE = {
 }
 
 
+_hints = functools.cache(get_type_hints)  # compiles each annotation anew
+
+
 def plant(value: Any, text: str, kept: frozenset[str] = frozenset()) -> Any:
     """The same dataclass with `text` for each text in it, absent ones too, but for the fields that are `kept`."""
-    hints = get_type_hints(type(value))
+    hints = _hints(type(value))
     return replace(
         value,
         **{
@@ -46,14 +50,14 @@ def plant_plain(value: Any, text: str) -> Any:
 
 def text_fields(kind: type) -> set[str]:
     """The names of the fields that hold text."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     return {one.name for one in fields(kind) if _holds_text(hints[one.name])}
 
 
 def is_safe(text: str) -> bool:
     """Nothing a terminal obeys, nothing invisible; lines end in one way."""
     return all(
-        char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in text
+        char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for char in set(text)
     )
 
 

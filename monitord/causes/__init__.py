@@ -42,6 +42,10 @@ class Member:
 METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.CPU: Member("cpu", observes="process", at_arming=True),
     TriggerMetric.MANUAL: Member("cpu", observes="process"),
+    TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True),
+    TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True),
+    TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True),
+    TriggerMetric.OOM_KILL: Member("oom_kill", observes="machine"),
     TriggerMetric.CPU_PRESSURE: Member("machine_cpu", observes="machine", at_arming=True),
     TriggerMetric.SHORT_LIVED_CPU: Member("machine_cpu", observes="machine", at_arming=True),
     TriggerMetric.DISK_IO: Member(
@@ -56,9 +60,5 @@ METRICS: Mapping[TriggerMetric, Member] = {
 }
 
 WITHOUT: Mapping[TriggerMetric, str] = {
-    TriggerMetric.MEMORY: "what it holds is not looked at yet",
-    TriggerMetric.MEMORY_GROWTH: "what grew is not looked at yet",
-    TriggerMetric.FREE_MEMORY: "who grew is not looked at yet",
-    TriggerMetric.OOM_KILL: "who grew is not looked at yet",
 }
 """Metrics without a member, and why; together with METRICS every metric there is."""

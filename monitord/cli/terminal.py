@@ -7,6 +7,7 @@ the pager only on a terminal, and `less` goes away by itself when one screen is 
 from __future__ import annotations
 
 import codecs
+import functools
 import os
 import re
 import shlex
@@ -159,7 +160,7 @@ def display_width(text: str) -> int:
     """Columns that `text` takes: wide East Asian characters take two, combining marks none."""
     if text.isascii():
         return len(text)
-    return sum(_char_width(char) for char in text)
+    return sum(map(_char_width, text))
 
 
 def cut(text: str, columns: int) -> str:
@@ -228,6 +229,7 @@ def _pieces(word: str, columns: int) -> Iterator[str]:
     yield word[start:]
 
 
+@functools.lru_cache(maxsize=1024)
 def _char_width(char: str) -> int:
     if unicodedata.category(char) in ("Mn", "Me"):
         return 0

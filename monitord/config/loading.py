@@ -30,6 +30,10 @@ _PREFIX = "MONITORD_"
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\s-]+?)\s*\]\]?\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)(?:\.[A-Za-z0-9_.-]+)?\s*=")
 
+# msgspec finds out at a class's first use what it holds, and two threads that do so at once end the process
+# with a segmentation fault (0.22; a server's actions run on threads). An import runs on one thread.
+msgspec.convert({}, FileSettings)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:

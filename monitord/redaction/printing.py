@@ -31,7 +31,7 @@ def printable(text: str) -> str:
     surrogates (a byte that was not UTF-8 becomes `\\xff`), private and unassigned code points.
     Backslashes themselves are kept, so a second pass changes nothing.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable() and (text.isascii() or _INVISIBLE.isdisjoint(text)):
         return text
     return "".join(map(_shown, text))
 

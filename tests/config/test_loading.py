@@ -15,6 +15,7 @@ import pytest
 from monitord import config
 from monitord.errors import ConfigError
 from monitord.model import Threshold, TriggerMetric
+from tests.patience import PATIENCE_S
 
 RULE = '[[rules]]\nname = "cpu-hog"\nmetric = "cpu"\nabove = 50\nwindow_s = 3\nclear_below = 20\n'
 
@@ -200,3 +201,34 @@ def test_root_may_ask_an_installation_that_is_a_users(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-B", "-c", start, "config", "show"]
     done = subprocess.run(command, env={"HOME": str(tmp_path)}, cwd="/", capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+THREADS = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+from monitord.config import load
+
+found_out, everybody = [], threading.Barrier(8)
+
+def note(frame, event, _argument):
+    if event == "call" and frame.f_code.co_name == "get_class_annotations":
+        found_out.append(frame)
+
+def ask():
+    everybody.wait()
+    load(None, {})
+
+threading.setprofile(note)
+threads = [threading.Thread(target=ask) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(len(found_out))
+"""
+
+
+def test_threads_may_ask_for_the_configuration_at_once() -> None:
+    """What the classes of settings hold is found out before any thread asks: two that did so at once crashed."""
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr[-2000:]

@@ -42,13 +42,18 @@ def ask(argv: list[str], messages: list[Any]) -> tuple[dict[Any, Any], str]:
     server.stdin.flush()
     while wanted - set(answers):
         line = server.stdout.readline()
-        assert line, f"the server ended early: {server.communicate()[1].decode(errors='replace')[-2000:]}"
+        assert line, _last_words(server)
         answers.update(_message(line))
     rest, said = server.communicate(timeout=PATIENCE_S)
     for line in rest.splitlines():
         answers.update(_message(line))
     assert server.returncode == 0
     return answers, said.decode("utf-8", "replace")
+
+
+def _last_words(server: subprocess.Popen[bytes]) -> str:
+    said = server.communicate()[1].decode(errors="replace")[-2000:]
+    return f"the server ended early with {server.returncode}: {said}"
 
 
 def _message(line: bytes) -> dict[Any, Any]:

@@ -1,0 +1,63 @@
+"""The shape of what members about memory observe; one of another shape is left out.
+
+It was made by a child that read an attacker's memory: it is checked before anything is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict, TypeVar
+
+import msgspec
+
+
+class Mappings(TypedDict, total=False):
+    """Bytes by kind (with how many mappings), by group of kinds, and as the kernel sums them."""
+
+    kinds: dict[str, tuple[int, int]]
+    groups: dict[str, int]
+    sums: dict[str, int]
+    swapped: int
+    huge: int
+    count: int
+    is_whole: bool
+
+
+class Objects(TypedDict, total=False):
+    """A census as it is kept: see `monitord.causes.census.Census`."""
+
+    types: dict[str, tuple[int, int]]
+    user_types: list[str]
+    large: list[tuple[int, str, int]]
+    read_bytes: int
+    resident_bytes: int
+
+
+class OfProcess(TypedDict, total=False):
+    """What one process holds; `no_python` says why there is no census."""
+
+    at_s: float
+    mappings: Mappings
+    room: dict[str, int]
+    python: Objects
+    no_python: str
+
+
+class OfMachine(TypedDict, total=False):
+    """Who holds memory: (pid, start, name, bytes) of the largest, the kernel's parts, and the suspect."""
+
+    at_s: float
+    processes: list[tuple[int, int, str, int]]
+    parts: dict[str, int]
+    suspect: OfProcess
+
+
+_Shape = TypeVar("_Shape", OfProcess, OfMachine)
+
+
+def checked(observation: Mapping[str, Any] | None, shape: type[_Shape]) -> _Shape | None:
+    """The observation, if it is of this shape; else None."""
+    try:
+        return None if observation is None else msgspec.convert(observation, shape)
+    except msgspec.ValidationError:
+        return None

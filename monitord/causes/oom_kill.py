@@ -1,0 +1,38 @@
+"""Whom the kernel killed for lack of memory, how it had grown before, and who holds memory now."""
+
+from __future__ import annotations
+
+from monitord.causes import holders, room, words
+from monitord.causes.facts import Facts
+from monitord.causes.observed import OfMachine, checked
+from monitord.model import UNKNOWN_CAUSE, Cause
+
+_DECIDES = "the kernel's log names the victim: journalctl -k -g 'Out of memory|oom-kill'"
+_GREW_SHARE = 0.25
+
+
+def observe(pid: int, start_ticks: int) -> OfMachine:
+    """Who holds memory after the kill; the victim is gone."""
+    return holders.read()
+
+
+def explain(facts: Facts) -> Cause | None:
+    """How the likeliest victim went before; unknown where nobody large disappeared, or nothing is known."""
+    rows = holders.ranked(None, checked(facts.after, OfMachine) or {})
+    now = (("holds now", holders.table(rows, is_gain=False)),) if rows else ()
+    target = facts.alert.target
+    levels = [(one.taken_at, one.rss_bytes) for one in facts.history if one.rss_bytes]
+    if target is None or not levels:
+        why = "nobody that held much disappeared then" if target is None else "what it held is not known"
+        runner_up = rows[0].described() if rows else None
+        return Cause(UNKNOWN_CAUSE, f"the cause is not known: {why}", "unknown", runner_up, _DECIDES, now)
+    (first_at, first), (last_at, last) = levels[0], levels[-1]
+    who, lasted = f"{facts.alert.process_name} (pid {target.pid})", (last_at - first_at).total_seconds()
+    if last - first >= _GREW_SHARE * last:
+        said = f"{who} had grown from {words.size(first)} to {words.size(last)} in {words.lasting(lasted)}"
+        trend = room.told(room.trend_in(facts.history), {})
+        return Cause("out of memory", f"{said} when it was killed", "likely", None, None, (*trend, *now))
+    said = f"{who} had held {words.size(last)} for {words.lasting(lasted)} when it was killed"
+    larger = next((one.described() for one in rows if one.held > last), None)
+    sentence = f"{said}: others may have grown"
+    return Cause("out of memory", sentence, "possible", larger, _DECIDES, now)

@@ -1,0 +1,116 @@
+"""Programs whose memory grows when they are told to, and the interpreters of Python that are here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from monitord import procfs
+from monitord.causes import memory
+from monitord.causes.facts import Facts
+from monitord.model import Alert, Cause, HistoryPoint
+
+_STEPS = """
+import sys
+def step():
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+_NAME = re.compile(r"python3\.(\d+)")
+
+
+@cache
+def interpreters(oldest: int = 8) -> dict[str, str]:
+    """Every CPython from 3.`oldest` on that the PATH or pyenv has, by its version."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    folders += Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")
+    found = {f"3.{sys.version_info.minor}": sys.executable}
+    for folder in folders:
+        for path in sorted(folder.glob("python3.*")):
+            name = _NAME.fullmatch(path.name)
+            if name and int(name[1]) >= oldest and f"3.{name[1]}" not in found:
+                said = subprocess.run(
+                    [str(path), "-c", "import sys; print(sys.version_info[1])"],
+                    capture_output=True,
+                    text=True,
+                )
+                if said.stdout.strip() == name[1]:  # pyenv's own stand-ins fail
+                    found[f"3.{name[1]}"] = str(path)
+    return found
+
+
+class Program:
+    """A running program that waits at each `step()`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.said = self._wait()
+
+    def _wait(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def go_on(self) -> None:
+        """Up to its next step."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self.said = self._wait()
+
+    def observe(self) -> dict[str, Any]:
+        key = procfs.key_of(self.pid)
+        assert key is not None
+        return memory.observe(key.pid, key.start_ticks)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str]) -> Iterator[Program]:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Program(process)
+        finally:
+            process.kill()
+
+
+def python(text: str, interpreter: str = sys.executable) -> contextlib.AbstractContextManager[Program]:
+    return running([interpreter, "-c", _STEPS + text + "\nstep()\n"])
+
+
+def compiled(folder: Path, text: str) -> Path:
+    """A C program, which waits at each `step()`."""
+    compiler = shutil.which("gcc")
+    assert compiler is not None, "needs gcc"
+    (folder / "program.c").write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/mman.h>\n"
+        'static void step(void) { puts("ready"); fflush(stdout); getchar(); }\n' + text
+    )
+    subprocess.run([compiler, "-O1", "-o", folder / "program", folder / "program.c"], check=True)
+    return folder / "program"
+
+
+def facts(
+    before: dict[str, Any] | None, after: dict[str, Any] | None, history: tuple[HistoryPoint, ...] = ()
+) -> Facts:
+    key = procfs.key_of(os.getpid())
+    assert key is not None
+    alert = Alert.unraised("memory-leak", key, "program", 0.0, datetime.now(UTC))
+    return Facts(alert, before=before, after=after, history=history)
+
+
+def grown(program: Program) -> Cause:
+    """What is said of the growth from one step to the next."""
+    before = program.observe()
+    program.go_on()
+    cause = memory.explain(facts(before, program.observe()))
+    assert cause is not None
+    return cause

@@ -1,0 +1,42 @@
+"""The function that asks for memory: the last of the program's own before an allocator or a page fault."""
+
+from __future__ import annotations
+
+from monitord.causes.allocating import LEAST_SAMPLES, Allocator, allocator_in
+from monitord.profiles.representation import Frame, Profile, Thread
+
+
+def profile(*stacks: tuple[str, int]) -> Profile:
+    """Each "a > b > [k]fault" with its samples."""
+    frames: list[Frame] = []
+    found = {}
+    for number, (text, samples) in enumerate(stacks):
+        first = len(frames)
+        for name in text.split(" > "):
+            is_kernel = name.startswith("[k]")
+            frames.append(Frame(name.removeprefix("[k]"), kind="kernel" if is_kernel else "native"))
+        found[Thread("main", number), tuple(range(first, len(frames)))] = samples
+    return Profile("perf", frames, found, sum(samples for _, samples in stacks))
+
+
+def test_the_function_before_the_allocator_is_named() -> None:
+    seen = profile(("main > cache_put > malloc > sysmalloc", 20), ("main > render", 500))
+    assert allocator_in([seen]) == Allocator("cache_put", 20, 20)
+
+
+def test_the_function_before_a_page_fault_is_named_even_through_memset() -> None:
+    fault = "[k]asm_exc_page_fault > [k]exc_page_fault > [k]clear_page_erms"
+    seen = profile((f"main > fill > __memset_avx2_unaligned_erms > {fault}", 12))
+    assert allocator_in([seen]) == Allocator("fill", 12, 12)
+
+
+def test_two_that_allocate_alike_are_not_told_apart() -> None:
+    assert allocator_in([profile(("main > one > malloc", 10), ("main > two > malloc", 10))]) is None
+
+
+def test_a_few_stacks_say_nothing() -> None:
+    assert allocator_in([profile(("main > one > malloc", LEAST_SAMPLES - 1))]) is None
+
+
+def test_what_has_no_name_is_not_named() -> None:
+    assert allocator_in([profile(("main > [libx.so] > malloc", 50))]) is None
