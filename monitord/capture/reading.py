@@ -19,7 +19,7 @@ _LIMIT_S = 15.0
 _FILE_CAP = 64 * 1024 * 1024
 _SOURCES = "monitord.capture.sources"  # never imported here: its parser of Python is 5 MB
 _SOURCES_LIMIT_S = 5.0
-_HOTSPOTS, _NOTES = 20, 20
+_HOTSPOTS, _NOTES, _SENTENCE = 20, 20, 400
 _TEXTS = (
     *("file", "module", "func_id", "stmt_id", "func_hash", "ast_version", "source_state", "source_line"),
 )
@@ -30,7 +30,8 @@ class Reading:
     """Samples, samples that failed, and hot functions; or the error that kept it from being read.
 
     `explained_share` is the part of the CPU used meanwhile that the samples account for (None: not known),
-    and `hidden_threads` are those that used the rest. `notes` say what limits it.
+    and `hidden_threads` are those that used the rest. `notes` say what limits it,
+    `waiting` how many threads only waited, and where.
     """
 
     sample_count: int = 0
@@ -40,6 +41,11 @@ class Reading:
     explained_share: float | None = None
     hidden_threads: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    waiting: str | None = None
+
+    def with_waiting(self, notes: Mapping[str, str]) -> dict[str, str]:
+        """Return a capture's notes with the sentence on waiting threads, where there is one."""
+        return {**notes, "waiting": self.waiting} if self.waiting else dict(notes)
 
 
 def read_evidence(
@@ -123,6 +129,7 @@ def _tool_run(command: tuple[str, ...], folder: Path, limit_s: float) -> ToolRun
 
 def _reading(answer: dict[str, Any]) -> Reading:
     errors, explained = answer.get("error_count"), answer.get("explained_share")
+    waiting = answer.get("waiting")
     return Reading(
         sample_count=max(0, int(answer["sample_count"])),
         error_count=None if errors is None else int(errors),
@@ -130,6 +137,7 @@ def _reading(answer: dict[str, Any]) -> Reading:
         explained_share=None if explained is None else float(explained),
         hidden_threads=tuple(int(one) for one in answer.get("hidden_threads", ())),
         notes=tuple(str(note) for note in answer.get("notes", ())[:_NOTES]),
+        waiting=None if waiting is None else str(waiting)[:_SENTENCE],
     )
 
 

@@ -110,7 +110,7 @@ class ProfileCaptureService:
             return self._with_reading(capture, found, folder)
         if found.error is not None:
             return capture
-        capture = replace(capture, hotspots=found.hotspots)
+        capture = replace(capture, hotspots=found.hotspots, notes=found.with_waiting(capture.notes))
         if capture.format == "py-spy-dump":
             return self._with_hidden(capture, folder)
         if capture.format not in ("eu-stack", "folded"):

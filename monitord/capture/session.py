@@ -330,9 +330,10 @@ class CaptureBuilder:
         )
 
     def _notes(self) -> dict[str, str]:
+        notes = self.reading.with_waiting(self.notes) if self.reading else dict(self.notes)
         if self.explained_share is None:
-            return dict(self.notes)
-        return {**self.notes, "explained_share": f"{self.explained_share:.2f}"}
+            return notes
+        return {**notes, "explained_share": f"{self.explained_share:.2f}"}
 
 
 def first_words(stderr: bytes) -> str:

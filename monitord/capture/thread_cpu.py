@@ -33,7 +33,8 @@ class ThreadUse:
     """CPU seconds between two readings. `threads` goes by the ids that the process itself knows (NSpid).
 
     `process_s` counts threads that ended meanwhile, too. `main_id` is the id of the main thread. `by_lock`:
-    the samples to be weighed are only of threads that held Python's lock.
+    the samples to be weighed are only of threads that held Python's lock. `has_idle`: threads that wait were
+    sampled, too.
     """
 
     window_s: float
@@ -41,6 +42,7 @@ class ThreadUse:
     main_id: int
     threads: Mapping[int, float] = field(default_factory=dict)
     by_lock: bool = False
+    has_idle: bool = False
 
 
 def thread_cpu_ns(pid: int) -> dict[int, int]:

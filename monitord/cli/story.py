@@ -11,7 +11,7 @@ from monitord.cli.strip import Steps, strip, strip_title
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
-from monitord.export.context import context_of
+from monitord.export.context import context_of, waiting_of
 from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span, sparkline
 from monitord.model import (
@@ -206,6 +206,10 @@ class ProfileBrowserView:
             if spots := [spot for spot in view.hotspots if spot.seen == seen]:
                 yield from self._title(title, aside)
                 yield from self._hotspot_lines(spots[:_HOTSPOTS])
+        if told := waiting_of(view):
+            yield from (
+                f"  {self._style.paint(line, 'dim')}" for line in wrap(printable(told), self._width - 2)
+            )
         if said := against_baseline(view):
             yield ""
             yield from (f"  {line}" for line in wrap(said, self._width - 2))

@@ -1,4 +1,4 @@
-"""What the context record told, found among the notes of its capture. Pure."""
+"""What the context record and the profilers told, found among the notes of their captures. Pure."""
 
 from __future__ import annotations
 
@@ -11,3 +11,9 @@ def context_of(view: IncidentView) -> list[tuple[str, str]]:
     taken = [record for record in view.captures if record.role == "context" and record.notes]
     notes = (taken[-1].notes or {}) if taken else {}
     return [(label, notes[label]) for label in CONTEXT_LABELS if notes.get(label)]
+
+
+def waiting_of(view: IncidentView) -> str | None:
+    """How many threads only waited, and where, in one sentence; None: nobody saw any that did."""
+    told = ((record.notes or {}).get("waiting") for record in view.captures if record.status.has_evidence)
+    return next(filter(None, told), None)

@@ -12,7 +12,7 @@ from datetime import datetime
 from statistics import median
 
 from monitord.export.baseline_diff import against_baseline
-from monitord.export.context import context_of
+from monitord.export.context import context_of, waiting_of
 from monitord.export.units import quantity, span
 from monitord.model import (
     BEFORE,
@@ -169,6 +169,8 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         if spot.seen == BY_PY_SPY:
             said = f"Of the Python code py-spy saw {where}{line}; that does not explain all of the CPU used."
         yield Sentence("where", said)
+    if waits := waiting_of(view):
+        yield Sentence("where", f"Beside that, {printable(waits)}.")
     if view.late:
         yield Sentence("where", "That profile was taken when the spike was over: it shows what came after.")
 

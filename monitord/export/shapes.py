@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from monitord.export.baseline_diff import against_baseline
-from monitord.export.context import context_of
+from monitord.export.context import context_of, waiting_of
 from monitord.export.encoding import iso
 from monitord.export.units import unit_of
 from monitord.model import (
@@ -119,6 +119,7 @@ def detail(view: IncidentView) -> dict[str, Any]:
         "not_captured": [_shaped(step, _STEP_KEYS) for step in view.not_captured],
         "cause": cause_row(view.cause),
         "hotspots": [hotspot(spot) for spot in view.hotspots],
+        "waiting": waiting_of(view),
         "context": dict(context_of(view)),
         "baseline": _baseline(view),
         "annotations": [{"taken_at": iso(note.taken_at), "text": note.text} for note in view.notes],

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from monitord.profiles import ProfileError, hotspots, parse
+from monitord.profiles.waiting import waiting
 
 _USAGE = "usage: python -m monitord.profiles FORMAT PATH [--pid P] [--limit N] [--use FILE]"
 
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         "unit": profile.unit,
         "period_s": profile.period_s,
         "notes": profile.notes,
+        "waiting": waiting(profile),
         **weighed,
     }
     print(json.dumps(answer))  # noqa: T201

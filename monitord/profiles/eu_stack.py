@@ -13,14 +13,13 @@ from typing import BinaryIO
 
 from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
-from monitord.profiles.idle_calls import is_waiting
+from monitord.profiles.idle_calls import BUSY_SHARE, is_waiting
 from monitord.profiles.limits import MAX_DEPTH, LineReader
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
 
 _PID = re.compile(r"PID ([0-9]{1,10})\b")
 _TID = re.compile(r"TID ([0-9]{1,10}):")
 _CPU = re.compile(r"CPU ([0-9]{1,10}) ([01]\.[0-9]{1,6})")
-_BUSY_SHARE = 0.02
 _SPINNING_SHARE = 0.9
 _FRAME = re.compile(r"#[0-9]{1,9}\s{1,20}0x([0-9a-f]{1,16})(?: - 1)?(?:\s(.*))?")
 _BUILD_ID = re.compile(r" {4}\[([0-9a-f]{1,128})\]@0x[0-9a-f]{1,16}\+0x([0-9a-f]{1,16})")
@@ -88,7 +87,7 @@ class _Snapshots:
         share = self._shares.get(tid)
         waits = bool(frames) and is_waiting(frames[0].name)
         # A call that waits in a thread that ran all the time came back at once, again and again: it is hot.
-        idle = waits if share is None else share < (_SPINNING_SHARE if waits else _BUSY_SHARE)
+        idle = waits if share is None else share < (_SPINNING_SHARE if waits else BUSY_SHARE)
         numbers = [self._builder.frame(frame) for frame in reversed(frames)]
         value = 1.0 if idle or not share else share
         self._builder.add(Thread(None, tid, self._pid, idle), numbers, value, samples=1)

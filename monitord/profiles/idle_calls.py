@@ -29,6 +29,7 @@ _PYTHON_WAITS = {
     "subprocess.py": ("wait", "_wait", "_try_wait"),
 }
 _WAITING = frozenset(_NAMES.split())
+BUSY_SHARE = 0.02  # of one core: a thread below that only woke up now and then
 
 
 def is_waiting(function: str) -> bool:
@@ -38,9 +39,17 @@ def is_waiting(function: str) -> bool:
 
 def is_background(function: str, file: str | None) -> bool:
     """Tell whether a Python function waits, or imports, for others: never the culprit beside a real one."""
-    if file is None:
-        return False
-    if file.startswith("<frozen importlib"):
-        return True
+    return waits_in_library(function, file) or (file is not None and file.startswith("<frozen importlib"))
+
+
+def waits_in_library(function: str, file: str | None) -> bool:
+    """Tell whether it is a function of Python's own library in which a thread waits."""
     name = function.rpartition(".")[2]
-    return any(file.endswith(f"/{place}") and name in names for place, names in _PYTHON_WAITS.items())
+    return file is not None and any(
+        file.endswith(f"/{place}") and name in names for place, names in _PYTHON_WAITS.items()
+    )
+
+
+def is_of_waiting_library(file: str | None) -> bool:
+    """Tell whether a Python frame's file is one through which programs wait: the caller says for what."""
+    return file is not None and any(file.endswith(f"/{place}") for place in _PYTHON_WAITS)

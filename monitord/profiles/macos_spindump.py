@@ -1,7 +1,7 @@
 """macOS spindump's report. Written from public descriptions of the format: no Mac was at hand.
 
-It holds all processes: one is taken, the asked-for or the report's own. Two columns per level; a star in
-the column before a count marks the kernel.
+It holds all processes: one is taken, the asked-for or the report's own; its threads count for what they ran.
+Two columns per level; a star in the column before a count marks the kernel.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _TARGET = re.compile(r"PID:\s{1,40}([0-9]{1,10})")
 _STEPS = re.compile(r"Steps:\s{1,40}[0-9]{1,12} \(([0-9]{1,9})ms sampling interval\)")
 _PROCESS = re.compile(r"Process:\s{1,40}.{0,1000}?\[([0-9]{1,10})\].{0,200}")
 _THREAD = re.compile(r"\s{1,8}Thread (0x[0-9a-fA-F]{1,16})\b(.*)")
+_CPU_TIME = re.compile(r"CPU Time:\s{1,40}<?[0-9]")
+_THREAD_CPU = re.compile(r"\b([0-9]{1,9}) samples? .{0,200}cpu time <?([0-9]{1,9}\.?[0-9]{0,9})s")
 _THREAD_NAME = re.compile(r'(?:Thread name|DispatchQueue) "([^"]{0,200})"')
 _LINE = re.compile(r"( *+)(\*?)([0-9]{1,15})  ?(\S.*)")
 _OFFSET = re.compile(r" \+ [0-9]{1,19}$")
@@ -49,7 +51,7 @@ class _Report:
         self.saw_process = self.saw_wanted = False
         self._pid: int | None = None
         self._zero: int | None = None
-        self._in_thread = False
+        self._in_thread = self._tells_cpu_time = False
 
     def take(self, line: str) -> None:
         if found := _PROCESS.fullmatch(line):
@@ -61,18 +63,29 @@ class _Report:
         elif found := _THREAD.fullmatch(line):
             self._in_thread, self._zero = True, None
             name = _THREAD_NAME.search(found[2])
-            self.tree.start_thread(Thread(name[1] if name else None, int(found[1], 16), self._pid))
+            thread = Thread(name[1] if name else None, int(found[1], 16), self._pid)
+            self.tree.start_thread(thread, self._ran_share(found[2]))
         elif line.lstrip().startswith("Binary Images:"):
             self._in_thread = False
+        elif not self._in_thread and _CPU_TIME.match(line):
+            self._tells_cpu_time = True
         elif self._in_thread:
             self._take_frame(line)
 
     def _start_process(self, pid: int) -> None:
         self.tree.finish()
         self.saw_process, self._in_thread, self._pid = True, False, pid
+        self._tells_cpu_time = False
         if self.wanted is None:
             self.wanted = pid
         self.saw_wanted = self.saw_wanted or pid == self.wanted
+
+    def _ran_share(self, attributes: str) -> float | None:
+        """What part of its samples a thread ran: where CPU times are told, one without any ran never."""
+        found = _THREAD_CPU.search(attributes)
+        if found is None or not self.builder.period_s or not int(found[1]):
+            return 0.0 if self._tells_cpu_time and found is None else None
+        return float(found[2]) / (int(found[1]) * self.builder.period_s)
 
     def _take_header(self, line: str) -> None:
         if (found := _TARGET.fullmatch(line)) and self.wanted is None:

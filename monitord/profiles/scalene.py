@@ -1,8 +1,9 @@
 """Scalene's JSON: the stacks it saw. Source lines, memory timelines and per-line tables are left alone.
 
-`stacks` hold the Python frames as words. `combined_stacks` hang the interpreter's own stack, from `main` on,
-below each Python leaf: every leaf would be the interpreter's, so they are read only where there is nothing
-else. A program that was too short leaves `{}`.
+Scalene samples threads that wait as well: those whose last call waits are marked. `stacks` hold the Python
+frames as words. `combined_stacks` hang the interpreter's own stack, from `main` on, below each Python leaf:
+every leaf would be the interpreter's, so they are read only where there is nothing else. A program that was
+too short leaves `{}`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.errors import ProfileError
+from monitord.profiles.idle_calls import waits_in_library
 from monitord.profiles.limits import MAX_DEPTH, read_json, whole_number
 from monitord.profiles.representation import UNKNOWN, Frame, Profile, Thread
 
@@ -39,7 +41,9 @@ def _take(builder: ProfileBuilder, entry: object) -> None:
         return
     frames, seen = entry
     count = whole_number(seen.get("count") if isinstance(seen, Mapping) else seen, 0) or 0
-    builder.add(Thread(), [builder.frame(frame) for frame in _frames(frames[-2 * MAX_DEPTH :])], count)
+    stack = list(_frames(frames[-2 * MAX_DEPTH :]))
+    idle = bool(stack) and waits_in_library(stack[-1].name, stack[-1].file)
+    builder.add(Thread(is_idle=idle), [builder.frame(frame) for frame in stack], count)
 
 
 def _frames(words: list[object]) -> Iterator[Frame]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import BinaryIO
 
 from monitord.profiles.builder import ProfileBuilder
@@ -50,12 +51,12 @@ def parse_units(source: BinaryIO, *, pid: int | None = None) -> dict[str, Profil
     exporter = document.get("exporter")
     tool = exporter.partition("@")[0] if isinstance(exporter, str) else "speedscope"
     words = [_word(entry) for entry in table]
-    weighed_s = _weighed_period_s(document.get(KEY))
+    weighed_s, idle = _weighed_period_s(document.get(KEY)), _idle_lanes(document.get(KEY))
     builders: dict[str, ProfileBuilder] = {}
-    for entry in profiles:
+    for number, entry in enumerate(profiles):
         unit = str(entry.get("unit") or "none") if isinstance(entry, Mapping) else "none"
         builder = builders.setdefault(_unit_name(unit, entry), ProfileBuilder(tool))
-        _Reader(builder, words, pid, weighed_s).take(entry, unit)
+        _Reader(builder, words, pid, weighed_s).take(entry, unit, is_idle=number in idle)
     if not builders:
         builders["samples"] = ProfileBuilder(tool)
     for name, builder in builders.items():
@@ -69,6 +70,12 @@ def _weighed_period_s(note: object) -> float | None:
     if isinstance(period_s, (int, float)) and _is_sane(period_s) and period_s > 0:
         return float(period_s)
     return None
+
+
+def _idle_lanes(note: object) -> frozenset[int]:
+    """The numbers of the profiles whose thread only waited, as the scheduler saw it."""
+    told = note.get("idle") if isinstance(note, Mapping) else None
+    return frozenset(one for one in told if type(one) is int) if isinstance(told, list) else frozenset()
 
 
 def _unit_name(unit: str, entry: object) -> str:
@@ -119,13 +126,13 @@ class _Reader:
         self._wanted = pid
         self._weighed_s = weighed_s
 
-    def take(self, entry: object, unit: str) -> None:
+    def take(self, entry: object, unit: str, *, is_idle: bool = False) -> None:
         samples = entry.get("samples") if isinstance(entry, Mapping) else None
         if not isinstance(entry, Mapping) or not isinstance(samples, list):
             raise ProfileError("only sampled speedscope profiles are read; this one has no samples")
         weights = entry.get("weights")
         weights = weights if isinstance(weights, list) else []
-        label = _label(entry.get("name"))
+        label = replace(_label(entry.get("name")), is_idle=is_idle)
         is_time = unit in _SECONDS
         for position, sample in enumerate(samples):
             weight = weights[position] if position < len(weights) else 1
@@ -164,8 +171,11 @@ class _Reader:
             if isinstance(word, Frame):
                 numbers.append(self._builder.frame(word))
             else:
-                label = Thread(
-                    word.name or label.name, word.thread_id or label.thread_id, word.pid or label.pid
+                label = replace(
+                    label,
+                    name=word.name or label.name,
+                    thread_id=word.thread_id or label.thread_id,
+                    pid=word.pid or label.pid,
                 )
         if self._wanted is None or label.pid in (None, self._wanted):
             self._builder.add(label, numbers, weight, samples=1)

@@ -30,7 +30,8 @@ class Weighed:
 def weigh(document: Mapping[str, Any], use: Mapping[str, Any], period_s: float) -> Weighed:
     """Give the document with each thread's samples scaled to the CPU seconds that it used.
 
-    `use` has the fields of capture's ThreadUse. As it is when the process hardly ran.
+    `use` has the fields of capture's ThreadUse. As it is when the process hardly ran. Where it says
+    `has_idle`, threads that wait are marked instead of left out.
     """
     threads = {int(name): float(value) for name, value in use["threads"].items()}
     window_s, process_s = float(use["window_s"]), float(use["process_s"])
@@ -40,10 +41,14 @@ def weigh(document: Mapping[str, Any], use: Mapping[str, Any], period_s: float) 
     ids = [_thread_id(profile.get("name"), int(use["main_id"])) for profile in profiles]
     counts = [len(profile["samples"]) for profile in profiles]
     used = _used(ids, counts, threads, process_s)
+    has_idle = bool(
+        use.get("has_idle")
+    )  # threads that wait were sampled on purpose: they stay, as what they are
+    idle = [n for n, used_s in enumerate(used) if has_idle and used_s <= _IDLE_SHARE * window_s]
     scaled = []
-    for profile, count, used_s in zip(profiles, counts, used, strict=True):
+    for n, (profile, count, used_s) in enumerate(zip(profiles, counts, used, strict=True)):
         factor = min(1.0, used_s / (count * period_s)) if count and used_s > _IDLE_SHARE * window_s else 0.0
-        scaled.append(_scaled(profile, factor * period_s))
+        scaled.append(profile if n in idle else _scaled(profile, factor * period_s))
     is_partly = bool(use.get("by_lock"))  # a thread with samples may have run most of the time without any
     seen_s = sum(
         min(used_s, count * period_s) if is_partly else used_s
@@ -53,10 +58,11 @@ def weigh(document: Mapping[str, Any], use: Mapping[str, Any], period_s: float) 
     hidden = sorted(threads.keys() - {one for one, count in zip(ids, counts, strict=True) if count})
     busy = [one for one in hidden if threads[one] > _IDLE_SHARE * window_s]
     busy.sort(key=lambda one: -threads[one])
-    note = {"weights": "CPU seconds of the thread, from the scheduler", "period_s": period_s}
-    return Weighed(
-        {**document, "profiles": scaled, KEY: note}, min(1.0, seen_s / process_s), tuple(busy[:10])
-    )
+    note = {"weights": "CPU seconds of the thread, from the scheduler", "period_s": period_s, "idle": idle}
+    weighed = {**document, "profiles": scaled, KEY: note}
+    if has_idle:
+        return Weighed(weighed, None)
+    return Weighed(weighed, min(1.0, seen_s / process_s), tuple(busy[:10]))
 
 
 def _used(

@@ -189,6 +189,39 @@ while True:
     list(busy.map(leaf_burner, range(30)))
 """
 
+PYTHON_IDLE_POOL = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+def leaf_burner():
+    total = 0
+    for number in range(20000):
+        total += number * number
+    return total
+pool = ThreadPoolExecutor(int(sys.argv[1]))
+list(pool.map(lambda _: time.sleep(0.2), range(int(sys.argv[1]))))
+print("ready", flush=True)
+while True:
+    leaf_burner()
+"""
+
+PYTHON_HARDLY_BUSY = """
+import sys, threading, time
+def waits_for_ever():
+    threading.Event().wait()
+def leaf_burner():
+    end = time.thread_time() + 0.008
+    while time.thread_time() < end:
+        pass
+for _ in range(int(sys.argv[1])):
+    threading.Thread(target=waits_for_ever, daemon=True).start()
+print("ready", flush=True)
+due = time.monotonic()
+while True:
+    leaf_burner()
+    due += 0.1
+    time.sleep(max(0.0, due - time.monotonic()))
+"""
+
 NATIVE_THREAD = """
 #include <pthread.h>
 volatile unsigned long sink;

@@ -35,9 +35,17 @@ def named(service: ProfileCaptureService, key: ProcessKey, folder: Path) -> tupl
 def test_idle_threads_take_no_blame(
     idle: int, targets: Targets, service: ProfileCaptureService, folder: Path
 ) -> None:
-    """In the first look, in the dump and in the profile the busy function leads, and nothing else is hot."""
+    """In the first look, in the dump and in the profile the busy function leads, and nothing else is hot.
+
+    Those that wait are told apart, by the function that has them wait.
+    """
     process = targets.python(t.PYTHON_BUSY_BESIDE_IDLE, str(idle))
-    for capture in named(service, key_of(process), folder):
+    captures = named(service, key_of(process), folder)
+    told = {0: None, 1: "1 thread waits in waits_for_ever"}.get(
+        idle, f"{idle} threads wait in waits_for_ever"
+    )
+    assert [capture.notes.get("waiting") for capture in captures[:2]] == [told, told]
+    for capture in captures:
         assert capture.status is CaptureStatus.OK, capture.reason
         assert capture.hotspots[0].function == "leaf_burner"
         assert capture.hotspots[0].self_share > 0.95
@@ -130,6 +138,32 @@ def test_waiting_workers_of_a_pool_take_no_blame(
     assert profile.hotspots[0].function == "leaf_burner"
 
 
+def test_a_pool_of_45_idle_workers_beside_a_guilty_function_is_a_sentence_and_no_hotspot(
+    targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    process = targets.python(t.PYTHON_IDLE_POOL, "45")
+    look, dump, profile = named(service, key_of(process), folder)
+    for capture in (look, dump, profile):
+        assert capture.hotspots[0].function == "leaf_burner"
+        assert capture.hotspots[0].self_share > 0.95
+        assert "_worker" not in {spot.function for spot in capture.hotspots}
+    assert look.notes["waiting"] == dump.notes["waiting"] == "45 threads wait in _worker"
+
+
+def test_what_a_hardly_busy_program_waits_in_is_no_hotspot_beside_what_it_runs(
+    targets: Targets, service: ProfileCaptureService, folder: Path
+) -> None:
+    """It uses 8 % of a core: py-spy samples waits, too, and they are told as such."""
+    process = targets.python(t.PYTHON_HARDLY_BUSY, "8")
+    plan = CapturePlan(profiler="py-spy", duration_s=4.0)
+    dump, profile = service.capture(key_of(process), plan, folder)[1:3]
+    for capture in (service.read(dump, folder), profile):
+        assert "waits_for_ever" not in {spot.function for spot in capture.hotspots}
+        assert "Condition.wait" not in {spot.function for spot in capture.hotspots}
+    if "--idle" in profile.notes["flags"]:  # unless its main thread ran at the very moment of the question
+        assert profile.notes["waiting"] == "8 threads wait in waits_for_ever"
+
+
 def test_a_native_thread_is_found_behind_an_innocent_python_line(
     targets: Targets, service: ProfileCaptureService, folder: Path, require_tool: Callable[[str], str]
 ) -> None:
@@ -213,6 +247,7 @@ def test_native_threads_that_wait_in_any_call_take_no_blame_from_eu_stack(
     profile = service.capture(key, SHORT, folder)[-1]
     assert (profile.profiler, profile.status) == ("eu-stack", CaptureStatus.OK), profile.reason
     assert profile.hotspots[0].function == "hot_leaf"
+    assert profile.notes["waiting"].startswith("6 threads wait in ")
     assert "reads" not in {spot.function for spot in profile.hotspots}
 
 

@@ -127,3 +127,13 @@ def test_a_rebuilt_database_says_the_same(incident, store, data_dir: Path, here:
     assert [each["role"] for each in again["captures"]] == [each["role"] for each in was["captures"]]
     assert again["hotspots"] == was["hotspots"]
     assert again["late"] is False
+
+
+def test_threads_that_wait_are_told_apart_in_show_explain_and_json(store, here: Cli) -> None:
+    made = with_before(notes={"waiting": "45 threads wait in _worker, 2 in \x1b[31maccept"})
+    store.save_incident(made)
+    shown = json.loads(here("show", made.correlation_id, "--json").out)
+    assert shown["waiting"] == "45 threads wait in _worker, 2 in \x1b[31maccept"
+    page, told = here("show", made.correlation_id).out, here("explain", made.correlation_id).out
+    assert "  45 threads wait in _worker, 2 in \\x1b[31maccept" in page
+    assert "Beside that, 45 threads wait in _worker, 2 in \\x1b[31maccept." in told

@@ -163,9 +163,9 @@ class PySpyRecord(_PySpy):
             session.target,
         )
         builder.record_outcome(outcome)
-        if "--idle" not in flags:
-            use = of_its_turns(pid, used_between(pid, before, read_times(pid)))
-            builder.use = replace(use, by_lock="--gil" in flags) if use is not None else None
+        use = of_its_turns(pid, used_between(pid, before, read_times(pid)))
+        if use is not None:
+            builder.use = replace(use, by_lock="--gil" in flags, has_idle="--idle" in flags)
         builder.notes["flags"] = " ".join(flags)
         if (behind := _BEHIND.search(outcome.stderr + outcome.stdout)) is not None:
             builder.notes["behind"] = f"py-spy was {behind[1].decode()} behind: shares may be inexact"
