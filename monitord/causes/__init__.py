@@ -59,6 +59,5 @@ METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.THREAD_GROWTH: Member("thread_growth", observes="process", at_arming=True),
 }
 
-WITHOUT: Mapping[TriggerMetric, str] = {
-}
+WITHOUT: Mapping[TriggerMetric, str] = {}
 """Metrics without a member, and why; together with METRICS every metric there is."""
