@@ -57,7 +57,8 @@ def _start() -> None:
 
     sample = getattr(scalene_profiler.Scalene, "_process_cpu_sample", None)
     if sample is not None and hasattr(time, "pthread_getcpuclockid"):
-        scalene_profiler.Scalene._process_cpu_sample = staticmethod(_of_those_that_ran(sample))
+        ran = _of_those_that_ran(sample)  # type: ignore[no-untyped-call]
+        scalene_profiler.Scalene._process_cpu_sample = staticmethod(ran)
     scalene_preload.subprocess = Starter
     scalene_preload.ScalenePreload.setup_preload = staticmethod(set_up_isolated)
     scalene_profiler.redirect_python = alias_isolated
@@ -81,7 +82,8 @@ def _of_those_that_ran(sample):  # type: ignore[no-untyped-def]
         return now[0] - before[0] > _BUSY_SHARE * (now[1] - before[1])
 
     def sample_of_those(signum, frames, *others, **named):  # type: ignore[no-untyped-def]
-        waiting = {one[1] for one in frames if one[1] != main and not has_run(one[1])}
+        beside = [one[1] for one in frames if one[1] != main]
+        waiting = [one for one in beside if not has_run(one)]  # type: ignore[no-untyped-call]
         others = tuple(
             defaultdict(bool, {**one, **dict.fromkeys(waiting, True)}) if isinstance(one, dict) else one
             for one in others
