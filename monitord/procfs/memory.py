@@ -18,6 +18,7 @@ CAP_BYTES = 128 * 1024
 """What one call reads at most, of all its ranges together."""
 
 _RANGES_CAP = 512  # the kernel's UIO_MAXIOV is 1024
+_FAILURES_CAP = 64
 _HIGHEST = 1 << 56  # a user's addresses lie below on every 64-bit architecture
 _RTLD_NOW = 2
 _LENGTH_AND_PLACE = struct.Struct("<QQ")
@@ -59,16 +60,21 @@ class Memory:
             return None
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes | None]:
-        """The bytes at each (address, size), None where that can't be read, which costs a call."""
+        """The bytes at each (address, size), None where that can't be read, which costs a call.
+
+        Behind the 64th of those nothing is read any more.
+        """
         found: list[bytes | None] = []
-        while len(found) < len(ranges):
+        failed = 0
+        while len(found) < len(ranges) and failed < _FAILURES_CAP:
             address, size = ranges[len(found)]
             if not (0 <= address < _HIGHEST and 0 <= size <= CAP_BYTES):
                 found.append(None)
                 continue
-            piece = self._one_call(ranges, len(found))
-            found += self._read_piece(piece) or [None]
-        return found
+            read = self._read_piece(self._one_call(ranges, len(found)))
+            failed += not read
+            found += read or [None]
+        return found + [None] * (len(ranges) - len(found))
 
     @staticmethod
     def _one_call(ranges: Sequence[tuple[int, int]], first: int) -> list[tuple[int, int]]:

@@ -21,13 +21,12 @@ from monitord.stacks.cpython.walking import OF_THREAD, RawFrame, State, Walk, fr
 
 TRUNCATED: Frame = ("[deeper frames]", None, None)
 _TRIES = 3
-_STATES_CAP = 1024  # whose ranges are kept
+_STATES_CAP = 64  # whose ranges are kept
 _PAGE = 4096
 _CHUNK_HEADS = (
     24,
     32,
 )  # where the first frame of a piece of the data stack lies
-_LOCAL_CODES_CAP = 65536
 
 
 class Interpreter:
@@ -99,7 +98,7 @@ class Interpreter:
             state = self._state(address)
             walk = Walk(self._memory, self._layout, state)
             if not self._threads.is_of(walk.head, thread_id):
-                self._threads.forget()
+                self._threads.forget(thread_id)
                 raise UnreadableError("its threads changed")
             frames, is_whole = walk.frames(self._frame)
             if not frames:
@@ -119,7 +118,7 @@ class Interpreter:
 
     def _named(self, frames: Sequence[RawFrame], *, is_whole: bool) -> tuple[Frame, ...] | None:
         codes = self._codes.of(frame.code for frame in frames)
-        named: list[Frame] = []
+        places: list[tuple[Code, int]] = []
         above: int | None = None
         for frame in frames:
             code = codes[frame.code]
@@ -130,22 +129,11 @@ class Interpreter:
                     raise ImpossibleStackError("a frame does not reach to the one it called")
                 above = frame.address
             if not code.is_own:
-                named.append(self._codes.frame(code, self._offset(frame, code)))
+                places.append((code, frame.instruction - self._codes.beginning(code, frame.index)))
+        named = self._codes.frames(places)
         if not is_whole:
-            named[-1] = TRUNCATED
+            named[-1:] = [TRUNCATED]
         return tuple(reversed(named)) or None
-
-    def _offset(self, frame: RawFrame, code: Code) -> int:
-        """Of the instruction that it is at, or calls at, in its code; -1: in no code of it."""
-        if frame.index <= 0:
-            return frame.instruction - code.address - self._layout.instructions
-        place = self._memory.read_many(((code.address + self._layout.local_codes, 8),))[0]
-        copies = int.from_bytes(place or b"", "little")
-        found = self._memory.read_many(
-            ((copies, 8), (copies + 8 + 8 * min(frame.index, _LOCAL_CODES_CAP), 8))
-        )
-        count, begin = (int.from_bytes(word or b"", "little") for word in found)
-        return frame.instruction - begin if frame.index < count else -1
 
 
 def _fits(end: int, above: int) -> bool:

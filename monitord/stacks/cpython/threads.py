@@ -13,7 +13,7 @@ from monitord import procfs
 from monitord.procfs.memory import Memory
 from monitord.stacks.cpython.layouts import Layout
 
-_INTERPRETERS_CAP, _THREADS_CAP = 64, 8192
+_INTERPRETERS_CAP, _THREADS_CAP = 64, 5000
 _STATES_CAP = 8  # of one thread: one in each interpreter that it works for
 _REST = 100
 _PIECE = 256  # states that are read in one call
@@ -24,13 +24,13 @@ class Threads:
 
     def __init__(self, memory: Memory, layout: Layout, runtime: int) -> None:
         self._memory, self._layout, self._runtime = memory, layout, runtime
-        self._states: dict[int, list[int]] = {}
+        self._states: dict[int, tuple[int, ...]] = {}
         self._own_ids: dict[int, int] = {}
         self._is_inside = _own_id(memory.pid, memory.pid) != memory.pid
         self._walked_at = self._walk_s = 0.0
         self.size = max(layout.next_thread, layout.thread_id, layout.frame_path[0]) + 8
 
-    def of(self, thread_id: int) -> list[int]:
+    def of(self, thread_id: int) -> tuple[int, ...]:
         """Addresses of the states of a thread, of the newest interpreter first; none: it runs no Python.
 
         Raises OSError when the process is gone or may not be read.
@@ -38,16 +38,16 @@ class Threads:
         own_id = self._own_id(thread_id)
         if own_id not in self._states:
             self._walk()
-        return self._states.get(own_id, [])
+        return self._states.get(own_id, ())
 
     def is_of(self, state: bytes, thread_id: int) -> bool:
         """Whether what was read is still the state of that thread."""
         found = struct.unpack_from("<Q", state, self._layout.thread_id)[0]
         return bool(found == self._own_id(thread_id)) or self._is_forked(found, thread_id)
 
-    def forget(self) -> None:
-        """Something there has changed: all that is known may be wrong."""
-        self._states.clear()
+    def forget(self, thread_id: int) -> None:
+        """Its state is another's by now."""
+        self._states.pop(self._own_id(thread_id), None)
 
     def _own_id(self, thread_id: int) -> int:
         if not self._is_inside:
@@ -66,7 +66,7 @@ class Threads:
 
     def _walk(self) -> None:
         began = time.monotonic()
-        if self._states and began < self._walked_at + _REST * self._walk_s:
+        if began < self._walked_at + _REST * self._walk_s:
             return
         before = [address for addresses in self._states.values() for address in addresses]
         states = self._read_known(before)
@@ -81,9 +81,7 @@ class Threads:
                 if state is None:
                     break
                 own_id = struct.unpack_from("<Q", state, self._layout.thread_id)[0]
-                found = self._states.setdefault(own_id, [])
-                if len(found) < _STATES_CAP:
-                    found.append(address)
+                self._states[own_id] = (*self._states.get(own_id, ()), address)[:_STATES_CAP]
                 address = struct.unpack_from("<Q", state, self._layout.next_thread)[0]
         self._note_forked()
         self._walked_at = time.monotonic()

@@ -18,7 +18,8 @@ DEPTH_CAP = 1024
 OF_THREAD, _OF_FRAME_OBJECT, _OF_C = 0, 2, 4  # enum _frameowner: above an object's CPython's own
 _SEEN_CAP = 2 * DEPTH_CAP  # with CPython's own
 _PAGE = 4096
-_RANGES_CAP, _RANGES_CAP_BYTES = 48, 96 * 1024
+_RANGES_CAP, _RANGES_CAP_BYTES = 256, 96 * 1024
+_MISSES_CAP = 256
 _PAGES_KEPT = 8
 
 
@@ -59,6 +60,7 @@ class Walk:
     def __init__(self, memory: Memory, layout: Layout, state: State) -> None:
         self._memory, self._layout, self._state = memory, layout, state
         self._pieces: list[tuple[int, int, bytes]] = []
+        self._single: dict[int, bytes] = {}  # frames, and cells that lead to one
         self._last = 0, 0, b""
         self.missed = 0
         if not state.ranges:
@@ -75,6 +77,9 @@ class Walk:
 
     def _add(self, begin: int, data: bytes) -> None:
         """Pages of the data stack are read from its top down; frames go over from one to the next."""
+        if len(data) < _PAGE and self._pieces:
+            self._single[begin] = data
+            return
         if len(self._pieces) > 1 and begin + len(data) == self._pieces[-1][0]:
             data += self._pieces.pop()[2]
         self._pieces.append((begin, begin + len(data), data))
@@ -85,7 +90,7 @@ class Walk:
         address, cells = self._innermost()
         found: list[RawFrame] = []
         owners: dict[int, int] = {}
-        while address and len(found) < DEPTH_CAP and len(owners) < _SEEN_CAP:
+        while address and len(found) < DEPTH_CAP and len(owners) < _SEEN_CAP and self.missed < _MISSES_CAP:
             if address in owners or address % 8:
                 raise ImpossibleStackError("its frames lead to themselves, or to no frame")
             data, at = self._around(address, size)
@@ -120,6 +125,8 @@ class Walk:
         return data, address - begin
 
     def _piece(self, address: int, size: int, whole_pages: bool) -> tuple[int, int, bytes]:
+        if len(self._single.get(address, b"")) >= size:
+            return address, address + size, self._single[address]
         for piece in self._pieces:
             if piece[0] <= address <= piece[1] - size:
                 return piece

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 OTHERS = ("3.13t", "3.14t", "3.15t")
+"""Free-threaded ones: tried where somebody built them, since no package has them."""
 FROM_DEBIAN = Path(os.environ.get("MONITORD_PYTHONS", "/opt/monitord-pythons"))
 """A root folder of Debian's newer interpreters, which .ci/pythons makes."""
 
@@ -65,7 +69,8 @@ def found() -> dict[str, Python]:
             pythons[version] = Python(
                 version, ("chroot", str(FROM_DEBIAN), f"/usr/bin/python{version}"), FROM_DEBIAN
             )
-        for path in (*_in_pyenv(version), shutil.which(f"python{version}", path="/usr/bin:/usr/local/bin")):
+        elsewhere = None if version in OTHERS else "/usr/bin:/usr/local/bin"  # no shim
+        for path in (*_in_pyenv(version), shutil.which(f"python{version}", path=elsewhere)):
             if path is not None and version not in pythons:
                 pythons[version] = Python(version, (path,))
     return pythons
@@ -105,6 +110,14 @@ def line_of(process: subprocess.Popen[bytes]) -> bytes:
     return line
 
 
+def until_it_waits(pid: int) -> None:
+    """Until its main thread sleeps."""
+    deadline = time.monotonic() + PATIENCE_S
+    while Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"S":
+        assert time.monotonic() < deadline, "it does not wait"
+        time.sleep(0.01)
+
+
 @contextmanager
 def holding(
     python: Python, folder: Path, program: str, **options: object
@@ -113,7 +126,9 @@ def holding(
     path, name = python.place(folder, "program.py", TOLD + program)
     try:
         with started(python.command(name), **options) as process:
-            yield process, [tuple(frame) for frame in json.loads(line_of(process))]
+            told = [tuple(frame) for frame in json.loads(line_of(process))]
+            until_it_waits(process.pid)
+            yield process, told
     finally:
         if python.root is not None:
             path.unlink()
