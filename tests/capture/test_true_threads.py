@@ -155,13 +155,16 @@ def test_what_a_hardly_busy_program_waits_in_is_no_hotspot_beside_what_it_runs(
 ) -> None:
     """It uses 8 % of a core: py-spy samples waits, too, and they are told as such."""
     process = targets.python(t.PYTHON_HARDLY_BUSY, "8")
-    plan = CapturePlan(profiler="py-spy", duration_s=4.0)
-    dump, profile = service.capture(key_of(process), plan, folder)[1:3]
-    for capture in (service.read(dump, folder), profile):
-        assert "waits_for_ever" not in {spot.function for spot in capture.hotspots}
-        assert "Condition.wait" not in {spot.function for spot in capture.hotspots}
-    if "--idle" in profile.notes["flags"]:  # unless its main thread ran at the very moment of the question
-        assert profile.notes["waiting"] == "8 threads wait in waits_for_ever"
+    plan = CapturePlan(profiler="py-spy", duration_s=2.0)
+    for _again in range(
+        8
+    ):  # where its main thread runs at the very moment of the question, waits are not asked for
+        profile = service.capture(key_of(process), plan, folder)[-1]
+        if "--idle" in profile.notes["flags"]:
+            break
+    assert "--idle" in profile.notes["flags"]
+    assert not {"waits_for_ever", "Condition.wait"} & {spot.function for spot in profile.hotspots}
+    assert profile.notes["waiting"] == "8 threads wait in waits_for_ever"
 
 
 def test_a_native_thread_is_found_behind_an_innocent_python_line(

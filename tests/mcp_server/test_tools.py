@@ -12,6 +12,7 @@ from monitord.mcp_server.output_filter import ANSWER_LIMIT_BYTES, Fence
 from monitord.mcp_server.server import ACTING, READING
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
+from tests.cli.test_before import with_before
 from tests.mcp_server.incidents import make_incident
 from tests.mcp_server.talking import Asker, over_stdio
 
@@ -30,6 +31,19 @@ def test_the_tools_are_read_only_unless_allowed(
     assert not any(tools[name].annotations.read_only_hint for name in ACTING if name in tools)
     assert all(tool.input_schema["additionalProperties"] is False for tool in tools.values())
     assert all(tool.output_schema for tool in tools.values())
+
+
+def test_what_the_black_box_held_is_an_incident_s_timeline_and_profile(
+    store: SQLiteProfileStore, over: Over
+) -> None:
+    incident = with_before()
+    store.save_incident(incident)
+    with over(store.data_dir) as asker:
+        whole = asker.told("get_incident", {"id": incident.correlation_id})["incident"]
+        profile = asker.told("get_profile", {"id": incident.correlation_id})
+    assert [step["function"] for step in whole["timeline"]] == ["load_orders"] * 8 + ["price_basket"] * 12
+    assert profile["functions"][0]["function"] == "price_basket"
+    assert profile["stacks"][0]["frames"][-1].startswith("price_basket")
 
 
 def test_an_incident_is_found_and_told(store: SQLiteProfileStore, over: Over) -> None:
