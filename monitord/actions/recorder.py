@@ -26,27 +26,27 @@ class Trouble:
     text: str
 
 
-def trouble(told: Mapping[str, Any] | None, now: datetime) -> Trouble | None:
-    """What keeps answers from being whole; None while all is well. `told` is what `read_status` gave."""
-    if told is None or not told["is_running"]:
-        taken = moment_of((told or {}).get("taken_at"))
+def trouble(reported: Mapping[str, Any] | None, now: datetime) -> Trouble | None:
+    """What keeps answers from being whole; None while all is well. `reported` is what `read_status` gave."""
+    if reported is None or not reported["is_running"]:
+        taken = moment_of((reported or {}).get("taken_at"))
         last = f" (the last look was {age(taken, now)})" if taken else ""
         return Trouble(
             "off", f"nobody records here{last}; start it with `monitord service start` or `monitord run`"
         )
-    if "unreadable" in told:
+    pid = reported.get("pid") or "unknown"
+    if "unreadable" in reported:
         return Trouble(
-            "unreadable",
-            f"the recorder (pid {told.get('pid') or 'unknown'}) cannot tell how it is: {told['unreadable']}",
+            "unreadable", f"the recorder (pid {pid}) cannot tell how it is: {reported['unreadable']}"
         )
-    silent_s = silent_for_s(told, now)
+    silent_s = silent_for_s(reported, now)
     if silent_s is not None:
         return Trouble(
             "silent",
-            f"the recorder (pid {told.get('pid') or 'unknown'}) has reported nothing for {span(silent_s)};"
+            f"the recorder (pid {pid}) has reported nothing for {span(silent_s)};"
             " see `monitord service logs`",
         )
-    reasons = [str(each) for each in told.get("degraded") or ()]
+    reasons = [str(each) for each in reported.get("degraded") or ()]
     if not reasons:
         return None
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
@@ -60,12 +60,12 @@ def recorder_trouble(data_dir: Path) -> Trouble | None:
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
-    """What the recorder told last, with `is_running`, and `courier` where one sends artefacts elsewhere."""
+    """What the recorder said last, with `is_running`, and `courier` where one sends artefacts elsewhere."""
     from monitord.recorder.uploader_status import read_uploader_status
 
-    told: dict[str, Any] = {"is_running": False, **(read_status(workspace.data_dir) or {})}
+    reported: dict[str, Any] = {"is_running": False, **(read_status(workspace.data_dir) or {})}
     sent = read_uploader_status(workspace.data_dir)
-    return told if sent is None else {**told, "courier": asdict(sent)}
+    return reported if sent is None else {**reported, "courier": asdict(sent)}
 
 
 def metrics(workspace: Workspace) -> str:
@@ -78,11 +78,11 @@ def metrics(workspace: Workspace) -> str:
         from monitord.installation import install_command
 
         raise StorageError(f"cannot import prometheus-client; install it: {install_command('metrics')}")
-    told = status(workspace)
-    return metrics_text({"courier": None, **told}, usage(workspace, told))
+    reported = status(workspace)
+    return metrics_text({"courier": None, **reported}, usage(workspace, reported))
 
 
-def usage(workspace: Workspace, told: Mapping[str, Any]) -> dict[str, int]:
+def usage(workspace: Workspace, reported: Mapping[str, Any]) -> dict[str, int]:
     """What the store takes and the disk has left, in bytes, beside the budget that is in force.
 
     A running recorder told its budget; only without one is the configuration asked, which may be broken.
@@ -93,7 +93,7 @@ def usage(workspace: Workspace, told: Mapping[str, Any]) -> dict[str, int]:
         found = usage_of(workspace.data_dir, is_remote=_is_remote(workspace))
     except OSError:  # no directory yet
         found = Usage(0, 0, 0, 0)
-    budget = told.get("budget_bytes") if told["is_running"] else None
+    budget = reported.get("budget_bytes") if reported["is_running"] else None
     if not isinstance(budget, int) or budget <= 0:
         budget = workspace.settings.retention.max_total_bytes
     return {**asdict(found), "total_bytes": found.total_bytes, "budget_bytes": budget}
@@ -106,21 +106,21 @@ def _is_remote(workspace: Workspace) -> bool:
         return False
 
 
-def why_not_recording(workspace: Workspace, told: Mapping[str, Any]) -> MonitordError | None:
+def why_not_recording(workspace: Workspace, reported: Mapping[str, Any]) -> MonitordError | None:
     """Return the error when nobody records, or a recorder that runs says nothing; None when all is well."""
-    if not told["is_running"]:
+    if not reported["is_running"]:
         return _why_off(workspace)
-    pid = told.get("pid") or "unknown"
-    if "unreadable" in told:
-        return UnreachableError(f"pid {pid} cannot tell how it is: {printable(told['unreadable'])}")
-    if moment_of(told.get("taken_at")) is None:
-        troubles = "; ".join(printable(str(each)) for each in told.get("degraded") or ())
+    pid = reported.get("pid") or "unknown"
+    if "unreadable" in reported:
+        return UnreachableError(f"pid {pid} cannot tell how it is: {printable(reported['unreadable'])}")
+    if moment_of(reported.get("taken_at")) is None:
+        troubles = "; ".join(printable(str(each)) for each in reported.get("degraded") or ())
         return UnreachableError(
             f"pid {pid} has not finished a pass: {troubles}"
             if troubles
             else f"pid {pid} has reported nothing yet; see `monitord service logs`"
         )
-    silent_s = silent_for_s(told, datetime.now(UTC))
+    silent_s = silent_for_s(reported, datetime.now(UTC))
     if silent_s is None:
         return None
     return UnreachableError(

@@ -81,13 +81,13 @@ def _attempts(status: Mapping[str, Any], started_at: object = None) -> int:
     """How often it reloaded; 0 when the status is of another run than the one that began at `started_at`."""
     if started_at is not None and status.get("started_at") != started_at:
         return 0
-    told = status.get("reload")
-    count = told.get("attempts") if isinstance(told, Mapping) else None
+    reload = status.get("reload")
+    count = reload.get("attempts") if isinstance(reload, Mapping) else None
     return count if isinstance(count, int) else 0
 
 
-def _outcome(told: Mapping[str, Any]) -> list[str]:
-    refused = told.get("refused")
+def _outcome(reload: Mapping[str, Any]) -> list[str]:
+    refused = reload.get("refused")
     if refused:
         raise ConfigError(f"cannot reload, the old configuration stays in force: {refused}")
-    return [str(key) for key in told.get("needs_restart") or ()]
+    return [str(key) for key in reload.get("needs_restart") or ()]

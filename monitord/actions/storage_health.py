@@ -63,14 +63,14 @@ def check_storage(workspace: Workspace) -> StorageHealth:
     from monitord.storage.folder import check_data_dir
 
     check_data_dir(workspace.data_dir)
-    told = recorder.status(workspace)
-    usage = recorder.usage(workspace, told)
-    reported = told.get("storage") if told["is_running"] else None
+    status = recorder.status(workspace)
+    usage = recorder.usage(workspace, status)
+    reported = status.get("storage") if status["is_running"] else None
     return StorageHealth(
-        is_running=told["is_running"],
+        is_running=status["is_running"],
         checks=list(_checks(workspace, usage)),
         reported=reported if isinstance(reported, Mapping) else None,
-        courier=told.get("courier") if workspace.settings.storage.url else None,
+        courier=status.get("courier") if workspace.settings.storage.url else None,
         usage=usage,
     )
 

@@ -21,47 +21,47 @@ from monitord.storage.ids import short_id
 def status(context: CliContext, as_json: bool = False) -> None:
     """Say whether monitord records here, what it costs, and how full its store is."""
     workspace = context.workspace
-    told = recorder.status(workspace)
+    reported = recorder.status(workspace)
     # A broken configuration may be why nothing runs: say the rest all the same.
-    used = recorder.usage(workspace, told) if as_json or told["is_running"] else {}
+    used = recorder.usage(workspace, reported) if as_json or reported["is_running"] else {}
     if as_json:
-        facts = {name: held for name, held in told.items() if name != "is_running"}
+        facts = {name: held for name, held in reported.items() if name != "is_running"}
         emit_json(
-            {"running": told["is_running"], **facts, "data_dir": str(workspace.data_dir), "usage": used}
+            {"running": reported["is_running"], **facts, "data_dir": str(workspace.data_dir), "usage": used}
         )
-    elif told["is_running"]:
-        for line in _lines(workspace.data_dir, told, used, context.style(), width()):
+    elif reported["is_running"]:
+        for line in _lines(workspace.data_dir, reported, used, context.style(), width()):
             emit(line + "\n")
-    if (error := recorder.why_not_recording(workspace, told)) is not None:
+    if (error := recorder.why_not_recording(workspace, reported)) is not None:
         raise error
 
 
 def _lines(
-    folder: Path, told: Mapping[str, Any], usage: Mapping[str, int], style: Style, columns: int
+    folder: Path, reported: Mapping[str, Any], usage: Mapping[str, int], style: Style, columns: int
 ) -> Iterator[str]:
     now = datetime.now(UTC)
-    version = cut(printable(str(told.get("version", ""))), LABEL)
-    yield style.paint(f"monitord {version} records", "green") + f" (pid {told.get('pid') or 'unknown'})"
+    version = cut(printable(str(reported.get("version", ""))), LABEL)
+    yield style.paint(f"monitord {version} records", "green") + f" (pid {reported.get('pid') or 'unknown'})"
     facts = {
-        "since": _since(told.get("started_at"), now),
+        "since": _since(reported.get("started_at"), now),
         "data": str(folder),
-        "config": ", ".join(map(str, told.get("config_paths") or ())) or "defaults",
-        "watching": _looks(told, now),
-        "without": _missing(told.get("missing_sources")),
-        "own cost": _cost(told),
+        "config": ", ".join(map(str, reported.get("config_paths") or ())) or "defaults",
+        "watching": _looks(reported, now),
+        "without": _missing(reported.get("missing_sources")),
+        "own cost": _cost(reported),
         "store": store_line(usage),
-        "artefacts": artefact_counts(told.get("storage")),
-        "remote": uploader_line(told.get("courier"), now),
-        "so far": _counts(told),
-        "capturing": _capture(told.get("capture"), now),
-        "last": _last(told.get("last_incident")),
+        "artefacts": artefact_counts(reported.get("storage")),
+        "remote": uploader_line(reported.get("courier"), now),
+        "so far": _counts(reported),
+        "capturing": _capture(reported.get("capture"), now),
+        "last": _last(reported.get("last_incident")),
     }
     for name, text in facts.items():
         if text:
             yield from fact(name, text, columns)
-    for reason in told.get("degraded") or ():
+    for reason in reported.get("degraded") or ():
         yield from (style.paint(line, "yellow") for line in fact("degraded", str(reason), columns))
-    for text in _jobs(told.get("jobs") or {}, now):
+    for text in _jobs(reported.get("jobs") or {}, now):
         yield from fact("job", text, columns)
 
 
@@ -70,15 +70,17 @@ def _since(started_at: object, now: datetime) -> str:
     return f"{local_stamp(moment, now)}, {age(moment, now)}" if moment else ""
 
 
-def _looks(told: Mapping[str, Any], now: datetime) -> str:
-    taken = moment_of(told.get("taken_at"))
-    machine = quantity(told["machine_percent"], "percent") if _is_number(told, "machine_percent") else None
+def _looks(reported: Mapping[str, Any], now: datetime) -> str:
+    taken = moment_of(reported.get("taken_at"))
+    machine = (
+        quantity(reported["machine_percent"], "percent") if _is_number(reported, "machine_percent") else None
+    )
     parts = [
-        f"every {span(float(told['interval_s']))}" if "interval_s" in told else "",
+        f"every {span(float(reported['interval_s']))}" if "interval_s" in reported else "",
         f"as of {age(taken, now)}" if taken else "",
-        f"{counted(told['process_count'], 'process')}" if "process_count" in told else "",
+        f"{counted(reported['process_count'], 'process')}" if "process_count" in reported else "",
         f"machine at {machine}" if machine else "",
-        f"{counted(told['lost_passes'], 'pass')} lost" if told.get("lost_passes") else "",
+        f"{counted(reported['lost_passes'], 'pass')} lost" if reported.get("lost_passes") else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -90,12 +92,12 @@ def _missing(sources: object) -> str:
     return ", ".join(f"{name} ({reason})" for name, reason in sources.items())
 
 
-def _cost(told: Mapping[str, Any]) -> str:
+def _cost(reported: Mapping[str, Any]) -> str:
     parts = []
-    if _is_number(told, "own_cpu_percent"):
-        parts.append(f"{told['own_cpu_percent']:.2f} % of one core")
-    if _is_number(told, "own_rss_bytes"):
-        parts.append(quantity(told["own_rss_bytes"], "bytes"))
+    if _is_number(reported, "own_cpu_percent"):
+        parts.append(f"{reported['own_cpu_percent']:.2f} % of one core")
+    if _is_number(reported, "own_rss_bytes"):
+        parts.append(quantity(reported["own_rss_bytes"], "bytes"))
     return ", ".join(parts)
 
 
@@ -134,8 +136,8 @@ def uploader_line(sent: Mapping[str, Any] | None, now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _counts(told: Mapping[str, Any]) -> str:
-    counts = told.get("counts") or {}
+def _counts(reported: Mapping[str, Any]) -> str:
+    counts = reported.get("counts") or {}
     return ", ".join(f"{number:,} {name}" for name, number in counts.items() if isinstance(number, int))
 
 
@@ -166,5 +168,5 @@ def _next(moment: datetime | None, now: datetime) -> str:
     return f", next {age(moment, now)}" if moment > now else ", next due now"
 
 
-def _is_number(told: Mapping[str, Any], key: str) -> bool:
-    return isinstance(told.get(key), int | float)
+def _is_number(reported: Mapping[str, Any], key: str) -> bool:
+    return isinstance(reported.get(key), int | float)

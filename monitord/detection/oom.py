@@ -106,22 +106,22 @@ def one_incident_a_kill(
     """Join what the kernel's counter and what rules about memory say of the same victim.
 
     `ended` disappeared above a threshold in this pass, `waited` in the last: the counter may follow a pass
-    later. Gives what is told now, and what still waits for it.
+    later. Gives what is raised now, and what still waits for it.
     """
-    told, joined = list(alerts), list[Alert]()
+    raised, joined = list(alerts), list[Alert]()
     for end in (*waited, *ended):
-        index = next((i for i, one in enumerate(told) if _is_kill_of(one, end.target)), None)
+        index = next((i for i, one in enumerate(raised) if _is_kill_of(one, end.target)), None)
         if index is None:
             continue
         joined.append(end)
-        kill = told[index]
+        kill = raised[index]
         if kill.suppressed_by is None:
-            told[index] = replace(kill, reason=f"{kill.reason}; {end.reason.partition(';')[0]}")
-        else:  # the kill's own row would be an earlier one's: this one is told by the rule about its memory
-            told[index] = replace(kill, counts_with=end.rule)
-            told.append(replace(end, reason=f"{end.reason.partition(';')[0]}; {kill.reason}"))
-    told += [end for end in waited if end not in joined]
-    return told, [end for end in ended if end not in joined]
+            raised[index] = replace(kill, reason=f"{kill.reason}; {end.reason.partition(';')[0]}")
+        else:  # the kill's own row would be an earlier one's: this one is raised by the rule about its memory
+            raised[index] = replace(kill, counts_with=end.rule)
+            raised.append(replace(end, reason=f"{end.reason.partition(';')[0]}; {kill.reason}"))
+    raised += [end for end in waited if end not in joined]
+    return raised, [end for end in ended if end not in joined]
 
 
 def _is_kill_of(alert: Alert, target: ProcessKey | None) -> bool:

@@ -15,13 +15,13 @@ from monitord.recorder.status import moment_of, read_status, silent_for_s
 
 def check_daemon(here: Surroundings) -> Iterator[Check]:
     """Somebody holds the lock, and its status is fresh."""
-    told = read_status(here.data_dir)
-    if told is None or not told["is_running"]:
+    reported = read_status(here.data_dir)
+    if reported is None or not reported["is_running"]:
         fix = "monitord service install  # or, in this terminal: monitord run"
         yield Check("daemon", WARNING, f"no daemon records into {here.data_dir}", fix)
         return
-    pid, taken_at = told["pid"] or "unknown", moment_of(told.get("taken_at"))
-    silent_s = silent_for_s(told, here.now)
+    pid, taken_at = reported["pid"] or "unknown", moment_of(reported.get("taken_at"))
+    silent_s = silent_for_s(reported, here.now)
     if taken_at is None:
         yield Check("daemon", WARNING, f"pid {pid} runs but has not reported yet", "monitord status")
     elif silent_s is not None:
@@ -30,9 +30,9 @@ def check_daemon(here: Surroundings) -> Iterator[Check]:
     else:
         ago_s = max(0.0, (here.now - taken_at).total_seconds())
         yield Check("daemon", OK, f"pid {pid} runs, last report {ago_s:.0f} s ago")
-    for trouble in _strings(told.get("degraded")):
+    for trouble in _strings(reported.get("degraded")):
         yield Check("daemon trouble", WARNING, trouble, "monitord status")
-    version = told.get("version")
+    version = reported.get("version")
     if version is not None and version != here.version:
         words = f"the running daemon is version {version}, this is {here.version}"
         yield Check("daemon version", WARNING, words, "monitord service restart")

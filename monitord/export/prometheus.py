@@ -144,9 +144,9 @@ def _storage(storage: Mapping[str, Any]) -> Iterator[Metric]:
     yield _labelled_gauge("monitord_storage_healthy", "Whether a check was well.", ["check"], healthy)
 
 
-def _uploader(told: Mapping[str, Any]) -> Iterator[Metric]:
-    yield from _counters(told, _UPLOADER)
-    yield from _gauges(told, _WAITING)
+def _uploader(uploader: Mapping[str, Any]) -> Iterator[Metric]:
+    yield from _counters(uploader, _UPLOADER)
+    yield from _gauges(uploader, _WAITING)
 
 
 def _gauges(

@@ -241,11 +241,11 @@ class Asking:
 
     def system_now(self) -> Now:
         """How the recorder is: whether it runs, its cost, the machine as last seen, what is degraded."""
-        told = recorder.status(self._workspace)
+        status = recorder.status(self._workspace)
         for bulky in ("rules", "jobs", "config_paths", "data_dir"):
-            told.pop(bulky, None)
-        is_recording = bool(told.pop("is_running", False))
-        return Now(is_recording=is_recording, status=self._fence.whole(told)[0])
+            status.pop(bulky, None)
+        is_recording = bool(status.pop("is_running", False))
+        return Now(is_recording=is_recording, status=self._fence.whole(status)[0])
 
 
 def _listed(record: ProfileRecord) -> dict[str, Any]:

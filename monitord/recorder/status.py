@@ -118,13 +118,13 @@ def moment_of(text: object) -> datetime | None:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def silent_for_s(told: Mapping[str, Any], now: datetime) -> float | None:
+def silent_for_s(reported: Mapping[str, Any], now: datetime) -> float | None:
     """How long a recorder that runs has reported nothing; None while that is normal."""
-    taken = moment_of(told.get("taken_at"))
+    taken = moment_of(reported.get("taken_at"))
     if taken is None:
         return None
     silent_s = (now - taken).total_seconds()
-    interval_s = told.get("interval_s")
+    interval_s = reported.get("interval_s")
     intervals_s = _SILENT_AFTER_INTERVALS * float(interval_s if isinstance(interval_s, int | float) else 0)
     return silent_s if silent_s > max(_SILENT_AFTER_LEAST_S, intervals_s) else None
 

@@ -60,15 +60,15 @@ def finish_deletions(engine: Engine, artefact_store: ArtefactStore) -> int:
     with reading(engine) as connection:
         columns = incident.c
         marked = select(columns.correlation_id).where(columns.state == "deleting")
-        doomed = dict.fromkeys(connection.execute(marked).scalars())
+        deleted_ids = dict.fromkeys(connection.execute(marked).scalars())
         half = select(profile_capture.c.correlation_id).where(profile_capture.c.state == "deleting")
         found = dict.fromkeys(connection.execute(half).scalars())
-        stripped = [each for each in found if each not in doomed]
-    for batch in _batches([*doomed]):
+        stripped = [each for each in found if each not in deleted_ids]
+    for batch in _batches([*deleted_ids]):
         _remove_marked(engine, artefact_store, batch)
     for batch in _batches(stripped):
         _strip_marked(engine, artefact_store, batch)
-    return len(doomed) + len(stripped)
+    return len(deleted_ids) + len(stripped)
 
 
 def _batches(correlation_ids: Sequence[str], size: int = _BATCH) -> Iterator[list[str]]:
@@ -117,19 +117,19 @@ def _marked(batch: Sequence[str]) -> Select[str]:
 
 def _remove_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequence[str]) -> None:
     with reading(engine) as connection:
-        doomed = list(connection.execute(_marked(batch)).scalars())
+        deleted_ids = list(connection.execute(_marked(batch)).scalars())
         held = [
-            select(table.c.artefact_key).where(table.c.correlation_id.in_(doomed))
+            select(table.c.artefact_key).where(table.c.correlation_id.in_(deleted_ids))
             for table in (profile_capture, incident)
         ]
         keys = connection.execute(union_all(*held)).scalars().all()
     if not all(key is None or is_key(key) for key in keys):  # a damaged row can't say what is its own
-        keys = [*keys, *_named_after(artefact_store.artefacts, doomed)]
+        keys = [*keys, *_named_after(artefact_store.artefacts, deleted_ids)]
     with artefact_store.folder.together():
         remove_evidence(artefact_store.artefacts, keys)
     with engine.begin() as connection:
-        delete_rows(connection, doomed)
-        forget_incidents(connection, doomed)
+        delete_rows(connection, deleted_ids)
+        forget_incidents(connection, deleted_ids)
 
 
 def _named_after(artefacts: StorageManager, correlation_ids: Sequence[str]) -> Iterator[str]:
@@ -168,9 +168,9 @@ def _strip_marked(engine: Engine, artefact_store: ArtefactStore, batch: Sequence
     captures = profile_capture.c
     marked = captures.correlation_id.in_(batch) & (captures.state == "deleting")
     with reading(engine) as connection:
-        doomed = connection.execute(select(captures.artefact_key).where(marked)).scalars().all()
+        keys = connection.execute(select(captures.artefact_key).where(marked)).scalars().all()
     with artefact_store.folder.together():
-        remove_evidence(artefact_store.artefacts, doomed)
+        remove_evidence(artefact_store.artefacts, keys)
     with engine.begin() as connection:
         connection.execute(delete(profile_capture).where(marked & (captures.is_leading == 0)))
         connection.execute(update(profile_capture).where(marked).values(state="dropped", **BARE))

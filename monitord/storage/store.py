@@ -311,8 +311,8 @@ class SQLiteProfileStore(OpenDatabase):
         old = (incident_table.c.raised_at < time_cell(date)) & (incident_table.c.pinned == 0)
         query = select(incident_table.c.correlation_id).where(old)
         with self._transaction() as connection:
-            doomed = connection.execute(query).scalars().all()
-        return self.delete_incidents(doomed) if doomed else 0
+            old_ids = connection.execute(query).scalars().all()
+        return self.delete_incidents(old_ids) if old_ids else 0
 
     def drop_history_before(self, when: datetime) -> int:
         """Remove history that ends before `when`, and events of then that belong to no incident; how many."""

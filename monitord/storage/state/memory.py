@@ -122,9 +122,9 @@ class MemoryBackend:
     def remove(self, scope: Scope, now_us: int) -> int:
         """See StateBackend.remove."""
         with self._lock:
-            doomed = list(self._addresses(scope))
-            count = sum(self._records[address].is_live(now_us) for address in doomed)
-            for address in doomed:
+            addresses = list(self._addresses(scope))
+            count = sum(self._records[address].is_live(now_us) for address in addresses)
+            for address in addresses:
                 self._drop(address)
             return count
 

@@ -62,8 +62,8 @@ return 1
 _REMOVE = """
 local count = 0
 local wanted = ARGV[4]
-local doomed = wanted == '*' and redis.call('SMEMBERS', KEYS[1]) or {wanted}
-for _, session in ipairs(doomed) do
+local sessions = wanted == '*' and redis.call('SMEMBERS', KEYS[1]) or {wanted}
+for _, session in ipairs(sessions) do
   local members = ARGV[3] .. session
   for _, key in ipairs(redis.call('SMEMBERS', members)) do
     local item = ARGV[2] .. session .. ':' .. key

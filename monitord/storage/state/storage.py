@@ -78,9 +78,9 @@ class NamespacedStorage:
         """See Storage.delete."""
         now_us = _us(self._now())
         if key is None:
-            doomed = scope(namespace)
+            removed = scope(namespace)
             with self._counted():
-                count = self._backend.remove(doomed, now_us)
+                count = self._backend.remove(removed, now_us)
             self.metrics.deletes += count
             self._tell(Changed(ChangeKind.NAMESPACE_DELETED, namespace, None))
             return count

@@ -53,14 +53,14 @@ def judge(policies: Mapping[str, LifecyclePolicy], stock: Stock, now: datetime) 
     broken: dict[str, str] = {}
     for name, policy in policies.items():
         try:
-            outgoing, doomed = _ask(policy, stock, now)
+            archived, deleted = _ask(policy, stock, now)
         except Exception as error:  # noqa: BLE001  a policy may be anybody's; the others still count
             broken[name] = f"{type(error).__name__}: {error}"
             continue
-        delete |= {item.key: Decision(item.key, name, item.stored_size) for item in doomed}
-        archive |= {item.key: Decision(item.key, name, item.stored_size) for item in outgoing}
-        gone = {item.key for item in doomed}
-        stock = stock.without(gone).archived({item.key for item in outgoing})
+        delete |= {item.key: Decision(item.key, name, item.stored_size) for item in deleted}
+        archive |= {item.key: Decision(item.key, name, item.stored_size) for item in archived}
+        gone = {item.key for item in deleted}
+        stock = stock.without(gone).archived({item.key for item in archived})
     return Verdict(
         left=stock,
         archive=tuple(decision for key, decision in archive.items() if key not in delete),
@@ -72,14 +72,14 @@ def judge(policies: Mapping[str, LifecyclePolicy], stock: Stock, now: datetime) 
 def _ask(policy: LifecyclePolicy, stock: Stock, now: datetime) -> tuple[list[Item], list[Item]]:
     """What this policy would archive and delete, mildest first."""
     ready = policy.consider(stock, now)
-    doomed = [item for item in stock.movable if ready.should_delete(item)]
-    going = {item.key for item in doomed}
-    outgoing = [
+    deleted = [item for item in stock.movable if ready.should_delete(item)]
+    going = {item.key for item in deleted}
+    archived = [
         item
         for item in stock.movable
         if item.archived_in is None and item.key not in going and ready.should_archive(item)
     ]
-    return sorted(outgoing, key=mild_first), sorted(doomed, key=mild_first)
+    return sorted(archived, key=mild_first), sorted(deleted, key=mild_first)
 
 
 class LifecycleError(StorageError):
