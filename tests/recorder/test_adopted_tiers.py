@@ -19,6 +19,7 @@ from monitord.config import Settings
 from monitord.daemon import uploader
 from monitord.recorder.artefact_stores import open_full_store, open_local_store
 from monitord.storage import StoreReader, open_store
+from monitord.storage.opening import prepare_database
 
 SAMPLE = Path(__file__).parents[1] / "storage" / "samples" / "tiers" / "data.zip"
 SETTINGS = {"sent": ("url",), "archived": ("archive_url",), "both": ("url", "archive_url")}
@@ -38,6 +39,7 @@ class Adopted:
             path.chmod(0o700 if path.is_dir() else 0o600)
         for setting in self.names:  # an empty folder is not in every zip
             (self.above / setting).mkdir(mode=0o700, exist_ok=True)
+        prepare_database(self.data, create=False)  # the schema is newer now: `monitord db upgrade`
 
     def settings(self, *lines: str) -> Settings:
         path = self.above / "config.toml"
