@@ -16,6 +16,7 @@ from monitord.stacks.cpython.layouts import Layout
 _INTERPRETERS_CAP, _THREADS_CAP = 64, 5000
 _STATES_CAP = 8  # of one thread: one in each interpreter that it works for
 _REST = 100
+_NOBODY = -1
 _PIECE = 256  # states that are read in one call
 
 
@@ -26,7 +27,8 @@ class Threads:
         self._memory, self._layout, self._runtime = memory, layout, runtime
         self._states: dict[int, tuple[int, ...]] = {}
         self._own_ids: dict[int, int] = {}
-        self._is_inside = _own_id(memory.pid, memory.pid) != memory.pid
+        self._is_inside = _own_id(memory.pid, memory.pid) not in (memory.pid, None)
+        self._forked_id = _NOBODY
         self._walked_at = self._walk_s = 0.0
         self.size = max(layout.next_thread, layout.thread_id, layout.frame_path[0]) + 8
 
@@ -53,16 +55,16 @@ class Threads:
         if not self._is_inside:
             return thread_id
         if thread_id not in self._own_ids:
+            if (found := _own_id(self._memory.pid, thread_id)) is None:
+                return _NOBODY
             if len(self._own_ids) >= _THREADS_CAP:
                 self._own_ids.clear()
-            self._own_ids[thread_id] = _own_id(self._memory.pid, thread_id)
+            self._own_ids[thread_id] = found
         return self._own_ids[thread_id]
 
     def _is_forked(self, own_id: int, thread_id: int) -> bool:
         """Before 3.12 a forked child keeps its parent's id in its only state."""
         return thread_id == self._memory.pid and self._forked_id == own_id
-
-    _forked_id: int = -1
 
     def _walk(self) -> None:
         began = time.monotonic()
@@ -116,7 +118,7 @@ class Threads:
         return int.from_bytes(self._memory.read_many(((address, 8),))[0] or b"", "little")
 
 
-def _own_id(pid: int, thread_id: int) -> int:
-    """The id that the thread has in its own pid namespace."""
+def _own_id(pid: int, thread_id: int) -> int | None:
+    """The id that the thread has in its own pid namespace; None: it has ended, or never was."""
     words = procfs.status_of(pid, thread_id).get("NSpid", "").split()
-    return int(words[-1]) if words and words[-1].isdigit() else thread_id
+    return int(words[-1]) if words and words[-1].isdigit() else None
