@@ -31,6 +31,8 @@ class TriggerMetric(StrEnum):
     FREE_MEMORY = "free_memory"
     CPU_PRESSURE = "cpu_pressure"
     SHORT_LIVED_CPU = "short_lived_cpu"
+    SPAWN_STORM = "spawn_storm"
+    SHORT_SPIKE = "short_spike"
     OOM_KILL = "oom_kill"
     MANUAL = "manual"
 
@@ -43,7 +45,7 @@ class TriggerMetric(StrEnum):
 _MACHINE_WIDE = frozenset(
     (
         TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY, TriggerMetric.CPU_PRESSURE,
-        TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.OOM_KILL,
+        TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.SPAWN_STORM, TriggerMetric.OOM_KILL,
     )
 )  # fmt: skip
 
@@ -62,6 +64,8 @@ METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.FREE_MEMORY: ("percent", "bytes"),
     TriggerMetric.CPU_PRESSURE: ("percent",),
     TriggerMetric.SHORT_LIVED_CPU: ("percent",),
+    TriggerMetric.SPAWN_STORM: ("count",),
+    TriggerMetric.SHORT_SPIKE: ("seconds",),
     TriggerMetric.OOM_KILL: ("count",),
     TriggerMetric.MANUAL: ("percent",),
 }
@@ -160,6 +164,7 @@ class SystemSample:
     pressure: Pressure | None = None
     oom_kills: int | None = None
     memory_held_bytes: Mapping[str, int] = field(default_factory=dict)
+    starts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,8 @@ class SystemRates:
     """The machine between two samples. `oom_kills` counts those in between; None: not known here.
 
     `oom_kills_in` are those among them whose control group is known, by its name.
-    `memory_held_bytes` says where memory is that can't simply be taken back, in words.
+    `memory_held_bytes` says where memory is that can't simply be taken back, in words. `starts_per_s` counts
+    processes and threads that were started.
     """
 
     machine_percent: float
@@ -204,6 +210,7 @@ class SystemRates:
     oom_kills: int | None = None
     oom_kills_in: Mapping[str, int] = field(default_factory=dict)
     memory_held_bytes: Mapping[str, int] = field(default_factory=dict)
+    starts_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +304,8 @@ class Demand:
     None means no rule asks for it. `watched` processes are read every pass. `needs_unit`: a rule that any
     process can break at any level (growth) is limited to some units. `needs_consumers`: a rule about the
     whole machine's CPU must be told who uses it while the machine is crowded. For processes
-    of at least `private_from_bytes` a rule about growth wants the private part. The sampler may skip
+    of at least `private_from_bytes` a rule about growth wants the private part. While so many processes
+    are started a second as `starts_per_s` says, their parents must be told. The sampler may skip
     what can't matter under this demand, and only that.
     """
 
@@ -308,6 +316,7 @@ class Demand:
     needs_unit: bool = False
     needs_consumers: bool = False
     private_from_bytes: int | None = None
+    starts_per_s: float | None = None
     watched: frozenset[ProcessKey] = frozenset()
 
 

@@ -57,6 +57,8 @@ METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.HANG: Member("hang", observes="process", capabilities=_ENTERS),
     TriggerMetric.FD_GROWTH: Member("fd_growth", observes="process", at_arming=True),
     TriggerMetric.THREAD_GROWTH: Member("thread_growth", observes="process", at_arming=True),
+    TriggerMetric.SPAWN_STORM: Member("machine_cpu", observes="machine", at_arming=True),
+    TriggerMetric.SHORT_SPIKE: Member("cpu"),
 }
 
 WITHOUT: Mapping[TriggerMetric, str] = {}

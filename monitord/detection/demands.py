@@ -22,12 +22,15 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int) -> Demand:
     """
     rss = _lowest(judges, TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH, total_bytes=memory_total_bytes)
     return Demand(
-        cpu_percent=_lowest(judges, TriggerMetric.CPU, TriggerMetric.SHORT_LIVED_CPU),
+        cpu_percent=_lowest(
+            judges, TriggerMetric.CPU, TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.SHORT_SPIKE
+        ),
         rss_bytes=None if rss is None else int(rss),
         disk_bytes_per_s=_lowest(judges, TriggerMetric.DISK_IO),
         needs_consumers=any(judge.rule.metric is TriggerMetric.CPU_PRESSURE for judge in judges),
         private_from_bytes=_private_from_bytes(judges),
         needs_fd_count=any(judge.rule.metric is TriggerMetric.FD_GROWTH for judge in judges),
+        starts_per_s=_lowest(judges, TriggerMetric.SPAWN_STORM),
         needs_unit=any(judge.rule.match.units and _is_demanded_by_no_level(judge) for judge in judges),
     )
 
@@ -56,7 +59,10 @@ def _lowest(judges: Sequence[RuleJudge], *metrics: TriggerMetric, total_bytes: i
         if judge.rule.metric in metrics and not _is_demanded_by_no_level(judge):
             floor = judge.condition.floor or 0.0
             is_share = judge.rule.metric is TriggerMetric.MEMORY and judge.condition.unit == "percent"
-            floors.append(floor * total_bytes / 100 if is_share else floor)
+            if judge.rule.metric is TriggerMetric.SHORT_SPIKE:  # seconds of a core within the window
+                floors.append(100 * floor / judge.rule.window_s)
+            else:
+                floors.append(floor * total_bytes / 100 if is_share else floor)
     return min(floors, default=None)
 
 

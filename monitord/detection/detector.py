@@ -110,11 +110,8 @@ class Detector:
                 found[judge] = judge.judge(look)
         self._teach(found)
         alerts = [alert for judge, each in found.items() if each.held for alert in judge.settle(each, look)]
-        if alerts and (overload := self._overload()) is not None:
-            alerts = [
-                replace(alert, counts_with=overload) if _is_one_of_the_crowd(alert) else alert
-                for alert in alerts
-            ]
+        if alerts:
+            alerts = [self._with_cause(alert) for alert in alerts]
         ended = self._forget(look, found) if look.exited else []
         if alerts or ended or self._ended:
             alerts, self._ended = one_incident_a_kill(alerts, ended, self._ended)
@@ -128,10 +125,20 @@ class Detector:
             alerts=tuple(sorted(alerts, key=lambda one: (one.counts_with is not None, -one.severity))),
         )
 
-    def _overload(self) -> str | None:
-        """The rule that tells of the crowded machine as a whole while it fires."""
-        of_machine = (judge for judge in self._judges if judge.rule.metric is TriggerMetric.CPU_PRESSURE)
-        return next((judge.rule.name for judge in of_machine if judge.is_firing_at_all), None)
+    def _with_cause(self, alert: Alert) -> Alert:
+        """One that is part of what another rule tells of the machine while it fires counts with that one."""
+        if _is_one_of_the_crowd(alert):
+            cause = self._firing(TriggerMetric.CPU_PRESSURE)
+        elif alert.metric is TriggerMetric.SPAWN_STORM:  # the same children: how many, and what they used
+            cause = self._firing(TriggerMetric.SHORT_LIVED_CPU)
+        else:
+            return alert
+        return alert if cause is None else replace(alert, counts_with=cause)
+
+    def _firing(self, metric: TriggerMetric) -> str | None:
+        """A rule of this metric that fires."""
+        judges = (judge for judge in self._judges if judge.rule.metric is metric)
+        return next((judge.rule.name for judge in judges if judge.is_firing_at_all), None)
 
     def _advance(self, rates: Rates) -> bool:
         """Move the clock; True when the pass's clock ran backwards (another boot, a replay's seam)."""

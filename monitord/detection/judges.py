@@ -223,6 +223,8 @@ class RuleJudge:
                 reason += reasons.until_full(reading.climb, reading.process, available_bytes)
         elif self.rule.metric is TriggerMetric.OOM_KILL:
             value, reason = reading.value, reasons.killed(reading.killed)
+        elif self.rule.metric is TriggerMetric.SHORT_SPIKE:
+            value, reason = reading.value, reasons.spiked(subject, reading.value, self.condition, level)
         elif self.rule.metric is TriggerMetric.HANG:
             value, reason = reading.value, reasons.hung(subject, reading.value, level)
         else:

@@ -13,6 +13,8 @@ from monitord.detection.pressure import PressureMeter
 from monitord.detection.readings import Meter, Reading, Target
 from monitord.detection.resident import one_of_each_segment
 from monitord.detection.short_lived import ShortLivedMeter
+from monitord.detection.spikes import SpikeMeter
+from monitord.detection.starts import SpawnMeter
 from monitord.model import ProcessKey, ProcessRates, Rule, SystemRates, TriggerMetric, changed
 
 
@@ -257,5 +259,7 @@ METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
     TriggerMetric.FREE_MEMORY: lambda rule, unit, minimum: MachineMeter(_free_memory(unit)),
     TriggerMetric.CPU_PRESSURE: lambda rule, unit, minimum: PressureMeter(rule.window_s, minimum),
     TriggerMetric.SHORT_LIVED_CPU: lambda rule, unit, minimum: ShortLivedMeter(rule.window_s, minimum),
+    TriggerMetric.SPAWN_STORM: lambda rule, unit, minimum: SpawnMeter(rule.window_s, minimum),
+    TriggerMetric.SHORT_SPIKE: lambda rule, unit, minimum: SpikeMeter(rule.window_s),
     TriggerMetric.OOM_KILL: lambda rule, unit, minimum: OomKillMeter(),
 }

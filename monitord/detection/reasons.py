@@ -25,6 +25,7 @@ _WHAT = {
     TriggerMetric.NETWORK: ("carried", ""),
     TriggerMetric.FREE_MEMORY: ("had", " of memory available"),
     TriggerMetric.SHORT_LIVED_CPU: ("used", " of one core"),
+    TriggerMetric.SPAWN_STORM: ("started", " processes a second"),
     TriggerMetric.CPU_PRESSURE: ("had no processor to spare for", " of the time"),
 }
 _FOR_WHOM = " for processes too short-lived to be seen"
@@ -121,7 +122,8 @@ def _of_baseline(condition: Condition, level: float) -> str:
 def shared(metric: TriggerMetric, consumers: Consumers) -> str:
     """Write what ends the sentence about a machine that many share."""
     summary = consumers.summary()
-    whose = "the ended children of " if metric is TriggerMetric.SHORT_LIVED_CPU else ""
+    is_of_children = metric in (TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.SPAWN_STORM)
+    whose = "the ended children of " if is_of_children else ""
     return f"; the most was used by {whose}{summary}" if summary else ""
 
 
@@ -217,6 +219,15 @@ def _lasting(seconds: float) -> str:
         if seconds < most_s:
             return f"{_short(seconds / unit_s)} {word}"
     return f"{_short(seconds / 86400)} days"
+
+
+def spiked(subject: str, value: float, condition: Condition, level: float) -> str:
+    """Write the sentence of a process that is gone."""
+    within = _short(condition.rule.window_s)
+    return (
+        f"{subject} used {_short(value)} s of CPU or more within {within} s and ended; "
+        f"the rule says at least {_short(level)} s"
+    )
 
 
 def hung(subject: str, value: float, level: float) -> str:

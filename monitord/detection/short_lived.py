@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from monitord.detection.consumers import Consumers
 from monitord.detection.passes import Pass
@@ -30,7 +30,7 @@ class ShortLivedMeter:
             return
         self._last = self._value(look)
         if self._last >= self._minimum:
-            self._parents.add(look, _children_cpu)
+            self._parents.add(look, unseen_children_cpu(look))
         elif None not in followed:
             self._parents.clear()
         yield Reading(None, None, self._last, subject="the machine", consumers=self._parents)
@@ -53,5 +53,17 @@ class ShortLivedMeter:
         return ()
 
 
-def _children_cpu(process: ProcessRates) -> float | None:
-    return None if process.key.pid == FIRST_PID else process.children_cpu_percent
+def unseen_children_cpu(look: Pass) -> Callable[[ProcessRates], float | None]:
+    """What a process is charged with for its ended children, as far as nobody saw it being used.
+
+    At the end of a child that lived long all that it ever used comes at once: no more than what nobody
+    alive accounts for, or than the machine can do. The first process collects the children of others.
+    """
+    unseen = look.system.unattributed_cpu_percent
+    most = 100.0 * look.system.cpu_count if unseen is None else unseen
+
+    def charged(process: ProcessRates) -> float | None:
+        used = process.children_cpu_percent
+        return None if used is None or process.key.pid == FIRST_PID else min(used, most)
+
+    return charged

@@ -79,6 +79,7 @@ def system_rates(before: SystemSample | None, after: SystemSample) -> SystemRate
         ),
         _pressure(before.pressure, after.pressure, over_s),
         _more(before.oom_kills, after.oom_kills),
+        per_second(before.starts, after.starts, over_s),
     )
 
 
@@ -89,6 +90,7 @@ def _system(
     network: Mapping[str, float],
     pressure: Mapping[str, float],
     oom_kills: int | None = None,
+    starts_per_s: float | None = None,
 ) -> SystemRates:
     return SystemRates(
         machine_percent=machine_percent,
@@ -102,6 +104,7 @@ def _system(
         pressure_percent=pressure,
         oom_kills=oom_kills,
         memory_held_bytes=after.memory_held_bytes,
+        starts_per_s=starts_per_s,
     )
 
 

@@ -86,7 +86,9 @@ class Sampler:
         system = system_rates(previous, sample)
         waits_matter = is_crowded(system) and (demand.cpu_percent is not None or demand.needs_consumers)
         could_matter = self._bounds.judge(totals, demand)
-        if waits_matter:  # the bounds know what can have been used, not who stood in line for it
+        # The bounds know what can have been used, not who stood in line for it, nor who started what.
+        is_storm = demand.starts_per_s is not None and _reaches(system.starts_per_s, demand.starts_per_s)
+        if waits_matter or is_storm:
             could_matter = replace(could_matter, cpu=True)
         is_heartbeat = self._is_heartbeat(sample, could_matter)
         need = self._need(could_matter, demand, is_heartbeat)

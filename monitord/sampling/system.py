@@ -119,6 +119,7 @@ class LinuxSystemReader(SystemReader):
             pressure=take("pressure", self._read_pressure, None),
             oom_kills=_count_in(vmstat, b"\noom_kill "),
             memory_held_bytes=held,
+            starts=self._cpu.starts,
         )
         if cpu is None:
             return sample, None
@@ -179,15 +180,16 @@ def system_reader(root: str = "/proc") -> SystemReader:
 
 
 class CpuTimes(NamedTuple):
-    """Number of online cores; busy seconds and idle seconds (with iowait) of all cores since boot."""
+    """Number of online cores; since boot: busy and idle (with iowait) seconds of all, starts of tasks."""
 
     cores: int
     busy_s: float
     idle_s: float
+    starts: int | None = None
 
 
 def parse_stat(text: bytes) -> CpuTimes:
-    """The first line of /proc/stat.
+    """The first line of /proc/stat, and its count of starts.
 
     Busy leaves out steal: the machine did not get that time. guest is contained in user already.
     """
@@ -196,7 +198,13 @@ def parse_stat(text: bytes) -> CpuTimes:
     ticks = [int(field) for field in text[: text.index(b"\n")].split()[1:]]
     idle = ticks[3] + (ticks[4] if len(ticks) > 4 else 0)
     busy = sum(ticks[:7]) - idle
-    return CpuTimes(max(1, text.count(b"\ncpu")), busy / TICKS_PER_S, idle / TICKS_PER_S)
+    starts = text.partition(b"\nprocesses ")[2].split(None, 1)[:1]
+    return CpuTimes(
+        max(1, text.count(b"\ncpu")),
+        busy / TICKS_PER_S,
+        idle / TICKS_PER_S,
+        int(starts[0]) if starts and starts[0].isdigit() else None,
+    )
 
 
 _OF_EACH_PASS = (

@@ -53,6 +53,8 @@ def sentences(condition, metric) -> list[str]:
     """Every sentence that an alert of this metric can have."""
     if metric is TriggerMetric.OOM_KILL:
         return []
+    if metric is TriggerMetric.SHORT_SPIKE:
+        return [reasons.spiked("it", 7.0, condition, 7.0)]
     if metric is TriggerMetric.HANG:
         return [reasons.hung("it", 7.0, 7.0)]
     if metric.endswith("_growth"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from monitord.detection import Detector
+from monitord.detection import Detector, replay
 from monitord.model import ProcessKey, ProcessRates, Rates, Rule, Threshold, TriggerMetric
 from tests.detection.timelines import BURNER, CPU_HOG, alerts, draw, machine, passed, process, verdicts
 
@@ -127,6 +127,78 @@ def test_ended_children_that_were_seen_and_interrupts_are_no_storm(
 ) -> None:
     """Both must be: children that ended, and CPU that nobody alive accounts for."""
     assert alerts(STORM, storm(700, ended, unseen, 20)) == []
+
+
+@pytest.mark.parametrize("rule", ["storm", "starts"])
+def test_the_parent_of_a_child_that_lived_long_is_not_to_blame(rule: str) -> None:
+    """All that a compiler used in its minutes is charged to its parent at once, in the middle of the storm."""
+    passes = []
+    for i in range(10):
+        make = process(ProcessKey(700, 1), name="make", children_cpu_percent=60.0)
+        shell = process(ProcessKey(800, 1), name="bash", children_cpu_percent=20_000.0 if i == 4 else 0.0)
+        system = machine(unattributed_cpu_percent=65.0, starts_per_s=300.0)
+        passes.append(passed([make, shell], 2.0 * i, system=system))
+    (alert,) = alerts({"storm": STORM, "starts": STARTS}[rule], passes)
+    assert alert.process_name == "make"
+
+
+STARTS = Rule("starts", TriggerMetric.SPAWN_STORM, above=Threshold(200, "count"), window_s=10)
+
+
+def starting(pid: int, ended: float, per_s: float | None, count: int = 10) -> list[Rates]:
+    parent = process(ProcessKey(pid, 1), name="loop", children_cpu_percent=ended)
+    system = machine(starts_per_s=per_s, unattributed_cpu_percent=95.0)
+    return [passed([parent], 2.0 * i, system=system) for i in range(count)]
+
+
+def test_a_storm_of_starts_names_the_parent_that_pays_for_them() -> None:
+    (alert,) = alerts(STARTS, starting(700, 12.0, 300.0))
+    assert (alert.target, alert.process_name) == (ProcessKey(700, 1), "loop")
+    assert alert.reason.startswith("the machine started 300 processes a second on average, at least 200 in ")
+    assert "the ended children of loop (pid 700) 12 % of a core" in alert.reason
+
+
+def test_starts_of_threads_are_no_storm_of_processes() -> None:
+    """The kernel counts both; nobody is charged with an ended thread."""
+    assert alerts(STARTS, starting(700, 0.0, 2_000.0)) == []
+    assert alerts(STARTS, starting(700, 50.0, None)) == []
+
+
+def test_orphans_of_others_name_nobody() -> None:
+    (alert,) = alerts(STARTS, starting(1, 50.0, 300.0))
+    assert (alert.target, alert.process_name) == (None, "no single process")
+
+
+def test_one_storm_is_one_incident() -> None:
+    """How many children, and what they used, is told of the same loop."""
+    said = list(replay([STORM, STARTS], starting(700, 90.0, 300.0)))
+    assert [(alert.rule, alert.counts_with) for alert in said] == [("storm", None), ("starts", "storm")]
+
+
+SPIKE = Rule("spike", TriggerMetric.SHORT_SPIKE, above=Threshold(3, "seconds"), window_s=10)
+
+
+def spiking(*percents: float, gone: bool = True) -> list[Rates]:
+    passes = [passed([process(cpu_percent=used)], 2.0 * i) for i, used in enumerate(percents)]
+    return [*passes, passed([], 2.0 * len(percents), exited=frozenset({BURNER}))] if gone else passes
+
+
+def test_a_process_that_burned_and_is_gone_is_told_with_what_it_used() -> None:
+    (alert,) = alerts(SPIKE, spiking(0.0, 100.0, 100.0))
+    assert (alert.target, alert.process_name, alert.value) == (BURNER, "burn.py", 4.0)
+    assert "used 4 s of CPU or more within 10 s and ended; the rule says at least 3 s" in alert.reason
+
+
+@pytest.mark.parametrize(
+    "passes",
+    [
+        spiking(*[100.0] * 20, gone=False),  # a rule about CPU's
+        spiking(0.0, 100.0),
+        spiking(*[100.0] * 20, *[0.0] * 5),  # what it used lies longer back
+    ],
+)
+def test_one_that_lives_or_did_little_at_its_end_is_no_short_spike(passes: list[Rates]) -> None:
+    assert alerts(SPIKE, passes) == []
 
 
 OOM = Rule("oom", TriggerMetric.OOM_KILL, above=Threshold(1, "count"), window_s=1, cooldown_s=300)

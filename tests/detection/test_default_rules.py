@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import monitord
 from monitord.config import load_rules
 from monitord.detection import Detector
 from monitord.model import Rates, Rule, TriggerMetric
-from tests.detection.timelines import TOTAL, alerts, draw, machine, passed, process
+from tests.detection.timelines import BURNER, TOTAL, alerts, draw, machine, passed, process
 
 FILE = Path(monitord.__file__).parent / "default_rules.toml"
 MIB = 1 << 20
@@ -49,6 +50,12 @@ def storm(*ended: float, unseen: float = 95.0) -> Iterator[Rates]:
         yield passed([process(children_cpu_percent=percent)], 2.0 * i, system=system)
 
 
+def starts(*per_s: float, ended: float = 20.0) -> Iterator[Rates]:
+    for i, count in enumerate(per_s):
+        system = machine(starts_per_s=count)
+        yield passed([process(children_cpu_percent=ended)], 2.0 * i, system=system)
+
+
 def kills(*counts: int) -> Iterator[Rates]:
     for i, count in enumerate(counts):
         yield passed([], 2.0 * i, system=machine(oom_kills=count))
@@ -71,6 +78,8 @@ CAUGHT = {
     "low-memory": lambda: available(50, *[4] * 6),
     "cpu-overload": lambda: crowded(20, *[97] * 40),
     "short-lived": lambda: storm(0, *[90] * 5),
+    "spawn-storm": lambda: starts(10, *[300] * 13),
+    "short-spike": lambda: [*draw("0 90 90 20"), passed([], 8.0, exited=frozenset({BURNER}))],
     "out-of-memory": lambda: kills(0, 0, 1, 0, 0),
 }
 LEFT_ALONE = {
@@ -86,6 +95,8 @@ LEFT_ALONE = {
     "low-memory": lambda: available(50, *[4, 4, 12, 12] * 20),
     "cpu-overload": lambda: crowded(20, *[97] * 20, *[70] * 40, *[97] * 20, *[50] * 40),
     "short-lived": lambda: storm(*[0, 0, 9000, 0] * 20),
+    "spawn-storm": lambda: starts(*[10, 10, 500, 500, 500, 10] * 20),
+    "short-spike": lambda: [*draw("0 90 40"), passed([], 6.0, exited=frozenset({BURNER}))],
     "out-of-memory": lambda: kills(*[0] * 40),
 }
 
@@ -96,14 +107,19 @@ def test_every_default_rule_has_both_its_scenarios(rules: dict[str, Rule]) -> No
 
 @pytest.mark.parametrize("name", CAUGHT)
 def test_it_catches_what_it_is_for_once(rules: dict[str, Rule], name: str) -> None:
-    said = alerts(rules[name], CAUGHT[name]())
+    said = alerts(replace(rules[name], is_enabled=True), CAUGHT[name]())
     assert [alert.suppressed_by for alert in said] == [None]
     assert said[0].severity >= 1
 
 
 @pytest.mark.parametrize("name", LEFT_ALONE)
 def test_it_leaves_ordinary_life_alone(rules: dict[str, Rule], name: str) -> None:
-    assert alerts(rules[name], LEFT_ALONE[name]()) == []
+    assert alerts(replace(rules[name], is_enabled=True), LEFT_ALONE[name]()) == []
+
+
+def test_what_ends_all_day_is_told_only_to_who_asks(rules: dict[str, Rule]) -> None:
+    """Compilers burn seconds and are gone: the rule about them is the only one that is off."""
+    assert [name for name, rule in rules.items() if not rule.is_enabled] == ["short-spike"]
 
 
 def test_all_together_can_be_judged_and_cover_the_four_metrics_of_the_requirement(
@@ -118,4 +134,4 @@ def test_every_threshold_says_why_that_number() -> None:
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith(("above", "below", "window_s")):
             assert "#" in line, line
-    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 13
+    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 15

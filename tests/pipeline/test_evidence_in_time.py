@@ -182,7 +182,8 @@ def test_every_metric_of_one_process_is_judged() -> None:
     """A metric without a judge would show what came after as the spike, as all but one did."""
     unjudged = set(TriggerMetric) - set(_JUDGES)
     of_many = {TriggerMetric.CPU_PRESSURE, TriggerMetric.OOM_KILL, TriggerMetric.SHORT_LIVED_CPU}
-    assert unjudged == {TriggerMetric.MANUAL, *of_many}
+    of_starts_and_ends = {TriggerMetric.SPAWN_STORM, TriggerMetric.SHORT_SPIKE}
+    assert unjudged == {TriggerMetric.MANUAL, *of_many, *of_starts_and_ends}
     assert set(ALERTS) == set(DURING) == set(_JUDGES)
 
 
