@@ -7,9 +7,10 @@ mutex says, of threads that did not run while it was read.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monitord.causes.ends import children_of
 from monitord.causes.facts import Facts, Observation
 from monitord.causes.threads import MOST_THREADS, RUNNING, Waiting, ran_ns_of, read_all
 from monitord.causes.unknown import unknown
@@ -29,7 +30,8 @@ from monitord.causes.wait_words import (
 )
 from monitord.causes.waits import Reader, Wait
 from monitord.model import Cause, counted
-from monitord.redaction import redact_name
+from monitord.profiles.representation import Profile
+from monitord.redaction import printable, redact_name
 
 LOOK_S = 0.3
 _GROUPS = 48
@@ -38,6 +40,7 @@ _OWNERS = 64
 _EVIDENCE = 8
 _FIX = "its system calls: record as root, or as its user"
 _PLACED = ("file", "file lock", "child")
+_THREADING = ("/threading.py", "/queue.py")
 _MUTEXES = ("mutex", "PI mutex")
 _LOCKS = frozenset(("mutex", "PI mutex", "semaphore", "Python lock", "thread id", "futex"))
 
@@ -54,6 +57,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
         "threads": count,
         "looked_at": len(threads),
         "python": reader.python,
+        "ended_children": sum(stat.state == "Z" for _pid, stat in children_of(pid)),
         "groups": _grouped(pid, threads, waits, steady),
     }
 
@@ -103,7 +107,7 @@ def explain(facts: Facts) -> Cause:
     for way in (_deadlock, _lost_mutex, _uninterruptible, _file_lock, _mutex, _all_stuck, _held_up):
         if (cause := way(still, seen)) is not None:
             kind, sentence, confidence, decides = cause
-            return Cause(kind, sentence, confidence, decides=decides, evidence=_evidence(groups, seen))
+            return Cause(kind, sentence, confidence, decides=decides, evidence=_evidence(facts, groups, seen))
     return _idle(facts, groups, seen)
 
 
@@ -247,17 +251,43 @@ def _idle(facts: Facts, groups: Sequence[Row], seen: Observation) -> Cause:
         why = f"{wait_verb(most)} for {what}, whose holder is not recorded"
         decides = "the stacks of its threads"
     cause = unknown(facts, why, decides)
-    return Cause(cause.kind, cause.sentence, cause.confidence, None, decides, _evidence(groups, seen))
+    return Cause(cause.kind, cause.sentence, cause.confidence, None, decides, _evidence(facts, groups, seen))
 
 
-def _evidence(groups: Iterable[Row], seen: Observation) -> tuple[tuple[str, str], ...]:
-    found = []
-    for group in list(groups)[:_EVIDENCE]:
-        label = counted(number(group, "count"), "thread")
-        moved = "" if group.get("is_steady") else " (it moved meanwhile)"
-        inside = " ← ".join(str(name)[:60] for name in list(group.get("stack") or ())[:4])
-        found.append((label, describe(group) + (f", in {inside}" if inside else "") + moved))
+def _evidence(facts: Facts, groups: Sequence[Row], seen: Observation) -> tuple[tuple[str, str], ...]:
+    found = [row for group in groups[:_EVIDENCE] for row in _rows_of(group)]
+    threads = {thread for group in groups for thread in threads_of(group) if group.get("on") in _LOCKS}
+    for thread, place in _places(facts.profiles).items():
+        if thread in threads and len(found) < 2 * _EVIDENCE:
+            found.append((f"thread {thread}", f"is in {place}"))
+    if ended := number(seen, "ended_children"):
+        found.append(("children", f"{counted(ended, 'child process')} ended and not waited for"))
     if number(seen, "looked_at") >= MOST_THREADS:
         whole = counted(number(seen, "threads"), "thread")
         found.append(("limit", f"the first {MOST_THREADS:,} of {whole} were read"))
     return tuple(found)
+
+
+def _rows_of(group: Row) -> list[tuple[str, str]]:
+    moved = "" if group.get("is_steady") else " (it moved meanwhile)"
+    inside = " ← ".join(str(name)[:60] for name in list(group.get("stack") or ())[:4])
+    who = ""
+    if group.get("on") == RUNNING:
+        who = ": " + ", ".join(named(group, thread) for thread in threads_of(group)[:4])
+    text = describe(group) + (f", in {inside}" if inside else "") + who + moved
+    return [(counted(number(group, "count"), "thread"), text)]
+
+
+def _places(profiles: tuple[Profile, ...]) -> dict[int, str]:
+    """The innermost function of Python's program, by thread, where stacks were taken: not of its library's locks."""
+    found: dict[int, str] = {}
+    for profile in profiles:
+        for thread, stack in profile.stacks:
+            frames = [profile.frames[index] for index in stack]
+            own = [
+                one for one in frames if one.kind == "python" and not (one.file or "").endswith(_THREADING)
+            ]
+            if own and thread.thread_id is not None:
+                where = f" ({(own[-1].file or '')[-80:]}:{own[-1].line})" if own[-1].file else ""
+                found.setdefault(thread.thread_id, printable(f"{own[-1].name[:80]}{where}"))
+    return found

@@ -26,6 +26,7 @@ _TICKS_THAT_COUNT = 2
 _DECIDED = 0.8  # this share of what was seen is one process's doing
 _THREADS_AT_MOST = 64
 _THREADS_COUNTED = 4000
+_LINKS_AT_MOST = 400_000  # 2 µs each
 _PROCESSES_AT_MOST = 64
 _MOVING_CALLS: Mapping[str, frozenset[int]] = {
     # read write readv writev sendfile sendto recvfrom sendmsg recvmsg splice recvmmsg sendmmsg
@@ -57,18 +58,25 @@ class Owners:
 
 
 def holders(inodes: Iterable[int], kind: str = "socket") -> Held:
-    """Every process that holds each of these sockets (or pipes), as far as we may look."""
+    """Every process that holds each of these sockets (or pipes), as far as we may look.
+
+    Nobody, where so many descriptors are open that not all are looked at: another might hold it, too.
+    """
     wanted = {f"{kind}:[{inode}]": inode for inode in inodes}
     found: Held = {}
     if not wanted:
         return found
+    left = _LINKS_AT_MOST
     for pid in procfs.pids():
         try:
             for descriptor, target in descriptors.links(pid):
+                left -= 1
                 if target in wanted:
                     found.setdefault(wanted[target], {}).setdefault(pid, set()).add(descriptor)
         except OSError:
             continue  # gone, or may not be read
+        if left < 0:
+            return {}
     return found
 
 

@@ -18,6 +18,7 @@ import pytest
 from monitord.causes import OBSERVED_BYTES, hang, threads
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
+from monitord.profiles.representation import Frame, Profile, Thread
 from tests.causes import hanging
 from tests.causes.conftest import Run, ticks, waits_in
 from tests.patience import PATIENCE_S
@@ -188,6 +189,45 @@ def test_a_deadlock_in_python_is_told_without_a_holder(run: Run) -> None:
         continue  # the main thread is on its way to the join
     assert (cause.kind, cause.confidence) == ("deadlock", "likely")
     assert "all of its 3 threads wait for Python locks, whose holders are not recorded" in cause.sentence
+
+
+def test_threads_of_python_are_told_with_their_functions_where_stacks_were_taken(run: Run) -> None:
+    """And who else runs: one of them has the lock, if any."""
+    process, _ = run(hanging.PYTHON_DEADLOCK)
+    waits_in(process.pid, "futex")
+    seen = hang.observe(process.pid, ticks(process.pid))
+    frames = [Frame("transfer", "/srv/bank.py", 12), Frame("acquire", "/usr/lib/python3.11/threading.py", 5)]
+    ids = [thread for group in seen["groups"] for thread, _name in group["named"]]
+    stacks = {(Thread(None, thread), (0, 1)): 1 for thread in ids}
+    cause = hang.explain(Facts(ALERT, after=seen, profiles=(Profile("py-spy", frames, stacks, len(ids)),)))
+    assert (f"thread {ids[0]}", "is in transfer (/srv/bank.py:12)") in cause.evidence
+
+
+def test_children_that_ended_and_are_not_waited_for_are_counted(run: Run) -> None:
+    process, _ = run(hanging.NEVER_REAPS)
+    waits_in(process.pid, "clock_nanosleep", "nanosleep", "select", "pselect6")
+    cause = cause_of(process.pid)
+    assert cause.confidence == "unknown"
+    assert ("children", "3 child processes ended and not waited for") in cause.evidence
+
+
+@pytest.mark.root
+def test_who_may_not_read_system_calls_is_told_how(built: Build, run: Run) -> None:
+    """An ordinary user beside a process of root: unknown, and what to do."""
+    process, _ = run(built(hanging.deadlock()))
+    ends, wrote = os.pipe()
+    if (child := os.fork()) == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        os.write(wrote, json.dumps(hang.observe(process.pid, 0)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    cause = explained(json.loads(os.read(ends, 1 << 16)))
+    for end in (ends, wrote):
+        os.close(end)
+    assert (cause.kind, cause.confidence) == ("unknown", "unknown")
+    assert "record as root" in str(cause.decides)
 
 
 # --------------------------------------------------------------------------------- locks on files
