@@ -274,19 +274,17 @@ def _rows_of(group: Row) -> list[tuple[str, str]]:
     who = ""
     if group.get("on") == RUNNING:
         who = ": " + ", ".join(named(group, thread) for thread in threads_of(group)[:4])
-    text = describe(group) + (f", in {inside}" if inside else "") + who + moved
-    return [(counted(number(group, "count"), "thread"), text)]
+    told = describe(group) + (f", in {inside}" if inside else "") + who + moved
+    return [(counted(number(group, "count"), "thread"), told)]
 
 
 def _places(profiles: tuple[Profile, ...]) -> dict[int, str]:
-    """The innermost function of Python's program, by thread, where stacks were taken: not of its library's locks."""
+    """By thread, the innermost Python function that is not of the library's own locks and queues."""
     found: dict[int, str] = {}
     for profile in profiles:
         for thread, stack in profile.stacks:
-            frames = [profile.frames[index] for index in stack]
-            own = [
-                one for one in frames if one.kind == "python" and not (one.file or "").endswith(_THREADING)
-            ]
+            python = [frame for index in stack if (frame := profile.frames[index]).kind == "python"]
+            own = [frame for frame in python if not (frame.file or "").endswith(_THREADING)]
             if own and thread.thread_id is not None:
                 where = f" ({(own[-1].file or '')[-80:]}:{own[-1].line})" if own[-1].file else ""
                 found.setdefault(thread.thread_id, printable(f"{own[-1].name[:80]}{where}"))
