@@ -140,6 +140,20 @@ def hanging_groups(n: int) -> dict[str, Any]:
     return {"threads": n, "groups": groups}
 
 
+def ring_document(n: int) -> bytes:
+    """As many samples, processes, mappings, files and Python stacks as there can be, with long names."""
+    life, family = of("stacks.life"), of("stacks.family")
+    code = [life.Code(2 * k, 2 * k + 1, 0, 1, k + 1, "/python3." * n + f"x{k}") for k in range(10)]
+    code += [life.Code(100 + 2 * k, 101 + 2 * k, 0, 1, k + 1, f"/x{k}") for k in range(n)]
+    lives = [life.Life(pid, 1, "a" * n, 1, None, None, tuple(code)) for pid in range(2, 4)]
+    members = {one.pid: (family.Member(one),) for one in lives}
+    stacks = ((k, 3, 3, (("f" * n, "/x", 1), (f"f{k}", None, None))) for k in range(n))
+    builder = of("stacks.document").DocumentBuilder(members, stacks)
+    for k in range(n):
+        builder.add((k + 1, 2 + k % 2, 2 + k % 2, tuple(range(k % 40, k % 40 + 40))))
+    return builder.build(of("stacks.document").Span(None, 19, "machine")).payload
+
+
 def dump(n: int) -> bytes:
     return json.dumps(
         [{"pid": 1, "thread_id": k, "frames": [{"name": "f", "line": 1}] * 5} for k in range(n)]
@@ -235,6 +249,8 @@ READERS: dict[str, Work] = {
     "causes.mappings": raw(lambda data: list(of("causes.mappings").regions(data)), "1-2 rw-p 0 08:01 1   /a b\nRss: 4 kB\n", "1-2 rw-p 0 0:0 0\n", "a_:"),
     "causes.scan": raw(lambda data: (list(of("causes.scan").Piece(data).objects()), list(of("causes.scan").Piece(data).large())), "\x01" + 7 * "\0" + 6 * "\x10" + "\0\0"),
     "stacks.records": large_records.read,
+    "stacks.document": ring_document,
+    "capture.ring_names": lambda n: (of("capture.ring_names").without_files(ring_document(n)), [of("capture.ring_names")._MAP_LINE.findall(text * n) for text in (b"a", b"1 2 f\n", b"1 2 ", b" ")]),
     "stacks.life": large_records.lived,
     "stacks.lives": raw(lambda data: list(of("stacks.lives")._code_in(data)), "1-2 r-xp 0 08:01 1 /a b\n"),
     "stacks.cpython.locations": raw(lambda data: of("stacks.cpython.locations").line_at(data, 1, 1 << 40), b"\xf0\x7f".decode("latin-1"), b"\x80".decode("latin-1"), "\0"),
@@ -313,7 +329,7 @@ OURS: dict[str, str] = {
     **dict.fromkeys(
         (
             "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "capture.reading", "supervision",
-            "capture.profilers.perf", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
+            "capture.profilers.perf", "capture.before", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",
     ),

@@ -49,6 +49,7 @@ def _lines(
         "watching": _looks(reported, now),
         "without": _missing(reported.get("missing_sources")),
         "own cost": _cost(reported),
+        "black box": black_box_line(reported.get("black_box")),
         "store": store_line(usage),
         "artefacts": artefact_counts(reported.get("storage")),
         "remote": uploader_line(reported.get("courier"), now),
@@ -99,6 +100,26 @@ def _cost(reported: Mapping[str, Any]) -> str:
     if _is_number(reported, "own_rss_bytes"):
         parts.append(quantity(reported["own_rss_bytes"], "bytes"))
     return ", ".join(parts)
+
+
+def black_box_line(box: object) -> str:
+    """Whether stacks from before an alert are kept, of which processes, for how long, and what was lost."""
+    if not isinstance(box, Mapping):
+        return ""
+    if box.get("state") != "on":
+        return f"off: {printable(str(box.get('reason') or 'not yet open'))}"
+    parts = [
+        f"on, of the {box['scope']}" if box.get("scope") == "machine" else f"on, of {box.get('scope')}",
+        f"{span(float(box['kept_s']))} kept" if _is_number(box, "kept_s") else "",
+        f"{counted(box['python_stacks'], 'Python stack')}" if _is_number(box, "python_stacks") else "",
+    ]
+    for name in ("lost", "unreadable", "impossible", "skipped"):
+        if _is_number(box, name) and box[name]:
+            parts.append(f"{box[name]:,} {name}")
+    versions = box.get("unknown_versions")
+    if isinstance(versions, list):
+        parts += [f"no stacks of {printable(str(version))}" for version in versions]
+    return ", ".join(part for part in parts if part)
 
 
 def store_line(usage: Mapping[str, int]) -> str:

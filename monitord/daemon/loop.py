@@ -36,7 +36,9 @@ _MIGRATION_S = 600.0
 _STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
 _CAPTURE_STOPS_WITHIN_S = 2.5  # of these
 _UPLOADER_STOPS_WITHIN_S = 0.5  # and of these; it may be killed at any moment
+_BOX_STOPS_WITHIN_S = 0.5  # and of these; the kernel takes its rings back with us
 _STATUS_WITHIN_S = 0.3  # and of these
+_FOLLOWED, _BUSY_PERCENT = 8, 5.0  # by the black box, where it can't see everybody
 _LONGEST_NAP_S = 5.0  # a reload and the watchdog must not wait for a beat that may be an hour away
 
 
@@ -104,6 +106,7 @@ class Daemon:
         gc.collect()
         gc.freeze()
         self._try("jobs", self._parts.tidying.start)
+        self._try("black box", self._parts.box.start)
         self._parts.journal.daemon("started", monitord.__version__)
         self._parts.selfwatch.begin()
         get_logger().info(
@@ -135,8 +138,15 @@ class Daemon:
         self._try("history", lambda: parts.historian.note(rates, verdict))
         self._try("memory", lambda: parts.memory.note(rates, verdict))
         self._try("baselines", lambda: parts.baselines.note(rates))
+        self._try("black box", lambda: self._tend_box(rates, verdict))
         if rates.gap == "clock jump":
             self._try("jobs", parts.tidying.realign)
+
+    def _tend_box(self, rates: Rates, verdict: DetectionResult) -> None:
+        for arming in verdict.armed:
+            if arming.target is not None:
+                self._parts.box.watch(arming.target.pid)
+        self._parts.box.tend(busiest(rates))
 
     def _keep_lock(self) -> None:
         """When the folder was removed or renamed: go on in a new one, unless it is somebody else's by now."""
@@ -202,6 +212,7 @@ class Daemon:
         self._parts.baselines.use(wiring.baseline_limits(settings))
         self._parts.service.consent = from_settings.consent(settings)
         self._parts.pipeline.budget.limits = wiring.limits(settings)
+        self._parts.box.use(wiring.box_settings(settings))
         limits = from_settings.retention_limits(settings)
         self._parts.saving.use(limits)
         use_floor(self._parts.monitor, self._data_dir, settings.retention.min_free_disk_bytes)
@@ -229,6 +240,7 @@ class Daemon:
             ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
             ("first looks", parts.first_looks.close),
             ("causes", parts.causes.close),
+            ("black box", lambda: parts.box.close(_BOX_STOPS_WITHIN_S)),
             ("history", parts.historian.flush),
             ("memory", lambda: parts.memory.save(datetime.now(UTC))),
             ("retry", parts.keeper.retry),
@@ -246,6 +258,12 @@ class Daemon:
             self._reporter.explain_if_due(self._rates, has_news=True)
         self._put_status()
         self._status.close(_STATUS_WITHIN_S)
+
+
+def busiest(rates: Rates) -> list[int]:
+    """Processes that use most of a core: few, and none that does hardly anything."""
+    used = [(one.cpu_percent or 0.0, one.key.pid) for one in rates.processes]
+    return [pid for percent, pid in sorted(used, reverse=True)[:_FOLLOWED] if percent >= _BUSY_PERCENT]
 
 
 def _has_news(verdict: DetectionResult) -> bool:

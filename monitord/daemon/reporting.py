@@ -67,6 +67,7 @@ class Reporter:
             "pending": parts.worker.pending,
             **self._standings,
             "jobs": parts.tidying.table,
+            "black_box": parts.box.status(),
             "storage": parts.monitor.as_json(),
             "counts": {
                 "alerts": counts.alerts,
@@ -88,6 +89,7 @@ class Reporter:
         troubles = (parts.store.degraded_reason, parts.keeper.trouble, not_sent)
         return [
             *self._failures.complaints(),
+            *parts.box_failures.complaints(),
             *self._reloading.complaints(),
             *dict.fromkeys(filter(None, troubles)),
             *parts.monitor.complaints(),

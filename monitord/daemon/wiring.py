@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from monitord import procfs
 from monitord.capture import ProfileCaptureService
+from monitord.capture.before import RingNames
 from monitord.config import Settings
 from monitord.daemon.baselining import BaselineLimits, BaselineRecorder
 from monitord.daemon.job_runner import Tidying
@@ -35,6 +36,7 @@ from monitord.pipeline import (
     Pipeline,
     Ring,
 )
+from monitord.pipeline.before import Before
 from monitord.recorder.artefact_stores import keyring_look, needs_uploader, open_local_store
 from monitord.recorder.capture_plans import Planner
 from monitord.recorder.from_settings import consent, plan, retention_limits
@@ -43,6 +45,7 @@ from monitord.recorder.persistence import Historian, Memory, remembered
 from monitord.recorder.retention_store import Saving
 from monitord.sampling import Sampler, known_users
 from monitord.scripts.registry import StandbyRegistry
+from monitord.stacks.box import BlackBox, BoxSettings
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 from monitord.storage.artefacts.monitor import StorageMonitor
 
@@ -82,6 +85,8 @@ class Parts:
     selfwatch: SelfWatch
     baselines: BaselineRecorder
     uploads: UploadSupervisor | None
+    box: BlackBox
+    box_failures: Failures
 
 
 def build(settings: Settings, data_dir: Path, config_path: Path | None, failures: Failures) -> Parts:
@@ -120,11 +125,18 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         own_profiler=StandbyRegistry(store.state, data_dir).profiler_of,
     )
     planner = Planner(data_dir, known_users)
+    box_failures = Failures()
+    box = BlackBox(
+        box_settings(settings),
+        lambda name, executable: service.consent.refusal(name, executable) is None,
+        box_failures.run,
+    )
     first_looks = FirstLooks(
         lambda target, folder: service.first_look(target, folder, _consented(planner, sampler, target)),
         lambda: sampler.traffic(_TALKERS_OVER_S),
         spool / "first-looks",
         is_enabled=settings.capture.first_look,
+        is_recorded=box.is_recording,
     )
     causes = Causes(
         lambda look, folder: service.observe(look, _consented(planner, sampler, look.target), folder),
@@ -138,6 +150,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         lambda: hold(data_dir / CAPTURE_LOCK, "a capture asked for by hand is running"),
         spool,
         plan(settings),
+        before=Before(box, RingNames(), service.read),
         adapt=lambda plan, process: planner.adapt(plan, lambda: process),
         causes=causes,
         change=saving.amend_later(writer.submit),
@@ -200,6 +213,8 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         selfwatch=SelfWatch(),
         baselines=baselines,
         uploads=uploads,
+        box=box,
+        box_failures=box_failures,
     )
 
 
@@ -253,6 +268,13 @@ def baseline_limits(settings: Settings) -> BaselineLimits:
         wanted.rate_hz,
         wanted.max_machine_percent,
     )
+
+
+def box_settings(settings: Settings) -> BoxSettings:
+    """How the black box is to be; none where nobody may be profiled."""
+    wanted = settings.black_box
+    is_enabled = wanted.enabled and settings.capture.consent != "never"
+    return BoxSettings(wanted.rate_hz, wanted.bytes_per_cpu, is_enabled)
 
 
 def needs_restart(before: Settings, after: Settings) -> list[str]:

@@ -38,6 +38,13 @@ _COUNTERS = (
     ("cache_hits", "monitord_storage_cache_hits", "Artefacts that were in memory."),
     ("cache_misses", "monitord_storage_cache_misses", "Artefacts that had to be read."),
 )
+_BLACK_BOX = (
+    ("read", "monitord_black_box_python_stacks", "Python stacks read from outside."),
+    ("lost", "monitord_black_box_lost", "Records that the kernel could not write."),
+    ("unreadable", "monitord_black_box_unreadable", "Python stacks that could not be read."),
+    ("impossible", "monitord_black_box_impossible", "Python stacks without a root, which were dropped."),
+    ("skipped", "monitord_black_box_skipped", "Python stacks left out, because they would cost too much."),
+)
 _UPLOADER = (
     ("moved", "monitord_courier_moved_artefacts", "Artefacts brought to the remote provider."),
     ("moved_bytes", "monitord_courier_moved_bytes", "Their bytes."),
@@ -84,6 +91,7 @@ class _Told:
             [([str(self._report.get("version", ""))], 1.0)],
         )  # fmt: skip
         yield from self._basics()
+        yield from _black_box(_table(self._report.get("black_box")))
         yield from _storage(_table(self._report.get("storage")))
         yield from _uploader(_table(self._report.get("courier")))
 
@@ -112,6 +120,14 @@ class _Told:
             (each, f"monitord_{each}", f"Incidents: {each}.") for each in ("alerts", "suppressed", "dropped")
         )
         yield from _counters(counts, names)
+
+
+def _black_box(box: Mapping[str, Any]) -> Iterator[Metric]:
+    if not box:
+        return
+    yield _gauge("monitord_black_box_up", "Whether stacks are kept.", float(box.get("state") == "on"))
+    yield from _gauges(box, (("kept_s", "monitord_black_box_kept_seconds", "How far back they go."),))
+    yield from _counters(box, _BLACK_BOX)
 
 
 def _storage(storage: Mapping[str, Any]) -> Iterator[Metric]:

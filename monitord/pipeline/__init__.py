@@ -29,8 +29,9 @@ from monitord.pipeline.exclude_self import ExcludeSelf
 from monitord.pipeline.failures import Failures
 from monitord.pipeline.first_looks import FirstLook, FirstLooks
 from monitord.pipeline.flood import Floods
-from monitord.pipeline.incidents import IncidentWorker, Opening
+from monitord.pipeline.incidents import IncidentWorker
 from monitord.pipeline.limits import CaptureBudget, CaptureLimits
+from monitord.pipeline.openings import Opening
 from monitord.pipeline.pending import PendingIncidents
 from monitord.pipeline.protocols import DetectorProtocol, SamplerProtocol
 from monitord.pipeline.repeats import Rows

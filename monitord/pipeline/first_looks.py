@@ -68,16 +68,25 @@ class FirstLooks:
     """Takes dumps on threads of its own, so that neither the loop nor a running capture delays them.
 
     `blame` says whose the network's traffic is; it is asked only when a network rule is near its alert.
+    `is_recorded`: whether stacks of a process are kept elsewhere at this moment: then no looks are repeated.
     """
 
     def __init__(
-        self, look: Look, blame: Blame, folder: Path, *, is_enabled: bool = True, pace_s: float = _PACE_S
+        self,
+        look: Look,
+        blame: Blame,
+        folder: Path,
+        *,
+        is_enabled: bool = True,
+        pace_s: float = _PACE_S,
+        is_recorded: Callable[[ProcessKey], bool] = lambda _target: False,
     ) -> None:
         self._look = look
         self._blame = blame
         self._folder = folder
         self._is_enabled = is_enabled
         self._pace_s = pace_s
+        self._is_recorded = is_recorded
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="first-look")
         self._pending: dict[tuple[str, ProcessKey | None], _Watch] = {}
         self._lock = threading.Lock()
@@ -212,6 +221,8 @@ class FirstLooks:
         if seen is None or seen.target is None or seen.dump is None or not seen.dump.status.has_evidence:
             watch.wants_more = False
             return 0.0
+        if self._is_recorded(seen.target):
+            return 0.0  # the black box has its stacks, at less harm; asked again at the next turn
         try:
             again = self._look(seen.target, self._folder)
         except Exception:  # noqa: BLE001 - around one capture: what was seen so far stands

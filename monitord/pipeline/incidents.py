@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -20,14 +20,13 @@ from monitord.model import (
     Alert,
     Capture,
     CapturePlan,
-    HistoryPoint,
     Incident,
     ProcessDetails,
     ProcessKey,
     TriggerMetric,
 )
 from monitord.pipeline.causes import Causes, Observed
-from monitord.pipeline.first_looks import FirstLook
+from monitord.pipeline.openings import Opening, Waiting
 from monitord.pipeline.outcomes import (
     broken,
     is_profile_attempt,
@@ -37,7 +36,7 @@ from monitord.pipeline.outcomes import (
     refused,
     shows_something,
 )
-from monitord.pipeline.protocols import CaptureService
+from monitord.pipeline.protocols import NOTHING_BEFORE, BeforeProtocol, CaptureService
 from monitord.pipeline.turns import WAITING_AT_MOST, Turns
 
 _FIRST_LOOK_WAIT_S = 5.0  # a first look has a hard deadline of about one second
@@ -49,49 +48,6 @@ _REASONS_KEPT = 16
 
 Adapt = Callable[[CapturePlan, ProcessDetails | None], CapturePlan]
 """The plan for one process; asked just before its capture, on the worker's thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """An alert as the loop hands it over: everything that must be read at that moment is in it.
-
-    `refusal` says why no profile may be taken of it; the incident is kept all the same. `give_back`
-    returns its part of the budget when no profile was taken after all; `is_lasting` says whether what it is
-    about still goes on, for who had to wait. `before` was observed at the crossing. `own_plan` and `ended`
-    are for `open_quietly`: how to take it, and whom to tell what became of it (None: it was not kept).
-    """
-
-    correlation_id: str
-    alert: Alert
-    process: ProcessDetails | None
-    history: tuple[HistoryPoint, ...]
-    first_look: Future[FirstLook] | None
-    describe: Callable[[ProcessKey], ProcessDetails | None]
-    give_back: Callable[[], None]
-    is_lasting: Callable[[], bool] = lambda: True
-    boot_id: str | None = None
-    refusal: str | None = None
-    before: Observed | None = None
-    own_plan: CapturePlan | None = None
-    ended: Callable[[Incident, Future[object] | None], None] | None = None
-
-    @property
-    def wants_profile(self) -> bool:
-        return self.refusal is None and self.alert.profiler != "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An incident that waits for the turn of its profile. `after` was observed at its alert."""
-
-    opening: Opening
-    incident: Incident
-    since_s: float
-    after: Observed | None = None
-
-    @property
-    def severity(self) -> float:
-        return self.opening.alert.severity
 
 
 class IncidentWorker:
@@ -108,11 +64,13 @@ class IncidentWorker:
         folder: Path,
         plan: CapturePlan,
         *,
+        before: BeforeProtocol = NOTHING_BEFORE,
         adapt: Adapt = lambda plan, _process: plan,
         causes: Causes | None = None,
         change: Callable[[str, str], object] = lambda _id, _reason: None,
     ) -> None:
         self._service = service
+        self._before = before
         self._save = save
         self._turn = turn
         self._folder = folder
@@ -152,7 +110,7 @@ class IncidentWorker:
         with self._lock:
             self._open[opening.correlation_id] = opening.wants_profile
         if self._opened.unfinished_tasks:
-            self._save(_of(opening))
+            self._save(opening.bare_incident())
         self._opened.put((-opening.alert.severity, next(self._numbers), opening))
 
     def amend(self, correlation_id: str, reason: str) -> None:
@@ -182,12 +140,14 @@ class IncidentWorker:
         deadline = time.monotonic() + deadline_s
         self._is_stopping.set()
         self._service.stop()
+        self._before.stop()
         self._opened.put((float("inf"), next(self._numbers), None))  # behind all that wait
         while any(thread.is_alive() for thread in self._threads):
             if time.monotonic() >= deadline:
                 get_logger().warning("capture.not_stopped", deadline_s=deadline_s)
                 return
             self._service.stop()  # more than once: the capture may have been about to begin
+            self._before.stop()
             self._threads[-1].join(0.1)
 
     # ---------------------------------------------------------------------------- first, what is known
@@ -217,8 +177,16 @@ class IncidentWorker:
             self._end(squeezed_out, self._refused(squeezed_out, reason))
 
     def _record(self, opening: Opening) -> tuple[Incident, Observed | None]:
-        """Save what is known of it now; with its cause, unless that would keep its profile waiting."""
+        """Save what is known of it now; with its cause, unless that would keep its profile waiting.
+
+        First comes what the black box has, before its ring goes on over it.
+        """
+        early = self._what_was_before(opening)
         incident = self._with_first_look(opening)
+        if opening.alert.target is None:  # the first look may have found whom to blame
+            early = self._what_was_before(replace(opening, alert=incident.alert))
+        if early is not None:
+            incident = replace(incident, captures=(early, *incident.captures))
         target = incident.alert.target
         after = self._causes.observe(opening.alert.metric, target) if self._causes else None
         is_next = target is not None and opening.wants_profile and self._is_free()
@@ -240,6 +208,18 @@ class IncidentWorker:
             incident, (opening.before, after), self._folder / opening.correlation_id
         )
 
+    def _what_was_before(self, opening: Opening) -> Capture | None:
+        """What the target ran before the alert; a rule without profiles wants none."""
+        target, folder = opening.alert.target, self._folder / opening.correlation_id
+        if target is None or opening.alert.profiler == "none":
+            return None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._before.take(opening.alert, self._plan_for(opening, opening.bare_incident()), folder)
+        except Exception as error:  # noqa: BLE001  around one capture: its failure must not cost the incident
+            get_logger().exception("before.failed", correlation_id=opening.correlation_id)
+            return broken("before", target, error)
+
     def _is_free(self) -> bool:
         """Whether a capture, which begins with its context, would begin at once."""
         return self.current is None and not len(self._turns)
@@ -255,7 +235,7 @@ class IncidentWorker:
 
     def _with_first_look(self, opening: Opening) -> Incident:
         """The incident as it stands before the profile: with the first look, and the culprit it found."""
-        incident = _of(opening)
+        incident = opening.bare_incident()
         if opening.first_look is None:
             return incident
         alert = opening.alert
@@ -376,17 +356,6 @@ class IncidentWorker:
 
 
 _TRAFFIC_UNKNOWN = "which process moved it is unknown: reading the sockets took too long"
-
-
-def _of(opening: Opening) -> Incident:
-    """What the loop knew of it, without evidence."""
-    return Incident(
-        correlation_id=opening.correlation_id,
-        alert=opening.alert,
-        process=opening.process,
-        history=opening.history,
-        boot_id=opening.boot_id,
-    )
 
 
 def _with_clause(alert: Alert, said: str) -> Alert:

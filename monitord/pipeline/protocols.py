@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monitord.model import (
+    Alert,
     Capture,
     CapturePlan,
     Demand,
@@ -49,3 +50,24 @@ class CaptureService(Protocol):
     def read(self, capture: Capture, folder: Path) -> Capture: ...
 
     def stop(self) -> None: ...
+
+
+class BeforeProtocol(Protocol):
+    """What knows what a process ran before its alert."""
+
+    def take(self, alert: Alert, plan: CapturePlan, folder: Path) -> Capture | None: ...
+
+    def stop(self) -> None: ...
+
+
+class _NothingBefore:
+    """Nobody kept what was before."""
+
+    def take(self, _alert: Alert, _plan: CapturePlan, _folder: Path) -> Capture | None:
+        return None
+
+    def stop(self) -> None:
+        return
+
+
+NOTHING_BEFORE = _NothingBefore()

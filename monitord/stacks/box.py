@@ -1,0 +1,368 @@
+"""The black box: what every process ran lately, in the kernel's ring, and the Python stacks of the hottest.
+
+One thread wakes four times a second (eight times, while something has just begun to be hot), reads what is
+new in the ring, and the Python stacks of the few threads that ran most. It has an allowance of CPU. Whatever
+fails in it costs the box alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from monitord.logs import get_logger
+from monitord.model import ProcessKey
+from monitord.stacks.heat import Heat
+from monitord.stacks.lives import Lives
+from monitord.stacks.reader import Permits, PythonReader
+from monitord.stacks.readings import PythonFrame, PythonStacks
+from monitord.stacks.rings import Rings
+
+if TYPE_CHECKING:
+    from monitord.stacks.document import Document
+    from monitord.stacks.taking import Taking
+
+SPAN_NS = 100_000_000_000  # how far back evidence goes at most
+_NS_PER_S = 1_000_000_000
+_WAKE_S, _WAKE_YOUNG_S = 0.25, 0.125
+_NOTED_EVERY_NS = 10 * _NS_PER_S
+_NOTED_CAP = 256
+_SEEN_CAP = 8192
+_CPU_SHARE, _CPU_SAVED_S = 0.004, 0.25  # of one core; what was not used is saved, up to that
+_RESTS_S = 60.0  # without rings
+_FAILURES_UNTIL_ANEW = 240
+_HANGS_AFTER_S = 5.0
+_THREADS_CAP = 4
+_LOCK_S = 2.0
+_WATCHED_CAP = 16
+_FRESH_NS = 2 * _NS_PER_S
+_SWITCHED_OFF = "it is switched off (black_box.enabled, or capture.consent)"
+_WEAKER = (
+    "only processes of monitord's own user that were busy: the kernel grants no ring of the whole machine"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxSettings:
+    """How the rings are to be; `is_enabled`: whether there are to be any."""
+
+    rate_hz: int = 19
+    bytes_per_cpu: int = 512 * 1024
+    is_enabled: bool = True
+
+
+class _Allowance:
+    """CPU seconds that the thread may use: so many a second, and a little that was saved."""
+
+    def __init__(self) -> None:
+        self._left_s, self._at_s = _CPU_SAVED_S, time.monotonic()
+
+    def spend(self, used_s: float) -> None:
+        now_s = time.monotonic()
+        saved_s = self._left_s + _CPU_SHARE * (now_s - self._at_s)
+        self._left_s, self._at_s = min(_CPU_SAVED_S, saved_s) - used_s, now_s
+
+    @property
+    def is_spent(self) -> bool:
+        return self._left_s < 0
+
+
+class BlackBox:
+    """`attempt(step, call)` runs a step whose failure is counted and told; it gives None then.
+
+    `permits`: see PythonReader. All but `close` may be called from any thread, and before `start`.
+    """
+
+    def __init__(
+        self,
+        settings: BoxSettings,
+        permits: Permits,
+        attempt: Callable[[str, Callable[[], bool]], bool | None],
+    ) -> None:
+        self._settings = settings
+        self.permits = permits
+        self._attempt = attempt
+        self._own_pid = os.getpid()
+        self._lock = threading.Lock()  # of the rings and of the stacks
+        self._wake_up = threading.Event()
+        self._is_closing = False
+        self._wants_rings = settings.is_enabled
+        self._rings: Rings | None = None
+        self._lives: Lives | None = None
+        self._scope = ""
+        self._why_off = "" if settings.is_enabled else _SWITCHED_OFF
+        self._opened_ns = 0
+        self._heat = Heat()
+        self._reader = PythonReader(permits)
+        self._stacks = PythonStacks()
+        self._noted_ns: dict[int, int] = {}
+        self._seen_ns: dict[int, int] = {}  # the least lately seen first
+        self._watched_ns: dict[int, int] = {}  # until when
+        self._read_ns: dict[int, int] = {}  # when a Python stack was last read, of the last few seconds
+        self._allowance = _Allowance()
+        self._cpu_s = self._watched_s = 0.0
+        self._skipped = 0
+        self._thread: threading.Thread | None = None
+        self._turn = self._failed = 0
+        self._beat_s = 0.0
+        self._reading = 0
+        self._wants_everybody_asked = False
+
+    # ------------------------------------------------------------------------------- beginning and end
+
+    def start(self) -> None:
+        """Begin to record. Raises RuntimeError when the machine gives no thread."""
+        self._turn += 1
+        self._beat_s = time.monotonic()
+        thread = threading.Thread(target=self._run, args=(self._turn,), name="black-box", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def use(self, settings: BoxSettings) -> None:
+        """Go on with these settings: rings are opened anew if they differ, and everybody is asked anew."""
+        self._wants_everybody_asked = True
+        if settings != self._settings:
+            self._settings = settings
+            self._wants_rings = True
+            self._wake_up.set()
+
+    def watch(self, pid: int) -> None:
+        """Read this process' stacks first for a while: it may soon be the target of an alert."""
+        self._watched_ns = {one: at_ns for one, at_ns in self._watched_ns.items() if at_ns > now_ns()}
+        if len(self._watched_ns) < _WATCHED_CAP:
+            self._watched_ns = {**self._watched_ns, pid: now_ns() + SPAN_NS}
+
+    def tend(self, busy: Iterable[int]) -> None:
+        """To be called now and then, with the busiest processes: these are followed where not all can be.
+
+        A process can keep who reads its memory waiting for ever: then it is left alone from now on, and
+        another thread goes on.
+        """
+        if self._rings is not None and time.monotonic() - self._beat_s > _HANGS_AFTER_S:
+            self._leave_behind()
+        if self._scope != "machine" and self._rings is not None and self._lock.acquire(timeout=_LOCK_S):
+            try:
+                for pid in busy if self._rings is not None else ():
+                    self._rings.follow(pid)
+            finally:
+                self._lock.release()
+
+    def _leave_behind(self) -> None:
+        pid = self._reading
+        get_logger().warning("black_box.hangs", pid=pid)
+        if self._turn > _THREADS_CAP:
+            self._why_off = f"{_THREADS_CAP} of its threads wait for memory of processes"
+            self._close_rings()
+            return
+        refused = {*self._reader.refused, pid}
+        self._reader = PythonReader(self.permits, refused=refused)
+        self.start()
+
+    def close(self, within_s: float) -> None:
+        """Stop, and give the rings back."""
+        self._is_closing = True
+        self._wake_up.set()
+        if self._thread is not None:
+            self._thread.join(within_s)
+        if self._lock.acquire(timeout=within_s):
+            try:
+                self._close_rings()
+            finally:
+                self._lock.release()
+
+    def _close_rings(self) -> None:
+        rings, self._rings, self._lives = self._rings, None, None
+        if rings is not None:
+            rings.close()
+
+    # -------------------------------------------------------------------------------------- the thread
+
+    def _run(self, turn: int) -> None:
+        while not self._is_closing and turn == self._turn:
+            self._beat_s = began_s = time.monotonic()
+            used_s = time.thread_time()
+            if self._wants_rings:
+                self._wants_rings = False
+                self._attempt("black box", self._open)
+            if self._rings is not None and not self._attempt("black box", lambda: self._look(turn)):
+                self._wants_rings = self._failed_often()
+            used_s = time.thread_time() - used_s
+            self._allowance.spend(used_s)
+            self._cpu_s += used_s
+            self._wake_up.wait(self._pause_s)
+            self._wake_up.clear()
+            self._watched_s += time.monotonic() - began_s
+
+    def _failed_often(self) -> bool:
+        """Whether the rings are worth being opened anew."""
+        self._failed += 1
+        return self._failed % _FAILURES_UNTIL_ANEW == 0
+
+    @property
+    def _pause_s(self) -> float:
+        if self._rings is None:
+            return _RESTS_S
+        return _WAKE_YOUNG_S if self._heat.has_young(now_ns()) else _WAKE_S
+
+    def _open(self) -> bool:
+        """Open the rings: of the machine; where that is refused, of our own user's processes."""
+        settings = self._settings
+        with self._lock:
+            self._close_rings()
+            if not settings.is_enabled:
+                self._why_off = _SWITCHED_OFF
+                return True
+            try:
+                self._rings, self._scope = _opened(settings)
+            except OSError as error:
+                self._why_off = f"the kernel grants no ring: {error.strerror or error}"
+                get_logger().warning("black_box.off", reason=self._why_off)
+                return True
+            self._lives = Lives(self._rings)
+            self._why_off, self._opened_ns = "", now_ns()
+        get_logger().info("black_box.on", scope=self._scope, rate_hz=settings.rate_hz)
+        return True
+
+    def _look(self, turn: int) -> bool:
+        """What ran since the last look, and the Python of those that ran most."""
+        reader = self._reader
+        if self._wants_everybody_asked:
+            self._wants_everybody_asked = False
+            reader.forget()
+        with self._lock:
+            fresh = self._rings.fresh() if self._rings is not None else {}
+            if self._lives is not None:
+                self._lives.keep_up({pid for pid, _tid in fresh})
+        self._see(fresh, now_ns())
+        watched = self._watched_ns
+        for pid, tid in self._heat.choose(fresh, now_ns(), (0, self._own_pid), watched):
+            if self._allowance.is_spent and pid not in watched:
+                self._skipped += 1
+                continue
+            self._reading = pid
+            self._note(pid)
+            stack = reader.stack_of(pid, tid)
+            if turn != self._turn:
+                return True  # it kept us waiting, and another thread has taken over
+            if stack is not None:
+                self._keep(pid, tid, stack)
+        return True
+
+    def _keep(self, pid: int, tid: int, stack: tuple[PythonFrame, ...]) -> None:
+        at_ns = now_ns()
+        with self._lock:
+            self._stacks.add(at_ns, pid, tid, stack)
+        recent = {one: read for one, read in self._read_ns.items() if at_ns - read < _FRESH_NS}
+        self._read_ns = {**recent, pid: at_ns}
+
+    def _see(self, fresh: Mapping[tuple[int, int], int], at_ns: int) -> None:
+        """Remember who ran: the ring has something of each."""
+        for pid, _tid in fresh:
+            self._seen_ns.pop(pid, None)
+            self._seen_ns[pid] = at_ns
+        while len(self._seen_ns) > _SEEN_CAP:
+            del self._seen_ns[next(iter(self._seen_ns))]
+
+    def _note(self, pid: int) -> None:
+        """Remember who a hot process is while it can be asked."""
+        at_ns = now_ns()
+        if at_ns - self._noted_ns.get(pid, 0) < _NOTED_EVERY_NS:
+            return
+        self._noted_ns.pop(pid, None)
+        self._noted_ns[pid] = at_ns
+        while len(self._noted_ns) > _NOTED_CAP:
+            del self._noted_ns[next(iter(self._noted_ns))]
+        with self._lock:
+            if self._lives is not None:
+                self._lives.note(pid)
+
+    # ------------------------------------------------------------------------------------- what it has
+
+    def is_recording(self, target: ProcessKey) -> bool:
+        """Whether Python stacks of it are being kept at this moment."""
+        return now_ns() - self._read_ns.get(target.pid, 0) < _FRESH_NS
+
+    def take(
+        self, target: ProcessKey, since_ns: int, until_ns: int, crossed_ns: int | None = None
+    ) -> Document | None:
+        """What the target and its descendants ran in that time, also those that ended; at most 100 s of it.
+
+        `crossed_ns`: when what fired the alert began. None: nothing ran. Raises OSError where the ring can't
+        be read.
+        """
+        with self._held():
+            taking = self._taking(max(since_ns, until_ns - SPAN_NS), until_ns)
+            return taking.of_target(target, crossed_ns) if taking is not None else None
+
+    def take_machine(self, since_ns: int, until_ns: int) -> Document | None:
+        """What everybody ran in that time but monitord itself; at most 100 s of it. As `take`."""
+        with self._held():
+            taking = self._taking(max(since_ns, until_ns - SPAN_NS), until_ns)
+            return taking.of_machine(self._own_pid) if taking is not None else None
+
+    def _taking(self, since_ns: int, until_ns: int) -> Taking | None:
+        from monitord.stacks.taking import Taking  # an alert's worth of code
+
+        if self._rings is None or self._lives is None:
+            return None
+        return Taking(
+            self._rings, self._lives, self._stacks, since_ns, until_ns,
+            seen=[pid for pid, at_ns in self._seen_ns.items() if at_ns >= since_ns],
+            failures=tuple(self._reader.failures), permits=self.permits, notes=tuple(self._notes()),
+        )  # fmt: skip
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock. Its holder may wait for a process; nobody waits for that for ever."""
+        if not self._lock.acquire(timeout=_LOCK_S):
+            raise TimeoutError("cannot read the black box: it waits for a process")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _notes(self) -> list[str]:
+        found = [] if self._scope == "machine" else [f"scope: {_WEAKER}"]
+        found += [f"a Python of an unknown version: {words}" for words in self._reader.unknown_versions]
+        if self._skipped:
+            found.append(f"Python stacks left out, because reading them took too long: {self._skipped}")
+        return found
+
+    def status(self) -> dict[str, object]:
+        """How it is, in the words of status.json."""
+        counts, rings = self._reader.counts, self._rings
+        is_on = rings is not None
+        kept_ns = min(SPAN_NS, now_ns() - self._opened_ns) if is_on else 0
+        return {
+            "state": "on" if is_on else "off",
+            "scope": self._scope if is_on else None,
+            "reason": (_WEAKER if self._scope != "machine" else None) if is_on else self._why_off,
+            "rate_hz": self._settings.rate_hz,
+            "kept_s": kept_ns // _NS_PER_S,
+            "python_stacks": len(self._stacks),
+            "bytes_held": self._stacks.bytes_held,
+            "read": counts["read"],
+            "lost": rings.lost.records if rings is not None else 0,
+            "unreadable": counts["unreadable"],
+            "impossible": counts["impossible"],
+            "skipped": self._skipped,
+            "unknown_versions": list(self._reader.unknown_versions),
+            "own_cpu_percent": round(100 * self._cpu_s / self._watched_s, 4) if self._watched_s else None,
+        }
+
+
+def now_ns() -> int:
+    """By the clock of a process' start, which goes on in suspend."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _opened(settings: BoxSettings) -> tuple[Rings, str]:
+    try:
+        return Rings.open(settings.rate_hz, settings.bytes_per_cpu, "machine"), "machine"
+    except PermissionError:
+        return Rings.open(settings.rate_hz, settings.bytes_per_cpu, "own processes"), "own processes"

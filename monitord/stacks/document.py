@@ -1,0 +1,281 @@
+"""What the ring and the Python stacks say together: the document `ring`, before its native frames have names.
+
+Beside the document's own keys it has `places`: for each frame without a name where its code lies: a file's
+number and offset, an address of the kernel, or one of code that was made while it ran. `files`: path, device,
+inode. `symbols/ring_names.py` puts names in their place. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitord.model import counted
+from monitord.procfs import TICKS_PER_S
+from monitord.redaction import redact_name
+from monitord.stacks.family import Family, Member, member_at
+from monitord.stacks.life import Code
+from monitord.stacks.readings import PythonFrame
+
+FORMAT, VERSION = "monitord-ring", 1
+NEAR_NS = 250_000_000  # a Python stack says what the thread did at most so long before or after
+KERNEL = 1 << 63
+SAMPLES_CAP = 20_000
+_STACKS_CAP = 5_000
+_LEAF_FRAMES_CAP = 16  # below Python's own
+_INTERPRETER = re.compile(r"/(lib)?python[23][0-9.]*[a-z]*(\.so[0-9.]*)?( \(deleted\))?$")
+_NS_PER_TICK = 1_000_000_000 // TICKS_PER_S
+_OTHER_STACKS, UNKNOWN = "[other stacks]", "[unknown]"
+_DISCARDED = "discarded, because they are of another"
+Sample = tuple[int, int, int, Sequence[int]]
+Reading = tuple[int, int, int, Sequence[PythonFrame]]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When what fired the alert began, how often and of which processes samples were taken, what was lost."""
+
+    since_ns: int | None
+    rate_hz: int
+    scope: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The bytes, and what is needed to judge them; `python_count` samples have a stack of Python."""
+
+    payload: bytes
+    sample_count: int
+    python_count: int
+    error_count: int
+    process_count: int
+    began_ns: int
+    ended_ns: int
+    rate_hz: int
+    scope: str
+
+
+class _Table:
+    """Keys and their numbers, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Any, int] = {}
+        self.rows: list[object] = []
+
+    def number(self, key: object, row: object = None) -> int:
+        found = self.numbers.get(key)
+        if found is None:
+            found = self.numbers[key] = len(self.rows)
+            self.rows.append(key if row is None else row)
+        return found
+
+
+class CodePlaces:
+    """Which file lies at an address of one process."""
+
+    def __init__(self, mappings: Iterable[Code]) -> None:
+        self._mappings = sorted(mappings)
+        self._starts = [one.start for one in self._mappings]
+
+    def at(self, address: int) -> Code | None:
+        index = bisect_right(self._starts, address) - 1
+        return self._mappings[index] if index >= 0 and address < self._mappings[index].end else None
+
+
+class DocumentBuilder:
+    """Takes samples, oldest first, of the members of a family; the rest is not kept."""
+
+    def __init__(self, family: Family, readings: Iterable[Reading]) -> None:
+        self._family = family
+        self._python: dict[tuple[int, int], tuple[list[int], list[Sequence[PythonFrame]]]] = {}
+        self._pythons: dict[int, bool] = {}
+        self._code: dict[int, CodePlaces] = {}
+        self._chains: dict[tuple[int, bool, tuple[int, ...]], list[int]] = {}
+        for at_ns, pid, tid, stack in readings:
+            times, stacks = self._python.setdefault((pid, tid), ([], []))
+            times.append(at_ns)
+            stacks.append(stack)
+        self._processes, self._threads = _Table(), _Table()
+        kept = (member for members in family.values() for member in members if member.is_kept)
+        self._members = sorted(kept, key=lambda member: (not member.is_target, member.life.from_ns))
+        for member in self._members:  # also who did not run itself: its children did
+            self._processes.number(id(member))
+        self._files, self._frames, self._stacks = _Table(), _Table(), _Table()
+        self._places: list[object] = []
+        self._samples: list[list[int]] = []
+        self._discarded_exec = self._discarded_life = self._python_count = 0
+
+    def add(self, sample: Sample) -> None:
+        """Keep a sample, unless it is another process' or another program's."""
+        at_ns, pid, tid, ips = sample
+        members = self._family.get(pid)
+        if not members:
+            return
+        member = member_at(members, at_ns)
+        if member is None:
+            self._discarded_life += 1
+            return
+        if not member.is_kept:
+            self._discarded_exec += 1
+            return
+        process = self._processes.number(id(member))
+        thread = self._threads.number((process, tid))
+        stack = self._stack(at_ns, tid, member, process, ips)
+        key: object = tuple(stack)
+        if key not in self._stacks.numbers and len(self._stacks.rows) >= _STACKS_CAP:
+            key = (self._named(_OTHER_STACKS),)
+        self._samples.append([at_ns, thread, self._stacks.number(key), 1])
+
+    # ------------------------------------------------------------------------------------------- stacks
+
+    def _stack(self, at_ns: int, tid: int, member: Member, process: int, ips: Sequence[int]) -> list[int]:
+        python = self._near(member.life.pid, tid, at_ns, member)
+        is_python = python is not None or self._is_python(member, process)
+        key = (process, is_python, tuple(ips))
+        if key not in self._chains:  # most come again
+            code = self._below_python if is_python else self._native
+            self._chains[key] = code(self._places_of(member, process), process, ips)
+        frames = self._chains[key]
+        if python is None:
+            return frames
+        self._python_count += 1
+        return [self._python_frame(frame) for frame in python] + frames[1:]
+
+    def _places_of(self, member: Member, process: int) -> CodePlaces:
+        if process not in self._code:
+            self._code[process] = CodePlaces(member.life.mappings)
+        return self._code[process]
+
+    def _is_python(self, member: Member, process: int) -> bool:
+        """Whether the names of its native frames would be those of an interpreter."""
+        if process not in self._pythons:
+            self._pythons[process] = any(_INTERPRETER.search(one.path) for one in member.life.mappings)
+        return self._pythons[process]
+
+    def _near(self, pid: int, tid: int, at_ns: int, member: Member) -> Sequence[PythonFrame] | None:
+        """The nearest stack that was read of that thread, of the same program."""
+        times, stacks = self._python.get((pid, tid), ([], []))
+        at = bisect_left(times, at_ns)
+        near = [
+            (abs(times[index] - at_ns), index)
+            for index in (at - 1, at)
+            if 0 <= index < len(times) and member_at(self._family[pid], times[index]) is member
+        ]
+        distance, index = min(near, default=(NEAR_NS + 1, -1))
+        return stacks[index] if distance <= NEAR_NS else None
+
+    def _python_frame(self, frame: PythonFrame) -> int:
+        name, file, line = frame
+        kind = "python" if file else "native"
+        return self._frame((name, file, line, None, kind), None)
+
+    def _native(self, code: CodePlaces, process: int, ips: Sequence[int]) -> list[int]:
+        frames = [self._frame_at(code.at(at), process, at) for at in _calls(ips)]
+        return frames[::-1] or [self._named(UNKNOWN)]
+
+    def _below_python(self, code: CodePlaces, process: int, ips: Sequence[int]) -> list[int]:
+        """One frame for the interpreter; then what an extension or the kernel did when Python called it."""
+        found: list[int] = []
+        for at in _calls(ips[: _LEAF_FRAMES_CAP + 1]):
+            mapped = code.at(at)
+            if mapped is not None and _INTERPRETER.search(mapped.path):
+                return [self._named(f"[{_file_name(mapped.path)}]"), *found[::-1]]
+            found.append(self._frame_at(mapped, process, at))
+        return [self._named("[python]"), *found[:1]]  # it never came back there: only the leaf is sure
+
+    def _frame_at(self, mapped: Code | None, process: int, at: int) -> int:
+        """The number of the frame for an address."""
+        if at >= KERNEL:
+            return self._frame((None, None, None, "[kernel]", "kernel"), ("kernel", at))
+        if mapped is not None and mapped.inode:
+            number = self._files.number((mapped.path, mapped.device, mapped.inode))
+            place = ("file", number, at - mapped.start + mapped.offset)
+            return self._frame((None, None, None, _file_name(mapped.path), "native"), place)
+        if mapped is not None and mapped.path.startswith("[v"):  # [vdso], [vsyscall]
+            return self._named(mapped.path)
+        return self._frame((UNKNOWN, None, None, None, "native"), ("made", process, at))
+
+    def _named(self, name: str) -> int:
+        return self._frame((name, None, None, None, "native"), None)
+
+    def _frame(self, frame: tuple[object, ...], place: tuple[object, ...] | None) -> int:
+        number = self._frames.number((frame, place), frame)
+        if number == len(self._places):
+            self._places.append(place)
+        return number
+
+    # --------------------------------------------------------------------------------------- the result
+
+    def build(self, span: Span, notes: Sequence[str] = ()) -> Document | None:
+        """The document; None without a sample."""
+        if not self._samples:
+            return None
+        began_ns, ended_ns = self._samples[0][0], self._samples[-1][0]
+        for sample in self._samples:
+            sample[0] -= began_ns
+        told = {
+            "format": FORMAT,
+            "version": VERSION,
+            "clock": "boottime",
+            "began_ns": began_ns,
+            "ended_ns": ended_ns,
+            "since_ns": span.since_ns,
+            "rate_hz": span.rate_hz,
+            "scope": span.scope,
+            "processes": [_told(member) for member in self._members],
+            "threads": self._threads.rows,
+            "frames": self._frames.rows,
+            "stacks": self._stacks.rows,
+            "samples": self._samples,
+            **{name: span.counts.get(name, 0) for name in ("lost", "unreadable", "impossible")},
+            "notes": [*notes, *self._own_notes()],
+            "places": self._places,
+            "files": self._files.rows,
+        }
+        payload = json.dumps(told, separators=(",", ":")).encode("ascii")
+        return Document(
+            payload=payload,
+            sample_count=len(self._samples),
+            python_count=self._python_count,
+            error_count=span.counts.get("unreadable", 0) + span.counts.get("impossible", 0),
+            process_count=len({process for process, _tid in self._threads.numbers}),
+            began_ns=began_ns,
+            ended_ns=ended_ns,
+            rate_hz=span.rate_hz,
+            scope=span.scope,
+        )
+
+    def _own_notes(self) -> list[str]:
+        found = []
+        if self._discarded_exec:
+            found.append(f"{_DISCARDED} program, before an exec: {counted(self._discarded_exec, 'sample')}")
+        if self._discarded_life:
+            found.append(f"{_DISCARDED} process that had the pid: {counted(self._discarded_life, 'sample')}")
+        return found
+
+
+def _calls(ips: Sequence[int]) -> Iterator[int]:
+    """Where code was, the leaf first: what a call returns to lies behind it."""
+    return (at - 1 if index else at for index, at in enumerate(ips))
+
+
+def _file_name(path: str) -> str:
+    return path.removesuffix(" (deleted)").rpartition("/")[2]
+
+
+def _told(member: Member) -> dict[str, object]:
+    life = member.life
+    return {
+        "pid": life.pid,
+        "start_ns": life.began_ns,
+        "start_ticks": None if life.began_ns is None else life.began_ns // _NS_PER_TICK,
+        "name": redact_name(life.name),
+        "parent_pid": life.parent_pid,
+        "ended_ns": life.ended_ns,
+        "is_target": member.is_target,
+    }

@@ -1,0 +1,145 @@
+"""Reads the Python stack of a running thread from outside, of processes that may be profiled.
+
+A thread is believed only while it runs: what one that just fell asleep waits in is not what it did. Who is no
+Python, or of a version that is not known, is asked again ever more seldom.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from monitord import procfs
+from monitord.stacks.cpython import (
+    ImpossibleStackError,
+    Interpreter,
+    NotPythonError,
+    UnknownLayoutError,
+    UnreadableError,
+)
+from monitord.stacks.readings import PythonFrame
+
+_ATTACHED_CAP = 8  # each has a table of names
+_PROCESSES_CAP = 1024
+_VERSIONS_CAP = 8
+_FAILURES_CAP = 512
+_YOUNGEST_S = 0.4  # most that are younger end at once, and to attach costs a hundred stacks
+_ASKED_AGAIN_S, _ASKED_AT_LEAST_S = 0.1, 60.0
+Permits = Callable[[str, str | None], bool]
+"""Whether a process of this name and executable may be profiled; both are the process' own words."""
+
+
+@dataclass(slots=True)
+class _Process:
+    """One program of one process: an exec makes another one. `interpreter`: None where there is none.
+
+    One without is asked again at `due_s`: a program may load one later, and has none while it starts.
+    """
+
+    image: tuple[int, int]
+    interpreter: Interpreter | None = None
+    due_s: float = 0.0
+    wait_s: float = _ASKED_AGAIN_S
+
+
+class PythonReader:
+    """Counts what it could not read: unreadable (torn, gone, no right), impossible (no root), asleep.
+
+    `refused`: pids that are left alone.
+    """
+
+    def __init__(
+        self,
+        permits: Permits,
+        attach: Callable[[int], Interpreter] = Interpreter.attach,
+        refused: Collection[int] = (),
+    ) -> None:
+        self._permits = permits
+        self._attach = attach
+        self.refused = frozenset(refused)
+        self._processes: OrderedDict[int, _Process] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+        self.failures: deque[tuple[int, int, str]] = deque(maxlen=_FAILURES_CAP)
+        self.unknown_versions: list[str] = []
+
+    def stack_of(self, pid: int, tid: int) -> tuple[PythonFrame, ...] | None:
+        """What the thread runs, root first; None: no Python, not running, or not to be read."""
+        thread = procfs.stat_of(pid, tid) if pid not in self.refused else None
+        if thread is None or thread.is_kernel_thread:
+            return None
+        process = self._known(pid, thread)
+        if process.interpreter is None:
+            return None
+        if thread.state != "R":
+            self.counts["asleep"] += 1
+            return None
+        try:
+            stack = process.interpreter.stack(tid)
+        except UnreadableError:
+            self._fail(pid, "unreadable")
+            return None
+        except ImpossibleStackError:
+            self._fail(pid, "impossible")
+            return None
+        if stack:
+            self.counts["read"] += 1
+        return stack or None
+
+    def _known(self, pid: int, thread: procfs.Stat) -> _Process:
+        process = self._processes.get(pid)
+        if process is None or process.image != thread.image:
+            process = self._processes[pid] = _Process(thread.image)
+        is_due = process.interpreter is None and time.monotonic() >= process.due_s
+        if is_due and procfs.age_s(thread.start_ticks) >= _YOUNGEST_S:
+            self._look_at(pid, process)
+        self._processes.move_to_end(pid)
+        self._let_go()
+        return process
+
+    def _let_go(self) -> None:
+        """Of those that were not hot for the longest time."""
+        while len(self._processes) > _PROCESSES_CAP:
+            self._processes.popitem(last=False)
+        attached = [one for one in self._processes.values() if one.interpreter is not None]
+        for process in attached[:-_ATTACHED_CAP]:
+            process.interpreter = None
+
+    def _look_at(self, pid: int, process: _Process) -> None:
+        """Attach to it, if it may be profiled; where that fails, say when it is tried again."""
+        process.due_s = time.monotonic() + process.wait_s
+        process.wait_s = min(_ASKED_AT_LEAST_S, 2 * process.wait_s)
+        if not self._permits(*who_is(pid)):
+            self.counts["refused"] += 1
+            return
+        try:
+            process.interpreter = self._attach(pid)
+        except NotPythonError:
+            return
+        except UnknownLayoutError as error:
+            self._note_version(str(error))
+        except UnreadableError:
+            self.counts["not attached"] += 1
+
+    def _fail(self, pid: int, kind: str) -> None:
+        self.counts[kind] += 1
+        self.failures.append((time.clock_gettime_ns(time.CLOCK_BOOTTIME), pid, kind))
+
+    def _note_version(self, words: str) -> None:
+        if words not in self.unknown_versions and len(self.unknown_versions) < _VERSIONS_CAP:
+            self.unknown_versions.append(words)
+
+    def forget(self) -> None:
+        """Ask everybody anew: who may be profiled has changed."""
+        self._processes.clear()
+
+
+def who_is(pid: int) -> tuple[str, str | None]:
+    """Name and executable, as consent is asked by them."""
+    stat = procfs.stat_of(pid)
+    try:
+        executable = procfs.link(procfs.path(pid, "exe"))
+    except OSError:
+        executable = None
+    return stat.name if stat else "", executable

@@ -1,0 +1,104 @@
+"""What is given out of the black box: the samples of a family, with its Python stacks, as one document.
+
+Only of processes that may be profiled, by the name and the program that they had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from monitord import procfs
+from monitord.model import ProcessKey, counted
+from monitord.stacks.document import NEAR_NS, SAMPLES_CAP, Document, DocumentBuilder, Span
+from monitord.stacks.family import Family, Member, family_of, start_ns
+from monitord.stacks.life import Life
+from monitord.stacks.lives import Lives
+from monitord.stacks.readings import PythonStacks
+from monitord.stacks.rings import Rings
+
+_OWN_GENERATIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """One look into the box, of the time from `since_ns` to `until_ns`. For who holds its lock.
+
+    `seen` are the pids that ran since then. `failures`: (when, pid, kind) of Python stacks without success.
+    """
+
+    rings: Rings
+    lives: Lives
+    stacks: PythonStacks
+    since_ns: int
+    until_ns: int
+    seen: Sequence[int]
+    failures: Sequence[tuple[int, int, str]]
+    permits: Callable[[str, str | None], bool]
+    notes: Sequence[str]
+
+    def of_target(self, target: ProcessKey, crossed_ns: int | None) -> Document | None:
+        """The target's and its descendants'."""
+        began_ns = start_ns(target, procfs.TICKS_PER_S)
+        if procfs.key_of(target.pid) == target:
+            self.lives.note(target.pid)
+        found = self.lives.descendants(target.pid, self.since_ns, began_ns)
+        return self._document(
+            family_of(target.pid, began_ns, found, self.seen, self.lives.of),
+            max(self.since_ns, began_ns),
+            crossed_ns,
+        )
+
+    def of_machine(self, own_pid: int) -> Document | None:
+        """Everybody's, but that of `own_pid` and of what it started."""
+        family = {
+            pid: tuple(Member(life) for life in self.lives.of(pid))
+            for pid in self.seen
+            if not self._is_own(pid, own_pid)
+        }
+        return self._document(family, self.since_ns, None)
+
+    def _document(self, family: Family, since_ns: int, crossed_ns: int | None) -> Document | None:
+        notes = list(self.notes)
+        allowed = {pid: kept for pid, members in family.items() if (kept := self._allowed(members))}
+        refused = sum(map(len, family.values())) - sum(map(len, allowed.values()))
+        if refused:
+            notes.append(f"left out, because they may not be profiled: {counted(refused, 'process')}")
+        found = [one for one in self.rings.samples(since_ns, allowed) if one[0] <= self.until_ns]
+        if len(found) > SAMPLES_CAP:
+            notes.append(
+                f"left out, because they are too many: {counted(len(found) - SAMPLES_CAP, 'sample')}"
+            )
+        readings = self.stacks.since(since_ns - NEAR_NS, self.until_ns + NEAR_NS)
+        builder = DocumentBuilder(allowed, (one for one in readings if one[1] in allowed))
+        for sample in found[-SAMPLES_CAP:]:
+            builder.add(sample)
+        rings = self.rings
+        return builder.build(Span(crossed_ns, rings.rate_hz, rings.scope, self._losses(allowed)), notes)
+
+    def _allowed(self, members: Sequence[Member]) -> tuple[Member, ...]:
+        return tuple(
+            member for member in members if self.permits(member.life.name, executable_of(member.life))
+        )
+
+    def _losses(self, family: Family) -> dict[str, int]:
+        """What could not be told of these processes; what the ring lost is everybody's."""
+        kinds = [kind for at_ns, pid, kind in self.failures if at_ns >= self.since_ns and pid in family]
+        counts = {kind: kinds.count(kind) for kind in ("unreadable", "impossible")}
+        return {"lost": self.rings.lost.records, **counts}
+
+    def _is_own(self, pid: int, own_pid: int) -> bool:
+        for _ in range(_OWN_GENERATIONS):
+            if pid == own_pid:
+                return True
+            lives = self.lives.of(pid)
+            if not lives or not lives[-1].parent_pid:
+                return False
+            pid = lives[-1].parent_pid
+        return False
+
+
+def executable_of(life: Life) -> str | None:
+    """The program's own file: what is mapped lowest."""
+    files = [one for one in life.mappings if one.inode]
+    return min(files).path if files else None
