@@ -45,6 +45,7 @@ BENCHMARKS = {
     "black_box": Benchmark(
         "the rings of stacks: their reader quiet and busy, beside perf and py-spy; a target's speed", 6
     ),
+    "python_stacks": Benchmark("Python stacks read from outside: cost and truth, beside py-spy", 6),
     "profiles": Benchmark(
         "reading, comparing and writing profiles, beside reading and splitting their lines", 4
     ),

@@ -20,7 +20,7 @@ from monitord.stacks.cpython.threads import Threads
 from monitord.stacks.cpython.walking import OF_THREAD, RawFrame, State, Walk, frame_struct
 
 TRUNCATED: Frame = ("[deeper frames]", None, None)
-_TRIES = 3
+_TRIES = 4
 _STATES_CAP = 64  # whose ranges are kept
 _PAGE = 4096
 _CHUNK_HEADS = (
@@ -32,7 +32,7 @@ _CHUNK_HEADS = (
 class Interpreter:
     """A CPython that was running when it was attached to. Nothing in it is stopped or changed."""
 
-    def __init__(self, key: ProcessKey, image: tuple[int, int] | None, memory: Memory) -> None:
+    def __init__(self, key: ProcessKey, image: tuple[int, int], memory: Memory) -> None:
         self.key, self._image, self._memory = key, image, memory
         runtime, self._layout = runtime_of(memory)
         self._threads = Threads(memory, self._layout, runtime)
@@ -46,13 +46,15 @@ class Interpreter:
 
         Raises NotPythonError, UnknownLayoutError, or UnreadableError (gone, not allowed, not ready).
         """
-        key, image = procfs.key_of(pid), procfs.image_of(pid)
-        if key is None:
+        stat = procfs.stat_of(pid)
+        if stat is None or stat.state == "Z":
             raise UnreadableError("the process is gone")
-        if image is None:
-            raise NotPythonError("it has no memory that may be read")
+        if stat.is_kernel_thread:
+            raise NotPythonError("it is a thread of the kernel")
+        if not any(stat.image):
+            raise UnreadableError("its memory may not be read, or it is being executed")
         try:
-            found = cls(key, image, Memory(pid))
+            found = cls(ProcessKey(pid, stat.start_ticks), stat.image, Memory(pid))
         except (OSError, struct.error) as error:
             raise UnreadableError(_reason(error)) from error
         if not found.is_same():
