@@ -46,6 +46,9 @@ BENCHMARKS = {
         "the rings of stacks: their reader quiet and busy, beside perf and py-spy; a target's speed", 6
     ),
     "python_stacks": Benchmark("Python stacks read from outside: cost and truth, beside py-spy", 6),
+    "causes_memory": Benchmark(
+        "planted leaks in every CPython here and in C: is what grew named; the CPU of a look at 700 MiB", 12
+    ),
     "profiles": Benchmark(
         "reading, comparing and writing profiles, beside reading and splitting their lines", 4
     ),

@@ -41,6 +41,11 @@ class TriggerMetric(StrEnum):
         """Whether it is measured of the whole machine: a rule about it can't be narrowed to processes."""
         return self in _MACHINE_WIDE
 
+    @property
+    def is_about_memory(self) -> bool:
+        """Whether what brings memory in tells more of it than what runs."""
+        return self in _ABOUT_MEMORY
+
 
 _MACHINE_WIDE = frozenset(
     (
@@ -51,6 +56,8 @@ _MACHINE_WIDE = frozenset(
 
 BASELINE_RULE = "baseline"
 """The rule of a baseline's row: a profile taken automatically while nothing was wrong (metric manual)."""
+
+_ABOUT_MEMORY = (TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH, TriggerMetric.FREE_MEMORY)
 
 METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.CPU: ("percent",),
@@ -549,7 +556,7 @@ class Hotspot:
     statements: tuple[Statement, ...] = ()
 
 
-ProfilerName = Literal["auto", "py-spy", "perf", "eu-stack", "sample", "spindump"]
+ProfilerName = Literal["auto", "py-spy", "perf-faults", "perf", "eu-stack", "sample", "spindump"]
 """Which tool is to take a profile; auto takes the first of the ladder that works."""
 
 PlannedProfiler = Literal[ProfilerName, "none"]
@@ -564,7 +571,8 @@ class CapturePlan:
     """How a capture is to be taken: by which profiler ("auto": the ladder), how long, how often.
 
     `named` is the plan set at run time that had a say in it; its `consent` ("always" or "never") stands in
-    for the configured one, but for the deny list. None: as configured.
+    for the configured one, but for the deny list. None: as configured. `is_about_memory`: what brings memory
+    in is asked for before what runs.
     """
 
     profiler: str = "auto"
@@ -572,6 +580,7 @@ class CapturePlan:
     rate_hz: int = 100
     consent: str | None = None
     named: str | None = None
+    is_about_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,6 +602,7 @@ class NamedPlan:
             rate_hz=self.rate_hz or plan.rate_hz,
             consent=self.consent,
             named=self.name,
+            is_about_memory=plan.is_about_memory,
         )
 
 

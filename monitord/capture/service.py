@@ -13,7 +13,7 @@ from pathlib import Path
 from monitord.capture import causes
 from monitord.capture.causes import Look
 from monitord.capture.consent import Consent
-from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
+from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES, OF_MEMORY
 from monitord.capture.program import program_id
 from monitord.capture.reading import Reading, read_evidence, with_sources
 from monitord.capture.session import Profiler, Session
@@ -244,12 +244,7 @@ class ProfileCaptureService:
         session = replace(session, cpu_percent=found[0].target_cpu_percent)
         if found[0].status in _TARGET_IS_LOST or session.plan.profiler == "none":
             return found
-        ladder = [
-            profiler
-            for profiler in LADDER
-            if session.plan.profiler == profiler.name
-            or (session.plan.profiler == "auto" and profiler.suits(session.target))
-        ]
+        ladder = [profiler for profiler in LADDER if _is_wanted(profiler, session)]
         if not ladder:
             wanted = session.plan.profiler
             reason = f"no profiler here fits {wanted!r}; known: {', '.join(NAMES)}"
@@ -336,6 +331,13 @@ def _swept(folder: Path) -> Iterator[list[Path | None]]:
 def _of_program(capture: Capture, program: str | None) -> Capture:
     """With the id by which it finds its baseline."""
     return replace(capture, notes={**capture.notes, "program": program}) if program else capture
+
+
+def _is_wanted(profiler: Profiler, session: Session) -> bool:
+    """Whether a profiler is the one that was asked for, or a step of the ladder for this target and plan."""
+    if session.plan.profiler != "auto":
+        return session.plan.profiler == profiler.name
+    return (profiler.name not in OF_MEMORY or session.plan.is_about_memory) and profiler.suits(session.target)
 
 
 def _without_tool(

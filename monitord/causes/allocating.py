@@ -26,6 +26,7 @@ _FAULTS = frozenset(
     )
 )  # fmt: skip
 _COPIES = ("memset", "memcpy", "memmove", "strcpy", "__mem", "__str")
+_OF_FAULTS = "perf-faults"
 LEAST_SAMPLES = 8
 LEAST_SHARE = 0.6
 
@@ -39,12 +40,15 @@ class Allocator:
     total: int
 
 
-def allocator_in(profiles: Iterable[Profile]) -> Allocator | None:
-    """The function that most of such stacks go through; None: too few of them, or no single one."""
+def allocator_in(profiles: Iterable[tuple[Profile, str]]) -> Allocator | None:
+    """The function that most of such stacks go through; None: too few of them, or no single one.
+
+    Profiles come with who took them, the best first; every stack of `perf-faults` is one of a page fault.
+    """
     found: Counter[str] = Counter()
-    for profile in profiles:
+    for profile, profiler in profiles:
         for (_thread, stack), value in profile.stacks.items():
-            if name := _asker([profile.frames[index] for index in stack]):
+            if name := _asker([profile.frames[index] for index in stack], profiler == _OF_FAULTS):
                 found[name] += round(value) if profile.unit == "samples" else 1
         if found.total() >= LEAST_SAMPLES:
             break  # the first is the best evidence; others show the same time again
@@ -54,10 +58,14 @@ def allocator_in(profiles: Iterable[Profile]) -> Allocator | None:
     return Allocator(function, samples, found.total()) if samples >= LEAST_SHARE * found.total() else None
 
 
-def _asker(frames: Sequence[Frame]) -> str | None:
+def _asker(frames: Sequence[Frame], is_fault: bool) -> str | None:
     """The last function of the program before the allocator or the fault; None: the stack has neither."""
-    for index, frame in enumerate(frames):
-        if frame.name in _ALLOCATORS or (frame.kind == "kernel" and frame.name in _FAULTS):
-            own = [one for one in frames[:index] if one.kind != "kernel" and not one.name.startswith(_COPIES)]
-            return own[-1].name if own and own[-1].name[:1] not in ("[", "") else None
-    return None
+    end = next((index for index, frame in enumerate(frames) if _brings_memory(frame)), None)
+    if end is None and not is_fault:
+        return None
+    own = [one for one in frames[:end] if one.kind != "kernel" and not one.name.startswith(_COPIES)]
+    return own[-1].name if own and own[-1].name[:1] not in ("[", "") else None
+
+
+def _brings_memory(frame: Frame) -> bool:
+    return frame.name in _ALLOCATORS or (frame.kind == "kernel" and frame.name in _FAULTS)

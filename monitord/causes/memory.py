@@ -104,7 +104,10 @@ class _Explaining:
 
     def _of_code(self, cause: Cause, rows: list[objects.Row]) -> Cause:
         """Memory that anybody may have asked for: who did, if stacks tell it; else that no object did."""
-        asker = allocating.allocator_in(self._facts.profiles) if self._is_gain else None
+        facts = self._facts
+        takers = [one.profiler for one in facts.taken] or [""] * len(facts.profiles)
+        profiles = zip(facts.profiles, takers, strict=True)
+        asker = allocating.allocator_in(profiles) if self._is_gain else None
         if asker is None:
             return replace(cause, sentence="; ".join(filter(None, (cause.sentence, self._no_type(rows)))))
         stacks = f"{asker.samples:,} of {asker.total:,} stacks in allocators and page faults"
@@ -121,7 +124,7 @@ class _Explaining:
             return "" if reason == census.NO_PYTHON else reason
         largest = f" (largest: {self._amount(rows[0].size)} {rows[0].name})" if rows else ""
         verb = "grew" if self._is_gain else "holds"
-        return f"no type of Python object {verb} as much{largest}: native code holds the rest"
+        return f"no type of Python object {verb} as much{largest}: the rest is native memory, or free room"
 
     def _runner_up(self, rows: list[objects.Row]) -> str | None:
         is_one = rows and rows[0].size >= _RUNNER_UP_SHARE * self._total

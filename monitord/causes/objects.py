@@ -20,6 +20,8 @@ _LEAST_COUNT = 100
 """Of fewer objects it is chance that others are as many."""
 _COMPANIONS_TOLD = 3
 _BYTES = ("str", "bytes", "bytearray")
+_LEAVES = ("int", "float", *_BYTES)
+_CONTAINERS = ("tuple", "list", "dict", "set", "frozenset")
 _TIMES = {1: "as many", 2: "twice as many", 3: "3 times as many", 4: "4 times as many"}
 
 
@@ -75,14 +77,30 @@ def lead_of(rows: Sequence[Row], growth_bytes: float) -> Lead | None:
         return _with_rivals(own)
     if not rows:
         return None
+    holding = _holders_of(rows, growth_bytes)
+    if holding is not None:
+        return holding
     first, least = rows[0], _COMPANION_SHARE * growth_bytes
     along = tuple(row for row in rows[1:] if row.size >= least)
     return Lead((first,), along, first.size + sum(row.size for row in along))
 
 
 def _with_companions(row: Row, rows: Sequence[Row]) -> Lead:
-    along = tuple(one for one in rows if not one.is_user and _times(one.count, row.count))
+    along = tuple(one for one in rows if one is not row and not one.is_user and _times(one.count, row.count))
     return Lead((row,), along, row.size + sum(one.size for one in along))
+
+
+def _holders_of(rows: Sequence[Row], growth_bytes: float) -> Lead | None:
+    """The containers that grew in step with numbers or texts, which lie in them: a tuple of three, say."""
+    if rows[0].name not in _LEAVES:
+        return None
+    least = _COMPANION_SHARE * growth_bytes
+    found = [
+        _with_companions(row, rows)
+        for row in rows[1:]
+        if row.name in _CONTAINERS and row.size >= least and _times(rows[0].count, row.count)
+    ]
+    return found[0] if found and found[0].size >= EXPLAINS_SHARE * growth_bytes else None
 
 
 def _with_rivals(leads: Sequence[Lead]) -> Lead:

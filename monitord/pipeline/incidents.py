@@ -321,7 +321,8 @@ class IncidentWorker:
 
     def _plan_for(self, opening: Opening, incident: Incident) -> CapturePlan:
         """As configured, or as set at run time; an opening's own plan changes in its consent only."""
-        wanted = replace(opening.own_plan or self._plan, profiler=opening.alert.profiler)
+        alert, plan = opening.alert, opening.own_plan or self._plan
+        wanted = replace(plan, profiler=alert.profiler, is_about_memory=alert.metric.is_about_memory)
         adapted = self._adapt(wanted, incident.process)
         if opening.own_plan is None:
             return adapted

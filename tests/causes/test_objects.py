@@ -49,6 +49,13 @@ def test_rivals_are_all_named_and_counted_once() -> None:
     assert lead.size == 690
 
 
+def test_a_container_leads_the_numbers_that_lie_in_it() -> None:
+    """Three a tuple: it is the tuples that leak."""
+    lead = lead_of([Row("int", 3000, 500, False), Row("tuple", 1000, 400, False)], 900)
+    assert lead is not None
+    assert lead.described(is_gain=True) == "+1,000 tuple with 3 times as many int"
+
+
 def test_nothing_leads_where_nothing_grew() -> None:
     assert lead_of([], 1000) is None
 

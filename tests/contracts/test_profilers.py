@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES
+from monitord.capture.profilers import FIRST_LOOKS, LADDER, NAMES, OF_MEMORY
 from monitord.capture.session import Profiler, Session
 from monitord.capture.target import Target
 from monitord.capture.tool_runner import Runner
@@ -45,11 +45,22 @@ def spool(tmp_path: Path) -> Path:
     return path
 
 
+GROWING = """
+import time
+print("ready", flush=True)
+kept = []
+while True:
+    kept.append(b"x" * 5_000)
+    if len(kept) > 20_000:
+        time.sleep(0.01)
+"""
+
+
 def test_it_names_a_busy_function_of_a_real_process_and_leaves_it_running(
     profiler: Profiler, targets: Targets, spool: Path
 ) -> None:
     """Evidence parses under the format it claims, lies in the folder it was given, and nothing else happened."""
-    process = targets.python(t.PYTHON_BURNER)
+    process = targets.python(GROWING if profiler.name in OF_MEMORY else t.PYTHON_BURNER)
     capture = t.take(profiler, process, spool, Toolbox())
     assert (capture.status, capture.reason) == (CaptureStatus.OK, None)
     assert (capture.role, capture.profiler, capture.format) == (profiler.role, profiler.name, profiler.format)

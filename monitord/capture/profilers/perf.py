@@ -27,6 +27,7 @@ _DATA, _FOLDED, _FILES = "perf.data", "perf.folded", "perf.files"
 _FOLDS = "monitord.capture.perf_fold"
 _SCRIPT_LIMIT_S, _HURRIED_SCRIPT_LIMIT_S = 20.0, 1.0
 _MOMENT_S = 0.3
+_STACK_BYTES = 4096  # of each stack, to unwind it: some thirty frames
 _HURRIED_OPENING_S = 0.3
 _LOOK_CAP_BYTES = 1024 * 1024
 _SCRIPT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024
@@ -45,6 +46,8 @@ class Perf:
     role = "profile"
     counts_cpu = True
     format = "folded"
+    event: tuple[str, ...] = ("-e", "cpu-clock", "-g")
+    nothing_seen = "perf saw no running code: the process waited all the time"
 
     def suits(self, target: Target) -> bool:
         return sys.platform == "linux"
@@ -105,6 +108,7 @@ class Perf:
             session.target.key.pid,
             builder.rate_hz or RATE_HZ,
             session.plan.duration_s,
+            self.event,
         )
         return session.runner.run(
             ToolRun(
@@ -143,9 +147,7 @@ class Perf:
 
     def _without_stacks(self, builder: CaptureBuilder, recorded: Outcome, script: Outcome) -> Capture:
         if script.ended == "exited" and script.exit_status == 0:
-            return builder.end(
-                CaptureStatus.NO_SAMPLES, "perf saw no running code: the process waited all the time"
-            )
+            return builder.end(CaptureStatus.NO_SAMPLES, self.nothing_seen)
         if script.ended in ("timeout", "left_behind"):
             return builder.end(CaptureStatus.TIMEOUT, f"perf script did not end within {script.took_s:.0f} s")
         if recorded.ended in ("timeout", "left_behind"):
@@ -153,6 +155,22 @@ class Perf:
         return builder.end(
             CaptureStatus.TOOL_ERROR, f"perf script: {first_words(script.stderr) or script.ended}"
         )
+
+
+class PerfFaults(Perf):
+    """Stacks that bring memory in, by the page faults that they cause; blind to what takes in none.
+
+    Unwound from the stack itself (DWARF): allocators and copying functions keep no frame pointers.
+    """
+
+    name = "perf-faults"
+    counts_cpu = False
+    event = ("-e", "page-faults", "--call-graph", f"dwarf,{_STACK_BYTES}")
+    nothing_seen = "perf saw no page faults: the process took in no memory meanwhile"
+
+    def suits(self, target: Target) -> bool:
+        """Of Python the stacks are those of its interpreter."""
+        return super().suits(target) and not target.is_python
 
 
 class PerfLook(Perf):
@@ -172,9 +190,11 @@ class PerfLook(Perf):
         return builder.check_failure(recorded) or builder.end(CaptureStatus.OK, payload=stacks)
 
 
-def record_command(perf: str, pid: int, rate_hz: int, duration_s: float) -> tuple[str, ...]:
+def record_command(
+    perf: str, pid: int, rate_hz: int, duration_s: float, event: tuple[str, ...] = Perf.event
+) -> tuple[str, ...]:
     """Return the command of a recording, which `sleep` ends; -B opens no file whose name it records."""
-    head = (perf, "record", "-q", "-B", "-N", "-e", "cpu-clock", "-F", str(rate_hz), "-g", "--max-size=64M")
+    head = (perf, "record", "-q", "-B", "-N", *event, "-F", str(rate_hz), "--max-size=64M")
     return (*head, "-p", str(pid), "-o", _DATA, "--", "/bin/sleep", f"{duration_s:.2f}")
 
 
