@@ -19,6 +19,7 @@ CAP_BYTES = 128 * 1024
 
 _RANGES_CAP = 512  # the kernel's UIO_MAXIOV is 1024
 _FAILURES_CAP = 64
+_SMALL_BYTES = 16 * 1024
 _HIGHEST = 1 << 56  # a user's addresses lie below on every 64-bit architecture
 _RTLD_NOW = 2
 _LENGTH_AND_PLACE = struct.Struct("<QQ")
@@ -34,15 +35,19 @@ class Memory:
 
     def __init__(self, pid: int) -> None:
         self.pid, self.call_count = pid, 0
-        self._read, self._buffer = _system_call(), array.array("B", bytes(CAP_BYTES))
+        self._read = _system_call()
+        self._have_room(_SMALL_BYTES)
+
+    def _have_room(self, size: int) -> None:
+        self._buffer = array.array("B", bytes(size))
         self._view = memoryview(self._buffer)
-        self._local = _LENGTH_AND_PLACE.pack(self._buffer.buffer_info()[0], CAP_BYTES)
+        self._local = _LENGTH_AND_PLACE.pack(self._buffer.buffer_info()[0], size)
 
     def read(self, address: int, size: int) -> bytes:
         """Exactly `size` bytes, at most CAP_BYTES."""
         if not 0 <= size <= CAP_BYTES or not 0 <= address < _HIGHEST:
             raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-        if self._filled(_LENGTH_AND_PLACE.pack(address, size), 1) != size:
+        if self._filled(_LENGTH_AND_PLACE.pack(address, size), 1, size) != size:
             raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
         return self._view[:size].tobytes()
 
@@ -53,7 +58,8 @@ class Memory:
     def read_packed(self, ranges: bytes, size: int) -> bytes | None:
         """All of ranges that `pack` made, which are `size` bytes together; None if one can't be read."""
         try:
-            return self._view[:size].tobytes() if self._filled(ranges, len(ranges) // 16) == size else None
+            got = self._filled(ranges, len(ranges) // 16, size)
+            return self._view[:size].tobytes() if got == size else None
         except OSError as error:
             if error.errno != errno.EFAULT:
                 raise
@@ -90,7 +96,7 @@ class Memory:
     def _read_piece(self, piece: Sequence[tuple[int, int]]) -> list[bytes | None]:
         """Those at the beginning that could be read."""
         try:
-            got = self._filled(pack(piece), len(piece))
+            got = self._filled(pack(piece), len(piece), sum(size for _, size in piece))
         except OSError as error:
             if error.errno != errno.EFAULT:
                 raise
@@ -104,9 +110,11 @@ class Memory:
             at += size
         return found
 
-    def _filled(self, remote: bytes, count: int) -> int:
+    def _filled(self, remote: bytes, count: int, size: int) -> int:
         """How many bytes of these ranges now lie in the buffer, without a gap."""
         self.call_count += 1
+        if size > len(self._buffer):
+            self._have_room(CAP_BYTES)
         got = self._read(self.pid, self._local, 1, remote, count, 0)
         if got < 0:
             import _ctypes
