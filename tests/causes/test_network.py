@@ -15,6 +15,7 @@ from monitord.causes import OBSERVED_BYTES, network
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, ProcessKey, Threshold, TriggerMetric
 from tests.causes.conftest import Run, ticks
+from tests.causes.talking import FAR, HEAD, PREFORK, SHARED
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sock_diag is Linux's")
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -47,41 +48,10 @@ def cause_of(pid: int) -> Cause:
     return network.explain(Facts(alert(pid), after=look(pid)))
 
 
-_HEAD = """
-import os, signal, socket, sys, threading, time
-signal.alarm(120)
-def drain(one):
-    while one.recv(1 << 20): pass
-def send(one):
-    while True: one.sendall(b"x" * (1 << 18)); time.sleep(0.002)
-def spin():
-    while True: pass
-def sleep(): time.sleep(600)
-"""
-_FAR = """
-server = socket.create_server(("127.0.0.1", 0))
-if os.fork() == 0:
-    while True: threading.Thread(target=drain, args=(server.accept()[0],), daemon=True).start()
-address = server.getsockname()
-server.close()
-client = socket.create_connection(address)
-"""
-# Who works, who holds: the sockets were there before the fork. The second number is the one that moves bytes.
-SHARED = {
-    "a child of a parent in waitpid": "child = os.fork() or send(client); print('ready', os.getpid(), child, address[1], flush=True); os.waitpid(child, 0)",
-    "a child of a parent that burns CPU": "child = os.fork() or send(client); print('ready', os.getpid(), child, address[1], flush=True); spin()",
-    "the parent, whose child sleeps": "child = os.fork() or sleep(); print('ready', child, os.getpid(), address[1], flush=True); send(client)",
-    "one of four workers": """
-workers = [os.fork() or (send(client) if number == 2 else sleep()) for number in range(4)]
-print('ready', os.getpid(), workers[2], address[1], flush=True); os.waitpid(workers[2], 0)
-""",
-}
-
-
 @pytest.mark.parametrize("who", sorted(SHARED))
 def test_the_process_that_moved_the_bytes_is_named_whoever_is_blamed(who: str, run: Run) -> None:
     """Looked at from the one that only holds the socket, and from the one that works."""
-    _, (holder, worker, port) = run(_HEAD + _FAR + SHARED[who])
+    _, (holder, worker, port) = run(HEAD + FAR + SHARED[who])
     for pid in (holder, worker):
         cause = cause_of(pid)
         assert cause.kind == "remote end", cause
@@ -94,8 +64,8 @@ def test_the_process_that_moved_the_bytes_is_named_whoever_is_blamed(who: str, r
 def test_between_two_that_send_it_stays_unknown(run: Run) -> None:
     """Both work on one connection: the remote end is told, and neither is blamed for the other's part."""
     code = (
-        _HEAD
-        + _FAR
+        HEAD
+        + FAR
         + "child = os.fork()\nif child: print('ready', os.getpid(), child, address[1], flush=True)\nsend(client)\n"
     )
     _, (parent, child, port) = run(code)
@@ -105,22 +75,6 @@ def test_between_two_that_send_it_stays_unknown(run: Run) -> None:
     assert f"(pid {parent})" in cause.sentence
     assert f"(pid {child})" in cause.sentence
     assert "which of" in cause.sentence
-
-
-PREFORK = (
-    _HEAD
-    + """
-server = socket.create_server(("127.0.0.1", 0), backlog=100)
-def serve():
-    while True:
-        one, _ = server.accept()
-        drain(one)
-workers = [os.fork() or serve() for _ in range(3)]
-if os.fork() == 0: send(socket.create_connection(server.getsockname()))
-print("ready", os.getpid(), *workers, flush=True)
-os.waitpid(workers[0], 0)
-"""
-)
 
 
 def test_of_a_prefork_server_the_worker_that_received_is_named(run: Run) -> None:
@@ -135,7 +89,7 @@ def test_of_a_prefork_server_the_worker_that_received_is_named(run: Run) -> None
 
 
 def test_bytes_are_told_by_remote_end_and_direction(run: Run) -> None:
-    _, (_holder, worker, port) = run(_HEAD + _FAR + SHARED["the parent, whose child sleeps"])
+    _, (_holder, worker, port) = run(HEAD + FAR + SHARED["the parent, whose child sleeps"])
     cause = cause_of(worker)
     (label, row) = cause.evidence[0]
     assert label == f"127.0.0.1:{port}"
@@ -145,7 +99,7 @@ def test_bytes_are_told_by_remote_end_and_direction(run: Run) -> None:
 
 def test_datagrams_are_said_to_be_uncounted(run: Run) -> None:
     code = (
-        _HEAD
+        HEAD
         + """
 here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); here.bind(("127.0.0.1", 0))
 there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -160,7 +114,7 @@ while True: there.sendto(b"x" * 60000, here.getsockname())
 
 
 def test_a_process_that_moves_nothing_is_blamed_for_nothing(run: Run) -> None:
-    process, _ = run(_HEAD + "kept = socket.socketpair()\nprint('ready', flush=True)\nsleep()\n")
+    process, _ = run(HEAD + "kept = socket.socketpair()\nprint('ready', flush=True)\nsleep()\n")
     cause = cause_of(process.pid)
     assert (cause.kind, cause.confidence) == ("unknown", "unknown")
 
@@ -172,7 +126,7 @@ def test_another_network_namespace_is_entered_or_said(
 ) -> None:
     """With CAP_SYS_ADMIN the remote end is named there, too; without it the reason and what to type."""
     unshare, up = require_tool("unshare"), require_tool("ip")
-    text = _HEAD + _FAR + SHARED["the parent, whose child sleeps"]
+    text = HEAD + FAR + SHARED["the parent, whose child sleeps"]
     code = f"""
 import os
 os.execv({unshare!r}, [{unshare!r}, "--net", "sh", "-c", '{up} link set lo up && exec {sys.executable} -c "$0"', {text!r}])

@@ -13,9 +13,9 @@ from monitord.causes import METRICS, OBSERVED_BYTES
 from monitord.model import CapturePlan, Cause, Incident, ProcessKey, TriggerMetric
 from tests.causes import hanging
 from tests.causes.conftest import Run, ticks, waits_in
+from tests.causes.talking import FAR, HEAD, SHARED
 from tests.causes.test_disk_io import WRITES
 from tests.causes.test_growth import LEAKS
-from tests.causes.test_network import _FAR, _HEAD, SHARED
 from tests.fakes import an_alert
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="observers read /proc")
@@ -51,7 +51,7 @@ def test_a_file_is_found(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_remote_end_is_found(run: Run, tmp_path: Path) -> None:
-    _, (_child, worker, port) = run(_HEAD + _FAR + SHARED["the parent, whose child sleeps"])
+    _, (_child, worker, port) = run(HEAD + FAR + SHARED["the parent, whose child sleeps"])
     cause = cause_of(worker, TriggerMetric.NETWORK, tmp_path)
     assert cause is not None
     assert f"to 127.0.0.1:{port}, moved by" in cause.sentence

@@ -1,0 +1,45 @@
+"""Programs that talk over TCP; several hold the sockets, and one moves the bytes."""
+
+HEAD = """
+import os, signal, socket, sys, threading, time
+signal.alarm(120)
+def drain(one):
+    while one.recv(1 << 20): pass
+def send(one):
+    while True: one.sendall(b"x" * (1 << 18)); time.sleep(0.002)
+def spin():
+    while True: pass
+def sleep(): time.sleep(600)
+"""
+FAR = """
+server = socket.create_server(("127.0.0.1", 0))
+if os.fork() == 0:
+    while True: threading.Thread(target=drain, args=(server.accept()[0],), daemon=True).start()
+address = server.getsockname()
+server.close()
+client = socket.create_connection(address)
+"""
+# Who works, who holds: the sockets were there before the fork. The second number is the one that moves bytes.
+SHARED = {
+    "a child of a parent in waitpid": "child = os.fork() or send(client); print('ready', os.getpid(), child, address[1], flush=True); os.waitpid(child, 0)",
+    "a child of a parent that burns CPU": "child = os.fork() or send(client); print('ready', os.getpid(), child, address[1], flush=True); spin()",
+    "the parent, whose child sleeps": "child = os.fork() or sleep(); print('ready', child, os.getpid(), address[1], flush=True); send(client)",
+    "one of four workers": """
+workers = [os.fork() or (send(client) if number == 2 else sleep()) for number in range(4)]
+print('ready', os.getpid(), workers[2], address[1], flush=True); os.waitpid(workers[2], 0)
+""",
+}
+PREFORK = (
+    HEAD
+    + """
+server = socket.create_server(("127.0.0.1", 0), backlog=100)
+def serve():
+    while True:
+        one, _ = server.accept()
+        drain(one)
+workers = [os.fork() or serve() for _ in range(3)]
+if os.fork() == 0: send(socket.create_connection(server.getsockname()))
+print("ready", os.getpid(), *workers, flush=True)
+os.waitpid(workers[0], 0)
+"""
+)
