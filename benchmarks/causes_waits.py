@@ -1,6 +1,6 @@
 """Are the holders, files and remote ends that causes name the true ones, and what does a look cost?
 
-    python benchmarks/causes_waits.py --rounds 5
+    python benchmarks/causes_waits.py --rounds 3
 
 Real programs hang, share sockets, write and leak in known ways; each is observed and explained as an incident
 is. "unknown" names nobody, "wrong" names somebody else. Exit status 1 when a deadlock, a lock on a file or a
@@ -149,7 +149,6 @@ def shared_sockets(_folder: Path) -> Iterator[Told]:
 CASES: tuple[Callable[[Path], Iterator[Told]], ...] = (
     deadlocks, file_locks, look_alikes, other_ends, shared_sockets,
 )  # fmt: skip
-NEVER_WRONG = ("look-alikes",)
 ALWAYS_RIGHT = ("deadlocks", "locks on files", "look-alikes")
 
 
@@ -176,11 +175,12 @@ def cpu_of(*command: str) -> float:
 def costs(folder: Path) -> list[Row]:
     """A look at 2,000 threads and at 2,000 descriptors, whole process, beside tools that look at the same."""
     threads = hanging.CONDITION.replace("at < 45", f"at < {FEW}")
-    files = "import sys, time\nkept = [open('/dev/null') for _ in range(%d)]\nprint('ready', flush=True)\ntime.sleep(600)\n"
+    opens = f"kept = [open('/dev/null') for _ in range({FEW})]"
+    files = f"import time\n{opens}\nprint('ready', flush=True)\ntime.sleep(600)\n"
     rows = []
     for what, command, metric, peer in (
         (f"{FEW:,} threads", (built(threads, folder),), TriggerMetric.HANG, ("eu-stack", "-n", "0", "-p")),
-        (f"{FEW:,} descriptors", (files % FEW,), TriggerMetric.FD_GROWTH, ("lsof", "-n", "-P", "-p")),
+        (f"{FEW:,} descriptors", (files,), TriggerMetric.FD_GROWTH, ("lsof", "-n", "-P", "-p")),
     ):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * FEW)), hard))
@@ -197,7 +197,7 @@ def costs(folder: Path) -> list[Row]:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=3)
     arguments = options.parse_args()
     told: list[Told] = []
     with tempfile.TemporaryDirectory() as name:
@@ -205,10 +205,9 @@ def main() -> None:
             told += [one for case in CASES for one in case(Path(name))]
         rows = costs(Path(name))
     print(f"load {load()}")
-    by_kind = {
-        kind: Counter(one.verdict for one in told if one.kind == kind)
-        for kind in dict.fromkeys(one.kind for one in told)
-    }
+    by_kind: dict[str, Counter[str]] = {}
+    for one in told:
+        by_kind.setdefault(one.kind, Counter())[one.verdict] += 1
     for one in told:
         if one.verdict != "right":
             print(f"{one.kind}: {one.verdict}: {one.cause.sentence}; right: {one.right}")

@@ -49,6 +49,9 @@ BENCHMARKS = {
     "causes_memory": Benchmark(
         "planted leaks in every CPython here and in C: is what grew named; the CPU of a look at 700 MiB", 12
     ),
+    "causes_waits": Benchmark(
+        "holders of locks, remote ends, look-alikes: are they told right? And what a look costs", 12
+    ),
     "profiles": Benchmark(
         "reading, comparing and writing profiles, beside reading and splitting their lines", 4
     ),
