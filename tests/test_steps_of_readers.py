@@ -222,6 +222,17 @@ def spots(n: int) -> list[Hotspot]:
     ]
 
 
+def stacks_of(n: int) -> Any:
+    """A profile of many stacks, one of which is deep and has long names."""
+    builder = of("profiles.builder").ProfileBuilder("x")
+    frame = of("profiles.representation").Frame
+    thread = of("profiles.representation").Thread
+    for k in range(n):
+        builder.add(thread(f"t{k}", k), [builder.frame(frame(f"f{k}", module="m", kind="native"))], 1)
+    builder.add(thread("t", 1), [builder.frame(frame("f" * 60, "/x.py", k)) for k in range(n)], 1)
+    return builder.build()
+
+
 STAT = b"1 (%s) R 1 " + b"1 " * 60
 MOUNT = "1 2 0:1 / /sys/fs/cgroup/{} rw - cgroup cgroup rw,cpu\n"
 
@@ -261,6 +272,8 @@ READERS: dict[str, Work] = {
     "symbols.unwinding": program_file,
     "capture.unresolved": lambda n: of("capture.unresolved").advice(spots(n), "/usr/bin/" + "python3." * n),
     "capture.doubts": lambda n: of("capture.doubts").calls_compiled_code(spots(n)),
+    "causes.frame_classes": each(lambda text: [_tried(getattr(of("causes.frame_classes"), read), text) for read in ("class_of", "kernel_class_of", "statement_class_of", "is_collector")] + [of("causes.frame_classes").python_class_of(text, "/lib/python3.11/" + text), of("causes.frame_classes").class_of("a", text)], "a", "a::", "v8::internal::", "(", "std::sys::", "_", "json.", "/lib/python3/", "G1Mark "),
+    "causes.shares": lambda n: (of("causes.shares").leaf_shares({"stacks": [[1, "t" * n, [["f" * n, "m" * n, "native"]] * n]]}), of("causes.shares").context_shares(stacks_of(n), ()), of("causes.shares").native_shares(stacks_of(n))),
     "capture.snapshot": raw(of("capture.snapshot").cpu_of, "[", '{"a":'),
     "causes.futexes": lambda n: [of("causes.futexes").judge(of("causes.futexes").Call(8, 0, 2, True, False), b"\2\0\0\0" * n, n, {2: 2})],
     "causes.hang": lambda n: explained("hang", hanging_groups(n)),
@@ -322,13 +335,13 @@ OURS: dict[str, str] = {
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "procfs.holders", "procfs.memory", "sampling.sockets", "procfs.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.context_files", "capture.cgroups", "supervision.supervisor",
             "capture.session", "procfs.system_calls", "capture.java", "capture.java_names", "symbols.opening",
-            "causes.usage", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "stacks.perf_event", "stacks.rings",
+            "causes.usage", "causes.leaves", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "stacks.perf_event", "stacks.rings",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),
     **dict.fromkeys(
         (
-            "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "capture.reading", "supervision",
+            "capture.hidden_frames", "capture.service", "capture.causes", "causes.facts", "causes.cpu", "causes.machine_cpu", "capture.reading", "supervision",
             "capture.profilers.perf", "capture.before", "profiles.scalene_kept", "scripts.registry", "detection.judges", "detection.oom",
         ),
         "what another part of ours wrote",

@@ -19,6 +19,8 @@ OBSERVED_BYTES = 64 * 1024
 _LOOKS = (rights.CAP_DAC_READ_SEARCH, rights.CAP_SYS_PTRACE)
 _ENTERS = (*_LOOKS, rights.CAP_SYS_ADMIN)
 """Besides: kernel stacks, fanotify, other network namespaces."""
+_SAMPLES = (*_LOOKS, rights.CAP_PERFMON, rights.CAP_SYSLOG)
+"""Besides: samples of native code, and where the kernel's functions lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Member:
 
 
 METRICS: Mapping[TriggerMetric, Member] = {
-    TriggerMetric.CPU: Member("cpu", observes="process", at_arming=True),
-    TriggerMetric.MANUAL: Member("cpu", observes="process"),
+    TriggerMetric.CPU: Member("cpu", "process", at_arming=True, limit_s=6.0, capabilities=_SAMPLES),
+    TriggerMetric.MANUAL: Member("cpu", "process", limit_s=6.0, capabilities=_SAMPLES),
     TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True),
     TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True),
     TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True),

@@ -2,18 +2,312 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from monitord.causes.facts import Facts
-from monitord.causes.usage import observe_usage
-from monitord.model import Cause
+from monitord.causes.frame_classes import (
+    ALLOCATION,
+    FAULTS,
+    GC,
+    IDLE,
+    IO_WAIT,
+    KERNEL,
+    LOCK,
+    LOOP,
+    REGEX,
+    SERIAL,
+    STARTS,
+)
+from monitord.causes.leaves import name_leaves, sample_leaves
+from monitord.causes.shares import Shares, context_shares, heaviest, leaf_shares, native_shares
+from monitord.causes.unknown import unknown
+from monitord.causes.usage import Usage, read_usage, read_waits, usage_between
+from monitord.model import Cause, Confidence
+from monitord.profiles.representation import Profile
+
+_FEW = 12  # samples: below that nothing is likely
+_MANY = 40
+_NAMED = 0.5  # of the leaves must have names, or they say nothing of what is not there
+_VERIFIED = 0.06  # of the leaves: a library's call is under way there
+_LEAST, _LIKELY, _SURE = 0.35, 0.55, 0.8
+_NEAR_SHARE = 0.75  # of the winner's: the runner-up is too near to be sure
+_IDLE_SHARE = 0.05  # of one core
+_WAITING_SHARE = 0.3
+_CHILDREN = 0.6  # of all CPU, its own and its ended children's
+_SWITCHES_PER_S = 2000
+
+_WHAT: Mapping[str, str] = {
+    GC: "goes to collecting garbage",
+    REGEX: "goes to matching regular expressions",
+    SERIAL: "goes to reading or writing serialised data",
+    LOCK: "goes to getting and waiting for locks",
+    FAULTS: "goes to page faults: the kernel gives it memory and takes it back",
+    ALLOCATION: "goes to allocating and freeing memory",
+    STARTS: "goes to starting and ending processes",
+    KERNEL: "is spent in the kernel",
+    IO_WAIT: "goes to reading and writing files",
+}
+_DECIDES: Mapping[str, str] = {
+    GC: "the collector's own statistics (gc.callbacks, -Xlog:gc, --trace-gc, GODEBUG=gctrace=1)",
+    ALLOCATION: "a profile of allocations (memray, heaptrack, pprof -alloc_space)",
+    KERNEL: "perf trace -s -p PID",
+    LOCK: "perf trace -s -p PID, or a dump of all threads",
+    FAULTS: "perf record -e page-faults -p PID",
+}
 
 
 def observe(pid: int, start_ticks: int) -> dict[str, Any]:
-    """What it used, its faults, switches and waits; read twice."""
-    return observe_usage(pid)
+    """What it used, its faults and waits; where its CPU is. The process that observes ends with it."""
+    first = read_usage(pid)
+    sampled = sample_leaves(pid)
+    usage = {"first": first, "last": {**read_usage(pid), "waits": read_waits(pid)}}
+    return {"usage": usage, "leaves": name_leaves(pid, sampled)}
+
+
+_INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What speaks for a class: the leaves, libraries up the stack, what hot lines call, what was used."""
+
+    leaves: Shares
+    facts: Shares
+    hints: Shares
+    usage: Usage | None
+    states: Mapping[str, int]
+
+    @property
+    def is_named(self) -> bool:
+        return self.leaves.total >= _FEW and self.leaves.named_share >= _NAMED
+
+    @property
+    def samples(self) -> float:
+        return max(self.leaves.total, self.facts.total)
 
 
 def explain(facts: Facts) -> Cause | None:
-    """Which class the leading profile speaks for."""
+    """Which class the leading profile and the observed leaves speak for, and how clearly."""
+    seen = _seen(facts)
+    rows = _rows(seen)
+    if (cause := _of_children(seen, rows) or _at_rest(facts, seen, rows)) is not None:
+        return cause
+    if seen.samples < 5:
+        why = "too few samples were taken while it ran" if facts.profiles else ""
+        return unknown(facts, why, "a longer profile: monitord capture PID --duration 30")
+    scores = _scores(seen)
+    return _judged(facts, seen, scores, rows)
+
+
+def _seen(facts: Facts) -> _Seen:
+    profile = next(iter(_running(facts)), None)
+    before, after = _part(facts.before, "usage"), _part(facts.after, "usage")
+    stacks, hints = context_shares(profile, facts.hotspots) if profile else (Shares(), Shares())
+    return _Seen(_leaves(facts), stacks, hints, usage_between(before, after), _states(after))
+
+
+def _part(observation: Mapping[str, Any] | None, name: str) -> Mapping[str, Any] | None:
+    found = (observation or {}).get(name)
+    return found if isinstance(found, dict) else None
+
+
+def _running(facts: Facts) -> list[Profile]:
+    """Profiles of what ran, those of the spike first."""
+    taken = [*zip(facts.profiles, facts.taken, strict=False)]
+    return [profile for profile, how in sorted(taken, key=lambda pair: pair[1].is_late)]
+
+
+def _leaves(facts: Facts) -> Shares:
+    """Of a profile that saw native code, where it has names; else of what was observed at the alert."""
+    found = [native_shares(profile) for profile in _running(facts)]
+    found = [shares for shares in found if shares.total >= _FEW and shares.named_share >= _NAMED]
+    observed = [leaf_shares(_part(each, "leaves")) for each in (facts.after, facts.before)]
+    best = [shares for shares in (*found, *observed) if shares.total >= _FEW]
+    return best[0] if best else next((shares for shares in observed if shares.total), Shares())
+
+
+def _states(observation: Mapping[str, Any] | None) -> Mapping[str, int]:
+    try:
+        states = (observation or {})["last"]["waits"]["states"]
+        return {str(state): int(count) for state, count in states.items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+# ------------------------------------------------------------------------------------------- judgement
+
+
+def _of_children(seen: _Seen, rows: list[tuple[str, str]]) -> Cause | None:
+    """Its ended children used more than itself: what it does is to start them."""
+    usage = seen.usage
+    if usage is None or usage.seconds <= 0 or usage.children_s < 0.1:
+        return None
+    share = usage.children_s / (usage.children_s + usage.cpu_s)
+    if share < _CHILDREN:
+        return None
+    sentence = f"its ended children used {share:.0%} of the CPU that it and they used".replace("%", " %")
+    confidence: Confidence = "certain" if share >= _SURE else "likely"
+    return Cause(STARTS, _for_function(sentence, seen), confidence, None, None, tuple(rows))
+
+
+def _at_rest(facts: Facts, seen: _Seen, rows: list[tuple[str, str]]) -> Cause | None:
+    """It hardly ran: it waits for the disk, or for nothing that is known."""
+    usage = seen.usage
+    if usage is None:
+        return None
+    cpu_share = usage.cpu_s / usage.seconds
+    waits_for_disk = seen.states.get("D", 0) > 0
+    if waits_for_disk and cpu_share < _WAITING_SHARE:
+        return Cause(IO_WAIT, "it waits in the kernel for a disk or a file system", "likely",
+                     None, None, tuple(rows))  # fmt: skip
+    if cpu_share < _IDLE_SHARE and usage.waited_s < usage.cpu_s + 0.05 * usage.seconds:
+        sentence = f"it used {100 * cpu_share:.1f} % of a core: it waits for something to do"
+        return Cause(IDLE, sentence, "likely", None, None, tuple(rows))
     return None
+
+
+def _scores(seen: _Seen) -> dict[str, float]:
+    """By class what part of the CPU it has, as far as evidence agrees."""
+    scores: dict[str, float] = {}
+    for word in (GC, REGEX, SERIAL, LOCK, FAULTS, STARTS, ALLOCATION, KERNEL, IO_WAIT):
+        leaf, fact, hint = (each.share(word) for each in (seen.leaves, seen.facts, seen.hints))
+        score = max(leaf, fact)
+        if hint > score and (not seen.is_named or leaf >= _VERIFIED):
+            score = hint
+        scores[word] = score
+    return scores
+
+
+def _judged(facts: Facts, seen: _Seen, scores: dict[str, float], rows: list[tuple[str, str]]) -> Cause | None:
+    kernel = sum(scores[word] for word in (FAULTS, STARTS, LOCK, IO_WAIT, KERNEL) if seen.leaves.share(word))
+    (word, share), (second, near), *_ = sorted(scores.items(), key=lambda item: -item[1])
+    if word in (FAULTS, IO_WAIT, KERNEL) and share < _LEAST <= kernel:
+        word, share = KERNEL, kernel
+    if share < _LEAST:
+        return _loop(facts, seen, word, share, rows)
+    is_close = near >= _NEAR_SHARE * share and near >= 0.2
+    confidence = _confidence(share, seen, is_fact=_is_fact(word, seen))
+    if is_close and share < _LIKELY:
+        why = f"{word} ({_percent(share)}) and {second} ({_percent(near)}) are near each other"
+        return _unknown(facts, why, word, second, rows)
+    if is_close and confidence == "certain":
+        confidence = "likely"
+    rest = 1.0 - share
+    runner_up = second if near >= 0.2 else LOOP if rest >= 0.3 else None
+    decides = _DECIDES.get(word) if confidence != "certain" else None
+    sentence = _for_function(f"{_percent(share)} of its CPU time {_WHAT[word]}", seen)
+    return Cause(word, sentence, confidence, runner_up, decides, tuple(rows))
+
+
+def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[str, str]]) -> Cause | None:
+    """Nothing but its own code: a loop, if one function has most of it."""
+    hottest = _hottest(facts, seen)
+    if hottest is None:
+        return _unknown(facts, "the code that ran has no names", None, None, rows)
+    name, share = hottest
+    is_known = seen.is_named or not _is_python(facts)
+    own = 1.0 - sum(seen.leaves.share(word) for word in seen.leaves.by_class if word != LOOP)
+    if seen.is_named and own < 0.5:
+        why = f"its own code has {_percent(own)} of the CPU time, and no class has more than {_percent(near)}"
+        return _unknown(facts, why, second, None, rows)
+    if share < 0.25 and own >= _SURE and _INTERPRETERS.match(_main_file(seen)):
+        sentence = f"{_percent(own)} of its CPU time is spent in own code whose functions are not known"
+        return Cause(LOOP, sentence, "likely", None, "a profiler of its own language", tuple(rows))
+    if share < 0.25:
+        why = f"its time is spread over many functions, the hottest with {_percent(share)}"
+        return _unknown(facts, why, LOOP, None, rows)
+    sentence = f"{_percent(share)} of its CPU time is spent in {name}"
+    decides = None if is_known else "names for native code below Python (perf, or a Python with symbols)"
+    confidence: Confidence = "likely" if is_known and seen.samples >= _FEW else "possible"
+    if is_known and share >= _LIKELY and own >= _SURE and seen.samples >= _MANY:
+        confidence = "certain"
+    return Cause(LOOP, sentence, confidence, second if near >= 0.15 else None, decides, tuple(rows))
+
+
+def _main_file(seen: _Seen) -> str:
+    """The file that most innermost frames without a class are in."""
+    return heaviest(seen.leaves.files, 1)[0][0] if seen.leaves.files else ""
+
+
+def _is_fact(word: str, seen: _Seen) -> bool:
+    return seen.leaves.share(word) >= _VERIFIED or seen.facts.share(word) >= _LEAST
+
+
+def _confidence(share: float, seen: _Seen, *, is_fact: bool) -> Confidence:
+    if seen.samples < _FEW or not is_fact:
+        return "possible"
+    if share >= _SURE and seen.samples >= _MANY:
+        return "certain"
+    return "likely" if share >= _LIKELY else "possible"
+
+
+def _unknown(
+    facts: Facts, why: str, one: str | None, other: str | None, rows: list[tuple[str, str]]
+) -> Cause:
+    decides = _DECIDES.get(one or "", "a longer profile: monitord capture PID --duration 30")
+    runner_up = " or ".join(word for word in (one, other) if word) or None
+    cause = unknown(facts, why, decides, runner_up)
+    return Cause(cause.kind, cause.sentence, "unknown", cause.runner_up, decides, tuple(rows))
+
+
+# ---------------------------------------------------------------------------------------------- words
+
+
+def _is_python(facts: Facts) -> bool:
+    return any(spot.kind == "python" for spot in facts.hotspots)
+
+
+def _hottest(facts: Facts, seen: _Seen) -> tuple[str, float] | None:
+    """The hottest function with its place, and its share."""
+    spot = next((one for one in facts.hotspots if not one.function.startswith(("[", "0x"))), None)
+    if spot is None:
+        found = seen.leaves.hottest()
+        return (found[0][0], found[1]) if found else None
+    where = f"{spot.file}:{spot.line}" if spot.file and spot.line else spot.module
+    whole = spot.total_share if spot.self_share >= 0.2 else 0.0  # a function that calls itself, or small ones
+    return f"{spot.function} ({where})" if where else spot.function, max(spot.self_share, whole)
+
+
+def _for_function(sentence: str, seen: _Seen) -> str:
+    found = seen.facts.hottest() or seen.leaves.hottest()
+    if found is None or found[1] < 0.2:
+        return sentence
+    (name, place, _line), share = found
+    return f"{sentence}; most of it for {name}" + (f" ({place})" if place else "") + f", {_percent(share)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * min(1.0, share):.0f} %"
+
+
+def _rows(seen: _Seen) -> list[tuple[str, str]]:
+    """What the sentence rests on."""
+    return [*_leaf_rows(seen.leaves), *(_usage_rows(seen.usage) if seen.usage else ())]
+
+
+def _leaf_rows(leaves: Shares) -> Iterator[tuple[str, str]]:
+    if not leaves.total:
+        return
+    classes = [(word, count / leaves.total) for word, count in heaviest(leaves.by_class, 4)]
+    told = ", ".join(f"{'own code' if word == LOOP else word} {_percent(share)}" for word, share in classes)
+    yield "leaves", f"{told or 'without names'} of {leaves.total:.0f} innermost frames"
+    most = [f"{name} {_percent(count / leaves.total)}" for name, count in heaviest(leaves.leaves, 3)]
+    if most:
+        yield "hot below", ", ".join(most)
+
+
+def _usage_rows(usage: Usage) -> Iterator[tuple[str, str]]:
+    seconds = usage.seconds
+    in_kernel = f", {_percent(usage.system_s / usage.cpu_s)} of it in the kernel" if usage.cpu_s else ""
+    yield "used", f"{100 * usage.cpu_s / seconds:.0f} % of a core over {seconds:.1f} s{in_kernel}"
+    counts = (("page faults", usage.minor_faults), ("of them from disk", usage.major_faults))
+    told = ", ".join(f"{count / seconds:,.0f} {name}" for name, count in counts if count >= seconds)
+    if told:
+        yield "a second", told
+    if usage.waited_s >= 0.2 * seconds:
+        yield "waited", f"{100 * usage.waited_s / seconds:.0f} % of the time for a turn on a CPU"
+    if usage.children_s >= 0.05:
+        yield "children", f"{usage.children_s:.1f} s of CPU by those that ended"

@@ -1,8 +1,7 @@
-"""What a process used and where its threads stand: two readings, a third of a second apart."""
+"""What a process used so far, where its threads stand, and what it used between two readings."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,20 +10,13 @@ from typing import Any
 from monitord import procfs
 from monitord.redaction import redact_name
 
-_PAUSE_S = 0.3
 _THREADS = 1000  # of which schedstat is read
 _PLACES = 5
 _NS_PER_S = 1e9
 
 
-def observe_usage(pid: int) -> dict[str, Any]:
-    """Read twice: rates are known even of what was not observed before. Raises OSError, ValueError."""
-    first = _reading(pid)
-    time.sleep(_PAUSE_S)
-    return {"first": first, "last": {**_reading(pid), "waits": _waits(pid)}}
-
-
-def _reading(pid: int) -> dict[str, Any]:
+def read_usage(pid: int) -> dict[str, Any]:
+    """What it used so far. Raises OSError, ValueError."""
     fields = procfs.split_stat(procfs.read(procfs.path(pid, "stat"), 4096))[1]
     ran_ns, waited_ns = _turns(pid)
     counts = procfs.numbers(procfs.text(procfs.path(pid, "status")))
@@ -56,7 +48,7 @@ def _turns(pid: int) -> tuple[int, int]:
     return ran, waited
 
 
-def _waits(pid: int) -> dict[str, Any]:
+def read_waits(pid: int) -> dict[str, Any]:
     """How many threads are in which state, and where in the kernel most of them wait."""
     states: Counter[str] = Counter()
     places: Counter[str] = Counter()

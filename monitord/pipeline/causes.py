@@ -22,7 +22,7 @@ from monitord.model import Arming, Cause, Incident, ProcessKey, TriggerMetric
 _WAITING_AT_MOST = 4  # crossings: where more come in one tick, the others are observed at their alert alone
 _KEPT_AT_MOST = 32
 _REST = 10  # after an observation of a crossing so many times as long: below a tenth of a core
-_WAIT_S = 3.0  # what takes longer comes too late
+_WAIT_S = 7.0  # what takes longer comes too late
 
 Observed = Future[bytes | None]
 Both = tuple[bytes | None, bytes | None]

@@ -43,16 +43,16 @@ def look(target: ProcessKey | None, metric: str = "cpu", *, needs_target: bool =
 def test_a_target_is_observed_with_few_rights_and_explained_without_any(
     service: ProfileCaptureService, sleeper: ProcessKey, tmp_path: Path
 ) -> None:
-    """The answer of the one is the other's document: a sleeper's cause is not known, and is said to be so."""
+    """The answer of the one is the other's document: a sleeper is idle, without any stack of it."""
     observed = service.observe(look(sleeper), CapturePlan(), tmp_path)
     assert observed is not None
-    assert json.loads(observed)["last"]["waits"]["states"] == {"S": 1}
+    assert json.loads(observed)["usage"]["last"]["waits"]["states"] == {"S": 1}
     incident = Incident(
         "inc", an_alert(target=sleeper), None, captures=(a_capture(payload=b"\xff no format"),)
     )
     cause = service.explain(incident, (None, observed), tmp_path)
     assert cause is not None
-    assert cause.kind == "unknown"
+    assert cause.kind == "idle"
     assert list(tmp_path.iterdir()) == [], "nothing is left in the folder"
 
 

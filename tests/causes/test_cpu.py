@@ -1,0 +1,285 @@
+"""The class of CPU use by stacks and innermost frames: each class, what looks like it and is not, and unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitord.causes.cpu import explain
+from monitord.causes.facts import Facts, Taken
+from monitord.causes.frame_classes import class_of, kernel_class_of, python_class_of, statement_class_of
+from monitord.causes.usage import usage_between
+from monitord.model import Cause, Hotspot
+from monitord.profiles.builder import ProfileBuilder
+from monitord.profiles.ranking import hotspots
+from monitord.profiles.representation import Frame, Profile, Thread
+from tests.fakes import an_alert
+
+APP, JSON, RE = "/srv/app.py", "/usr/lib/python3.11/json/decoder.py", "/usr/lib/python3.11/re/__init__.py"
+PYTHON, LIBC = "libpython3.11.so.1.0", "libc.so.6"
+MAIN = Frame("<module>", APP, 90)
+
+
+def python(name: str, line: int = 10, file: str = APP) -> Frame:
+    return Frame(name, file, line)
+
+
+def native(name: str, module: str = "/usr/bin/app") -> Frame:
+    return Frame(name, module=module, kind="native")
+
+
+def kernel(name: str) -> Frame:
+    return Frame(name, module="[kernel.kallsyms]", kind="kernel")
+
+
+def profile(*stacks: tuple[int, list[Frame]], idle: int = 0, thread: str = "main") -> Profile:
+    builder = ProfileBuilder("perf")
+    for count, frames in stacks:
+        builder.add(Thread(thread, 1), [builder.frame(frame) for frame in frames], count)
+    if idle:
+        builder.add(Thread("idle", 2, is_idle=True), [builder.frame(python("wait"))], idle)
+    return builder.build()
+
+
+def usage(
+    cpu_s: float = 1.9, system_s: float = 0.0, children_s: float = 0.0, **more: float
+) -> dict[str, Any]:
+    """Two seconds of a process."""
+    zero = {
+        "at_s": 0.0, "user_s": 0.0, "system_s": 0.0, "children_s": 0.0, "minor_faults": 0, "major_faults": 0,
+        "children_faults": 0, "ran_s": 0.0, "waited_s": 0.0, "switches": 0, "io": {},
+    }  # fmt: skip
+    last = {
+        **zero,
+        "at_s": 2.0,
+        "user_s": cpu_s - system_s,
+        "system_s": system_s,
+        "children_s": children_s,
+        **more,
+    }
+    return {"first": zero, "last": {**last, "waits": {"states": {"R": 1}, "places": []}}}
+
+
+def leaves(*stacks: tuple[int, list[tuple[str, str, str]]], thread: str = "app") -> dict[str, Any]:
+    return {"stacks": [[count, thread, [list(frame) for frame in frames]] for count, frames in stacks]}
+
+
+def facts(
+    seen: Profile | None = None, below: dict[str, Any] | None = None, lines: dict[str, str] | None = None,
+    **used: Any,
+) -> Facts:  # fmt: skip
+    spots: tuple[Hotspot, ...] = hotspots(seen) if seen else ()
+    spots = tuple(replace(spot, source_line=(lines or {}).get(spot.function)) for spot in spots)
+    after = {"usage": used.get("usage", usage()), "leaves": below or {}}
+    return Facts(
+        an_alert(), after=after, profiles=(seen,) if seen else (),
+        taken=(Taken("profile", "perf"),) if seen else (), hotspots=spots,
+    )  # fmt: skip
+
+
+def told(given: Facts) -> tuple[str, str]:
+    cause = explain(given)
+    assert cause is not None
+    return cause.kind, cause.confidence
+
+
+SPIN = profile((190, [MAIN, python("spin")]))
+EVAL = ("_PyEval_EvalFrameDefault", PYTHON, "native")
+IN_EVAL = leaves((100, [EVAL]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen", "below", "lines"),
+    [
+        ("tight loop", SPIN, IN_EVAL, {}),
+        ("tight loop", profile((99, [native("main"), native("checksum")])), {}, {}),
+        ("garbage collection", SPIN, leaves((80, [("visit_decref", PYTHON, "native")]), (20, [EVAL])), {}),
+        ("garbage collection", profile((90, [native("runtime.gcBgMarkWorker"), native("runtime.scanobject")])), {}, {}),
+        ("regular expression", SPIN, leaves((20, [("sre_ucs1_match", PYTHON, "native")]), (80, [EVAL])),
+         {"spin": "WORDS.findall(text)"}),
+        ("regular expression", profile((95, [MAIN, python("scan"), python("findall", 5, RE)])), IN_EVAL, {}),
+        ("regular expression", profile((70, [native("main.main"), native("regexp.(*Regexp).doOnePass")])), {}, {}),
+        ("serialisation", profile((95, [MAIN, python("load"), python("raw_decode", 353, JSON)])), IN_EVAL, {}),
+        ("serialisation", SPIN, leaves((30, [("scan_once_unicode", "_json.cpython-311.so", "native")]), (70, [EVAL])),
+         {"spin": "json.loads(TEXT)"}),
+        ("lock", profile((60, [native("work"), native("pthread_mutex_lock", LIBC), kernel("futex_wait")]),
+                         (20, [native("work")])), {}, {}),
+        ("page faults", profile((80, [native("touch"), kernel("asm_exc_page_fault"), kernel("clear_page_erms")])), {}, {}),
+        ("allocation", profile((60, [native("fill"), native("malloc", LIBC), native("_int_malloc", LIBC)]),
+                               (20, [native("fill")])), {}, {}),
+        ("process starts", profile((90, [native("spawn"), kernel("__x64_sys_clone"), kernel("copy_page_range")])), {}, {}),
+        ("kernel", profile((90, [native("ask"), kernel("do_syscall_64"), kernel("vfs_read"), kernel("read_zero")])), {}, {}),
+    ],
+)  # fmt: skip
+def test_each_class_is_told_by_its_frames(
+    kind: str, seen: Profile, below: dict[str, Any], lines: dict[str, str]
+) -> None:
+    found, confidence = told(facts(seen, below, lines))
+    assert found == kind
+    assert confidence in ("likely", "certain")
+
+
+def test_a_cause_names_the_function_that_it_was_for() -> None:
+    loaded = profile((95, [MAIN, python("load_orders", 12), python("raw_decode", 353, JSON)]))
+    cause = explain(facts(loaded, IN_EVAL))
+    assert cause is not None
+    assert "load_orders (/srv/app.py)" in cause.sentence
+    loop = explain(facts(SPIN, IN_EVAL))
+    assert loop is not None
+    assert "spin (/srv/app.py:10)" in loop.sentence
+
+
+@pytest.mark.parametrize(
+    ("seen", "below", "lines"),
+    [
+        # a function of the program's own that is called as a runtime's
+        (profile((95, [native("main"), native("visit_decref")])), {}, {}),
+        (profile((95, [native("main"), native("gc_mark_all")])), {}, {}),
+        (profile((95, [native("main"), native("save_dict")])), {}, {}),
+        (profile((95, [native("main"), native("malloc_report")])), {}, {}),
+        # the program's own file that is called as a library's
+        (profile((95, [MAIN, python("search", 3, "/srv/re.py")])), IN_EVAL, {}),
+        # a line that looks like a regular expression, and nothing below it that matches any
+        (SPIN, IN_EVAL, {"spin": "hits = index.findall(word)"}),
+        (SPIN, IN_EVAL, {"spin": "with self.clock:"}),
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_class_is_the_programs_own_code(
+    seen: Profile, below: dict[str, Any], lines: dict[str, str]
+) -> None:
+    assert told(facts(seen, below, lines))[0] == "tight loop"
+
+
+def test_two_classes_near_each_other_are_unknown_with_both_names_and_what_would_decide() -> None:
+    both = profile(
+        (44, [native("main"), native("runtime.scanobject")]),
+        (40, [native("main"), native("runtime.mallocgc")]),
+        (16, [native("main")]),
+    )
+    cause = explain(facts(both))
+    assert cause is not None
+    assert cause.kind == "unknown"
+    assert cause.runner_up == "garbage collection or allocation"
+    assert cause.decides is not None
+    assert "gctrace" in cause.decides
+
+
+def test_a_runner_up_is_told_beside_what_is_likely() -> None:
+    mixed = profile(
+        (60, [native("main"), native("runtime.scanobject")]), (30, [native("main"), native("runtime.mallocgc")]),
+        (10, [native("main")]),
+    )  # fmt: skip
+    cause = explain(facts(mixed))
+    assert cause is not None
+    assert (cause.kind, cause.confidence, cause.runner_up) == ("garbage collection", "likely", "allocation")
+
+
+def test_without_names_below_python_a_loop_is_only_possible() -> None:
+    """A collector or an extension may be at work there: what would show it is said."""
+    cause = explain(facts(SPIN, {"refused": "Operation not permitted"}))
+    assert cause is not None
+    assert (cause.kind, cause.confidence) == ("tight loop", "possible")
+    assert "native" in (cause.decides or "")
+
+
+def test_time_spread_over_many_functions_is_no_loop() -> None:
+    many = profile(*((3, [native("main"), native(f"part_{n}")]) for n in range(33)))
+    cause = explain(facts(many))
+    assert cause is not None
+    assert cause.kind == "unknown"
+    assert "spread over many functions" in cause.sentence
+
+
+def test_few_samples_say_nothing_and_some_make_nothing_sure() -> None:
+    assert told(facts(profile((3, [native("main"), native("spin")]))))[0] == "unknown"
+    few = profile((8, [native("main"), native("runtime.scanobject")]))
+    assert told(facts(few)) == ("garbage collection", "possible")
+
+
+def test_idle_threads_are_not_what_runs() -> None:
+    crowd = profile((95, [MAIN, python("raw_decode", 353, JSON)]), idle=4000)
+    assert told(facts(crowd, IN_EVAL))[0] == "serialisation"
+
+
+def test_ended_children_that_used_most_are_starts_of_processes() -> None:
+    seen = profile((20, [MAIN, python("run")]))
+    cause = explain(facts(seen, usage=usage(0.3, children_s=1.5)))
+    assert cause is not None
+    assert (cause.kind, cause.confidence) == ("process starts", "certain")
+    assert told(facts(SPIN, IN_EVAL, usage=usage(1.9, children_s=0.05)))[0] == "tight loop"
+
+
+def test_who_hardly_ran_is_idle_or_waits_for_a_disk_and_who_starved_is_neither() -> None:
+    assert told(facts(usage=usage(0.01)))[0] == "idle"
+    waiting = usage(0.1)
+    waiting["last"]["waits"]["states"] = {"D": 1, "S": 3}
+    assert told(facts(usage=waiting))[0] == "I/O wait"
+    assert told(facts(usage=usage(0.05, waited_s=1.9)))[0] == "unknown"
+
+
+def test_a_thread_of_the_collector_is_a_collector_whatever_its_frames_are_called() -> None:
+    seen = profile((90, [native("0x7f001", "libjvm.so")]), thread="GC Thread#0")
+    assert told(facts(seen))[0] == "garbage collection"
+
+
+def test_a_late_profile_does_not_lead() -> None:
+    late, timely = profile((90, [native("after")])), profile((90, [native("during")]))
+    given = replace(
+        facts(timely), profiles=(late, timely), taken=(Taken("profile", "perf", True), Taken("dump", "perf"))
+    )
+    cause = explain(given)
+    assert cause is not None
+    assert "during" in cause.sentence
+
+
+def test_a_hostile_profile_takes_bounded_work() -> None:
+    """A million frames are not walked: the first ones decide."""
+    deep = [native(f"f{n}") for n in range(900)]
+    huge = profile(*((1, [*deep, native(f"leaf{n}")]) for n in range(400)))
+    assert isinstance(explain(facts(huge)), Cause)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "kind"),
+    [
+        ("gc_collect_main", PYTHON, "garbage collection"), ("gc_collect_main", "/usr/bin/app", None),
+        ("runtime.mallocgc", "/srv/app", "allocation"), ("runtimes.mallocgc", "/srv/app", None),
+        ("operator new(unsigned long)", "libstdc++.so.6", "allocation"), ("free", LIBC, "allocation"),
+        ("free_all_users", "/srv/app", None), ("freeze", "/srv/app", None),
+        ("boolean java.util.regex.Matcher.search(int)", "perf-1.map", "regular expression"),
+        ("encoding/json.(*decodeState).object", "/srv/app", "serialisation"),
+        ("serde_json::de::from_str", "/srv/app", "serialisation"), ("serde_rocks", "/srv/app", None),
+        ("v8::internal::Scavenger::Process", "/usr/bin/node", "garbage collection"),
+        ("sync.(*Mutex).lockSlow", "/srv/app", "lock"), ("pthread_mutex_lock", LIBC, "lock"),
+        ("XML_ParseBuffer", "pyexpat.cpython-311.so", "serialisation"), ("anything", "_json.cpython-311.so", "serialisation"),
+    ],
+)  # fmt: skip
+def test_names_of_functions(name: str, module: str, kind: str | None) -> None:
+    assert class_of(name, module) == kind
+
+
+def test_names_of_the_kernel_of_libraries_and_of_calls() -> None:
+    assert kernel_class_of("do_anonymous_page") == "page faults"
+    assert kernel_class_of("kernel_clone") == "process starts"
+    assert kernel_class_of("io_schedule") == "I/O wait"
+    assert kernel_class_of("vfs_read") is None
+    assert python_class_of("Pattern.x", RE) == "regular expression"
+    assert python_class_of("x", "/home/ann/json/encoder.py") is None
+    assert statement_class_of("data = json.loads(text)") == "serialisation"
+    assert statement_class_of("data = loads(text)") is None
+    assert statement_class_of(None) is None
+
+
+def test_use_between_two_looks_counts_from_the_first() -> None:
+    before, after = usage(0.5), usage(1.9)
+    after["first"] = {**after["first"], "user_s": 1.0}
+    found = usage_between(before, after)
+    assert found is not None
+    assert found.cpu_s == pytest.approx(1.9)
+    alone = usage_between(None, after)
+    assert alone is not None
+    assert alone.cpu_s == pytest.approx(0.9)
+    assert usage_between(None, {"first": {}, "last": 1}) is None
+    assert usage_between(None, None) is None

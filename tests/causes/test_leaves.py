@@ -1,0 +1,87 @@
+"""Where the CPU is in native code: sampled from real programs, named from their own files, without any rights left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from monitord.causes.cpu import explain
+from monitord.causes.facts import Facts
+from monitord.causes.leaves import sample_leaves
+from monitord.children import own_command, own_environment
+from monitord.sampling import key_of
+from tests.fakes import an_alert
+from tests.patience import PATIENCE_S
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="perf_event_open is Linux's")
+Start = Callable[..., subprocess.Popen[str]]
+COLLECTS = """
+import gc, resource
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+kept = [[number, {}] for number in range(60_000)]
+print("ready", flush=True)
+while True:
+    gc.collect()
+"""
+
+
+def observed(pid: int) -> dict[str, object]:
+    key = key_of(pid)
+    assert key is not None
+    command = own_command("monitord.causes", "cpu", str(pid), str(key.start_ticks))
+    done = subprocess.run(
+        command, env=own_environment(), capture_output=True, text=True, timeout=PATIENCE_S, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    held: dict[str, object] = json.loads(done.stdout)
+    return held
+
+
+def test_a_collector_below_python_is_seen_where_pythons_own_stack_shows_a_call(start: Start) -> None:
+    process = start(COLLECTS)
+    seen = observed(process.pid)
+    process.kill()
+    leaves = seen["leaves"]
+    assert isinstance(leaves, dict)
+    if "refused" in leaves:
+        pytest.skip(f"the kernel grants no samples: {leaves['refused']}")
+    names = {frames[0][0] for _count, _thread, frames in leaves["stacks"]}
+    if names <= {"", "_PyEval_EvalFrameDefault"}:
+        pytest.skip("this Python has no symbols")
+    cause = explain(Facts(an_alert(), after=seen))
+    assert cause is not None
+    assert cause.kind == "garbage collection"
+
+
+def test_a_program_that_sleeps_has_no_leaves_and_is_idle() -> None:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        seen = observed(process.pid)
+        process.kill()
+    cause = explain(Facts(an_alert(), after=seen))
+    assert cause is not None
+    assert cause.kind == "idle"
+
+
+def test_of_a_process_that_is_gone_nothing_is_sampled() -> None:
+    with subprocess.Popen(["true"]) as process:
+        pass
+    assert isinstance(sample_leaves(process.pid, 0.01), str)
+
+
+def test_the_observer_gives_up_its_rights_before_it_reads_the_targets_files(tmp_path: Path) -> None:
+    """It opens them as root may, and parses them as nobody: after naming, the same process may do nothing more."""
+    script = (
+        "import os, sys\n"
+        "from monitord import procfs\n"
+        "from monitord.causes.leaves import name_leaves, sample_leaves\n"
+        "name_leaves(os.getpid(), sample_leaves(os.getpid(), 0.05))\n"
+        "print(procfs.status_of(os.getpid())['CapEff'])\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root)
+    assert int(done.stdout, 16) == 0, done.stderr
