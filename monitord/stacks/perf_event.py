@@ -86,6 +86,9 @@ def open_event(attributes: bytes, pid: int, cpu: int) -> int:
         where = f"{sys.platform} on {os.uname().machine}"
         raise OSError(errno.ENOSYS, f"cannot open a perf event: unknown system call numbers of {where}")
     result, error = _system_call(number, attributes, pid, cpu, -1, _FLAG_CLOEXEC)
+    if result < 0 and error == errno.EOVERFLOW:  # kernel.perf_event_max_stack is less: then as much as that
+        fewer = attributes[:_MAX_STACK_AT] + b"\0\0" + attributes[_MAX_STACK_AT + 2 :]
+        result, error = _system_call(number, fewer, pid, cpu, -1, _FLAG_CLOEXEC)
     if result < 0:
         raise OSError(error, os.strerror(error), "perf_event_open")
     return result

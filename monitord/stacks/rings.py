@@ -34,12 +34,18 @@ _DESCRIPTORS_AT_MOST = 1024
 
 
 class Lost(NamedTuple):
-    """What the rings could not tell. Records: said by the kernel, since the rings were last read whole."""
+    """What the rings could not tell, since they were opened.
+
+    Bytes that were overwritten before anybody read them, of samples (`samples` may have had them) and of
+    who lived where; records that the kernel says it lost, as of the last `samples`; CPUs without a ring now;
+    threads of followed processes that there was no room for.
+    """
 
     fresh_bytes: int = 0
     side_bytes: int = 0
     records: int = 0
     cpus: int = 0
+    threads: int = 0
 
 
 class _Pair:
@@ -79,6 +85,7 @@ class Rings:
         self._pairs: dict[int, _Pair] = {}
         self._gone: set[int] = set()
         self._followed: dict[int, list[int]] = {}
+        self._unfollowed: dict[int, int] = {}  # pid → threads without an event
         self._closed = Lost()
         self._early: list[tuple[int, int, bytes]] = []
         self._records_lost = self._calls = 0
@@ -125,12 +132,13 @@ class Rings:
             self._closed.side_bytes + sum(pair.side.overrun_bytes for pair in pairs),
             self._records_lost,
             self._closed.cpus,
+            sum(self._unfollowed.values()),
         )
 
     def fresh(self) -> dict[tuple[int, int], int]:
         """Samples since the last call by (pid, thread); reads the new bytes alone, without a system call.
 
-        Looks now and then whether a CPU came or went.
+        Looks now and then whether a CPU came or went; raises OSError if no CPU is left that has a ring.
         """
         self._calls += 1
         if self._calls % _CALLS_PER_LOOK_AT_CPUS == 0:
@@ -179,6 +187,8 @@ class Rings:
         came = sorted(wanted - (self._pairs.keys() - self._gone))
         self._gone = set(self._pairs.keys() - wanted)
         refused = 0
+        for pid in self.followed if came else ():
+            self.unfollow(pid)  # until it is named again: then on these CPUs, too
         for cpu in came:
             if cpu in self._pairs:
                 self._close_pair(cpu)  # the kernel took its events away with it
@@ -201,22 +211,24 @@ class Rings:
             self._followed[pid] = known
             return True
         try:
-            threads = procfs.threads(pid)[:_THREADS_AT_MOST]
+            threads = procfs.threads(pid)
         except OSError:
             return False
-        needed = 2 * len(threads) * len(self._pairs)
+        each = 2 * len(self.cpus)
+        chosen = threads[: min(_THREADS_AT_MOST, _DESCRIPTORS_AT_MOST // max(1, each))]
+        needed = each * len(chosen)
         while self._followed and (
             len(self._followed) >= _FOLLOWED_AT_MOST or self._descriptors + needed > _DESCRIPTORS_AT_MOST
         ):
             self.unfollow(next(iter(self._followed)))
-        if needed > _DESCRIPTORS_AT_MOST:
-            threads = threads[: max(1, _DESCRIPTORS_AT_MOST // (2 * len(self._pairs)))]
-        opened = [fd for thread in threads for cpu in self.cpus for fd in self._follow_thread(thread, cpu)]
+        opened = [fd for thread in chosen for cpu in self.cpus for fd in self._follow_thread(thread, cpu)]
         if opened:
             self._followed[pid] = opened
+            self._unfollowed[pid] = len(threads) - len(chosen)
         return bool(opened)
 
     def unfollow(self, pid: int) -> None:
+        self._unfollowed.pop(pid, None)
         for fd in self._followed.pop(pid, ()):
             os.close(fd)
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.patience import PATIENCE_S
 
 # `burn` is entered through four functions; the program burns argv[1] milliseconds of CPU and ends.
 BURNER = """
@@ -50,3 +55,24 @@ def named(frames: tuple[int, ...], functions: dict[str, tuple[int, int]]) -> lis
 
 def one_cpu() -> int:
     return min(os.sched_getaffinity(0))
+
+
+def until(is_met: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_met():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+
+
+def now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def count_rings() -> int:
+    """Descriptors of events that this process holds."""
+    found = 0
+    for fd in Path("/proc/self/fd").iterdir():
+        try:
+            found += "perf_event" in str(fd.readlink())
+        except OSError:
+            continue
+    return found

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitord import procfs
 from monitord.stacks import records
 from monitord.stacks.lives import Life, Lives, life_at
 from monitord.stacks.rings import Rings
-from tests.stacks.programs import burner, functions_of
-from tests.stacks.test_rings import now_ns, until
+from tests.stacks.programs import burner, functions_of, now_ns, until
 
 
 class Told:
@@ -274,22 +274,32 @@ def test_a_program_that_is_gone_has_its_name_its_parent_and_its_code(machine: Ri
     assert [one.pid for one in family] == [process.pid]
 
 
+def has_burned(pid: int) -> bool:
+    """So it is long past its exec."""
+    stat = procfs.stat_of(pid)
+    return stat is not None and stat.name == "burner" and stat.cpu_ticks >= 2
+
+
 @pytest.mark.root
 def test_a_process_older_than_the_rings_is_known_once_it_was_noted(tmp_path: Path) -> None:
     """By its start, its name and its code, also after its end; the records of its end are of the same life."""
     program = burner(tmp_path)
-    with subprocess.Popen([program, "300000"]) as process:
-        until(lambda: Path(f"/proc/{process.pid}/exe").readlink() == program, "the program to run")
+    rings = None
+    process = subprocess.Popen([program, "60000"])
+    try:
+        until(lambda: has_burned(process.pid), "the program to run")
         rings = Rings.open()
-        try:
-            lives = Lives(rings)
-            assert lives.note(process.pid)
-            assert lives.note(process.pid)
-            process.kill()
-            process.wait()
-            assert not lives.note(process.pid)
-            [life] = lives.of(process.pid)
-        finally:
+        lives = Lives(rings)
+        assert lives.note(process.pid)
+        assert lives.note(process.pid)
+        process.kill()
+        process.wait()
+        assert not lives.note(process.pid)
+        [life] = lives.of(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+        if rings is not None:
             rings.close()
     assert (life.name, life.parent_pid) == ("burner", os.getpid())
     assert life.began_ns is not None
@@ -302,13 +312,18 @@ def test_a_process_older_than_the_rings_is_known_once_it_was_noted(tmp_path: Pat
 def test_a_noted_start_is_the_start_that_the_ring_told(machine: Rings) -> None:
     """Both clocks are one: a process that is in both is one life, and one descendant."""
     lives = Lives(machine)
-    with subprocess.Popen(["sleep", "60"]) as process:
-        until(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "sleep\n", "the program to run")
-        lives.note(process.pid)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"runs\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        noted = lives.note(process.pid)
         found = lives.of(process.pid)
         family = lives.descendants(os.getpid(), 0)
-        process.kill()
-    assert [life.name for life in found if life.exec_ns] == ["sleep"]
+        process.stdin.close()
+    assert noted
+    assert [life.name for life in found if life.exec_ns] == ["cat"]
     assert len({life.began_ns for life in found}) == 1
     assert [one.pid for one in family].count(process.pid) == 1
 
