@@ -8,7 +8,6 @@ interpreter itself: `Counter(type(o) for o in gc.get_objects())` in the target, 
 # ruff: noqa: E501 - a program or a sentence stays on one line
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -26,6 +25,7 @@ from monitord import procfs
 from monitord.causes import memory
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause
+from tests.causes.programs import interpreters
 
 COMMAND = command_of(__file__)
 HEAD = """
@@ -147,8 +147,8 @@ def main() -> None:
     options.add_argument("--versions", nargs="*", help="only these versions of CPython, such as 3.11")
     arguments = options.parse_args()
     found = {
-        version: path
-        for version, path in interpreters().items()
+        version: words
+        for version, words in sorted(interpreters().items(), key=lambda one: int(one[0][2:]))
         if version in (arguments.versions or [version])
     }
     rows = []
@@ -156,7 +156,7 @@ def main() -> None:
         results = {}
         for version, interpreter in found.items():
             for name, (text, expected) in PYTHON.items():
-                answer = grown([interpreter, "-c", HEAD + text + "step()\n"])
+                answer = grown([*interpreter, "-c", HEAD + text + "step()\n"])
                 results[f"{version} {name}"] = is_right(answer.cause, expected)
                 report(f"{version} {name}", results[f"{version} {name}"], answer)
         for name, (text, expected) in C.items():
@@ -226,20 +226,6 @@ def is_right(cause: Cause | None, expected: str) -> bool:
 def report(name: str, is_good: bool, answer: Answer) -> None:
     said = answer.cause.sentence if answer.cause else "nothing"
     print(f"{'right' if is_good else 'WRONG'} {name}: {said} ({answer.cpu_s:.2f} s)", flush=True)
-
-
-def interpreters() -> dict[str, str]:
-    """Every CPython from 3.8 on that the PATH or pyenv has, by its version."""
-    found = {f"3.{sys.version_info.minor}": sys.executable}
-    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
-    folders += Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")
-    for path in (path for folder in folders for path in sorted(folder.glob("python3.*"))):
-        name = re.fullmatch(r"python3\.(\d+)", path.name)
-        if name and int(name[1]) >= 8 and f"3.{name[1]}" not in found:
-            said = subprocess.run([path, "-c", "import sys; print(sys.version_info[1])"], capture_output=True)
-            if said.stdout.strip() == name[1].encode():
-                found[f"3.{name[1]}"] = str(path)
-    return dict(sorted(found.items(), key=lambda one: int(one[0][2:])))
 
 
 def compiled(folder: Path, text: str) -> Path:

@@ -1,6 +1,6 @@
 """The types of a Python process, read from its memory: which words are one, how it is called, how large.
 
-The layout of a type up to its flags is the same in CPython 3.8 to 3.14 (Include/cpython/object.h). All that
+The layout of a type up to its flags is the same in CPython 3.8 to 3.15 (Include/cpython/object.h). All that
 is read is an attacker's: lengths and counts are bounded, names are capped and printable.
 """
 

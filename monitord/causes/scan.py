@@ -1,6 +1,6 @@
 """Where bytes of a Python process look like objects: a small reference count, then a pointer. Pure.
 
-CPython 3.8 to 3.14 puts both at the beginning of an object, and objects at multiples of 16. Whole columns
+CPython 3.8 to 3.15 puts both at the beginning of an object, and objects at multiples of 16. Whole columns
 of bytes are combined as one large number each: a loop over words would cost four times as much.
 """
 

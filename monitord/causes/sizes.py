@@ -23,6 +23,7 @@ _LIMIT = 1 << 40  # more than any object has
 _SET_SMALL = 8  # entries that a set has in itself
 _SETS = ("set", "frozenset")
 _LOG_CAP = 40
+_DICT_SMALLEST = 8  # slots
 
 
 def is_sized(kind: PythonType) -> bool:
@@ -101,7 +102,7 @@ class Sizes:
         used, keys, values = struct.unpack("<Q8xQQ", self._read(address + 16, 32))
         head = self._read(keys, 16)
         old_slots = int.from_bytes(head[8:], "little")
-        if old_slots >= 8 and not old_slots & (old_slots - 1):  # up to 3.10: the number itself
+        if old_slots >= _DICT_SMALLEST and not old_slots & (old_slots - 1):  # up to 3.10: the number itself
             slots, entry = old_slots, 24
             index = slots * (1 if slots <= 128 else 2 if slots <= 32768 else 4 if slots <= 1 << 31 else 8)
         else:  # since 3.11: logarithms, and the kind of its keys
@@ -109,7 +110,8 @@ class Sizes:
                 raise ValueError("invalid dict: its index is not of its size")
             slots, index, entry = 1 << head[8], 1 << head[9], 16 if head[10] else 24
         room = slots * 2 // 3
-        _checked(slots, used)
+        if _checked(slots, used) < _DICT_SMALLEST:
+            return 0  # what all empty ones share
         return 8 * room if values else self._reaching(keys, 32 + index + room * entry)
 
     def _attributes(self, address: int, kind: PythonType) -> int:

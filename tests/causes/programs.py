@@ -18,6 +18,7 @@ from monitord import procfs
 from monitord.causes import memory
 from monitord.causes.facts import Facts
 from monitord.model import Alert, Cause, HistoryPoint
+from tests.stacks.cpython.pythons import FROM_DEBIAN
 
 _STEPS = """
 import sys
@@ -29,11 +30,11 @@ _NAME = re.compile(r"python3\.(\d+)")
 
 
 @cache
-def interpreters(oldest: int = 8) -> dict[str, str]:
-    """Every CPython from 3.`oldest` on that the PATH or pyenv has, by its version."""
+def interpreters(oldest: int = 8) -> dict[str, tuple[str, ...]]:
+    """How to start every CPython from 3.`oldest` on that the PATH, pyenv or Debian's newer packages have."""
     folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
     folders += Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")
-    found = {f"3.{sys.version_info.minor}": sys.executable}
+    found = {f"3.{sys.version_info.minor}": (sys.executable,)}
     for folder in folders:
         for path in sorted(folder.glob("python3.*")):
             name = _NAME.fullmatch(path.name)
@@ -44,7 +45,11 @@ def interpreters(oldest: int = 8) -> dict[str, str]:
                     text=True,
                 )
                 if said.stdout.strip() == name[1]:  # pyenv's own stand-ins fail
-                    found[f"3.{name[1]}"] = str(path)
+                    found[f"3.{name[1]}"] = (str(path),)
+    inside = sorted((FROM_DEBIAN / "usr/bin").glob("python3.*")) if os.geteuid() == 0 else []
+    for path in inside:
+        if _NAME.fullmatch(path.name):
+            found.setdefault(path.name[6:], ("chroot", str(FROM_DEBIAN), f"/usr/bin/{path.name}"))
     return found
 
 
@@ -82,8 +87,10 @@ def running(command: Sequence[str]) -> Iterator[Program]:
             process.kill()
 
 
-def python(text: str, interpreter: str = sys.executable) -> contextlib.AbstractContextManager[Program]:
-    return running([interpreter, "-c", _STEPS + text + "\nstep()\n"])
+def python(
+    text: str, interpreter: Sequence[str] = (sys.executable,)
+) -> contextlib.AbstractContextManager[Program]:
+    return running([*interpreter, "-c", _STEPS + text + "\nstep()\n"])
 
 
 def compiled(folder: Path, text: str) -> Path:
