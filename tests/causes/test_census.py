@@ -95,8 +95,11 @@ def test_an_object_is_as_large_as_its_own_interpreter_says(version: str) -> None
             assert kind is not None
             assert kind.name == name
             size = sizes.of(at, kind)
-            rest = 32 + (290 if name == "Plain" else 0) + 0.02 * expected
-            assert expected - 16 <= size <= expected + rest, (name, expected, size)
+            rest = 32 + (290 if name in ("Plain", "Listed") else 0) + 0.02 * expected
+            head = (
+                33 if name == "bytearray" else 0
+            )  # since 3.15 one holds a bytes object, whose head is left out
+            assert expected - 16 - head <= size <= expected + rest, (name, expected, size)
 
 
 def test_memory_that_nobody_touched_stays_untouched() -> None:
