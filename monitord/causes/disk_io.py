@@ -18,6 +18,7 @@ from monitord.causes import fanotify
 from monitord.causes.facts import Facts
 from monitord.causes.unknown import unknown
 from monitord.causes.wait_words import Row, number, rows, text
+from monitord.causes.words import share as share_text
 from monitord.model import Cause, counted
 from monitord.procfs import descriptors
 from monitord.procfs.maps import mappings
@@ -307,9 +308,8 @@ def _by_events(seen: Mapping[str, Any], evidence: tuple[tuple[str, str], ...]) -
         else ""
     )
     sentence = f"in the second that was watched {where} {'was' if share >= _ENOUGH else 'were'} {verb}{who}"
-    sentence += (
-        f": {share:.0%} of {counted(whole, 'event')}" if share >= _ENOUGH else f": {counted(whole, 'event')}"
-    )
+    of = f"{share_text(number(first, 'events'), whole)} of " if share >= _ENOUGH else ""
+    sentence += f": {of}{counted(whole, 'event')}"
     return Cause("file", sentence, "likely", None, None, evidence)
 
 
