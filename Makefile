@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST_ARGS ?=
 EVIDENCE_ARGS ?=
 
-.PHONY: help demo test lint fix bench bench-evidence clean constraints
+.PHONY: help demo test lint fix bench bench-evidence bench-causes clean constraints
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: $(READY)  ## measure every budget beside its peer or limit; results in be
 
 bench-evidence: $(READY)  ## is the evidence true? programs of many sorts spike in known functions; exit 1 when it is not
 	$(BIN)/python benchmarks/evidence.py --write $(EVIDENCE_ARGS)
+
+bench-causes: $(READY)  ## is the class of a cause right? programs made for one class each; exit 1 when it is not
+	$(BIN)/python benchmarks/causes.py --write $(CAUSES_ARGS)
 
 constraints:  ## write the newest versions that fit together to constraints.txt, from a clean environment
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints

@@ -234,7 +234,7 @@ while True: ask()
     Program("Python, listing a folder", "kernel", "python", """
 import os
 def walk():
-    for entry in os.scandir('/proc'): os.stat(entry.path)
+    for entry in os.scandir('/usr/lib'): os.stat(entry.path)
 while True: walk()
 """),
     # ------------------------------------------------------------------------------------------- idle

@@ -28,6 +28,14 @@ _NOBODY = {
         " its own network, or of another user",
         "sudo ss -tunpi shows every user's sockets, sudo nsenter --net --target PID ss -tunpi a container's",
     ),
+    TriggerMetric.MEMORY_PRESSURE: (
+        "the machine as a whole waited for memory",
+        "cat /proc/pressure/memory; ps -eo state,pid,maj_flt,rss,args --sort=-maj_flt | head",
+    ),
+    TriggerMetric.IO_PRESSURE: (
+        "the machine as a whole waited for disks",
+        "cat /proc/pressure/io; ps -eo state,pid,args | grep ^D",
+    ),
     TriggerMetric.FREE_MEMORY: (
         "no single process held the memory: it was shared memory, the kernel's own, or many small processes",
         "grep -E 'Shmem|Slab|PageTables' /proc/meminfo; df -h -t tmpfs",

@@ -30,6 +30,8 @@ class TriggerMetric(StrEnum):
     THREAD_GROWTH = "thread_growth"
     FREE_MEMORY = "free_memory"
     CPU_PRESSURE = "cpu_pressure"
+    MEMORY_PRESSURE = "memory_pressure"
+    IO_PRESSURE = "io_pressure"
     SHORT_LIVED_CPU = "short_lived_cpu"
     SPAWN_STORM = "spawn_storm"
     SHORT_SPIKE = "short_spike"
@@ -50,6 +52,7 @@ class TriggerMetric(StrEnum):
 _MACHINE_WIDE = frozenset(
     (
         TriggerMetric.NETWORK, TriggerMetric.FREE_MEMORY, TriggerMetric.CPU_PRESSURE,
+        TriggerMetric.MEMORY_PRESSURE, TriggerMetric.IO_PRESSURE,
         TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.SPAWN_STORM, TriggerMetric.OOM_KILL,
     )
 )  # fmt: skip
@@ -70,6 +73,8 @@ METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.THREAD_GROWTH: ("count",),
     TriggerMetric.FREE_MEMORY: ("percent", "bytes"),
     TriggerMetric.CPU_PRESSURE: ("percent",),
+    TriggerMetric.MEMORY_PRESSURE: ("percent",),
+    TriggerMetric.IO_PRESSURE: ("percent",),
     TriggerMetric.SHORT_LIVED_CPU: ("percent",),
     TriggerMetric.SPAWN_STORM: ("count",),
     TriggerMetric.SHORT_SPIKE: ("seconds",),

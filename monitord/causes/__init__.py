@@ -49,6 +49,8 @@ METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True),
     TriggerMetric.OOM_KILL: Member("oom_kill", observes="machine"),
     TriggerMetric.CPU_PRESSURE: Member("machine_cpu", observes="machine", at_arming=True),
+    TriggerMetric.MEMORY_PRESSURE: Member("stalls", observes="machine", at_arming=True),
+    TriggerMetric.IO_PRESSURE: Member("stalls", observes="machine", at_arming=True),
     TriggerMetric.SHORT_LIVED_CPU: Member("machine_cpu", observes="machine", at_arming=True),
     TriggerMetric.DISK_IO: Member(
         "disk_io", observes="process", at_arming=True, limit_s=4.0, capabilities=_ENTERS

@@ -25,6 +25,7 @@ from monitord.profiles.representation import Frame, Profile, Thread
 
 _NEAR = 6  # frames from the leaf in which a native function says what its caller was about
 _NEAR_IN_PYTHON = 3
+_MOSTLY_NATIVE = 0.8
 _FRAMES_CAP = 200_000  # looked at in all: a hostile profile ends there
 Key = tuple[str, str | None, int | None]
 _K = TypeVar("_K")
@@ -82,15 +83,19 @@ def busy_stacks(profile: Profile) -> Iterator[tuple[Thread, Sequence[Frame], flo
 
 
 def native_shares(profile: Profile) -> Shares:
-    """By the native and kernel frames at the leaves of stacks; of a Python function alone nothing is told."""
-    shares = Shares()
+    """By the native and kernel frames at the leaves of stacks; nothing where most end in a Python function.
+
+    Those tell where the interpreter was, and not what it did; the few others would speak for all.
+    """
+    shares, whole = Shares(), 0.0
     for thread, frames, value in busy_stacks(profile):
+        whole += value
         if frames[-1].kind != "python":
             chain = [(frame.name, frame.module or "", frame.kind) for frame in frames[::-1]]
             _add_native(shares, thread.name, chain, value)
             if key := _own_function(frames):
                 shares.functions[key] += value
-    return shares
+    return shares if shares.total >= _MOSTLY_NATIVE * whole else Shares()
 
 
 def leaf_shares(observed: Any) -> Shares:

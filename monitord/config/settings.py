@@ -19,7 +19,8 @@ Quantity = Annotated[float, Meta(gt=0)] | str
 RuleMetric = Literal[
     "cpu", "memory", "disk_io", "network",
     "memory_growth", "hang", "fd_growth", "thread_growth", "free_memory",
-    "cpu_pressure", "short_lived_cpu", "spawn_storm", "short_spike", "oom_kill",
+    "cpu_pressure", "memory_pressure", "io_pressure", "short_lived_cpu", "spawn_storm", "short_spike",
+    "oom_kill",
 ]  # fmt: skip
 
 

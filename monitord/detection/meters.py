@@ -9,7 +9,7 @@ from monitord.detection.growth import LevelHistory
 from monitord.detection.hangs import HangClock
 from monitord.detection.oom import OomKillMeter
 from monitord.detection.passes import Pass, ReadValue
-from monitord.detection.pressure import PressureMeter
+from monitord.detection.pressure import SEVERAL, PressureMeter, stalled
 from monitord.detection.readings import Meter, Reading, Target
 from monitord.detection.resident import one_of_each_segment
 from monitord.detection.short_lived import ShortLivedMeter
@@ -258,6 +258,8 @@ METERS: dict[TriggerMetric, Callable[[Rule, str, float], Meter]] = {
     TriggerMetric.THREAD_GROWTH: _growth(lambda p, _: float(p.thread_count)),
     TriggerMetric.FREE_MEMORY: lambda rule, unit, minimum: MachineMeter(_free_memory(unit)),
     TriggerMetric.CPU_PRESSURE: lambda rule, unit, minimum: PressureMeter(rule.window_s, minimum),
+    TriggerMetric.MEMORY_PRESSURE: lambda rule, unit, minimum: MachineMeter(stalled("memory_full")),
+    TriggerMetric.IO_PRESSURE: lambda rule, unit, minimum: MachineMeter(stalled("io_full", SEVERAL)),
     TriggerMetric.SHORT_LIVED_CPU: lambda rule, unit, minimum: ShortLivedMeter(rule.window_s, minimum),
     TriggerMetric.SPAWN_STORM: lambda rule, unit, minimum: SpawnMeter(rule.window_s, minimum),
     TriggerMetric.SHORT_SPIKE: lambda rule, unit, minimum: SpikeMeter(rule.window_s),

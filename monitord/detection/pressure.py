@@ -1,8 +1,8 @@
-"""The machine's processors as a whole: how long nothing more could have run without waiting."""
+"""The machine as a whole: how long nothing more could have run without waiting for CPU, memory or disks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from monitord.detection.consumers import Consumers
 from monitord.detection.passes import Pass
@@ -45,3 +45,23 @@ def crowding_percent(system: SystemRates) -> float:
     Without pressure stall information: how busy all cores are.
     """
     return min(system.machine_percent, system.pressure_percent.get("cpu_some", 100.0))
+
+
+SEVERAL = 2.0
+"""Of the load: one process alone that waits for a disk of its own keeps nobody waiting."""
+
+
+def stalled(name: str, least_load: float = 0.0) -> Callable[[SystemRates], tuple[str, float] | None]:
+    """Make the reader of the percent of time in which all who wanted to run waited; None: the kernel counts
+    no stalls.
+
+    With a load below `least_load` nobody is stalled. (load_1 counts who runs and who waits for a disk.)
+    """
+
+    def read(system: SystemRates) -> tuple[str, float] | None:
+        value = system.pressure_percent.get(name)
+        if value is None:
+            return None
+        return "the machine", value if system.load_1 >= least_load else 0.0
+
+    return read

@@ -26,6 +26,8 @@ _WHAT = {
     TriggerMetric.FREE_MEMORY: ("had", " of memory available"),
     TriggerMetric.SHORT_LIVED_CPU: ("used", " of one core"),
     TriggerMetric.SPAWN_STORM: ("started", " processes a second"),
+    TriggerMetric.MEMORY_PRESSURE: ("stood still for memory", " of the time"),
+    TriggerMetric.IO_PRESSURE: ("stood still for disks", " of the time"),
     TriggerMetric.CPU_PRESSURE: ("had no processor to spare for", " of the time"),
 }
 _FOR_WHOM = " for processes too short-lived to be seen"

@@ -121,6 +121,12 @@ def test_each_class_is_told_by_its_frames(
     assert confidence in ("likely", "certain")
 
 
+def test_the_few_stacks_that_end_in_the_kernel_do_not_speak_for_a_python_program() -> None:
+    """The black box has native frames below Python only where an extension or the kernel was at work."""
+    seen = profile((170, [MAIN, python("spin")]), (20, [MAIN, python("spin"), kernel("clear_page_erms")]))
+    assert told(facts(seen, IN_EVAL))[0] == "tight loop"
+
+
 def test_a_cause_names_the_function_that_it_was_for() -> None:
     loaded = profile((95, [MAIN, python("load_orders", 12), python("raw_decode", 353, JSON)]))
     cause = explain(facts(loaded, IN_EVAL))

@@ -44,6 +44,11 @@ def crowded(*percents: float, used: float = 30.0) -> Iterator[Rates]:
         yield passed([process(cpu_percent=used)], 2.0 * i, system=system)
 
 
+def stalled(name: str, *percents: float, load: float = 3.0) -> Iterator[Rates]:
+    for i, percent in enumerate(percents):
+        yield passed([], 2.0 * i, system=machine(load_1=load, pressure_percent={name: percent}))
+
+
 def storm(*ended: float, unseen: float = 95.0) -> Iterator[Rates]:
     for i, percent in enumerate(ended):
         system = machine(unattributed_cpu_percent=unseen)
@@ -77,6 +82,8 @@ CAUGHT = {
     "thread-growth": lambda: draw(ramp(1, 1, 320), "thread_count"),
     "low-memory": lambda: available(50, *[4] * 6),
     "cpu-overload": lambda: crowded(20, *[97] * 40),
+    "memory-stall": lambda: stalled("memory_full", 0, *[30] * 15),
+    "io-stall": lambda: stalled("io_full", 0, *[95] * 40),
     "short-lived": lambda: storm(0, *[90] * 5),
     "spawn-storm": lambda: starts(10, *[300] * 13),
     "short-spike": lambda: [*draw("0 90 90 20"), passed([], 8.0, exited=frozenset({BURNER}))],
@@ -94,6 +101,8 @@ LEFT_ALONE = {
     "thread-growth": lambda: draw("1 300*600", "thread_count"),
     "low-memory": lambda: available(50, *[4, 4, 12, 12] * 20),
     "cpu-overload": lambda: crowded(20, *[97] * 20, *[70] * 40, *[97] * 20, *[50] * 40),
+    "memory-stall": lambda: stalled("memory_full", *[0, 0, 40, 40, 40, 0, 0, 0] * 20),
+    "io-stall": lambda: stalled("io_full", *[98] * 200, load=1.1),  # one program alone waits for its own disk
     "short-lived": lambda: storm(*[0, 0, 9000, 0] * 20),
     "spawn-storm": lambda: starts(*[10, 10, 500, 500, 500, 10] * 20),
     "short-spike": lambda: [*draw("0 90 40"), passed([], 6.0, exited=frozenset({BURNER}))],
@@ -134,4 +143,4 @@ def test_every_threshold_says_why_that_number() -> None:
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith(("above", "below", "window_s")):
             assert "#" in line, line
-    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 15
+    assert len(tomllib.loads(FILE.read_text(encoding="utf-8"))["rules"]) == 17
