@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -69,9 +70,12 @@ def words_of(command: str) -> list[str]:
     return ["1" if re.fullmatch(r"N|PID|X|HOURS|DAYS|\{\w+\}", word) else word for word in words if word]
 
 
+application = functools.cache(lambda: typer.main.get_command(build()))
+
+
 def parse(words: list[str]) -> None:
     """Read the words as the command line does, and do nothing."""
-    command = typer.main.get_command(build())
+    command = application()
     context = command.make_context("monitord", list(_with_default(words)), resilient_parsing=False)
     while getattr(command, "commands", None) and (rest := [*context._protected_args, *context.args]):
         name, command, rest = command.resolve_command(context, rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,9 +137,15 @@ def test_options_that_are_shown_with_a_command_are_its_own(page: Path) -> None:
     assert strange == []
 
 
+@functools.cache
+def application() -> object:
+    return typer.main.get_command(build())
+
+
+@functools.cache
 def options_of(path: str) -> set[str]:
     """With both dashes: long and short names of everything the command takes."""
-    command: object = typer.main.get_command(build())
+    command: object = application()
     for word in path.split():
         command = command.commands[word]  # type: ignore[attr-defined]  # a group of Typer's
     params = command.params  # type: ignore[attr-defined]  # a command of Typer's

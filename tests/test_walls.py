@@ -107,7 +107,7 @@ def test_only_storage_writes_sql() -> None:
 
 def test_the_artefacts_know_no_sql() -> None:
     """They lie in files and objects; only what keeps their rows has a database."""
-    found = {name: lines for name, tree in sources() if (lines := statements(tree)) and "/artefacts/" in name}
+    found = {name: lines for name, tree in sources() if "/artefacts/" in name and (lines := statements(tree))}
     assert found == {}
 
 

@@ -12,7 +12,7 @@ from monitord.model import UNKNOWN_CAUSE, Cause, HistoryPoint
 
 _EXPLAINS_SHARE = 0.5
 _LEAST_LOSS_BYTES = 64 << 20
-_DECIDES = "a second look while it still goes down: monitord capture --pid PID of the largest"
+_DECIDES = "a second look while it still goes down: `monitord capture PID` of the largest"
 
 
 def observe(pid: int, start_ticks: int) -> OfMachine:

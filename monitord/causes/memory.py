@@ -18,7 +18,7 @@ _LEAST_GROWTH_SHARE = 0.01
 _NAMED_SHARE = 0.5
 _UNNAMED = ("the heap", "anonymous memory")
 _RUNNER_UP_SHARE = 0.1
-_DECIDES_TYPES = "a second look while it grows: monitord capture --pid PID"
+_DECIDES_TYPES = "a second look while it grows: monitord capture PID"
 _DECIDES_NATIVE = "perf record -e page-faults -g -p PID while it grows"
 
 

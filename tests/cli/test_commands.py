@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -17,8 +18,13 @@ PATHS = [path for path, _, _ in COMMANDS]
 ROOTED = [[], *({path.split()[0]: [path.split()[0]] for path in PATHS if " " in path}).values()]
 
 
+@functools.cache
+def application() -> object:
+    return typer.main.get_command(build())
+
+
 def command_of(path: str) -> object:
-    command = typer.main.get_command(build())
+    command = application()
     for word in path.split():
         command = command.commands[word]  # type: ignore[attr-defined]  # a group of Typer's
     return command

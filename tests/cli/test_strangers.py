@@ -35,9 +35,9 @@ CHOICES = [
 
 def options() -> list[tuple[str, object]]:
     """Every parameter of every command, as the command line shows it."""
-    found = []
+    found, application = [], plainly(typer.main.get_command(build()))
     for path, _, _ in COMMANDS:
-        command: object = plainly(typer.main.get_command(build()))
+        command: object = application
         for word in path.split():
             command = command.commands[word]  # type: ignore[attr-defined]  # a group of Typer's
         found += [(path, each) for each in command.params]  # type: ignore[attr-defined]  # a command of Typer's

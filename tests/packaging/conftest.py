@@ -63,11 +63,13 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     return Release(sdist, wheel)
 
 
-def _install(what: Path, folder: Path, *options: str) -> Installed:
+def _install(what: Path, folder: Path) -> Installed:
+    """Install without compiling the libraries: of thousands of modules a few hundred are ever imported."""
     home = folder / "environment"
     venv.create(home, symlinks=True)
     pip = (sys.executable, "-m", "pip", "--python", home / "bin/python")
-    _call(*pip, "install", "-qq", *options, "-c", CHECKOUT / "constraints.txt", what, cwd=folder)
+    options = ("-qq", "--no-compile", "-c", CHECKOUT / "constraints.txt")
+    _call(*pip, "install", *options, what, cwd=folder)
     return Installed(home)
 
 
@@ -79,7 +81,7 @@ def from_wheel(release: Release, tmp_path_factory: pytest.TempPathFactory) -> In
 @pytest.fixture(scope="session")
 def from_checkout(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """What `pipx install .` and `uv tool install .` do: not editable, no help from the sources later."""
-    return _install(CHECKOUT, tmp_path_factory.mktemp("from-checkout"), "--no-compile")
+    return _install(CHECKOUT, tmp_path_factory.mktemp("from-checkout"))
 
 
 @pytest.fixture(params=["wheel", "checkout"])

@@ -253,6 +253,8 @@ def _furnish(tree: Path) -> list[str]:
     (site / "probe.pth").write_text("/opt/probe-packages\n")
     for name in ("monitord", "migrations", "systemd"):
         shutil.copytree(REPOSITORY / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
+    # As pip does: the service's own user can't write there, and would compile everything at each of its starts.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(site / "monitord")], check=True)
     script = prefix / "bin/monitord"
     script.write_text("#!/opt/monitord/bin/python\nfrom monitord.cli import main\nmain()\n")
     script.chmod(0o755)
