@@ -33,6 +33,7 @@ _COMPLETE_VARIABLE = "_MONITORD_COMPLETE"
 # What one types, the function (module:name in this package), what the list of commands says of it.
 COMMANDS = (
     ("run", "run:run", "Record until stopped."),
+    ("top", "top:top", "Who uses the CPU now, and in which function."),
     ("status", "status:status", "Say whether it records, its cost, how full it is."),
     ("recent", "recent:recent", "List recent incidents, newest first."),
     ("show", "show:show", "Show one incident on one page."),

@@ -37,12 +37,16 @@ Reading = tuple[int, int, int, Sequence[PythonFrame]]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When what fired the alert began, how often and of which processes samples were taken, what was lost."""
+    """When what fired the alert began, how often and of which processes samples were taken, what was lost.
+
+    It reaches to `until_ns`, though the last sample may be older; None: to that.
+    """
 
     since_ns: int | None
     rate_hz: int
     scope: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    until_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,7 @@ class DocumentBuilder:
         """The document; None without a sample."""
         if not self._samples:
             return None
-        began_ns, ended_ns = self._samples[0][0], self._samples[-1][0]
+        began_ns, ended_ns = self._samples[0][0], max(self._samples[-1][0], span.until_ns or 0)
         for sample in self._samples:
             sample[0] -= began_ns
         told = {

@@ -74,7 +74,8 @@ class Taking:
         for sample in found[-SAMPLES_CAP:]:
             builder.add(sample)
         rings = self.rings
-        return builder.build(Span(crossed_ns, rings.rate_hz, rings.scope, self._losses(allowed)), notes)
+        losses = self._losses(allowed)
+        return builder.build(Span(crossed_ns, rings.rate_hz, rings.scope, losses, self.until_ns), notes)
 
     def _allowed(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(

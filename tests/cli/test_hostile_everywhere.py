@@ -245,7 +245,7 @@ OF_ONE = (
     "plan get p{n}",
 )
 ELSEWHERE = {
-    "run", "capture", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "prefer", "plan set", "plan delete",
+    "run", "top", "capture", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "prefer", "plan set", "plan delete",
     "service install", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "config show", "config validate", "config path", "config init", "config schema",
     "db upgrade", "db vacuum", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",

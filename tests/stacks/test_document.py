@@ -147,3 +147,13 @@ def test_a_hundred_thousand_stacks_become_five_thousand() -> None:
     assert len(told["stacks"]) <= 5_001
     assert names(told)[-1] == ["[other stacks]"]
     assert len(told["samples"]) == 12_000
+
+
+def test_it_reaches_to_the_alert_though_nothing_ran_any_more() -> None:
+    """What a timeline counts back from is the alert, not the last sample of a process that is gone."""
+    builder = DocumentBuilder({7: (Member(a_life(), is_target=True),)}, ())
+    builder.add((10 * S, 7, 7, (0x5010,)))
+    found = builder.build(Span(None, 19, "machine", {}, 40 * S))
+    assert found is not None
+    assert (found.began_ns, found.ended_ns) == (10 * S, 40 * S)
+    assert json.loads(found.payload)["ended_ns"] == 40 * S

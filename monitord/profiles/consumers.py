@@ -1,0 +1,64 @@
+"""Who used the machine's CPU, by what the black box held: those that live, and those that are gone. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from monitord.profiles.idle_calls import is_background
+from monitord.profiles.limits import MAX_NAME
+from monitord.profiles.representation import python_or_leaf
+from monitord.profiles.ring_document import Ring
+from monitord.redaction import redact_name
+
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One process: what it used of one core, and the function that was hottest in it, with its part of that.
+
+    `file` is a native function's binary. `is_ended`: it was gone when the box was read.
+    """
+
+    pid: int
+    name: str
+    cpu_percent: float
+    function: str
+    file: str | None
+    share: float
+    is_ended: bool = False
+
+
+def consumers(ring: Ring, since_ns: int) -> tuple[Consumer, ...]:
+    """Return who ran between that time and the document's end, the busiest first."""
+    from_ns, length_ns = since_ns - ring.began_ns, ring.ended_ns - since_ns
+    stacks: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for at_ns, thread, stack, weight in ring.samples:
+        if at_ns >= from_ns:
+            stacks[ring.process_of(thread)][stack] += weight
+    if length_ns <= 0:
+        return ()
+    percent = 100 * ring.period_s / (length_ns / _NS_PER_S)
+    found = [_consumer(ring, number, counts, percent) for number, counts in stacks.items()]
+    return tuple(sorted(found, key=lambda one: (-one.cpu_percent, one.pid)))
+
+
+def _consumer(ring: Ring, number: int, stacks: Counter[int], percent: float) -> Consumer:
+    functions: Counter[tuple[str, str | None]] = Counter()
+    for stack, weight in stacks.items():
+        frame = ring.frames[python_or_leaf(ring.frames, ring.stacks[stack] or ())]
+        functions[frame.name, frame.file or frame.module] += weight
+    name, file = min(functions, key=lambda one: (is_background(*one), -functions[one], one[0]))
+    process = ring.processes[number]
+    assert process is not None  # noqa: S101 - samples name sound entries only; tells mypy
+    whole = functions.total()
+    return Consumer(
+        pid=process.pid,
+        name=redact_name(process.name),
+        cpu_percent=round(whole * percent, 1),
+        function=redact_name(name[:MAX_NAME]),
+        file=file and redact_name(file[:MAX_NAME]),
+        share=round(functions[name, file] / whole, 4),
+        is_ended=process.ended_ns is not None,
+    )
