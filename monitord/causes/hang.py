@@ -170,6 +170,9 @@ def _uninterruptible(groups: list[Row], seen: Observation) -> Found | None:
     is_placed = group.get("on") in _PLACED
     if not is_placed and inside:
         sentence += f", in {inside}"
+    if "percpu_rwsem_wait" in inside and group.get("on") == "file" and text(group, "mount"):
+        sentence += "; the file system is frozen"
+        decides = f"sudo fsfreeze -u {text(group, 'mount')} lets it go on"
     kind = "child" if group.get("on") == "child" else "I/O wait"
     return (kind if is_placed else "kernel"), sentence, "likely" if is_placed else "possible", decides
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.causes import hanging
 from tests.causes.conftest import Run, waits_in
-from tests.causes.test_hang import cause_of
+from tests.causes.test_hang import cause_of, explained
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc/locks is Linux's")
@@ -155,3 +155,16 @@ def test_a_file_system_that_does_not_answer_is_named_with_file_and_mount(run: Ru
     assert (cause.kind, cause.confidence) == ("I/O wait", "likely"), cause
     assert f"at {point}/table, on dead:/export (fuse) at {point}" in cause.sentence
     assert "fuse" in " ".join(text for _label, text in cause.evidence), "the kernel's own stack"
+
+
+def test_a_frozen_file_system_is_told_with_what_lets_it_go_on() -> None:
+    """As it was seen of a writer on a frozen ext4."""
+    group = {
+        "state": "D", "call": "write", "on": "file", "what": "/srv/x", "mount": "/srv", "mount_kind": "ext4",
+        "mount_source": "/dev/loop0", "is_steady": True, "count": 1, "named": [[7, "writer"]],
+        "stack": ["percpu_rwsem_wait", "vfs_write", "ksys_write", "do_syscall_64"],
+    }  # fmt: skip
+    cause = explained({"threads": 1, "looked_at": 1, "groups": [group]})
+    assert (cause.kind, cause.confidence) == ("I/O wait", "likely")
+    assert "at /srv/x, on /dev/loop0 (ext4) at /srv; the file system is frozen" in cause.sentence
+    assert cause.decides == "sudo fsfreeze -u /srv lets it go on"
