@@ -106,8 +106,7 @@ class _Explaining:
         """Memory that anybody may have asked for: who did, if stacks tell it; else that no object did."""
         facts = self._facts
         takers = [one.profiler for one in facts.taken] or [""] * len(facts.profiles)
-        profiles = zip(facts.profiles, takers, strict=True)
-        asker = allocating.allocator_in(profiles) if self._is_gain else None
+        asker = allocating.allocator_in(zip(facts.profiles, takers, strict=True))
         if asker is None:
             return replace(cause, sentence="; ".join(filter(None, (cause.sentence, self._no_type(rows)))))
         stacks = f"{asker.samples:,} of {asker.total:,} stacks in allocators and page faults"

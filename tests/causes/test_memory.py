@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from monitord.causes import OBSERVED_BYTES, memory
+from monitord.causes.facts import Taken
 from monitord.model import HistoryPoint
+from monitord.profiles.representation import Frame, Profile, Thread
 from tests.causes.programs import compiled, facts, grown, interpreters, python, running
 
 ORDERS = """
@@ -252,3 +255,15 @@ def test_an_observation_is_bounded_however_many_types_there_are(version: str) ->
     assert len(observation) < OBSERVED_BYTES / 2
     names = json.loads(observation)["python"]["types"]
     assert all(name.isprintable() and len(name) < 200 for name in names)
+
+
+def test_the_function_that_asks_for_memory_is_named_with_one_look_as_well() -> None:
+    """Page faults after the alert say it, even where the crossing could not be observed."""
+    heap = {"mappings": {"kinds": {"the heap": [90 * MIB, 1]}, "groups": {"the heap": 90 * MIB}}}
+    frames = [Frame(name, kind="native") for name in ("main", "cache_put", "malloc", "_int_malloc")]
+    profile = Profile("perf", frames, {(Thread("main"), (0, 1, 2, 3)): 20}, 20)
+    taken = Taken("profile", "perf-faults")
+    cause = memory.explain(replace(facts(None, heap), profiles=(profile,), taken=(taken,)))
+    assert cause is not None
+    assert (cause.kind, cause.confidence) == ("allocation", "likely")
+    assert cause.sentence == "cache_put asks for memory; the heap holds 90 MiB, 100 % of 90 MiB"
