@@ -29,13 +29,15 @@ class Member:
 
     `observes` says what is read: of a "process" (never without one), of the "machine" (also without one: pid
     and start are 0 then), or "nothing", and it has no `observe`. `at_arming`: at the first crossing,
-    too. It ends after `limit_s`; of `capabilities` it has what monitord itself has, and nothing else.
+    too; `compares`: without that look it can't tell what grew, so it goes before others. It ends after
+    `limit_s`; of `capabilities` it has what monitord itself has, and nothing else.
     `asks_sockets`: it asks the kernel for sockets, which is refused to all others.
     """
 
     module: str
     observes: Literal["process", "machine", "nothing"] = "nothing"
     at_arming: bool = False
+    compares: bool = False
     limit_s: float = 3.0
     capabilities: tuple[int, ...] = _LOOKS
     asks_sockets: bool = False
@@ -44,9 +46,9 @@ class Member:
 METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.CPU: Member("cpu", "process", at_arming=True, limit_s=6.0, capabilities=_SAMPLES),
     TriggerMetric.MANUAL: Member("cpu", "process", limit_s=6.0, capabilities=_SAMPLES),
-    TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True),
-    TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True),
-    TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True),
+    TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True, compares=True),
+    TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True, compares=True),
+    TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True, compares=True),
     TriggerMetric.OOM_KILL: Member("oom_kill", observes="machine"),
     TriggerMetric.CPU_PRESSURE: Member("machine_cpu", observes="machine", at_arming=True),
     TriggerMetric.MEMORY_PRESSURE: Member("stalls", observes="machine", at_arming=True),
@@ -59,8 +61,8 @@ METRICS: Mapping[TriggerMetric, Member] = {
         "network", observes="process", limit_s=6.0, capabilities=_ENTERS, asks_sockets=True
     ),
     TriggerMetric.HANG: Member("hang", observes="process", capabilities=_ENTERS),
-    TriggerMetric.FD_GROWTH: Member("fd_growth", observes="process", at_arming=True),
-    TriggerMetric.THREAD_GROWTH: Member("thread_growth", observes="process", at_arming=True),
+    TriggerMetric.FD_GROWTH: Member("fd_growth", observes="process", at_arming=True, compares=True),
+    TriggerMetric.THREAD_GROWTH: Member("thread_growth", observes="process", at_arming=True, compares=True),
     TriggerMetric.SPAWN_STORM: Member("machine_cpu", observes="machine", at_arming=True),
     TriggerMetric.SHORT_SPIKE: Member("cpu"),
 }

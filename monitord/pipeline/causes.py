@@ -48,7 +48,7 @@ class Causes:
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread: threading.Thread | None = None
-        self._rests_until_s = 0.0
+        self._rests_until_s = {False: 0.0, True: 0.0}  # of what compares its looks, and of others
 
     # ------------------------------------------------------------------------------------------- observing
 
@@ -60,7 +60,7 @@ class Causes:
             return
         with self._changed:
             waiting = sum(not observed.done() for _look, observed in self._armed.values())
-            if waiting >= _WAITING_AT_MOST:
+            if waiting >= _WAITING_AT_MOST and not member.compares:
                 return
             self._armed[arming.rule, arming.target] = (look, Future())
             while len(self._armed) > _KEPT_AT_MOST:
@@ -127,7 +127,7 @@ class Causes:
                 observed.set_result(None)
             if is_armed:
                 now_s = time.monotonic()
-                self._rests_until_s = now_s + _REST * (now_s - began_s)
+                self._rests_until_s[_compares(look)] = now_s + _REST * (now_s - began_s)
 
     def _next(self) -> tuple[Look, Observed, bool] | None:
         """The next to observe, waited for; None at the end."""
@@ -136,10 +136,13 @@ class Causes:
                 if self._asked:
                     return (*self._asked.popleft(), False)
                 waiting = [one for one in self._armed.values() if _waits(one[1])]
-                rest_s = self._rests_until_s - time.monotonic()
-                if waiting and rest_s <= 0:
-                    return (*waiting[0], True)
-                self._changed.wait(rest_s if waiting else None)
+                waiting.sort(key=lambda one: not _compares(one[0]))
+                now_s = time.monotonic()
+                rests_s = [self._rests_until_s[_compares(look)] - now_s for look, _observed in waiting]
+                due = next((index for index, rest_s in enumerate(rests_s) if rest_s <= 0), None)
+                if due is not None:
+                    return (*waiting[due], True)
+                self._changed.wait(min(rests_s, default=None))
         return None
 
     # ------------------------------------------------------------------------------------------ explaining
@@ -167,6 +170,10 @@ def _look(metric: TriggerMetric, target: ProcessKey | None) -> Look | None:
     needs_target = member.observes == "process"
     limits = (member.limit_s, member.capabilities, OBSERVED_BYTES, member.asks_sockets)
     return Look(metric.value, target, needs_target, *limits)
+
+
+def _compares(look: Look) -> bool:
+    return METRICS[TriggerMetric(look.metric)].compares
 
 
 def _waits(observed: Observed) -> bool:

@@ -105,6 +105,20 @@ def test_at_most_four_crossings_wait_and_alerts_come_before_them(room: Room, cau
     assert len(causes._armed) == 4  # what waits for its turn is bounded
 
 
+def test_what_must_be_compared_waits_for_no_others(room: Room, causes: Causes) -> None:
+    """What grew can't be told without the look at the crossing: neither full turns nor others' rests cost it."""
+    room.may_go_on.clear()
+    for pid in range(1, 9):
+        causes.arm(arming(pid))
+    wait_until(lambda: room.looks != [])
+    grows = Arming("leak", TriggerMetric.MEMORY_GROWTH, ProcessKey(99, 1), "leaks", 1.0, START)
+    causes.arm(grows)
+    room.may_go_on.set()
+    wait_until(lambda: len(room.looks) > 1)
+    assert room.looks[1].metric == "memory_growth"
+    assert result_of(causes.claim("leak", ProcessKey(99, 1))) is not None
+
+
 def test_a_crossing_whose_turn_never_came_keeps_no_alert_waiting(room: Room, causes: Causes) -> None:
     room.may_go_on.clear()
     causes.arm(arming(1))
