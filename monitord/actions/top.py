@@ -86,7 +86,8 @@ def moments(workspace: Workspace, interval_s: float, goes_on: GoesOn) -> Iterato
 
 def _box(workspace: Workspace) -> BlackBox:
     from monitord.recorder.from_settings import consent
-    from monitord.stacks.box import BlackBox, BoxSettings
+    from monitord.stacks.box import BlackBox
+    from monitord.stacks.opening import BoxSettings
 
     asked = consent(workspace.settings)
     return BlackBox(

@@ -113,7 +113,7 @@ def black_box_line(box: object) -> str:
         f"{span(float(box['kept_s']))} kept" if _is_number(box, "kept_s") else "",
         f"{counted(box['python_stacks'], 'Python stack')}" if _is_number(box, "python_stacks") else "",
     ]
-    for name in ("lost", "unreadable", "impossible", "skipped"):
+    for name in ("lost", "unreadable", "impossible"):
         if _is_number(box, name) and box[name]:
             parts.append(f"{box[name]:,} {name}")
     versions = box.get("unknown_versions")

@@ -45,7 +45,8 @@ from monitord.recorder.persistence import Historian, Memory, remembered
 from monitord.recorder.retention_store import Saving
 from monitord.sampling import Sampler, known_users
 from monitord.scripts.registry import StandbyRegistry
-from monitord.stacks.box import BlackBox, BoxSettings
+from monitord.stacks.box import BlackBox
+from monitord.stacks.opening import BoxSettings
 from monitord.storage import SQLiteProfileStore, Writer, new_correlation_id, open_store
 from monitord.storage.artefacts.monitor import StorageMonitor
 

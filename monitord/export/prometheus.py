@@ -43,7 +43,6 @@ _BLACK_BOX = (
     ("lost", "monitord_black_box_lost", "Records that the kernel could not write."),
     ("unreadable", "monitord_black_box_unreadable", "Python stacks that could not be read."),
     ("impossible", "monitord_black_box_impossible", "Python stacks without a root, which were dropped."),
-    ("skipped", "monitord_black_box_skipped", "Python stacks left out, because they would cost too much."),
 )
 _UPLOADER = (
     ("moved", "monitord_courier_moved_artefacts", "Artefacts brought to the remote provider."),

@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from monitord import procfs
 from monitord.logs import get_logger
 from monitord.model import ProcessKey
-from monitord.stacks.heat import Heat
+from monitord.stacks.asking import AskedLives, Asking
+from monitord.stacks.heat import AT_MOST, Heat
 from monitord.stacks.lives import Lives
+from monitord.stacks.opening import BoxSettings, opened
 from monitord.stacks.reader import Permits, PythonReader
 from monitord.stacks.readings import PythonFrame, PythonStacks
 from monitord.stacks.rings import Rings
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
 SPAN_NS = 100_000_000_000  # how far back evidence goes at most
 _NS_PER_S = 1_000_000_000
 _WAKE_S, _WAKE_YOUNG_S = 0.25, 0.125
-_NOTED_EVERY_NS = 10 * _NS_PER_S
+_NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
+_YOUNGEST_S, _YOUNGEST_IN_NEED_S = 0.4, 2.0  # most that are younger end at once
+_ATTACHED_EVERY_S, _AT_MOST_IN_NEED = 1.0, 6
 _CPU_SHARE, _CPU_SAVED_S = 0.004, 0.25  # of one core; what was not used is saved, up to that
 _RESTS_S = 60.0  # without rings
 _FAILURES_UNTIL_ANEW = 240
@@ -42,25 +46,18 @@ _LOCK_S = 2.0
 _WATCHED_CAP = 16
 _FRESH_NS = 2 * _NS_PER_S
 _SWITCHED_OFF = "it is switched off (black_box.enabled, or capture.consent)"
-_WEAKER = (
-    "only processes of monitord's own user that were busy: the kernel grants no ring of the whole machine"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class BoxSettings:
-    """How the rings are to be; `is_enabled`: whether there are to be any."""
-
-    rate_hz: int = 19
-    bytes_per_cpu: int = 512 * 1024
-    is_enabled: bool = True
 
 
 class _Allowance:
-    """CPU seconds that the thread may use: so many a second, and a little that was saved."""
+    """CPU seconds that the thread may use: so many a second, and a little that was saved.
+
+    Once they are spent, stacks of known processes are read on, which costs little; of new ones only what has
+    lived for a while is attached to, one a second.
+    """
 
     def __init__(self) -> None:
         self._left_s, self._at_s = _CPU_SAVED_S, time.monotonic()
+        self._next_s = 0.0
 
     def spend(self, used_s: float) -> None:
         now_s = time.monotonic()
@@ -70,6 +67,16 @@ class _Allowance:
     @property
     def is_spent(self) -> bool:
         return self._left_s < 0
+
+    def least_age_s(self, is_watched: bool) -> float:
+        """How old a process must be to be attached to now."""
+        if not self.is_spent or is_watched:
+            return _YOUNGEST_S
+        return _YOUNGEST_IN_NEED_S if time.monotonic() >= self._next_s else float("inf")
+
+    def attached(self) -> None:
+        """One process was attached to."""
+        self._next_s = time.monotonic() + _ATTACHED_EVERY_S
 
 
 class BlackBox:
@@ -92,21 +99,20 @@ class BlackBox:
         self._wake_up = threading.Event()
         self._is_closing = False
         self._wants_rings = settings.is_enabled
-        self._rings: Rings | None = None
-        self._lives: Lives | None = None
-        self._scope = ""
+        self._rings: Rings | Asking | None = None
+        self._lives: Lives | AskedLives | None = None
+        self._why_less: str | None = None
         self._why_off = "" if settings.is_enabled else _SWITCHED_OFF
         self._opened_ns = 0
         self._heat = Heat()
         self._reader = PythonReader(permits)
         self._stacks = PythonStacks()
-        self._noted_ns: dict[int, int] = {}
+        self._noted: dict[int, None] = {}  # the first asked first
         self._seen_ns: dict[int, int] = {}  # the least lately seen first
         self._watched_ns: dict[int, int] = {}  # until when
         self._read_ns: dict[int, int] = {}  # when a Python stack was last read, of the last few seconds
         self._allowance = _Allowance()
         self._cpu_s = self._watched_s = 0.0
-        self._skipped = 0
         self._thread: threading.Thread | None = None
         self._turn = self._failed = 0
         self._beat_s = 0.0
@@ -145,10 +151,11 @@ class BlackBox:
         """
         if self._rings is not None and time.monotonic() - self._beat_s > _HANGS_AFTER_S:
             self._leave_behind()
-        if self._scope != "machine" and self._rings is not None and self._lock.acquire(timeout=_LOCK_S):
+        if self._why_less is not None and self._lock.acquire(timeout=_LOCK_S):
             try:
-                for pid in busy if self._rings is not None else ():
-                    self._rings.follow(pid)
+                if (rings := self._rings) is not None:
+                    for pid in busy:
+                        rings.follow(pid)
             finally:
                 self._lock.release()
 
@@ -207,7 +214,9 @@ class BlackBox:
     def _pause_s(self) -> float:
         if self._rings is None:
             return _RESTS_S
-        return _WAKE_YOUNG_S if self._heat.has_young(now_ns()) else _WAKE_S
+        has_rings = isinstance(self._rings, Rings)  # else each look is a sample
+        is_hurried = has_rings and self._heat.has_young(now_ns()) and not self._allowance.is_spent
+        return _WAKE_YOUNG_S if is_hurried else _WAKE_S
 
     def _open(self) -> bool:
         """Open the rings: of the machine; where that is refused, of our own user's processes."""
@@ -218,14 +227,15 @@ class BlackBox:
                 self._why_off = _SWITCHED_OFF
                 return True
             try:
-                self._rings, self._scope = _opened(settings)
+                self._rings, self._lives, self._why_less = opened(settings)
             except OSError as error:
                 self._why_off = f"the kernel grants no ring: {error.strerror or error}"
                 get_logger().warning("black_box.off", reason=self._why_off)
                 return True
-            self._lives = Lives(self._rings)
             self._why_off, self._opened_ns = "", now_ns()
-        get_logger().info("black_box.on", scope=self._scope, rate_hz=settings.rate_hz)
+            self._noted.clear()
+            scope = self._rings.scope
+        get_logger().info("black_box.on", scope=scope, reason=self._why_less or "", rate_hz=settings.rate_hz)
         return True
 
     def _look(self, turn: int) -> bool:
@@ -240,13 +250,14 @@ class BlackBox:
                 self._lives.keep_up({pid for pid, _tid in fresh})
         self._see(fresh, now_ns())
         watched = self._watched_ns
-        for pid, tid in self._heat.choose(fresh, now_ns(), (0, self._own_pid), watched):
-            if self._allowance.is_spent and pid not in watched:
-                self._skipped += 1
-                continue
-            self._reading = pid
+        at_most = _AT_MOST_IN_NEED if self._allowance.is_spent else AT_MOST
+        for pid, tid in self._heat.choose(fresh, now_ns(), (0, self._own_pid), watched, at_most):
+            least_age_s = self._allowance.least_age_s(pid in watched)
+            looked_count, self._reading = reader.looked_count, pid
             self._note(pid)
-            stack = reader.stack_of(pid, tid)
+            stack = reader.stack_of(pid, tid, least_age_s)
+            if reader.looked_count > looked_count:
+                self._allowance.attached()
             if turn != self._turn:
                 return True  # it kept us waiting, and another thread has taken over
             if stack is not None:
@@ -269,16 +280,16 @@ class BlackBox:
             del self._seen_ns[next(iter(self._seen_ns))]
 
     def _note(self, pid: int) -> None:
-        """Remember who a hot process is while it can be asked."""
-        at_ns = now_ns()
-        if at_ns - self._noted_ns.get(pid, 0) < _NOTED_EVERY_NS:
+        """Remember who a hot process is while it can be asked; of younger ones than the rings these tell."""
+        if pid in self._noted:
             return
-        self._noted_ns.pop(pid, None)
-        self._noted_ns[pid] = at_ns
-        while len(self._noted_ns) > _NOTED_CAP:
-            del self._noted_ns[next(iter(self._noted_ns))]
+        self._noted[pid] = None
+        while len(self._noted) > _NOTED_CAP:
+            del self._noted[next(iter(self._noted))]
+        key = procfs.key_of(pid)
+        is_older = key is not None and key.start_ticks * _NS_PER_TICK <= self._opened_ns
         with self._lock:
-            if self._lives is not None:
+            if self._lives is not None and is_older:
                 self._lives.note(pid)
 
     # ------------------------------------------------------------------------------------- what it has
@@ -327,10 +338,8 @@ class BlackBox:
             self._lock.release()
 
     def _notes(self) -> list[str]:
-        found = [] if self._scope == "machine" else [f"scope: {_WEAKER}"]
+        found = [] if self._why_less is None else [self._why_less]
         found += [f"a Python of an unknown version: {words}" for words in self._reader.unknown_versions]
-        if self._skipped:
-            found.append(f"Python stacks left out, because reading them took too long: {self._skipped}")
         return found
 
     def status(self) -> dict[str, object]:
@@ -340,9 +349,9 @@ class BlackBox:
         kept_ns = min(SPAN_NS, now_ns() - self._opened_ns) if is_on else 0
         return {
             "state": "on" if is_on else "off",
-            "scope": self._scope if is_on else None,
-            "reason": (_WEAKER if self._scope != "machine" else None) if is_on else self._why_off,
-            "rate_hz": self._settings.rate_hz,
+            "scope": rings.scope if rings is not None else None,
+            "reason": self._why_less if is_on else self._why_off,
+            "rate_hz": rings.rate_hz if rings is not None else self._settings.rate_hz,
             "kept_s": kept_ns // _NS_PER_S,
             "python_stacks": len(self._stacks),
             "bytes_held": self._stacks.bytes_held,
@@ -350,7 +359,6 @@ class BlackBox:
             "lost": rings.lost.records if rings is not None else 0,
             "unreadable": counts["unreadable"],
             "impossible": counts["impossible"],
-            "skipped": self._skipped,
             "unknown_versions": list(self._reader.unknown_versions),
             "own_cpu_percent": round(100 * self._cpu_s / self._watched_s, 4) if self._watched_s else None,
         }
@@ -359,10 +367,3 @@ class BlackBox:
 def now_ns() -> int:
     """By the clock of a process' start, which goes on in suspend."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def _opened(settings: BoxSettings) -> tuple[Rings, str]:
-    try:
-        return Rings.open(settings.rate_hz, settings.bytes_per_cpu, "machine"), "machine"
-    except PermissionError:
-        return Rings.open(settings.rate_hz, settings.bytes_per_cpu, "own processes"), "own processes"

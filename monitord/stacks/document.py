@@ -128,6 +128,8 @@ class DocumentBuilder:
             self._discarded_exec += 1
             return
         process = self._processes.number(id(member))
+        if not ips and self._near(pid, tid, at_ns, member) is None:
+            return  # nothing is known but that it ran
         thread = self._threads.number((process, tid))
         stack = self._stack(at_ns, tid, member, process, ips)
         key: object = tuple(stack)

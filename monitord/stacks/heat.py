@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 Thread = tuple[int, int]
 """pid, tid"""
 
-_AT_MOST = 16  # on a crowded machine everybody has an equal part, and a stack is cheap
+AT_MOST = 16  # on a crowded machine everybody has an equal part, and a stack is cheap
 _LEAST = 1.4  # samples: one may be chance, one in each of two looks is none
 _YOUNG_NS = 2_000_000_000
 _KNOWN_CAP = 512
@@ -34,6 +34,7 @@ class Heat:
         now_ns: int,
         excluded: Collection[int] = (),
         watched: Collection[int] = (),
+        at_most: int = AT_MOST,
     ) -> list[Thread]:
         """The hottest few; those of `excluded` pids never, and those of `watched` ones first."""
         scores = {thread: score / 2 for thread, score in self._scores.items() if score >= 1}
@@ -54,7 +55,7 @@ class Heat:
                 and (of_process[thread[0]] >= _LEAST or thread[0] in watched)
             ),
             key=lambda thread: (thread[0] not in watched, -scores[thread], thread),
-        )[:_AT_MOST]
+        )[:at_most]
         self._since_ns = {
             thread: self._since_ns.get(thread, now_ns) for thread in {*found, *self._still_warm()}
         }

@@ -21,11 +21,10 @@ from monitord.stacks.cpython import (
 )
 from monitord.stacks.readings import PythonFrame
 
-_ATTACHED_CAP = 8  # each has a table of names
+_ATTACHED_CAP, _ATTACHED_FOR_S = 12, 60.0  # each has a buffer and a table of names
 _PROCESSES_CAP = 1024
 _VERSIONS_CAP = 8
 _FAILURES_CAP = 512
-_YOUNGEST_S = 0.4  # most that are younger end at once, and to attach costs a hundred stacks
 _ASKED_AGAIN_S, _ASKED_AT_LEAST_S = 0.1, 60.0
 Permits = Callable[[str, str | None], bool]
 """Whether a process of this name and executable may be profiled; both are the process' own words."""
@@ -42,6 +41,7 @@ class _Process:
     interpreter: Interpreter | None = None
     due_s: float = 0.0
     wait_s: float = _ASKED_AGAIN_S
+    used_s: float = 0.0
 
 
 class PythonReader:
@@ -61,15 +61,19 @@ class PythonReader:
         self.refused = frozenset(refused)
         self._processes: OrderedDict[int, _Process] = OrderedDict()
         self.counts: Counter[str] = Counter()
+        self.looked_count = 0
         self.failures: deque[tuple[int, int, str]] = deque(maxlen=_FAILURES_CAP)
         self.unknown_versions: list[str] = []
 
-    def stack_of(self, pid: int, tid: int) -> tuple[PythonFrame, ...] | None:
-        """What the thread runs, root first; None: no Python, not running, or not to be read."""
+    def stack_of(self, pid: int, tid: int, least_age_s: float) -> tuple[PythonFrame, ...] | None:
+        """What the thread runs, root first; None: no Python, not running, or not to be read.
+
+        A process that is younger than `least_age_s` is not attached to: it costs as much as a hundred stacks.
+        """
         thread = procfs.stat_of(pid, tid) if pid not in self.refused else None
         if thread is None or thread.is_kernel_thread:
             return None
-        process = self._known(pid, thread)
+        process = self._known(pid, thread, least_age_s)
         if process.interpreter is None:
             return None
         if thread.state != "R":
@@ -87,27 +91,30 @@ class PythonReader:
             self.counts["read"] += 1
         return stack or None
 
-    def _known(self, pid: int, thread: procfs.Stat) -> _Process:
+    def _known(self, pid: int, thread: procfs.Stat, least_age_s: float) -> _Process:
         process = self._processes.get(pid)
         if process is None or process.image != thread.image:
             process = self._processes[pid] = _Process(thread.image)
         is_due = process.interpreter is None and time.monotonic() >= process.due_s
-        if is_due and procfs.age_s(thread.start_ticks) >= _YOUNGEST_S:
+        if is_due and procfs.age_s(thread.start_ticks) >= least_age_s:
             self._look_at(pid, process)
         self._processes.move_to_end(pid)
-        self._let_go()
+        process.used_s = time.monotonic()
+        self._let_go(process.used_s)
         return process
 
-    def _let_go(self) -> None:
+    def _let_go(self, now_s: float) -> None:
         """Of those that were not hot for the longest time."""
         while len(self._processes) > _PROCESSES_CAP:
             self._processes.popitem(last=False)
         attached = [one for one in self._processes.values() if one.interpreter is not None]
-        for process in attached[:-_ATTACHED_CAP]:
-            process.interpreter = None
+        for place, process in enumerate(reversed(attached)):
+            if place >= _ATTACHED_CAP or now_s - process.used_s > _ATTACHED_FOR_S:
+                process.interpreter = None
 
     def _look_at(self, pid: int, process: _Process) -> None:
         """Attach to it, if it may be profiled; where that fails, say when it is tried again."""
+        self.looked_count += 1
         process.due_s = time.monotonic() + process.wait_s
         process.wait_s = min(_ASKED_AT_LEAST_S, 2 * process.wait_s)
         if not self._permits(*who_is(pid)):

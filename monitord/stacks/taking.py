@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from monitord import procfs
 from monitord.model import ProcessKey, counted
+from monitord.stacks.asking import AskedLives, Asking
 from monitord.stacks.document import NEAR_NS, SAMPLES_CAP, Document, DocumentBuilder, Span
 from monitord.stacks.family import Family, Member, family_of, start_ns
 from monitord.stacks.life import Life
@@ -27,8 +28,8 @@ class Taking:
     `seen` are the pids that ran since then. `failures`: (when, pid, kind) of Python stacks without success.
     """
 
-    rings: Rings
-    lives: Lives
+    rings: Rings | Asking
+    lives: Lives | AskedLives
     stacks: PythonStacks
     since_ns: int
     until_ns: int
