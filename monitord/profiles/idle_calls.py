@@ -5,6 +5,8 @@ Kept short on purpose: `read` may be a disk at work, and what is not listed coun
 
 from __future__ import annotations
 
+import re
+
 # glibc and musl first, macOS last; without leading underscores.
 _NAMES = """
     clock_nanosleep nanosleep sleep usleep epoll_wait epoll_pwait poll ppoll select pselect
@@ -28,6 +30,7 @@ _PYTHON_WAITS = {
     "multiprocessing/process.py": ("join",),
     "subprocess.py": ("wait", "_wait", "_try_wait"),
 }
+_INTERPRETER = re.compile(r"\[(?:lib)?python[0-9.]{0,8}[a-z]{0,4}(?:\.so[0-9.]{0,8})?\]")
 _WAITING = frozenset(_NAMES.split())
 BUSY_SHARE = 0.02  # of one core: a thread below that only woke up now and then
 
@@ -38,7 +41,12 @@ def is_waiting(function: str) -> bool:
 
 
 def is_background(function: str, file: str | None) -> bool:
-    """Tell whether a Python function waits, or imports, for others: never the culprit beside a real one."""
+    """Tell whether it waits, or imports, for others: never the culprit beside a real one.
+
+    Nor is Python itself, of which a sample has no more than the interpreter: the function was not read.
+    """
+    if _INTERPRETER.fullmatch(function):
+        return True
     return waits_in_library(function, file) or (file is not None and file.startswith("<frozen importlib"))
 
 

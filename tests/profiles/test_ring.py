@@ -245,3 +245,15 @@ def test_a_document_without_the_target_has_no_timeline() -> None:
     made = RingDocument()
     made.ran(made.process(5), [python("f")], 0, 9)
     assert _timeline(made) == ()
+
+
+@pytest.mark.parametrize("interpreter", ["[libpython3.11.so.1.0]", "[python3.13t]", "[python]"])
+def test_samples_whose_python_function_was_not_read_come_after_those_that_have_one(interpreter: str) -> None:
+    made = RingDocument(length_s=10.0)
+    main = made.process(TARGET, is_target=True)
+    made.ran(main, [native(interpreter)], 0, 10, 0.7)
+    made.ran(main, [python("price_basket")], 0, 10, 0.3)
+    found = hotspots(_read(made))
+    assert [spot.function for spot in found[:2]] == ["price_basket", interpreter]
+    assert found[1].self_share == pytest.approx(0.7, abs=0.01)
+    assert {step.function for step in _timeline(made)} == {"price_basket"}
