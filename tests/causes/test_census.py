@@ -212,3 +212,20 @@ def test_the_own_interpreter_is_found() -> None:
         f"{MadeUp.__module__}.MadeUp"
     )
     assert sys.implementation.name == "cpython"
+
+
+def test_memory_full_of_pointers_to_nothing_fills_none_of_ours() -> None:
+    """A million words that look like objects, each of another type: what is remembered of them is bounded."""
+    text = (
+        "import array, random\nchance = random.Random(1)\npairs = array.array('Q')\n"
+        "for n in range(1_000_000): pairs.append(1); pairs.append(0x7000_0000_0000 + 16 * chance.randrange(1 << 36))\n"
+    )
+    with python(KEPT + text) as program:
+        regions, _ = mappings.read(program.pid)
+        read = Memory(program.pid).read
+        counting = census._Counting(program.pid, read, PythonTypes(read, census._find(regions, read)))
+        holders = [one for one in regions if census._holds_objects(one)]
+        counting.count(census._pieces(holders, census.BUDGET_BYTES))
+        assert len(counting._counts) <= census._COUNTED_CAP
+        found = counting.result(sum(one.resident_bytes for one in holders))
+    assert found.types["__main__.Order"][0] == pytest.approx(40_000, rel=0.3)  # of a part, on a slow machine
