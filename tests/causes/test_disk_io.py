@@ -218,6 +218,7 @@ def test_an_observation_of_any_shape_is_survived(seen: dict[str, Any]) -> None:
     assert disk_io.explain(Facts(ALERT, before=seen, after=seen)).kind
 
 
+@pytest.mark.root
 def test_who_may_not_use_fanotify_is_told_how(
     run: Run, path: str, require_tool: Callable[[str], str]
 ) -> None:
