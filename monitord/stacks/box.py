@@ -340,6 +340,7 @@ class BlackBox:
     def _notes(self) -> list[str]:
         found = [] if self._why_less is None else [self._why_less]
         found += [f"a Python of an unknown version: {words}" for words in self._reader.unknown_versions]
+        found += self._rings.lost.in_words() if self._rings is not None else []
         return found
 
     def status(self) -> dict[str, object]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from monitord import procfs
+from monitord.model import counted
 from monitord.stacks import perf_event, records
 from monitord.stacks.perf_event import LockedMemoryError, Ring
 from monitord.stacks.records import Sample
@@ -46,6 +47,20 @@ class Lost(NamedTuple):
     records: int = 0
     cpus: int = 0
     threads: int = 0
+
+    def in_words(self) -> list[str]:
+        """What a reader of samples must know. They are read whole, so `fresh_bytes` are not missing."""
+        said = []
+        if self.side_bytes:
+            said.append(
+                f"so much happened at once that {self.side_bytes / 1e6:.1f} MB about starts, programs and"
+                " ends were overwritten unread: some processes have no name, no parent or no code"
+            )
+        if self.cpus:
+            said.append(f"no stacks of {counted(self.cpus, 'CPU')}: no ring was granted")
+        if self.threads:
+            said.append(f"no stacks of {counted(self.threads, 'thread')} in processes that have too many")
+        return said
 
 
 class _Pair:

@@ -18,7 +18,7 @@ from monitord import procfs
 from monitord.stacks import records
 from monitord.stacks.lives import Life, Lives, life_at
 from monitord.stacks.rings import Rings
-from tests.stacks.programs import burner, functions_of, now_ns, until
+from tests.stacks.programs import BEAT_S, burner, functions_of, now_ns, until
 
 
 class Told:
@@ -243,6 +243,15 @@ def test_no_side_record_raises(parts: list[tuple[int, int, int, bytes, int]]) ->
 # ------------------------------------------------------------------------------------ of this kernel
 
 
+def keep_up(
+    lives: Lives, process: subprocess.Popen[bytes], rings: Rings | None = None, beat_s: float = BEAT_S
+) -> None:
+    """As the box does, until the process has ended."""
+    while process.poll() is None:
+        lives.keep_up({pid for pid, _ in rings.fresh()} if rings is not None else ())
+        time.sleep(beat_s)
+
+
 @pytest.fixture
 def machine() -> Iterator[Rings]:
     opened = Rings.open()
@@ -256,7 +265,7 @@ def test_a_program_that_is_gone_has_its_name_its_parent_and_its_code(machine: Ri
     lives = Lives(machine)
     began = now_ns()
     with subprocess.Popen([program, "100"]) as process:
-        pass
+        keep_up(lives, process)
     family = lives.descendants(os.getpid(), began)
     life = lives.of(process.pid)[-1]
     assert (life.pid, life.parent_pid, life.name) == (process.pid, os.getpid(), "burner")
@@ -346,9 +355,8 @@ def test_workers_that_were_forked_and_are_gone_have_the_code_of_their_parent(mac
     """They ran no program of their own, and ended between two beats of ours."""
     lives = Lives(machine)
     with subprocess.Popen([sys.executable, "-c", WORKERS]) as process:
-        pass
-    sampled = {pid for pid, _ in machine.fresh()}
-    lives.keep_up(sampled)
+        keep_up(lives, process, machine)
+    lives.keep_up({pid for pid, _ in machine.fresh()})
     workers = lives.descendants(process.pid, 0)
     assert len(workers) == 2
     for worker in workers:
@@ -367,9 +375,7 @@ def test_a_storm_of_starts_is_taken_in_and_every_child_has_its_parent(machine: R
     lives = Lives(machine)
     script = "i=0; while [ $i -lt 600 ]; do /bin/true; i=$((i+1)); done"
     with subprocess.Popen(["/bin/sh", "-c", script]) as shell:
-        while shell.poll() is None:
-            lives.keep_up({pid for pid, _ in machine.fresh()})
-            time.sleep(0.25)  # the beat of the box
+        keep_up(lives, shell, machine, beat_s=0.25)  # the box's
     children = [one for one in lives.descendants(shell.pid, 0) if one.parent_pid == shell.pid]
     assert len(children) >= 100
     # A shell can start more than the side ring holds between two beats: then it is said.

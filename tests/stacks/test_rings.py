@@ -18,7 +18,7 @@ import pytest
 from monitord.stacks import perf_event, records, rings
 from monitord.stacks.rings import Rings
 from tests.patience import PATIENCE_S
-from tests.stacks.programs import burner, count_rings, functions_of, named, now_ns, one_cpu, until
+from tests.stacks.programs import BEAT_S, burner, count_rings, functions_of, named, now_ns, one_cpu, until
 
 ROOM = Path(rings.__file__).parents[2]
 
@@ -139,9 +139,13 @@ def test_side_records_tell_a_whole_life(machine: Rings, tmp_path: Path) -> None:
     """Started, renamed by its program, its code mapped, ended: oldest first, also when all is over."""
     program = burner(tmp_path)
     machine.side_records()
+    found = []
     with subprocess.Popen([program, "1"]) as process:
-        pass
-    told = [records.side_record(raw) for _, pid, raw in machine.side_records() if pid == process.pid]
+        while process.poll() is None:
+            found += machine.side_records()
+            time.sleep(BEAT_S)
+    found += machine.side_records()
+    told = [records.side_record(raw) for _, pid, raw in found if pid == process.pid]
     kinds = [type(one).__name__ for one in told if one is not None]
     assert (kinds[0], kinds[-1]) == ("Forked", "Ended")
     assert [one.parent_pid for one in told if isinstance(one, records.Forked)] == [os.getpid()]
@@ -209,6 +213,14 @@ def test_rings_keep_within_their_bounds(cpus: int) -> None:
         assert size >= 4096
         assert size + side <= 1 << 20
         assert cpus * (size + side) <= 16 << 20 or size == 4096
+
+
+def test_what_was_lost_is_said_in_words() -> None:
+    """And nothing is said where all is there."""
+    assert rings.Lost(fresh_bytes=9).in_words() == []
+    said = "; ".join(rings.Lost(side_bytes=2_500_000, cpus=1, threads=68).in_words())
+    assert "2.5 MB about starts, programs and ends were overwritten unread" in said
+    assert "no stacks of 1 CPU: no ring was granted; no stacks of 68 threads in processes" in said
 
 
 def test_lists_of_cpus_are_read() -> None:
