@@ -69,7 +69,7 @@ def a_capture(role: str = "profile", status: CaptureStatus = CaptureStatus.OK, *
     return Capture(**{**values, **changes})  # type: ignore[arg-type]
 
 
-class FakeEyes:
+class FakeSampler:
     """A sampler that shows what the test drew."""
 
     def __init__(self, passes: Sequence[Rates]) -> None:
@@ -87,7 +87,7 @@ class FakeEyes:
         return a_process(ProcessKey(77, 1), name="whale", rss_bytes=6 << 30)
 
 
-class FakeJudgement:
+class FakeDetector:
     """A detector that gives the verdicts the test drew."""
 
     def __init__(self, verdicts: Sequence[DetectionResult]) -> None:

@@ -185,7 +185,7 @@ class Daemon:
         self._try("selfwatch", parts.selfwatch.read)
         interval_s = self._reloading.loaded.settings.sampling.interval_s
         self._pace.interval_s = interval_s * parts.selfwatch.stretch
-        self._try("retry", parts.keeper.retry)
+        self._try("retry", parts.pending.retry)
         if parts.uploads is not None:
             self._try("uploader", parts.uploads.check)
         if self._rates is not None:
@@ -224,7 +224,7 @@ class Daemon:
         self._notifier.stopping()
         for step, call in self._last_steps(deadline):
             self._try(f"{step} at the end", call)
-        waiting = self._parts.keeper.waiting_count
+        waiting = self._parts.pending.waiting_count
         if waiting:
             get_logger().error("incidents.unsaved", count=waiting)
         self._try("status at the end", self._put_last_status)
@@ -243,7 +243,7 @@ class Daemon:
             ("black box", lambda: parts.box.close(_BOX_STOPS_WITHIN_S)),
             ("history", parts.historian.flush),
             ("memory", lambda: parts.memory.save(datetime.now(UTC))),
-            ("retry", parts.keeper.retry),
+            ("retry", parts.pending.retry),
             ("journal", lambda: parts.journal.daemon("stopped", monitord.__version__)),
             ("store", lambda: self._close_store(deadline)),
             ("sampler", parts.sampler.close),

@@ -62,7 +62,7 @@ class Reporter:
             "degraded": self.degraded(),
             "reload": self._reloading.outcome,
             "budget_bytes": parts.saving.limits.max_total_bytes,
-            "queue_depth": parts.keeper.waiting_count,
+            "queue_depth": parts.pending.waiting_count,
             "capture": {"correlation_id": capture[0], "since": capture[1]} if capture else None,
             "pending": parts.worker.pending,
             **self._standings,
@@ -73,7 +73,7 @@ class Reporter:
                 "alerts": counts.alerts,
                 "suppressed": counts.suppressed,
                 "folded": counts.folded,
-                "dropped": parts.keeper.dropped,
+                "dropped": parts.pending.dropped,
             },
             "last_incident": counts.last_incident,
         }
@@ -86,7 +86,7 @@ class Reporter:
             if parts.uploads and parts.uploads.trouble
             else None
         )
-        troubles = (parts.store.degraded_reason, parts.keeper.trouble, not_sent)
+        troubles = (parts.store.degraded_reason, parts.pending.trouble, not_sent)
         return [
             *self._failures.complaints(),
             *parts.box_failures.complaints(),

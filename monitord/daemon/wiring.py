@@ -76,7 +76,7 @@ class Parts:
     pipeline: Pipeline
     store: SQLiteProfileStore
     saving: Saving
-    keeper: PendingIncidents
+    pending: PendingIncidents
     writer: Writer
     historian: Historian
     memory: Memory
@@ -110,7 +110,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     journal = Journal(store, writer)
     saving = Saving(store, kept, (health_job(monitor),))
     uploads = _uploads(settings, data_dir, config_path)
-    keeper = PendingIncidents(_uploaded(saving.save, uploads), writer.submit)
+    pending = PendingIncidents(_uploaded(saving.save, uploads), writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
     boot_id = procfs.boot_id()
     detector = Detector(
@@ -147,7 +147,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     )
     worker = IncidentWorker(
         service,
-        keeper.keep,
+        pending.keep,
         lambda: hold(data_dir / CAPTURE_LOCK, "a capture asked for by hand is running"),
         spool,
         plan(settings),
@@ -204,7 +204,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         pipeline=pipeline,
         store=store,
         saving=saving,
-        keeper=keeper,
+        pending=pending,
         writer=writer,
         historian=Historian(saving, writer, settings.sampling.heartbeat_s),
         memory=Memory(store, writer, remember),

@@ -74,8 +74,8 @@ class Pipeline:
 
     def __init__(
         self,
-        eyes: SamplerProtocol,
-        judgement: DetectorProtocol,
+        sampler: SamplerProtocol,
+        detector: DetectorProtocol,
         first_looks: FirstLooks,
         worker: IncidentWorker,
         budget: CaptureBudget,
@@ -88,8 +88,8 @@ class Pipeline:
         on_repeat: Callable[[str, Alert], object] = lambda _row, _alert: None,
     ) -> None:
         self._try = (failures or Failures()).run
-        self._eyes = eyes
-        self._judgement = judgement
+        self._sampler = sampler
+        self._detector = detector
         self._first_looks = first_looks
         self._worker = worker
         self.budget = budget
@@ -110,9 +110,9 @@ class Pipeline:
         comes once only, each part has its own chance.
         """
         while not self._not_taken.empty():
-            self._judgement.give_back(self._not_taken.get())
-        rates = self._eyes.look(self._judgement.demand())
-        verdict = self._judgement.judge(rates)
+            self._detector.give_back(self._not_taken.get())
+        rates = self._sampler.look(self._detector.demand())
+        verdict = self._detector.judge(rates)
         self.counts.passes += 1
         self._try("ring", lambda: self._ring.add(rates))
         for arming in verdict.disarmed:
@@ -133,7 +133,7 @@ class Pipeline:
 
     def _suspect(self, metric: TriggerMetric, rates: Rates) -> ProcessRates | None:
         """Whom to look at when a rule is about the whole machine; None: nobody is large enough to blame."""
-        heaviest = self._eyes.heaviest() if metric is TriggerMetric.FREE_MEMORY else None
+        heaviest = self._sampler.heaviest() if metric is TriggerMetric.FREE_MEMORY else None
         used_bytes = rates.system.memory_total_bytes - rates.system.memory_available_bytes
         return heaviest if heaviest and heaviest.rss_bytes >= _BLAME_SHARE * used_bytes else None
 
@@ -171,16 +171,16 @@ class Pipeline:
         if alert.target is None and suspect is not None:
             alert = replace(alert, target=suspect.key, process_name=suspect.name)
         target = alert.target
-        process = self._try("details", lambda: self._eyes.details(target)) if target else None
+        process = self._try("details", lambda: self._sampler.details(target)) if target else None
         opening = Opening(
             correlation_id=correlation_id,
             alert=alert,
             process=process,
             history=self._history(alert, process),
             first_look=first_look,
-            describe=self._eyes.details,
+            describe=self._sampler.details,
             give_back=partial(self._give_back, rates.taken_at, alert.rule),
-            is_lasting=partial(self._judgement.is_firing, crossing.rule, crossing.target),
+            is_lasting=partial(self._detector.is_firing, crossing.rule, crossing.target),
             boot_id=self._boot_id,
             refusal=alert.suppressed_by or self.budget.refusal(rates.taken_at, rates.system),
             before=self._causes.claim(crossing.rule, crossing.target) if self._causes else None,
@@ -188,7 +188,7 @@ class Pipeline:
         if opening.wants_profile:
             self.budget.spend(rates.taken_at)
         elif alert.suppressed_by is None:
-            self._judgement.give_back(alert.rule)
+            self._detector.give_back(alert.rule)
         self.counts.alerts += 1
         self.counts.last_incident = correlation_id
         get_logger().warning(

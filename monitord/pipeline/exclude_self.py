@@ -12,14 +12,14 @@ from monitord.pipeline.protocols import SamplerProtocol
 class ExcludeSelf:
     """A sampler that sees everything but the process `own_pid` and its descendants."""
 
-    def __init__(self, eyes: SamplerProtocol, own_pid: int) -> None:
-        self._eyes = eyes
+    def __init__(self, sampler: SamplerProtocol, own_pid: int) -> None:
+        self._sampler = sampler
         self._own_pid = own_pid
         self._family: dict[int, ProcessKey] = {}
 
     def look(self, demand: Demand) -> Rates:
         """One pass over the others. Children are known by their parent, and stay known when it ends."""
-        rates = self._eyes.look(demand)
+        rates = self._sampler.look(demand)
         for key in rates.exited:
             if self._family.get(key.pid) == key:
                 del self._family[key.pid]
@@ -29,11 +29,11 @@ class ExcludeSelf:
 
     def details(self, key: ProcessKey) -> ProcessDetails | None:
         """Who a suspect is."""
-        return self._eyes.details(key)
+        return self._sampler.details(key)
 
     def heaviest(self) -> ProcessRates | None:
         """Return the process with the most memory; None when it is ours, which must not be profiled."""
-        found = self._eyes.heaviest()
+        found = self._sampler.heaviest()
         return None if found is not None and self._is_own(found) else found
 
     def _adopt(self, processes: Iterable[ProcessRates]) -> None:

@@ -47,14 +47,14 @@ class Watch:
         self.store = open_store(folder / "data")
         self.writer = Writer()
         self.saving = Saving(self.store, RetentionLimits(min_free_disk_bytes=0))
-        self.keeper = PendingIncidents(self.saving.save, self.writer.submit)
+        self.pending = PendingIncidents(self.saving.save, self.writer.submit)
         self.captures = FakeCaptures()
         self.shows((SPOT,))
         self.budget = CaptureBudget(CaptureLimits())
         spool = folder / "spool"
         spool.mkdir(exist_ok=True)
         self.worker = IncidentWorker(
-            self.captures, self.keeper.keep, contextlib.nullcontext, spool, plan=_configured()
+            self.captures, self.pending.keep, contextlib.nullcontext, spool, plan=_configured()
         )
         self.is_quiet = True
         self.is_allowed = True

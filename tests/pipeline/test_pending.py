@@ -45,15 +45,15 @@ def an_incident(name: str, severity: float = 1.0) -> Incident:
 def test_what_the_store_refuses_waits_and_is_saved_in_order() -> None:
     """Disk full for a while: nothing lost, nothing twice, order kept, trouble said and ended."""
     store = SickStore(refusals=2)
-    keeper = PendingIncidents(store.save, run_at_once)
-    first, second = keeper.keep(an_incident("a")), keeper.keep(an_incident("b"))
+    pending = PendingIncidents(store.save, run_at_once)
+    first, second = pending.keep(an_incident("a")), pending.keep(an_incident("b"))
     assert not first.done()
-    assert (keeper.trouble, keeper.waiting_count) == ("database or disk is full", 2)
-    keeper.retry()
+    assert (pending.trouble, pending.waiting_count) == ("database or disk is full", 2)
+    pending.retry()
     assert store.saved == ["a", "b"]
     assert first.done()
     assert second.done()
-    assert (keeper.trouble, keeper.waiting_count) == (None, 0)
+    assert (pending.trouble, pending.waiting_count) == (None, 0)
 
 
 def test_an_incident_that_can_never_be_saved_does_not_block_the_others() -> None:
@@ -65,36 +65,36 @@ def test_an_incident_that_can_never_be_saved_does_not_block_the_others() -> None
             raise ValueError("surrogates not allowed")
         return store.save(incident)
 
-    keeper = PendingIncidents(save, run_at_once)
-    bad, good = keeper.keep(an_incident("bad")), keeper.keep(an_incident("good"))
+    pending = PendingIncidents(save, run_at_once)
+    bad, good = pending.keep(an_incident("bad")), pending.keep(an_incident("good"))
     assert isinstance(bad.exception(0), ValueError)
     assert good.done()
-    assert (store.saved, keeper.dropped, keeper.waiting_count) == (["good"], 1, 0)
+    assert (store.saved, pending.dropped, pending.waiting_count) == (["good"], 1, 0)
 
 
 def test_a_backlog_that_is_too_long_drops_the_mildest_and_counts_it() -> None:
     """Bounded memory: the worst incidents are the last to go."""
     store = SickStore(refusals=99)
-    keeper = PendingIncidents(store.save, run_at_once, capacity=2)
-    futures = [keeper.keep(an_incident(name, severity)) for name, severity in (("a", 3), ("b", 1), ("c", 2))]
+    pending = PendingIncidents(store.save, run_at_once, capacity=2)
+    futures = [pending.keep(an_incident(name, severity)) for name, severity in (("a", 3), ("b", 1), ("c", 2))]
     assert futures[1].cancelled()
     store.refusals = 0
-    keeper.retry()
+    pending.retry()
     assert store.saved == ["a", "c"]
-    assert keeper.dropped == 1
+    assert pending.dropped == 1
 
 
 def test_what_waits_is_bounded_by_bytes_and_the_mildest_gives_up_its_evidence_first() -> None:
     """A store that refuses for hours: all incidents are kept, the worst with their evidence, within 1 MB."""
     store = SickStore(refusals=100)
-    keeper = PendingIncidents(store.save, run_at_once, most_bytes=1_000_000)
+    pending = PendingIncidents(store.save, run_at_once, most_bytes=1_000_000)
     kept: list[Incident] = []
-    keeper._save = kept.append  # type: ignore[assignment]  # what is saved at last
-    keeper._write = lambda _call: Future()  # type: ignore[assignment]  # nothing is written until then
+    pending._save = kept.append  # type: ignore[assignment]  # what is saved at last
+    pending._write = lambda _call: Future()  # type: ignore[assignment]  # nothing is written until then
     for number in range(50):
         evidence = (a_capture("dump", payload=b"x" * 100_000),)
-        keeper.keep(replace(an_incident(f"i{number}", severity=float(number)), captures=evidence))
-    keeper._drain()
+        pending.keep(replace(an_incident(f"i{number}", severity=float(number)), captures=evidence))
+    pending._drain()
     assert len(kept) == 50
     whole = [incident.correlation_id for incident in kept if incident.captures[0].payload is not None]
     assert whole == [f"i{number}" for number in range(40, 50)]
@@ -111,12 +111,12 @@ def test_history_and_hotspots_count_as_what_waits_in_memory() -> None:
     one = replace(
         an_incident("x"), history=points, captures=(replace(a_capture(), payload=None, hotspots=spots),)
     )
-    keeper = PendingIncidents(SickStore(refusals=99).save, run_at_once, most_bytes=2 * size_of(one))
+    pending = PendingIncidents(SickStore(refusals=99).save, run_at_once, most_bytes=2 * size_of(one))
     for name, severity in (("mild", 1.0), ("bad", 9.0), ("middling", 5.0)):
         capture = replace(a_capture(), payload=None, hotspots=spots)
-        keeper.keep(replace(an_incident(name, severity), history=points, captures=(capture,)))
-    keeper._save = lambda incident: kept.update({incident.correlation_id: incident})
-    keeper.retry()
+        pending.keep(replace(an_incident(name, severity), history=points, captures=(capture,)))
+    pending._save = lambda incident: kept.update({incident.correlation_id: incident})
+    pending.retry()
     assert list(kept) == ["mild", "bad", "middling"]
     assert (kept["mild"].history, kept["mild"].captures[0].hotspots) == ((), ())
     assert len(kept["bad"].history) == len(kept["middling"].history) == len(points)

@@ -47,8 +47,8 @@ from tests.fakes import (
     KEY,
     START,
     FakeCaptures,
-    FakeEyes,
-    FakeJudgement,
+    FakeDetector,
+    FakeSampler,
     a_capture,
     a_process,
     an_alert,
@@ -71,7 +71,7 @@ class Stage:
         self.saved: list[Incident] = []
         self.amended: list[tuple[str, str]] = []
         self.repeats: list[tuple[str, Alert]] = []
-        self.judgement = FakeJudgement(verdicts)
+        self.detector = FakeDetector(verdicts)
         self.folder = folder
         self.turn: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
         self.traffic = Traffic()
@@ -88,8 +88,8 @@ class Stage:
         self.budget = CaptureBudget(CaptureLimits(max_per_hour=2))
         ids = iter(f"inc{number}" for number in range(100))
         self.pipeline = Pipeline(
-            FakeEyes(passes),
-            self.judgement,
+            FakeSampler(passes),
+            self.detector,
             self.first_looks,
             self.worker,
             self.budget,
@@ -232,7 +232,7 @@ def test_the_budget_refuses_the_profile_but_keeps_the_incident(tmp_path: Path) -
     refused = third.captures[-1]
     assert refused.status is CaptureStatus.REFUSED
     assert "2 profiles taken in the last hour" in (refused.reason or "")
-    assert stage.judgement.given_back == ["cpu-hog"], "the rule's own hour does not pay for it"
+    assert stage.detector.given_back == ["cpu-hog"], "the rule's own hour does not pay for it"
     assert len(stage.captures.asked) == 2
 
 
@@ -420,13 +420,13 @@ def test_what_is_over_when_its_turn_comes_is_not_captured(
     stage.pipeline.run_pass()
     wait_until(lambda: stage.captures.asked)
     stage.pipeline.run_pass()
-    stage.judgement.over.add(("cpu-hog", second))
+    stage.detector.over.add(("cpu-hog", second))
     hold_back.set()
     wait_until(lambda: stage.worker.is_idle)
     stage.run(1)
     assert "the spike ended while its capture waited" in (stage.saved[-1].captures[-1].reason or "")
     assert len(stage.captures.asked) == len(stage.budget.spent) == 1
-    assert stage.judgement.given_back == ["cpu-hog"]
+    assert stage.detector.given_back == ["cpu-hog"]
 
 
 def test_a_queue_that_is_full_squeezes_out_the_mildest(tmp_path: Path) -> None:
@@ -569,8 +569,8 @@ def test_monitord_never_reports_itself() -> None:
     stranger = a_process(other, parent_pid=1)
     later = replace(some_rates(2, [orphan, reused]), exited=(supervisor,))
     passes = [some_rates(0, [*family, stranger]), later]
-    eyes = ExcludeSelf(FakeEyes(passes), daemon.pid)
-    seen = [[process.key for process in eyes.look(Demand()).processes] for _ in passes]
+    sampler = ExcludeSelf(FakeSampler(passes), daemon.pid)
+    seen = [[process.key for process in sampler.look(Demand()).processes] for _ in passes]
     assert seen == [[other], [reused.key]]
 
 
