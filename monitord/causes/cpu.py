@@ -25,9 +25,10 @@ from monitord.causes.leaves import name_leaves, sample_leaves
 from monitord.causes.shares import Shares, context_shares, heaviest, leaf_shares, native_shares
 from monitord.causes.unknown import unknown
 from monitord.causes.usage import Usage, read_usage, read_waits, usage_between
-from monitord.model import Cause, Confidence
+from monitord.model import BEFORE, Cause, Confidence
 from monitord.profiles.representation import Profile
 
+_FEW_BUSY = 5  # samples: below that nothing ran
 _FEW = 12  # samples: below that nothing is likely
 _MANY = 40
 _NAMED = 0.5  # of the leaves must have names, or they say nothing of what is not there
@@ -67,6 +68,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
     return {"usage": usage, "leaves": name_leaves(pid, sampled)}
 
 
+_NAMELESS = ("[", "0x", "function_at_")
 _INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)")
 
 
@@ -95,7 +97,7 @@ def explain(facts: Facts) -> Cause | None:
     rows = _rows(seen)
     if (cause := _of_children(seen, rows) or _at_rest(facts, seen, rows)) is not None:
         return cause
-    if seen.samples < 5:
+    if seen.samples < _FEW_BUSY:
         why = "too few samples were taken while it ran" if facts.profiles else ""
         return unknown(facts, why, "a longer profile: monitord capture PID --duration 30")
     scores = _scores(seen)
@@ -163,6 +165,9 @@ def _at_rest(facts: Facts, seen: _Seen, rows: list[tuple[str, str]]) -> Cause | 
     if waits_for_disk and cpu_share < _WAITING_SHARE:
         return Cause(IO_WAIT, "it waits in the kernel for a disk or a file system", "likely",
                      None, None, tuple(rows))  # fmt: skip
+    leads = next(iter(facts.taken), None)
+    if leads is not None and leads.role == BEFORE and seen.facts.total >= _FEW_BUSY:
+        return None  # it ran before: what was used at the alert says that the spike was over by then
     if cpu_share < _IDLE_SHARE and usage.waited_s < usage.cpu_s + 0.05 * usage.seconds:
         sentence = f"it used {100 * cpu_share:.1f} % of a core: it waits for something to do"
         return Cause(IDLE, sentence, "likely", None, None, tuple(rows))
@@ -209,7 +214,7 @@ def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[
         return _unknown(facts, "the code that ran has no names", None, None, rows)
     name, share = hottest
     is_known = seen.is_named or not _is_python(facts)
-    own = 1.0 - sum(seen.leaves.share(word) for word in seen.leaves.by_class if word != LOOP)
+    own = seen.leaves.share(LOOP) if seen.is_named else 1.0
     if seen.is_named and own < 0.5:
         why = f"its own code has {_percent(own)} of the CPU time, and no class has more than {_percent(near)}"
         return _unknown(facts, why, second, None, rows)
@@ -262,7 +267,7 @@ def _is_python(facts: Facts) -> bool:
 
 def _hottest(facts: Facts, seen: _Seen) -> tuple[str, float] | None:
     """The hottest function with its place, and its share."""
-    spot = next((one for one in facts.hotspots if not one.function.startswith(("[", "0x"))), None)
+    spot = next((one for one in facts.hotspots if not one.function.startswith(_NAMELESS)), None)
     if spot is None:
         found = seen.leaves.hottest()
         return (found[0][0], found[1]) if found else None

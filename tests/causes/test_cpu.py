@@ -198,6 +198,15 @@ def test_time_spread_over_many_functions_is_no_loop() -> None:
     assert "spread over many functions" in cause.sentence
 
 
+def test_a_function_without_a_name_is_no_loop() -> None:
+    """Half of the code has no name: what it does is not known, however much of the time it has."""
+    half = profile(
+        (30, [native("main"), native("function_at_0x196480 build-id d178")]), (20, [native("Perl_runops", "perl")]),
+        (14, [native("Perl_regexec_flags", "perl")]), (14, [native("malloc", LIBC)]),
+    )  # fmt: skip
+    assert told(facts(half))[0] == "unknown"
+
+
 def test_few_samples_say_nothing_and_some_make_nothing_sure() -> None:
     assert told(facts(profile((3, [native("main"), native("spin")]))))[0] == "unknown"
     few = profile((8, [native("main"), native("runtime.scanobject")]))
@@ -223,6 +232,14 @@ def test_who_hardly_ran_is_idle_or_waits_for_a_disk_and_who_starved_is_neither()
     waiting["last"]["waits"]["states"] = {"D": 1, "S": 3}
     assert told(facts(usage=waiting))[0] == "I/O wait"
     assert told(facts(usage=usage(0.05, waited_s=1.9)))[0] == "unknown"
+
+
+def test_what_was_idle_at_the_alert_alone_is_not_called_idle() -> None:
+    """A spike that was over when it was looked at has its class by the stacks from before."""
+    before = replace(facts(SPIN, usage=usage(0.0)), taken=(Taken("before", "ring"),))
+    assert told(before)[0] == "tight loop"
+    assert told(facts(SPIN, usage=usage(0.0)))[0] == "idle"
+    assert told(facts(profile(idle=50), usage=usage(0.0)))[0] == "idle"
 
 
 def test_a_thread_of_the_collector_is_a_collector_whatever_its_frames_are_called() -> None:
