@@ -267,6 +267,8 @@ READERS: dict[str, Work] = {
     "stacks.cpython.locations": raw(lambda data: of("stacks.cpython.locations").line_at(data, 1, 1 << 40), b"\xf0\x7f".decode("latin-1"), b"\x80".decode("latin-1"), "\0"),
     "symbols.names": mapped_again,
     "symbols.tables": each(of("symbols.tables").readable, "_ZN", "_R", "17h", "$LT$", "::", "E"),
+    "symbols.cpp": each(of("symbols.tables").readable, "_ZN", "_ZZN1aE", "_Z1aI", "_Z1aPK", "_ZN1aS_", "_Z1aIJ"),
+    "symbols.rust": each(of("symbols.tables").readable, "_RNvB1_", "_RINvC1a", "_RMs_", "_ZN1a17h", "_RNvTC1a"),
     "symbols.elf": program_file,
     "symbols.go": program_file,
     "symbols.unwinding": program_file,

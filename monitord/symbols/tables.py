@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import bisect
 import os
-import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 
+from monitord.symbols import cpp, rust
 from monitord.symbols.elf import Section, text
 
 _SYMTAB, _DYNSYM = 2, 11  # section types, elf.h
 _FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 _ENTRY_BYTES = 24
 _ENTRIES_CAP = 1_000_000
-_NAME_CAP = 512
+_NAME_CAP = 2048
 _WORDS_CAP_BYTES = 16 * 1024 * 1024
 _SEARCHED_CAP_BYTES, _PIECE_BYTES = 64 * 1024 * 1024, 24 * 16384
-_NESTED = re.compile(r"_ZNK?")
-_LENGTH = re.compile(r"[0-9]{1,3}")
-_RUST_HASH = re.compile(r"h[0-9a-f]{16}")
 
 
 def addresses_of(file: int, sections: Sequence[Section], names: Iterable[str]) -> dict[str, int]:
@@ -106,14 +103,8 @@ class SymbolTable:
 
 
 def readable(name: str) -> str:
-    """A nested name of C++ or Rust, `_ZN3app3hotE`, as `app::hot`; others as they are."""
-    begun = _NESTED.match(name)
-    at, parts = begun.end() if begun else len(name), []
-    while length := _LENGTH.match(name, at):
-        at = length.end() + int(length[0])
-        parts.append(name[length.end() : at])
-    if not parts or name[at : at + 1] != "E":
+    """A name of C++ or Rust as its author wrote it, without parameters; others stay as they are."""
+    try:
+        return rust.function_name(name) if rust.is_rust(name) else cpp.function_name(name)
+    except ValueError:
         return name
-    if len(parts) > 1 and _RUST_HASH.fullmatch(parts[-1]):
-        parts.pop()
-    return "::".join(parts)
