@@ -22,6 +22,7 @@ Held = dict[int, dict[int, set[int]]]
 LOOK_S = 0.3
 _LOOKS = 30
 _LEAST_NS_A_BYTE = 0.03  # 33 GB/s: nobody copies faster
+_MOST_NS_A_BYTE = 5.0  # who spends more in the kernel does something else there
 _TICKS_THAT_COUNT = 2
 _DECIDED = 0.8  # this share of what was seen is one process's doing
 _THREADS_AT_MOST = 64
@@ -115,7 +116,8 @@ def chosen(seen: Mapping[int, Activity], moved_bytes: float = 0.0) -> tuple[int,
         return None
     in_kernel = {pid: did.system_ticks for pid, did in able.items() if did.system_ticks}
     pid, ticks = next(iter(in_kernel.items()), (0, 0))
-    return (pid, False) if len(in_kernel) == 1 and ticks >= _TICKS_THAT_COUNT else None
+    is_plausible = 1e9 * ticks / procfs.TICKS_PER_S <= moved_bytes * _MOST_NS_A_BYTE
+    return (pid, False) if len(in_kernel) == 1 and ticks >= _TICKS_THAT_COUNT and is_plausible else None
 
 
 def owners(held: Held, rates: Mapping[int, float] | None = None, over_s: float = LOOK_S) -> Owners:

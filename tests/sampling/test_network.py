@@ -179,7 +179,8 @@ def test_of_several_that_hold_a_socket_the_one_that_works_is_named(
     (worker,) = lines(CONNECTED + WHO_WORKS[who], readies=2 if "four" in who else 1)
     found = Sampler().traffic(0.5)
     rates = {key.pid: rate for key, _, rate in found.talkers}
-    assert rates.get(worker, 0.0) > 1e6
+    is_undecided = "burns" in who and "which one moved it is unknown" in found.said
+    assert is_undecided or rates.get(worker, 0.0) > 1e6
     assert relatives(worker) & rates.keys() == set(), "no byte is attributed to one that only holds it"
 
 
@@ -296,8 +297,10 @@ def test_a_part_is_not_the_doing_of_one() -> None:
     assert chosen({1: Activity(0, 10**6), 2: Activity(0, 4 * 10**6)}, 1e8) == (2, True), (
         "1 ms moves no 100 MB"
     )
-    assert chosen({1: Activity(0, 900), 2: Activity(0, 10, 2)}) == (2, False)
-    assert chosen({1: Activity(0, 900, 1), 2: Activity(0, 10, 9)}) is None
+    both_can = {1: Activity(0, 10**9), 2: Activity(0, 10**8, 9)}
+    assert chosen(both_can, 1e8) == (2, False)
+    assert chosen(both_can, 1e6) is None, "90 ms in the kernel are not for a megabyte"
+    assert chosen({1: Activity(0, 10**9, 1), 2: Activity(0, 10**8, 9)}, 1e8) is None
     assert chosen({1: Activity(30, 0), 2: Activity(0, 10)}) == (2, True), (
         "who only waits in a read moved nothing"
     )
