@@ -45,6 +45,7 @@ BENCHMARKS = {
     "black_box": Benchmark(
         "the rings of stacks: their reader quiet and busy, beside perf and py-spy; a target's speed", 6
     ),
+    "black_box_spikes": Benchmark("planted spikes of ten kinds, asked for when they are over", 8),
     "python_stacks": Benchmark("Python stacks read from outside: cost and truth, beside py-spy", 6),
     "causes_memory": Benchmark(
         "planted leaks in every CPython here and in C: is what grew named; the CPU of a look at 700 MiB", 12

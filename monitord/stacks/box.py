@@ -1,6 +1,6 @@
 """The black box: what every process ran lately, in the kernel's ring, and the Python stacks of the hottest.
 
-One thread wakes four times a second (eight times, while something has just begun to be hot), reads what is
+One thread wakes four times a second (eight times, while something is hot), reads what is
 new in the ring, and the Python stacks of the few threads that ran most. It has an allowance of CPU. Whatever
 fails in it costs the box alone.
 """
@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from monitord import procfs
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SPAN_NS = 100_000_000_000  # how far back evidence goes at most
 _NS_PER_S = 1_000_000_000
-_WAKE_S, _WAKE_YOUNG_S = 0.25, 0.125
+_WAKE_S, _WAKE_HOT_S = 0.25, 0.125
 _NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
@@ -43,6 +43,7 @@ _FAILURES_UNTIL_ANEW = 240
 _HANGS_AFTER_S = 5.0
 _THREADS_CAP = 4
 _LOCK_S = 2.0
+_NICE = -10  # where there is a right to it
 _WATCHED_CAP = 16
 _FRESH_NS = 2 * _NS_PER_S
 _SWITCHED_OFF = "it is switched off (black_box.enabled, or capture.consent)"
@@ -190,6 +191,9 @@ class BlackBox:
     # -------------------------------------------------------------------------------------- the thread
 
     def _run(self, turn: int) -> None:
+        # A few milliseconds a second, which on a crowded machine must not come too late.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._is_closing and turn == self._turn:
             self._beat_s = began_s = time.monotonic()
             used_s = time.thread_time()
@@ -215,8 +219,8 @@ class BlackBox:
         if self._rings is None:
             return _RESTS_S
         has_rings = isinstance(self._rings, Rings)  # else each look is a sample
-        is_hurried = has_rings and self._heat.has_young(now_ns()) and not self._allowance.is_spent
-        return _WAKE_YOUNG_S if is_hurried else _WAKE_S
+        is_hurried = has_rings and self._heat.is_hot and not self._allowance.is_spent
+        return _WAKE_HOT_S if is_hurried else _WAKE_S
 
     def _open(self) -> bool:
         """Open the rings: of the machine; where that is refused, of our own user's processes."""
@@ -251,10 +255,12 @@ class BlackBox:
         self._see(fresh, now_ns())
         watched = self._watched_ns
         at_most = _AT_MOST_IN_NEED if self._allowance.is_spent else AT_MOST
-        for pid, tid in self._heat.choose(fresh, now_ns(), (0, self._own_pid), watched, at_most):
-            least_age_s = self._allowance.least_age_s(pid in watched)
+        chosen = self._heat.choose(fresh, (0, self._own_pid), watched, at_most)
+        for (pid, tid), is_hot in chosen.items():
+            least_age_s = self._allowance.least_age_s(pid in watched) if is_hot else float("inf")
             looked_count, self._reading = reader.looked_count, pid
-            self._note(pid)
+            if is_hot:
+                self._note(pid)
             stack = reader.stack_of(pid, tid, least_age_s)
             if reader.looked_count > looked_count:
                 self._allowance.attached()
@@ -289,7 +295,8 @@ class BlackBox:
         key = procfs.key_of(pid)
         is_older = key is not None and key.start_ticks * _NS_PER_TICK <= self._opened_ns
         with self._lock:
-            if self._lives is not None and is_older:
+            has_gaps = self._rings is not None and self._rings.lost.side_bytes > 0
+            if self._lives is not None and (is_older or has_gaps):
                 self._lives.note(pid)
 
     # ------------------------------------------------------------------------------------- what it has

@@ -8,13 +8,13 @@ Thread = tuple[int, int]
 """pid, tid"""
 
 AT_MOST = 16  # on a crowded machine everybody has an equal part, and a stack is cheap
-_LEAST = 1.4  # samples: one may be chance, one in each of two looks is none
-_YOUNG_NS = 2_000_000_000
+_LEAST = 1.4  # samples: one may be chance
+_LEFT, _FORGOTTEN = 0.8, 0.2  # what is left of a score at the next look, and when nothing is
 _KNOWN_CAP = 512
 
 
 class Heat:
-    """Remembers since when each thread has been hot, so that what has just begun is looked at twice as often.
+    """Remembers who ran in the last looks.
 
     A busy thread of a process that ran as a whole counts, too: twenty threads that share one core, or
     Python's lock, have a sample each.
@@ -22,22 +22,20 @@ class Heat:
 
     def __init__(self) -> None:
         self._scores: dict[Thread, float] = {}
-        self._since_ns: dict[Thread, int] = {}
-
-    def has_young(self, now_ns: int) -> bool:
-        """Whether something has been hot for less than two seconds."""
-        return any(now_ns - since_ns < _YOUNG_NS for since_ns in self._since_ns.values())
+        self.is_hot = False
 
     def choose(
         self,
         fresh: Mapping[Thread, int],
-        now_ns: int,
         excluded: Collection[int] = (),
         watched: Collection[int] = (),
         at_most: int = AT_MOST,
-    ) -> list[Thread]:
-        """The hottest few; those of `excluded` pids never, and those of `watched` ones first."""
-        scores = {thread: score / 2 for thread, score in self._scores.items() if score >= 1}
+    ) -> dict[Thread, bool]:
+        """Those that ran most, the watched first, and whether each is hot: worth being attached to.
+
+        Pids that are `excluded` never are among them.
+        """
+        scores = {one: score * _LEFT for one, score in self._scores.items() if score >= _FORGOTTEN}
         for thread, count in fresh.items():
             scores[thread] = scores.get(thread, 0.0) + count
         if len(scores) > _KNOWN_CAP:
@@ -46,20 +44,10 @@ class Heat:
         of_process: dict[int, float] = {}
         for (pid, _tid), score in scores.items():
             of_process[pid] = of_process.get(pid, 0.0) + score
-        found = sorted(
-            (
-                thread
-                for thread in fresh
-                if thread in scores
-                and thread[0] not in excluded
-                and (of_process[thread[0]] >= _LEAST or thread[0] in watched)
-            ),
+        ran = sorted(
+            (thread for thread in fresh if thread in scores and thread[0] not in excluded),
             key=lambda thread: (thread[0] not in watched, -scores[thread], thread),
         )[:at_most]
-        self._since_ns = {
-            thread: self._since_ns.get(thread, now_ns) for thread in {*found, *self._still_warm()}
-        }
+        found = {thread: of_process[thread[0]] >= _LEAST or thread[0] in watched for thread in ran}
+        self.is_hot = any(found.values())
         return found
-
-    def _still_warm(self) -> list[Thread]:
-        return [thread for thread in self._since_ns if self._scores.get(thread, 0.0) >= _LEAST / 2]
