@@ -24,7 +24,7 @@ from pathlib import Path
 
 from recording import HERE, Row, command_of, judged, load, parser, show
 
-from monitord.stacks.cpython import Frame, ImpossibleStackError, Interpreter, UnreadableError
+from monitord.stacks.cpython import Frame, ImpossibleStackError, Interpreter, StackError, UnreadableError
 
 PROGRAM = HERE / "programs/known_calls.py"
 CALLS = {"<module>": {"main"}, "main": {"a"}, "a": {"b"}, "b": {"c"}, "c": {"a"}}
@@ -84,7 +84,7 @@ def attached(pid: int) -> Interpreter:
             interpreter = Interpreter.attach(pid)
             if any(frame[0] == "main" for frame in interpreter.stack(pid) or ()):
                 return interpreter
-        except (UnreadableError, ImpossibleStackError):
+        except StackError:  # it has not begun yet
             pass
         time.sleep(0.05)
     raise SystemExit("cannot read the program's stack")
