@@ -29,6 +29,7 @@ from monitord.logs import configure, get_logger
 from monitord.model import (
     CONTEXT_LABELS,
     CaptureStatus,
+    Cause,
     Event,
     EventType,
     Hotspot,
@@ -94,6 +95,7 @@ def hostile_incident(text: str, at: datetime) -> Incident:
         replace(failed, status=CaptureStatus.PERMISSION_DENIED),
     )
     planted = plant(replace(incident, captures=captures), text, KEPT | READERS)
+    planted = replace(planted, cause=Cause(text, text, "likely", text, text, ((text, text),)))
     strange = plant(replace(profile, status=CaptureStatus.PARTIAL, payload=b"{}"), text)
     return replace(planted, captures=(*planted.captures, strange))
 
