@@ -672,6 +672,21 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """The last `since_s` seconds of the machine as an incident of this id, wanted by `asked_by`.
+
+    Of one process with its descendants (`pid`), or of those with a name like `process` (a shell pattern);
+    neither: of everybody.
+    """
+
+    correlation_id: str
+    since_s: float
+    asked_by: str
+    pid: int | None = None
+    process: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryPoint:
     """The target and the machine at one moment before the alert; None where it was not read.
 

@@ -39,6 +39,7 @@ COMMANDS = (
     ("show", "show:show", "Show one incident on one page."),
     ("explain", "explain:explain", "Say why a rule fires or not, or explain an incident."),
     ("capture", "capture:capture", "Profile a process now."),
+    ("snapshot", "snapshot:snapshot", "Keep what the machine ran in the last minute."),
     ("compare", "compare:compare", "Say what changed between two incidents."),
     ("events", "events:events", "List what monitord saw and did."),
     ("hot", "hot:hot", "List the functions that took most time."),

@@ -29,6 +29,7 @@ from monitord.recorder import from_settings
 from monitord.recorder.artefact_stores import check_storage
 from monitord.recorder.locks import DAEMON_LOCK, Held, hold
 from monitord.recorder.notify import Notifier
+from monitord.recorder.snapshot_requests import take_requests
 from monitord.recorder.status import StatusWriter
 from monitord.storage import check_data_dir
 
@@ -120,17 +121,22 @@ class Daemon:
     def _wait(self) -> None:
         """Until the next beat, or until there is something else to do."""
         beat_s = time.monotonic() + self._pace.wait_s()
-        self._poll_uploads()
+        self._poll()
         while (left_s := beat_s - time.monotonic()) > 0:
             self._signals.wait(min(left_s, _LONGEST_NAP_S))
             if self._signals.asked_to_stop or self._signals.asked_to_reload:
                 return
             self._notifier.watchdog()
-            self._poll_uploads()
+            self._poll()
 
-    def _poll_uploads(self) -> None:
+    def _poll(self) -> None:
         if self._parts.uploads is not None:
             self._try("uploader", self._parts.uploads.poll)
+        self._try("snapshots", self._take_snapshots)
+
+    def _take_snapshots(self) -> None:
+        for request in take_requests(self._data_dir):
+            self._parts.snapshots.take(request)
 
     def _remember(self, rates: Rates, verdict: DetectionResult) -> None:
         self._rates = rates
@@ -238,6 +244,7 @@ class Daemon:
             ("jobs", parts.tidying.stop),
             ("uploader", lambda: uploads.close(_UPLOADER_STOPS_WITHIN_S) if uploads is not None else None),
             ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
+            ("snapshots", parts.snapshots.stop),
             ("first looks", parts.first_looks.close),
             ("causes", parts.causes.close),
             ("black box", lambda: parts.box.close(_BOX_STOPS_WITHIN_S)),

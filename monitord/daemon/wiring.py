@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,14 @@ from monitord.pipeline import (
     Ring,
 )
 from monitord.pipeline.before import Before
+from monitord.pipeline.snapshots import SnapshotAccess, Snapshots
 from monitord.recorder.artefact_stores import keyring_look, needs_uploader, open_local_store
 from monitord.recorder.capture_plans import Planner
 from monitord.recorder.from_settings import consent, plan, retention_limits
 from monitord.recorder.locks import CAPTURE_LOCK, hold, holder
 from monitord.recorder.persistence import Historian, Memory, remembered
 from monitord.recorder.retention_store import Saving
+from monitord.recorder.snapshot_requests import refuse
 from monitord.sampling import Sampler, known_users
 from monitord.scripts.registry import StandbyRegistry
 from monitord.stacks.box import BlackBox
@@ -88,6 +91,7 @@ class Parts:
     uploads: UploadSupervisor | None
     box: BlackBox
     box_failures: Failures
+    snapshots: Snapshots
 
 
 def build(settings: Settings, data_dir: Path, config_path: Path | None, failures: Failures) -> Parts:
@@ -216,6 +220,13 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         uploads=uploads,
         box=box,
         box_failures=box_failures,
+        snapshots=Snapshots(
+            box,
+            RingNames(),
+            SnapshotAccess(procfs.key_of, sampler.details, service.read, keeper.keep, boot_id),
+            partial(refuse, data_dir),
+            spool,
+        ),
     )
 
 

@@ -61,7 +61,7 @@ class Before:
         if found is None:
             return None
         began_at = now - timedelta(seconds=(now_ns - found.began_ns) / 1e9)
-        named = self._names.put_in(_capture(target, found, began_at), folder)
+        named = self._names.put_in(before_capture(target, found, began_at), folder)
         return self._read(named, folder)
 
     def stop(self) -> None:
@@ -69,7 +69,8 @@ class Before:
         self._names.stop()
 
 
-def _capture(target: ProcessKey, found: Document, began_at: datetime) -> Capture:
+def before_capture(target: ProcessKey, found: Document, began_at: datetime) -> Capture:
+    """What the box gave, as a capture whose native frames have no names yet."""
     notes = {"processes": counted(found.process_count, "process"), "scope": found.scope}
     if found.python_count:
         notes["python"] = f"{found.python_count} of {counted(found.sample_count, 'sample')}"

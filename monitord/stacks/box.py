@@ -317,11 +317,11 @@ class BlackBox:
             taking = self._taking(max(since_ns, until_ns - SPAN_NS), until_ns)
             return taking.of_target(target, crossed_ns) if taking is not None else None
 
-    def take_machine(self, since_ns: int, until_ns: int) -> Document | None:
-        """What everybody ran in that time but monitord itself; at most 100 s of it. As `take`."""
+    def take_machine(self, since_ns: int, until_ns: int, pattern: str = "*") -> Document | None:
+        """What everybody with a name like this ran in that time, but monitord itself. As `take`."""
         with self._held():
             taking = self._taking(max(since_ns, until_ns - SPAN_NS), until_ns)
-            return taking.of_machine(self._own_pid) if taking is not None else None
+            return taking.of_machine(self._own_pid, pattern) if taking is not None else None
 
     def _taking(self, since_ns: int, until_ns: int) -> Taking | None:
         from monitord.stacks.taking import Taking  # an alert's worth of code
@@ -349,6 +349,11 @@ class BlackBox:
         found += [f"a Python of an unknown version: {words}" for words in self._reader.unknown_versions]
         found += self._rings.lost.in_words() if self._rings is not None else []
         return found
+
+    @property
+    def why_off(self) -> str:
+        """Why nothing is recorded; empty while something is."""
+        return "" if self._rings is not None else self._why_off or "it has not begun yet"
 
     def status(self) -> dict[str, object]:
         """How it is, in the words of status.json."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from monitord import procfs
 from monitord.model import ProcessKey, counted
@@ -50,10 +51,12 @@ class Taking:
             crossed_ns,
         )
 
-    def of_machine(self, own_pid: int) -> Document | None:
-        """Everybody's, but that of `own_pid` and of what it started."""
+    def of_machine(self, own_pid: int, pattern: str = "*") -> Document | None:
+        """Those with a name like this, but `own_pid` and what it started."""
         family = {
-            pid: tuple(Member(life) for life in self.lives.of(pid))
+            pid: tuple(
+                Member(life, is_target=True) for life in self.lives.of(pid) if fnmatchcase(life.name, pattern)
+            )
             for pid in self.seen
             if not self._is_own(pid, own_pid)
         }

@@ -1,0 +1,107 @@
+"""A snapshot of what the machine ran lately: the recorder that runs is asked, and its incident waited for."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monitord.actions.reloading import is_ours
+from monitord.actions.workspace import Workspace
+from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UnreachableError, UsageError
+from monitord.model import SnapshotRequest
+from monitord.recorder.snapshot_requests import (
+    LONGEST_S,
+    SHORTEST_S,
+    put_request,
+    take_refusal,
+    withdraw,
+)
+from monitord.recorder.status import read_status
+from monitord.storage.ids import new_correlation_id
+from monitord.storage.views import IncidentView
+
+_POLL_S = 0.1
+_PATIENCE_S = 60.0
+_LONGEST_PATTERN = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotWish:
+    """Of one process with its descendants, of those with a name like `process`, or of everybody."""
+
+    since_s: float = 60.0
+    pid: int | None = None
+    process: str | None = None
+
+
+def take_snapshot(
+    workspace: Workspace, wish: SnapshotWish, goes_on: Callable[[], bool] = lambda: True
+) -> IncidentView:
+    """Ask the recorder for the last seconds of the machine, and give the incident that it made of them.
+
+    `goes_on` is asked ten times a second. Raises UsageError for a wrong wish, NotFoundError when nobody
+    records here, PermissionDeniedError when the recorder is somebody else's, MonitordError with its own
+    reason when there is nothing to show, UnreachableError when it does not answer.
+    """
+    _check(wish)
+    _require_recorder(workspace)
+    correlation_id = new_correlation_id()
+    request = SnapshotRequest(correlation_id, wish.since_s, getpass.getuser(), wish.pid, wish.process)
+    try:
+        put_request(workspace.data_dir, request)
+        _wait(workspace, correlation_id, goes_on)
+    except OSError as error:
+        raise MonitordError(
+            f"cannot ask for a snapshot: {error.strerror}: {workspace.data_dir}; try `monitord status`"
+        ) from error
+    finally:
+        withdraw(workspace.data_dir, correlation_id)
+    with workspace.reader() as reader:
+        return reader.incident(correlation_id)
+
+
+def _check(wish: SnapshotWish) -> None:
+    if not SHORTEST_S <= wish.since_s <= LONGEST_S:
+        raise UsageError(
+            f"invalid period {wish.since_s:g} s, expected {SHORTEST_S:g} s to {LONGEST_S:g} s:"
+            " the black box keeps no more"
+        )
+    if wish.pid is not None and wish.process is not None:
+        raise UsageError("invalid call: both a pid and a name of processes, expected one of them")
+    if wish.process is not None and not 0 < len(wish.process) <= _LONGEST_PATTERN:
+        raise UsageError(f"invalid process name, expected 1 to {_LONGEST_PATTERN} characters")
+
+
+def _require_recorder(workspace: Workspace) -> None:
+    status = read_status(workspace.data_dir)
+    if status is None or not status["is_running"]:
+        raise NotFoundError(
+            f"cannot take a snapshot: nobody records into {workspace.data_dir}; try `monitord service start`"
+        )
+    if not is_ours(workspace.data_dir):
+        raise PermissionDeniedError(
+            f"cannot take a snapshot: the recorder of {workspace.data_dir} is another user's; try sudo"
+        )
+
+
+def _wait(workspace: Workspace, correlation_id: str, goes_on: Callable[[], bool]) -> None:
+    """Return when the incident is stored."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline and goes_on():
+        refusal = take_refusal(workspace.data_dir, correlation_id)
+        if refusal is not None:
+            raise MonitordError(f"cannot take a snapshot: {refusal}; see `monitord doctor`")
+        with workspace.reader() as reader:
+            try:
+                reader.incident(correlation_id)
+            except NotFoundError:
+                pass
+            else:
+                return
+        time.sleep(_POLL_S)
+    raise UnreachableError(
+        "cannot take a snapshot: the recorder did not answer;"
+        " see `monitord status` and `monitord service logs`"
+    )

@@ -1,0 +1,91 @@
+"""`monitord snapshot`: what the machine ran in the last minute, also what is gone, as an incident."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.flow.recorder import FAST, SPIKE, Recorder
+
+pytestmark = pytest.mark.root  # rings of the whole machine
+
+PROGRAM = """
+import time
+
+def stutter(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for number in range(20000): number * number
+
+stutter(2)
+"""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    made = Recorder(tmp_path_factory.mktemp("snapshot"), FAST)
+    made.start()
+    made.wait_for(lambda: (made.ask("status")["black_box"]).get("state") == "on", "the black box to be on")
+    yield made
+    made.close()
+
+
+def functions(incident: dict[str, Any]) -> list[str]:
+    return [spot["function"] for spot in incident["hotspots"]]
+
+
+def test_a_snapshot_names_the_function_of_a_program_that_is_gone(daemon: Recorder) -> None:
+    """No rule is there to fire: the incident is made by hand alone."""
+    target = daemon.spike(daemon.interpreter, "-c", PROGRAM)
+    target.wait()
+    incident = daemon.ask("snapshot", "--process", SPIKE[:15])
+    assert functions(incident)[0] == "stutter"
+    assert incident["rule"] == "snapshot"
+    (capture,) = incident["captures"]
+    assert capture["role"] == "before"
+    assert capture["status"] == "ok"
+    assert any(step["function"] == "stutter" for step in incident["timeline"])
+    assert daemon.ask("show", incident["correlation_id"])["hotspots"] == incident["hotspots"]
+
+
+def test_a_snapshot_of_the_whole_machine_has_everybody_but_the_recorder(daemon: Recorder) -> None:
+    target = daemon.spike(daemon.interpreter, "-c", PROGRAM.replace("stutter(2)", "stutter(100)"))
+    daemon.wait_for(
+        lambda: "stutter" in functions(daemon.ask("snapshot")), "a snapshot to have the function that burns"
+    )
+    target.kill()
+    target.wait()
+
+
+def test_a_snapshot_of_one_process_has_what_it_started(daemon: Recorder) -> None:
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {PROGRAM!r}]); input()"
+    target = daemon.spike(daemon.interpreter, "-c", parent)
+
+    def has_the_child() -> bool:
+        found = daemon.command("snapshot", "--pid", str(target.pid), "-o", "json")
+        return found.returncode == 0 and "stutter" in found.stdout
+
+    daemon.wait_for(has_the_child, "the snapshot of a parent to have what its child ran")
+    target.kill()
+    target.wait()
+
+
+REFUSED = [
+    (("--since", "1h"), 2, "invalid period"),
+    (("--since", "soon"), 2, "invalid duration"),
+    (("--pid", "1", "--process", "x"), 2, "invalid call"),
+    (("--pid", "4194303"), 1, "there is no process 4194303"),
+    (("--process", "nobody-is-called-this"), 1, "nothing of it ran"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "said"), REFUSED)
+def test_what_cannot_be_had_is_said_in_one_line(
+    daemon: Recorder, words: tuple[str, ...], code: int, said: str
+) -> None:
+    found = daemon.command("snapshot", *words)
+    assert found.returncode == code
+    (line,) = found.stderr.splitlines()
+    assert said in line
