@@ -8,10 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,44 +18,19 @@ from monitord.actions import capturing, incidents
 from monitord.actions.assistants import record_action
 from monitord.actions.scripts import clear_profiles
 from monitord.actions.workspace import Workspace
-from monitord.errors import BusyError, StorageError, UsageError
+from monitord.errors import StorageError, UsageError
 from monitord.export.shapes import row
 from monitord.logs import get_logger
 from monitord.mcp_server.answers import Done, ProfileAnswer
 from monitord.mcp_server.asking import Id
+from monitord.mcp_server.budget import Budget
 from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.output_filter import Fence
 from monitord.mcp_server.underway import CapturesUnderway
 from monitord.model import counted
 
-ACTIONS_PER_HOUR = 20
-_HOUR_S = 3600.0
 _LONGEST_S = 60.0
 _COMMAND_TIMEOUT_S = 150.0
-
-
-class Budget:
-    """So many actions an hour, over all clients. Given the time."""
-
-    def __init__(self, per_hour: int = ACTIONS_PER_HOUR, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_hour = per_hour
-        self._clock = clock
-        self._spent: deque[float] = deque()
-        self._lock = threading.Lock()
-
-    def spend(self) -> None:
-        """Raise BusyError when the hour's budget is spent."""
-        with self._lock:
-            now_s = self._clock()
-            while self._spent and self._spent[0] <= now_s - _HOUR_S:
-                self._spent.popleft()
-            if len(self._spent) >= self._per_hour:
-                wait = (self._spent[0] + _HOUR_S - now_s) / 60
-                most = counted(self._per_hour, "action")
-                raise BusyError(
-                    f"cannot act now: the limit of {most} an hour is reached; the next in {wait:.0f} min"
-                )
-            self._spent.append(now_s)
 
 
 class Acting:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from monitord.actions import comparing, incidents, lists, recorder
 from monitord.actions.periods import sum_up
 from monitord.actions.rules import as_told
+from monitord.actions.snapshots import SnapshotWish, take_snapshot
 from monitord.actions.times import parse_period
 from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
@@ -28,6 +29,7 @@ from monitord.mcp_server.answers import (
     Rows,
     RuleRows,
 )
+from monitord.mcp_server.budget import Budget
 from monitord.mcp_server.cache import Held
 from monitord.mcp_server.output_filter import Fence
 from monitord.model import EventType, ProfileRecord, TriggerMetric
@@ -60,11 +62,12 @@ _DEEPEST = 10_000
 
 
 class Asking:
-    """The tools that change nothing."""
+    """The tools that change nothing that others see: a snapshot only adds an incident."""
 
     def __init__(self, workspace: Workspace, fence: Fence) -> None:
         self._workspace = workspace
         self._fence = fence
+        self._snapshots = Budget()
         self.unsaved: Callable[[str], Held | None] = lambda _id: None  # profiles that only memory has
 
     def recent_anomalies(
@@ -103,6 +106,17 @@ class Asking:
             record.pop("notes", None)
         held, is_cut = self._fence.whole(shaped)
         return IncidentAnswer(incident=held, is_cut=is_cut)
+
+    def take_snapshot(
+        self,
+        since_s: Annotated[float, Field(ge=1, le=100)] = 60.0,
+        process: Annotated[str | None, Field(max_length=256, description='A pattern: "gcc*".')] = None,
+        pid: Pid = None,
+    ) -> IncidentAnswer:
+        """Keep what ran in the last minute, also what is gone, as an incident; no process is stopped."""
+        self._snapshots.spend()
+        view = take_snapshot(self._workspace, SnapshotWish(since_s, pid, process))
+        return self.get_incident(view.correlation_id)
 
     def resolve(self, id: str) -> str:  # noqa: A002  as above
         """The whole correlation id that a beginning stands for."""

@@ -41,6 +41,7 @@ READING = (
     "compare_profiles",
     "rules_status",
     "system_now",
+    "take_snapshot",
 )
 ACTING = (
     "profile_script",

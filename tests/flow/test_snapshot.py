@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from monitord.actions.workspace import Workspace
+from monitord.mcp_server.asking import Asking
+from monitord.mcp_server.output_filter import fence_of
 from tests.flow.recorder import FAST, SPIKE, Recorder
 
 pytestmark = pytest.mark.root  # rings of the whole machine
@@ -89,3 +92,13 @@ def test_what_cannot_be_had_is_said_in_one_line(
     assert found.returncode == code
     (line,) = found.stderr.splitlines()
     assert said in line
+
+
+def test_an_assistant_takes_the_same_snapshot(daemon: Recorder) -> None:
+    """The tool answers with the incident that it made, as `show` has it; and not more than its budget."""
+    asking = Asking(Workspace(daemon.data_dir, daemon.config), fence_of(raw=False))
+    target = daemon.spike(daemon.interpreter, "-c", PROGRAM)
+    target.wait()
+    answer = asking.take_snapshot(process=SPIKE[:15])
+    assert functions(answer.incident)[0] == "stutter"
+    assert daemon.ask("show", answer.incident["correlation_id"])["rule"] == "snapshot"

@@ -17,7 +17,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from monitord.errors import BusyError
-from monitord.mcp_server.acting import ACTIONS_PER_HOUR, Budget
+from monitord.mcp_server.budget import ACTIONS_PER_HOUR, Budget
 from monitord.mcp_server.underway import CapturesUnderway
 from monitord.model import EventType
 from monitord.storage import RecentFilter, SQLiteProfileStore
