@@ -62,6 +62,9 @@ BASELINE_RULE = "baseline"
 
 _ABOUT_MEMORY = (TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH, TriggerMetric.FREE_MEMORY)
 
+SNAPSHOT = "snapshot"
+"""The rule of an incident that `monitord snapshot` made (metric manual)."""
+
 METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.CPU: ("percent",),
     TriggerMetric.MEMORY: ("percent", "bytes"),

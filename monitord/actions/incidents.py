@@ -15,8 +15,10 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.evidence import timeline_of
 from monitord.export.explaining import Sentence, explain_incident
+from monitord.export.shapes import consumer_row
 from monitord.export.surroundings import surroundings_of
-from monitord.model import BEFORE, ProfileRecord
+from monitord.model import BEFORE, SNAPSHOT, ProfileRecord
+from monitord.profiles.consumers import Consumer
 from monitord.storage.ids import short_id
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.views import IncidentView
@@ -35,11 +37,18 @@ class Explanation:
 class Timeline:
     """The hottest function step by step before the alert; None where nobody saw it.
 
-    A step has the keys of docs/output.md. `trouble` is why what is stored can't be read.
+    A step has the keys of docs/output.md. `consumers`: who ran, of a snapshot. `trouble` is why what is
+    stored can't be read.
     """
 
     steps: Sequence[Mapping[str, Any]] | None = None
+    consumers: Sequence[Consumer] = ()
     trouble: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return it with the keys of docs/output.md."""
+        found: dict[str, object] = {"timeline": self.steps}
+        return {**found, "processes": list(map(consumer_row, self.consumers))} if self.consumers else found
 
 
 def incident(workspace: Workspace, name: str) -> IncidentView:
@@ -54,7 +63,8 @@ def timeline(workspace: Workspace, view: IncidentView) -> Timeline:
         return Timeline()
     try:
         with workspace.reader() as reader:
-            return Timeline(timeline_of(view, reader.payload))
+            steps, ran = timeline_of(view, reader.payload, of_machine=view.rule == SNAPSHOT)
+            return Timeline(steps, [Consumer(**one) for one in ran])
     except MonitordError as error:
         return Timeline(trouble=f"the timeline before the alert can't be shown: {error}")
 

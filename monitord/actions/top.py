@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from monitord.actions.workspace import Workspace
 from monitord.errors import PermissionDeniedError
 from monitord.export.encoding import iso
+from monitord.export.shapes import consumer_row
 from monitord.model import BEFORE, Capture, CaptureStatus, ProcessKey
 from monitord.profiles.consumers import Consumer, consumers
 from monitord.profiles.ring_document import read_ring
@@ -47,13 +48,7 @@ class Moment:
 
     def as_json(self) -> dict[str, object]:
         """Return it as plain data with the keys of docs/output.md."""
-        processes = [
-            {
-                "pid": one.pid, "name": one.name, "cpu_percent": one.cpu_percent, "function": one.function,
-                "file": one.file, "share": one.share, "ended": one.is_ended,
-            }
-            for one in self.consumers
-        ]  # fmt: skip
+        processes = list(map(consumer_row, self.consumers))
         return {
             "taken_at": iso(self.taken_at), "interval_s": self.interval_s, "scope": self.scope,
             "processes": processes, "notes": list(self.notes),

@@ -30,7 +30,7 @@ def show(
     if before.trouble:
         say(before.trouble)
     if as_json:
-        emit_json({**detail(view), "pending": pending, "timeline": before.steps})
+        emit_json({**detail(view), "pending": pending, **before.as_json()})
         return
     lines = tell(
         view,
@@ -39,6 +39,6 @@ def show(
         width=width(),
         style=context.style(),
         pending=pending,
-        steps=before.steps,
+        before=before,
     )
     page(lines, allowed=not no_pager)

@@ -37,11 +37,9 @@ def snapshot(
     view = take_snapshot(context.workspace, wish)
     before = timeline(context.workspace, view)
     if as_json:
-        emit_json({**detail(view), "timeline": before.steps})
+        emit_json({**detail(view), **before.as_json()})
         return
-    lines = tell(
-        view, now=datetime.now(UTC), utc=utc, width=width(), style=context.style(), steps=before.steps
-    )
+    lines = tell(view, now=datetime.now(UTC), utc=utc, width=width(), style=context.style(), before=before)
     for line in lines:
         emit(f"{line}\n")
     say(f"see it again with: monitord show {short_id(view.correlation_id)}")

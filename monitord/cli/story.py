@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from monitord.actions.incidents import Timeline
 from monitord.cli.cause import cause_lines
+from monitord.cli.consumers import SHOWN, consumers_table, more_than
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.strip import Steps, strip, strip_title
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
@@ -19,12 +21,14 @@ from monitord.model import (
     BEFORE_THE_ALERT,
     BY_PY_SPY,
     DURING_THE_ALERT,
+    SNAPSHOT,
     HistoryPoint,
     Hotspot,
     ProfileRecord,
     TriggerMetric,
     counted,
 )
+from monitord.profiles.consumers import Consumer
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -75,17 +79,15 @@ def tell(
     width: int,
     style: Style,
     pending: str | None = None,
-    steps: Steps | None = None,
+    before: Timeline = Timeline(),
 ) -> Iterator[str]:
-    """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting".
-
-    `steps` are the timeline before the alert.
-    """
+    """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
     yield from page.facts(view)
     yield from page.timeline(view)
-    yield from page.strip(steps or ())
+    yield from page.strip(view, before.steps or ())
+    yield from page.consumers(before.consumers)
     yield from page.functions(view)
     yield from page.context(view)
     yield from page.evidence(view, _PENDING.get(pending or "", ""))
@@ -179,11 +181,19 @@ class ProfileBrowserView:
             paint = ("red",) if name == triggered else ()
             yield f"  {name:<{_LABEL}} {self._style.paint(line, *paint)}  {reach}"
 
-    def strip(self, steps: Steps) -> Iterator[str]:
+    def strip(self, view: IncidentView, steps: Steps) -> Iterator[str]:
         """The hottest function second by second."""
         if steps:
-            yield from self._title("What ran before the alert", strip_title(steps))
+            title = "What ran" if view.rule == SNAPSHOT else "What ran before the alert"
+            yield from self._title(title, strip_title(steps))
             yield f"  {strip(steps, self._width - 2, self._style)}"
+
+    def consumers(self, consumers: Sequence[Consumer]) -> Iterator[str]:
+        """Who ran, the busiest first."""
+        if consumers:
+            yield from self._title("Who ran", more_than(consumers, SHOWN))
+            table = consumers_table(consumers[:SHOWN], self._width - 2, self._style)
+            yield from (f"  {line}" for line in table)
 
     def functions(self, view: IncidentView) -> Iterator[str]:
         if not view.hotspots:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitord.cli.consumers import consumers_table
 from monitord.cli.context import CliContext
-from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, cut, emit, emit_json, say, width
 from monitord.redaction import printable
 
@@ -25,14 +25,6 @@ _INTERVAL_S = 1.0
 _LONGEST = 100_000
 _ROWS_IN_A_FILE = 20
 _ENTER, _LEAVE, _CLEAR = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H\x1b[2J"
-_COLUMNS = (
-    Column("PID", right=True),
-    Column("CPU", right=True),
-    Column("PROCESS", least=8, good=16),
-    Column("HOT", right=True, gives_way=2),
-    Column("HOTTEST FUNCTION", least=12, good=30),
-    Column("FILE", least=8, good=16, gives_way=1),
-)
 
 
 def top(
@@ -134,16 +126,5 @@ def _lines(moment: Moment, style: Style, height: int | None) -> Iterator[str]:
     yield style.paint(cut(head, columns), "bold")
     notes = [cut(printable(note), columns) for note in moment.notes]
     room = _ROWS_IN_A_FILE if height is None else max(1, height - 3 - len(notes))
-    rows = [
-        [
-            Cell(str(one.pid)),
-            Cell(f"{one.cpu_percent:.0f} %", ("red",) if one.cpu_percent >= 50 else ()),
-            Cell(f"{one.name or '?'}{' (ended)' if one.is_ended else ''}", ("bold",)),
-            Cell(f"{one.share * 100:.0f} %"),
-            Cell(one.function, ("bold",)),
-            Cell(one.file or ""),
-        ]
-        for one in moment.consumers[:room]
-    ]
-    yield from draw(_COLUMNS, rows, width=columns, style=style)
+    yield from consumers_table(moment.consumers[:room], columns, style)
     yield from (style.paint(note, "yellow") for note in notes)

@@ -22,6 +22,7 @@ from monitord.errors import MonitordError
 from monitord.model import Hotspot, Statement
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
 from monitord.profiles.comparing import compare
+from monitord.profiles.consumers import consumers
 from monitord.profiles.flamegraph_writer import write_differential
 from monitord.profiles.ring_document import read_ring
 from monitord.profiles.timeline import timeline
@@ -56,7 +57,9 @@ def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     if order["task"] == "timeline":
         (evidence,) = order["evidence"]
         ring = read_ring(BytesIO(sys.stdin.buffer.read(evidence["size"])))
-        return {"timeline": [asdict(step) for step in timeline(ring, evidence["pid"])]}, b""
+        ran = consumers(ring, ring.began_ns) if order["of_machine"] else ()
+        steps = timeline(ring, evidence["pid"])
+        return {"timeline": list(map(asdict, steps)), "consumers": list(map(asdict, ran))}, b""
     profiles = [_parsed(evidence) for evidence in order["evidence"]]
     if order["task"] == "compare":
         spots = [[_hotspot(spot) for spot in listed] for listed in order["hotspots"]]

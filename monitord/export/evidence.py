@@ -105,16 +105,22 @@ def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
     return Evidence(view, ranked[0], read(ranked[0].artefact_key, MAX_EVIDENCE_BYTES))
 
 
-def timeline_of(view: IncidentView, read: ReadArtefact) -> list[dict[str, Any]] | None:
-    """The hottest function step by step before the alert (keys as in docs/output.md); None: nobody saw it."""
+def timeline_of(
+    view: IncidentView, read: ReadArtefact, *, of_machine: bool = False
+) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]]]:
+    """The hottest function step by step before the alert (keys as in docs/output.md); None: nobody saw it.
+
+    Then, `of_machine`, who ran, the busiest first: the fields of a Consumer.
+    """
     held = [
         one for one in view.captures if one.role == BEFORE and one.status.has_evidence and one.format == RING
     ]
     if not held or held[-1].artefact_key is None:
-        return None
+        return None, []
     payload = read(held[-1].artefact_key, MAX_EVIDENCE_BYTES)
     one = Comparable(view.correlation_id, RING, held[-1].pid, payload)
-    return list(_ask([one], {"task": "timeline"})[0]["timeline"])
+    told = _ask([one], {"task": "timeline", "of_machine": of_machine})[0]
+    return list(told["timeline"]), list(told["consumers"])
 
 
 def write_form(evidence: Evidence, form: str, identities: Identities | None) -> Written:

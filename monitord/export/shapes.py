@@ -27,6 +27,7 @@ from monitord.model import (
     RuleStatus,
     Threshold,
 )
+from monitord.profiles.consumers import Consumer
 from monitord.storage.views import HotFunction, IncidentView
 
 _CAPTURE_KEYS = (
@@ -147,6 +148,19 @@ def _baseline(view: IncidentView) -> dict[str, Any] | None:
 def event_row(event: Event) -> dict[str, Any]:
     """Shape one event; `payload` is what its type has to say besides."""
     return _shaped(event, EVENT_KEYS, id=str(event.id))
+
+
+def consumer_row(consumer: Consumer) -> dict[str, Any]:
+    """Shape one process with what it used and its hottest function."""
+    return {
+        "pid": consumer.pid,
+        "name": consumer.name,
+        "cpu_percent": consumer.cpu_percent,
+        "function": consumer.function,
+        "file": consumer.file,
+        "share": consumer.share,
+        "ended": consumer.is_ended,
+    }
 
 
 def hot_row(spot: HotFunction) -> dict[str, Any]:

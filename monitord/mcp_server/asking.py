@@ -98,7 +98,7 @@ class Asking:
     def get_incident(self, id: Id) -> IncidentAnswer:  # noqa: A002  the argument's name in the protocol
         """Give all of one incident: why it fired, what stood before it, captures, hottest functions."""
         view = incidents.incident(self._workspace, id)
-        shaped = {**detail(view), "timeline": incidents.timeline(self._workspace, view).steps}
+        shaped = {**detail(view), **incidents.timeline(self._workspace, view).as_json()}
         step = -(-len(shaped["history"]) // _HISTORY_POINTS) or 1
         shaped["history"] = shaped["history"][::-1][::step][::-1]
         shaped["hotspots"] = shaped["hotspots"][:_HOTSPOTS]

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from monitord.logs import get_logger
-from monitord.model import Alert, Capture, Incident, ProcessDetails, ProcessKey, SnapshotRequest
+from monitord.model import (
+    SNAPSHOT,
+    Alert,
+    Capture,
+    Incident,
+    ProcessDetails,
+    ProcessKey,
+    SnapshotRequest,
+)
 from monitord.pipeline.before import NamesProtocol, before_capture
 
 if TYPE_CHECKING:
     from monitord.stacks.document import Document
 
-RULE = "snapshot"
 WHOLE_MACHINE = "(whole machine)"
 _NOBODY = ProcessKey(0, 0)
 _NS_PER_S = 1_000_000_000
@@ -122,7 +129,7 @@ class Snapshots:
         process = self._access.describe(target) if request.pid is not None else None
         name = process.name if process else request.process or WHOLE_MACHINE
         used = 100 * (capture.sample_count or 0) / ((capture.rate_hz or 1) * max(request.since_s, 0.001))
-        alert = Alert.unraised(RULE, target, name, used, now)
+        alert = Alert.unraised(SNAPSHOT, target, name, used, now)
         alert = replace(
             alert,
             target=target if request.pid is not None else None,
