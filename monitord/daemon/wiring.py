@@ -223,7 +223,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         snapshots=Snapshots(
             box,
             RingNames(),
-            SnapshotAccess(procfs.key_of, sampler.details, service.read, keeper.keep, boot_id),
+            SnapshotAccess(procfs.key_of, sampler.details, service.read, pending.keep, boot_id),
             partial(refuse, data_dir),
             spool,
         ),
