@@ -106,19 +106,21 @@ def black_box_line(box: object) -> str:
     """Whether stacks from before an alert are kept, of which processes, for how long, and what was lost."""
     if not isinstance(box, Mapping):
         return ""
+    reason = printable(str(box.get("reason") or ""))
     if box.get("state") != "on":
-        return f"off: {printable(str(box.get('reason') or 'not yet open'))}"
+        return f"off: {reason or 'not yet open'}"
+    scope = {"machine": ", of the machine", "own processes": ", of own processes", "dumps": ", without rings"}
     parts = [
-        f"on, of the {box['scope']}" if box.get("scope") == "machine" else f"on, of {box.get('scope')}",
+        "on" + scope.get(str(box.get("scope")), "") + (f" ({reason})" if reason else ""),
         f"{span(float(box['kept_s']))} kept" if _is_number(box, "kept_s") else "",
-        f"{counted(box['python_stacks'], 'Python stack')}" if _is_number(box, "python_stacks") else "",
+        counted(box["python_stacks"], "Python stack") if _is_number(box, "python_stacks") else "",
     ]
     for name in ("lost", "unreadable", "impossible"):
         if _is_number(box, name) and box[name]:
             parts.append(f"{box[name]:,} {name}")
     versions = box.get("unknown_versions")
     if isinstance(versions, list):
-        parts += [f"no stacks of {printable(str(version))}" for version in versions]
+        parts += [printable(str(version)) for version in versions]
     return ", ".join(part for part in parts if part)
 
 

@@ -63,7 +63,8 @@ def test_metrics_of_a_daemon_pass_promtool(
 ) -> None:
     """Counts and basics, a strange value escaped, a torn entry left out; the file is replaced whole."""
     with hold(filled / DAEMON_LOCK, "test"):
-        told = status_of(os.getpid(), storage=REPORT, own_cpu_percent=12.5)
+        box = {"state": "on", "kept_s": 100, "read": 7, "lost": 0, "unreadable": 1, "impossible": "torn"}
+        told = status_of(os.getpid(), storage=REPORT, own_cpu_percent=12.5, black_box=box)
         (filled / "status.json").write_text(json.dumps(told, default=str))
         text = here("storage", "metrics").out
         page = tmp_path / "monitord.prom"
@@ -74,6 +75,8 @@ def test_metrics_of_a_daemon_pass_promtool(
     assert "monitord_up 1.0" in lines
     assert "monitord_storage_writes_total 12.0" in lines
     assert "monitord_cpu_ratio 0.125" in lines
+    assert "monitord_black_box_up 1.0" in lines
+    assert "monitord_black_box_python_stacks_total 7.0" in lines
     assert 'monitord_storage_operation_duration_seconds_sum{operation="store",provider="file"} 0.5' in lines
     assert 'monitord_storage_healthy{check="latency"} 1.0' in lines
     assert "torn" not in text
