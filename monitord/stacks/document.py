@@ -26,10 +26,16 @@ NEAR_NS = 250_000_000  # a Python stack says what the thread did at most so long
 KERNEL = 1 << 63
 SAMPLES_CAP = 20_000
 _STACKS_CAP = 5_000
+_CHAINS_CAP = 2_000  # addresses that are remembered with what they became
+_ADDRESSES_CAP = 150_000  # that are looked up: about half a second
+_FRAMES_CAP = 16_000
+_TEXT_CAP_BYTES = 4 << 20  # of all names and paths together, as JSON writes them
+_WIDE_BYTES = 12  # a letter beyond ASCII takes so much at most
 _LEAF_FRAMES_CAP = 16  # below Python's own
 _INTERPRETER = re.compile(r"/(lib)?python[23][0-9.]*[a-z]*(\.so[0-9.]*)?( \(deleted\))?$")
 _NS_PER_TICK = 1_000_000_000 // TICKS_PER_S
-_OTHER_STACKS, UNKNOWN = "[other stacks]", "[unknown]"
+_OTHER_STACKS, _OTHER_CODE, UNKNOWN = "[other stacks]", "[other code]", "[unknown]"
+_OURS = (_OTHER_STACKS, _OTHER_CODE, UNKNOWN)
 _DISCARDED = "discarded, because they are of another"
 Sample = tuple[int, int, int, Sequence[int]]
 Reading = tuple[int, int, int, Sequence[PythonFrame]]
@@ -113,6 +119,7 @@ class DocumentBuilder:
         self._places: list[object] = []
         self._samples: list[list[int]] = []
         self._discarded_exec = self._discarded_life = self._python_count = 0
+        self._text_bytes, self._addresses_left, self._left_out = 0, _ADDRESSES_CAP, 0
 
     def add(self, sample: Sample) -> None:
         """Keep a sample, unless it is another process' or another program's."""
@@ -144,13 +151,22 @@ class DocumentBuilder:
         is_python = python is not None or self._is_python(member, process)
         key = (process, is_python, tuple(ips))
         if key not in self._chains:  # most come again
-            code = self._below_python if is_python else self._native
-            self._chains[key] = code(self._places_of(member, process), process, ips)
+            self._chains[key] = self._translated(member, process, is_python, ips)
         frames = self._chains[key]
         if python is None:
             return frames
         self._python_count += 1
         return [self._python_frame(frame) for frame in python] + frames[1:]
+
+    def _translated(self, member: Member, process: int, is_python: bool, ips: Sequence[int]) -> list[int]:
+        if len(self._chains) >= _CHAINS_CAP:
+            self._chains.clear()
+        if self._addresses_left <= 0:
+            self._left_out += 1
+            return [self._named(_OTHER_CODE)]
+        self._addresses_left -= len(ips)
+        code = self._below_python if is_python else self._native
+        return code(self._places_of(member, process), process, ips)
 
     def _places_of(self, member: Member, process: int) -> CodePlaces:
         if process not in self._code:
@@ -199,7 +215,9 @@ class DocumentBuilder:
         if at >= KERNEL:
             return self._frame((None, None, None, "[kernel]", "kernel"), ("kernel", at))
         if mapped is not None and mapped.inode:
-            number = self._files.number((mapped.path, mapped.device, mapped.inode))
+            number = self._file(mapped)
+            if number is None:
+                return self._named(_OTHER_CODE)
             place = ("file", number, at - mapped.start + mapped.offset)
             return self._frame((None, None, None, _file_name(mapped.path), "native"), place)
         if mapped is not None and mapped.path.startswith("[v"):  # [vdso], [vsyscall]
@@ -209,11 +227,33 @@ class DocumentBuilder:
     def _named(self, name: str) -> int:
         return self._frame((name, None, None, None, "native"), None)
 
-    def _frame(self, frame: tuple[object, ...], place: tuple[object, ...] | None) -> int:
+    def _file(self, mapped: Code) -> int | None:
+        """The number of a file; None where there is no room for its path."""
+        key = (mapped.path, mapped.device, mapped.inode)
+        if key not in self._files.numbers and not self._has_room(mapped.path):
+            self._left_out += 1
+            return None
+        return self._files.number(key)
+
+    def _frame(self, frame: tuple[str | int | None, ...], place: tuple[object, ...] | None) -> int:
+        """Its number. Addresses and names are the target's to choose: there is room for so many only."""
+        is_ours = place is None and frame[0] in _OURS
+        if not is_ours and (frame, place) not in self._frames.numbers:
+            texts = (part for part in frame if isinstance(part, str))
+            if len(self._frames.rows) >= _FRAMES_CAP or not self._has_room(*texts):
+                self._left_out += 1
+                return self._named(_OTHER_CODE)
         number = self._frames.number((frame, place), frame)
         if number == len(self._places):
             self._places.append(place)
         return number
+
+    def _has_room(self, *texts: str) -> bool:
+        """Whether these texts may be kept; they are counted if so."""
+        wanted = sum(len(text) * (1 if text.isascii() else _WIDE_BYTES) for text in texts)
+        is_room = self._text_bytes + wanted <= _TEXT_CAP_BYTES
+        self._text_bytes += wanted if is_room else 0
+        return is_room
 
     # --------------------------------------------------------------------------------------- the result
 
@@ -262,6 +302,10 @@ class DocumentBuilder:
             found.append(f"{_DISCARDED} program, before an exec: {counted(self._discarded_exec, 'sample')}")
         if self._discarded_life:
             found.append(f"{_DISCARDED} process that had the pid: {counted(self._discarded_life, 'sample')}")
+        if self._left_out:
+            found.append(
+                f"not told apart, because there are too many: {counted(self._left_out, 'place')} in code"
+            )
         return found
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any
 
+import pytest
+
+from monitord.capture.ring_names import without_files
+from monitord.profiles.ring_document import read_ring
 from monitord.stacks.document import KERNEL, DocumentBuilder, Span
 from monitord.stacks.family import Member
 from monitord.stacks.life import Code, Life
@@ -157,3 +162,31 @@ def test_it_reaches_to_the_alert_though_nothing_ran_any_more() -> None:
     assert found is not None
     assert (found.began_ns, found.ended_ns) == (10 * S, 40 * S)
     assert json.loads(found.payload)["ended_ns"] == 40 * S
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\udcff", "\U0001f600"])
+def test_a_target_that_chooses_its_addresses_and_names_fills_no_memory(letter: str) -> None:
+    """Return addresses, paths and names are the target's: frames, texts and what is looked up are bounded."""
+    code = tuple(
+        Code(0x1000_0000 + n * 0x10_0000, 0x1010_0000 + n * 0x10_0000, 0, 8, n + 1, f"/x/{letter * 200}{n}")
+        for n in range(256)
+    )
+    readings = [
+        (S + at * S, 7, 8, [(letter * 256 + str(at * 50 + n), letter * 1024, n) for n in range(50)])
+        for at in range(100)
+    ]
+    native = [
+        (1 + at, 7, 7, tuple(0x1000_0000 + (at * 48 + n) * 99_991 % 0x1000_0000 for n in range(48)))
+        for at in range(4000)
+    ]
+    python = [(S + at * S, 7, 8, (0x1000_0000,)) for at in range(100)]
+    builder = DocumentBuilder({7: (Member(a_life(mappings=code, began_ns=1), is_target=True),)}, readings)
+    for sample in native + python:
+        builder.add(sample)
+    found = builder.build(Span(None, 19, "machine"))
+    assert found is not None
+    assert found.sample_count == 4100
+    assert len(found.payload) < 12 * 2**20  # what reads it takes 16 MiB
+    ring = read_ring(BytesIO(without_files(found.payload)))
+    assert len(ring.frames) <= 16_003
+    assert any("not told apart" in note for note in ring.notes)
