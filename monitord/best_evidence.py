@@ -36,6 +36,22 @@ _NOBODY = {
         "the machine as a whole waited for disks",
         "cat /proc/pressure/io; ps -eo state,pid,args | grep ^D",
     ),
+    TriggerMetric.SHORT_LIVED_CPU: (
+        "processes of several parents used it, each gone before it could be looked at",
+        "monitord top, while it lasts: it shows processes that live shorter than a second",
+    ),
+    TriggerMetric.SPAWN_STORM: (
+        "processes of several parents were started",
+        "monitord top, while it lasts: it shows processes that live shorter than a second",
+    ),
+    TriggerMetric.CPU_PRESSURE: (
+        "the machine as a whole waited for processors",
+        "monitord top, while it lasts: it shows who uses them, and in which functions",
+    ),
+    TriggerMetric.OOM_KILL: (
+        "what the kernel killed for lack of memory was not followed",
+        "sudo journalctl -k -g 'Killed process'",
+    ),
     TriggerMetric.FREE_MEMORY: (
         "no single process held the memory: it was shared memory, the kernel's own, or many small processes",
         "grep -E 'Shmem|Slab|PageTables' /proc/meminfo; df -h -t tmpfs",

@@ -31,6 +31,7 @@ class Explanation:
     correlation_id: str
     sentences: Sequence[Sentence]
     timeline: Timeline
+    is_snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ def explain(workspace: Workspace, name: str) -> Explanation:
     with workspace.reader() as reader:
         view = reader.incident(reader.find(name).correlation_id)
         sentences = explain_incident(view, surroundings_of(reader, view))
-    return Explanation(view.correlation_id, sentences, timeline(workspace, view))
+    return Explanation(
+        view.correlation_id, sentences, timeline(workspace, view), is_snapshot=view.rule == SNAPSHOT
+    )
 
 
 def pin(workspace: Workspace, name: str, *, undo: bool = False) -> ProfileRecord:

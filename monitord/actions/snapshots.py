@@ -47,6 +47,7 @@ def take_snapshot(
     """
     _check(wish)
     _require_recorder(workspace)
+    _require_process(wish.pid)
     correlation_id = new_correlation_id()
     request = SnapshotRequest(correlation_id, wish.since_s, getpass.getuser(), wish.pid, wish.process)
     try:
@@ -83,6 +84,15 @@ def _require_recorder(workspace: Workspace) -> None:
     if not is_ours(workspace.data_dir):
         raise PermissionDeniedError(
             f"cannot take a snapshot: the recorder of {workspace.data_dir} is another user's; try sudo"
+        )
+
+
+def _require_process(pid: int | None) -> None:
+    from monitord.sampling import key_of
+
+    if pid is not None and key_of(pid) is None:
+        raise NotFoundError(
+            f"cannot find process {pid}; of one that is gone: `monitord snapshot --process NAME`"
         )
 
 

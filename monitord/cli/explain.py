@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitord.cli.context import CliContext
-from monitord.cli.strip import Steps, strip, strip_title
+from monitord.cli.strip import strip, strip_title
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, emit_json, page, say, width, wrap
 from monitord.errors import UsageError
@@ -17,6 +17,7 @@ from monitord.export.units import age, quantity, sparkline
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
+    from monitord.actions.incidents import Explanation
     from monitord.actions.rules import Finding, Standing
 
 _STATE_PAINT = {"firing": ("red",), "armed": ("yellow",), "cooling_down": ("yellow",), "disabled": ("dim",)}
@@ -68,10 +69,9 @@ def _tell_incident(context: CliContext, incident_id: str, *, as_json: bool) -> N
     columns = min(width(), 100)
     style, about = context.style(), ""
     lines: list[str] = []
-    steps = told.timeline.steps or ()
     for sentence in told.sentences:
         if sentence.about != about:
-            lines += _strip_lines(steps, columns, style) if about == "who" else []
+            lines += _strip_lines(told, columns, style) if about == "who" else []
             lines += [""] if about else []
             about = sentence.about
         dim = ("dim",) if about in ("unknown", "further") else ()
@@ -79,11 +79,13 @@ def _tell_incident(context: CliContext, incident_id: str, *, as_json: bool) -> N
     page(lines)
 
 
-def _strip_lines(steps: Steps, columns: int, style: Style) -> list[str]:
+def _strip_lines(told: Explanation, columns: int, style: Style) -> list[str]:
     """What ran before it, second by second, on one line."""
+    steps = told.timeline.steps
     if not steps:
         return []
-    return ["", f"What ran before the alert {strip_title(steps)}:", strip(steps, columns, style)]
+    title = " ".join(strip_title(steps, is_snapshot=told.is_snapshot))
+    return ["", *wrap(f"{title}:", columns), strip(steps, columns, style)]
 
 
 _COLUMNS = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from monitord.actions.incidents import Timeline
 from monitord.cli.cause import cause_lines
 from monitord.cli.consumers import SHOWN, consumers_table, more_than
+from monitord.cli.history import LABEL, history_lines
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.strip import Steps, strip, strip_title
 from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
@@ -15,14 +16,14 @@ from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of, waiting_of
 from monitord.export.shapes import value_unit
-from monitord.export.units import age, bar, quantity, span, sparkline
+from monitord.export.units import age, bar, quantity, span
 from monitord.model import (
     BEFORE,
     BEFORE_THE_ALERT,
     BY_PY_SPY,
     DURING_THE_ALERT,
     SNAPSHOT,
-    HistoryPoint,
+    CaptureStatus,
     Hotspot,
     ProfileRecord,
     TriggerMetric,
@@ -34,7 +35,7 @@ from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
-_LABEL = 10
+_LABEL = LABEL
 _TOLD_NOTES = ("ring", "looks", "threads", "unnamed", "explained", "java", "behind", "first_try")
 _HOTSPOTS = 10
 _PHASES = {
@@ -42,32 +43,9 @@ _PHASES = {
     DURING_THE_ALERT: ("During the alert", "(what only the profile taken then shows)"),
 }
 _SHORTEST_PLACE = 8  # columns below which the end of a path says nothing
-_CLOCK_STEP_S = 3600.0
 _PENDING = {
     "running": "is being taken now: ask again in a moment",
     "waiting": "waits for its turn (one profile is taken at a time): ask again later",
-}
-_SERIES: tuple[tuple[str, str, Callable[[HistoryPoint], float | None]], ...] = (
-    ("cpu", "percent", lambda point: point.cpu_percent),
-    ("memory", "bytes", lambda point: point.rss_bytes),
-    ("disk i/o", "bytes_per_s", lambda point: point.disk_bytes_per_s),
-    ("net, all", "bytes_per_s", lambda point: point.network_bytes_per_s),  # the busiest interface's
-    ("threads", "count", lambda point: point.thread_count),
-    ("open files", "count", lambda point: point.fd_count),
-    ("machine", "percent", lambda point: point.machine_percent),
-    ("unseen cpu", "percent", lambda point: point.unattributed_cpu_percent),
-    ("free mem", "bytes", lambda point: point.memory_available_bytes),
-)
-_SERIES_OF = {
-    TriggerMetric.CPU: "cpu",
-    TriggerMetric.MEMORY: "memory",
-    TriggerMetric.MEMORY_GROWTH: "memory",
-    TriggerMetric.DISK_IO: "disk i/o",
-    TriggerMetric.NETWORK: "net, all",
-    TriggerMetric.FD_GROWTH: "open files",
-    TriggerMetric.THREAD_GROWTH: "threads",
-    TriggerMetric.FREE_MEMORY: "free mem",
-    TriggerMetric.CPU_PRESSURE: "machine",
 }
 
 
@@ -84,9 +62,10 @@ def tell(
     """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     yield from page.headline(view)
+    yield from page.hottest(view)
+    yield from page.strip(view, before.steps or ())
     yield from page.facts(view)
     yield from page.timeline(view)
-    yield from page.strip(view, before.steps or ())
     yield from page.consumers(before.consumers)
     yield from page.functions(view)
     yield from page.context(view)
@@ -111,7 +90,10 @@ class ProfileBrowserView:
         value = quantity(view.value, value_unit(view))
         marks = [word for word, holds in (("late", view.late), ("kept", view.pinned)) if holds]
         tail = f"  [{', '.join(marks)}]" if marks else ""
-        text = f"{who}{pid}: {view.metric.value.replace('_', ' ')} {value}"
+        what = view.metric.value.replace("_", " ")
+        if view.rule == SNAPSHOT:
+            what, value = f"snapshot of {span(view.window_s)},", f"{value} of one core"
+        text = f"{who}{pid}: {what} {value}"
         yield self._style.paint(cut(text, self._width - len(tail)), "bold") + self._style.paint(
             tail, "yellow"
         )
@@ -125,7 +107,6 @@ class ProfileBrowserView:
         yield from self._fact("incident", short_id(view.correlation_id))
         yield from self._fact("when", when)
         yield from self._fact("why", printable(view.reason), "yellow")
-        yield from self._hottest(view)
         if view.metric is not TriggerMetric.MANUAL:
             limit = f", {quantity(view.threshold.value, view.threshold.unit)}" if view.threshold else ""
             yield from self._fact("rule", f"{printable(view.rule)}{limit} for {span(view.window_s)}")
@@ -149,7 +130,7 @@ class ProfileBrowserView:
         if view.is_summary:
             yield from self._fact("note", "the evidence is gone with age; this summary is what stays")
 
-    def _hottest(self, view: IncidentView) -> Iterator[str]:
+    def hottest(self, view: IncidentView) -> Iterator[str]:
         """On the first screen, whatever follows: the function that all this is for."""
         if view.hotspots:
             spot = view.hotspots[0]
@@ -163,30 +144,17 @@ class ProfileBrowserView:
             yield f"{text} ({place})" if place else text
 
     def timeline(self, view: IncidentView) -> Iterator[str]:
-        points = _since_the_clock_was_set(view.history)
-        if len(points) < 2:
-            return
-        length = span((points[-1].taken_at - points[0].taken_at).total_seconds())
-        yield from self._title(f"The {length} before it")
-        triggered = _SERIES_OF.get(view.metric)
-        room = min(60, max(6, self._width - 36))
-        for name, unit, read in _SERIES:
-            values = [read(point) for point in points]
-            known = [value for value in values if value is not None]
-            if not known or (not any(known) and name != triggered):
-                continue
-            line = pad(sparkline(values, room), min(room, len(values)))
-            low, high = quantity(min(known), unit), quantity(max(known), unit)
-            reach = low if low == high else f"{low} … {high}"
-            paint = ("red",) if name == triggered else ()
-            yield f"  {name:<{_LABEL}} {self._style.paint(line, *paint)}  {reach}"
+        length, lines = history_lines(view, self._width, self._style)
+        if lines:
+            yield from self._title(f"The {length} before it")
+            yield from lines
 
     def strip(self, view: IncidentView, steps: Steps) -> Iterator[str]:
         """The hottest function second by second."""
         if steps:
-            title = "What ran" if view.rule == SNAPSHOT else "What ran before the alert"
-            yield from self._title(title, strip_title(steps))
+            yield from self._title(*strip_title(steps, is_snapshot=view.rule == SNAPSHOT))
             yield f"  {strip(steps, self._width - 2, self._style)}"
+            yield ""
 
     def consumers(self, consumers: Sequence[Consumer]) -> Iterator[str]:
         """Who ran, the busiest first."""
@@ -203,7 +171,8 @@ class ProfileBrowserView:
         busy = f", target at {best.target_cpu_percent:.0f} % of a core" if best.target_cpu_percent else ""
         where = f"({printable(best.profiler or '?')}: {samples}{best.duration_seconds} s{busy})"
         if best.role == BEFORE:
-            where = f"(before the alert, from the black box: {_samples(best)})"
+            when = "" if view.rule == SNAPSHOT else f"{BEFORE_THE_ALERT}, "
+            where = f"({when}from the black box: {_samples(best)})"
         if now := worth_showing([spot for spot in view.hotspots if spot.seen is None]):
             yield from self._title("Where the time went", where)
             yield from self._hotspot_lines(now[:_HOTSPOTS])
@@ -284,10 +253,13 @@ class ProfileBrowserView:
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(record.fix), 'green')}"
 
     def missing(self, view: IncidentView) -> Iterator[str]:
-        if not view.not_captured:
-            return
-        yield from self._title("What could not be captured")
-        for step in dict.fromkeys(view.not_captured):  # a refusal holds for the first look and the profile
+        steps = dict.fromkeys(view.not_captured)  # a refusal holds for the first look and the profile
+        if any(record.role == BEFORE and record.status.has_evidence for record in view.captures):
+            # Of a process that is gone there is what it ran before: nothing is missing.
+            steps = {step: None for step in steps if step.status != CaptureStatus.TARGET_GONE}
+        if steps:
+            yield from self._title("What could not be captured")
+        for step in steps:
             tool = pad(cut(printable(tool_name(step.profiler) or ""), _LABEL), _LABEL)
             yield from self._wrapped(f"  {tool} ", printable(step.status), printable(step.reason or ""))
             if step.fix:
@@ -390,11 +362,3 @@ def _place(spot: Hotspot) -> str:
     if spot.file is None:
         return printable(f"({spot.module})" if spot.module else f"({spot.kind})")
     return printable(f"{spot.file}:{spot.line}" if spot.line else spot.file)
-
-
-def _since_the_clock_was_set(points: Sequence[HistoryPoint]) -> Sequence[HistoryPoint]:
-    """The points of one clock: minutes of history can't hold hours, so such a step is the clock's."""
-    for index in range(len(points) - 1, 0, -1):
-        if abs((points[index].taken_at - points[index - 1].taken_at).total_seconds()) > _CLOCK_STEP_S:
-            return points[index:]
-    return points

@@ -31,11 +31,14 @@ class _Stretch:
         return f" {self.name} " if self.name else ""
 
 
-def strip_title(steps: Steps) -> str:
-    """Say what time the strip is of, and how long a step is."""
+def strip_title(steps: Steps, *, is_snapshot: bool) -> tuple[str, str]:
+    """Say what the strip is of; then its time, and how long a step is."""
     first, last = steps[0]["at_s"], steps[-1]["at_s"]
     step_s = (last - first) / (len(steps) - 1) if len(steps) > 1 else -last if last > -2 else 1.0
-    return f"(from {span(-first)} before it, {span(step_s)} a step: the hottest function of each)"
+    title, time = "What ran before the alert", f"from {span(-first)} before it"
+    if is_snapshot:
+        title, time = "What ran", span(-first)
+    return title, f"({time}, {span(step_s)} a step: the hottest function of each)"
 
 
 def strip(steps: Steps, columns: int, style: Style) -> str:

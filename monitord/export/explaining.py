@@ -18,6 +18,7 @@ from monitord.model import (
     BEFORE,
     BY_PY_SPY,
     DURING_THE_ALERT,
+    SNAPSHOT,
     UNKNOWN_CAUSE,
     Cause,
     HistoryPoint,
@@ -101,7 +102,7 @@ def _cause(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     if cause.decides:
         yield Sentence("cause", f"What would decide: {printable(cause.decides).rstrip('.')}.")
     for label, text in cause.evidence:
-        yield Sentence("cause", f"{printable(label).capitalize()}: {printable(text).rstrip('.')}.")
+        yield Sentence("cause", f"{printable(label)}: {printable(text).rstrip('.')}.")  # may name a process
 
 
 def _who(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
@@ -112,7 +113,7 @@ def _who(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         "who", f"At {_moment(view.raised_at)}, {named}: {printable(view.reason)}.", (view.correlation_id,)
     )
     lasted_s = (view.raised_at - view.crossed_at).total_seconds()
-    if lasted_s > 0:
+    if lasted_s > 0 and view.rule != SNAPSHOT:
         yield Sentence("who", f"It had begun {span(lasted_s)} earlier, at {_moment(view.crossed_at)}.")
     process = view.process
     if process is not None and process.started_at < view.crossed_at:
@@ -150,7 +151,9 @@ def _where(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
     if not hot:
         return
     is_before = record.role == BEFORE
-    tool = "Before the alert the black box" if is_before else printable(record.profiler or "the profiler")
+    tool = printable(record.profiler or "the profiler")
+    if is_before:
+        tool = "The black box" if view.rule == SNAPSHOT else "Before the alert the black box"
     samples = f" in {counted(record.sample_count, 'sample')}" if record.sample_count else ""
     for n, spot in enumerate(hot):
         place = f" ({printable(spot.file)}:{spot.line})" if spot.file and spot.line else ""
@@ -197,7 +200,7 @@ def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
     if view.baseline is not None and (said := against_baseline(view)):
         yield Sentence("normal", said, (view.baseline.correlation_id,))
     for spot in around.recurring:
-        if spot.incidents > 1:
+        if spot.incidents > 1 and not spot.function.startswith("["):  # code without a name is not one thing
             yield Sentence(
                 "normal",
                 f"{printable(spot.function)} was hot in {counted(spot.incidents, 'incident')},"
@@ -225,14 +228,20 @@ def _meanwhile(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
                 " short-lived ones, or others of the same host outside this container.",
             )
     others = [record for record in around.meanwhile if record.correlation_id != view.correlation_id]
-    for record in others[:_FUNCTIONS]:
-        who = display_name(record.process_name, record.command_line)
+    if others:
+        told = others[:_FUNCTIONS]
+        count = "was another incident" if len(others) == 1 else f"were {len(others)} other incidents"
+        which = ":" if len(others) == len(told) else ", such as"
         yield Sentence(
             "meanwhile",
-            f"Within five minutes of it there was another incident: {who}, {record.trigger_metric.value}"
-            f" ({short_id(record.correlation_id)}).",
-            (record.correlation_id,),
+            f"Within five minutes of it there {count}{which} {'; '.join(map(_named, told))}.",
+            tuple(record.correlation_id for record in told),
         )
+
+
+def _named(record: ProfileRecord) -> str:
+    who = display_name(record.process_name, record.command_line)
+    return f"{who}, {record.trigger_metric.value} ({short_id(record.correlation_id)})"
 
 
 def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:

@@ -119,23 +119,27 @@ class Snapshots:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         began_at = now - timedelta(seconds=(until_ns - found.began_ns) / _NS_PER_S)
         named = self._names.put_in(before_capture(target, found, began_at), folder)
-        self._access.save(self._incident(request, target, self._access.read(named, folder), now))
+        covered_s = request.since_s
+        if request.pid is None and request.process is None:  # something always runs: before it, nobody looked
+            covered_s = min(covered_s, (until_ns - found.began_ns) / _NS_PER_S)
+        incident = self._incident(request, target, self._access.read(named, folder), now, covered_s)
+        self._access.save(incident)
         get_logger().info("snapshot.taken", correlation_id=request.correlation_id, since_s=request.since_s)
         return None
 
     def _incident(
-        self, request: SnapshotRequest, target: ProcessKey, capture: Capture, now: datetime
+        self, request: SnapshotRequest, target: ProcessKey, capture: Capture, now: datetime, covered_s: float
     ) -> Incident:
         process = self._access.describe(target) if request.pid is not None else None
         name = process.name if process else request.process or WHOLE_MACHINE
-        used = 100 * (capture.sample_count or 0) / ((capture.rate_hz or 1) * max(request.since_s, 0.001))
+        used = 100 * (capture.sample_count or 0) / ((capture.rate_hz or 1) * max(covered_s, 0.001))
         alert = Alert.unraised(SNAPSHOT, target, name, used, now)
         alert = replace(
             alert,
             target=target if request.pid is not None else None,
-            crossed_at=now - timedelta(seconds=request.since_s),
-            window_s=request.since_s,
-            reason=f"asked for by hand by {request.asked_by}: what ran in the last {request.since_s:g} s,"
+            crossed_at=now - timedelta(seconds=covered_s),
+            window_s=covered_s,
+            reason=f"asked for by hand by {request.asked_by}: what ran in the last {covered_s:.0f} s,"
             f" {used:.0f} % of one core",
         )
         boot_id = self._access.boot_id

@@ -31,6 +31,8 @@ _PYTHON_WAITS = {
     "subprocess.py": ("wait", "_wait", "_try_wait"),
 }
 _INTERPRETER = re.compile(r"\[(?:lib)?python[0-9.]{0,8}[a-z]{0,4}(?:\.so[0-9.]{0,8})?\]")
+PYTHON_NOT_READ = "[Python, not read]"
+"""Stands for code of an interpreter: what Python function ran was not read in time."""
 _WAITING = frozenset(_NAMES.split())
 BUSY_SHARE = 0.02  # of one core: a thread below that only woke up now and then
 
@@ -40,12 +42,17 @@ def is_waiting(function: str) -> bool:
     return function.lstrip("_").removesuffix("_nocancel") in _WAITING
 
 
+def told_name(function: str) -> str:
+    """Name code of which no more is known than that it is an interpreter's by what that means."""
+    return PYTHON_NOT_READ if _INTERPRETER.fullmatch(function) else function
+
+
 def is_background(function: str, file: str | None) -> bool:
     """Tell whether it waits, or imports, for others: never the culprit beside a real one.
 
     Nor is Python itself, of which a sample has no more than the interpreter: the function was not read.
     """
-    if _INTERPRETER.fullmatch(function):
+    if function == PYTHON_NOT_READ:
         return True
     return waits_in_library(function, file) or (file is not None and file.startswith("<frozen importlib"))
 

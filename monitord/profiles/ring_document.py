@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeGuard
 
 from monitord.profiles.errors import ProfileError
+from monitord.profiles.idle_calls import told_name
 from monitord.profiles.limits import MAX_DEPTH, MAX_FRAMES, MAX_NAME, MAX_STACKS, read_json
 from monitord.profiles.representation import UNKNOWN, Frame
 
@@ -171,7 +172,7 @@ def _frame(entry: object) -> Frame:
     """A frame keeps its place in the table, whatever it holds."""
     name, file, line, module, kind = entry if isinstance(entry, list) and len(entry) == 5 else (None,) * 5
     return Frame(
-        name=name if isinstance(name, str) and name else UNKNOWN,
+        name=told_name(name) if isinstance(name, str) and name else UNKNOWN,
         file=file if isinstance(file, str) and file else None,
         line=_natural(line, _LARGEST_LINE) or None,
         module=module if isinstance(module, str) and module else None,

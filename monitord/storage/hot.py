@@ -16,6 +16,7 @@ _NAMED_HOTSPOT = "+event_type = 3"  # the name's index tells more
 # older monitord, which did not note them, count as one of fifty.
 _WEIGHT = "min(max(coalesce(payload ->> '$.samples', 50), 1), 100)"
 _LEAST_SHARE = 0.005  # below that it would be shown as 0 %
+# Code without a name ("[libfoo.so]") comes after all functions: what it did there is not known.
 _HOT = """
 SELECT e.function, e.module, e.arity, e.ast_node_id, a.incidents, a.mean, a.most, a.total, a.versions, e.id,
        e.correlation_id, e.payload ->> '$.file', e.payload ->> '$.line'
@@ -27,9 +28,9 @@ FROM (
          sum(payload ->> '$.self_share' * {weight}) AS weight
   FROM event WHERE {conditions} AND function IS NOT NULL
   GROUP BY coalesce(payload ->> '$.func_id', module || char(0) || function, function), ast_node_id
-  ORDER BY weight DESC, last_id DESC LIMIT :limit
+  ORDER BY max(function) LIKE '[%', weight DESC, last_id DESC LIMIT :limit
 ) a JOIN event e ON e.id = a.last_id
-ORDER BY a.weight DESC, e.id DESC
+ORDER BY e.function LIKE '[%', a.weight DESC, e.id DESC
 """
 
 

@@ -175,6 +175,20 @@ def test_what_the_record_told_is_shown_and_explained(here, store, new_incident) 
     assert any(said["waits"] in text for text in told["unknown"])
 
 
+def test_code_without_a_name_comes_after_every_function(here, store, new_incident) -> None:
+    """Neither tells what it did, nor is it one piece of code from one incident to the next."""
+    spots = (
+        Hotspot("[libfoo.so]", None, None, 0.9, 0.9, kind="native", module="libfoo.so"),
+        Hotspot("price_basket", "/srv/app/shop.py", 14, 0.1, 0.1),
+    )
+    for made in (new_incident(hotspots=spots), new_incident(hotspots=spots)):
+        store.save_incident(made)
+    for limit in ("1", "2"):
+        found = json.loads(here("hot", "--json", "--limit", limit).out)
+        assert [row["function"] for row in found] == ["price_basket", "[libfoo.so]"][: int(limit)]
+    assert not any("libfoo" in text for text in sentences(here, made)["normal"])
+
+
 def test_a_deleted_incident_is_no_longer_hot(here, store, incident) -> None:
     """What was deleted is not counted."""
     store.delete_incident(incident.correlation_id)

@@ -37,3 +37,14 @@ def test_a_rule_that_takes_no_profile_says_so(store, here, new_incident) -> None
     (step,) = json.loads(here("show", "1", "--json").out)["not_captured"]
     assert "cpu-hog" in step["reason"]
     assert step["fix"]
+
+
+@pytest.mark.parametrize("metric", [metric for metric in TriggerMetric if metric.is_machine_wide])
+def test_root_is_not_told_to_become_root_where_the_machine_is_what_crossed_the_threshold(
+    metric, store, here, new_incident
+) -> None:
+    made = new_incident(metric=metric, threshold=Threshold(1e6, "count"), name="no single process")
+    store.save_incident(
+        replace(made, alert=replace(made.alert, target=None), process=None, captures=(), history=())
+    )
+    assert "record as root" not in here("show", made.correlation_id).out

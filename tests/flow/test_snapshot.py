@@ -79,7 +79,7 @@ REFUSED = [
     (("--since", "1h"), 2, "invalid period"),
     (("--since", "soon"), 2, "invalid duration"),
     (("--pid", "1", "--process", "x"), 2, "invalid call"),
-    (("--pid", "4194303"), 1, "there is no process 4194303"),
+    (("--pid", "4194303"), 3, "cannot find process 4194303"),
     (("--process", "nobody-is-called-this"), 1, "nothing of it ran"),
 ]
 

@@ -1,0 +1,101 @@
+"""The first screen of an incident answers the question: the cause, the hottest function, what ran, why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from monitord.cli.terminal import display_width
+from monitord.model import BEFORE, SNAPSHOT, Capture, CaptureStatus, Cause, Incident, TriggerMetric
+from tests.cli.conftest import Cli
+from tests.cli.test_before import with_before
+
+ROWS = tuple(
+    (f"row {n}", "what speaks for it, in as many words as a line of a terminal has") for n in range(4)
+)
+CAUSE = Cause("tight loop", "83 % of its CPU time is spent in price_basket", "certain", "a lock", None, ROWS)
+
+
+def incident(**changed: object) -> Incident:
+    return replace(with_before(late=False), cause=CAUSE, **changed)  # type: ignore[arg-type]  # its own fields
+
+
+def test_cause_hottest_function_what_ran_and_why_stand_on_the_first_screen_in_this_order(
+    store, here: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """80 columns and 24 lines, the prompt's own included."""
+    monkeypatch.setenv("COLUMNS", "80")
+    made = incident()
+    store.save_incident(made)
+    screen = "\n".join(here("show", made.correlation_id).out.splitlines()[:23])
+    found = [
+        screen.index(text)
+        for text in ("Cause: tight loop", "  hottest ", " load_orders ", "  why ", made.alert.reason[:20])
+    ]
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+@pytest.mark.parametrize("rule", ["cpu-hog", SNAPSHOT])
+def test_what_explain_says_of_before_is_no_wider_than_the_terminal(
+    columns: int, rule: str, store, here: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    made = incident()
+    store.save_incident(replace(made, alert=replace(made.alert, rule=rule)))
+    lines = here("explain", made.correlation_id).out.splitlines()
+    assert max(map(display_width, lines)) <= columns
+
+
+def test_a_snapshot_knows_of_no_alert(store, here: Cli) -> None:
+    """It was asked for by hand: nothing is `before the alert`, nothing `had begun`."""
+    made = incident()
+    alert = replace(made.alert, rule=SNAPSHOT, metric=TriggerMetric.MANUAL, window_s=60.0)
+    captures = tuple(capture for capture in made.captures if capture.role == BEFORE)
+    store.save_incident(replace(made, alert=alert, captures=captures, history=(), cause=None))
+    page, told = here("show", made.correlation_id).out, here("explain", made.correlation_id).out
+    assert "snapshot of 60 s, 97 % of one core" in page.splitlines()[0]
+    assert "What ran (20 s, 1 s a step" in page
+    assert "(from the black box: 263 samples)" in page
+    assert "The black box saw it spend" in " ".join(told.split())
+    for text in ("before the alert", "before it", "had begun"):
+        assert text not in " ".join((page + told).split())
+
+
+def test_a_process_in_a_causes_evidence_keeps_its_name(store, here: Cli) -> None:
+    """`python` is a process, and no `Python` at the beginning of a sentence."""
+    cause = Cause("process starts", "children", "likely", None, None, (("python", "ended children 39 %"),))
+    made = replace(incident(), cause=cause)
+    store.save_incident(made)
+    assert "\npython: ended children 39 %." in here("explain", made.correlation_id).out
+
+
+@pytest.mark.parametrize(
+    ("others", "said"), [(1, "was another incident: "), (5, "were 5 other incidents, such as ")]
+)
+def test_what_happened_beside_it_is_one_sentence(others: int, said: str, store, here: Cli) -> None:
+    made = incident()
+    store.save_incident(made)
+    for _ in range(others):
+        store.save_incident(incident())
+    sentences = json.loads(here("explain", made.correlation_id, "--json").out)["sentences"]
+    (sentence,) = (one for one in sentences if "Within five minutes" in one["text"])
+    assert said in sentence["text"]
+    assert len(sentence["evidence"]) == min(others, 3)
+
+
+@pytest.mark.parametrize("has_before", [True, False])
+def test_that_a_process_was_gone_is_no_loss_where_the_box_has_what_it_ran(
+    has_before: bool, store, here: Cli
+) -> None:
+    made = incident()
+    gone = Capture(
+        role="profile", profiler="auto", status=CaptureStatus.TARGET_GONE, target=made.captures[0].target,
+        started_at=made.alert.raised_at, duration_s=0.0, reason="cannot find process 4321",
+    )  # fmt: skip
+    held = [capture for capture in made.captures if capture.role == BEFORE] if has_before else []
+    store.save_incident(replace(made, captures=(*held, gone)))
+    assert ("cannot find process" in here("show", made.correlation_id).out) is not has_before
+    assert "cannot find process" in here("explain", made.correlation_id).out
