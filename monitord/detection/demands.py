@@ -21,15 +21,16 @@ def demand_of(judges: Sequence[RuleJudge], memory_total_bytes: int) -> Demand:
     least that much. `memory_total_bytes` is 0 before the first pass: a share of RAM then demands 0.
     """
     rss = _lowest(judges, TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH, total_bytes=memory_total_bytes)
+    metrics = [judge.rule.metric for judge in judges]
     return Demand(
         cpu_percent=_lowest(
             judges, TriggerMetric.CPU, TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.SHORT_SPIKE
         ),
         rss_bytes=None if rss is None else int(rss),
         disk_bytes_per_s=_lowest(judges, TriggerMetric.DISK_IO),
-        needs_consumers=any(judge.rule.metric is TriggerMetric.CPU_PRESSURE for judge in judges),
+        needs_consumers=TriggerMetric.CPU_PRESSURE in metrics,
         private_from_bytes=_private_from_bytes(judges),
-        needs_fd_count=any(judge.rule.metric is TriggerMetric.FD_GROWTH for judge in judges),
+        needs_fd_count=TriggerMetric.FD_GROWTH in metrics,
         starts_per_s=_lowest(judges, TriggerMetric.SPAWN_STORM),
         needs_unit=any(judge.rule.match.units and _is_demanded_by_no_level(judge) for judge in judges),
     )
