@@ -26,7 +26,7 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.pipeline.causes import Causes, Observed
-from monitord.pipeline.openings import Opening, Waiting
+from monitord.pipeline.openings import Opening, Unexplained, Waiting
 from monitord.pipeline.outcomes import (
     broken,
     is_profile_attempt,
@@ -44,6 +44,7 @@ _TRAFFIC_WAIT_S = 30.0  # whose traffic it is takes seconds to find out, more on
 _TURN_WAIT_S = 30.0  # a capture asked for by hand may be running
 _STALE_S = 5.0  # who waited longer for a turn is captured only while the episode lasts
 _REASONS_KEPT = 16
+_AFTER_ALL_ALERTS = 1.0  # theirs are negative
 
 
 Adapt = Callable[[CapturePlan, ProcessDetails | None], CapturePlan]
@@ -78,7 +79,9 @@ class IncidentWorker:
         self._adapt = adapt
         self._causes = causes
         # The worst first, whenever it came: evidence takes about a second each, and decoys must not delay it.
-        self._opened: PriorityQueue[tuple[float, int, Opening | None]] = PriorityQueue()
+        # To explain takes seconds more: it comes after all that must be seen now.
+        self._opened: PriorityQueue[tuple[float, int, Opening | Unexplained | None]] = PriorityQueue()
+        self._unexplained = 0  # each is kept in memory with its evidence
         self._numbers = count()
         self._turns: Turns[Waiting] = Turns()
         self._change = change
@@ -155,19 +158,30 @@ class IncidentWorker:
     def _record_all(self) -> None:
         while (opening := self._opened.get()[2]) is not None:
             try:
-                incident, after = self._record(opening)
+                if isinstance(opening, Unexplained):
+                    self._explain_late(opening)
+                else:
+                    self._record(opening)
             except Exception:  # noqa: BLE001  around one capture: the next one must have its chance
-                get_logger().exception("incident.failed", correlation_id=opening.correlation_id)
-                self._done(opening)
-                continue
+                of = opening.opening if isinstance(opening, Unexplained) else opening
+                get_logger().exception("incident.failed", correlation_id=of.correlation_id)
+                self._done(of)
             finally:
                 self._opened.task_done()
-            if opening.wants_profile and incident.alert.target is not None:
-                self._line_up(Waiting(opening, incident, time.monotonic(), after))
-            else:
-                _remove(self._folder / opening.correlation_id)
-                self._done(opening)
         self._turns.close()
+
+    def _explain_late(self, unexplained: Unexplained) -> None:
+        """Save an incident that is stored again with its cause, if one is found."""
+        opening, incident = unexplained.opening, unexplained.incident
+        self._unexplained -= 1
+        explained = self._explained(incident, opening, unexplained.after)
+        if explained is not incident:
+            self._save(self._with_reason(explained))
+        self._settle(opening)
+
+    def _settle(self, opening: Opening) -> None:
+        _remove(self._folder / opening.correlation_id)
+        self._done(opening)
 
     def _line_up(self, waiting: Waiting) -> None:
         """Wait for a turn; where too many do, the mildest is told that it will get none."""
@@ -176,8 +190,8 @@ class IncidentWorker:
             reason = f"{WAITING_AT_MOST} captures of worse alerts were already waiting"
             self._end(squeezed_out, self._refused(squeezed_out, reason))
 
-    def _record(self, opening: Opening) -> tuple[Incident, Observed | None]:
-        """Save what is known of it now; with its cause, unless that would keep its profile waiting.
+    def _record(self, opening: Opening) -> None:
+        """Save what is known of it now; its profile or its cause, which takes seconds, comes later.
 
         First comes what the black box has, before its ring goes on over it.
         """
@@ -198,8 +212,14 @@ class IncidentWorker:
             incident = replace(
                 incident, captures=(*incident.captures, refused("profile", target, opening.refusal))
             )
-        self._save(incident if is_next else self._explained(incident, opening, after))
-        return incident, after
+        self._save(incident)
+        if opening.wants_profile and target is not None:
+            self._line_up(Waiting(opening, incident, time.monotonic(), after))
+        elif self._causes is not None and self._unexplained < WAITING_AT_MOST:
+            self._unexplained += 1
+            self._opened.put((_AFTER_ALL_ALERTS, next(self._numbers), Unexplained(opening, incident, after)))
+        else:
+            self._settle(opening)
 
     def _explained(self, incident: Incident, opening: Opening, after: Observed | None) -> Incident:
         if self._causes is None or opening.ended is not None or self._is_stopping.is_set():

@@ -62,3 +62,12 @@ class Waiting:
     @property
     def severity(self) -> float:
         return self.opening.alert.severity
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplained:
+    """A stored incident that has all it will get but its cause."""
+
+    opening: Opening
+    incident: Incident
+    after: Observed | None = None

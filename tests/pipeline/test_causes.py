@@ -22,6 +22,7 @@ from monitord.model import (
 )
 from monitord.pipeline import Causes, IncidentWorker, Opening
 from monitord.pipeline.causes import Both, result_of
+from monitord.pipeline.turns import WAITING_AT_MOST
 from tests.fakes import KEY, START, FakeCaptures, a_capture, an_alert
 from tests.patience import PATIENCE_S
 from tests.pipeline.test_pipeline import wait_until
@@ -177,14 +178,55 @@ def opening(give_back: Callable[[], None] = lambda: None, **changes: object) -> 
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def test_an_incident_without_a_profile_has_its_cause_with_its_first_row(
+def test_an_incident_without_a_profile_is_stored_at_once_and_its_cause_comes_later(
     tmp_path: Path, room: Room, causes: Causes
 ) -> None:
-    (saved,) = Worker(tmp_path, causes).open(opening(refusal="6 captures an hour are taken"))
-    assert saved.cause == LOCK
+    first, second = Worker(tmp_path, causes).open(opening(refusal="6 captures an hour are taken"))
+    assert (first.cause, second.cause) == (None, LOCK)
+    assert first.captures == second.captures
     ((incident, (before, after)),) = room.explained
     assert (before, after) == (None, b'{"number": 1}')
     assert [capture.role for capture in incident.captures] == ["context", "profile"]
+
+
+@pytest.mark.parametrize("target", [ProcessKey(KEY.pid, 1), None])
+def test_no_row_and_no_evidence_waits_for_what_an_explainer_takes(
+    tmp_path: Path, room: Room, causes: Causes, target: ProcessKey | None
+) -> None:
+    """While a look for a cause lasts, every incident is stored with its evidence; then all are explained."""
+    room.may_go_on.clear()
+    worker = Worker(tmp_path, causes)
+    alert = an_alert(target=target) if target else an_alert(TriggerMetric.CPU_PRESSURE, target=None)
+    for number in range(4):
+        worker.worker.open(opening(refusal="no more", correlation_id=f"inc{number}", alert=alert))
+    expected = ["context", "profile"] if target else []
+
+    def stored(cause: Cause | None) -> set[str]:
+        return {
+            one.correlation_id
+            for one in worker.saved
+            if one.cause == cause and [capture.role for capture in one.captures] == expected
+        }
+
+    wait_until(lambda: len(stored(None)) == 4)
+    assert room.explained == []
+    room.may_go_on.set()
+    wait_until(lambda: len(stored(LOCK)) == 4)
+    assert len(room.explained) == 4
+    worker.worker.close(5)
+
+
+def test_what_waits_in_memory_for_its_cause_is_bounded(tmp_path: Path, room: Room, causes: Causes) -> None:
+    room.may_go_on.clear()
+    worker = Worker(tmp_path, causes)
+    number = 3 * WAITING_AT_MOST
+    for each in range(number):
+        worker.worker.open(opening(refusal="no more", correlation_id=f"inc{each}"))
+    wait_until(lambda: len({one.correlation_id for one in worker.saved if one.captures}) == number)
+    room.may_go_on.set()
+    wait_until(lambda: worker.worker.is_idle)
+    assert 0 < len(room.explained) <= WAITING_AT_MOST + 1
+    worker.worker.close(5)
 
 
 def test_a_profile_comes_first_and_the_cause_with_it(tmp_path: Path, room: Room, causes: Causes) -> None:
