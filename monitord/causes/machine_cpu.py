@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from monitord import procfs
 from monitord.causes.facts import Facts
 from monitord.causes.frame_classes import STARTS
+from monitord.causes.observed import fitting
 from monitord.model import Cause, TriggerMetric, counted
 from monitord.redaction import redact_name
 
@@ -16,6 +18,7 @@ _PROCESSES = 900  # those that used most so far: 64 KiB of JSON
 _SHOWN = 5
 _FIRST_PID = 1
 """Collects orphans: what they used is not of its making."""
+_ANCESTORS = 8
 CROWD, ONE = "many processes", "one process"
 
 
@@ -26,7 +29,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
     return {
         "at_s": procfs.uptime_s(),
         "started": _number("/proc/stat", "processes"),
-        "processes": rows[:_PROCESSES],
+        "processes": fitting(rows[:_PROCESSES]),
     }
 
 
@@ -35,7 +38,7 @@ def _row(pid: int) -> list[Any] | None:
         name, fields = procfs.split_stat(procfs.read(procfs.path(pid, "stat"), 4096))
         own, children = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
         shown = redact_name(name.decode("utf-8", "surrogateescape"))[:32]
-        return [pid, int(fields[19]), shown, own, children]
+        return [pid, int(fields[19]), shown, own, children, int(fields[1])]
     except (OSError, ValueError, IndexError):
         return None
 
@@ -76,9 +79,27 @@ def _between(
         if seconds <= 0:
             return None
         uses = [_use(known.get((int(row[0]), int(row[1]))), row) for row in last["processes"]]
+        uses = _without_long_lived(uses, known, last["processes"])
         return uses, seconds, (int(last["started"]) - int(first["started"])) / seconds
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError):
         return None
+
+
+def _without_long_lived(
+    uses: list[_Use], before: Mapping[tuple[int, int], Any], after: Sequence[Any]
+) -> list[_Use]:
+    """Without what children had used before the first look: at their end their parent is charged with it."""
+    alive = {(int(row[0]), int(row[1])) for row in after}
+    gone = {pid: row for (pid, start), row in before.items() if (pid, start) not in alive}
+    charged: Counter[int] = Counter()
+    for pid, row in gone.items():
+        parent = pid
+        for _ in range(_ANCESTORS):
+            if parent in gone:
+                parent = int(gone[parent][5])
+        charged[parent] += int(row[3]) + int(row[4])
+    ticks = procfs.TICKS_PER_S
+    return [replace(one, children_s=max(0.0, one.children_s - charged[one.pid] / ticks)) for one in uses]
 
 
 def _use(before: list[Any] | None, row: list[Any]) -> _Use:

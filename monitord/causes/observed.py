@@ -5,7 +5,8 @@ It was made by a child that read an attacker's memory: it is checked before anyt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
@@ -61,3 +62,13 @@ def checked(observation: Mapping[str, Any] | None, shape: type[_Shape]) -> _Shap
         return None if observation is None else msgspec.convert(observation, shape)
     except msgspec.ValidationError:
         return None
+
+
+def fitting(rows: Sequence[list[Any]], most_bytes: int = 60_000) -> list[list[Any]]:
+    """The first rows, as many as fit: in JSON a byte of a name may take six, and what is too long is lost."""
+    left = most_bytes
+    for number, row in enumerate(rows):
+        left -= len(json.dumps(row)) + 2
+        if left < 0:
+            return list(rows[:number])
+    return list(rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 from monitord import procfs
 from monitord.causes.facts import Facts
+from monitord.causes.observed import fitting
 from monitord.model import Cause, TriggerMetric
 from monitord.redaction import redact_name
 
@@ -24,7 +25,8 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
     rows = [row for other in procfs.pids() if (row := _row(other)) is not None]
     waiting = Counter(row[2] for row in rows if row[3] == "D")
     rows.sort(key=lambda row: -(row[4] + (row[6] or 0)))
-    return {"at_s": procfs.uptime_s(), "waiting": waiting.most_common(_SHOWN), "processes": rows[:_PROCESSES]}
+    kept = fitting(rows[:_PROCESSES])
+    return {"at_s": procfs.uptime_s(), "waiting": waiting.most_common(_SHOWN), "processes": kept}
 
 
 def _row(pid: int) -> list[Any] | None:
@@ -62,7 +64,7 @@ def explain(facts: Facts) -> Cause | None:
         seconds = float(after["at_s"]) - float(before["at_s"])
         took = [_took(known.get((int(row[0]), int(row[1]))), row) for row in after["processes"]]
         waiting = [(str(name), int(count)) for name, count in after["waiting"]]
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return None
     if seconds <= 0:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from monitord import procfs
+from monitord.causes import OBSERVED_BYTES
 from monitord.causes.facts import Facts
 from monitord.causes.machine_cpu import _between, explain, observe
+from monitord.causes.observed import fitting
 from monitord.model import Cause, TriggerMetric
 from tests.fakes import an_alert
 
@@ -19,7 +22,7 @@ TICKS = procfs.TICKS_PER_S
 
 def look(at_s: float, *rows: tuple[int, str, float, float], started: int = 0) -> dict[str, Any]:
     """Seconds of CPU of each process, and of its ended children."""
-    processes = [[pid, 7, name, int(own * TICKS), int(ended * TICKS)] for pid, name, own, ended in rows]
+    processes = [[pid, 7, name, int(own * TICKS), int(ended * TICKS), 40] for pid, name, own, ended in rows]
     return {"at_s": at_s, "started": started, "processes": processes}
 
 
@@ -36,6 +39,27 @@ def test_the_parent_of_what_used_most_is_named_and_the_reaper_of_orphans_is_not(
     assert "make (pid 40)" in cause.sentence
     assert "80 % of a core" in cause.sentence
     assert cause.evidence[-1] == ("starts", "400 a second, of processes or threads")
+
+
+@pytest.mark.parametrize("metric", [TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.CPU_PRESSURE])
+def test_what_a_child_had_used_before_is_not_charged_to_its_parent_at_its_end(metric: TriggerMetric) -> None:
+    """The parent of a build that ended after an hour started nothing; who starts programs meanwhile did."""
+    before = look(0, (40, "shell", 0, 0), (50, "cron", 0, 0), (60, "build", 3600, 900), (70, "cc", 50, 0))
+    before["processes"][3][5] = 60
+    after = look(10, (40, "shell", 0, 4550), (50, "cron", 0, 9))
+    cause = told(before, after, metric)
+    assert cause is not None
+    assert "cron (pid 50)" in cause.sentence
+    assert all("shell" not in label for label, _text in cause.evidence)
+
+
+def test_names_of_any_bytes_leave_room_for_the_look() -> None:
+    """In JSON each byte that is no text takes six; a look that is too long would be thrown away."""
+    rows = [[4_000_000 + pid, 10**10, "\udcff" * 15, 10**6, 10**6, 4_000_000] for pid in range(900)]
+    assert len(json.dumps(rows)) > OBSERVED_BYTES
+    kept = fitting(rows)
+    assert kept == rows[: len(kept)]
+    assert 0.8 * OBSERVED_BYTES < len(json.dumps(kept)) < OBSERVED_BYTES - 200
 
 
 def test_of_two_that_start_as_much_none_is_blamed() -> None:
