@@ -69,7 +69,7 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
 
 
 _NAMELESS = ("[", "0x", "function_at_")
-_INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)")
+_INTERPRETERS = re.compile(r"(lib)?(perl|ruby|php|lua|python|node|js|guile|tcl)[-0-9.]*(\.so[0-9.]*)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +203,9 @@ def _judged(facts: Facts, seen: _Seen, scores: dict[str, float], rows: list[tupl
     rest = 1.0 - share
     runner_up = second if near >= 0.2 else LOOP if rest >= 0.3 else None
     decides = _DECIDES.get(word) if confidence != "certain" else None
+    if _is_by_name_alone(word, seen):
+        confidence, runner_up = "possible", LOOP
+        decides = "whether these functions are the program's own: only their names say otherwise"
     sentence = _for_function(f"{_percent(share)} of its CPU time {_WHAT[word]}", seen)
     return Cause(word, sentence, confidence, runner_up, decides, tuple(rows))
 
@@ -218,9 +221,14 @@ def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[
     if seen.is_named and own < 0.5:
         why = f"its own code has {_percent(own)} of the CPU time, and no class has more than {_percent(near)}"
         return _unknown(facts, why, second, None, rows)
-    if share < 0.25 and own >= _SURE and _INTERPRETERS.match(_main_file(seen)):
-        sentence = f"{_percent(own)} of its CPU time is spent in own code whose functions are not known"
-        return Cause(LOOP, sentence, "likely", None, "a profiler of its own language", tuple(rows))
+    if share < 0.25 and _interpreted(seen) >= _SURE:
+        if not seen.is_named:
+            return _unknown(
+                facts, "it is an interpreter, most of whose functions have no names", LOOP, None, rows
+            )
+        if own >= _SURE:
+            sentence = f"{_percent(own)} of its CPU time is spent in own code whose functions are not known"
+            return Cause(LOOP, sentence, "likely", None, "a profiler of its own language", tuple(rows))
     if share < 0.25:
         why = f"its time is spread over many functions, the hottest with {_percent(share)}"
         return _unknown(facts, why, LOOP, None, rows)
@@ -232,9 +240,16 @@ def _loop(facts: Facts, seen: _Seen, second: str, near: float, rows: list[tuple[
     return Cause(LOOP, sentence, confidence, second if near >= 0.15 else None, decides, tuple(rows))
 
 
-def _main_file(seen: _Seen) -> str:
-    """The file that most innermost frames without a class are in."""
-    return heaviest(seen.leaves.files, 1)[0][0] if seen.leaves.files else ""
+def _interpreted(seen: _Seen) -> float:
+    """The part that lies in an interpreter itself, not in an extension, which may do anything."""
+    inside = sum(value for file, value in seen.leaves.files.items() if _INTERPRETERS.match(file))
+    return inside / seen.leaves.total if seen.leaves.total else 0.0
+
+
+def _is_by_name_alone(word: str, seen: _Seen) -> bool:
+    """Whether nothing but plain names in the program's own file speak for a class."""
+    shares = seen.leaves if seen.leaves.share(word) else seen.facts
+    return shares.by_name_alone.get(word, 0.0) > 0.5 * shares.by_class.get(word, 0.0)
 
 
 def _is_fact(word: str, seen: _Seen) -> bool:

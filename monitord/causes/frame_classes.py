@@ -207,6 +207,20 @@ def class_of(name: str, module: str | None = None) -> str | None:
     return next((word for start, word in _MODULES.items() if file.startswith(start)), None)
 
 
+_QUALIFIED = (":", ".", "/", "Builtins_")
+_SHARED_CODE = re.compile(r"lib|ld-|\[|.*\.so|(perl|ruby|php|lua|python|node|java|js|guile|tcl)")
+
+
+def is_by_name_alone(name: str, module: str | None) -> bool:
+    """Whether a function of a class may as well be the program's own: a plain C name, in no library.
+
+    A program that carries its own allocator has one; all other names are anybody's.
+    """
+    file = (module or "[").rpartition("/")[2][:_NAME]
+    is_plain = not any(mark in name[:_NAME] for mark in _QUALIFIED)
+    return is_plain and not _SHARED_CODE.match(file) and class_of(name, module) not in (None, ALLOCATION)
+
+
 def kernel_class_of(name: str) -> str | None:
     """The class of a kernel function that says more than that the kernel works."""
     text = name[:_NAME]

@@ -15,6 +15,7 @@ from monitord.causes.frame_classes import (
     SERIAL,
     STARTS,
     class_of,
+    is_by_name_alone,
     is_collector,
     kernel_class_of,
     python_class_of,
@@ -40,7 +41,8 @@ class Shares:
     """Weights by class; `named` is the part whose leaf has a name.
 
     `functions` weighs what the work was done for: the program's own function nearest to the leaf. `leaves`
-    are functions that have a class, `files` where those lie that have none.
+    are functions that have a class, `files` where those lie that have none, and those without a name.
+    `by_name_alone` is the part of a class that may be the program's own functions, by where they lie.
     """
 
     total: float = 0.0
@@ -49,6 +51,7 @@ class Shares:
     functions: defaultdict[Key, float] = field(default_factory=_weights)
     leaves: defaultdict[str, float] = field(default_factory=_weights)
     files: defaultdict[str, float] = field(default_factory=_weights)
+    by_name_alone: defaultdict[str, float] = field(default_factory=_weights)
 
     def share(self, word: str) -> float:
         return self.by_class.get(word, 0.0) / self.total if self.total else 0.0
@@ -120,11 +123,20 @@ def _add_native(
     shares.named += value if is_named or word else 0.0
     if word is not None:
         shares.by_class[word] += value
+        shares.by_name_alone[word] += value if _is_by_name_alone(chain[:_NEAR]) else 0.0
         place = module.rpartition("/")[2]
         shares.leaves[f"{name or '?'} ({place})" if place else name] += value
-    elif kind != "kernel" and is_named:
-        shares.by_class[LOOP] += value
+    elif kind != "kernel":
+        shares.by_class[LOOP] += value if is_named else 0.0
         shares.files[module.rpartition("/")[2]] += value
+
+
+def _is_by_name_alone(chain: Sequence[tuple[str, str, str]]) -> bool:
+    """Of the frame that says the class."""
+    if chain[0][2] == "kernel":
+        return False
+    first = next((one for one in chain if one[2] != "python" and class_of(one[0], one[1])), None)
+    return first is not None and is_by_name_alone(first[0], first[1])
 
 
 def _class_of_chain(chain: Sequence[tuple[str, str, str]]) -> str | None:
@@ -158,9 +170,10 @@ def context_shares(profile: Profile, hotspots: Sequence[Hotspot]) -> tuple[Share
         hints.total += value
         if key := _own_function(frames):
             facts.functions[key] += value
-        word = _library_class(frames)
+        word, is_alone = _library_class(frames)
         if word:
             facts.by_class[word] += value
+            facts.by_name_alone[word] += value if is_alone else 0.0
         leaf = next((frame for frame in reversed(frames) if frame.kind == "python"), None)
         hint = word or (lines.get((leaf.name, leaf.file, leaf.line)) if leaf and leaf.line else None)
         if hint:
@@ -168,18 +181,24 @@ def context_shares(profile: Profile, hotspots: Sequence[Hotspot]) -> tuple[Share
     return facts, hints
 
 
-def _library_class(frames: Sequence[Frame]) -> str | None:
+def _library_class(frames: Sequence[Frame]) -> tuple[str | None, bool]:
+    """The class of the library that is at work, and whether it is known by a name alone."""
     python = [frame for frame in frames if frame.kind == "python"]
     if python:
         found = (python_class_of(frame.name, frame.file) for frame in reversed(python[-_NEAR_IN_PYTHON:]))
-        return next((word for word in found if word), None)
-    found = (class_of(frame.name, frame.module) for frame in reversed(frames[-60:]) if frame.kind != "kernel")
-    return next((word for word in found if word in _OF_LIBRARIES), None)
+        return next((word for word in found if word), None), False
+    for frame in reversed(frames[-60:]):
+        word = None if frame.kind == "kernel" else class_of(frame.name, frame.module)
+        if word in _OF_LIBRARIES:
+            return word, is_by_name_alone(frame.name, frame.module)
+    return None, False
 
 
 _OF_LIBRARIES = frozenset((REGEX, SERIAL, GC, STARTS))
 _FOREIGN = ("/lib/python", "/site-packages/", "/dist-packages/", "<frozen ", "/usr/lib/", "/node:internal")
 _RUNTIMES = ("runtime.", "_Py", "Py", "v8::", "Builtins_", "node::", "Perl_", "rb_", "vm_exec")
+
+_BEGINNINGS = ("_start", "__libc_start", "start_thread", "__clone", "clone3", "clone")
 
 
 def _own_function(frames: Sequence[Frame]) -> Key | None:
@@ -191,6 +210,10 @@ def _own_function(frames: Sequence[Frame]) -> Key | None:
         if frame.kind == "python":
             if frame.file and not any(place in frame.file for place in _FOREIGN):
                 return frame.name, frame.file, None
+        elif frame.name.startswith(_BEGINNINGS):
+            continue
+        elif is_by_name_alone(frame.name, frame.module):
+            return frame.name, frame.module, None
         elif class_of(frame.name, frame.module) is None and not frame.name.startswith(_RUNTIMES):
             is_library = (frame.module or "").rpartition("/")[2].startswith(("lib", "ld-"))
             if not is_library:

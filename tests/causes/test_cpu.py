@@ -306,3 +306,58 @@ def test_use_between_two_looks_counts_from_the_first() -> None:
     assert alone.cpu_s == pytest.approx(0.9)
     assert usage_between(None, {"first": {}, "last": 1}) is None
     assert usage_between(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("re_search_users", "regular expression"),
+        ("xmlParseNothing", "serialisation"),
+        ("cJSON_Parse", "serialisation"),
+        ("futex_score", "lock"),
+        ("pcre_match_all", "regular expression"),
+    ],
+)
+def test_a_plain_name_in_the_programs_own_file_is_never_more_than_possible(name: str, kind: str) -> None:
+    """Anybody may call a function so; in a library of that name it is what it is called."""
+    stack = [(name, "program", "native"), ("main", "program", "native")]
+    own = explain(facts(below=leaves((90, stack))))
+    assert own is not None
+    assert (own.kind, own.confidence, own.runner_up) == (kind, "possible", "tight loop")
+    assert "only their names" in (own.decides or "")
+    called = [(name, "libwork.so.1", "native"), ("main", "program", "native")]
+    library = explain(facts(below=leaves((90, called))))
+    assert library is not None
+    assert (library.kind, library.confidence) == (kind, "certain")
+    frames = [native("_start"), native("main"), native(name)]
+    profiled = explain(facts(profile((90, frames))))
+    assert profiled is not None
+    assert (profiled.kind, profiled.confidence) == (kind, "possible")
+    assert f"most of it for {name} (" in profiled.sentence
+
+
+@pytest.mark.parametrize(
+    "name", ["regexp.(*Regexp).doExecute", "std::__detail::_Executor::_M_dfs", "runtime.gcDrain", "malloc"]
+)
+def test_a_qualified_name_and_an_allocator_are_believed_where_they_are(name: str) -> None:
+    cause = explain(facts(below=leaves((90, [(name, "program", "native")]))))
+    assert cause is not None
+    assert cause.confidence == "certain"
+
+
+@pytest.mark.parametrize("file", ["parser.so", "nokogiri.so", "mystery"])
+def test_code_without_names_in_an_extension_is_not_the_programs_own(file: str) -> None:
+    below = leaves((70, [("", file, "native")]), (20, [("rb_str_new", "libruby-3.1.so.3.1.2", "native")]))
+    cause = explain(facts(below=below))
+    assert cause is not None
+    assert cause.confidence in ("unknown", "possible")
+    assert "100 %" not in cause.sentence
+
+
+@pytest.mark.parametrize("file", ["libperl.so.5.36.0", "php8.2", "libruby-3.1.so.3.1.2"])
+def test_an_interpreter_without_names_may_do_anything(file: str) -> None:
+    """It serialises and matches in its own file, too: nothing tells these from the program's own code."""
+    for few in (leaves((9, [("main", file, "native")]), (81, [("", file, "native")])),):
+        cause = explain(facts(profile((90, [native("[interpreter]", f"/usr/bin/{file}")])), below=few))
+        assert cause is not None
+        assert cause.confidence == "unknown"
