@@ -80,7 +80,13 @@ def explain(document: Path) -> str:
     from monitord.causes.unknown import unknown
 
     facts = read_facts(document)
-    cause = member_module(METRICS[facts.alert.metric]).explain(facts)
+    explainer = member_module(METRICS[facts.alert.metric])
+    try:
+        cause = explainer.explain(facts)
+    except Exception as error:  # noqa: BLE001 - what was read of an attacker's process may be anything
+        return json.dumps(
+            asdict(unknown(facts, f"what was observed makes no sense ({type(error).__name__})"))
+        )
     return json.dumps(asdict(cause or unknown(facts)))
 
 

@@ -209,10 +209,11 @@ def explain(facts: Facts) -> Cause:
         return Cause("file", sentence, "certain" if is_sure else "likely", evidence=evidence)
     if (cause := _by_events(seen, evidence)) is not None:
         return cause
-    mapped = [name for name in seen.get("mapped") or () if isinstance(name, str)]
+    mapped = _names_of(seen)
     blind = "what is read or written by pread, pwrite or mappings, or is closed soon, has no position"
     decides = _FIX if seen.get("seen") is None else "what opens and maps files in its profile"
-    if mapped and not rows((seen.get("seen") or {}).get("files")):
+    told = seen.get("seen")
+    if mapped and not (isinstance(told, Mapping) and rows(told.get("files"))):
         names = " and ".join(text({"name": name}, "name") for name in mapped[:_NAMED])
         sentence = (
             f"files unknown: no position moved and no call was seen; it has {names} mapped to be written"
@@ -333,8 +334,14 @@ def _evidence(
             found.append(("limit", f"the first {counted(fanotify.MOST_EVENTS, 'event')} were looked at"))
     else:
         found.append(("not used", "fanotify, which takes CAP_SYS_ADMIN"))
-    found += [("mapped", text({"name": name}, "name")) for name in (seen.get("mapped") or ())[:3]]
+    found += [("mapped", text({"name": name}, "name")) for name in _names_of(seen)[:3]]
     return tuple(found)
+
+
+def _names_of(seen: Mapping[str, Any]) -> list[str]:
+    """The files that are mapped to be written."""
+    names = seen.get("mapped")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _size_text(count: float) -> str:

@@ -164,7 +164,7 @@ def _uninterruptible(groups: list[Row], seen: Observation) -> Found | None:
         return None
     group = max(asleep, key=lambda one: (one.get("on") in _PLACED, number(one, "count")))
     place = describe(group)
-    inside = " ← ".join(str(name)[:60] for name in list(group.get("stack") or ())[:4])
+    inside = _inside(group)
     sentence = f"{wait_verb(group)} in the kernel and can't be interrupted: {place}"
     decides = None if inside else "its kernel stack: record as root"
     is_placed = group.get("on") in _PLACED
@@ -175,6 +175,12 @@ def _uninterruptible(groups: list[Row], seen: Observation) -> Found | None:
         decides = f"sudo fsfreeze -u {text(group, 'mount')} lets it go on"
     kind = "child" if group.get("on") == "child" else "I/O wait"
     return (kind if is_placed else "kernel"), sentence, "likely" if is_placed else "possible", decides
+
+
+def _inside(group: Row) -> str:
+    """The functions of the kernel that it is in."""
+    names = group.get("stack")
+    return " ← ".join(str(name)[:60] for name in names[:4]) if isinstance(names, list) else ""
 
 
 def _file_lock(groups: list[Row], seen: Observation) -> Found | None:
@@ -273,7 +279,7 @@ def _evidence(facts: Facts, groups: Sequence[Row], seen: Observation) -> tuple[t
 
 def _rows_of(group: Row) -> list[tuple[str, str]]:
     moved = "" if group.get("is_steady") else " (it moved meanwhile)"
-    inside = " ← ".join(str(name)[:60] for name in list(group.get("stack") or ())[:4])
+    inside = _inside(group)
     who = ""
     if group.get("on") == RUNNING:
         who = ": " + ", ".join(named(group, thread) for thread in threads_of(group)[:4])

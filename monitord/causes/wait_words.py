@@ -40,7 +40,7 @@ def text(row: Row, key: str) -> str:
 
 def threads_of(group: Row) -> list[int]:
     """The ids of those of a group that are named."""
-    return [one[0] for one in group.get("named") or () if isinstance(one, list) and len(one) == 2]
+    return list(_names_in(group))
 
 
 def owner_of(group: Row) -> int:
@@ -51,8 +51,15 @@ def owner_of(group: Row) -> int:
 
 def named(group: Row, thread_id: int) -> str:
     """A thread of a group by its name."""
-    names = {one[0]: one[1] for one in group.get("named") or () if isinstance(one, list) and len(one) == 2}
-    return f"thread {printable(str(names.get(thread_id, ''))[:40])} ({thread_id})"
+    return f"thread {printable(_names_in(group).get(thread_id, ''))} ({thread_id})"
+
+
+def _names_in(group: Row) -> dict[int, str]:
+    pairs = group.get("named")
+    fitting = (
+        [one for one in pairs if isinstance(one, list) and len(one) == 2] if isinstance(pairs, list) else []
+    )
+    return {one[0]: str(one[1])[:40] for one in fitting if isinstance(one[0], int)}
 
 
 def called(holder: Row) -> str:
