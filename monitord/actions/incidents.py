@@ -48,8 +48,7 @@ class Timeline:
 
     def as_json(self) -> dict[str, object]:
         """Return it with the keys of docs/output.md."""
-        found: dict[str, object] = {"timeline": self.steps}
-        return {**found, "processes": list(map(consumer_row, self.consumers))} if self.consumers else found
+        return {"timeline": self.steps, "processes": list(map(consumer_row, self.consumers))}
 
 
 def incident(workspace: Workspace, name: str) -> IncidentView:

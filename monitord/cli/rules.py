@@ -45,7 +45,7 @@ def list_rules(context: CliContext, as_json: bool = False) -> None:
         [
             Cell(printable(rule.name), ("bold",) if rule.is_enabled else ("dim",)),
             Cell(rule.metric.value),
-            Cell(_condition(rule) if rule.is_enabled else "disabled"),
+            Cell(("" if rule.is_enabled else "off; ") + _condition(rule)),
             Cell(f"{rule.min_share * 100:.0f} % of {span(rule.window_s)}"),
             Cell(span(rule.cooldown_s)),
             Cell(str(rule.captures_per_hour)),

@@ -15,7 +15,7 @@ import typer
 
 from monitord.cli.consumers import consumers_table
 from monitord.cli.context import CliContext
-from monitord.cli.terminal import Style, cut, emit, emit_json, say, width
+from monitord.cli.terminal import Style, cut, emit, emit_json, say, width, wrap
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ def _lines(moment: Moment, style: Style, height: int | None) -> Iterator[str]:
     whole = sum(one.cpu_percent for one in moment.consumers)
     head = f"{moment.taken_at:%H:%M:%S} UTC, last {moment.interval_s:.1f} s: {whole:,.0f} % of one core"
     yield style.paint(cut(head, columns), "bold")
-    notes = [cut(printable(note), columns) for note in moment.notes]
+    notes = [line for note in moment.notes for line in wrap(printable(note), columns)]
+    if height is not None:
+        notes = notes[: max(1, height // 3)]
     room = _ROWS_IN_A_FILE if height is None else max(1, height - 3 - len(notes))
     yield from consumers_table(moment.consumers[:room], columns, style)
     yield from (style.paint(note, "yellow") for note in notes)

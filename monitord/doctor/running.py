@@ -9,13 +9,18 @@ from pathlib import Path
 
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.durable import read_regular
+from monitord.errors import PermissionDeniedError
 from monitord.ownership import how_to_install_for_all, why_unfit_for_service
 from monitord.recorder.status import moment_of, read_status, silent_for_s
 
 
 def check_daemon(here: Surroundings) -> Iterator[Check]:
     """Somebody holds the lock, and its status is fresh."""
-    reported = read_status(here.data_dir)
+    try:
+        reported = read_status(here.data_dir)
+    except PermissionDeniedError as error:
+        yield Check("daemon", WARNING, f"not known: {error}", "sudo monitord doctor")
+        return
     if reported is None or not reported["is_running"]:
         fix = "monitord service install  # or, in this terminal: monitord run"
         yield Check("daemon", WARNING, f"no daemon records into {here.data_dir}", fix)

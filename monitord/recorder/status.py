@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from monitord.errors import PermissionDeniedError
 from monitord.recorder.locks import DAEMON_LOCK, holder
 from monitord.storage.folder import hand_over
 
@@ -98,8 +99,10 @@ def read_status(data_dir: Path) -> dict[str, Any] | None:
     """What the daemon said last, with `is_running` and the lock owner's `pid`; None if it never ran here.
 
     `pid` is None while a recorder holds the lock and has not written its pid: the file's may be old.
-    `unreadable` says why a recorder that runs can tell nothing, with what to do.
+    `unreadable` says why a recorder that runs can tell nothing, with what to do. Raises PermissionDeniedError
+    where it is another user's lock, which can't be read: whether somebody records there is not known then.
     """
+    _require_right(data_dir / DAEMON_LOCK)
     pid = holder(data_dir / DAEMON_LOCK)
     status = _read(data_dir / STATUS_FILE)
     if not status and pid is None:
@@ -107,6 +110,17 @@ def read_status(data_dir: Path) -> dict[str, Any] | None:
     obstacle = {} if status else _obstacle(data_dir / STATUS_FILE)
     told_pid = status.get("pid") if pid is None else pid or None
     return {**status, **obstacle, "is_running": pid is not None, "pid": told_pid}
+
+
+def _require_right(lock: Path) -> None:
+    try:
+        os.close(os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+    except PermissionError as error:
+        raise PermissionDeniedError(
+            f"cannot look into {lock.parent}: it is another user's; try sudo"
+        ) from error
+    except OSError:
+        return
 
 
 def moment_of(text: object) -> datetime | None:

@@ -14,10 +14,14 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from monitord.actions.top import Moment
+from monitord.cli.terminal import Style, display_width
+from monitord.cli.top import _lines
 from monitord.profiles.consumers import consumers
 from monitord.profiles.ring_document import read_ring
 from monitord.stacks.rings import Rings
@@ -150,3 +154,16 @@ def test_who_used_the_cpu_is_counted_by_process_also_of_ended_ones() -> None:
     ]  # fmt: skip
     assert found[1].cpu_percent == pytest.approx(50, abs=6)
     assert found[0].share == pytest.approx(0.83, abs=0.03)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_what_it_can_not_see_is_said_whole_on_a_narrow_screen(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What to type stands at the end of the note: no screen cuts it off."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    note = f"seen: only busy processes of monitord's own user: {'the kernel grants none ' * 3}; `sudo monitord top`"
+    for height in (None, 24):
+        lines = list(_lines(Moment(datetime.now(UTC), 1.0, "own processes", (), (note,)), Style(), height))
+        assert max(map(display_width, lines)) <= columns
+        assert "`sudo monitord top`" in " ".join(lines)
