@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import sys
+import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ _FILES_CAP = 200  # open at a time: a reader may have 256 descriptors
 _SYMBOLS_CAP = 3_000_000  # of all files together: about 6 s
 _NAME_CAP = 512
 _KERNEL_TEXT = b"tTwW"
+_LOOK = getattr(os, "O_PATH", 0) | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MAP_LINE = re.compile(rb"([0-9a-fA-F]{1,16}) ([0-9a-fA-F]{1,16}) ([^\n]{1,512})")
 # What an interpreter does besides evaluating: below Python's frames only this is worth a frame.
@@ -56,23 +58,37 @@ class CodeFiles:
         self._symbols_left -= file.symbol_count - before
         return name
 
-    def _open(self, path: str, device: int, inode: int) -> File | None:
+    def _open(self, path: str, device: int, inode: int, seen_ns: int | None = None) -> File | None:
+        """A path is a process' word, and what lies there may be a device: looked at before it is opened."""
         given = self._given.get(path)
         try:
-            descriptor = os.dup(given) if given is not None else os.open(path, _OPEN)
+            seen = os.dup(given) if given is not None else os.open(path, _LOOK)
         except (OSError, ValueError):
             return None
-        if _is_it(descriptor, device, inode):
-            return File(descriptor)
-        os.close(descriptor)
-        return None
+        try:
+            found = os.fstat(seen)
+            # A name that is removed or added changes the status of a file, too: of one that is still mapped
+            # that means nothing, and its number is no other's.
+            changed_ns = found.st_mtime_ns if given is not None else max(found.st_mtime_ns, found.st_ctime_ns)
+            if not _is_it(found, device, inode) or not _is_older(changed_ns, seen_ns):
+                return None
+            return File(os.open(f"/proc/self/fd/{seen}", _OPEN))
+        except OSError:
+            return None
+        finally:
+            os.close(seen)
 
 
-def _is_it(descriptor: int, device: int, inode: int) -> bool:
+def _is_it(found: os.stat_result, device: int, inode: int) -> bool:
     """Some file systems (btrfs, overlayfs) have a device of their own for stat, without a major number."""
-    found = os.fstat(descriptor)
     is_device = found.st_dev == device or os.major(found.st_dev) == 0
     return stat.S_ISREG(found.st_mode) and is_device and found.st_ino == inode
+
+
+def _is_older(changed_ns: int, seen_ns: int | None) -> bool:
+    """Whether a file was as it is when it was seen to run: a new one may have the number of a removed one."""
+    since_boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return seen_ns is None or changed_ns <= seen_ns + since_boot_ns
 
 
 class Ranges:

@@ -2,7 +2,7 @@
 
 Beside the document's own keys it has `places`: for each frame without a name where its code lies: a file's
 number and offset, an address of the kernel, or one of code that was made while it ran. `files`: path, device,
-inode. `symbols/ring_names.py` puts names in their place. Pure.
+inode, when it was first seen to run. `symbols/ring_names.py` puts names in their place. Pure.
 """
 
 from __future__ import annotations
@@ -120,10 +120,12 @@ class DocumentBuilder:
         self._samples: list[list[int]] = []
         self._discarded_exec = self._discarded_life = self._python_count = 0
         self._text_bytes, self._addresses_left, self._left_out = 0, _ADDRESSES_CAP, 0
+        self._at_ns = 0
 
     def add(self, sample: Sample) -> None:
         """Keep a sample, unless it is another process' or another program's."""
         at_ns, pid, tid, ips = sample
+        self._at_ns = at_ns
         members = self._family.get(pid)
         if not members:
             return
@@ -233,7 +235,7 @@ class DocumentBuilder:
         if key not in self._files.numbers and not self._has_room(mapped.path):
             self._left_out += 1
             return None
-        return self._files.number(key)
+        return self._files.number(key, (*key, self._at_ns))
 
     def _frame(self, frame: tuple[str | int | None, ...], place: tuple[object, ...] | None) -> int:
         """Its number. Addresses and names are the target's to choose: there is room for so many only."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,53 @@ def test_another_file_at_that_path_gives_no_name(what: str, program: Path, tmp_p
     place = ["file", 0, offset_of(program, "guilty_native") + 1] if what != "gone" else ["file", 0, 0x1130]
     told = named(document([native("hot")], [place], [[str(path), device, inode]]), tmp_path)
     assert leaf(told) == "[hot]"
+
+
+@pytest.mark.parametrize("what", ["a FIFO", "a link to one"])
+def test_nothing_that_lies_at_a_path_is_opened_before_it_is_known_to_be_the_file(
+    what: str, tmp_path: Path
+) -> None:
+    """Opening a device does something: a watchdog begins to run. The path is a process' word."""
+    path = planted = tmp_path / "planted"
+    os.mkfifo(path)
+    if what == "a link to one":
+        planted = tmp_path / "link"
+        planted.symlink_to(path)
+    libc = ctypes.CDLL(None)
+    watch = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    is_opened = 0x20
+    try:
+        assert libc.inotify_add_watch(watch, os.fsencode(path), is_opened) >= 0
+        found = path.stat()
+        files = ring_names.CodeFiles([[str(planted), found.st_dev, found.st_ino]], {})
+        assert files.name(0, 16) is None
+        with pytest.raises(BlockingIOError):
+            os.read(watch, 4096)
+    finally:
+        os.close(watch)
+
+
+@pytest.mark.parametrize("how", ["made anew", "written over"])
+def test_a_file_that_became_another_one_since_gives_no_name(how: str, program: Path, tmp_path: Path) -> None:
+    """A removed file's number is the next one's: a program that was built again has other functions there."""
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    place = ["file", 0, offset_of(program, "guilty_native") + 1]
+    data = program.read_bytes()
+    if how == "made anew":
+        program.unlink()
+    program.write_bytes(data)
+    program.chmod(0o755)
+    found = program.stat()
+    after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    told = [
+        leaf(
+            named(
+                document([native("hot")], [place], [[str(program), found.st_dev, found.st_ino, at]]), tmp_path
+            )
+        )
+        for at in (before - 10**9, after + 10**9)
+    ]
+    assert told == ["[hot]", "guilty_native"]
 
 
 def test_below_python_only_what_tells_something_stays() -> None:

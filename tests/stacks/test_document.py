@@ -108,7 +108,7 @@ def test_a_native_programs_frames_are_places_in_files() -> None:
     told = built((10 * S, 7, 7, (0x5010, 0x5020, 0x9010, 0x77777777)), life=native)
     assert told is not None
     assert names(told) == [["[unknown]", "[unknown]", "libz.so.1+11f", "libz.so.1+110"]]
-    assert told["files"] == [["/usr/lib/libz.so.1", 5, 51]]
+    assert told["files"] == [["/usr/lib/libz.so.1", 5, 51, 10 * S]]
 
 
 def test_samples_of_another_program_or_process_are_discarded_and_counted() -> None:
