@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 from monitord import procfs
 from monitord.stacks.descent import Descendant
@@ -81,16 +82,22 @@ class AskedLives:
         self._lives: OrderedDict[int, list[Life]] = OrderedDict()
         self._images: dict[int, tuple[int, int]] = {}
 
-    def keep_up(self, sampled: Iterable[int] = ()) -> None:
-        """Look at those that were seen running, and at their parents."""
+    def keep_up(self, sampled: Iterable[int] = ()) -> list[int]:
+        """Look at those that were seen running."""
         for pid in sampled:
             self.note(pid)
+        return []
 
-    def note(self, pid: int) -> bool:
+    def note(self, pid: int, lock: AbstractContextManager[object] | None = None) -> bool:
         """Remember who it is now; another image is another program since then."""
         stat = procfs.stat_of(pid)
         if stat is None:
             return False
+        with lock or nullcontext():
+            self._remember(pid, stat)
+        return True
+
+    def _remember(self, pid: int, stat: procfs.Stat) -> None:
         began_ns = stat.start_ticks * _NS_PER_TICK
         lives = [one for one in self._lives.pop(pid, []) if one.began_ns == began_ns]
         if not lives or self._images.get(pid) != stat.image:
@@ -100,7 +107,6 @@ class AskedLives:
         self._lives[pid], self._images[pid] = lives[-2:], stat.image
         while len(self._lives) > _LIVES_CAP:
             self._images.pop(self._lives.popitem(last=False)[0], None)
-        return True
 
     def of(self, pid: int) -> tuple[Life, ...]:
         """The programs that it was seen running, oldest first."""

@@ -43,6 +43,7 @@ _FAILURES_UNTIL_ANEW = 240
 _HANGS_AFTER_S = 5.0
 _THREADS_CAP = 4
 _LOCK_S = 2.0
+_PARENTS_AT_MOST = 16  # that are asked in one look
 _NICE = -10  # where there is a right to it
 _WATCHED_CAP = 16
 _FRESH_NS = 2 * _NS_PER_S
@@ -96,7 +97,7 @@ class BlackBox:
         self.permits = permits
         self._attempt = attempt
         self._own_pid = os.getpid()
-        self._lock = threading.Lock()  # of the rings and of the stacks
+        self._lock = threading.Lock()  # of the rings, the lives and the stacks
         self._wake_up = threading.Event()
         self._is_closing = False
         self._wants_rings = settings.is_enabled
@@ -117,7 +118,8 @@ class BlackBox:
         self._thread: threading.Thread | None = None
         self._turn = self._failed = 0
         self._beat_s = 0.0
-        self._reading = 0
+        self._reading = 0  # the process whose memory is being read; 0: none
+        self._busy: tuple[int, ...] = ()
         self._wants_everybody_asked = False
 
     # ------------------------------------------------------------------------------- beginning and end
@@ -150,18 +152,12 @@ class BlackBox:
         A process can keep who reads its memory waiting for ever: then it is left alone from now on, and
         another thread goes on.
         """
-        if self._rings is not None and time.monotonic() - self._beat_s > _HANGS_AFTER_S:
-            self._leave_behind()
-        if self._why_less is not None and self._lock.acquire(timeout=_LOCK_S):
-            try:
-                if (rings := self._rings) is not None:
-                    for pid in busy:
-                        rings.follow(pid)
-            finally:
-                self._lock.release()
+        is_late = self._rings is not None and time.monotonic() - self._beat_s > _HANGS_AFTER_S
+        if is_late and (pid := self._reading):  # else it waits for us, or the whole machine stood still
+            self._leave_behind(pid)
+        self._busy = tuple(busy)
 
-    def _leave_behind(self) -> None:
-        pid = self._reading
+    def _leave_behind(self, pid: int) -> None:
         get_logger().warning("black_box.hangs", pid=pid)
         if self._turn > _THREADS_CAP:
             self._why_off = f"{_THREADS_CAP} of its threads wait for memory of processes"
@@ -229,6 +225,7 @@ class BlackBox:
             self._close_rings()
             if not settings.is_enabled:
                 self._why_off = _SWITCHED_OFF
+                self._stacks = PythonStacks()  # nobody may be profiled: nothing is kept either
                 return True
             try:
                 self._rings, self._lives, self._why_less = opened(settings)
@@ -248,27 +245,39 @@ class BlackBox:
         if self._wants_everybody_asked:
             self._wants_everybody_asked = False
             reader.forget()
+        self._reading = 0
         with self._lock:
-            fresh = self._rings.fresh() if self._rings is not None else {}
-            if self._lives is not None:
-                self._lives.keep_up({pid for pid, _tid in fresh})
-        self._see(fresh, now_ns())
+            if (rings := self._rings) is None or (lives := self._lives) is None:
+                return True
+            self._follow(rings)
+            fresh = rings.fresh()
+            unknown = lives.keep_up({pid for pid, _tid in fresh})
+            self._see(fresh, now_ns())
+        for pid in unknown[:_PARENTS_AT_MOST]:
+            lives.note(pid, self._lock)
         watched = self._watched_ns
         at_most = _AT_MOST_IN_NEED if self._allowance.is_spent else AT_MOST
         chosen = self._heat.choose(fresh, (0, self._own_pid), watched, at_most)
         for (pid, tid), is_hot in chosen.items():
             least_age_s = self._allowance.least_age_s(pid in watched) if is_hot else float("inf")
-            looked_count, self._reading = reader.looked_count, pid
             if is_hot:
                 self._note(pid)
+            looked_count, self._reading = reader.looked_count, pid
             stack = reader.stack_of(pid, tid, least_age_s)
             if reader.looked_count > looked_count:
                 self._allowance.attached()
             if turn != self._turn:
                 return True  # it kept us waiting, and another thread has taken over
+            self._reading = 0
             if stack is not None:
                 self._keep(pid, tid, stack)
         return True
+
+    def _follow(self, rings: Rings | Asking) -> None:
+        """Where not all can be seen: who was busy at the last pass."""
+        busy, self._busy = self._busy, ()
+        for pid in busy if self._why_less is not None else ():
+            rings.follow(pid)
 
     def _keep(self, pid: int, tid: int, stack: tuple[PythonFrame, ...]) -> None:
         at_ns = now_ns()
@@ -294,10 +303,10 @@ class BlackBox:
             del self._noted[next(iter(self._noted))]
         key = procfs.key_of(pid)
         is_older = key is not None and key.start_ticks * _NS_PER_TICK <= self._opened_ns
-        with self._lock:
-            has_gaps = self._rings is not None and self._rings.lost.side_bytes > 0
-            if self._lives is not None and (is_older or has_gaps):
-                self._lives.note(pid)
+        rings, lives = self._rings, self._lives
+        has_gaps = rings is not None and rings.lost.side_bytes > 0
+        if lives is not None and (is_older or has_gaps):
+            lives.note(pid, self._lock)
 
     # ------------------------------------------------------------------------------------- what it has
 

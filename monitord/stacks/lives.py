@@ -7,10 +7,13 @@ For one thread, that of its rings.
 from __future__ import annotations
 
 import heapq
+import re
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 
 from monitord import procfs
 from monitord.procfs.maps import mappings
@@ -42,6 +45,7 @@ _ONE_BYTES = 16 << 10
 _NOTED = 256
 _ANCESTORS = 8
 _MAPS_BYTES, _MAPS_WITHIN_S = 1 << 20, 0.5
+_EXECUTED = re.compile(rb"^[0-9a-f]+-[0-9a-f]+ ..x. .*/.*$", re.MULTILINE)
 
 
 class Lives:
@@ -55,16 +59,22 @@ class Lives:
         self._noted: OrderedDict[tuple[int, int, tuple[int, int]], Noted] = OrderedDict()
         self._moves = Moves()
 
-    def keep_up(self, sampled: Iterable[int] = ()) -> None:
-        """Take in what the side rings have; what is told of a sampled process outlives it."""
+    def keep_up(self, sampled: Iterable[int] = ()) -> list[int]:
+        """Take in what the side rings have; what is told of a sampled process outlives it.
+
+        Gives their parents of whom nothing was told: to be noted while they live.
+        """
         for at_ns, pid, raw in self._rings.side_records():
             self._take(at_ns, pid, raw)
-        for pid in sampled:
-            self._keep(pid)
+        unknown = dict.fromkeys(parent for pid in sampled if (parent := self._keep(pid)) is not None)
         self._forget()
+        return list(unknown)
 
-    def note(self, pid: int) -> bool:
-        """Remember where a living process is now; once for each program it runs. False: it is gone."""
+    def note(self, pid: int, lock: AbstractContextManager[object] | None = None) -> bool:
+        """Remember where a living process is now; once for each program it runs. False: it is gone.
+
+        A process can keep who asks waiting for half a second; `lock` is taken when it has answered.
+        """
         stat = procfs.stat_of(pid)
         if stat is None:
             return False
@@ -76,10 +86,11 @@ class Lives:
             if procfs.image_of(pid) not in (None, stat.image):
                 return False  # another program by now: the next note is of that one
             known = Noted(at_ns, key[1], stat.parent_pid, stat.name, code)
-        self._noted[key] = known
-        self._noted.move_to_end(key)
-        while len(self._noted) > _NOTED:
-            self._noted.popitem(last=False)
+        with lock or nullcontext():
+            self._noted[key] = known
+            self._noted.move_to_end(key)
+            while len(self._noted) > _NOTED:
+                self._noted.popitem(last=False)
         return True
 
     def of(self, pid: int) -> tuple[Life, ...]:
@@ -131,11 +142,11 @@ class Lives:
             self._young_bytes += len(told) - before
             self._forget_young()
 
-    def _keep(self, pid: int) -> None:
-        """With its parents, whose code it shares until it runs a program of its own."""
+    def _keep(self, pid: int) -> int | None:
+        """With its parents, whose code it shares until it runs a program of its own. The one not known."""
         if pid in self._kept:
             self._kept.move_to_end(pid)
-            return
+            return None
         for _ in range(_ANCESTORS):
             told = self._young.pop(pid, bytearray())
             self._young_bytes -= len(told)
@@ -143,11 +154,11 @@ class Lives:
             self._kept_bytes += len(told)
             parent = forked_from(told)
             if parent is None or parent in self._kept:
-                return
+                return None
             if parent not in self._young:
-                self.note(parent)
-                return
+                return parent
             pid = parent
+        return None
 
     def _forget_young(self) -> None:
         while len(self._young) > _YOUNG or self._young_bytes > _YOUNG_BYTES:
@@ -199,9 +210,9 @@ def _code_of(pid: int) -> tuple[Code, ...]:
 
 
 def _code_in(maps: bytes) -> Iterator[Code]:
-    count = 0
-    for one in mappings(maps):
-        if one.is_code and count < MAPPINGS_AT_MOST:
-            count += 1
+    """Of a process that has thousands of mappings, only these are looked at closely."""
+    lines = (found[0] for found in islice(_EXECUTED.finditer(maps), MAPPINGS_AT_MOST))
+    for one in mappings(b"\n".join(lines)):
+        if one.is_code:
             start, _, end = one.where.partition("-")
             yield Code(int(start, 16), int(end, 16), one.offset, one.device, one.inode, sys.intern(one.path))

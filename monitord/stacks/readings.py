@@ -41,8 +41,8 @@ class PythonStacks:
 
     @property
     def bytes_held(self) -> int:
-        """About how much memory they take."""
-        of_stacks = sum(len(stack) + _PER_STACK for stack in self._known_stacks)
+        """About how much memory they take. For any thread."""
+        of_stacks = sum(len(stack) + _PER_STACK for stack in tuple(self._known_stacks))
         return _PER_READING * len(self) + of_stacks + self._text_bytes
 
     def add(self, at_ns: int, pid: int, tid: int, stack: Sequence[PythonFrame]) -> None:

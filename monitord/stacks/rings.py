@@ -141,13 +141,14 @@ class Rings:
 
     @property
     def lost(self) -> Lost:
-        pairs = self._pairs.values()
+        """For any thread."""
+        pairs = tuple(self._pairs.values())
         return Lost(
             self._closed.fresh_bytes + sum(pair.stacks.overrun_bytes for pair in pairs),
             self._closed.side_bytes + sum(pair.side.overrun_bytes for pair in pairs),
             self._records_lost,
             self._closed.cpus,
-            sum(self._unfollowed.values()),
+            sum(tuple(self._unfollowed.values())),
         )
 
     def fresh(self) -> dict[tuple[int, int], int]:
