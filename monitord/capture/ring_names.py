@@ -68,7 +68,7 @@ class CodeFiles:
         try:
             found = os.fstat(seen)
             # A name that is removed or added changes the status of a file, too: of one that is still mapped
-            # that means nothing, and its number is no other's.
+            # that means nothing, and no other file has its number.
             changed_ns = found.st_mtime_ns if given is not None else max(found.st_mtime_ns, found.st_ctime_ns)
             if not _is_it(found, device, inode) or not _is_older(changed_ns, seen_ns):
                 return None

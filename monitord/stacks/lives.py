@@ -62,7 +62,7 @@ class Lives:
     def keep_up(self, sampled: Iterable[int] = ()) -> list[int]:
         """Take in what the side rings have; what is told of a sampled process outlives it.
 
-        Gives their parents of whom nothing was told: to be noted while they live.
+        Gives their parents that nothing was told of: to be noted while they live.
         """
         for at_ns, pid, raw in self._rings.side_records():
             self._take(at_ns, pid, raw)
@@ -73,7 +73,7 @@ class Lives:
     def note(self, pid: int, lock: AbstractContextManager[object] | None = None) -> bool:
         """Remember where a living process is now; once for each program it runs. False: it is gone.
 
-        A process can keep who asks waiting for half a second; `lock` is taken when it has answered.
+        The answer of a process can take half a second; `lock` is taken when it is there.
         """
         stat = procfs.stat_of(pid)
         if stat is None:
