@@ -25,7 +25,7 @@ from monitord.causes.leaves import name_leaves, sample_leaves
 from monitord.causes.shares import Shares, context_shares, heaviest, leaf_shares, native_shares
 from monitord.causes.unknown import unknown
 from monitord.causes.usage import Usage, read_usage, read_waits, usage_between
-from monitord.model import BEFORE, Cause, Confidence
+from monitord.model import BEFORE, Cause, Confidence, TriggerMetric, counted
 from monitord.profiles.representation import Profile
 
 _FEW_BUSY = 5  # samples: below that nothing ran
@@ -99,7 +99,7 @@ def explain(facts: Facts) -> Cause | None:
         return cause
     if seen.samples < _FEW_BUSY:
         why = "too few samples were taken while it ran" if facts.profiles else ""
-        return unknown(facts, why, "a longer profile: monitord capture PID --duration 30")
+        return unknown(facts, why, _longer_profile(facts))
     scores = _scores(seen)
     return _judged(facts, seen, scores, rows)
 
@@ -267,13 +267,20 @@ def _confidence(share: float, seen: _Seen, *, is_fact: bool) -> Confidence:
 def _unknown(
     facts: Facts, why: str, one: str | None, other: str | None, rows: list[tuple[str, str]]
 ) -> Cause:
-    decides = _DECIDES.get(one or "", "a longer profile: monitord capture PID --duration 30")
+    decides = _DECIDES.get(one or "") or _longer_profile(facts)
     runner_up = " or ".join(word for word in (one, other) if word) or None
     cause = unknown(facts, why, decides, runner_up)
     return Cause(cause.kind, cause.sentence, "unknown", cause.runner_up, decides, tuple(rows))
 
 
 # ---------------------------------------------------------------------------------------------- words
+
+
+def _longer_profile(facts: Facts) -> str | None:
+    """What to type for one, where there still is a process to profile."""
+    if facts.alert.target is None or facts.alert.metric is TriggerMetric.SHORT_SPIKE:
+        return None
+    return f"a longer profile: monitord capture {facts.alert.target.pid} --duration 30s"
 
 
 def _is_python(facts: Facts) -> bool:
@@ -313,7 +320,7 @@ def _leaf_rows(leaves: Shares) -> Iterator[tuple[str, str]]:
         return
     classes = [(word, count / leaves.total) for word, count in heaviest(leaves.by_class, 4)]
     told = ", ".join(f"{'own code' if word == LOOP else word} {_percent(share)}" for word, share in classes)
-    yield "leaves", f"{told or 'without names'} of {leaves.total:.0f} innermost frames"
+    yield "samples", f"{told or 'without names'} of {counted(round(leaves.total), 'innermost frame')}"
     most = [f"{name} {_percent(count / leaves.total)}" for name, count in heaviest(leaves.leaves, 3)]
     if most:
         yield "hot below", ", ".join(most)

@@ -22,6 +22,7 @@ from monitord.storage.ids import short_id
 if TYPE_CHECKING:
     from monitord.actions.comparing import Comparison
 
+_LEAST_NAME = 16  # columns below which a name says nothing
 _SHOWN = 20
 _PAINTS = {"hotter": "red", "new": "red", "cooler": "green", "gone": "green", "same": "dim"}
 _CODE = {"changed": "code changed", "same": "same code", "renamed": "renamed", "unknown": ""}
@@ -105,7 +106,7 @@ def _told(
     shown = list(found["differences"]) if everything else worth_it
     yield ""
     if shown:
-        yield style.paint("before    now   change        verdict  function", "dim")
+        yield style.paint(cut("before    now   change        verdict  function", columns), "dim")
     for one in shown:
         yield from _difference(one, columns, style)
     if not comparison.moved:
@@ -121,15 +122,21 @@ def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[
     shares = f"{before * 100:4.0f} % {after * 100:4.0f} %  {moved}"
     painted = style.paint(f"{verdict:>12}", _PAINTS.get(verdict, "dim"))
     name, code = printable(one["function"]), _code(one)
-    room = columns - len(shares) - 12 - 3
+    indent = len(shares) + 15
+    head = f"{shares} {painted}  "
+    if columns - indent < _LEAST_NAME:  # a line of its own
+        yield head.rstrip()
+        indent, head = 2, "  "
+    room = columns - indent
     text = cut(f"{name}  ({code})" if code else name, room)
     where = cut_left(printable(one["file"] or ""), room - display_width(text) - 2)
-    yield f"{shares} {painted}  {text}  {where}".rstrip()
+    yield f"{head}{text}  {where}".rstrip()
     if one["is_noise"]:
         return
     for statement in one["statements"]:
         if statement["verdict"] != "same":
-            yield f"{'':{len(shares) + 15}}{style.paint('› ' + _statement(statement), 'dim')}"
+            said = cut(f"› {_statement(statement)}", columns - indent)
+            yield f"{'':{indent}}{style.paint(said, 'dim')}"
 
 
 def _code(one: Mapping[str, Any]) -> str:

@@ -80,8 +80,8 @@ def evidence(record: ProfileRecord) -> str:
 
 
 def tool_name(profiler: str | None) -> str | None:
-    """Return a profiler's name for people; "auto" is none: where it stands, no tool was ever reached."""
-    return "profile" if profiler == "auto" else profiler
+    """Return a profiler's name for people; "auto" and "none" are none: no tool was ever reached."""
+    return "profile" if profiler in ("auto", "none") else profiler
 
 
 def evidence_paint(status: CaptureStatus) -> tuple[str, ...]:

@@ -253,18 +253,22 @@ class ProfileBrowserView:
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(record.fix), 'green')}"
 
     def missing(self, view: IncidentView) -> Iterator[str]:
-        steps = dict.fromkeys(view.not_captured)  # a refusal holds for the first look and the profile
+        steps = {  # a refusal holds for the first look and the profile, and may have been told above
+            (tool_name(step.profiler) or "", step.status, step.reason, step.fix): None
+            for step in view.not_captured
+            if step.fix or not step.reason or step.reason != view.suppressed_by
+        }
         if any(record.role == BEFORE and record.status.has_evidence for record in view.captures):
             # Of a process that is gone there is what it ran before: nothing is missing.
-            steps = {step: None for step in steps if step.status != CaptureStatus.TARGET_GONE}
+            steps = {step: None for step in steps if step[1] != CaptureStatus.TARGET_GONE}
         if steps:
             yield from self._title("What could not be captured")
-        for step in steps:
-            tool = pad(cut(printable(tool_name(step.profiler) or ""), _LABEL), _LABEL)
-            yield from self._wrapped(f"  {tool} ", printable(step.status), printable(step.reason or ""))
-            if step.fix:
+        for name, status, reason, fix in steps:
+            tool = pad(cut(printable(name), _LABEL), _LABEL)
+            yield from self._wrapped(f"  {tool} ", printable(status), printable(reason or ""))
+            if fix:
                 # Never wrapped: a person copies it.
-                yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(step.fix), 'green')}"
+                yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(fix), 'green')}"
 
     def notes(self, view: IncidentView) -> Iterator[str]:
         if not view.notes:

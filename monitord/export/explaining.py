@@ -253,12 +253,14 @@ def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         yield Sentence(
             "unknown", "Its evidence and history are gone with age; this is what was kept of them."
         )
-    for step in dict.fromkeys(view.not_captured):
+    steps: dict[str, None] = {}
+    for step in view.not_captured:
         reason = f": {printable(step.reason)}" if step.reason else ""
         fix = f" To change that: {printable(step.fix)}" if step.fix else ""
-        tool = "The profile" if step.profiler == "auto" else printable(step.profiler)
+        tool = "The profile" if step.profiler in ("auto", "none") else printable(step.profiler)
         said = f"{tool} was not taken ({step.status.replace('_', ' ')}){reason}."
-        yield Sentence("unknown", said + fix)
+        steps[said + fix] = None  # a refusal holds for the first look and the profile
+    yield from (Sentence("unknown", text) for text in steps)
     for record in view.captures:
         if unnamed := (record.notes or {}).get("unnamed"):
             fix = f" To change that: {printable(record.fix)}" if record.fix else ""

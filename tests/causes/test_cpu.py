@@ -11,7 +11,7 @@ from monitord.causes.cpu import explain
 from monitord.causes.facts import Facts, Taken
 from monitord.causes.frame_classes import class_of, kernel_class_of, python_class_of, statement_class_of
 from monitord.causes.usage import usage_between
-from monitord.model import Cause, Hotspot
+from monitord.model import Cause, Hotspot, TriggerMetric
 from monitord.profiles.builder import ProfileBuilder
 from monitord.profiles.ranking import hotspots
 from monitord.profiles.representation import Frame, Profile, Thread
@@ -211,6 +211,16 @@ def test_few_samples_say_nothing_and_some_make_nothing_sure() -> None:
     assert told(facts(profile((3, [native("main"), native("spin")]))))[0] == "unknown"
     few = profile((8, [native("main"), native("runtime.scanobject")]))
     assert told(facts(few)) == ("garbage collection", "possible")
+
+
+def test_what_would_decide_can_be_typed_and_is_not_asked_of_a_process_that_is_gone() -> None:
+    """The pid stands in it; a short spike is told when its process has ended."""
+    few = facts(profile((3, [native("main"), native("spin")])))
+    lives, gone = explain(few), explain(replace(few, alert=an_alert(TriggerMetric.SHORT_SPIKE)))
+    assert lives is not None
+    assert lives.decides == f"a longer profile: monitord capture {few.alert.target.pid} --duration 30s"  # type: ignore[union-attr]  # it has one
+    assert gone is not None
+    assert gone.decides is None
 
 
 def test_idle_threads_are_not_what_runs() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.cli.terminal import display_width
 from monitord.model import Capture, CaptureStatus, Hotspot, Incident, TriggerMetric
 from monitord.profiles import hotspots, parse
 from monitord.storage.rows import choose_leading
@@ -114,6 +115,21 @@ def test_two_incidents_are_compared_by_it(store, here: Cli) -> None:
     assert found["before_samples"] == 263
     assert found["differences"][0]["function"] == "sort_orders"
     assert found["differences"][0]["verdict"] == "new"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_comparison_names_its_functions_on_any_screen(
+    columns: int, store, here: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    document = shop(PID)
+    document.ran(0, [("sort_orders", "/srv/shop/orders.py", 50, None, "python")], 0, 50)
+    first, second = with_before(), with_before(document, at=datetime.now(UTC))
+    for made in (first, second):
+        store.save_incident(made)
+    lines = here("compare", first.correlation_id, second.correlation_id).out.splitlines()
+    assert max(map(display_width, lines)) <= columns
+    assert any("sort_orders" in line for line in lines)
 
 
 def test_a_rebuilt_database_says_the_same(incident, store, data_dir: Path, here: Cli) -> None:

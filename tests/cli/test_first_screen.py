@@ -99,3 +99,28 @@ def test_that_a_process_was_gone_is_no_loss_where_the_box_has_what_it_ran(
     store.save_incident(replace(made, captures=(*held, gone)))
     assert ("cannot find process" in here("show", made.correlation_id).out) is not has_before
     assert "cannot find process" in here("explain", made.correlation_id).out
+
+
+def test_one_reason_is_told_once_whatever_steps_it_stood_in_the_way_of(store, here: Cli) -> None:
+    """First look and profile of a process that is gone, then a limit that is a fact of its own."""
+    made = incident()
+    limit = "this rule's limit of 6 captures an hour is reached"
+    steps = [
+        Capture(
+            role=role, profiler=tool, status=status, target=made.captures[0].target,
+            started_at=made.alert.raised_at, duration_s=0.0, reason=reason,
+        )
+        for role, tool, status, reason in (
+            ("profile", "auto", CaptureStatus.TARGET_GONE, "cannot find process 4321"),
+            ("dump", "none", CaptureStatus.TARGET_GONE, "cannot find process 4321"),
+            ("before", "none", CaptureStatus.REFUSED, limit),
+        )
+    ]  # fmt: skip
+    alert = replace(made.alert, suppressed_by=limit)
+    store.save_incident(replace(made, alert=alert, captures=tuple(steps)))
+    page = here("show", made.correlation_id).out
+    missing = page[page.index("What could not be captured") : page.index("Next")].splitlines()[1:-1]
+    assert missing == ["  profile    target_gone: cannot find process 4321"]
+    assert page.count(limit) == 1
+    told = " ".join(here("explain", made.correlation_id).out.split())
+    assert told.count("cannot find process 4321") == 1
