@@ -25,23 +25,33 @@ _RTLD_NOW = 2
 _LENGTH_AND_PLACE = struct.Struct("<QQ")
 
 
+class ReadBuffer:
+    """Where reads put what they find: one for all processes that one thread reads."""
+
+    __slots__ = ("_array", "local", "size", "view")
+
+    def __init__(self) -> None:
+        self.have_room(_SMALL_BYTES)
+
+    def have_room(self, size: int) -> None:
+        self.size = size
+        self._array = array.array("B", bytes(size))
+        self.view = memoryview(self._array)
+        self.local = _LENGTH_AND_PLACE.pack(self._array.buffer_info()[0], size)
+
+
 class Memory:
     """The memory of the process that has this pid at the time of a call: who it is, the caller asks.
 
     Reads raise OSError (gone: ESRCH; no right: EPERM; not mapped, or a device's: EFAULT).
     """
 
-    __slots__ = ("_buffer", "_local", "_read", "_view", "call_count", "pid")
+    __slots__ = ("_buffer", "_read", "call_count", "pid")
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, buffer: ReadBuffer | None = None) -> None:
         self.pid, self.call_count = pid, 0
         self._read = _system_call()
-        self._have_room(_SMALL_BYTES)
-
-    def _have_room(self, size: int) -> None:
-        self._buffer = array.array("B", bytes(size))
-        self._view = memoryview(self._buffer)
-        self._local = _LENGTH_AND_PLACE.pack(self._buffer.buffer_info()[0], size)
+        self._buffer = buffer or ReadBuffer()
 
     def read(self, address: int, size: int) -> bytes:
         """Exactly `size` bytes, at most CAP_BYTES."""
@@ -49,7 +59,7 @@ class Memory:
             raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
         if self._filled(_LENGTH_AND_PLACE.pack(address, size), 1, size) != size:
             raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
-        return self._view[:size].tobytes()
+        return self._buffer.view[:size].tobytes()
 
     def word(self, address: int) -> int:
         """A pointer, or another number of 8 bytes."""
@@ -59,7 +69,7 @@ class Memory:
         """All of ranges that `pack` made, which are `size` bytes together; None if one can't be read."""
         try:
             got = self._filled(ranges, len(ranges) // 16, size)
-            return self._view[:size].tobytes() if got == size else None
+            return self._buffer.view[:size].tobytes() if got == size else None
         except OSError as error:
             if error.errno != errno.EFAULT:
                 raise
@@ -106,16 +116,16 @@ class Memory:
         for _, size in piece:
             if at + size > got:
                 break
-            found.append(self._view[at : at + size].tobytes())
+            found.append(self._buffer.view[at : at + size].tobytes())
             at += size
         return found
 
     def _filled(self, remote: bytes, count: int, size: int) -> int:
         """How many bytes of these ranges now lie in the buffer, without a gap."""
         self.call_count += 1
-        if size > len(self._buffer):
-            self._have_room(CAP_BYTES)
-        got = self._read(self.pid, self._local, 1, remote, count, 0)
+        if size > self._buffer.size:
+            self._buffer.have_room(CAP_BYTES)
+        got = self._read(self.pid, self._buffer.local, 1, remote, count, 0)
         if got < 0:
             import _ctypes
 

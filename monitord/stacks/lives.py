@@ -39,10 +39,10 @@ __all__ = ["Code", "Descendant", "Life", "Lives", "life_at"]
 _NS_PER_TICK = 1_000_000_000 // procfs.TICKS_PER_S
 
 # What each table holds at most.
-_YOUNG_BYTES, _YOUNG = 256 << 10, 1024  # records of processes that no sample was of yet
+_YOUNG_BYTES, _YOUNG = 192 << 10, 1024  # records of processes that no sample was of yet
 _KEPT_BYTES, _KEPT = 1 << 20, 1024  # and of those that were sampled
 _ONE_BYTES = 16 << 10
-_NOTED = 256
+_NOTED = 128
 _ANCESTORS = 8
 _MAPS_BYTES, _MAPS_WITHIN_S = 1 << 20, 0.5
 _EXECUTED = re.compile(rb"^[0-9a-f]+-[0-9a-f]+ ..x. .*/.*$", re.MULTILINE)

@@ -10,8 +10,10 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 from monitord import procfs
+from monitord.procfs.memory import ReadBuffer
 from monitord.stacks.cpython import (
     ImpossibleStackError,
     Interpreter,
@@ -53,11 +55,11 @@ class PythonReader:
     def __init__(
         self,
         permits: Permits,
-        attach: Callable[[int], Interpreter] = Interpreter.attach,
+        attach: Callable[[int], Interpreter] | None = None,
         refused: Collection[int] = (),
     ) -> None:
         self._permits = permits
-        self._attach = attach
+        self._attach = attach or partial(Interpreter.attach, buffer=ReadBuffer())
         self.refused = frozenset(refused)
         self._processes: OrderedDict[int, _Process] = OrderedDict()
         self.counts: Counter[str] = Counter()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from monitord import procfs
 from monitord.model import ProcessKey
-from monitord.procfs.memory import Memory
+from monitord.procfs.memory import Memory, ReadBuffer
 from monitord.stacks.cpython.codes import Code, Codes, Frame
 from monitord.stacks.cpython.refusals import (
     ImpossibleStackError,
@@ -41,8 +41,8 @@ class Interpreter:
         self._states: dict[int, State] = {}
 
     @classmethod
-    def attach(cls, pid: int) -> Interpreter:
-        """Find the interpreter of a process.
+    def attach(cls, pid: int, buffer: ReadBuffer | None = None) -> Interpreter:
+        """Find the interpreter of a process; `buffer` is shared by all that one thread reads.
 
         Raises NotPythonError, UnknownLayoutError, or UnreadableError (gone, not allowed, not ready).
         """
@@ -54,7 +54,7 @@ class Interpreter:
         if not any(stat.image):
             raise UnreadableError("its memory may not be read, or it is being executed")
         try:
-            found = cls(ProcessKey(pid, stat.start_ticks), stat.image, Memory(pid))
+            found = cls(ProcessKey(pid, stat.start_ticks), stat.image, Memory(pid, buffer))
         except (OSError, struct.error) as error:
             raise UnreadableError(_reason(error)) from error
         if not found.is_same():
