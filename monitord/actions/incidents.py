@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitord.actions.confirming import require_confirmation
 from monitord.actions.workspace import Workspace
@@ -18,10 +18,12 @@ from monitord.export.explaining import Sentence, explain_incident
 from monitord.export.shapes import consumer_row
 from monitord.export.surroundings import surroundings_of
 from monitord.model import BEFORE, SNAPSHOT, ProfileRecord
-from monitord.profiles.consumers import Consumer
 from monitord.storage.ids import short_id
 from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.views import IncidentView
+
+if TYPE_CHECKING:
+    from monitord.profiles.consumers import Consumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,17 @@ def timeline(workspace: Workspace, view: IncidentView) -> Timeline:
     try:
         with workspace.reader() as reader:
             steps, ran = timeline_of(view, reader.payload, of_machine=view.rule == SNAPSHOT)
-            return Timeline(steps, [Consumer(**one) for one in ran])
+            return Timeline(steps, _as_consumers(ran))
     except MonitordError as error:
         return Timeline(trouble=f"the timeline before the alert can't be shown: {error}")
+
+
+def _as_consumers(ran: Sequence[Mapping[str, Any]]) -> list[Consumer]:
+    if not ran:
+        return []
+    from monitord.profiles.consumers import Consumer  # of snapshots alone
+
+    return [Consumer(**one) for one in ran]
 
 
 def pending_profile(workspace: Workspace, view: IncidentView) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from monitord.actions.incidents import Timeline
 from monitord.cli.cause import cause_lines
@@ -29,11 +30,13 @@ from monitord.model import (
     TriggerMetric,
     counted,
 )
-from monitord.profiles.consumers import Consumer
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
+
+if TYPE_CHECKING:
+    from monitord.profiles.consumers import Consumer
 
 _LABEL = LABEL
 _TOLD_NOTES = ("ring", "looks", "threads", "unnamed", "explained", "java", "behind", "first_try")

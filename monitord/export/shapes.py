@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of, waiting_of
@@ -27,8 +27,10 @@ from monitord.model import (
     RuleStatus,
     Threshold,
 )
-from monitord.profiles.consumers import Consumer
 from monitord.storage.views import HotFunction, IncidentView
+
+if TYPE_CHECKING:
+    from monitord.profiles.consumers import Consumer
 
 _CAPTURE_KEYS = (
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",

@@ -44,10 +44,10 @@ class Before:
         self._names = names
         self._read = read
 
-    def take(self, alert: Alert, plan: CapturePlan, folder: Path) -> Capture | None:
+    def take(self, alert: Alert, plan: CapturePlan) -> Capture | None:
         """What the alert's target ran before it; None where the box has nothing of it, or may not tell.
 
-        Raises what the box raises.
+        Its native frames have no names yet. Raises what the box raises.
         """
         target = alert.target
         if target is None or plan.consent == "never":
@@ -61,8 +61,11 @@ class Before:
         if found is None:
             return None
         began_at = now - timedelta(seconds=(now_ns - found.began_ns) / 1e9)
-        named = self._names.put_in(before_capture(target, found, began_at), folder)
-        return self._read(named, folder)
+        return before_capture(target, found, began_at)
+
+    def named(self, taken: Capture, folder: Path) -> Capture:
+        """The same with names and hotspots; that takes a second, on a busy machine more."""
+        return self._read(self._names.put_in(taken, folder), folder)
 
     def stop(self) -> None:
         """End what runs in a child."""

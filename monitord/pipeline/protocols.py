@@ -55,7 +55,9 @@ class CaptureService(Protocol):
 class BeforeProtocol(Protocol):
     """What knows what a process ran before its alert."""
 
-    def take(self, alert: Alert, plan: CapturePlan, folder: Path) -> Capture | None: ...
+    def take(self, alert: Alert, plan: CapturePlan) -> Capture | None: ...
+
+    def named(self, taken: Capture, folder: Path) -> Capture: ...
 
     def stop(self) -> None: ...
 
@@ -63,8 +65,11 @@ class BeforeProtocol(Protocol):
 class _NothingBefore:
     """Nobody kept what was before."""
 
-    def take(self, _alert: Alert, _plan: CapturePlan, _folder: Path) -> Capture | None:
+    def take(self, _alert: Alert, _plan: CapturePlan) -> Capture | None:
         return None
+
+    def named(self, taken: Capture, _folder: Path) -> Capture:
+        return taken
 
     def stop(self) -> None:
         return
