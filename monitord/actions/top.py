@@ -84,10 +84,9 @@ def _box(workspace: Workspace) -> BlackBox:
     from monitord.stacks.box import BlackBox
     from monitord.stacks.opening import BoxSettings
 
-    asked = consent(workspace.settings)
     return BlackBox(
         BoxSettings(_RATE_HZ, _BYTES_PER_CPU),
-        lambda name, executable: asked.refusal(name, executable) is None,
+        consent(workspace.settings).permits,
         lambda _step, call: call(),
     )
 

@@ -53,6 +53,17 @@ class Consent:
             )
         return None
 
+    def permits(self, name: str, executable: str | None) -> bool:
+        """Whether it may be profiled by what is known of it; an empty name, and no executable: not known.
+
+        Of a process that is gone that can be little: it may be one that is denied.
+        """
+        is_open = any(
+            (not name and "/" not in pattern) or (executable is None and pattern[:1] in "/*?[")
+            for pattern in self.deny
+        )
+        return not is_open and self.refusal(name, executable) is None
+
 
 def _first_match(patterns: tuple[str, ...], name: str, executable: str | None) -> str | None:
     for pattern in patterns:

@@ -133,7 +133,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     box_failures = Failures()
     box = BlackBox(
         box_settings(settings),
-        lambda name, executable: service.consent.refusal(name, executable) is None,
+        lambda name, executable: service.consent.permits(name, executable),  # noqa: PLW0108  a reload replaces it
         box_failures.run,
     )
     first_looks = FirstLooks(

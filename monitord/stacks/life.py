@@ -152,8 +152,6 @@ def newest(code: tuple[Code, ...]) -> tuple[Code, ...]:
         is_over = place and kept[place - 1].end > one.start
         if not is_over and not (place < len(kept) and kept[place].start < one.end):
             kept.insert(place, one)
-            if len(kept) >= MAPPINGS_AT_MOST:
-                break
     return tuple(kept)
 
 
@@ -181,9 +179,34 @@ def fork_times(told: bytes | bytearray) -> frozenset[int]:
 
 
 def cut_oldest(told: bytearray, kept_bytes: int) -> None:
-    """Forget whole records, the oldest, until so many bytes are left at most."""
-    begins = [begin for _, _, begin, _ in records.walk(bytes(told))]
-    del told[: next((begin for begin in begins if len(told) - begin <= kept_bytes), len(told))]
+    """Forget whole records, the oldest, until so many bytes are left; and what says who it is, is kept."""
+    data = bytes(told)
+    spans = [(begin, end) for _, _, begin, end in records.walk(data)]
+    identity = _identity(data, spans)
+    kept: list[tuple[int, int]] = []
+    room = kept_bytes
+    for begin, end in reversed(spans):
+        room -= end - begin
+        if room >= 0 or begin in identity:
+            kept.append((begin, end))
+    told[:] = b"".join(data[begin:end] for begin, end in reversed(kept))
+
+
+def _identity(data: bytes, spans: list[tuple[int, int]]) -> set[int]:
+    """Where the latest start, program and name are told, and the program's own file: the first one mapped."""
+    found: dict[str, int] = {}
+    for begin, end in spans:
+        record = records.side_record(data[begin:end])
+        if isinstance(record, records.Forked):
+            found = {"start": begin}
+        elif isinstance(record, records.Named):
+            found["name"] = begin
+            if record.is_exec:
+                found["program"] = begin
+                found.pop("file", None)
+        elif isinstance(record, records.Mapped):
+            found.setdefault("file", begin)
+    return set(found.values())
 
 
 def _from_ns(life: Life) -> int:

@@ -53,6 +53,27 @@ def test_consent_is_deny_over_allow(consent: Consent, is_refused: bool) -> None:
     assert refusal is None or all(refusal)
 
 
+@pytest.mark.parametrize(
+    ("consent", "name", "executable", "is_allowed"),
+    [
+        (Consent(), "", None, True),
+        (Consent("auto", deny=("secretd",)), "", "/usr/bin/x", False),
+        (Consent("auto", deny=("secretd",)), "web", None, True),
+        (Consent("auto", deny=("/opt/secret/*",)), "web", None, False),
+        (Consent("auto", deny=("/opt/secret/*",)), "", "/usr/bin/x", True),
+        (Consent("auto", deny=("*secret*",)), "web", None, False),
+        (Consent("auto", deny=("secretd", "/opt/secret/*")), "web", "/usr/bin/x", True),
+        (Consent("listed", allow=("web",)), "", None, False),
+        (Consent("never"), "web", "/usr/bin/x", False),
+    ],
+)
+def test_who_is_not_known_any_more_may_be_one_that_is_denied(
+    consent: Consent, name: str, executable: str | None, is_allowed: bool
+) -> None:
+    """The black box tells of processes that are gone."""
+    assert consent.permits(name, executable) is is_allowed
+
+
 def test_an_unreadable_executable_is_not_on_a_list_of_paths() -> None:
     assert Consent("listed", allow=("/usr/bin/*",)).refusal("web", None) is not None
 
