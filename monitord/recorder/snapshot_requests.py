@@ -9,7 +9,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ SHORTEST_S, LONGEST_S = 1.0, 100.0
 _FOLDER = "requests"
 _ASKED, _ANSWERED = ".ask", ".why"
 _AT_ONCE = 4  # more in one pass are left for the next ones
-_LISTED = 64
+_UNREAD_S = 600.0  # ten times as long as anybody waits
 _BYTES = 4096
 _ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
 
@@ -37,11 +38,22 @@ def take_requests(data_dir: Path) -> list[SnapshotRequest]:
     """Take what was asked for since the last call; what is not a request is thrown away."""
     folder = data_dir / _FOLDER
     try:
-        names = sorted(name for name in os.listdir(folder)[:_LISTED] if name.endswith(_ASKED))  # noqa: PTH208 - asked at every pass
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - asked at every pass
     except OSError:
         return []
+    _remove_unread(folder, names)
+    names = [name for name in names if name.endswith(_ASKED)]
     found = [_taken(folder / name) for name in names[:_AT_ONCE]]
     return [request for request in found if request is not None]
+
+
+def _remove_unread(folder: Path, names: Sequence[str]) -> None:
+    """Answers that came when nobody waited any more, and what a write that broke off has left."""
+    for name in names:
+        if not name.endswith(_ASKED):
+            with contextlib.suppress(OSError):
+                if time.time() - (folder / name).lstat().st_mtime > _UNREAD_S:
+                    _remove(folder / name)
 
 
 def refuse(data_dir: Path, correlation_id: str, reason: str) -> None:

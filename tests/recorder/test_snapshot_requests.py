@@ -102,3 +102,15 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"File exists|symbolic"):
         put_request(tmp_path, REQUEST)
     assert elsewhere.read_text() == "kept"
+
+
+def test_answers_that_nobody_waited_for_do_not_stand_in_the_way_of_requests(tmp_path: Path) -> None:
+    """Each snapshot that was broken off by hand can leave one."""
+    folder = folder_of(tmp_path)
+    for n in range(300):
+        refuse(tmp_path, f"aaaaaaaa{n}", "nobody reads this")
+        if n:
+            os.utime(folder / f"aaaaaaaa{n}.why", (1, 1))
+    put_request(tmp_path, REQUEST)
+    assert take_requests(tmp_path) == [REQUEST]
+    assert [one.name for one in folder.iterdir()] == ["aaaaaaaa0.why"]
