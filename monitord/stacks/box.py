@@ -42,6 +42,9 @@ _RESTS_S = 60.0  # without rings
 _FAILURES_UNTIL_ANEW = 240
 _HANGS_AFTER_S = 5.0
 _THREADS_CAP = 4
+_NO_PYTHON = (
+    f"no more Python stacks: {_THREADS_CAP} threads wait for memory of processes; start monitord again"
+)
 _LOCK_S = 2.0
 _PARENTS_AT_MOST = 16  # that are asked in one look
 _NICE = -10  # where there is a right to it
@@ -119,6 +122,7 @@ class BlackBox:
         self._turn = self._failed = 0
         self._beat_s = 0.0
         self._reading = 0  # the process whose memory is being read; 0: none
+        self._reads_python = True
         self._busy: tuple[int, ...] = ()
         self._wants_everybody_asked = False
 
@@ -159,12 +163,8 @@ class BlackBox:
 
     def _leave_behind(self, pid: int) -> None:
         get_logger().warning("black_box.hangs", pid=pid)
-        if self._turn > _THREADS_CAP:
-            self._why_off = f"{_THREADS_CAP} of its threads wait for memory of processes"
-            self._close_rings()
-            return
-        refused = {*self._reader.refused, pid}
-        self._reader = PythonReader(self.permits, refused=refused)
+        self._reader = PythonReader(self.permits, refused={*self._reader.refused, pid})
+        self._reads_python = self._turn < _THREADS_CAP
         self.start()
 
     def close(self, within_s: float) -> None:
@@ -255,6 +255,8 @@ class BlackBox:
             self._see(fresh, now_ns())
         for pid in unknown[:_PARENTS_AT_MOST]:
             lives.note(pid, self._lock)
+        if not self._reads_python:
+            return True
         watched = self._watched_ns
         at_most = _AT_MOST_IN_NEED if self._allowance.is_spent else AT_MOST
         chosen = self._heat.choose(fresh, (0, self._own_pid), watched, at_most)
@@ -354,7 +356,7 @@ class BlackBox:
             self._lock.release()
 
     def _notes(self) -> list[str]:
-        found = [] if self._why_less is None else [self._why_less]
+        found = self._limits()
         found += [f"a Python of an unknown version: {words}" for words in self._reader.unknown_versions]
         found += self._rings.lost.in_words() if self._rings is not None else []
         return found
@@ -364,6 +366,11 @@ class BlackBox:
         """Why nothing is recorded; empty while something is."""
         return "" if self._rings is not None else self._why_off or "it has not begun yet"
 
+    def _limits(self) -> list[str]:
+        """Why it has less than all."""
+        found = [] if self._why_less is None else [self._why_less]
+        return found if self._reads_python else [*found, _NO_PYTHON]
+
     def status(self) -> dict[str, object]:
         """How it is, in the words of status.json."""
         counts, rings = self._reader.counts, self._rings
@@ -372,7 +379,7 @@ class BlackBox:
         return {
             "state": "on" if is_on else "off",
             "scope": rings.scope if rings is not None else None,
-            "reason": self._why_less if is_on else self._why_off,
+            "reason": ("; ".join(self._limits()) or None) if is_on else self._why_off,
             "rate_hz": rings.rate_hz if rings is not None else self._settings.rate_hz,
             "kept_s": kept_ns // _NS_PER_S,
             "python_stacks": len(self._stacks),

@@ -17,8 +17,10 @@ from monitord.stacks import lives
 from monitord.stacks.box import BlackBox, now_ns
 from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings
+from monitord.stacks.reader import PythonReader
 from monitord.stacks.readings import PythonStacks
 from monitord.stacks.rings import Rings
+from tests.burners import burn_command
 from tests.patience import PATIENCE_S
 from tests.stacks.test_box import pytestmark, wait_until
 
@@ -133,6 +135,44 @@ def test_a_look_that_waits_for_the_lock_blames_no_process(
         box.tend(())
     assert box._turn == 1
     assert not box._reader.refused
+
+
+def test_processes_that_keep_their_readers_waiting_cost_python_stacks_and_nothing_else(
+    box: BlackBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can have a few of those: who ran is still recorded, and what is missing is said."""
+    is_over = threading.Event()
+
+    def hung(_reader: PythonReader, _pid: int, _tid: int, _least_age_s: float) -> None:
+        is_over.wait(4 * PATIENCE_S)
+
+    monkeypatch.setattr(PythonReader, "stack_of", hung)
+    monkeypatch.setattr("monitord.stacks.box._HANGS_AFTER_S", 0.1)
+    processes = [
+        subprocess.Popen(burn_command(60), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    box.start()
+    try:
+
+        def is_told() -> bool:
+            box.tend(())
+            return "no more Python stacks" in str(box.status()["reason"])
+
+        wait_until(is_told)
+        turn = box._turn
+        seen_ns = now_ns()
+        wait_until(lambda: box._seen_ns.get(processes[0].pid, 0) > seen_ns)
+        box.tend(())
+        assert (box.status()["state"], box._turn) == ("on", turn)
+        found = box.take_machine(0, now_ns())
+        assert found is not None
+        assert "no more Python stacks" in found.payload.decode()
+    finally:
+        is_over.set()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def test_how_much_is_held_is_told_while_stacks_are_added() -> None:
