@@ -107,13 +107,10 @@ def explain(facts: Facts) -> Cause:
     sentence = f"{share} of {counted(found.by, 'further descriptor')} are {what}; {main.now:,} are open"
     is_certain = found.is_measured and main.by >= MOST_OF_IT * found.by
     kind = "remote end" if main.name == "sockets" and narrow else main.name
-    words = kind.split()
-    return Cause(
-        kind if len(words) <= 3 else "descriptors",
-        sentence,
-        "certain" if is_certain else "likely",
-        evidence=evidence,
-    )
+    kind = kind if len(kind.split()) <= 3 else "descriptors"
+    if (rival := found.rival()) is not None:
+        return Cause(kind, sentence, "possible", printable(rival), "a second look, later", evidence)
+    return Cause(kind, sentence, "certain" if is_certain else "likely", evidence=evidence)
 
 
 def _narrowness(target: Group) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from monitord.causes.facts import Facts, Observation
 
 MOST_OF_IT = 0.8
 ENOUGH = 0.5
+_NEAR = 0.75  # of the main one's growth: it may as well be that one
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Growth:
         """The kind that makes up at least half of the growth."""
         first = self.kinds[0] if self.kinds else None
         return first if first and first.by > 0 and first.by >= ENOUGH * self.by else None
+
+    def rival(self) -> str | None:
+        """The kind that grew nearly as much as the main one."""
+        near = [one for one in self.kinds[1:2] if one.by > 0 and one.by >= _NEAR * self.kinds[0].by]
+        return near[0].name if near else None
 
     def targets(self, kind: str, share: float = MOST_OF_IT) -> list[Group]:
         """The targets that make up most of a kind's growth; one may contain another."""

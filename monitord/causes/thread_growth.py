@@ -82,7 +82,12 @@ def explain(facts: Facts) -> Cause:
     is_certain = found.is_measured and main.by >= MOST_OF_IT * found.by
     decides = None if began else "a stack of each of its threads, which shows the function they began in"
     confidence: Any = "certain" if is_certain else "likely"
-    return Cause("threads that grew", f"{sentence}; {main.now:,} live", confidence, None, decides, evidence)
+    runner_up = found.rival()
+    if runner_up is not None:
+        confidence, runner_up = "possible", f"threads called {printable(runner_up)}"
+    return Cause(
+        "threads that grew", f"{sentence}; {main.now:,} live", confidence, runner_up, decides, evidence
+    )
 
 
 def _began_in(profiles: tuple[Profile, ...], count: int) -> str | None:

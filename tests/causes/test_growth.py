@@ -214,3 +214,13 @@ def test_a_look_at_20000_descriptors_with_hostile_names_is_small(run: Run, tmp_p
     shown = " ".join((measured.sentence, *(text for _label, text in measured.evidence)))
     assert shown.isprintable()
     assert "below" in measured.sentence
+
+
+@pytest.mark.parametrize("member", [fd_growth, thread_growth])
+def test_of_two_kinds_that_grew_alike_neither_is_sure(member: Any) -> None:
+    before = {"count": 20, "looked_at": 20, "kinds": {"files": 10, "pipes": 10}, "targets": {}}
+    after = {"count": 420, "looked_at": 420, "kinds": {"files": 220, "pipes": 200}, "targets": {}}
+    metric = TriggerMetric.FD_GROWTH if member is fd_growth else TriggerMetric.THREAD_GROWTH
+    cause = member.explain(Facts(alert(metric, 400), before=before, after=after))
+    assert cause.confidence == "possible"
+    assert "pipes" in (cause.runner_up or "")
