@@ -45,7 +45,7 @@ class Member:
 
 METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.CPU: Member("cpu", "process", at_arming=True, limit_s=6.0, capabilities=_SAMPLES),
-    TriggerMetric.MANUAL: Member("cpu", "process", limit_s=6.0, capabilities=_SAMPLES),
+    TriggerMetric.MANUAL: Member("manual", "process", limit_s=6.0, capabilities=_SAMPLES),
     TriggerMetric.MEMORY: Member("memory", observes="process", at_arming=True, compares=True),
     TriggerMetric.MEMORY_GROWTH: Member("memory", observes="process", at_arming=True, compares=True),
     TriggerMetric.FREE_MEMORY: Member("free_memory", observes="machine", at_arming=True, compares=True),

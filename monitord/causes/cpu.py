@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +62,15 @@ _DECIDES: Mapping[str, str] = {
 
 def observe(pid: int, start_ticks: int) -> dict[str, Any]:
     """What it used, its faults and waits; where its CPU is. The process that observes ends with it."""
+    return observed(pid, lambda _first: {})
+
+
+def observed(pid: int, further: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The same with what else is observed before all rights are given up, given the first usage."""
     first = read_usage(pid)
     sampled = sample_leaves(pid)
     usage = {"first": first, "last": {**read_usage(pid), "waits": read_waits(pid)}}
-    return {"usage": usage, "leaves": name_leaves(pid, sampled)}
+    return {**further(first), "usage": usage, "leaves": name_leaves(pid, sampled)}
 
 
 _NAMELESS = ("[", "0x", "function_at_")
@@ -194,7 +199,7 @@ def _judged(facts: Facts, seen: _Seen, scores: dict[str, float], rows: list[tupl
     if share < _LEAST:
         return _loop(facts, seen, word, share, rows)
     is_close = near >= _NEAR_SHARE * share and near >= 0.2
-    confidence = _confidence(share, seen, is_fact=_is_fact(word, seen))
+    confidence = _confidence(word, share, seen)
     if is_close and share < _LIKELY:
         why = f"{word} ({_percent(share)}) and {second} ({_percent(near)}) are near each other"
         return _unknown(facts, why, word, second, rows)
@@ -256,10 +261,11 @@ def _is_fact(word: str, seen: _Seen) -> bool:
     return seen.leaves.share(word) >= _VERIFIED or seen.facts.share(word) >= _LEAST
 
 
-def _confidence(share: float, seen: _Seen, *, is_fact: bool) -> Confidence:
-    if seen.samples < _FEW or not is_fact:
+def _confidence(word: str, share: float, seen: _Seen) -> Confidence:
+    if seen.samples < _FEW or not _is_fact(word, seen):
         return "possible"
-    if share >= _SURE and seen.samples >= _MANY:
+    is_confirmed = not seen.is_named or seen.leaves.share(word) >= _VERIFIED
+    if share >= _SURE and seen.samples >= _MANY and is_confirmed:  # a path is what its owner calls it
         return "certain"
     return "likely" if share >= _LIKELY else "possible"
 

@@ -6,10 +6,12 @@ mutex says, of threads that did not run while it was read.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monitord import procfs
 from monitord.causes.ends import children_of
 from monitord.causes.facts import Facts, Observation
 from monitord.causes.threads import MOST_THREADS, RUNNING, Waiting, ran_ns_of, read_all
@@ -42,6 +44,16 @@ _FIX = "its system calls: record as root, or as its user"
 _PLACED = ("file", "file lock", "child")
 _THREADING = ("/threading.py", "/queue.py")
 _MUTEXES = ("mutex", "PI mutex")
+_SENT = (
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+    signal.SIGIO,
+)
+_REAL_TIME = ((1 << 64) - 1) & ~((1 << 33) - 1)
 _LOCKS = frozenset(("mutex", "PI mutex", "semaphore", "Python lock", "thread id", "futex"))
 
 
@@ -57,9 +69,17 @@ def observe(pid: int, start_ticks: int) -> dict[str, Any]:
         "threads": count,
         "looked_at": len(threads),
         "python": reader.python,
+        "catches_signals": _catches_signals(pid),
         "ended_children": sum(stat.state == "Z" for _pid, stat in children_of(pid)),
         "groups": _grouped(pid, threads, waits, steady),
     }
+
+
+def _catches_signals(pid: int) -> bool:
+    """Whether it handles a signal that others send; Python itself handles SIGINT, the C library 32 and 33."""
+    caught = procfs.status_of(pid).get("SigCgt", "0")
+    sent = sum(1 << (one - 1) for one in _SENT)
+    return bool(int(caught, 16) & (sent | _REAL_TIME))
 
 
 def _grouped(
@@ -232,6 +252,11 @@ def _all_stuck(groups: list[Row], seen: Observation) -> Found | None:
     whole = f"all of its {counted(count, 'thread')} wait" if count > 1 else "its only thread waits"
     sentence = f"{whole} for {what} without a time limit, and no thread is left to release one"
     decides = "the stacks of its threads; only a handler of a signal could still wake one"
+    if seen.get("catches_signals"):
+        sentence = (
+            f"{whole} for {what} without a time limit; it handles signals, which may be what it waits for"
+        )
+        return "lock", sentence, "possible", "the stacks of its threads"
     return "deadlock", sentence, "likely", decides
 
 

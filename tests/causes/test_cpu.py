@@ -371,3 +371,12 @@ def test_an_interpreter_without_names_may_do_anything(file: str) -> None:
         cause = explain(facts(profile((90, [native("[interpreter]", f"/usr/bin/{file}")])), below=few))
         assert cause is not None
         assert cause.confidence == "unknown"
+
+
+def test_a_path_like_the_librarys_is_not_sure_where_nothing_below_it_agrees() -> None:
+    """Anybody may keep a file at such a path; the accelerated library would be seen below it."""
+    frames = [MAIN, python("raw_decode", file=JSON)]
+    below = leaves((90, [("_PyEval_EvalFrameDefault", PYTHON, "native")]))
+    cause = explain(facts(profile((90, frames)), below=below))
+    assert cause is not None
+    assert (cause.kind, cause.confidence) == ("serialisation", "likely")

@@ -260,3 +260,20 @@ def test_no_thread_is_stopped_or_changed_by_a_look(built: Build, run: Run) -> No
     before = [one.ran_ns for one in threads.read_all(process.pid)[1]]
     hang.observe(process.pid, ticks(process.pid))
     assert [one.ran_ns for one in threads.read_all(process.pid)[1]] == before
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGCHLD", "SIGALRM", "SIGRTMIN"])
+def test_a_program_that_handles_signals_may_wait_for_one(run: Run, name: str) -> None:
+    """`stopping.wait()` until SIGTERM comes is how many servers rest: no deadlock."""
+    code = (
+        "import signal, threading\n"
+        "stopping = threading.Event()\n"
+        f"signal.signal(signal.{name}, lambda *_: stopping.set())\n"
+        "print('ready', flush=True)\n"
+        "stopping.wait()\n"
+    )
+    process, _ = run(code)
+    waits_in(process.pid, "futex")
+    cause = cause_of(process.pid)
+    assert (cause.kind, cause.confidence) == ("lock", "possible"), cause
+    assert "handles signals" in cause.sentence
