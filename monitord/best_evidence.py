@@ -108,14 +108,17 @@ def leading_hotspots(captures: Sequence[Capture], metric: TriggerMetric | None =
 
 
 def _before_and_during(before: Capture, ranked: Sequence[Capture]) -> tuple[Hotspot, ...]:
-    """What ran before the alert, then what only the profile shows; that first where the other has no name."""
+    """What ran before, then what only the profile shows; that, or a look, first where it has no name."""
     best = before.hotspots
-    profile = next((one for one in ranked if one.role == "profile" and one.hotspots and not one.late), None)
-    if profile is None:
-        return best
-    during = tuple(_other_phase(profile.hotspots, best, DURING_THE_ALERT))
     is_nameless = best[0].func_id is None and best[0].function.startswith("[")
-    return (*during, *best) if is_nameless else (*best, *during)
+    seen = {"profile": DURING_THE_ALERT}
+    if is_nameless:
+        seen["dump"] = BEFORE_THE_ALERT  # a look of few samples, which has what the black box could not read
+    for role, when in seen.items():
+        other = next((one for one in ranked if one.role == role and one.hotspots and not one.late), None)
+        if other is not None and (found := tuple(_other_phase(other.hotspots, best, when))):
+            return (*found, *best) if is_nameless else (*best, *found)
+    return best
 
 
 def _other_phase(other: Iterable[Hotspot], shown: Sequence[Hotspot], seen: str) -> Iterator[Hotspot]:

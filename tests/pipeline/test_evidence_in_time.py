@@ -258,6 +258,19 @@ def test_a_name_from_the_profile_comes_before_code_that_the_black_box_could_not_
     assert [spot.function for spot in found] == ["price_basket", "[libpython3.16.so]"]
 
 
+def test_a_name_from_a_look_comes_before_code_that_the_black_box_could_not_name() -> None:
+    """Where no profile was taken: cause and hottest function then tell of the same one."""
+    unnamed = Hotspot("[Python, not read]", None, None, 0.97, 1.0, kind="native")
+    named = Hotspot("price_basket", "/a.py", 1, 1.0, 1.0, func_id="1")
+    before = a_capture("before", profiler="ring", sample_count=90, hotspots=(unnamed,))
+    look = a_dump("f", hotspots=(named,))
+    assert [(spot.function, spot.seen) for spot in leading_hotspots((before, look))] == [
+        ("price_basket", "before the alert"), ("[Python, not read]", None),
+    ]  # fmt: skip
+    known = replace(before, hotspots=(replace(named, function="load_orders"),))
+    assert [spot.function for spot in leading_hotspots((known, look))] == ["load_orders"]
+
+
 def test_a_phase_that_only_the_looks_saw_is_told_beside_the_profile() -> None:
     """6 s in f, then in g: the profile leads, and what it can't know any more follows it, marked."""
     f, g = (Hotspot(name, "/a.py", 1, 0.95, 1.0) for name in "fg")
