@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 
 from monitord import procfs
 from monitord.model import ProcessKey, counted
 from monitord.stacks.asking import AskedLives, Asking
 from monitord.stacks.document import NEAR_NS, SAMPLES_CAP, Document, DocumentBuilder, Span
-from monitord.stacks.family import Family, Member, family_of, start_ns
+from monitord.stacks.family import Family, LivesOf, Member, family_of, start_ns
 from monitord.stacks.life import Life
 from monitord.stacks.lives import Lives
 from monitord.stacks.readings import PythonStacks
@@ -53,12 +54,13 @@ class Taking:
 
     def of_machine(self, own_pid: int, pattern: str = "*") -> Document | None:
         """Those with a name like this, but `own_pid` and what it started."""
+        lives_of = cache(self.lives.of)  # a parent is asked for each of its children
         family = {
             pid: tuple(
-                Member(life, is_target=True) for life in self.lives.of(pid) if fnmatchcase(life.name, pattern)
+                Member(life, is_target=True) for life in lives_of(pid) if fnmatchcase(life.name, pattern)
             )
             for pid in self.seen
-            if not self._is_own(pid, own_pid)
+            if not _is_own(pid, own_pid, lives_of)
         }
         return self._document(family, self.since_ns, None)
 
@@ -92,15 +94,16 @@ class Taking:
         counts = {kind: kinds.count(kind) for kind in ("unreadable", "impossible")}
         return {"lost": self.rings.lost.records, **counts}
 
-    def _is_own(self, pid: int, own_pid: int) -> bool:
-        for _ in range(_OWN_GENERATIONS):
-            if pid == own_pid:
-                return True
-            lives = self.lives.of(pid)
-            if not lives or not lives[-1].parent_pid:
-                return False
-            pid = lives[-1].parent_pid
-        return False
+
+def _is_own(pid: int, own_pid: int, lives_of: LivesOf) -> bool:
+    for _ in range(_OWN_GENERATIONS):
+        if pid == own_pid:
+            return True
+        lives = lives_of(pid)
+        if not lives or not lives[-1].parent_pid:
+            return False
+        pid = lives[-1].parent_pid
+    return False
 
 
 def executable_of(life: Life) -> str | None:

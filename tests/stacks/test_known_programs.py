@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from monitord.stacks.life import Code, newest
-from monitord.stacks.taking import executable_of
+from monitord.stacks.asking import Asking
+from monitord.stacks.life import Code, Life, newest
+from monitord.stacks.readings import PythonStacks
+from monitord.stacks.taking import Taking, executable_of
 from tests.stacks.test_lives import Told, lives_of, tables_bytes
 
 
@@ -37,3 +39,23 @@ def test_of_a_process_with_more_code_than_is_noted_the_programs_file_stays() -> 
     found = newest((*noted, *mapped))
     assert found[0].path == "/x/0"
     assert len(found) == 256 + 98
+
+
+def test_of_a_whole_machine_each_process_is_asked_about_once() -> None:
+    """Under the lock, for as many as were seen; each was asked again for all of its descendants."""
+    told = Told()
+    for n in range(200):
+        told.fork(n, 1000 + n, 999 + n)
+    lives = lives_of(told)
+    lives.keep_up(range(1000, 1200))
+    asked: list[int] = []
+
+    class Counted:
+        def of(self, pid: int) -> tuple[Life, ...]:
+            asked.append(pid)
+            return lives.of(pid)
+
+    seen = range(1000, 1200)
+    taking = Taking(Asking(), Counted(), PythonStacks(), 0, 1, seen, (), lambda *_: True, ())  # type: ignore[arg-type]  # all that is asked of it
+    assert taking.of_machine(5) is None
+    assert sorted(asked) == sorted({*asked})
