@@ -23,6 +23,7 @@ _WAITING_AT_MOST = 4  # crossings: where more come in one tick, the others are o
 _KEPT_AT_MOST = 32
 _REST = 10  # after an observation of a crossing so many times as long: below a tenth of a core
 _WAIT_S = 7.0  # what takes longer comes too late
+_STALE_S = 5.0  # an alert whose turn comes later is not observed: what it was about may be over by then
 
 Observed = Future[bytes | None]
 Both = tuple[bytes | None, bytes | None]
@@ -44,7 +45,7 @@ class Causes:
         self._folder = folder
         self._observes_armings = observes_armings
         self._armed: OrderedDict[tuple[str, ProcessKey | None], tuple[Look, Observed]] = OrderedDict()
-        self._asked: deque[tuple[Look, Observed]] = deque()
+        self._asked: deque[tuple[Look, Observed, float]] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -89,7 +90,7 @@ class Causes:
             return None
         observed: Observed = Future()
         with self._changed:
-            self._asked.append((look, observed))
+            self._asked.append((look, observed, time.monotonic()))
         self._go_on()
         return observed
 
@@ -97,7 +98,7 @@ class Causes:
         """Observe nothing more; what is under way ends by its own deadline."""
         with self._changed:
             self._is_closed = True
-            for _look, observed in (*self._asked, *self._armed.values()):
+            for observed in (*(one[1] for one in self._asked), *(one[1] for one in self._armed.values())):
                 observed.cancel()
             self._changed.notify_all()
         if self._thread is not None:
@@ -133,8 +134,11 @@ class Causes:
         """The next to observe, waited for; None at the end."""
         with self._changed:
             while not self._is_closed:
-                if self._asked:
-                    return (*self._asked.popleft(), False)
+                while self._asked:
+                    look, observed, asked_s = self._asked.popleft()
+                    if time.monotonic() - asked_s < _STALE_S:
+                        return look, observed, False
+                    observed.cancel()
                 waiting = [one for one in self._armed.values() if _waits(one[1])]
                 waiting.sort(key=lambda one: not _compares(one[0]))
                 now_s = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -126,6 +127,23 @@ def test_a_crossing_whose_turn_never_came_keeps_no_alert_waiting(room: Room, cau
     wait_until(lambda: len(room.looks) == 1)
     causes.arm(arming(2))
     assert causes.claim("cpu-hog", ProcessKey(2, 1)) is None
+
+
+def test_an_alert_whose_turn_comes_too_late_is_not_observed(
+    room: Room, causes: Causes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind others of seconds each: what is seen then is not what the alert was about."""
+    room.may_go_on.clear()
+    first = causes.observe(TriggerMetric.CPU, ProcessKey(1, 1))
+    wait_until(lambda: len(room.looks) == 1)
+    late = [causes.observe(TriggerMetric.CPU, ProcessKey(pid, 1)) for pid in (2, 3)]
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 20.0)
+    room.may_go_on.set()
+    assert result_of(first) == b'{"number": 1}'
+    assert [result_of(each) for each in late] == [None, None]
+    monkeypatch.undo()
+    assert result_of(causes.observe(TriggerMetric.CPU, ProcessKey(4, 1))) == b'{"number": 2}'
 
 
 def test_the_machine_is_observed_where_a_rule_is_about_it(room: Room, causes: Causes) -> None:
