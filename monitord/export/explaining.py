@@ -186,7 +186,7 @@ def _context(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
 
 def _normal(view: IncidentView, around: Surroundings) -> Iterator[Sentence]:
     earlier = [record for record in around.earlier if record.correlation_id != view.correlation_id]
-    if earlier:
+    if earlier and view.rule != SNAPSHOT:
         last = earlier[0]  # the newest first
         who = display_name(view.process_name, view.record.command_line)
         times = "once" if len(earlier) == 1 else f"{len(earlier)} times"

@@ -122,7 +122,8 @@ class Snapshots:
         covered_s = request.since_s
         if request.pid is None and request.process is None:  # something always runs: before it, nobody looked
             covered_s = min(covered_s, (until_ns - found.began_ns) / _NS_PER_S)
-        incident = self._incident(request, target, self._access.read(named, folder), now, covered_s)
+        capture = _with_names_first(self._access.read(named, folder))
+        incident = self._incident(request, target, capture, now, covered_s)
         self._access.save(incident)
         get_logger().info("snapshot.taken", correlation_id=request.correlation_id, since_s=request.since_s)
         return None
@@ -144,3 +145,9 @@ class Snapshots:
         )
         boot_id = self._access.boot_id
         return Incident(request.correlation_id, alert, process, captures=(capture,), boot_id=boot_id)
+
+
+def _with_names_first(capture: Capture) -> Capture:
+    """Code without a name ("[dash]") is of many programs here: functions tell more."""
+    spots = sorted(capture.hotspots, key=lambda spot: spot.func_id is None and spot.function.startswith("["))
+    return replace(capture, hotspots=tuple(spots))

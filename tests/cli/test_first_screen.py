@@ -60,7 +60,11 @@ def test_a_snapshot_knows_of_no_alert(store, here: Cli) -> None:
     assert "What ran (20 s, 1 s a step" in page
     assert "(from the black box: 263 samples)" in page
     assert "The black box saw it spend" in " ".join(told.split())
-    for text in ("before the alert", "before it", "had begun"):
+    store.save_incident(
+        replace(made, correlation_id="abcdefghijkl", alert=alert, captures=captures, history=())
+    )
+    told += here("explain", "abcdefghijkl").out
+    for text in ("before the alert", "before it", "had begun", "The same rule fired"):
         assert text not in " ".join((page + told).split())
 
 
