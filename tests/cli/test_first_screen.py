@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -60,8 +61,10 @@ def test_a_snapshot_knows_of_no_alert(store, here: Cli) -> None:
     assert "What ran (20 s, 1 s a step" in page
     assert "(from the black box: 263 samples)" in page
     assert "The black box saw it spend" in " ".join(told.split())
+    later = replace(alert, raised_at=alert.raised_at + timedelta(minutes=2))
+    again = replace(made, correlation_id="abcdefghijkl", alert=later, captures=captures, history=())
     store.save_incident(
-        replace(made, correlation_id="abcdefghijkl", alert=alert, captures=captures, history=())
+        replace(again, captures=tuple(replace(one, started_at=later.raised_at) for one in captures))
     )
     told += here("explain", "abcdefghijkl").out
     for text in ("before the alert", "before it", "had begun", "The same rule fired"):
