@@ -229,10 +229,7 @@ class IncidentWorker:
         )
 
     def _what_was_before(self, opening: Opening) -> Capture | None:
-        """What the target ran before the alert; a rule without profiles wants none.
-
-        Naming it takes a second and more: the incident's row does not wait for that.
-        """
+        """What the target ran before the alert; a rule without profiles wants none."""
         target, folder = opening.alert.target, self._folder / opening.correlation_id
         if target is None or opening.alert.profiler == "none":
             return None
@@ -240,7 +237,6 @@ class IncidentWorker:
             taken = self._before.take(opening.alert, self._plan_for(opening, opening.bare_incident()))
             if taken is None:
                 return None
-            self._save(opening.bare_incident())
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return self._before.named(taken, folder)
         except Exception as error:  # noqa: BLE001  around one capture: its failure must not cost the incident

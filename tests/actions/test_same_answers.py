@@ -233,4 +233,5 @@ def test_every_question_of_the_server_is_compared() -> None:
         *("get_profile", "compare_profiles", "rules_status", "system_now"),
     }
     of_the_server_alone = {"what_happened"}  # a person asks `recent`, `events` and `hot` one after another
-    assert set(READING) == compared | of_the_server_alone
+    of_a_recorder = {"take_snapshot"}  # each is a new incident: tests/flow/test_snapshot.py
+    assert set(READING) == compared | of_the_server_alone | of_a_recorder

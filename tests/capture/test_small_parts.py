@@ -233,7 +233,7 @@ def test_the_tools_of_macos_are_called_as_their_manual_says() -> None:
 
 @pytest.mark.parametrize(
     ("name", "total", "function"),
-    [("sample", 1600, "memmove"), ("spindump", 1000, "thread_start")],
+    [("sample", 1600, "memmove"), ("spindump", 1000, "-[NSView _layoutSubtreeWithOldSize:]")],
 )
 def test_reports_of_macos_are_read(name: str, total: int, function: str) -> None:
     """On re-created reports: none could be recorded."""
