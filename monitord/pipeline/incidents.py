@@ -231,7 +231,7 @@ class IncidentWorker:
     def _what_was_before(self, opening: Opening) -> Capture | None:
         """What the target ran before the alert; a rule without profiles wants none."""
         target, folder = opening.alert.target, self._folder / opening.correlation_id
-        if target is None or opening.alert.profiler == "none":
+        if target is None or opening.alert.profiler == "none" or self._before is NOTHING_BEFORE:
             return None
         try:
             taken = self._before.take(opening.alert, self._plan_for(opening, opening.bare_incident()))

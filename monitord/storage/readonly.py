@@ -25,6 +25,14 @@ _STORED = (
     f" + (SELECT coalesce(sum(stored_bytes), 0) FROM profile_capture {_SOUND})"
 )
 _OURS = frozenset(("incident", "profile_capture", "history", "state", "event"))
+_BROUGHT = {
+    "0002": "incident", "0003": "idx_state_expiry", "0004": "event",
+    "0005": "idx_event_pid_type", "0006": "incident.cause",
+}  # fmt: skip
+"""What each revision made: where it is there, an older revision is a digit that has changed on the disk."""
+_MADE = (
+    "SELECT name FROM sqlite_master UNION ALL SELECT 'incident.' || name FROM pragma_table_info('incident')"
+)
 
 
 def open_readonly(database: Path) -> tuple[sqlite3.Connection, str | None]:
@@ -69,7 +77,16 @@ def _revision(connection: sqlite3.Connection) -> str | None:
     revision, tables = str(rows[0][0]), str(rows[0][1])
     if revision == HEAD and (gone := _OURS - set(tables.split(","))):
         raise DamagedError(f"cannot find table {', '.join(sorted(gone))}; {SEEN_BY}")
+    if revision in REVISIONS and revision != HEAD:
+        _check_older(connection, revision)
     return revision
+
+
+def _check_older(connection: sqlite3.Connection, revision: str) -> None:
+    """To upgrade what is upgraded fails, and for ever."""
+    made = {name for (name,) in connection.execute(_MADE)}
+    if any(later > revision and name in made for later, name in _BROUGHT.items()):
+        raise DamagedError(f"invalid alembic_version: {revision}, expected a later one; {SEEN_BY}")
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:

@@ -247,7 +247,7 @@ OF_ONE = (
     "plan get p{n}",
 )
 ELSEWHERE = {
-    "run", "top", "capture", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "prefer", "plan set", "plan delete",
+    "run", "top", "capture", "snapshot", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "prefer", "plan set", "plan delete",
     "service install", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "config show", "config validate", "config path", "config init", "config schema",
     "db upgrade", "db vacuum", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
@@ -443,6 +443,8 @@ def test_no_answer_to_an_assistant_breaks(data_dir: Path) -> None:
             for kind in ("incident", "profile")
         ]
         for name, tool in asker.tools().items():
+            if name == "take_snapshot":
+                continue  # of a recorder that runs: tests/flow/test_snapshot.py
             known = tool.input_schema.get("properties", {})
             subjects = [word for word in SUBJECTS if word in known]
             for one in ids(data_dir) if subjects else [""]:

@@ -28,8 +28,13 @@ def told(daemon: Recorder, then: str) -> dict[str, Any]:
 
 
 def test_a_spike_that_ends_with_its_window_shows_its_function(recorder: Make) -> None:
-    """The profile shows the rest after it, and is late; the looks while the window lasted lead."""
+    """The profile shows the rest after it, and is late; what the black box held of the window leads."""
     incident = told(recorder(WINDOW).start(), "rests")
+    assert incident["hotspots"][0]["function"].startswith("first_phase")
+
+
+def test_without_the_black_box_the_looks_while_the_window_lasted_lead(recorder: Make) -> None:
+    incident = told(recorder(f"{WINDOW}[black_box]\nenabled = false\n").start(), "rests")
     assert incident["hotspots"][0]["function"].startswith("first_phase")
     dump = next(capture for capture in incident["captures"] if capture["role"] == "dump")
     assert "looks within" in (dump["notes"] or {}).get("looks", "")

@@ -43,7 +43,8 @@ def test_a_standby_program_that_spikes_is_profiled_by_scalene(recorder: Callable
     top = incident["hotspots"][0]
     assert top["function"] == "guilty_loop"
     assert "sleeps_then_burns.py" in top["file"]
-    assert top["source_line"] == "total += number * number"
+    # The black box leads; it saw a line a quarter of a second, and the loop has two.
+    assert top["source_line"] in ("total += number * number", "for number in range(20000):")
     assert program.poll() is None, "the program lives on"
     program.terminate()
     program.wait(PATIENCE_S)

@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 from monitord.errors import SchemaTooNewError, StorageError
 from monitord.storage import RecentFilter, StoreReader, open_store
 from monitord.storage.migrate import alembic_config, migrate
+from monitord.storage.readonly import stored_revision
 from monitord.storage.schema import HEAD, REVISIONS
 from monitord.storage.tables import metadata
 from tests.patience import PATIENCE_S
@@ -145,6 +146,21 @@ def test_only_one_copy_is_kept(old_dir: Path) -> None:
     (old_dir / "monitord.db.before-0000").write_bytes(b"older")
     open_store(old_dir).close()
     assert [path.name for path in old_dir.glob("*.before-*")] == ["monitord.db.before-0001"]
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_a_revision_that_changed_on_the_disk_is_damage(data_dir: Path, revision: str) -> None:
+    """One flipped bit makes an older one of it; to upgrade what is upgraded would fail for ever."""
+    open_store(data_dir, create=True).close()
+    connection = sqlite3.connect(data_dir / "monitord.db")
+    connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    connection.commit()
+    connection.close()
+    store = open_store(data_dir)
+    store.adopt()
+    store.close()
+    assert stored_revision(data_dir / "monitord.db") == HEAD
+    assert list(data_dir.glob("monitord.db.damaged-*"))
 
 
 def test_a_newer_schema_is_refused_and_stays_untouched(data_dir: Path) -> None:
