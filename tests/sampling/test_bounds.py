@@ -131,7 +131,7 @@ def test_whatever_one_process_does_a_broken_level_is_reported_in_its_interval(
 
 def test_proc_stat_is_busy_idle_and_cores_without_steal_and_guest() -> None:
     text = b"cpu  100 10 50 1000 20 5 5 70 30 0\ncpu0 1 1 1 1 1 1 1 1 1 1\ncpu1 1 1 1 1 1 1 1 1 1 1\nintr 5\n"
-    assert parse_stat(text) == (2, pytest.approx(1.7), pytest.approx(10.2))
+    assert parse_stat(text) == (2, pytest.approx(1.7), pytest.approx(10.2), None)
 
 
 def test_storage_is_dirtied_pages_and_both_directions_of_paging() -> None:

@@ -165,7 +165,9 @@ def test_processes_that_keep_their_readers_waiting_cost_python_stacks_and_nothin
         wait_until(lambda: box._seen_ns.get(processes[0].pid, 0) > seen_ns)
         box.tend(())
         assert (box.status()["state"], box._turn) == ("on", turn)
-        found = box.take_machine(0, now_ns())
+        target = procfs.key_of(processes[0].pid)
+        assert target is not None
+        found = box.take(target, 0, now_ns())
         assert found is not None
         assert "no more Python stacks" in found.payload.decode()
     finally:
