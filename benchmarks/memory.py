@@ -106,7 +106,7 @@ def watch(daemon: Recording, captures: int, peer: int | None) -> tuple[list[tupl
             time.sleep(0.5)
             with StoreReader(daemon.data_dir) as reader:
                 recent = reader.recent(RecentFilter(limit=None))
-            count = sum(row.role == "profile" and row.status.has_evidence for row in recent)
+            count = sum(row.role != "context" and row.status.has_evidence for row in recent)
             if count > curve[-1][0]:
                 curve.append((count, _resident_mib(daemon.pid)))
                 if count % 10 == 0 or count == 1:
