@@ -73,8 +73,11 @@ def database(here: Surroundings, *, revision: str = HEAD, raised_at: datetime | 
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
         connection.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
-        connection.execute("CREATE TABLE incident (correlation_id TEXT, raised_at DATETIME)")
-        for table in ("profile_capture", "history", "state", "event"):  # one that is missing is damage
+        tables = ["profile_capture"]
+        if revision != "0001":  # the first revision had no others; in a later one that is missing is damage
+            connection.execute("CREATE TABLE incident (correlation_id TEXT, raised_at DATETIME)")
+            tables += ["history", "state", "event"]
+        for table in tables:
             connection.execute(f"CREATE TABLE {table} (id INTEGER)")
         if raised_at:
             connection.execute("INSERT INTO incident VALUES ('abcdefabcdef', ?)", (time_cell(raised_at),))
