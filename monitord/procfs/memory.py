@@ -10,9 +10,9 @@ import array
 import errno
 import os
 import struct
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
+
+from monitord.libc import last_error, long_function
 
 CAP_BYTES = 128 * 1024
 """What one call reads at most, of all its ranges together."""
@@ -21,7 +21,6 @@ _RANGES_CAP = 512  # the kernel's UIO_MAXIOV is 1024
 _FAILURES_CAP = 64
 _SMALL_BYTES = 16 * 1024
 _HIGHEST = 1 << 56  # a user's addresses lie below on every 64-bit architecture
-_RTLD_NOW = 2
 _LENGTH_AND_PLACE = struct.Struct("<QQ")
 
 
@@ -50,7 +49,7 @@ class Memory:
 
     def __init__(self, pid: int, buffer: ReadBuffer | None = None) -> None:
         self.pid, self.call_count = pid, 0
-        self._read = _system_call()
+        self._read = long_function("process_vm_readv")
         self._buffer = buffer or ReadBuffer()
 
     def read(self, address: int, size: int) -> bytes:
@@ -127,9 +126,7 @@ class Memory:
             self._buffer.have_room(CAP_BYTES)
         got = self._read(self.pid, self._buffer.local, 1, remote, count, 0)
         if got < 0:
-            import _ctypes
-
-            number = _ctypes.get_errno()
+            number = last_error()
             raise OSError(number, os.strerror(number))
         return got
 
@@ -137,18 +134,3 @@ class Memory:
 def pack(ranges: Sequence[tuple[int, int]]) -> bytes:
     """Ranges as `read_packed` takes them; struct.error for a number of more than 8 bytes."""
     return struct.pack(f"<{2 * len(ranges)}Q", *(number for one in ranges for number in one))
-
-
-@cache
-def _system_call() -> Callable[..., int]:
-    """libc's function by the C module alone: all of ctypes would stay in the daemon for one call."""
-    import _ctypes
-
-    simple: Any = _ctypes._SimpleCData
-    function: Any = _ctypes.CFuncPtr
-    long = type("Long", (simple,), {"_type_": "l"})
-    flags = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    call = type("Call", (function,), {"_flags_": flags, "_restype_": long})
-    place = _ctypes.dlsym(_ctypes.dlopen(None, _RTLD_NOW), "process_vm_readv")  # type: ignore[arg-type]  # None: ourselves
-    made: Callable[..., int] = call(place)
-    return made

@@ -12,7 +12,8 @@ import mmap
 import os
 import struct
 import sys
-from typing import Any
+
+from monitord.libc import last_error, long_function
 
 # By architecture (arch/*/…/syscall*.tbl): another one is refused by its name.
 _SYSTEM_CALLS = {"x86_64": 298, "aarch64": 241}
@@ -34,7 +35,6 @@ _HEAD_AT = 1024  # data_head in struct perf_event_mmap_page
 _WRAP = 1 << 64
 # The oldest bytes are being overwritten while the newest are read: so many of them are left alone.
 _MARGIN_BYTES = 4096  # an eighth of a small ring
-_RTLD_NOW, _CDECL, _USE_ERRNO = 2, 1, 8
 
 EVERYBODY, NO_CPU = -1, -1
 
@@ -85,11 +85,14 @@ def open_event(attributes: bytes, pid: int, cpu: int) -> int:
     if number is None:
         where = f"{sys.platform} on {os.uname().machine}"
         raise OSError(errno.ENOSYS, f"cannot open a perf event: unknown system call numbers of {where}")
-    result, error = _system_call(number, attributes, pid, cpu, -1, _FLAG_CLOEXEC)
-    if result < 0 and error == errno.EOVERFLOW:  # kernel.perf_event_max_stack is less: then as much as that
+    open_it = long_function("syscall")
+    result = open_it(number, attributes, pid, cpu, -1, _FLAG_CLOEXEC)
+    if result < 0 and last_error() == errno.EOVERFLOW:
+        # kernel.perf_event_max_stack is less: then as much as that
         fewer = attributes[:_MAX_STACK_AT] + b"\0\0" + attributes[_MAX_STACK_AT + 2 :]
-        result, error = _system_call(number, fewer, pid, cpu, -1, _FLAG_CLOEXEC)
+        result = open_it(number, fewer, pid, cpu, -1, _FLAG_CLOEXEC)
     if result < 0:
+        error = last_error()
         raise OSError(error, os.strerror(error), "perf_event_open")
     return result
 
@@ -169,23 +172,3 @@ class Ring:
 
 
 _QUAD = struct.Struct("=Q")
-_function: Any = None
-
-
-def _system_call(number: int, *arguments: int | bytes) -> tuple[int, int]:
-    """What syscall(2) returns, and errno."""
-    global _function
-    import _ctypes
-
-    if _function is None:
-
-        class Word(_ctypes._SimpleCData):  # type: ignore[type-arg]  # its parameter is the checker's alone
-            _type_ = "l"
-
-        class Function(_ctypes.CFuncPtr):
-            _flags_ = _CDECL | _USE_ERRNO
-            _restype_ = Word
-
-        _function = Function(_ctypes.dlsym(_ctypes.dlopen(None, _RTLD_NOW), "syscall"))  # type: ignore[arg-type]  # None: ourselves
-    result = int(_function(number, *arguments))
-    return result, _ctypes.get_errno()
