@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from monitord.profiles.idle_calls import is_background
-from monitord.profiles.limits import MAX_NAME
-from monitord.profiles.representation import python_or_leaf
 from monitord.profiles.ring_document import Ring
+from monitord.profiles.ring_functions import RingFunctions
 from monitord.redaction import redact_name
 
 _NS_PER_S = 1_000_000_000
@@ -40,25 +38,23 @@ def consumers(ring: Ring, since_ns: int) -> tuple[Consumer, ...]:
     if length_ns <= 0:
         return ()
     percent = 100 * ring.period_s / (length_ns / _NS_PER_S)
-    found = [_consumer(ring, number, counts, percent) for number, counts in stacks.items()]
+    functions = RingFunctions(ring)
+    found = [_consumer(ring, number, counts, percent, functions) for number, counts in stacks.items()]
     return tuple(sorted(found, key=lambda one: (-one.cpu_percent, one.pid)))
 
 
-def _consumer(ring: Ring, number: int, stacks: Counter[int], percent: float) -> Consumer:
-    functions: Counter[tuple[str, str | None]] = Counter()
-    for stack, weight in stacks.items():
-        frame = ring.frames[python_or_leaf(ring.frames, ring.stacks[stack] or ())]
-        functions[frame.name, frame.file or frame.module] += weight
-    name, file = min(functions, key=lambda one: (is_background(*one), -functions[one], one[0]))
+def _consumer(
+    ring: Ring, number: int, stacks: Counter[int], percent: float, functions: RingFunctions
+) -> Consumer:
+    (name, file), share = functions.hottest(stacks)
     process = ring.processes[number]
     assert process is not None  # noqa: S101 - samples name sound entries only; tells mypy
-    whole = functions.total()
     return Consumer(
         pid=process.pid,
         name=redact_name(process.name),
-        cpu_percent=round(whole * percent, 1),
-        function=redact_name(name[:MAX_NAME]),
-        file=file and redact_name(file[:MAX_NAME]),
-        share=round(functions[name, file] / whole, 4),
+        cpu_percent=round(stacks.total() * percent, 1),
+        function=name,
+        file=file,
+        share=round(share, 4),
         is_ended=process.ended_ns is not None,
     )
