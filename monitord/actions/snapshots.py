@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from monitord.actions.reloading import is_ours
@@ -52,15 +53,13 @@ def take_snapshot(
     request = SnapshotRequest(correlation_id, wish.since_s, getpass.getuser(), wish.pid, wish.process)
     try:
         put_request(workspace.data_dir, request)
-        _wait(workspace, correlation_id, goes_on)
+        return _wait(workspace, correlation_id, goes_on)
     except OSError as error:
         raise MonitordError(
             f"cannot ask for a snapshot: {error.strerror}: {workspace.data_dir}; try `monitord status`"
         ) from error
     finally:
         withdraw(workspace.data_dir, correlation_id)
-    with workspace.reader() as reader:
-        return reader.incident(correlation_id)
 
 
 def _check(wish: SnapshotWish) -> None:
@@ -96,20 +95,15 @@ def _require_process(pid: int | None) -> None:
         )
 
 
-def _wait(workspace: Workspace, correlation_id: str, goes_on: Callable[[], bool]) -> None:
-    """Return when the incident is stored."""
+def _wait(workspace: Workspace, correlation_id: str, goes_on: Callable[[], bool]) -> IncidentView:
+    """Give the incident when it is stored; the store is opened anew each time, for it may be exchanged."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline and goes_on():
         refusal = take_refusal(workspace.data_dir, correlation_id)
         if refusal is not None:
             raise MonitordError(f"cannot take a snapshot: {refusal}; see `monitord doctor`")
-        with workspace.reader() as reader:
-            try:
-                reader.incident(correlation_id)
-            except NotFoundError:
-                pass
-            else:
-                return
+        with workspace.reader() as reader, suppress(NotFoundError):
+            return reader.incident(correlation_id)
         time.sleep(_POLL_S)
     raise UnreachableError(
         "cannot take a snapshot: the recorder did not answer;"
