@@ -73,12 +73,10 @@ def database(here: Surroundings, *, revision: str = HEAD, raised_at: datetime | 
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
         connection.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
-        tables = ["profile_capture"]
-        if revision != "0001":  # the first revision had no others; in a later one that is missing is damage
-            connection.execute("CREATE TABLE incident (correlation_id TEXT, raised_at DATETIME)")
-            tables += ["history", "state", "event"]
-        for table in tables:
-            connection.execute(f"CREATE TABLE {table} (id INTEGER)")
+        connection.execute("CREATE TABLE profile_capture (id INTEGER)")
+        # The first revision had no others; in a later one that is missing is damage.
+        for table in ("incident", "history", "state", "event") if revision != "0001" else ():
+            connection.execute(f"CREATE TABLE {table} (correlation_id TEXT, raised_at DATETIME)")
         if raised_at:
             connection.execute("INSERT INTO incident VALUES ('abcdefabcdef', ?)", (time_cell(raised_at),))
     connection.close()
