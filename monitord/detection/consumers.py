@@ -22,7 +22,8 @@ class _Use:
     waited: float = 0.0
 
 
-def _own_cpu(process: ProcessRates) -> float | None:
+def own_cpu(process: ProcessRates) -> float | None:
+    """What it used itself, in percent of one core."""
     return process.cpu_percent
 
 
@@ -34,7 +35,7 @@ class Consumers:
         self._uses: dict[ProcessKey, _Use] = {}
         self._weight = 0.0
 
-    def add(self, look: Pass, use_of: Callable[[ProcessRates], float | None] = _own_cpu) -> None:
+    def add(self, look: Pass, use_of: Callable[[ProcessRates], float | None] = own_cpu) -> None:
         """Take in one pass; `use_of` gives the percent of one core that a process is charged with."""
         fade = 0.5 ** (look.interval_s / self._half_life_s)
         self._weight = self._weight * fade + look.interval_s

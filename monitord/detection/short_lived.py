@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from monitord.detection.consumers import Consumers
+from monitord.detection.consumers_meter import ConsumersMeter
 from monitord.detection.passes import Pass
 from monitord.detection.readings import Reading, Target
-from monitord.model import ProcessKey, ProcessRates, SystemRates
+from monitord.model import ProcessRates, SystemRates
 
 FIRST_PID = 1
 """Collects orphans: what they used is not of its making."""
 
 
-class ShortLivedMeter:
+class ShortLivedMeter(ConsumersMeter):
     """Percent of one core that no living process accounts for and that ended children had used.
 
     Either alone misleads: interrupts are unaccounted for as well; and a child that lived long was seen while
@@ -21,36 +21,28 @@ class ShortLivedMeter:
     """
 
     def __init__(self, window_s: float, minimum: float) -> None:
-        self._minimum = minimum
-        self._parents = Consumers(window_s / 2)
+        super().__init__(window_s, minimum)
         self._last = 0.0
 
     def readings(self, look: Pass, followed: Mapping[Target, ProcessRates | None]) -> Iterator[Reading]:
         if not look.is_complete:
             return
         self._last = self._value(look)
-        if self._last >= self._minimum:
-            self._parents.add(look, unseen_children_cpu(look))
-        elif None not in followed:
-            self._parents.clear()
-        yield Reading(None, None, self._last, subject="the machine", consumers=self._parents)
+        self._follow(look, self._last, followed, unseen_children_cpu(look))
+        yield self._reading(self._last)
 
     def _value(self, look: Pass) -> float:
-        ended = sum(process.children_cpu_percent or 0.0 for process in look.present.values())
+        ended = ended_children_percent(look)
         unseen = look.system.unattributed_cpu_percent
         return ended if unseen is None else min(ended, unseen)
 
     def peek(self, process: ProcessRates | None, now_s: float, system: SystemRates) -> float | None:
         return self._last
 
-    def forget(self, keys: Iterable[ProcessKey]) -> None:
-        """Forget processes that ended; what they started still counts."""
 
-    def restart(self) -> None:
-        self._parents.clear()
-
-    def close_watch(self) -> Iterable[ProcessKey]:
-        return ()
+def ended_children_percent(look: Pass) -> float:
+    """What children that ended had used in their lives, in percent of one core."""
+    return sum(process.children_cpu_percent or 0.0 for process in look.present.values())
 
 
 def unseen_children_cpu(look: Pass) -> Callable[[ProcessRates], float | None]:

@@ -31,7 +31,7 @@ class RingFunctions:
         return self._known[stack]
 
     def hottest(self, stacks: Counter[int]) -> tuple[Function, float]:
-        """The function that most of these stacks count to, and its part; one that waits for others comes last."""
+        """The function that most of these stacks count to, and its part; one that waits comes last."""
         functions: Counter[Function] = Counter()
         for stack, weight in stacks.items():
             functions[self.of(stack)] += weight
