@@ -7,7 +7,7 @@ from typing import Any
 
 from monitord import procfs
 from monitord.causes.facts import Facts
-from monitord.causes.growth import MOST_OF_IT, Group, Growth, growth
+from monitord.causes.growth import SECOND_LOOK, Group, Growth, growth, limit_rows, undecided
 from monitord.causes.unknown import unknown
 from monitord.model import Cause, counted
 from monitord.procfs import descriptors, tcp_table
@@ -97,20 +97,19 @@ def explain(facts: Facts) -> Cause:
         return unknown(facts, "its descriptors could not be read", _FIX)
     main, evidence = found.main(), _evidence(found, facts)
     if main is None:
-        cause = unknown(facts, "no kind of its descriptors makes up most of the growth")
-        return Cause(cause.kind, cause.sentence, cause.confidence, None, "a second look, later", evidence)
+        return undecided(facts, "no kind of its descriptors makes up most of the growth", evidence)
     targets = found.targets(main.name)
     narrow = max(targets, key=_narrowness, default=None)
     is_closed = any(one.name == CLOSED for one in targets)
-    share = main.by if found.is_measured else f"at least {main.by:,}"
     what = f"{main.name}{_where(main, narrow)}{', closed by the other end and not here' if is_closed else ''}"
-    sentence = f"{share} of {counted(found.by, 'further descriptor')} are {what}; {main.now:,} are open"
-    is_certain = found.is_measured and main.by >= MOST_OF_IT * found.by
+    sentence = (
+        f"{found.share(main)} of {counted(found.by, 'further descriptor')} are {what}; {main.now:,} are open"
+    )
     kind = "remote end" if main.name == "sockets" and narrow else main.name
     kind = kind if len(kind.split()) <= 3 else "descriptors"
     if (rival := found.rival()) is not None:
-        return Cause(kind, sentence, "possible", printable(rival), "a second look, later", evidence)
-    return Cause(kind, sentence, "certain" if is_certain else "likely", evidence=evidence)
+        return Cause(kind, sentence, found.confidence(main), printable(rival), SECOND_LOOK, evidence)
+    return Cause(kind, sentence, found.confidence(main), evidence=evidence)
 
 
 def _narrowness(target: Group) -> tuple[int, int, int]:
@@ -143,8 +142,5 @@ def _evidence(found: Growth, facts: Facts) -> tuple[tuple[str, str], ...]:
     main = found.main()
     more = found.targets(main.name, 0.1) if main else []
     rows += [(main.name if main else "", f"{printable(one.name)}: {one.now:,}") for one in more[:_EVIDENCE]]
-    seen = facts.after or facts.before or {}
-    looked_at, count = seen.get("looked_at"), seen.get("count")
-    if isinstance(looked_at, int) and isinstance(count, int) and looked_at < count:
-        rows.append(("limit", f"the first {looked_at:,} of {counted(count, 'descriptor')} were looked at"))
+    rows += limit_rows(facts, "descriptor", "looked at")
     return tuple((printable(label), text) for label, text in rows[: 2 * _EVIDENCE])

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitord.causes.facts import Facts, Observation
+from monitord.causes.unknown import unknown
+from monitord.model import Cause, Confidence, counted
 
 MOST_OF_IT = 0.8
 ENOUGH = 0.5
+SECOND_LOOK = "a second look, later"
 _NEAR = 0.75  # of the main one's growth: it may as well be that one
 
 
@@ -48,6 +51,31 @@ class Growth:
         """The targets that make up most of a kind's growth; one may contain another."""
         whole = next((one.by for one in self.kinds if one.name == kind), 0)
         return [one for one in self._targets.get(kind, ()) if one.by > 0 and one.by >= share * whole]
+
+    def share(self, main: Group) -> str:
+        """How many of the growth are the main kind's, in words."""
+        return f"{main.by:,}" if self.is_measured else f"at least {main.by:,}"
+
+    def confidence(self, main: Group) -> Confidence:
+        """How sure it is that the main kind is what grew."""
+        if self.rival() is not None:
+            return "possible"
+        return "certain" if self.is_measured and main.by >= MOST_OF_IT * self.by else "likely"
+
+
+def undecided(facts: Facts, why: str, evidence: tuple[tuple[str, str], ...]) -> Cause:
+    """Nothing makes up most of the growth, with what there is."""
+    cause = unknown(facts, why)
+    return Cause(cause.kind, cause.sentence, cause.confidence, None, SECOND_LOOK, evidence)
+
+
+def limit_rows(facts: Facts, noun: str, done: str) -> list[tuple[str, str]]:
+    """The evidence that not all were looked at; empty when they were."""
+    seen = facts.after or facts.before or {}
+    looked_at, count = seen.get("looked_at"), seen.get("count")
+    if isinstance(looked_at, int) and isinstance(count, int) and looked_at < count:
+        return [("limit", f"the first {looked_at:,} of {counted(count, noun)} were {done}")]
+    return []
 
 
 def growth(facts: Facts) -> Growth | None:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from monitord.causes.facts import Facts
-from monitord.causes.growth import MOST_OF_IT, Growth, growth
+from monitord.causes.growth import MOST_OF_IT, Growth, growth, limit_rows, undecided
 from monitord.causes.threads import RUNNING, Waiting, read_all
 from monitord.causes.unknown import unknown
 from monitord.model import Cause, counted
@@ -70,23 +70,23 @@ def explain(facts: Facts) -> Cause:
         return unknown(facts, "its threads could not be read", _FIX)
     main, evidence = found.main(), _evidence(found, facts)
     if main is None:
-        cause = unknown(facts, "no name makes up most of the further threads")
-        return Cause(cause.kind, cause.sentence, cause.confidence, None, "a second look, later", evidence)
+        return undecided(facts, "no name makes up most of the further threads", evidence)
     began = _began_in(facts.profiles, main.now)
     where = next((one.name for one in found.targets(main.name)), None)
-    share = f"{main.by:,}" if found.is_measured else f"at least {main.by:,}"
     of = counted(found.by, "further thread")
-    sentence = f"{share} of {of} are called {printable(main.name)}"
+    sentence = f"{found.share(main)} of {of} are called {printable(main.name)}"
     sentence += f", began in {began}" if began else ""
     sentence += f", and {printable(where)}" if where else ""
-    is_certain = found.is_measured and main.by >= MOST_OF_IT * found.by
     decides = None if began else "a stack of each of its threads, which shows the function they began in"
-    confidence: Any = "certain" if is_certain else "likely"
-    runner_up = found.rival()
-    if runner_up is not None:
-        confidence, runner_up = "possible", f"threads called {printable(runner_up)}"
+    rival = found.rival()
+    runner_up = None if rival is None else f"threads called {printable(rival)}"
     return Cause(
-        "threads that grew", f"{sentence}; {main.now:,} live", confidence, runner_up, decides, evidence
+        "threads that grew",
+        f"{sentence}; {main.now:,} live",
+        found.confidence(main),
+        runner_up,
+        decides,
+        evidence,
     )
 
 
@@ -124,8 +124,5 @@ def _evidence(found: Growth, facts: Facts) -> tuple[tuple[str, str], ...]:
     main = found.main()
     for one in found.targets(main.name, 0.1)[:_EVIDENCE] if main else ():
         rows.append((printable(main.name) if main else "", f"{one.now:,} {printable(one.name)}"))
-    seen = facts.after or facts.before or {}
-    looked_at, count = seen.get("looked_at"), seen.get("count")
-    if isinstance(looked_at, int) and isinstance(count, int) and looked_at < count:
-        rows.append(("limit", f"the first {looked_at:,} of {counted(count, 'thread')} were read"))
+    rows += limit_rows(facts, "thread", "read")
     return tuple(rows)
