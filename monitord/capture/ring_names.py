@@ -1,8 +1,9 @@
 """Puts names in place of addresses in a document of the black box: DOCUMENT OUTPUT FILES, a supervised child.
 
-`places` and `files` (stacks/document.py) become names of functions, or `[libfoo.so]` where there is none: no
-name is taken from another file than the one that was mapped. FILES: JSON, the target's own files by the names
-in its maps, each as the number of an inherited descriptor. `perf.map` beside them: the target's own, if any.
+`places` and `files` (stacks/document.py) become names of functions. A name comes from the file that was
+mapped, and from no other; without one a frame is `[libfoo.so]`. FILES is JSON: the target's own files by the
+names in its maps, each as the number of an inherited descriptor. `perf.map` beside them is the target's, if
+it has one.
 """
 
 from __future__ import annotations

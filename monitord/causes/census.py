@@ -163,7 +163,7 @@ class _Counting:
             least *= 2
 
     def _is_sized(self, address: int) -> bool:
-        """Of most of what looks like a type here it is none: asked at once, and not of more than can be."""
+        """Most of what looks like a type is something else, so many are asked at once, within bounds."""
         kind = self._types.at(address) if len(self._types) < _LOOKUPS_CAP else None
         return kind is not None and is_sized(kind)
 

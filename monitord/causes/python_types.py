@@ -84,7 +84,7 @@ class PythonTypes:
         return len(self._known)
 
     def at(self, address: int) -> PythonType | None:
-        """The type at an address; None: there is none."""
+        """Return the type at an address, or None."""
         if address not in self._known:
             self._known[address] = None  # what leads back to itself never ends
             self._known[address] = self._look(address, _METATYPES_CAP)
@@ -154,7 +154,7 @@ def _upto(read: Read, address: int, size: int) -> bytes:
 
 
 def _text(read: Read, address: int, cap: int) -> str:
-    """A C text that can be shown as it is; empty: there is none."""
+    """Return a C text if it can be shown as it is, else an empty one."""
     data, end, _ = _upto(read, address, cap).partition(b"\0")
     text = data.decode("utf-8", "replace")
     text = "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -154,7 +154,7 @@ class Reader:
         return {"holders": [_process_row(process)]} if process else {"on": "futex"}
 
     def _lost(self, owner: int) -> str:
-        """Why the owner of a mutex of this process is none of its threads."""
+        """Say why no thread of this process owns the mutex."""
         if self._is_ours_namespace() and procfs.stat_of(owner) is not None:
             return "a thread of another process: it was locked when this one was forked"
         return "a thread that has ended without letting go of it"

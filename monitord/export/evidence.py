@@ -83,7 +83,7 @@ class Written:
 
 
 def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
-    """The incident's best evidence that holds stacks; raises NotFoundError where there is none."""
+    """Return the incident's best evidence that holds stacks; raises NotFoundError without any."""
     usable = [
         record
         for record in view.captures

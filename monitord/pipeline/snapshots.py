@@ -56,7 +56,7 @@ class SnapshotAccess:
 
 
 class Snapshots:
-    """Takes one at a time on a thread of its own. `refuse` is told why there is none, by its id."""
+    """Takes one at a time on a thread of its own. `refuse` gets the id and the reason of one that failed."""
 
     def __init__(
         self,

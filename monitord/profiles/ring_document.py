@@ -209,7 +209,7 @@ def _index(value: object, table: Sequence[object]) -> int | None:
 
 
 def _natural(value: object, most: int) -> int | None:
-    """Give `value` if it is an integer from 0 to `most` (bool is none)."""
+    """Give `value` if it is an integer from 0 to `most`; True and False are not."""
     return value if type(value) is int and 0 <= value <= most else None
 
 

@@ -1,6 +1,6 @@
 """How the recorder is asked for a snapshot: by a small file in its data directory, which it soon takes.
 
-Only who may write there can ask. An answer that is not an incident is a file, too: why there is none.
+Only users who may write there can ask. A request that fails is answered by a file with the reason.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Beside the document's own keys it has `places`: for each frame without a name where its code lies: a file's
 number and offset, an address of the kernel, or one of code that was made while it ran. `files`: path, device,
-inode, when it was first seen to run. `symbols/ring_names.py` puts names in their place. Pure.
+inode, when it was first seen to run. `capture/ring_names.py` puts names in their place. Pure.
 """
 
 from __future__ import annotations

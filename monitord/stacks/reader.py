@@ -34,7 +34,7 @@ Permits = Callable[[str, str | None], bool]
 
 @dataclass(slots=True)
 class _Process:
-    """One program of one process: an exec makes another one. `interpreter`: None where there is none.
+    """One program of one process: an exec makes another one. `interpreter` is None in other programs.
 
     One without is asked again at `due_s`: a program may load one later, and has none while it starts.
     """
