@@ -26,8 +26,8 @@ import pytest
 
 import monitord
 from monitord.model import CONTEXT_LABELS, Hotspot, Match, ProcessKey, ProcessRates
+from tests.perf_events import large_records
 from tests.profiles.ring_documents import many_lives
-from tests.stacks import large_records
 
 SLACK = 3_000  # what a call costs however short its input is
 Work = Callable[[int], object]
@@ -259,7 +259,7 @@ READERS: dict[str, Work] = {
     "capture.sources": raw(of("capture.sources").decoded, "# coding: ", "\\\n", "'''"),
     "causes.mappings": raw(lambda data: list(of("causes.mappings").regions(data)), "1-2 rw-p 0 08:01 1   /a b\nRss: 4 kB\n", "1-2 rw-p 0 0:0 0\n", "a_:"),
     "causes.scan": raw(lambda data: (list(of("causes.scan").Piece(data).objects()), list(of("causes.scan").Piece(data).large())), "\x01" + 7 * "\0" + 6 * "\x10" + "\0\0"),
-    "stacks.records": large_records.read,
+    "perf_events.records": large_records.read,
     "stacks.document": ring_document,
     "capture.ring_names": lambda n: (of("capture.ring_names").without_files(ring_document(n)), [of("capture.ring_names")._MAP_LINE.findall(text * n) for text in (b"a", b"1 2 f\n", b"1 2 ", b" ")]),
     "stacks.life": large_records.lived,
@@ -322,6 +322,7 @@ ROOMS = (
     "capture",
     "causes",
     "profiles",
+    "perf_events",
     "scripts",
     "supervision",
     "interpreters",
@@ -337,7 +338,7 @@ OURS: dict[str, str] = {
             "sampling.entries", "sampling.groups", "sampling.details", "sampling.system", "sampling.devices", "sampling.waiting", "procfs.holders", "procfs.memory", "sampling.sockets", "procfs.sockdiag",
             "capture.thread_cpu", "capture.context_threads", "capture.context_files", "capture.cgroups", "supervision.supervisor",
             "capture.session", "procfs.system_calls", "capture.java", "capture.java_names", "symbols.opening",
-            "causes.usage", "causes.leaves", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "stacks.perf_event", "stacks.rings",
+            "causes.usage", "causes.leaves", "causes.holders", "causes.room", "causes.waits", "causes.ends", "causes.fanotify", "causes.threads", "causes.fd_growth", "perf_events.perf_event", "stacks.rings",
         ),
         "numbers and short words of the kernel; how many threads, descriptors and sockets are read is capped there",
     ),

@@ -17,9 +17,9 @@ from typing import Any
 
 from monitord import procfs, rights
 from monitord.model import ProcessKey
+from monitord.perf_events import perf_event, records
 from monitord.procfs.maps import mappings
 from monitord.redaction import redact_name
-from monitord.stacks import perf_event, records
 from monitord.symbols.files import File
 from monitord.symbols.opening import opened_code
 

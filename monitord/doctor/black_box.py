@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.doctor.rights import CAP_PERFMON, CAP_SYS_ADMIN, capabilities, number
 from monitord.model import counted
-from monitord.stacks.perf_event import LockedMemoryError
+from monitord.perf_events.perf_event import LockedMemoryError
 from monitord.stacks.rings import Rings, Scope, stack_bytes
 
 _NAME = "black box"

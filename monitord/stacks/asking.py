@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from monitord import procfs
+from monitord.perf_events.records import Sample
 from monitord.stacks.descent import Descendant
 from monitord.stacks.life import Life
-from monitord.stacks.records import Sample
 from monitord.stacks.rings import Lost
 
 ASKED_HZ = 4

@@ -6,7 +6,7 @@ from bisect import bisect
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from monitord.stacks import records
+from monitord.perf_events import records
 
 SAME_START_NS = 20_000_000
 """/proc counts start times in ticks of 10 ms: two times of one start differ by less than two of them."""

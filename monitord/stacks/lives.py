@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 
 from monitord import procfs
+from monitord.perf_events import records
 from monitord.procfs.maps import mappings
-from monitord.stacks import records
 from monitord.stacks.descent import END, Descendant, Family, Moves
 from monitord.stacks.life import (
     MAPPINGS_AT_MOST,

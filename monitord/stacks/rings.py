@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 
 from monitord import procfs
 from monitord.model import counted
-from monitord.stacks import perf_event, records
-from monitord.stacks.perf_event import LockedMemoryError, Ring
-from monitord.stacks.records import Sample
+from monitord.perf_events import perf_event, records
+from monitord.perf_events.perf_event import LockedMemoryError, Ring
+from monitord.perf_events.records import Sample
 
 Scope = Literal["machine", "own processes"]
 

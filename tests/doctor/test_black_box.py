@@ -15,7 +15,7 @@ import pytest
 
 from monitord.doctor import Check, Surroundings
 from monitord.doctor.black_box import check_black_box
-from monitord.stacks.perf_event import LockedMemoryError
+from monitord.perf_events.perf_event import LockedMemoryError
 from monitord.stacks.rings import Rings, Scope
 
 ROOM = Path(__file__).parents[2]

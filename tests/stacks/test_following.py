@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from monitord.stacks import records, rings
+from monitord.perf_events import records
+from monitord.stacks import rings
 from monitord.stacks.rings import Rings
 from tests.stacks.programs import burner, count_rings, functions_of, named, one_cpu
 
@@ -20,7 +21,7 @@ ROOM = Path(rings.__file__).parents[2]
 
 ORDINARY = """
 import json, os, subprocess, sys, time
-from monitord.stacks import records
+from monitord.perf_events import records
 from monitord.stacks.rings import Rings
 program, answer = sys.argv[1], {}
 try:

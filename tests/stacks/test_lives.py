@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord import procfs
-from monitord.stacks import records
+from monitord.perf_events import records
 from monitord.stacks.lives import Life, Lives, life_at
 from monitord.stacks.rings import Rings
 from tests.stacks.programs import BEAT_S, burner, functions_of, now_ns, until

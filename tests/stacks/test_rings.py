@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.stacks import perf_event, records, rings
+from monitord.perf_events import perf_event, records
+from monitord.stacks import rings
 from monitord.stacks.rings import Rings
 from tests.patience import PATIENCE_S
 from tests.stacks.programs import BEAT_S, burner, count_rings, functions_of, named, now_ns, one_cpu, until

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitord.stacks import records
+from monitord.perf_events import records
 
 TRAILER = struct.pack("=IIQ", 7, 8, 1_000)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from monitord.stacks import records
+from monitord.perf_events import records
 from monitord.stacks.life import lives_in
 
 
