@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,9 @@ from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings
 from monitord.stacks.reader import PythonReader
 from monitord.stacks.readings import PythonStacks
-from monitord.stacks.rings import Rings
 from tests.burners import burn_command
 from tests.patience import PATIENCE_S
-from tests.stacks.test_box import pytestmark, wait_until
+from tests.stacks.test_box import pytestmark, refuse, wait_until
 
 __all__ = ["pytestmark"]
 
@@ -71,14 +69,7 @@ def test_what_the_loop_asks_of_the_box_takes_no_lock(
     refused: tuple[str, ...], box: BlackBox, lock: WatchedLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An incident reads the whole box under it, which may take a second."""
-    granted = Rings.open
-
-    def opened(rate_hz: int, size: int, scope: Any) -> Rings:
-        if scope in refused:
-            raise PermissionError(13, "Permission denied")
-        return granted(rate_hz, size, scope)
-
-    monkeypatch.setattr(Rings, "open", opened)
+    refuse(monkeypatch, *refused)
     box.start()
     wait_until(lambda: box.status()["state"] == "on")
     key = procfs.key_of(1)
