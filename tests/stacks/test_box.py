@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -142,7 +143,16 @@ def test_who_may_not_be_profiled_leaves_nothing(make: Make, start: Any) -> None:
     assert len(box._stacks) == 0 or all(pid != key.pid for _, pid, _, _ in box._stacks.since(0, now_ns()))
 
 
-def test_a_machine_is_told_without_the_box_itself(make: Make, start: Any) -> None:
+@pytest.fixture
+def stranger() -> Iterator[None]:
+    """Somebody who burns and is no child of ours, as far as a box can know that begins now."""
+    words = "timeout 300 sh -c 'while :; do :; done' >/dev/null 2>&1 & echo $!"
+    started = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=True)
+    yield
+    os.killpg(int(started.stdout), signal.SIGKILL)  # timeout leads a group of its own
+
+
+def test_a_machine_is_told_without_the_box_itself(make: Make, start: Any, stranger: None) -> None:
     """Everybody who ran is in it, but never the recorder: it would be the hottest of a quiet machine."""
     box = make()
     wait_until(lambda: is_on(box))
