@@ -65,6 +65,9 @@ _ABOUT_MEMORY = (TriggerMetric.MEMORY, TriggerMetric.MEMORY_GROWTH, TriggerMetri
 SNAPSHOT = "snapshot"
 """The rule of an incident that `monitord snapshot` made (metric manual)."""
 
+WHOLE_MACHINE = "(whole machine)"
+"""What stands for a process in a snapshot of everybody."""
+
 METRIC_UNITS: Mapping[TriggerMetric, tuple[str, ...]] = {
     TriggerMetric.CPU: ("percent",),
     TriggerMetric.MEMORY: ("percent", "bytes"),

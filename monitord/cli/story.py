@@ -16,8 +16,8 @@ from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of, waiting_of
-from monitord.export.shapes import value_unit
 from monitord.export.units import age, bar, quantity, span
+from monitord.export.verdicts import value_unit
 from monitord.model import (
     BEFORE,
     BEFORE_THE_ALERT,

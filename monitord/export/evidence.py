@@ -17,8 +17,8 @@ from monitord.best_evidence import rank
 from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.bundle import Identities
-from monitord.export.shapes import value_unit
 from monitord.export.units import quantity
+from monitord.export.verdicts import value_unit
 from monitord.model import BEFORE, Hotspot, ProfileRecord
 from monitord.profiles.formats import FORMATS
 from monitord.profiles.representation import RING

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of, waiting_of
 from monitord.export.encoding import iso
-from monitord.export.units import unit_of
 from monitord.model import (
     Alert,
     Cause,
@@ -104,8 +103,11 @@ def row(record: ProfileRecord) -> dict[str, Any]:
 
 def detail(view: IncidentView) -> dict[str, Any]:
     """Shape a whole incident: its row, why it fired, what stood before it, every step with its outcome."""
+    from monitord.export.verdicts import verdict_of  # a list has none
+
     return {
         **row(view.record),
+        "verdict": verdict_of(view),
         "rule": view.rule,
         "reason": view.reason,
         "threshold": _threshold(view.threshold),
@@ -238,11 +240,6 @@ def flat_detail(shaped: Mapping[str, Any]) -> dict[str, Any]:
     cause: Mapping[str, Any] = shaped["cause"] or {}
     flat |= {"cause": cause.get("kind"), "cause_sentence": cause.get("sentence")}
     return flat | {f"top_{key}": top.get(key) for key in ("function", "file", "line", "total_share")}
-
-
-def value_unit(view: IncidentView) -> str:
-    """Return the unit of the incident's value: its threshold's, or what the metric is counted in."""
-    return view.threshold.unit if view.threshold else unit_of(view.metric, view.value)
 
 
 def _process(process: ProcessDetails | None) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from monitord.logs import get_logger
 from monitord.model import (
     SNAPSHOT,
+    WHOLE_MACHINE,
     Alert,
     Capture,
     Incident,
@@ -26,7 +27,6 @@ from monitord.pipeline.before import NamesProtocol, before_capture
 if TYPE_CHECKING:
     from monitord.stacks.document import Document
 
-WHOLE_MACHINE = "(whole machine)"
 _NOBODY = ProcessKey(0, 0)
 _NS_PER_S = 1_000_000_000
 
