@@ -46,7 +46,9 @@ from monitord.storage.views import (
     Counts,
     HotFilter,
     HotFunction,
+    IncidentSpan,
     IncidentView,
+    NearHistory,
     Note,
     RecentFilter,
 )
@@ -265,6 +267,23 @@ class StoreReader(Asking):
             for rates in passes:
                 if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
                     yield rates
+
+    def history_near(self, at: datetime) -> NearHistory:
+        """Return the stored passes on both sides of a moment."""
+        from monitord.storage.near_history import near_of  # nothing that the recorder asks
+
+        cell = time_cell(at)
+        sql = "SELECT id, rates FROM history WHERE taken_until"
+        rows = self._all(f"{sql} < ? ORDER BY taken_until DESC LIMIT 2", [cell])
+        rows += self._all(f"{sql} >= ? ORDER BY taken_until LIMIT 3", [cell])
+        return near_of(self._sound(rows, lambda row: (row["id"], unpack(row["rates"])), "history"), at)
+
+    def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
+        """Return the incidents that went on in [since, until], the newest first, at most so many."""
+        from monitord.storage.incident_spans import span_of, spans_statement  # nothing that the recorder asks
+
+        rows = self._all(*spans_statement(since, until, limit))
+        return [span for span in self._sound(rows, span_of, "incidents") if span.ends_at >= since]
 
     @property
     def storage(self) -> Storage:

@@ -11,6 +11,7 @@ from monitord.model import (
     Hotspot,
     ProcessDetails,
     ProfileRecord,
+    Rates,
     Threshold,
     TriggerMetric,
 )
@@ -182,3 +183,38 @@ class Counts:
     summaries: int
     history_rows: int
     last_incident_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NearHistory:
+    """The stored passes on both sides of a moment: the last at or before it, and the first after it.
+
+    They stand `step_s` apart as far as nothing is missing. `with_processes` is the last up to `before` that
+    looked at processes. `is_twice`: the moment was recorded twice, because the clock was set back between;
+    these are of the later recording.
+    """
+
+    before: Rates | None
+    after: Rates | None
+    step_s: float
+    with_processes: Rates | None = None
+    is_twice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSpan:
+    """An incident as a stretch of time, from its first crossing to the end of its leading evidence."""
+
+    correlation_id: str
+    rule: str
+    trigger_metric: TriggerMetric
+    process_name: str
+    pid: int | None
+    reason: str
+    cause: Cause | None
+    crossed_at: datetime
+    raised_at: datetime
+    ends_at: datetime
+    hotspots: tuple[Hotspot, ...] = ()
+    profiler: str | None = None
+    command_line: tuple[str, ...] = ()

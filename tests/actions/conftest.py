@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.cli.conftest import data_dir, environment, here
+from tests.cli.conftest import data_dir, environment, here, new_incident, store
 
-__all__ = ["data_dir", "environment", "here"]
+__all__ = ["data_dir", "environment", "here", "new_incident", "store"]
