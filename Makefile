@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST_ARGS ?=
 EVIDENCE_ARGS ?=
 
-.PHONY: help demo test lint fix bench bench-evidence bench-causes clean constraints
+.PHONY: help demo test lint fix bench bench-evidence bench-causes clean constraints man
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench-evidence: $(READY)  ## is the evidence true? programs of many sorts spike 
 
 bench-causes: $(READY)  ## is the class of a cause right? programs made for one class each; exit 1 when it is not
 	$(BIN)/python benchmarks/causes.py --write $(CAUSES_ARGS)
+
+man: $(READY)  ## write the manual page anew from the texts of --help; a test compares them
+	$(BIN)/python -m monitord help --man > man/monitord.1
 
 constraints:  ## write the newest versions that fit together to constraints.txt, from a clean environment
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints

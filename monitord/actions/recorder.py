@@ -43,8 +43,7 @@ def trouble(reported: Mapping[str, Any] | None, now: datetime) -> Trouble | None
     if silent_s is not None:
         return Trouble(
             "silent",
-            f"the recorder (pid {pid}) has reported nothing for {span(silent_s)};"
-            " see `monitord service logs`",
+            f"the recorder (pid {pid}) has reported nothing for {span(silent_s)}; see `monitord logs`",
         )
     reasons = [str(each) for each in reported.get("degraded") or ()]
     if not reasons:
@@ -118,13 +117,13 @@ def why_not_recording(workspace: Workspace, reported: Mapping[str, Any]) -> Moni
         return UnreachableError(
             f"pid {pid} has not finished a pass: {troubles}"
             if troubles
-            else f"pid {pid} has reported nothing yet; see `monitord service logs`"
+            else f"pid {pid} has reported nothing yet; see `monitord logs`"
         )
     silent_s = silent_for_s(reported, datetime.now(UTC))
     if silent_s is None:
         return None
     return UnreachableError(
-        f"pid {pid} has reported nothing for {span(silent_s)}; see `monitord service logs`, "
+        f"pid {pid} has reported nothing for {span(silent_s)}; see `monitord logs`, "
         "then `monitord service restart`"
     )
 
@@ -133,7 +132,7 @@ def _why_off(workspace: Workspace) -> NotFoundError:
     folder = workspace.data_dir
     failure, flag = _unit_failure(folder)
     if failure is not None:
-        see = f"`monitord service logs{flag}` says why, `monitord service start{flag}` starts it"
+        see = f"`monitord logs{flag}` says why, `monitord service start{flag}` starts it"
         return NotFoundError(f"not running on {folder}: {failure}; {see}")
     try:
         workspace.config()

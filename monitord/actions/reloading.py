@@ -40,7 +40,7 @@ def reload_recorder(
         status = read_status(data_dir)
         if status is None or status["pid"] != before["pid"] or not status["is_running"]:
             raise UnreachableError(
-                f"cannot reload: the recorder (pid {before['pid']}) ended; see `monitord service logs`"
+                f"cannot reload: the recorder (pid {before['pid']}) ended; see `monitord logs`"
             )
         _require_readable(status)
         if _attempts(status) > _attempts(before, status.get("started_at")):
@@ -48,7 +48,7 @@ def reload_recorder(
         time.sleep(_POLL_S)
     raise UnreachableError(
         f"cannot reload: the recorder (pid {before['pid']}) did not answer within {patience_s:g} s;"
-        " see `monitord status` and `monitord service logs`"
+        " see `monitord status` and `monitord logs`"
     )
 
 

@@ -106,6 +106,5 @@ def _wait(workspace: Workspace, correlation_id: str, goes_on: Callable[[], bool]
             return reader.incident(correlation_id)
         time.sleep(_POLL_S)
     raise UnreachableError(
-        "cannot take a snapshot: the recorder did not answer;"
-        " see `monitord status` and `monitord service logs`"
+        "cannot take a snapshot: the recorder did not answer; see `monitord status` and `monitord logs`"
     )

@@ -1,4 +1,4 @@
-"""`version` and `completion`."""
+"""`help`, `version` and `completion`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import typer
 
 from monitord import __version__
 from monitord.cli.context import CliContext
-from monitord.cli.terminal import emit
+from monitord.cli.terminal import emit, emit_bytes
+from monitord.errors import UsageError
 
 
 class Shell(StrEnum):
@@ -23,6 +24,23 @@ class Shell(StrEnum):
 def version(context: CliContext) -> None:
     """Print the version."""
     emit(f"monitord {__version__}\n")
+
+
+def manual(
+    context: CliContext,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="As in `monitord help storage ls`.")
+    ] = None,
+    man: Annotated[
+        bool, typer.Option("--man", help="Print the manual page of everything, for `man -l -`.")
+    ] = False,
+) -> None:
+    """Show a command's help; without one, the list of commands."""
+    if not man:
+        raise UsageError("invalid call: expected --man, or a command, as in `monitord help recent`")
+    from monitord.cli.manual import man_page
+
+    emit_bytes(man_page().encode())
 
 
 def completion(

@@ -1,7 +1,7 @@
 """The command line: one table of commands, one way to end.
 
 A MonitordError becomes one line on stderr and its exit code; anything else is a bug and shows its trace.
-To add a command: one function in the file of its noun, one line in COMMANDS.
+To add a command: one function in the file of its noun, one line in `commands.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import typer
 from typer.exceptions import TyperException
 
 from monitord import __version__
+from monitord.cli.commands import ALIASES, ASKING, COMMANDS, DEFAULTS, GROUPS
 from monitord.cli.context import CliContext, Colour, ColourFlag, ConfigFlag, DataDirFlag, placed
 from monitord.cli.terminal import emit, open_missing_streams, say, stdout_trouble
-from monitord.cli.usage import plainly, refusal
+from monitord.cli.usage import HelpPage, ListPage, plainly, refusal
 from monitord.errors import MonitordError
 
 EXIT_INTERRUPTED = 130
@@ -29,92 +30,6 @@ EPILOG = (
     "5 the daemon does not report; 6 configuration invalid; 75 busy, try again; 129, 130 and 143 interrupted."
 )
 _COMPLETE_VARIABLE = "_MONITORD_COMPLETE"
-
-# What one types, the function (module:name in this package), what the list of commands says of it.
-COMMANDS = (
-    ("run", "run:run", "Record until stopped."),
-    ("top", "top:top", "Who uses the CPU now, and in which function."),
-    ("status", "status:status", "Say whether it records, its cost, how full it is."),
-    ("recent", "recent:recent", "List recent incidents, newest first."),
-    ("show", "show:show", "Show one incident on one page."),
-    ("explain", "explain:explain", "Say why a rule fires or not, or explain an incident."),
-    ("capture", "capture:capture", "Profile a process now."),
-    ("snapshot", "snapshot:snapshot", "Keep what the machine ran in the last minute."),
-    ("compare", "compare:compare", "Say what changed between two incidents."),
-    ("events", "events:events", "List what monitord saw and did."),
-    ("hot", "hot:hot", "List the functions that took most time."),
-    ("note", "incidents:note", "Leave a note on an incident."),
-    ("reveal", "incidents:reveal", "Print where an incident's evidence lies."),
-    ("profile run", "profile:run", "Profile a script from its start, under Scalene."),
-    ("profile list", "profiles:list_profiles", "List the kept profiles of scripts."),
-    ("profile show", "profiles:show", "Show a kept profile."),
-    ("profile compare", "compare:compare", "Say what changed between two kept profiles."),
-    ("profile clear", "profiles:clear", "Delete kept profiles."),
-    ("export", "export:export", "Write incidents to a file, redacted."),
-    ("keep", "incidents:keep", "Keep an incident past its age."),
-    ("delete", "incidents:delete", "Delete incidents with their evidence."),
-    ("prefer", "preferences:prefer", "Set your defaults: UTC times, no pager."),
-    ("doctor", "doctor:doctor", "Check permissions, tools and the store."),
-    ("rules list", "rules:list_rules", "List the rules in force."),
-    ("rules test", "rules:replay_rules", "Try other rules on stored history."),
-    ("plan set", "plan:set_plan", "Set how to profile some processes."),
-    ("plan get", "plan:get_plan", "Show one capture plan."),
-    ("plan list", "plan:list_plans", "List the capture plans."),
-    ("plan delete", "plan:delete_plan", "Delete a capture plan."),
-    ("service install", "service:install", "Install as a service and start it."),
-    ("service uninstall", "service:uninstall", "Stop and remove the service."),
-    ("service start", "service:start", "Start the service."),
-    ("service stop", "service:stop", "Stop the service."),
-    ("service restart", "service:restart", "Stop and start the service."),
-    ("service reload", "service:reload", "Read the configuration again."),
-    ("service status", "service:status", "Show what the service manager says."),
-    ("service logs", "service:logs", "Show what the service logged."),
-    ("config show", "config:show", "Show the configuration in force."),
-    ("config validate", "config:validate", "Check the configuration."),
-    ("config path", "config:path", "Print the files that are read."),
-    ("config init", "config:init", "Write a commented configuration file."),
-    ("config schema", "config:schema", "Print the file's JSON schema."),
-    ("db upgrade", "db:upgrade", "Bring the database to this version."),
-    ("db check", "db:check", "Look for damage."),
-    ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
-    ("retention run", "retention:run", "Delete now what is too old or too much."),
-    ("mcp serve", "mcp:serve", "Answer assistants over MCP."),
-    ("mcp install", "mcp:install", "Print an assistant's configuration."),
-    ("storage status", "storage:status", "Check whether evidence can be kept."),
-    ("storage metrics", "storage:metrics", "Print counts as Prometheus text."),
-    ("storage ls", "artefacts:ls", "List artefacts."),
-    ("storage stat", "artefacts:stat", "Show what an artefact says of itself."),
-    ("storage cat", "artefacts:cat", "Write an artefact's bytes to stdout."),
-    ("storage rm", "artefacts:rm", "Remove artefacts for good."),
-    ("storage verify", "storage_upkeep:verify", "Check every artefact, and repair."),
-    ("storage gc", "storage_upkeep:gc", "Tidy up what is left over."),
-    ("storage backup", "backups:backup", "Copy the whole store into a folder."),
-    ("storage restore", "backups:restore", "Make a data directory from a backup."),
-    ("storage rebuild", "storage_upkeep:rebuild", "Build the database anew from artefacts."),
-    ("storage rotate-key", "storage_upkeep:rotate_key", "Move sealed artefacts to the new key."),
-    ("version", "about:version", "Print the version."),
-    ("completion", "about:completion", "Print a shell's completion script."),
-)
-
-ASKING = frozenset(
-    {"recent", "show", "explain", "compare", "events", "hot", "export", "rules test", "profile list"}
-)
-"""Commands whose answer may lack something when nobody records: that is said."""
-
-GROUPS = {
-    "profile": "Profile a script: `monitord profile SCRIPT`.",
-    "rules": "What counts as abnormal.",
-    "plan": "Capture plans: how to profile some processes.",
-    "service": "monitord as a service of this machine or user.",
-    "config": "The configuration and where it comes from.",
-    "storage": "Artefacts: health, backup, repair, single ones.",
-    "db": "The database: migrate, check, shrink.",
-    "mcp": "The server for assistants (Model Context Protocol).",
-    "retention": "What is kept and what goes.",
-}
-
-DEFAULTS = {"profile": "run", "mcp": "serve"}
-"""What a group does when none of its commands is named."""
 
 _NAMES = frozenset(word for path, _, _ in COMMANDS for word in path.split())
 _SPEAK_ALONE = frozenset({"mcp"})  # their name alone is a call, not a question for help
@@ -129,6 +44,7 @@ def build(words: Collection[str] | None = None) -> typer.Typer:
     """
     app = typer.Typer(
         name="monitord",
+        cls=ListPage,
         help="A flight recorder for the processes of one machine: catches the spike, keeps the evidence.",
         epilog=EPILOG,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -142,11 +58,15 @@ def build(words: Collection[str] | None = None) -> typer.Typer:
     for path, where, summary in COMMANDS:
         group, _, name = path.rpartition(" ")
         if group and group not in groups:
-            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True, rich_markup_mode=None)
+            groups[group] = typer.Typer(
+                cls=ListPage, help=GROUPS[group], no_args_is_help=True, rich_markup_mode=None
+            )
             app.add_typer(groups[group], name=group)
         is_wanted = words is None or all(word in words for word in path.split())
         function = placed(_function(where), asks=path in ASKING) if is_wanted else _unnamed
-        (groups[group] if group else app).command(name, short_help=summary)(function)
+        (groups[group] if group else app).command(
+            name, cls=HelpPage, short_help=summary, hidden=path in ALIASES
+        )(function)
     return app
 
 
@@ -208,14 +128,15 @@ def _with_default(words: list[str]) -> list[str]:
     at = 0
     while at < len(words) and words[at].startswith("-"):
         at += 2 if words[at] in _ROOT_OPTIONS else 1
-    if words[at : at + 1] == ["help"]:
+    following = " ".join(words[at + 1 : at + 2])
+    if words[at : at + 1] == ["help"] and not following.startswith("-"):  # else options of `help` itself
         return [*words[:at], *words[at + 1 :], "--help"]
-    group, following = words[at : at + 1], words[at + 1 : at + 2]
-    if not group or group[0] not in DEFAULTS or following in (["-h"], ["--help"]):
+    group = words[at : at + 1]
+    if not group or group[0] not in DEFAULTS or following in ("-h", "--help"):
         return words
     if not following:
         return [*words, DEFAULTS[group[0]]] if group[0] in _SPEAK_ALONE else words
-    if f"{group[0]} {following[0]}" in {path for path, _, _ in COMMANDS}:
+    if f"{group[0]} {following}" in {path for path, _, _ in COMMANDS}:
         return words
     return [*words[: at + 1], DEFAULTS[group[0]], *words[at + 1 :]]
 

@@ -49,7 +49,7 @@ class Output(StrEnum):
 
 
 OutputFlag = Annotated[Output | None, typer.Option("-o", "--output", help="table, for people, or json.")]
-JsonFlag = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
+JsonFlag = Annotated[bool, typer.Option("--json", hidden=True, help="The same as -o json.")]
 
 
 _FORMS = (

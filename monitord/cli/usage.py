@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from typer.core import TyperCommand, TyperGroup
+
+from monitord.cli.commands import SECTIONS
+
 _RANGES = (  # how the library writes a range, and how people do
     (re.compile(r"the range (-?[\d.]+)<=x<=(-?[\d.]+)"), r"\1 to \2"),
     (re.compile(r"Input should be a valid integer.*"), "expected a whole number"),
@@ -19,7 +23,49 @@ _RANGES = (  # how the library writes a range, and how people do
 )
 _INVALID = re.compile(r"^Invalid value for (?:'-\w' / )?'?(?:\[?)([^':\]]+?)(?:\]?)'?: ")
 _LONGEST_CHOICE = 40  # characters that the words of a choice may take in place of a placeholder
+_WIDEST_CALL = 42  # characters; what a longer example is for stands below it
 _NO_OPTION = re.compile(r"no such option:? '?(-[^\s'(]+)'?(?: \(possible options?: (.+)\))?", re.IGNORECASE)
+
+
+class _WithExamples:
+    """What stands last on a page of help: calls that can be copied, then the epilog."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from monitord.cli.examples import EXAMPLES
+
+        calls = EXAMPLES.get(ctx.command_path.partition(" ")[2])
+        if calls:
+            with formatter.section("Examples"):
+                formatter.write_dl(calls, col_max=_WIDEST_CALL)
+        super().format_epilog(ctx, formatter)  # type: ignore[misc]  # of the library's class beside this one
+
+
+class HelpPage(_WithExamples, TyperCommand):
+    """A command's page."""
+
+
+class ListPage(_WithExamples, TyperGroup):
+    """The list of commands below the options, section by section; a group's own has one section."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        for title, names in _sections(ctx, list(shown)).items():
+            widest = max(map(len, shown))
+            room = formatter.width - 6 - widest
+            rows = [(f"{name:<{widest}}", shown[name].get_short_help_str(room)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def _sections(ctx: Any, names: list[str]) -> dict[str, list[str]]:
+    """The names by their sections, in the order of the table of commands."""
+    if ctx.parent is not None:
+        return {"Commands": names}
+    found = {}
+    for title, commands in SECTIONS.items():
+        words = dict.fromkeys(path.split()[0] for path, _, _ in commands)
+        found[title] = [word for word in words if word in names]
+    return found
 
 
 def plainly(command: Any) -> Any:

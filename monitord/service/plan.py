@@ -115,7 +115,7 @@ def _install_systemd(system: bool, place: ServicePaths) -> ServicePlan:
     name = "systemd/monitord.service" if system else "systemd/monitord-user.service"
     unit = place.unit_path(system=system)
     manager = systemctl(system)
-    hints: tuple[str, ...] = (f"logs: monitord service logs -f{' --system' if system else ''}",)
+    hints: tuple[str, ...] = (f"logs: monitord logs -f{' --system' if system else ''}",)
     if not system:
         hints += (
             f"to let it run while you are logged out: loginctl enable-linger {place.user}",

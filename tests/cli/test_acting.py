@@ -169,7 +169,7 @@ def test_a_silent_daemon_ends_with_5(age_s, here, store, data_dir) -> None:
             write_status(data_dir, status_of(1, taken_at=datetime.now(UTC) - timedelta(seconds=age_s)))
         answer = here("status")
     assert answer.code == 5
-    assert "service logs" in answer.err
+    assert "monitord logs" in answer.err
 
 
 def test_explain_tells_the_daemons_view_and_says_so(here, store, data_dir) -> None:

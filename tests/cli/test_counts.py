@@ -20,7 +20,7 @@ QUESTIONS = {
     "status": ("status", "--json"),
     "hot": ("hot", "--json"),
 }
-MODULES = {"--help": 165, "recent": 375}
+MODULES = {"--help": 165, "recent": 376}
 
 
 @pytest.mark.parametrize("words", QUESTIONS.values(), ids=QUESTIONS)

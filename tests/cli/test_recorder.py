@@ -51,7 +51,7 @@ def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, inci
     assert line.startswith("monitord: nobody records here")
     ago = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
     for status, said in (
-        ({"taken_at": ago}, "has reported nothing for 10 min; see `monitord service logs`"),
+        ({"taken_at": ago}, "has reported nothing for 10 min; see `monitord logs`"),
         (
             {"degraded": ["the last reload was refused: x.toml:1: no"]},
             "the last reload was refused: x.toml:1",

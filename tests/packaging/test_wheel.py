@@ -92,6 +92,9 @@ def test_the_wheel_is_the_package_its_migrations_and_its_service_files(release: 
     """Every file of them and no other: no test, no benchmark, no cache."""
     with zipfile.ZipFile(release.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    manual = {name for name in names if name.endswith(".data/data/share/man/man1/monitord.1")}
+    assert len(manual) == 1
+    names -= manual
     wanted = {f"{target}/{path}" for folder, target in SHIPPED.items() for path in sources(folder)}
     assert names == wanted
     assert {"monitord/default_rules.toml", "monitord/_migrations/env.py"} <= names
@@ -104,7 +107,7 @@ def test_the_sdist_can_be_tested_and_shown(release: Release) -> None:
     papers = {path.name for path in CHECKOUT.glob("*.md")}
     assert papers <= tops
     assert tops - papers == {
-        *SHIPPED, "tests", "benchmarks", "docs", "examples", "Makefile", "constraints.txt", "pyproject.toml",
+        *SHIPPED, "man", "tests", "benchmarks", "docs", "examples", "Makefile", "constraints.txt", "pyproject.toml",
         "PKG-INFO", ".gitignore",
     }  # fmt: skip
 
@@ -124,6 +127,12 @@ def test_what_runs_is_what_was_installed(installed: Installed) -> None:
     where = [installed.python, "-c", "import monitord; print(monitord.__file__)"]
     module = subprocess.run(where, capture_output=True, text=True, check=True).stdout
     assert Path(module.strip()).is_relative_to(installed.home)
+
+
+def test_man_finds_the_page_of_an_installation(installed: Installed) -> None:
+    """Below the environment's `share/man`, where pipx and man look; it is what this very program prints."""
+    page = installed.home / "share/man/man1/monitord.1"
+    assert page.read_text(encoding="utf-8") == installed.run("help", "--man").stdout
 
 
 def test_the_default_rules_need_no_checkout(installed: Installed, tmp_path: Path) -> None:

@@ -249,4 +249,4 @@ def _key_at_hand(keyring: Callable[[], Keyring]) -> HealthCheck:
 
 
 def _fix_of(error: MonitordError) -> str:
-    return next((fix for kind, fix in _FIXES if isinstance(error, kind)), "see `monitord service logs`")
+    return next((fix for kind, fix in _FIXES if isinstance(error, kind)), "see `monitord logs`")

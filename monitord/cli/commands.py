@@ -1,0 +1,115 @@
+"""The table of commands: what one types, which function answers, what the lists and the manual say of it."""
+
+from __future__ import annotations
+
+# The list of commands, by what one is about: what one types, the function (module:name in this package), what
+# the list says of it. A group of commands stands where its first one does.
+SECTIONS = {
+    "What happened": (
+        ("recent", "recent:recent", "List recent incidents, newest first."),
+        ("show", "show:show", "Show one incident on one page."),
+        ("explain", "explain:explain", "Say why a rule fires or not, or explain an incident."),
+        ("compare", "compare:compare", "Say what changed between two incidents."),
+        ("hot", "hot:hot", "List the functions that took most time."),
+        ("events", "events:events", "List what monitord saw and did."),
+    ),
+    "What happens now": (
+        ("status", "status:status", "Say whether it records, its cost, how full it is."),
+        ("top", "top:top", "Who uses the CPU now, and in which function."),
+        ("capture", "capture:capture", "Profile a process now."),
+        ("snapshot", "snapshot:snapshot", "Keep what the machine ran in the last minute."),
+        ("profile run", "profile:run", "Profile a script from its start, under Scalene."),
+        ("profile list", "profiles:list_profiles", "List the kept profiles of scripts."),
+        ("profile show", "profiles:show", "Show a kept profile."),
+        ("profile compare", "compare:compare", "Say what changed between two kept profiles."),
+        ("profile clear", "profiles:clear", "Delete kept profiles."),
+    ),
+    "One incident": (
+        ("export", "export:export", "Write incidents to a file, redacted."),
+        ("note", "incidents:note", "Leave a note on an incident."),
+        ("keep", "incidents:keep", "Keep an incident past its age."),
+        ("reveal", "incidents:reveal", "Print where an incident's evidence lies."),
+        ("delete", "incidents:delete", "Delete incidents with their evidence."),
+    ),
+    "The recorder": (
+        ("run", "run:run", "Record until stopped."),
+        ("service install", "service:install", "Install as a service and start it."),
+        ("service uninstall", "service:uninstall", "Stop and remove the service."),
+        ("service start", "service:start", "Start the service."),
+        ("service stop", "service:stop", "Stop the service."),
+        ("service restart", "service:restart", "Stop and start the service."),
+        ("service reload", "service:reload", "Read the configuration again."),
+        ("service status", "service:status", "Show what the service manager says."),
+        ("service logs", "service:logs", "Show what the service logged."),
+        ("logs", "service:logs", "Show what the service logged."),
+        ("doctor", "doctor:doctor", "Check permissions, tools and the store; print fixes."),
+    ),
+    "Rules and settings": (
+        ("rules list", "rules:list_rules", "List the rules in force."),
+        ("rules test", "rules:replay_rules", "Try other rules on stored history."),
+        ("plan set", "plan:set_plan", "Set how to profile some processes."),
+        ("plan get", "plan:get_plan", "Show one capture plan."),
+        ("plan list", "plan:list_plans", "List the capture plans."),
+        ("plan delete", "plan:delete_plan", "Delete a capture plan."),
+        ("config show", "config:show", "Show the configuration in force."),
+        ("config validate", "config:validate", "Check the configuration."),
+        ("config path", "config:path", "Print the files that are read."),
+        ("config init", "config:init", "Write a commented configuration file."),
+        ("config schema", "config:schema", "Print the file's JSON schema."),
+        ("prefer", "preferences:prefer", "Set your defaults: UTC times, no pager."),
+    ),
+    "The store": (
+        ("storage status", "storage:status", "Try whether evidence can be kept."),
+        ("storage metrics", "storage:metrics", "Print counts as Prometheus text."),
+        ("storage ls", "artefacts:ls", "List artefacts."),
+        ("storage stat", "artefacts:stat", "Show what an artefact says of itself."),
+        ("storage cat", "artefacts:cat", "Write an artefact's bytes to stdout."),
+        ("storage rm", "artefacts:rm", "Remove artefacts for good."),
+        ("storage verify", "storage_upkeep:verify", "Check every artefact, and repair."),
+        ("storage gc", "storage_upkeep:gc", "Tidy up what is left over."),
+        ("storage backup", "backups:backup", "Copy the whole store into a folder."),
+        ("storage restore", "backups:restore", "Make a data directory from a backup."),
+        ("storage rebuild", "storage_upkeep:rebuild", "Build the database anew from artefacts."),
+        ("storage rotate-key", "storage_upkeep:rotate_key", "Move sealed artefacts to the new key."),
+        ("db upgrade", "db:upgrade", "Bring the database to this version."),
+        ("db check", "db:check", "Look for damage."),
+        ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
+        ("retention run", "retention:run", "Delete now what is too old or too much."),
+    ),
+    "Other ways in": (
+        ("mcp serve", "mcp:serve", "Answer assistants over MCP."),
+        ("mcp install", "mcp:install", "Print an assistant's configuration."),
+        ("help", "about:manual", "Show a command's help, or the whole manual (--man)."),
+        ("completion", "about:completion", "Print a shell's completion script."),
+        ("version", "about:version", "Print the version."),
+    ),
+}
+COMMANDS = tuple(command for section in SECTIONS.values() for command in section)
+
+ALIASES = {
+    "profile compare": "compare",
+    "service logs": "logs",
+    "service status": "status",
+    "version": "--version",
+}
+"""Second names that go on working, and that no list of commands shows; what to type in their place."""
+
+ASKING = frozenset(
+    {"recent", "show", "explain", "compare", "events", "hot", "export", "rules test", "profile list"}
+)
+"""Commands whose answer may lack something when nobody records: that is said."""
+
+GROUPS = {
+    "profile": "Profile a script: `monitord profile SCRIPT`.",
+    "rules": "What counts as abnormal.",
+    "plan": "Capture plans: how to profile some processes.",
+    "service": "monitord as a service of this machine or user.",
+    "config": "The configuration and where it comes from.",
+    "storage": "Artefacts: health, backup, repair, single ones.",
+    "db": "The database: migrate, check, shrink.",
+    "mcp": "The server for assistants (Model Context Protocol).",
+    "retention": "What is kept and what goes.",
+}
+
+DEFAULTS = {"profile": "run", "mcp": "serve"}
+"""What a group does when none of its commands is named."""

@@ -1,0 +1,178 @@
+"""Calls that can be copied, and what each is for: on the pages of help and in the manual page."""
+
+from __future__ import annotations
+
+EXAMPLES = {
+    "": (
+        ("monitord status", "does it record?"),
+        ("monitord recent -S 3am -U 5am", "what went wrong last night"),
+        ("monitord show ID", "why, and in which function"),
+        ("monitord help recent", "all about a command"),
+    ),
+    "recent": (
+        ("monitord recent -S 3am -U 5am", "what went wrong last night"),
+        ("monitord recent -S 'last monday' -U today", "since the beginning of that day"),
+        ("monitord recent --process 'postgres*' --metric disk_io", "of these processes, this trigger"),
+        ("monitord recent -f", "go on as they come"),
+    ),
+    "show": (
+        ("monitord show x4azsx2v", "an ID as `recent` shows it; its beginning will do"),
+        ("monitord show x4azsx2v -o json", "for a program"),
+    ),
+    "explain": (
+        ("monitord explain", "where every rule stands, and what holds it back"),
+        ("monitord explain --pid 4321", "of one process"),
+        ("monitord explain x4azsx2v", "an incident in plain sentences"),
+    ),
+    "compare": (
+        ("monitord compare x4azsx2v kq7mdb5f", "what became hotter between the two"),
+        ("monitord compare x4azsx2v --baseline", "what is other than when nothing is wrong"),
+        ("monitord compare x4azsx2v kq7mdb5f --format flamegraph -o diff.html", "both in one flame graph"),
+    ),
+    "hot": (
+        ("monitord hot -S 7d", "which functions took most time this week"),
+        ("monitord hot --process 'python*'", "of these processes"),
+    ),
+    "events": (
+        ("monitord events --incident x4azsx2v", "step by step, how an incident went"),
+        ("monitord events --type storage -S yesterday", "trouble with the storage"),
+    ),
+    "status": (
+        ("monitord status", "one answer: does it record, at what cost, what is degraded"),
+        ("monitord status -o json", "for a program; exit code 3 when nobody records"),
+    ),
+    "top": (
+        ("sudo monitord top", "of every user"),
+        ("monitord top -n 1 -o json", "one second of it, for a script"),
+    ),
+    "capture": (
+        ("monitord capture 4321 --duration 30s", "profile a process for half a minute"),
+        ("monitord capture 4321 --profiler perf", "with a tool of your choice"),
+    ),
+    "snapshot": (
+        ("monitord snapshot --since 60s", "the machine stuttered a moment ago, and no rule fired"),
+        ("monitord snapshot --process 'gcc*'", "only these processes, gone ones too"),
+    ),
+    "profile": (("monitord profile job.py -- --fast", "run a script with its option --fast under Scalene"),),
+    "profile run": (
+        ("monitord profile job.py -- --fast", "its own options stand behind --"),
+        ("monitord profile -m package.module --save", "a module; its profile is kept"),
+    ),
+    "profile list": (("monitord profile list -n 5", "the newest five"),),
+    "profile show": (("monitord profile show x4azsx2v", "hot lines and functions of a kept profile"),),
+    "profile clear": (("monitord profile clear --older-than 30 --yes", "those older than thirty days"),),
+    "export": (
+        ("monitord export x4azsx2v > ticket.json", "for a ticket, without secrets"),
+        ("monitord export x4azsx2v -o flames.html", "its flame graph, for a browser"),
+        ("monitord export -S yesterday -o incidents.csv", "everything since, for a spreadsheet"),
+    ),
+    "note": (("monitord note x4azsx2v 'deploy at 02:58'", "what `show` and exports tell along"),),
+    "keep": (
+        ("monitord keep x4azsx2v", "it stays, whatever its age"),
+        ("monitord keep x4azsx2v --undo", "it goes with age again"),
+    ),
+    "reveal": (("monitord reveal x4azsx2v", "the path of its evidence, or its URL"),),
+    "delete": (("monitord delete x4azsx2v kq7mdb5f --yes", "both, with their evidence, for good"),),
+    "run": (
+        ("monitord run", "record in the foreground; Ctrl-C ends it"),
+        ("monitord run --config try.toml --data-dir try", "with settings and a store of its own"),
+    ),
+    "service": (
+        ("monitord service install", "record from now on, as yourself"),
+        ("sudo monitord service install --system", "record the whole machine"),
+        ("monitord service reload", "after a change of the configuration"),
+    ),
+    "service install": (
+        ("monitord service install --dry-run", "what it would write and run"),
+        ("sudo monitord service install --system", "the machine's service"),
+    ),
+    "service uninstall": (
+        ("monitord service uninstall", "what was recorded stays"),
+        ("monitord service uninstall --purge --yes", "nothing stays"),
+    ),
+    "service start": (("monitord service start", "after `monitord service stop`, or a failure"),),
+    "service stop": (("monitord service stop", "until the next boot or login"),),
+    "service restart": (("monitord service restart", "takes up settings that a reload can't"),),
+    "service reload": (
+        ("monitord service reload", "read the configuration again, and say if it is refused"),
+    ),
+    "logs": (
+        ("monitord logs -n 20", "the last lines of the service"),
+        ("sudo monitord logs --system -f", "the machine's service, going on"),
+    ),
+    "doctor": (
+        ("monitord doctor", "what is missing, each with the line that mends it"),
+        ("sudo monitord doctor --strict", "as the machine's service sees it; warnings fail, too"),
+    ),
+    "rules": (
+        ("monitord rules list", "what counts as abnormal here"),
+        ("monitord rules test my.toml -S 7d", "what other rules would have made of a week"),
+    ),
+    "rules list": (("monitord rules list -o json", "for a program"),),
+    "rules test": (("monitord rules test my.toml -S 7d", "a file of rules against a week of history"),),
+    "plan": (
+        ("monitord plan set java --match-name 'java*' --duration 30s", "profile these longer"),
+        ("monitord plan set secret --match-user vault --consent never", "never profile these"),
+    ),
+    "plan set": (
+        ("monitord plan set java --match-name 'java*' --duration 30s", "profile these longer"),
+        ("monitord plan set secret --match-user vault --consent never", "never profile these"),
+    ),
+    "plan get": (("monitord plan get java", "one plan"),),
+    "plan list": (("monitord plan list", "all, in the order in which they are tried"),),
+    "plan delete": (("monitord plan delete java", "its processes are profiled as configured again"),),
+    "config": (
+        ("monitord config show --origin", "what is in force, and which line or variable set it"),
+        ("monitord config init", "a file with every key, to begin with"),
+    ),
+    "config show": (("monitord config show --origin", "with the file and line that set each value"),),
+    "config validate": (("monitord config validate new.toml", "before it is put in place"),),
+    "config path": (("monitord config path", "which files are read, the strongest last"),),
+    "config init": (("monitord config init --config try.toml", "a commented file of this name"),),
+    "config schema": (("monitord config schema > schema.json", "for an editor that checks as you type"),),
+    "prefer": (
+        ("monitord prefer", "what you chose"),
+        ("monitord prefer utc true", "times in UTC in every table"),
+    ),
+    "storage": (
+        ("monitord storage status", "can evidence be kept right now?"),
+        ("monitord storage backup /mnt/backup/monitord", "a copy of everything, while it records"),
+        ("monitord storage verify --repair", "look for damage, and mend it"),
+    ),
+    "storage status": (("monitord storage status", "a probe is written, read and deleted"),),
+    "storage metrics": (
+        ("monitord storage metrics --write /srv/textfiles/monitord.prom", "for a collector of files"),
+    ),
+    "storage ls": (("monitord storage ls 202611", "keys begin with their date"),),
+    "storage stat": (("monitord storage stat KEY", "size, checksum, and whose evidence it is"),),
+    "storage cat": (("monitord storage cat KEY > artefact", "its bytes, checked"),),
+    "storage rm": (("monitord storage rm KEY --yes", "one artefact, for good"),),
+    "storage verify": (("monitord storage verify --repair", "look for damage, and mend it"),),
+    "storage gc": (("monitord storage gc --dry-run", "what is left over and would go"),),
+    "storage backup": (("monitord storage backup /mnt/backup/monitord", "into a new folder"),),
+    "storage restore": (
+        (
+            "monitord storage restore /mnt/backup/monitord --data-dir again",
+            "into a data directory of its own",
+        ),
+    ),
+    "storage rebuild": (("monitord storage rebuild --yes", "with the recorder stopped"),),
+    "storage rotate-key": (("monitord storage rotate-key", "after a new key was configured"),),
+    "db": (("monitord db vacuum", "give free pages back to the disk"),),
+    "db upgrade": (("monitord db upgrade", "after an update, when no recorder has done it"),),
+    "db check": (("monitord db check", "every page, every artefact"),),
+    "db vacuum": (("monitord db vacuum", "give free pages back to the disk"),),
+    "retention": (("monitord retention run --dry-run", "what would go now, and why"),),
+    "retention run": (("monitord retention run --dry-run", "what would go now, and why"),),
+    "mcp": (("monitord mcp install --client claude-code", "what to put into an assistant's settings"),),
+    "mcp serve": (("monitord mcp serve --http --port 0", "on a free port of this machine, with a token"),),
+    "mcp install": (("monitord mcp install --client cursor", "print what to put into its settings"),),
+    "help": (
+        ("monitord help storage ls", "the help of one command"),
+        ("monitord help --man | man -l -", "the whole manual as a page"),
+    ),
+    "completion": (
+        ("source <(monitord completion bash)", "for this shell; in ~/.bashrc for every one"),
+        ("monitord completion fish > ~/.config/fish/completions/monitord.fish", "for fish"),
+    ),
+}
