@@ -57,6 +57,14 @@ def hot(workspace: Workspace, wanted: HotFilter) -> Iterator[HotFunction]:
         yield from reader.hot(wanted)
 
 
+def incidents_asked_for(
+    rule: str | None, user: str | None, unit: str | None, cause: str | None, *, pinned: bool | None
+) -> RecentFilter | None:
+    """Return which incidents hot functions may be of; None: of any."""
+    asked = RecentFilter(rule=rule, user=user, unit=unit, cause=cause, pinned=pinned)
+    return None if asked == RecentFilter() else asked
+
+
 def follow_recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[list[ProfileRecord]]:
     """Yield what there is, then at each further step what was stored since the one before; never ends."""
     reader = workspace.reader()

@@ -9,8 +9,20 @@ from typing import Annotated
 import typer
 
 from monitord.actions.lists import hot as hot_functions
+from monitord.actions.lists import incidents_asked_for
 from monitord.cli.context import CliContext
-from monitord.cli.listing import Asked, Listing, ProcessFlag, View, listed
+from monitord.cli.listing import (
+    Asked,
+    CauseFlag,
+    Listing,
+    PinnedFlag,
+    ProcessFlag,
+    RuleFlag,
+    UnitFlag,
+    UserFlag,
+    View,
+    listed,
+)
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.when import local_stamp
@@ -38,6 +50,11 @@ def hot(
         str | None, typer.Option("--node", metavar="ID", help="The shares of this statement (stmt_id).")
     ] = None,
     process: ProcessFlag = None,
+    rule: RuleFlag = None,
+    user: UserFlag = None,
+    unit: UnitFlag = None,
+    cause: CauseFlag = None,
+    pinned: PinnedFlag = False,
 ) -> None:
     """List the functions that took most time, across captures."""
     wanted = HotFilter(
@@ -48,6 +65,7 @@ def hot(
         since=asked.since,
         until=asked.until,
         limit=asked.limit,
+        incidents=incidents_asked_for(rule, user, unit, cause, pinned=pinned or None),
     )
     listing = Listing(
         HOT_KEYS,

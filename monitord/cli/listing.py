@@ -47,6 +47,16 @@ ProcessFlag = Annotated[
     typer.Option("--process", metavar="NAME", help="Part of what PROCESS shows, or a pattern: 'py*'."),
 ]
 PidFlag = Annotated[int | None, typer.Option("--pid", min=1, help="Only this process number.")]
+RuleFlag = Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Only of this rule.")]
+UserFlag = Annotated[str | None, typer.Option("--user", metavar="NAME", help="Only processes of this user.")]
+UnitFlag = Annotated[
+    str | None,
+    typer.Option("--unit", metavar="NAME", help="Part of the unit, container or group, or a pattern."),
+]
+CauseFlag = Annotated[
+    str | None, typer.Option("--cause", metavar="CLASS", help='Only this cause: "lock", "unknown".')
+]
+PinnedFlag = Annotated[bool, typer.Option("--pinned", help="Only what is kept for good.")]
 ListOutputFlag = Annotated[
     ListOutput | None, typer.Option("-o", "--output", help="table, for people, or a format for programs.")
 ]

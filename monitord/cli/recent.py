@@ -11,7 +11,19 @@ import typer
 from monitord.actions.lists import follow_recent
 from monitord.actions.lists import recent as recent_incidents
 from monitord.cli.context import CliContext, RecorderWatch
-from monitord.cli.listing import Asked, Listing, PidFlag, ProcessFlag, View, listed
+from monitord.cli.listing import (
+    Asked,
+    CauseFlag,
+    Listing,
+    PidFlag,
+    PinnedFlag,
+    ProcessFlag,
+    RuleFlag,
+    UnitFlag,
+    UserFlag,
+    View,
+    listed,
+)
 from monitord.cli.rows import recent_table
 from monitord.cli.terminal import width
 from monitord.export.shapes import ROW_KEYS, row
@@ -30,9 +42,15 @@ def recent(
     process: ProcessFlag = None,
     pid: PidFlag = None,
     metric: Annotated[TriggerMetric | None, typer.Option("--metric", help="Only this trigger.")] = None,
-    cause: Annotated[
-        str | None, typer.Option("--cause", metavar="CLASS", help='Only this cause: "lock", "unknown".')
+    rule: RuleFlag = None,
+    user: UserFlag = None,
+    unit: UnitFlag = None,
+    function: Annotated[
+        str | None,
+        typer.Option("--function", metavar="NAME", help="Part of a function hot in it, or a pattern."),
     ] = None,
+    cause: CauseFlag = None,
+    pinned: PinnedFlag = False,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Only profiles taken while nothing was wrong.")
     ] = False,
@@ -45,7 +63,12 @@ def recent(
         process=process,
         pid=pid,
         metric=metric,
+        rule=rule,
+        user=user,
+        unit=unit,
+        function=function,
         cause=cause,
+        pinned=pinned or None,
         text=grep,
         baselines=baselines,
     )

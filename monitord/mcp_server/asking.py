@@ -78,7 +78,12 @@ class Asking:
         process: Word = None,
         pid: Pid = None,
         metric: TriggerMetric | None = None,
+        rule: Word = None,
+        user: Word = None,
+        unit: Word = None,
+        function: Word = None,
         cause: Word = None,
+        pinned: bool | None = None,
         cursor: Cursor = None,
     ) -> Rows:
         """List recent incidents, newest first: which process, what was wrong, what evidence there is."""
@@ -86,7 +91,7 @@ class Asking:
         skipped = _offset(cursor)
         wanted = RecentFilter(
             limit=skipped + limit + 1, since=start, until=end, process=process, pid=pid, metric=metric,
-            cause=cause,
+            rule=rule, user=user, unit=unit, function=function, cause=cause, pinned=pinned,
         )  # fmt: skip
         found = list(lists.recent(self._workspace, wanted))[skipped:]
         rows, is_cut = self._fence.rows([_listed(record) for record in found[:limit]])
@@ -191,6 +196,11 @@ class Asking:
         module: Word = None,
         function: Word = None,
         ast_node_id: Annotated[str | None, Field(pattern=r"^[0-9a-f]{4,64}$")] = None,
+        rule: Word = None,
+        user: Word = None,
+        unit: Word = None,
+        cause: Word = None,
+        pinned: bool | None = None,
     ) -> Rows:
         """List the functions that took most time across captures: shares, how many incidents, when last."""
         start, end = parse_period(since, until, datetime.now(UTC))
@@ -202,6 +212,7 @@ class Asking:
             since=start,
             until=end,
             limit=limit,
+            incidents=lists.incidents_asked_for(rule, user, unit, cause, pinned=pinned),
         )
         found = lists.hot(self._workspace, wanted)
         rows, is_cut = self._fence.rows([hot_row(spot) for spot in found])

@@ -1,10 +1,13 @@
-"""How a reader asks the database: read-only, in short statements, and past single rows that are damaged."""
+"""How a reader asks the database: read-only, in short statements, and past single rows that are damaged.
+
+And in which words: a filter of incidents as conditions, and what SQLite is taught to find names by.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,16 +15,42 @@ from typing import Any, TypeVar
 from monitord.errors import DamagedRowError, NotFoundError, StorageError
 from monitord.model import counted
 from monitord.redaction.naming import fits_name
-from monitord.storage.cells import MENDED_BY, SENSELESS, Row, lenient_text, text_of
+from monitord.storage.cells import MENDED_BY, SENSELESS, Row, lenient_text, text_cell, text_of, time_cell
 from monitord.storage.faults import explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import DATABASE_NAME, HEAD
 from monitord.storage.soundness import readable_text
+from monitord.storage.views import RecentFilter
 
 _T = TypeVar("_T")
 PAGE = 200  # rows held at once where an answer may be as long as the store
 OnDamage = Callable[[str], object]
+Values = Sequence[Any] | Mapping[str, Any]
+CAUSE = "CASE WHEN json_valid(CAST(i.cause AS TEXT)) THEN json_extract(CAST(i.cause AS TEXT), '$.kind') END"
+"""The class of an incident's cause."""
+
+_BASELINE = "i.rule = 'baseline' AND i.trigger_metric = 'manual'"
+# What `show` says that it runs in.
+_UNIT = "CAST(coalesce(nullif(i.unit, ''), nullif(i.container_id, ''), i.cgroup) AS BLOB)"
+_ASKED = {
+    "since": "i.raised_at >= :of_since",
+    "until": "i.raised_at < :of_until",
+    "pid": ":of_pid IN (c.pid, i.pid)",  # the profiled descendant, or the process that was blamed
+    "metric": "c.trigger_metric = :of_metric",
+    "status": "c.status = :of_status",
+    "rule": "i.rule = :of_rule",
+    "user": "i.user = :of_user",
+    "unit": f"fits(:of_unit, {_UNIT})",
+    "cause": f"{CAUSE} = :of_cause",
+    "pinned": "i.pinned = :of_pinned",
+    "after_id": "c.id > :of_after_id",
+    "process": "matches(:of_process, CAST(c.process_name AS BLOB), CAST(c.command_line AS BLOB))",
+    "text": "mentions(:of_text, CAST(i.reason AS BLOB), CAST(c.process_name AS BLOB),"
+    " CAST(c.command_line AS BLOB))",
+    "function": "is_hot(:of_function, CAST(i.hotspots AS BLOB))",  # the dearest comes last
+}
+_HOT_SHARE = 0.05
 
 
 def ignore_damage(_words: str) -> None:
@@ -37,10 +66,10 @@ class Asking:
         self._on_damage = on_damage
         self._connection: sqlite3.Connection | None = None
 
-    def _all(self, sql: str, values: Sequence[Any]) -> list[Row]:
+    def _all(self, sql: str, values: Values) -> list[Row]:
         return [dict(row) for row in self._fetched(sql, values)]
 
-    def _fetched(self, sql: str, values: Any) -> list[sqlite3.Row]:
+    def _fetched(self, sql: str, values: Values) -> list[sqlite3.Row]:
         with explained(self.database):
             connection = self._opened()
             try:
@@ -51,7 +80,7 @@ class Asking:
             connection.text_factory = lenient_text
             return connection.execute(sql, values).fetchall()
 
-    def _in_pages(self, ids_sql: str, values: Sequence[Any], rows_sql: str) -> Iterator[Row]:
+    def _in_pages(self, ids_sql: str, values: Values, rows_sql: str) -> Iterator[Row]:
         """Rows in the order of their ids, a page at a time: none waits in memory, no transaction stays open.
 
         `rows_sql` has `{ids}` where the ids go, and gives each row's `id`.
@@ -102,8 +131,7 @@ class Asking:
                     f"cannot read {self.database}: it has an older schema; try `monitord db upgrade`"
                 )
             connection.row_factory = sqlite3.Row
-            connection.create_function("matches", 3, _matches, deterministic=True)
-            connection.create_function("mentions", 4, _mentions, deterministic=True)
+            _add_functions(connection)
             self._connection = connection
         return self._connection
 
@@ -112,6 +140,31 @@ class Asking:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def incident_conditions(wanted: RecentFilter) -> tuple[str, dict[str, Any]]:
+    """Return what `incident i` and its leading `profile_capture c` must fulfil; values are named `of_…`."""
+    asked = {
+        **{name: getattr(wanted, name) for name in ("pid", "after_id")},
+        **{name: text_cell(getattr(wanted, name)) for name in ("status", "rule", "user", "unit", "cause")},
+        **{name: text_cell(getattr(wanted, name)) for name in ("process", "text", "function")},
+        "since": time_cell(wanted.since) if wanted.since else None,
+        "until": time_cell(wanted.until) if wanted.until else None,
+        "metric": wanted.metric.value if wanted.metric else None,
+        "pinned": None if wanted.pinned is None else int(wanted.pinned),
+    }
+    values = {f"of_{name}": value for name, value in asked.items() if value is not None}
+    kind = _BASELINE if wanted.baselines else f"NOT ({_BASELINE})"
+    chosen = [sql for name, sql in _ASKED.items() if f"of_{name}" in values]
+    return " AND ".join(["c.is_leading = 1", "i.state = 'active'", kind, *chosen]), values
+
+
+def _add_functions(connection: sqlite3.Connection) -> None:
+    """Names as people ask for them. Cells come as bytes: one that is not UTF-8 would end the question."""
+    connection.create_function("matches", 3, _matches, deterministic=True)
+    connection.create_function("mentions", 4, _mentions, deterministic=True)
+    connection.create_function("fits", 2, _fits, deterministic=True)
+    connection.create_function("is_hot", 2, _is_hot, deterministic=True)
 
 
 def _words(command_line: Any) -> list[str]:
@@ -124,7 +177,7 @@ def _words(command_line: Any) -> list[str]:
 
 
 def _matches(pattern: str | bytes, name: Any, command_line: Any) -> bool:
-    """`fits_name` for SQL. Cells come as their bytes: one that is not UTF-8 would end the whole question."""
+    """Whether a process is called so: `fits_name`."""
     return fits_name(text_of(pattern), readable_text(name), _words(command_line))
 
 
@@ -132,3 +185,20 @@ def _mentions(wanted: str | bytes, reason: Any, name: Any, command_line: Any) ->
     """Whether one of the texts holds the words; letter case does not matter."""
     text = "\n".join((readable_text(reason), readable_text(name), " ".join(_words(command_line))))
     return text_of(wanted).casefold() in text.casefold()
+
+
+def _fits(pattern: str | bytes, name: Any) -> bool:
+    """Whether it is a part of the name, or a shell pattern for all of it."""
+    return name is not None and fits_name(text_of(pattern), readable_text(name))
+
+
+def _is_hot(pattern: str | bytes, hotspots: Any) -> bool:
+    """Whether a function of this name is the first of them, or has at least 5 % of the time."""
+    try:
+        spots = json.loads(hotspots or "[]")
+        names = [
+            spot["function"] for at, spot in enumerate(spots) if at == 0 or spot["self_share"] >= _HOT_SHARE
+        ]
+    except SENSELESS:
+        return False
+    return any(isinstance(name, str) and fits_name(text_of(pattern), name) for name in names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monitord.storage.asking import incident_conditions
 from monitord.storage.events.identity import id_at, time_of_id
 from monitord.storage.events.rows import text_cell, text_of_cell
 from monitord.storage.views import HotFilter, HotFunction
@@ -32,6 +33,10 @@ FROM (
 ) a JOIN event e ON e.id = a.last_id
 ORDER BY e.function LIKE '[%', a.weight DESC, e.id DESC
 """
+_OF_INCIDENTS = (
+    "correlation_id IN (SELECT i.correlation_id FROM incident i"
+    " JOIN profile_capture c ON i.correlation_id = c.correlation_id WHERE {chosen})"
+)
 
 
 def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, Mapping[str, object]]:
@@ -60,6 +65,10 @@ def hot_statement(wanted: HotFilter, *, checked: bool = False) -> tuple[str, Map
             " WHERE matches(:process, CAST(process_name AS BLOB), CAST(command_line AS BLOB)))"
         )
         values["process"] = wanted.process
+    if wanted.incidents is not None:
+        chosen, named = incident_conditions(wanted.incidents)
+        conditions.append(_OF_INCIDENTS.format(chosen=chosen))
+        values |= named
     for name, operator in (("since", ">="), ("until", "<")):
         moment = getattr(wanted, name)
         if moment is not None:

@@ -19,7 +19,7 @@ from monitord.model import Event, ProfileRecord, Rates
 from monitord.storage.answers import incident_view, is_baseline
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.artefacts import StorageMetadata, is_key
-from monitord.storage.asking import PAGE, Asking, OnDamage, ignore_damage
+from monitord.storage.asking import CAUSE, PAGE, Asking, OnDamage, ignore_damage, incident_conditions
 from monitord.storage.baselines import baseline_id
 from monitord.storage.cells import MENDED_BY, Row, read_cells, read_row, text_cell, time_cell
 from monitord.storage.events.filters import EventFilter
@@ -55,12 +55,11 @@ from monitord.storage.views import (
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
-_CAUSE = "CASE WHEN json_valid(CAST(i.cause AS TEXT)) THEN json_extract(CAST(i.cause AS TEXT), '$.kind') END"
 _COLUMNS = (
     "SELECT c.*, i.rule, i.severity, i.pinned, i.raised_at, i.reason, "
     "CASE WHEN json_valid(CAST(i.hotspots AS TEXT)) "
     "THEN json_extract(CAST(i.hotspots AS TEXT), '$[0].function') END AS hottest_function, "
-    f"{_CAUSE} AS cause "
+    f"{CAUSE} AS cause "
 )
 _ON = " ON i.correlation_id = c.correlation_id"
 _RECORD = f"{_COLUMNS}FROM profile_capture c JOIN incident i{_ON}"
@@ -78,7 +77,6 @@ _NOTES = (
     "SELECT json_group_array(json_array(e.id, CAST(e.payload AS TEXT))) FROM (SELECT id, payload FROM event "
     "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
 )
-_BASELINE = "i.rule = 'baseline' AND i.trigger_metric = 'manual'"
 _NEWEST_FIRST = " ORDER BY i.raised_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
 
@@ -106,15 +104,16 @@ class StoreReader(Asking):
     def each_recent(self, wanted: RecentFilter | None = None) -> Iterator[ProfileRecord]:
         """Yield what `recent` returns, one after the other, to be written out as they come."""
         wanted = wanted or RecentFilter()
-        conditions, values = _conditions(wanted)
+        conditions, values = incident_conditions(wanted)
         limit = -1 if wanted.limit is None else wanted.limit
         source = _NEWEST if wanted.after_id is None else _AFTER
-        chosen = f"{source} WHERE {' AND '.join(conditions)}{_NEWEST_FIRST} LIMIT ?"
+        chosen = f"{source} WHERE {conditions}{_NEWEST_FIRST} LIMIT :limit"
+        values["limit"] = limit
         if 0 <= limit <= PAGE:
-            rows: Iterable[Row] = self._all(_COLUMNS + chosen, [*values, limit])
+            rows: Iterable[Row] = self._all(_COLUMNS + chosen, values)
         else:
             records = f"{_RECORD} WHERE c.id IN ({{ids}})"
-            rows = self._in_pages(f"SELECT c.id {chosen}", [*values, limit], records)
+            rows = self._in_pages(f"SELECT c.id {chosen}", values, records)
         yield from self._sound(rows, self._record, "incidents")
 
     def newest_id(self) -> int:
@@ -346,31 +345,6 @@ class RecentProfilesViewModel:
 
     def _move_cursor(self, records: Sequence[ProfileRecord]) -> None:
         self._cursor = max([self._cursor, *(record.id or 0 for record in records)])
-
-
-def _conditions(wanted: RecentFilter) -> tuple[list[str], list[Any]]:
-    """SQL conditions of fixed words, and the values for their question marks."""
-    asked: list[tuple[str, Any]] = [
-        ("i.raised_at >= ?", time_cell(wanted.since) if wanted.since else None),
-        ("i.raised_at < ?", time_cell(wanted.until) if wanted.until else None),
-        ("? IN (c.pid, i.pid)", wanted.pid),  # the profiled descendant, or the process that was blamed
-        ("c.trigger_metric = ?", wanted.metric.value if wanted.metric else None),
-        ("c.status = ?", wanted.status),
-        ("i.rule = ?", wanted.rule),
-        (f"{_CAUSE} = ?", wanted.cause),
-        ("i.pinned = ?", None if wanted.pinned is None else int(wanted.pinned)),
-        ("c.id > ?", wanted.after_id),
-        ("matches(?, CAST(c.process_name AS BLOB), CAST(c.command_line AS BLOB))", text_cell(wanted.process)),
-        (
-            "mentions(?, CAST(i.reason AS BLOB), CAST(c.process_name AS BLOB), CAST(c.command_line AS BLOB))",
-            text_cell(wanted.text),
-        ),
-    ]
-    chosen = [(sql, value) for sql, value in asked if value is not None]
-    kind = _BASELINE if wanted.baselines else f"NOT ({_BASELINE})"
-    conditions = ["c.is_leading = 1", "i.state = 'active'", kind, *(sql for sql, _value in chosen)]
-    values = [value for _sql, value in chosen]
-    return conditions, values
 
 
 def _baseline_view(row: Row) -> BaselineView:

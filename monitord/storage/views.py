@@ -23,8 +23,9 @@ class RecentFilter:
 
     `process` is a part of the name, or a shell pattern when it holds `*`, `?` or `[`; letter case does not
     matter. `text` is a part of the reason, the process name or the command line. `since` is inclusive,
-    `until` exclusive. `cause` is a class ("lock"). `after_id` gives only rows that were stored after that row
-    (following).
+    `until` exclusive. `cause` is a class ("lock"). `unit` is a part of what it ran in (a unit, container or
+    control group), or a shell pattern; so is `function`, of one that was hot in it: the hottest, or with at
+    least 5 % of the time. `after_id` gives only rows that were stored after that row (following).
     With `baselines` it gives these alone, else none of them.
     """
 
@@ -36,7 +37,10 @@ class RecentFilter:
     metric: TriggerMetric | None = None
     status: str | None = None
     rule: str | None = None
+    user: str | None = None
+    unit: str | None = None
     cause: str | None = None
+    function: str | None = None
     text: str | None = None
     pinned: bool | None = None
     baselines: bool = False
@@ -112,6 +116,7 @@ class HotFilter:
     """Which hot functions are asked for. `process` is a part of the name or a shell pattern.
 
     With `node`, a stmt_id, the shares are of that statement. `since` is inclusive, `until` exclusive.
+    `incidents` limits them to those of these incidents (its `limit` and `after_id` say nothing here).
     """
 
     function: str | None = None
@@ -121,6 +126,7 @@ class HotFilter:
     since: datetime | None = None
     until: datetime | None = None
     limit: int = 20
+    incidents: RecentFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)

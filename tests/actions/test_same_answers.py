@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from monitord.mcp_server.server import READING
-from monitord.model import Hotspot, Incident, ProcessKey, RuleStatus, Threshold, TriggerMetric
+from monitord.model import Cause, Hotspot, Incident, ProcessKey, RuleStatus, Threshold, TriggerMetric
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.status import write_status
 from monitord.storage import open_store
@@ -48,7 +48,8 @@ def generated_incident(chance: random.Random) -> Incident:
         replace(one, format="folded", payload=payload) if one.format == "speedscope" else one
         for one in made.captures
     )
-    return replace(made, captures=captures)
+    cause = Cause("lock", "it waits", "likely") if chance.random() < 0.5 else None
+    return replace(made, captures=captures, cause=cause)
 
 
 @pytest.fixture(scope="module", params=range(2))
@@ -131,12 +132,21 @@ def same(told: list[dict[str, Any]], said: list[dict[str, Any]], *names: str, wi
 
 
 SINCE = (NOW - timedelta(minutes=2)).isoformat()
-FILTERS = ({}, {"process": "pyth"}, {"pid": 7}, {"since": SINCE}, {"metric": "memory"})
+FILTERS = (
+    *({}, {"process": "pyth"}, {"pid": 7}, {"since": SINCE}, {"metric": "memory"}, {"rule": "cpu-hog"}),
+    *({"user": "alice"}, {"unit": "app"}, {"function": "f1"}, {"cause": "lock"}, {"pinned": True}),
+)
+
+
+def flags_of(words: dict[str, Any]) -> list[str]:
+    """The same words on the command line."""
+    told = [(f"--{name}", [] if value is True else [str(value)]) for name, value in words.items()]
+    return [part for flag, values in told for part in (flag, *values)]
 
 
 @pytest.mark.parametrize("words", FILTERS, ids=lambda words: next(iter(words), "all"))
 def test_recent_incidents(words: dict[str, Any], asker: Asker, printed: Ask) -> None:
-    flags = [part for name, value in words.items() for part in (f"--{name}", str(value))]
+    flags = flags_of(words)
     same(
         pages(asker, "recent_anomalies", **words),
         printed("recent", "-n", "1000", *flags),
@@ -165,9 +175,16 @@ def test_events(words: dict[str, Any], flags: tuple[str, ...], asker: Asker, pri
     )
 
 
-@pytest.mark.parametrize("words", [{}, {"module": "a"}, {"process": "nginx"}], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [
+        *({}, {"module": "a"}, {"process": "nginx"}, {"rule": "cpu-hog"}, {"user": "alice"}),
+        *({"cause": "lock"}, {"pinned": True}, {"unit": "app"}),
+    ],
+    ids=str,
+)
 def test_hot_functions(words: dict[str, Any], asker: Asker, printed: Ask) -> None:
-    flags = [part for name, value in words.items() for part in (f"--{name}", str(value))]
+    flags = flags_of(words)
     told = asker.told("top_functions", {**words, "limit": 50})["rows"]
     same(told, printed("hot", "-n", "50", *flags), "function", "module", "incidents", "last_incident")
 
