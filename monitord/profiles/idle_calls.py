@@ -6,6 +6,7 @@ Kept short on purpose: `read` may be a disk at work, and what is not listed coun
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 
 # glibc and musl first, macOS last; without leading underscores.
 _NAMES = """
@@ -29,6 +30,19 @@ _PYTHON_WAITS = {
     "multiprocessing/popen_fork.py": ("wait", "poll"),
     "multiprocessing/process.py": ("join",),
     "subprocess.py": ("wait", "_wait", "_try_wait"),
+}
+# And those that only run what they were given: compiled code called from there is nobody else's.
+_PYTHON_CALLERS = {
+    "threading.py": ("run", "_bootstrap", "_bootstrap_inner"),
+    "concurrent/futures/thread.py": ("run", "_worker"),
+    "concurrent/futures/process.py": ("_process_worker", "_process_chunk"),
+    "multiprocessing/process.py": ("run", "_bootstrap"),
+    "multiprocessing/pool.py": ("worker", "mapstar", "starmapstar"),
+    "asyncio/events.py": ("_run",),
+    "asyncio/base_events.py": ("_run_once", "run_forever", "run_until_complete"),
+    "asyncio/runners.py": ("run",),
+    "sched.py": ("run",),
+    "timeit.py": ("timeit",),
 }
 _INTERPRETER = re.compile(r"\[(?:lib)?python[0-9.]{0,8}[a-z]{0,4}(?:\.so[0-9.]{0,8})?\]")
 PYTHON_NOT_READ = "[Python, not read]"
@@ -59,9 +73,18 @@ def is_background(function: str, file: str | None) -> bool:
 
 def waits_in_library(function: str, file: str | None) -> bool:
     """Tell whether it is a function of Python's own library in which a thread waits."""
+    return _is_in(_PYTHON_WAITS, function, file)
+
+
+def runs_what_it_was_given(function: str, file: str | None) -> bool:
+    """Tell whether it is a function of Python's own library that calls whatever it was given."""
+    return _is_in(_PYTHON_CALLERS, function, file)
+
+
+def _is_in(table: Mapping[str, Collection[str]], function: str, file: str | None) -> bool:
     name = function.rpartition(".")[2]
     return file is not None and any(
-        file.endswith(f"/{place}") and name in names for place, names in _PYTHON_WAITS.items()
+        file.endswith(f"/{place}") and name in names for place, names in table.items()
     )
 
 

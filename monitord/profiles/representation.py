@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitord.profiles.idle_calls import runs_what_it_was_given
+
 UNKNOWN = "[unknown]"
 OUTER_LEFT_OUT = "[outer frames left out]"
 OTHER_STACKS = "[other stacks]"
@@ -68,6 +70,8 @@ def python_or_leaf(frames: Sequence[Frame], stack: Sequence[int]) -> int:
     """Return the innermost frame of Python, without one the leaf.
 
     The black box knows compiled code below the Python function that called it, py-spy does not; in both that
-    function is what was busy, so that one program looks the same to either.
+    function is what was busy, so that one program looks the same to either. A thread or a pool that was given
+    compiled code to run has no such function.
     """
-    return next((index for index in reversed(stack) if frames[index].kind == "python"), stack[-1])
+    python = next((index for index in reversed(stack) if frames[index].kind == "python"), stack[-1])
+    return stack[-1] if runs_what_it_was_given(frames[python].name, frames[python].file) else python

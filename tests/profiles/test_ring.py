@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import random
+import sysconfig
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from monitord.profiles import Profile, ProfileError, hotspots, parse
 from monitord.profiles.comparing import compare
+from monitord.profiles.idle_calls import _PYTHON_CALLERS
 from monitord.profiles.ring_document import MAX_SAMPLES, read_ring
 from monitord.profiles.timeline import MAX_STEPS, Step, timeline
 from monitord.profiles.writing import WRITERS, write
@@ -95,6 +98,21 @@ def test_the_time_in_compiled_code_is_its_python_caller_s() -> None:
     assert (top.function, top.line, round(top.self_share, 1)) == ("price_basket", 30, 0.9)
     found = compare(_read(made), _read(made)).differences
     assert {one.function: round(one.after.self_share, 1) for one in found}["price_basket"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(place, name) for place, names in _PYTHON_CALLERS.items() for name in names]
+)
+def test_compiled_code_that_a_thread_or_a_pool_was_given_is_named_itself(place: str, name: str) -> None:
+    """No function of the person's called it; and what the table names is in Python's own library."""
+    source = Path(sysconfig.get_path("stdlib"), place).read_text()
+    assert f"def {name}(" in source, "Python's library changed: the table names a function that is gone"
+    library = python(f"Given.{name}", f"/usr/lib/python3.11/{place}")
+    made = RingDocument()
+    main = made.process(TARGET, is_target=True)
+    made.ran(main, [python("<module>"), library, native("planted_native")], 0, 9)
+    made.ran(main, [python("<module>"), library, python("mine"), native("long_add")], 9, 10)
+    assert [one.function for one in hotspots(_read(made))[:2]] == ["planted_native", "mine"]
 
 
 def test_threads_are_named_by_process_pid_and_thread() -> None:
