@@ -10,10 +10,11 @@ from typing import Any
 
 from monitord.actions.workspace import Workspace
 from monitord.errors import ConfigError, MonitordError, NotFoundError, StorageError, UnreachableError
+from monitord.export.encoding import iso
 from monitord.export.units import age, span
 from monitord.recorder.status import moment_of, read_status, silent_for_s
 from monitord.redaction import printable
-from monitord.storage.views import Usage
+from monitord.storage.views import Counts, Usage
 
 _LONGEST_REASON = 200
 
@@ -65,6 +66,67 @@ def status(workspace: Workspace) -> dict[str, Any]:
     reported: dict[str, Any] = {"is_running": False, **(read_status(workspace.data_dir) or {})}
     sent = read_uploader_status(workspace.data_dir)
     return reported if sent is None else {**reported, "courier": asdict(sent)}
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that one page says of a recorder and its store: what it said last, and what is wrong.
+
+    `problem` is why nobody records, or the recorder says nothing. `counts` is None without a store.
+    """
+
+    data_dir: Path
+    reported: Mapping[str, Any]
+    trouble: Trouble | None
+    problem: str | None
+    usage: Mapping[str, int]
+    counts: Counts | None
+    history: tuple[datetime, datetime] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data; `status` has the keys of `status -o json` (docs/output.md)."""
+        said = {name: held for name, held in self.reported.items() if name not in ("is_running", "rules")}
+        return {
+            "running": self.reported["is_running"],
+            "data_dir": str(self.data_dir),
+            "status": said,
+            "trouble": self.trouble and self.trouble.text,
+            "problem": self.problem,
+            "usage": dict(self.usage),
+            "counts": self.counts and asdict(self.counts),
+            "history": self.history and list(map(iso, self.history)),
+        }
+
+
+def overview(workspace: Workspace) -> Overview:
+    """Return how the recorder and its store are; without either it says so and raises nothing."""
+    reported = status(workspace)
+    problem = why_not_recording(workspace, reported)
+    counts, history = _stored(workspace)
+    return Overview(
+        data_dir=workspace.data_dir,
+        reported=reported,
+        trouble=trouble(reported, datetime.now(UTC)),
+        problem=str(problem) if problem else None,
+        usage=_usage_or_none(workspace, reported),
+        counts=counts,
+        history=history,
+    )
+
+
+def _stored(workspace: Workspace) -> tuple[Counts | None, tuple[datetime, datetime] | None]:
+    try:
+        with workspace.reader() as reader:
+            return reader.counts(), reader.history_span()
+    except MonitordError:
+        return None, None  # `problem` or another page says why
+
+
+def _usage_or_none(workspace: Workspace, reported: Mapping[str, Any]) -> Mapping[str, int]:
+    try:
+        return usage(workspace, reported)
+    except ConfigError:
+        return {}
 
 
 def metrics(workspace: Workspace) -> str:

@@ -1,19 +1,18 @@
-"""How the rules stand, and what other rules would have made of the past."""
+"""How the rules stand. What other rules would have made of the past: `rule_trial`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError
-from monitord.export.shapes import rule_status
+from monitord.export.encoding import iso
+from monitord.export.shapes import rule_row, rule_status
 from monitord.model import (
-    Alert,
     Demand,
     ProcessKey,
     Rates,
@@ -23,9 +22,11 @@ from monitord.model import (
     TriggerMetric,
 )
 from monitord.recorder.status import moment_of, read_status
+from monitord.storage.views import RuleTally
 
 LOOK_S = 1.0
 _REST_S = 0.2
+_MOST_STANDING = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,40 +174,59 @@ def _memory(workspace: Workspace) -> Mapping[str, object] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """What rules would have fired on stored history: how many passes there were, from when to when."""
+class RuleOnBoard:
+    """A rule as configured, how it stands as the recorder told, and what it made in a period.
 
-    rules: Sequence[Rule]
-    alerts: Sequence[Alert]
-    passes: int
-    first: datetime | None
-    last: datetime | None
+    `rule` is None for one that made incidents and is configured no more; `standing` is empty where nobody
+    records.
+    """
+
+    name: str
+    rule: Rule | None
+    standing: Sequence[RuleStatus]
+    tally: RuleTally | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "name": self.name,
+            "rule": None if self.rule is None else rule_row(self.rule),
+            "state": state_of(self.standing) if self.rule is None or self.rule.is_enabled else "disabled",
+            "standing": [rule_status(status) for status in self.standing[:_MOST_STANDING]],
+            "incidents": self.tally.incidents if self.tally else 0,
+            "last_at": iso(self.tally.last_at) if self.tally else None,
+            "highest_severity": round(self.tally.highest_severity, 3) if self.tally else None,
+        }
 
 
-def replay(workspace: Workspace, file: Path, since: datetime | None, until: datetime | None) -> Replay:
-    """Replay a period's history against the `[[rules]]` of a file; raises ConfigError for a wrong one."""
-    from monitord.config import load_rules
-    from monitord.detection import replay as replayed
-    from monitord.sampling import known_users
+def board(workspace: Workspace, since: datetime | None, until: datetime | None) -> list[RuleOnBoard]:
+    """Put all rules beside what each made in a period: those configured in their order, then earlier ones."""
+    configured = {rule.name: rule for rule in workspace.settings.rules}
+    told, _told_at = told_by_recorder(workspace)
+    tallies = _tallies(workspace, since, until)
+    return [
+        RuleOnBoard(
+            name,
+            configured.get(name),
+            [finding.status for finding in told if finding.status.rule == name],
+            tallies.get(name),
+        )
+        for name in (*configured, *(name for name in tallies if name not in configured))
+    ]
 
-    rules = load_rules(file)
-    with workspace.reader() as reader:
-        passes = _Counted(reader.history(since, until))
-        alerts = list(replayed(rules, passes, known_users()))
-    return Replay(rules, alerts, passes.count, passes.first, passes.last)
+
+def _tallies(workspace: Workspace, since: datetime | None, until: datetime | None) -> dict[str, RuleTally]:
+    try:
+        with workspace.reader() as reader:
+            return {tally.rule: tally for tally in reader.incidents_by_rule(since, until)}
+    except NotFoundError:
+        return {}  # nothing was recorded so far, and rules stand all the same
 
 
-class _Counted:
-    """Passes on their way through, counted: a month of them is more than memory should hold."""
+_LOUDEST_FIRST = ("firing", "armed", "cooling_down", "quiet", "disabled")
 
-    def __init__(self, passes: Iterable[Rates]) -> None:
-        self._passes = passes
-        self.count = 0
-        self.first: datetime | None = None
-        self.last: datetime | None = None
 
-    def __iter__(self) -> Iterator[Rates]:
-        for rates in self._passes:
-            self.count += 1
-            self.first, self.last = self.first or rates.taken_at, rates.taken_at
-            yield rates
+def state_of(statuses: Sequence[RuleStatus]) -> str | None:
+    """Return the state that most needs attention of a rule's targets; None: nobody told."""
+    states = {status.state for status in statuses}
+    return next((state for state in _LOUDEST_FIRST if state in states), None)

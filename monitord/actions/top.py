@@ -106,7 +106,7 @@ def _wait_until_open(box: BlackBox) -> None:
 def _moment(box: BlackBox, since_ns: int, until_ns: int, folder: Path) -> Moment:
     found = box.take_machine(since_ns, until_ns)
     status = box.status()
-    ring = read_ring(BytesIO(_named(found, folder))) if found is not None else None
+    ring = read_ring(BytesIO(named(found, folder))) if found is not None else None
     notes = list(ring.notes) if ring is not None else []
     if status["scope"] != "machine":
         notes = [f"seen: {status['reason']}; `sudo monitord top` sees everybody"] + [
@@ -121,8 +121,8 @@ def _moment(box: BlackBox, since_ns: int, until_ns: int, folder: Path) -> Moment
     )
 
 
-def _named(found: Document, folder: Path) -> bytes:
-    """The document with names of native functions, put in by a child."""
+def named(found: Document, folder: Path) -> bytes:
+    """Return the document with names of native functions, put in by a child."""
     from monitord.capture.before import RingNames
 
     taken = Capture(
@@ -134,11 +134,11 @@ def _named(found: Document, folder: Path) -> bytes:
 
 def _follow(box: BlackBox) -> None:
     """Where not everybody can be seen, see our own user's processes; which of them, can change."""
-    box.tend(() if box.status()["scope"] == "machine" else _own_processes())
+    box.tend(() if box.status()["scope"] == "machine" else own_processes())
 
 
-def _own_processes() -> list[int]:
-    """Processes of our own user, those that have used most CPU in their lives first."""
+def own_processes() -> list[int]:
+    """Return processes of our own user, those that have used most CPU in their lives first."""
     from monitord import procfs
 
     used: dict[int, int] = {}

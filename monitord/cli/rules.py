@@ -15,13 +15,13 @@ from monitord.cli.listing import UntilFlag
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, emit_json, page, say, width
 from monitord.cli.when import local_stamp
-from monitord.export.shapes import alert_row, rule_row
+from monitord.export.shapes import rule_row
 from monitord.export.units import quantity, span
 from monitord.model import Match, Rule, Threshold, counted
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
-    from monitord.actions.rules import Replay
+    from monitord.actions.rule_trial import Trial
 
 _NAME_WIDTH = 24  # a name is there to be typed: it is shown whole up to here
 
@@ -66,12 +66,12 @@ def replay_rules(
     as_json: bool = False,
 ) -> None:
     """Replay stored history against other rules and say what would have fired."""
-    from monitord.actions.rules import replay
+    from monitord.actions.rule_trial import replay
 
     now = datetime.now(UTC)
     replayed = replay(context.workspace, file, *parse_period(since, until, now))
     if as_json:
-        emit_json([alert_row(alert) for alert in replayed.alerts])
+        emit_json([found.as_json() for found in replayed.found])
     else:
         for alert in replayed.alerts:
             when = local_stamp(alert.raised_at, now)
@@ -80,9 +80,11 @@ def replay_rules(
     fired = Counter(alert.rule for alert in replayed.alerts)
     told = ", ".join(f"{rule.name} {fired[rule.name]}" for rule in replayed.rules)
     say(f"{_history(replayed, since, now)}; fired: {told}")
+    for rule, limit in replayed.notes:
+        say(f"{rule}: {limit}")
 
 
-def _history(replayed: Replay, since: str, now: datetime) -> str:
+def _history(replayed: Trial, since: str, now: datetime) -> str:
     """How much history there was, which may begin long after the time that was asked for."""
     if replayed.first is None or replayed.last is None:
         return f"no history is stored since {since}"

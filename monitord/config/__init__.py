@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monitord.config.loading import LoadedConfig, default_path, load, load_rules
+from monitord.config.loading import LoadedConfig, default_path, load, load_rules, parse_rules
 from monitord.config.places import resolve_data_dir
 from monitord.config.settings import Settings
 from monitord.lazy_exports import names_from
@@ -20,6 +20,7 @@ __all__ = [
     "json_schema",
     "load",
     "load_rules",
+    "parse_rules",
     "resolve_data_dir",
 ]
 

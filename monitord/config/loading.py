@@ -27,7 +27,7 @@ from monitord.ownership import is_privileged, why_untrusted
 SYSTEM_FILE = Path("/etc/monitord/config.toml")
 DEFAULT_RULES_FILE = Path(__file__).parent.parent / "default_rules.toml"
 _PREFIX = "MONITORD_"
-_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\s-]+?)\s*\]\]?\s*(?:#.*)?")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w.-]+(?:\s+[\w.-]+)*)\s*\]\]?\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)(?:\.[A-Za-z0-9_.-]+)?\s*=")
 
 # msgspec finds out at a class's first use what it holds, and two threads that do so at once end the process
@@ -56,7 +56,9 @@ class _Layers:
     origins: dict[str, str] = field(default_factory=dict)
 
     def add_file(self, path: Path) -> None:
-        table, lines = _read_toml(path)
+        self.add(*_read_toml(path), str(path))
+
+    def add(self, table: Mapping[str, Any], lines: Mapping[str, int], where: str) -> None:
         for key, value in table.items():
             if isinstance(value, dict) and isinstance(self.values.get(key), dict):
                 self.values[key] = {**self.values[key], **value}
@@ -64,7 +66,7 @@ class _Layers:
                 self.values[key] = value
         if "rules" in table:
             self.origins = {key: where for key, where in self.origins.items() if not key.startswith("rules[")}
-        self.origins.update({key: f"{path}:{line}" for key, line in lines.items()})
+        self.origins.update({key: f"{where}:{line}" for key, line in lines.items()})
 
     def add_environment(self, env: Mapping[str, str]) -> None:
         for name, text in sorted(env.items()):
@@ -114,9 +116,20 @@ def load_rules(path: Path) -> tuple[Rule, ...]:
         raise ConfigError(f"cannot read {path}: no such file; try a TOML file with [[rules]] tables in it")
     layers = _Layers()
     layers.add_file(path)
+    return _rules_alone(layers, str(path))
+
+
+def parse_rules(text: str, where: str = "rules") -> tuple[Rule, ...]:
+    """Read rules out of a text as `load_rules` does out of a file; `where` names it. Raises ConfigError."""
+    layers = _Layers()
+    layers.add(_parsed_toml(text, where), _key_lines(text), where)
+    return _rules_alone(layers, where)
+
+
+def _rules_alone(layers: _Layers, where: str) -> tuple[Rule, ...]:
     parsed = _convert(layers)
     if not parsed.rules:
-        raise ConfigError(f"invalid {path}: no rules, expected at least one [[rules]]")
+        raise ConfigError(f"invalid {where}: no rules, expected at least one [[rules]]")
     return tuple(_to_rule(rule, parsed.rules, layers.origins) for rule in parsed.rules)
 
 
@@ -143,7 +156,6 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         _require_trust(path)
     try:
         text = read_regular(path).decode("utf-8-sig")  # editors on Windows begin with a mark
-        return tomllib.loads(text), _key_lines(text)
     except FileNotFoundError:
         raise ConfigError(
             f"cannot read {path}: no such file; check the name, or write a file there with"
@@ -152,8 +164,16 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"cannot read {path}: {reason}") from error
+    return _parsed_toml(text, str(path)), _key_lines(text)
+
+
+def _parsed_toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"invalid {path}: not TOML: {error}") from error
+        raise ConfigError(f"invalid {where}: not TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"invalid {where}: lists within lists, expected flat ones") from None
 
 
 def _require_trust(path: Path) -> None:

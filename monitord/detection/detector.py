@@ -6,7 +6,7 @@ jump of the wall clock ends or extends anything within a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -221,10 +221,11 @@ def _is_one_of_the_crowd(alert: Alert) -> bool:
 
 def replay(
     rules: Sequence[Rule], passes: Iterable[Rates], uid_of: Mapping[str, int] | None = None
-) -> list[Alert]:
-    """What these rules would have said to recorded passes, in order, suppressed alerts included.
+) -> Iterator[Alert]:
+    """Yield what these rules would have said to recorded passes, in order, suppressed alerts included.
 
     Disabled rules are replayed too: trying one out is what a replay is for.
     """
     detector = Detector([replace(rule, is_enabled=True) for rule in rules], uid_of=uid_of)
-    return [alert for rates in passes for alert in detector.judge(rates).alerts]
+    for rates in passes:
+        yield from detector.judge(rates).alerts

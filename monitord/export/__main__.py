@@ -25,6 +25,7 @@ from monitord.profiles.comparing import compare
 from monitord.profiles.consumers import consumers
 from monitord.profiles.flamegraph_writer import write_differential
 from monitord.profiles.ring_document import read_ring
+from monitord.profiles.ring_slice import as_plain, cut
 from monitord.profiles.timeline import timeline
 from monitord.profiles.writing import About, write
 from monitord.redaction import Redactor, SecondScan, printable
@@ -60,6 +61,10 @@ def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         ran = consumers(ring, ring.began_ns) if order["of_machine"] else ()
         steps = timeline(ring, evidence["pid"])
         return {"timeline": list(map(asdict, steps)), "consumers": list(map(asdict, ran))}, b""
+    if order["task"] == "slice":
+        (evidence,) = order["evidence"]
+        ring = read_ring(BytesIO(sys.stdin.buffer.read(evidence["size"])))
+        return as_plain(cut(ring, order["since_s"], order["until_s"])), b""
     profiles = [_parsed(evidence) for evidence in order["evidence"]]
     if order["task"] == "compare":
         spots = [[_hotspot(spot) for spot in listed] for listed in order["hotspots"]]

@@ -123,6 +123,14 @@ def timeline_of(
     return list(told["timeline"]), list(told["consumers"])
 
 
+def slice_of(held: Comparable, since_s: float, until_s: float) -> dict[str, Any]:
+    """Who ran, and on which stacks, between two moments of what the black box held (profiles/ring_slice.py).
+
+    The moments are seconds from its beginning.
+    """
+    return _ask([held], {"task": "slice", "since_s": since_s, "until_s": until_s})[0]
+
+
 def write_form(evidence: Evidence, form: str, identities: Identities | None) -> Written:
     """Write the profile in a form of `monitord.profiles.writing`; redacted unless `identities` is None."""
     return _written(

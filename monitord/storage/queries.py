@@ -51,6 +51,7 @@ from monitord.storage.views import (
     NearHistory,
     Note,
     RecentFilter,
+    RuleTally,
 )
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
@@ -283,6 +284,20 @@ class StoreReader(Asking):
 
         rows = self._all(*spans_statement(since, until, limit))
         return [span for span in self._sound(rows, span_of, "incidents") if span.ends_at >= since]
+
+    def history_span(self) -> tuple[datetime, datetime] | None:
+        """Return when the first and the last thinned pass were taken; None without any."""
+        from monitord.storage.tallies import SPAN, span_of_history  # nothing that the recorder asks
+
+        return next(self._sound(self._all(SPAN, []), span_of_history, "history"), None)
+
+    def incidents_by_rule(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> list[RuleTally]:
+        """Count what each rule made in [since, until), those with most first."""
+        from monitord.storage.tallies import by_rule_statement, tally_of  # nothing that the recorder asks
+
+        return list(self._sound(self._all(*by_rule_statement(since, until)), tally_of, "rules"))
 
     @property
     def storage(self) -> Storage:

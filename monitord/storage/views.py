@@ -224,3 +224,13 @@ class IncidentSpan:
     hotspots: tuple[Hotspot, ...] = ()
     profiler: str | None = None
     command_line: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTally:
+    """What one rule made in a period: how many incidents, when the last, how severe the worst."""
+
+    rule: str
+    incidents: int
+    last_at: datetime
+    highest_severity: float

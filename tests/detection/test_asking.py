@@ -237,8 +237,8 @@ def test_machine_wide_rules_are_assessed_without_a_process() -> None:
 def test_a_user_of_a_match_is_known_to_a_replay_and_to_one_look_alike() -> None:
     rule = replace(CPU_HOG, match=Match(users=("alice",)))
     passes = list(draw("0 95*6"))
-    assert len(replay([rule], passes, {"alice": 1000})) == 1
-    assert replay([rule], passes, {"alice": 7}) == []
+    assert len(list(replay([rule], passes, {"alice": 1000}))) == 1
+    assert list(replay([rule], passes, {"alice": 7})) == []
     busy = process(cpu_percent=95.0)
     assert assess(rule, busy, machine(), {"alice": 1000}).state == "armed"
     assert assess(rule, busy, machine()).suppressed_by == "the rule's match leaves this process out"

@@ -94,7 +94,7 @@ def test_of_a_crowd_that_was_told_only_those_with_evidence_are_incidents(
     calm = crowd([100.0] * 15, [process(ProcessKey(99, 7), cpu_percent=1.0)])
     starving = crowd([100.0] * 15, burners(*[25.0] * 8))
     later = [replace(each, monotonic_s=30.0 + each.monotonic_s) for each in starving]
-    found = replay([hog, OVERLOAD] if has_overload_rule else [hog], [*calm, *later])
+    found = list(replay([hog, OVERLOAD] if has_overload_rule else [hog], [*calm, *later]))
     hogs = [alert for alert in found if alert.metric is TriggerMetric.CPU]
     assert len([alert for alert in hogs if alert.counts_with is None]) == told
     assert {alert.counts_with for alert in hogs} <= {None, OVERLOAD.name}
@@ -105,7 +105,7 @@ def test_of_a_crowd_that_was_told_only_those_with_evidence_are_incidents(
 def test_who_burns_a_core_of_its_own_is_told_in_a_crowd_too() -> None:
     """Refused evidence or not: it is above its threshold by what it used."""
     hog = replace(CPU_HOG, captures_per_hour=0)
-    found = replay([hog, OVERLOAD], crowd([100.0] * 30, burners(97.0)))
+    found = list(replay([hog, OVERLOAD], crowd([100.0] * 30, burners(97.0))))
     assert [alert.metric for alert in found if alert.suppressed_by] == [TriggerMetric.CPU]
 
 

@@ -233,7 +233,7 @@ def test_a_hopeless_long_window_is_given_up_after_a_minute() -> None:
 
 
 def test_replay_says_what_would_have_fired_suppressed_or_not_even_for_a_disabled_rule() -> None:
-    said = replay([replace(CPU_HOG, is_enabled=False)], draw("0 95*6 20 95*6"))
+    said = list(replay([replace(CPU_HOG, is_enabled=False)], draw("0 95*6 20 95*6")))
     assert [alert.suppressed_by is None for alert in said] == [True, False]
 
 

@@ -1,0 +1,156 @@
+"""Who runs now, second by second, and on which stacks: a black box of the caller's own; nothing is stored.
+
+As `top` has one. It is opened at the first question and closed when nobody has asked for a while; of the time
+before it was opened it knows nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitord.actions.stacks import Stacks, check
+from monitord.actions.top import named, own_processes
+from monitord.actions.workspace import Workspace
+from monitord.errors import NotFoundError, PermissionDeniedError
+from monitord.export.encoding import iso
+from monitord.profiles.ring_document import read_ring
+from monitord.profiles.ring_slice import as_plain, cut, seconds
+
+if TYPE_CHECKING:
+    from monitord.stacks.box import BlackBox
+
+SPAN_S = 100
+_OPENS_WITHIN_S, _CLOSES_WITHIN_S = 5.0, 2.0
+_RESTS_AFTER_S = 120.0
+_NS_PER_S = 1_000_000_000
+
+
+class LiveStacks:
+    """One box for all who ask; may be asked from several threads, one after the other."""
+
+    def __init__(self, workspace: Workspace, rests_after_s: float = _RESTS_AFTER_S) -> None:
+        self._workspace = workspace
+        self._rests_after_s = rests_after_s
+        self._lock = threading.Lock()
+        self._box: BlackBox | None = None
+        self._opened_ns = 0
+        self._rest: threading.Timer | None = None
+
+    def seconds(self) -> dict[str, Any]:
+        """Tell who used most in each second that it has.
+
+        Raises PermissionDeniedError where the kernel grants no ring.
+        """
+        with self._lock:
+            box = self._opened()
+            now, now_ns = datetime.now(UTC), _now_ns()
+            since_ns = max(self._opened_ns, now_ns - SPAN_S * _NS_PER_S)
+            found = box.take_machine(since_ns, now_ns)
+            status = box.status()
+        began_at = now - timedelta(seconds=(now_ns - (found.began_ns if found else now_ns)) / _NS_PER_S)
+        ring = read_ring(BytesIO(found.payload)) if found is not None else None
+        listed = seconds(ring) if ring is not None else ()
+        return {
+            "since": iso(now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)),
+            "until": iso(now),
+            "scope": status["scope"],
+            "notes": _limits(status),
+            "seconds": [
+                {
+                    "at": iso(began_at + timedelta(seconds=one.at_s)),
+                    "cpu_percent": one.cpu_percent,
+                    "pid": one.pid,
+                    "name": one.name,
+                    "process_percent": one.process_percent,
+                }
+                for one in listed
+            ],
+        }
+
+    def stacks(self, since: datetime, until: datetime) -> Stacks:
+        """Return the stacks of a span of the time since it was opened; raises NotFoundError for any other."""
+        check(since, until)
+        with self._lock:
+            box = self._opened()
+            now, now_ns = datetime.now(UTC), _now_ns()
+            since_ns, until_ns = (
+                now_ns - int((now - at).total_seconds() * _NS_PER_S) for at in (since, until)
+            )
+            if until_ns <= max(self._opened_ns, now_ns - SPAN_S * _NS_PER_S):
+                raise NotFoundError(
+                    "cannot show stacks of that time: it was before this page began to look;"
+                    " `monitord snapshot` keeps those of the recorder's last minute"
+                )
+            found = box.take_machine(max(since_ns, self._opened_ns), min(until_ns, now_ns))
+            status = box.status()
+        if found is None:
+            raise NotFoundError("cannot show stacks of that time: nothing ran that may be looked at")
+        with tempfile.TemporaryDirectory(prefix="monitord-stacks-") as folder:
+            ring = read_ring(BytesIO(named(found, Path(folder))))
+        tree = as_plain(cut(ring, 0, (ring.ended_ns - ring.began_ns) / _NS_PER_S))
+        tree["tree"]["notes"] = [*tree["tree"]["notes"], *_limits(status)]
+        return Stacks(since, until, {"kind": "now", "scope": status["scope"]}, (), tree)
+
+    def close(self) -> None:
+        """Give the rings back; the next question opens them anew."""
+        with self._lock:
+            box, self._box = self._box, None
+            if self._rest is not None:
+                self._rest.cancel()
+        if box is not None:
+            box.close(_CLOSES_WITHIN_S)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a box is open."""
+        return self._box is not None
+
+    def _opened(self) -> BlackBox:
+        if self._box is None:
+            self._box = _open(self._workspace)
+            self._opened_ns = _now_ns()
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = threading.Timer(self._rests_after_s, self.close)
+        self._rest.daemon = True
+        self._rest.start()
+        self._box.tend(() if self._box.status()["scope"] == "machine" else own_processes())
+        return self._box
+
+
+def _open(workspace: Workspace) -> BlackBox:
+    from monitord.recorder.from_settings import consent
+    from monitord.stacks.box import BlackBox
+    from monitord.stacks.opening import BoxSettings
+
+    settings = workspace.settings
+    wanted = BoxSettings(
+        settings.black_box.rate_hz, settings.black_box.bytes_per_cpu, settings.black_box.enabled
+    )
+    box = BlackBox(wanted, consent(settings).permits, lambda _step, call: call())
+    box.start()
+    ends_s = time.monotonic() + _OPENS_WITHIN_S
+    while (status := box.status())["state"] != "on":
+        if status["reason"] or time.monotonic() > ends_s:
+            box.close(_CLOSES_WITHIN_S)
+            raise PermissionDeniedError(
+                f"cannot see what runs: {status['reason'] or 'it took too long'};"
+                " try `sudo monitord top`; `monitord doctor` says more"
+            )
+        time.sleep(0.02)
+    return box
+
+
+def _limits(status: Mapping[str, Any]) -> list[str]:
+    return [] if status["scope"] == "machine" else [f"seen: {status['reason']}"]
+
+
+def _now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
