@@ -9,7 +9,7 @@ from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style
 from monitord.cli.when import local_stamp
 from monitord.export.units import age, quantity, unit_of
-from monitord.model import CaptureStatus, ProfileRecord
+from monitord.model import UNKNOWN_CAUSE, CaptureStatus, ProfileRecord
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -24,8 +24,7 @@ _COLUMNS = (
     Column("VALUE", right=True),
     Column("EVIDENCE", least=8, gives_way=3),
 )
-_CAUSE = Column("CAUSE", least=8, gives_way=4)
-_TOP = Column("HOTTEST FUNCTION", least=10, good=16)
+_WHAT = Column("WHAT", least=10, good=16)
 
 
 def recent_table(
@@ -37,21 +36,20 @@ def recent_table(
     style: Style,
     header: bool,
 ) -> Iterator[str]:
-    """Yield the lines of `recent`, without the columns of causes and functions where no record has one."""
-    known = [
-        (column, [printable(text or "") for text in texts], paint)
-        for column, texts, paint in (
-            (_CAUSE, [record.cause for record in records], ()),
-            (_TOP, [record.hottest_function for record in records], ("bold",)),
-        )
-        if any(texts)
-    ]
-    rows = [
-        [*_cells(record, now, utc), *(Cell(texts[at], paint) for _column, texts, paint in known)]
-        for at, record in enumerate(records)
-    ]
-    columns = (*_COLUMNS, *(column for column, _texts, _paint in known))
+    """Yield the lines of `recent`; no column says what it was where that is known of no record."""
+    known = [_what(record) for record in records]
+    rows = [_cells(record, now, utc) for record in records]
+    columns: tuple[Column, ...] = _COLUMNS
+    if any(known):
+        columns = (*_COLUMNS, _WHAT)
+        rows = [[*row, Cell(what, ("bold",))] for row, what in zip(rows, known, strict=True)]
     yield from draw(columns, rows, width=width, style=style, header=header)
+
+
+def _what(record: ProfileRecord) -> str:
+    """The hottest function, then the cause: the first stays where the screen is narrow."""
+    cause = record.cause if record.cause != UNKNOWN_CAUSE else None
+    return ", ".join(printable(text) for text in (record.hottest_function, cause) if text)
 
 
 def _cells(record: ProfileRecord, now: datetime, utc: bool) -> list[Cell]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from monitord.actions.incidents import Timeline
 from monitord.cli.cause import cause_lines
 from monitord.cli.consumers import SHOWN, consumers_table, more_than
+from monitord.cli.functions import functions_table, worth_showing
 from monitord.cli.history import LABEL, history_lines
 from monitord.cli.rows import evidence_paint, tool_name
 from monitord.cli.strip import Steps, strip, strip_title
@@ -16,22 +17,23 @@ from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of, waiting_of
-from monitord.export.units import age, bar, quantity, span
-from monitord.export.verdicts import value_unit
+from monitord.export.units import age, quantity, span
+from monitord.export.verdicts import happened, verdict_of
 from monitord.model import (
     BEFORE,
     BEFORE_THE_ALERT,
     BY_PY_SPY,
     DURING_THE_ALERT,
     SNAPSHOT,
+    UNKNOWN_CAUSE,
     CaptureStatus,
     Hotspot,
     ProfileRecord,
     TriggerMetric,
     counted,
 )
+from monitord.profiles.verdict import OF_CPU
 from monitord.redaction import printable
-from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
@@ -45,7 +47,6 @@ _PHASES = {
     BEFORE_THE_ALERT: ("Before the alert", "(seen while the window lasted)"),
     DURING_THE_ALERT: ("During the alert", "(what only the profile taken then shows)"),
 }
-_SHORTEST_PLACE = 8  # columns below which the end of a path says nothing
 _PENDING = {
     "running": "is being taken now: ask again in a moment",
     "waiting": "waits for its turn (one profile is taken at a time): ask again later",
@@ -64,17 +65,20 @@ def tell(
 ) -> Iterator[str]:
     """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
     page = ProfileBrowserView(style, max(width, 40), now, utc)
-    yield from page.headline(view)
-    yield from page.hottest(view)
-    yield from page.strip(view, before.steps or ())
-    yield from page.facts(view)
-    yield from page.timeline(view)
+    said = verdict_of(view, pending)
+    yield from page.headline(view, said)
     yield from page.consumers(before.consumers)
+    if view.metric not in OF_CPU:  # what grew, moved or waited is where it went; what ran comes second
+        yield from page.cause(view)
     yield from page.functions(view)
-    yield from page.context(view)
+    yield from page.timeline(view, before.steps or ())
     yield from page.evidence(view, _PENDING.get(pending or "", ""))
-    yield from page.missing(view)
+    yield from page.missing(view, said)
     yield from page.notes(view)
+    if view.metric in OF_CPU:
+        yield from page.cause(view)
+    yield from page.facts(view, said)
+    yield from page.context(view)
     yield from page.next_steps(view)
 
 
@@ -87,36 +91,34 @@ class ProfileBrowserView:
         self._now = now
         self._utc = utc
 
-    def headline(self, view: IncidentView) -> Iterator[str]:
-        who = display_name(view.process_name, view.record.command_line)
-        pid = f" (pid {view.record.pid})" if view.record.pid else ""
-        value = quantity(view.value, value_unit(view))
+    def headline(self, view: IncidentView, said: str) -> Iterator[str]:
+        """The verdict, then which incident this is, when and how much it was."""
         marks = [word for word, holds in (("late", view.late), ("kept", view.pinned)) if holds]
-        tail = f"  [{', '.join(marks)}]" if marks else ""
-        what = view.metric.value.replace("_", " ")
-        if view.rule == SNAPSHOT:
-            what, value = f"snapshot of {span(view.window_s)},", f"{value} of one core"
-        text = f"{who}{pid}: {what} {value}"
-        yield self._style.paint(cut(text, self._width - len(tail)), "bold") + self._style.paint(
-            tail, "yellow"
-        )
-        yield ""
-        if view.cause is not None:
-            yield from cause_lines(view.cause, self._style, self._width, _LABEL, self._fact)
-
-    def facts(self, view: IncidentView) -> Iterator[str]:
-        process = view.process
+        for line in wrap(said, self._width):
+            yield self._style.paint(line, "bold")
         when = f"{full_stamp(view.raised_at, utc=self._utc)}, {age(view.raised_at, self._now)}"
-        yield from self._fact("incident", short_id(view.correlation_id))
-        yield from self._fact("when", when)
+        who = [f"pid {view.record.pid}"] if view.record.pid else []
+        told = [short_id(view.correlation_id), when, *who, happened(view), *(f"[{mark}]" for mark in marks)]
+        for line in wrap(" · ".join(told), self._width):
+            yield self._style.paint(line, "dim")
+
+    def cause(self, view: IncidentView) -> Iterator[str]:
+        """What speaks for the cause that the verdict names, or why it is not known."""
+        if view.cause is not None and (lines := list(cause_lines(view.cause, self._width, self._fact))):
+            yield from self._title("What speaks for it" if view.cause.kind != UNKNOWN_CAUSE else "The cause")
+            yield from lines
+
+    def facts(self, view: IncidentView, said: str) -> Iterator[str]:
+        process = view.process
+        yield from self._title("The request" if view.metric is TriggerMetric.MANUAL else "The alert")
         yield from self._fact("why", printable(view.reason), "yellow")
         if view.metric is not TriggerMetric.MANUAL:
             limit = f", {quantity(view.threshold.value, view.threshold.unit)}" if view.threshold else ""
             yield from self._fact("rule", f"{printable(view.rule)}{limit} for {span(view.window_s)}")
-        if view.suppressed_by:
+        if view.suppressed_by and printable(view.suppressed_by) not in said:
             yield from self._fact("no capture", printable(view.suppressed_by))
         if view.repeat_count:
-            again = "1 further alert" if view.repeat_count == 1 else f"{view.repeat_count:,} further alerts"
+            again = counted(view.repeat_count, "further alert")
             whose = "" if view.metric.is_machine_wide else " of this process"
             yield from self._fact("repeats", f"{again}{whose}, counted here and not captured again")
         if process:
@@ -133,31 +135,15 @@ class ProfileBrowserView:
         if view.is_summary:
             yield from self._fact("note", "the evidence is gone with age; this summary is what stays")
 
-    def hottest(self, view: IncidentView) -> Iterator[str]:
-        """On the first screen, whatever follows: the function that all this is for."""
-        if view.hotspots:
-            spot = view.hotspots[0]
-            when = ", after the spike" if view.late else f", {spot.seen}" if spot.seen in _PHASES else ""
-            text = cut(
-                f"  {'hottest':<{_LABEL}} {spot.self_share * 100:.0f} % in {printable(spot.function)}{when}",
-                self._width,
-            )
-            room = self._width - display_width(text) - 3
-            place = cut_left(_place(spot), room) if spot.file and room > _SHORTEST_PLACE else ""
-            yield f"{text} ({place})" if place else text
-
-    def timeline(self, view: IncidentView) -> Iterator[str]:
+    def timeline(self, view: IncidentView, steps: Steps) -> Iterator[str]:
+        """The hottest function second by second, then a line a value."""
+        if steps:
+            yield from self._title(*strip_title(steps, is_snapshot=view.rule == SNAPSHOT))
+            yield f"  {strip(steps, self._width - 2, self._style)}"
         length, lines = history_lines(view, self._width, self._style)
         if lines:
             yield from self._title(f"The {length} before it")
             yield from lines
-
-    def strip(self, view: IncidentView, steps: Steps) -> Iterator[str]:
-        """The hottest function second by second."""
-        if steps:
-            yield from self._title(*strip_title(steps, is_snapshot=view.rule == SNAPSHOT))
-            yield f"  {strip(steps, self._width - 2, self._style)}"
-            yield ""
 
     def consumers(self, consumers: Sequence[Consumer]) -> Iterator[str]:
         """Who ran, the busiest first."""
@@ -178,16 +164,16 @@ class ProfileBrowserView:
             where = f"({when}from the black box: {_samples(best)})"
         if now := worth_showing([spot for spot in view.hotspots if spot.seen is None]):
             yield from self._title("Where the time went", where)
-            yield from self._hotspot_lines(now[:_HOTSPOTS])
+            yield from self._table(now)
         if python := [spot for spot in view.hotspots if spot.seen == BY_PY_SPY]:
             yield from self._title(
                 "In Python", "(by py-spy, whose samples do not explain all of the CPU used)"
             )
-            yield from self._hotspot_lines(python[:_HOTSPOTS])
+            yield from self._table(python)
         for seen, (title, aside) in _PHASES.items():
             if spots := [spot for spot in view.hotspots if spot.seen == seen]:
                 yield from self._title(title, aside)
-                yield from self._hotspot_lines(spots[:_HOTSPOTS])
+                yield from self._table(spots)
         if told := waiting_of(view):
             yield from (
                 f"  {self._style.paint(line, 'dim')}" for line in wrap(printable(told), self._width - 2)
@@ -200,30 +186,8 @@ class ProfileBrowserView:
                 "taken when the spike was over: it shows what came after", "yellow"
             )
 
-    def _hotspot_lines(self, spots: Sequence[Hotspot]) -> Iterator[str]:
-        bar_width = 20 if self._width >= 100 else 10 if self._width >= 60 else 0
-        errors = [_error(spot) for spot in spots]
-        wide = max(map(len, errors))
-        room = self._width - 2 - bar_width - 2 - 6 - wide - 6 - 2
-        names = [printable(spot.function) for spot in spots]
-        places = [_place(spot) for spot in spots]
-        name_width = min(
-            max(map(display_width, names)), max(room // 2, room - max(map(display_width, places)) - 2)
-        )
-        yield self._style.paint(f"  {'':{bar_width}}  {'self':>5}{'':{wide}} {'total':>5}  function", "dim")
-        for spot, name, place, error in zip(spots, names, places, errors, strict=True):
-            drawn = self._style.paint(bar(spot.self_share, bar_width), "red") if bar_width else ""
-            self_share = f"{spot.self_share * 100:3.0f} %{self._style.paint(f'{error:{wide}}', 'dim')}"
-            shown = self._style.paint(pad(cut(name, name_width), name_width), "bold")
-            head = f"  {drawn}  {self_share} {spot.total_share * 100:3.0f} %  "
-            yield f"{head}{shown}  {cut_left(place, room - name_width - 2)}".rstrip()
-            yield from self._source_line(spot, 2 + bar_width + 2 + 5 + wide + 6 + 2)
-
-    def _source_line(self, spot: Hotspot, indent: int) -> Iterator[str]:
-        """The hottest line itself; kept only where the file was still what the process runs."""
-        if spot.source_line:
-            text = cut(printable(spot.source_line), self._width - indent - 2)
-            yield " " * indent + self._style.paint(f"› {text}", "green")
+    def _table(self, spots: Sequence[Hotspot]) -> Iterator[str]:
+        yield from functions_table(spots[:_HOTSPOTS], self._width, self._style)
 
     def context(self, view: IncidentView) -> Iterator[str]:
         """What the record taken beside the profile says of the process and the machine."""
@@ -251,11 +215,12 @@ class ProfileBrowserView:
             yield f"  {role} {status}  {first}".rstrip()
             yield from (f"  {'':{_LABEL}} {'':{wide}}  {line}" for line in more)
             if record.profile_path:
-                yield f"  {'':{_LABEL}} {printable(record.profile_path)}"
+                yield f"  {'':{_LABEL}} {cut_left(printable(record.profile_path), self._width - 3 - _LABEL)}"
             if record.fix:
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(record.fix), 'green')}"
 
-    def missing(self, view: IncidentView) -> Iterator[str]:
+    def missing(self, view: IncidentView, said: str) -> Iterator[str]:
+        """What failed, why and what to type; a reason that the verdict `said` is told once."""
         steps = {  # a refusal holds for the first look and the profile, and may have been told above
             (tool_name(step.profiler) or "", step.status, step.reason, step.fix): None
             for step in view.not_captured
@@ -268,7 +233,8 @@ class ProfileBrowserView:
             yield from self._title("What could not be captured")
         for name, status, reason, fix in steps:
             tool = pad(cut(printable(name), _LABEL), _LABEL)
-            yield from self._wrapped(f"  {tool} ", printable(status), printable(reason or ""))
+            why = printable(reason or "")
+            yield from self._wrapped(f"  {tool} ", printable(status), "" if why in said else why)
             if fix:
                 # Never wrapped: a person copies it.
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(fix), 'green')}"
@@ -287,11 +253,13 @@ class ProfileBrowserView:
     def next_steps(self, view: IncidentView) -> Iterator[str]:
         yield from self._title("Next")
         number = short_id(view.correlation_id)
-        steps = [(f"monitord export {number} -o incident-{number}.json", "a redacted copy for a ticket")]
+        steps = [(f"monitord export {number} -o {number}.json", "a redacted copy for a ticket")]
         if view.hotspots and not view.is_summary:
             steps.append(
                 (f"monitord export {number} --format flamegraph -o {number}.html", "where the time went")
             )
+        if any(record.profile_path for record in view.captures):
+            steps.append((f"monitord reveal {number}", "where its evidence lies"))
         if not view.pinned and not view.is_summary:
             steps.append((f"monitord keep {number}", "keep it past its age"))
         if view.baseline and view.hotspots and not view.is_summary:
@@ -332,11 +300,6 @@ class ProfileBrowserView:
         yield from (" " * indent + line for line in more)
 
 
-def worth_showing(spots: Sequence[Hotspot]) -> list[Hotspot]:
-    """Without rows of 0 %, unless there is nothing else."""
-    return [spot for spot in spots if max(spot.self_share, spot.total_share) >= 0.005] or list(spots)
-
-
 def _how(record: ProfileRecord, has_before: bool) -> str:
     is_of_then = has_before and record.role == "profile" and not record.late
     parts = [
@@ -357,15 +320,3 @@ def _how(record: ProfileRecord, has_before: bool) -> str:
 def _samples(record: ProfileRecord) -> str:
     count = record.sample_count
     return counted(count, "sample") if count else ""
-
-
-def _error(spot: Hotspot) -> str:
-    """How far the self share may be off, in whole percent; nothing where that is too little to see."""
-    percent = round((spot.share_error or 0.0) * 100)
-    return f" ±{percent}" if percent else ""
-
-
-def _place(spot: Hotspot) -> str:
-    if spot.file is None:
-        return printable(f"({spot.module})" if spot.module else f"({spot.kind})")
-    return printable(f"{spot.file}:{spot.line}" if spot.line else spot.file)

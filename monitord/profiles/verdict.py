@@ -9,12 +9,14 @@ from monitord.model import FEW_SAMPLES, UNKNOWN_CAUSE, Cause, Hotspot, TriggerMe
 from monitord.profiles.idle_calls import PYTHON_NOT_READ, waits_in_library
 from monitord.redaction import printable
 
-_OF_CPU = frozenset(
+OF_CPU = frozenset(
     (
         TriggerMetric.CPU, TriggerMetric.SHORT_SPIKE, TriggerMetric.CPU_PRESSURE,
         TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.SPAWN_STORM, TriggerMetric.MANUAL,
     )
 )  # fmt: skip
+"""What is measured in time on a processor: of anything else a function that ran tells little."""
+
 _STANDS_OUT = 0.2  # of the time; a function below that is one of many
 _UNSURE = 0.05  # from which error on a share is only "about" so much
 _LONGEST_NAME = 80
@@ -60,10 +62,13 @@ def verdict(facts: VerdictFacts) -> str:
 
 
 def _of_cause(facts: VerdictFacts, cause: Cause) -> str:
-    sentence, sure = cause.sentence.rstrip("."), f"{cause.kind}, {cause.confidence}"
+    sentence = cause.sentence.rstrip(".")
+    for spot in facts.hotspots:  # whose folders stand in the table of functions
+        if spot.file and "/" in spot.file:
+            sentence = sentence.replace(f"{spot.file}:", f"{spot.file.rpartition('/')[2]}:")
     # A machine's cause names whom it blames.
     about = f"{facts.who}: " if facts.who and not sentence.startswith(facts.who) else ""
-    return f"{about}{sentence} ({sure})"
+    return f"{about}{sentence}; {cause.kind} ({cause.confidence})"
 
 
 def _unknown(facts: VerdictFacts) -> str:
@@ -83,7 +88,7 @@ def _of_function(facts: VerdictFacts, spot: Hotspot) -> str:
         return f"{after}{who} was in {name} in {_share(spot)} of what was seen of it{lasted}{when}"
     if facts.of_page_faults:
         return f"{after}{name} brought in {_share(spot)} of the memory that {who} took{when}"
-    if facts.metric not in _OF_CPU:
+    if facts.metric not in OF_CPU:
         subject = facts.who or "the machine"
         return f"{subject}: {facts.happened}; meanwhile {name} took {_share(spot)} of its CPU time{when}"
     if spot.self_share < _STANDS_OUT:

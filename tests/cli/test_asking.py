@@ -198,7 +198,7 @@ def test_every_key_that_is_written_stands_in_the_manual(three, here) -> None:
 
 def test_show_tells_the_story(three, here) -> None:
     out = here("show", three[-1].correlation_id[:6]).out
-    for part in ("python3 main.py (pid 33): cpu 97 %", "late", three[-1].alert.reason, "▁", "█", "fibonacci",
+    for part in ("of python3 main.py", "pid 33", "cpu 97 %", "late", three[-1].alert.reason, "▁", "█", "fibonacci",
                  "/srv/app/numbers.py:12", "permission_denied", "fix: sudo sysctl", "monitord export"):  # fmt: skip
         assert part in out
 

@@ -35,18 +35,20 @@ def told(store: SQLiteProfileStore, new_incident: Maker) -> dict[str, str]:
     return found
 
 
-def test_show_begins_with_the_cause_and_what_speaks_for_it(here: Cli, told: dict[str, str]) -> None:
+def test_show_begins_with_the_cause_and_says_what_speaks_for_it(here: Cli, told: dict[str, str]) -> None:
     lines = here("show", told["known"], "--no-pager").out.splitlines()
-    assert lines[2] == "Cause: tight loop: spin (app.py:3) spends 97 % of the time on its own lines (likely)"
-    assert [line.split() for line in lines[3:7]] == [
+    assert lines[0] == "known: spin (app.py:3) spends 97 % of the time on its own lines; tight loop (likely)"
+    at = lines.index("What speaks for it")
+    assert [line.split() for line in lines[at + 1 : at + 5]] == [
         ["or", "else", "allocation"],
         ["decided", "by", "a", "longer", "profile"],
         ["spin", "97", "%", "of", "980", "samples"],
         ["page", "faults:", "3", "a", "second"],
     ]
     unknown = here("show", told["unknown"], "--no-pager").out
-    assert "Cause: the cause is not known: two classes are near each other\n" in unknown
-    assert "Cause:" not in here("show", told["none"], "--no-pager").out
+    assert unknown.startswith("fibonacci (numbers.py:12) took 61 % of unknown for 10 s\n")
+    assert "The cause\n  unknown    the cause is not known: two classes are near each other\n" in unknown
+    assert "cause" not in here("show", told["none"], "--no-pager").out
 
 
 def test_explain_begins_with_the_cause(here: Cli, told: dict[str, str]) -> None:
@@ -86,23 +88,30 @@ def test_incidents_are_found_by_their_cause(here: Cli, told: dict[str, str]) -> 
     assert json.loads(here("recent", "--cause", "loop", "--json").out) == []
 
 
-def test_the_table_has_causes_where_there_is_room_and_any(
-    here: Cli, store: SQLiteProfileStore, new_incident: Maker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_the_table_says_function_and_cause_and_one_alone_where_the_other_is_not_known(
+    columns: int, here: Cli, store: SQLiteProfileStore, new_incident: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "140")
-    store.save_incident(new_incident())
-    assert "CAUSE" not in here("recent").out
-    store.save_incident(replace(new_incident(), cause=LOOP))
-    wide = here("recent").out
-    assert "CAUSE" in wide
-    assert "tight loop" in wide
-    monkeypatch.setenv("COLUMNS", "60")
-    assert "CAUSE" not in here("recent").out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    made = {
+        "fibonacci, tight loop": replace(new_incident(), cause=LOOP),
+        "fibonacci": replace(new_incident(), cause=UNKNOWN),
+        "tight loop": replace(new_incident(hotspots=()), cause=LOOP),
+        "": new_incident(hotspots=()),
+    }
+    for incident in made.values():
+        store.save_incident(incident)
+    header, *rows = here("recent").out.splitlines()
+    at = header.index("WHAT")
+    shown = {row[:8]: row[at:] for row in rows}
+    for text, incident in made.items():
+        told = shown[incident.correlation_id[:8]]
+        assert told == text or (told.endswith("…") and text.startswith(told[:-1]) and len(told) >= 10)
 
 
 def test_a_summary_keeps_its_cause(here: Cli, store: SQLiteProfileStore, told: dict[str, str]) -> None:
     store.drop_evidence([told["known"]])
-    assert "Cause: tight loop" in here("show", told["known"], "--no-pager").out
+    assert "; tight loop (likely)\n" in here("show", told["known"], "--no-pager").out
 
 
 def test_names_in_a_cause_are_escaped(here: Cli, store: SQLiteProfileStore, new_incident: Maker) -> None:

@@ -1,4 +1,4 @@
-"""The first screen of an incident answers the question: the cause, the hottest function, what ran, why."""
+"""The first screen of an incident answers the question: one sentence, then where the time went and what ran."""
 
 from __future__ import annotations
 
@@ -23,19 +23,45 @@ def incident(**changed: object) -> Incident:
     return replace(with_before(late=False), cause=CAUSE, **changed)  # type: ignore[arg-type]  # its own fields
 
 
-def test_cause_hottest_function_what_ran_and_why_stand_on_the_first_screen_in_this_order(
+def test_the_verdict_the_functions_and_what_ran_stand_on_the_first_screen_in_this_order(
     store, here: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """80 columns and 24 lines, the prompt's own included."""
     monkeypatch.setenv("COLUMNS", "80")
     made = incident()
     store.save_incident(made)
-    screen = "\n".join(here("show", made.correlation_id).out.splitlines()[:23])
+    screen = here("show", made.correlation_id).out.splitlines()[:23]
+    assert " ".join(screen[:2]) == (
+        "python3 main.py: 83 % of its CPU time is spent in price_basket; tight loop (certain)"
+    )
     found = [
-        screen.index(text)
-        for text in ("Cause: tight loop", "  hottest ", " load_orders ", "  why ", made.alert.reason[:20])
+        "\n".join(screen).rindex(text)
+        for text in (
+            made.correlation_id[:8],
+            "Where the time went",
+            "% ±5",
+            "What ran before",
+            " load_orders ",
+        )
     ]
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize("metric", [TriggerMetric.CPU, TriggerMetric.MEMORY])
+def test_the_page_goes_on_with_where_it_went_the_timeline_what_was_captured_and_the_rest(
+    metric: TriggerMetric, store, here: Cli
+) -> None:
+    """What a cause rests on says where memory went; of CPU the functions do."""
+    made = incident()
+    store.save_incident(replace(made, alert=replace(made.alert, metric=metric)))
+    page = here("show", made.correlation_id).out
+    order = [
+        "Where the time went", "What ran before the alert", "What was captured", "What speaks for it",
+        "The alert", "Next",
+    ]  # fmt: skip
+    if metric is TriggerMetric.MEMORY:
+        order.insert(0, order.pop(3))
+    assert sorted(order, key=page.index) == order
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80])
@@ -57,7 +83,7 @@ def test_a_snapshot_knows_of_no_alert(store, here: Cli) -> None:
     captures = tuple(capture for capture in made.captures if capture.role == BEFORE)
     store.save_incident(replace(made, alert=alert, captures=captures, history=(), cause=None))
     page, told = here("show", made.correlation_id).out, here("explain", made.correlation_id).out
-    assert "snapshot of 60 s, 97 % of one core" in page.splitlines()[0]
+    assert "snapshot of 60 s, 97 % of one core" in page.splitlines()[1]
     assert "What ran (20 s, 1 s a step" in page
     assert "(from the black box: 263 samples)" in page
     assert "The black box saw it spend" in " ".join(told.split())
@@ -126,7 +152,9 @@ def test_one_reason_is_told_once_whatever_steps_it_stood_in_the_way_of(store, he
     alert = replace(made.alert, suppressed_by=limit)
     store.save_incident(replace(made, alert=alert, captures=tuple(steps)))
     page = here("show", made.correlation_id).out
-    missing = page[page.index("What could not be captured") : page.index("Next")].splitlines()[1:-1]
+    missing = page[page.index("What could not be captured") : page.index("What speaks for it")].splitlines()[
+        1:-1
+    ]
     assert missing == ["  profile    target_gone: cannot find process 4321"]
     assert page.count(limit) == 1
     told = " ".join(here("explain", made.correlation_id).out.split())

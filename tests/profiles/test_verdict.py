@@ -17,7 +17,7 @@ from monitord.redaction import printable
 SPOT = Hotspot("validate", "/srv/app/shop.py", 6, 1.0, 1.0)
 SHOP = VerdictFacts("python3 shop.py", TriggerMetric.CPU, "cpu 97 %", hotspots=(SPOT,), seconds=10.0)
 WAIT = replace(SPOT, function="Event.wait", file="/usr/lib/python3.11/threading.py", line=320)
-LOOP = Cause("tight loop", "100 % of its CPU time is spent in validate (shop.py:6)", "likely")
+LOOP = Cause("tight loop", "100 % of its CPU time is spent in validate (/srv/app/shop.py:6)", "likely")
 UNKNOWN = Cause("unknown", "the cause is not known: two classes are near each other", "unknown")
 MACHINE = Cause("one process", "gcc (pid 7) used 3 cores, more than all others together", "likely")
 
@@ -74,11 +74,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a cause": (
         {"cause": LOOP},
-        "python3 shop.py: 100 % of its CPU time is spent in validate (shop.py:6) (tight loop, likely)",
+        "python3 shop.py: 100 % of its CPU time is spent in validate (shop.py:6); tight loop (likely)",
     ),
     "a cause that names whom": (
         {"cause": MACHINE, "who": "gcc", "metric": TriggerMetric.CPU_PRESSURE},
-        "gcc (pid 7) used 3 cores, more than all others together (one process, likely)",
+        "gcc (pid 7) used 3 cores, more than all others together; one process (likely)",
     ),
     "an unknown cause, a known function": (
         {"cause": UNKNOWN},
