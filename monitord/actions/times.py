@@ -13,15 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
+from monitord.config.quantities import readings_of_big_m, seconds_of
 from monitord.errors import UsageError
 
 TIME_FORMS = '"2h", "03:00", "3am", "yesterday 14:30", "last monday", "2026-11-20 03:00" or "@1763600000"'
 
-_UNIT_SECONDS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600,
-                 "hour": 3600, "d": 86400, "day": 86400, "w": 604800, "week": 604800}  # fmt: skip
-_PART = r"(\d+(?:\.\d+)?)\s*([a-z]+)"
-_SPAN = re.compile(rf"{_PART}(?:\s*{_PART})*", re.ASCII)
-_BIG_M = re.compile(r"(?<!\d)(\d+(?:\.\d+)?)\s*M(?![A-Za-z])", re.ASCII)
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = rf"({'|'.join(_MONTHS)})[a-z]*"
@@ -204,13 +200,9 @@ def _resolved(text: str, resolve: Callable[[], datetime]) -> datetime:
 
 
 def _refuse_big_m(text: str) -> None:
-    found = _BIG_M.search(text)
-    if found:
-        number = float(found[1])
-        raise UsageError(
-            f'invalid time "{text}": ambiguous, expected "{number:g}min" for minutes or'
-            f' "{number * 30:g}d" for months'
-        )
+    readings = readings_of_big_m(text)
+    if readings:
+        raise UsageError(f'invalid time "{text}": {readings}')
 
 
 def _span_back(words: str) -> timedelta | None:
@@ -223,13 +215,8 @@ def _is_back(text: str) -> bool:
 
 
 def _span(words: str) -> timedelta | None:
-    parts = re.findall(_PART, words, re.ASCII) if _SPAN.fullmatch(words) else []
-    units = [_UNIT_SECONDS.get(unit) or _UNIT_SECONDS.get(unit.removesuffix("s")) for _, unit in parts]
-    if not parts or None in units:
-        return None
-    return timedelta(
-        seconds=sum(float(part[0]) * (unit or 0) for part, unit in zip(parts, units, strict=True))
-    )
+    seconds = seconds_of(words)
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _local(naive: datetime, zone: tzinfo | None) -> datetime:

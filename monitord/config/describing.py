@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from monitord.config.loading import DEFAULT_RULES_FILE
+from monitord.config.quantities import has_unit
 from monitord.config.settings import FileSettings
 
 COMMENTS = {
@@ -82,8 +83,19 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "monitord configuration",
-        **msgspec.json.schema(FileSettings),
+        **_with_units(msgspec.json.schema(FileSettings)),
     }
+
+
+def _with_units(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema in which a number of seconds may be "10s", too, and one of MB "50MB"."""
+    for definition in schema["$defs"].values():
+        for key, value in definition.get("properties", {}).items():
+            if has_unit(key):
+                kept = {name: value.pop(name) for name in ("default",) if name in value}
+                text = {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*[A-Za-z].*$"}
+                definition["properties"][key] = {"anyOf": [value, text], **kept}
+    return schema
 
 
 def _toml(value: object) -> str:

@@ -18,6 +18,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from monitord.config.quantities import has_unit, parse_amount
 from monitord.config.settings import FORMS, FileSettings, RuleSettings, Settings
 from monitord.durable import read_regular
 from monitord.errors import ConfigError
@@ -220,11 +221,26 @@ def _from_environment(section: str, key: str, text: str) -> object:
 
 
 def _convert(layers: _Layers) -> FileSettings:
+    values = {key: _in_units(layers, key, value) for key, value in layers.values.items()}
     try:
-        return msgspec.convert(layers.values, FileSettings)
+        return msgspec.convert(values, FileSettings)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         raise ConfigError(_explain(layers, message, path.rstrip("`").lstrip("."))) from error
+
+
+def _in_units(layers: _Layers, path: str, value: object) -> object:
+    """A table with its durations and sizes ("10s", "50MB") as the numbers that their keys count in."""
+    if isinstance(value, dict):
+        return {key: _in_units(layers, f"{path}.{key}", inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_units(layers, f"{path}[{at}]", inner) for at, inner in enumerate(value)]
+    if not isinstance(value, str) or not has_unit(path):
+        return value
+    try:
+        return parse_amount(path, value)
+    except ValueError as error:
+        raise ConfigError(_explain(layers, str(error), path)) from error
 
 
 def _explain(layers: _Layers, message: str, path: str) -> str:

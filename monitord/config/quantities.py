@@ -1,4 +1,4 @@
-"""Thresholds as people write them ("2GiB", "50MB/s", 90) turned into numbers with a unit."""
+"""Amounts as people write them ("2GiB", "50MB/s", "1h 30min", 90) turned into numbers with a unit."""
 
 from __future__ import annotations
 
@@ -13,15 +13,74 @@ _BYTES = {
     "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40,
     "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
 }  # fmt: skip
+_SECONDS = {
+    "ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600,
+    "d": 86400, "day": 86400, "w": 604800, "week": 604800,
+}  # fmt: skip
+_KEY_UNITS = {  # how a key's name ends, what it counts in, an example in the file
+    "_s": ("seconds", 1, '"10s"'), "_h": ("hours", 3600, '"72h"'), "_days": ("days", 86400, '"30d"'),
+    "_mb": ("MB", 1_000_000, '"50MB"'), "kib_per_cpu": ("KiB", 1 << 10, '"512KiB"'),
+}  # fmt: skip
+_PART = r"(\d+(?:\.\d+)?)\s*([a-z]+)"
+_SPAN = re.compile(rf"{_PART}(?:\s*{_PART})*", re.ASCII)
+_BIG_M = re.compile(r"(?<!\d)(\d+(?:\.\d+)?)\s*M(?![A-Za-z])", re.ASCII)
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*|%)\s*(/s)?\s*")
 
 _EXAMPLE = {
     "percent": "a number of percent such as 90",
     "bytes": 'a size such as "2GiB"',
     "bytes_per_s": 'a rate such as "50MB/s"',
-    "seconds": "a number of seconds such as 60",
+    "seconds": 'a number of seconds such as 60 or a duration such as "2min"',
     "count": "a number such as 500",
 }
+
+
+def seconds_of(text: str) -> float | None:
+    """Return the seconds of "90s", "5min", "1h 30m", "250ms" (systemd.time's spans); None for another text."""
+    words = text.strip().lower()
+    parts = re.findall(_PART, words, re.ASCII) if _SPAN.fullmatch(words) else []
+    units = [_SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s")) for _number, unit in parts]
+    if not parts or None in units:
+        return None
+    return sum(float(part[0]) * (unit or 0) for part, unit in zip(parts, units, strict=True))
+
+
+def readings_of_big_m(text: str) -> str | None:
+    """Return what is to be written in place of "1M", which could be a minute or a month; None without one."""
+    found = _BIG_M.search(text)
+    if found is None:
+        return None
+    number = float(found[1])
+    return f'ambiguous, expected "{number:g}min" for minutes or "{number * 30:g}d" for months'
+
+
+def has_unit(key: str) -> bool:
+    """Whether a key's name ends with a unit of time or size, so that its value may be written with one."""
+    return key.endswith(tuple(_KEY_UNITS))
+
+
+def parse_amount(key: str, text: str) -> float:
+    """Read a duration or a size in the unit that the key's name ends with: "2min" of `window_s` is 120.0.
+
+    Raises ValueError with the form that is expected.
+    """
+    name, factor, example = next(unit for ending, unit in _KEY_UNITS.items() if key.endswith(ending))
+    is_size = name in ("MB", "KiB")
+    ambiguous = None if is_size else readings_of_big_m(text)
+    amount = _bytes_of(text) if is_size else seconds_of(text)
+    if ambiguous or amount is None:
+        form = f"a number of {name} or a text such as {example}"
+        raise ValueError(ambiguous or f"expected {form}, got {text!r}")
+    value = amount / factor
+    return int(value) if value.is_integer() and name == "KiB" else value
+
+
+def _bytes_of(text: str) -> float | None:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or not match[2] or match[3]:
+        return None
+    unit = _BYTES.get(match[2].lower())
+    return None if unit is None else float(match[1]) * unit
 
 
 def parse_threshold(value: float | str, metric: TriggerMetric) -> Threshold:
@@ -44,6 +103,8 @@ def parse_threshold(value: float | str, metric: TriggerMetric) -> Threshold:
 
 
 def _parse_text(text: str, metric: TriggerMetric, unit: str) -> tuple[float, str]:
+    if unit == "seconds" and (span := seconds_of(text)) is not None and not readings_of_big_m(text):
+        return span, unit
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"expected {_forms(metric)}, got {text!r}")

@@ -65,7 +65,7 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
     [
         ("[sampling]\nintervall_s = 2\n", 2, "sampling.intervall_s: unknown key (known here: interval_s"),
         ("[sampling]\ninterval_s = -1\n", 2, "sampling.interval_s: expected `float` >= 0.1"),
-        ('[sampling]\ninterval_s = "fast"\n', 2, "sampling.interval_s: expected `float`"),
+        ('[sampling]\ninterval_s = "fast"\n', 2, 'sampling.interval_s: expected a number of seconds or a text such as "10s"'),
         ("[samplin]\ninterval_s = 2\n", 1, "samplin: unknown key (known here: sampling"),
         ('[capture]\nconsent = "maybe"\n', 2, "capture.consent: expected one of auto, listed, never, got 'maybe'"),
         ("\n[[kules]]\nname = 'x'\n", 2, "kules: unknown key (known here: sampling"),
