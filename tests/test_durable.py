@@ -65,6 +65,7 @@ def test_a_device_is_written_to_as_it_is() -> None:
 
 WRITERS = {
     "config init": "import monitord.cli.app as a; a.main(['--config', '{dir}/made', 'config', 'init'])",
+    "config set": "import monitord.cli.app as a; a.main(['--config', '{dir}/made', 'config', 'set', 'log.level', 'debug'])",
     "export": "from monitord.cli.export import put; put('{dir}/made', b'x')",
     "mcp install --write": "from monitord.actions.assistants import put_entry; from pathlib import Path; put_entry(Path('{dir}/made'), 'x', {{}})",
     "storage metrics --write": "from monitord.actions.files import write_file; from pathlib import Path; write_file(Path('{dir}/made'), b'x', mode=0o644)",

@@ -52,6 +52,8 @@ SECTIONS = {
         ("plan list", "plan:list_plans", "List the capture plans."),
         ("plan delete", "plan:delete_plan", "Delete a capture plan."),
         ("config show", "config:show", "Show the configuration in force."),
+        ("config get", "config:get", "Print one value in force."),
+        ("config set", "config:set_value", "Change one value in the file."),
         ("config validate", "config:validate", "Check the configuration."),
         ("config path", "config:path", "Print the files that are read."),
         ("config init", "config:init", "Write a commented configuration file."),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from monitord.actions.configuration import check_config, leaves, shown_settings, write_default
+from monitord.actions.settings import get_settings, set_setting
 from monitord.cli.context import CliContext
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import emit, emit_json, page, say
@@ -42,6 +43,37 @@ def show(
     columns = [Column("KEY"), Column("VALUE"), *([Column("FROM")] if origin else [])]
     # Values are never cut: this is text to compare and to copy.
     page(draw(columns, rows, width=10_000, style=context.style()))
+
+
+def get(
+    context: CliContext,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="log.level, a section, or rules.NAME.above.")],
+    as_json: bool = False,
+) -> None:
+    """Print a value in force, alone on its line; of a section or a rule, each with its key."""
+    found = get_settings(context.workspace, key)
+    if as_json:
+        emit_json([{"key": each.key, "value": each.value, "origin": each.origin} for each in found])
+    elif found[0].key == key:
+        emit(f"{_plain(found[0].value)}\n")
+    else:
+        emit("".join(f"{each.key} = {printable(_as_toml(each.value))}\n" for each in found))
+
+
+def set_value(
+    context: CliContext,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="log.level, or rules.NAME.above.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help='As in the file: 10s, 50MB, true, ["a"].')],
+) -> None:
+    """Set a value in the configuration file, if it is valid; the other lines stay as they are.
+
+    Says whether the recorder takes it up at a reload or only at a restart.
+    """
+    change = set_setting(context.workspace, key, value)
+    was = f"was {printable(_as_toml(change.before.value))}" if change.is_written else "as before"
+    now = f"{change.after.key} = {printable(_as_toml(change.after.value))}"
+    emit(f"{now} ({was}) in {printable(str(change.file))}\n")
+    say(change.hint)
 
 
 def validate(
@@ -84,6 +116,10 @@ def schema(context: CliContext) -> None:
 
 def _as_toml(value: object) -> str:
     return json_text(value, indent=None)  # for the values we have, JSON and TOML are written alike
+
+
+def _plain(value: object) -> str:
+    return printable(value if isinstance(value, str) else _as_toml(value))
 
 
 def _where(origin: str) -> str:

@@ -79,12 +79,12 @@ EXAMPLES = {
     ),
     "service": (
         ("monitord service install", "record from now on, as yourself"),
-        ("sudo monitord service install --system", "record the whole machine"),
+        ("monitord service install --system", "as root: record the whole machine"),
         ("monitord service reload", "after a change of the configuration"),
     ),
     "service install": (
         ("monitord service install --dry-run", "what it would write and run"),
-        ("sudo monitord service install --system", "the machine's service"),
+        ("monitord service install --system", "as root: the machine's service"),
     ),
     "service uninstall": (
         ("monitord service uninstall", "what was recorded stays"),
@@ -124,6 +124,15 @@ EXAMPLES = {
     "config": (
         ("monitord config show --origin", "what is in force, and which line or variable set it"),
         ("monitord config init", "a file with every key, to begin with"),
+    ),
+    "config get": (
+        ("monitord config get retention.max_total_mb", "a value alone, for a script"),
+        ("monitord config get rules.cpu-hog", "a rule, with all that it does not have by default"),
+    ),
+    "config set": (
+        ("monitord config set capture.duration_s 20s", "a number may have its unit"),
+        ("monitord config set capture.deny 'gpg-agent,ssh-agent'", "a list has commas"),
+        ("monitord config set rules.cpu-hog.above 80", "a rule; a default one is copied into the file"),
     ),
     "config show": (("monitord config show --origin", "with the file and line that set each value"),),
     "config validate": (("monitord config validate new.toml", "before it is put in place"),),

@@ -56,8 +56,8 @@ class _Layers:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
-    def add_file(self, path: Path) -> None:
-        self.add(*_read_toml(path), str(path))
+    def add_file(self, path: Path, text: str | None = None) -> None:
+        self.add(*_read_toml(path, text), str(path))
 
     def add(self, table: Mapping[str, Any], lines: Mapping[str, int], where: str) -> None:
         for key, value in table.items():
@@ -77,21 +77,27 @@ class _Layers:
             table = self.values.setdefault(section, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"invalid environment {name}: [{section}] has no single values")
-            table[key] = _from_environment(section, key, text)
+            table[key] = value_of(section, key, text)
             self.origins[f"{section}.{key}"] = f"environment {name}"
 
 
-def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> LoadedConfig:
-    """Load the configuration in force.
+def load(
+    path: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    *,
+    edited: tuple[Path, str] | None = None,
+) -> LoadedConfig:
+    """Load the configuration in force, or as it would be with the text of one file `edited`.
 
     `path` is what --config named (it must exist); without it MONITORD_CONFIG, then the usual places.
     Raises ConfigError; nothing is half-loaded.
     """
     env = os.environ if env is None else env
     layers = _Layers()
-    sources = list(_files(path, env))
+    file, text = edited or (None, None)
+    sources = list(_files(path, env, file))
     for source in sources:
-        layers.add_file(source)
+        layers.add_file(source, text if source == file else None)
     layers.add_environment(env)
     parsed = _convert(layers)
     rule_settings = _rules_in_force(parsed)
@@ -141,22 +147,32 @@ def default_path() -> Path:
     return Path(platformdirs.user_config_dir("monitord")) / "config.toml"
 
 
-def _files(path: Path | None, env: Mapping[str, str]) -> Iterator[Path]:
+def _files(path: Path | None, env: Mapping[str, str], made: Path | None = None) -> Iterator[Path]:
+    """The files that are read, the strongest last; `made` as if it were there."""
     named = path or (Path(env["MONITORD_CONFIG"]) if env.get("MONITORD_CONFIG") else None)
     if named is not None:
         yield named
         return
     for candidate in (SYSTEM_FILE, *sorted(SYSTEM_FILE.with_name("conf.d").glob("*.toml")), default_path()):
-        if candidate.is_file():
+        if candidate.is_file() or candidate == made:
             yield candidate
 
 
-def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The tables of a file, and the line of every key in it ("section.key" or "rules[0].key")."""
+def _read_toml(path: Path, text: str | None = None) -> tuple[dict[str, Any], dict[str, int]]:
+    """The tables of a file, and the line of every key in it ("section.key" or "rules[0].key").
+
+    `text` is what it would hold.
+    """
+    text = read_text(path) if text is None else text
+    return _parsed_toml(text, str(path)), _key_lines(text)
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text; raises ConfigError where it can't be read, or could be another user's."""
     if path != DEFAULT_RULES_FILE:  # a part of this program: who could change it could change the rest
         _require_trust(path)
     try:
-        text = read_regular(path).decode("utf-8-sig")  # editors on Windows begin with a mark
+        return read_regular(path).decode("utf-8-sig")  # editors on Windows begin with a mark
     except FileNotFoundError:
         raise ConfigError(
             f"cannot read {path}: no such file; check the name, or write a file there with"
@@ -165,7 +181,6 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"cannot read {path}: {reason}") from error
-    return _parsed_toml(text, str(path)), _key_lines(text)
 
 
 def _parsed_toml(text: str, where: str) -> dict[str, Any]:
@@ -205,10 +220,12 @@ def _key_lines(text: str) -> dict[str, int]:
     return lines
 
 
-def _from_environment(section: str, key: str, text: str) -> object:
-    """Texts become what the key wants: numbers and booleans by msgspec's lax mode, lists by commas."""
+def value_of(section: str, key: str, text: str) -> object:
+    """Return a text of the environment or the command line as what the key takes; lists have commas."""
     section_type = getattr(FileSettings(), section, None)
     default = getattr(section_type, key, None)
+    if isinstance(default, str):
+        return text
     if isinstance(default, tuple):
         return [item.strip() for item in text.split(",") if item.strip()]
     for convert in (int, float):

@@ -14,8 +14,8 @@ _BYTES = {
     "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
 }  # fmt: skip
 _SECONDS = {
-    "ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600,
-    "d": 86400, "day": 86400, "w": 604800, "week": 604800,
+    "ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600,
+    "hour": 3600, "d": 86400, "day": 86400, "w": 604800, "week": 604800,
 }  # fmt: skip
 _KEY_UNITS = {  # how a key's name ends, what it counts in, an example in the file
     "_s": ("seconds", 1, '"10s"'), "_h": ("hours", 3600, '"72h"'), "_days": ("days", 86400, '"30d"'),
@@ -36,7 +36,7 @@ _EXAMPLE = {
 
 
 def seconds_of(text: str) -> float | None:
-    """Return the seconds of "90s", "5min", "1h 30m", "250ms" (systemd.time's spans); None for another text."""
+    """Return the seconds of "90s", "1h 30m", "250ms" (systemd.time's spans); None for another text."""
     words = text.strip().lower()
     parts = re.findall(_PART, words, re.ASCII) if _SPAN.fullmatch(words) else []
     units = [_SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s")) for _number, unit in parts]

@@ -250,11 +250,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Return plain values, in the shape of the file."""
         sections = tuple(name for name in FileSettings.__struct_fields__ if name != "rules")
         shown: dict[str, object] = {name: msgspec.to_builtins(getattr(self, name)) for name in sections}
-        shown["rules"] = [_without_defaults(rule) for rule in self.rule_settings]
+        shown["rules"] = [rule_without_defaults(rule) for rule in self.rule_settings]
         return shown
 
 
-def _without_defaults(rule: RuleSettings) -> dict[str, object]:
+_BUILT_IN = {
+    "sampling": ("heartbeat_s", "ring_s", "backend"),
+    "capture": ("first_look", "grace_s", "read_sources"),
+    "storage": (
+        *("url", "compression_level", "encryption_key", "old_encryption_keys", "spool_mb", "archive_url"),
+    ),
+}
+
+
+def needs_restart(before: Settings, after: Settings) -> list[str]:
+    """The keys that changed and that only a new daemon takes up: what was built with them stays."""
+    return [
+        f"{section}.{key}"
+        for section, keys in _BUILT_IN.items()
+        for key in keys
+        if getattr(getattr(before, section), key) != getattr(getattr(after, section), key)
+    ]
+
+
+def rule_without_defaults(rule: RuleSettings) -> dict[str, object]:
+    """Return a rule as a file would have it: name, metric, and what is not the default."""
     full = msgspec.to_builtins(rule)
     bare = msgspec.to_builtins(RuleSettings(name=rule.name, metric=rule.metric))
     return {key: value for key, value in full.items() if key in ("name", "metric") or value != bare[key]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from monitord import config
 from monitord.config import LoadedConfig
-from monitord.daemon import wiring
+from monitord.config.settings import needs_restart
 from monitord.daemon.journal import Journal
 from monitord.errors import ConfigError
 from monitord.logs import get_logger
@@ -70,7 +70,7 @@ class Reloading:
     def _take(self, loaded: LoadedConfig, apply: Callable[[LoadedConfig], None]) -> None:
         apply(loaded)
         self.loaded, self._refused = loaded, None
-        self._waiting = wiring.needs_restart(self._built, loaded.settings)
+        self._waiting = needs_restart(self._built, loaded.settings)
         get_logger().info("config.reloaded", rules=len(loaded.settings.rules))
         self._journal.reload(needs_restart=self._waiting)
         if self._waiting:

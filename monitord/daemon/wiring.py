@@ -57,13 +57,6 @@ if TYPE_CHECKING:
     from monitord.daemon.upload_supervisor import UploadSupervisor
 
 _TALKERS_OVER_S = 1.0
-_BUILT_IN = {
-    "sampling": ("heartbeat_s", "ring_s", "backend"),
-    "capture": ("first_look", "grace_s", "read_sources"),
-    "storage": (
-        *("url", "compression_level", "encryption_key", "old_encryption_keys", "spool_mb", "archive_url"),
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,16 +280,6 @@ def box_settings(settings: Settings) -> BoxSettings:
     wanted = settings.black_box
     is_enabled = wanted.enabled and settings.capture.consent != "never"
     return BoxSettings(wanted.rate_hz, wanted.bytes_per_cpu, is_enabled)
-
-
-def needs_restart(before: Settings, after: Settings) -> list[str]:
-    """The keys that changed and that only a new daemon takes up: what was built with them stays."""
-    return [
-        f"{section}.{key}"
-        for section, keys in _BUILT_IN.items()
-        for key in keys
-        if getattr(getattr(before, section), key) != getattr(getattr(after, section), key)
-    ]
 
 
 def _put_in_order(store: SQLiteProfileStore) -> None:

@@ -249,7 +249,7 @@ OF_ONE = (
 ELSEWHERE = {
     "run", "top", "capture", "snapshot", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "prefer", "plan set", "plan delete",
     "service install", "service uninstall", "service start", "service stop", "service restart", "service reload",
-    "service status", "service logs", "logs", "help", "config show", "config validate", "config path", "config init", "config schema",
+    "service status", "service logs", "logs", "help", "config show", "config get", "config set", "config validate", "config path", "config init", "config schema",
     "db upgrade", "db vacuum", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
     "storage restore", "storage rebuild", "storage rotate-key", "version", "completion", "export",
 }  # fmt: skip

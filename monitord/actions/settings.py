@@ -1,0 +1,187 @@
+"""One setting read or changed: checked before anything is written, the file's other lines as they were."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitord.actions.configuration import check_config, leaves, shown_settings
+from monitord.actions.workspace import Workspace
+from monitord.config import LoadedConfig, default_path, load
+from monitord.config.editing import Place, with_table, with_value
+from monitord.config.loading import SYSTEM_FILE, read_text, value_of
+from monitord.config.places import SYSTEM_DATA_DIR
+from monitord.config.settings import RuleSettings, needs_restart, rule_without_defaults
+from monitord.durable import durable_write, make_folder
+from monitord.errors import ConfigError, UsageError
+from monitord.recorder.status import read_status
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value in force, with what set it: "default", "FILE:LINE" or "environment NAME"."""
+
+    key: str
+    value: object
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a setting: the file, the values in force before and after, and who takes it up when.
+
+    `is_written` is False where the file said so already; `hint` is for a person.
+    """
+
+    file: Path
+    before: Setting
+    after: Setting
+    is_written: bool
+    hint: str
+
+
+def get_settings(workspace: Workspace, key: str) -> list[Setting]:
+    """Return the settings of a key (`log.level`), a section (`log`) or a rule (`rules.cpu-hog`).
+
+    Raises UsageError for a name that there is not.
+    """
+    return _settings_of(workspace.config(), key)
+
+
+def set_setting(workspace: Workspace, key: str, text: str) -> Change:
+    """Set one value in the file that was named, or in this user's own.
+
+    Raises ConfigError, and nothing is written, where the configuration would not be valid; UsageError for a
+    key that there is not.
+    """
+    file = _file_of(workspace)
+    old = read_text(file) if file.exists() else ""
+    before = load(workspace.config_path, os.environ, edited=(file, old))
+    was = _one(before, key)
+    try:
+        new = _edited(old, before, key, text)
+        after = load(workspace.config_path, os.environ, edited=(file, new))
+        check_config(after)
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(f"cannot set {key}, nothing was written: {error}") from error
+    if new != old:
+        _write(file, new)
+    now = _one(after, key)
+    waiting = needs_restart(before.settings, after.settings)
+    return Change(file, was, now, new != old, _hint(workspace, file, now, waiting))
+
+
+def _settings_of(loaded: LoadedConfig, key: str) -> list[Setting]:
+    """Every leaf that is the key or stands below it; rules by their names."""
+    found = {}
+    for path, value in leaves(shown_settings(loaded)):
+        name = path
+        if path.startswith("rules["):
+            number, _, rest = path.removeprefix("rules[").partition("].")
+            name = f"rules.{loaded.settings.rule_settings[int(number)].name}.{rest}"
+        found[name] = Setting(name, value, loaded.origin(path))
+    chosen = [each for name, each in found.items() if name == key or name.startswith(f"{key}.")]
+    if not chosen and (rule := _rule_key(loaded, key)) is not None:
+        return [Setting(key, getattr(*rule), "default")]
+    if not chosen:
+        near = difflib.get_close_matches(key, found, n=1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"invalid key {key!r}, expected one that `monitord config show` lists{guess}")
+    return chosen
+
+
+def _one(loaded: LoadedConfig, key: str) -> Setting:
+    found = _settings_of(loaded, key)
+    if found[0].key != key:
+        raise UsageError(f"invalid key {key!r}, expected one value, such as {found[0].key}")
+    return found[0]
+
+
+def _rule_key(loaded: LoadedConfig, key: str) -> tuple[RuleSettings, str] | None:
+    """The rule and the name of a value that it has by default."""
+    path, _, name = key.rpartition(".")
+    rules = {f"rules.{rule.name}": rule for rule in loaded.settings.rule_settings}
+    return (rules[path], name) if path in rules and name in RuleSettings.__struct_fields__ else None
+
+
+def _edited(old: str, loaded: LoadedConfig, key: str, text: str) -> str:
+    """The file's text with the value in it."""
+    table, _, name = key.rpartition(".")
+    if not table.startswith("rules."):
+        return with_value(old, Place(table, name), _value(table, name, text))
+    rule = table.removeprefix("rules.")
+    if name == "name" or "match" in key.removeprefix(f"rules.{rule}").split("."):
+        raise ValueError("edit the file by hand to rename a rule or to change what it matches")
+    own = [each.get("name") for each in tomllib.loads(old).get("rules", ())]
+    if rule not in own:
+        old, own = _with_rule(old, own, loaded, rule)
+    return with_value(old, Place("rules", name, own.index(rule)), _value("rules", name, text))
+
+
+def _with_rule(old: str, own: list[str], loaded: LoadedConfig, rule: str) -> tuple[str, list[str]]:
+    """The file with a copy of a default rule: it replaces the default one whole."""
+    elsewhere = [loaded.origin(f"rules[{at}]") for at in range(len(loaded.settings.rule_settings))]
+    others = {origin.rpartition(":")[0] for origin in elsewhere if origin != "default"}
+    if others and not own:
+        raise ValueError(
+            f"the rules of {', '.join(sorted(others))} are in force, and rules here would replace all of"
+            " them; change that file with --config"
+        )
+    settings = next(each for each in loaded.settings.rule_settings if each.name == rule)
+    values = {key: value for key, value in rule_without_defaults(settings).items() if value != {}}
+    return with_table(old, "rules", values), [*own, rule]
+
+
+def _value(section: str, key: str, text: str) -> object:
+    """What was typed as what the key takes: a list in TOML or with commas, a number, a truth, a text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("expected a value in UTF-8") from None
+    if text.startswith("["):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except (tomllib.TOMLDecodeError, RecursionError):
+            raise ValueError(f'expected a list such as ["a"], got {text[:80]!r}') from None
+    return value_of(section, key, text)
+
+
+def _file_of(workspace: Workspace) -> Path:
+    """The file that was named; for root the machine's, where it has a service; else the user's own."""
+    if workspace.config_path is not None:
+        return workspace.config_path
+    is_system = os.geteuid() == 0 and SYSTEM_DATA_DIR.is_dir()
+    return SYSTEM_FILE if is_system else default_path()
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace the file whole; a link stays a link, an owner the owner."""
+    target = file.resolve()
+    try:
+        make_folder(target.parent)
+        status = target.stat() if target.exists() else None
+        owner = (status.st_uid, status.st_gid) if status is not None and os.geteuid() == 0 else None
+        durable_write(target, text.encode("utf-8"), mode=0o644, owner=owner)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}; name another with --config") from error
+
+
+def _hint(workspace: Workspace, file: Path, now: Setting, waiting: list[str]) -> str:
+    """Who takes it up, and when; or what stands above it."""
+    if not now.origin.startswith(f"{file}:"):
+        return f"{now.origin} is stronger and stays in force: {now.key} = {now.value}"
+    reported: Mapping[str, object] = read_status(workspace.data_dir) or {}
+    if not reported.get("is_running"):
+        return "nobody records here; the next start takes it up"
+    paths = reported.get("config_paths")
+    read = [str(path) for path in paths] if isinstance(paths, list) else []
+    usual = {str(SYSTEM_FILE), str(default_path())}
+    if read and str(file) not in read and not usual.intersection(read):
+        return f"the recorder reads {', '.join(read)}, and not {file}: say --config"
+    if waiting:
+        return f"only a restart takes up {', '.join(waiting)}: `monitord service restart`"
+    return "`monitord service reload` takes it up"
