@@ -47,6 +47,7 @@ STARTS = {
     "mcp_server/acting.py:run_own_command": "assistant",
     "cli/incidents.py:reveal": NOT_HERE,
     "cli/run.py:run": "daemon",
+    "actions/desktop.py:_run": THE_USERS_OWN,
     "actions/service.py:ask_manager": "commands",
     "cli/service.py:logs": "commands",
     "actions/service.py:control_service": "commands",
@@ -207,7 +208,7 @@ def _forms(_data_dir: Path) -> None:
     from monitord.export.evidence import _ask
 
     with pytest.raises((MonitordError, KeyError)):
-        _ask([], {"task": "write", "form": "folded"})
+        _ask([], {"task": "write", "forms": ["folded"]})
 
 
 def _talkers(_data_dir: Path) -> None:

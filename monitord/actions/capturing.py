@@ -40,11 +40,12 @@ GoesOn = Callable[[float, float], bool]  # elapsed seconds, seconds in all → w
 
 @dataclass(frozen=True, slots=True)
 class CaptureRequest:
-    """How to profile; None: as configured."""
+    """How to profile; None: as configured. `again_for`: the incident whose process is profiled again."""
 
     profiler: ProfilerName = "auto"
     duration_s: float | None = None
     rate_hz: int | None = None
+    again_for: str | None = None
 
 
 def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on: GoesOn) -> Incident:
@@ -80,7 +81,7 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
         captures = _capture(service, target, plan, folder, goes_on)
         incident = Incident(
             correlation_id=correlation_id,
-            alert=_alert(target, details, cpu_percent, asked_at),
+            alert=_alert(target, details, cpu_percent, asked_at, request.again_for),
             process=details,
             captures=tuple(captures),
             boot_id=procfs.boot_id(),
@@ -178,10 +179,15 @@ def _describe(target: ProcessKey) -> tuple[ProcessDetails | None, float]:
 
 
 def _alert(
-    target: ProcessKey, details: ProcessDetails | None, cpu_percent: float, asked_at: datetime
+    target: ProcessKey,
+    details: ProcessDetails | None,
+    cpu_percent: float,
+    asked_at: datetime,
+    again_for: str | None,
 ) -> Alert:
     name = details.name if details else f"pid {target.pid}"
-    reason = f"asked for by hand by {getpass.getuser()}; it used {cpu_percent:.0f} % of one core"
+    again = f", again for incident {again_for}" if again_for else ""
+    reason = f"asked for by hand by {getpass.getuser()}{again}; it used {cpu_percent:.0f} % of one core"
     return replace(Alert.unraised("manual", target, name, cpu_percent, asked_at), reason=reason)
 
 

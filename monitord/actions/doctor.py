@@ -12,6 +12,7 @@ from monitord.config import LoadedConfig, Settings, load
 from monitord.doctor import Check, Surroundings, run_checks
 from monitord.errors import ConfigError, MonitordError
 from monitord.recorder.artefact_stores import check_storage
+from monitord.redaction import printable
 from monitord.service import ServicePaths, plan_install
 
 
@@ -27,6 +28,16 @@ def require_healthy(checks: Sequence[Check], *, strict: bool) -> None:
     if bad:
         names = ", ".join(dict.fromkeys(check.name for check in bad))
         raise MonitordError(f"{len(bad)} of {len(checks)} checks need attention: {names}")
+
+
+def plain(check: Check) -> dict[str, str | None]:
+    """Return a finding as plain data with the keys of docs/output.md."""
+    return {
+        "name": check.name,
+        "outcome": check.outcome,
+        "detail": printable(check.detail),
+        "fix": check.fix,
+    }
 
 
 def _configured(workspace: Workspace) -> tuple[LoadedConfig, list[Check]]:

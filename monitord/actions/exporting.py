@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import os
-import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from monitord.actions.files import write_file
-from monitord.actions.workspace import Workspace
-from monitord.errors import DamagedRowError, NotFoundError, UsageError
-from monitord.export.bundle import Bundle, Identities
-from monitord.export.evidence import Evidence, Written, write_difference, write_form
+from monitord.actions.identities import identities
+from monitord.actions.reporting import Known, known_of
+from monitord.actions.workspace import Workspace, ignore
+from monitord.errors import DamagedRowError, MonitordError, NotFoundError, UsageError
+from monitord.export.bundle import Bundle
+from monitord.export.cleaning import Cleaner
+from monitord.export.encoding import json_text
+from monitord.export.evidence import Evidence, Written, write_difference, write_form, write_forms
+from monitord.export.summary import summary_of
 from monitord.model import counted
+from monitord.redaction import printable
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import IncidentView, RecentFilter
+
+GRAPH = "graph-data"
+PROFILE_FILES = {
+    "flamegraph": "profile.html",
+    "speedscope": "profile.speedscope.json",
+    "pprof": "profile.pb.gz",
+    "folded": "profile.folded",
+    "profile-json": "profile.json",
+}
+"""Every form of a profile, and what its file is called in an archive."""
+_REPORTS = {"html": "html", "markdown": "md"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +94,95 @@ def profile_in_form(evidence: Evidence, form: str, *, raw: bool) -> Written:
     return write_form(evidence, form, None if raw else identities([evidence.view]))
 
 
+def report(workspace: Workspace, name: str, form: str, *, raw: bool = False) -> Written:
+    """Return everything that is known of one incident as a page of its own; `form` is html or markdown.
+
+    Without secrets and identities; `raw` hides nothing. Raises NotFoundError for no such incident.
+    """
+    known = known_of(workspace, name, raw=raw)
+    drawn, document = _drawn(known, (GRAPH,))
+    return Written(_page(form, document, drawn), (), _hidden(known, drawn))
+
+
+def incident_archive(
+    workspace: Workspace, name: str, *, raw: bool = False, tell: Callable[[str], object] = ignore
+) -> Written:
+    """Return a tar.zst of one incident: report, JSON, CSV, its profile in every form, configuration, doctor.
+
+    `tell` hears what is being made. Raises as `report` does.
+    """
+    from monitord.export.archive import archive
+
+    tell("reading the incident")
+    known = known_of(workspace, name, raw=raw)
+    tell("writing the profile in every form")
+    drawn, document = _drawn(known, (GRAPH, *PROFILE_FILES))
+    tell("writing the report")
+    files = {f"report.{ending}": _page(form, document, drawn) for form, ending in _REPORTS.items()}
+    files["summary.md"] = summary_of(document).as_markdown().encode("utf-8", "backslashreplace")
+    one = Bundle(lambda: [known.view], datetime.now(UTC), known.identities)
+    files["incident.json"] = "".join(one.as_json()).encode()
+    files["incident.csv"] = "".join(one.as_csv()).encode()
+    files |= {file: drawn[form].content for form, file in PROFILE_FILES.items() if form in drawn}
+    files["configuration.json"] = f"{json_text(_configuration(workspace, known.cleaner))}\n".encode()
+    files["doctor.json"] = f"{json_text(document['doctor'])}\n".encode()
+    tell("packing")
+    about = {"incident": known.view.correlation_id, "redacted": not raw}
+    folder = f"monitord-incident-{document['name']}"
+    return Written(archive(folder, files, datetime.now(UTC), about), (), _hidden(known, drawn))
+
+
+def _drawn(known: Known, forms: Sequence[str]) -> tuple[dict[str, Written], Mapping[str, Any]]:
+    """The profile in these forms, none where there is none; and the document, which says what went wrong."""
+    if known.evidence is None:
+        return {}, known.document
+    try:
+        return write_forms(known.evidence, forms, known.identities), known.document
+    except MonitordError as error:
+        words = f"Its profile can't be drawn: {printable(str(error))}."
+        safe = known.cleaner.clean(words) if known.cleaner else words
+        return {}, {**known.document, "trouble": [*known.document["trouble"], safe]}
+
+
+def _page(form: str, document: Mapping[str, Any], drawn: Mapping[str, Written]) -> bytes:
+    from monitord.export.report_html import write_html
+    from monitord.export.report_markdown import write_markdown
+
+    graph = json.loads(drawn[GRAPH].content) if GRAPH in drawn else None
+    return write_html(document, graph) if form == "html" else write_markdown(document, graph)
+
+
+def _configuration(workspace: Workspace, cleaner: Cleaner | None) -> Any:
+    """What is in force, or why it can't be used."""
+    from monitord.actions.configuration import shown_settings
+
+    try:
+        loaded = workspace.config()
+        shown: dict[str, Any] = shown_settings(loaded)
+        users = [user for rule in loaded.settings.rules for user in rule.match.users if user.isalnum()]
+    except MonitordError as error:
+        shown, users = {"error": str(error)}, []
+    if cleaner is None:
+        return shown
+    cleaner.learn_names(users=users)
+    cleaner.learn(shown)
+    return cleaner.clean(shown)
+
+
+def _hidden(known: Known, drawn: Mapping[str, Written]) -> Mapping[str, int] | None:
+    """How often each rule hid something, in the document and in the profile."""
+    if known.cleaner is None:
+        return None
+    found = Counter(known.cleaner.hidden)
+    found["second_scan"] += known.cleaner.replaced
+    for one in list(drawn.values())[:1]:  # all forms are of one profile
+        found.update(one.hidden or {})
+    return dict(sorted((+found).items()))
+
+
 def flame_graph_of_both(before: Evidence, after: Evidence, *, raw: bool) -> Written:
     """Return a flame graph of the second, coloured by what changed since the first."""
     return write_difference(before, after, None if raw else identities([before.view, after.view]))
-
-
-def identities(views: Iterable[IncidentView] = ()) -> Identities:
-    """Return the names of this machine and its users that texts may hold."""
-    user = os.environ.get("SUDO_USER") or os.environ.get("USER")
-    return Identities(
-        users=(user,) if user else (),
-        hosts=(socket.gethostname(),),
-        machine_ids=tuple(filter(None, (_machine_id(), *(view.boot_id for view in views)))),
-    )
-
-
-def _machine_id() -> str | None:
-    try:
-        return Path("/etc/machine-id").read_text(encoding="ascii").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 def write_export(path: Path, content: bytes | Iterable[bytes]) -> None:

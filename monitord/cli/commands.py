@@ -25,6 +25,8 @@ SECTIONS = {
         ("profile clear", "profiles:clear", "Delete kept profiles."),
     ),
     "One incident": (
+        ("summary", "quick:summary", "Print an incident in a few lines, to paste."),
+        ("open", "quick:open_incident", "Open an incident in the browser."),
         ("export", "export:export", "Write incidents to a file, redacted."),
         ("note", "incidents:note", "Leave a note on an incident."),
         ("keep", "incidents:keep", "Keep an incident past its age."),
@@ -97,7 +99,8 @@ ALIASES = {
 """Second names that go on working, and that no list of commands shows; what to type in their place."""
 
 ASKING = frozenset(
-    {"recent", "show", "explain", "compare", "events", "hot", "export", "rules test", "profile list"}
+    {"recent", "show", "explain", "compare", "events", "hot", "export", "summary", "rules test"}
+    | {"profile list"}
 )
 """Commands whose answer may lack something when nobody records: that is said."""
 

@@ -28,15 +28,11 @@ def doctor(
 
     Each finding comes with the exact fix. Exit 1 when something essential is missing.
     """
-    from monitord.actions.doctor import diagnose, require_healthy
+    from monitord.actions.doctor import diagnose, plain, require_healthy
 
     checks = diagnose(context.workspace)
     if as_json:
-        shown = [
-            {"name": c.name, "outcome": c.outcome, "detail": printable(c.detail), "fix": c.fix}
-            for c in checks
-        ]
-        emit_json(shown)
+        emit_json(list(map(plain, checks)))
     else:
         for line in _lines(checks, context.style(), screen_width()):
             emit(f"{line}\n")

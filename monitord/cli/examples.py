@@ -48,6 +48,7 @@ EXAMPLES = {
     "capture": (
         ("monitord capture 4321 --duration 30s", "profile a process for half a minute"),
         ("monitord capture 4321 --profiler perf", "with a tool of your choice"),
+        ("monitord capture --again x4azsx2v", "what an incident was about, or the next process like it"),
     ),
     "snapshot": (
         ("monitord snapshot --since 60s", "the machine stuttered a moment ago, and no rule fired"),
@@ -61,8 +62,21 @@ EXAMPLES = {
     "profile list": (("monitord profile list -n 5", "the newest five"),),
     "profile show": (("monitord profile show x4azsx2v", "hot lines and functions of a kept profile"),),
     "profile clear": (("monitord profile clear --older-than 30 --yes", "those older than thirty days"),),
+    "summary": (
+        ("monitord summary x4azsx2v", "for a chat, without secrets"),
+        ("monitord summary x4azsx2v -o markdown --copy", "for a ticket, in the clipboard at once"),
+    ),
+    "open": (
+        ("monitord open x4azsx2v", "all that is known of it, on one page"),
+        ("monitord open x4azsx2v --page flamegraph", "its flame graph alone"),
+    ),
     "export": (
-        ("monitord export x4azsx2v > ticket.json", "for a ticket, without secrets"),
+        ("monitord export x4azsx2v --format report -o report.html", "on one page, without secrets"),
+        (
+            "monitord export x4azsx2v --bundle -o ticket.tar.zst",
+            "all of it in every form, for a support team",
+        ),
+        ("monitord export x4azsx2v > ticket.json", "for a program"),
         ("monitord export x4azsx2v -o flames.html", "its flame graph, for a browser"),
         ("monitord export -S yesterday -o incidents.csv", "everything since, for a spreadsheet"),
     ),

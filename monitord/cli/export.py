@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,10 +12,19 @@ from typing import Annotated
 import typer
 
 from monitord.actions.comparing import evidence
-from monitord.actions.exporting import bundle_of, profile_in_form, write_export
+from monitord.actions.exporting import (
+    bundle_of,
+    incident_archive,
+    profile_in_form,
+    write_export,
+)
+from monitord.actions.exporting import report as report_of
+from monitord.actions.incidents import find
 from monitord.actions.times import parse_period
 from monitord.cli.context import CliContext
 from monitord.cli.listing import ProcessFlag, SinceFlag, UntilFlag
+from monitord.cli.output import STDOUT, chosen
+from monitord.cli.script_run import cleared_progress, show_progress
 from monitord.cli.terminal import emit_bytes, say
 from monitord.errors import UsageError
 from monitord.export.evidence import Written
@@ -25,7 +34,7 @@ from monitord.storage.views import RecentFilter
 
 
 class ExportFormat(StrEnum):
-    """What can be written: incidents, or one incident's profile."""
+    """What can be written: incidents, one incident's profile, or all that is known of one."""
 
     JSON = "json"
     CSV = "csv"
@@ -34,23 +43,32 @@ class ExportFormat(StrEnum):
     PPROF = "pprof"
     FLAMEGRAPH = "flamegraph"
     PROFILE_JSON = "profile-json"
+    REPORT = "report"
+    MARKDOWN = "markdown"
+    BUNDLE = "bundle"
 
     @property
-    def is_profile(self) -> bool:
+    def is_of_one(self) -> bool:
         return self not in (ExportFormat.JSON, ExportFormat.CSV)
 
 
 ENDINGS = {
     ".speedscope.json": (ExportFormat.SPEEDSCOPE,),
+    ".report.html": (ExportFormat.REPORT,),
     ".json": (ExportFormat.JSON, ExportFormat.SPEEDSCOPE, ExportFormat.PROFILE_JSON),
     ".csv": (ExportFormat.CSV,),
-    ".html": (ExportFormat.FLAMEGRAPH,),
+    ".html": (ExportFormat.FLAMEGRAPH, ExportFormat.REPORT),
+    ".md": (ExportFormat.MARKDOWN, ExportFormat.REPORT),
     ".folded": (ExportFormat.FOLDED,),
     ".txt": (ExportFormat.FOLDED,),
     ".pprof": (ExportFormat.PPROF,),
     ".pb.gz": (ExportFormat.PPROF,),
+    ".tar.zst": (ExportFormat.BUNDLE,),
+    ".tzst": (ExportFormat.BUNDLE,),
 }
 """What a file's ending says: the format it stands for alone, then others that may end so."""
+_OWN_ENDINGS = {ExportFormat.REPORT: ".report.html", ExportFormat.BUNDLE: ".tar.zst"}
+"""What is written to a file of its own where a person looks and named none."""
 
 
 def export(
@@ -62,63 +80,78 @@ def export(
     until: UntilFlag = None,
     process: ProcessFlag = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write; - is stdout.")
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="A file, a format's name, or - for stdout."),
     ] = None,
     wanted: Annotated[
         ExportFormat | None,
-        typer.Option("--format", help="json, csv, or the profile of one. Default: as FILE ends."),
+        typer.Option("--format", help="Of incidents json, csv; of one: the others. Default: as FILE ends."),
     ] = None,
+    bundle: Annotated[
+        bool,
+        typer.Option("--bundle", help="All of one incident as a .tar.zst: report, data, profile, doctor."),
+    ] = False,
     raw: Annotated[
         bool, typer.Option("--raw", help="Hide nothing: write everything as it is stored.")
     ] = False,
 ) -> None:
     """Write incidents to a file, without secrets and without the names of users and machines."""
-    output, file_format = _where(output), _format(output, wanted)
     names = incident_ids or []
+    where, file_format = _chosen(output, wanted, is_bundle=bundle)
     start, end = parse_period(since, until, datetime.now(UTC))
-    if file_format.is_profile:
-        if len(names) != 1 or start or end or process:
-            raise UsageError(
-                f"invalid call: {file_format} is the profile of one incident, expected one id and"
-                " nothing else"
-            )
-        found = evidence(context.workspace, names[0])
-        put_profile(profile_in_form(found, file_format.value, raw=raw), output)
+    if file_format.is_of_one and (len(names) != 1 or start or end or process):
+        raise UsageError(f"invalid call: {file_format} is of one incident, expected one id and nothing else")
+    if output is None:
+        where = _without_a_name(context, names, file_format)
+    if file_format.is_of_one:
+        _export_one(context, names[0], file_format, where, raw=raw)
         return
     period = RecentFilter(limit=None, since=start, until=end, process=process)
-    bundle = bundle_of(context.workspace, names, period, raw=raw)
-    written = bundle.as_json() if file_format is ExportFormat.JSON else bundle.as_csv()
-    put(output, (text.encode() for text in written))
-    report(counted(bundle.count, "incident"), bundle.hidden, output)
-    for correlation_id, number in bundle.replaced.items():
+    found = bundle_of(context.workspace, names, period, raw=raw)
+    written = found.as_json() if file_format is ExportFormat.JSON else found.as_csv()
+    put(where, (text.encode() for text in written))
+    report(counted(found.count, "incident"), found.hidden, where)
+    for correlation_id, number in found.replaced.items():
         say(f"{counted(number, 'value')} replaced by the second scan in incident {short_id(correlation_id)}")
 
 
-def _where(output: str | None) -> str:
-    """The file that was named; without one, stdout, where it leads somewhere else than to a screen."""
-    if output is not None:
-        return output
-    if sys.stdout.isatty():
+def _export_one(context: CliContext, name: str, file_format: ExportFormat, where: str, *, raw: bool) -> None:
+    """Write a profile, a report or a bundle; at a terminal what takes long says what it does."""
+    workspace = context.workspace
+    if file_format is ExportFormat.BUNDLE:
+        with cleared_progress():
+            written = incident_archive(workspace, name, raw=raw, tell=lambda step: show_progress(f"{step} …"))
+        put(where, written.content)
+        report("a bundle of 1 incident", written.hidden, where)
+    elif file_format in (ExportFormat.REPORT, ExportFormat.MARKDOWN):
+        is_markdown = file_format is ExportFormat.MARKDOWN or where.lower().endswith(".md")
+        written = report_of(workspace, name, "markdown" if is_markdown else "html", raw=raw)
+        put(where, written.content)
+        report("a report of 1 incident", written.hidden, where)
+    else:
+        put_profile(profile_in_form(evidence(workspace, name), file_format.value, raw=raw), where)
+
+
+def _chosen(output: str | None, wanted: ExportFormat | None, *, is_bundle: bool) -> tuple[str, ExportFormat]:
+    if is_bundle:
+        if wanted not in (None, ExportFormat.BUNDLE):
+            raise UsageError(f"invalid call: --bundle and --format {wanted}, expected one of them")
+        wanted = ExportFormat.BUNDLE
+    where, named = chosen(output, wanted, ENDINGS, [each.value for each in ExportFormat])
+    return where, ExportFormat(named or ExportFormat.JSON)
+
+
+def _without_a_name(context: CliContext, names: Sequence[str], file_format: ExportFormat) -> str:
+    """Stdout, where it leads somewhere else than to a screen; what is a file by nature gets a name there."""
+    if not sys.stdout.isatty():
+        return STDOUT
+    ending = _OWN_ENDINGS.get(file_format)
+    if ending is None:
         raise UsageError(
             "invalid call: expected a file to write, as in `monitord export ID -o incident.json`,"
             " or -o - for stdout"
         )
-    return "-"
-
-
-def _format(output: str | None, wanted: ExportFormat | None) -> ExportFormat:
-    """The format that was asked for or that the file's ending names; they must not contradict each other."""
-    name = Path(output or "-").name
-    if wanted is None and name in {*ExportFormat, "table", "jsonl", "html"}:
-        raise UsageError(f"invalid -o {name}, expected a file: -o incident.json, or -o - for stdout")
-    ending = next((each for each in ENDINGS if name.endswith(each)), None)
-    if ending is None and wanted is None and Path(name).suffix and not name.startswith("."):
-        raise UsageError(
-            f"invalid -o {output}, expected a file that ends in {', '.join(ENDINGS)}; or say --format"
-        )
-    if ending is not None and wanted not in (None, *ENDINGS[ending]):
-        raise UsageError(f"invalid call: -o {output} and --format {wanted}, expected one format")
-    return wanted or (ENDINGS[ending][0] if ending else ExportFormat.JSON)
+    return f"monitord-incident-{short_id(find(context.workspace, names[0]).correlation_id)}{ending}"
 
 
 def put_profile(written: Written, output: str) -> None:

@@ -1,6 +1,6 @@
 """Reads stored evidence in a process of its own, for `export --format …`, `compare` and timelines.
 
-One order on stdin (a line of JSON, then the evidence), one answer on stdout (a line of JSON, then the file).
+One order on stdin (a line of JSON, then the evidence), one answer on stdout (a line of JSON, then the files).
 Evidence is a hostile structure, so it is parsed, redacted, scanned and written here, under limits that end
 this process and nothing else; the command line gets bytes to store. 1 and one line on stderr when it can't be
 done.
@@ -19,6 +19,7 @@ from typing import Any
 
 from monitord import rights
 from monitord.errors import MonitordError
+from monitord.export.cleaning import Identities
 from monitord.model import Hotspot, Statement
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
 from monitord.profiles.comparing import compare
@@ -72,14 +73,15 @@ def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     about = About(**order["about"])
     hidden: dict[str, int] | None = None
     if order["identities"] is not None:
-        profiles, about, hidden = _redacted(profiles, about, Redactor(**order["identities"]))
+        redactor = Identities.from_plain(order["identities"]).redactor()
+        profiles, about, hidden = _redacted(profiles, about, redactor)
     profiles = [_with_texts(profile, printable) for profile in profiles]
     if order["task"] == "differential":
-        content = write_differential(profiles[0], profiles[1], about)
+        files = [write_differential(profiles[0], profiles[1], about)]
     else:
-        content = write(order["form"], profiles[0], about)
+        files = [write(form, profiles[0], about) for form in order["forms"]]
     counts = [profile.sample_count for profile in profiles]
-    return {"hidden": hidden, "sample_counts": counts}, content
+    return {"hidden": hidden, "sample_counts": counts, "sizes": list(map(len, files))}, b"".join(files)
 
 
 def _parsed(evidence: Mapping[str, Any]) -> Profile:

@@ -11,12 +11,13 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from typing import Any
 
 from monitord.best_evidence import rank
 from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, NotFoundError
-from monitord.export.bundle import Identities
+from monitord.export.cleaning import Identities
 from monitord.export.units import quantity
 from monitord.export.verdicts import value_unit
 from monitord.model import BEFORE, Hotspot, ProfileRecord
@@ -133,15 +134,22 @@ def slice_of(held: Comparable, since_s: float, until_s: float) -> dict[str, Any]
 
 def write_form(evidence: Evidence, form: str, identities: Identities | None) -> Written:
     """Write the profile in a form of `monitord.profiles.writing`; redacted unless `identities` is None."""
-    return _written(
-        [evidence], {"task": "write", "form": form, "about": _about(evidence, evidence.title)}, identities
-    )
+    return write_forms(evidence, [form], identities)[form]
+
+
+def write_forms(
+    evidence: Evidence, forms: Sequence[str], identities: Identities | None
+) -> dict[str, Written]:
+    """Write the profile in several forms, read once; the same names have the same stand-ins in all."""
+    order = {"task": "write", "forms": list(forms), "about": _about(evidence, evidence.title)}
+    return dict(zip(forms, _written([evidence], order, identities), strict=True))
 
 
 def write_difference(before: Evidence, after: Evidence, identities: Identities | None) -> Written:
     """Write a flame graph of the second, coloured by what changed since the first."""
     title = f"{after.title}, compared with {before.title}"
-    return _written([before, after], {"task": "differential", "about": _about(after, title)}, identities)
+    order = {"task": "differential", "about": _about(after, title)}
+    return _written([before, after], order, identities)[0]
 
 
 def compared(before: Comparable, after: Comparable) -> dict[str, Any]:
@@ -166,14 +174,15 @@ def _about(evidence: Evidence, title: str) -> dict[str, Any]:
 
 def _written(
     evidence: Sequence[Evidence], order: Mapping[str, Any], identities: Identities | None
-) -> Written:
+) -> list[Written]:
     known = None
     if identities is not None:
         users = {one.view.process.user for one in evidence if one.view.process and one.view.process.user}
-        known = asdict(identities)
+        known = identities.as_plain()
         known["users"] = [*identities.users, *sorted(users)]
     answer, content = _ask([one.comparable for one in evidence], {**order, "identities": known})
-    return Written(content, answer["sample_counts"], answer["hidden"])
+    files = BytesIO(content)
+    return [Written(files.read(size), answer["sample_counts"], answer["hidden"]) for size in answer["sizes"]]
 
 
 def _ask(evidence: Sequence[Comparable], order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:

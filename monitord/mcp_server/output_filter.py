@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitord.actions.exporting import identities
+from monitord.actions.identities import identities
 from monitord.redaction import Redactor, SecondScan, printable
 
 TEXT_LIMIT = 400

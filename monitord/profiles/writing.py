@@ -38,11 +38,15 @@ WRITERS: Mapping[str, tuple[str, str]] = {
     "profile-json": ("json_writer", "write_json"),
 }
 
+# What goes into a file of ours, instead of being one.
+PARTS: Mapping[str, tuple[str, str]] = {"graph-data": ("flamegraph_writer", "write_graph_data")}
+
 
 def write(form: str, profile: Profile, about: About | None = None) -> bytes:
     """Write a profile; ProfileError names the known forms."""
-    if form not in WRITERS:
+    found = WRITERS.get(form) or PARTS.get(form)
+    if found is None:
         raise ProfileError(f"invalid form {form!r}: expected one of {', '.join(WRITERS)}")
-    module, function = WRITERS[form]
+    module, function = found
     writer: Writer = getattr(import_module(f"monitord.profiles.{module}"), function)
     return writer(profile, about or About())

@@ -17,6 +17,7 @@ import pytest
 
 from monitord.recorder.locks import CAPTURE_LOCK, DAEMON_LOCK, hold
 from monitord.recorder.status import write_status
+from monitord.storage.ids import short_id
 from monitord.storage.usage import usage_of
 from tests.patience import PATIENCE_S
 
@@ -96,6 +97,26 @@ def test_capture_finds_the_function_and_prints_its_row(burner, cli, data_dir) ->
     assert "by hand" in shown["reason"]
     assert Path(row["profile_path"]).is_file()
     assert list((data_dir / "spool").iterdir()) == []
+
+
+def test_capture_again_profiles_what_the_incident_was_about(burner, cli) -> None:
+    """A second incident of the same process, which says for which it was made."""
+    first = json.loads(cli("capture", str(burner), "--duration", "1s", "-o", "json").out)
+    answer = cli("capture", "--again", first["correlation_id"], "--duration", "1s", "-o", "json")
+    assert answer.code == 0, answer.err
+    second = json.loads(answer.out)
+    assert second["pid"] == burner
+    assert second["correlation_id"] != first["correlation_id"]
+    assert f"again for incident {short_id(first['correlation_id'])}" in second["reason"]
+    shown = json.loads(cli("show", second["correlation_id"], "--json").out)
+    assert shown["hotspots"][0]["function"] == "burn_the_cpu"
+
+
+@pytest.mark.parametrize("words", [(), ("1", "--again", "1"), ("1", "--within", "1s")])
+def test_capture_takes_a_process_or_an_incident(words: tuple[str, ...], here) -> None:
+    answer = here("capture", *words)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert "expected" in answer.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "a closed terminal"])

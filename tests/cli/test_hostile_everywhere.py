@@ -251,7 +251,7 @@ ELSEWHERE = {
     "service install", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "logs", "help", "config show", "config get", "config set", "config validate", "config path", "config init", "config schema",
     "db upgrade", "db vacuum", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
-    "storage restore", "storage rebuild", "storage rotate-key", "version", "completion", "export",
+    "storage restore", "storage rebuild", "storage rotate-key", "version", "completion", "export", "summary", "open",
 }  # fmt: skip
 FOR_PROGRAMS = "monitord_"  # of `storage metrics`
 CODES = {"doctor": (0, 1), "status": (0,), "plan": (0, 3)}
@@ -401,7 +401,8 @@ class _Tags(HTMLParser):
 
 @pytest.mark.parametrize("raw", [False, True], ids=["redacted", "raw"])
 @pytest.mark.parametrize(
-    "form", ["json", "csv", "folded", "speedscope", "flamegraph", "profile-json", "pprof"]
+    "form",
+    ["json", "csv", "folded", "speedscope", "flamegraph", "profile-json", "pprof", "report", "markdown"],
 )
 def test_no_export_breaks(here, data_dir: Path, tmp_path: Path, form: str, raw: bool) -> None:
     """Each format of each incident parses back; no element is in a page that none wrote."""
@@ -420,6 +421,9 @@ def test_no_export_breaks(here, data_dir: Path, tmp_path: Path, form: str, raw: 
             checked_json(text)
         elif form == "csv":
             assert len(check_csv(text)) == 2
+        elif form == "markdown":
+            assert is_safe(text)
+            check_markdown(text)
         elif form == "folded":
             assert all(re.fullmatch(r"[^\n]* [0-9]+", line) for line in text.splitlines())
             assert is_safe(text)
@@ -429,6 +433,28 @@ def test_no_export_breaks(here, data_dir: Path, tmp_path: Path, form: str, raw: 
             elements.add(tuple(sorted(set(page.seen))))
             assert is_safe(text.replace("\t", ""))
     assert len(elements) <= 1, "no name may add an element"
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_no_summary_breaks(here, data_dir: Path, form: str) -> None:
+    """A few lines that are ours, none of them endless, whatever names hold."""
+    for one in ids(data_dir):
+        answer = here("summary", one, "-o", form)
+        assert answer.code == 0, answer.err
+        assert all(map(is_safe, answer.out.split("\n")))
+        lines = answer.out.splitlines()
+        assert 5 <= len(lines) <= 16
+        assert max(map(len, lines)) < 1_500
+        if form == "markdown":
+            check_markdown(answer.out)
+        else:
+            assert all(line.startswith("  ") for line in lines[1:])
+
+
+def check_markdown(text: str) -> None:
+    """Outside code nothing is a link, an image, markup of HTML, a mention or an address."""
+    bare = re.sub(r"(?s)(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
+    assert not re.search(r"[<>@\[\]!\\]|://|www\.", bare.replace("\\|", "")), bare
 
 
 # ------------------------------------------------------------------------------- assistants and logs

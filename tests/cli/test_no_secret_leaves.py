@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import random
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from monitord.cli.export import ExportFormat
 from monitord.model import CaptureStatus, Incident, ProcessKey
 from monitord.procfs import start_ticks
 from monitord.profiles import hotspots, parse
 from monitord.profiles.identifying import SourceText, identify
 from monitord.sampling.details import details
+from monitord.zstandard import zstd
 from tests.mcp_server.talking import SUBJECTS, over_stdio
 from tests.redaction.command_lines import with_secret
 
@@ -148,7 +152,23 @@ def test_no_command_shows_one(planted: Incident, here) -> None:
         assert _leaks((answer.out + answer.err).encode(), typed=False) == [], words
 
 
-FORMS = ["json", "csv", "folded", "speedscope", "pprof", "flamegraph", "profile-json"]
+FORMS = [*ExportFormat]
+
+
+def unpacked(content: bytes) -> bytes:
+    """All files of a bundle, one behind the other, those that are compressed again too."""
+    with tarfile.open(fileobj=io.BytesIO(zstd.decompress(content))) as tar:
+        files = [tar.extractfile(entry) for entry in tar.getmembers() if entry.isfile()]
+        found = [file.read() for file in files if file is not None]
+    return b"".join(gzip.decompress(one) if one[:2] == b"\x1f\x8b" else one for one in found)
+
+
+def test_no_summary_holds_one(planted: Incident, here) -> None:
+    for form in ("text", "markdown"):
+        answer = here("summary", "1", "-o", form)
+        assert answer.code == 0, answer.err
+        assert "python3" in answer.out
+        assert _leaks((answer.out + answer.err).encode(), typed=True) == []
 
 
 def test_no_export_holds_one(planted: Incident, here, tmp_path: Path) -> None:
@@ -159,6 +179,7 @@ def test_no_export_holds_one(planted: Incident, here, tmp_path: Path) -> None:
         assert answer.code == 0, (form, answer.err)
         content = file.read_bytes()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        content = unpacked(content) if form == "bundle" else content
         assert len(content) > 100, form
         assert _leaks(content + answer.err.encode(), typed=True) == [], form
 

@@ -22,7 +22,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitord.export.bundle import Bundle, Identities
+from monitord.export.bundle import Bundle
+from monitord.export.cleaning import Identities
 from monitord.storage.ids import short_id
 from monitord.storage.views import IncidentView
 
@@ -133,10 +134,10 @@ def test_raw_hides_nothing_and_says_so(planted) -> None:
 
 def test_what_the_first_pass_misses_the_second_replaces(planted, monkeypatch) -> None:
     """With a first pass that finds nothing, what has the shape of a secret still goes, and the rest is written."""
-    from monitord.export import bundle
+    from monitord.export import cleaning
 
-    monkeypatch.setattr(bundle.Redactor, "value", lambda _self, value: value)
-    monkeypatch.setattr(bundle.Redactor, "words", lambda _self, words: list(words))
+    monkeypatch.setattr(cleaning.Redactor, "value", lambda _self, value: value)
+    monkeypatch.setattr(cleaning.Redactor, "words", lambda _self, words: list(words))
     written = bundle_of(planted)
     text = as_json(written)
     assert len(leaks(text)) < len(leaks(as_json(bundle_of(planted, identities=None)))) / 2
@@ -182,9 +183,9 @@ def test_a_password_given_as_an_option_is_hidden_everywhere(planted, secret: str
 
 
 def test_what_the_second_scan_replaced_is_told(planted, here, tmp_path, monkeypatch) -> None:
-    from monitord.export import bundle
+    from monitord.export import cleaning
 
-    monkeypatch.setattr(bundle.Redactor, "value", lambda _self, value: value)
+    monkeypatch.setattr(cleaning.Redactor, "value", lambda _self, value: value)
     answer = here("export", "1", "-o", str(tmp_path / "ticket.json"))
     assert answer.code == 0
     assert f"replaced by the second scan in incident {short_id(planted.correlation_id)}" in answer.err

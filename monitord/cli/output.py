@@ -1,0 +1,44 @@
+"""What `-o` means, everywhere: a format's name, a file whose ending names it, or - for stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from monitord.errors import UsageError
+
+STDOUT = "-"
+_FORMATS_ELSEWHERE = frozenset({"table", "json", "jsonl", "csv", "html", "text", "markdown"})
+"""What is a format with some command is a file's name with none."""
+
+
+def chosen(
+    output: str | None, wanted: str | None, endings: Mapping[str, Sequence[str]], formats: Collection[str]
+) -> tuple[str, str | None]:
+    """Return where to write (a path, or - for stdout) and in which format; None: nobody said which.
+
+    `endings` map a file's ending to the format that it stands for alone, then to others that may end so.
+    Raises UsageError for an unknown ending without a format, and where the two contradict each other.
+    """
+    if output in formats:
+        if wanted not in (None, output):
+            raise UsageError(f"invalid call: -o {output} and --format {wanted}, expected one format")
+        return STDOUT, output
+    if output in _FORMATS_ELSEWHERE:
+        raise UsageError(f"invalid -o {output}, expected a format ({', '.join(sorted(formats))}) or a file")
+    name = Path(output or STDOUT).name
+    if output in (None, STDOUT) or name in ("", ".", ".."):
+        return output or STDOUT, wanted
+    ending = next((each for each in endings if name.lower().endswith(each)), None)
+    if ending is None and wanted is None and _looks_like_an_ending(name):
+        raise UsageError(
+            f"invalid -o {output}, expected a format ({', '.join(sorted(formats))}) or a file that ends in"
+            f" {', '.join(endings)}; or say --format"
+        )
+    if ending is not None and wanted not in (None, *endings[ending]):
+        raise UsageError(f"invalid call: -o {output} and --format {wanted}, expected one format")
+    return str(output), wanted or (endings[ending][0] if ending else None)
+
+
+def _looks_like_an_ending(name: str) -> bool:
+    return bool(Path(name).suffix) and not name.startswith(".")
