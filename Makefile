@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PYTEST_ARGS ?=
 EVIDENCE_ARGS ?=
 
-.PHONY: help demo test lint fix bench bench-evidence bench-causes clean constraints man
+.PHONY: help demo assets test lint fix bench bench-evidence bench-causes clean constraints man
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -25,7 +25,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## catch a spiking program red-handed, within a minute
 	@$(BIN)/python examples/demo.py
 
-test: lint  ## everything CI runs: lint, types, import rules, the whole test suite
+assets:  ## bring the scripts and styles of the page that other makers wrote (needs npm)
+	@$(PYTHON) assets/fetch.py
+
+test: lint assets  ## everything CI runs: lint, types, import rules, the whole test suite
 	$(BIN)/python tests/run.py $(PYTEST_ARGS)
 
 lint: $(READY)  ## lint, types and import rules

@@ -185,6 +185,16 @@ def flame_graph_of_both(before: Evidence, after: Evidence, *, raw: bool) -> Writ
     return write_difference(before, after, None if raw else identities([before.view, after.view]))
 
 
+def graph_of(evidence: Evidence) -> bytes:
+    """Return what a flame graph is drawn from, as JSON; nothing is hidden in it."""
+    return write_form(evidence, GRAPH, None).content
+
+
+def graph_of_both(before: Evidence, after: Evidence) -> bytes:
+    """Return what a flame graph of the second is drawn from, with what it was in the first."""
+    return write_difference(before, after, None, GRAPH).content
+
+
 def write_export(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write the whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
     write_file(path, content, keeps_mode=False, owner=_asker())

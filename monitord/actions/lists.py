@@ -38,6 +38,12 @@ def recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[ProfileRecord
         yield from reader.each_recent(wanted)
 
 
+def newest_id(workspace: Workspace) -> int:
+    """Return the highest id of a row so far: what RecentFilter's `after_id` may begin with."""
+    with workspace.reader() as reader:
+        return reader.newest_id()
+
+
 def events(workspace: Workspace, asked: EventQuestion) -> Iterator[Event]:
     """Return an iterator over events; an incident that is not there is a NotFoundError at once."""
     if asked.incident:

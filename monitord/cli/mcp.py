@@ -5,24 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json as jsonlib
 import signal
-import socket
 import sys
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit, say
-from monitord.errors import BusyError, MonitordError
-
-if TYPE_CHECKING:
-    from monitord.mcp_server.underway import CapturesUnderway
+from monitord.errors import MonitordError
 
 TOKEN_FILE = "mcp.token"  # noqa: S105  a file's name
-_FAREWELL_S = 3
 
 
 class Client(StrEnum):
@@ -53,9 +47,9 @@ def serve(
 
     logs.configure("warning")
     _require_extra()
+    from monitord.actions.underway import CapturesUnderway
     from monitord.mcp_server.server import build
     from monitord.mcp_server.sessions import Sessions
-    from monitord.mcp_server.underway import CapturesUnderway
     from monitord.storage.state import open_state
 
     workspace, captures = context.workspace, CapturesUnderway()
@@ -67,15 +61,19 @@ def serve(
             signal.signal(number, captures.end_with)
         build(workspace, raw=raw, captures=acting).run()
         return
-    from monitord.mcp_server.http import application, read_or_make_token
+    from monitord.http_server.serving import LOOPBACK, listen
+    from monitord.http_server.serving import serve as serve_http
+    from monitord.http_server.tokens import read_or_make_token
+    from monitord.mcp_server.http import application
 
     token_path = context.data_dir() / TOKEN_FILE
-    with _listener(port) as listener:
+    with listen(LOOPBACK, port) as listener:
         token = read_or_make_token(token_path)
         sessions = Sessions(open_state("memory://"), "token")
         server = build(workspace, raw=raw, captures=acting, sessions=sessions)
         port = listener.getsockname()[1]
-        _run(application(server, token, sessions, port), listener, token_path, captures)
+        say(f"listening on http://{LOOPBACK}:{port}/mcp; the bearer token is in {token_path}")
+        serve_http(application(server, token, sessions, port), listener, captures.end)
 
 
 def _require_extra() -> None:
@@ -85,50 +83,6 @@ def _require_extra() -> None:
             from monitord.installation import install_command
 
             raise MonitordError(f"cannot import {package}; install it: {install_command('mcp')}")
-
-
-def _listener(port: int) -> socket.socket:
-    """A socket on loopback that listens."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise BusyError(
-            f"cannot listen on port {port} of 127.0.0.1 ({error.strerror}); choose another with --port"
-        ) from error
-    return listener
-
-
-def _run(application: Any, listener: socket.socket, token_path: Path, captures: CapturesUnderway) -> None:
-    """Serve until SIGINT or SIGTERM. What is on its way then has some seconds; open streams are ended."""
-    import uvicorn
-
-    from monitord.mcp_server.connections import LARGEST_HEAD_BYTES, LimitedProtocol, most_connections
-
-    settings = uvicorn.Config(
-        application,
-        http=LimitedProtocol,
-        ws="none",
-        h11_max_incomplete_event_size=LARGEST_HEAD_BYTES,
-        # So many are accepted between two looks at how many there are.
-        backlog=max(1, most_connections() // 2),
-        # Malformed requests get no log line each: the gate counts what it refuses.
-        log_level="error",
-        server_header=False,
-        access_log=False,
-        timeout_graceful_shutdown=_FAREWELL_S,
-    )
-    say(f"listening on http://127.0.0.1:{listener.getsockname()[1]}/mcp; the bearer token is in {token_path}")
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            captures.end()
-            super().handle_exit(sig, frame)
-
-    Server(settings).run(sockets=[listener])
 
 
 def install(

@@ -24,7 +24,7 @@ from monitord.model import Hotspot, Statement
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
 from monitord.profiles.comparing import compare
 from monitord.profiles.consumers import consumers
-from monitord.profiles.flamegraph_writer import write_differential
+from monitord.profiles.flamegraph_writer import write_differential, write_graph_data
 from monitord.profiles.ring_document import read_ring
 from monitord.profiles.ring_slice import as_plain, cut
 from monitord.profiles.timeline import timeline
@@ -77,7 +77,13 @@ def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         profiles, about, hidden = _redacted(profiles, about, redactor)
     profiles = [_with_texts(profile, printable) for profile in profiles]
     if order["task"] == "differential":
-        files = [write_differential(profiles[0], profiles[1], about)]
+        before, after = profiles
+        is_data = order["forms"] == ["graph-data"]
+        files = [
+            write_graph_data(after, about, before=before)
+            if is_data
+            else write_differential(before, after, about)
+        ]
     else:
         files = [write(form, profiles[0], about) for form in order["forms"]]
     counts = [profile.sample_count for profile in profiles]

@@ -145,10 +145,12 @@ def write_forms(
     return dict(zip(forms, _written([evidence], order, identities), strict=True))
 
 
-def write_difference(before: Evidence, after: Evidence, identities: Identities | None) -> Written:
-    """Write a flame graph of the second, coloured by what changed since the first."""
+def write_difference(
+    before: Evidence, after: Evidence, identities: Identities | None, form: str = "flamegraph"
+) -> Written:
+    """Write a flame graph of the second (or its data), coloured by what changed since the first."""
     title = f"{after.title}, compared with {before.title}"
-    order = {"task": "differential", "about": _about(after, title)}
+    order = {"task": "differential", "forms": [form], "about": _about(after, title)}
     return _written([before, after], order, identities)[0]
 
 

@@ -16,17 +16,17 @@ from pydantic import Field
 
 from monitord.actions import capturing, incidents
 from monitord.actions.assistants import record_action
+from monitord.actions.budget import Budget
 from monitord.actions.scripts import clear_profiles
+from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
 from monitord.errors import StorageError, UsageError
 from monitord.export.shapes import row
 from monitord.logs import get_logger
 from monitord.mcp_server.answers import Done, ProfileAnswer
 from monitord.mcp_server.asking import Id
-from monitord.mcp_server.budget import Budget
 from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.output_filter import Fence
-from monitord.mcp_server.underway import CapturesUnderway
 from monitord.model import counted
 
 _LONGEST_S = 60.0

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from monitord.actions import comparing, incidents, lists, recorder
+from monitord.actions.budget import Budget
 from monitord.actions.periods import sum_up
 from monitord.actions.rules import as_told
 from monitord.actions.snapshots import SnapshotWish, take_snapshot
@@ -29,7 +30,6 @@ from monitord.mcp_server.answers import (
     Rows,
     RuleRows,
 )
-from monitord.mcp_server.budget import Budget
 from monitord.mcp_server.cache import Held
 from monitord.mcp_server.output_filter import Fence
 from monitord.model import EventType, ProfileRecord, TriggerMetric

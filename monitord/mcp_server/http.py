@@ -8,51 +8,23 @@ no cookies and no CORS. Refusals are counted and logged, the token and the body 
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
-import stat
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
-from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
-from monitord.durable import durable_write, make_folder
-from monitord.errors import PermissionDeniedError, StorageError
-from monitord.logs import get_logger
+from monitord.http_server.allowance import Allowance, Refusals
 from monitord.mcp_server.sessions import SESSION_HEADER, Sessions
 
 BODY_LIMIT_BYTES = 1 << 20
-REQUESTS_PER_MINUTE = 600
-BURST = 120
 _SESSION_IDLE_S = 1800.0
 _MOST_SESSIONS = 100
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class Allowance:
-    """So many requests at once, refilled with time. Given the time."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._left = float(BURST)
-        self._refilled_s = clock()
-
-    def take(self) -> bool:
-        """Use one up; False when there is none."""
-        now_s = self._clock()
-        self._left = min(float(BURST), self._left + (now_s - self._refilled_s) * REQUESTS_PER_MINUTE / 60)
-        self._refilled_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Gate:
@@ -69,7 +41,7 @@ class Gate:
         self._expected = f"bearer {token}".encode()
         self._sessions = sessions
         self._known, self._strangers = Allowance(clock), Allowance(clock)
-        self.refused: Counter[int] = Counter()
+        self._refusals = Refusals("mcp.refused")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,7 +58,7 @@ class Gate:
             """A session that the SDK ended has lost its state before its client hears of it."""
             status = int(message.get("status", 0))
             if status >= 400:
-                self._note(status)
+                self._refusals.note(status)
             elif status and scope["method"] == "DELETE":
                 self._sessions.end(headers.get(SESSION_HEADER.encode(), b"").decode("latin-1"))
             await send(message)
@@ -105,13 +77,8 @@ class Gate:
             return 413
         return None
 
-    def _note(self, status: int) -> None:
-        self.refused[status] += 1
-        if self.refused[status] & (self.refused[status] - 1) == 0:  # the 1st, 2nd, 4th, 8th … of each kind
-            get_logger().warning("mcp.refused", status=status, count=self.refused[status])
-
     async def _refuse(self, status: int, send: Send) -> None:
-        self._note(status)
+        self._refusals.note(status)
         headers = [(b"content-type", b"text/plain"), (b"cache-control", b"no-store")]
         headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -157,33 +124,3 @@ def application(server: MCPServer, token: str, sessions: Sessions, port: int) ->
         transport_security=security,
     )
     return Gate(inner, token, sessions)
-
-
-def read_or_make_token(path: Path) -> str:
-    """The token in a file of mode 0600, made when there is none; refuses one that others could read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return _new_token(path)
-    except OSError as error:
-        raise PermissionDeniedError(f"cannot read the token {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "r", encoding="ascii", errors="replace") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077 or status.st_uid != os.geteuid():
-            raise PermissionDeniedError(
-                f"cannot use the token {path}: others may read it; try chmod 600 {path}, or delete it"
-            )
-        token = file.read(256).strip()
-    if len(token) < 32:
-        raise PermissionDeniedError(f"cannot read a token from {path}; delete it, and a new one is made")
-    return token
-
-
-def _new_token(path: Path) -> str:
-    token = secrets.token_urlsafe(32)
-    try:
-        make_folder(path.parent)
-        durable_write(path, f"{token}\n".encode("ascii"), replace=False)
-    except OSError as error:
-        raise StorageError(f"cannot make the token {path}: {error.strerror}") from error
-    return token

@@ -13,6 +13,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
 
 import monitord
+from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError
 from monitord.mcp_server.acting import Acting
@@ -22,7 +23,6 @@ from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.output_filter import fence_of
 from monitord.mcp_server.resources import add_resources, one_line
 from monitord.mcp_server.sessions import Sessions
-from monitord.mcp_server.underway import CapturesUnderway
 
 INSTRUCTIONS = (
     "monitord records what went wrong with the processes of one machine: incidents with the stacks that were"

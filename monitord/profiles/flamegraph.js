@@ -1,12 +1,9 @@
 
 "use strict";
-// Draws the nodes of the data block. Names are only ever set as text, never as markup.
-(() => {
-  const data = JSON.parse(document.getElementById("profile").textContent);
-  const graph = document.getElementById("graph");
-  const said = document.getElementById("said");
-  const search = document.getElementById("search");
-  const reset = document.getElementById("reset");
+// Draws a tree of nodes into #graph of `page`, which has #said, #search and #reset as well: a document, or an
+// element of one. Names are only ever set as text, never as markup.
+function drawFlameGraph(page, data) {
+  const [graph, said, search, reset] = ["graph", "said", "search", "reset"].map((id) => page.querySelector("#" + id));
   const ROW = 21, NARROWEST = 0.0008, HUES = { python: 34, native: 205, kernel: 285, group: 60 };
   const isOfTwo = data.before !== null;
 
@@ -177,7 +174,7 @@
     const button = next ? buttons.get(next.id) : undefined;
     if (button) button.focus();
   });
-  document.addEventListener("keydown", (event) => {
+  page.addEventListener("keydown", (event) => {
     if (event.key === "/" && event.target !== search) {
       event.preventDefault();
       search.focus();
@@ -197,4 +194,7 @@
   search.form.addEventListener("submit", (event) => event.preventDefault());
   reset.addEventListener("click", () => zoom(root, true));
   draw();
-})();
+}
+
+// In a page that is only this graph; other pages call it themselves.
+if (document.getElementById("profile")) drawFlameGraph(document, JSON.parse(document.getElementById("profile").textContent));

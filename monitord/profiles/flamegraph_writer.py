@@ -54,9 +54,13 @@ def write_differential(before: Profile, after: Profile, about: About) -> bytes:
     return _page(after, before, about)
 
 
-def write_graph_data(profile: Profile, _about: About) -> bytes:
+def write_graph_data(profile: Profile, about: About, *, before: Profile | None = None) -> bytes:
     """The data of a graph as JSON, for a page that has `graph_markup` in it and runs SCRIPT."""
-    return json.dumps(_data(grow(profile), profile.unit), allow_nan=False).encode("ascii")
+    tree = grow(profile, before)
+    data = _data(tree, visible(profile.unit))
+    data |= {"summary": visible(_summary(profile, before, about))}
+    data |= {"notes": [visible(note) for note in _notes(profile, before, tree)]}
+    return json.dumps(data, allow_nan=False).encode("ascii")
 
 
 def graph_markup(data: Any) -> str:
@@ -64,11 +68,16 @@ def graph_markup(data: Any) -> str:
     return _SEARCH + _GRAPH.format(legend=_LEGEND) + data_block("profile", data)
 
 
-def _page(profile: Profile, before: Profile | None, about: About) -> bytes:
-    tree = grow(profile, before)
+def _notes(profile: Profile, before: Profile | None, tree: FlameTree) -> list[str]:
     notes = [*profile.notes, *(before.notes if before else ())]
     if tree.left_out:
         notes.append(f"left out of the graph, too narrow to be seen: {counted(tree.left_out, 'branch')}")
+    return notes
+
+
+def _page(profile: Profile, before: Profile | None, about: About) -> bytes:
+    tree = grow(profile, before)
+    notes = _notes(profile, before, tree)
     body = [
         f"<header>\n<h1>{escaped(about.title)}</h1>\n<p>{escaped(_summary(profile, before, about))}</p>\n",
         f"{_SEARCH}</header>\n<main>\n",

@@ -16,9 +16,9 @@ import psutil
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from monitord.actions.budget import ACTIONS_PER_HOUR, Budget
+from monitord.actions.underway import CapturesUnderway
 from monitord.errors import BusyError
-from monitord.mcp_server.budget import ACTIONS_PER_HOUR, Budget
-from monitord.mcp_server.underway import CapturesUnderway
 from monitord.model import EventType
 from monitord.storage import RecentFilter, SQLiteProfileStore
 from monitord.storage.events import EventFilter

@@ -19,8 +19,10 @@ from typing import Any
 import pytest
 
 from monitord.errors import PermissionDeniedError
-from monitord.mcp_server.connections import MOST_CONNECTIONS
-from monitord.mcp_server.http import BODY_LIMIT_BYTES, BURST, read_or_make_token
+from monitord.http_server.allowance import BURST
+from monitord.http_server.connections import MOST_CONNECTIONS
+from monitord.http_server.tokens import read_or_make_token
+from monitord.mcp_server.http import BODY_LIMIT_BYTES
 from monitord.storage import open_store
 from tests.mcp_server.talking import HttpServer, command
 from tests.patience import PATIENCE_S

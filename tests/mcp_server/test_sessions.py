@@ -19,7 +19,7 @@ import uvicorn
 from mcp.client.streamable_http import streamable_http_client
 
 from monitord.actions.workspace import Workspace
-from monitord.cli.mcp import _listener
+from monitord.http_server.serving import LOOPBACK, listen
 from monitord.mcp_server.http import application
 from monitord.mcp_server.server import build
 from monitord.mcp_server.sessions import Sessions
@@ -97,7 +97,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     open_store(tmp_path / "data").close()
     state = open_state("memory://")
     sessions = Sessions(state, "token")
-    listener = _listener(0)
+    listener = listen(LOOPBACK, 0)
     port = listener.getsockname()[1]
     inner = build(Workspace(tmp_path / "data"), sessions=sessions)
     running = uvicorn.Server(

@@ -58,6 +58,7 @@ def _call(*words: str | Path, cwd: Path) -> None:
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     folder = tmp_path_factory.mktemp("release")
+    _call(sys.executable, CHECKOUT / "assets" / "fetch.py", cwd=folder)
     _call(sys.executable, "-m", "build", "--outdir", folder, CHECKOUT, cwd=folder)
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return Release(sdist, wheel)

@@ -107,7 +107,7 @@ def test_the_sdist_can_be_tested_and_shown(release: Release) -> None:
     papers = {path.name for path in CHECKOUT.glob("*.md")}
     assert papers <= tops
     assert tops - papers == {
-        *SHIPPED, "man", "tests", "benchmarks", "docs", "examples", "Makefile", "constraints.txt", "pyproject.toml",
+        *SHIPPED, "assets", "man", "tests", "benchmarks", "docs", "examples", "Makefile", "constraints.txt", "pyproject.toml",
         "PKG-INFO", ".gitignore",
     }  # fmt: skip
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -70,9 +71,24 @@ class Chromium:
         return dict(json.loads(message))
 
     def open(self, path: Path) -> None:
-        self.call("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+        self.visit(path.as_uri())
+
+    def visit(self, address: str) -> None:
+        """Go to an address, and wait until it is loaded."""
+        before = len(self.events)
+        self.call("Page.navigate", url=address)
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events[before:]):
             self.events.append(self._next())
+
+    def wait(self, expression: str) -> Any:
+        """Wait until a JavaScript expression has a value that counts, and return it."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not (found := self.ask(f"!!({expression})")):
+            assert time.monotonic() < deadline_s, (
+                f"{expression} never held:\n{self.ask('document.body.innerText')}"
+            )
+            time.sleep(0.02)
+        return found
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression."""

@@ -14,6 +14,9 @@ MOST_CONNECTIONS = 128
 HEARD_WITHIN_S = 10.0
 """From the connection, or the last answer, to a whole request's head."""
 
+READ_WITHIN_S = 60.0
+"""From when an answer waits for its reader until the reader has taken most of it."""
+
 LARGEST_HEAD_BYTES = 16 * 1024
 
 
@@ -54,7 +57,21 @@ class LimitedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """The next request has as long as the first had."""
         super().on_response_complete()
-        self._wait_for_a_request()
+        if not self.flow.write_paused:
+            self._wait_for_a_request()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than it is answered: it has so long to go on."""
+        super().pause_writing()
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(READ_WITHIN_S, self.drop)
+
+    def resume_writing(self) -> None:
+        """It reads on; where all is said, the next request is waited for."""
+        super().resume_writing()
+        self._stop_waiting()
+        if not self.is_busy:
+            self._wait_for_a_request()
 
     @property
     def is_busy(self) -> bool:
@@ -68,7 +85,7 @@ class LimitedProtocol(H11Protocol):
         LimitedProtocol.dropped_count += 1
         count = LimitedProtocol.dropped_count
         if count & (count - 1) == 0:
-            get_logger().warning("mcp.connection_dropped", count=count)
+            get_logger().warning("http.connection_dropped", count=count)
 
     def _wait_for_a_request(self) -> None:
         self._stop_waiting()

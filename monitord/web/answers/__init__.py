@@ -1,0 +1,1 @@
+"""What the pages are told, one file a page: functions of a Question that give plain values of `actions`."""

@@ -1,0 +1,64 @@
+"""The two tables of the page: what has an address, and what is answered as JSON.
+
+To add a page: a module in `static/pages/`, one line in PAGES. To add an answer: a function of a Question in
+`answers/`, one line in API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitord.web.answers import acting, incidents, session
+from monitord.web.question import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An address that people open: the shell, in which `module` of `static/pages/` draws.
+
+    `word` is its name in the navigation; None: it is not there.
+    """
+
+    path: str
+    module: str
+    word: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """A question: reads, and changes nothing."""
+
+    path: str
+    answer: Callable[[Question], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Something that is done: with --allow-actions alone, and written down as `action` before it is done."""
+
+    path: str
+    answer: Callable[[Question], Any]
+    action: str
+
+
+PAGES: Sequence[Page] = (
+    Page("/", "recent", "Anomalies"),
+    Page("/incidents/{id}", "incident"),
+    Page("/incidents/{id}/compare/{other}", "compare"),
+)
+
+API: Sequence[Get | Post] = (
+    Get("/api/about", session.about),
+    Get("/api/incidents", incidents.listed),
+    Get("/api/incidents/{id}", incidents.one),
+    Get("/api/incidents/{id}/timeline", incidents.steps),
+    Get("/api/incidents/{id}/explanation", incidents.explanation),
+    Get("/api/incidents/{id}/flamegraph", incidents.flame_graph),
+    Get("/api/incidents/{id}/profile", incidents.profile),
+    Get("/api/incidents/{id}/place", incidents.place),
+    Get("/api/incidents/{id}/compare/{other}", incidents.comparison),
+    Post("/api/incidents/{id}/pin", acting.pin, "pin"),
+    Post("/api/incidents/{id}/note", acting.note, "note"),
+)

@@ -1,0 +1,115 @@
+// Recent anomalies: a list that narrows as one types and grows by itself at the top.
+import { add, ago, badge, button, counted, el, empty, field, foreign, incidentPath, link, quantity, rowKeys, select, table, when } from "/static/dom.js";
+import { METRICS } from "/static/pages.js";
+
+export const title = "Recent anomalies";
+const PERIODS = [["", "any time"], ["15min", "15 minutes"], ["1h", "1 hour"], ["1d", "1 day"], ["7d", "7 days"]];
+const NAMES = ["text", "process", "metric", "rule", "cause", "since", "until", "pinned"];
+const PAGE = 100;
+const ROWS_KEPT_UP = 2000;
+
+export const evidenceTone = (status) => (status === "ok" ? "ok" : ["partial", "late"].includes(status) ? "warn" : "bad");
+
+const COLUMNS = [
+  { title: "Process", cell: (one) => [link(incidentPath(one.correlation_id), foreign(one.name)), one.pid ? el("span", { class: "quiet" }, ` ${one.pid}`) : null] },
+  { title: "", class: "number", cell: (one) => [el("b", {}, quantity(one.trigger_value, one.unit))] },
+  { title: "Trigger", cell: (one) => [foreign(one.trigger_metric.replaceAll("_", " ")), one.pinned ? [" ", badge("kept")] : null] },
+  { title: "Hottest function", class: "wide", cell: (one) => (one.hottest_function ? el("code", { class: "foreign" }, one.hottest_function) : el("span", { class: "quiet" }, "–")) },
+  { title: "Cause", narrow: false, cell: (one) => (one.cause && one.cause !== "unknown" ? badge(one.cause) : el("span", { class: "quiet" }, "–")) },
+  { title: "Evidence", narrow: false, cell: (one) => evidence(one) },
+  { title: "When", class: "number", cell: (one) => [when(one.raised_at), " ", el("span", { class: "quiet age", "data-at": one.raised_at }, ago(one.raised_at))] },
+];
+
+function evidence(one) {
+  const who = !one.profiler || ["auto", "none"].includes(one.profiler) ? "profile" : one.profiler;
+  if (one.status === "ok") return [el("span", { class: "quiet" }, foreign(who)), one.late ? [" ", badge("late", "warn")] : null];
+  return badge(one.pid ? one.status.replaceAll("_", " ") : "no process", one.pid ? evidenceTone(one.status) : "quiet");
+}
+
+export async function render(root, params, api) {
+  const wanted = Object.fromEntries(NAMES.map((name) => [name, params.query.get(name) ?? ""]));
+  const list = el("section", { class: "card", "aria-label": "Anomalies" });
+  const said = el("p", { class: "quiet", role: "status" });
+  let shown, newest = 0, seen = new Set(), asked = 0, hasMore = null;
+
+  const filtered = () => NAMES.some((name) => wanted[name]);
+  const known = (rows) => rows.filter((one) => !seen.has(one.correlation_id) && seen.add(one.correlation_id));
+  const tell = () => {
+    const count = seen.size;
+    said.replaceChildren(el("span", { class: "dot live", "aria-hidden": "true" }), hasMore ? `the newest ${counted(count, "anomaly")}` : counted(count, "anomaly"), filtered() ? " that match" : "", " · live");
+  };
+
+  async function load() {
+    const turn = ++asked;
+    const got = await api.get("/api/incidents", { ...wanted, limit: PAGE });
+    if (turn !== asked) return;
+    [newest, seen, hasMore] = [got.newest_id, new Set(), got.next_offset];
+    const rows = known(got.rows);
+    shown = table({ caption: "Newest first; a row opens the anomaly.", columns: COLUMNS, rows, open: true });
+    list.replaceChildren(rows.length ? shown : nothing(), more);
+    more.hidden = hasMore === null;
+    tell();
+  }
+
+  function nothing() {
+    if (filtered()) return empty("No anomaly matches", "Widen the period, or take a filter away.");
+    return empty("Nothing went wrong yet", "When a process breaks a rule, it appears here by itself.", ["Try it: ", el("code", {}, "timeout 30 sh -c 'while :; do :; done'")]);
+  }
+
+  const more = button("Show older", async () => {
+    const got = await api.get("/api/incidents", { ...wanted, limit: PAGE, offset: hasMore });
+    hasMore = got.next_offset;
+    shown.add(known(got.rows));
+    more.hidden = hasMore === null;
+    tell();
+  });
+
+  let typing = 0;
+  const change = (name, later = false) => (event) => {
+    wanted[name] = event.target.value.trim();
+    api.query({ [name]: wanted[name] });
+    clearTimeout(typing);
+    typing = setTimeout(() => load().catch(refused), later ? 250 : 0);
+  };
+  const refused = (error) => {
+    if (error.name === "AbortError") return;
+    said.replaceChildren(badge("not answered", "bad"), " ", foreign(error.message));
+  };
+  const input = (name, placeholder, type = "search") => el("input", { type, value: wanted[name], placeholder, autocomplete: "off", spellcheck: "false", maxlength: 256, oninput: change(name, true) });
+  const search = input("text", "name, command line, reason");
+  const filters = el("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+    field("Search", search),
+    field("Process", input("process", "any, or a pattern: py*")),
+    field("Trigger", select([["", "any"], ...METRICS.map((one) => [one, one.replaceAll("_", " ")])], wanted.metric, { onchange: change("metric") })),
+    field("Rule", input("rule", "any")),
+    field("Cause", input("cause", "any")),
+    field("Since", periods(wanted.since, change("since"))));
+
+  add(root, el("div", { class: "row apart" }, el("h1", {}, title), said), el("div", { class: "card" }, filters), list);
+  list.append(el("div", { class: "state" }, "Loading…"));
+  await load();
+
+  api.every(2000, async () => {
+    for (const age of list.querySelectorAll(".age")) age.textContent = ago(age.dataset.at);
+    if (newest === 0 || !seen.size) return load();
+    const got = await api.get("/api/incidents", { ...wanted, limit: PAGE, after: newest });
+    newest = got.newest_id;
+    const rows = known(got.rows);
+    if (!rows.length) return;
+    for (const row of shown.add(rows, { first: true })) row.classList.add("new");
+    api.announce(`${counted(rows.length, "new anomaly")}: ${rows[0].name}`);
+    tell();
+  });
+  api.keys({ ...rowKeys(root), "/": () => search.focus() });
+
+  const seesEnd = new IntersectionObserver((entries) => {
+    if (entries.some((one) => one.isIntersecting) && !more.hidden && seen.size < ROWS_KEPT_UP) more.click();
+  }, { rootMargin: "400px" });
+  seesEnd.observe(more);
+  return () => { clearTimeout(typing); seesEnd.disconnect(); };
+}
+
+function periods(value, onchange) {
+  const options = PERIODS.some(([held]) => held === value) ? PERIODS : [...PERIODS, [value, value]];
+  return select(options, value, { onchange });
+}
