@@ -19,6 +19,11 @@ EXAMPLES = {
         ("monitord show x4azsx2v", "an ID as `recent` shows it; its beginning will do"),
         ("monitord show x4azsx2v -o json", "for a program"),
     ),
+    "replay": (
+        ("monitord replay 03:00", "the machine at that moment; keys go on from there"),
+        ("monitord replay -S 3am -U 5am --step 5min", "a row for every five minutes"),
+        ("monitord replay -S yesterday -o csv > yesterday.csv", "for a spreadsheet"),
+    ),
     "explain": (
         ("monitord explain", "where every rule stands, and what holds it back"),
         ("monitord explain --pid 4321", "of one process"),
