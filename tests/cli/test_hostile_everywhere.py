@@ -224,7 +224,6 @@ OF_ALL = (
     "hot --node 0",
     "replay",
     "replay -S 1d --step 1h",
-    "replay -S 10min -o csv",
     "status",
     "explain",
     "rules list",
