@@ -70,7 +70,9 @@ def terminal(
     shell = shlex.join(
         ["env", "-i", *(f"{n}={t}" for n, t in kept.items()), "PS1=shell> ", "TERM=screen", "sh"]
     )
-    opened.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(lines), shell)
+    opened.tmux(
+        "-f", "/dev/null", "new-session", "-d", "-c", str(folder), "-x", str(columns), "-y", str(lines), shell
+    )
     try:
         opened.until("shell>")
         yield opened
