@@ -192,6 +192,10 @@ EXAMPLES = {
     "db vacuum": (("monitord db vacuum", "give free pages back to the disk"),),
     "retention": (("monitord retention run --dry-run", "what would go now, and why"),),
     "retention run": (("monitord retention run --dry-run", "what would go now, and why"),),
+    "web": (
+        ("monitord web", "incidents and their flame graphs in a browser, on this machine"),
+        ("monitord web --socket /run/monitord/web.sock --name monitord.example", "behind a proxy"),
+    ),
     "mcp": (("monitord mcp install --client claude-code", "what to put into an assistant's settings"),),
     "mcp serve": (("monitord mcp serve --http --port 0", "on a free port of this machine, with a token"),),
     "mcp install": (("monitord mcp install --client cursor", "print what to put into its settings"),),
