@@ -6,6 +6,7 @@ resolved one by one: who owns it and who may write to it.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _MAX_LINKS = 40
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE, _GROUP_WRITES = stat.S_IWOTH, stat.S_IWGRP
 _ROOTS_GROUP = 0
 _HOLDS_CAPABILITIES = ("CapEff:", "CapAmb:")
@@ -26,7 +28,7 @@ def is_privileged() -> bool:
 
 def _holds_capabilities() -> bool:
     try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        lines = Path("/proc/self/status").read_bytes().decode("utf-8", "replace").splitlines()
     except OSError:
         return False
     return any(int(line.split()[1], 16) for line in lines if line.startswith(_HOLDS_CAPABILITIES))
@@ -51,6 +53,55 @@ def why_untrusted(path: Path, *, owners: frozenset[int] = frozenset({0})) -> str
                 return f"{part} can be written by others (mode {stat.S_IMODE(status.st_mode):04o})"
             shared = part
     return f"{shared} can be written by others, who could make {path}" if shared else None
+
+
+def open_folder(folder: Path, owners: frozenset[int]) -> int:
+    """Open an absolute folder for a process with rights: what is opened is what root and `owners` made of it.
+
+    Walks part by part and follows a symbolic link only where nobody else could have put it. Raises OSError;
+    PermissionError at such a link.
+    """
+    trusted = owners | {0}
+    waiting = [part for part in reversed(str(folder).split("/")) if part not in ("", ".")]
+    current, links = os.open("/", _FOLDER), 0
+    try:
+        while waiting:
+            name = waiting.pop()
+            leads_to = _link_in(current, name, trusted)
+            if leads_to is None:
+                following = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=current)
+                os.close(current)
+                current = following
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+            if leads_to.startswith("/"):
+                os.close(current)
+                current = os.open("/", _FOLDER)
+            waiting += [part for part in reversed(leads_to.split("/")) if part not in ("", ".")]
+    except BaseException:
+        os.close(current)
+        raise
+    return current
+
+
+def belongs_to(folder: int, owners: frozenset[int]) -> bool:
+    """Whether nobody but root and `owners` can put anything into an opened folder."""
+    status, trusted = os.fstat(folder), owners | {0}
+    return status.st_uid in trusted and not _is_open(status, trusted)
+
+
+def _link_in(folder: int, name: str, trusted: frozenset[int]) -> str | None:
+    """Where a name leads if it is a link; PermissionError where somebody else could have put it."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        return None
+    if not belongs_to(folder, trusted):
+        raise PermissionError(
+            errno.EPERM, f"{name} is a symbolic link in a folder that others can write", name
+        )
+    return os.readlink(name, dir_fd=folder)
 
 
 def _is_open(status: os.stat_result, trusted: frozenset[int]) -> bool:

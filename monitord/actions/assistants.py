@@ -14,6 +14,7 @@ from monitord.actions.workspace import Workspace
 from monitord.durable import read_regular
 from monitord.errors import UsageError
 from monitord.model import Event, EventType
+from monitord.ownership import is_privileged
 
 
 def record_action(workspace: Workspace, what: str, about: Mapping[str, Any]) -> None:
@@ -40,7 +41,8 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
         raise UsageError(f"invalid {path}: {key} is not a JSON object; nothing was written")
     servers["monitord"] = entry
     # As private as it was: other servers' secrets may stand in it.
-    write_file(path.resolve(), (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())
+    place = path if is_privileged() else path.resolve()  # with rights no link of others' is followed
+    write_file(place, (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def hint_for_clients(data_dir: Path) -> str | None:

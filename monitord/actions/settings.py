@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.actions.configuration import check_config, leaves, shown_settings
+from monitord.actions.files import place_file
 from monitord.actions.workspace import Workspace
 from monitord.config import LoadedConfig, default_path, load
 from monitord.config.editing import Place, with_table, with_value
 from monitord.config.loading import SYSTEM_FILE, read_text, value_of
 from monitord.config.places import SYSTEM_DATA_DIR
 from monitord.config.settings import RuleSettings, needs_restart, rule_without_defaults
-from monitord.durable import durable_write, make_folder
+from monitord.durable import make_folder
 from monitord.errors import ConfigError, UsageError
 from monitord.recorder.status import read_status
 
@@ -179,7 +180,7 @@ def _write(file: Path, text: str) -> None:
         make_folder(target.parent)
         status = target.stat() if target.exists() else None
         owner = (status.st_uid, status.st_gid) if status is not None and os.geteuid() == 0 else None
-        durable_write(target, text.encode("utf-8"), mode=0o644, owner=owner)
+        place_file(target, text.encode("utf-8"), mode=0o644, owner=owner)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}; name another with --config") from error
 

@@ -157,8 +157,9 @@ until_true is_up; say up_after_refusal $?
 /opt/monitord/bin/monitord doctor > /out/doctor 2>&1; say doctor $?
 /opt/monitord/bin/monitord --data-dir /var/lib/monitord recent -o json > /dev/null 2> /out/by_link; say by_link $?
 runuser -u nobody -- env HOME=/nonexistent /opt/monitord/bin/monitord recent > /out/ordinary 2>&1
-SUDO_UID=65534 SUDO_GID=65534 /opt/monitord/bin/monitord export "$first" -o /out/ticket.json 2> /dev/null
-say ticket_owner "$(stat -c %u /out/ticket.json)"
+mkdir /out/his; chown 65534 /out/his
+SUDO_UID=65534 SUDO_GID=65534 /opt/monitord/bin/monitord export "$first" -o /out/his/ticket.json 2> /dev/null
+say ticket_owner "$(stat -c %u /out/his/ticket.json)"
 say config_owner "$(stat -c %u /etc/monitord)"
 
 # Sealed with a key that only the unit is given: root reads and changes the store while it runs.
