@@ -41,8 +41,6 @@ ASKING = (
     ("show", "GOOD"),
     ("explain", "GOOD"),
     ("hot",),
-    ("replay",),
-    ("replay", "-S", "2d", "--step", "1h"),
     ("events",),
     ("events", "-o", "json"),
     ("plan", "list"),
