@@ -18,7 +18,6 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
-_SHARED = stat.S_ISGID | stat.S_IRGRP
 READ_LIMIT_BYTES = 16 << 20
 
 
@@ -47,53 +46,41 @@ def durable_write(
     replace: bool = True,
     keeps_mode: bool = True,
     owner: tuple[int, int] | None = None,
+    within: int | None = None,
 ) -> None:
     """Write the whole file or none of it; on the disk, with its name, when this returns.
 
     An existing file is replaced and keeps its mode (`keeps_mode`), unless `replace` is False: then
     FileExistsError. A device or a pipe is written to in place. `owner` (uid, gid)
-    gets the file.
+    gets the file. `within` is the opened folder of `path`: no link is followed then.
     Raises OSError; nothing is left of a failed call.
     """
     chunks = (content,) if isinstance(content, bytes) else content
-    before = _status(path)
+    place = Path(path.name) if within is not None else path
+    before = _status(place, within)
     if before is not None and not replace:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    if before is not None and not stat.S_ISREG(before.st_mode):
-        _pour(_special(path), chunks, is_file=False)
+    is_link = before is not None and stat.S_ISLNK(before.st_mode)
+    if before is not None and not stat.S_ISREG(before.st_mode) and not is_link:
+        _pour(_special(place, within), chunks, is_file=False)
         return
-    draft = path.with_name(f".{secrets.token_hex(8)}.part")
-    descriptor = os.open(draft, _NEW, mode)
+    draft = place.with_name(f".{secrets.token_hex(8)}.part")
+    descriptor = os.open(draft, _NEW, mode, dir_fd=within)
     try:
-        if before is not None and keeps_mode:
+        if before is not None and keeps_mode and not is_link:
             os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
         if owner is not None:
             os.fchown(descriptor, *owner)
         _pour(descriptor, chunks, is_file=True)
-        _publish(draft, path, replace=replace)
+        _publish(draft, place, within, replace=replace)
     except BaseException:
         with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+            os.unlink(draft, dir_fd=within)
         raise
-    synchronise_folder(path.parent)
-
-
-def is_shared(folder: os.stat_result) -> bool:
-    """Whether a data directory is open to its group for reading: that it gives its group on says it is meant.
-
-    The machine's service is given such a one; a folder of a person's that happens to be open is not.
-    """
-    return folder.st_mode & _SHARED == _SHARED
-
-
-def file_mode(*, shared: bool) -> int:
-    """The mode of a file that holds what was recorded: its owner's alone, or its group may read it, too."""
-    return 0o640 if shared else 0o600
-
-
-def folder_mode(*, shared: bool) -> int:
-    """As `file_mode`, for a folder."""
-    return 0o750 if shared else 0o700
+    if within is None:
+        synchronise_folder(path.parent)
+    else:
+        synchronise(within)
 
 
 def make_folder(folder: Path) -> None:
@@ -123,16 +110,17 @@ def synchronise_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _status(path: Path) -> os.stat_result | None:
+def _status(path: Path, within: int | None) -> os.stat_result | None:
     try:
-        return path.stat()
+        return os.stat(path, dir_fd=within, follow_symlinks=within is None)
     except FileNotFoundError:
         return None
 
 
-def _special(path: Path) -> int:
+def _special(path: Path, within: int | None = None) -> int:
     """A device or pipe, opened; never a file that has taken its place since it was looked at."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    unfollowed = os.O_NOFOLLOW if within is not None else 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | unfollowed, dir_fd=within)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EBUSY, "it became another file meanwhile", str(path))
@@ -148,16 +136,16 @@ def _pour(descriptor: int, chunks: Iterable[bytes], *, is_file: bool) -> None:
             synchronise(file.fileno())
 
 
-def _publish(draft: Path, path: Path, *, replace: bool) -> None:
+def _publish(draft: Path, path: Path, within: int | None, *, replace: bool) -> None:
     if replace:
-        draft.replace(path)
+        os.rename(draft, path, src_dir_fd=within, dst_dir_fd=within)
         return
     try:
-        os.link(draft, path)
+        os.link(draft, path, src_dir_fd=within, dst_dir_fd=within)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        os.close(os.open(path, _NEW))  # a file system without links: take the name, then replace it
-        draft.replace(path)
+        os.close(os.open(path, _NEW, dir_fd=within))  # a file system without links: take the name, replace it
+        os.rename(draft, path, src_dir_fd=within, dst_dir_fd=within)
     else:
-        draft.unlink()
+        os.unlink(draft, dir_fd=within)

@@ -6,20 +6,16 @@ resolved one by one: who owns it and who may write to it.
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import stat
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-MACHINE_GROUP = "monitord"  # whose members read what the machine's service recorded
-MACHINE_DATA_DIR = Path(
-    "/Library/Application Support/monitord" if sys.platform == "darwin" else "/var/lib/monitord"
-)
 _MAX_LINKS = 40
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE, _GROUP_WRITES = stat.S_IWOTH, stat.S_IWGRP
 _ROOTS_GROUP = 0
 _HOLDS_CAPABILITIES = ("CapEff:", "CapAmb:")
@@ -32,7 +28,7 @@ def is_privileged() -> bool:
 
 def _holds_capabilities() -> bool:
     try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        lines = Path("/proc/self/status").read_bytes().decode("utf-8", "replace").splitlines()
     except OSError:
         return False
     return any(int(line.split()[1], 16) for line in lines if line.startswith(_HOLDS_CAPABILITIES))
@@ -57,6 +53,55 @@ def why_untrusted(path: Path, *, owners: frozenset[int] = frozenset({0})) -> str
                 return f"{part} can be written by others (mode {stat.S_IMODE(status.st_mode):04o})"
             shared = part
     return f"{shared} can be written by others, who could make {path}" if shared else None
+
+
+def open_folder(folder: Path, owners: frozenset[int]) -> int:
+    """Open an absolute folder for a process with rights: what is opened is what root and `owners` made of it.
+
+    Walks part by part and follows a symbolic link only where nobody else could have put it. Raises OSError;
+    PermissionError at such a link.
+    """
+    trusted = owners | {0}
+    waiting = [part for part in reversed(str(folder).split("/")) if part not in ("", ".")]
+    current, links = os.open("/", _FOLDER), 0
+    try:
+        while waiting:
+            name = waiting.pop()
+            leads_to = _link_in(current, name, trusted)
+            if leads_to is None:
+                following = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=current)
+                os.close(current)
+                current = following
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+            if leads_to.startswith("/"):
+                os.close(current)
+                current = os.open("/", _FOLDER)
+            waiting += [part for part in reversed(leads_to.split("/")) if part not in ("", ".")]
+    except BaseException:
+        os.close(current)
+        raise
+    return current
+
+
+def belongs_to(folder: int, owners: frozenset[int]) -> bool:
+    """Whether nobody but root and `owners` can put anything into an opened folder."""
+    status, trusted = os.fstat(folder), owners | {0}
+    return status.st_uid in trusted and not _is_open(status, trusted)
+
+
+def _link_in(folder: int, name: str, trusted: frozenset[int]) -> str | None:
+    """Where a name leads if it is a link; PermissionError where somebody else could have put it."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        return None
+    if not belongs_to(folder, trusted):
+        raise PermissionError(
+            errno.EPERM, f"{name} is a symbolic link in a folder that others can write", name
+        )
+    return os.readlink(name, dir_fd=folder)
 
 
 def _is_open(status: os.stat_result, trusted: frozenset[int]) -> bool:
@@ -151,77 +196,14 @@ def why_unfit_for_service(*programs: Path) -> str | None:
     return f"{missing} does not exist" if missing is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Fitness:
-    """Whether this monitord can be the machine's service: then `why_not_itself` is None.
-
-    Else `refused` says why root makes no environment of its own of it either; where that is None, `python` is
-    the interpreter for one, and `owner` has the rights that suffice to read what it is made of.
-    """
-
-    why_not_itself: str | None = None
-    refused: str | None = None
-    python: Path | None = None
-    owner: int = 0
-
-
-def fitness(*programs: Path, asker: int | None = None) -> Fitness:
-    """Judge the files that start monitord: `service install`, doctor and every hint ask this.
-
-    Root takes over only what nobody but root and the `asker` can change: who called sudo, else who we are.
-    """
-    reason = why_unfit_for_service(*programs)
-    if reason is None:
-        return Fitness()
-    asker = who_asks() if asker is None else asker
-    refused = _why_no_source(programs, asker)
-    python = python_for_all() if refused is None else None
-    if refused is None and python is None:
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        refused = f"{reason}, and this machine has no Python {version} that is root's and open to everybody"
-    owners = {place.stat().st_uid for place in code_places() if place.exists()}
-    return Fitness(reason, refused, python, asker if asker in owners else 0)
-
-
-def who_asks() -> int:
-    """The user behind sudo, else the effective one."""
-    told = os.environ.get("SUDO_UID", "")
-    return int(told) if os.geteuid() == 0 and told.isdecimal() else os.geteuid()
-
-
-def _why_no_source(programs: Sequence[Path], asker: int) -> str | None:
-    own = Path(sys.executable)
-    if not {own, own.resolve()} & {each for program in programs for each in (program, program.resolve())}:
-        return why_unfit_for_service(*programs)  # another installation: what it is made of is not known
-    found = (why_untrusted(place, owners=frozenset({asker})) for place in (*programs, *code_places()))
-    return next((reason for reason in found if reason is not None), None)
-
-
-def python_for_all() -> Path | None:
-    """An interpreter of our version that only root can change and everybody can execute, if there is one."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    places = (Path(sys.executable).resolve(), Path("/usr/bin") / version, Path("/usr/local/bin") / version)
-    return next((each for each in places if is_for_all(each)), None)
-
-
-def is_for_all(program: Path) -> bool:
-    """Whether only root can change it, and everybody can execute it."""
-    return program.exists() and why_untrusted(program) is None and closed_to_others(program) is None
-
-
-def lasting_path(path: str) -> str:
-    """The same file by the name that stays when a newer version of root's own environment takes over."""
-    return re.sub(r"^(/opt/monitord)/versions/[^/]+/", r"\1/current/", path)
-
-
 def line_for_all(program: Sequence[str] = (), interpreter: Path | None = None) -> str:
     """What to type, as it stands, to record everybody's processes: with ours (or `program`), or a fit one."""
     python = interpreter or Path(sys.executable)
     script = python.parent / "monitord"
     words = program or ((str(script),) if script.exists() else (str(python), "-I", "-m", "monitord"))
-    if fitness(Path(words[0]), python).refused is not None:
+    if why_unfit_for_service(Path(words[0]), python) is not None:
         return how_to_install_for_all()
-    return " ".join(("sudo", lasting_path(words[0]), *words[1:], "service install --system"))
+    return " ".join(("sudo", *words, "service install --system"))
 
 
 def how_to_install_for_all() -> str:
@@ -235,7 +217,8 @@ def how_to_install_for_all() -> str:
 def _system_python() -> str:
     """An interpreter that root can trust: the one behind ours, or the system's."""
     own = Path(sys.executable).resolve()
-    return str(own) if is_for_all(own) else "/usr/bin/python3"
+    is_fit = why_untrusted(own) is None and closed_to_others(own) is None
+    return str(own) if is_fit else "/usr/bin/python3"
 
 
 def _source() -> str:

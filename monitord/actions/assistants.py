@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 from monitord.actions.files import write_file
 from monitord.actions.workspace import Workspace
 from monitord.durable import read_regular
-from monitord.errors import MonitordError, PermissionDeniedError, UsageError
+from monitord.errors import UsageError
 from monitord.model import Event, EventType
-from monitord.ownership import MACHINE_GROUP, is_for_all, lasting_path
+from monitord.ownership import is_privileged
 
 
 def record_action(workspace: Workspace, what: str, about: Mapping[str, Any]) -> None:
@@ -31,7 +30,7 @@ def server_entry(workspace: Workspace, *, allow_actions: bool) -> dict[str, Any]
     A client starts it in a project's folder, from which nothing may be imported.
     """
     command, *arguments = workspace.command("mcp", "serve", *(["--allow-actions"] if allow_actions else []))
-    return {"command": lasting_path(command), "args": arguments}
+    return {"command": command, "args": arguments}
 
 
 def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
@@ -42,27 +41,23 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
         raise UsageError(f"invalid {path}: {key} is not a JSON object; nothing was written")
     servers["monitord"] = entry
     # As private as it was: other servers' secrets may stand in it.
-    write_file(path.resolve(), (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())
+    place = path if is_privileged() else path.resolve()  # with rights no link of others' is followed
+    write_file(place, (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def hint_for_clients(data_dir: Path) -> str | None:
-    """Say why a client could not start the server or read the store, and what to type; None: it can."""
+    """Say what an ordinary user's client needs where the machine's service records; None: nothing more."""
     from monitord.config.places import SYSTEM_DATA_DIR
-    from monitord.storage.folder import check_data_dir
 
-    if os.geteuid() == 0:
-        if not is_for_all(Path(sys.executable)):
-            return f"only root can start {sys.executable}: type `monitord mcp install` as the client's user"
-        if data_dir.resolve() == SYSTEM_DATA_DIR.resolve() and os.path.lexists(SYSTEM_DATA_DIR):
-            return f"a client of yours reads {data_dir} when you are in the group {MACHINE_GROUP}"
+    if not os.path.lexists(SYSTEM_DATA_DIR):
         return None
-    try:
-        check_data_dir(data_dir, reads=True)
-    except PermissionDeniedError as error:
-        return f"the client may not read what the machine's service recorded: {error}"
-    except MonitordError:
-        return None  # nothing is recorded yet
-    return None
+    is_the_machines = data_dir in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
+    if not is_the_machines and (os.geteuid() == 0 or data_dir.exists()):
+        return None
+    return (
+        f"the machine's service records into {SYSTEM_DATA_DIR}, which only root can read: for a client that"
+        " is not root's, type `sudo monitord mcp --http` and give it the address and the token that it names"
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
+from monitord.actions.files import place_file
 from monitord.config import LoadedConfig, default_path, default_text
-from monitord.durable import durable_write, make_folder
+from monitord.durable import make_folder
 from monitord.errors import ConfigError
 from monitord.storage.artefacts.urls import shown_url
 
@@ -45,7 +46,7 @@ def write_default(named: Path | None, *, overwrite: bool) -> Path:
     target = named or default_path()
     try:
         make_folder(target.parent)
-        durable_write(target, default_text().encode(), mode=0o644, replace=overwrite)
+        place_file(target, default_text().encode(), mode=0o644, replace=overwrite)
     except FileExistsError:
         raise ConfigError(f"cannot create {target}: it exists already; --force overwrites it") from None
     except OSError as error:

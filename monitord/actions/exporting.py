@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitord.actions.files import write_file
+from monitord.actions.files import calling_user, write_file
 from monitord.actions.identities import identities
 from monitord.actions.reporting import Known, known_of
 from monitord.actions.workspace import Workspace, ignore
@@ -195,12 +194,14 @@ def graph_of_both(before: Evidence, after: Evidence) -> bytes:
     return write_difference(before, after, None, GRAPH).content
 
 
-def write_export(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write the whole file or none of it, for its owner alone; a device or a pipe is written to as it is."""
-    write_file(path, content, keeps_mode=False, owner=_asker())
+def write_export(path: Path, content: bytes | Iterable[bytes]) -> str | None:
+    """Write the whole file or none of it, for its owner alone; a device or a pipe is written to as it is.
 
-
-def _asker() -> tuple[int, int] | None:
-    """Who typed sudo: the file is for them."""
-    uid, gid = (os.environ.get(name, "") for name in ("SUDO_UID", "SUDO_GID"))
-    return (int(uid), int(gid)) if os.geteuid() == 0 and uid.isdecimal() and gid.isdecimal() else None
+    Under sudo it belongs to who typed that, in a folder where they could have made it; elsewhere it is
+    root's, and what is returned says so.
+    """
+    write_file(path, content, keeps_mode=False, for_caller=True)
+    caller = calling_user()
+    if caller is None or not path.is_file() or path.stat().st_uid == caller[0]:
+        return None
+    return f"{path} belongs to root, because its folder is not yours: `sudo cat` reads it"

@@ -32,6 +32,11 @@ def moment_row(moment: Moment) -> dict[str, Any]:
     }
 
 
+def totals_row(moment: Moment) -> dict[str, Any] | None:
+    """Shape its totals alone."""
+    return _row(moment.totals)
+
+
 def moment_cells(moment: Moment) -> dict[str, Any]:
     """Shape one moment as a line of a table: its totals, and the first of its leaders."""
     totals = _row(moment.totals) or {}

@@ -6,9 +6,10 @@ of which nothing is stored is said, with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from monitord.actions.moment_incidents import (
     MomentFunction,
@@ -22,13 +23,17 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
 from monitord.model import ProcessRates, Rates
 from monitord.redaction import redact_name
-from monitord.storage.queries import StoreReader
+from monitord.storage.past import PastReader
 from monitord.storage.views import IncidentSpan, NearHistory
 
 MOST_STEPS = 10_000
 _MOST_INCIDENTS = 5_000  # of a period
 _INCIDENTS_SHOWN = 8
+_INSTANT = timedelta(microseconds=1)
 _FLUSHED_S = 75.0  # the last minute may not be handed over yet
+_NO_RATES: Mapping[str, Any] = {
+    "cpu_percent": None, "disk_bytes_per_s": None, "network_bytes_per_s": None
+}  # fmt: skip
 _LEADERS_FROM_S = 40.0  # a pass that skipped the processes shows those of the last that did not
 
 
@@ -75,6 +80,7 @@ class Leader:
 class Moment:
     """The machine at `at`, as read at `taken_at`: None where nothing is known, and `unknown` says why.
 
+    Where both are there, nothing is known of a part of the step.
     `leaders` are the busiest first, as read at `leaders_at`. `incidents` went on at that moment, `functions`
     are of their evidence. `notes` say what can't be seen.
     """
@@ -92,14 +98,14 @@ class Moment:
 
 def moment(workspace: Workspace, at: datetime) -> Moment:
     """Return the machine as it was last read at or before `at`."""
-    with workspace.reader() as reader:
+    with workspace.past() as reader:
         return MomentReader(reader).at(at)
 
 
 def moments(workspace: Workspace, since: datetime, until: datetime, step_s: float) -> Iterator[Moment]:
-    """Yield a moment a step of [since, until): the busiest pass of each, or why there is none.
+    """Return an iterator over the steps of [since, until): the busiest pass of each, or why there is none.
 
-    Raises UsageError for a step of no length, and for more than 10,000 steps.
+    Raises UsageError at once for a step of no length, and for more than 10,000 steps.
     """
     if not step_s > 0 or until <= since:
         raise UsageError(f"invalid step {step_s:g} s: expected one above 0, in a period that has a length")
@@ -108,35 +114,41 @@ def moments(workspace: Workspace, since: datetime, until: datetime, step_s: floa
         raise UsageError(
             f"invalid period: {count:,.0f} steps, expected at most {MOST_STEPS:,}; try a longer step"
         )
-    with workspace.reader() as reader:
+    return _steps(workspace, since, until, step_s)
+
+
+def _steps(workspace: Workspace, since: datetime, until: datetime, step_s: float) -> Iterator[Moment]:
+    with workspace.past() as reader:
         yield from MomentReader(reader).steps(since, until, step_s)
 
 
 class MomentReader:
     """Moments out of one store that stays open: for who goes from one to the next."""
 
-    def __init__(self, reader: StoreReader, now: datetime | None = None) -> None:
+    def __init__(self, reader: PastReader, now: datetime | None = None) -> None:
         self._reader = reader
         self._now = now
 
     def at(self, at: datetime) -> Moment:
         """Return the machine as it was last read at or before `at`."""
-        shown, since, until = self._seen(at)
+        near = self._reader.history_near(at)
+        shown = self._told(near, at)
+        since = shown.taken_at or at
+        until = near.after.taken_at if near.after is not None and shown.taken_at else at
         return _with_incidents(
             shown, self._reader.incident_spans(since, until, _INCIDENTS_SHOWN), since, until
         )
 
-    def _seen(self, at: datetime) -> tuple[Moment, datetime, datetime]:
-        """The moment without its incidents, and from when to when it stands for the machine."""
-        near = self._reader.history_near(at)
+    def _told(self, near: NearHistory, at: datetime) -> Moment:
+        """The moment without its incidents."""
         unknown = self._unknown(near, at)
         if unknown is not None or near.before is None:
-            return Moment(at, unknown=unknown), at, at
+            return Moment(at, unknown=unknown)
         shown = moment_of(near.before, at, near.with_processes)
         if near.is_twice:
             note = "the clock was set back: this time is stored twice, and the later recording is shown"
             shown = replace(shown, notes=(*shown.notes, note))
-        return shown, near.before.taken_at, near.after.taken_at if near.after is not None else at
+        return shown
 
     def _unknown(self, near: NearHistory, at: datetime) -> UnknownStretch | None:
         if near.before is None:
@@ -158,42 +170,70 @@ class MomentReader:
 
     def steps(self, since: datetime, until: datetime, step_s: float) -> Iterator[Moment]:
         """Yield a moment a step of [since, until): the busiest pass of each, or why there is none."""
-        passes = _Ahead(self._reader.history(since, until))
+        passes = _Ahead(self._reader, since, until)
         spans = self._reader.incident_spans(since, until, _MOST_INCIDENTS)
         for number in range(int(-(-(until - since).total_seconds() // step_s))):
             start = since + timedelta(seconds=number * step_s)
             end = min(until, start + timedelta(seconds=step_s))
-            inside = [rates for rates in passes.before(end) if rates.gap is None]
-            busiest = max(
-                inside, key=lambda rates: (bool(rates.processes), rates.system.machine_percent), default=None
-            )
-            shown = moment_of(busiest, start, busiest) if busiest else self._seen(start)[0]
+            busiest, unknown = passes.busiest_before(end)
+            if busiest is not None:
+                shown = replace(moment_of(busiest, start, busiest), unknown=unknown)
+            else:
+                shown = self._told(passes.near, start)
             yield _with_incidents(shown, spans, start, end)
 
 
 class _Ahead:
-    """Passes in their order, looked at one ahead."""
+    """The passes of a period in their order, looked at one ahead; as few questions as a period has pages."""
 
-    def __init__(self, passes: Iterable[Rates]) -> None:
-        self._passes = iter(passes)
-        self._next = next(self._passes, None)
+    def __init__(self, reader: PastReader, since: datetime, until: datetime) -> None:
+        self._reader, self._until = reader, until
+        self._passes = iter(reader.passes(since, until))
+        self.near = reader.history_near(since - _INSTANT)
+        if self.near.after is not None and self.near.after.taken_at < until:
+            self._go_on()
 
-    def before(self, end: datetime) -> Iterator[Rates]:
-        while self._next is not None and self._next.taken_at < end:
-            yield self._next
-            self._next = next(self._passes, None)
+    def _go_on(self) -> None:
+        found = next(self._passes, None)
+        if found is not None:
+            self.near = replace(self.near, after=found[0], step_s=found[1])
+        else:  # what is behind the period says why its end is not known
+            later = self._reader.history_near(self._until - _INSTANT).after
+            self.near = replace(self.near, after=later)
+
+    def busiest_before(self, end: datetime) -> tuple[Rates | None, UnknownStretch | None]:
+        """The busiest pass up to there, and a stretch of which nothing is known, where there is one."""
+        busiest, unknown = None, None
+        while (rates := self.near.after) is not None and rates.taken_at < end:
+            if self.near.before is not None:
+                unknown = stretch_between(self.near.before, rates, self.near.step_s) or unknown
+            if rates.gap is None and (busiest is None or _rank(rates) > _rank(busiest)):
+                busiest = rates
+            seen = rates if rates.processes else self.near.with_processes
+            self.near = replace(self.near, before=rates, with_processes=seen)
+            self._go_on()
+        return busiest, unknown
+
+
+def _rank(rates: Rates) -> tuple[bool, float]:
+    return bool(rates.processes), rates.system.machine_percent
 
 
 def moment_of(rates: Rates, at: datetime, with_processes: Rates | None) -> Moment:
-    """Return what one pass knows; its processes may be those of an earlier one that looked at them."""
+    """Return what one pass knows; its processes may be those of an earlier one that looked at them.
+
+    After a gap rates are averages over what nobody saw: they are not told.
+    """
     looked = rates if rates.processes or with_processes is None else with_processes
     is_near = (rates.taken_at - looked.taken_at).total_seconds() <= _LEADERS_FROM_S
-    found = looked.processes if is_near else ()
+    found = [leader_of(each) for each in looked.processes] if is_near else []
+    if looked.gap is not None:
+        found = [replace(each, **_NO_RATES) for each in found]
     return Moment(
         at=at,
         taken_at=rates.taken_at,
         totals=totals_of(rates),
-        leaders=tuple(sorted(map(leader_of, found), key=lambda one: -(one.cpu_percent or 0.0))),
+        leaders=tuple(sorted(found, key=lambda one: -(one.cpu_percent or 0.0))),
         leaders_at=looked.taken_at if found else None,
         notes=() if found else ("no process was looked at: none could break a rule",),
     )

@@ -5,20 +5,23 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from monitord.actions.configuration import check_config, leaves, shown_settings
+from monitord.actions.files import place_file
 from monitord.actions.workspace import Workspace
 from monitord.config import LoadedConfig, default_path, load
 from monitord.config.editing import Place, with_table, with_value
 from monitord.config.loading import SYSTEM_FILE, read_text, value_of
 from monitord.config.places import SYSTEM_DATA_DIR
 from monitord.config.settings import RuleSettings, needs_restart, rule_without_defaults
-from monitord.durable import durable_write, make_folder
+from monitord.durable import make_folder
 from monitord.errors import ConfigError, UsageError
 from monitord.recorder.status import read_status
+
+_BY_HAND = frozenset({"name", "match"})  # of a rule: what makes it another rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,19 @@ def set_setting(workspace: Workspace, key: str, text: str) -> Change:
     return Change(file, was, now, new != old, _hint(workspace, file, now, waiting))
 
 
-def _settings_of(loaded: LoadedConfig, key: str) -> list[Setting]:
-    """Every leaf that is the key or stands below it; rules by their names."""
-    found = {}
+def all_settings(loaded: LoadedConfig) -> Iterator[Setting]:
+    """Yield every value that is in force, those of rules by their names."""
     for path, value in leaves(shown_settings(loaded)):
         name = path
         if path.startswith("rules["):
             number, _, rest = path.removeprefix("rules[").partition("].")
             name = f"rules.{loaded.settings.rule_settings[int(number)].name}.{rest}"
-        found[name] = Setting(name, value, loaded.origin(path))
+        yield Setting(name, value, loaded.origin(path))
+
+
+def _settings_of(loaded: LoadedConfig, key: str) -> list[Setting]:
+    """Every value that is the key or stands below it."""
+    found = {each.key: each for each in all_settings(loaded)}
     chosen = [each for name, each in found.items() if name == key or name.startswith(f"{key}.")]
     if not chosen and (rule := _rule_key(loaded, key)) is not None:
         return [Setting(key, getattr(*rule), "default")]
@@ -101,6 +108,14 @@ def _one(loaded: LoadedConfig, key: str) -> Setting:
     return found[0]
 
 
+def rule_keys(loaded: LoadedConfig) -> Iterator[str]:
+    """Yield what can be set of each rule, whether it has it by default or not."""
+    for rule in loaded.settings.rule_settings:
+        yield from (
+            f"rules.{rule.name}.{key}" for key in RuleSettings.__struct_fields__ if key not in _BY_HAND
+        )
+
+
 def _rule_key(loaded: LoadedConfig, key: str) -> tuple[RuleSettings, str] | None:
     """The rule and the name of a value that it has by default."""
     path, _, name = key.rpartition(".")
@@ -114,7 +129,7 @@ def _edited(old: str, loaded: LoadedConfig, key: str, text: str) -> str:
     if not table.startswith("rules."):
         return with_value(old, Place(table, name), _value(table, name, text))
     rule = table.removeprefix("rules.")
-    if name == "name" or "match" in key.removeprefix(f"rules.{rule}").split("."):
+    if _BY_HAND.intersection(key.removeprefix(f"rules.{rule}").split(".")):
         raise ValueError("edit the file by hand to rename a rule or to change what it matches")
     own = [each.get("name") for each in tomllib.loads(old).get("rules", ())]
     if rule not in own:
@@ -165,7 +180,7 @@ def _write(file: Path, text: str) -> None:
         make_folder(target.parent)
         status = target.stat() if target.exists() else None
         owner = (status.st_uid, status.st_gid) if status is not None and os.geteuid() == 0 else None
-        durable_write(target, text.encode("utf-8"), mode=0o644, owner=owner)
+        place_file(target, text.encode("utf-8"), mode=0o644, owner=owner)
     except OSError as error:
         raise ConfigError(f"cannot write {file}: {error.strerror}; name another with --config") from error
 

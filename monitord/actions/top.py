@@ -1,4 +1,4 @@
-"""What the machine runs at this moment, with functions: a black box of the caller's own, with his rights."""
+"""The machine as it is, with functions: a look and a black box of the caller's own, with his rights."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitord.actions.live_readings import LiveReadings
+from monitord.actions.moment_incidents import incident_of
+from monitord.actions.moment_shapes import totals_row
+from monitord.actions.moments import Leader, Moment, leader_of, totals_of
 from monitord.actions.workspace import Workspace
-from monitord.errors import PermissionDeniedError
 from monitord.export.encoding import iso
 from monitord.export.shapes import consumer_row
-from monitord.model import BEFORE, Capture, CaptureStatus, ProcessKey
+from monitord.model import BEFORE, Capture, CaptureStatus, ProcessKey, Rates
 from monitord.profiles.consumers import Consumer, consumers
 from monitord.profiles.ring_document import read_ring
+from monitord.storage.views import IncidentSpan
 
 if TYPE_CHECKING:
     from monitord.stacks.box import BlackBox
@@ -32,51 +37,116 @@ _FOLLOWED = 16
 _WATCHED = 8  # of the busiest the stacks are read whatever the box's allowance of CPU
 _NS_PER_S = 1_000_000_000
 _NOBODY = ProcessKey(0, 0)
+NO_FUNCTIONS = "no functions"
+"""The scope where the kernel grants no ring."""
+
 GoesOn = Callable[[float], bool]
 """Waits so many seconds; False: the caller has seen enough."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Who ran in the last seconds, the busiest first; `notes` say what can't be seen."""
+class LiveMoment:
+    """The machine as it is: `moment`, and who ran in the last `interval_s`, the busiest first."""
 
-    taken_at: datetime
+    moment: Moment
     interval_s: float
     scope: str
     consumers: Sequence[Consumer]
-    notes: Sequence[str]
 
     def as_json(self) -> dict[str, object]:
         """Return it as plain data with the keys of docs/output.md."""
         processes = list(map(consumer_row, self.consumers))
         return {
-            "taken_at": iso(self.taken_at), "interval_s": self.interval_s, "scope": self.scope,
-            "processes": processes, "notes": list(self.notes),
+            "taken_at": iso(self.moment.at), "interval_s": self.interval_s, "scope": self.scope,
+            "processes": processes, "notes": list(self.moment.notes), "totals": totals_row(self.moment),
         }  # fmt: skip
 
 
-def moments(workspace: Workspace, interval_s: float, goes_on: GoesOn) -> Iterator[Moment]:
-    """Yield what ran, interval by interval, until `goes_on` says no.
+def live_moments(workspace: Workspace, interval_s: float, goes_on: GoesOn) -> Iterator[LiveMoment]:
+    """Yield the machine as it is, interval by interval, until `goes_on` says no.
 
-    Raises PermissionDeniedError where the kernel grants no ring, with what to type.
+    Where the kernel grants no ring no function is known; that is said, with what to type.
     """
+    with _functions(workspace) as functions, LiveReadings(workspace) as readings:
+        while goes_on(interval_s):
+            seen = functions.since_last()
+            yield _joined(seen, readings.look(), readings.incidents())
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the box saw since the last look."""
+
+    interval_s: float
+    scope: str
+    consumers: Sequence[Consumer] = ()
+    notes: Sequence[str] = ()
+
+
+class _Functions:
+    """A black box, asked for what ran since it was last asked; None: there is none, because of `why_not`."""
+
+    def __init__(self, box: BlackBox | None, folder: Path, why_not: str = "") -> None:
+        self._box, self._folder, self._why_not = box, folder, why_not
+        self._since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def since_last(self) -> _Seen:
+        since_ns, self._since_ns = self._since_ns, time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        interval_s = round((self._since_ns - since_ns) / _NS_PER_S, 3)
+        if self._box is None:
+            return _Seen(interval_s, NO_FUNCTIONS, notes=(self._why_not,))
+        seen = _seen(self._box, since_ns, interval_s, self._since_ns, self._folder)
+        for one in seen.consumers[:_WATCHED]:
+            self._box.watch(one.pid)
+        _follow(self._box)
+        return seen
+
+
+@contextmanager
+def _functions(workspace: Workspace) -> Iterator[_Functions]:
+    """A box of the caller's own, with his rights."""
     box = _box(workspace)
     box.start()
     try:
-        _wait_until_open(box)
-        _follow(box)
-        since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         with tempfile.TemporaryDirectory(prefix="monitord-top-") as folder:
-            while goes_on(interval_s):
-                until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-                moment = _moment(box, since_ns, until_ns, Path(folder))
-                for one in moment.consumers[:_WATCHED]:
-                    box.watch(one.pid)
-                yield moment
-                since_ns = until_ns
+            why_not = _wait_until_open(box)
+            if why_not is None:
                 _follow(box)
+            yield _Functions(None if why_not else box, Path(folder), why_not or "")
     finally:
         box.close(_CLOSES_WITHIN_S)
+
+
+def _joined(seen: _Seen, rates: Rates, incidents: Sequence[IncidentSpan]) -> LiveMoment:
+    """One moment of what was read and what the box saw; by pid, as both are of this second."""
+    consumers = {one.pid: one for one in seen.consumers}
+    leaders = {one.pid: one for one in map(leader_of, rates.processes)}
+    joined = [_leader(consumers.get(pid), leaders.get(pid)) for pid in {**consumers, **leaders}]
+    moment = Moment(
+        at=rates.taken_at,
+        taken_at=rates.taken_at,
+        totals=totals_of(rates),
+        leaders=tuple(sorted(joined, key=lambda one: -(one.cpu_percent or 0.0))),
+        leaders_at=rates.taken_at,
+        incidents=tuple(map(incident_of, incidents)),
+        notes=seen.notes,
+    )
+    return LiveMoment(moment, seen.interval_s, seen.scope, seen.consumers)
+
+
+def _leader(consumer: Consumer | None, read: Leader | None) -> Leader:
+    """What was read of a process, with what the box saw of it: its function, and its CPU where it is new."""
+    if consumer is None:
+        assert read is not None  # noqa: S101 - it came from one of the two; tells mypy
+        return read
+    is_measured = read is not None and read.cpu_percent is not None
+    return replace(
+        read or Leader(consumer.pid, consumer.name, None, is_ended=consumer.is_ended),
+        cpu_percent=read.cpu_percent if read is not None and is_measured else consumer.cpu_percent,
+        function=consumer.function,
+        file=consumer.file,
+        share=consumer.share,
+    )
 
 
 def _box(workspace: Workspace) -> BlackBox:
@@ -91,19 +161,18 @@ def _box(workspace: Workspace) -> BlackBox:
     )
 
 
-def _wait_until_open(box: BlackBox) -> None:
-    """Until the kernel said whether there are rings; raises PermissionDeniedError where there are none."""
+def _wait_until_open(box: BlackBox) -> str | None:
+    """Wait until the kernel said whether there are rings; why there are none, and what to type."""
     ends_s = time.monotonic() + _OPENS_WITHIN_S
     while (status := box.status())["state"] != "on":
         if status["reason"] or time.monotonic() > ends_s:
             why = status["reason"] or "it took too long"
-            raise PermissionDeniedError(
-                f"cannot see what runs: {why}; try `sudo monitord top`; `monitord doctor` says more"
-            )
+            return f"cannot see functions: {why}; try `sudo monitord top`; `monitord doctor` says more"
         time.sleep(0.02)
+    return None
 
 
-def _moment(box: BlackBox, since_ns: int, until_ns: int, folder: Path) -> Moment:
+def _seen(box: BlackBox, since_ns: int, interval_s: float, until_ns: int, folder: Path) -> _Seen:
     found = box.take_machine(since_ns, until_ns)
     status = box.status()
     ring = read_ring(BytesIO(named(found, folder))) if found is not None else None
@@ -112,9 +181,8 @@ def _moment(box: BlackBox, since_ns: int, until_ns: int, folder: Path) -> Moment
         notes = [f"seen: {status['reason']}; `sudo monitord top` sees everybody"] + [
             note for note in notes if not note.startswith("scope: ")
         ]
-    return Moment(
-        taken_at=datetime.now(UTC),
-        interval_s=round((until_ns - since_ns) / _NS_PER_S, 3),
+    return _Seen(
+        interval_s=interval_s,
         scope=str(status["scope"]),
         consumers=consumers(ring, since_ns) if ring is not None else (),
         notes=notes,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from monitord.storage import SQLiteProfileStore
     from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts
     from monitord.storage.artefacts import StorageManager
+    from monitord.storage.past import PastReader
 
 
 def ignore(line: str) -> None:
@@ -63,6 +64,12 @@ class Workspace:
         The configuration is read, and a remote provider asked, only for an artefact's bytes.
         """
         return StoreReader(self.data_dir, self.open_full_store, lambda words: self.tell(f"monitord: {words}"))
+
+    def past(self) -> PastReader:
+        """Return the store, read-only, for questions about moments."""
+        from monitord.storage.past import PastReader
+
+        return PastReader(self.data_dir, self.open_full_store, lambda words: self.tell(f"monitord: {words}"))
 
     def open_full_store(self, folder: Path, *, create: bool = True) -> ArtefactStore:
         """Open what is kept in and behind this folder, as configured."""
@@ -107,7 +114,7 @@ class Workspace:
         from monitord.storage.folder import check_data_dir
 
         folder = self.data_dir / ARTEFACTS_NAME
-        check_data_dir(folder.parent, reads=True)
+        check_data_dir(folder.parent)
         is_data_remote = bool(self.settings.storage.url)
         if not is_data_remote and not folder.exists():
             raise NotFoundError(f"cannot find artefacts in {folder.parent}; `monitord run` stores them")

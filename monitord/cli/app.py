@@ -86,10 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     words = _with_default(arguments)
     is_completing = _COMPLETE_VARIABLE in os.environ
-    command = _command(None if is_completing else _NAMES.intersection(words))
     if is_completing:
+        from monitord.cli.completing import complete_values, words_typed
+
+        command = complete_values(_command(_NAMES.intersection(words_typed())))
         # Typer only learns the shells' languages along with its --install-completion, which we don't offer.
         typer.main.get_install_completion_arguments()
+    else:
+        command = _command(_NAMES.intersection(words))
     try:
         code = command.main(
             args=words, prog_name="monitord", complete_var=_COMPLETE_VARIABLE, standalone_mode=False
@@ -102,8 +106,8 @@ def _run(arguments: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except SystemExit:  # what Typer makes of a broken pipe, and of nothing else
-        return EXIT_BROKEN_PIPE
+    except SystemExit as end:  # what Typer makes of a completion's answer and of a broken pipe
+        return int(end.code or 0) if is_completing else EXIT_BROKEN_PIPE
     return code if isinstance(code, int) else 0
 
 

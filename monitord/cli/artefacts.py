@@ -21,7 +21,7 @@ from monitord.actions.artefacts import (
 from monitord.cli.context import CliContext, JsonFlag
 from monitord.cli.listing import Listing, ListOutputFlag, NoPagerFlag, UtcFlag, View, view_of
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import emit, emit_json
+from monitord.cli.terminal import display_width, emit, emit_json, wrap
 from monitord.cli.terminal import width as screen_width
 from monitord.cli.when import local_stamp
 from monitord.errors import UsageError
@@ -92,7 +92,14 @@ def stat(context: CliContext, key: KeyArgument, as_json: bool = False) -> None:
     tags = ", ".join(f"{name}={value}" for name, value in facts.pop("tags").items())
     for name, fact in {**facts, "tags": tags}.items():
         if fact not in (None, ""):
-            emit(f"{name:<13} {printable(str(fact))}\n")
+            emit("".join(f"{line}\n" for line in _labelled(name, printable(str(fact)), screen_width())))
+
+
+def _labelled(name: str, text: str, columns: int) -> list[str]:
+    """A fact beside its name; on its own line where it is too long: a key and a place are copied whole."""
+    if display_width(line := f"{name:<13} {text}") <= columns:
+        return [line]
+    return [name, *(wrap(text, columns) if " " in text else [text])]
 
 
 def cat(

@@ -8,6 +8,7 @@ SECTIONS = {
     "What happened": (
         ("recent", "recent:recent", "List recent incidents, newest first."),
         ("show", "show:show", "Show one incident on one page."),
+        ("replay", "replay:replay", "Show the machine at a moment of the past."),
         ("explain", "explain:explain", "Say why a rule fires or not, or explain an incident."),
         ("compare", "compare:compare", "Say what changed between two incidents."),
         ("hot", "hot:hot", "List the functions that took most time."),
@@ -15,7 +16,7 @@ SECTIONS = {
     ),
     "What happens now": (
         ("status", "status:status", "Say whether it records, its cost, how full it is."),
-        ("top", "top:top", "Who uses the CPU now, and in which function."),
+        ("top", "top:top", "Show the machine now: who leads, in which function."),
         ("capture", "capture:capture", "Profile a process now."),
         ("snapshot", "snapshot:snapshot", "Keep what the machine ran in the last minute."),
         ("profile run", "profile:run", "Profile a script from its start, under Scalene."),
@@ -36,7 +37,6 @@ SECTIONS = {
     "The recorder": (
         ("run", "run:run", "Record until stopped."),
         ("service install", "service:install", "Install as a service and start it."),
-        ("service upgrade", "service:upgrade", "Let the service run this version."),
         ("service uninstall", "service:uninstall", "Stop and remove the service."),
         ("service start", "service:start", "Start the service."),
         ("service stop", "service:stop", "Stop the service."),
@@ -101,7 +101,7 @@ ALIASES = {
 """Second names that go on working, and that no list of commands shows; what to type in their place."""
 
 ASKING = frozenset(
-    {"recent", "show", "explain", "compare", "events", "hot", "export", "summary", "rules test"}
+    {"recent", "show", "explain", "compare", "events", "hot", "export", "replay", "summary", "rules test"}
     | {"profile list"}
 )
 """Commands whose answer may lack something when nobody records: that is said."""

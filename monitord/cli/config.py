@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,12 @@ from monitord.actions.configuration import check_config, leaves, shown_settings,
 from monitord.actions.settings import get_settings, set_setting
 from monitord.cli.context import CliContext
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import emit, emit_json, page, say
+from monitord.cli.terminal import Style, emit, emit_json, page, say, width
 from monitord.export.encoding import json_text
 from monitord.model import counted
 from monitord.redaction import printable
+
+_UNLIMITED = 10_000
 
 
 def show(
@@ -41,8 +44,20 @@ def show(
         for key, value in values.items()
     ]
     columns = [Column("KEY"), Column("VALUE"), *([Column("FROM")] if origin else [])]
-    # Values are never cut: this is text to compare and to copy.
-    page(draw(columns, rows, width=10_000, style=context.style()))
+    page(_whole(columns, rows, width(), context.style()))
+
+
+def _whole(
+    columns: Sequence[Column], rows: Sequence[Sequence[Cell]], wide: int, style: Style
+) -> Iterator[str]:
+    """The table, or below each key what belongs to it: nothing is cut, because it is compared and copied."""
+    lines = list(draw(columns, rows, width=_UNLIMITED, style=style))
+    if max(map(len, draw(columns, rows, width=_UNLIMITED, style=Style()))) <= wide:
+        yield from lines
+        return
+    for key, *others in rows:
+        yield style.paint(key.text, "bold")
+        yield from (f"  {style.paint(cell.text, *cell.paint)}" for cell in others)
 
 
 def get(

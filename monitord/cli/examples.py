@@ -19,6 +19,11 @@ EXAMPLES = {
         ("monitord show x4azsx2v", "an ID as `recent` shows it; its beginning will do"),
         ("monitord show x4azsx2v -o json", "for a program"),
     ),
+    "replay": (
+        ("monitord replay 03:00", "the machine at that moment; keys go on from there"),
+        ("monitord replay -S 3am -U 5am --step 5min", "a row for every five minutes"),
+        ("monitord replay -S yesterday -o csv > yesterday.csv", "for a spreadsheet"),
+    ),
     "explain": (
         ("monitord explain", "where every rule stands, and what holds it back"),
         ("monitord explain --pid 4321", "of one process"),
@@ -99,10 +104,6 @@ EXAMPLES = {
     "service install": (
         ("monitord service install --dry-run", "what it would write and run"),
         ("monitord service install --system", "as root: the machine's service"),
-    ),
-    "service upgrade": (
-        ("monitord service upgrade", "after `pipx upgrade monitord`, or uv's"),
-        ("monitord service upgrade --system", "as root: the machine's service, with a way back"),
     ),
     "service uninstall": (
         ("monitord service uninstall", "what was recorded stays"),
@@ -191,6 +192,10 @@ EXAMPLES = {
     "db vacuum": (("monitord db vacuum", "give free pages back to the disk"),),
     "retention": (("monitord retention run --dry-run", "what would go now, and why"),),
     "retention run": (("monitord retention run --dry-run", "what would go now, and why"),),
+    "web": (
+        ("monitord web", "incidents and their flame graphs in a browser, on this machine"),
+        ("monitord web --socket /run/monitord/web.sock --name monitord.example", "behind a proxy"),
+    ),
     "mcp": (("monitord mcp install --client claude-code", "what to put into an assistant's settings"),),
     "mcp serve": (("monitord mcp serve --http --port 0", "on a free port of this machine, with a token"),),
     "mcp install": (("monitord mcp install --client cursor", "print what to put into its settings"),),

@@ -163,7 +163,8 @@ def put_profile(written: Written, output: str) -> None:
 def put(output: str, content: bytes | Iterable[bytes]) -> None:
     """Write a file, or to stdout for "-"; what comes in pieces is held piece by piece."""
     if output != "-":
-        write_export(Path(output), content)
+        if note := write_export(Path(output), content):
+            say(note)
         return
     for chunk in (content,) if isinstance(content, bytes) else content:
         emit_bytes(chunk)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import Style
+from monitord.cli.terminal import Style, cut_left, display_width, wrap
 from monitord.export.units import quantity
 from monitord.model import counted
 from monitord.redaction import printable
@@ -16,22 +16,30 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 _LINES = (
-    Column("TIME", right=True), Column("PYTHON", right=True), Column("NATIVE", right=True),
-    Column("SYSTEM", right=True), Column("LINE", least=12), Column("SOURCE", least=10),
+    Column("TIME", right=True), Column("PYTHON", right=True, gives_way=2),
+    Column("NATIVE", right=True, gives_way=3), Column("SYSTEM", right=True, gives_way=4),
+    Column("LINE", least=12, good=16, keeps_end=True), Column("SOURCE", least=10, good=16),
 )  # fmt: skip
-_MEMORY = (Column("ALLOCATED", right=True), Column("PEAK", right=True))
-_FUNCTIONS = (Column("SELF", right=True), Column("TOTAL", right=True), Column("FUNCTION", least=12),
-              Column("LINE", least=12))  # fmt: skip
+_MEMORY = (Column("ALLOCATED", right=True, gives_way=5), Column("PEAK", right=True, gives_way=1))
+_FUNCTIONS = (
+    Column("SELF", right=True), Column("TOTAL", right=True, gives_way=1),
+    Column("FUNCTION", least=12, good=16), Column("LINE", least=12, good=16, keeps_end=True),
+)  # fmt: skip
 
 
 def render_profile(result: ProfileResult, width: int, style: Style) -> Iterator[str]:
     """Yield the lines of the page, none wider than `width`."""
     peak = f", at most {quantity(result.peak_bytes, 'bytes')}" if result.peak_bytes else ""
-    yield style.paint(printable(result.script), "bold") + style.paint(
-        f"  {result.duration_s:.1f} s, {counted(result.sample_count, 'sample')}"
-        f", {result.cpu_percent:.0f} % of a core{peak}, Scalene {printable(result.profiler_version)}",
-        "dim",
+    script = cut_left(printable(result.script), width)
+    about = (
+        f"{result.duration_s:.1f} s, {counted(result.sample_count, 'sample')}"
+        f", {result.cpu_percent:.0f} % of a core{peak}, Scalene {printable(result.profiler_version)}"
     )
+    if display_width(script) + 2 + display_width(about) <= width:
+        yield f"{style.paint(script, 'bold')}  {style.paint(about, 'dim')}"
+    else:
+        yield style.paint(script, "bold")
+        yield from (style.paint(line, "dim") for line in wrap(about, width))
     if result.lines:
         yield ""
         yield from _lines(result, width, style)

@@ -24,7 +24,7 @@ _COLUMNS = (
     Column("VALUE", right=True),
     Column("EVIDENCE", least=8, gives_way=3),
 )
-_WHAT = Column("WHAT", least=10, good=16)
+_WHAT = Column("WHAT", least=10, good=22)
 
 
 def recent_table(

@@ -126,9 +126,11 @@ def black_box_line(box: object) -> str:
 
 def store_line(usage: Mapping[str, int]) -> str:
     total, budget = usage["total_bytes"], usage["budget_bytes"]
-    line = f"{total / 1e6:.1f} of {budget / 1e6:,.0f} MB ({total / budget * 100:.0f} %)"
+    used, allowed = quantity(total, "disk_bytes"), quantity(budget, "disk_bytes")
+    line = f"{used} of {allowed} ({total / budget * 100:.0f} %)"
     if usage["set_aside_bytes"]:
-        line += f", {usage['set_aside_bytes'] / 1e6:.1f} MB of it in databases set aside (monitord.db.*)"
+        aside = quantity(usage["set_aside_bytes"], "disk_bytes")
+        line += f", {aside} of it in databases set aside (monitord.db.*)"
     return line
 
 

@@ -14,8 +14,9 @@ from monitord.actions import recorder
 from monitord.actions.files import write_file
 from monitord.actions.storage_health import StorageHealth, check_storage
 from monitord.cli.context import CliContext
+from monitord.cli.findings import Finding, finding_lines
 from monitord.cli.status import artefact_counts, store_line, uploader_line
-from monitord.cli.terminal import Style, emit, emit_json, fact, wrap
+from monitord.cli.terminal import Style, cut, emit, emit_json, fact
 from monitord.cli.terminal import width as screen_width
 from monitord.redaction import printable
 
@@ -56,16 +57,14 @@ def metrics(
 def _lines(found: StorageHealth, style: Style, columns: int) -> Iterator[str]:
     answer = found.as_json()
     checks = answer["checks"]
-    width = max(len(check["name"]) for check in checks)
     for where in answer["places"]:
-        yield style.paint(printable(where), "bold")
-        for check in (check for check in checks if check["where"] == where):
-            mark = style.paint(f"{'ok' if check['ok'] else 'failure':<7}", "green" if check["ok"] else "red")
-            first, *more = wrap(check["detail"], max(columns - width - 11, 12))
-            yield f"{mark}  {check['name']:<{width}}  {first}"
-            yield from (f"{'':7}  {'':{width}}  {line}" for line in more)
-            if check["fix"] and not check["ok"]:
-                yield f"{'':7}  {'':{width}}  fix: {style.paint(printable(check['fix']), 'cyan')}"
+        yield style.paint(cut(printable(where), columns), "bold")
+        found_here = [
+            Finding("ok" if check["ok"] else "failure", check["name"], check["detail"], check["fix"])
+            for check in checks
+            if check["where"] == where
+        ]
+        yield from finding_lines(found_here, style, columns)
     facts = {
         "store": store_line(found.usage),
         "artefacts": artefact_counts(found.reported) or "nobody records here: nothing was counted",

@@ -91,6 +91,13 @@ class ProfileBrowserView:
         self._now = now
         self._utc = utc
 
+    @property
+    def _room_for_paths(self) -> int:
+        return self._width - 2 - _LABEL - 1
+
+    def _is_cut(self, path: str) -> bool:
+        return display_width(printable(path)) > self._room_for_paths
+
     def headline(self, view: IncidentView, said: str) -> Iterator[str]:
         """The verdict, then which incident this is, when and how much it was."""
         marks = [word for word, holds in (("late", view.late), ("kept", view.pinned)) if holds]
@@ -215,7 +222,7 @@ class ProfileBrowserView:
             yield f"  {role} {status}  {first}".rstrip()
             yield from (f"  {'':{_LABEL}} {'':{wide}}  {line}" for line in more)
             if record.profile_path:
-                yield f"  {'':{_LABEL}} {cut_left(printable(record.profile_path), self._width - 3 - _LABEL)}"
+                yield f"  {'':{_LABEL}} {cut_left(printable(record.profile_path), self._room_for_paths)}"
             if record.fix:
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(record.fix), 'green')}"
 
@@ -253,12 +260,11 @@ class ProfileBrowserView:
     def next_steps(self, view: IncidentView) -> Iterator[str]:
         yield from self._title("Next")
         number = short_id(view.correlation_id)
-        steps = [(f"monitord export {number} -o {number}.json", "a redacted copy for a ticket")]
+        steps = [(f"monitord summary {number}", "a few lines to paste")]
         if view.hotspots and not view.is_summary:
-            steps.append(
-                (f"monitord export {number} --format flamegraph -o {number}.html", "where the time went")
-            )
-        if any(record.profile_path for record in view.captures):
+            steps.append((f"monitord open {number}", "all of it in the browser"))
+        steps.append((f"monitord export {number} -o {number}.json", "a redacted copy for a ticket"))
+        if any(self._is_cut(record.profile_path) for record in view.captures):
             steps.append((f"monitord reveal {number}", "where its evidence lies"))
         if not view.pinned and not view.is_summary:
             steps.append((f"monitord keep {number}", "keep it past its age"))

@@ -1,30 +1,22 @@
-"""`top`: who uses the CPU now, with the hottest function of each, second by second; q or Ctrl-C ends it."""
+"""`top`: the machine as it is, second by second, leaders with their functions; q or Ctrl-C ends it."""
 
 from __future__ import annotations
 
-import os
-import select
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitord.cli.consumers import consumers_table
 from monitord.cli.context import CliContext
-from monitord.cli.terminal import Style, cut, emit, emit_json, say, width, wrap
-from monitord.redaction import printable
+from monitord.cli.terminal import Style, emit, emit_json, say, width
 
 if TYPE_CHECKING:
-    from monitord.actions.top import Moment
+    from monitord.actions.top import LiveMoment
+    from monitord.cli.keys import Screen
 
 _INTERVAL_S = 1.0
 _LONGEST = 100_000
-_ROWS_IN_A_FILE = 20
-_ENTER, _LEAVE, _CLEAR = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H\x1b[2J"
 
 
 def top(
@@ -34,99 +26,80 @@ def top(
     ] = None,
     as_json: bool = False,
 ) -> None:
-    """Show which processes use the CPU now and in which function, also those gone within a second."""
+    """Show the machine as it is: who leads and in which function, also those gone within a second."""
     from monitord import logs
-    from monitord.actions.top import moments
+    from monitord.actions.top import live_moments
+    from monitord.cli.keys import is_screen, screen
 
     logs.configure("warning")
-    is_screen = sys.stdout.isatty() and not as_json and os.environ.get("TERM") not in (None, "dumb")
-    style, told = context.style(), False
-    with _screen(is_screen and count != 1) as is_live, _keys() as pressed:
-        for moment in moments(context.workspace, _INTERVAL_S, _counting(count, pressed)):
-            if as_json:
-                emit_json(moment.as_json())
-            else:
-                lines = _lines(moment, style, shutil.get_terminal_size().lines if is_live else None)
-                if is_live:
-                    sys.stdout.write(_CLEAR)
-                emit("".join(f"{line}\n" for line in lines))
-            sys.stdout.flush()
-            told = True
+    style = context.style()
+    if is_screen() and not as_json and count != 1:
+        with screen() as on:
+            live = _Live(on, style, count)
+            for moment in live_moments(context.workspace, _INTERVAL_S, live.goes_on):
+                live.show(moment)
+        return
+    told = False
+    for moment in live_moments(context.workspace, _INTERVAL_S, _Counted(count).goes_on):
+        if as_json:
+            emit_json(moment.as_json())
+        else:
+            emit("".join(f"{line}\n" for line in lines_of(moment, style, None)))
+        sys.stdout.flush()
+        told = True
     if not told and not as_json:
         say("nothing was looked at: it ended before the first second was over")
 
 
-def _counting(count: int | None, pressed: Callable[[float], bool]) -> Callable[[float], bool]:
-    """Whether to go on: so many seconds, and until q is pressed."""
-    left = count
+class _Counted:
+    """Waits so many times; without a number for ever."""
 
-    def goes_on(seconds: float) -> bool:
-        nonlocal left
-        if left is not None:
-            left -= 1
-            if left < 0:
+    def __init__(self, count: int | None) -> None:
+        self._left = count
+
+    def goes_on(self, seconds: float) -> bool:
+        if not self.has_more():
+            return False
+        time.sleep(seconds)
+        return True
+
+    def has_more(self) -> bool:
+        if self._left is None:
+            return True
+        self._left -= 1
+        return self._left >= 0
+
+
+class _Live:
+    """What is on the screen, drawn anew when its size changes, until q is pressed."""
+
+    def __init__(self, on: Screen, style: Style, count: int | None) -> None:
+        self._on, self._style, self._counted = on, style, _Counted(count)
+        self._shown: LiveMoment | None = None
+
+    def show(self, moment: LiveMoment) -> None:
+        self._shown = moment
+        lines = lines_of(moment, self._style, self._on.lines)
+        self._on.draw(lambda: emit("\n".join(lines)))
+
+    def goes_on(self, seconds: float) -> bool:
+        from monitord.cli.keys import ENDED, RESIZED
+
+        if not self._counted.has_more():
+            return False
+        ends_s = time.monotonic() + seconds
+        while (left_s := ends_s - time.monotonic()) > 0:
+            key = self._on.key(left_s)
+            if key in ("q", "Q", ENDED):
                 return False
-        return not pressed(seconds)
-
-    return goes_on
-
-
-@contextmanager
-def _screen(is_live: bool) -> Iterator[bool]:
-    """A screen of its own, and what stood there before when it is over."""
-    if not is_live:
-        yield False
-        return
-    sys.stdout.write(_ENTER)
-    try:
-        yield True
-    finally:
-        sys.stdout.write(_LEAVE)
-        sys.stdout.flush()
+            if key == RESIZED and self._shown is not None:
+                self.show(self._shown)
+        return True
 
 
-@contextmanager
-def _keys() -> Iterator[Callable[[float], bool]]:
-    """What waits so many seconds, and says whether q was pressed meanwhile; only where a person types."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        yield _sleep
-        return
-    import termios
-    import tty
+def lines_of(live: LiveMoment, style: Style, height: int | None) -> list[str]:
+    """Return the screen of one moment, in at most `height` lines."""
+    from monitord.cli.machine import screen_lines
 
-    number = sys.stdin.fileno()
-    before = termios.tcgetattr(number)
-    tty.setcbreak(number)
-    try:
-        yield lambda seconds: _is_q_pressed(number, seconds)
-    finally:
-        termios.tcsetattr(number, termios.TCSADRAIN, before)
-
-
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
-
-
-def _is_q_pressed(number: int, seconds: float) -> bool:
-    ends_s = time.monotonic() + seconds
-    while (left_s := ends_s - time.monotonic()) > 0:
-        if select.select([number], [], [], left_s)[0]:
-            keys = os.read(number, 64)
-            if not keys or b"q" in keys or b"Q" in keys:
-                return True
-    return False
-
-
-def _lines(moment: Moment, style: Style, height: int | None) -> Iterator[str]:
-    """A head, the table, and what can't be seen, in at most `height` lines."""
-    columns = width()
-    whole = sum(one.cpu_percent for one in moment.consumers)
-    head = f"{moment.taken_at:%H:%M:%S} UTC, last {moment.interval_s:.1f} s: {whole:,.0f} % of one core"
-    yield style.paint(cut(head, columns), "bold")
-    notes = [line for note in moment.notes for line in wrap(printable(note), columns)]
-    if height is not None:
-        notes = notes[: max(1, height // 3)]
-    room = _ROWS_IN_A_FILE if height is None else max(1, height - 3 - len(notes))
-    yield from consumers_table(moment.consumers[:room], columns, style)
-    yield from (style.paint(note, "yellow") for note in notes)
+    length = f", last {live.interval_s:.1f} s"
+    return screen_lines(live.moment, width(), height, style, length=length)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -22,13 +24,19 @@ _RANGES = (  # how the library writes a range, and how people do
     (re.compile(r": ('.*') is not a valid (?:int(?:eger)?|float)(?: range)?"), r" \1, expected a number"),
 )
 _INVALID = re.compile(r"^Invalid value for (?:'-\w' / )?'?(?:\[?)([^':\]]+?)(?:\]?)'?: ")
-_LONGEST_CHOICE = 40  # characters that the words of a choice may take in place of a placeholder
+_LONGEST_CHOICE = 30  # characters that the words of a choice may take in place of a placeholder
 _WIDEST_CALL = 42  # characters; what a longer example is for stands below it
+_NARROWEST = 38  # columns of a page of help
+_NARROW_NAMES = 12  # columns; on a narrow screen what is longer stands above its text
 _NO_OPTION = re.compile(r"no such option:? '?(-[^\s'(]+)'?(?: \(possible options?: (.+)\))?", re.IGNORECASE)
 
 
 class _WithExamples:
     """What stands last on a page of help: calls that can be copied, then the epilog."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _fit(formatter)
+        super().format_help(ctx, formatter)  # type: ignore[misc]  # of the library's class beside this one
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         from monitord.cli.examples import EXAMPLES
@@ -38,6 +46,18 @@ class _WithExamples:
             with formatter.section("Examples"):
                 formatter.write_dl(calls, col_max=_WIDEST_CALL)
         super().format_epilog(ctx, formatter)  # type: ignore[misc]  # of the library's class beside this one
+
+
+def _fit(formatter: Any) -> None:
+    """The library's pages have at least 50 columns: on a narrower screen options stand above their texts."""
+    columns = shutil.get_terminal_size().columns
+    if columns - 2 < formatter.width:
+        formatter.width = max(columns - 2, _NARROWEST)
+        formatter.write_dl = partial(_write_narrowly, formatter.write_dl)
+
+
+def _write_narrowly(write: Callable[..., None], rows: Any, col_max: int = 0, col_spacing: int = 2) -> None:
+    write(rows, _NARROW_NAMES, col_spacing)
 
 
 class HelpPage(_WithExamples, TyperCommand):

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitord.durable import file_mode, is_shared
 from monitord.errors import BusyError, StorageError
 from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, hand_over, holder, pid_in
 
@@ -80,8 +79,7 @@ def _open(path: Path) -> int | None:
     """Raises StorageError unless it is a plain file with a single name: other locks exclude nobody."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        mode = file_mode(shared=is_shared(path.parent.stat()))
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, mode)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
     except OSError:
         _require_plain(path)
         try:

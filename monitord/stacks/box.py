@@ -289,12 +289,13 @@ class BlackBox:
         self._read_ns = {**recent, pid: at_ns}
 
     def _see(self, fresh: Mapping[tuple[int, int], int], at_ns: int) -> None:
-        """Remember who ran: the ring has something of each."""
+        """Remember who ran: the ring has something of each, for as long as evidence goes back."""
+        seen_ns = self._seen_ns
         for pid, _tid in fresh:
-            self._seen_ns.pop(pid, None)
-            self._seen_ns[pid] = at_ns
-        while len(self._seen_ns) > _SEEN_CAP:
-            del self._seen_ns[next(iter(self._seen_ns))]
+            seen_ns.pop(pid, None)
+            seen_ns[pid] = at_ns
+        while len(seen_ns) > _SEEN_CAP or (seen_ns and seen_ns[next(iter(seen_ns))] < at_ns - SPAN_NS):
+            del seen_ns[next(iter(seen_ns))]
 
     def _note(self, pid: int) -> None:
         """Remember who a hot process is while it can be asked; of younger ones than the rings these tell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
+from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -171,6 +172,13 @@ def forked_from(told: bytes | bytearray) -> int | None:
         elif isinstance(record, records.Named) and record.is_exec:
             parent = None
     return parent
+
+
+def has_ended(told: bytes | bytearray) -> bool:
+    """Whether the last that was told of a process is its end."""
+    data = bytes(told)
+    last = deque(records.walk(data), maxlen=1)
+    return any(isinstance(records.side_record(data[begin:end]), records.Ended) for _, _, begin, end in last)
 
 
 def fork_times(told: bytes | bytearray) -> frozenset[int]:

@@ -10,10 +10,12 @@ import heapq
 import re
 import sys
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
+from typing import Any
 
 from monitord import procfs
 from monitord.perf_events import records
@@ -28,6 +30,7 @@ from monitord.stacks.life import (
     cut_oldest,
     fork_times,
     forked_from,
+    has_ended,
     life_at,
     lives_in,
     newest,
@@ -40,7 +43,8 @@ _NS_PER_TICK = 1_000_000_000 // procfs.TICKS_PER_S
 
 # What each table holds at most.
 _YOUNG_BYTES, _YOUNG = 192 << 10, 1024  # records of processes that no sample was of yet
-_KEPT_BYTES, _KEPT = 1 << 20, 1024  # and of those that were sampled
+_KEPT_BYTES, _KEPT = 512 << 10, 1024  # and of those that were sampled
+_ENDED_BYTES, _ENDED = 256 << 10, 1024  # and of those of them that ended: compressed, a quarter of it
 _ONE_BYTES = 16 << 10
 _NOTED = 64
 _ANCESTORS = 8
@@ -55,7 +59,8 @@ class Lives:
         self._rings = rings
         self._young: OrderedDict[int, bytearray] = OrderedDict()
         self._kept: OrderedDict[int, bytearray] = OrderedDict()
-        self._young_bytes = self._kept_bytes = 0
+        self._ended: OrderedDict[int, bytes] = OrderedDict()
+        self._young_bytes = self._kept_bytes = self._ended_bytes = 0
         self._noted: OrderedDict[tuple[int, int, tuple[int, int]], Noted] = OrderedDict()
         self._moves = Moves()
 
@@ -125,11 +130,16 @@ class Lives:
                 if record.thread_id != pid:
                     return
                 self._moves.add(at_ns, pid, END)
+                self._append(pid, raw)
+                self._pack(pid)
+                return
             elif isinstance(record, records.Named) and record.thread_id != pid and not record.is_exec:
                 return  # a thread's own name
         self._append(pid, raw)
 
     def _append(self, pid: int, raw: bytes) -> None:
+        if pid in self._ended:
+            self._unpack(pid)
         is_kept = pid in self._kept
         told = (self._kept if is_kept else self._young).setdefault(pid, bytearray())
         before = len(told)
@@ -144,8 +154,8 @@ class Lives:
 
     def _keep(self, pid: int) -> int | None:
         """With its parents, whose code it shares until it runs a program of its own. The one not known."""
-        if pid in self._kept:
-            self._kept.move_to_end(pid)
+        if (known := self._table_of(pid)) is not None:
+            known.move_to_end(pid)
             return None
         for _ in range(_ANCESTORS):
             told = self._young.pop(pid, bytearray())
@@ -153,12 +163,37 @@ class Lives:
             self._kept[pid] = told
             self._kept_bytes += len(told)
             parent = forked_from(told)
-            if parent is None or parent in self._kept:
+            if has_ended(told):
+                self._pack(pid)
+            if parent is None or self._table_of(parent) is not None:
                 return None
             if parent not in self._young:
                 return parent
             pid = parent
         return None
+
+    def _table_of(self, pid: int) -> OrderedDict[int, Any] | None:
+        """Where what was told of a sampled process is."""
+        return next((table for table in (self._kept, self._ended) if pid in table), None)
+
+    def _pack(self, pid: int) -> None:
+        """A sampled process has ended: what was told of it takes less room from now on."""
+        if (told := self._kept.pop(pid, None)) is not None:
+            self._kept_bytes -= len(told)
+            self._ended[pid] = packed = zlib.compress(told, 1)
+            self._ended_bytes += len(packed)
+
+    def _unpack(self, pid: int) -> None:
+        """More is told of it, or of the next process that has its pid."""
+        packed = self._ended.pop(pid)
+        self._ended_bytes -= len(packed)
+        self._kept[pid] = told = bytearray(zlib.decompress(packed))
+        self._kept_bytes += len(told)
+
+    def _told(self, pid: int) -> bytes | bytearray:
+        if pid in self._ended:
+            return zlib.decompress(self._ended[pid])
+        return self._kept.get(pid) or self._young.get(pid) or b""
 
     def _forget_young(self) -> None:
         while len(self._young) > _YOUNG or self._young_bytes > _YOUNG_BYTES:
@@ -167,11 +202,13 @@ class Lives:
     def _forget(self) -> None:
         while len(self._kept) > _KEPT or self._kept_bytes > _KEPT_BYTES:
             self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+        while len(self._ended) > _ENDED or self._ended_bytes > _ENDED_BYTES:
+            self._ended_bytes -= len(self._ended.popitem(last=False)[1])
 
     # ------------------------------------------------------------------------------------- answering
 
     def _lives(self, pid: int, depth: int) -> tuple[Life, ...]:
-        told = self._kept.get(pid) or self._young.get(pid) or bytearray()
+        told = self._told(pid)
         noted = [one for (of, _, _), one in self._noted.items() if of == pid]
         forks = fork_times(told)
         return tuple(

@@ -24,7 +24,7 @@ from monitord.stacks.cpython import (
 from monitord.stacks.readings import PythonFrame
 
 _ATTACHED_CAP, _ATTACHED_FOR_S = 4, 20.0  # each has a buffer and a table of names
-_PROCESSES_CAP = 1024
+_PROCESSES_CAP = 256
 _VERSIONS_CAP = 8
 _FAILURES_CAP = 512
 _ASKED_AGAIN_S, _ASKED_AT_LEAST_S = 0.1, 60.0

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates
@@ -46,9 +46,7 @@ from monitord.storage.views import (
     Counts,
     HotFilter,
     HotFunction,
-    IncidentSpan,
     IncidentView,
-    NearHistory,
     Note,
     RecentFilter,
     RuleTally,
@@ -268,23 +266,6 @@ class StoreReader(Asking):
                 if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
                     yield rates
 
-    def history_near(self, at: datetime) -> NearHistory:
-        """Return the stored passes on both sides of a moment."""
-        from monitord.storage.near_history import near_of  # nothing that the recorder asks
-
-        cell = time_cell(at)
-        sql = "SELECT id, rates FROM history WHERE taken_until"
-        rows = self._all(f"{sql} < ? ORDER BY taken_until DESC LIMIT 2", [cell])
-        rows += self._all(f"{sql} >= ? ORDER BY taken_until LIMIT 3", [cell])
-        return near_of(self._sound(rows, lambda row: (row["id"], unpack(row["rates"])), "history"), at)
-
-    def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
-        """Return the incidents that went on in [since, until], the newest first, at most so many."""
-        from monitord.storage.incident_spans import span_of, spans_statement  # nothing that the recorder asks
-
-        rows = self._all(*spans_statement(since, until, limit))
-        return [span for span in self._sound(rows, span_of, "incidents") if span.ends_at >= since]
-
     def history_span(self) -> tuple[datetime, datetime] | None:
         """Return when the first and the last thinned pass were taken; None without any."""
         from monitord.storage.tallies import SPAN, span_of_history  # nothing that the recorder asks
@@ -325,7 +306,7 @@ class StoreReader(Asking):
         )[0]
         return Counts(**row)
 
-    def __enter__(self) -> StoreReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

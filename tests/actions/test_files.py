@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,3 +48,116 @@ def test_a_folder_that_is_not_there_is_named_as_the_fix(
     with pytest.raises(MonitordError, match=r"cannot write .*; make its folder first") as refused:
         write(tmp_path / "nowhere" / "made.json")
     assert refused.value.exit_code == 1
+
+
+# ------------------------------------------------------------------------------- under sudo
+
+HIS = 65534
+
+
+@pytest.fixture
+def sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root, asked by somebody."""
+    for name, value in (("SUDO_UID", str(HIS)), ("SUDO_GID", str(HIS)), ("SUDO_USER", "nobody")):
+        monkeypatch.setenv(name, value)
+
+
+def folder_of(tmp_path: Path, uid: int, mode: int) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    folder.chmod(mode)
+    os.chown(folder, uid, uid)
+    return folder
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("uid", "mode", "expected"),
+    [(HIS, 0o755, HIS), (HIS, 0o700, HIS), (0, 0o755, 0), (0, 0o1777, HIS), (0, 0o777, 0), (1234, 0o755, 0)],
+    ids=["his", "his alone", "root's", "everybody's, like /tmp", "open to all", "somebody else's"],
+)
+def test_a_file_under_sudo_is_the_caller_s_where_he_could_have_made_it(
+    sudo: None, tmp_path: Path, uid: int, mode: int, expected: int
+) -> None:
+    """Elsewhere it stays root's: a file of his in /etc/cron.d would make root run what he writes."""
+    path = folder_of(tmp_path, uid, mode) / "made.json"
+    write_export(path, b"x")
+    assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (expected, 0o600)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "changes",
+    [{"SUDO_USER": "root"}, {"SUDO_UID": "x"}, {"SUDO_UID": "-1"}, {"SUDO_UID": ""}, {"SUDO_UID": "0"}],
+)
+def test_words_that_name_nobody_give_nothing_away(
+    sudo: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    path = folder_of(tmp_path, HIS, 0o755) / "made.json"
+    write_export(path, b"x")
+    assert path.stat().st_uid == 0
+
+
+@pytest.mark.root
+def test_a_file_of_another_in_tmp_is_not_given_to_the_caller(sudo: None, tmp_path: Path) -> None:
+    path = folder_of(tmp_path, 0, 0o1777) / "made.json"
+    path.write_bytes(b"before")
+    os.chown(path, 1234, 1234)
+    write_export(path, b"x")
+    assert path.stat().st_uid == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("owner", "mode"), [(1234, 0o755), (0, 0o777), (0, 0o1777)])
+def test_root_follows_no_link_that_somebody_else_could_have_put_on_the_way(
+    sudo: None, tmp_path: Path, owner: int, mode: int
+) -> None:
+    """A folder of the path is another's link into root's: nothing is written there, and it is said why."""
+    shared = folder_of(tmp_path, owner, mode)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (shared / "folder").symlink_to(victim)
+    for write in WRITERS.values():
+        with pytest.raises(PermissionDeniedError, match="symbolic link in a folder that others can write"):
+            write(shared / "folder" / "made.json")
+    assert list(victim.iterdir()) == []
+
+
+@pytest.mark.root
+def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(sudo: None, tmp_path: Path) -> None:
+    shared = folder_of(tmp_path, 0, 0o1777)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"root's")
+    (shared / "made.json").symlink_to(victim)
+    write_export(shared / "made.json", b"x")
+    assert victim.read_bytes() == b"root's"
+    assert not (shared / "made.json").is_symlink()
+
+
+@pytest.mark.root
+def test_a_pipe_of_another_user_is_not_written_into(sudo: None, tmp_path: Path) -> None:
+    """Its owner would read what is root's, or keep root waiting."""
+    shared = folder_of(tmp_path, 0, 0o1777)
+    os.mkfifo(shared / "made.json", 0o666)
+    os.chown(shared / "made.json", 1234, 1234)
+    with pytest.raises(PermissionDeniedError, match="pipe or a device of another user"):
+        write_export(shared / "made.json", b"x")
+
+
+@pytest.mark.root
+def test_the_caller_s_own_links_lead_where_he_says(sudo: None, tmp_path: Path) -> None:
+    """And what is written behind them belongs to whose folder it is."""
+    home = folder_of(tmp_path, HIS, 0o755)
+    (tmp_path / "roots").mkdir(mode=0o755)
+    (home / "link").symlink_to(tmp_path / "roots")
+    os.chown(home / "link", HIS, HIS, follow_symlinks=False)
+    write_export(home / "link" / "made.json", b"x")
+    assert (tmp_path / "roots" / "made.json").stat().st_uid == 0
+
+
+@pytest.mark.root
+def test_stdout_s_name_is_written_to_as_it_is(sudo: None) -> None:
+    write_export(Path("/dev/stdout"), b"")
+    write_export(Path("/dev/null"), b"gone")

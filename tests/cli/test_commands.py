@@ -296,7 +296,7 @@ def test_version(words, here) -> None:
         (["recent", "--limit", "0"], "invalid --limit: expected 1 or more"),
         (["capture", "abc"], "invalid PID: expected a whole number"),
         (["show"], "missing argument 'ID'; see `monitord show --help`"),
-        (["hot", "--lmit", "3"], "unknown option --lmit; did you mean --limit?"),
+        (["hot", "--limmit", "3"], "unknown option --limmit; did you mean --limit?"),
         (["--no-pager", "recent"], "unknown option --no-pager; options of a command stand after its name"),
         (["recent", "--zz"], "unknown option --zz; see `monitord recent --help`"),
     ],

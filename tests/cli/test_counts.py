@@ -19,6 +19,8 @@ QUESTIONS = {
     "explain": ("explain",),
     "status": ("status", "--json"),
     "hot": ("hot", "--json"),
+    "replay": ("replay", "50min", "--json"),
+    "replay --since": ("replay", "-S", "2h", "--step", "1min", "--json"),
 }
 MODULES = {"--help": 165, "recent": 376}
 

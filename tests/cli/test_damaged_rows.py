@@ -41,6 +41,8 @@ ASKING = (
     ("show", "GOOD"),
     ("explain", "GOOD"),
     ("hot",),
+    ("replay",),
+    ("replay", "-S", "2d", "--step", "1h"),
     ("events",),
     ("events", "-o", "json"),
     ("plan", "list"),

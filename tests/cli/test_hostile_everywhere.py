@@ -222,6 +222,8 @@ OF_ALL = (
     "events -n 999",
     "hot",
     "hot --node 0",
+    "replay",
+    "replay -S 1d --step 1h",
     "status",
     "explain",
     "rules list",
@@ -235,6 +237,12 @@ OF_ALL = (
     "db check",
     "doctor",
     "retention run --dry-run",
+    "config show",
+    "config show --origin",
+    "config validate",
+    "config path",
+    "prefer",
+    "version",
 )
 OF_ONE = (
     "show {id}",
@@ -247,11 +255,11 @@ OF_ONE = (
     "plan get p{n}",
 )
 ELSEWHERE = {
-    "run", "top", "capture", "snapshot", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "prefer", "plan set", "plan delete",
+    "run", "top", "capture", "snapshot", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "plan set", "plan delete",
     "service install", "service uninstall", "service start", "service stop", "service restart", "service reload",
-    "service status", "service logs", "logs", "help", "config show", "config get", "config set", "config validate", "config path", "config init", "config schema",
+    "service status", "service logs", "logs", "help", "config get", "config set", "config init", "config schema",
     "db upgrade", "db vacuum", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
-    "storage restore", "storage rebuild", "storage rotate-key", "version", "completion", "export", "summary", "open",
+    "storage restore", "storage rebuild", "storage rotate-key", "completion", "export", "summary", "open",
 }  # fmt: skip
 FOR_PROGRAMS = "monitord_"  # of `storage metrics`
 CODES = {"doctor": (0, 1), "status": (0,), "plan": (0, 3)}
@@ -286,7 +294,7 @@ def is_copied(line: str) -> bool:
     return is_key or words.startswith(("fix: ", "monitord ", "sudo ", "/")) or FOR_PROGRAMS in words
 
 
-@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
 def test_no_page_breaks(here, data_dir: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """No raw control, nothing wider than the screen, no trace, and every command answers."""
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -18,7 +18,7 @@ from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.status import STATUS_FILE
 
 QUESTIONS = [
-    ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events"], ["hot"],
+    ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events"], ["hot"], ["replay"],
     ["export", "1", "-o", "-"], ["profile", "list"],
 ]  # fmt: skip
 

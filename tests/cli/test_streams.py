@@ -15,7 +15,7 @@ ASKING = (
     "--help", "version", "recent", "recent -o json", "events", "hot -o csv", "show 1", "show 1 -o json", "explain 1",
     "status", "export 1 -o -", "rules list", "config show", "config schema",
     "storage ls", "prefer", "completion bash",
-    "recent -o csv", "events -o jsonl", "hot",
+    "replay", "replay -S 1h -o csv", "recent -o csv", "events -o jsonl", "hot",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitord.actions.rules import Finding
+from monitord.cli.commands import COMMANDS, GROUPS
 from monitord.cli.explain import _table
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, display_width
@@ -24,8 +25,8 @@ SPOTS = (
     ),
     Hotspot(HOSTILE, HOSTILE, 40, 0.22, 0.22, source_line="x = " + HOSTILE),
 )
-# Free texts of one line each, which a person copies whole, and text that is not for the eye.
-COPIED = ("fix: ", "monitord ", ".zst")
+COPIED = re.compile(r"fix: |monitord |/|[0-9]{8}T[0-9]{6}Z-")
+"""A command, a path or a key that has a line of its own: a person copies it whole."""
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def commands(incident: str) -> list[tuple[str, ...]]:
     return [
         ("recent", "-n", "99"), ("events", "-n", "200"), ("hot",), ("hot", "--node", "0"), ("show", incident),
         ("explain", incident), ("rules", "list"), ("plan", "list"), ("profile", "list"), ("storage", "ls"),
-        ("storage", "status"), ("doctor",),
+        ("storage", "status"), ("doctor",), ("config", "show"), ("config", "show", "--origin"), ("prefer",),
     ]  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def test_nothing_is_wider_than_the_screen(columns: int, filled: str, here, monke
         wide = [
             line
             for line in answer.out.splitlines()
-            if display_width(line) > columns and not any(word in line for word in COPIED) and "/" not in line
+            if display_width(line) > columns and not COPIED.match(line.strip())
         ]
         assert answer.code in (0, 1), (words, answer.err)
         assert not wide, (columns, words, wide)
@@ -115,7 +116,7 @@ def test_a_narrow_screen_leaves_columns_out_and_cuts_no_title(
     here("plan", "set", "n" * 20, "--match-name", "x" * 90, "--rate", "5", "--profiler", "perf")
     monkeypatch.setenv("COLUMNS", str(columns))
     for words in commands(filled):
-        if words[0] not in ("show", "doctor") and words[:2] != ("storage", "status"):
+        if words[0] not in ("show", "doctor", "config") and words[:2] != ("storage", "status"):
             header = (here(*words).out.splitlines() or [""])[0]
             assert "…" not in header, (words, header)
 
@@ -128,6 +129,17 @@ def test_a_rules_threshold_and_name_are_never_cut(columns: int, here, monkeypatc
     for line in lines:
         assert re.match(r"[a-z-]+  ", line), line
         assert re.search(r"(at least|at most) [\d.,]+( ?(%|MiB|MB/s|s))?(  |$)", line), line
+
+
+@pytest.mark.parametrize("columns", SCREENS)
+def test_no_page_of_help_is_wider_than_the_screen(columns: int, here, monkeypatch) -> None:
+    """Of every command; but for calls that one copies whole."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in ("", *(path for path, _where, _summary in COMMANDS), *GROUPS):
+        answer = here(*words.split(), "--help")
+        wide = [line for line in answer.out.splitlines() if display_width(line) > columns]
+        assert answer.code == 0, words
+        assert [line for line in wide if not line.startswith("  monitord ")] == [], words
 
 
 @given(st.data())

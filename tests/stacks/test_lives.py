@@ -162,7 +162,26 @@ def test_descendants_are_of_the_process_that_had_the_pid_then() -> None:
 
 
 def tables_bytes(lives: Lives) -> int:
-    return sum(sum(map(len, table.values())) for table in (lives._young, lives._kept))
+    return sum(sum(map(len, table.values())) for table in (lives._young, lives._kept, lives._ended))
+
+
+def test_what_was_told_of_an_ended_process_takes_less_room_and_says_the_same() -> None:
+    """Also when its pid comes again: then the one before it is still known."""
+    told = Told()
+    lives = lives_of(told)
+    told.fork(1, 8, 5)
+    told.exec(2, 8, "other")
+    for number in range(100):
+        told.map(10 + number, 8, 0x10000 * (number + 1), f"/usr/lib/lib{number}.so")
+    lives.keep_up([8])
+    [living, before] = lives.of(8), tables_bytes(lives)
+    told.end(1000, 8)
+    lives.keep_up()
+    assert tables_bytes(lives) < before / 3
+    assert lives.of(8)[-1] == living[-1]._replace(ended_ns=1000)
+    told.fork(2000, 8, 5)
+    lives.keep_up([8])
+    assert [life.ended_ns for life in lives.of(8)] == [2, 1000, None]
 
 
 def test_five_hundred_starts_a_second_keep_within_the_bounds() -> None:
@@ -187,7 +206,7 @@ def test_five_hundred_starts_a_second_keep_within_the_bounds() -> None:
                 )
             told.end(at + 10, pid)
         lives.keep_up(pids[:9])
-        assert tables_bytes(lives) <= (256 << 10) + (1 << 20)
+        assert tables_bytes(lives) <= (192 << 10) + (512 << 10) + (256 << 10)
     assert len(list(lives._moves)) == 1 << 16
     last = 1000 + 479 * 125
     [_, life] = lives.of(last)
@@ -265,7 +284,7 @@ def test_a_program_that_is_gone_has_its_name_its_parent_and_its_code(machine: Ri
     lives = Lives(machine)
     began = now_ns()
     with subprocess.Popen([program, "100"]) as process:
-        keep_up(lives, process)
+        keep_up(lives, process, machine)
     family = lives.descendants(os.getpid(), began)
     life = lives.of(process.pid)[-1]
     assert (life.pid, life.parent_pid, life.name) == (process.pid, os.getpid(), "burner")

@@ -196,7 +196,7 @@ class HealthChecker:
         except StorageError as error:
             return HealthCheck("free space", False, str(error), _fix_of(error)), None
         free, floor = found.free_disk_bytes, self.limits.free_disk_floor_bytes
-        detail = f"{free / 1e6:,.0f} MB free, the floor is {floor / 1e6:,.0f} MB"
+        detail = f"{free / 1e9:,.1f} GB free, the floor is {floor / 1e9:,.1f} GB"
         fix = None if free >= floor else "free space on the disk, or lower retention.min_free_disk_mb"
         return HealthCheck("free space", free >= floor, detail, fix), found.artefact_bytes
 

@@ -1,0 +1,78 @@
+"""Questions about a moment: the passes on both sides of it, and the incidents that went on.
+
+An incident is a stretch of time: from its first crossing to the end of its leading evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from monitord.model import Rates
+from monitord.storage.cells import Row, read_cells, time_cell, time_of
+from monitord.storage.near_history import STEP_S, near_of
+from monitord.storage.queries import StoreReader
+from monitord.storage.records import StoredCapture, StoredIncident
+from monitord.storage.thinning import unpack
+from monitord.storage.views import IncidentSpan, NearHistory
+
+_NEAR = timedelta(minutes=10)  # an incident is raised after its window, and its evidence ends after that
+_OF_INCIDENT = (
+    "correlation_id", "rule", "trigger_metric", "process_name", "pid", "reason", "cause", "crossed_at",
+    "raised_at", "hotspots",
+)  # fmt: skip
+_OF_CAPTURE = ("captured_at", "duration_seconds", "profiler", "command_line")
+_CHOSEN = ", ".join((*(f"i.{name}" for name in _OF_INCIDENT), *(f"c.{name}" for name in _OF_CAPTURE)))
+_NEAR_ROWS = (
+    "SELECT * FROM (SELECT id, rates FROM history WHERE taken_until < ? ORDER BY taken_until DESC LIMIT 2) "
+    "UNION ALL "
+    "SELECT * FROM (SELECT id, rates FROM history WHERE taken_until >= ? ORDER BY taken_until LIMIT 3)"
+)
+_SHOWN = "i.state = 'active' AND NOT (i.rule = 'baseline' AND i.trigger_metric = 'manual')"
+_SPANS = (
+    f"SELECT {_CHOSEN} FROM incident i CROSS JOIN profile_capture c ON i.correlation_id = c.correlation_id "  # noqa: S608  our words
+    "WHERE i.raised_at >= ? AND i.raised_at < ? AND i.crossed_at <= ? AND c.is_leading = 1 "
+    f"AND {_SHOWN} ORDER BY i.raised_at DESC LIMIT ?"
+)
+
+
+class PastReader(StoreReader):
+    """A store's reader that also knows what is beside a moment."""
+
+    def history_near(self, at: datetime) -> NearHistory:
+        """Return the stored passes on both sides of a moment."""
+        cell = time_cell(at)
+        rows = self._all(_NEAR_ROWS, [cell, cell])
+        return near_of(self._sound(rows, lambda row: (row["id"], unpack(row["rates"])), "history"), at)
+
+    def passes(self, since: datetime, until: datetime) -> Iterator[tuple[Rates, float]]:
+        """Yield the passes taken in [since, until), oldest first; each with how far apart they stand."""
+        for rates in self.history(since, until):
+            yield rates, STEP_S
+
+    def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
+        """Return the incidents that went on in [since, until], the newest first, at most so many."""
+        near = [time_cell(since - _NEAR), time_cell(until + _NEAR), time_cell(until)]
+        rows = self._all(_SPANS, [*near, limit])
+        return [span for span in self._sound(rows, span_of, "incidents") if span.ends_at >= since]
+
+    def incident_beside(self, at: datetime, *, is_next: bool) -> datetime | None:
+        """Return when the next incident after a moment was raised, or the last one before it."""
+        beyond, order = (">", "ASC") if is_next else ("<", "DESC")
+        sql = f"SELECT i.raised_at FROM incident i WHERE i.raised_at {beyond} ? AND {_SHOWN}"  # noqa: S608  our words
+        rows = self._all(f"{sql} ORDER BY i.raised_at {order} LIMIT 1", [time_cell(at)])
+        with self._understood():
+            return time_of(rows[0]["raised_at"]) if rows else None
+
+
+def span_of(row: Row) -> IncidentSpan:
+    """Return one incident's stretch from its row."""
+    incident = read_cells(StoredIncident, {name: row[name] for name in _OF_INCIDENT})
+    capture = read_cells(StoredCapture, {name: row[name] for name in _OF_CAPTURE})
+    evidence_ends = capture["captured_at"] + timedelta(seconds=capture["duration_seconds"] or 0)
+    return IncidentSpan(
+        **{name: incident[name] for name in _OF_INCIDENT},
+        ends_at=max(incident["raised_at"], evidence_ends),
+        profiler=capture["profiler"],
+        command_line=capture["command_line"],
+    )
