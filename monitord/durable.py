@@ -18,6 +18,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
+_SHARED = stat.S_ISGID | stat.S_IRGRP
 READ_LIMIT_BYTES = 16 << 20
 
 
@@ -81,6 +82,24 @@ def durable_write(
         synchronise_folder(path.parent)
     else:
         synchronise(within)
+
+
+def is_shared(folder: os.stat_result) -> bool:
+    """Whether a data directory is open to its group for reading: that it gives its group on says it is meant.
+
+    The machine's service is given such a one; a folder of a person's that happens to be open is not.
+    """
+    return folder.st_mode & _SHARED == _SHARED
+
+
+def file_mode(*, shared: bool) -> int:
+    """The mode of a file that holds what was recorded: its owner's alone, or its group may read it, too."""
+    return 0o640 if shared else 0o600
+
+
+def folder_mode(*, shared: bool) -> int:
+    """As `file_mode`, for a folder."""
+    return 0o750 if shared else 0o700
 
 
 def make_folder(folder: Path) -> None:

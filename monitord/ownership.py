@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+MACHINE_GROUP = "monitord"  # whose members read what the machine's service recorded
+MACHINE_DATA_DIR = Path(
+    "/Library/Application Support/monitord" if sys.platform == "darwin" else "/var/lib/monitord"
+)
 _MAX_LINKS = 40
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE, _GROUP_WRITES = stat.S_IWOTH, stat.S_IWGRP
@@ -196,14 +202,77 @@ def why_unfit_for_service(*programs: Path) -> str | None:
     return f"{missing} does not exist" if missing is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Fitness:
+    """Whether this monitord can be the machine's service: then `why_not_itself` is None.
+
+    Else `refused` says why root makes no environment of its own of it either; where that is None, `python` is
+    the interpreter for one, and `owner` has the rights that suffice to read what it is made of.
+    """
+
+    why_not_itself: str | None = None
+    refused: str | None = None
+    python: Path | None = None
+    owner: int = 0
+
+
+def fitness(*programs: Path, asker: int | None = None) -> Fitness:
+    """Judge the files that start monitord: `service install`, doctor and every hint ask this.
+
+    Root takes over only what nobody but root and the `asker` can change: who called sudo, else who we are.
+    """
+    reason = why_unfit_for_service(*programs)
+    if reason is None:
+        return Fitness()
+    asker = who_asks() if asker is None else asker
+    refused = _why_no_source(programs, asker)
+    python = python_for_all() if refused is None else None
+    if refused is None and python is None:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        refused = f"{reason}, and this machine has no Python {version} that is root's and open to everybody"
+    owners = {place.stat().st_uid for place in code_places() if place.exists()}
+    return Fitness(reason, refused, python, asker if asker in owners else 0)
+
+
+def who_asks() -> int:
+    """The user behind sudo, else the effective one."""
+    told = os.environ.get("SUDO_UID", "")
+    return int(told) if os.geteuid() == 0 and told.isdecimal() else os.geteuid()
+
+
+def _why_no_source(programs: Sequence[Path], asker: int) -> str | None:
+    own = Path(sys.executable)
+    if not {own, own.resolve()} & {each for program in programs for each in (program, program.resolve())}:
+        return why_unfit_for_service(*programs)  # another installation: what it is made of is not known
+    found = (why_untrusted(place, owners=frozenset({asker})) for place in (*programs, *code_places()))
+    return next((reason for reason in found if reason is not None), None)
+
+
+def python_for_all() -> Path | None:
+    """An interpreter of our version that only root can change and everybody can execute, if there is one."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    places = (Path(sys.executable).resolve(), Path("/usr/bin") / version, Path("/usr/local/bin") / version)
+    return next((each for each in places if is_for_all(each)), None)
+
+
+def is_for_all(program: Path) -> bool:
+    """Whether only root can change it, and everybody can execute it."""
+    return program.exists() and why_untrusted(program) is None and closed_to_others(program) is None
+
+
+def lasting_path(path: str) -> str:
+    """The same file by the name that stays when a newer version of root's own environment takes over."""
+    return re.sub(r"^(/opt/monitord)/versions/[^/]+/", r"\1/current/", path)
+
+
 def line_for_all(program: Sequence[str] = (), interpreter: Path | None = None) -> str:
     """What to type, as it stands, to record everybody's processes: with ours (or `program`), or a fit one."""
     python = interpreter or Path(sys.executable)
     script = python.parent / "monitord"
     words = program or ((str(script),) if script.exists() else (str(python), "-I", "-m", "monitord"))
-    if why_unfit_for_service(Path(words[0]), python) is not None:
+    if fitness(Path(words[0]), python).refused is not None:
         return how_to_install_for_all()
-    return " ".join(("sudo", *words, "service install --system"))
+    return " ".join(("sudo", lasting_path(words[0]), *words[1:], "service install --system"))
 
 
 def how_to_install_for_all() -> str:
@@ -217,8 +286,7 @@ def how_to_install_for_all() -> str:
 def _system_python() -> str:
     """An interpreter that root can trust: the one behind ours, or the system's."""
     own = Path(sys.executable).resolve()
-    is_fit = why_untrusted(own) is None and closed_to_others(own) is None
-    return str(own) if is_fit else "/usr/bin/python3"
+    return str(own) if is_for_all(own) else "/usr/bin/python3"
 
 
 def _source() -> str:

@@ -35,6 +35,9 @@ THE_USERS_OWN = "runs what the person who types it named, as that person"
 AS_THE_TARGET = (
     "an isolated script of ours, as the target's own user, of root's rights for a process of root's alone"
 )
+INSTALLING = (
+    "makes root's environment: exercised by tests/service/test_real_install.py, from a planted folder"
+)
 NOT_HERE = "macOS only; an absolute program"
 STARTS = {
     "capture/dumps.py:main": BY_THE_SUPERVISOR,
@@ -57,6 +60,8 @@ STARTS = {
     "export/evidence.py:_ask": "forms",
     "sampling/network.py:_run": "talkers",
     "service/apply.py:_run": "commands",
+    "service/environment.py:_call": INSTALLING,
+    "service/environment.py:_take_over": INSTALLING,
     "service/failure.py:unit_failure": "commands",
     "storage/opening.py:migrate_in_child": "migration",
     "supervision/__init__.py:__init__": "capture",
@@ -282,7 +287,7 @@ def _is_start(function: ast.expr) -> bool:
 def test_every_place_that_starts_a_process_is_known_and_exercised() -> None:
     """No new one is forgotten, and none is left here that is gone."""
     assert _starts() == set(STARTS)
-    reasons = {BY_THE_SUPERVISOR, THE_USERS_OWN, AS_THE_TARGET, NOT_HERE}
+    reasons = {BY_THE_SUPERVISOR, THE_USERS_OWN, AS_THE_TARGET, INSTALLING, NOT_HERE}
     assert {value for value in STARTS.values() if value not in reasons} == set(EXERCISES)
 
 

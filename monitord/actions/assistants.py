@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 from monitord.actions.files import write_file
 from monitord.actions.workspace import Workspace
 from monitord.durable import read_regular
-from monitord.errors import UsageError
+from monitord.errors import MonitordError, PermissionDeniedError, UsageError
 from monitord.model import Event, EventType
-from monitord.ownership import is_privileged
+from monitord.ownership import MACHINE_GROUP, is_for_all, is_privileged, lasting_path
 
 
 def record_action(workspace: Workspace, what: str, about: Mapping[str, Any]) -> None:
@@ -30,7 +31,7 @@ def server_entry(workspace: Workspace, *, allow_actions: bool) -> dict[str, Any]
     A client starts it in a project's folder, from which nothing may be imported.
     """
     command, *arguments = workspace.command("mcp", "serve", *(["--allow-actions"] if allow_actions else []))
-    return {"command": command, "args": arguments}
+    return {"command": lasting_path(command), "args": arguments}
 
 
 def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
@@ -46,18 +47,23 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
 
 
 def hint_for_clients(data_dir: Path) -> str | None:
-    """Say what an ordinary user's client needs where the machine's service records; None: nothing more."""
+    """Say why a client could not start the server or read the store, and what to type; None: it can."""
     from monitord.config.places import SYSTEM_DATA_DIR
+    from monitord.storage.folder import check_data_dir
 
-    if not os.path.lexists(SYSTEM_DATA_DIR):
+    if os.geteuid() == 0:
+        if not is_for_all(Path(sys.executable)):
+            return f"only root can start {sys.executable}: type `monitord mcp install` as the client's user"
+        if data_dir.resolve() == SYSTEM_DATA_DIR.resolve() and os.path.lexists(SYSTEM_DATA_DIR):
+            return f"a client of yours reads {data_dir} when you are in the group {MACHINE_GROUP}"
         return None
-    is_the_machines = data_dir in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
-    if not is_the_machines and (os.geteuid() == 0 or data_dir.exists()):
-        return None
-    return (
-        f"the machine's service records into {SYSTEM_DATA_DIR}, which only root can read: for a client that"
-        " is not root's, type `sudo monitord mcp --http` and give it the address and the token that it names"
-    )
+    try:
+        check_data_dir(data_dir, reads=True)
+    except PermissionDeniedError as error:
+        return f"the client may not read what the machine's service recorded: {error}"
+    except MonitordError:
+        return None  # nothing is recorded yet
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:

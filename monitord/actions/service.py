@@ -11,8 +11,9 @@ from monitord.actions.confirming import require_confirmation
 from monitord.actions.reloading import is_ours, reload_recorder
 from monitord.actions.workspace import Workspace
 from monitord.children import system_program
-from monitord.config.places import SYSTEM_DATA_DIR
-from monitord.errors import MonitordError, NotFoundError
+from monitord.config.loading import SYSTEM_FILE, default_path
+from monitord.config.places import SYSTEM_DATA_DIR, resolve_data_dir
+from monitord.errors import MonitordError, NotFoundError, UsageError
 from monitord.service import ServicePaths, ServicePlan, control, plan_install, plan_uninstall
 from monitord.service.paths import require_rights
 
@@ -20,16 +21,24 @@ NOT_RUNNING = 3  # LSB, and systemctl's own word for it
 _NO_SUCH_UNIT = (4, 5)
 
 
-def install_plan(workspace: Workspace, *, system: bool) -> ServicePlan:
-    """Return what is to be done to install the service; raises ConfigError, with which it could not start."""
-    workspace.config()
-    return plan_install(system, ServicePaths.here())
-
-
-def uninstall_plan(
-    named: Path | None, workspace: Workspace, *, system: bool, purge: bool, confirmed: bool
+def install_plan(
+    workspace: Workspace, *, system: bool, source: str | None = None, verb: str = "install"
 ) -> ServicePlan:
-    """Return what is to be done to remove the service, with `purge` all that was recorded, too.
+    """Return what is to be done to install or upgrade the service.
+
+    `source`: a wheel, a folder of wheels or a requirement, for the machine's service. Raises UsageError, and
+    ConfigError, with which it could not start.
+    """
+    workspace.config()
+    if source is not None and not system:
+        raise UsageError("invalid call: --from without --system; pipx or uv install what is yours")
+    if source is not None and Path(source).exists():
+        source = str(Path(source).absolute())
+    return plan_install(system, ServicePaths.here(), source=source, verb=verb)
+
+
+def uninstall_plan(named: Path | None, *, system: bool, purge: bool, confirmed: bool) -> ServicePlan:
+    """Return what is to be done to remove the service, with `purge` all that it left, too.
 
     `named` is the data directory that was named. Else it is the service's own folder, whether it is there
     still or not: never root's instead.
@@ -37,9 +46,12 @@ def uninstall_plan(
     if purge:
         whose = ("--system",) if system else ()
         words = ("service", "uninstall", *whose, "--purge")
-        require_confirmation(confirmed, "delete every incident for good", *words)
-    data_dir = named or (SYSTEM_DATA_DIR if system else workspace.data_dir)
-    return plan_uninstall(system, ServicePaths.here(), purge=data_dir if purge else None)
+        require_confirmation(confirmed, "delete every incident and the configuration for good", *words)
+    data_dir = named or (SYSTEM_DATA_DIR if system else resolve_data_dir(records=True))
+    if purge and not system and data_dir.resolve() == SYSTEM_DATA_DIR.resolve():
+        raise UsageError(f"invalid call: {data_dir} is the machine's, expected --system with it")
+    config = SYSTEM_FILE.parent if system else default_path().parent
+    return plan_uninstall(system, ServicePaths.here(), purge=data_dir if purge else None, config=config)
 
 
 def control_service(verb: str, *, system: bool) -> bool:

@@ -114,7 +114,7 @@ class Workspace:
         from monitord.storage.folder import check_data_dir
 
         folder = self.data_dir / ARTEFACTS_NAME
-        check_data_dir(folder.parent)
+        check_data_dir(folder.parent, reads=True)
         is_data_remote = bool(self.settings.storage.url)
         if not is_data_remote and not folder.exists():
             raise NotFoundError(f"cannot find artefacts in {folder.parent}; `monitord run` stores them")

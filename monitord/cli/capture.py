@@ -15,6 +15,7 @@ import typer
 from monitord.actions import capturing, incidents
 from monitord.actions.again import capture_again
 from monitord.actions.times import parse_duration
+from monitord.actions.workspace import Workspace
 from monitord.cli.context import CliContext
 from monitord.cli.rows import recent_table
 from monitord.cli.script_run import SignalCounter, cleared_progress, show_progress
@@ -62,13 +63,14 @@ def capture(
             time.sleep(seconds)
             return not heard.numbers
 
+        workspace = context.workspace if again is not None else context.recording_workspace
         began_s = time.monotonic()
         with cleared_progress(), ended_by(heard):
             if again is not None:
-                incident = capture_again(context.workspace, again, request, goes_on, waits)
+                incident = capture_again(workspace, again, request, goes_on, waits)
             elif pid is not None:
-                incident = capturing.capture_now(context.workspace, pid, request, goes_on)
-    _show(context, incident, as_json)
+                incident = capturing.capture_now(workspace, pid, request, goes_on)
+    _show(context, workspace, incident, as_json)
     if heard.numbers:
         raise typer.Exit(128 + heard.numbers[0])
     capturing.require_profile(incident)
@@ -97,9 +99,9 @@ def _within_s(pid: int | None, again: str | None, within: str | None) -> float:
     return math.inf if within is None else parse_duration(within).total_seconds()
 
 
-def _show(context: CliContext, incident: Incident, as_json: bool) -> None:
+def _show(context: CliContext, workspace: Workspace, incident: Incident, as_json: bool) -> None:
     """The row it made: the incident's best evidence."""
-    record = incidents.find(context.workspace, incident.correlation_id)
+    record = incidents.find(workspace, incident.correlation_id)
     if as_json:
         emit_json(row(record))
         return

@@ -37,6 +37,7 @@ SECTIONS = {
     "The recorder": (
         ("run", "run:run", "Record until stopped."),
         ("service install", "service:install", "Install as a service and start it."),
+        ("service upgrade", "service:upgrade", "Let the service run this version."),
         ("service uninstall", "service:uninstall", "Stop and remove the service."),
         ("service start", "service:start", "Start the service."),
         ("service stop", "service:stop", "Stop the service."),

@@ -88,11 +88,11 @@ class CliContext:
         named = os.environ.get("MONITORD_CONFIG")
         return self.config_flag or (Path(named) if named else None)
 
-    def data_dir(self) -> Path:
-        """The folder that holds the store."""
+    def data_dir(self, *, records: bool = False) -> Path:
+        """The folder that holds the store; with `records`, the one that this user may write to."""
         from monitord.config.places import resolve_data_dir
 
-        return resolve_data_dir(self.data_dir_flag, os.environ)
+        return resolve_data_dir(self.data_dir_flag, os.environ, records=records)
 
     def config(self) -> LoadedConfig:
         """Load the configuration in force; raises ConfigError."""
@@ -106,6 +106,13 @@ class CliContext:
         from monitord.actions.workspace import Workspace
 
         return Workspace(self.data_dir(), self.config_path, say)
+
+    @property
+    def recording_workspace(self) -> Workspace:
+        """Where actions record for this call: never into the machine's store by an ordinary user."""
+        from monitord.actions.workspace import Workspace
+
+        return Workspace(self.data_dir(records=True), self.config_path, say)
 
     def style(self) -> Style:
         """Colours for what goes to stdout."""

@@ -105,6 +105,10 @@ EXAMPLES = {
         ("monitord service install --dry-run", "what it would write and run"),
         ("monitord service install --system", "as root: the machine's service"),
     ),
+    "service upgrade": (
+        ("monitord service upgrade", "after `pipx upgrade monitord`, or uv's"),
+        ("monitord service upgrade --system", "as root: the machine's service, with a way back"),
+    ),
     "service uninstall": (
         ("monitord service uninstall", "what was recorded stays"),
         ("monitord service uninstall --purge --yes", "nothing stays"),

@@ -106,7 +106,7 @@ def _profile(context: CliContext, request: ScriptRequest, plan: RunPlan, options
     with SignalCounter() as heard:
         watcher = progress(heard, request.name)
         with cleared_progress():
-            done = scripts.profile(context.workspace, request, plan, watcher, keep=options.keeps)
+            done = scripts.profile(context.recording_workspace, request, plan, watcher, keep=options.keeps)
     warn_about(done.run)
     if done.result is not None:
         if options.document is not None:
@@ -123,7 +123,7 @@ def _stand_by(context: CliContext, request: ScriptRequest, *, passes_status_on: 
     from monitord.actions.scripts import stand_by
 
     with SignalCounter() as heard:
-        run = stand_by(context.workspace, request, lambda: len(heard.numbers))
+        run = stand_by(context.recording_workspace, request, lambda: len(heard.numbers))
     warn_about(run)
     sys.stdout.flush()
     exit_as(run.exit_status, heard, passes_status_on=passes_status_on)

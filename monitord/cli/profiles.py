@@ -27,7 +27,7 @@ def list_profiles(
     as_json: bool = False,
 ) -> None:
     """List the profiles of scripts that were kept with --save, newest first."""
-    records = kept_profiles(context.workspace, limit)
+    records = kept_profiles(context.recording_workspace, limit)
     if as_json:
         emit_json([row(record) for record in records])
         return
@@ -41,7 +41,7 @@ def list_profiles(
 
 def show(context: CliContext, profile_id: IdArgument, as_json: bool = False) -> None:
     """Show the hot lines and functions of a kept profile of Scalene."""
-    put(context, kept_profile(context.workspace, profile_id), as_json)
+    put(context, kept_profile(context.recording_workspace, profile_id), as_json)
 
 
 def clear(
@@ -52,7 +52,7 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
     """Delete kept profiles of scripts; those kept with `monitord keep` stay."""
-    count = clear_profiles(context.workspace, older_than, confirmed=yes)
+    count = clear_profiles(context.recording_workspace, older_than, confirmed=yes)
     emit(f"{counted(count, 'profile')} deleted\n")
 
 

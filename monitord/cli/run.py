@@ -31,7 +31,7 @@ def run(context: CliContext) -> None:
     command = [python, *LEAN, *words]
     if context.config_path is not None:
         command += ["--config", str(context.config_path.absolute())]
-    command += ["--data-dir", str(context.data_dir().absolute())]
+    command += ["--data-dir", str(context.data_dir(records=True).absolute())]
     os.chdir("/")  # no folder of anybody is in use, and none decides what is meant
     # The daemon takes this process over, so that it never carries the command line's libraries.
     os.execve(command[0], command, {**ALLOCATOR, **os.environ})  # noqa: S606 - our own interpreter, no shell

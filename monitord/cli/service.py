@@ -23,26 +23,50 @@ PrintFlag = Annotated[
 ]
 
 
-def install(context: CliContext, system: SystemFlag = False, print_only: PrintFlag = False) -> None:
+FromFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="SOURCE",
+        help="With --system, not of this installation: a wheel, a folder of wheels, monitord==VERSION.",
+    ),
+]
+
+
+def install(
+    context: CliContext, system: SystemFlag = False, source: FromFlag = None, print_only: PrintFlag = False
+) -> None:
     """Install monitord as a service and start it; installing again updates it."""
     from monitord.actions.service import install_plan
 
-    _carry_out(install_plan(context.workspace, system=system), print_only)
+    _carry_out(install_plan(context.recording_workspace, system=system, source=source), print_only)
+
+
+def upgrade(
+    context: CliContext, system: SystemFlag = False, source: FromFlag = None, print_only: PrintFlag = False
+) -> None:
+    """Let the installed service run this version; one that does not start gives way to the one before."""
+    from monitord.actions.service import install_plan
+
+    workspace = context.recording_workspace
+    _carry_out(install_plan(workspace, system=system, source=source, verb="upgrade"), print_only)
 
 
 def uninstall(
     context: CliContext,
     system: SystemFlag = False,
     print_only: PrintFlag = False,
-    purge: Annotated[bool, typer.Option("--purge", help="Also delete everything recorded.")] = False,
+    purge: Annotated[
+        bool,
+        typer.Option("--purge", help="Also delete recordings, configuration, all that the install made."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Confirm --purge.")] = False,
 ) -> None:
-    """Stop and remove the service; --purge also deletes what was recorded."""
+    """Stop and remove the service; --purge leaves nothing of it."""
     from monitord.actions.service import uninstall_plan
 
     plan = uninstall_plan(
         context.data_dir_flag,
-        context.workspace,
         system=system,
         purge=purge,
         confirmed=yes or print_only,

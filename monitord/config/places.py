@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monitord.errors import UsageError
+from monitord.ownership import MACHINE_DATA_DIR
 
-SYSTEM_DATA_DIR = Path("/var/lib/monitord")
+SYSTEM_DATA_DIR = MACHINE_DATA_DIR
 
 
-def resolve_data_dir(flag: Path | None = None, env: Mapping[str, str] | None = None) -> Path:
+def resolve_data_dir(
+    flag: Path | None = None, env: Mapping[str, str] | None = None, *, records: bool = False
+) -> Path:
     """Return the data directory: --data-dir, MONITORD_DATA_DIR, a service's $STATE_DIRECTORY, or the user's
     own.
 
     A root user without any of them looks at the system service's directory when there is one, so that
-    `sudo monitord recent` answers about the machine's recorder. Never derived from HOME in a system unit.
+    `sudo monitord recent` answers about the machine's recorder. Any other user without
+    a store looks there, too, but `records` into one of his own. Never derived from HOME in a system unit.
     UsageError for a name that SQLite can't open: it takes UTF-8 only.
     """
-    folder = _named(flag, os.environ if env is None else env)
+    folder = _named(flag, os.environ if env is None else env, records)
     try:
         str(folder).encode("utf-8")
     except UnicodeEncodeError:
@@ -27,7 +31,7 @@ def resolve_data_dir(flag: Path | None = None, env: Mapping[str, str] | None = N
     return folder
 
 
-def _named(flag: Path | None, env: Mapping[str, str]) -> Path:
+def _named(flag: Path | None, env: Mapping[str, str], records: bool) -> Path:
     if flag is not None:
         return flag.absolute()
     if env.get("MONITORD_DATA_DIR"):
@@ -39,4 +43,7 @@ def _named(flag: Path | None, env: Mapping[str, str]) -> Path:
         return SYSTEM_DATA_DIR.resolve()
     import platformdirs
 
-    return Path(platformdirs.user_state_dir("monitord"))
+    own = Path(platformdirs.user_state_dir("monitord"))
+    if not records and os.geteuid() != 0 and not os.path.lexists(own) and os.path.lexists(SYSTEM_DATA_DIR):
+        return SYSTEM_DATA_DIR
+    return own

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitord.durable import is_shared
 from monitord.errors import MonitordError, PermissionDeniedError
 from monitord.logs import QueuedStream, hold_standard_streams
 from monitord.ownership import how_to_install_for_all, is_privileged, why_code_untrusted
@@ -62,6 +63,14 @@ def _read_call(words: Sequence[str]) -> tuple[Path | None, Path] | None:
     return Path(config).absolute() if config else None, Path(options["--data-dir"]).absolute()
 
 
+def umask_for(data_dir: Path) -> int:
+    """Nobody else reads what is recorded, but the group of a directory that is shared with it."""
+    try:
+        return 0o027 if is_shared(data_dir.stat()) else 0o077
+    except OSError:
+        return 0o077  # not made yet, or what follows explains it
+
+
 def _run(log: QueuedStream) -> int:
     call = _read_call(sys.argv[1:])
     if call is None:
@@ -72,7 +81,7 @@ def _run(log: QueuedStream) -> int:
 
     later.settle()
     os.chdir("/")  # started in anybody's folder, it has none
-    os.umask(0o077)
+    os.umask(umask_for(data_dir))
     require_trusted_code()
     run(config, data_dir, log)
     return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from monitord import procfs
 from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
+from monitord.durable import folder_mode, is_shared
 from monitord.errors import MonitordError, SchemaTooNewError
 from monitord.procfs.mounts import NETWORK, mount_points
 from monitord.storage.folder import check_data_dir
@@ -70,11 +71,15 @@ def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
         return Check(name, FAILURE, f"{folder} is not a directory", f"mv {folder} {folder}.old")
     if uid == 0 and status.st_uid != 0 and _trouble(folder) is None:
         return Check(name, OK, f"{folder} belongs to the service's user (uid {status.st_uid})")
+    if status.st_uid != uid and is_shared(status):
+        trouble = _trouble(folder)
+        allowed = f"{folder} is the machine's: you may read what it recorded, as a member of its group"
+        return Check(name, FAILURE, trouble) if trouble else Check(name, OK, allowed)
     if status.st_uid != uid:
         owner = f"belongs to uid {status.st_uid}, you are uid {uid}"
         return Check(name, FAILURE, f"{folder} {owner}", f"sudo -u '#{status.st_uid}' monitord doctor")
     mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
+    if mode & 0o777 & ~folder_mode(shared=is_shared(status)):
         outcome = FAILURE if mode & 0o022 else WARNING
         return Check(name, outcome, f"{folder} is open to others (mode {mode:04o})", f"chmod 700 {folder}")
     if (trouble := _trouble(folder)) is not None:
@@ -85,7 +90,7 @@ def _folder_check(folder: Path, status: os.stat_result, uid: int) -> Check:
 def _trouble(folder: Path) -> str | None:
     """What every command would say of it."""
     try:
-        check_data_dir(folder)
+        check_data_dir(folder, reads=True)
     except MonitordError as error:
         return str(error)
     return None

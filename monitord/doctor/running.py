@@ -10,7 +10,7 @@ from pathlib import Path
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.durable import read_regular
 from monitord.errors import PermissionDeniedError
-from monitord.ownership import how_to_install_for_all, why_unfit_for_service
+from monitord.ownership import fitness, how_to_install_for_all
 from monitord.recorder.status import moment_of, read_status, silent_for_s
 
 
@@ -69,13 +69,16 @@ def check_interpreter(here: Surroundings) -> Iterator[Check]:
         return
     script = here.executable.parent / "monitord"
     programs = (here.executable, here.executable.resolve(), *((script,) if script.exists() else ()))
-    reason = why_unfit_for_service(*programs)
-    if reason is None:
+    found = fitness(*programs)
+    if found.why_not_itself is None:
         yield Check(
             "interpreter", OK, f"only root can change {here.executable}, and every user can execute it"
         )
+    elif found.refused is None:
+        words = f"{found.why_not_itself}: `service install --system` makes an environment of root's own of it"
+        yield Check("interpreter", OK, words)
     else:
-        words = f"{reason}: `service install --system` would refuse this installation"
+        words = f"{found.refused}: `service install --system` would refuse this installation"
         yield Check("interpreter", WARNING, words, how_to_install_for_all())
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitord.durable import file_mode, is_shared
 from monitord.errors import BusyError, StorageError
 from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, hand_over, holder, pid_in
 
@@ -79,7 +80,8 @@ def _open(path: Path) -> int | None:
     """Raises StorageError unless it is a plain file with a single name: other locks exclude nobody."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        mode = file_mode(shared=is_shared(path.parent.stat()))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, mode)
     except OSError:
         _require_plain(path)
         try:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from monitord.durable import file_mode, is_shared
 from monitord.errors import PermissionDeniedError
 from monitord.recorder.locks import DAEMON_LOCK, holder
 from monitord.storage.folder import hand_over
@@ -30,7 +31,8 @@ def write_status(data_dir: Path, status: object, name: str = STATUS_FILE) -> Non
     text = json.dumps(status, default=_plain).encode()  # not dump: it has no fast encoder
     try:
         temporary.unlink(missing_ok=True)  # whatever stands there: to open a FIFO would wait for ever
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        mode = file_mode(shared=is_shared(data_dir.stat()))
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "wb") as file:
             hand_over(file.fileno(), data_dir)
             file.write(text)

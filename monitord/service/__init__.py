@@ -7,7 +7,9 @@ from monitord.service.apply import apply
 from monitord.service.commands import control
 from monitord.service.failure import unit_failure
 from monitord.service.paths import ServicePaths
-from monitord.service.plan import Command, PlannedFile, ServicePlan, plan_install, plan_uninstall
+from monitord.service.plan import ServicePlan, plan_install
+from monitord.service.removal import plan_uninstall
+from monitord.service.steps import Command, PlannedFile
 
 __all__ = [
     "ServicePaths",

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from monitord.children import own_command
 from monitord.errors import NotFoundError, PermissionDeniedError
-from monitord.ownership import how_to_install_for_all, why_unfit_for_service
+from monitord.ownership import MACHINE_DATA_DIR, MACHINE_GROUP, fitness, how_to_install_for_all
+from monitord.service.environment import CURRENT
 
 LABELS = {False: "dev.monitord.agent", True: "dev.monitord.daemon"}
+SERVICE_USER = MACHINE_GROUP  # and its group of the same name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,28 @@ class ServicePaths:
         base = self.root if system else self.home
         return base / "Library/Logs/monitord/monitord.log"
 
+    @property
+    def data_dir(self) -> Path:
+        """Where the machine's service records."""
+        return self.root / MACHINE_DATA_DIR.relative_to("/")
+
+    @property
+    def own_environments(self) -> Path:
+        """Where root makes environments for the machine's service, one for each version."""
+        return self.root / "opt/monitord/versions"
+
+    @property
+    def current_program(self) -> Path:
+        """The program of the environment that is in use."""
+        return self.own_environments.parent / CURRENT / "bin/monitord"
+
+    @property
+    def version(self) -> Path | None:
+        """The environment of root's that this program belongs to; None: it lies elsewhere."""
+        program = Path(self.program[0])
+        is_own = program.is_relative_to(self.own_environments)
+        return program.parents[1] if is_own and len(program.parents) > 1 else None
+
     def domain(self, *, system: bool) -> str:
         """launchd's name for where the job lives."""
         return "system" if system else f"gui/{self.uid}"
@@ -86,8 +110,8 @@ def require_rights(place: ServicePaths, verb: str, *, system: bool) -> None:
 
 
 def require_fit(place: ServicePaths) -> None:
-    """Refuse a program that others could change, or that the service's own user can't execute."""
-    reason = why_unfit_for_service(Path(place.program[0]), place.interpreter)
+    """Refuse what root can make nothing of: others than root and sudo's caller could change it."""
+    reason = fitness(Path(place.program[0]), place.interpreter).refused
     if reason is not None:
         raise PermissionDeniedError(
             f"cannot make this monitord the machine's service: {reason};"

@@ -118,7 +118,7 @@ class Asking:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            check_data_dir(self.data_dir)
+            check_data_dir(self.data_dir, reads=True)
             if not check_database_file(self.database):
                 raise NotFoundError(
                     f"cannot find a database in {self.data_dir}; `monitord run` makes it, "

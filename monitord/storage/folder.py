@@ -5,22 +5,25 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import sys
 from pathlib import Path
 
-from monitord.durable import make_folder
+from monitord.durable import is_shared, make_folder
 from monitord.errors import NotFoundError, PermissionDeniedError, StorageError
-from monitord.ownership import why_untrusted
+from monitord.ownership import MACHINE_DATA_DIR, MACHINE_GROUP, why_untrusted
 
 DAEMON_LOCK = "lock"
 CAPTURE_LOCK = "capture.lock"
-_OF_THE_MACHINE = Path("/var/lib/monitord")  # where the system service records
 
 
-def check_data_dir(data_dir: Path, *, create: bool = False, root_may: bool = True) -> None:
+def check_data_dir(
+    data_dir: Path, *, create: bool = False, root_may: bool = True, reads: bool = False
+) -> None:
     """Refuse a data directory that others could write to, or put another in the place of.
 
     With `root_may`, root may ask and tidy what a service of another user recorded, if only root could have
-    put the directory where it is. A daemon never records into somebody else's directory.
+    put the directory where it is. Who only `reads` may be of the group that it is shared with. A daemon never
+    records into somebody else's directory.
     Raises NotFoundError when there is none and none is to be made, PermissionDeniedError when it is not
     ours, StorageError when it can't be made. Its own mode is 0700 when it is made here.
     """
@@ -34,14 +37,14 @@ def check_data_dir(data_dir: Path, *, create: bool = False, root_may: bool = Tru
             f"cannot find the data directory {data_dir}; {_where_to_look(data_dir)}"
         ) from error
     except OSError as error:
-        raise PermissionDeniedError(f"cannot look at {data_dir}: {error.strerror}") from error
+        raise PermissionDeniedError(f"cannot look at {data_dir}: {_why_closed(data_dir, error)}") from error
     if is_link and not is_made_by_systemd(data_dir):
         raise PermissionDeniedError(
             f"cannot use {data_dir}: it is a symbolic link; give the real path with --data-dir"
         )
     if not stat.S_ISDIR(status.st_mode):
         raise StorageError(f"cannot use {data_dir}: it is not a directory; give another one with --data-dir")
-    _check_owners(data_dir, status, root_may=root_may)
+    _check_owners(data_dir, status, root_may=root_may, reads=reads)
 
 
 def is_made_by_systemd(link: Path) -> bool:
@@ -50,18 +53,31 @@ def is_made_by_systemd(link: Path) -> bool:
 
 
 def _where_to_look(data_dir: Path) -> str:
-    if os.geteuid() != 0 and data_dir != _OF_THE_MACHINE and os.path.lexists(_OF_THE_MACHINE):
+    if os.geteuid() != 0 and data_dir != MACHINE_DATA_DIR and os.path.lexists(MACHINE_DATA_DIR):
         return "the machine's service records: ask it with sudo, or record your own with `monitord run`"
     return "`monitord run` makes it"
 
 
-def _check_owners(data_dir: Path, status: os.stat_result, *, root_may: bool) -> None:
+def _why_closed(data_dir: Path, error: OSError) -> str:
+    """What a machine's service of an earlier version left, which only root can enter."""
+    if not isinstance(error, PermissionError) or not os.path.lexists(data_dir):
+        return str(error.strerror)
+    return (
+        "the machine's service records there for root alone; ask with sudo, or have root install the service"
+        f" again, which lets the group {MACHINE_GROUP} read"
+    )
+
+
+def _check_owners(data_dir: Path, status: os.stat_result, *, root_may: bool, reads: bool) -> None:
     is_ours = status.st_uid == os.geteuid()
-    is_roots_business = root_may and os.geteuid() == 0 and why_untrusted(data_dir.resolve().parent) is None
-    if not is_ours and not is_roots_business:
+    is_put_there_by_root = why_untrusted(data_dir.resolve().parent) is None
+    is_roots_business = root_may and os.geteuid() == 0 and is_put_there_by_root
+    is_shared_with_us = is_put_there_by_root and is_shared(status) and _may_enter(data_dir)
+    if not is_ours and not is_roots_business and not (reads and is_shared_with_us):
         raise PermissionDeniedError(
-            f"cannot use {data_dir}: it belongs to uid {status.st_uid}, you are {os.geteuid()};"
-            " run as its owner"
+            f"cannot change {data_dir}: you may only read what the machine's service recorded; try sudo"
+            if is_shared_with_us
+            else f"cannot use {data_dir}: {_what_to_type(status)}"
         )
     if status.st_mode & 0o022:
         raise PermissionDeniedError(f"cannot use {data_dir}: others can write there; chmod 700 {data_dir}")
@@ -70,6 +86,30 @@ def _check_owners(data_dir: Path, status: os.stat_result, *, root_may: bool) -> 
         raise PermissionDeniedError(
             f"cannot use {data_dir}: others could exchange it: {reason}; choose another one with --data-dir"
         )
+
+
+def _may_enter(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _what_to_type(status: os.stat_result) -> str:
+    """Whose it is, and how to be let in: a group's members read what is shared with it."""
+    if not is_shared(status):
+        return f"it belongs to uid {status.st_uid}, you are {os.geteuid()}; run as its owner"
+    import grp
+    import pwd
+
+    try:
+        group = grp.getgrgid(status.st_gid)
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"only members of the group {status.st_gid} may read it; ask with sudo"
+    if name in group.gr_mem:
+        return f"you are in the group {group.gr_name}, but this session began before; log in again"
+    add = f"sudo usermod -aG {group.gr_name} $USER"
+    if sys.platform == "darwin":
+        add = f"sudo dseditgroup -o edit -a $USER -t user {group.gr_name}"
+    return f"only the group {group.gr_name} may read it; type `{add}` and log in again, or ask with sudo"
 
 
 def _make(data_dir: Path) -> None:

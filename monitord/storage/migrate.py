@@ -17,6 +17,7 @@ from alembic.config import Config
 
 import monitord
 from monitord import rights
+from monitord.durable import file_mode, is_shared
 from monitord.errors import MonitordError, StorageError
 from monitord.storage.connection import engine_over, set_pragmas
 from monitord.storage.faults import explained
@@ -50,8 +51,9 @@ def migrate(data_dir: Path, revision: str = HEAD) -> None:
         if before == revision:
             return
         if before is None:
+            mode = file_mode(shared=is_shared(data_dir.stat()))
             with contextlib.suppress(FileExistsError):
-                os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+                os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
         else:
             _keep_copy(database, before)
         _upgrade(database, revision)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord.children import own_command, own_environment
-from monitord.durable import durable_write, read_regular, synchronise_folder
+from monitord.durable import durable_write, file_mode, is_shared, read_regular, synchronise_folder
 from monitord.errors import NotFoundError, StorageError
 from monitord.logs import get_logger
 from monitord.storage.connection import engine_over, set_pragmas
@@ -161,7 +161,8 @@ def _build(database: Path) -> None:
     unborn = database.with_name(f"{database.name}.new")
     _forget(unborn)
     try:
-        os.close(os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        mode = file_mode(shared=is_shared(unborn.parent.stat()))
+        os.close(os.open(unborn, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode))
         with explained(database):
             _create_tables(unborn)
         if _has_leftovers(database):  # a WAL without its database must never be replayed into the new one

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from monitord.durable import synchronise
+from monitord.durable import is_shared, synchronise
 from monitord.errors import StorageError, UsageError
 from monitord.storage.artefacts.providers.descriptors import explained as explained_files
 from monitord.storage.backup import staged
@@ -16,6 +16,7 @@ from monitord.storage.manifest import BackedUpFile, Manifest, read_manifest
 from monitord.storage.opening import check_integrity
 from monitord.storage.readonly import stored_revision
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, MIGRATION_LOCK_NAME
+from monitord.storage.sharing import share_with_group
 
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -39,6 +40,8 @@ def restore(source: Path, data_dir: Path) -> Manifest:
         check_integrity(staging / DATABASE_NAME)
         stored_revision(staging / DATABASE_NAME)
         _hand_over(staging, owner)
+        if owner is not None and is_shared(data_dir.stat()):
+            share_with_group(staging, *owner)
         _clear(data_dir)
     return manifest
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Engine, select
 
+from monitord.durable import file_mode, folder_mode, is_shared
 from monitord.storage import mending
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
@@ -124,12 +125,15 @@ def _verify_incidents(engine: Engine, artefacts: StorageManager) -> Iterator[str
 
 
 def _verify_modes(data_dir: Path) -> Iterator[str]:
+    shared = is_shared(data_dir.stat())
+    file_limit, folder_limit = file_mode(shared=shared), folder_mode(shared=shared)
     for folder in (data_dir / ARTEFACTS_NAME, data_dir / QUARANTINE_NAME):
-        if folder.exists() and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-            yield f"mode of {folder} is wider than 0700"
+        if folder.exists() and folder.stat().st_mode & 0o777 & ~folder_limit:
+            yield f"mode of {folder} is wider than {folder_limit:04o}"
         for file in files_in(folder):
-            if file.stat.st_mode & (0o077 if stat.S_ISDIR(file.stat.st_mode) else 0o177):
-                yield f"mode of {file.path} is wider than 0600"
+            limit = folder_limit if stat.S_ISDIR(file.stat.st_mode) else file_limit
+            if file.stat.st_mode & 0o777 & ~limit:
+                yield f"mode of {file.path} is wider than {file_limit:04o}"
     for path in data_dir.glob(f"{DATABASE_NAME}*"):
-        if path.lstat().st_mode & 0o177:
-            yield f"mode of {path} is wider than 0600"
+        if path.lstat().st_mode & 0o777 & ~file_limit:
+            yield f"mode of {path} is wider than {file_limit:04o}"

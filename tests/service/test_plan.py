@@ -91,7 +91,7 @@ def test_printing_shows_files_and_commands_and_changes_nothing(place: ServicePat
     before = sorted(tmp_path.rglob("*"))
     text = plan_install(True, place).text()
     assert f"# file {tmp_path}/etc/systemd/system/monitord.service (mode 0644)" in text
-    assert "DynamicUser=yes" in text
+    assert "User=monitord" in text
     assert "$ systemctl restart monitord.service" in text
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -119,7 +119,7 @@ def test_a_system_service_is_refused_when_its_user_could_not_start_it(
 def test_root_installs_the_system_service(place: ServicePaths) -> None:
     manager = Manager()
     apply(plan_install(True, replace(place, uid=0)), run=manager)
-    assert "DynamicUser=yes" in place.unit_path(system=True).read_text()
+    assert "User=monitord" in place.unit_path(system=True).read_text()
     assert manager.told[-1] == "systemctl restart monitord.service"
 
 
@@ -160,6 +160,7 @@ def test_uninstalling_keeps_the_data_unless_purged(place: ServicePaths, tmp_path
     assert manager.told == [
         "systemctl --user disable --now monitord.service",
         "systemctl --user daemon-reload",
+        "systemctl --user reset-failed monitord.service",
     ]
     apply(plan_uninstall(False, place, purge=data), run=Manager())
     assert not data.exists()
@@ -311,5 +312,5 @@ def test_printing_says_that_it_would_be_refused_and_why(tool: str, tmp_path: Pat
         [program, "service", "install", "--system", "--print"], cwd="/", capture_output=True, text=True
     )
     assert printed.returncode == 0, printed.stderr
-    assert "DynamicUser=yes" in printed.stdout
+    assert "User=monitord" in printed.stdout
     assert re.search(r"this would be refused: cannot make this monitord .* belongs to ", printed.stderr)

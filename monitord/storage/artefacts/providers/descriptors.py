@@ -14,6 +14,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from monitord.durable import file_mode, folder_mode, is_shared
 from monitord.errors import StorageError
 from monitord.storage.artefacts.errors import AccessDeniedError, DiskFullError, TransientError
 
@@ -49,16 +50,20 @@ def explained_error(what: str, error: OSError) -> StorageError:
 
 
 def open_own_folder(folder: Path, *, create: bool) -> tuple[int, Owner | None]:
-    """A descriptor of a folder that is ours alone, and to whom root hands over what it writes there."""
+    """A descriptor of a folder that only its owner may write to; whom root hands over what it writes there.
+
+    Without `create` it may be another's, who lets our group read it.
+    """
     with explained(f"cannot open the artefact folder {folder}"):
         if create:
             with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
+                folder.mkdir(mode=folder_mode(shared=is_shared(folder.parent.stat())))
         descriptor = os.open(folder, FOLDER)
     status = os.fstat(descriptor)
     # Root may tidy what a service recorded; what it writes here then belongs to the service.
     owner = (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
-    if (status.st_uid != os.geteuid() and owner is None) or status.st_mode & 0o022:
+    is_stranger = status.st_uid != os.geteuid() and owner is None
+    if (is_stranger and (create or not is_shared(status))) or status.st_mode & 0o022:
         os.close(descriptor)
         raise AccessDeniedError(
             f"cannot use {folder}: others may write there, or it is not yours; try chmod 700"
@@ -80,7 +85,7 @@ def folders_below(root: int, parts: Sequence[str]) -> Iterator[list[int]]:
 
 
 def make_folders(root: int, parts: Sequence[str], owner: Owner | None) -> None:
-    """Make what is missing of the way down, each folder 0700."""
+    """Make what is missing of the way down, each folder as open as the one above it."""
     for depth in range(len(parts)):
         with folders_below(root, parts[:depth]) as held:
             make_folder(held[-1], parts[depth], owner)
@@ -89,7 +94,7 @@ def make_folders(root: int, parts: Sequence[str], owner: Owner | None) -> None:
 def make_folder(parent: int, name: str, owner: Owner | None) -> None:
     """Make one folder unless it is there; root hands it over."""
     try:
-        os.mkdir(name, 0o700, dir_fd=parent)
+        os.mkdir(name, folder_mode(shared=is_shared(os.fstat(parent))), dir_fd=parent)
     except FileExistsError:
         return
     if owner is not None:
@@ -115,9 +120,10 @@ def create_part(folder: int, owner: Owner | None) -> tuple[str, int]:
 
     One may have locked and removed ours before we could lock it; then we make another.
     """
+    mode = file_mode(shared=is_shared(os.fstat(folder)))
     while True:
         part = f".{secrets.token_hex(8)}.part"
-        descriptor = os.open(part, _NEW, 0o600, dir_fd=folder)
+        descriptor = os.open(part, _NEW, mode, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if owner is not None:

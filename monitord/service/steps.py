@@ -1,0 +1,204 @@
+"""What a service plan is made of: each step says itself in words before it is done, and does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from monitord.errors import MonitordError, NotFoundError
+from monitord.model import counted
+
+Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+
+_DATA_MARKS = ("monitord.db", "artefacts")
+
+
+class Step(Protocol):
+    """One thing to be done; `text` is what `--print` shows of it, `do` returns what was done in one line."""
+
+    def text(self) -> str: ...
+
+    def do(self, run: Run) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; `may_fail` where a failure means that it was not there."""
+
+    argv: tuple[str, ...]
+    may_fail: bool = False
+
+    def __str__(self) -> str:
+        return " ".join(self.argv)
+
+    def text(self) -> str:
+        return f"$ {self}"
+
+    def do(self, run: Run) -> str:
+        try:
+            result = run(self.argv)
+        except FileNotFoundError as error:
+            if self.may_fail:
+                return f"nothing to do for {self}"
+            raise NotFoundError(f"cannot find {self.argv[0]}; start `monitord run` yourself") from error
+        except subprocess.TimeoutExpired as error:
+            raise MonitordError(
+                f"cannot wait for `{self}` any longer: it did not end within {error.timeout:.0f} s"
+            ) from error
+        if result.returncode == 0:
+            return f"ran {self}"
+        if self.may_fail:
+            return f"nothing to do for {self}"
+        said = (result.stderr.strip() or result.stdout.strip()).splitlines()
+        words = said[0] if said else f"exit status {result.returncode}"
+        if "--user" in self.argv and "bus" in words:
+            words += "; the user manager is not reachable from here: log in as that user (not by su or sudo)"
+        raise MonitordError(f"cannot run `{self}`: {words}")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that is to be there; root's own where `is_roots`."""
+
+    path: Path
+    is_roots: bool = False
+
+    def text(self) -> str:
+        return f"# folder {self.path}"
+
+    def do(self, run: Run) -> str:
+        """Make it; earlier versions left the configuration's folder to a user who goes with the service."""
+        was_there = self.path.is_dir()
+        self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if self.is_roots and os.geteuid() == 0 and self.path.lstat().st_uid != 0:
+            os.chown(self.path, 0, 0, follow_symlinks=False)
+        return f"{'unchanged' if was_there else 'made'} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file as it is to be, published in one rename; an identical one is left as it is."""
+
+    path: Path
+    content: str
+    mode: int = 0o644
+
+    def text(self) -> str:
+        return f"# file {self.path} (mode {self.mode:04o})\n{self.content.rstrip()}\n"
+
+    def do(self, run: Run) -> str:
+        if not self.path.is_symlink() and self.path.is_file():
+            is_same = self.path.read_text(encoding="utf-8", errors="replace") == self.content
+            if is_same and self.path.stat().st_mode & 0o777 == self.mode:
+                return f"unchanged {self.path}"
+        fresh = self.path.with_name(f".{self.path.name}.new")
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), self.mode)
+            stream.write(self.content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(self.path)
+        return f"wrote {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFile:
+    """A file of ours, or a link, gone afterwards."""
+
+    path: Path
+
+    def text(self) -> str:
+        return f"# remove {self.path}"
+
+    def do(self, run: Run) -> str:
+        if not self.path.exists() and not self.path.is_symlink():
+            return f"{self.path} does not exist; nothing to remove"
+        self.path.unlink()
+        return f"removed {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTree:
+    """A folder of ours with all that is in it, gone afterwards. A link is never followed."""
+
+    path: Path
+
+    def text(self) -> str:
+        return f"# remove {self.path} and all that is in it"
+
+    def do(self, run: Run) -> str:
+        try:
+            is_folder = stat.S_ISDIR(self.path.lstat().st_mode)
+        except FileNotFoundError:
+            return f"{self.path} does not exist; nothing to remove"
+        if not is_folder:
+            raise MonitordError(f"cannot remove {self.path}: it is a link or not a directory")
+        shutil.rmtree(self.path)
+        return f"removed {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveData:
+    """A data directory, gone afterwards, and only what is one: a wrong path must not cost anybody a home."""
+
+    path: Path
+
+    def text(self) -> str:
+        return f"# remove {self.path} and every incident in it"
+
+    def do(self, run: Run) -> str:
+        folder = self.path
+        if folder.is_symlink() and folder.resolve() == folder.parent.resolve() / "private" / folder.name:
+            done = RemoveData(folder.resolve()).do(run)  # of a dynamic user's: the link is systemd's
+            folder.unlink()
+            return done
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise MonitordError(f"cannot remove {folder}: it is a link or not a directory")
+        if not folder.exists():
+            return f"{folder} does not exist; nothing to remove"
+        if any(folder.iterdir()) and not any((folder / mark).exists() for mark in _DATA_MARKS):
+            raise MonitordError(f"cannot remove {folder}: it does not hold monitord's data")
+        shutil.rmtree(folder)
+        return f"removed {folder}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShareStore:
+    """What an earlier version recorded for root alone, opened to the group of the service's user."""
+
+    data_dir: Path
+    user: str
+
+    def text(self) -> str:
+        return f"# let the group {self.user} read {self.data_dir}, if it is there"
+
+    def do(self, run: Run) -> str:
+        from monitord.storage.sharing import share_with_group
+
+        folder = self.data_dir.resolve()
+        if not folder.is_dir():
+            return f"{self.data_dir} does not exist yet"
+        uid, gid = account(self.user)
+        with contextlib.suppress(FileNotFoundError):
+            count = share_with_group(folder, uid, gid)
+        return f"the group {self.user} may read {counted(count, 'file')} in {self.data_dir}"
+
+
+def account(name: str) -> tuple[int, int]:
+    """The numbers of a user and a group of this name; raises MonitordError where there is none."""
+    import grp
+    import pwd
+
+    try:
+        return pwd.getpwnam(name).pw_uid, grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise MonitordError(f"cannot find the user and group {name} that the service runs as") from error
