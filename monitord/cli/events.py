@@ -132,6 +132,8 @@ def _first(said: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _shown(name: str, value: object) -> str:
     """A value with its unit, which its name ends with: "rss 1.2 GiB", "cpu 97 %", "self 61 %"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if name == "share_error":
+            return f"±{quantity(value * 100, 'percent')}"
         for ending, unit, times in _ENDINGS:
             if name.endswith(ending):
                 return f"{name.removesuffix(ending).replace('_', ' ')} {quantity(value * times, unit)}"

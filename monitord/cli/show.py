@@ -13,7 +13,6 @@ from monitord.cli.listing import NoPagerFlag, UtcFlag
 from monitord.cli.story import tell
 from monitord.cli.terminal import emit_json, page, say, width
 from monitord.export.shapes import detail
-from monitord.export.verdicts import verdict_of
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `recent` shows it, or its beginning.")]
 
@@ -31,14 +30,7 @@ def show(
     if before.trouble:
         say(before.trouble)
     if as_json:
-        emit_json(
-            {
-                **detail(view),
-                "verdict": verdict_of(view, pending),
-                "pending": pending,
-                **before.as_json(),
-            }
-        )
+        emit_json({**detail(view, pending), "pending": pending, **before.as_json()})
         return
     lines = tell(
         view,

@@ -101,13 +101,16 @@ def row(record: ProfileRecord) -> dict[str, Any]:
     return _shaped(record, ROW_KEYS, pid=record.pid or None, raised_at=raised_at)  # 0: nobody can be blamed
 
 
-def detail(view: IncidentView) -> dict[str, Any]:
-    """Shape a whole incident: its row, why it fired, what stood before it, every step with its outcome."""
+def detail(view: IncidentView, pending: str | None = None) -> dict[str, Any]:
+    """Shape a whole incident: its row, why it fired, what stood before it, every step with its outcome.
+
+    `pending` says of its profile that it is "running" or "waiting": the verdict then does.
+    """
     from monitord.export.verdicts import verdict_of  # a list has none
 
     return {
         **row(view.record),
-        "verdict": verdict_of(view),
+        "verdict": verdict_of(view, pending),
         "rule": view.rule,
         "reason": view.reason,
         "threshold": _threshold(view.threshold),

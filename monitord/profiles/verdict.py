@@ -67,7 +67,8 @@ def _of_cause(facts: VerdictFacts, cause: Cause) -> str:
         if spot.file and "/" in spot.file:
             sentence = sentence.replace(f"{spot.file}:", f"{spot.file.rpartition('/')[2]}:")
     # A machine's cause names whom it blames.
-    about = f"{facts.who}: " if facts.who and not sentence.startswith(facts.who) else ""
+    is_named = sentence.startswith(f"{facts.who.partition(' ')[0]} (pid ")
+    about = f"{facts.who}: " if facts.who and not is_named else ""
     return f"{about}{sentence}; {cause.kind} ({cause.confidence})"
 
 

@@ -18,7 +18,7 @@ from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.status import STATUS_FILE
 
 QUESTIONS = [
-    ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events"], ["hot"], ["replay"],
+    ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events"], ["hot"], ["replay"], ["summary", "1"],
     ["export", "1", "-o", "-"], ["profile", "list"],
 ]  # fmt: skip
 
@@ -102,7 +102,9 @@ def test_show_says_that_a_profile_is_still_to_come(store, new_incident, data_dir
         ({}, None, None),
     ):
         with recorder(data_dir, **status):
-            assert json.loads(here("show", name, "--json").out)["pending"] == pending
+            told = json.loads(here("show", name, "--json").out)
+            assert told["pending"] == pending
+            assert ("because its profile" in told["verdict"]) is (pending is not None)
             out = here("show", name).out
         assert said is None or said in out
         assert ("ask again" in out) is (said is not None)

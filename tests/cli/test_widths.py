@@ -69,6 +69,15 @@ def test_nothing_is_wider_than_the_screen(columns: int, filled: str, here, monke
         assert not wide, (columns, words, wide)
 
 
+def test_people_read_numbers_with_their_units(filled: str, here, monkeypatch) -> None:
+    """Programs get 987654321, people 942 MiB: no page has a number of eight digits in a row but in a key."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for words in commands(filled):
+        page = here(*words).out
+        assert re.findall(r"(?<![\w.])\d{8,}(?![\dT])", page) == [], words
+    assert "987654321.0" in here("recent", "-n", "99", "--json").out
+
+
 @pytest.mark.parametrize("columns", SCREENS)
 def test_recent_keeps_the_incident_the_process_and_the_function(
     columns: int, filled: str, here, monkeypatch

@@ -19,7 +19,7 @@ SHOP = VerdictFacts("python3 shop.py", TriggerMetric.CPU, "cpu 97 %", hotspots=(
 WAIT = replace(SPOT, function="Event.wait", file="/usr/lib/python3.11/threading.py", line=320)
 LOOP = Cause("tight loop", "100 % of its CPU time is spent in validate (/srv/app/shop.py:6)", "likely")
 UNKNOWN = Cause("unknown", "the cause is not known: two classes are near each other", "unknown")
-MACHINE = Cause("one process", "gcc (pid 7) used 3 cores, more than all others together", "likely")
+MACHINE = Cause("one process", "python3 (pid 7) used 3 cores, more than all others together", "likely")
 
 
 def spot(**changed: Any) -> tuple[Hotspot]:
@@ -77,8 +77,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "python3 shop.py: 100 % of its CPU time is spent in validate (shop.py:6); tight loop (likely)",
     ),
     "a cause that names whom": (
-        {"cause": MACHINE, "who": "gcc", "metric": TriggerMetric.CPU_PRESSURE},
-        "gcc (pid 7) used 3 cores, more than all others together; one process (likely)",
+        {"cause": MACHINE, "metric": TriggerMetric.CPU_PRESSURE},
+        "python3 (pid 7) used 3 cores, more than all others together; one process (likely)",
     ),
     "an unknown cause, a known function": (
         {"cause": UNKNOWN},

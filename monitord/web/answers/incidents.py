@@ -11,7 +11,7 @@ from monitord.export.evidence import Evidence
 from monitord.export.explaining import sentence_row
 from monitord.export.shapes import detail, row
 from monitord.export.units import unit_of
-from monitord.export.verdicts import value_unit, verdict_of
+from monitord.export.verdicts import value_unit
 from monitord.model import ProfileRecord, TriggerMetric
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -70,8 +70,7 @@ def one(asked: Question) -> dict[str, Any]:
     view = incidents.incident(asked.workspace, asked.id)
     pending = incidents.pending_profile(asked.workspace, view)
     return {
-        **detail(view),
-        "verdict": verdict_of(view, pending),
+        **detail(view, pending),
         "short_id": short_id(view.correlation_id),
         "name": display_name(view.process_name, view.record.command_line),
         "unit": value_unit(view),
