@@ -1,11 +1,11 @@
-"""What the black box's rings cost: their reader, quiet and busy, the processes that are sampled, and memory.
+"""What the black box costs: itself, quiet and busy, the processes that are sampled, and memory.
 
     python benchmarks/black_box.py --seconds 20
 
-A process of its own reads what is new four times a second, as the recorder's thread does; its CPU is what
-the scheduler counted. Beside it, in turns: `perf record -a -F 19 -g --overwrite`, and `py-spy dump` of one
-process at the same rate. A target's speed is the rounds that it makes a second of its CPU, with the rings
-open and without, in pairs. Needs root, or CAP_PERFMON.
+It runs in a process of its own, whose CPU is what counts; the stacks of Python that it reads are in it.
+Beside it, in turns: `perf record -a -F 19 -g --overwrite`, and `py-spy dump` of one process at the same
+rate. A target's speed is the rounds that it makes a second of its CPU, with the rings open and without, in
+pairs. Needs root, or CAP_PERFMON.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from pathlib import Path
 from quiet import machine_busy_s, scheduled_s
 from recording import HERE, ROOT, Row, command_of, judged, load, memory_of, parser, show, start_burner
 
-from monitord.stacks.lives import Lives
+from monitord.pipeline.failures import Failures
+from monitord.stacks.box import SPAN_NS, BlackBox, now_ns
+from monitord.stacks.opening import BoxSettings
 from monitord.stacks.rings import DEFAULT_RATE_HZ, Rings
 
-READS_A_SECOND = 4
 QUIET_BUDGET_PERCENT, BUSY_BUDGET_PERCENT = 0.05, 0.5
 SPEED_BUDGET = 0.99
 PAIRS = 9
@@ -42,7 +43,7 @@ def main() -> None:
     options.add_argument("--reader", action="store_true", help="(the child that reads the rings)")
     arguments = options.parse_args()
     if arguments.reader:
-        read_rings(arguments.seconds)
+        record(arguments.seconds)
         return
     try:
         Rings.open().close()
@@ -61,42 +62,41 @@ def main() -> None:
 # ------------------------------------------------------------------------------------------- the reader
 
 
-def read_rings(seconds: float) -> None:
-    """What the recorder's thread does four times a second, and at the end an incident's question."""
+def record(seconds: float) -> None:
+    """The black box as the recorder has it, in a process of its own; at the end an incident's question."""
     before = memory_of(os.getpid())["Rss"]
-    rings = Rings.open()
-    lives = Lives(rings)
-    told, began_s, began_cpu_s = 0, time.monotonic(), time.process_time()
-    while time.monotonic() - began_s < seconds:
-        time.sleep(1 / READS_A_SECOND)
-        fresh = rings.fresh()
-        told += sum(fresh.values())
-        lives.keep_up({pid for pid, _ in fresh})
+    failures = Failures()
+    box = BlackBox(BoxSettings(), lambda _name, _executable: True, failures.run)
+    box.start()
+    time.sleep(1.0)  # the rings are opened once
+    began_s, began_cpu_s = time.monotonic(), time.process_time()
+    time.sleep(seconds)
     over_s, used_s = time.monotonic() - began_s, time.process_time() - began_cpu_s
     asked_s = time.process_time()
-    samples = rings.samples()
-    for pid in {sample[1] for sample in samples}:
-        lives.of(pid)
+    document = box.take_machine(now_ns() - SPAN_NS, now_ns())
     found = {
         "percent": 100 * used_s / over_s,
-        "told": told,
+        "python": box.status()["read"],
         "asked_ms": 1000 * (time.process_time() - asked_s),
-        "samples": len(samples),
+        "samples": 0 if document is None else document.sample_count,
         "grown_bytes": memory_of(os.getpid())["Rss"] - before,
-        "lost": rings.lost._asdict(),
+        "lost": box.status()["lost"],
+        "failures": dict(failures.counts),
     }
+    box.close(5)
     print(json.dumps(found))
 
 
 def said(found: dict[str, float]) -> str:
     grown = found["grown_bytes"] / 2**20
-    return f"{found['percent']:.3f} % of one core, {found['told']} samples; +{grown:.1f} MiB RSS"
+    read = f"{found['samples']} samples, {found['python']} stacks of Python"
+    return f"{found['percent']:.3f} % of one core, {read}; +{grown:.1f} MiB RSS"
 
 
 def reader(seconds: float) -> dict[str, float]:
     words = [sys.executable, __file__, "--reader", "--seconds", str(seconds)]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
-    found: dict[str, float] = json.loads(done.stdout)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -108,7 +108,7 @@ def quiet(seconds: float) -> Row:
     found = reader(seconds)
     others = 100 * (machine_busy_s() - busy_s) / (time.monotonic() - began_s)
     return Row(
-        f"the rings read {READS_A_SECOND} times a second, nothing else going on",
+        "the black box, nothing else going on",
         said(found),
         f"everything on the machine {others:.0f} % of one core; {perf_record(seconds)}",
         f"≤ {QUIET_BUDGET_PERCENT} % on a quiet machine",
@@ -133,7 +133,7 @@ def busy(seconds: float, program: Path, folder: Path) -> Iterator[Row]:
         perf = perf_record(seconds)
         spied = py_spy_dumps(python.pid, seconds / 2)
     yield Row(
-        f"the rings read, {cores} cores busy, a program that comes and goes",
+        f"the black box, {cores} cores busy, a program that comes and goes",
         said(found),
         f"{perf}; {spied}",
         f"≤ {BUSY_BUDGET_PERCENT} %",
@@ -141,8 +141,8 @@ def busy(seconds: float, program: Path, folder: Path) -> Iterator[Row]:
         COMMAND,
     )
     yield Row(
-        f"all rings read whole, with who lived where: {found['samples']} samples",
-        f"{found['asked_ms']:.0f} ms of CPU, once an incident; lost {found['lost']}",
+        f"all that it has of the machine, as a document: {found['samples']} samples",
+        f"{found['asked_ms']:.0f} ms of CPU, once an incident; {found['lost']} records lost",
         "–",
         "–",
         None,

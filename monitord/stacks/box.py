@@ -36,6 +36,7 @@ _NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
 _YOUNGEST_S, _YOUNGEST_IN_NEED_S = 0.4, 2.0  # most that are younger end at once
+_IDLE_LOOKS = 4  # while nothing runs, what was started is taken in once a second
 _ATTACHED_EVERY_S, _AT_MOST_IN_NEED = 1.0, 6
 _CPU_SHARE, _CPU_SAVED_S = 0.004, 0.25  # of one core; what was not used is saved, up to that
 _RESTS_S = 60.0  # without rings
@@ -119,7 +120,7 @@ class BlackBox:
         self._allowance = _Allowance()
         self._cpu_s = self._watched_s = 0.0
         self._thread: threading.Thread | None = None
-        self._turn = self._failed = 0
+        self._turn = self._failed = self._idle_looks = 0
         self._beat_s = 0.0
         self._reading = 0  # the process whose memory is being read; 0: none
         self._reads_python = True
@@ -251,6 +252,9 @@ class BlackBox:
                 return True
             self._follow(rings)
             fresh = rings.fresh()
+            self._idle_looks = 0 if fresh else self._idle_looks + 1
+            if self._idle_looks % _IDLE_LOOKS:
+                return True  # nobody ran; who lived where can wait
             unknown = lives.keep_up({pid for pid, _tid in fresh})
             self._see(fresh, now_ns())
         for pid in unknown[:_PARENTS_AT_MOST]:

@@ -32,7 +32,7 @@ Permits = Callable[[str, str | None], bool]
 """Whether a process of this name and executable may be profiled; both are the process' own words."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Process:
     """One program of one process: an exec makes another one. `interpreter` is None in other programs.
 
@@ -62,6 +62,7 @@ class PythonReader:
         self._attach = attach or partial(Interpreter.attach, buffer=ReadBuffer())
         self.refused = frozenset(refused)
         self._processes: OrderedDict[int, _Process] = OrderedDict()
+        self._attached: list[_Process] = []
         self.counts: Counter[str] = Counter()
         self.looked_count = 0
         self.failures: deque[tuple[int, int, str]] = deque(maxlen=_FAILURES_CAP)
@@ -109,10 +110,12 @@ class PythonReader:
         """Of those that were not hot for the longest time."""
         while len(self._processes) > _PROCESSES_CAP:
             self._processes.popitem(last=False)
-        attached = [one for one in self._processes.values() if one.interpreter is not None]
-        for place, process in enumerate(reversed(attached)):
-            if place >= _ATTACHED_CAP or now_s - process.used_s > _ATTACHED_FOR_S:
+        attached = sorted(self._attached, key=lambda one: -one.used_s)
+        kept = [one for one in attached[:_ATTACHED_CAP] if now_s - one.used_s <= _ATTACHED_FOR_S]
+        for process in attached:
+            if process not in kept:
                 process.interpreter = None
+        self._attached = kept
 
     def _look_at(self, pid: int, process: _Process) -> None:
         """Attach to it, if it may be profiled; where that fails, say when it is tried again."""
@@ -124,6 +127,7 @@ class PythonReader:
             return
         try:
             process.interpreter = self._attach(pid)
+            self._attached.append(process)
         except NotPythonError:
             return
         except UnknownLayoutError as error:
@@ -142,6 +146,7 @@ class PythonReader:
     def forget(self) -> None:
         """Ask everybody anew: who may be profiled has changed."""
         self._processes.clear()
+        self._attached.clear()
 
 
 def who_is(pid: int) -> tuple[str, str | None]:

@@ -49,5 +49,7 @@ class Texts:
         if data is None:
             return None
         words = data.decode(place[2], errors="replace")
-        shown = "".join(letter if letter.isprintable() and letter != ";" else "?" for letter in words)
+        shown = words
+        if not words.isprintable() or ";" in words:
+            shown = "".join(letter if letter.isprintable() and letter != ";" else "?" for letter in words)
         return shown + _CUT if place[3] else shown
