@@ -28,7 +28,7 @@ _FOREIGN = re.compile(
 _PART = re.compile(
     r"(?P<comment>(?:^|(?<=[\s;,)}]))"
     r"(?://|--\s|#)[^\n]*+|^\s*[;%](?!\w++\s?=)[^\n]*+)"
-    r"|(?P<remark>/\*(?:[^*\n]|\*(?!/))*+(?:\*/)?|<!--(?:[^-\n]|-(?!->))*+(?:-->)?)"
+    r"|(?P<remark>/\*(?:[^*\n]|\*(?!/))*(?:\*/)?|<!--(?:[^-\n]|-(?!->))*(?:-->)?)"
     r"|(?P<lifetime>(?<=[&<])'[a-z_]{1,10}+(?!'))"
     r"|(?P<quote>[\"'`])"
     r"|(?<![\w)\]%$@&.>])(?:%[qQwWiIxr]?|(?:q|qq|qw|qx)\s{0,2})(?P<mark>[({\[<|!/~])(?!\s)"
@@ -75,7 +75,7 @@ _SETTING = re.compile(
 )
 _EXPRESSION = re.compile(r"[\w.\[\](){}$@:&*<>,;?!|=+\s-]*")
 _NAME = re.compile(r"\w+")
-_CAMEL = re.compile(r"(?:[A-Z]{1,4}[a-z]{2,})++")
+_CAMEL = re.compile(r"(?:[A-Z]{1,4}[a-z]{2,})+")
 _YEAR = re.compile(r"[0-9]{4}$")
 _PROSE_END = re.compile(r"(?<!\w)[^\W\d]\w*+[ \t]*+[?!](?![=\w])|\\$")
 _FOREIGN_PROSE_END = re.compile(r"(?<![\w.])[^\W\d]\w*+[ \t]*+[?!]\s*$|\\$")

@@ -75,7 +75,7 @@ _MORE_BITS = (
     (re.compile(r"[A-Z0-9]{6,11}"), 60),
     (re.compile(r"[a-z]{2,6}[0-9]{1,2}[a-z]{1,6}[0-9]{0,2}"), 5),
     (re.compile(r"(?:en|wl|ww|ib)[opsx][0-9][a-z0-9]{1,10}"), 40),
-    (re.compile(r"(?=.{9,})[a-z]{0,8}(?:[A-Z]{1,5}[a-z]{2,})++"), 12),
+    (re.compile(r"(?=.{9,})[a-z]{0,8}(?:[A-Z]{1,5}[a-z]{2,})+"), 12),
 )
 # Of eight letters, or of six where digits or cases are mixed; plain hex says nothing.
 _CHUNK = re.compile(
@@ -108,7 +108,7 @@ _FILE = re.compile(
 )
 # Hashes and ids, forms of dates, names of files, sizes.
 _KEPT = re.compile(
-    r"[0-9a-fA-FxX.:_-]*+|(?:[A-Za-z]{1,10}[-_])?(?:[0-9a-f]{6,}+|[0-9A-F]{8,}+)|(?:[YMDHSymdhsXZTx]++[-_:./]?)++"
+    r"[0-9a-fA-FxX.:_-]*+|(?:[A-Za-z]{1,10}[-_])?(?:[0-9a-f]{6,}+|[0-9A-F]{8,}+)|(?:[YMDHSymdhsXZTx]++[-_:./]?)+"
     r"|.*\.[a-z][a-z0-9]{0,4}|v?[0-9][0-9.]*+[a-z0-9-]{0,6}|[a-z]{2,4}[0-9a-f]{7,12}(?:-[0-9a-f]{2})?"
     r"|[A-Za-z_][\w-]{0,40}(?:\.[A-Za-z_][\w-]{0,40}){2,8}",
     re.S,

@@ -140,11 +140,13 @@ _KEY = re.compile(r"(?<![\w.-])([\w.-]++)(\\?[\"']?+[\]}]?[ \t]{0,3}(?:=>|:=|[=!
 _VALUE = re.compile(
     r"(?:(?i:bearer|basic|token|digest|negotiate) {1,3}[^\s,;&\"'|)}\]]+)"
     r"|\\\"[^\"\n]*|[bBrRuUfFN]{0,2}\"(?:[^\"\\\n]|\\.)*+\"?|[bBrRuUfFN]{0,2}'(?:[^'\\\n]|\\.)*+'?"
-    r"|(?:\$\{\w{1,80}\}|[^\s,;&\"'|)}\]])++"
+    r"|(?:\$\{\w{1,80}\}|[^\s,;&\"'|)}\]])+"
 )
 # The end of a string, or what is wholly a regular expression: `\s*(\S+`, `.*`, `\([^`.
-_NO_VALUE = re.compile(r"['\"]\).*|(?=[\\.])(?:\\[SwWdDsB]|\\?[()\[\]]|\.|\{[0-9]{1,4}|[*+?^$\\])++", re.S)
-_PASSES = re.compile(r"[123](?::(?:turbo|[a-z_]{2,20}=[\w.-]{1,20}))++")  # of x264: `pass=1:turbo:me=umh`
+_NO_VALUE = re.compile(
+    r"['\"]\).*|(?=[\\.])(?:\\[SwWdDsB()\[\]]|[()\[\].*+?^$]|\{[0-9]{1,4}|\\(?![SwWdDsB()\[\]]))+", re.S
+)
+_PASSES = re.compile(r"[123](?::(?:turbo|[a-z_]{2,20}=[\w.-]{1,20}))+")  # of x264: `pass=1:turbo:me=umh`
 # A word and at least two more behind a colon; a call; `@/run/token`.
 _PROSE = re.compile(r"[a-zß-ÿ]{2,20}+(?: [a-z0-9ß-ÿ-]{1,30}+){2}")
 _CALLED = re.compile(r"[A-Za-z_][A-Za-z_.]{1,40}+\(")
@@ -160,10 +162,10 @@ _MAY_HOLD_SECRET = re.compile(
 )
 _WHOLE_NAMED = re.compile(  # `DB_PASS=S`, `Account:pass=S`, `knife[:password]=S`, up to the next `name=`
     r"((?:[^\s=\"'/,;&]{0,60}[^\w\s=\"'.-])?)([\w.-]{1,100}+)(\]?[=:] ?)"
-    r"((?:(?![,;& ] ?[\w.-]{1,60}=.).)++)(?:[,;& ].*)?",
+    r"((?:(?![,;& ] ?[\w.-]{1,60}=.).)+)(?:[,;& ].*)?",
     re.S,
 )
-_WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])++")
+_WHOLE_VALUE = re.compile(r"(?:(?!\s[\w.-]{1,60}\s?=)[^,;&\"'|)}\]\n])+")
 _RANDOM = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 _BUILD = re.compile(r"[\w-]{20}/[\w-]{20}|\w{0,200}?17h[0-9a-f]{16}E")

@@ -72,10 +72,10 @@ from monitord.redaction.words import (
 
 _NO_TOOL = Tool()
 _OPTION = re.compile(r"-{1,2}(?://)?[A-Za-z_][\w.:/@-]*+", re.A)
-_LONG_OPTION = re.compile(r"--[a-z][a-z0-9]*+(?:[-_][a-z0-9]++|[A-Z][a-z]++)*+(?:=.*)?", re.S)
+_LONG_OPTION = re.compile(r"--[a-z][a-z0-9]*+(?:[-_][a-z0-9]++|[A-Z][a-z]++)*(?:=.*)?", re.S)
 _BARE_NAME = re.compile(
     r"pass(?:word|wd|phrase|wort)?[12]?|secret|psk|pwd|requirepass|masterauth|auth-?token|api-?key|(?:[a-z]{1,8}_?)?(?:pin|puk)|"
-    r"[A-Za-z]++(?:[_-][A-Za-z]++)++|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+|(?:[a-z0-9_-]{1,40}[.:]){1,6}[a-z_-]{1,40}+",
+    r"[A-Za-z]++(?:[_-][A-Za-z]++)+|//[^\s:]{1,200}+:_[A-Za-z]{1,40}+|(?:[a-z0-9_-]{1,40}[.:]){1,6}[a-z_-]{1,40}+",
     re.I,
 )
 _SURE_NAMES = ("password", "passwd", "passphrase", "requirepass", "masterauth", ".psk")
@@ -133,7 +133,7 @@ _LOGIN_VERBS = frozenset({"login", "signin", "logon", "register"})
 _LINKS = frozenset({"set", "=", ":", ":=", "is", "to"})
 _SET_NAME = re.compile(r"[A-Za-z_][\w.-]{0,80}+", re.A)
 _SETTERS = frozenset({"set", "put", "config", "config:set", "setenv", "--arg", "--argstr"})
-_SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}+", re.I)
+_SET_PASSWORD = re.compile(r"set(?:[_-][a-z]++){0,3}", re.I)
 
 
 @dataclass(slots=True)

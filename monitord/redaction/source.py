@@ -18,14 +18,14 @@ _OPENING = re.compile(
     r"(?P<comment>#[^\n]*+)|(?P<prefix>(?<![A-Za-z0-9_])[A-Za-z]{1,3}+)?(?P<quote>\"\"\"|'''|\"|')"
 )
 _REST = {
-    '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*+', re.S),
-    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+", re.S),
+    '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*', re.S),
+    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*", re.S),
     '"': re.compile(r'(?:[^"\\\n]|\\.)*+', re.S),
     "'": re.compile(r"(?:[^'\\\n]|\\.)*+", re.S),
 }
 _LITERAL = {  # of an f-string: up to its quote or to an expression
-    '"""': re.compile(r'(?:[^"\\{}]|\\.|"(?!"")|\{\{|\}\})*+', re.S),
-    "'''": re.compile(r"(?:[^'\\{}]|\\.|'(?!'')|\{\{|\}\})*+", re.S),
+    '"""': re.compile(r'(?:[^"\\{}]|\\.|"(?!"")|\{\{|\}\})*', re.S),
+    "'''": re.compile(r"(?:[^'\\{}]|\\.|'(?!'')|\{\{|\}\})*", re.S),
     '"': re.compile(r'(?:[^"\\{}\n]|\\.|\{\{|\}\})*+', re.S),
     "'": re.compile(r"(?:[^'\\{}\n]|\\.|\{\{|\}\})*+", re.S),
 }
@@ -34,7 +34,7 @@ _IN_EXPRESSION = re.compile(
 )
 _FORMAT_TEXT = re.compile(r"[^{}\"'\n]*+")
 _FORMAT = re.compile(
-    r".?[<>=^]?[-+ ]?z?#?0?[0-9]{0,3}[,_]?(?:\.[0-9]{0,3})?[a-zA-Z%]?|(?:%[-#]?[A-Za-z%]|[-:/., T])*+"
+    r".?[<>=^]?[-+ ]?z?#?0?[0-9]{0,3}[,_]?(?:\.[0-9]{0,3})?[a-zA-Z%]?|(?:%[-#]?[A-Za-z%]|[-:/., T])*"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _KEY_NUMBER = re.compile(r"(?<![\w.])(?:0[xX][0-9a-fA-F_]{8,}+|0[oObB][0-7_]{12,}+|[0-9][0-9_]{15,}+)(?!\w)")
