@@ -19,7 +19,7 @@ from typing import TextIO, cast
 
 import structlog
 
-from monitord.model import counted
+from monitord.model import counted, short_id
 
 _LONGEST = 4_000  # characters of a value
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -41,6 +41,7 @@ def configure(level: str = "info", style: str = "auto", stream: TextIO | QueuedS
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _name_incident,
         _escape_controls,
         renderer,
     ]
@@ -52,6 +53,15 @@ def configure(level: str = "info", style: str = "auto", stream: TextIO | QueuedS
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Lossy(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
+
+
+def _name_incident(
+    _logger: object, _method: str, entry: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """`incident` by the name that tables show and commands take, in place of its whole id."""
+    if "correlation_id" in entry:
+        entry["incident"] = short_id(str(entry.pop("correlation_id")))
+    return entry
 
 
 def _rendered(processors: list[structlog.typing.Processor], event: str, **values: object) -> str:

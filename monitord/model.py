@@ -832,6 +832,11 @@ class Event:
     id: int | None = None
 
 
+def short_id(correlation_id: str) -> str:
+    """What an incident is called wherever people read: the beginning of its id, which every command takes."""
+    return correlation_id[:8]  # 39 bits: among 10,000 incidents two begin alike once in ten thousand stores
+
+
 def counted(number: int, noun: str) -> str:
     """`noun` is the singular, its last word regular: "further alert", "process", "branch", "entry"."""
     if number == 1:

@@ -11,6 +11,7 @@ from monitord.actions.confirming import require_confirmation
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.export.encoding import iso
+from monitord.model import short_id
 from monitord.redaction import printable
 from monitord.storage.artefacts import (
     ArtefactError,
@@ -114,8 +115,8 @@ def remove_artefacts(
     for key in keys:
         owner = _owner(workspace, key)
         if owner is not None:
-            seen = f"`monitord show {owner[0]}` shows it"
-            workspace.tell(f"{key} is evidence of incident {owner[0]}; {seen}")
+            name = short_id(owner[0])
+            workspace.tell(f"{key} is evidence of incident {name}; `monitord show {name}` shows it")
     require_confirmation(confirmed, f"remove {len(keys)} for good", "storage", "rm", *keys)
     return _remove_each(workspace, keys)
 

@@ -26,6 +26,7 @@ from monitord.cli.terminal import width as screen_width
 from monitord.cli.when import local_stamp
 from monitord.errors import UsageError
 from monitord.export.units import quantity
+from monitord.model import short_id
 from monitord.redaction import printable
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="As `storage ls` shows it.")]
@@ -89,8 +90,11 @@ def stat(context: CliContext, key: KeyArgument, as_json: bool = False) -> None:
     if as_json:
         emit_json(facts)
         return
-    tags = ", ".join(f"{name}={value}" for name, value in facts.pop("tags").items())
-    for name, fact in {**facts, "tags": tags}.items():
+    said = facts.pop("tags")
+    said |= {name: short_id(said[name]) for name in ("correlation_id",) if name in said}
+    tags = ", ".join(f"{name}={value}" for name, value in said.items())
+    owner = facts["incident"] and short_id(facts["incident"])
+    for name, fact in {**facts, "incident": owner, "tags": tags}.items():
         if fact not in (None, ""):
             emit("".join(f"{line}\n" for line in _labelled(name, printable(str(fact)), screen_width())))
 

@@ -11,7 +11,7 @@ from monitord.actions import upkeep
 from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit, emit_json
 from monitord.export.units import quantity
-from monitord.model import counted
+from monitord.model import counted, short_id
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _leftover_lines(found: Leftovers, *, dry_run: bool) -> Iterator[str]:
     yield from (f"temporary file {name}: {will}removed" for name in found.parts)
     yield from (f"{name} of a capture that was killed: {will}removed" for name in found.abandoned)
     yield from (f"quarantined {name}: {will}removed" for name in found.quarantined)
-    yield from (f"incident {name}: its deletion {will}finished" for name in found.deletions)
+    yield from (f"incident {short_id(name)}: its deletion {will}finished" for name in found.deletions)
     yield from (f"{key}, without a row: {will}taken in, or quarantined if damaged" for key in found.orphans)
     yield from (f"{key}, gone: its row {will}marked missing" for key in found.missing)
     if found.quarantined_bytes:

@@ -27,7 +27,7 @@ from monitord.mcp_server.answers import Done, ProfileAnswer
 from monitord.mcp_server.asking import Id
 from monitord.mcp_server.cache import ProfileAnswers
 from monitord.mcp_server.output_filter import Fence
-from monitord.model import counted
+from monitord.model import counted, short_id
 
 _LONGEST_S = 60.0
 _COMMAND_TIMEOUT_S = 150.0
@@ -88,13 +88,15 @@ class Acting:
     def add_note(self, id: Id, text: Annotated[str, Field(min_length=1, max_length=2000)]) -> Done:  # noqa: A002
         """Leave a note on an incident; `show` and exports carry it."""
         self._begin("add_note", {"incident": id})
-        return self._done(f"noted on {id}", row(incidents.add_note(self._workspace, id, text)))
+        record = incidents.add_note(self._workspace, id, text)
+        return self._done(f"noted on {short_id(record.correlation_id)}", row(record))
 
     def pin_incident(self, id: Id, undo: bool = False) -> Done:  # noqa: A002
         """Keep an incident past its age, or let it go with age again."""
         self._begin("pin_incident", {"incident": id})
         record = incidents.pin(self._workspace, id, undo=undo)
-        return self._done(f"{'no longer kept' if undo else 'kept'}: {id}", row(record))
+        name = short_id(record.correlation_id)
+        return self._done(f"{'no longer kept' if undo else 'kept'}: {name}", row(record))
 
     def cleanup_old_profiles(self, max_age_days: Annotated[float, Field(ge=0, le=36_500)] = 7.0) -> Done:
         """Delete kept profiles of scripts that are older; pinned ones stay."""

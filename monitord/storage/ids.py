@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 
+from monitord.model import short_id
+
+__all__ = ["LENGTH", "is_id_prefix", "new_correlation_id", "short_id"]
+
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ALPHABET = _LETTERS + "234567"
 LENGTH = 12
-_SHORT_LENGTH = 8  # 39 bits: among 10,000 incidents two begin alike once in ten thousand stores
 
 
 def new_correlation_id() -> str:
@@ -18,8 +21,3 @@ def new_correlation_id() -> str:
 def is_id_prefix(text: str) -> bool:
     """Whether `text` can be the beginning of a correlation id."""
     return 0 < len(text) <= LENGTH and text[0] in _LETTERS and all(c in _ALPHABET for c in text)
-
-
-def short_id(correlation_id: str) -> str:
-    """What an incident is called wherever people read: the beginning of its id, which every command takes."""
-    return correlation_id[:_SHORT_LENGTH]

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select, update
 
 from monitord.errors import UsageError
+from monitord.model import short_id
 from monitord.storage import upkeep
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import is_key, is_probe
@@ -78,9 +79,9 @@ def remove_artefact(engine: Engine, artefact_store: ArtefactStore, key: str) -> 
         own = select(incident.c.correlation_id).where(incident.c.artefact_key == key)
         owner = connection.execute(own).scalar()
     if owner is not None:
+        name = short_id(owner)
         raise UsageError(
-            f"cannot remove {key}: incident {owner} is rebuilt from it; `monitord delete {owner}`"
-            " removes both"
+            f"cannot remove {key}: incident {name} is rebuilt from it; `monitord delete {name}` removes both"
         )
     freed = artefact_store.artefacts.delete(key)
     with engine.begin() as connection:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from monitord.errors import NotFoundError, StorageError, UsageError
-from monitord.model import Event, ProfileRecord, Rates
+from monitord.model import Event, ProfileRecord, Rates, short_id
 from monitord.storage.answers import incident_view, is_baseline
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.artefacts import StorageMetadata, is_key
@@ -361,6 +361,8 @@ def _event(row: Sequence[Any]) -> Event:
 
 
 def _ambiguous(text: str, rows: Sequence[Row]) -> str:
-    shown = ", ".join(row["correlation_id"] for row in rows[:_CANDIDATES_SHOWN])
+    ids = [row["correlation_id"] for row in rows]
+    names = ids if len({short_id(each) for each in ids}) < len(ids) else [short_id(each) for each in ids]
+    shown = ", ".join(names[:_CANDIDATES_SHOWN])
     more = f" and {len(rows) - _CANDIDATES_SHOWN} more" if len(rows) > _CANDIDATES_SHOWN else ""
     return f"{text!r} is the beginning of several incidents: {shown}{more}"

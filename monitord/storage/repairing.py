@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy import Engine, select
 
+from monitord.model import short_id
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
     ArtefactError,
@@ -64,11 +65,11 @@ def _lead_anew(engine: Engine, artefact_store: ArtefactStore) -> Iterator[str]:
         for row in connection.execute(query).all():
             name = row.correlation_id
             if choose_leading(connection, name):
-                yield f"incident {name}: a row leads again"
+                yield f"incident {short_id(name)}: a row leads again"
             else:
                 keep_as_text(artefact_store, "incident", dict(row._mapping))
                 delete_rows(connection, [name])
-                yield f"incident {name} had no row: taken from its artefact, if it has one"
+                yield f"incident {short_id(name)} had no row: taken from its artefact, if it has one"
 
 
 def _set_damaged_aside(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
@@ -115,7 +116,7 @@ def _rewrite_incidents(engine: Engine, artefact_store: ArtefactStore) -> Iterato
             if records is None or records.incident.state != "active":
                 continue  # deleted since
             rewrite_incident(connection, artefacts, records)
-        yield f"written anew from its rows: incident {correlation_id}"
+        yield f"written anew from its rows: incident {short_id(correlation_id)}"
 
 
 def _agree(engine: Engine, artefact_store: ArtefactStore) -> Iterator[str]:
@@ -138,7 +139,7 @@ def _agree_on(
             update_row(connection, held.incident, FIXED_OF_INCIDENT[1:])
             if (now := load_records(connection, name)) is not None:
                 rewrite_incident(connection, artefacts, now)
-        yield f"incident {name}: its row says again what its artefact says"
+        yield f"incident {short_id(name)}: its row says again what its artefact says"
     with engine.connect() as connection:
         captures = [each for each in load_captures(connection, name) if each.state == "active"]
     told = {capture.artefact_key: capture for capture in held.captures}

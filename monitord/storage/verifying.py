@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Connection, Engine, select
 
 from monitord.durable import file_mode, folder_mode, is_shared
+from monitord.model import short_id
 from monitord.storage import mending
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
@@ -85,7 +86,7 @@ def _without_leading(connection: Connection) -> Iterator[str]:
     )
     query = select(incident.c.correlation_id).where(~led.exists())
     for name in connection.execute(query).scalars():
-        yield f"incident {name} has no leading row"
+        yield f"incident {short_id(name)} has no leading row"
 
 
 def _verify_captures(engine: Engine, artefacts: StorageManager) -> Iterator[str]:
@@ -118,10 +119,10 @@ def _verify_incidents(engine: Engine, artefacts: StorageManager) -> Iterator[str
         try:
             differing = difference_of_incident(artefacts, row)
         except ArtefactError as error:
-            yield f"incident {row.correlation_id}: {error}"
+            yield f"incident {short_id(row.correlation_id)}: {error}"
             continue
         if differing:
-            yield f"incident {row.correlation_id}: {row.artefact_key} says otherwise: {differing}"
+            yield f"incident {short_id(row.correlation_id)}: {row.artefact_key} says otherwise: {differing}"
 
 
 def _verify_modes(data_dir: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.model import short_id
 from monitord.storage import RecentFilter, StoreReader, open_store
 from tests.flow.recorder import OURS, Recorder
 
@@ -48,12 +49,12 @@ RESTLESS += OURS
 
 def acknowledged(log: str) -> set[str]:
     """What the daemon said it had saved; kept outside the store, so the store can't judge itself."""
-    return set(re.findall(r"event=incident\.saved.*?correlation_id=(\w+)", log))
+    return set(re.findall(r"event=incident\.saved.*?incident=(\w+)", log))
 
 
 def stored(data_dir: Path) -> set[str]:
     with StoreReader(data_dir) as reader:
-        return {row.correlation_id for row in reader.recent(RecentFilter(limit=None))}
+        return {short_id(row.correlation_id) for row in reader.recent(RecentFilter(limit=None))}
 
 
 def profilers_of(data_dir: Path) -> list[str]:
