@@ -115,7 +115,7 @@ class Answers:
         said = route.answer(asked)
         if isinstance(said, Text | Download):
             return _as_file(said)
-        return {**said, "notes": notes} if notes else said
+        return {**said, "warnings": notes} if notes else said
 
 
 def application(answers: Answers) -> Starlette:

@@ -49,7 +49,7 @@ function apiFor(mine) {
     signal,
     get: async (path, query) => {
       const said = await told(path, { query });
-      if (said.notes) notice(said.notes);
+      if (said.warnings) notice(said.warnings);
       return said;
     },
     text: async (path, query) => (await request(path, { query, signal })).text(),
