@@ -14,7 +14,8 @@ _FORM = re.compile(r"(?:invalid|cannot|nothing (?:deleted|removed|done)) ?")
 _REASONS = {
     "capture/java_names.py", "capture/python_frames.py", "config/settings.py", "config/loading.py", "profiles/ast_ids.py", "profiles/limits.py",
     "profiles/macos_sample.py", "profiles/macos_spindump.py", "profiles/source_scopes.py", "profiles/speedscope.py", "stacks/cpython/interpreter.py", "stacks/cpython/layouts.py",
-    "stacks/cpython/runtime.py", "stacks/cpython/walking.py",
+    "stacks/cpython/runtime.py", "stacks/cpython/walking.py", "storage/artefacts/secret_sources.py",
+    *(f"notify/receivers/{name}.py" for name in ("by_apprise", "chats", "http", "mail")),
     "storage/artefacts/keyring.py", "storage/artefacts/monitor/health.py",
 }  # fmt: skip
 _OF_PYTHON = {"AssertionError", "AttributeError", "OSError", "PermissionError", "TypeError", "ValueError"}

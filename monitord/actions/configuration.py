@@ -8,8 +8,10 @@ from typing import cast
 
 from monitord.actions.files import place_file
 from monitord.config import LoadedConfig, default_path, default_text
+from monitord.config.settings import ReceiverSettings
 from monitord.durable import make_folder
 from monitord.errors import ConfigError
+from monitord.redaction import redact_argv
 from monitord.storage.artefacts.urls import shown_url
 
 
@@ -26,7 +28,19 @@ def shown_settings(loaded: LoadedConfig) -> dict[str, object]:
     storage = dict(cast("Mapping[str, object]", settings["storage"]))
     for key in ("url", "archive_url"):
         storage[key] = shown_url(str(storage[key])) if storage[key] else ""
-    return {**settings, "storage": storage}
+    notify = dict(cast("Mapping[str, object]", settings["notify"]))
+    receivers = cast("list[dict[str, object]]", notify["receivers"])
+    notify["receivers"] = [
+        {**shown, **_safe(receiver)}
+        for shown, receiver in zip(receivers, loaded.settings.notify.receivers, strict=True)
+    ]
+    return {**settings, "storage": storage, "notify": notify}
+
+
+def _safe(receiver: ReceiverSettings) -> dict[str, object]:
+    """Return where it leads without what opens a door."""
+    shown: dict[str, object] = {"url": receiver.shown_url} if receiver.url else {}
+    return shown | ({"command": redact_argv(receiver.command)} if receiver.command else {})
 
 
 def leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

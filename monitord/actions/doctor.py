@@ -68,6 +68,7 @@ def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:
         min_free_disk_bytes=settings.retention.min_free_disk_bytes,
         is_remote=bool(settings.storage.url),
         units=_units(),
+        receivers=settings.notify.enabled_receivers,
         has_black_box=settings.black_box.enabled,
         ring_rate_hz=settings.black_box.rate_hz,
         ring_bytes=settings.black_box.bytes_per_cpu,

@@ -5,12 +5,13 @@ They are lazy: a store that is not there is a NotFoundError at the first item.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from monitord.actions.workspace import Workspace
+from monitord.errors import NotFoundError
 from monitord.model import Event, ProfileRecord
 from monitord.storage.events import EventFilter
 from monitord.storage.queries import StoreReader
@@ -74,7 +75,7 @@ def incidents_asked_for(
 def follow_recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[list[ProfileRecord]]:
     """Yield what there is, then at each further step what was stored since the one before; never ends."""
     reader = workspace.reader()
-    last = reader.newest_id()  # asked first: what comes in between is not lost
+    last = yield from _once_there(reader)  # asked first: what comes in between is not lost
     found = reader.recent(wanted)
     seen = {record.id for record in found}
     while True:
@@ -84,6 +85,15 @@ def follow_recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[list[P
         found = [record for record in fresh if record.id not in seen]
 
 
+def _once_there(reader: StoreReader) -> Generator[list[Any], None, int]:
+    """Yield nothing new while nobody has recorded here so far; then the newest id."""
+    while True:
+        try:
+            return reader.newest_id()
+        except NotFoundError:
+            yield []
+
+
 def follow_events(workspace: Workspace, asked: EventQuestion) -> Iterator[list[Event]]:
     """Yield what there is, then at each further step what was stored since the one before; never ends.
 
@@ -91,6 +101,7 @@ def follow_events(workspace: Workspace, asked: EventQuestion) -> Iterator[list[E
     see them, and what was seen is not shown twice.
     """
     reader = workspace.reader()
+    yield from _once_there(reader)
     search = _search(reader, _with_its_id(reader, asked))
     seen = {event.id for event in search.since(datetime.now(UTC) - _LOOK_BACK)}
     found = search.newest()

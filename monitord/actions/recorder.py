@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -46,12 +47,19 @@ def trouble(reported: Mapping[str, Any] | None, now: datetime) -> Trouble | None
             "silent",
             f"the recorder (pid {pid}) has reported nothing for {span(silent_s)}; see `monitord logs`",
         )
-    reasons = [str(each) for each in reported.get("degraded") or ()]
+    reasons = [str(each) for each in reported.get("degraded") or ()] + _box_off(reported.get("black_box"))
     if not reasons:
         return None
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     reason = printable(reasons[0])[:_LONGEST_REASON]
     return Trouble(reasons[0], f"the recorder is degraded: {reason}{more}; see `monitord status`")
+
+
+def _box_off(box: object) -> list[str]:
+    """Without it no stacks from before an alert are kept; where there is none to be had nothing is amiss."""
+    if sys.platform != "linux" or not isinstance(box, Mapping) or box.get("state") != "off":
+        return []
+    return [f"the black box is off: {box.get('reason') or 'not yet open'}"]
 
 
 def recorder_trouble(data_dir: Path) -> Trouble | None:
@@ -60,12 +68,17 @@ def recorder_trouble(data_dir: Path) -> Trouble | None:
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
-    """What the recorder said last, with `is_running`, and `courier` where one sends artefacts elsewhere."""
+    """What the recorder said last, with `is_running`, and where there are any: `courier`, `messages`.
+
+    The former sends artefacts elsewhere, the latter tells people.
+    """
+    from monitord.notify.status import read_message_status
     from monitord.recorder.uploader_status import read_uploader_status
 
     reported: dict[str, Any] = {"is_running": False, **(read_status(workspace.data_dir) or {})}
-    sent = read_uploader_status(workspace.data_dir)
-    return reported if sent is None else {**reported, "courier": asdict(sent)}
+    sent, told = read_uploader_status(workspace.data_dir), read_message_status(workspace.data_dir)
+    reported |= {} if sent is None else {"courier": asdict(sent)}
+    return reported | ({} if told is None else {"messages": told})
 
 
 @dataclass(frozen=True, slots=True)

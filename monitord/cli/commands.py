@@ -46,6 +46,7 @@ SECTIONS = {
         ("service status", "service:status", "Show what the service manager says."),
         ("service logs", "service:logs", "Show what the service logged."),
         ("logs", "service:logs", "Show what the service logged."),
+        ("notify test", "notify:send_test", "Send a test message to the receivers."),
         ("doctor", "doctor:doctor", "Check permissions, tools and the store; print fixes."),
     ),
     "Rules and settings": (
@@ -102,16 +103,28 @@ ALIASES = {
 """Second names that go on working, and that no list of commands shows; what to type in their place."""
 
 ASKING = frozenset(
-    {"recent", "show", "explain", "compare", "events", "hot", "export", "replay", "summary", "rules test"}
-    | {"profile list"}
+    {
+        *("recent", "show", "explain", "compare", "events", "hot", "export", "replay"),
+        *(
+            "summary",
+            "reveal",
+            "rules list",
+            "rules test",
+            "plan list",
+            "plan get",
+            "profile list",
+            "profile show",
+        ),
+    }
 )
-"""Commands whose answer may lack something when nobody records: that is said."""
+"""Commands whose answer may lack something, or not be in force, when nobody records: that is said."""
 
 GROUPS = {
     "profile": "Profile a script: `monitord profile SCRIPT`.",
     "rules": "What counts as abnormal.",
     "plan": "Capture plans: how to profile some processes.",
     "service": "monitord as a service of this machine or user.",
+    "notify": "Messages about incidents to people.",
     "config": "The configuration and where it comes from.",
     "storage": "Artefacts: health, backup, repair, single ones.",
     "db": "The database: migrate, check, shrink.",

@@ -123,6 +123,11 @@ EXAMPLES = {
         ("monitord logs -n 20", "the last lines of the service"),
         ("sudo monitord logs --system -f", "the machine's service, going on"),
     ),
+    "notify": (("monitord notify test", "do messages arrive?"),),
+    "notify test": (
+        ("monitord notify test", "to every receiver of the configuration"),
+        ("monitord notify test team", "to the one of this name"),
+    ),
     "doctor": (
         ("monitord doctor", "what is missing, each with the line that mends it"),
         ("sudo monitord doctor --strict", "as the machine's service sees it; warnings fail, too"),

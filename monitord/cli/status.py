@@ -53,6 +53,7 @@ def _lines(
         "store": store_line(usage),
         "artefacts": artefact_counts(reported.get("storage")),
         "remote": uploader_line(reported.get("courier"), now),
+        "messages": message_line(reported.get("messages"), now),
         "so far": _counts(reported),
         "capturing": _capture(reported.get("capture"), now),
         "last": _last(reported.get("last_incident")),
@@ -159,6 +160,24 @@ def uploader_line(sent: Mapping[str, Any] | None, now: datetime) -> str:
         parts.append(printable(str(sent["last_error"])))
     parts += [f"stays here: {printable(str(reason))}" for reason in sent["refused"]]
     return ", ".join(parts)
+
+
+def message_line(told: Mapping[str, Any] | None, now: datetime) -> str:
+    """What each receiver was told, and what waits, is held back for later, or was given up."""
+    receivers = (told or {}).get("receivers")
+    if not isinstance(receivers, Mapping):
+        return ""
+    found = []
+    for name, held in receivers.items():
+        if not isinstance(held, Mapping):
+            continue
+        when = moment_of(held.get("last_sent_at"))
+        parts = [f"{held.get('sent') or 0:,} sent" + (f", last {age(when, now)}" if when else "")]
+        words = (("waiting", "waiting"), ("held", "held for later"), ("failed", "given up"))
+        parts += [f"{held[key]:,} {word}" for key, word in words if _is_number(held, key) and held[key]]
+        parts += [printable(str(held["last_error"]))] if held.get("last_error") else []
+        found.append(f"{printable(str(name))}: {', '.join(parts)}")
+    return "; ".join(found)
 
 
 def _counts(reported: Mapping[str, Any]) -> str:

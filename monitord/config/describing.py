@@ -56,6 +56,12 @@ COMMENTS = {
     "storage.cache_eviction": "who goes first when it is full: lru, fifo or random",
     "storage.archive_url": 'where old captures\' bytes move to; "": nowhere',
     "storage.archive_after_h": "captures older than this move to the archive",
+    "notify.receivers": "whom to tell, in [[notify.receivers]] tables: see docs/notifications.md",
+    "notify.after_s": "an incident is told when its evidence is there, or after this long",
+    "notify.fold_s": "further incidents of the same rule and program within this come as one message",
+    "notify.daily_limit": "messages to each receiver in 24 hours; the rest comes as one",
+    "notify.quiet_hours": 'local time, e.g. "22:00-07:00": what comes then is told as one message at its end',
+    "notify.deadline_s": "a receiver that takes longer has failed, and is tried again",
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",
 }

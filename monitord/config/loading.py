@@ -19,7 +19,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from monitord.config.quantities import has_unit, parse_amount
-from monitord.config.settings import FORMS, FileSettings, RuleSettings, Settings
+from monitord.config.settings import FORMS, FileSettings, ReceiverSettings, RuleSettings, Settings
 from monitord.durable import read_regular
 from monitord.errors import ConfigError
 from monitord.model import Rule
@@ -109,6 +109,7 @@ def load(
         black_box=parsed.black_box,
         retention=parsed.retention,
         storage=parsed.storage,
+        notify=parsed.notify,
         log=parsed.log,
         detection=parsed.detection,
         rules=rules,
@@ -212,8 +213,9 @@ def _key_lines(text: str) -> dict[str, int]:
             name = header[2]
             if header[1] == "[[":
                 counts[name] = counts.get(name, -1) + 1
-            top, _, rest = name.partition(".")
-            prefix = (f"{top}[{counts[top]}]" if top in counts else top) + (f".{rest}" if rest else "")
+            array = name if name in counts else name.partition(".")[0]
+            inner = name[len(array) :]
+            prefix = (f"{array}[{counts[array]}]" if array in counts else array) + inner
             lines.setdefault(prefix, number)
         elif assignment := _ASSIGNMENT.match(line):
             lines.setdefault(f"{prefix}.{assignment[1]}" if prefix else assignment[1], number)
@@ -285,6 +287,8 @@ def _section(key: str) -> type[msgspec.Struct]:
     name = key.split(".")[0].split("[")[0] if "." in key else ""
     if name == "rules":
         return RuleSettings
+    if key.startswith("notify.receivers["):
+        return ReceiverSettings
     inner = getattr(FileSettings(), name, None)
     return type(inner) if isinstance(inner, msgspec.Struct) else FileSettings
 

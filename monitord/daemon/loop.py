@@ -37,6 +37,7 @@ _MIGRATION_S = 600.0
 _STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
 _CAPTURE_STOPS_WITHIN_S = 2.5  # of these
 _UPLOADER_STOPS_WITHIN_S = 0.5  # and of these; it may be killed at any moment
+_SENDER_STOPS_WITHIN_S = 0.3  # and of these; what it has not told is told later
 _BOX_STOPS_WITHIN_S = 0.5  # and of these; the kernel takes its rings back with us
 _STATUS_WITHIN_S = 0.3  # and of these
 _FOLLOWED, _BUSY_PERCENT = 8, 5.0  # by the black box, where it can't see everybody
@@ -132,6 +133,7 @@ class Daemon:
     def _poll(self) -> None:
         if self._parts.uploads is not None:
             self._try("uploader", self._parts.uploads.poll)
+        self._try("messages", self._parts.messages.poll)
         self._try("snapshots", self._take_snapshots)
 
     def _take_snapshots(self) -> None:
@@ -221,6 +223,7 @@ class Daemon:
         self._parts.box.use(wiring.box_settings(settings))
         limits = from_settings.retention_limits(settings)
         self._parts.saving.use(limits)
+        self._parts.messages.use(settings)
         use_floor(self._parts.monitor, self._data_dir, settings.retention.min_free_disk_bytes)
 
     def _finish(self) -> None:
@@ -243,6 +246,7 @@ class Daemon:
         return [
             ("jobs", parts.tidying.stop),
             ("uploader", lambda: uploads.close(_UPLOADER_STOPS_WITHIN_S) if uploads is not None else None),
+            ("messages", lambda: parts.messages.close(_SENDER_STOPS_WITHIN_S)),
             ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
             ("snapshots", parts.snapshots.stop),
             ("first looks", parts.first_looks.close),

@@ -86,7 +86,8 @@ class Reporter:
             if parts.uploads and parts.uploads.trouble
             else None
         )
-        troubles = (parts.store.degraded_reason, parts.pending.trouble, not_sent)
+        not_told = f"messages wait: {parts.messages.trouble}" if parts.messages.trouble else None
+        troubles = (parts.store.degraded_reason, parts.pending.trouble, not_sent, not_told)
         return [
             *self._failures.complaints(),
             *parts.box_failures.complaints(),

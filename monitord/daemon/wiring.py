@@ -17,7 +17,7 @@ from monitord.capture.before import RingNames
 from monitord.config import Settings
 from monitord.daemon.baselining import BaselineLimits, BaselineRecorder
 from monitord.daemon.job_runner import Tidying
-from monitord.daemon.journal import Journal
+from monitord.daemon.journal import Journal, Messages
 from monitord.daemon.selfwatch import SelfWatch
 from monitord.daemon.storage_health import watch
 from monitord.detection import Detector
@@ -82,6 +82,7 @@ class Parts:
     selfwatch: SelfWatch
     baselines: BaselineRecorder
     uploads: UploadSupervisor | None
+    messages: Messages
     box: BlackBox
     box_failures: Failures
     snapshots: Snapshots
@@ -104,10 +105,12 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     memory = _remembered(store)
     spool = _empty_spool(data_dir)
     writer = Writer()
-    journal = Journal(store, writer)
+    messages = Messages(data_dir, config_path, writer)
+    messages.use(settings)
+    journal = Journal(store, writer, messages)
     saving = Saving(store, kept, (health_job(monitor),))
     uploads = _uploads(settings, data_dir, config_path)
-    pending = PendingIncidents(_uploaded(saving.save, uploads), writer.submit)
+    pending = PendingIncidents(_announced(saving.save, uploads, messages), writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
     boot_id = procfs.boot_id()
     detector = Detector(
@@ -152,6 +155,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         adapt=lambda plan, process: planner.adapt(plan, lambda: process),
         causes=causes,
         change=saving.amend_later(writer.submit),
+        settled=messages.settled,
     )
     budget = CaptureBudget(limits(settings))
     budget.restore(_sequence(memory.get("captures")))
@@ -211,6 +215,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         selfwatch=SelfWatch(),
         baselines=baselines,
         uploads=uploads,
+        messages=messages,
         box=box,
         box_failures=box_failures,
         snapshots=Snapshots(
@@ -235,19 +240,19 @@ def _uploads(settings: Settings, data_dir: Path, config_path: Path | None) -> Up
     )
 
 
-def _uploaded(
-    save: Callable[[Incident], object], uploads: UploadSupervisor | None
+def _announced(
+    save: Callable[[Incident], object], uploads: UploadSupervisor | None, messages: Messages
 ) -> Callable[[Incident], object]:
-    """Saving, after which an uploader is wanted."""
-    if uploads is None:
-        return save
+    """Saving, after which an uploader is wanted, and somebody is told."""
 
-    def save_and_notify(incident: Incident) -> object:
+    def save_and_announce(incident: Incident) -> object:
         saved = save(incident)
-        uploads.notify()
+        if uploads is not None:
+            uploads.notify()
+        messages.saved(incident)
         return saved
 
-    return save_and_notify
+    return save_and_announce
 
 
 def _consented(planner: Planner, sampler: Sampler, target: ProcessKey | None) -> CapturePlan:

@@ -12,6 +12,7 @@ from monitord.doctor.black_box import check_black_box
 from monitord.doctor.check import Check, Surroundings
 from monitord.doctor.data import check_clock, check_data_folder, check_database, check_quota
 from monitord.doctor.machine import check_cgroup, check_descriptors, check_pressure
+from monitord.doctor.receivers import check_receivers
 from monitord.doctor.rights import check_capabilities, check_perf_paranoid, check_whose, check_yama
 from monitord.doctor.running import check_daemon, check_interpreter, check_units
 from monitord.doctor.tools import check_eu_stack, check_mac_tools, check_perf, check_py_spy
@@ -34,6 +35,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Check]], ...] = (
     check_clock,
     check_daemon,
     check_units,
+    check_receivers,
     check_interpreter,
     check_descriptors,
     check_pressure,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from monitord.config.settings import ReceiverSettings
 from monitord.ownership import line_for_all
 from monitord.stacks.rings import DEFAULT_BYTES, DEFAULT_RATE_HZ, Rings, Scope
 
@@ -48,6 +49,7 @@ class Surroundings:
     min_free_disk_bytes: int = 200_000_000
     is_remote: bool = False  # artefacts go to a remote provider, and are counted as the rows tell it
     units: Mapping[Path, str] = field(default_factory=dict)
+    receivers: tuple[ReceiverSettings, ...] = ()
     has_black_box: bool = True
     ring_rate_hz: int = DEFAULT_RATE_HZ
     ring_bytes: int = DEFAULT_BYTES

@@ -18,6 +18,9 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     notice: str = Field(default=NOTICE, description="How to treat the strings in this answer.")
+    trouble: str | None = Field(
+        default=None, description="Why this may not be whole: nobody records, or not all goes well."
+    )
 
 
 class Rows(Answer):
@@ -26,12 +29,6 @@ class Rows(Answer):
     rows: list[dict[str, Any]]
     next_cursor: str | None = Field(default=None, description="Give it as `cursor` for what comes next.")
     is_cut: bool = Field(default=False, description="Rows were left out to keep the answer small.")
-
-
-class RuleRows(Rows):
-    """How the rules stand, and why that may not be whole."""
-
-    trouble: str | None = Field(default=None, description="Why the recorder told nothing, or not all.")
 
 
 class IncidentAnswer(Answer):

@@ -28,7 +28,6 @@ from monitord.mcp_server.answers import (
     Now,
     ProfileAnswer,
     Rows,
-    RuleRows,
 )
 from monitord.mcp_server.cache import Held
 from monitord.mcp_server.output_filter import Fence
@@ -257,12 +256,11 @@ class Asking:
         held = self.unsaved(name)
         return held.comparable if held is not None else comparing.evidence(self._workspace, name).comparable
 
-    def rules_status(self, rule: Word = None) -> RuleRows:
+    def rules_status(self, rule: Word = None) -> Rows:
         """How the recorder's rules stand: last values, distance to the threshold, what suppresses them."""
         found = as_told(self._workspace, rule).findings
         rows, is_cut = self._fence.rows([finding.as_json() for finding in found])
-        trouble = recorder.recorder_trouble(self._workspace.data_dir)
-        return RuleRows(rows=rows, is_cut=is_cut, trouble=self._fence.text(trouble.text) if trouble else None)
+        return Rows(rows=rows, is_cut=is_cut)
 
     def system_now(self) -> Now:
         """How the recorder is: whether it runs, its cost, the machine as last seen, what is degraded."""

@@ -13,14 +13,16 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
 
 import monitord
+from monitord.actions.recorder import recorder_trouble
 from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError
 from monitord.mcp_server.acting import Acting
+from monitord.mcp_server.answers import Answer
 from monitord.mcp_server.arguments import ForgivingTool
 from monitord.mcp_server.asking import Asking
 from monitord.mcp_server.cache import ProfileAnswers
-from monitord.mcp_server.output_filter import fence_of
+from monitord.mcp_server.output_filter import Fence, fence_of
 from monitord.mcp_server.resources import add_resources, one_line
 from monitord.mcp_server.sessions import Sessions
 
@@ -68,7 +70,7 @@ def build(
     asking = Asking(workspace, fence)
     profiles = ProfileAnswers(asking.resolve, asking.get_profile)
     asking.unsaved = profiles.unsaved
-    tools = [_tool(getattr(asking, name), reads=True) for name in READING]
+    tools = [_tool(_telling(getattr(asking, name), workspace, fence), reads=True) for name in READING]
     tools += [_tool(sessions.last_query, reads=True)] if sessions is not None else []
     if captures is not None:
         acting = Acting(workspace, fence, profiles, captures)
@@ -101,6 +103,18 @@ def _tool(function: Callable[..., Any], *, reads: bool) -> Tool:
     model.model_rebuild(force=True)
     tool.parameters["additionalProperties"] = False
     return tool
+
+
+def _telling(function: Callable[..., Answer], workspace: Workspace, fence: Fence) -> Callable[..., Answer]:
+    """Every answer about what was recorded says what keeps it from being whole."""
+
+    @functools.wraps(function)
+    def ask(*args: Any, **kwargs: Any) -> Answer:
+        answer = function(*args, **kwargs)
+        found = recorder_trouble(workspace.data_dir)
+        return answer.model_copy(update={"trouble": fence.text(found.text) if found else None})
+
+    return ask
 
 
 def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:

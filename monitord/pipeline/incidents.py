@@ -54,7 +54,7 @@ Adapt = Callable[[CapturePlan, ProcessDetails | None], CapturePlan]
 class IncidentWorker:
     """Saves every incident at once on one thread; takes one profile at a time on another, the worst first.
 
-    `change` gives a stored incident another reason.
+    `change` gives a stored incident another reason; `settled` hears of one that gets nothing more.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class IncidentWorker:
         adapt: Adapt = lambda plan, _process: plan,
         causes: Causes | None = None,
         change: Callable[[str, str], object] = lambda _id, _reason: None,
+        settled: Callable[[str], object] = lambda _id: None,
     ) -> None:
         self._service = service
         self._before = before
@@ -85,6 +86,7 @@ class IncidentWorker:
         self._numbers = count()
         self._turns: Turns[Waiting] = Turns()
         self._change = change
+        self._settled = settled
         self._reasons: dict[str, str] = {}
         self._is_stopping = threading.Event()
         self._lock = threading.Lock()
@@ -377,6 +379,8 @@ class IncidentWorker:
             opening.give_back()
         with self._lock:
             self._open.pop(opening.correlation_id, None)
+        if opening.ended is None:  # else it may not even have been saved
+            self._settled(opening.correlation_id)
 
 
 _TRAFFIC_UNKNOWN = "which process moved it is unknown: reading the sockets took too long"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +20,11 @@ import pytest
 from monitord.cli.app import ASKING
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.status import STATUS_FILE
+from monitord.storage import open_store
 
 QUESTIONS = [
     ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events"], ["hot"], ["replay"], ["summary", "1"],
-    ["export", "1", "-o", "-"], ["profile", "list"],
+    ["export", "1", "-o", "-"], ["profile", "list"], ["reveal", "1"], ["rules", "list"],
 ]  # fmt: skip
 
 
@@ -60,6 +65,7 @@ def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, inci
             {"degraded": ["artefacts wait here: no route", "b"]},
             "no route (and 1 more); see `monitord status`",
         ),
+        ({"black_box": {"state": "off", "reason": "no ring"}}, "the black box is off: no ring"),
     ):
         with recorder(data_dir, **status):
             answer = here(*words)
@@ -71,8 +77,33 @@ def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, inci
 
 
 def test_the_table_of_asking_commands_is_what_was_tried() -> None:
-    tried = {" ".join(words[:2]) if words[0] == "profile" else words[0] for words in QUESTIONS}
-    assert ASKING - tried == {"compare", "rules test"}  # which need more than one incident to answer at all
+    groups = ("profile", "rules", "plan")
+    tried = {" ".join(words[:2]) if words[0] in groups else words[0] for words in QUESTIONS}
+    needing_more = {"compare", "rules test", "plan list", "plan get", "profile show"}  # to answer at all
+    assert ASKING - tried == needing_more
+
+
+def test_following_waits_for_a_recorder_where_nothing_was_recorded_yet(
+    environment, data_dir, new_incident
+) -> None:
+    """It says so, and shows what the first recorder stores."""
+    for words in (["recent", "-f", "-o", "jsonl"], ["events", "-f", "-o", "jsonl"]):
+        command = [sys.executable, "-m", "monitord", *words]
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as follower:
+            assert follower.stdout is not None
+            assert follower.stderr is not None
+            try:
+                assert "nobody records here" in follower.stderr.readline()
+                with closing(open_store(data_dir)) as store:
+                    store.save_incident(new_incident(at=datetime.now(UTC)))
+                assert json.loads(follower.stdout.readline())
+            finally:
+                follower.send_signal(signal.SIGINT)
+                follower.communicate()
+            assert follower.returncode == 130
+        shutil.rmtree(data_dir)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")

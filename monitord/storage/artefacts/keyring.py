@@ -9,14 +9,13 @@ import base64
 import hashlib
 import os
 import re
-import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from monitord.errors import ConfigError, PermissionDeniedError
+from monitord.errors import ConfigError
 from monitord.installation import install_command
-from monitord.storage.artefacts.credentials import credential_path
 from monitord.storage.artefacts.errors import WrongKeyError
+from monitord.storage.artefacts.secret_sources import read_source
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 NONCE_BYTES = 12
 _FEWEST_VALUES = 12  # 32 random bytes have fewer different ones once in 10^20 keys: a typed or empty key
-_SOURCE_LIMIT_BYTES = 1024
 _HEX = re.compile(rb"[0-9A-Fa-f]{64}\Z")
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\Z")
 
 
 class SealingKey:
@@ -99,56 +96,14 @@ def load_keyring(sources: Sequence[str], environment: Mapping[str, str] = os.env
 
 
 def _key_from(source: str, environment: Mapping[str, str]) -> SealingKey:
-    kind, _, rest = source.partition(":")
-    read = _SOURCES.get(kind)
-    if read is None or not rest:
-        raise ConfigError(
-            f"invalid key source {kind!r}: expected file:/path, credential:name or environment:NAME"
-        )
     try:
-        return SealingKey(_decoded(read(rest, environment)))
+        return SealingKey(_decoded(read_source(source, environment)))
     except OSError as error:
         raise ConfigError(f"cannot read the key {source}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"invalid key in {source}: expected 32 bytes, raw, in hex or in base64") from error
     except ConfigError as error:
         raise ConfigError(f"cannot read the key {source}: {error}") from error
-
-
-def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError("it is not a regular file")
-        if status.st_mode & 0o077 or status.st_uid not in (0, os.geteuid()):
-            raise PermissionDeniedError(
-                f"cannot use the key file {path}: others may read it; try chmod 600 {path}"
-            )
-        return os.read(descriptor, _SOURCE_LIMIT_BYTES)
-    finally:
-        os.close(descriptor)
-
-
-def _from_credential(name: str, environment: Mapping[str, str]) -> bytes:
-    """systemd guards the folder itself; its files may show an ACL as group bits."""
-    if not _NAME.match(name):
-        raise ConfigError("invalid name of a systemd credential")
-    with credential_path(name, environment).open("rb") as source:
-        return source.read(_SOURCE_LIMIT_BYTES)
-
-
-def _from_environment(name: str, environment: Mapping[str, str]) -> bytes:
-    if name not in environment:
-        raise ConfigError("this variable is not set")
-    return environment[name].encode("ascii", "replace") + b"\n"  # never taken for raw bytes
-
-
-_SOURCES: dict[str, Callable[[str, Mapping[str, str]], bytes]] = {
-    "file": _from_file,
-    "credential": _from_credential,
-    "environment": _from_environment,
-}
 
 
 def _decoded(held: bytes) -> bytes:

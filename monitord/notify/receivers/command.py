@@ -1,0 +1,55 @@
+"""A program of the owner's: fixed words, the message as JSON on its standard input, never a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monitord.children import own_environment
+from monitord.config.settings import ReceiverSettings
+from monitord.notify.errors import NotSentError
+from monitord.ownership import why_untrusted
+
+
+def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], within_s: float) -> None:
+    """Run it; exit status 0: the message was taken. Its stderr is ours, what it prints is not read."""
+    reason = check(receiver)
+    if reason is not None:
+        raise NotSentError(reason)
+    try:
+        child = subprocess.Popen(
+            list(receiver.command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+            env=own_environment(),
+        )
+    except OSError as error:
+        raise NotSentError(f"cannot start {receiver.command[0]}: {error.strerror}") from error
+    try:
+        child.communicate(json.dumps(message).encode() + b"\n", timeout=within_s)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(
+            child.pid, signal.SIGKILL
+        )  # with what it started; not waited for yet, so the number is its own
+        child.wait()
+        raise NotSentError(f"{receiver.command[0]} took longer than {within_s:g} s and was ended") from error
+    if child.returncode != 0:
+        raise NotSentError(f"{receiver.command[0]} ended with status {child.returncode}")
+
+
+def check(receiver: ReceiverSettings) -> str | None:
+    """Return why it is not run: it is not there, no program, or somebody else could change it."""
+    program = Path(receiver.command[0])
+    if not program.is_file() or not os.access(program, os.X_OK):
+        return f"cannot run {program}: it is not a program"
+    reason = why_untrusted(program, owners=frozenset({os.geteuid()}))
+    if reason is None:
+        return None
+    return f"cannot run {program}: {reason}; expected one that only root or the recorder's user can change"
