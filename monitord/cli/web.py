@@ -44,11 +44,19 @@ def serve(
     _require_extra()
     from monitord.actions import desktop
     from monitord.http_server.tokens import read_or_make_token
+    from monitord.web.files import require
     from monitord.web.server import Place, Server, opener
+
+    require()
 
     place = Place(address, port, unix_socket, tuple(names or ()))
     folder = _own_folder(context.data_dir())
-    opened: Path | None = None
+    left_over = [unix_socket] if unix_socket is not None else []
+
+    def tidy() -> None:
+        for path in left_over:
+            path.unlink(missing_ok=True)
+
     with place.listen() as listener:
         try:
             server = Server(context.workspace, place, read_or_make_token(folder / TOKEN_FILE), allow_actions)
@@ -57,14 +65,12 @@ def serve(
             sys.stdout.flush()
             _tell(place.is_local, unix_socket, allow_actions)
             if browser or (browser is None and sys.stderr.isatty()):
-                opened = desktop.page_to_open(f"web-{os.getpid()}.html")
-                opener(opened, url)
-                _open(opened, is_asked=bool(browser))
-            server.run(listener)
+                left_over.append(desktop.page_to_open(f"web-{os.getpid()}.html"))
+                opener(left_over[-1], url)
+                _open(left_over[-1], is_asked=bool(browser))
+            server.run(listener, tidy)
         finally:
-            for left in (opened, unix_socket):
-                if left is not None:
-                    left.unlink(missing_ok=True)
+            tidy()
 
 
 def _require_extra() -> None:

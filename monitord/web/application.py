@@ -78,6 +78,7 @@ class Answers:
     def __init__(self, workspace: Workspace, captures: CapturesUnderway, *, allows_actions: bool) -> None:
         self._question = Question(workspace, captures=captures, allows_actions=allows_actions)
         self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._acting = anyio.CapacityLimiter(1)  # what is done may take long, and questions don't wait for it
 
     def endpoint(self, route: Get | Post) -> Callable[[Request], Awaitable[Response]]:
         """Make what Starlette calls for a line of the table."""
@@ -85,7 +86,8 @@ class Answers:
         async def answer(request: Request) -> Response:
             try:
                 asked = await self._asked(request, route)
-                said = await anyio.to_thread.run_sync(self._answer, route, asked, limiter=self._limiter)
+                limiter = self._limiter if isinstance(route, Get) else self._acting
+                said = await anyio.to_thread.run_sync(self._answer, route, asked, limiter=limiter)
             except MonitordError as error:
                 return _refused(request, error)
             except ClientDisconnect:

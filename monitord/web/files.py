@@ -43,12 +43,18 @@ class File:
     etag: str
 
 
-def load() -> dict[str, File]:
-    """Return every file by its address; raises NotFoundError where assets are missing."""
+def require() -> None:
+    """Raise NotFoundError, with what to type, where assets are missing."""
     assets = _ROOM / "assets"
     missing = [name for name in NEEDED if not (assets / name).is_file()]
     if missing:
         raise NotFoundError(f"cannot find the page's asset {missing[0]}; in a checkout, type `make assets`")
+
+
+def load() -> dict[str, File]:
+    """Return every file by its address; raises NotFoundError where assets are missing."""
+    require()
+    assets = _ROOM / "assets"
     found = {f"/static/{path}": _file(path, one) for path, one in _walk(_ROOM / "static", "")}
     found |= {f"/assets/{path}": _file(path, one) for path, one in _walk(assets, "")}
     return found | {

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
+from monitord.actions.budget import Budget
 from monitord.actions.times import parse_period
 from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
@@ -28,6 +29,7 @@ class Question:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
     captures: CapturesUnderway = field(default_factory=CapturesUnderway)
+    budget: Budget = field(default_factory=Budget)
     allows_actions: bool = False
 
     @property

@@ -57,8 +57,11 @@ API: Sequence[Get | Post] = (
     Get("/api/incidents/{id}/explanation", incidents.explanation),
     Get("/api/incidents/{id}/flamegraph", incidents.flame_graph),
     Get("/api/incidents/{id}/profile", incidents.profile),
+    Get("/api/incidents/{id}/summary", incidents.summary),
+    Get("/api/incidents/{id}/report", incidents.report),
     Get("/api/incidents/{id}/place", incidents.place),
     Get("/api/incidents/{id}/compare/{other}", incidents.comparison),
     Post("/api/incidents/{id}/pin", acting.pin, "pin"),
     Post("/api/incidents/{id}/note", acting.note, "note"),
+    Post("/api/incidents/{id}/capture-again", acting.capture_again, "capture again"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,13 +75,18 @@ class Server:
     token: str
     allows_actions: bool = False
 
-    def run(self, listener: socket.socket) -> None:
-        """Serve until SIGINT or SIGTERM."""
+    def run(self, listener: socket.socket, on_end: Callable[[], object] = int) -> None:
+        """Serve until SIGINT or SIGTERM, which `on_end` hears of: SIGTERM ends the process here."""
         port = self.port(listener)
         captures = CapturesUnderway()
         answers = Answers(self.workspace, captures, allows_actions=self.allows_actions)
         credentials = Credentials(self.token, cookie_name=f"monitord_{port}")
-        serve(Guard(application(answers), credentials, self.place.hosts(port)), listener, captures.end)
+
+        def end() -> None:
+            captures.end()
+            on_end()
+
+        serve(Guard(application(answers), credentials, self.place.hosts(port)), listener, end)
 
     def port(self, listener: socket.socket) -> int:
         """The port that was had; 0 for a unix socket."""

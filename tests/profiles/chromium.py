@@ -110,7 +110,8 @@ class Chromium:
 
     def click(self, selector: str) -> None:
         place = self.ask(
-            f"(() => {{const r = {selector}.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]}})()"
+            f"(() => {{const e = {selector}; e.scrollIntoView({{block: 'center', behavior: 'instant'}});"
+            f" const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]}})()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call(

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from monitord.actions import incidents
+from monitord.actions import again, capturing, incidents
 from monitord.export.shapes import row
 from monitord.web.question import Question
 
 _LONGEST_NOTE = 2000
+_CAPTURE_S = 10.0
+_WAIT_S = 30.0  # for a process like it, where the one it was about is gone
 
 
 def pin(asked: Question) -> dict[str, Any]:
     """Keep an incident past its age, or (`undo`) let it go with age again."""
     record = incidents.pin(asked.workspace, asked.id, undo=asked.said_flag("undo"))
     return {"incident": row(record)}
+
+
+def capture_again(asked: Question) -> dict[str, Any]:
+    """Profile what an incident was about again, or the next process like it within half a minute."""
+    asked.budget.spend()
+    deadline_s = time.monotonic() + _WAIT_S
+
+    def waits(seconds: float) -> bool:
+        time.sleep(seconds)
+        return goes_on(0.0, 0.0) and time.monotonic() < deadline_s
+
+    request = capturing.CaptureRequest(duration_s=_CAPTURE_S)
+    with asked.captures.one(asked.workspace.settings.capture.grace_s) as goes_on:
+        incident = again.capture_again(asked.workspace, asked.id, request, goes_on, waits)
+    capturing.require_profile(incident)
+    return {"incident": row(incidents.find(asked.workspace, incident.correlation_id))}
 
 
 def note(asked: Question) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from monitord.actions import comparing, exporting, incidents, lists
+from monitord.actions.summary import summary as short_summary
 from monitord.actions.workspace import Workspace
 from monitord.export.evidence import Evidence
 from monitord.export.explaining import sentence_row
@@ -28,6 +29,7 @@ _FORMS = {
     "folded": ("text/plain", "folded"),
     "pprof": ("application/octet-stream", "pprof"),
 }
+_REPORTS = {"html": ("text/html", "report.html"), "markdown": ("text/markdown", "report.md")}
 
 
 def listed(asked: Question) -> dict[str, Any]:
@@ -110,6 +112,21 @@ def profile(asked: Question) -> Download:
     written = exporting.profile_in_form(found, form, raw=asked.flag("raw") or False)
     media_type, ending = _FORMS[form]
     return Download(written.content, media_type, f"{short_id(found.view.correlation_id)}.{ending}")
+
+
+def summary(asked: Question) -> Text:
+    """Give an incident in a few lines to paste, redacted as exports are."""
+    asked.only()
+    return Text(short_summary(asked.workspace, asked.id).as_markdown(), "text/markdown")
+
+
+def report(asked: Question) -> Download:
+    """Give everything that is known of an incident as one page, redacted."""
+    asked.only("form")
+    form = asked.one_of("form", _REPORTS, "html")
+    name = short_id(incidents.find(asked.workspace, asked.id).correlation_id)
+    media_type, ending = _REPORTS[form]
+    return Download(exporting.report(asked.workspace, name, form).content, media_type, f"{name}.{ending}")
 
 
 def place(asked: Question) -> dict[str, Any]:

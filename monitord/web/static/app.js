@@ -66,7 +66,7 @@ function apiFor(mine) {
           } catch (error) {
             if (error.name === "AbortError") return;
             if (error.status === 401) return askForToken(error);
-            connection(false);
+            connection(false, error);
           }
         }
         mine.timers.push(setTimeout(again, milliseconds));
@@ -103,11 +103,11 @@ function notice(lines) {
   trouble.hidden = !lines.length;
 }
 let isConnected = true;
-function connection(works) {
-  if (works === isConnected) return;
+function connection(works, error = null) {
+  if (works && isConnected) return;
   isConnected = works;
   if (works) lookAround();
-  else notice(["The server does not answer; this page goes on trying."]);
+  else notice([error.kind === "offline" ? "The server does not answer; this page goes on trying." : error.message]);
 }
 async function lookAround() {
   try {

@@ -1,5 +1,5 @@
 // One incident: the verdict first, then where the time went, what was before, what was captured, what to do.
-import { add, ago, badge, bar, button, code, copy, counted, el, empty, facts, failure, field, foreign, incidentPath, link, loading, percent, quantity,
+import { add, ago, badge, bar, button, code, copy, counted, el, empty, facts, failure, field, foreign, incidentLink, incidentPath, link, loading, percent, quantity,
   section, shortId, span, stamp, table, trend, when } from "/static/dom.js";
 import { flameGraph, speedscope } from "/static/profile.js";
 import { strip } from "/static/strip.js";
@@ -29,13 +29,18 @@ function head(path, one, api) {
   const act = (words, work, more) => button(words, async (event) => {
     event.target.disabled = true;
     said.textContent = "";
-    try { said.replaceChildren(await work() ?? ""); } catch (error) {
+    try { const words = await work(); said.replaceChildren(); add(said, words); } catch (error) {
       if (error.name !== "AbortError") said.replaceChildren(badge("not done", "bad"), " ", foreign(error.message));
     }
     event.target.disabled = false;
   }, more);
   const again = () => api.go(location.pathname);
   const changing = api.actions ? [
+    one.pid ? act("Capture again", async () => {
+      said.replaceChildren(el("span", { class: "dot", "aria-hidden": "true" }), "profiling for 10 s, or waiting for a process like it…");
+      const made = (await api.post(`${path}/capture-again`)).incident;
+      return ["made ", incidentLink(made.correlation_id), " · ", link(`${incidentPath(made.correlation_id)}/compare/${encodeURIComponent(one.correlation_id)}`, "compare both")];
+    }) : null,
     act(one.pinned ? "Let go" : "Keep", async () => { await api.post(`${path}/pin`, { undo: one.pinned }); again(); }, { title: one.pinned ? "Let it go with its age again" : "Keep it past its age" }),
   ] : [];
   const metric = one.metric ?? one.trigger_metric;
@@ -46,8 +51,27 @@ function head(path, one, api) {
           one.late ? [" ", badge("late", "warn")] : null, one.pinned ? [" ", badge("kept")] : null, one.summary ? [" ", badge("summary: its evidence is gone", "warn")] : null)),
       el("div", { class: "number" }, el("div", { class: "figure" }, quantity(one.trigger_value, one.unit)), el("span", { class: "quiet" }, foreign(metric.replaceAll("_", " "))))),
     el("div", { class: "row actions", role: "group", "aria-label": "What can be done" },
-      act("Where it lies", async () => { const place = (await api.get(`${path}/place`)).place; await copy(place).catch(() => {}); return ["copied: ", code(place)]; }),
+      act("Copy summary", async () => {
+        const text = await api.text(`${path}/summary`);
+        return (await copied(text)) ? "copied, redacted: paste it into a ticket or a chat" : "";
+      }, { tone: "primary" }),
+      act("Save report", async () => { save(await api.blob(`${path}/report`), `${one.short_id}.report.html`); return "saved, redacted"; }),
+      act("Where it lies", async () => ["it lies in ", code((await api.get(`${path}/place`)).place)]),
       changing, said));
+}
+
+async function copied(text) {
+  try {
+    await copy(text);
+    return true;
+  } catch { // no clipboard for this page: it is shown to be copied by hand
+    const area = el("textarea", { readonly: true, rows: 12, "aria-label": "Summary" }, text);
+    const dialog = el("dialog", { "aria-label": "Summary", onclose: () => dialog.remove() }, el("h2", {}, "Summary"), area, button("Close", () => dialog.close()));
+    document.body.append(dialog);
+    dialog.showModal();
+    area.select();
+    return false;
+  }
 }
 
 function verdict(one) {
@@ -201,14 +225,20 @@ function comparing(one, api) {
   const form = el("form", { class: "row end", onsubmit: (event) => {
     event.preventDefault();
     if (other.value.trim()) api.go(`${incidentPath(one.correlation_id)}/compare/${encodeURIComponent(other.value.trim())}`);
-  } }, field("With an earlier one", other), el("button", {}, "Compare"));
+  } }, field("With another", other), el("button", {}, "Compare"));
   const found = el("ul", { class: "legend" });
   api.get("/api/incidents", { process: one.name.slice(0, 200), limit: 8 }).then((got) => {
     found.append(...got.rows.filter((row) => row.correlation_id !== one.correlation_id).map((row) => el("li", {},
-      link(`${incidentPath(one.correlation_id)}/compare/${encodeURIComponent(row.correlation_id)}`, shortId(row.correlation_id), ` · ${quantity(row.trigger_value, row.unit)} · ${ago(row.raised_at)}`))));
+      link(bothPath(one, row), shortId(row.correlation_id), ` · ${quantity(row.trigger_value, row.unit)} · ${ago(row.raised_at)}`))));
   }).catch(() => {});
   return section("Compare", el("div", { class: "row end" },
     one.baseline ? link(`${incidentPath(one.correlation_id)}/compare/baseline`, "With its baseline, from quiet times") : el("span", { class: "quiet" }, "No baseline of this program is kept."), form), found);
+}
+
+// The later of two is looked at beside the earlier.
+function bothPath(one, other) {
+  const [later, earlier] = Date.parse(one.raised_at) >= Date.parse(other.raised_at) ? [one, other] : [other, one];
+  return `${incidentPath(later.correlation_id)}/compare/${encodeURIComponent(earlier.correlation_id)}`;
 }
 
 function notes(path, one, api) {

@@ -1,5 +1,5 @@
 // Recent anomalies: a list that narrows as one types and grows by itself at the top.
-import { add, ago, badge, button, counted, el, empty, field, foreign, incidentPath, link, quantity, rowKeys, select, table, when } from "/static/dom.js";
+import { add, ago, badge, button, counted, el, empty, failure, field, foreign, incidentPath, link, quantity, rowKeys, select, table, when } from "/static/dom.js";
 import { METRICS } from "/static/pages.js";
 
 export const title = "Recent anomalies";
@@ -69,11 +69,7 @@ export async function render(root, params, api) {
     wanted[name] = event.target.value.trim();
     api.query({ [name]: wanted[name] });
     clearTimeout(typing);
-    typing = setTimeout(() => load().catch(refused), later ? 250 : 0);
-  };
-  const refused = (error) => {
-    if (error.name === "AbortError") return;
-    said.replaceChildren(badge("not answered", "bad"), " ", foreign(error.message));
+    typing = setTimeout(() => load().catch((error) => error.name === "AbortError" || broken(error)), later ? 250 : 0);
   };
   const input = (name, placeholder, type = "search") => el("input", { type, value: wanted[name], placeholder, autocomplete: "off", spellcheck: "false", maxlength: 256, oninput: change(name, true) });
   const search = input("text", "name, command line, reason");
@@ -87,7 +83,12 @@ export async function render(root, params, api) {
 
   add(root, el("div", { class: "row apart" }, el("h1", {}, title), said), el("div", { class: "card" }, filters), list);
   list.append(el("div", { class: "state" }, "Loading…"));
-  await load();
+  const broken = (error) => {
+    if (error.name === "AbortError" || error.status === 401) throw error;
+    list.replaceChildren(failure(error, () => load().catch(broken)));
+    said.replaceChildren();
+  };
+  await load().catch(broken);
 
   api.every(2000, async () => {
     for (const age of list.querySelectorAll(".age")) age.textContent = ago(age.dataset.at);
