@@ -38,6 +38,7 @@ BENCHMARKS = {
     "first_look": Benchmark("from the first crossing to the first stack", 3),
     "stopping": Benchmark("SIGTERM in mid-capture to the end", 2),
     "asking": Benchmark("recent over 10,000 captures, and --help", 3),
+    "reports": Benchmark("a report, a bundle and a summary of an incident with a large profile", 4),
     "assistants": Benchmark(
         "a question over MCP at 10,000 incidents, beside the bare SDK; the server's memory", 5
     ),

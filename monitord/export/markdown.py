@@ -13,7 +13,8 @@ from monitord.redaction import printable
 
 # Letters of any script, digits, and punctuation that means nothing, wherever it stands in a word.
 _PLAIN = re.compile(r"[\w.,;:%/+()±×…–'-]+", re.UNICODE)
-_MEANT = re.compile(r"www\.|:\w+:|://|//|^_|_$|^[-+=]+$|^\d+[.)]$|^/|\(.*\)\(|__")
+_MEANT = re.compile(r"www\.|:\w+:|//")
+_BEGINS_A_BLOCK = re.compile(r"[-+=]+$|\d+[.)]$|/")  # a list, a rule, a heading; in chats a command
 _TIME = re.compile(r"\d\d:\d\d:\d\d(\.\d+)?")
 _QUOTED = re.compile("`([^`]+)`")
 _AROUND = re.compile(r"^([(]*)(.*?)([).,;:]*)$", re.DOTALL)
@@ -52,7 +53,9 @@ def fenced(lines: Iterable[str]) -> list[str]:
 
 
 def _words(text: str) -> str:
-    return " ".join(map(_word, text.split(" ")))
+    first, *others = text.split(" ")
+    head = code(first) if _BEGINS_A_BLOCK.match(first) else _word(first)
+    return " ".join([head, *map(_word, others)])
 
 
 def _word(word: str) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 from monitord import __version__
 from monitord.export.bundle import learn_incident
 from monitord.export.cleaning import Cleaner, Identities
-from monitord.export.encoding import iso
 from monitord.export.explaining import Sentence, cause_words, sentence_row
 from monitord.export.series import points_of_one_clock, series_of
 from monitord.export.shapes import detail
@@ -54,7 +53,7 @@ def document_of(material: Material) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "monitord": __version__,
-        "made_at": iso(material.made_at),
+        "made_at": f"{material.made_at:%Y-%m-%d %H:%M:%S} UTC",
         "redacted": False,
         "name": short_id(view.correlation_id),
         "verdict": incident["verdict"],

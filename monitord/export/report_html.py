@@ -16,6 +16,7 @@ from monitord.export.sections import (
     Findings,
     Graph,
     History,
+    Place,
     Section,
     Strip,
     Table,
@@ -31,6 +32,7 @@ from monitord.profiles.page import escaped, page
 _STYLE = Path(__file__).parent / "report.css"
 _WIDE, _HIGH = 600, 48
 _STRIP_HIGH = 90
+_OUTCOMES = frozenset({"ok", "warning", "failure"})
 _COLOURS = 6  # of functions that a strip tells apart; the others share one
 
 
@@ -41,7 +43,7 @@ def write_html(document: Document, graph: Mapping[str, Any] | None) -> bytes:
     body = [
         '<header class="report">\n',
         f'<p class="quiet">monitord report, incident <b>{escaped(document["name"])}</b></p>\n',
-        f"<h1>{escaped(_capital(document['verdict']))}</h1>\n",
+        f"<h1>{escaped(_with_full_stop(document['verdict']))}</h1>\n",
         f'<p class="headline">{escaped(document["headline"])}</p>\n',
         f'<p class="quiet">{escaped(document["when"])}{_marks(document)}</p>\n',
         f'<p class="quiet">{escaped(document["why"])}</p>\n',
@@ -57,8 +59,8 @@ def write_html(document: Document, graph: Mapping[str, Any] | None) -> bytes:
     return page(title, "".join(body), styles, [SCRIPT] if graph else ())
 
 
-def _capital(sentence: str) -> str:
-    """As it is: a function's name begins with what it begins with; only its end gets a full stop."""
+def _with_full_stop(sentence: str) -> str:
+    """As a heading: a name at its beginning stays as it is written."""
     return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
@@ -108,7 +110,8 @@ def _listed(items: Sequence[Finding]) -> str:
 
 
 def _finding(one: Finding) -> str:
-    outcome = f'<span class="mark {one.outcome}">{one.outcome}</span> ' if one.outcome else ""
+    kind = one.outcome if one.outcome in _OUTCOMES else ""
+    outcome = f'<span class="mark {kind}">{escaped(one.outcome)}</span> ' if one.outcome else ""
     name = f"<b>{escaped(one.name)}</b> " if one.name else ""
     fix = f'<div class="fix"><code>{escaped(one.fix)}</code></div>' if one.fix and one.outcome != "ok" else ""
     return f"<li>{outcome}{name}{escaped(one.text)}{fix}</li>\n"
@@ -128,9 +131,9 @@ def _cells(block: Table, row: Sequence[Any]) -> Iterator[str]:
             drawn = _bar(float(cell)) if number == 0 else ""
             yield f'<td class="share" {label}>{drawn}{cell * 100:.0f} %</td>'
         else:
-            first, *more = str(cell).split("\n")
-            code = "".join(f'<code class="source">{escaped(line)}</code>' for line in more)
-            yield f"<td {label}>{escaped(first)}{code}</td>"
+            place = cell if isinstance(cell, Place) else Place(str(cell))
+            code = f'<code class="source">{escaped(place.source)}</code>' if place.source else ""
+            yield f"<td {label}>{escaped(place.where)}{code}</td>"
 
 
 def _bar(share: float) -> str:

@@ -15,6 +15,7 @@ from monitord.export.sections import (
     Findings,
     Graph,
     History,
+    Place,
     Section,
     Strip,
     Table,
@@ -75,7 +76,7 @@ def _(block: Findings) -> list[str]:
     for one in block.items:
         if one.outcome == "ok":
             continue
-        outcome = f"**{one.outcome}**, " if one.outcome else ""
+        outcome = f"**{inline(one.outcome)}**, " if one.outcome else ""
         name = f"{inline(one.name)}: " if one.name else ""
         lines.append(f"- {outcome}{name}{inline(one.text)}")
         lines += [f"  Fix: {code(one.fix)}"] if one.fix else []
@@ -88,13 +89,14 @@ def _(block: Table) -> list[str]:
     rows = []
     for row in block.rows:
         shares = [f"{share * 100:.0f} %" for share in row[: block.shares]]
-        rows.append([*shares, *(_lines(str(text)) for text in row[block.shares :])])
+        rows.append([*shares, *map(_cell, row[block.shares :])])
     return table(block.columns, rows)
 
 
-def _lines(text: str) -> str:
-    first, *more = text.split("\n")
-    return " ".join([cell(first), *(code(line).replace("|", "\\|") for line in more)])
+def _cell(told: object) -> str:
+    place = told if isinstance(told, Place) else Place(str(told))
+    source = code(place.source).replace("|", "\\|") if place.source else ""
+    return f"{cell(place.where)} {source}".rstrip()
 
 
 @_block.register

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from monitord.export.units import quantity, span
@@ -50,8 +51,16 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a function stands, and its hottest line where that was kept."""
+
+    where: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """`rows` have a cell for each column; the first `shares` columns are numbers from 0 to 1."""
+    """`rows` have a cell for each column: a text or a Place; the first `shares` of them are from 0 to 1."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -195,10 +204,10 @@ def _named(spot: Mapping[str, Any]) -> str:
     return f"{spot['function']} ({spot['seen']})" if spot["seen"] else str(spot["function"])
 
 
-def _place(spot: Mapping[str, Any]) -> str:
+def _place(spot: Mapping[str, Any]) -> Place:
     where = spot["file"] or spot["module"] or ""
     where = f"{where}:{spot['line']}" if spot["file"] and spot["line"] else where
-    return f"{where}\n{spot['source_line'].strip()}" if spot["source_line"] else where
+    return Place(where, (spot["source_line"] or "").strip())
 
 
 def _graph(document: Document, graph: Mapping[str, Any] | None) -> Section:
@@ -217,7 +226,7 @@ def _process(document: Document) -> Section:
             ("program", process.get("executable")),
             ("user", process.get("user")),
             ("parent", process.get("parent_pid")),
-            ("started", process.get("started_at")),
+            ("started", _moment(process["started_at"]) if process else None),
             ("runs in", place),
         )
         if text not in (None, "")
@@ -268,8 +277,13 @@ def _unknown(document: Document, graph: Mapping[str, Any] | None) -> Section:
 
 
 def _notes(document: Document) -> Section:
-    rows = [(note["taken_at"], note["text"]) for note in document["incident"]["annotations"]]
+    rows = [(_moment(note["taken_at"]), note["text"]) for note in document["incident"]["annotations"]]
     return Section("notes", "Notes", (Facts(rows),) if rows else ())
+
+
+def _moment(told: str) -> str:
+    """A time of the document as people read it."""
+    return f"{datetime.fromisoformat(told):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _doctor(document: Document) -> Section:
