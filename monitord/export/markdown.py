@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[\w.,;:%/+()±×…–'-]+", re.UNICODE)
 _MEANT = re.compile(r"www\.|:\w+:|//")
 _BEGINS_A_BLOCK = re.compile(r"[-+=]+$|\d+[.)]$|/")  # a list, a rule, a heading; in chats a command
 _TIME = re.compile(r"\d\d:\d\d:\d\d(\.\d+)?")
-_QUOTED = re.compile("`([^`]+)`")
+_QUOTED = re.compile(r"(?<!\S)`([^`]+)`(?=[.,;:)]*(?:\s|$))")  # two runs of backquotes must never touch
 _AROUND = re.compile(r"^([(]*)(.*?)([).,;:]*)$", re.DOTALL)
 
 

@@ -55,7 +55,7 @@ class Summary:
 
     def _all_facts(self) -> Iterator[tuple[str, str]]:
         for label, text in (("why", self.why), *self.facts, *(("not known", one) for one in self.unknown)):
-            yield label, text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+            yield label, _limited(text)
 
 
 def summary_of(document: Mapping[str, Any]) -> Summary:
@@ -71,9 +71,15 @@ def summary_of(document: Mapping[str, Any]) -> Summary:
     facts += [("note", note["text"]) for note in incident["annotations"]]
     unknown = [one["text"] for one in document["sentences"] if one["about"] == "unknown"]
     return Summary(
-        document["name"], document["verdict"], document["headline"], document["when"], document["why"],
-        tuple(facts), tuple(unknown[:_UNKNOWN]),
+        document["name"], document["verdict"], _limited(document["headline"]), document["when"],
+        document["why"], tuple(facts), tuple(unknown[:_UNKNOWN]),
     )  # fmt: skip
+
+
+def _limited(text: str) -> str:
+    """As it is shown, no longer than anybody reads in a message."""
+    shown = printable(text)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _function(spot: Mapping[str, Any]) -> str:

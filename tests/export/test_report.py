@@ -36,6 +36,10 @@ NAMES = [
     "1. x",
     "> x",
     "`x",
+    "a@`b`",
+    "`a`@b",
+    "`a` `b",
+    "@`",
     "a|b",
     "*a* _b_ ~c~",
 ]
@@ -238,4 +242,4 @@ def test_ordinary_words_stay_ordinary() -> None:
     ):
         assert inline(text) == text
     assert inline("load_orders took it") == "`load_orders` took it"
-    assert inline("try `monitord show x`!").startswith("try `monitord show x`")
+    assert inline("try `monitord show x`.") == "try `monitord show x`."
