@@ -110,7 +110,7 @@ def _end(read: datetime | _Wall, start: datetime | None, now: datetime, *, is_ba
 
 def _read(text: str, now: datetime, zone: tzinfo | None) -> datetime | _Wall:
     """A moment, or a time on the wall; raises ValueError where it is neither."""
-    words = " ".join(text.split()).lower()
+    words = re.sub(r"\b([ap])\.m\.", r"\1m", " ".join(text.split()).lower())
     unix = _UNIX.fullmatch(words)
     if unix:
         return datetime.fromtimestamp(float(unix[1]), UTC)
@@ -136,7 +136,14 @@ def _wall(words: str, now: datetime, zone: tzinfo | None, zone_name: str) -> _Wa
         return None
     zone = UTC if match["zone"] else zone
     dates = _dates(match["day"], now.astimezone(zone).date())
+    if _ends_day(match["clock"]):
+        return _Wall(time(), lambda near: [day + timedelta(days=1) for day in dates(near)], zone, zone_name)
     return _Wall(_clock(match["clock"]), dates, zone, zone_name)
+
+
+def _ends_day(clock: str | None) -> bool:
+    """Whether it is the last moment of a day, which is the first one of the next (ISO 8601)."""
+    return re.fullmatch("24:00(:00)?", clock or "") is not None
 
 
 def _clock(words: str | None) -> time:
@@ -207,7 +214,7 @@ def _refuse_big_m(text: str) -> None:
 
 def _span_back(words: str) -> timedelta | None:
     """How far back "2h", "-2h" and "2h ago" lie; None for other texts."""
-    return _span(words.removesuffix(" ago").removeprefix("-").strip())
+    return _span(re.sub(r"^an? (?=.* ago$)", "1 ", words).removesuffix(" ago").removeprefix("-").strip())
 
 
 def _is_back(text: str) -> bool:

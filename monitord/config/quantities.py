@@ -16,6 +16,7 @@ _BYTES = {
 _SECONDS = {
     "ms": 0.001, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600,
     "hour": 3600, "d": 86400, "day": 86400, "w": 604800, "week": 604800,
+    "month": 30 * 86400, "year": 365 * 86400,
 }  # fmt: skip
 _KEY_UNITS = {  # how a key's name ends, what it counts in, an example in the file
     "_s": ("seconds", 1, '"10s"'), "_h": ("hours", 3600, '"72h"'), "_days": ("days", 86400, '"30d"'),

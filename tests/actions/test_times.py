@@ -38,6 +38,15 @@ def berlin(*parts: int) -> datetime:
         ("12:30", berlin(2026, 11, 20, 12, 30)),
         ("14:30:15", berlin(2026, 11, 19, 14, 30, 15)),
         ("3am", berlin(2026, 11, 20, 3, 0)),
+        ("3 a.m.", berlin(2026, 11, 20, 3, 0)),
+        ("yesterday 3 P.M.", berlin(2026, 11, 19, 15, 0)),
+        ("24:00", berlin(2026, 11, 20)),
+        ("yesterday 24:00", berlin(2026, 11, 20)),
+        ("2026-11-18 24:00", berlin(2026, 11, 19)),
+        ("an hour ago", NOW - timedelta(hours=1)),
+        ("a day ago", NOW - timedelta(days=1)),
+        ("1 month ago", NOW.astimezone(UTC) - timedelta(days=30)),
+        ("2 years", NOW.astimezone(UTC) - timedelta(days=730)),
         ("3:15 PM", berlin(2026, 11, 19, 15, 15)),
         ("12am", berlin(2026, 11, 20)),
         ("12pm", berlin(2026, 11, 20, 12, 0)),
@@ -78,7 +87,7 @@ def test_every_form_of_a_time_is_read(text: str, moment: datetime) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "soon", "25:00", "12:60", "2h ago ago", "5", "-5", "2 fortnights", "@", "@x", "@" + "9" * 30,
+    ["", " ", "soon", "25:00", "12:60", "2h ago ago", "5", "-5", "2 fortnights", "24:01", "24:00am", "an hour", "3 a.m", "@", "@x", "@" + "9" * 30,
      "999999999999 weeks", "tomorrow", "2026-13-01", "2026-02-30", "1e3h", "٣h", "--2h", "03:00 yesterday", "13pm", "0am", "3:99am", "mo", "frid ay", "nov 31", "at", "utc", "last 3am"],
 )  # fmt: skip
 def test_what_is_no_time_is_refused_with_the_forms_that_are(text: str) -> None:
