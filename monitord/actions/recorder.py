@@ -173,6 +173,17 @@ def usage(workspace: Workspace, reported: Mapping[str, Any]) -> dict[str, int]:
     return {**asdict(found), "total_bytes": found.total_bytes, "budget_bytes": budget}
 
 
+def service_of(reported: Mapping[str, Any]) -> str:
+    """The service that the recorder runs in, as systemd calls it; empty where none is known."""
+    from monitord.procfs.cgroups import unit_of
+
+    pid = reported.get("pid")
+    if sys.platform != "linux" or not isinstance(pid, int):
+        return ""
+    unit = unit_of(pid)
+    return unit if unit is not None and unit.endswith(".service") else ""
+
+
 def _is_remote(workspace: Workspace) -> bool:
     try:
         return bool(workspace.settings.storage.url)

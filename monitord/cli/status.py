@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from monitord.actions import recorder
+from monitord.actions.workspace import Workspace
 from monitord.cli.context import CliContext
 from monitord.cli.terminal import LABEL, Style, cut, emit, emit_json, fact, width
 from monitord.cli.when import local_stamp
+from monitord.errors import ConfigError
 from monitord.export.units import age, quantity, span
 from monitord.model import counted
 from monitord.recorder.status import moment_of
@@ -19,31 +23,72 @@ from monitord.storage.ids import short_id
 
 
 def status(context: CliContext, as_json: bool = False) -> None:
-    """Say whether monitord records here, what it costs, and how full its store is."""
+    """Say whether monitord records here, what ails it, what it costs, and how full its store is."""
     workspace = context.workspace
     reported = recorder.status(workspace)
-    # A broken configuration may be why nothing runs: say the rest all the same.
-    used = recorder.usage(workspace, reported) if as_json or reported["is_running"] else {}
+    used = _usage(workspace, reported, must_know=as_json or reported["is_running"])
     if as_json:
         facts = {name: held for name, held in reported.items() if name != "is_running"}
         emit_json(
             {"running": reported["is_running"], **facts, "data_dir": str(workspace.data_dir), "usage": used}
         )
-    elif reported["is_running"]:
+    elif reported["is_running"] or os.access(workspace.data_dir, os.R_OK | os.X_OK):
         for line in _lines(workspace.data_dir, reported, used, context.style(), width()):
             emit(line + "\n")
+    sys.stdout.flush()
     if (error := recorder.why_not_recording(workspace, reported)) is not None:
         raise error
+
+
+def _usage(workspace: Workspace, reported: Mapping[str, Any], *, must_know: bool) -> Mapping[str, int]:
+    """How full the store is. A broken configuration may be why nothing runs: the rest is said even so."""
+    try:
+        return recorder.usage(workspace, reported)
+    except ConfigError:
+        if must_know:
+            raise
+        return {}
 
 
 def _lines(
     folder: Path, reported: Mapping[str, Any], usage: Mapping[str, int], style: Style, columns: int
 ) -> Iterator[str]:
     now = datetime.now(UTC)
+    if not reported["is_running"]:
+        yield style.paint("monitord does not record here", "red")
+        yield from _facts({**_kept(folder, usage), "last look": _ago(reported.get("taken_at"), now)}, columns)
+        return
     version = cut(printable(str(reported.get("version", ""))), LABEL)
-    yield style.paint(f"monitord {version} records", "green") + f" (pid {reported.get('pid') or 'unknown'})"
-    facts = {
+    troubles = [str(reason) for reason in reported.get("degraded") or ()]
+    mark = f", with {counted(len(troubles), 'trouble')}" if troubles else ""
+    head = style.paint(f"monitord {version} records{mark}", "yellow" if troubles else "green")
+    yield f"{head} (pid {reported.get('pid') or 'unknown'})"
+    for reason in troubles:
+        yield from (style.paint(line, "yellow") for line in fact("degraded", reason, columns))
+    yield from _facts(_running(folder, reported, usage, now), columns)
+    for text in _jobs(reported.get("jobs") or {}, now):
+        yield from fact("job", text, columns)
+    if troubles:
+        yield from fact("fixes", "monitord doctor", columns)
+
+
+def _facts(facts: Mapping[str, str], columns: int) -> Iterator[str]:
+    for name, text in facts.items():
+        if text:
+            yield from fact(name, text, columns)
+
+
+def _kept(folder: Path, usage: Mapping[str, int]) -> dict[str, str]:
+    return {"data": str(folder), "store": store_line(usage) if usage else ""}
+
+
+def _running(
+    folder: Path, reported: Mapping[str, Any], usage: Mapping[str, int], now: datetime
+) -> dict[str, str]:
+    pending = reported.get("pending")
+    return {
         "since": _since(reported.get("started_at"), now),
+        "service": recorder.service_of(reported),
         "data": str(folder),
         "config": ", ".join(map(str, reported.get("config_paths") or ())) or "defaults",
         "watching": _looks(reported, now),
@@ -56,15 +101,14 @@ def _lines(
         "messages": message_line(reported.get("messages"), now),
         "so far": _counts(reported),
         "capturing": _capture(reported.get("capture"), now),
+        "waiting": f"{counted(len(pending), 'profile')}" if isinstance(pending, list) and pending else "",
         "last": _last(reported.get("last_incident")),
     }
-    for name, text in facts.items():
-        if text:
-            yield from fact(name, text, columns)
-    for reason in reported.get("degraded") or ():
-        yield from (style.paint(line, "yellow") for line in fact("degraded", str(reason), columns))
-    for text in _jobs(reported.get("jobs") or {}, now):
-        yield from fact("job", text, columns)
+
+
+def _ago(moment: object, now: datetime) -> str:
+    found = moment_of(moment)
+    return age(found, now) if found else ""
 
 
 def _since(started_at: object, now: datetime) -> str:
@@ -197,13 +241,18 @@ def _last(incident: object) -> str:
 
 
 def _jobs(jobs: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    idle = []
     for name, job in jobs.items():
         if not isinstance(job, Mapping):
             continue
         last, next_run = moment_of(job.get("last_run")), moment_of(job.get("next_run"))
-        ran = f"ran {age(last, now)}" if last else "not yet run"
+        if last is None:
+            idle.append(f"{name}{_next(next_run, now)}")
+            continue
         outcome = f" ({job['outcome']})" if job.get("outcome") else ""
-        yield f"{name}: {ran}{outcome}{_next(next_run, now)}"
+        yield f"{name}: ran {age(last, now)}{outcome}{_next(next_run, now)}"
+    if idle:
+        yield f"not yet run: {'; '.join(idle)}"
 
 
 def _next(moment: datetime | None, now: datetime) -> str:

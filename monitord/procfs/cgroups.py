@@ -124,6 +124,12 @@ def tell_frozen(files: Mapping[str, str]) -> bool:
     return state.startswith(("FROZEN", "FREEZING")) or "frozen 1" in events
 
 
+def unit_of(pid: int, root: str = "/proc") -> str | None:
+    """The systemd unit that a process runs in; None without one, and where that can't be read."""
+    path = best_path(text_of(path_of(pid, "cgroup", root)))
+    return unit_in(path) if path is not None else None
+
+
 def is_frozen(pid: int, root: str = "/proc", here: Mapping[str, Hierarchy] | None = None) -> bool:
     """Whether the group of a process, or one above it, is paused; False where that can't be read."""
     here = mounted_here(root) if here is None else here

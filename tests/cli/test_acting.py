@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,8 +156,11 @@ def test_consent_is_asked_for_by_hand_too(burner, here, tmp_path) -> None:
 
 
 def test_status_without_a_daemon_says_what_to_type(here, store) -> None:
+    """And what there is all the same: where it lies and how full it is."""
     answer = here("status")
-    assert (answer.code, answer.out) == (3, "")
+    assert answer.code == 3
+    assert answer.out.startswith("monitord does not record here\n")
+    assert re.search(r"^  store +[\d.]+ \w+ of 50", answer.out, re.MULTILINE)
     assert "monitord run" in answer.err
     assert json.loads(here("status", "--json").out)["running"] is False
 
@@ -167,7 +171,7 @@ def test_status_of_somebody_who_records(here, store, data_dir) -> None:
         answer = here("status")
         shown = json.loads(here("status", "-o", "json").out)
     assert answer.code == 0, answer.err
-    for part in (f"pid {os.getpid()}", "3 h ago", "312 processes", "23 %", "0.08 % of one core", "38.0 MiB", "of 50 MB",
+    for part in (f"pid {os.getpid()}", "3 h ago", "312 processes", "23 %", "0.08 % of one core", "38.0 MiB", "of 50.0 MB",
                  "3 alerts", "monitord show abcdefgh", "degraded", "retention: ran"):  # fmt: skip
         assert part in answer.out
     assert "\x1b" not in answer.out
@@ -175,6 +179,38 @@ def test_status_of_somebody_who_records(here, store, data_dir) -> None:
     files = [path for path in data_dir.rglob("*") if path.is_file()]  # those of the daemon, too
     assert shown["usage"]["total_bytes"] == sum(path.stat().st_size for path in files)
     assert shown["usage"]["total_bytes"] == usage_of(data_dir).total_bytes
+
+
+def test_what_ails_a_recorder_stands_first_and_what_mends_it_last(here, store, data_dir) -> None:
+    """And what waits for a profile, and the jobs that have not run yet on one line."""
+    jobs = {"vacuum": {"next_run": datetime.now(UTC) + timedelta(hours=3, minutes=1)}, "optimize": {}}
+    with hold(data_dir / DAEMON_LOCK, "busy"):
+        write_status(data_dir, status_of(os.getpid(), pending=["abcdefghijkl", "bcdefghijklm"], jobs=jobs))
+        lines = here("status").out.splitlines()
+        write_status(data_dir, status_of(os.getpid(), degraded=[]))
+        sound = here("status").out.splitlines()
+    assert lines[0] == f"monitord 0.1.0 records, with 1 trouble (pid {os.getpid()})"
+    assert lines[1].split(None, 1) == ["degraded", "the disk\\x1b[31m is full"]
+    assert lines[-1].split(None, 1) == ["fixes", "monitord doctor"]
+    assert [line.split(None, 1)[1] for line in lines if line.startswith("  waiting ")] == ["2 profiles"]
+    assert [line.split("not yet run: ")[1] for line in lines if "not yet run" in line] == [
+        "vacuum, next in 3 h; optimize"
+    ]
+    assert sound[0] == f"monitord 0.1.0 records (pid {os.getpid()})"
+    assert not [line for line in sound if line.startswith(("  fixes", "  degraded", "  waiting"))]
+
+
+@pytest.mark.parametrize("text", ["[sampling]\ninterval_s = -1\n", ""])
+def test_status_without_a_recorder_says_what_it_knows(text, here, store, data_dir, tmp_path) -> None:
+    """A killed one's last look; and a configuration that can't be read hides nothing else."""
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+    write_status(data_dir, status_of(1, taken_at=datetime.now(UTC) - timedelta(hours=2)))
+    answer = here("--config", str(config), "status")
+    assert (answer.code, answer.err.count("\n")) == (3, 1)
+    assert answer.out.startswith("monitord does not record here\n")
+    assert ("  store " in answer.out) == (text == "")
+    assert re.search(r"^  last look +2 h ago$", answer.out, re.MULTILINE)
 
 
 def test_a_status_that_lies_does_not_make_a_daemon(here, store, data_dir) -> None:
