@@ -13,6 +13,7 @@ from monitord.capture.target import Target, TargetError
 from monitord.capture.tool_runner import Outcome, Rights, Runner, ToolRun
 from monitord.capture.workplace import put, remove, take
 from monitord.children import own_command, own_environment
+from monitord.logs import get_logger
 from monitord.model import Capture
 
 _RAW, _NAMED, _FILES = "ring.raw", "ring.json", "ring.files"
@@ -68,12 +69,21 @@ def _name(runner: Runner, folder: Path, target: Target | None) -> str | None:
     with _code_of(target) as files:
         put(folder / _FILES, json.dumps(dict(files)).encode("ascii"))
         if target is not None:
+            _have_names_written(target)
             perf_maps.take_over(target, folder)
         try:
             outcome = runner.run(_tool_run(folder, target, tuple(files.values())), target)
         finally:
             remove(folder / perf_maps.COPY)
     return _problem(outcome)
+
+
+def _have_names_written(target: Target) -> None:
+    """Ask a Java program for the names of its compiled code; without them it is `[unknown]`."""
+    from monitord.capture import java  # an alert's worth of code
+
+    if java.is_java(target) and (why_not := java.ask_for_names(target)):
+        get_logger().info("before.java_names", pid=target.key.pid, reason=why_not)
 
 
 @contextlib.contextmanager

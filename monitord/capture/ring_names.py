@@ -30,7 +30,7 @@ _NAME_CAP = 512
 _KERNEL_TEXT = b"tTwW"
 _LOOK = getattr(os, "O_PATH", 0) | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_MAP_LINE = re.compile(rb"([0-9a-fA-F]{1,16}) ([0-9a-fA-F]{1,16}) ([^\n]{1,512})")
+_MAP_LINE = re.compile(rb"(?m)^(?:0x)?([0-9a-fA-F]{1,16}) (?:0x)?([0-9a-fA-F]{1,16}) ([^\n]{1,512})")
 # What an interpreter does besides evaluating: below Python's frames only this is worth a frame.
 _WORK_OF_INTERPRETER = re.compile(r"_?sre_|SRE\(|gc_collect|deduce_unreachable")
 _INTERPRETER = re.compile(r"(lib)?python[23][0-9.]*[a-z]*(\.so[0-9.]*)?$")

@@ -9,6 +9,7 @@ import random
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,13 @@ import pytest
 from monitord.capture import ring_names
 from monitord.capture.before import RingNames
 from monitord.model import Capture, CaptureStatus, ProcessKey
+from monitord.pipeline.failures import Failures
+from monitord.stacks.box import SPAN_NS, BlackBox, now_ns
+from monitord.stacks.opening import BoxSettings
+from tests.capture.targets import Targets, key_of, stat_fields, wait_for
+from tests.capture.test_unnamed_code import JAVA
 from tests.fakes import START
+from tests.patience import PATIENCE_S
 
 C_PROGRAM = "void guilty_native(void) {} int main(void) { guilty_native(); return 0; }"
 
@@ -194,13 +201,45 @@ def test_the_kernels_functions_have_names_where_it_shows_them(tmp_path: Path) ->
 def test_names_that_a_jit_wrote_are_read_and_cleaned(tmp_path: Path) -> None:
     path = tmp_path / "perf.map"
     path.write_bytes(
-        b"7f0010 20 LazyCompile:~hot\n7f0100 10 \x1b[31mred\nnonsense\n7f0200 10 " + b"x" * 9000 + b"\n"
+        b"7f0010 20 LazyCompile:~hot\n7f0100 10 \x1b[31mred\nnonsense\n0x00007f0300 0x10 of Java\n7f0200 10 "
+        + b"x" * 9000
+        + b"\n"
     )
     names = ring_names.made_names(path)
     assert names.name(0x7F0011) == "LazyCompile:~hot"
     assert names.name(0x7F0105) == "?[31mred"
     assert names.name(0x7F0030) is None
+    assert names.name(0x7F0308) == "of Java"
     assert len(names.name(0x7F0201) or "") <= 512
+
+
+@pytest.mark.root
+def test_compiled_java_has_names_in_what_ran_before(
+    require_tool: Callable[[str], str], targets: Targets, tmp_path: Path
+) -> None:
+    """The program is asked for them, and goes on; nobody had it write a map."""
+    source = targets.script(JAVA, "Hot.java")
+    subprocess.run([require_tool("javac"), "-d", targets.folder, source], check=True)
+    box = BlackBox(BoxSettings(), lambda _name, _executable: True, Failures().run)
+    box.start()
+    try:
+        process = targets.start(require_tool("java"), "-cp", str(targets.folder), "Hot")
+        wait_for(lambda: int(stat_fields(process.pid)[11]) > 200, "it to be compiled and to work")
+        key = key_of(process)
+        found = box.take(key, now_ns() - SPAN_NS, now_ns())
+    finally:
+        box.close(PATIENCE_S)
+    assert found is not None
+    taken = Capture(
+        role="before", profiler="ring", status=CaptureStatus.OK, started_at=START, duration_s=1.0,
+        target=key, format="ring", payload=found.payload,
+    )  # fmt: skip
+    told = json.loads(RingNames().put_in(taken, tmp_path / "spool").payload or b"")
+    weights: Counter[str] = Counter()
+    for _at, _thread, stack, weight in told["samples"]:
+        weights[told["frames"][told["stacks"][stack][-1]][0]] += weight
+    assert "hotLoop" in weights.most_common(1)[0][0]
+    assert process.poll() is None
 
 
 def test_whatever_a_document_holds_the_child_ends_with_a_reason_or_a_document(tmp_path: Path) -> None:
