@@ -1,8 +1,8 @@
 """Files planted wherever a user can write: no process that monitord starts runs, imports, reads or follows one.
 
 `STARTS` names every place in the source that starts a process. A new one fails the first test until it stands
-here, with the exercise that starts it among planted files, or the reason why it needs none. Longer than 400
-lines: there is one table.
+here, with the exercise that starts it among planted files, or the reason why it needs none. More than
+400 lines, because there is one table.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from monitord import procfs
 from monitord.logs import get_logger
 from monitord.model import ProcessKey
+from monitord.stacks.allowance import Allowance
 from monitord.stacks.asking import AskedLives, Asking
 from monitord.stacks.heat import AT_MOST, Heat
 from monitord.stacks.lives import Lives
@@ -35,10 +36,8 @@ _WAKE_S, _WAKE_HOT_S = 0.25, 0.125
 _NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
-_YOUNGEST_S, _YOUNGEST_IN_NEED_S = 0.4, 2.0  # most that are younger end at once
+_AT_MOST_IN_NEED = 6
 _IDLE_LOOKS = 4  # while nothing runs, what was started is taken in once a second
-_ATTACHED_EVERY_S, _AT_MOST_IN_NEED = 1.0, 6
-_CPU_SHARE, _CPU_SAVED_S = 0.004, 0.25  # of one core; what was not used is saved, up to that
 _RESTS_S = 60.0  # without rings
 _FAILURES_UNTIL_ANEW = 240
 _HANGS_AFTER_S = 5.0
@@ -52,37 +51,6 @@ _NICE = -10  # where there is a right to it
 _WATCHED_CAP = 16
 _FRESH_NS = 2 * _NS_PER_S
 _SWITCHED_OFF = "it is switched off (black_box.enabled, or capture.consent)"
-
-
-class _Allowance:
-    """CPU seconds that the thread may use: so many a second, and a little that was saved.
-
-    Once they are spent, stacks of known processes are read on, which costs little; of new ones only what has
-    lived for a while is attached to, one a second.
-    """
-
-    def __init__(self) -> None:
-        self._left_s, self._at_s = _CPU_SAVED_S, time.monotonic()
-        self._next_s = 0.0
-
-    def spend(self, used_s: float) -> None:
-        now_s = time.monotonic()
-        saved_s = self._left_s + _CPU_SHARE * (now_s - self._at_s)
-        self._left_s, self._at_s = min(_CPU_SAVED_S, saved_s) - used_s, now_s
-
-    @property
-    def is_spent(self) -> bool:
-        return self._left_s < 0
-
-    def least_age_s(self, is_watched: bool) -> float:
-        """How old a process must be to be attached to now."""
-        if not self.is_spent or is_watched:
-            return _YOUNGEST_S
-        return _YOUNGEST_IN_NEED_S if time.monotonic() >= self._next_s else float("inf")
-
-    def attached(self) -> None:
-        """One process was attached to."""
-        self._next_s = time.monotonic() + _ATTACHED_EVERY_S
 
 
 class BlackBox:
@@ -117,7 +85,7 @@ class BlackBox:
         self._seen_ns: dict[int, int] = {}  # the least lately seen first
         self._watched_ns: dict[int, int] = {}  # until when
         self._read_ns: dict[int, int] = {}  # when a Python stack was last read, of the last few seconds
-        self._allowance = _Allowance()
+        self._allowance = Allowance()
         self._cpu_s = self._watched_s = 0.0
         self._thread: threading.Thread | None = None
         self._turn = self._failed = self._idle_looks = 0

@@ -198,12 +198,8 @@ def test_five_hundred_starts_a_second_keep_within_the_bounds() -> None:
             told.fork(at, pid, 10)
             told.exec(at + 1, pid, f"job{pid}")
             for library in range(5):
-                told.map(
-                    at + 2 + library,
-                    pid,
-                    0x1000 * (library + 1),
-                    f"/usr/lib/x86_64-linux-gnu/lib{library}.so",
-                )
+                path = f"/usr/lib/x86_64-linux-gnu/lib{library}.so"
+                told.map(at + 2 + library, pid, 0x1000 * (library + 1), path)
             told.end(at + 10, pid)
         lives.keep_up(pids[:9])
         assert tables_bytes(lives) <= (192 << 10) + (512 << 10) + (256 << 10)
