@@ -51,17 +51,16 @@ class LiveStacks:
         with self._lock:
             box = self._opened()
             now, now_ns = datetime.now(UTC), _now_ns()
-            since_ns = max(self._opened_ns, now_ns - SPAN_S * _NS_PER_S)
+            since_ns = self._first_second(now_ns)
             found = box.take_machine(since_ns, now_ns)
             status = box.status()
-        began_at = now - timedelta(seconds=(now_ns - (found.began_ns if found else now_ns)) / _NS_PER_S)
-        ring = read_ring(BytesIO(found.payload)) if found is not None else None
-        listed = seconds(ring) if ring is not None else ()
+        began_at = now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)
+        listed = seconds(read_ring(BytesIO(found.payload)), since_ns) if found is not None else ()
         return {
-            "since": iso(now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)),
+            "since": iso(began_at),
             "until": iso(now),
             "scope": status["scope"],
-            "notes": _limits(status),
+            "limits": _limits(status),
             "seconds": [
                 {
                     "at": iso(began_at + timedelta(seconds=one.at_s)),
@@ -111,6 +110,11 @@ class LiveStacks:
     def is_open(self) -> bool:
         """Whether a box is open."""
         return self._box is not None
+
+    def _first_second(self, now_ns: int) -> int:
+        """Where the first of the seconds begins: at whole ones since the opening, so that none changes."""
+        gone = max(0, -(-(now_ns - SPAN_S * _NS_PER_S - self._opened_ns) // _NS_PER_S))
+        return self._opened_ns + gone * _NS_PER_S
 
     def _opened(self) -> BlackBox:
         if self._box is None:

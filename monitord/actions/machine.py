@@ -180,12 +180,12 @@ class Span:
     functions: Sequence[Mapping[str, Any]] = ()
     incidents: Sequence[Mapping[str, Any]] = ()
     incidents_left_out: int = 0
-    notes: list[str] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
         names = ("seconds", "passes", "highest_percent", "mean_percent", "processes", "processes_left_out")
-        others = ("functions", "incidents", "incidents_left_out", "notes")
+        others = ("functions", "incidents", "incidents_left_out", "limits")
         told = {name: getattr(self, name) for name in (*names, *others)}
         return {"since": iso(self.since), "until": iso(self.until), **told}
 
@@ -201,9 +201,11 @@ def span(workspace: Workspace, since: datetime, until: datetime) -> Span:
         ]
         found.incidents, found.incidents_left_out = _incidents(reader, since, until)
     if found.passes:
-        found.notes.append("stored passes name the six first processes each by CPU, memory, disk and network")
+        found.limits.append(
+            "stored passes name the six first processes each by CPU, memory, disk and network"
+        )
     if not found.functions:
-        found.notes.append("no function is known of it: functions are kept of incidents alone")
+        found.limits.append("no function is known of it: functions are kept of incidents alone")
     return found
 
 

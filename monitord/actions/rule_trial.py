@@ -103,7 +103,7 @@ class Trial:
             "first": self.first and iso(self.first),
             "last": self.last and iso(self.last),
             "step_seconds": self.step_s,
-            "notes": [{"rule": rule, "text": text} for rule, text in self.notes],
+            "limits": [{"rule": rule, "text": text} for rule, text in self.notes],
             "stopped": self.stopped,
         }
 

@@ -119,13 +119,17 @@ def _sources_of(reader: StoreReader, record: ProfileRecord) -> list[Source]:
             process_name=one.process_name,
             pid=one.pid or None,
             since=one.captured_at,
-            until=(record.raised_at or one.captured_at + timedelta(seconds=one.duration_seconds + 1)),
+            until=max(record.raised_at or one.captured_at, _end_of(one)),
             of_machine=record.rule == SNAPSHOT and not record.pid,
             key=one.artefact_key,
         )
         for one in captures
         if one.role == BEFORE and one.format == RING and one.status.has_evidence and one.artefact_key
     ]
+
+
+def _end_of(capture: ProfileRecord) -> datetime:
+    return capture.captured_at + timedelta(seconds=capture.duration_seconds)
 
 
 def check(since: datetime, until: datetime) -> None:

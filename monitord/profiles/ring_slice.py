@@ -52,7 +52,7 @@ def cut(ring: Ring, since_s: float, until_s: float) -> Slice:
 class Second:
     """A second of it: what all used of one core, and the process that used most of that.
 
-    `at_s` is where it begins, in seconds from the document's beginning.
+    `at_s` is where it begins, in seconds from where counting began.
     """
 
     at_s: int
@@ -62,12 +62,13 @@ class Second:
     process_percent: float | None = None
 
 
-def seconds(ring: Ring) -> tuple[Second, ...]:
-    """Return each whole second of it, oldest first, also those in which nothing ran."""
-    count = (ring.ended_ns - ring.began_ns) // _NS_PER_S
+def seconds(ring: Ring, since_ns: int) -> tuple[Second, ...]:
+    """Return each whole second since that moment, oldest first, also those in which nothing ran."""
+    count = (ring.ended_ns - since_ns) // _NS_PER_S
+    offset_ns = ring.began_ns - since_ns
     tallies: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for at_ns, thread, _stack, weight in ring.samples:
-        tallies[at_ns // _NS_PER_S][ring.process_of(thread)] += weight
+        tallies[(offset_ns + at_ns) // _NS_PER_S][ring.process_of(thread)] += weight
     return tuple(_second(ring, at_s, tallies.get(at_s, Counter())) for at_s in range(min(count, MAX_SECONDS)))
 
 

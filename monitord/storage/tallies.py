@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from monitord.storage.cells import Row, time_cell, time_of
+from monitord.storage.cells import Row, text_of, time_cell, time_of
 from monitord.storage.views import RuleTally
 
 SPAN = "SELECT min(taken_from) AS first, max(taken_until) AS last FROM history GROUP BY NULL"
@@ -27,6 +27,6 @@ def by_rule_statement(since: datetime | None, until: datetime | None) -> tuple[s
 
 def tally_of(row: Row) -> RuleTally:
     """Return one rule's numbers from its row."""
-    if not isinstance(row["rule"], str):
-        raise TypeError("a rule without a name")
-    return RuleTally(row["rule"], row["incidents"], time_of(row["last_at"]), float(row["severity"]))
+    return RuleTally(
+        text_of(row["rule"]) or "", row["incidents"], time_of(row["last_at"]), float(row["severity"])
+    )

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from monitord.actions.assistants import record_action
+from monitord.actions.live_stacks import LiveStacks
 from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
 from monitord.errors import (
@@ -76,9 +77,16 @@ class Answers:
     """Runs what the API's functions answer, a few at a time."""
 
     def __init__(self, workspace: Workspace, captures: CapturesUnderway, *, allows_actions: bool) -> None:
-        self._question = Question(workspace, captures=captures, allows_actions=allows_actions)
+        self._own_box = LiveStacks(workspace)
+        self._question = Question(
+            workspace, captures=captures, allows_actions=allows_actions, own_box=self._own_box
+        )
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._acting = anyio.CapacityLimiter(1)  # what is done may take long, and questions don't wait for it
+
+    def end(self) -> None:
+        """Give back what the answers hold: the rings of the server's own black box."""
+        self._own_box.close()
 
     def endpoint(self, route: Get | Post) -> Callable[[Request], Awaitable[Response]]:
         """Make what Starlette calls for a line of the table."""

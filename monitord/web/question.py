@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from monitord.actions.budget import Budget
+from monitord.actions.live_stacks import LiveStacks
 from monitord.actions.times import parse_period
 from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
@@ -31,11 +32,19 @@ class Question:
     captures: CapturesUnderway = field(default_factory=CapturesUnderway)
     budget: Budget = field(default_factory=Budget)
     allows_actions: bool = False
+    own_box: LiveStacks | None = None
 
     @property
     def id(self) -> str:
         """The incident that the path names."""
         return self.path["id"]
+
+    @property
+    def live(self) -> LiveStacks:
+        """The server's own black box."""
+        if self.own_box is None:
+            raise UsageError("invalid question: this server has no black box of its own")
+        return self.own_box
 
     def only(self, *names: str) -> None:
         """Refuse a query that has other words."""

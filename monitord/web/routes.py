@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitord.web.answers import acting, incidents, session
+from monitord.web.answers import acting, functions, incidents, recorder, rules, session, timeline
 from monitord.web.question import Question
 
 
@@ -47,6 +47,10 @@ PAGES: Sequence[Page] = (
     Page("/", "recent", "Anomalies"),
     Page("/incidents/{id}", "incident"),
     Page("/incidents/{id}/compare/{other}", "compare"),
+    Page("/timeline", "timeline", "Timeline"),
+    Page("/functions", "functions", "Functions"),
+    Page("/rules", "rules", "Rules"),
+    Page("/recorder", "recorder", "Recorder"),
 )
 
 API: Sequence[Get | Post] = (
@@ -61,6 +65,15 @@ API: Sequence[Get | Post] = (
     Get("/api/incidents/{id}/report", incidents.report),
     Get("/api/incidents/{id}/place", incidents.place),
     Get("/api/incidents/{id}/compare/{other}", incidents.comparison),
+    Get("/api/timeline", timeline.course),
+    Get("/api/timeline/span", timeline.span),
+    Get("/api/timeline/stacks", timeline.stacks_of),
+    Get("/api/timeline/now", timeline.seconds),
+    Get("/api/functions", functions.listed),
+    Get("/api/rules", rules.board),
+    Get("/api/rules/trial", rules.trial),
+    Get("/api/recorder", recorder.overview),
+    Post("/api/snapshots", acting.snapshot, "snapshot"),
     Post("/api/incidents/{id}/pin", acting.pin, "pin"),
     Post("/api/incidents/{id}/note", acting.note, "note"),
     Post("/api/incidents/{id}/capture-again", acting.capture_again, "capture again"),

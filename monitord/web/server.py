@@ -86,7 +86,10 @@ class Server:
             captures.end()
             on_end()
 
-        serve(Guard(application(answers), credentials, self.place.hosts(port)), listener, end)
+        try:
+            serve(Guard(application(answers), credentials, self.place.hosts(port)), listener, end)
+        finally:
+            answers.end()
 
     def port(self, listener: socket.socket) -> int:
         """The port that was had; 0 for a unix socket."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.actions.rule_texts import rule_text
 from monitord.actions.rule_trial import (
     BLIND_SPOTS,
     LONGEST_TEXT,
@@ -20,9 +21,9 @@ from monitord.actions.rule_trial import (
     try_rules,
 )
 from monitord.actions.workspace import Workspace
-from monitord.config import load_rules
+from monitord.config import load_rules, parse_rules
 from monitord.errors import ConfigError, MonitordError, UsageError
-from monitord.model import Match, Rates, TriggerMetric
+from monitord.model import METRIC_UNITS, Match, Rates, Rule, Threshold, TriggerMetric
 from monitord.storage import open_store
 from tests.cli.conftest import make_incident
 from tests.detection.test_default_rules import CAUGHT, FILE
@@ -150,3 +151,25 @@ def test_a_file_is_tried_as_a_text_is(data_dir: Path, tmp_path: Path) -> None:
     (rule,) = from_text.rules
     assert replace(rule, match=Match()) == rule
     assert from_text.as_json()["rules"][0]["fired"] == 1
+
+
+THRESHOLDS = {"percent": 37.5, "bytes": 3 << 20, "bytes_per_s": 12_345_678.0, "seconds": 61.0, "count": 412.0}
+
+
+@pytest.mark.parametrize("metric", [one for one in TriggerMetric if one is not TriggerMetric.MANUAL])
+def test_a_rule_written_as_text_reads_back_as_it_was(metric: TriggerMetric) -> None:
+    """Every default rule and one of every metric with all its settings survive the way to text and back."""
+    rules = [rule for rule in DEFAULTS.values() if rule.metric is metric]
+    is_below = metric is TriggerMetric.FREE_MEMORY
+    for unit in METRIC_UNITS[metric]:
+        limit = Threshold(THRESHOLDS[unit], unit)
+        rules.append(
+            Rule(
+                "all-of-it", metric, None if is_below else limit, limit if is_below else None,
+                times_baseline=None if is_below else 3.0, window_s=17.5, min_share=0.55, cooldown_s=33.0,
+                escalation_factor=2.0, captures_per_hour=9, profiler="none", is_enabled=False,
+                match=Match() if metric.is_machine_wide else Match(('a"b', "*"), ("root",), ("x.service",), (7,), ("\u00fc",)),
+            )
+        )  # fmt: skip
+    for rule in rules:
+        assert parse_rules(rule_text(rule)) == (rule,)

@@ -92,7 +92,7 @@ def incident(number: int, at: datetime) -> Incident:
     made = make_incident(name=name, command_line=words, pid=pid, metric=metric, value=value, threshold=threshold, at=at, hotspots=HOTSPOTS,
                          late=number % 11 == 3, reason=f"{metric.value} was above its threshold for 10 s")  # fmt: skip
     context, profile, missing = made.captures
-    box = Capture(role=BEFORE, profiler="black box", status=CaptureStatus.OK, started_at=at, duration_s=80.0, target=profile.target,
+    box = Capture(role=BEFORE, profiler="black box", status=CaptureStatus.OK, started_at=at - timedelta(seconds=80), duration_s=80.0, target=profile.target,
                   format=RING, payload=ring(pid), sample_count=640, hotspots=HOTSPOTS, notes={"processes": "2 processes", "scope": "machine"})  # fmt: skip
     return replace(
         made, cause=cause, captures=(context, box, replace(profile, payload=speedscope()), missing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from monitord.actions import again, capturing, incidents
+from monitord.actions import again, capturing, incidents, snapshots
 from monitord.export.shapes import row
 from monitord.web.question import Question
 
@@ -40,3 +40,9 @@ def note(asked: Question) -> dict[str, Any]:
     """Leave a note on an incident."""
     record = incidents.add_note(asked.workspace, asked.id, asked.said("text", _LONGEST_NOTE))
     return {"incident": row(record)}
+
+
+def snapshot(asked: Question) -> dict[str, Any]:
+    """Have the recorder keep what the machine ran in the last minute, and name the incident."""
+    view = snapshots.take_snapshot(asked.workspace, snapshots.SnapshotWish())
+    return {"incident": view.correlation_id}

@@ -119,6 +119,7 @@ async function lookAround() {
 function navigation(shown) {
   document.getElementById("pages").replaceChildren(...PAGES.filter((page) => page.word).map((page) =>
     el("a", { href: page.path, "aria-current": page.path === shown ? "page" : null }, page.word)));
+  document.querySelector("#pages [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // on a phone not all words have room
 }
 
 function askForToken(error) {

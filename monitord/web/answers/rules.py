@@ -1,0 +1,38 @@
+"""Rules: where each stands, what it made, and what others would have made of the past."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitord.actions import rule_texts, rule_trial, rules
+from monitord.errors import UsageError
+from monitord.model import Rule
+from monitord.web.question import Question
+
+LONGEST_RULES = 3_000  # they stand in the address of the question
+
+
+def board(asked: Question) -> dict[str, Any]:
+    """Put each rule beside how it stands and what it made in a period; `lines` are what a file would say."""
+    asked.only("since", "until")
+    found = rules.board(asked.workspace, *asked.period())
+    return {
+        "rules": [{**one.as_json(), "lines": _lines(one.rule)} for one in found],
+        "file": str(rule_texts.rules_file(asked.workspace)),
+    }
+
+
+def _lines(rule: Rule | None) -> list[str] | None:
+    return None if rule is None else rule_texts.rule_text(rule).splitlines()
+
+
+def trial(asked: Question) -> dict[str, Any]:
+    """Try rules on stored history; nothing is saved."""
+    asked.only("rules", "since", "until")
+    text = asked.query.get("rules", "")
+    if len(text) > LONGEST_RULES:
+        raise UsageError(
+            f"invalid rules: {len(text):,} characters, expected {LONGEST_RULES:,} at most;"
+            " try `monitord rules test FILE`"
+        )
+    return rule_trial.try_rules(asked.workspace, text, *asked.period()).as_json()
