@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +14,22 @@ from monitord.actions.times import parse_period
 from monitord.cli.context import CliContext
 from monitord.cli.listing import UntilFlag
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import emit, emit_json, page, say, width
+from monitord.cli.terminal import Style, emit, emit_json, page, say, width
 from monitord.cli.when import local_stamp
 from monitord.export.shapes import rule_row
 from monitord.export.units import quantity, span
-from monitord.model import Match, Rule, Threshold, counted
+from monitord.model import Alert, Match, Rule, Threshold, counted
 from monitord.redaction import printable
 
 if TYPE_CHECKING:
     from monitord.actions.rule_trial import Trial
 
+_FIRED = (
+    Column("WHEN", gives_way=1),
+    Column("RULE", least=8, good=13),
+    Column("WHY", least=16, good=24),
+    Column("NO CAPTURE", least=10, good=16, gives_way=2),
+)
 _NAME_WIDTH = 24  # a name is there to be typed: it is shown whole up to here
 
 
@@ -73,15 +80,29 @@ def replay_rules(
     if as_json:
         emit_json([found.as_json() for found in replayed.found])
     else:
-        for alert in replayed.alerts:
-            when = local_stamp(alert.raised_at, now)
-            mark = f"  (no capture: {printable(alert.suppressed_by)})" if alert.suppressed_by else ""
-            emit(f"{when}  {printable(alert.rule)}  {printable(alert.reason)}{mark}\n")
+        for line in _fired(replayed.alerts, now, width(), context.style()):
+            emit(f"{line}\n")
     fired = Counter(alert.rule for alert in replayed.alerts)
     told = ", ".join(f"{rule.name} {fired[rule.name]}" for rule in replayed.rules)
     say(f"{_history(replayed, since, now)}; fired: {told}")
     for rule, limit in replayed.notes:
         say(f"{rule}: {limit}")
+
+
+def _fired(alerts: Sequence[Alert], now: datetime, columns: int, style: Style) -> Iterator[str]:
+    """The table of alerts; why one would not have been captured only where there is such a one."""
+    rows = [
+        [
+            Cell(local_stamp(one.raised_at, now)),
+            Cell(one.rule, ("bold",)),
+            Cell(one.reason),
+            Cell(one.suppressed_by or "", ("dim",)),
+        ]
+        for one in alerts
+    ]
+    told = len(_FIRED) if any(one.suppressed_by for one in alerts) else len(_FIRED) - 1
+    if rows:
+        yield from draw(_FIRED[:told], [row[:told] for row in rows], width=columns, style=style)
 
 
 def _history(replayed: Trial, since: str, now: datetime) -> str:

@@ -287,6 +287,7 @@ def test_rules_are_listed_and_replayed(here, store, tmp_path) -> None:
 
 def test_replayed_history_says_what_would_have_fired(here, store, tmp_path) -> None:
     """A minute of one process at 95 percent, stored as a daemon stores it."""
+    from monitord.cli.terminal import display_width
     from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates
 
     start = datetime.now(UTC) - timedelta(minutes=30)
@@ -310,8 +311,11 @@ def test_replayed_history_says_what_would_have_fired(here, store, tmp_path) -> N
     rules.write_text('[[rules]]\nname = "warm"\nmetric = "cpu"\nabove = 80\nwindow_s = 10\n')
     answer = here("rules", "test", str(rules), "--since", "1h")
     assert answer.code == 0
-    assert "warm" in answer.out
-    assert answer.out.count("\n") == 1
+    header, line = answer.out.splitlines()
+    assert header.split() == ["WHEN", "RULE", "WHY"]
+    assert "warm" in line
+    narrow = here("rules", "test", str(rules), "--since", "1h", COLUMNS="40").out.splitlines()
+    assert max(map(display_width, narrow)) <= 40
     assert json.loads(here("rules", "test", str(rules), "--since", "1h", "--json").out)[0]["pid"] == 77
 
 
