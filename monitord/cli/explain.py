@@ -91,12 +91,12 @@ def _strip_lines(told: Explanation, columns: int, style: Style) -> list[str]:
 _COLUMNS = (
     Column("RULE", least=13),
     Column("STATE"),
-    Column("PROCESS", least=8, good=12),
-    Column("PID", right=True, gives_way=2),
-    Column("LAST", least=4, gives_way=3),
+    Column("PROCESS", least=6, good=12),
+    Column("PID", right=True, gives_way=3),
+    Column("LAST", least=4, gives_way=4),
     Column("NOW", right=True),
-    Column("FIRES AT", right=True),
-    Column("TO GO", right=True, gives_way=1),
+    Column("FIRES AT", right=True, gives_way=1),
+    Column("TO GO", right=True, gives_way=2),
     Column("HELD BACK BY", least=10, good=16),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import monitord.cli
 from monitord.actions.rules import Finding
 from monitord.cli.commands import COMMANDS, GROUPS
 from monitord.cli.explain import _table
@@ -149,6 +152,37 @@ def test_no_page_of_help_is_wider_than_the_screen(columns: int, here, monkeypatc
         wide = [line for line in answer.out.splitlines() if display_width(line) > columns]
         assert answer.code == 0, words
         assert [line for line in wide if not line.startswith("  monitord ")] == [], words
+
+
+def tables() -> dict[str, tuple[Column, ...]]:
+    """The columns of every table that a module of the command line declares, by where it stands."""
+    found = {}
+    for module in pkgutil.iter_modules(monitord.cli.__path__):
+        held = vars(importlib.import_module(f"monitord.cli.{module.name}"))
+        for name, value in held.items():
+            if isinstance(value, tuple) and value and all(isinstance(one, Column) for one in value):
+                found[f"{module.name}.{name}"] = value
+    return found
+
+
+@pytest.mark.parametrize("columns", SCREENS)
+@pytest.mark.parametrize("table", tables())
+def test_a_table_of_hostile_texts_fits_and_its_titles_can_be_read(table: str, columns: int) -> None:
+    """Each that there is, whoever shows it: of narrow and of endless texts in every column."""
+    for text in ("x", HOSTILE, "m" * 300, "漢" * 200):
+        shown = tables()[table]
+        row = [Cell("12:00" if one.whole else text) for one in shown]  # ours, and short
+        lines = list(draw(shown, [row] * 3, width=columns, style=Style()))
+        assert max(map(display_width, lines)) <= columns
+        assert len(lines) == 4
+        if text == "x":
+            assert "…" not in lines[0]
+
+
+def test_every_table_of_the_command_line_is_found() -> None:
+    assert {"hot._COLUMNS", "events._COLUMNS", "explain._COLUMNS", "rows._COLUMNS", "plan._COLUMNS"} <= set(
+        tables()
+    )
 
 
 @given(st.data())
