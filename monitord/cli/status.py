@@ -216,11 +216,11 @@ def message_line(told: Mapping[str, Any] | None, now: datetime) -> str:
         if not isinstance(held, Mapping):
             continue
         when = moment_of(held.get("last_sent_at"))
-        parts = [f"{held.get('sent') or 0:,} sent" + (f", last {age(when, now)}" if when else "")]
-        words = (("waiting", "waiting"), ("held", "held for later"), ("failed", "given up"))
+        parts = [f"last {age(when, now)}"] if when else []
+        words = (("sent", "sent"), ("waiting", "waiting"), ("held", "held for later"), ("failed", "given up"))
         parts += [f"{held[key]:,} {word}" for key, word in words if _is_number(held, key) and held[key]]
         parts += [printable(str(held["last_error"]))] if held.get("last_error") else []
-        found.append(f"{printable(str(name))}: {', '.join(parts)}")
+        found.append(f"{printable(str(name))}: {', '.join(parts) or 'nothing yet'}")
     return "; ".join(found)
 
 
