@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Callable
 
 from tests.flow.recorder import CPU_RULE, FAST, Recorder
 from tests.notify.servers import Receiver, receiving, silent
 
-RULE = CPU_RULE.replace("window_s = 2", "window_s = 1\ncooldown_s = 0")
+RULE = CPU_RULE.replace("window_s = 2", "window_s = 1")
 
 
 def told(url: str, name: str = "team") -> str:
@@ -22,7 +23,7 @@ def test_a_spike_is_told_with_its_function_and_a_receiver_that_hangs_delays_neit
     """The message comes when the evidence is there, names what `show` names, and is not repeated."""
     with receiving(Receiver()) as place, silent() as port:
         dead = told(f"http://127.0.0.1:{port}/", "dead")
-        daemon = recorder(f"{FAST}{RULE}{dead}{told(place.url)}").start()
+        daemon = recorder(f"{RULE}{dead}{told(place.url)}", FAST).start()
         burner = daemon.python("burn.py", "50")
         incident = daemon.incident(pid=burner.pid, trigger_metric="cpu")
         daemon.wait_for(lambda: place.got, "a message")
@@ -44,15 +45,17 @@ def test_a_receiver_that_a_reload_brings_is_told_what_a_killed_recorder_had_not(
 ) -> None:
     """kill -9 while its sender hangs in a receiver: the next recorder tells it, with the same id."""
     with receiving(Receiver(hold=threading.Event())) as place:
-        daemon = recorder(f"{FAST}{RULE}").start()
+        daemon = recorder(RULE, FAST).start()
         daemon.config.write_text(f"{FAST}{RULE}{told(place.url)}")
-        assert daemon.command("service", "reload").returncode in (0, 3)
-        daemon.reload()
+        assert daemon.daemon is not None
+        daemon.daemon.send_signal(signal.SIGHUP)
+        daemon.wait_for(lambda: "config.reloaded" in daemon.log_text(), "the reload")
         burner = daemon.python("burn.py", "50")
         daemon.wait_for(lambda: place.got, "a first try")
         burner.kill()
         burner.wait()
-        daemon.kill()
+        daemon.daemon.kill()
+        daemon.daemon.wait()
         assert place.hold is not None
         place.hold.set()
         daemon.start()
