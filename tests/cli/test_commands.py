@@ -138,8 +138,6 @@ NOT_FOUND = [
     ["export", "-S", "1h", "-o", "-"],
     ["keep", "1"],
     ["delete", "1", "--yes"],
-    ["recent", "-f"],
-    ["events", "-f"],
     ["db", "check"],
     ["db", "upgrade"],
     ["db", "vacuum"],
