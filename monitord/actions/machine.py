@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from monitord.actions.moment_shapes import moment_row
+from monitord.actions.moments import moment
 from monitord.actions.rule_trial import Steps
 from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
@@ -107,7 +109,7 @@ def _drawn(passes: Iterator[Rates], since: datetime, step_s: float) -> Iterator[
     for rates in passes:
         at_s = rates.taken_at.timestamp()
         number = int((at_s - since.timestamp()) / step_s)
-        values = [read(rates.system) for read in SERIES.values()]
+        values = [read(rates.system) for read in SERIES.values()] if rates.gap is None else nothing
         if number == bucket:
             point = point[0], [_higher(*pair) for pair in zip(point[1], values, strict=True)]
         else:
@@ -166,7 +168,8 @@ class Span:
     """Who ran between two moments, those that used most CPU first.
 
     Functions are those of captures and of the black box, of the incidents in the span. `seconds` is the time
-    that the stored passes stand for.
+    that the stored passes stand for. `nearest` is the last look before the end of a span in which none was
+    stored (actions/moment_shapes.py).
     """
 
     since: datetime
@@ -181,11 +184,12 @@ class Span:
     incidents: Sequence[Mapping[str, Any]] = ()
     incidents_left_out: int = 0
     limits: list[str] = field(default_factory=list)
+    nearest: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
         names = ("seconds", "passes", "highest_percent", "mean_percent", "processes", "processes_left_out")
-        others = ("functions", "incidents", "incidents_left_out", "limits")
+        others = ("functions", "incidents", "incidents_left_out", "limits", "nearest")
         told = {name: getattr(self, name) for name in (*names, *others)}
         return {"since": iso(self.since), "until": iso(self.until), **told}
 
@@ -200,7 +204,9 @@ def span(workspace: Workspace, since: datetime, until: datetime) -> Span:
             hot_row(spot) for spot in reader.hot(HotFilter(since=since, until=until, limit=MOST_FUNCTIONS))
         ]
         found.incidents, found.incidents_left_out = _incidents(reader, since, until)
-    if found.passes:
+    if not found.passes:
+        found.nearest = moment_row(moment(workspace, until))
+    else:
         found.limits.append(
             "stored passes name the six first processes each by CPU, memory, disk and network"
         )
@@ -211,13 +217,18 @@ def span(workspace: Workspace, since: datetime, until: datetime) -> Span:
 
 def _add_use(found: Span, passes: Iterator[Rates]) -> None:
     uses: dict[ProcessKey, _Use] = {}
-    steps, used_s = Steps(passes), 0.0
+    steps, used_s, until = Steps(passes), 0.0, found.since
     for rates in steps:
+        if rates.gap is not None:
+            until = rates.taken_at  # of the time before it nothing is known
+            continue
         in_span_s = max(0.0, (rates.taken_at - found.since).total_seconds())
         length_s = min(rates.interval_s, in_span_s, _LONGEST_PASS_S)
-        found.seconds += length_s
+        alone_s = max(0.0, min(length_s, (rates.taken_at - until).total_seconds()))
+        until = rates.taken_at
+        found.seconds += alone_s
         machine_percent = rates.system.machine_percent
-        used_s += machine_percent * length_s
+        used_s += machine_percent * alone_s
         found.highest_percent = max(found.highest_percent or 0.0, machine_percent)
         for process in rates.processes:
             use = uses.setdefault(process.key, _Use(process, rates.taken_at, rates.taken_at))

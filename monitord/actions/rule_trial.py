@@ -28,6 +28,7 @@ _MOST_INCIDENTS = 2_000
 _NEAR = timedelta(seconds=60)
 _SHORTEST_GAP_S = 180.0
 _GAP_BEATS = 3.0
+_NEVER_LEFT_OUT_S = 20.0  # a recorder looks at least so often; of passes further apart the busiest were kept
 
 _LEADERS_ONLY = (
     "a stored pass names the six first processes each by CPU, memory, disk and network: others are not judged"
@@ -165,8 +166,9 @@ def _tried(workspace: Workspace, rules: Sequence[Rule], bounds: _Bounds) -> Tria
 class Steps:
     """Passes on their way through, each as long as the time since the stored one before it.
 
-    That time is what one of them stands for; a long one means that nobody recorded, and joins nothing. They
-    are counted here, for a month of them is more than memory should hold.
+    That time is what one of them stands for; of one that looked at processes it is the time since the last
+    that did. A long one means that nobody recorded, and joins nothing. They are counted here, for a month of
+    them is more than memory should hold.
     """
 
     passes: Iterable[Rates]
@@ -175,32 +177,41 @@ class Steps:
     first: datetime | None = None
     last: datetime | None = None
     apart_s: list[float] = field(default_factory=list)
+    looks_apart_s: list[float] = field(default_factory=list)  # of those that looked at processes
     is_cut: bool = False
 
     def __iter__(self) -> Iterator[Rates]:
         before: Rates | None = None
+        looked: Rates | None = None
         for rates in self.passes:
             if self.count == self.most:
                 self.is_cut = True
                 return
             self.count += 1
             self.first, self.last = self.first or rates.taken_at, rates.taken_at
-            yield rates if before is None else self._after(before, rates)
-            before = rates
+            found = rates if before is None else self._after(before, looked, rates)
+            yield found
+            before = found
+            if found.gap is not None or found.processes:
+                looked = found if found.gap is None else None
 
-    def _after(self, before: Rates, rates: Rates) -> Rates:
+    def _after(self, before: Rates, looked: Rates | None, rates: Rates) -> Rates:
         apart_s = rates.monotonic_s - before.monotonic_s
         if rates.gap is not None or apart_s <= 0:
             return rates
         if apart_s > max(_SHORTEST_GAP_S, _GAP_BEATS * rates.interval_s):
             return replace(rates, gap=f"nothing is stored of {span(apart_s)}")
         self.apart_s.append(apart_s)
+        if looked is not None and rates.processes:
+            apart_s = rates.monotonic_s - looked.monotonic_s
+            self.looks_apart_s.append(apart_s)
         return replace(rates, interval_s=max(rates.interval_s, apart_s))
 
-    def coarse_share(self, window_s: float) -> float:
-        """The share of the time in which passes lie further apart than a window."""
-        whole_s = sum(self.apart_s)
-        return sum(each for each in self.apart_s if each > window_s) / whole_s if whole_s else 0.0
+    def coarse(self, window_s: float, *, of_machine: bool) -> tuple[float, float]:
+        """Return the share of the time in which passes lie further apart than that, and how far usually."""
+        apart_s = self.apart_s if of_machine else self.looks_apart_s
+        wide_s, whole_s = [each for each in apart_s if each > window_s], sum(apart_s)
+        return (sum(wide_s) / whole_s, median(wide_s)) if wide_s else (0.0, 0.0)
 
 
 def _notes(rules: Sequence[Rule], steps: Steps) -> Iterator[tuple[str, str]]:
@@ -209,13 +220,20 @@ def _notes(rules: Sequence[Rule], steps: Steps) -> Iterator[tuple[str, str]]:
         yield from ((rule.name, line) for line in BLIND_SPOTS.get(rule.metric, ()))
         if not is_replayable(rule.metric) or not steps.count:
             continue
-        share = steps.coarse_share(rule.window_s)
+        share, apart_s = steps.coarse(rule.window_s, of_machine=rule.metric.is_machine_wide)
         if share >= 0.005:
-            step = span(median(each for each in steps.apart_s if each > rule.window_s))
+            step = span(apart_s)
             yield (
                 rule.name,
                 f"{share:.0%} of this history has a pass only every {step}, and the rule's window is"
                 f" {span(rule.window_s)}: what lasts less than {step} is missed there, or levelled out",
+            )
+        thinned, _apart_s = steps.coarse(_NEVER_LEFT_OUT_S, of_machine=rule.metric.is_machine_wide)
+        if thinned >= 0.005:
+            yield (
+                rule.name,
+                f"{thinned:.0%} of this history is thinned to its busiest passes:"
+                " there it looks worse than it was",
             )
         if rule.times_baseline is not None:
             yield rule.name, "baselines are learned from this history alone: early in it they are not known"

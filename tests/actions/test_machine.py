@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -131,3 +132,34 @@ def test_lists_are_bounded_and_say_what_is_left_out(data_dir: Path, monkeypatch:
     found = span(stored(data_dir, passes), START, after(100))
     assert (len(found.incidents), found.incidents_left_out) == (2, 3)
     assert (len(found.processes), found.processes_left_out) == (3, 5)
+
+
+def test_passes_without_processes_count_for_the_machine_alone(data_dir: Path) -> None:
+    """The machine every two seconds, its processes every ten: both add up to the whole span, and none counts twice."""
+    busy = a_process(cpu_percent=50.0)
+    passes = [some_rates(float(second), [busy] if second % 10 == 0 else []) for second in range(0, 101, 2)]
+    found = span(stored(data_dir, passes), START, after(101))
+    assert found.seconds == pytest.approx(100, abs=3)
+    assert found.processes[0]["cpu_seconds"] == pytest.approx(50, abs=5)
+    assert found.mean_percent == 50.0
+
+
+def test_a_pass_after_a_gap_tells_nothing_of_the_time_before_it(data_dir: Path) -> None:
+    """Rates over a suspend are no rates: an empty point, and no CPU for anybody."""
+    woken = replace(some_rates(40.0, [a_process(cpu_percent=100.0)], machine_percent=99.0), gap="suspend")
+    workspace = stored(data_dir, [some_rates(0.0), some_rates(2.0), woken, some_rates(42.0)])
+    assert span(workspace, START, after(60)).processes == []
+    assert span(workspace, START, after(60)).highest_percent == 50.0
+    values = course(workspace, START, after(60), points=600).values["machine_percent"]
+    assert (max(value for value in values if value is not None), values.count(None)) == (50.0, 1)
+
+
+def test_of_a_span_between_two_looks_the_one_before_it_is_told(data_dir: Path) -> None:
+    """A brushed second in which nothing was stored is not empty: the last look before its end is given, as that."""
+    busy = a_process(cpu_percent=80.0)
+    workspace = stored(data_dir, [some_rates(15.0 * number, [busy]) for number in range(20)])
+    found = span(workspace, after(31), after(32)).as_json()
+    assert (found["passes"], found["processes"]) == (0, [])
+    assert found["nearest"]["taken_at"] == "2026-11-20T03:00:30.000Z"
+    assert found["nearest"]["leaders"][0]["cpu_percent"] == 80.0
+    assert span(workspace, after(0), after(60)).nearest is None

@@ -173,3 +173,30 @@ def test_a_rule_written_as_text_reads_back_as_it_was(metric: TriggerMetric) -> N
         )  # fmt: skip
     for rule in rules:
         assert parse_rules(rule_text(rule)) == (rule,)
+
+
+def test_passes_that_looked_at_no_process_say_nothing_of_one(data_dir: Path) -> None:
+    """The machine is stored every two seconds and its processes every fifteen: each rule is told its own step."""
+    passes = [
+        passed([process(cpu_percent=95.0)] if second % 15 < 2 else [], float(second), interval_s=2.0)
+        for second in range(0, 600, 2)
+    ]
+    workspace = stored(data_dir, passes)
+    said = notes(tried(workspace))
+    assert (
+        "a pass only every 14 s, and the rule's window is 10 s" in said
+        or "every 15 s" in said
+        or "every 16 s" in said
+    )
+    assert [one.alert.crossed_at for one in tried(workspace, HOG.replace("10", "60")).found] == [START]
+    machine_wide = HOG.replace('"cpu"', '"network"').replace("50", '"1GB/s"')
+    assert "a pass only every" not in notes(tried(workspace, machine_wide))
+
+
+def test_history_thinned_to_its_busiest_passes_is_called_so(data_dir: Path) -> None:
+    """Of a day before only each minute's busiest look is kept: whoever tries a rule there is told that it exaggerates."""
+    workspace = stored(data_dir, draw("95*90", interval_s=60))
+    assert "100% of this history is thinned to its busiest passes" in notes(
+        tried(workspace, HOG.replace("10", "3600"))
+    )
+    assert "busiest" not in notes(tried(stored(data_dir.parent / "fine", draw("95*90", interval_s=15))))

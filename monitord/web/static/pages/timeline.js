@@ -186,7 +186,7 @@ function parts(got, chosen) {
   const isKnown = got.passes > 0;
   const figures = el("p", { class: "lead" }, isKnown
     ? [`The machine used ${quantity(got.mean_percent, "percent")} of its CPU, at most ${quantity(got.highest_percent, "percent")}.`]
-    : "Nothing is stored of this span: history has a look every few seconds at best, once a minute when it is old.");
+    : nearest(got.nearest));
   const most = Math.max(1, ...got.processes.map((one) => one.cpu_seconds));
   const ran = got.processes.length ? table({
     caption: got.processes_left_out ? `${counted(got.processes_left_out, "process")} more used less` : "Most CPU first",
@@ -222,6 +222,16 @@ function parts(got, chosen) {
     functions && section("Functions", functions),
     incidents && section("Incidents", incidents),
   ].filter(Boolean);
+}
+
+// Of a span between two stored looks: what the one before it saw.
+function nearest(moment) {
+  if (moment?.totals && moment.totals.machine_percent !== null) {
+    const leader = moment.leaders[0];
+    return ["No look was stored in this span. The last one before its end, at ", when(moment.taken_at), `, saw ${quantity(moment.totals.machine_percent, "percent")} of the CPU used`,
+      leader ? [", most by ", foreign(leader.name), ` (${quantity(leader.cpu_percent, "percent")} of one core)`] : "", "."];
+  }
+  return moment?.unknown ? ["Nothing is known of this span: ", foreign(moment.unknown.reason), "."] : "Nothing is stored of this span.";
 }
 
 async function showStacks(api, place, query, isWanted, origin = "stored", incident = null) {
