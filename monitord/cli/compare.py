@@ -11,6 +11,7 @@ import typer
 from monitord.cli.context import CliContext, JsonFlag, wants_json
 from monitord.cli.export import put_profile
 from monitord.cli.listing import NoPagerFlag
+from monitord.cli.output import written_to
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import Style, cut, cut_left, display_width, emit_json, page, width, wrap
 from monitord.errors import UsageError
@@ -54,6 +55,12 @@ def compare(
     no_pager: NoPagerFlag = False,
 ) -> None:
     """Compare the profiles of two incidents, function by function, then statement by statement."""
+    if file_format is None and (output or "").lower().endswith(".html"):
+        file_format = CompareFormat.FLAMEGRAPH
+    if file_format is None and (file := output or "").lower().endswith(".json"):
+        with written_to(file):
+            compare(context, before, after, baseline, "json", json, None, everything, raw, no_pager)
+        return
     as_json = _checked(output, json, file_format, raw)
     from monitord.actions import comparing
     from monitord.actions.exporting import flame_graph_of_both
@@ -89,7 +96,7 @@ def _checked(output: str | None, json: bool, file_format: CompareFormat | None, 
     if raw:
         raise UsageError("invalid --raw: expected with --format flamegraph -o FILE")
     if output not in (None, "table", "json"):
-        raise UsageError(f"invalid -o {output}: expected table or json; a file needs --format flamegraph")
+        raise UsageError(f"invalid -o {output}: expected table, json, or a file that ends in .json or .html")
     return wants_json(output, json)
 
 

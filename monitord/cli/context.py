@@ -48,7 +48,9 @@ class Output(StrEnum):
     JSON = "json"
 
 
-OutputFlag = Annotated[Output | None, typer.Option("-o", "--output", help="table, for people, or json.")]
+OutputFlag = Annotated[
+    Output | None, typer.Option("-o", "--output", help="table, json, or a file that ends in .json.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", hidden=True, help="The same as -o json.")]
 
 
@@ -163,7 +165,16 @@ def placed(function: Callable[..., None], *, asks: bool = False) -> Callable[...
         _require_current_folder()
         if has_forms:
             words["as_json"] = wants_json(words.pop("output"), words.pop("json"))
-        function(context, **words)
+        file = ctx.meta.get("monitord.output_file")  # usage.take_files_too
+        if file is None:
+            function(context, **words)
+        elif words.get("follow"):
+            raise UsageError(f"invalid -o {file} with -f: it never ends, expected > {file}")
+        else:
+            from monitord.cli.output import written_to
+
+            with written_to(file):
+                function(context, **words)
         if asks:
             sys.stdout.flush()
             RecorderWatch(context.data_dir()).tell()

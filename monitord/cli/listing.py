@@ -58,7 +58,7 @@ CauseFlag = Annotated[
 ]
 PinnedFlag = Annotated[bool, typer.Option("--pinned", help="Only what is kept for good.")]
 ListOutputFlag = Annotated[
-    ListOutput | None, typer.Option("-o", "--output", help="table, for people, or a format for programs.")
+    ListOutput | None, typer.Option("-o", "--output", help="A format, or a file whose ending names it.")
 ]
 UtcFlag = Annotated[bool, typer.Option("--utc", help="Times in UTC instead of local.")]
 NoPagerFlag = Annotated[bool, typer.Option("--no-pager", help="Never page.")]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import io
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from monitord.errors import UsageError
+import typer
+
+from monitord.cli.terminal import say
+from monitord.errors import MonitordError, UsageError
 
 STDOUT = "-"
 _FORMATS_ELSEWHERE = frozenset({"table", "json", "jsonl", "csv", "html", "text", "markdown"})
@@ -38,6 +44,31 @@ def chosen(
     if ending is not None and wanted not in (None, *endings[ending]):
         raise UsageError(f"invalid call: -o {output} and --format {wanted}, expected one format")
     return str(output), wanted or (endings[ending][0] if ending else None)
+
+
+@contextmanager
+def written_to(file: str) -> Iterator[None]:
+    """Put what the block writes to stdout into a file, whole, and for its owner alone.
+
+    Also where it ends with a MonitordError or an exit code, if it had something to say before.
+    """
+    held, screen = io.BytesIO(), sys.stdout
+    sys.stdout = io.TextIOWrapper(held, encoding="utf-8", newline="", write_through=True)
+    ended: BaseException | None = None
+    try:
+        yield
+    except (MonitordError, typer.Exit) as end:
+        ended = end
+    finally:
+        sys.stdout.flush()
+        sys.stdout, _written = screen, sys.stdout
+    if held.getvalue():
+        from monitord.actions.exporting import write_export
+
+        note = write_export(Path(file), held.getvalue())
+        say(note or f"wrote {file}")
+    if ended is not None:
+        raise ended
 
 
 def _looks_like_an_ending(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,15 @@ _RANGES = (  # how the library writes a range, and how people do
 )
 _INVALID = re.compile(r"^Invalid value for (?:'-\w' / )?'?(?:\[?)([^':\]]+?)(?:\]?)'?: ")
 _LONGEST_CHOICE = 30  # characters that the words of a choice may take in place of a placeholder
+FILE = "monitord.output_file"
+_LIST_ENDINGS = {
+    ".json": ("json",),
+    ".jsonl": ("jsonl",),
+    ".ndjson": ("jsonl",),
+    ".csv": ("csv",),
+    ".txt": ("text", "table"),
+    ".md": ("markdown",),
+}
 _WIDEST_CALL = 42  # characters; what a longer example is for stands below it
 _NARROWEST = 38  # columns of a page of help
 _NARROW_NAMES = 12  # columns; on a narrow screen what is longer stands above its text
@@ -88,6 +97,28 @@ def _sections(ctx: Any, names: list[str]) -> dict[str, list[str]]:
     return found
 
 
+def take_files_too(parameter: Any) -> None:
+    """Let a command's `-o`, which takes formats, take a file, too: its ending names the format.
+
+    Which file it is stands in the meta of the library's context under FILE; `context.placed` writes it.
+    """
+    process, formats = parameter.process_value, list(map(str, parameter.type_descriptor.choices))
+
+    def process_value(context: Any, value: Any) -> Any:
+        if isinstance(value, str) and value not in formats and (named := _format_of(value, formats)):
+            context.meta[FILE] = value
+            value = named
+        return process(context, value)
+
+    parameter.process_value = process_value
+
+
+def _format_of(file: str, formats: Collection[str]) -> str | None:
+    """What the file's ending says, among these formats."""
+    said = (names for ending, names in _LIST_ENDINGS.items() if file.lower().endswith(ending))
+    return next((name for names in said for name in names if name in formats), None)
+
+
 def plainly(command: Any) -> Any:
     """Give a command's help placeholders (N, FILE) in place of a programming language's types and ranges."""
     for child in getattr(command, "commands", {}).values():
@@ -99,6 +130,8 @@ def plainly(command: Any) -> Any:
         if kind.is_choice and len("|".join(map(str, kind.choices))) > _LONGEST_CHOICE:
             parameter.help = f"{parameter.help.rstrip('.')}: {', '.join(map(str, kind.choices))}."
             parameter.metavar = "NAME"
+        if parameter.name == "output" and kind.is_choice:
+            take_files_too(parameter)
         if parameter.param_type_name == "argument":
             parameter.display_type_rich = lambda ctx: None
         elif parameter.metavar is None and not parameter.is_flag and not kind.is_choice:
