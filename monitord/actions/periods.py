@@ -47,6 +47,8 @@ def _summed(history: Iterable[Rates]) -> tuple[dict[str, Any] | None, list[dict[
     seconds: dict[tuple[int, str], float] = {}
     for rates in history:
         passes += 1
+        if rates.gap is not None:
+            continue  # its rates are averages over what nobody saw
         machine_percent = max(machine_percent, rates.system.machine_percent)
         free = rates.system.memory_available_bytes
         free_bytes = free if free_bytes is None else min(free_bytes, free)

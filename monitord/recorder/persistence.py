@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
@@ -11,6 +13,7 @@ from monitord.model import DetectionResult, Rates
 from monitord.pipeline import thin
 from monitord.recorder.retention_store import Saving
 from monitord.storage import SQLiteProfileStore, Writer
+from monitord.storage.thinning import COARSE_S, FINE_S
 
 _MEMORY_KEY = "detection.memory"
 _PROCESSES_IN_HISTORY = 15
@@ -22,8 +25,9 @@ _CLOSE_LOOK_S = 60.0  # after a first crossing every pass is kept for this long
 class Historian:
     """Collects passes for the history table and hands them over a minute at a time.
 
-    Kept are complete passes a heartbeat apart, and every pass in the minute after a first crossing: that
-    is what `monitord rules test` replays. A power cut loses at most the minute not yet handed over.
+    Kept are passes some two seconds apart, of which the store keeps the busiest as they age; and every pass
+    in the minute after a first crossing, kept a day: that is what `monitord rules test` replays. Those after
+    a gap say why nothing is known before them. A power cut loses at most the minute not yet handed over.
     """
 
     def __init__(self, saving: Saving, writer: Writer, heartbeat_s: float) -> None:
@@ -31,30 +35,46 @@ class Historian:
         self._writer = writer
         self._heartbeat_s = heartbeat_s
         self._batch: list[Rates] = []
-        self._kept_at_s = float("-inf")
-        self._crossed_at_s = float("-inf")
+        self._step_s = FINE_S
+        self._kept_at_s = self._looked_at_s = self._crossed_at_s = float("-inf")
 
     def note(self, rates: Rates, verdict: DetectionResult) -> None:
         """Keep this pass if it adds something."""
+        now_s = rates.monotonic_s
         if verdict.armed:
-            self._crossed_at_s = rates.monotonic_s
-        is_close_look = rates.monotonic_s - self._crossed_at_s < _CLOSE_LOOK_S
-        is_due = rates.monotonic_s - self._kept_at_s >= self._heartbeat_s * 0.9
-        if rates.is_complete and (is_due or is_close_look) and rates.gap is None:
-            self._batch.append(thin(rates, _PROCESSES_IN_HISTORY))
-            self._kept_at_s = rates.monotonic_s
-        if self._batch and rates.monotonic_s - self._batch[0].monotonic_s >= _FLUSH_S:
+            self._crossed_at_s = now_s
+        is_close_look = now_s - self._crossed_at_s < _CLOSE_LOOK_S
+        step_s = COARSE_S if is_close_look else FINE_S
+        if self._batch and (step_s != self._step_s or self._is_full(rates)):
             self.flush()
+        self._step_s = step_s
+        if is_close_look or rates.gap is not None or self._is_due(rates):
+            # One that looked at some processes alone would pass for one that saw nobody else.
+            looked = thin(rates, _PROCESSES_IN_HISTORY) if rates.is_complete else replace(rates, processes=())
+            self._batch.append(looked)
+            self._kept_at_s = now_s
+            self._looked_at_s = now_s if rates.is_complete else self._looked_at_s
+
+    def _is_full(self, rates: Rates) -> bool:
+        """A minute long; or the clock was set back, and a batch is in the order of time."""
+        is_long = rates.monotonic_s - self._batch[0].monotonic_s >= _FLUSH_S
+        return is_long or rates.taken_at < self._batch[-1].taken_at
+
+    def _is_due(self, rates: Rates) -> bool:
+        """Two seconds after the last one, or a heartbeat after the last that looked at processes."""
+        is_look_due = rates.monotonic_s - self._looked_at_s >= self._heartbeat_s * 0.9
+        is_step_due = rates.monotonic_s - self._kept_at_s >= FINE_S * 0.9
+        return is_step_due or (rates.is_complete and is_look_due)
 
     def flush(self) -> None:
         """Hand over what was collected; history may be lost, so a store that can't take it is only said."""
         batch, self._batch = self._batch, []
         if batch:
-            self._writer.submit(lambda: self._add(batch), may_drop=True)
+            self._writer.submit(partial(self._add, batch, self._step_s), may_drop=True)
 
-    def _add(self, batch: list[Rates]) -> None:
+    def _add(self, batch: list[Rates], step_s: int) -> None:
         try:
-            self._saving.add_history(batch)
+            self._saving.add_history(batch, step_s)
         except MonitordError as error:
             get_logger().warning("history.dropped", passes=len(batch), reason=str(error))
 

@@ -85,14 +85,14 @@ class Saving:
         except NotFoundError:
             return False  # the whole store is gone: a new one is made, and this belongs into it
 
-    def add_history(self, passes: Sequence[Rates]) -> None:
-        """Save passes for looking back. Raises StorageError when there is no room for them."""
+    def add_history(self, passes: Sequence[Rates], step_s: int) -> None:
+        """Save passes of a level for looking back. Raises StorageError when there is no room for them."""
         if passes:
             now = passes[-1].taken_at
             report = self._retention.make_room(self._room_for_rows, now, may_delete=False)
             if not report.has_room:
                 raise StorageError(f"cannot keep history: {report.obstacle}")
-        self._store.add_history(passes)
+        self._store.add_history(passes, step_s=step_s)
 
     def _room_for(self, incident: Incident) -> int:
         """Bytes it takes: rows, and evidence compressed (zlib's fastest is at least as large as zstd)."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from monitord.model import Rates
-from monitord.storage.cells import Row, read_cells, time_cell, time_of
-from monitord.storage.near_history import STEP_S, near_of
+from monitord.storage.cells import Row, read_cells, time_cell, time_of, whole
+from monitord.storage.near_history import StoredRow, near_of
 from monitord.storage.queries import StoreReader
 from monitord.storage.records import StoredCapture, StoredIncident
 from monitord.storage.thinning import unpack
@@ -23,10 +23,10 @@ _OF_INCIDENT = (
 )  # fmt: skip
 _OF_CAPTURE = ("captured_at", "duration_seconds", "profiler", "command_line")
 _CHOSEN = ", ".join((*(f"i.{name}" for name in _OF_INCIDENT), *(f"c.{name}" for name in _OF_CAPTURE)))
+_ROW = "SELECT id, step_s, rates FROM history"
 _NEAR_ROWS = (
-    "SELECT * FROM (SELECT id, rates FROM history WHERE taken_until < ? ORDER BY taken_until DESC LIMIT 2) "
-    "UNION ALL "
-    "SELECT * FROM (SELECT id, rates FROM history WHERE taken_until >= ? ORDER BY taken_until LIMIT 3)"
+    f"SELECT * FROM ({_ROW} WHERE taken_until < ? ORDER BY taken_until DESC LIMIT 2) UNION ALL "  # noqa: S608  our words
+    f"SELECT * FROM ({_ROW} WHERE taken_until >= ? ORDER BY taken_until LIMIT 3)"
 )
 _SHOWN = "i.state = 'active' AND NOT (i.rule = 'baseline' AND i.trigger_metric = 'manual')"
 _SPANS = (
@@ -43,12 +43,16 @@ class PastReader(StoreReader):
         """Return the stored passes on both sides of a moment."""
         cell = time_cell(at)
         rows = self._all(_NEAR_ROWS, [cell, cell])
-        return near_of(self._sound(rows, lambda row: (row["id"], unpack(row["rates"])), "history"), at)
+        return near_of(self._sound(rows, _stored_row, "history"), at)
 
     def passes(self, since: datetime, until: datetime) -> Iterator[tuple[Rates, float]]:
         """Yield the passes taken in [since, until), oldest first; each with how far apart they stand."""
-        for rates in self.history(since, until):
-            yield rates, STEP_S
+        ids = "SELECT id FROM history WHERE taken_until >= ? AND taken_from < ? ORDER BY taken_from, id"
+        rows = self._in_pages(ids, [time_cell(since), time_cell(until)], f"{_ROW} WHERE id IN ({{ids}})")
+        for row in self._sound(rows, _stored_row, "history"):
+            for rates in row.passes:
+                if since <= rates.taken_at < until:
+                    yield rates, row.step_s
 
     def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
         """Return the incidents that went on in [since, until], the newest first, at most so many."""
@@ -63,6 +67,10 @@ class PastReader(StoreReader):
         rows = self._all(f"{sql} ORDER BY i.raised_at {order} LIMIT 1", [time_cell(at)])
         with self._understood():
             return time_of(rows[0]["raised_at"]) if rows else None
+
+
+def _stored_row(row: Row) -> StoredRow:
+    return StoredRow(whole(row["id"]), whole(row["step_s"]), unpack(row["rates"]))
 
 
 def span_of(row: Row) -> IncidentSpan:

@@ -256,12 +256,12 @@ class StoreReader(Asking):
         return self.artefact(key, limit_bytes)[1]
 
     def history(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Rates]:
-        """The thinned passes taken in [since, until), oldest first."""
+        """The thinned passes taken in [since, until) that looked at processes, oldest first."""
         lower = time_cell(since) if since else ""
         upper = time_cell(until) if until else "~"
         ids = "SELECT id FROM history WHERE taken_until >= ? AND taken_from < ? ORDER BY taken_from, id"
         rows = self._in_pages(ids, [lower, upper], "SELECT id, rates FROM history WHERE id IN ({ids})")
-        for passes in self._sound(rows, lambda row: unpack(row["rates"]), "history"):
+        for passes in self._sound(rows, lambda row: unpack(row["rates"], every=False), "history"):
             for rates in passes:
                 if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
                     yield rates

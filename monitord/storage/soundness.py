@@ -45,7 +45,7 @@ def _data(value: Any) -> None:
 _OF_RECORDS = {each.TABLE: columns_of(each) for each in (StoredIncident, StoredCapture)}
 TABLES: Mapping[str, Mapping[str, Check]] = {
     **{table: {name: each.kind.read for name, each in held.items()} for table, held in _OF_RECORDS.items()},
-    "history": {"id": whole, "taken_from": time_of, "taken_until": time_of, "rates": unpack},
+    "history": {"id": whole, "taken_from": time_of, "taken_until": time_of, "rates": unpack, "step_s": whole},
     "state": {
         **dict.fromkeys(("user_id", "session_id", "key", "version"), _name),
         "data": _data,
@@ -64,7 +64,7 @@ REQUIRED: Mapping[str, frozenset[str]] = {
         table: frozenset(name for name, each in held.items() if name == "id" or each.null is REFUSED)
         for table, held in _OF_RECORDS.items()
     },
-    "history": frozenset(("id", "taken_from", "taken_until", "rates")),
+    "history": frozenset(("id", "taken_from", "taken_until", "rates", "step_s")),
     "state": frozenset(("user_id", "session_id", "key", "data", "created_us", "version")),
     "event": frozenset(("id", "event_type")),
 }

@@ -46,7 +46,7 @@ from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
-from monitord.storage.thinning import pack
+from monitord.storage.thinning import FINE_S, pack
 from monitord.storage.usage import usage_of
 from monitord.storage.views import Note, RecentFilter, Usage
 
@@ -169,18 +169,23 @@ class SQLiteProfileStore(OpenDatabase):
 
     # ------------------------------------------------------------------------ history and state
 
-    def add_history(self, passes: Sequence[Rates]) -> None:
-        """Store passes, thinned, as one row; durable when this returns."""
+    def add_history(self, passes: Sequence[Rates], *, step_s: int = FINE_S) -> None:
+        """Store passes, oldest first, as one row, and thin what is old; durable when this returns.
+
+        `step_s` is the level that they are of: `COARSE_S` keeps all of them for a day.
+        """
         if not passes:
             return
-        ordered = sorted(passes, key=lambda rates: rates.taken_at)
+        times = [rates.taken_at for rates in passes]
         row = {
-            "taken_from": time_cell(ordered[0].taken_at),
-            "taken_until": time_cell(ordered[-1].taken_at),
-            "rates": pack(ordered),
+            "taken_from": time_cell(min(times)),
+            "taken_until": time_cell(max(times)),
+            "rates": pack(passes),
+            "step_s": step_s,
         }
         with self._transaction() as connection:
             connection.execute(history_table.insert().values(row))
+            upkeep.thin_history(connection, passes[-1].taken_at)
 
     @property
     def state(self) -> Storage:

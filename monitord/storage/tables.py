@@ -106,7 +106,9 @@ history = Table(
     Column("taken_from", Timestamp, nullable=False),
     Column("taken_until", Timestamp, nullable=False),
     Column("rates", LargeBinary, nullable=False),
+    Column("step_s", Integer, nullable=False, server_default=text("15")),
     Index("idx_history_time", "taken_until"),
+    Index("idx_history_step", "step_s", "taken_until"),
 )
 
 # The one key-value table; "" stands for "no user" and "no session" (see the room `state`).

@@ -1,18 +1,39 @@
-"""History: passes thinned to what looking back needs, packed small.
+"""History: passes thinned to what looking back needs, packed small, and thinned again with age.
 
 Kept of each pass: the machine, and the processes that lead in CPU, memory, disk or network. Rates are
 rounded to 0.1, sizes to 64 KiB, byte rates to 1 B/s, times to 1 ms. Thinned passes are never `is_complete`.
-Values of one kind stand in one list, which compresses to about a third of a list of objects.
+Values of one kind stand in one list, which compresses to about a third of a list of objects. With age the
+busiest pass of a step stands for it: each value that is kept was read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates
 from monitord.storage.cells import packed_cell, packed_of, time_cell, time_of
+
+FINE_S, COARSE_S, COARSEST_S = 2, 15, 60
+"""How far apart passes stand: for minutes, for a day, for the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Rows of passes `of_s` apart become, when they are that old, rows of passes `step_s` apart.
+
+    A row then holds `row_s` seconds: many passes compress well, and few are read for one.
+    """
+
+    of_s: int
+    step_s: int
+    age_s: int
+    row_s: int
+
+
+LEVELS = (Level(FINE_S, COARSE_S, 900, 900), Level(COARSE_S, COARSEST_S, 86_400, 3600))
 
 LEADERS = 6
 _GRAIN_BYTES = 64 << 10
@@ -35,26 +56,100 @@ def leaders(processes: Sequence[ProcessRates]) -> tuple[ProcessRates, ...]:
     return tuple(chosen.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """One pass as it is stored, before its values are put in columns."""
+
+    taken_at: datetime
+    monotonic_ms: int
+    interval_ms: int
+    process_count: int
+    gap: str | None
+    is_looked: bool  # at processes: who is not among them was idle, or smaller
+    system: Mapping[str, Any]
+    processes: Sequence[tuple[tuple[Any, ...], list[Any]]]  # identity, values
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """How much it tells of its step."""
+        return self.is_looked, self.system["machine_percent"] or 0.0
+
+
 def pack(passes: Sequence[Rates]) -> bytes:
     """Passes, oldest first and at least one, as one cell."""
-    first = passes[0]
+    return _cell([_packed(rates) for rates in passes])
+
+
+def thinned(cells: Iterable[bytes], step_s: float) -> bytes:
+    """Some cells, oldest first, as one: the busiest pass of each step, and those after a gap."""
+    kept: list[_Packed] = []
+    step = best = None
+    for one in (one for cell in cells for one in _records(cell)):
+        number = one.taken_at.timestamp() // step_s
+        if one.gap is not None or number != step:
+            kept += [best] if best else []
+            step, best = number, None
+        if one.gap is not None:
+            kept.append(one)
+        elif best is None or one.rank > best.rank:
+            best = one
+    return _cell([*kept, *([best] if best else [])])
+
+
+def _packed(rates: Rates) -> _Packed:
+    return _Packed(
+        taken_at=rates.taken_at,
+        monotonic_ms=_ms(rates.monotonic_s),
+        interval_ms=_ms(rates.interval_s),
+        process_count=rates.process_count,
+        gap=rates.gap,
+        is_looked=rates.is_complete or bool(rates.processes),
+        system=_system_values(rates.system),
+        processes=[_process_values(process) for process in leaders(rates.processes)],
+    )
+
+
+def _cell(passes: Sequence[_Packed]) -> bytes:
+    first = passes[0].taken_at
     identities: dict[tuple[Any, ...], int] = {}
     return packed_cell(
         {
-            "from": time_cell(first.taken_at),
-            "at_ms": [_ms((rates.taken_at - first.taken_at).total_seconds()) for rates in passes],
-            "monotonic_ms": [_ms(rates.monotonic_s) for rates in passes],
-            "interval_ms": [_ms(rates.interval_s) for rates in passes],
-            "process_count": [rates.process_count for rates in passes],
-            "gap": [rates.gap for rates in passes],
-            "system": _system_columns([rates.system for rates in passes]),
+            "from": time_cell(first),
+            "at_ms": [_ms((one.taken_at - first).total_seconds()) for one in passes],
+            "monotonic_ms": [one.monotonic_ms for one in passes],
+            "interval_ms": [one.interval_ms for one in passes],
+            "process_count": [one.process_count for one in passes],
+            "gap": [one.gap for one in passes],
+            "looked": [one.is_looked for one in passes],
+            "system": _columns([one.system for one in passes]),
             "processes": [
-                [_process_row(process, identities) for process in leaders(rates.processes)]
-                for rates in passes
+                [
+                    [identities.setdefault(identity, len(identities)), *values]
+                    for identity, values in one.processes
+                ]
+                for one in passes
             ],
             "identities": [list(identity) for identity in identities],
         }
     )
+
+
+def _records(cell: bytes) -> Iterator[_Packed]:
+    """The passes of one cell as they are stored, oldest first."""
+    packed = packed_of(cell)
+    first, names = time_of(packed["from"]), packed["identities"]
+    looked = packed.get("looked") or [True] * len(packed["at_ms"])  # all of them, before there was a mark
+    for i, at_ms in enumerate(packed["at_ms"]):
+        yield _Packed(
+            taken_at=first + timedelta(milliseconds=at_ms),
+            monotonic_ms=packed["monotonic_ms"][i],
+            interval_ms=packed["interval_ms"][i],
+            process_count=packed["process_count"][i],
+            gap=packed["gap"][i],
+            is_looked=looked[i],
+            system=_values_at(packed["system"], i),
+            processes=[(tuple(names[row[0]]), row[1:]) for row in packed["processes"][i]],
+        )
 
 
 def _ms(seconds: float) -> int:
@@ -73,32 +168,54 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 
 
-def _system_columns(systems: Sequence[SystemRates]) -> Mapping[str, Any]:
+_DEVICES: Mapping[str, Callable[[float | None], float | None]] = {
+    "disk_bytes_per_s": _whole, "network_bytes_per_s": _whole, "pressure_percent": _tenth
+}  # fmt: skip
+
+
+def _system_values(system: SystemRates) -> Mapping[str, Any]:
+    devices = {
+        kind: {name: rounded(value) for name, value in getattr(system, kind).items()}
+        for kind, rounded in _DEVICES.items()
+    }
     return {
-        "machine_percent": [_tenth(system.machine_percent) for system in systems],
-        "unattributed_cpu_percent": [_tenth(system.unattributed_cpu_percent) for system in systems],
-        "load_1": [round(system.load_1, 2) for system in systems],
-        "cpu_count": [system.cpu_count for system in systems],
-        **{name: [_grain(getattr(system, name)) for system in systems] for name in _LEVELS[1:]},
-        "disk_bytes_per_s": _by_name([system.disk_bytes_per_s for system in systems], _whole),
-        "network_bytes_per_s": _by_name([system.network_bytes_per_s for system in systems], _whole),
-        "pressure_percent": _by_name([system.pressure_percent for system in systems], _tenth),
+        "machine_percent": _tenth(system.machine_percent),
+        "unattributed_cpu_percent": _tenth(system.unattributed_cpu_percent),
+        "load_1": round(system.load_1, 2),
+        "cpu_count": system.cpu_count,
+        **{name: _grain(getattr(system, name)) for name in _LEVELS[1:]},
+        **devices,
     }
 
 
-def _by_name(
-    rows: Sequence[Mapping[str, float]], rounded: Callable[[float | None], float | None]
-) -> dict[str, list[float | None]]:
-    """One list per device; None where a pass did not have it. Devices that never moved cost one list."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [rounded(row.get(name)) for row in rows] for name in names}
+def _columns(systems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """One list a value; of each kind of device one list per device, None where a pass did not have it.
+
+    Devices that never moved cost one list.
+    """
+    columns: dict[str, Any] = {}
+    for kind in systems[0]:
+        values = [system[kind] for system in systems]
+        if kind in _DEVICES:
+            names = dict.fromkeys(name for row in values for name in row)
+            columns[kind] = {name: [row.get(name) for row in values] for name in names}
+        else:
+            columns[kind] = values
+    return columns
 
 
-def _process_row(process: ProcessRates, identities: dict[tuple[Any, ...], int]) -> list[Any]:
+def _values_at(columns: Mapping[str, Any], i: int) -> Mapping[str, Any]:
+    return {
+        kind: {name: values[i] for name, values in column.items() if values[i] is not None}
+        if kind in _DEVICES
+        else column[i]
+        for kind, column in columns.items()
+    }
+
+
+def _process_values(process: ProcessRates) -> tuple[tuple[Any, ...], list[Any]]:
     key = process.key
-    identity = (key.pid, key.start_ticks, process.name, process.parent_pid, process.uid, process.unit)
-    return [
-        identities.setdefault(identity, len(identities)),
+    return (key.pid, key.start_ticks, process.name, process.parent_pid, process.uid, process.unit), [
         process.state,
         _tenth(process.cpu_percent),
         _grain(process.rss_bytes),
@@ -109,45 +226,41 @@ def _process_row(process: ProcessRates, identities: dict[tuple[Any, ...], int]) 
     ]
 
 
-def unpack(cell: bytes) -> list[Rates]:
-    """The passes of one cell, oldest first."""
-    packed = packed_of(cell)
-    first = time_of(packed["from"])
+def unpack(cell: bytes, *, every: bool = True) -> list[Rates]:
+    """The passes of one cell, oldest first; unless `every`, those that looked at processes."""
     return [
         Rates(
-            taken_at=first + timedelta(milliseconds=at_ms),
-            monotonic_s=packed["monotonic_ms"][i] / 1000,
-            interval_s=packed["interval_ms"][i] / 1000,
-            system=_system_of(packed["system"], i),
-            processes=tuple(_process_of(row, packed["identities"]) for row in packed["processes"][i]),
-            process_count=packed["process_count"][i],
-            gap=packed["gap"][i],
+            taken_at=one.taken_at,
+            monotonic_s=one.monotonic_ms / 1000,
+            interval_s=one.interval_ms / 1000,
+            system=_system_of(one.system),
+            processes=tuple(_process_of(identity, values) for identity, values in one.processes),
+            process_count=one.process_count,
+            gap=one.gap,
         )
-        for i, at_ms in enumerate(packed["at_ms"])
+        for one in _records(cell)
+        if every or one.is_looked
     ]
 
 
-def _system_of(columns: Mapping[str, Any], i: int) -> SystemRates:
-    def devices(name: str) -> dict[str, float]:
-        return {device: values[i] for device, values in columns[name].items() if values[i] is not None}
-
+def _system_of(values: Mapping[str, Any]) -> SystemRates:
     return SystemRates(
-        machine_percent=columns["machine_percent"][i],
-        cpu_count=columns["cpu_count"][i],
-        memory_total_bytes=columns["memory_total_bytes"][i] * _GRAIN_BYTES,
-        memory_available_bytes=columns["memory_available_bytes"][i] * _GRAIN_BYTES,
-        swap_used_bytes=columns["swap_used_bytes"][i] * _GRAIN_BYTES,
-        load_1=columns["load_1"][i],
-        disk_bytes_per_s=devices("disk_bytes_per_s"),
-        network_bytes_per_s=devices("network_bytes_per_s"),
-        pressure_percent=devices("pressure_percent"),
-        unattributed_cpu_percent=columns["unattributed_cpu_percent"][i],
+        machine_percent=values["machine_percent"],
+        cpu_count=values["cpu_count"],
+        memory_total_bytes=values["memory_total_bytes"] * _GRAIN_BYTES,
+        memory_available_bytes=values["memory_available_bytes"] * _GRAIN_BYTES,
+        swap_used_bytes=values["swap_used_bytes"] * _GRAIN_BYTES,
+        load_1=values["load_1"],
+        disk_bytes_per_s=values["disk_bytes_per_s"],
+        network_bytes_per_s=values["network_bytes_per_s"],
+        pressure_percent=values["pressure_percent"],
+        unattributed_cpu_percent=values["unattributed_cpu_percent"],
     )
 
 
-def _process_of(row: Sequence[Any], identities: Sequence[Sequence[Any]]) -> ProcessRates:
-    index, state, cpu_percent, rss_grains, thread_count, disk, network, fd_count = row
-    pid, start_ticks, name, parent_pid, uid, unit = identities[index]
+def _process_of(identity: Sequence[Any], values: Sequence[Any]) -> ProcessRates:
+    state, cpu_percent, rss_grains, thread_count, disk, network, fd_count = values
+    pid, start_ticks, name, parent_pid, uid, unit = identity
     return ProcessRates(
         key=ProcessKey(pid, start_ticks),
         name=name,

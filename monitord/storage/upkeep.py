@@ -10,19 +10,23 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, func, select, update
 
 from monitord.logs import get_logger
 from monitord.storage.artefacts import is_key
 from monitord.storage.artefacts.providers.file import FileStorageProvider
+from monitord.storage.cells import SENSELESS, time_cell, time_of
 from monitord.storage.schema import DATABASE_NAME, QUARANTINE_NAME
 from monitord.storage.tables import event, history, profile_capture
+from monitord.storage.thinning import LEVELS, Level, thinned
 from monitord.storage.usage import abandoned_files, set_aside_files, usage_of
 
 _DAMAGED = re.compile(rf"{re.escape(DATABASE_NAME)}\.damaged-[^-]*")
 _DATABASES_KEPT = 3  # damaged ones, for a person to look at
 _PAGE = 500
+_ROWS_THINNED = 80  # at once: an hour of minutes, and some
 _LOOSE_EVENT_BYTES = 160  # a row with its indexes
 
 
@@ -33,6 +37,49 @@ def history_bytes(connection: Connection) -> int:
         select(func.count(), func.count(event.c.correlation_id)).select_from(event)
     ).one()
     return int(rates) + _LOOSE_EVENT_BYTES * (of_all - of_incidents)
+
+
+def thin_history(connection: Connection, now: datetime) -> None:
+    """Thin the oldest rows that are due, one row's worth of each level: what is behind catches up in time."""
+    for level in LEVELS:
+        due_s = (now.timestamp() - level.age_s) // level.row_s * level.row_s
+        rows = list(_rows_due(connection, level, due_s))
+        if not rows:
+            continue
+        first, last = rows[0], rows[-1]
+        changes: dict[str, object] = {"step_s": level.step_s}
+        try:
+            changes["rates"] = thinned((row.rates for row in rows), level.step_s)
+        except SENSELESS:  # damaged: it stays as it is, for who mends it, and is not tried again
+            last = first
+        else:
+            changes["taken_until"] = last.taken_until
+        connection.execute(update(history).where(history.c.id == first.id).values(changes))
+        others = [row.id for row in rows[1 : rows.index(last) + 1]]
+        if others:
+            connection.execute(delete(history).where(history.c.id.in_(others)))
+
+
+def _rows_due(connection: Connection, level: Level, due_s: float) -> Iterator[Row[Any]]:
+    """The oldest rows of this level that lie in one row's time, as they were recorded one after the other."""
+    columns = history.c
+    is_due = (columns.step_s == level.of_s) & (columns.taken_until < time_cell(_utc(due_s)))
+    oldest = select(columns.id, columns.taken_until).where(is_due).order_by(columns.taken_until).limit(1)
+    first = connection.execute(oldest).first()
+    if first is None:
+        return
+    ends_s = (time_of(first.taken_until).timestamp() // level.row_s + 1) * level.row_s
+    end, before = time_cell(_utc(min(ends_s, due_s))), ""
+    following = select(history).where(columns.id >= first.id).order_by(columns.id).limit(_ROWS_THINNED)
+    for row in connection.execute(following):
+        if row.step_s != level.of_s or row.taken_from < before or row.taken_until >= end:
+            return  # another level's, one of a clock that was set back, or of the next row
+        yield row
+        before = row.taken_until
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def drop_abandoned(data_dir: Path) -> int:

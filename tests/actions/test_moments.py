@@ -15,7 +15,7 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
-from tests.actions.pasts import BEGAN, BURNER, Past
+from tests.pasts import BEGAN, BURNER, Past
 
 UNKNOWN: dict[str, tuple[Callable[[Past], Past], str]] = {
     "asleep": (lambda past: past.sleeps(3600), "the machine was asleep"),

@@ -12,9 +12,9 @@ import pytest
 from monitord.cli.terminal import display_width
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
-from tests.actions.pasts import BURNER, Past
 from tests.cli.conftest import ROOT
 from tests.cli.terminals import Terminal, terminal
+from tests.pasts import BURNER, Past
 
 MONITORD = (sys.executable, "-m", "monitord")
 FIRST = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
