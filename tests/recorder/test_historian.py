@@ -1,0 +1,99 @@
+"""What of the passes goes into history: some two seconds apart, all of a close look, and what follows a gap."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from monitord.jobs import RetentionLimits
+from monitord.model import Arming, DetectionResult, Rates, TriggerMetric
+from monitord.recorder.persistence import Historian
+from monitord.recorder.retention_store import Saving
+from monitord.storage import Writer, open_store
+from monitord.storage.past import PastReader
+from tests.pasts import BEGAN, Past
+from tests.patience import PATIENCE_S
+
+ALWAYS = datetime(2020, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
+ARMED = DetectionResult(armed=(Arming("r", TriggerMetric.CPU, None, "p", 1.0, BEGAN),))
+
+
+class Recorded:
+    """A historian, its writer and its store."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._store = open_store(data_dir)
+        self._writer = Writer()
+        saving = Saving(self._store, RetentionLimits(min_free_disk_bytes=0))
+        self._historian = Historian(saving, self._writer, 15.0)
+
+    def note(self, past: Past, verdict: DetectionResult | None = None, *, looks_every: int = 1) -> None:
+        for number, rates in enumerate(past.passes):
+            looked = replace(rates, is_complete=number % looks_every == 0)
+            self._historian.note(looked, verdict if verdict and number == 0 else DetectionResult())
+
+    def kept(self) -> list[Rates]:
+        self._historian.flush()
+        assert self._writer.flush(PATIENCE_S)
+        with PastReader(self.data_dir) as reader:
+            return [rates for rates, _step_s in reader.passes(*ALWAYS)]
+
+    def rows(self) -> list[tuple[int, int]]:
+        """Of each row its step, and how long it is in seconds."""
+        sql = "SELECT step_s, round(86400 * (julianday(taken_until) - julianday(taken_from))) FROM history"
+        with sqlite3.connect(self.data_dir / "monitord.db") as connection:
+            return [(step, int(long)) for step, long in connection.execute(sql)]
+
+    def close(self) -> None:
+        self._writer.close(PATIENCE_S)
+        self._store.close()
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Iterator[Recorded]:
+    opened = Recorded(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+def test_every_tick_of_two_seconds_is_kept_and_handed_over_once_a_minute(recorded: Recorded) -> None:
+    past = Past().looks(300, step_s=2.0)
+    recorded.note(past, looks_every=7)
+    found = recorded.kept()
+    assert [rates.taken_at for rates in found] == [rates.taken_at for rates in past.passes]
+    assert len(recorded.rows()) == 5
+    assert {step for step, _long in recorded.rows()} == {2}
+    looked = [number for number, rates in enumerate(found) if rates.processes]
+    assert looked == list(range(0, 150, 7)), "who did not look at processes saw nobody"
+
+
+def test_faster_ticks_are_thinned_to_two_seconds_but_for_a_close_look(recorded: Recorded) -> None:
+    quick = Past().looks(120, step_s=0.5)
+    recorded.note(quick, ARMED)
+    found = recorded.kept()
+    close = [rates for rates in found if rates.monotonic_s < quick.passes[0].monotonic_s + 60]
+    assert len(close) == 120, "the minute after a first crossing is kept whole"
+    assert 28 <= len(found) - len(close) <= 31
+    assert {step for step, _long in recorded.rows()} == {2, 15}
+
+
+def test_slow_ticks_are_all_kept(recorded: Recorded) -> None:
+    past = Past().looks(600, step_s=20.0)
+    recorded.note(past)
+    assert len(recorded.kept()) == len(past.passes)
+
+
+def test_what_follows_a_gap_is_kept_and_says_so(recorded: Recorded) -> None:
+    past = (
+        Past().looks(20, step_s=2.0).sleeps(3600).looks(20, step_s=2.0).sets_clock(-600).looks(20, step_s=2.0)
+    )
+    recorded.note(past)
+    found = recorded.kept()
+    assert [rates.gap for rates in found if rates.gap] == ["first sample", "suspend", "clock jump"]
+    assert len(recorded.rows()) == 2, "a row is in the order of time: the clock was set back"
