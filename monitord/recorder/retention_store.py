@@ -17,6 +17,7 @@ from monitord.scheduling import ScheduledTask
 from monitord.storage import SQLiteProfileStore, StoreReader
 from monitord.storage.artefacts.errors import ArtefactError
 from monitord.storage.artefacts.metadata import FilePayload
+from monitord.storage.thinning import FINE_S
 from monitord.storage.usage import room_for_rows
 
 _REMEMBERED = 64  # incidents whose profile may still come
@@ -85,7 +86,7 @@ class Saving:
         except NotFoundError:
             return False  # the whole store is gone: a new one is made, and this belongs into it
 
-    def add_history(self, passes: Sequence[Rates], step_s: int) -> None:
+    def add_history(self, passes: Sequence[Rates], step_s: int = FINE_S) -> None:
         """Save passes of a level for looking back. Raises StorageError when there is no room for them."""
         if passes:
             now = passes[-1].taken_at

@@ -6,12 +6,13 @@ then the later one is told of, alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from monitord.model import Rates
-from monitord.storage.thinning import COARSE_S
+from monitord.storage.thinning import COARSE_S, StoredPasses
 from monitord.storage.views import NearHistory
 
 
@@ -21,31 +22,51 @@ class StoredRow:
 
     number: int
     step_s: int
-    passes: Sequence[Rates]
+    passes: StoredPasses
 
     def holds(self, at: datetime) -> bool:
-        return self.passes[0].taken_at <= at <= self.passes[-1].taken_at
+        return self.passes.times[0] <= at <= self.passes.times[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """One pass of a row, not read yet."""
+
+    row: StoredRow
+    index: int
+
+    @property
+    def taken_at(self) -> datetime:
+        return self.row.passes.times[self.index]
+
+    def rates(self) -> Rates:
+        return self.row.passes.rates(self.index)
 
 
 def near_of(rows: Iterable[StoredRow], at: datetime) -> NearHistory:
     """Return what is known around a moment, from the rows around it."""
-    ordered = sorted((row for row in rows if row.passes), key=lambda row: row.number)
+    ordered = sorted((row for row in rows if row.passes.times), key=lambda row: row.number)
     holding = [row for row in ordered if row.holds(at)]
     if len(holding) > 1:
         ordered = ordered[ordered.index(holding[-1]) :]
-    every = [(rates, row.step_s) for row in ordered for rates in row.passes]
-    earlier = [each for each in every if each[0].taken_at <= at]
-    before = max(earlier, key=_time, default=(None, 0))
-    after = min((each for each in every if each[0].taken_at > at), key=_time, default=(None, 0))
-    looked = max((each for each in earlier if each[0].processes), key=_time, default=(None, 0))
+    ends = [(row, bisect_right(row.passes.times, at)) for row in ordered]
+    before = max((_Spot(row, end - 1) for row, end in ends if end), key=_time, default=None)
+    later = (_Spot(row, end) for row, end in ends if end < len(row.passes.times))
+    after = min(later, key=_time, default=None)
+    looked = max((spot for row, end in ends for spot in _last_look(row, end)), key=_time, default=None)
     return NearHistory(
-        before=before[0],
-        after=after[0],
-        step_s=max(before[1], after[1]) or COARSE_S,
-        with_processes=looked[0],
+        before=before.rates() if before else None,
+        after=after.rates() if after else None,
+        step_s=max((spot.row.step_s for spot in (before, after) if spot), default=COARSE_S),
+        with_processes=looked.rates() if looked else None,
         is_twice=len(holding) > 1,
     )
 
 
-def _time(each: tuple[Rates, int]) -> datetime:
-    return each[0].taken_at
+def _last_look(row: StoredRow, end: int) -> list[_Spot]:
+    """The last pass before `end` that looked at processes, if any."""
+    return next(([_Spot(row, i)] for i in range(end - 1, -1, -1) if row.passes.looked(i)), [])
+
+
+def _time(spot: _Spot) -> datetime:
+    return spot.taken_at

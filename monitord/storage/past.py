@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from monitord.model import Rates
 from monitord.storage.cells import Row, read_cells, time_cell, time_of, whole
 from monitord.storage.near_history import StoredRow, near_of
 from monitord.storage.queries import StoreReader
 from monitord.storage.records import StoredCapture, StoredIncident
-from monitord.storage.thinning import unpack
+from monitord.storage.thinning import StoredPasses, unpack
 from monitord.storage.views import IncidentSpan, NearHistory
 
 _NEAR = timedelta(minutes=10)  # an incident is raised after its window, and its evidence ends after that
@@ -43,16 +44,16 @@ class PastReader(StoreReader):
         """Return the stored passes on both sides of a moment."""
         cell = time_cell(at)
         rows = self._all(_NEAR_ROWS, [cell, cell])
-        return near_of(self._sound(rows, _stored_row, "history"), at)
+        with self._understood():
+            return near_of(self._sound(rows, _stored_row, "history"), at)
 
     def passes(self, since: datetime, until: datetime) -> Iterator[tuple[Rates, float]]:
         """Yield the passes taken in [since, until), oldest first; each with how far apart they stand."""
         ids = "SELECT id FROM history WHERE taken_until >= ? AND taken_from < ? ORDER BY taken_from, id"
         rows = self._in_pages(ids, [time_cell(since), time_cell(until)], f"{_ROW} WHERE id IN ({{ids}})")
-        for row in self._sound(rows, _stored_row, "history"):
-            for rates in row.passes:
-                if since <= rates.taken_at < until:
-                    yield rates, row.step_s
+        stored = self._sound(rows, lambda row: (whole(row["step_s"]), unpack(row["rates"])), "history")
+        for step_s, passes in stored:
+            yield from ((rates, step_s) for rates in passes if since <= rates.taken_at < until)
 
     def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
         """Return the incidents that went on in [since, until], the newest first, at most so many."""
@@ -70,7 +71,14 @@ class PastReader(StoreReader):
 
 
 def _stored_row(row: Row) -> StoredRow:
-    return StoredRow(whole(row["id"]), whole(row["step_s"]), unpack(row["rates"]))
+    return StoredRow(whole(row["id"]), whole(row["step_s"]), _passes_of(row["rates"]))
+
+
+@lru_cache(maxsize=8)
+def _passes_of(cell: bytes) -> StoredPasses:
+    """The same rows are asked for again and again by who goes through them."""
+    unpack(cell)  # a damaged one is found here, and left out
+    return StoredPasses(cell)
 
 
 def span_of(row: Row) -> IncidentSpan:

@@ -134,22 +134,52 @@ def _cell(passes: Sequence[_Packed]) -> bytes:
     )
 
 
-def _records(cell: bytes) -> Iterator[_Packed]:
-    """The passes of one cell as they are stored, oldest first."""
-    packed = packed_of(cell)
-    first, names = time_of(packed["from"]), packed["identities"]
-    looked = packed.get("looked") or [True] * len(packed["at_ms"])  # all of them, before there was a mark
-    for i, at_ms in enumerate(packed["at_ms"]):
-        yield _Packed(
-            taken_at=first + timedelta(milliseconds=at_ms),
+class StoredPasses:
+    """The passes of one cell, oldest first; each is made when it is asked for."""
+
+    def __init__(self, cell: bytes) -> None:
+        self._packed = packed_of(cell)
+        first = time_of(self._packed["from"])
+        self.times = [first + timedelta(milliseconds=at_ms) for at_ms in self._packed["at_ms"]]
+        count = len(self.times)
+        self._looked = self._packed.get("looked") or [True] * count  # all of them, before there was a mark
+
+    def looked(self, i: int) -> bool:
+        """Whether a pass looked at processes."""
+        return bool(self._looked[i])
+
+    def record(self, i: int) -> _Packed:
+        """One as it is stored."""
+        packed = self._packed
+        names = packed["identities"]
+        return _Packed(
+            taken_at=self.times[i],
             monotonic_ms=packed["monotonic_ms"][i],
             interval_ms=packed["interval_ms"][i],
             process_count=packed["process_count"][i],
             gap=packed["gap"][i],
-            is_looked=looked[i],
+            is_looked=self.looked(i),
             system=_values_at(packed["system"], i),
             processes=[(tuple(names[row[0]]), row[1:]) for row in packed["processes"][i]],
         )
+
+    def rates(self, i: int) -> Rates:
+        """One as values."""
+        one = self.record(i)
+        return Rates(
+            taken_at=one.taken_at,
+            monotonic_s=one.monotonic_ms / 1000,
+            interval_s=one.interval_ms / 1000,
+            system=_system_of(one.system),
+            processes=tuple(_process_of(identity, values) for identity, values in one.processes),
+            process_count=one.process_count,
+            gap=one.gap,
+        )
+
+
+def _records(cell: bytes) -> Iterator[_Packed]:
+    passes = StoredPasses(cell)
+    return (passes.record(i) for i in range(len(passes.times)))
 
 
 def _ms(seconds: float) -> int:
@@ -228,19 +258,8 @@ def _process_values(process: ProcessRates) -> tuple[tuple[Any, ...], list[Any]]:
 
 def unpack(cell: bytes, *, every: bool = True) -> list[Rates]:
     """The passes of one cell, oldest first; unless `every`, those that looked at processes."""
-    return [
-        Rates(
-            taken_at=one.taken_at,
-            monotonic_s=one.monotonic_ms / 1000,
-            interval_s=one.interval_ms / 1000,
-            system=_system_of(one.system),
-            processes=tuple(_process_of(identity, values) for identity, values in one.processes),
-            process_count=one.process_count,
-            gap=one.gap,
-        )
-        for one in _records(cell)
-        if every or one.is_looked
-    ]
+    passes = StoredPasses(cell)
+    return [passes.rates(i) for i in range(len(passes.times)) if every or passes.looked(i)]
 
 
 def _system_of(values: Mapping[str, Any]) -> SystemRates:
