@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -64,7 +65,22 @@ def _box_off(box: object) -> list[str]:
 
 def recorder_trouble(data_dir: Path) -> Trouble | None:
     """What keeps answers from this data directory from being whole; None while all is well."""
-    return trouble(read_status(data_dir), datetime.now(UTC))
+    found = trouble(read_status(data_dir), datetime.now(UTC))
+    if found is None or found.kind != "off":
+        return found
+    return Trouble(found.kind, f"{found.text}{_where_else(data_dir)}")
+
+
+def _where_else(data_dir: Path) -> str:
+    """Where the machine's service records, for a user whose own recorder does not run."""
+    from monitord.config.places import SYSTEM_DATA_DIR
+
+    is_another = os.path.lexists(SYSTEM_DATA_DIR) and data_dir.resolve() != SYSTEM_DATA_DIR.resolve()
+    return (
+        f"; the machine's service records into another store: --data-dir {SYSTEM_DATA_DIR}"
+        if is_another
+        else ""
+    )
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
@@ -226,6 +242,7 @@ def _why_off(workspace: Workspace) -> NotFoundError:
         return NotFoundError(f"cannot start on {folder}, and it does not run: {error}")
     return NotFoundError(
         f"not running on {folder}; start it with `monitord run` or `monitord service install`"
+        f"{_where_else(folder)}"
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from monitord.errors import MonitordError, PermissionDeniedError
-from monitord.ownership import lasting_path
-from monitord.service.environment import StartOrGoBack, UseVersion, unpack
+from monitord.ownership import is_for_all, lasting_path
+from monitord.service.environment import InstallInto, StartOrGoBack, UseVersion, unpack
 from monitord.service.packing import pack
 from monitord.service.steps import Command
 
@@ -180,3 +184,69 @@ def test_an_environment_is_made_only_where_root_alone_can_write(tmp_path: Path) 
     with pytest.raises(PermissionDeniedError, match="cannot make an environment in"):
         BuildEnvironment(home / "versions/1", Path(sys.executable).resolve(), 0).do(Manager(home, set()))
     assert not (home / "versions/1").exists()
+
+
+def wheel_of(folder: Path, version: str = "9.9", code: str = "print('monitord 9.9')") -> Path:
+    """A wheel of the name monitord that requires nothing."""
+    path = folder / f"monitord-{version}-py3-none-any.whl"
+    info = f"monitord-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("monitord/__init__.py", "")
+        wheel.writestr("monitord/cli.py", f"def main():\n    {code}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: monitord\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def opt() -> Iterator[Path]:
+    """A place like /opt: root's, and everybody can enter it."""
+    folder = Path(tempfile.mkdtemp(prefix="monitord-opt-"))
+    folder.chmod(0o755)
+    yield folder / "opt/monitord"
+    shutil.rmtree(folder)
+
+
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+needs_system_python = pytest.mark.skipif(
+    not is_for_all(SYSTEM_PYTHON) or importlib.util.find_spec("ensurepip") is None,
+    reason="no /usr/bin/python3 with venv",
+)
+
+
+@pytest.mark.root
+@needs_system_python
+def test_an_environment_is_made_of_a_folder_of_wheels_without_an_index(opt: Path, tmp_path: Path) -> None:
+    """Root's own, open to everybody, with a program that obeys nobody's environment."""
+    wheel_of(tmp_path)
+    step = InstallInto(opt / "versions/1", SYSTEM_PYTHON, str(tmp_path))
+    assert "made" in step.do(Manager(opt, set()))
+    program = opt / "versions/1/bin/monitord"
+    assert program.read_text().splitlines()[0] == f"#!{opt}/versions/1/bin/python -I"
+    (tmp_path / "sitecustomize.py").write_text("raise SystemExit(5)")
+    ran = subprocess.run([program], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "monitord 9.9\n"), ran.stderr
+    assert not [path for path in opt.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o022]
+    assert sorted(path.name for path in (opt / "versions").iterdir()) == ["1"]
+
+
+@pytest.mark.root
+@needs_system_python
+def test_what_does_not_run_leaves_no_environment(opt: Path, tmp_path: Path) -> None:
+    wheel_of(tmp_path, code="raise SystemExit('it is broken')")
+    with pytest.raises(MonitordError, match="it is broken"):
+        InstallInto(opt / "versions/1", SYSTEM_PYTHON, str(tmp_path)).do(Manager(opt, set()))
+    assert list((opt / "versions").iterdir()) == []
+
+
+@pytest.mark.root
+@needs_system_python
+@pytest.mark.parametrize(
+    "source", ["evil", "--index-url=http://x monitord", "monitord @ file:///x", "git+https://x/monitord", ""]
+)
+def test_only_monitord_is_installed_and_only_from_wheels(source: str, opt: Path, tmp_path: Path) -> None:
+    """A source distribution's code would run as root before anything is installed."""
+    with pytest.raises(MonitordError, match="expected a wheel, a folder of wheels, or a requirement"):
+        InstallInto(opt / "versions/1", SYSTEM_PYTHON, source or str(tmp_path)).do(Manager(opt, set()))
+    assert list((opt / "versions").iterdir()) == []

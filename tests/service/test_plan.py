@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
-from monitord.ownership import closed_to_others
+from monitord.ownership import closed_to_others, is_for_all
 from monitord.service import ServicePaths, apply, control, plan_install, plan_uninstall
 
 REPOSITORY = Path(__file__).parents[2]
@@ -314,3 +314,94 @@ def test_printing_says_that_it_would_be_refused_and_why(tool: str, tmp_path: Pat
     assert printed.returncode == 0, printed.stderr
     assert "User=monitord" in printed.stdout
     assert re.search(r"this would be refused: cannot make this monitord .* belongs to ", printed.stderr)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(("caller", "is_taken"), [("4321", True), ("4322", False), ("", False), ("x", False)])
+def test_root_takes_over_what_belongs_to_who_called_sudo(
+    tool: str, caller: str, is_taken: bool, tmp_path: Path
+) -> None:
+    """And to nobody else: an environment of root's own is made of it, and the service runs from there."""
+    if not is_for_all(Path(f"/usr/bin/python3.{sys.version_info.minor}")) and not is_for_all(
+        Path(sys.executable).resolve()
+    ):
+        pytest.skip("no Python of this version that everybody can execute")
+    program = installed_by(tool, tmp_path / "home")
+    printed = subprocess.run(
+        [program, "service", "install", "--system", "--print"],
+        cwd="/", capture_output=True, text=True, env={**os.environ, "SUDO_UID": caller},
+    )  # fmt: skip
+    assert printed.returncode == 0, printed.stderr
+    assert ("cannot make this monitord" in printed.stderr) != is_taken, printed.stderr
+    assert ("# environment /opt/monitord/versions/" in printed.stdout) == is_taken
+    assert ("ExecStart=/opt/monitord/current/bin/monitord run" in printed.stdout) == is_taken
+    assert ("rights of uid 4321" in printed.stdout) == is_taken
+
+
+def test_a_purge_takes_the_configuration_and_nothing_beside_it(place: ServicePaths, tmp_path: Path) -> None:
+    apply(plan_install(False, place), run=Manager())
+    data, config, other = tmp_path / "state", place.config_home / "monitord", place.config_home / "other"
+    for folder in (data / "artefacts", config, other):
+        folder.mkdir(parents=True)
+    drop_in = place.unit_path(system=False).parent / "monitord.service.d"
+    drop_in.mkdir()
+    apply(plan_uninstall(False, place, config=config), run=Manager())
+    assert config.exists()
+    assert drop_in.exists()
+    apply(plan_uninstall(False, place, purge=data, config=config), run=Manager())
+    assert [path for path in (data, config, drop_in) if path.exists()] == []
+    assert other.exists()
+
+
+def test_a_purge_of_the_machines_service_takes_what_the_install_made(place: ServicePaths) -> None:
+    """A user, a group or a folder in /opt that was there before the install is somebody else's."""
+    root = replace(place, uid=0)
+    made, config = place.root / "etc/sysusers.d/monitord.conf", place.root / "etc/monitord"
+    (place.root / "opt/monitord").mkdir(parents=True)
+    theirs = plan_uninstall(True, root, purge=place.data_dir, config=config).text()
+    assert "groupdel" not in theirs
+    assert str(place.root / "opt/monitord") not in theirs
+    (place.root / "opt/monitord/versions").mkdir()
+    made.parent.mkdir(parents=True)
+    made.touch()
+    ours = plan_uninstall(True, root, purge=place.data_dir, config=config).text().splitlines()
+    assert "$ groupdel monitord" in ours
+    steps = [line for line in ours if not line.startswith("# the ")]
+    assert steps[-1] == f"# remove {place.root}/opt/monitord and all that is in it"
+
+
+def test_the_purge_of_a_link_is_refused(place: ServicePaths, tmp_path: Path) -> None:
+    """A configuration folder that somebody replaced by a link to his documents."""
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/thesis").touch()
+    config = place.config_home / "monitord"
+    config.parent.mkdir(parents=True)
+    config.symlink_to(tmp_path / "documents")
+    with pytest.raises(MonitordError, match="is a link"):
+        apply(plan_uninstall(False, place, purge=tmp_path / "none", config=config), run=Manager())
+    assert (tmp_path / "documents/thesis").exists()
+
+
+def test_on_macos_the_machines_store_is_shared_with_a_group(place: ServicePaths) -> None:
+    """Written from dseditgroup(8) and chmod(1); no macOS was at hand."""
+    mac = replace(place, platform="darwin", uid=0)
+    manager = Manager()
+    apply(plan_install(True, mac), run=manager)
+    data = place.data_dir
+    assert manager.told[:3] == [
+        "dseditgroup -o create monitord",
+        f"chgrp monitord {data}",
+        f"chmod 2750 {data}",
+    ]
+    assert manager.told[-1].startswith("launchctl bootstrap system ")
+    assert "$ dseditgroup -o delete monitord" in plan_uninstall(True, mac, purge=data).text()
+
+
+def test_upgrading_what_is_not_installed_is_refused(place: ServicePaths) -> None:
+    with pytest.raises(NotFoundError, match=r"cannot upgrade: .* try `monitord service install`"):
+        apply(plan_install(False, place, verb="upgrade"), run=Manager())
+    apply(plan_install(False, place), run=Manager())
+    manager = Manager()
+    apply(plan_install(False, place, verb="upgrade"), run=manager)
+    assert manager.told[-1] == "systemctl --user restart monitord.service"

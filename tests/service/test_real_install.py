@@ -24,6 +24,7 @@ pytestmark = [
 PIPX = r"""#!/bin/bash -e
 [ "$1 $2" = "install ." ]
 home=~/.local/share/pipx/venvs/monitord
+[ -f monitord/web/assets/pinned.json ] || export MONITORD_WITHOUT_ASSETS=1
 python3 -m venv $home; touch $home/pipx_metadata.json
 $home/bin/pip install -q -c constraints.txt .
 mkdir -p ~/.local/bin; ln -s $home/bin/monitord ~/.local/bin/monitord
@@ -55,7 +56,8 @@ kill $burner; wait $burner
 ours | grep -v -e ^/opt/monitord/ -e ^/opt/monitord$ -e ^/etc/monitord -e ^/var/lib -e ^/etc/systemd > /tmp/before
 
 # As the README says, by an ordinary user who may use sudo.
-as alice 'cd /checkout && bash -ex /readme.sh' > /out/readme 2>&1; say readme $?
+as alice 'cd /checkout && bash -ex /readme.sh' > /out/readme 2>&1; readme=$?; say readme $readme
+[ $readme = 0 ] || exit 0
 until_true is_up; say up_after_readme $?
 main=$(prop MainPID); version=$(readlink /opt/monitord/current)
 say program "$(prop ExecStart | grep -o 'path=[^ ]*')"
@@ -152,7 +154,9 @@ exit 0
 @pytest.fixture(scope="module")
 def boot(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the driver saw in one boot, and the `journal`."""
-    return boot_machine(tmp_path_factory.mktemp("boot"), _prepare)
+    seen = boot_machine(tmp_path_factory.mktemp("boot"), _prepare)
+    assert seen["readme"] == "0", seen["readme_text"] + seen["journal"]
+    return seen
 
 
 def _prepare(tree: Path) -> list[str]:
