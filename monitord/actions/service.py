@@ -12,7 +12,7 @@ from monitord.actions.reloading import is_ours, reload_recorder
 from monitord.actions.workspace import Workspace
 from monitord.children import system_program
 from monitord.config.loading import SYSTEM_FILE, default_path
-from monitord.config.places import SYSTEM_DATA_DIR, resolve_data_dir
+from monitord.config.places import SYSTEM_DATA_DIR
 from monitord.errors import MonitordError, NotFoundError, UsageError
 from monitord.service import ServicePaths, ServicePlan, control, plan_install, plan_uninstall
 from monitord.service.paths import require_rights
@@ -37,7 +37,9 @@ def install_plan(
     return plan_install(system, ServicePaths.here(), source=source, verb=verb)
 
 
-def uninstall_plan(named: Path | None, *, system: bool, purge: bool, confirmed: bool) -> ServicePlan:
+def uninstall_plan(
+    named: Path | None, workspace: Workspace, *, system: bool, purge: bool, confirmed: bool
+) -> ServicePlan:
     """Return what is to be done to remove the service, with `purge` all that it left, too.
 
     `named` is the data directory that was named. Else it is the service's own folder, whether it is there
@@ -47,7 +49,7 @@ def uninstall_plan(named: Path | None, *, system: bool, purge: bool, confirmed: 
         whose = ("--system",) if system else ()
         words = ("service", "uninstall", *whose, "--purge")
         require_confirmation(confirmed, "delete every incident and the configuration for good", *words)
-    data_dir = named or (SYSTEM_DATA_DIR if system else resolve_data_dir(records=True))
+    data_dir = named or (SYSTEM_DATA_DIR if system else workspace.data_dir)
     if purge and not system and data_dir.resolve() == SYSTEM_DATA_DIR.resolve():
         raise UsageError(f"invalid call: {data_dir} is the machine's, expected --system with it")
     config = SYSTEM_FILE.parent if system else default_path().parent

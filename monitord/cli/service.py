@@ -67,6 +67,7 @@ def uninstall(
 
     plan = uninstall_plan(
         context.data_dir_flag,
+        context.recording_workspace,
         system=system,
         purge=purge,
         confirmed=yes or print_only,
