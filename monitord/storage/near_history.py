@@ -1,19 +1,22 @@
-"""Which stored passes stand on both sides of a moment. Pure.
+"""Which stored passes stand on both sides of a moment.
 
 Rows are numbered in the order of recording. Where the clock was set back two recordings hold the same time:
-then the later one is told of, alone.
+then the later one is told of, alone. A row is unpacked when it is needed, and of its passes two or three.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 from monitord.model import Rates
 from monitord.storage.thinning import COARSE_S, StoredPasses
 from monitord.storage.views import NearHistory
+
+_LOOK_BACK = timedelta(minutes=1)  # for a pass that looked at processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +25,26 @@ class StoredRow:
 
     number: int
     step_s: int
-    passes: StoredPasses
+    since: datetime
+    until: datetime
+    cell: bytes
 
-    def holds(self, at: datetime) -> bool:
-        return self.passes.times[0] <= at <= self.passes.times[-1]
+    @property
+    def passes(self) -> StoredPasses:
+        return _passes_of(self.cell)
+
+    def spots(self, at: datetime) -> tuple[list[_Spot], list[_Spot]]:
+        """Those up to a moment, the newest first, and those after it."""
+        times = self.passes.times
+        end = bisect_right(times, at)
+        earlier = [_Spot(self, i) for i in range(end - 1, -1, -1)]
+        return earlier, [_Spot(self, i) for i in range(end, min(end + 1, len(times)))]
+
+
+@lru_cache(maxsize=8)
+def _passes_of(cell: bytes) -> StoredPasses:
+    """The same rows are asked for again and again by who goes through them."""
+    return StoredPasses(cell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +54,23 @@ class _Spot:
     row: StoredRow
     index: int
 
-    @property
-    def taken_at(self) -> datetime:
-        return self.row.passes.times[self.index]
-
     def rates(self) -> Rates:
         return self.row.passes.rates(self.index)
 
+    def looked(self) -> bool:
+        return self.row.passes.looked(self.index)
 
-def near_of(rows: Iterable[StoredRow], at: datetime) -> NearHistory:
+
+def near_of(rows: Sequence[StoredRow], at: datetime) -> NearHistory:
     """Return what is known around a moment, from the rows around it."""
-    ordered = sorted((row for row in rows if row.passes.times), key=lambda row: row.number)
-    holding = [row for row in ordered if row.holds(at)]
+    holding = sorted((row for row in rows if row.since <= at <= row.until), key=lambda row: row.number)
     if len(holding) > 1:
-        ordered = ordered[ordered.index(holding[-1]) :]
-    ends = [(row, bisect_right(row.passes.times, at)) for row in ordered]
-    before = max((_Spot(row, end - 1) for row, end in ends if end), key=_time, default=None)
-    later = (_Spot(row, end) for row, end in ends if end < len(row.passes.times))
-    after = min(later, key=_time, default=None)
-    looked = max((spot for row, end in ends for spot in _last_look(row, end)), key=_time, default=None)
+        rows = [row for row in rows if row.number >= holding[-1].number]
+    before = next(_earlier(rows, at), None)
+    later = (row.spots(at)[1] for row in sorted(rows, key=lambda row: row.until) if row.until > at)
+    after = next((spot for spots in later for spot in spots), None)
+    seen = (spot for spot in _earlier(rows, at, at - _LOOK_BACK) if spot.looked())
+    looked = next(seen, None)
     return NearHistory(
         before=before.rates() if before else None,
         after=after.rates() if after else None,
@@ -63,10 +80,8 @@ def near_of(rows: Iterable[StoredRow], at: datetime) -> NearHistory:
     )
 
 
-def _last_look(row: StoredRow, end: int) -> list[_Spot]:
-    """The last pass before `end` that looked at processes, if any."""
-    return next(([_Spot(row, i)] for i in range(end - 1, -1, -1) if row.passes.looked(i)), [])
-
-
-def _time(spot: _Spot) -> datetime:
-    return spot.taken_at
+def _earlier(rows: Sequence[StoredRow], at: datetime, since: datetime | None = None) -> Iterator[_Spot]:
+    """Passes up to a moment, the newest first, of rows that reach to `since`."""
+    for row in sorted(rows, key=lambda row: row.until, reverse=True):
+        if row.since <= at and (since is None or row.until >= since):
+            yield from row.spots(at)[0]

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from monitord.model import Rates
-from monitord.storage.cells import Row, read_cells, time_cell, time_of, whole
+from monitord.storage.cells import SENSELESS, Row, read_cells, time_cell, time_of, whole
 from monitord.storage.near_history import StoredRow, near_of
 from monitord.storage.queries import StoreReader
 from monitord.storage.records import StoredCapture, StoredIncident
-from monitord.storage.thinning import StoredPasses, unpack
+from monitord.storage.thinning import unpack
 from monitord.storage.views import IncidentSpan, NearHistory
 
 _NEAR = timedelta(minutes=10)  # an incident is raised after its window, and its evidence ends after that
@@ -24,7 +23,7 @@ _OF_INCIDENT = (
 )  # fmt: skip
 _OF_CAPTURE = ("captured_at", "duration_seconds", "profiler", "command_line")
 _CHOSEN = ", ".join((*(f"i.{name}" for name in _OF_INCIDENT), *(f"c.{name}" for name in _OF_CAPTURE)))
-_ROW = "SELECT id, step_s, rates FROM history"
+_ROW = "SELECT id, step_s, taken_from, taken_until, rates FROM history"
 _NEAR_ROWS = (
     f"SELECT * FROM ({_ROW} WHERE taken_until < ? ORDER BY taken_until DESC LIMIT 2) UNION ALL "  # noqa: S608  our words
     f"SELECT * FROM ({_ROW} WHERE taken_until >= ? ORDER BY taken_until LIMIT 3)"
@@ -43,9 +42,11 @@ class PastReader(StoreReader):
     def history_near(self, at: datetime) -> NearHistory:
         """Return the stored passes on both sides of a moment."""
         cell = time_cell(at)
-        rows = self._all(_NEAR_ROWS, [cell, cell])
-        with self._understood():
-            return near_of(self._sound(rows, _stored_row, "history"), at)
+        rows = list(self._sound(self._all(_NEAR_ROWS, [cell, cell]), _stored_row, "history"))
+        try:
+            return near_of(rows, at)
+        except SENSELESS:  # rare: only now each row is read whole, to leave the damaged ones out
+            return near_of(list(self._sound(rows, _checked, "history")), at)
 
     def passes(self, since: datetime, until: datetime) -> Iterator[tuple[Rates, float]]:
         """Yield the passes taken in [since, until), oldest first; each with how far apart they stand."""
@@ -71,14 +72,13 @@ class PastReader(StoreReader):
 
 
 def _stored_row(row: Row) -> StoredRow:
-    return StoredRow(whole(row["id"]), whole(row["step_s"]), _passes_of(row["rates"]))
+    since, until = time_of(row["taken_from"]), time_of(row["taken_until"])
+    return StoredRow(whole(row["id"]), whole(row["step_s"]), since, until, row["rates"])
 
 
-@lru_cache(maxsize=8)
-def _passes_of(cell: bytes) -> StoredPasses:
-    """The same rows are asked for again and again by who goes through them."""
-    unpack(cell)  # a damaged one is found here, and left out
-    return StoredPasses(cell)
+def _checked(row: StoredRow) -> StoredRow:
+    unpack(row.cell)
+    return row
 
 
 def span_of(row: Row) -> IncidentSpan:
