@@ -13,6 +13,7 @@ from monitord.mcp_server.server import ACTING, READING
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
 from tests.cli.test_before import with_before
+from tests.cli.test_recorder import recorder
 from tests.mcp_server.incidents import make_incident
 from tests.mcp_server.talking import Asker, over_stdio
 
@@ -76,6 +77,25 @@ def test_an_incident_is_found_and_told(store: SQLiteProfileStore, over: Over) ->
         told = asker.told("rules_status")
         assert told["rows"] == []
         assert "nobody records" in told["trouble"]
+
+
+def test_every_answer_says_what_keeps_it_from_being_whole(store: SQLiteProfileStore, over: Over) -> None:
+    """While nobody records, when the black box is off, and nothing when all is well."""
+    incident = make_incident()
+    store.save_incident(incident)
+    wanted = {"id": incident.correlation_id}
+    asked: dict[str, Any] = {name: {} for name in READING if name != "take_snapshot"}  # which refuses then
+    asked |= dict.fromkeys(("get_incident", "explain_incident", "get_profile"), wanted)
+    asked["what_happened"] = {"since": "1h"}
+    asked["compare_profiles"] = {"before": incident.correlation_id, "after": incident.correlation_id}
+    off = {"state": "off", "reason": "no ring"}
+    with over(store.data_dir) as asker:
+        for tool, words in asked.items():
+            assert "nobody records" in asker.told(tool, words)["trouble"], tool
+            with recorder(store.data_dir, black_box=off):
+                assert "the black box is off: no ring" in asker.told(tool, words)["trouble"], tool
+            with recorder(store.data_dir):
+                assert asker.told(tool, words)["trouble"] is None, tool
 
 
 def test_events_are_found_by_what_the_process_is_called(store: SQLiteProfileStore, over: Over) -> None:
