@@ -47,6 +47,7 @@ SECTIONS = {
         ("service logs", "service:logs", "Show what the service logged."),
         ("logs", "service:logs", "Show what the service logged."),
         ("notify test", "notify:send_test", "Send a test message to the receivers."),
+        ("notify desktop", "notify:desktop", "Show incidents on your desktop."),
         ("doctor", "doctor:doctor", "Check permissions, tools and the store; print fixes."),
     ),
     "Rules and settings": (

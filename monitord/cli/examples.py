@@ -124,7 +124,11 @@ EXAMPLES = {
         ("monitord logs -n 20", "the last lines of the service"),
         ("sudo monitord logs --system -f", "the machine's service, going on"),
     ),
-    "notify": (("monitord notify test", "do messages arrive?"),),
+    "notify": (
+        ("monitord notify test", "do messages arrive?"),
+        ("monitord notify desktop", "each new incident, on this desktop"),
+    ),
+    "notify desktop": (("monitord notify desktop &", "in the autostart of your session"),),
     "notify test": (
         ("monitord notify test", "to every receiver of the configuration"),
         ("monitord notify test team", "to the one of this name"),

@@ -51,7 +51,7 @@ def check(receiver: ReceiverSettings) -> str | None:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if "DBUS_SESSION_BUS_ADDRESS" in os.environ or (runtime and Path(runtime, "bus").exists()):
         return None
-    return "no user's session: it shows on the desktop of a recorder that is a user's own service"
+    return "no session of a user; start `monitord notify desktop` in yours"
 
 
 def _words() -> list[str]:
