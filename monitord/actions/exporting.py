@@ -34,6 +34,7 @@ PROFILE_FILES = {
     "profile-json": "profile.json",
 }
 """Every form of a profile, and what its file is called in an archive."""
+_WATCHED_EACH = 100
 _REPORTS = {"html": "html", "markdown": "md"}
 
 
@@ -42,18 +43,21 @@ class ChosenIncidents:
     """Gives the incidents, read anew at each call: of all of them only the ids are held.
 
     Of a period, retention may delete some meanwhile: they are left out, and told once. A named one that is
-    gone raises NotFoundError.
+    gone raises NotFoundError. `watch` hears how far it is.
     """
 
     reader: StoreReader
     ids: Sequence[str]
     are_named: bool
     tell: Callable[[str], object]
+    watch: Callable[[str], object] = ignore
     _told: set[str] = field(default_factory=set)
 
     def __call__(self) -> Iterator[IncidentView]:
         gone = 0
-        for correlation_id in self.ids:
+        for number, correlation_id in enumerate(self.ids):
+            if number % _WATCHED_EACH == 0:
+                self.watch(f"incident {number:,} of {len(self.ids):,}")
             try:
                 view = self.reader.incident(correlation_id)
             except (NotFoundError, DamagedRowError) as error:
@@ -69,7 +73,12 @@ class ChosenIncidents:
             self.tell(f"monitord: left out of the period: {counted(gone, 'incident')}")
 
 
-def choose(workspace: Workspace, names: Sequence[str], period: RecentFilter) -> ChosenIncidents:
+def choose(
+    workspace: Workspace,
+    names: Sequence[str],
+    period: RecentFilter,
+    watch: Callable[[str], object] = ignore,
+) -> ChosenIncidents:
     """Choose the incidents that are named, or all of a period; raises NotFoundError where there are none."""
     if names and (period.since or period.until or period.process):
         raise UsageError("invalid call: expected incidents, or a period or process, not both")
@@ -78,14 +87,20 @@ def choose(workspace: Workspace, names: Sequence[str], period: RecentFilter) -> 
     ids = list(dict.fromkeys(record.correlation_id for record in records))
     if not ids:
         raise NotFoundError("cannot find an incident that matches; `monitord recent` lists what there is")
-    return ChosenIncidents(reader, ids, bool(names), workspace.tell)
+    return ChosenIncidents(reader, ids, bool(names), workspace.tell, watch)
 
 
 def bundle_of(
-    workspace: Workspace, names: Sequence[str], period: RecentFilter, *, raw: bool = False
+    workspace: Workspace,
+    names: Sequence[str],
+    period: RecentFilter,
+    *,
+    raw: bool = False,
+    watch: Callable[[str], object] = ignore,
 ) -> Bundle:
-    """Return incidents to be written as one file; `raw` hides nothing in them."""
-    return Bundle(choose(workspace, names, period), datetime.now(UTC), None if raw else identities())
+    """Return incidents to be written as one file; `raw` hides nothing. `watch` hears how far it is."""
+    chosen = choose(workspace, names, period, watch)
+    return Bundle(chosen, datetime.now(UTC), None if raw else identities())
 
 
 def profile_in_form(evidence: Evidence, form: str, *, raw: bool) -> Written:

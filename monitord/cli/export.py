@@ -21,6 +21,7 @@ from monitord.actions.exporting import (
 from monitord.actions.exporting import report as report_of
 from monitord.actions.incidents import find
 from monitord.actions.times import parse_period
+from monitord.actions.workspace import ignore
 from monitord.cli.context import CliContext
 from monitord.cli.listing import ProcessFlag, SinceFlag, UntilFlag
 from monitord.cli.output import STDOUT, chosen
@@ -107,9 +108,11 @@ def export(
         _export_one(context, names[0], file_format, where, raw=raw)
         return
     period = RecentFilter(limit=None, since=start, until=end, process=process)
-    found = bundle_of(context.workspace, names, period, raw=raw)
+    watch = ignore if where == STDOUT else show_progress
+    found = bundle_of(context.workspace, names, period, raw=raw, watch=watch)
     written = found.as_json() if file_format is ExportFormat.JSON else found.as_csv()
-    put(where, (text.encode() for text in written))
+    with cleared_progress():
+        put(where, (text.encode() for text in written))
     report(counted(found.count, "incident"), found.hidden, where)
     for correlation_id, number in found.replaced.items():
         say(f"{counted(number, 'value')} replaced by the second scan in incident {short_id(correlation_id)}")

@@ -14,6 +14,7 @@ from monitord.cli.context import CliContext
 from monitord.cli.show import IdArgument
 from monitord.cli.terminal import cut, emit, width
 from monitord.model import ProfileRecord
+from monitord.ownership import is_privileged
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 
@@ -51,7 +52,7 @@ def reveal(context: CliContext, incident_id: IdArgument) -> None:
     """Print where an incident's best evidence lies: a path, or a URL; on macOS, show it in its folder."""
     where = incidents.place_of_evidence(context.workspace, incident_id)
     emit(f"{printable(where)}\n")
-    if sys.platform == "darwin" and sys.stdout.isatty() and Path(where).exists():
+    if sys.platform == "darwin" and sys.stdout.isatty() and not is_privileged() and Path(where).exists():
         subprocess.run(["/usr/bin/open", "-R", where], check=False, cwd="/")
 
 

@@ -6,13 +6,14 @@ what else is stored of that time and kind. Names come from processes: texts are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import median
 
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of, waiting_of
+from monitord.export.series import watched_by
 from monitord.export.units import quantity, span
 from monitord.model import (
     BEFORE,
@@ -21,9 +22,7 @@ from monitord.model import (
     SNAPSHOT,
     UNKNOWN_CAUSE,
     Cause,
-    HistoryPoint,
     ProfileRecord,
-    TriggerMetric,
     counted,
 )
 from monitord.redaction import printable
@@ -31,17 +30,6 @@ from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
 from monitord.storage.views import HotFunction, IncidentView
 
-_SERIES: dict[TriggerMetric, tuple[str, Callable[[HistoryPoint], float | None]]] = {
-    TriggerMetric.CPU: ("percent", lambda point: point.cpu_percent),
-    TriggerMetric.MEMORY: ("bytes", lambda point: point.rss_bytes),
-    TriggerMetric.MEMORY_GROWTH: ("bytes", lambda point: point.rss_bytes),
-    TriggerMetric.DISK_IO: ("bytes_per_s", lambda point: point.disk_bytes_per_s),
-    TriggerMetric.NETWORK: ("bytes_per_s", lambda point: point.network_bytes_per_s),
-    TriggerMetric.FD_GROWTH: ("count", lambda point: point.fd_count),
-    TriggerMetric.THREAD_GROWTH: ("count", lambda point: point.thread_count),
-    TriggerMetric.FREE_MEMORY: ("bytes", lambda point: point.memory_available_bytes),
-    TriggerMetric.CPU_PRESSURE: ("percent", lambda point: point.machine_percent),
-}
 HOT_SHARE = 0.05
 _NOT_KNOWN = "what it was doing is not known"
 _FUNCTIONS = 3
@@ -123,10 +111,10 @@ def _who(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
 
 
 def _before(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
-    series = _SERIES.get(view.metric)
-    if series is None:
+    watched = watched_by(view.metric)
+    if watched is None:
         return
-    unit, read = series
+    unit, read = watched
     began = view.process.started_at if view.process else None
     points = [
         point

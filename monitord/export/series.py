@@ -45,6 +45,12 @@ class Series:
     is_triggering: bool
 
 
+def watched_by(metric: TriggerMetric) -> tuple[str, Callable[[HistoryPoint], float | None]] | None:
+    """Return the unit and the reader of what rules of a metric watch; None: history does not hold it."""
+    named = _TRIGGERED.get(metric)
+    return next(((unit, read) for name, unit, read in _READ if name == named), None)
+
+
 def points_of_one_clock(points: Sequence[HistoryPoint]) -> Sequence[HistoryPoint]:
     """Return the points since the clock was set: minutes of history can't hold hours."""
     for index in range(len(points) - 1, 0, -1):

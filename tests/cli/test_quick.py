@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import pty
 import re
 import stat
 import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -176,3 +179,45 @@ def test_root_starts_neither_browser_nor_clipboard(
         assert "as root" in answer.err
         assert "`" in answer.err
     assert not mark.exists()
+
+
+def test_long_work_says_at_a_terminal_how_far_it_is(
+    profiled: Incident, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """And leaves its line clean; nothing of it is in what is written."""
+    for words, said in (
+        (("--bundle", "-o", "it.tar.zst"), b"packing"),
+        (("-o", "it.json"), b"incident 0 of 1"),
+    ):
+        shown = on_a_terminal(["export", "1", *words], environment, tmp_path)
+        assert said in shown
+        assert shown.index(said) < shown.rindex(b"\r\x1b[K") < shown.index(b"wrote")
+        assert (tmp_path / words[-1]).stat().st_size
+
+
+def test_at_a_terminal_a_report_gets_a_name_of_its_own(
+    profiled: Incident, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Nobody wants a page of HTML on the screen; what can be read there asks for a file."""
+    name = f"monitord-incident-{short_id(profiled.correlation_id)}"
+    for words, file in ((("--format", "report"), f"{name}.report.html"), (("--bundle",), f"{name}.tar.zst")):
+        assert file.encode() in on_a_terminal(["export", "1", *words], environment, tmp_path)
+        assert (tmp_path / file).stat().st_size
+    assert b"expected a file to write" in on_a_terminal(["export", "1"], environment, tmp_path)
+
+
+def on_a_terminal(words: list[str], environment: dict[str, str], folder: Path) -> bytes:
+    """What a person sees who types it."""
+    screen, end = pty.openpty()
+    command = [sys.executable, "-m", "monitord", *words]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdin=end, stdout=end, stderr=end) as process:
+        os.close(end)
+        seen = b""
+        try:
+            while piece := os.read(screen, 65536):
+                seen += piece
+        except OSError:
+            pass  # how a terminal says that nobody writes to it any more
+        process.wait(PATIENCE_S)
+    os.close(screen)
+    return seen
