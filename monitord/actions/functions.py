@@ -16,7 +16,7 @@ from monitord.storage.queries import StoreReader
 from monitord.storage.views import HotFilter, HotFunction
 
 MOST_FUNCTIONS = 100
-MOST_OCCURRENCES = 200
+MOST_OCCURRENCES = 60
 _EVENTS_EACH = 4  # its statements have events of their own
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,35 +14,21 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
 from monitord.export.encoding import iso
 from monitord.export.shapes import hot_row, row
-from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates
+from monitord.model import ProcessKey, ProcessRates, Rates
+from monitord.storage.history_columns import HistoryColumns
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import HotFilter, RecentFilter
 
 MOST_POINTS = 2_000
-MOST_INCIDENTS = 500
+MOST_INCIDENTS, MOST_LISTED = 500, 100
 MOST_PROCESSES = 100
 MOST_FUNCTIONS = 30
 _LONGEST_PASS_S = 180.0
+_SHOWN = ("correlation_id", "process_name", "pid", "raised_at", "reason", "hottest_function", "cause")
 
 
-def _memory_percent(system: SystemRates) -> float | None:
-    if system.memory_total_bytes <= 0:
-        return None
-    return round(100 - 100 * system.memory_available_bytes / system.memory_total_bytes, 1)
-
-
-def _busiest(rates: Mapping[str, float]) -> float | None:
-    return max(rates.values(), default=None)
-
-
-SERIES: Mapping[str, Callable[[SystemRates], float | None]] = {
-    "machine_percent": lambda system: system.machine_percent,
-    "memory_percent": _memory_percent,
-    "disk_bytes_per_s": lambda system: _busiest(system.disk_bytes_per_s),
-    "network_bytes_per_s": lambda system: _busiest(system.network_bytes_per_s),
-    "load_1": lambda system: system.load_1,
-}
-"""What the chart shows of the machine; of disks and interfaces the busiest."""
+SERIES = ("machine_percent", "memory_percent", "disk_bytes_per_s", "network_bytes_per_s", "load_1")
+"""What the chart shows of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +70,8 @@ def course(workspace: Workspace, since: datetime, until: datetime, points: int =
     step_s = (until - since).total_seconds() / points
     with workspace.reader() as reader:
         stored = reader.history_span()
-        drawn = list(_drawn(reader.history(since, until), since, step_s))
-        incidents, left_out = _incidents(reader, since, until)
+        drawn = list(_drawn(reader.history_columns(since, until), (since, until), step_s))
+        incidents, left_out = _incidents(reader, since, until, MOST_INCIDENTS)
     return Course(
         since=since,
         until=until,
@@ -101,24 +87,29 @@ def course(workspace: Workspace, since: datetime, until: datetime, points: int =
 _Values = list[float | None]
 
 
-def _drawn(passes: Iterator[Rates], since: datetime, step_s: float) -> Iterator[tuple[float, _Values]]:
+def _drawn(
+    rows: Iterable[HistoryColumns], period: tuple[datetime, datetime], step_s: float
+) -> Iterator[tuple[float, _Values]]:
     """One point a step in which a pass was stored, and an empty one where nothing was for long."""
+    since_s, until_s = (moment.timestamp() for moment in period)
     nothing: _Values = [None] * len(SERIES)
     bucket, point = -1, (0.0, nothing)
     last_s: float | None = None
-    for rates in passes:
-        at_s = rates.taken_at.timestamp()
-        number = int((at_s - since.timestamp()) / step_s)
-        values = [read(rates.system) for read in SERIES.values()] if rates.gap is None else nothing
-        if number == bucket:
-            point = point[0], [_higher(*pair) for pair in zip(point[1], values, strict=True)]
-        else:
-            if bucket >= 0:
-                yield point
-            if last_s is not None and at_s - last_s > max(_LONGEST_PASS_S, step_s * 2):
-                yield round((last_s + at_s) / 2, 3), nothing
-            bucket, point = number, (round(at_s, 3), values)
-        last_s = at_s
+    for columns in rows:
+        held = (getattr(columns, name) for name in SERIES)
+        for at_s, *values in zip(columns.at_s, *held, strict=True):
+            if not since_s <= at_s < until_s:
+                continue
+            number = int((at_s - since_s) / step_s)
+            if number == bucket:
+                point = point[0], list(map(_higher, point[1], values))
+            else:
+                if bucket >= 0:
+                    yield point
+                if last_s is not None and at_s - last_s > max(_LONGEST_PASS_S, step_s * 2):
+                    yield round((last_s + at_s) / 2, 3), nothing
+                bucket, point = number, (round(at_s, 3), values)
+            last_s = at_s
     if bucket >= 0:
         yield point
 
@@ -203,7 +194,7 @@ def span(workspace: Workspace, since: datetime, until: datetime) -> Span:
         found.functions = [
             hot_row(spot) for spot in reader.hot(HotFilter(since=since, until=until, limit=MOST_FUNCTIONS))
         ]
-        found.incidents, found.incidents_left_out = _incidents(reader, since, until)
+        found.incidents, found.incidents_left_out = _incidents(reader, since, until, MOST_LISTED)
     if not found.passes:
         found.nearest = moment_row(moment(workspace, until))
     else:
@@ -240,10 +231,15 @@ def _add_use(found: Span, passes: Iterator[Rates]) -> None:
     found.processes_left_out = max(0, len(ranked) - MOST_PROCESSES)
 
 
-def _incidents(reader: StoreReader, since: datetime, until: datetime) -> tuple[list[dict[str, Any]], int]:
-    """The newest incidents of a period as rows, and how many more there are."""
-    records = reader.recent(RecentFilter(limit=MOST_INCIDENTS, since=since, until=until))
-    shown = [{**row(record), "rule": record.rule, "severity": record.severity} for record in records]
+def _incidents(
+    reader: StoreReader, since: datetime, until: datetime, most: int
+) -> tuple[list[dict[str, Any]], int]:
+    """The newest incidents of a period, each with what a list of them shows, and how many more there are."""
+    records = reader.recent(RecentFilter(limit=most, since=since, until=until))
+    shown = [
+        {**{key: value for key, value in row(record).items() if key in _SHOWN}, "rule": record.rule}
+        for record in records
+    ]
     whole = sum(tally.incidents for tally in reader.incidents_by_rule(since, until))
     return shown, max(0, whole - len(shown))
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.model import Event, ProfileRecord, Rates, short_id
@@ -51,6 +51,9 @@ from monitord.storage.views import (
     RecentFilter,
     RuleTally,
 )
+
+if TYPE_CHECKING:
+    from monitord.storage.history_columns import HistoryColumns
 
 __all__ = ["RecentFilter", "RecentProfilesViewModel", "StoreReader"]
 
@@ -265,6 +268,15 @@ class StoreReader(Asking):
             for rates in passes:
                 if (since is None or rates.taken_at >= since) and (until is None or rates.taken_at < until):
                     yield rates
+
+    def history_columns(self, since: datetime, until: datetime) -> Iterator[HistoryColumns]:
+        """Yield the rows of history that reach into [since, until) as columns of the machine's values."""
+        from monitord.storage.history_columns import columns_of  # nothing that the recorder asks
+
+        ids = "SELECT id FROM history WHERE taken_until >= ? AND taken_from < ? ORDER BY taken_from, id"
+        cells = [time_cell(since), time_cell(until)]
+        rows = self._in_pages(ids, cells, "SELECT id, rates FROM history WHERE id IN ({ids})")
+        yield from self._sound(rows, lambda row: columns_of(row["rates"]), "history")
 
     def history_span(self) -> tuple[datetime, datetime] | None:
         """Return when the first and the last thinned pass were taken; None without any."""

@@ -64,7 +64,7 @@ def test_a_change_of_its_code_is_a_new_version(data_dir: Path) -> None:
 
 def test_histories_are_bounded_and_the_newest_stay(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten thousand incidents of one function make no longer an answer than a page can draw."""
-    assert MOST_OCCURRENCES == 200
+    assert MOST_OCCURRENCES == 60
     monkeypatch.setattr("monitord.actions.functions.MOST_OCCURRENCES", 2)
     stored(data_dir, 0.1, 0.2, 0.3, 0.4)
     (found,) = hot_functions(Workspace(data_dir), HotFilter())

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from monitord.actions.machine import MOST_INCIDENTS, MOST_POINTS, MOST_PROCESSES, SERIES, course, span
+from monitord.actions.machine import (
+    MOST_INCIDENTS,
+    MOST_LISTED,
+    MOST_POINTS,
+    MOST_PROCESSES,
+    SERIES,
+    course,
+    span,
+)
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, UsageError
 from monitord.model import ProcessKey, Rates
@@ -121,9 +129,9 @@ def test_a_span_has_the_functions_and_the_incidents_that_fell_into_it(data_dir: 
 
 def test_lists_are_bounded_and_say_what_is_left_out(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of too many incidents and processes the newest and the busiest are told, and how many more there were."""
-    monkeypatch.setattr("monitord.actions.machine.MOST_INCIDENTS", 2)
+    monkeypatch.setattr("monitord.actions.machine.MOST_LISTED", 2)
     monkeypatch.setattr("monitord.actions.machine.MOST_PROCESSES", 3)
-    assert (MOST_INCIDENTS, MOST_PROCESSES) == (500, 100)
+    assert (MOST_INCIDENTS, MOST_LISTED, MOST_PROCESSES) == (500, 100, 100)
     store = open_store(data_dir)
     for number in range(5):
         store.save_incident(make_incident(at=after(number), pid=100 + number))
@@ -152,6 +160,24 @@ def test_a_pass_after_a_gap_tells_nothing_of_the_time_before_it(data_dir: Path) 
     assert span(workspace, START, after(60)).highest_percent == 50.0
     values = course(workspace, START, after(60), points=600).values["machine_percent"]
     assert (max(value for value in values if value is not None), values.count(None)) == (50.0, 1)
+
+
+def test_columns_say_what_the_passes_say(data_dir: Path) -> None:
+    """What charts are drawn of is what was stored, pass by pass, devices that come and go included."""
+    devices = [{"sda": 5.0}, {"sda": 5.0, "sdb": 7.0}, {}, {"sdb": 1.0}]
+    passes = [
+        some_rates(
+            2.0 * number, machine_percent=10.0 * number, load_1=number / 4, disk_bytes_per_s=held, network_bytes_per_s=held,
+            memory_available_bytes=(1 + number) << 30,
+        )
+        for number, held in enumerate(devices)
+    ]  # fmt: skip
+    values = course(stored(data_dir, passes), START, after(8), points=4).values
+    assert values["machine_percent"] == [0.0, 10.0, 20.0, 30.0]
+    assert values["disk_bytes_per_s"] == [5, 12, None, 1]
+    assert values["network_bytes_per_s"] == [5, 7, None, 1]
+    assert values["memory_percent"] == [87.5, 75.0, 62.5, 50.0]
+    assert values["load_1"] == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_of_a_span_between_two_looks_the_one_before_it_is_told(data_dir: Path) -> None:

@@ -215,7 +215,7 @@ function parts(got, chosen) {
       { title: "Rule", cell: (one) => foreign(one.rule) },
       { title: "When", class: "number", cell: (one) => when(one.raised_at) },
       { title: "Hottest function", class: "wide", cell: (one) => (one.hottest_function ? code(one.hottest_function) : el("span", { class: "quiet" }, "–")) },
-    ], rows: got.incidents.slice(0, 100),
+    ], rows: got.incidents,
   }) : null;
   return [
     section(named(chosen), figures, ran, got.limits.map((one) => el("p", { class: "quiet limit" }, one))),
