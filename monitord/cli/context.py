@@ -109,6 +109,15 @@ class CliContext:
 
         return Workspace(self.data_dir(), self.config_path, say)
 
+    def own_folder(self) -> Path:
+        """Where what is this user's own lies, such as a token: beside the store, unless that is another's."""
+        from monitord.config.places import resolve_data_dir
+
+        folder = self.data_dir(records=True)
+        if os.access(folder, os.W_OK) or not folder.exists():
+            return folder
+        return resolve_data_dir(None, {}, records=True)
+
     @property
     def recording_workspace(self) -> Workspace:
         """Where actions record for this call: never into the machine's store by an ordinary user."""

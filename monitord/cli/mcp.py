@@ -66,7 +66,7 @@ def serve(
     from monitord.http_server.tokens import read_or_make_token
     from monitord.mcp_server.http import application
 
-    token_path = context.data_dir() / TOKEN_FILE
+    token_path = context.own_folder() / TOKEN_FILE
     with listen(LOOPBACK, port) as listener:
         token = read_or_make_token(token_path)
         sessions = Sessions(open_state("memory://"), "token")

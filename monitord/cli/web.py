@@ -50,7 +50,7 @@ def serve(
     require()
 
     place = Place(address, port, unix_socket, tuple(names or ()))
-    folder = _own_folder(context.data_dir())
+    folder = context.own_folder()
     left_over = [unix_socket] if unix_socket is not None else []
 
     def tidy() -> None:
@@ -80,15 +80,6 @@ def _require_extra() -> None:
             from monitord.installation import install_command
 
             raise MonitordError(f"cannot import {package}; install it: {install_command('web')}")
-
-
-def _own_folder(data_dir: Path) -> Path:
-    """Where the token lies: beside the store, or with what is the user's own where the store is another's."""
-    if os.access(data_dir, os.W_OK) or not data_dir.exists():
-        return data_dir
-    from monitord.config.places import resolve_data_dir
-
-    return resolve_data_dir(None, {})
 
 
 def _tell(is_local: bool, unix_socket: Path | None, allow_actions: bool) -> None:

@@ -10,6 +10,7 @@ from monitord.errors import UsageError
 from monitord.ownership import MACHINE_DATA_DIR
 
 SYSTEM_DATA_DIR = MACHINE_DATA_DIR
+_OF_A_STORE = ("monitord.db", "artefacts", "lock")
 
 
 def resolve_data_dir(
@@ -44,6 +45,6 @@ def _named(flag: Path | None, env: Mapping[str, str], records: bool) -> Path:
     import platformdirs
 
     own = Path(platformdirs.user_state_dir("monitord"))
-    if not records and os.geteuid() != 0 and not os.path.lexists(own) and os.path.lexists(SYSTEM_DATA_DIR):
-        return SYSTEM_DATA_DIR
-    return own
+    if records or os.geteuid() == 0 or not os.path.lexists(SYSTEM_DATA_DIR):
+        return own
+    return own if any(os.path.lexists(own / name) for name in _OF_A_STORE) else SYSTEM_DATA_DIR

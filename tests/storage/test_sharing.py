@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import grp  # noqa: F401  whose file a member may not enter here
 import os
+import pwd  # noqa: F401
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from monitord.cli.context import CliContext
+from monitord.config import places
 from monitord.errors import PermissionDeniedError
 from monitord.storage import check_data_dir, open_store
 from monitord.storage.queries import StoreReader
@@ -137,3 +141,34 @@ def test_a_daemon_never_records_into_what_it_may_only_read(tmp_path: Path) -> No
         with pytest.raises(PermissionDeniedError):
             check_data_dir(data, create=True, root_may=False)
     check_data_dir(data if os.geteuid() != 0 else tmp_path, reads=True)
+
+
+@pytest.mark.root
+def test_an_ordinary_user_finds_the_machines_store_unless_there_is_an_own_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that holds a token only is not a store; who records is never given the machine's."""
+    machine, state = place / "machine", place / "state"
+    machine.mkdir()
+    share_with_group(machine, OWNER, GROUP)
+    state.mkdir()
+    os.chown(state, MEMBER, MEMBER)
+    monkeypatch.setattr(places, "SYSTEM_DATA_DIR", machine)
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    own = state / "monitord"
+    assert places.resolve_data_dir(None, {}) == machine  # root's, and platformdirs is loaded
+
+    def found(records: bool) -> str:
+        return by(MEMBER, [GROUP], lambda: places.resolve_data_dir(None, {}, records=records))
+
+    def token_lies() -> str:
+        return by(MEMBER, [GROUP], lambda: CliContext(data_dir_flag=machine).own_folder())
+
+    import platformdirs  # noqa: F401  whose files a member may not enter here
+
+    assert (found(False), found(True), token_lies()) == (str(machine), str(own), str(own))
+    own.mkdir()
+    (own / "web.token").touch()
+    assert found(False) == str(machine)
+    (own / "monitord.db").touch()
+    assert (found(False), found(True)) == (str(own), str(own))
