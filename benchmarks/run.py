@@ -43,6 +43,7 @@ BENCHMARKS = {
     "assistants": Benchmark(
         "a question over MCP at 10,000 incidents, beside the bare SDK; the server's memory", 5
     ),
+    "web": Benchmark("the page's first view and answers at 10,000 incidents, its size, its memory", 5),
     "quiet": Benchmark("the whole daemon when nothing happens; its history on disk", 4),
     "black_box": Benchmark(
         "the rings of stacks: their reader quiet and busy, beside perf and py-spy; a target's speed", 6
