@@ -31,7 +31,7 @@ LANES: dict[
     ),
     # They wait for daemons and for servers most of the time.
     "faults": frozenset({"faults"}),
-    "serving": frozenset({"mcp_server", "service"}),
+    "serving": frozenset({"mcp_server", "service", "web"}),
     "storing": frozenset({"storage"}),
     "keeping": frozenset({"contracts", "jobs", "recorder"}),
     "asking": frozenset({"cli"}),

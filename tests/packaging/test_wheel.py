@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from monitord import __version__
 from tests.flow.recorder import QUICK, TARGETS, Recorder
 from tests.packaging.conftest import CHECKOUT, Installed, Release
+from tests.patience import PATIENCE_S
 
 ROWS = 12
 SHIPPED = {"monitord": "monitord", "migrations": "monitord/_migrations"} | {
@@ -199,3 +201,22 @@ def test_a_newer_schema_is_refused_untouched(
     assert done.returncode == 1
     assert "9999" in done.stderr.strip().splitlines()[-1]
     assert (database.read_bytes(), database.stat().st_mtime_ns) == before
+
+
+@pytest.mark.parametrize(("says", "is_built"), [({}, False), ({"MONITORD_WITHOUT_ASSETS": "1"}, True)])
+def test_a_wheel_without_the_pages_assets_is_refused_with_one_line(
+    release: Release, tmp_path: Path, says: dict[str, str], is_built: bool
+) -> None:
+    """From a source distribution that lost them, as from a fresh checkout; one may say that no page is wanted."""
+    with tarfile.open(release.sdist) as sdist:
+        sdist.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    shutil.rmtree(source / "monitord" / "web" / "assets")
+    words = [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source]
+    done = subprocess.run(
+        words, cwd=tmp_path, env=os.environ | says, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert (done.returncode == 0) is is_built, done.stdout + done.stderr
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "make assets" in line]
+    assert len(said) == (0 if is_built else 1)
+    assert "Traceback" not in done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -311,7 +312,6 @@ def damaged(data_dir: Path) -> None:
 
 
 def newer(data_dir: Path) -> None:
-    import sqlite3
 
     with sqlite3.connect(data_dir / "monitord.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -371,3 +371,25 @@ def test_it_is_dark_where_the_desktop_is(dark: Chromium, server: WebServer) -> N
     ground = dark.ask("getComputedStyle(document.body).backgroundColor")
     assert sum(map(int, ground.removeprefix("rgb(").removesuffix(")").split(", "))) < 150
     picture(dark, "dark")
+
+
+def test_a_store_that_is_locked_says_so_and_comes_back_by_itself(browser: Chromium, tmp_path: Path) -> None:
+    """Somebody else has it for themselves for a while, as a restore has; the page goes on when they let go."""
+    data_dir = tmp_path / "data"
+    fill(data_dir, 1)
+    server = WebServer(data_dir)
+    holder = sqlite3.connect(data_dir / "monitord.db", isolation_level=None, check_same_thread=False)
+    try:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("PRAGMA journal_mode = DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+        browser.visit(server.address)
+        browser.wait("document.querySelector('.failed')")
+        assert "monitord.db" in browser.ask("document.querySelector('.failed').innerText")
+        holder.execute("ROLLBACK")
+        holder.close()
+        browser.wait(ROWS)
+        assert "Traceback" not in server.log
+    finally:
+        holder.close()
+        server.stop()

@@ -192,6 +192,8 @@ async function show() {
 }
 
 function go(to) {
+  const isHere = to === location.pathname + location.search;
+  if (isHere) return show(); // as it is now: no step that one would go back by
   history.pushState(null, "", to);
   show();
   scrollTo(0, 0);

@@ -10,13 +10,15 @@ const PENDING = { running: "its profile is being taken now", waiting: "its profi
 export async function render(root, params, api) {
   const path = `/api/incidents/${encodeURIComponent(params.id)}`;
   const one = await api.get(path);
+  const work = { count: 0 }; // what is being done: the page stays as it is until it is done
   const profile = one.has_profile ? profileSection(path, one, api) : null;
-  add(root, head(path, one, api), verdict(one), stripSection(path, one, api), profile?.element ?? hotspots(one), before(one), captured(one),
+  add(root, head(path, one, api, work), verdict(one), stripSection(path, one, api), profile?.element ?? hotspots(one), before(one), captured(one),
     explanation(path, api), comparing(one, api), notes(path, one, api), details(one));
   if (profile) api.keys({ f: () => profile.show("flame"), s: () => profile.show("speedscope") });
   if (one.pending) {
     const had = one.captures.length;
     api.every(2000, async () => {
+      if (work.count) return;
       const again = await api.get(path);
       if (again.pending !== one.pending || again.captures.length !== had) api.go(location.pathname);
     });
@@ -24,15 +26,17 @@ export async function render(root, params, api) {
 }
 
 // --- the head: who, how much, when, what can be done --------------------------------------------------------
-function head(path, one, api) {
+function head(path, one, api, doing) {
   const said = el("span", { class: "quiet", role: "status" });
   const act = (words, work, more) => button(words, async (event) => {
     event.target.disabled = true;
+    doing.count++;
     said.textContent = "";
     try { const words = await work(); said.replaceChildren(); add(said, words); } catch (error) {
       if (error.name !== "AbortError") said.replaceChildren(badge("not done", "bad"), " ", foreign(error.message));
     }
     event.target.disabled = false;
+    doing.count--;
   }, more);
   const again = () => api.go(location.pathname);
   const changing = api.actions ? [
