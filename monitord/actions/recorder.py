@@ -248,11 +248,11 @@ def _why_off(workspace: Workspace) -> NotFoundError:
 
 def _unit_failure(folder: Path) -> tuple[str | None, str]:
     """Why the service that records into this folder does not run, if it failed, and its commands' flag."""
-    from monitord.config.places import SYSTEM_DATA_DIR, resolve_data_dir
+    from monitord.config.places import is_machines, resolve_data_dir
     from monitord.service import ServicePaths, unit_failure
 
     here = ServicePaths.here()
-    is_system = folder in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
+    is_system = is_machines(folder)
     if not is_system and folder != resolve_data_dir(None, {}):
         return None, ""  # another recorder's: no service of ours
     return unit_failure(here, system=is_system), " --system" if is_system else ""

@@ -12,7 +12,7 @@ from monitord.actions.reloading import is_ours, reload_recorder
 from monitord.actions.workspace import Workspace
 from monitord.children import system_program
 from monitord.config.loading import SYSTEM_FILE, default_path
-from monitord.config.places import SYSTEM_DATA_DIR
+from monitord.config.places import SYSTEM_DATA_DIR, is_machines
 from monitord.errors import MonitordError, NotFoundError, UsageError
 from monitord.service import ServicePaths, ServicePlan, control, plan_install, plan_uninstall
 from monitord.service.paths import require_rights
@@ -77,8 +77,12 @@ def control_service(verb: str, *, system: bool) -> bool:
     return True
 
 
-def log_command(*, system: bool, follow: bool, lines: int) -> tuple[str, tuple[str, ...]]:
-    """Return the program that shows what the service logged, and its argv."""
+def log_command(data_dir: Path, *, system: bool, follow: bool, lines: int) -> tuple[str, tuple[str, ...]]:
+    """Return the program that shows what the service logged, and its argv.
+
+    The machine's service is meant by `system`, and where its store is the one that answers.
+    """
+    system = system or is_machines(data_dir)
     command = control("logs", ServicePaths.here(), system=system, follow=follow, lines=lines)
     return manager(command[0]), command
 

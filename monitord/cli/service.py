@@ -114,7 +114,7 @@ def logs(
     """Show what the service logged."""
     from monitord.actions.service import log_command
 
-    program, command = log_command(system=system, follow=follow, lines=lines)
+    program, command = log_command(context.data_dir(), system=system, follow=follow, lines=lines)
     sys.stdout.flush()
     os.execv(program, command)  # noqa: S606 - an argv list made by the service room, no shell
 

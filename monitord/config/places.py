@@ -13,6 +13,11 @@ SYSTEM_DATA_DIR = MACHINE_DATA_DIR
 _OF_A_STORE = ("monitord.db", "artefacts", "lock")
 
 
+def is_machines(folder: Path) -> bool:
+    """Whether a data directory is the one of the machine's service."""
+    return folder in (SYSTEM_DATA_DIR, SYSTEM_DATA_DIR.resolve())
+
+
 def resolve_data_dir(
     flag: Path | None = None, env: Mapping[str, str] | None = None, *, records: bool = False
 ) -> Path:
