@@ -72,6 +72,11 @@ def _write_narrowly(write: Callable[..., None], rows: Any, col_max: int = 0, col
 class HelpPage(_WithExamples, TyperCommand):
     """A command's page."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What must be named stands bare, what may be left out in brackets, as in every manual."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [re.sub(r"^\{(.*)\}(\.*)$|^\[(\[.*\])\]$", r"\1\2\3", piece) for piece in pieces]
+
 
 class ListPage(_WithExamples, TyperGroup):
     """The list of commands below the options, section by section; a group's own has one section."""

@@ -28,6 +28,14 @@ from monitord.ownership import is_privileged, why_untrusted
 SYSTEM_FILE = Path("/etc/monitord/config.toml")
 DEFAULT_RULES_FILE = Path(__file__).parent.parent / "default_rules.toml"
 _PREFIX = "MONITORD_"
+_KINDS = {
+    "float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false",
+    "array": "a list", "object": "a table",
+}  # fmt: skip
+_BOUNDS = {
+    " of length >= ": " whose length is at least ", " of length <= ": " whose length is at most ",
+    " >= ": " of at least ", " <= ": " of at most ", " > ": " above ", " < ": " below ",
+}  # fmt: skip
 _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.-]+(?:\s+[\w.-]+)*)\s*\]\]?\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)(?:\.[A-Za-z0-9_.-]+)?\s*=")
 
@@ -278,8 +286,24 @@ def _explain(layers: _Layers, message: str, path: str) -> str:
     elif "enum value" in message and (choices := _choices(key)):
         message = f"expected one of {', '.join(choices)}, got {message.partition('enum value ')[2]}"
     else:
-        message = message[:1].lower() + message[1:]
+        message = _plainly(message[:1].lower() + message[1:])
     return ": ".join(part for part in (where, f"invalid {key}" if key else "invalid file", message) if part)
+
+
+def _plainly(message: str) -> str:
+    """What msgspec says, without the types of a programming language."""
+    missing = re.fullmatch(r"object missing required field (`.+`)", message)
+    if missing:
+        return f"expected a key {missing[1]}"
+    said = re.sub(r"`([a-z| ]+)`", lambda found: _kinds(found[1]), message)
+    for sign, words in _BOUNDS.items():
+        said = said.replace(sign, words)
+    return said
+
+
+def _kinds(types: str) -> str:
+    """The types of a value by their names in words: "float | str | null" is "a number or a text"."""
+    return " or ".join(_KINDS.get(each, each) for each in types.split(" | ") if each != "null")
 
 
 def _section(key: str) -> type[msgspec.Struct]:

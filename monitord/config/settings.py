@@ -189,6 +189,8 @@ _KEY_SOURCE = r"(file:/.+|credential:[A-Za-z0-9_-][A-Za-z0-9._-]*|environment:[A
 KeySource = Annotated[str, Meta(pattern=f"^{_KEY_SOURCE}$")]
 KeySourceOrNone = Annotated[str, Meta(pattern=f"^$|^{_KEY_SOURCE}$")]
 FORMS = {
+    "name": 'letters, digits, ".", "_" and "-", and a letter or digit first',
+    "quiet_hours": 'hours such as "22:00-07:00", or "" for none',
     "url": 'a URL such as "s3://bucket/prefix", or "" for the data directory',
     "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
     "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',

@@ -91,7 +91,7 @@ def test_all_other_lines_stay(here, file) -> None:
 
 
 WRONG = [
-    ("sampling.interval_s", "0", 6, "invalid sampling.interval_s: expected `float` >= 0.1"),
+    ("sampling.interval_s", "0", 6, "invalid sampling.interval_s: expected a number of at least 0.1"),
     ("sampling.interval_s", "1M", 6, 'ambiguous, expected "1min" for minutes'),
     ("capture.consent", "maybe", 6, "expected one of auto, listed, never, got 'maybe'"),
     ("rules.own.above", "much", 6, "invalid rule 'own': above: expected a number of percent"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import jsonschema
 import pytest
 
 from monitord import config
+from monitord.config.settings import FileSettings, RuleSettings
 from monitord.errors import ConfigError
 from monitord.model import Threshold, TriggerMetric
 from tests.patience import PATIENCE_S
@@ -64,7 +66,7 @@ def test_the_environment_wins_and_says_so(tmp_path: Path) -> None:
     ("text", "line", "expected"),
     [
         ("[sampling]\nintervall_s = 2\n", 2, "sampling.intervall_s: unknown key (known here: interval_s"),
-        ("[sampling]\ninterval_s = -1\n", 2, "sampling.interval_s: expected `float` >= 0.1"),
+        ("[sampling]\ninterval_s = -1\n", 2, "sampling.interval_s: expected a number of at least 0.1"),
         ('[sampling]\ninterval_s = "fast"\n', 2, 'sampling.interval_s: expected a number of seconds or a text such as "10s"'),
         ("[samplin]\ninterval_s = 2\n", 1, "samplin: unknown key (known here: sampling"),
         ('[capture]\nconsent = "maybe"\n', 2, "capture.consent: expected one of auto, listed, never, got 'maybe'"),
@@ -95,6 +97,31 @@ def test_what_is_wrong_is_told_with_file_line_and_key(
     assert expected in message
     assert "\n" not in message
     assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize("value", ["{ a = 1 }", "[[1]]", "1979-05-27", "-1e9", "true", '"x\\ty"'])
+def test_no_refusal_speaks_a_programming_language(value: str, tmp_path: Path) -> None:
+    """Of any key, with any kind of value that it does not take."""
+    sections = {name: getattr(FileSettings(), name) for name in FileSettings.__struct_fields__}
+    heads = [
+        (f"[{name}]\n", key)
+        for name, held in sections.items()
+        for key in getattr(held, "__struct_fields__", ())
+    ]
+    heads += [('[[rules]]\nname = "r"\nmetric = "cpu"\n', key) for key in RuleSettings.__struct_fields__[2:]]
+    said = [_refusal(write(tmp_path, f"{head}{key} = {value}\n")) for head, key in heads]
+    refusals = [each for each in said if each]
+    assert len(refusals) > 20
+    in_types = re.compile(r"`(float|int|str|bool|array|object|null)|regex|[<>]=? ")
+    assert [each for each in refusals if in_types.search(each)] == []
+
+
+def _refusal(path: Path) -> str:
+    try:
+        config.load(path, env={})
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def test_broken_toml_and_missing_files_are_told(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_the_environment_is_read_as_a_file_is(value: str) -> None:
         with pytest.raises(ConfigError, match=f'environment {name}: invalid .* "1min" for minutes or "30d"'):
             config.load(env={name: value})
     elif value == "250ms":
-        with pytest.raises(ConfigError, match=r"expected `float` >= 0.5"):
+        with pytest.raises(ConfigError, match=r"expected a number of at least 0.5"):
             config.load(env={name: value})
     else:
         assert config.load(env={name: value}).settings.capture.duration_s == 10.0
