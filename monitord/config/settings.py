@@ -190,6 +190,8 @@ KeySource = Annotated[str, Meta(pattern=f"^{_KEY_SOURCE}$")]
 KeySourceOrNone = Annotated[str, Meta(pattern=f"^$|^{_KEY_SOURCE}$")]
 FORMS = {
     "name": 'letters, digits, ".", "_" and "-", and a letter or digit first',
+    "to": 'an address such as "you@example.org"',
+    "sender": 'an address such as "monitord@example.org", or "" for the default',
     "quiet_hours": 'hours such as "22:00-07:00", or "" for none',
     "url": 'a URL such as "s3://bucket/prefix", or "" for the data directory',
     "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
