@@ -243,7 +243,7 @@ def test_what_does_not_run_leaves_no_environment(opt: Path, tmp_path: Path) -> N
 @pytest.mark.root
 @needs_system_python
 @pytest.mark.parametrize(
-    "source", ["evil", "--index-url=http://x monitord", "monitord @ file:///x", "git+https://x/monitord", ""]
+    "source", ["evil", "--requirement=/tmp/x", "monitord @ file:///x", "git+https://x/monitord", ""]
 )
 def test_only_monitord_is_installed_and_only_from_wheels(source: str, opt: Path, tmp_path: Path) -> None:
     """A source distribution's code would run as root before anything is installed."""

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,38 +15,9 @@ import pytest
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.ownership import closed_to_others, is_for_all
 from monitord.service import ServicePaths, apply, control, plan_install, plan_uninstall
+from tests.service.machine import Manager
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-class Manager:
-    """A service manager that remembers what it was told, and fails when told to."""
-
-    def __init__(self, fails: str | None = None, says: str = "no such unit\nmore") -> None:
-        self.told: list[str] = []
-        self.fails = fails
-        self.says = says
-
-    def __call__(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        self.told.append(" ".join(argv))
-        is_failing = self.fails is not None and self.fails in argv
-        return subprocess.CompletedProcess(argv, int(is_failing), "", self.says if is_failing else "")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> ServicePaths:
-    """A Linux machine below a folder, with systemd running, seen by an ordinary user."""
-    (tmp_path / "run/systemd/system").mkdir(parents=True)
-    return ServicePaths(
-        platform="linux",
-        program=("/usr/bin/env",),
-        interpreter=Path("/usr/bin/env"),
-        home=tmp_path / "home",
-        user="alice",
-        uid=1000,
-        config_home=tmp_path / "home/.config",
-        root=tmp_path,
-    )
 
 
 def test_the_user_service_is_written_started_and_explained(place: ServicePaths) -> None:
@@ -147,51 +117,6 @@ def test_a_failing_command_is_told_in_the_managers_words(place: ServicePaths) ->
         apply(plan_install(False, place), run=Manager(fails="enable"))
     with pytest.raises(MonitordError, match="log in as that user"):
         apply(plan_install(False, place), run=Manager(fails="enable", says="Failed to connect to bus: No"))
-
-
-def test_uninstalling_keeps_the_data_unless_purged(place: ServicePaths, tmp_path: Path) -> None:
-    apply(plan_install(False, place), run=Manager())
-    data = tmp_path / "state"
-    (data / "artefacts").mkdir(parents=True)
-    manager = Manager(fails="disable")
-    apply(plan_uninstall(False, place), run=manager)
-    assert not place.unit_path(system=False).exists()
-    assert data.exists()
-    assert manager.told == [
-        "systemctl --user disable --now monitord.service",
-        "systemctl --user daemon-reload",
-        "systemctl --user reset-failed monitord.service",
-    ]
-    apply(plan_uninstall(False, place, purge=data), run=Manager())
-    assert not data.exists()
-
-
-def test_purging_removes_nothing_that_is_not_monitords(place: ServicePaths, tmp_path: Path) -> None:
-    other = tmp_path / "documents"
-    other.mkdir()
-    (other / "thesis").write_text("x")
-    with pytest.raises(MonitordError, match="does not hold monitord"):
-        apply(plan_uninstall(False, place, purge=other), run=Manager())
-    (tmp_path / "link").symlink_to(other)
-    with pytest.raises(MonitordError, match="is a link or not a directory"):
-        apply(plan_uninstall(False, place, purge=tmp_path / "link"), run=Manager())
-    assert (other / "thesis").exists()
-
-
-def test_purging_the_system_service_removes_what_a_dynamic_user_left(
-    place: ServicePaths, tmp_path: Path
-) -> None:
-    """The state lies behind systemd's link, whether the unit is still there or not; both are gone afterwards."""
-    real, link = tmp_path / "private/monitord", tmp_path / "monitord"
-    (real / "artefacts").mkdir(parents=True)
-    link.symlink_to("private/monitord")
-    done = apply(plan_uninstall(True, replace(place, uid=0), purge=link), run=Manager(fails="disable"))
-    assert f"removed {real}" in done
-    assert not real.exists()
-    assert not link.is_symlink()
-    assert f"{link} does not exist; nothing to remove" in apply(
-        plan_uninstall(True, replace(place, uid=0), purge=link), run=Manager()
-    )
 
 
 def test_the_machines_service_is_made_of_what_only_root_can_change(
@@ -337,50 +262,6 @@ def test_root_takes_over_what_belongs_to_who_called_sudo(
     assert ("# environment /opt/monitord/versions/" in printed.stdout) == is_taken
     assert ("ExecStart=/opt/monitord/current/bin/monitord run" in printed.stdout) == is_taken
     assert ("rights of uid 4321" in printed.stdout) == is_taken
-
-
-def test_a_purge_takes_the_configuration_and_nothing_beside_it(place: ServicePaths, tmp_path: Path) -> None:
-    apply(plan_install(False, place), run=Manager())
-    data, config, other = tmp_path / "state", place.config_home / "monitord", place.config_home / "other"
-    for folder in (data / "artefacts", config, other):
-        folder.mkdir(parents=True)
-    drop_in = place.unit_path(system=False).parent / "monitord.service.d"
-    drop_in.mkdir()
-    apply(plan_uninstall(False, place, config=config), run=Manager())
-    assert config.exists()
-    assert drop_in.exists()
-    apply(plan_uninstall(False, place, purge=data, config=config), run=Manager())
-    assert [path for path in (data, config, drop_in) if path.exists()] == []
-    assert other.exists()
-
-
-def test_a_purge_of_the_machines_service_takes_what_the_install_made(place: ServicePaths) -> None:
-    """A user, a group or a folder in /opt that was there before the install is somebody else's."""
-    root = replace(place, uid=0)
-    made, config = place.root / "etc/sysusers.d/monitord.conf", place.root / "etc/monitord"
-    (place.root / "opt/monitord").mkdir(parents=True)
-    theirs = plan_uninstall(True, root, purge=place.data_dir, config=config).text()
-    assert "groupdel" not in theirs
-    assert str(place.root / "opt/monitord") not in theirs
-    (place.root / "opt/monitord/versions").mkdir()
-    made.parent.mkdir(parents=True)
-    made.touch()
-    ours = plan_uninstall(True, root, purge=place.data_dir, config=config).text().splitlines()
-    assert "$ groupdel monitord" in ours
-    steps = [line for line in ours if not line.startswith("# the ")]
-    assert steps[-1] == f"# remove {place.root}/opt/monitord and all that is in it"
-
-
-def test_the_purge_of_a_link_is_refused(place: ServicePaths, tmp_path: Path) -> None:
-    """A configuration folder that somebody replaced by a link to his documents."""
-    (tmp_path / "documents").mkdir()
-    (tmp_path / "documents/thesis").touch()
-    config = place.config_home / "monitord"
-    config.parent.mkdir(parents=True)
-    config.symlink_to(tmp_path / "documents")
-    with pytest.raises(MonitordError, match="is a link"):
-        apply(plan_uninstall(False, place, purge=tmp_path / "none", config=config), run=Manager())
-    assert (tmp_path / "documents/thesis").exists()
 
 
 def test_on_macos_the_machines_store_is_shared_with_a_group(place: ServicePaths) -> None:
