@@ -37,11 +37,11 @@ COMMENTS = {
     "black_box.rate_hz": "stacks a second and busy CPU; an odd number is in step with no timer (9 µs each)",
     "black_box.kib_per_cpu": "memory for them: 512 hold 100 s of a busy CPU at 30 frames a stack. A power of"
     " two; a quarter comes on top for who lived where, and all CPUs together get 16 MiB at most",
-    "retention.max_age_h": "evidence older than this goes, unless kept by `monitord keep`",
+    "retention.max_age_h": "evidence and loose events older than this go, unless kept by `monitord keep`",
     "retention.max_total_mb": "the data directory never exceeds this: database, write-ahead log, artefacts,"
     " quarantine, databases set aside, what killed captures left. On top come a running capture's files and,"
     " while a database is migrated or built anew, its copy",
-    "retention.summary_days": "small summaries of incidents stay this long, inside the budget",
+    "retention.summary_days": "small summaries of incidents stay this long, and history, inside the budget",
     "retention.process_share": "no single process name holds more of the budget while others need it",
     "retention.min_free_disk_mb": "the disk is left at least this much;"
     " one below 2 GB no more than a tenth of itself",

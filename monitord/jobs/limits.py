@@ -21,10 +21,10 @@ class RetentionLimits:
     """How much is kept, and how long.
 
     `max_total_bytes` counts all that stays in the data directory. Evidence older than `max_age_s` goes; what
-    is left of the incident goes after `summary_age_s`. No process name holds more than `process_share` of the
-    budget while others hold evidence too. History holds at most `history_share` of the budget, and when room
-    is wanted summaries hold no more than theirs. A disk keeps `min_free_disk_bytes` free, see
-    `floor_bytes`.
+    is left of the incident goes after `summary_age_s`, and so does history. No process name holds more than
+    `process_share` of the budget while others hold evidence too. History holds at most `history_share` of the
+    budget, and when room is wanted summaries hold no more than theirs. A disk keeps `min_free_disk_bytes`
+    free, see `floor_bytes`.
     """
 
     max_age_s: float = 72 * 3600.0
@@ -34,6 +34,11 @@ class RetentionLimits:
     min_free_disk_bytes: int = 200_000_000
     history_share: float = 0.25
     summary_share: float = 0.25
+
+    @property
+    def history_age_s(self) -> float:
+        """How long history stays, where there is room: as long as anything is told of an incident."""
+        return max(self.max_age_s, self.summary_age_s)
 
     def floor_bytes(self, disk_bytes: int) -> int:
         """What must stay free on a disk of this size; 0 stands for a size that is not known."""

@@ -61,11 +61,14 @@ class Step:
 class RetentionPlan:
     """What is to go: `steps` in the order in which it should be done, and the history before a moment.
 
+    Of events those before another moment go that belong to no incident.
+
     `shortfall_bytes` is what is missing even when all evidence that may go is gone.
     """
 
     steps: tuple[Step, ...] = ()
     drop_history_before: datetime | None = None
+    drop_events_before: datetime | None = None
     shortfall_bytes: int = 0
 
     @property
@@ -185,12 +188,13 @@ class Round:
         freed = sum(step.tally.stored_bytes for step in steps if step.policy != _LAST_RESORT)
         freed += trim.credit_bytes + bare_bytes
         shortfall = max(0, usage.total_bytes - limits.max_total_bytes - freed)
-        aged = self.now - timedelta(seconds=limits.max_age_s) if by_age else None
-        sized = trim.cutoff(self.now, limits.max_age_s, is_short=shortfall > 0)
+        aged = self.now - timedelta(seconds=limits.history_age_s) if by_age else None
+        sized = trim.cutoff(self.now, limits.history_age_s, is_short=shortfall > 0)
         return RetentionPlan(
             # What goes whole goes first: its evidence need not be dropped before.
             tuple(sorted(steps, key=lambda step: not step.takes_whole)),
             max((when for when in (aged, sized) if when), default=None),
+            self.now - timedelta(seconds=limits.max_age_s) if by_age else None,
             shortfall,
         )
 

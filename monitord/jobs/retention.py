@@ -55,6 +55,7 @@ class RetentionStore(Protocol):
     def usage(self) -> Usage: ...
     def history_bytes(self) -> int: ...
     def drop_history_before(self, when: datetime, /) -> int: ...
+    def drop_loose_events_before(self, when: datetime, /) -> int: ...
     def drop_set_aside(self, wanted_bytes: int, /) -> int: ...
     def compact(self) -> str | None: ...
     def get_state(self, key: str, /) -> object: ...
@@ -232,7 +233,7 @@ class RetentionManager:
         return read_boots(self._store.get_state(BOOTS_KEY)).seen(Moment(now, self._uptime()))
 
     def _history_share_gone(self, last: Moment | None, now: datetime) -> float:
-        """The share of the history that age takes, judged by how much time the last pass left behind."""
+        """The share of loose events that age takes, judged by how much time the last pass left behind."""
         if last is None:
             return 0.0
         return min(1.0, max(0.0, (now - last.wall).total_seconds() / self._limits.max_age_s))
@@ -309,6 +310,8 @@ class RetentionManager:
                     raise outcome.error
                 else:
                     break
+        if plan.drop_events_before is not None:
+            self._store.drop_loose_events_before(plan.drop_events_before)
         if plan.drop_history_before is not None:
             self._store.drop_history_before(plan.drop_history_before)
             went.history_before = max(

@@ -9,17 +9,47 @@ from functools import partial
 
 from monitord.errors import MonitordError
 from monitord.logs import get_logger
-from monitord.model import DetectionResult, Rates
+from monitord.model import DetectionResult, ProcessKey, ProcessRates, Rates, changed
 from monitord.pipeline import thin
 from monitord.recorder.retention_store import Saving
 from monitord.storage import SQLiteProfileStore, Writer
-from monitord.storage.thinning import COARSE_S, FINE_S
+from monitord.storage.thinning import COARSE_S, FINE_S, LEADERS
 
 _MEMORY_KEY = "detection.memory"
 _PROCESSES_IN_HISTORY = 15
+_LARGE_KNOWN = 16
 _FLUSH_S = 60.0
 _REMEMBER_S = 600.0
 _CLOSE_LOOK_S = 60.0  # after a first crossing every pass is kept for this long
+
+
+class _Largest:
+    """The largest processes, as last read: one that does nothing is in no pass, and as large as before."""
+
+    def __init__(self) -> None:
+        self._known: dict[ProcessKey, ProcessRates] = {}
+        self._least_bytes = 0
+
+    def note(self, rates: Rates) -> None:
+        for key in rates.exited:
+            self._known.pop(key, None)
+        for one in rates.processes:
+            if one.rss_bytes > self._least_bytes or one.key in self._known:
+                self._known[one.key] = one
+        if len(self._known) > 2 * _LARGE_KNOWN:
+            largest = sorted(self._known.values(), key=lambda one: -one.rss_bytes)[:_LARGE_KNOWN]
+            self._known = {one.key: one for one in largest}
+            self._least_bytes = largest[-1].rss_bytes
+        elif len(self._known) < _LARGE_KNOWN:
+            self._least_bytes = 0
+
+    def idle(self, rates: Rates) -> tuple[ProcessRates, ...]:
+        """Those that did nothing in this pass, the largest first."""
+        seen = {one.key for one in rates.processes}
+        left = [one for key, one in self._known.items() if key not in seen]
+        largest = sorted(left, key=lambda one: -one.rss_bytes)[:LEADERS]
+        nothing = {"cpu_percent": 0.0, "disk_bytes_per_s": None, "network_bytes_per_s": None}
+        return tuple(changed(one, **nothing) for one in largest)
 
 
 class Historian:
@@ -35,12 +65,14 @@ class Historian:
         self._writer = writer
         self._heartbeat_s = heartbeat_s
         self._batch: list[Rates] = []
+        self._largest = _Largest()
         self._step_s = FINE_S
         self._kept_at_s = self._looked_at_s = self._crossed_at_s = float("-inf")
 
     def note(self, rates: Rates, verdict: DetectionResult) -> None:
         """Keep this pass if it adds something."""
         now_s = rates.monotonic_s
+        self._largest.note(rates)
         if verdict.armed:
             self._crossed_at_s = now_s
         is_close_look = now_s - self._crossed_at_s < _CLOSE_LOOK_S
@@ -49,11 +81,16 @@ class Historian:
             self.flush()
         self._step_s = step_s
         if is_close_look or rates.gap is not None or self._is_due(rates):
-            # One that looked at some processes alone would pass for one that saw nobody else.
-            looked = thin(rates, _PROCESSES_IN_HISTORY) if rates.is_complete else replace(rates, processes=())
-            self._batch.append(looked)
+            self._batch.append(self._kept(rates))
             self._kept_at_s = now_s
             self._looked_at_s = now_s if rates.is_complete else self._looked_at_s
+
+    def _kept(self, rates: Rates) -> Rates:
+        """With those that matter. One that looked at some alone would pass for one that saw nobody else."""
+        if not rates.is_complete:
+            return replace(rates, processes=())
+        idle = self._largest.idle(rates)
+        return replace(rates, processes=(*thin(rates, _PROCESSES_IN_HISTORY).processes, *idle))
 
     def _is_full(self, rates: Rates) -> bool:
         """A minute long; or the clock was set back, and a batch is in the order of time."""

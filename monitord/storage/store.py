@@ -324,7 +324,11 @@ class SQLiteProfileStore(OpenDatabase):
         with self._transaction() as connection:
             query = delete(history_table).where(history_table.c.taken_until < time_cell(when))
             flushes = connection.execute(query).rowcount
-        return flushes + Pruner(self._transaction).remove(before=id_at(when), loose=True)
+        return flushes + self.drop_loose_events_before(when)
+
+    def drop_loose_events_before(self, when: datetime) -> int:
+        """Remove events before `when` that belong to no incident; how many."""
+        return Pruner(self._transaction).remove(before=id_at(when), loose=True)
 
     def drop_abandoned(self) -> int:
         """Remove what killed captures left in the spool; bytes freed."""

@@ -49,6 +49,7 @@ class Planned:
     drop_history_before: datetime | None
     shortfall_bytes: int
     share_of_all: float
+    drop_events_before: datetime | None
 
 
 def plan_retention(
@@ -70,7 +71,13 @@ def plan_retention(
     reasons = gone[False] | gone[True]
     share = share_by_age(stock, limits, now)
     return Planned(
-        bare, tuple(sorted(gone[True])), reasons, plan.drop_history_before, plan.shortfall_bytes, share
+        bare,
+        tuple(sorted(gone[True])),
+        reasons,
+        plan.drop_history_before,
+        plan.shortfall_bytes,
+        share,
+        plan.drop_events_before,
     )
 
 
@@ -187,7 +194,8 @@ def test_age_takes_evidence_after_72_hours_and_the_summary_after_30_days(rows: l
             assert each.correlation_id in plan.delete_incidents
         else:
             assert (each.correlation_id in plan.drop_evidence) is not each.is_summary
-    assert plan.drop_history_before == NOW - timedelta(hours=72)
+    assert plan.drop_history_before == NOW - timedelta(days=30)
+    assert plan.drop_events_before == NOW - timedelta(hours=72)
 
 
 @pytest.mark.parametrize(("jump", "share"), [(timedelta(hours=1), 0.0), (timedelta(days=3650), 1.0)])
@@ -230,8 +238,8 @@ def test_history_beyond_its_share_is_cut_at_the_old_end() -> None:
     usage = Usage(database_bytes=500_000, wal_bytes=0, artefact_bytes=0)
     first = plan_retention([], usage, LIMITS, NOW)
     second = plan_retention([], usage, LIMITS, NOW, pressure=1)
-    assert first.drop_history_before == NOW - timedelta(hours=36)
-    assert second.drop_history_before == NOW - timedelta(hours=9)
+    assert first.drop_history_before == NOW - timedelta(days=15)
+    assert second.drop_history_before == NOW - timedelta(days=15) / 4
 
 
 def test_history_keeps_its_length_when_the_clock_is_in_doubt() -> None:

@@ -7,6 +7,7 @@ import os
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from monitord.model import (
     Alert,
     Capture,
     CaptureStatus,
+    Event,
+    EventType,
     Incident,
     ProcessKey,
     ProcessRates,
@@ -128,6 +131,22 @@ def test_a_long_history_is_cut_and_costs_no_evidence(store: SQLiteProfileStore) 
     assert report.history_before is not None
     assert report.dropped_evidence == ()
     assert store.usage().total_bytes <= BUDGET
+
+
+def test_history_stays_as_long_as_summaries_and_loose_events_as_long_as_evidence(
+    store: SQLiteProfileStore, tmp_path: Path
+) -> None:
+    """What ran last week can be asked for after the evidence of then is gone, within history's share."""
+    ages = [timedelta(days=days) for days in (1, 4, 29, 31)]
+    for age in reversed(ages):
+        store.add_history([replace(each, taken_at=NOW - age) for each in passes(1)])
+        store.events.store_event(Event(EventType.JOB, NOW - age, payload={"job": "vacuum"}))
+    manager = RetentionManager(store, LIMITS)
+    for hours in range(3):  # a large share by age waits for a second look
+        manager.purge_expired(NOW + timedelta(hours=hours))
+    kept = [NOW - rates.taken_at for rates in StoreReader(tmp_path / "data").history()]
+    assert sorted(kept) == ages[:3]
+    assert [NOW - event.taken_at for event in store.events.query_events(event_type="job")] == ages[:1]
 
 
 def test_making_room_leaves_as_much_as_was_asked(store: SQLiteProfileStore) -> None:

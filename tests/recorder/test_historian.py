@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitord.jobs import RetentionLimits
-from monitord.model import Arming, DetectionResult, Rates, TriggerMetric
+from monitord.model import Arming, DetectionResult, ProcessKey, Rates, TriggerMetric
 from monitord.recorder.persistence import Historian
 from monitord.recorder.retention_store import Saving
 from monitord.storage import Writer, open_store
@@ -97,3 +97,35 @@ def test_what_follows_a_gap_is_kept_and_says_so(recorded: Recorded) -> None:
     found = recorded.kept()
     assert [rates.gap for rates in found if rates.gap] == ["first sample", "suspend", "clock jump"]
     assert len(recorded.rows()) == 2, "a row is in the order of time: the clock was set back"
+
+
+def test_a_large_process_that_does_nothing_is_still_among_the_leaders_until_it_ends(
+    recorded: Recorded,
+) -> None:
+    """A pass holds those that did something; an idle database of a gigabyte leads in memory all the same."""
+    past = Past().looks(20, step_s=2.0)
+    idle = next(one for one in past.passes[0].processes if one.name == "idle")
+    for number, rates in enumerate(past.passes):
+        busy = tuple(one for one in rates.processes if number == 0 or one.name != "idle")
+        past.passes[number] = replace(
+            rates, processes=busy, exited=frozenset({idle.key} if number == 8 else ())
+        )
+    recorded.note(past)
+    found = recorded.kept()
+    known = [{one.key: one for one in rates.processes}.get(idle.key) for rates in found]
+    assert [one.rss_bytes for one in known[:8] if one] == [idle.rss_bytes] * 8
+    assert [one.cpu_percent for one in known[1:8] if one] == [0.0] * 7
+    assert known[8:] == [None, None]
+
+
+def test_the_largest_are_known_among_many(recorded: Recorded) -> None:
+    past = Past().looks(20, step_s=2.0)
+    first = past.passes[0].processes[0]
+    many = tuple(
+        replace(first, key=ProcessKey(pid, 1), rss_bytes=pid << 20, cpu_percent=None)
+        for pid in range(1000, 1200)
+    )
+    past.passes[0] = replace(past.passes[0], processes=many)
+    recorded.note(past)
+    large = [one.key.pid for one in recorded.kept()[-1].processes if one.key.pid in range(1000, 1200)]
+    assert sorted(large) == list(range(1194, 1200))
