@@ -118,7 +118,7 @@ class Outbox(msgspec.Struct):
         """Put a message down for each receiver that wants its rule; repeats have the same `name`."""
         if message.id in self.seen:
             return
-        self.seen = [*self.seen, message.id][-SEEN_AT_MOST:]
+        self.skip(message.id)
         group = f"{message.rule} {message.facts.get('level', '')} {name[:80]}"
         for receiver in settings.enabled_receivers:
             if not wants(receiver, message.rule):
@@ -127,9 +127,14 @@ class Outbox(msgspec.Struct):
             box.forget_old(settings.fold_s, now)
             if group in box.groups or box.next_room(settings, now) != now:
                 at = str(message.facts.get("raised_at") or now.isoformat())
-                box.hold(Held(message.id, message.kind, message.rule, name[:80], at, group))
+                who = str(message.facts.get("process") or name)[:80]
+                box.hold(Held(message.id, message.kind, message.rule, who, at, group))
             else:
                 box.queue(message, {group}, now)
+
+    def skip(self, message_id: str) -> None:
+        """Note that there is nothing more to do about this one."""
+        self.seen = [*self.seen, message_id][-SEEN_AT_MOST:]
 
     def release(self, settings: NotifySettings, now: datetime) -> list[str]:
         """Put what was held on its way, as one message, when its time has come; the ids that are given up."""

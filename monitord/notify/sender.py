@@ -24,7 +24,8 @@ from monitord.storage.views import RecentFilter
 
 _LOOKED_BACK = timedelta(hours=24)
 _INCIDENTS_AT_MOST = 2048  # fewer than the outbox remembers, or one of them were told again
-_SOON_S = 2.0  # what is due later is left to the next sender
+_SOON_S = 1.0  # what is due later is left to the next sender
+_SHORTEST_WAIT_S = 0.05
 
 Told = Mapping[str, Any]
 """A line from the recorder: `ready`, ids that have all they will get, or `storage`, an alert."""
@@ -64,7 +65,7 @@ class Sender:
             wait_s = (next_due - now).total_seconds() if next_due else float("inf")
             if not self._in_flight and (wait_s > _SOON_S or self._is_alone) and self._events.empty():
                 return not self._complaints()
-            self._wait(None if self._in_flight else max(0.05, min(wait_s, _SOON_S)))
+            self._wait(_SOON_S if self._in_flight else max(_SHORTEST_WAIT_S, min(wait_s, _SOON_S)))
 
     def _try(self, name: str, message_id: str, message: Told) -> None:
         self._in_flight.add(name)
@@ -75,7 +76,7 @@ class Sender:
             lambda error: self._events.put((name, message_id, error)),
         )
 
-    def _wait(self, within_s: float | None) -> None:
+    def _wait(self, within_s: float) -> None:
         """Until something happened; then take in all that did."""
         with suppress(Empty):
             self._take(self._events.get_nowait() if within_s == 0 else self._events.get(timeout=within_s))
@@ -103,6 +104,7 @@ class Sender:
 
     def _admit_incidents(self, now: datetime) -> datetime | None:
         """Take in what was stored and is ready, or old enough; when the next one will be."""
+        self._outbox.since = min(self._outbox.since, now)  # the clock may have been set back
         since = max(self._outbox.since, now - _LOOKED_BACK)
         after = timedelta(seconds=self._settings.after_s)
         upcoming = []
@@ -124,13 +126,14 @@ class Sender:
 
     def _admit(self, reader: StoreReader, record: ProfileRecord, now: datetime, *, is_ready: bool) -> None:
         try:
-            view = reader.incident(record.correlation_id)
+            message = incident_message(reader.incident(record.correlation_id), is_ready=is_ready)
         except NotFoundError:
             return  # deleted meanwhile
-        except MonitordError as error:
-            _log(f"cannot tell incident {record.correlation_id}: {error}")
+        except Exception as error:  # noqa: BLE001  around one incident: it must not cost all others their message
+            said = str(error) if isinstance(error, MonitordError) else type(error).__name__
+            _log(f"cannot tell incident {record.correlation_id}: {said}")
+            self._outbox.skip(record.correlation_id)
             return
-        message = incident_message(view, is_ready=is_ready)
         self._outbox.admit(message, record.process_name, self._settings, now)
 
     def _write(self, next_due: datetime | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -111,7 +112,7 @@ def test_an_incident_is_told_once_with_its_culprit_and_without_its_secrets(recor
     (body,) = place.bodies()
     assert body["function"] == "validate (shop.py:6)"
     assert body["cause"] == "lock"
-    assert body["sentence"] == "burn waits for a lock that pid 7 holds; lock (likely)"
+    assert "burn waits for a lock that pid 7 holds" in body["sentence"]
     assert body["look"] == f"monitord show {name[:8]}"
     assert body["is_ready"] is True
     assert body["process"] == "burn"
@@ -323,6 +324,38 @@ def test_when_the_recorder_dies_its_sender_ends_with_what_it_is_at(recorder: Rec
         wait_until(lambda: child.poll() is not None, "end of the sender")
         assert child.returncode == 0
     assert recorder.status["receivers"]["team"]["sent"] == 1
+
+
+def test_an_incident_that_can_not_be_read_costs_no_other_its_message(recorder: Recorder) -> None:
+    """It is said in the log once, and not tried for ever."""
+    with receiving(Receiver()) as place:
+        recorder.configure(webhook(place.url), after_s=1)
+        supervisor = recorder.started()
+        recorder.settle(supervisor)
+        damaged = recorder.save(an_incident(ago_s=5, name="damaged"))
+        with sqlite3.connect(recorder.data_dir / "monitord.db") as database:
+            database.execute("UPDATE incident SET crossed_at = 'never' WHERE correlation_id = ?", [damaged])
+        sound = recorder.save(an_incident(ago_s=5, name="sound"))
+        for _ in range(2):
+            recorder.settle(recorder.started())
+    assert [body["id"] for body in place.bodies()] == [sound]
+    assert damaged in json.loads((recorder.data_dir / OUTBOX_FILE).read_text())["seen"]
+
+
+def test_a_clock_that_is_set_back_hides_no_incident(recorder: Recorder) -> None:
+    """The outbox was begun in a future that did not come."""
+    with receiving(Receiver()) as place:
+        recorder.configure(webhook(place.url), after_s=1)
+        recorder.settle(recorder.started())
+        path = recorder.data_dir / OUTBOX_FILE
+        begun = datetime.now(UTC) + timedelta(days=400)
+        path.write_text(json.dumps({**json.loads(path.read_text()), "since": begun.isoformat()}))
+        recorder.settle(recorder.started())
+        incident = an_incident()
+        supervisor = recorder.started()
+        supervisor.settled(recorder.save(incident))
+        recorder.settle(supervisor)
+    assert [body["id"] for body in place.bodies()] == [incident.correlation_id]
 
 
 def test_status_is_nothing_where_it_is_damaged(recorder: Recorder) -> None:
