@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from monitord.cli.app import COMMANDS, _with_default, build
+from monitord.cli.usage import plainly
 from monitord.errors import MonitordError
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +23,7 @@ PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 SOURCES = sorted((ROOT / "monitord").rglob("*.py"))
 TICKED = re.compile(r"`(?:sudo )?(?:\$ )?(monitord(?: [^`]*)?)`")
 BARE = re.compile(r"^(?:.*(?::|→|with:) )?(?:sudo )?(monitord [a-z][^`]*)$")
-ENDS = re.compile(r"\s+(?:&&|\||>|<|;|#|->|→).*$", re.DOTALL)
+ENDS = re.compile(r"\s+(?:&$|(?:&&|\||>|<|;|#|->|→)\s+.*$)", re.DOTALL)
 NAMES = {path.split()[0] for path, _, _ in COMMANDS}
 
 
@@ -70,7 +71,7 @@ def words_of(command: str) -> list[str]:
     return ["1" if re.fullmatch(r"N|PID|X|HOURS|DAYS|\{\w+\}", word) else word for word in words if word]
 
 
-application = functools.cache(lambda: typer.main.get_command(build()))
+application = functools.cache(lambda: plainly(typer.main.get_command(build())))
 
 
 def parse(words: list[str]) -> None:
