@@ -40,7 +40,7 @@ new MutationObserver(() => {
 """
 ANSWERS = {
     "the list's first hundred": "/api/incidents?limit=100",
-    "its last hundred": "/api/incidents?limit=100&offset=9900",
+    "a hundred of two days ago": "/api/incidents?limit=100&until=2d",
     "those of a process": "/api/incidents?limit=100&process=worker-7",
     "is there anything new": "/api/incidents?limit=100&after=1000000",
 }

@@ -24,6 +24,7 @@ _JSON = "application/json"
 _WORDS = ("process", "rule", "user", "unit", "function", "cause", "text")
 _FILTERS = ("since", "until", *_WORDS, "metric", "pinned")
 _MOST_ROWS = 500
+_MOST_AT_ONCE = 10_000
 _FORMS = {
     "speedscope": ("application/json", "speedscope.json"),
     "folded": ("text/plain", "folded"),
@@ -33,10 +34,14 @@ _REPORTS = {"html": ("text/html", "report.html"), "markdown": ("text/markdown", 
 
 
 def listed(asked: Question) -> dict[str, Any]:
-    """List incidents, newest first; with `after` only those stored since that row, to be put before them."""
+    """List incidents, newest first; with `after` only those stored since that row, to be put before them.
+
+    A further page is asked for with `until`, and `offset` for those of that moment alone: reading past all
+    that was shown would take longer with each page.
+    """
     asked.only(*_FILTERS, "limit", "offset", "after")
     limit = asked.number("limit", 50, low=1, high=_MOST_ROWS)
-    offset = asked.number("offset", 0, low=0, high=1_000_000)
+    offset = asked.number("offset", 0, low=0, high=_MOST_AT_ONCE)
     after = asked.number("after", -1, low=0, high=1 << 62)
     since, until = asked.period()
     words: dict[str, Any] = {name: asked.text(name) for name in _WORDS}

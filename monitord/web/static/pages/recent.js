@@ -39,11 +39,20 @@ export async function render(root, params, api) {
     said.replaceChildren(el("span", { class: "dot live", "aria-hidden": "true" }), hasMore ? `the newest ${counted(count, "anomaly")}` : counted(count, "anomaly"), filtered() ? " that match" : "", " · live");
   };
 
+  // Where the next page begins: at the oldest row's moment, behind as many as are shown of it.
+  let oldest = { at: null, count: 0 };
+  const remember = (rows) => {
+    for (const one of rows) oldest = one.raised_at === oldest.at ? { at: one.raised_at, count: oldest.count + 1 } : { at: one.raised_at, count: 1 };
+  };
+  const behind = ({ at, count }) => ({ until: new Date(Date.parse(at) + 1).toISOString(), offset: count });
+
   async function load() {
     const turn = ++asked;
     const got = await api.get("/api/incidents", { ...wanted, limit: PAGE });
     if (turn !== asked) return;
     [newest, seen, hasMore] = [got.newest_id, new Set(), got.next_offset];
+    oldest = { at: null, count: 0 };
+    remember(got.rows);
     const rows = known(got.rows);
     shown = table({ caption: "Newest first; a row opens the anomaly.", columns: COLUMNS, rows, open: true });
     list.replaceChildren(rows.length ? shown : nothing(), more);
@@ -57,7 +66,8 @@ export async function render(root, params, api) {
   }
 
   const more = button("Show older", async () => {
-    const got = await api.get("/api/incidents", { ...wanted, limit: PAGE, offset: hasMore });
+    const got = await api.get("/api/incidents", { ...wanted, ...behind(oldest), limit: PAGE });
+    remember(got.rows);
     hasMore = got.next_offset;
     shown.add(known(got.rows));
     more.hidden = hasMore === null;

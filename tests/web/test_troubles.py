@@ -1,0 +1,119 @@
+"""What can't be shown: ids and pages that do not exist, stores that are damaged, newer, gone, locked or empty."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.profiles.chromium import Chromium
+from tests.web.browsing import TEXT, button, picture
+from tests.web.serving import WebServer
+from tests.web.stores import fill
+
+ROWS = "[...document.querySelectorAll('tbody tr')].length"
+
+
+@pytest.fixture
+def opened(browser: Chromium, server: WebServer) -> Chromium:
+    """The list, as the printed address opens it."""
+    browser.visit(server.address)
+    browser.wait(ROWS)
+    return browser
+
+
+def test_an_unknown_id_and_an_unknown_page_say_so(opened: Chromium, server: WebServer) -> None:
+    opened.visit(f"{server.url}incidents/zzzzzzzz")
+    opened.wait(f"{TEXT}.includes('Not found') && {TEXT}.includes(\"cannot find incident 'zzzzzzzz'\")")
+    for strange in (
+        "%2e%2e",
+        "'%20OR%201=1--",
+        "%3Cimg%20src=x%20onerror=alert(1)%3E",
+        "%E0%A4%A",
+        "x" * 3000,
+    ):
+        opened.visit(f"{server.url}incidents/{strange}")
+        opened.wait("document.querySelector('.state, h1') && !document.querySelector('.loading')")
+        assert opened.ask("document.querySelectorAll('main img').length") == 0
+    opened.visit(f"{server.url}nothing/here")
+    opened.wait(f"{TEXT}.includes('Nothing is here')")
+
+
+def damaged(data_dir: Path) -> None:
+    database = data_dir / "monitord.db"
+    for path in data_dir.glob("monitord.db*"):
+        path.unlink()
+    database.write_bytes(b"this is no database " * 4000)
+    database.chmod(0o600)
+
+
+def newer(data_dir: Path) -> None:
+
+    with sqlite3.connect(data_dir / "monitord.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+
+def gone(data_dir: Path) -> None:
+    for path in data_dir.glob("monitord.db*"):
+        path.unlink()
+
+
+TROUBLES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "damaged": (damaged, "monitord.db"),
+    "newer": (newer, "newer"),
+    "gone": (gone, "monitord"),
+}
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_a_store_that_can_not_be_read_is_one_clear_page(browser: Chromium, tmp_path: Path, kind: str) -> None:
+    """One line with what to do, and a button to try again; never a trace, never an empty page."""
+    spoil, said = TROUBLES[kind]
+    data_dir = tmp_path / "data"
+    fill(data_dir, 1)
+    spoil(data_dir)
+    server = WebServer(data_dir)
+    try:
+        browser.visit(server.address)
+        browser.wait("document.querySelector('.failed')")
+        assert said in browser.ask("document.querySelector('.failed').innerText")
+        assert browser.ask(button("Try again") + ".disabled") is False
+        picture(browser, f"store-{kind}")
+        assert "Traceback" not in server.log
+        answer = server.ask("/api/incidents")
+        assert answer.status in (404, 503)
+        assert "\n" not in answer.json["error"]
+    finally:
+        server.stop()
+
+
+def test_an_empty_store_says_that_nothing_went_wrong_yet(browser: Chromium, empty_server: WebServer) -> None:
+    browser.visit(empty_server.address)
+    browser.wait(f"{TEXT}.includes('Nothing went wrong yet')")
+    picture(browser, "empty")
+    assert browser.troubles() == []
+
+
+def test_a_store_that_is_locked_says_so_and_comes_back_by_itself(browser: Chromium, tmp_path: Path) -> None:
+    """Somebody else has it for themselves for a while, as a restore has; the page goes on when they let go."""
+    data_dir = tmp_path / "data"
+    fill(data_dir, 1)
+    server = WebServer(data_dir)
+    holder = sqlite3.connect(data_dir / "monitord.db", isolation_level=None, check_same_thread=False)
+    try:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("PRAGMA journal_mode = DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+        browser.visit(server.address)
+        browser.wait("document.querySelector('.failed')")
+        assert "monitord.db" in browser.ask("document.querySelector('.failed').innerText")
+        holder.execute("ROLLBACK")
+        holder.close()
+        browser.wait(ROWS)
+        assert "Traceback" not in server.log
+    finally:
+        holder.close()
+        server.stop()
