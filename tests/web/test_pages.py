@@ -97,6 +97,11 @@ def test_the_list_narrows_by_each_filter_and_the_address_keeps_them(
         ("process=rsync", 2),
         ("since=15min", 2),
         ("until=2h", 0),
+        ("function=validate", 12),
+        ("function=nothing", 0),
+        ("user=alice", 12),
+        ("unit=app.service", 12),
+        ("pinned=1", 0),
     ):
         opened.visit(f"{server.url}?{words}")
         opened.wait(f"{ROWS} === {count} && (!{count} ? {TEXT}.includes('No anomaly matches') : true)")

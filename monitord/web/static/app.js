@@ -1,5 +1,5 @@
 // The frame: who may ask, which page is shown, what every page may use.
-import { el, failure, loading, button, field, foreign } from "/static/dom.js";
+import { el, failure, loading, button, field, foreign, prose } from "/static/dom.js";
 import { PAGES } from "/static/pages.js";
 
 const main = document.getElementById("main");
@@ -99,7 +99,7 @@ function address(path, query) {
 // --- what stands around a page ------------------------------------------------------------------------------
 const trouble = document.getElementById("trouble");
 function notice(lines) {
-  trouble.replaceChildren(...lines.map((line) => el("span", {}, foreign(line))));
+  trouble.replaceChildren(...lines.map((line) => el("span", {}, prose(line))));
   trouble.hidden = !lines.length;
 }
 let isConnected = true;

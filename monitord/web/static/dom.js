@@ -29,6 +29,9 @@ export const foreign = (text) => el("span", { class: "foreign" }, text ?? "–")
 export const code = (text) => el("code", { class: "foreign" }, text ?? "–");
 export const shortId = (correlationId) => String(correlationId).slice(0, 8);
 
+// What monitord says to type stands between backticks, as in a terminal.
+export const prose = (text) => el("span", { class: "foreign" }, String(text).split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part)));
+
 // Addresses are put together here and nowhere else: what comes from outside is one step of a path.
 export function link(href, ...children) {
   if (!href.startsWith("/") || href.startsWith("//")) throw new Error("only addresses of this page");
@@ -120,7 +123,7 @@ export const loading = (words = "Loading…") => el("div", { class: "state loadi
 export const empty = (title, ...hints) => el("div", { class: "state empty" }, el("p", { class: "title" }, title), hints.map((hint) => el("p", {}, hint)));
 export function failure(error, retry = null) {
   const words = WORDS[error?.kind] ?? "This did not work";
-  return el("div", { class: "state failed", role: "alert" }, el("p", { class: "title" }, words), el("p", {}, foreign(error?.message ?? String(error))),
+  return el("div", { class: "state failed", role: "alert" }, el("p", { class: "title" }, words), el("p", {}, prose(error?.message ?? String(error))),
     retry ? button("Try again", retry) : null);
 }
 const WORDS = {

@@ -4,7 +4,8 @@ import { METRICS } from "/static/pages.js";
 
 export const title = "Recent anomalies";
 const PERIODS = [["", "any time"], ["15min", "15 minutes"], ["1h", "1 hour"], ["1d", "1 day"], ["7d", "7 days"]];
-const NAMES = ["text", "process", "metric", "rule", "cause", "since", "until", "pinned"];
+const NAMES = ["text", "process", "metric", "rule", "cause", "since", "until", "pinned", "user", "unit", "function"];
+const FURTHER = ["until", "pinned", "user", "unit", "function"];
 const PAGE = 100;
 const ROWS_KEPT_UP = 2000;
 
@@ -90,8 +91,12 @@ export async function render(root, params, api) {
     field("Rule", input("rule", "any")),
     field("Cause", input("cause", "any")),
     field("Since", periods(wanted.since, change("since"))));
+  const further = el("details", { open: FURTHER.some((name) => wanted[name]) }, el("summary", {}, "More filters"),
+    el("div", { class: "filters" },
+      field("Function", input("function", "any, or a pattern: parse*")), field("User", input("user", "any")), field("Unit or container", input("unit", "any")),
+      field("Until", input("until", "now; 2h, 03:00, yesterday")), field("Kept", select([["", "any"], ["1", "kept"], ["0", "not kept"]], wanted.pinned, { onchange: change("pinned") }))));
 
-  add(root, el("div", { class: "row apart" }, el("h1", {}, title), said), el("div", { class: "card" }, filters), list);
+  add(root, el("div", { class: "row apart" }, el("h1", {}, title), said), el("div", { class: "card stack" }, filters, further), list);
   list.append(el("div", { class: "state" }, "Loading…"));
   const broken = (error) => {
     if (error.name === "AbortError" || error.status === 401) throw error;
