@@ -10,15 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from monitord.actions.machine import (
-    MOST_INCIDENTS,
-    MOST_LISTED,
-    MOST_POINTS,
-    MOST_PROCESSES,
-    SERIES,
-    course,
-    span,
-)
+from monitord.actions.machine import MOST_POINTS, SERIES, course
+from monitord.actions.machine_spans import MOST_LISTED, MOST_PROCESSES, span
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, UsageError
 from monitord.model import ProcessKey, Rates
@@ -129,9 +122,9 @@ def test_a_span_has_the_functions_and_the_incidents_that_fell_into_it(data_dir: 
 
 def test_lists_are_bounded_and_say_what_is_left_out(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of too many incidents and processes the newest and the busiest are told, and how many more there were."""
-    monkeypatch.setattr("monitord.actions.machine.MOST_LISTED", 2)
-    monkeypatch.setattr("monitord.actions.machine.MOST_PROCESSES", 3)
-    assert (MOST_INCIDENTS, MOST_LISTED, MOST_PROCESSES) == (500, 100, 100)
+    monkeypatch.setattr("monitord.actions.machine_spans.MOST_LISTED", 2)
+    monkeypatch.setattr("monitord.actions.machine_spans.MOST_PROCESSES", 3)
+    assert (MOST_LISTED, MOST_PROCESSES) == (100, 100)
     store = open_store(data_dir)
     for number in range(5):
         store.save_incident(make_incident(at=after(number), pid=100 + number))
@@ -189,3 +182,15 @@ def test_of_a_span_between_two_looks_the_one_before_it_is_told(data_dir: Path) -
     assert found["nearest"]["taken_at"] == "2026-11-20T03:00:30.000Z"
     assert found["nearest"]["leaders"][0]["cpu_percent"] == 80.0
     assert span(workspace, after(0), after(60)).nearest is None
+
+
+def test_an_incident_that_goes_on_in_a_span_is_told_with_its_functions(data_dir: Path) -> None:
+    """Seconds between a first crossing and the alert belong to the incident, though nothing began in them."""
+    store = open_store(data_dir)
+    made = make_incident(at=after(60))
+    store.save_incident(made)
+    store.close()
+    found = span(stored(data_dir, [some_rates(2.0 * i) for i in range(40)]), after(52), after(55))
+    assert [one["correlation_id"] for one in found.incidents] == [made.correlation_id]
+    assert found.functions[0]["function"] == "fibonacci"
+    assert span(Workspace(data_dir), after(10), after(20)).incidents == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitord.actions import machine, stacks
+from monitord.actions import machine, machine_spans, stacks
 from monitord.errors import UsageError
 from monitord.web.question import Question
 
@@ -25,7 +25,7 @@ def course(asked: Question) -> dict[str, Any]:
 def span(asked: Question) -> dict[str, Any]:
     """Tell who ran in a span, which functions are known of it, which incidents fell into it."""
     asked.only("since", "until")
-    return machine.span(asked.workspace, *_both_ends(asked)).as_json()
+    return machine_spans.span(asked.workspace, *_both_ends(asked)).as_json()
 
 
 def stacks_of(asked: Question) -> dict[str, Any]:
