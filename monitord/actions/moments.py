@@ -18,7 +18,7 @@ from monitord.actions.moment_incidents import (
     going_on,
     incident_of,
 )
-from monitord.actions.unknown_stretches import UnknownStretch, stretch_between
+from monitord.actions.unknown_stretches import UnknownStretch, longest_s, stretch_between
 from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
 from monitord.model import ProcessRates, Rates
@@ -30,7 +30,7 @@ MOST_STEPS = 10_000
 _MOST_INCIDENTS = 5_000  # of a period
 _INCIDENTS_SHOWN = 8
 _INSTANT = timedelta(microseconds=1)
-_FLUSHED_S = 75.0  # the last minute may not be handed over yet
+_FLUSHED_S = 150.0  # what was read in the last minute is not handed over yet, or is being saved
 _NO_RATES: Mapping[str, Any] = {
     "cpu_percent": None, "disk_bytes_per_s": None, "network_bytes_per_s": None
 }  # fmt: skip
@@ -160,9 +160,9 @@ class MomentReader:
         if near.after is not None:
             return stretch_between(near.before, near.after, near.step_s)
         now = self._now or datetime.now(UTC)
-        if (min(at, now) - near.before.taken_at).total_seconds() <= _FLUSHED_S:
+        if (min(at, now) - near.before.taken_at).total_seconds() <= longest_s(near.step_s, near.before):
             return None
-        is_fresh = (now - near.before.taken_at).total_seconds() <= 2 * _FLUSHED_S
+        is_fresh = (now - near.before.taken_at).total_seconds() <= _FLUSHED_S
         reason = (
             "not stored yet: history is written once a minute" if is_fresh else "nobody recorded since then"
         )

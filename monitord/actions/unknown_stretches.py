@@ -8,7 +8,7 @@ from datetime import datetime
 from monitord.model import Rates
 
 _STEPS_APART = 2.5  # thinned passes are up to two steps apart: one early in its step, the next late
-_SHORTEST_HOLE_S = 40.0  # two heartbeats and a late one
+_SHORTEST_HOLE_S = 10.0  # a tick or two may be late
 _CLOCKS_APART_S = 2.0
 
 
@@ -24,10 +24,14 @@ class UnknownStretch:
 def stretch_between(before: Rates, after: Rates, step_s: float) -> UnknownStretch | None:
     """Return the stretch if nothing may be concluded of it; None where the passes stand `step_s` apart."""
     wall_s = (after.taken_at - before.taken_at).total_seconds()
-    longest_s = max(_SHORTEST_HOLE_S, _STEPS_APART * max(step_s, before.interval_s))
-    if after.gap is None and wall_s <= longest_s:
+    if after.gap is None and wall_s <= longest_s(step_s, before, after):
         return None
     return UnknownStretch(before.taken_at, after.taken_at, _reason(before, after, wall_s))
+
+
+def longest_s(step_s: float, *passes: Rates) -> float:
+    """How long a pass stands for the machine: some steps, or some of the intervals over which was looked."""
+    return max(_SHORTEST_HOLE_S, _STEPS_APART * max(step_s, *(rates.interval_s for rates in passes)))
 
 
 def _reason(before: Rates, after: Rates, wall_s: float) -> str:

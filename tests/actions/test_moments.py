@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -146,3 +146,22 @@ def test_a_moment_is_plain_data_with_the_same_keys_whatever_is_known(
     assert rows[1]["unknown"]["reason"] == "history begins later"
     for one in (known, unknown):
         assert tuple(moment_cells(one)) == CSV_KEYS
+
+
+def test_a_reading_stands_for_some_steps_and_no_longer(
+    store: SQLiteProfileStore, workspace: Workspace
+) -> None:
+    """Of two-second passes half a minute that is missing is unknown; so is what was not handed over yet."""
+    past = Past(at=datetime.now(UTC) - timedelta(seconds=160)).looks(60, step_s=2.0).loses(30)
+    last = past.passes[-1].taken_at
+    past.looks(60, step_s=2.0)
+    keep(store, past)
+    assert moment(workspace, last).unknown is None
+    lost = moment(workspace, last + timedelta(seconds=15)).unknown
+    assert lost is not None
+    assert lost.reason == "no history was kept"
+    newest = past.passes[-1].taken_at
+    assert moment(workspace, newest + timedelta(seconds=1)).unknown is None
+    waiting = moment(workspace, newest + timedelta(seconds=11)).unknown
+    assert waiting is not None
+    assert waiting.reason.startswith("not stored yet")
