@@ -16,6 +16,7 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, UsageError
 from monitord.model import ProcessKey, Rates
 from monitord.storage import open_store
+from monitord.storage.thinning import COARSE_S
 from tests.cli.conftest import make_incident
 from tests.fakes import START, a_process, some_rates
 
@@ -26,7 +27,7 @@ def after(seconds: float):
 
 def stored(data_dir: Path, passes: Iterable[Rates]) -> Workspace:
     store = open_store(data_dir)
-    store.add_history(list(passes))
+    store.add_history(list(passes), step_s=COARSE_S)
     store.close()
     return Workspace(data_dir)
 
