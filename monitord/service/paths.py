@@ -10,7 +10,13 @@ from pathlib import Path
 
 from monitord.children import own_command
 from monitord.errors import NotFoundError, PermissionDeniedError
-from monitord.ownership import MACHINE_DATA_DIR, MACHINE_GROUP, fitness, how_to_install_for_all
+from monitord.ownership import (
+    MACHINE_DATA_DIR,
+    MACHINE_GROUP,
+    fitness,
+    how_to_install_for_all,
+    lasting_path,
+)
 from monitord.service.environment import CURRENT
 
 LABELS = {False: "dev.monitord.agent", True: "dev.monitord.daemon"}
@@ -82,6 +88,11 @@ class ServicePaths:
         return self.own_environments.parent / CURRENT / "bin/monitord"
 
     @property
+    def command_link(self) -> Path:
+        """Where every user finds that program."""
+        return self.root / "usr/local/bin/monitord"
+
+    @property
     def version(self) -> Path | None:
         """The environment of root's that this program belongs to; None: it lies elsewhere."""
         program = Path(self.program[0])
@@ -105,7 +116,7 @@ def require_service_manager(place: ServicePaths) -> None:
 def require_rights(place: ServicePaths, verb: str, *, system: bool) -> None:
     """A system service belongs to root; say the line that works."""
     if system and place.uid != 0:
-        line = " ".join(("sudo", *place.program, "service", verb, "--system"))
+        line = " ".join(("sudo", *map(lasting_path, place.program), "service", verb, "--system"))
         raise PermissionDeniedError(f"cannot {verb} the machine's service without root; try `{line}`")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monitord import __version__
 from monitord.errors import MonitordError, NotFoundError
-from monitord.ownership import fitness, line_for_all, python_for_all
+from monitord.ownership import fitness, lasting_path, line_for_all, python_for_all
 from monitord.service.accounts import require_system_account, static_uid, sysusers_file, sysusers_text
 from monitord.service.environment import BuildEnvironment, InstallInto, StartOrGoBack, UseVersion
 from monitord.service.paths import (
@@ -20,7 +20,7 @@ from monitord.service.paths import (
     require_rights,
     require_service_manager,
 )
-from monitord.service.steps import Command, Folder, PlannedFile, ShareStore, Step
+from monitord.service.steps import Command, CommandLink, Folder, PlannedFile, ShareStore, Step
 from monitord.service.templates import render_plist, render_unit
 
 _UNIT = "monitord.service"
@@ -81,7 +81,12 @@ def plan_install(
     The machine's service runs from an environment of root's own, unless this program is root's already. It is
     made of this installation, or by pip of `source`: a wheel, a folder of wheels, or a requirement.
     """
-    made, program = _environment(place, source, now or datetime.now(UTC)) if system else ((), place.program)
+    made: tuple[Step, ...] = ()
+    program = tuple(map(lasting_path, place.program))
+    if system:
+        made, program = _environment(place, source, now or datetime.now(UTC))
+        if program[0] == str(place.current_program):
+            made += (CommandLink(place.command_link, place.current_program),)
     rest = _install_launchd if place.is_mac else _install_systemd
     steps, hints = rest(system, place, program)
     return ServicePlan(verb, system, place, (*made, *steps), hints, source)

@@ -9,7 +9,7 @@ from pathlib import Path
 from monitord.service.accounts import static_uid, sysusers_file
 from monitord.service.paths import SERVICE_USER, ServicePaths
 from monitord.service.plan import ServicePlan, launchctl, systemctl
-from monitord.service.steps import Command, RemoveData, RemoveFile, RemoveTree, Step
+from monitord.service.steps import Command, RemoveData, RemoveFile, RemoveTree, Step, is_link_to
 
 _UNIT = "monitord.service"
 
@@ -71,6 +71,8 @@ def _of_the_machine(place: ServicePaths) -> Iterator[Step]:
             yield Command(("userdel", SERVICE_USER))
         yield Command(("groupdel", SERVICE_USER), may_fail=True)  # userdel removes one without members
         yield RemoveFile(told)
+    if is_link_to(place.command_link, place.current_program):
+        yield RemoveFile(place.command_link)
     environments = place.own_environments
     if environments.is_dir() or (environments.parent / "pyvenv.cfg").is_file():
         yield RemoveTree(environments.parent)  # last: this program may run from there

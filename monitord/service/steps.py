@@ -111,6 +111,30 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandLink:
+    """The program where every user's PATH and sudo's find it; what else is there stays as it is."""
+
+    path: Path
+    target: Path
+
+    def text(self) -> str:
+        return f"# link {self.path} -> {self.target}, unless something else is there"
+
+    def do(self, run: Run) -> str:
+        if is_link_to(self.path, self.target):
+            return f"unchanged {self.path}"
+        if os.path.lexists(self.path) or not self.path.parent.is_dir():
+            return f"left {self.path} alone; the program is {self.target}"
+        self.path.symlink_to(self.target)
+        return f"linked {self.path} to {self.target}"
+
+
+def is_link_to(path: Path, target: Path) -> bool:
+    """Whether it is the link that an install made."""
+    return path.is_symlink() and path.readlink() == target
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveFile:
     """A file of ours, or a link, gone afterwards."""
 

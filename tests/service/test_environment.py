@@ -20,7 +20,7 @@ from monitord.errors import MonitordError, PermissionDeniedError
 from monitord.ownership import is_for_all, lasting_path
 from monitord.service.environment import InstallInto, StartOrGoBack, UseVersion, unpack
 from monitord.service.packing import pack
-from monitord.service.steps import Command
+from monitord.service.steps import Command, CommandLink
 
 SITE = "lib/python3.11/site-packages"
 
@@ -167,6 +167,19 @@ def test_the_first_version_has_nothing_to_give_way_to(tmp_path: Path) -> None:
     UseVersion(home / "versions/1").do(Manager(home, set()))
     with pytest.raises(MonitordError, match=r"it failed$"):
         StartOrGoBack(Command(("start",)), home).do(Manager(home, set()))
+
+
+def test_the_command_is_linked_where_nothing_else_is(tmp_path: Path) -> None:
+    link, target, run = tmp_path / "bin/monitord", tmp_path / "current/bin/monitord", Manager(tmp_path, set())
+    assert CommandLink(link, target).do(run).startswith("left")  # a machine without such a folder
+    link.parent.mkdir()
+    assert CommandLink(link, target).do(run).startswith("linked")
+    assert link.readlink() == target
+    assert CommandLink(link, target).do(run).startswith("unchanged")
+    link.unlink()
+    link.write_text("somebody's")
+    assert CommandLink(link, target).do(run).startswith("left")
+    assert link.read_text() == "somebody's"
 
 
 def test_what_is_written_down_names_the_version_in_use() -> None:

@@ -87,7 +87,7 @@ as alice '/opt/monitord/current/bin/monitord recent -o json' > /dev/null 2> /out
 systemctl start monitord.service
 say closed_files "$(find /var/lib/monitord -maxdepth 1 -name 'monitord.db*' ! -perm -040 | wc -l)"
 say open_to_all "$(find /var/lib/monitord -perm /007 | wc -l)"
-as bob '/opt/monitord/current/bin/monitord recent' > /out/stranger 2>&1; say stranger $?
+as bob 'monitord recent' > /out/stranger 2>&1; say stranger $?
 as bob 'cat /var/lib/monitord/status.json' > /dev/null 2>&1; say stranger_reads $?
 usermod -aG monitord bob
 setpriv --reuid bob --regid bob --clear-groups env HOME=/home/bob /opt/monitord/current/bin/monitord recent > /out/too_early 2>&1
@@ -125,7 +125,7 @@ say before_it "$(readlink /opt/monitord/previous)"; say first_version "$version"
 say versions "$(ls /opt/monitord/versions | wc -l)"
 
 # Taken away, as it came.
-as alice 'sudo ~/.local/bin/monitord service uninstall --system' > /out/uninstall 2>&1; say uninstall $?
+as alice 'sudo monitord service uninstall --system' > /out/uninstall 2>&1; say uninstall $?
 say kept "$([ -e /var/lib/monitord/monitord.db ] && [ -e /etc/monitord/config.toml ] && echo yes)"
 mkdir -p /etc/systemd/system/monitord.service.d; printf '[Service]\nNice=6\n' > /etc/systemd/system/monitord.service.d/override.conf
 /opt/monitord/current/bin/monitord service install --system > /out/again 2>&1; say again $?
