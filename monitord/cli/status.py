@@ -12,7 +12,7 @@ from typing import Any
 from monitord.actions import recorder
 from monitord.actions.workspace import Workspace
 from monitord.cli.context import CliContext
-from monitord.cli.terminal import LABEL, Style, cut, emit, emit_json, fact, width
+from monitord.cli.terminal import LABEL, Style, cut, emit, emit_json, fact, width, wrap
 from monitord.cli.when import local_stamp
 from monitord.errors import ConfigError
 from monitord.export.units import age, quantity, span
@@ -61,8 +61,8 @@ def _lines(
     version = cut(printable(str(reported.get("version", ""))), LABEL)
     troubles = [str(reason) for reason in reported.get("degraded") or ()]
     mark = f", with {counted(len(troubles), 'trouble')}" if troubles else ""
-    head = style.paint(f"monitord {version} records{mark}", "yellow" if troubles else "green")
-    yield f"{head} (pid {reported.get('pid') or 'unknown'})"
+    head = f"monitord {version} records{mark} (pid {reported.get('pid') or 'unknown'})"
+    yield from (style.paint(line, "yellow" if troubles else "green") for line in wrap(head, columns))
     for reason in troubles:
         yield from (style.paint(line, "yellow") for line in fact("degraded", reason, columns))
     yield from _facts(_running(folder, reported, usage, now), columns)
