@@ -24,6 +24,7 @@ from monitord.notify.errors import NotSentError
 from monitord.notify.receivers import RECEIVERS, journal, load
 from monitord.notify.sending import hand_over
 from tests.notify.servers import Receiver, a_certificate, receiving, silent
+from tests.patience import PATIENCE_S
 from tests.servers import wait_until
 
 HOSTILE = "<!channel> @all `x` **b** </a> & \\n"
@@ -199,10 +200,12 @@ class Inbox:
 
 
 @contextmanager
-def mailing(inbox: Inbox, tls: ssl.SSLContext | None = None, **options: Any) -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
+def mailing(
+    inbox: Inbox, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", **options: Any
+) -> Iterator[int]:
+    with socket.create_server((host, 0)) as free:
         port = int(free.getsockname()[1])
-    controller = Controller(inbox, "127.0.0.1", port, ssl_context=tls, **options)
+    controller = Controller(inbox, host, port, ssl_context=tls, **options)
     controller.start()
     try:
         yield port
@@ -253,6 +256,21 @@ def test_mail_over_tls_logs_in_only_where_the_certificate_is_right(
         assert "refused the login" in str(error)
         assert "hunter2" not in str(error)
     assert len(inbox.got) == 1
+
+
+def test_mail_goes_to_another_machine_under_starttls_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """127.0.0.2 is not among the addresses that count as this machine itself."""
+    certificate, serving = a_certificate(tmp_path, "127.0.0.2")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    for options, is_taken in (({}, False), ({"tls_context": serving, "require_starttls": True}, True)):
+        inbox = Inbox()
+        with mailing(inbox, host="127.0.0.2", **options) as port:
+            error = hand_over(
+                to("mail", url=f"smtp://127.0.0.2:{port}", to=("a@b.example",)), MESSAGE, PATIENCE_S
+            )
+        assert (error is None, len(inbox.got)) == (is_taken, int(is_taken)), error
 
 
 def test_mail_refused_for_good_is_not_tried_again_and_a_grey_list_is() -> None:
