@@ -151,7 +151,8 @@ def _drawn(known: Known, forms: Sequence[str]) -> tuple[dict[str, Written], Mapp
     if known.evidence is None:
         return {}, known.document
     try:
-        return write_forms(known.evidence, forms, known.identities), known.document
+        drawn = write_forms(known.evidence, forms, known.identities)
+        return drawn, {**known.document, "hidden": _hidden(known, drawn)}
     except MonitordError as error:
         words = f"Its profile can't be drawn: {printable(str(error))}."
         safe = known.cleaner.clean(words) if known.cleaner else words
@@ -187,8 +188,7 @@ def _hidden(known: Known, drawn: Mapping[str, Written]) -> Mapping[str, int] | N
     """How often each rule hid something, in the document and in the profile."""
     if known.cleaner is None:
         return None
-    found = Counter(known.cleaner.hidden)
-    found["second_scan"] += known.cleaner.replaced
+    found = Counter(known.document["hidden"])
     for one in list(drawn.values())[:1]:  # all forms are of one profile
         found.update(one.hidden or {})
     return dict(sorted((+found).items()))

@@ -82,7 +82,8 @@ def cleaned(
     learn_incident(cleaner, view)
     cleaner.learn(document)
     safe = dict(cleaner.clean(document))
-    return {**safe, "redacted": True, "hidden": cleaner.hidden, "replaced": cleaner.replaced}, cleaner
+    again = {"second_scan": cleaner.replaced} if cleaner.replaced else {}
+    return {**safe, "redacted": True, "hidden": {**cleaner.hidden, **again}}, cleaner
 
 
 def headline(view: IncidentView) -> str:

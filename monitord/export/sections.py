@@ -304,8 +304,4 @@ def hidden_words(document: Document) -> str:
     hidden: Mapping[str, int] = document["hidden"]
     listed = ", ".join(f"{number} × {rule.replace('_', ' ')}" for rule, number in hidden.items())
     found = f"Hidden: {listed}." if listed else "No secrets were found."
-    again = document["replaced"]
-    more = f" A second scan replaced {counted(again, 'value')} more." if again else ""
-    return (
-        f"{found}{more} Users, hosts and addresses have stand-ins that are the same throughout this report."
-    )
+    return f"{found} Users, hosts and addresses have stand-ins that are the same throughout this report."

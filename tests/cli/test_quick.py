@@ -221,3 +221,11 @@ def on_a_terminal(words: list[str], environment: dict[str, str], folder: Path) -
         process.wait(PATIENCE_S)
     os.close(screen)
     return seen
+
+
+def test_a_report_says_what_was_hidden_in_all_of_it(profiled: Incident, here: Cli, tmp_path: Path) -> None:
+    """In the document and in its profile: the page and stderr say the same."""
+    page = tmp_path / "it.md"
+    answer = here("export", "1", "-o", str(page))
+    (told,) = [line for line in answer.err.splitlines() if line.startswith("hidden: ")]
+    assert told.removeprefix("hidden: ").replace("_", " ") in page.read_text()

@@ -94,7 +94,6 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return made_of | {
         "cause": "lock: it waits (likely)",
         "hidden": {"user": 2},
-        "replaced": 1,
         "redacted": True,
     }
 
