@@ -13,7 +13,6 @@ EXAMPLES = {
         ("monitord recent -S 3am -U 5am", "what went wrong last night"),
         ("monitord recent -S 'last monday' -U today", "since the beginning of that day"),
         ("monitord recent --process 'postgres*' --metric disk_io", "of these processes, this trigger"),
-        ("monitord recent -S 7d -o week.csv", "into a file, in the form that its ending names"),
         ("monitord recent -f", "go on as they come"),
     ),
     "show": (
