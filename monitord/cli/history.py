@@ -21,6 +21,8 @@ def history_lines(view: IncidentView, columns: int, style: Style) -> tuple[str, 
         line = pad(sparkline(one.values, room), min(room, len(one.values)))
         low, high = quantity(min(known), one.unit), quantity(max(known), one.unit)
         reach = low if low == high else f"{low} … {high}"
+        if 2 + LABEL + 1 + room + 2 + len(reach) > columns:
+            reach = f"… {high}"
         paint = ("red",) if one.is_triggering else ()
         lines.append(f"  {one.name:<{LABEL}} {style.paint(line, *paint)}  {reach}")
     length_s = (points[-1].taken_at - points[0].taken_at).total_seconds() if lines else 0.0

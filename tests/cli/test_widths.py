@@ -106,6 +106,25 @@ def test_the_first_screen_of_an_incident_names_the_function(
 
 
 @pytest.mark.parametrize("columns", SCREENS)
+def test_the_timeline_of_large_numbers_stays_within_the_screen(
+    columns: int, store, new_incident, here, monkeypatch
+) -> None:
+    """From nothing to hundreds of megabytes a second: the higher end is what one looks for."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    made = new_incident()
+    first, *others = made.history * 4
+    busy = replace(first, disk_bytes_per_s=98.7e6, network_bytes_per_s=87.6e6, rss_bytes=987 << 20)
+    calm = [
+        replace(one, disk_bytes_per_s=12.3e6, network_bytes_per_s=1.2e6, rss_bytes=1 << 30) for one in others
+    ]
+    store.save_incident(replace(made, history=(busy, *calm)))
+    lines = here("show", made.correlation_id).out.splitlines()
+    (disk,) = (line for line in lines if line.startswith("  disk i/o"))
+    assert display_width(disk) <= columns
+    assert disk.endswith("98.7 MB/s")
+
+
+@pytest.mark.parametrize("columns", SCREENS)
 def test_the_standing_of_the_rules_stays_within_the_screen(columns: int) -> None:
     """Whatever holds a rule back, whoever is nearest to it."""
     status = RuleStatus(
