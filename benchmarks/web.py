@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from asking import MEMORY, fill
 from recording import ROOT, Row, command_of, judged, load, parser, show
@@ -23,6 +25,7 @@ from recording import ROOT, Row, command_of, judged, load, parser, show
 sys.path.insert(0, str(ROOT))
 
 from tests.profiles.chromium import Chromium
+from tests.web.histories import fill_history
 from tests.web.serving import WebServer
 
 RUNS = 15
@@ -38,11 +41,19 @@ new MutationObserver(() => {
   if (window.shownAt === null && isShown) window.shownAt = performance.now();
 }).observe(document, { childList: true, subtree: true });
 """
+RULE = '[[rules]]\nname = "busy"\nmetric = "cpu"\nabove = 50\nwindow_s = 60\n'
+NAMES = tuple(f"worker-{number}" for number in range(15))
 ANSWERS = {
     "the list's first hundred": "/api/incidents?limit=100",
     "a hundred of two days ago": "/api/incidents?limit=100&until=2d",
     "those of a process": "/api/incidents?limit=100&process=worker-7",
     "is there anything new": "/api/incidents?limit=100&after=1000000",
+    "a day of the timeline": "/api/timeline?since=24h&points=1200",
+    "thirty days of it": "/api/timeline?since=30d&points=1200",
+    "who ran in two hours": "/api/timeline/span?since=2h&until=1s",
+    "hot functions with their history": "/api/functions",
+    "rules": "/api/rules?since=24h",
+    "a rule tried on a day": f"/api/rules/trial?since=24h&rules={quote(RULE)}",
 }
 BARE = """
 import starlette.applications, starlette.routing, uvicorn
@@ -62,6 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="monitord-bench-", dir=place) as folder:
         data_dir = Path(folder, "data")
         fill(data_dir, arguments.incidents)
+        fill_history(data_dir, datetime.now(UTC), hours=720, names=NAMES)
         server = WebServer(data_dir)
         try:
             fresh = rss_bytes(server.process.pid)
