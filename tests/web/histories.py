@@ -8,6 +8,7 @@ from pathlib import Path
 
 from monitord.model import ProcessKey, ProcessRates, Rates, SystemRates
 from monitord.storage import open_store
+from monitord.storage.thinning import COARSEST_S
 
 GIB = 1 << 30
 
@@ -32,7 +33,7 @@ def fill_history(
             if not hours * 1800 < (until - one.taken_at).total_seconds() < hours * 1800 + 3600
         ]
         for start in range(0, len(kept), 60):
-            store.add_history(kept[start : start + 60])
+            store.add_history(kept[start : start + 60], step_s=COARSEST_S)
     finally:
         store.close()
 
