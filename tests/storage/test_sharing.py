@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.actions.assistants import hint_for_clients
 from monitord.cli.context import CliContext
 from monitord.config import places
 from monitord.errors import PermissionDeniedError
@@ -172,3 +173,13 @@ def test_an_ordinary_user_finds_the_machines_store_unless_there_is_an_own_one(
     assert found(False) == str(machine)
     (own / "monitord.db").touch()
     assert (found(False), found(True)) == (str(own), str(own))
+
+
+@pytest.mark.root
+def test_who_sets_an_assistant_up_is_told_what_its_client_could_not_read(place: Path) -> None:
+    data = place / "data"
+    data.mkdir()
+    share_with_group(data, OWNER, GROUP)
+    assert by(MEMBER, [GROUP], lambda: hint_for_clients(data)) == "None"
+    said = by(STRANGER, [], lambda: hint_for_clients(data))
+    assert said.startswith("the client may not read what the machine's service recorded: ")
