@@ -52,12 +52,16 @@ def durable_write(
     """Write the whole file or none of it; on the disk, with its name, when this returns.
 
     An existing file is replaced and keeps its mode (`keeps_mode`), unless `replace` is False: then
-    FileExistsError. A device or a pipe is written to in place. `owner` (uid, gid)
-    gets the file. `within` is the opened folder of `path`: no link is followed then.
+    FileExistsError. A device, a pipe or a name of an open file (/dev/stdout) is written to in place. `owner`
+    (uid, gid) gets the file. `within` is the opened folder of `path`: no link is followed then.
     Raises OSError; nothing is left of a failed call.
     """
     chunks = (content,) if isinstance(content, bytes) else content
     place = Path(path.name) if within is not None else path
+    stream = _stream_of(path) if within is None else None
+    if stream is not None:
+        _pour(os.dup(stream), chunks, is_file=False)
+        return
     before = _status(place, within)
     if before is not None and not replace:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -127,6 +131,24 @@ def synchronise_folder(folder: Path) -> None:
         synchronise(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _stream_of(path: Path) -> int | None:
+    """The descriptor that a name stands for (/dev/stdout, /dev/fd/3): what it leads to has a name of its own.
+
+    To replace the name would take it from the whole machine; opened again, a file would begin anew.
+    """
+    step = path
+    with contextlib.suppress(OSError):
+        step = path.parent / path.readlink()
+    for each in (path, step):
+        if each.name.isdecimal() and os.path.realpath(each.parent) in _descriptor_folders():
+            return int(each.name)
+    return None
+
+
+def _descriptor_folders() -> frozenset[str]:
+    return frozenset(map(os.path.realpath, ("/proc/self/fd", "/proc/thread-self/fd", "/dev/fd")))
 
 
 def _status(path: Path, within: int | None) -> os.stat_result | None:

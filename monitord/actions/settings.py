@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def set_setting(workspace: Workspace, key: str, text: str) -> Change:
     file = _file_of(workspace)
     old = read_text(file) if file.exists() else ""
     before = load(workspace.config_path, os.environ, edited=(file, old))
+    _refuse_by_hand(before, key)
     was = _one(before, key)
     try:
         new = _edited(old, before, key, text)
@@ -91,7 +93,7 @@ def all_settings(loaded: LoadedConfig) -> Iterator[Setting]:
 def _settings_of(loaded: LoadedConfig, key: str) -> list[Setting]:
     """Every value that is the key or stands below it."""
     found = {each.key: each for each in all_settings(loaded)}
-    chosen = [each for name, each in found.items() if name == key or name.startswith(f"{key}.")]
+    chosen = [each for name, each in found.items() if name == key or name.startswith((f"{key}.", f"{key}["))]
     if not chosen and (rule := _rule_key(loaded, key)) is not None:
         return [Setting(key, getattr(*rule), "default")]
     if not chosen:
@@ -99,6 +101,18 @@ def _settings_of(loaded: LoadedConfig, key: str) -> list[Setting]:
         guess = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"invalid key {key!r}, expected one that `monitord config show` lists{guess}")
     return chosen
+
+
+def _refuse_by_hand(loaded: LoadedConfig, key: str) -> None:
+    """Whether the key is there or not: what is said of it is the same."""
+    rules = (f"rules.{rule.name}." for rule in loaded.settings.rule_settings)
+    inside = next((key.removeprefix(rule) for rule in rules if key.startswith(rule)), "")
+    if inside.partition(".")[0] in _BY_HAND:
+        raise ConfigError(
+            f"cannot set {key}: edit the file by hand to rename a rule or to change what it matches"
+        )
+    if re.match(r"notify\.receivers[.[]", key):
+        raise ConfigError(f"cannot set {key}: edit the [[notify.receivers]] of the file by hand")
 
 
 def _one(loaded: LoadedConfig, key: str) -> Setting:
@@ -129,8 +143,6 @@ def _edited(old: str, loaded: LoadedConfig, key: str, text: str) -> str:
     if not table.startswith("rules."):
         return with_value(old, Place(table, name), _value(table, name, text))
     rule = table.removeprefix("rules.")
-    if _BY_HAND.intersection(key.removeprefix(f"rules.{rule}").split(".")):
-        raise ValueError("edit the file by hand to rename a rule or to change what it matches")
     own = [each.get("name") for each in tomllib.loads(old).get("rules", ())]
     if rule not in own:
         old, own = _with_rule(old, own, loaded, rule)
@@ -175,7 +187,7 @@ def _file_of(workspace: Workspace) -> Path:
 
 def _write(file: Path, text: str) -> None:
     """Replace the file whole; a link stays a link, an owner the owner."""
-    target = file.resolve()
+    target = Path(os.path.realpath(file))  # of links in a circle as they are: opening them says why not
     try:
         make_folder(target.parent)
         status = target.stat() if target.exists() else None

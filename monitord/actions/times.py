@@ -110,7 +110,7 @@ def _end(read: datetime | _Wall, start: datetime | None, now: datetime, *, is_ba
 
 def _read(text: str, now: datetime, zone: tzinfo | None) -> datetime | _Wall:
     """A moment, or a time on the wall; raises ValueError where it is neither."""
-    words = re.sub(r"\b([ap])\.m\.", r"\1m", " ".join(text.split()).lower())
+    words = re.sub(r"(?<![a-z])([ap])\.m\.", r"\1m", " ".join(text.split()).lower())
     unix = _UNIX.fullmatch(words)
     if unix:
         return datetime.fromtimestamp(float(unix[1]), UTC)

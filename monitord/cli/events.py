@@ -62,7 +62,7 @@ def events(
         int | None, typer.Option("--arity", min=0, help="Only of functions with N parameters.")
     ] = None,
     node: Annotated[
-        str | None, typer.Option("--node", metavar="ID", help="Only of this statement (ast_node_id).")
+        str | None, typer.Option("--node", metavar="ID", help="Only of this statement (stmt_id).")
     ] = None,
 ) -> None:
     """List what monitord saw and did, newest first."""

@@ -11,7 +11,7 @@ EXAMPLES = {
     ),
     "recent": (
         ("monitord recent -S 3am -U 5am", "what went wrong last night"),
-        ("monitord recent -S 'last monday' -U today", "since the beginning of that day"),
+        ("monitord recent -S 'last monday' -U today", "from that day up to last midnight"),
         ("monitord recent --process 'postgres*' --metric disk_io", "of these processes, this trigger"),
         ("monitord recent -f", "go on as they come"),
     ),
@@ -159,7 +159,7 @@ EXAMPLES = {
     ),
     "config get": (
         ("monitord config get retention.max_total_mb", "a value alone, for a script"),
-        ("monitord config get rules.cpu-hog", "a rule, with all that it does not have by default"),
+        ("monitord config get rules.cpu-hog", "a rule: what it sets"),
     ),
     "config set": (
         ("monitord config set capture.duration_s 20s", "a number may have its unit"),

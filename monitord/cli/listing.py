@@ -113,7 +113,7 @@ def _asked(
     since: SinceFlag = None,
     until: UntilFlag = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for new ones until Ctrl-C.")] = False,
-    reverse: Annotated[bool, typer.Option("-r", "--reverse", help="Oldest first.")] = False,
+    reverse: Annotated[bool, typer.Option("-r", "--reverse", help="Reverse the order.")] = False,
     output: ListOutputFlag = None,
     json: JsonFlag = False,
     utc: UtcFlag = False,

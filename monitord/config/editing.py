@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,19 +61,28 @@ def with_value(text: str, place: Place, value: object) -> str:
 
 
 def with_table(text: str, table: str, values: Mapping[str, object]) -> str:
-    """Return a file's text with one more table of an array (`[[rules]]`) at its end."""
+    """Return a file's text with one more table of an array (`[[rules]]`) at its end; raises ValueError."""
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = [f"[[{table}]]", *(f"{key} = {toml(value)}" for key, value in values.items())]
     gap = newline if text and not text.endswith("\n") else ""
-    return text + gap + (newline if text else "") + "".join(line + newline for line in lines)
+    edited = text + gap + (newline if text else "") + "".join(line + newline for line in lines)
+    if _read(edited) is None:  # `rules = [{…}]`
+        raise ValueError(
+            f"write its {table} as [[{table}]] tables first: no table can follow them as they are"
+        )
+    return edited
 
 
 def toml(value: object) -> str:
-    """Write a value as TOML, on one line."""
+    """Write a value as TOML, on one line; raises ValueError for what no setting can be."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {toml(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"expected a text, a number, true or false, got {value}")  # noqa: TRY004 - a file's
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {value}")
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

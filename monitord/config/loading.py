@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -28,6 +28,7 @@ from monitord.ownership import is_privileged, why_untrusted
 SYSTEM_FILE = Path("/etc/monitord/config.toml")
 DEFAULT_RULES_FILE = Path(__file__).parent.parent / "default_rules.toml"
 _PREFIX = "MONITORD_"
+_DEEPEST = 8  # tables and lists within each other: twice what a valid file has
 _KINDS = {
     "float": "a number", "int": "a whole number", "str": "a text", "bool": "true or false",
     "array": "a list", "object": "a table",
@@ -138,7 +139,8 @@ def load_rules(path: Path) -> tuple[Rule, ...]:
 def parse_rules(text: str, where: str = "rules") -> tuple[Rule, ...]:
     """Read rules out of a text as `load_rules` does out of a file; `where` names it. Raises ConfigError."""
     layers = _Layers()
-    layers.add(_parsed_toml(text, where), _key_lines(text), where)
+    table = _parsed_toml(text, where)
+    layers.add(table, _value_lines(table, text), where)
     return _rules_alone(layers, where)
 
 
@@ -173,7 +175,8 @@ def _read_toml(path: Path, text: str | None = None) -> tuple[dict[str, Any], dic
     `text` is what it would hold.
     """
     text = read_text(path) if text is None else text
-    return _parsed_toml(text, str(path)), _key_lines(text)
+    table = _parsed_toml(text, str(path))
+    return table, _value_lines(table, text)
 
 
 def read_text(path: Path) -> str:
@@ -194,11 +197,19 @@ def read_text(path: Path) -> str:
 
 def _parsed_toml(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"invalid {where}: not TOML: {error}") from error
     except RecursionError:
         raise ConfigError(f"invalid {where}: lists within lists, expected flat ones") from None
+    if _is_deeper(table, _DEEPEST):
+        raise ConfigError(f"invalid {where}: tables within tables, expected at most {_DEEPEST} deep")
+    return table
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _require_trust(path: Path) -> None:
@@ -209,6 +220,30 @@ def _require_trust(path: Path) -> None:
             f"cannot read {path}: {reason}; as root or as a service monitord reads only what no"
             f" other user can change: put it into {SYSTEM_FILE}, or name another with --config"
         )
+
+
+def _value_lines(table: Mapping[str, Any], text: str) -> dict[str, int]:
+    """The line of every value; of one in `a.b = 1` or `a = { b = 1 }` that of what it stands in."""
+    lines = _key_lines(text)
+    for path, above in list(_leaves(table)):
+        if path not in lines:
+            lines[path] = next((lines[each] for each in above if each in lines), 1)
+    return lines
+
+
+def _leaves(
+    value: object, path: str = "", above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each value other than a table, with the names of what it stands in, the innermost first."""
+    above = (path, *above) if path else above
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else key, above)
+    elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{number}]", above)
+    else:
+        yield path, above[1:]
 
 
 def _key_lines(text: str) -> dict[str, int]:

@@ -106,6 +106,13 @@ WRONG = [
     ("sampling", "1", 2, "expected one value, such as sampling.interval_s"),
     ("", "1", 2, "invalid key ''"),
     ("log.level\nx", "1", 2, "invalid key"),
+    ("capture.duration_s", "inf", 6, "expected a finite number, got inf"),
+    ("capture.rate_hz", "nan", 6, "expected a finite number, got nan"),
+    ("capture.deny", "[1979-05-27]", 6, "expected a text, a number, true or false, got 1979-05-27"),
+    ("rules.own.match.names", "a", 6, "by hand"),
+    ("rules.hang.name", "a", 6, "by hand"),
+    ("notify.receivers[0].enabled", "false", 6, "by hand"),
+    ("notify.receivers.team.enabled", "false", 6, "by hand"),
 ]
 
 
@@ -194,3 +201,44 @@ def test_an_unwritable_file_is_one_line(here, tmp_path) -> None:
     answer = here("--config", str(tmp_path / "no/config.toml"), "config", "set", "log.level", "debug")
     assert (answer.code, answer.err.count("\n")) == (6, 1)
     assert answer.err.startswith("monitord: cannot ")
+
+
+ODD = {
+    "a dotted key": "log.level = 'info'\n",
+    "tables in lines": "rules = [{name='x', metric='cpu', above=1, window_s=5}]\n",
+    "an inline table": "log = {level = 'info'}\n",
+    "quoted names": '["log"]\n"level" = \'info\'\n',
+    "CRLF": "[log]\r\nlevel = 'info' # why\r\n",
+    "no last line break": "[log]\nlevel = 'info'",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
+@pytest.mark.parametrize(("key", "value"), [("log.level", "debug"), ("rules.hang.above", "70")])
+def test_an_odd_file_is_changed_or_refused_in_one_line(key, value, text, here, tmp_path) -> None:
+    """And what is in force is said to stand in the file, on its line, however it is written."""
+    odd = tmp_path / "odd.toml"
+    odd.write_bytes(text.encode())
+    answer = here("--config", str(odd), "config", "set", key, value)
+    assert answer.code in (0, 6)
+    assert answer.err.count("\n") == 1
+    assert "stronger" not in answer.err
+    if answer.code == 6:
+        assert odd.read_bytes() == text.encode()
+    else:
+        shown = json.loads(here("--config", str(odd), "config", "get", key, "-o", "json").out)[0]
+        assert str(shown["value"]).removesuffix(".0") == value
+        assert shown["origin"].startswith(f"{odd}:")
+
+
+def test_links_in_a_circle_are_one_line(here, tmp_path) -> None:
+    (tmp_path / "circle.toml").symlink_to("circle.toml")
+    answer = here("--config", str(tmp_path / "circle.toml"), "config", "set", "log.level", "debug")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (6, "", 1)
+
+
+def test_a_list_of_tables_is_read_by_its_name(here, tmp_path) -> None:
+    (tmp_path / "told.toml").write_text("[[notify.receivers]]\nname = 'a'\nkind = 'journald'\n")
+    answer = here("--config", str(tmp_path / "told.toml"), "config", "get", "notify.receivers")
+    assert answer.out.startswith('notify.receivers[0].name = "a"\n')

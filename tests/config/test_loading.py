@@ -259,3 +259,26 @@ def test_threads_may_ask_for_the_configuration_at_once() -> None:
     """What the classes of settings hold is found out before any thread asks: two that did so at once crashed."""
     done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\nlog.level = 'debug'\n",
+        "\nlog = {level = 'debug'}\n",
+        "[log]\n\"level\" = 'debug'\n",
+        "[ 'log' ]\nlevel = 'debug'\n",
+    ],
+)
+def test_a_value_has_its_line_however_it_is_written(text: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.toml").write_text(text)
+    loaded = config.load(tmp_path / "odd.toml", {})
+    assert loaded.origin("log.level").startswith(f"{tmp_path / 'odd.toml'}:")
+    assert loaded.origin("log.style") == "default"
+
+
+@pytest.mark.parametrize("text", ["log." + "a." * 5000 + "b = 1", "[" + "a." * 5000 + "b]\nx = 1"])
+def test_tables_within_tables_without_end_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "deep.toml").write_text(text)
+    with pytest.raises(ConfigError, match="tables within tables"):
+        config.load(tmp_path / "deep.toml", {})
