@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,10 +14,11 @@ from monitord.actions.identities import identities
 from monitord.actions.reporting import Known, known_of
 from monitord.actions.workspace import Workspace, ignore
 from monitord.errors import DamagedRowError, MonitordError, NotFoundError, UsageError
-from monitord.export.bundle import Bundle
-from monitord.export.cleaning import Cleaner
+from monitord.export.bundle import Bundle, learn_incident
+from monitord.export.cleaning import Cleaner, Identities
 from monitord.export.encoding import json_text
 from monitord.export.evidence import Evidence, Written, write_difference, write_form, write_forms
+from monitord.export.report import cleaned_again
 from monitord.export.summary import summary_of
 from monitord.model import counted
 from monitord.redaction import printable
@@ -105,7 +105,15 @@ def bundle_of(
 
 def profile_in_form(evidence: Evidence, form: str, *, raw: bool) -> Written:
     """Return a profile in a form of `monitord.profiles.writing`; `raw` hides nothing in it."""
-    return write_form(evidence, form, None if raw else identities([evidence.view]))
+    return write_form(evidence, form, None if raw else _all_known_of(evidence.view))
+
+
+def _all_known_of(*views: IncidentView) -> Identities:
+    """What this machine and the incidents give away, so that it is hidden in their profiles, too."""
+    cleaner = Cleaner(identities(views))
+    for view in views:
+        learn_incident(cleaner, view)
+    return cleaner.identities
 
 
 def report(workspace: Workspace, name: str, form: str, *, raw: bool = False) -> Written:
@@ -115,7 +123,7 @@ def report(workspace: Workspace, name: str, form: str, *, raw: bool = False) -> 
     """
     known = known_of(workspace, name, raw=raw)
     drawn, document = _drawn(known, (GRAPH,))
-    return Written(_page(form, document, drawn), (), _hidden(known, drawn))
+    return Written(_page(form, document, drawn), (), document.get("hidden"))
 
 
 def incident_archive(
@@ -129,6 +137,7 @@ def incident_archive(
 
     tell("reading the incident")
     known = known_of(workspace, name, raw=raw)
+    configuration = _configuration(workspace, known.cleaner)
     tell("writing the profile in every form")
     drawn, document = _drawn(known, (GRAPH, *PROFILE_FILES))
     tell("writing the report")
@@ -138,25 +147,33 @@ def incident_archive(
     files["incident.json"] = "".join(one.as_json()).encode()
     files["incident.csv"] = "".join(one.as_csv()).encode()
     files |= {file: drawn[form].content for form, file in PROFILE_FILES.items() if form in drawn}
-    files["configuration.json"] = f"{json_text(_configuration(workspace, known.cleaner))}\n".encode()
+    shown = known.cleaner.clean(configuration) if known.cleaner else configuration
+    files["configuration.json"] = f"{json_text(shown)}\n".encode()
     files["doctor.json"] = f"{json_text(document['doctor'])}\n".encode()
     tell("packing")
     about = {"incident": known.view.correlation_id, "redacted": not raw}
     folder = f"monitord-incident-{document['name']}"
-    return Written(archive(folder, files, datetime.now(UTC), about), (), _hidden(known, drawn))
+    return Written(archive(folder, files, datetime.now(UTC), about), (), document.get("hidden"))
 
 
 def _drawn(known: Known, forms: Sequence[str]) -> tuple[dict[str, Written], Mapping[str, Any]]:
-    """The profile in these forms, none where there is none; and the document, which says what went wrong."""
-    if known.evidence is None:
-        return {}, known.document
-    try:
-        drawn = write_forms(known.evidence, forms, known.identities)
-        return drawn, {**known.document, "hidden": _hidden(known, drawn)}
-    except MonitordError as error:
-        words = f"Its profile can't be drawn: {printable(str(error))}."
-        safe = known.cleaner.clean(words) if known.cleaner else words
-        return {}, {**known.document, "trouble": [*known.document["trouble"], safe]}
+    """The profile in these forms, none where there is none; and the document, which says what went wrong.
+
+    What one of them gives away is hidden in the other.
+    """
+    document, cleaner = known.document, known.cleaner
+    drawn: dict[str, Written] = {}
+    if known.evidence is not None:
+        try:
+            drawn = write_forms(known.evidence, forms, known.identities)
+        except MonitordError as error:
+            words = f"Its profile can't be drawn: {printable(str(error))}."
+            document = {**document, "trouble": [*document["trouble"], words]}
+    if cleaner is None:
+        return drawn, document
+    written = next(iter(drawn.values()), Written(b""))  # all forms are of one profile
+    cleaner.learn_found(written.found)
+    return drawn, cleaned_again(document, cleaner, written.hidden)
 
 
 def _page(form: str, document: Mapping[str, Any], drawn: Mapping[str, Written]) -> bytes:
@@ -168,35 +185,24 @@ def _page(form: str, document: Mapping[str, Any], drawn: Mapping[str, Written]) 
 
 
 def _configuration(workspace: Workspace, cleaner: Cleaner | None) -> Any:
-    """What is in force, or why it can't be used."""
+    """What is in force, or why it can't be used; the cleaner learns it."""
     from monitord.actions.configuration import shown_settings
 
     try:
         loaded = workspace.config()
         shown: dict[str, Any] = shown_settings(loaded)
-        users = [user for rule in loaded.settings.rules for user in rule.match.users if user.isalnum()]
+        users = [user for rule in loaded.settings.rules for user in rule.match.users if not user.isdigit()]
     except MonitordError as error:
         shown, users = {"error": str(error)}, []
-    if cleaner is None:
-        return shown
-    cleaner.learn_names(users=users)
-    cleaner.learn(shown)
-    return cleaner.clean(shown)
-
-
-def _hidden(known: Known, drawn: Mapping[str, Written]) -> Mapping[str, int] | None:
-    """How often each rule hid something, in the document and in the profile."""
-    if known.cleaner is None:
-        return None
-    found = Counter(known.document["hidden"])
-    for one in list(drawn.values())[:1]:  # all forms are of one profile
-        found.update(one.hidden or {})
-    return dict(sorted((+found).items()))
+    if cleaner is not None:
+        cleaner.learn_names(users=users)
+        cleaner.learn(shown)
+    return shown
 
 
 def flame_graph_of_both(before: Evidence, after: Evidence, *, raw: bool) -> Written:
     """Return a flame graph of the second, coloured by what changed since the first."""
-    return write_difference(before, after, None if raw else identities([before.view, after.view]))
+    return write_difference(before, after, None if raw else _all_known_of(before.view, after.view))
 
 
 def graph_of(evidence: Evidence) -> bytes:

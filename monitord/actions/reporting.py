@@ -28,14 +28,18 @@ from monitord.storage.views import IncidentView
 class Known:
     """One incident as it may leave. `document` is a report's; `evidence` its profile as it is stored.
 
-    `identities` give the profile the stand-ins of the document; None: nothing is to be hidden.
+    `cleaner` knows what is to be hidden in all that leaves with it; None: nothing is.
     """
 
     view: IncidentView
     document: Mapping[str, Any]
     evidence: Evidence | None
-    identities: Identities | None
     cleaner: Cleaner | None
+
+    @property
+    def identities(self) -> Identities | None:
+        """What another process, or another file, needs to hide the same under the same stand-ins."""
+        return self.cleaner.identities if self.cleaner else None
 
 
 def known_of(workspace: Workspace, name: str, *, raw: bool = False, in_brief: bool = False) -> Known:
@@ -63,9 +67,9 @@ def known_of(workspace: Workspace, name: str, *, raw: bool = False, in_brief: bo
     )
     document = document_of(material)
     if raw:
-        return Known(view, document, found, None, None)
+        return Known(view, document, found, None)
     safe, cleaner = cleaned(document, view, identities([view]))
-    return Known(view, safe, found, cleaner.identities, cleaner)
+    return Known(view, safe, found, cleaner)
 
 
 def _evidence(view: IncidentView, read: Any, trouble: list[str]) -> Evidence | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from monitord import rights
 from monitord.errors import MonitordError
-from monitord.export.cleaning import Identities
+from monitord.export.cleaning import Found, Identities
 from monitord.model import Hotspot, Statement
 from monitord.profiles import Frame, Profile, ProfileError, Thread, parse
 from monitord.profiles.comparing import compare
@@ -72,9 +72,11 @@ def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
         return asdict(compare(profiles[0], profiles[1], spots[0], spots[1])), b""
     about = About(**order["about"])
     hidden: dict[str, int] | None = None
+    found = Found()
     if order["identities"] is not None:
         redactor = Identities.from_plain(order["identities"]).redactor()
         profiles, about, hidden = _redacted(profiles, about, redactor)
+        found = Found.by(redactor)
     profiles = [_with_texts(profile, printable) for profile in profiles]
     if order["task"] == "differential":
         before, after = profiles
@@ -87,7 +89,8 @@ def _done(order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     else:
         files = [write(form, profiles[0], about) for form in order["forms"]]
     counts = [profile.sample_count for profile in profiles]
-    return {"hidden": hidden, "sample_counts": counts, "sizes": list(map(len, files))}, b"".join(files)
+    told = {"hidden": hidden, "sample_counts": counts, "found": found.as_plain()}
+    return told | {"sizes": list(map(len, files))}, b"".join(files)
 
 
 def _parsed(evidence: Mapping[str, Any]) -> Profile:

@@ -6,6 +6,7 @@ is hidden in every other), and one at a time is held.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,9 +17,11 @@ from monitord import __version__
 from monitord.export.cleaning import Cleaner, Identities
 from monitord.export.encoding import csv_rows, iso, json_text
 from monitord.export.shapes import CSV_DETAIL_KEYS, detail, flat_detail
+from monitord.model import TriggerMetric
 from monitord.storage.views import IncidentView
 
 FORMAT = "monitord-export/1"
+_ASKED_BY = re.compile(r"\Aasked for by hand by ([^\s,;:]+)")
 
 
 class Bundle:
@@ -85,5 +88,8 @@ class Bundle:
 def learn_incident(cleaner: Cleaner, view: IncidentView) -> None:
     """Let the cleaner know everything that one incident gives away."""
     user = view.process.user if view.process else None
-    cleaner.learn_names(users=filter(None, [user]), machine_ids=filter(None, [view.boot_id]))
+    asked = _ASKED_BY.search(view.reason) if view.metric is TriggerMetric.MANUAL else None
+    cleaner.learn_names(
+        users=filter(None, [user, asked[1] if asked else None]), machine_ids=filter(None, [view.boot_id])
+    )
     cleaner.learn(detail(view))

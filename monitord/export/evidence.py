@@ -17,7 +17,7 @@ from typing import Any
 from monitord.best_evidence import rank
 from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, NotFoundError
-from monitord.export.cleaning import Identities
+from monitord.export.cleaning import Found, Identities
 from monitord.export.units import quantity
 from monitord.export.verdicts import value_unit
 from monitord.model import BEFORE, Hotspot, ProfileRecord
@@ -76,11 +76,15 @@ class Comparable:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file's content, and how often each rule hid something in it; None for a raw one."""
+    """A file's content, and how often each rule hid something in it; None for a raw one.
+
+    `found` is what was come upon in it, for what leaves together with it.
+    """
 
     content: bytes
     sample_counts: Sequence[int] = ()
     hidden: Mapping[str, int] | None = field(default_factory=dict)
+    found: Found = field(default_factory=Found)
 
 
 def evidence_of(view: IncidentView, read: ReadArtefact) -> Evidence:
@@ -184,7 +188,11 @@ def _written(
         known["users"] = [*identities.users, *sorted(users)]
     answer, content = _ask([one.comparable for one in evidence], {**order, "identities": known})
     files = BytesIO(content)
-    return [Written(files.read(size), answer["sample_counts"], answer["hidden"]) for size in answer["sizes"]]
+    found = Found.from_plain(answer["found"])
+    return [
+        Written(files.read(size), answer["sample_counts"], answer["hidden"], found)
+        for size in answer["sizes"]
+    ]
 
 
 def _ask(evidence: Sequence[Comparable], order: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -6,6 +6,7 @@ which order, `report_html.py` and `report_markdown.py` write it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -81,9 +82,18 @@ def cleaned(
     cleaner = Cleaner(identities)
     learn_incident(cleaner, view)
     cleaner.learn(document)
-    safe = dict(cleaner.clean(document))
-    again = {"second_scan": cleaner.replaced} if cleaner.replaced else {}
-    return {**safe, "redacted": True, "hidden": {**cleaner.hidden, **again}}, cleaner
+    return cleaned_again(document, cleaner), cleaner
+
+
+def cleaned_again(
+    document: Mapping[str, Any], cleaner: Cleaner, others: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """Return the document without what the cleaner has come to know; `others` were hidden beside it."""
+    texts = {key: value for key, value in document.items() if key != "hidden"}
+    safe = dict(cleaner.clean(texts))
+    hidden = Counter({**cleaner.hidden, "second_scan": cleaner.replaced})
+    hidden.update(others or {})
+    return {**safe, "redacted": True, "hidden": dict(sorted((+hidden).items()))}
 
 
 def headline(view: IncidentView) -> str:

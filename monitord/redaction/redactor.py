@@ -97,6 +97,17 @@ class Redactor:
         hide_arguments(words, self._note)
         self.learn(" ".join(words))
 
+    def learn_found(self, secrets: Iterable[str], names: Mapping[str, Iterable[str]]) -> None:
+        """Secrets and names (by kind), as they are spelt, that another Redactor came upon."""
+        self._learn_spellings(secrets)
+        for kind, spellings in names.items():
+            for name in spellings:
+                self._learn_name(kind, name)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Every spelling of a "user" or "host" that has a stand-in so far."""
+        return tuple(name for name, stand_in in self._names.items() if stand_in.startswith(f"{kind}-"))
+
     @property
     def secrets(self) -> Set[str]:
         """Every value that was hidden so far, for a second scan; it grows with what is learned."""
@@ -143,8 +154,11 @@ class Redactor:
         spellings = [plain, quote(raw, safe=""), base64.b64encode(raw).decode().rstrip("=")]
         if ":" in plain and len(login := plain.partition(":")[2]) >= 5:
             spellings.append(login)
-        self._secrets.update(spellings)
+        self._learn_spellings(spellings)
+
+    def _learn_spellings(self, spellings: Iterable[str]) -> None:
         for spelling in spellings:
+            self._secrets.add(spelling)
             self._known_secrets.add(spelling)
 
     def _learn_name(self, kind: str, name: str, as_if: str | None = None) -> None:
