@@ -4,8 +4,8 @@
 
 A spike of 0.5 to 20 s (5 s with 40 spikes, so that it takes minutes) runs in one function of a program. When
 it is over, and its process with it, the black box is asked as by an alert, in its own process. Right is a
-spike with at least ten stacks whose hottest function is the planted one. Spikes are of CPU time: on a busy
-machine they take longer. Needs root, or CAP_PERFMON.
+spike with at least ten stacks whose hottest function, as `show` tells it, is the planted one. Spikes are of
+CPU time: on a busy machine they take longer. Needs root, or CAP_PERFMON.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from monitord import procfs
 from monitord.capture.before import RingNames
 from monitord.model import Capture, CaptureStatus, ProcessKey
 from monitord.pipeline.failures import Failures
+from monitord.profiles import hotspots, parse
 from monitord.stacks.box import SPAN_NS, BlackBox, now_ns
 from monitord.stacks.opening import BoxSettings
 from monitord.stacks.rings import Rings
@@ -154,16 +155,15 @@ def one_spike(box: BlackBox, kind: str, words: Sequence[str], length_s: float, f
         role="before", profiler="ring", status=CaptureStatus.OK, started_at=datetime.now(UTC), duration_s=0.0,
         target=ProcessKey(*(key.pid, key.start_ticks)), format="ring", payload=found.payload,
     )  # fmt: skip
-    told = json.loads(RingNames().put_in(taken, folder / "spool").payload or b"{}")
-    leaves: Counter[str] = Counter()
-    stacks = 0
-    for _, _, stack, weight in told["samples"]:
-        frames = [told["frames"][number] for number in told["stacks"][stack]]
-        own = [name for name, _, _, _, kind_ in frames if kind_ != "kernel" and not name.startswith("[")]
-        is_right = any(PLANTED in name for name in own)
-        stacks += weight if is_right else 0
-        leaves[PLANTED if is_right else (own[-1] if own else "[unknown]")] += weight
-    return Spike(kind, length_s, stacks, leaves.most_common(1)[0][0])
+    named = RingNames().put_in(taken, folder / "spool").payload or b""
+    profile = parse("ring", named, pid=key.pid)
+    stacks = sum(
+        count
+        for (_thread, stack), count in profile.stacks.items()
+        if any(PLANTED in profile.frames[number].name for number in stack)
+    )
+    hottest = next((spot.function for spot in hotspots(profile, 1)), "")
+    return Spike(kind, length_s, int(stacks), hottest)
 
 
 def row_of(spikes: Sequence[Spike], status: Mapping[str, object]) -> Row:
