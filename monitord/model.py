@@ -846,3 +846,31 @@ def counted(number: int, noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{number:,} {noun[:-1]}ies"
     return f"{number:,} {noun}s"
+
+
+_SCALES: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "bytes": (1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB")),
+    "disk_bytes": (1000, ("B", "kB", "MB", "GB", "TB", "PB")),
+    "bytes_per_s": (1000, ("B/s", "kB/s", "MB/s", "GB/s", "TB/s", "PB/s")),
+}
+
+
+def scaled(value: float, unit: str) -> tuple[float, str]:
+    """Return a size in the largest unit that it fills, and that unit's name.
+
+    Memory (`bytes`) is counted in 1024s (MiB); what lies on disks or goes over wires (`disk_bytes`,
+    `bytes_per_s`) in 1000s (MB), as its limits.
+    """
+    step, names = _SCALES[unit]
+    index = 0
+    while abs(value) >= step * 0.9995 and index < len(names) - 1:
+        value /= step
+        index += 1
+    return value, names[index]
+
+
+def sized(value: float, unit: str) -> str:
+    """Write a size, of a unit that `scaled` knows, as a person reads it: "1.2 GiB", "80.0 MB/s", "512 B"."""
+    number, name = scaled(value, unit)
+    digits = 0 if name == _SCALES[unit][1][0] or abs(number) >= 99.95 else 1
+    return f"{number:.{digits}f} {name}"

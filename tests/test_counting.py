@@ -1,4 +1,4 @@
-"""No sentence says "1 processes": a number that may be one and its noun come from `counted`."""
+"""No sentence says "1 processes": a number that may be one and its noun come from `counted`, a size from `sized`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.model import counted
+from monitord.model import counted, sized
 
 SOURCES = sorted((Path(__file__).parents[1] / "monitord").rglob("*.py"))
 NOUN = re.compile(
@@ -19,6 +19,8 @@ NOUN = re.compile(
 # Never one: a limit that is a constant, a part ("3 of 4 samples"), and what these say of larger numbers only.
 NEVER_ONE = re.compile(r"[A-Z_.]+|hard_limit|.*stretch|_short\(.*|quantity\(.*|threads|max_age_days|here.version|self._max_items"
                        r"|len\((spots|compared|self._records)\)|.*capacity|row\[9\]|.*_LIMIT.days")  # fmt: skip
+SIZE = re.compile(r" ?[kKMGT]i?B\b")
+AS_SET = {"limit / 1000000.0"}  # a limit, said as the setting has it
 
 
 def sentences(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
@@ -46,9 +48,18 @@ def plurals(source: str) -> list[str]:
     ]
 
 
+def sizes(source: str) -> list[str]:
+    return [
+        f"{line}: {filled}{behind}"
+        for line, filled, behind in sentences(ast.parse(source))
+        if SIZE.match(behind) and "/" in filled and filled not in AS_SET
+    ]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(SOURCES[0].parents[0])))
 def test_a_number_agrees_with_its_noun(path: Path) -> None:
     assert plurals(path.read_text(encoding="utf-8")) == []
+    assert sizes(path.read_text(encoding="utf-8")) == []
 
 
 def test_a_noun_that_does_not_agree_would_be_found() -> None:
@@ -56,6 +67,9 @@ def test_a_noun_that_does_not_agree_would_be_found() -> None:
     assert plurals('f"{n:,} stored samples"')
     assert not plurals('"1 sample" if n == 1 else f"{n} samples"')
     assert not plurals('f"{a} of {b} samples"')
+    assert sizes('f"{free / 1e6:,.1f} MB are free"')
+    assert sizes('f"{held // 2**20} MiB of memory"')
+    assert not sizes('f"{CAP >> 20} MiB at most"')
 
 
 @pytest.mark.parametrize(
@@ -65,3 +79,14 @@ def test_a_noun_that_does_not_agree_would_be_found() -> None:
 )  # fmt: skip
 def test_counted(number: int, noun: str, said: str) -> None:
     assert counted(number, noun) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [(0, "bytes", "0 B"), (512, "bytes", "512 B"), (1 << 30, "bytes", "1.0 GiB"), (800 << 20, "bytes", "800 MiB"),
+     (1023.9, "bytes", "1.0 KiB"), (12_340_000, "disk_bytes", "12.3 MB"), (999_960, "disk_bytes", "1.0 MB"),
+     (210e6, "bytes_per_s", "210 MB/s"), (-3 << 20, "bytes", "-3.0 MiB"), (5e18, "disk_bytes", "5000 PB")],
+)  # fmt: skip
+def test_a_size_has_its_largest_unit(value: float, unit: str, said: str) -> None:
+    """Memory in 1024s, disks and wires in 1000s; what rounds up to the next unit is said in it."""
+    assert sized(value, unit) == said

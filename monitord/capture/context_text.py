@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from monitord.model import CONTEXT_LABELS, counted
+from monitord.model import CONTEXT_LABELS, counted, sized
 from monitord.procfs.cgroups import FROZEN, tell_frozen
 
 NOT_SHOWN: Mapping[str, str] = {
@@ -149,7 +149,7 @@ def _disk(record: Mapping[str, Any]) -> Iterator[str]:
         "read_bytes_per_s": "from disks", "write_bytes_per_s": "to disks", "rchar_per_s": "read by calls",
         "wchar_per_s": "written by calls", "cancelled_write_bytes_per_s": "of written data thrown away",
     }  # fmt: skip
-    yield from (f"{_bytes(io[key])}/s {word}" for key, word in words.items() if io.get(key))
+    yield from (f"{sized(io[key], 'bytes_per_s')} {word}" for key, word in words.items() if io.get(key))
     calls = [
         f"{io[key]:,} {word}/s"
         for key, word in (("syscr_per_s", "reads"), ("syscw_per_s", "writes"))
@@ -267,7 +267,7 @@ def _machine(record: Mapping[str, Any]) -> Iterator[str]:
     }  # fmt: skip
     yield from (f"{_size(info[key])} {word}" for key, word in words.items() if not _is_nothing(info.get(key)))
     if system.get("arc_bytes"):
-        yield f"{_bytes(system['arc_bytes'])} in the ZFS cache"
+        yield f"{sized(system['arc_bytes'], 'bytes')} in the ZFS cache"
 
 
 def _unread(record: Mapping[str, Any]) -> Iterator[str]:
@@ -295,7 +295,7 @@ def _pairs(text: str | None) -> dict[str, str]:
 
 
 def _number(name: str, text: str) -> str:
-    return _bytes(int(text)) if name == "memory" and text.isdigit() else text
+    return sized(int(text), "bytes") if name == "memory" and text.isdigit() else text
 
 
 def _is_nothing(value: object) -> bool:
@@ -305,15 +305,7 @@ def _is_nothing(value: object) -> bool:
 def _size(text: str) -> str:
     """`123 kB` of /proc in a unit that can be read; other texts stay."""
     number = str(text).split()[:1]
-    return _bytes(int(number[0]) * 1024) if number and number[0].isdigit() else str(text)
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"
+    return sized(int(number[0]) * 1024, "bytes") if number and number[0].isdigit() else str(text)
 
 
 _PARTS = {

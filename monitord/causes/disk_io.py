@@ -19,7 +19,7 @@ from monitord.causes.facts import Facts
 from monitord.causes.unknown import unknown
 from monitord.causes.wait_words import Row, number, rows, text
 from monitord.causes.words import share as share_text
-from monitord.model import Cause, counted
+from monitord.model import Cause, counted, sized
 from monitord.procfs import descriptors
 from monitord.procfs.maps import mappings
 from monitord.procfs.mounts import CAP_BYTES, NETWORK, MountPoint, mount_points
@@ -276,12 +276,12 @@ def _bytes_moved(facts: Facts) -> tuple[int, int]:
 def _by_positions(moved: list[dict[str, Any]], whole: int) -> str:
     first = moved[0]
     on = f", on {first['mount']}" if first["mount"] else ""
-    share = f" of {_size_text(whole)}" if whole > first["bytes"] else ""
-    sentence = f"{_size_text(first['bytes'])}{share} were {first['how']} {first['path']}{on}"
+    share = f" of {sized(whole, 'disk_bytes')}" if whole > first["bytes"] else ""
+    sentence = f"{sized(first['bytes'], 'disk_bytes')}{share} were {first['how']} {first['path']}{on}"
     others = [one for one in moved[1:_NAMED] if one["bytes"] >= first["bytes"] / 10]
     if others:
         sentence += "; then " + " and ".join(
-            f"{_size_text(one['bytes'])} {one['how']} {one['path']}" for one in others
+            f"{sized(one['bytes'], 'disk_bytes')} {one['how']} {one['path']}" for one in others
         )
     more = len(moved) - 1 - len(others)
     return sentence + (f"; and {counted(more, 'further file')}" if more > 0 else "")
@@ -321,8 +321,12 @@ def _are_paths(files: list[Row]) -> bool:
 def _evidence(
     moved: list[dict[str, Any]], seen: Mapping[str, Any], read_bytes: int, written_bytes: int
 ) -> tuple[tuple[str, str], ...]:
-    found = [("by calls", f"{_size_text(read_bytes)} read, {_size_text(written_bytes)} written")]
-    found += [("positions", f"{_size_text(one['bytes'])} {one['how']} {one['path']}") for one in moved[:5]]
+    found = [
+        ("by calls", f"{sized(read_bytes, 'disk_bytes')} read, {sized(written_bytes, 'disk_bytes')} written")
+    ]
+    found += [
+        ("positions", f"{sized(one['bytes'], 'disk_bytes')} {one['how']} {one['path']}") for one in moved[:5]
+    ]
     told = seen.get("seen")
     if isinstance(told, Mapping):
         for one in rows(told.get("files"))[:5]:
@@ -342,11 +346,3 @@ def _names_of(seen: Mapping[str, Any]) -> list[str]:
     """The files that are mapped to be written."""
     names = seen.get("mapped")
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-
-
-def _size_text(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

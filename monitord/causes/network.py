@@ -16,7 +16,7 @@ from monitord import procfs, rights
 from monitord.causes.facts import Facts
 from monitord.causes.unknown import unknown
 from monitord.causes.wait_words import Row, number, rows, text
-from monitord.model import Cause, counted
+from monitord.model import Cause, counted, sized
 from monitord.procfs import descriptors, holders, sockdiag
 from monitord.redaction import redact_name
 
@@ -155,13 +155,13 @@ def explain(facts: Facts) -> Cause:
     evidence = _evidence(moved, seen)
     over_s = seen.get("over_s")
     per_s = whole / over_s if isinstance(over_s, float) and over_s > 0 else float(whole)
-    ends = _ends(moved)
+    ends, rate = _ends(moved), sized(per_s, "bytes_per_s")
     user, share = max(by_user.items(), key=lambda one: one[1])
     target = facts.alert.target.pid if facts.alert.target else 0
     if not user or len(user) > 1 or share < _MOST_OF_IT * whole:
         who = " and ".join(_called(one) for one in user[:4]) if user else "processes that can't be seen"
         return Cause(
-            "remote end", f"{_rate(per_s)} {ends}; which of {who} moved them is unknown", "possible", None,
+            "remote end", f"{rate} {ends}; which of {who} moved them is unknown", "possible", None,
             "the stacks of those that hold these sockets", evidence,
         )  # fmt: skip
     mover = user[0]
@@ -171,7 +171,7 @@ def explain(facts: Facts) -> Cause:
         if mover[0] == target
         else f"; {_called((target, facts.alert.process_name))} only holds the sockets"
     )
-    sentence = f"{_rate(per_s)} {ends}, moved by {_called(mover)}{rest if target else ''}"
+    sentence = f"{rate} {ends}, moved by {_called(mover)}{rest if target else ''}"
     return Cause("remote end", sentence, "certain" if is_sure else "likely", evidence=evidence)
 
 
@@ -239,16 +239,12 @@ def _called(process: tuple[int, str]) -> str:
     return f"{text({'name': name}, 'name')} (pid {pid})"
 
 
-def _rate(bytes_per_s: float) -> str:
-    return f"{bytes_per_s / 1e6:.1f} MB/s" if bytes_per_s >= 1e5 else f"{bytes_per_s / 1e3:.1f} kB/s"
-
-
 def _evidence(moved: list[Row], seen: Row) -> tuple[tuple[str, str], ...]:
     found = []
     for row in moved[:_EVIDENCE]:
         who = " or ".join(_called(one) for one in _user(row)[:4]) or "nobody that can be seen"
-        sent, received = (number(row, key) / 1e6 for key in ("sent", "received"))
-        found.append((text(row, "remote"), f"{sent:.1f} MB sent, {received:.1f} MB received by {who}"))
+        sent, received = (sized(number(row, key), "disk_bytes") for key in ("sent", "received"))
+        found.append((text(row, "remote"), f"{sent} sent, {received} received by {who}"))
     udp = seen.get("udp")
     if isinstance(udp, dict) and number(udp, "sockets"):
         found.append(("UDP", f"{counted(number(udp, 'sockets'), 'socket')}, whose bytes are not counted"))

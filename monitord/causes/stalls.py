@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitord import procfs
+from monitord.causes import words
 from monitord.causes.facts import Facts
 from monitord.causes.observed import fitting
-from monitord.model import Cause, TriggerMetric
+from monitord.model import Cause, TriggerMetric, sized
 from monitord.redaction import redact_name
 
 _PROCESSES = 600  # the largest, and who moved most: 64 KiB of JSON
 _SHOWN = 4
-_MIB = 1 << 20
-_LEAST_BYTES = 16 * _MIB
+_LEAST_BYTES = 16 << 20
 GREW, MOVED, SWAPS = "process that grew", "disk traffic", "page faults"
 
 
@@ -89,8 +89,10 @@ def _by_traffic(took: list[_Took], seconds: float, waiting: list[tuple[str, int]
     if best is None or best.moved < _LEAST_BYTES or best.moved < 0.5 * whole:
         return None
     movers = [one for one in ranked[:_SHOWN] if one.moved]
-    rows = [(one.name, f"pid {one.pid}: {_mb(one.moved / seconds)}/s") for one in movers]
-    sentence = f"{best.name} (pid {best.pid}) moved {_mb(best.moved / seconds)}/s to and from disks"
+    rows = [(one.name, f"pid {one.pid}: {sized(one.moved / seconds, 'bytes_per_s')}") for one in movers]
+    sentence = (
+        f"{best.name} (pid {best.pid}) moved {sized(best.moved / seconds, 'bytes_per_s')} to and from disks"
+    )
     return _cause(MOVED, f"{sentence}, more than all others together", rows, waiting)
 
 
@@ -100,8 +102,8 @@ def _by_growth(took: list[_Took], seconds: float, waiting: list[tuple[str, int]]
     if not ranked or ranked[0].grown < _LEAST_BYTES or ranked[0].grown < 0.5 * whole:
         return None
     best = ranked[0]
-    rows = [(one.name, f"pid {one.pid}: {_mib(one.grown)} more") for one in ranked[:_SHOWN]]
-    sentence = f"{best.name} (pid {best.pid}) took {_mib(best.grown)} of memory in {seconds:.0f} s"
+    rows = [(one.name, f"pid {one.pid}: {words.size(one.grown)} more") for one in ranked[:_SHOWN]]
+    sentence = f"{best.name} (pid {best.pid}) took {words.size(best.grown)} of memory in {seconds:.0f} s"
     return _cause(GREW, f"{sentence}, more than all others together", rows, waiting)
 
 
@@ -121,11 +123,3 @@ def _cause(
 ) -> Cause:
     waits = [(name, f"waits for a disk ({count} of that name)") for name, count in waiting]
     return Cause(kind, sentence, "likely", None, None, (*rows, *waits))
-
-
-def _mib(size: float) -> str:
-    return f"{size / _MIB:,.0f} MiB"
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:,.0f} MB"

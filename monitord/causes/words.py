@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+from monitord.model import scaled
 
 
 def size(number: float) -> str:
     """Bytes of memory, in 1024s: "31 MiB", "1.2 GiB"."""
-    for unit in _UNITS[:-1]:
-        if abs(number) < 1024:
-            return f"{_short(number)} {unit}"
-        number /= 1024
-    return f"{_short(number)} {_UNITS[-1]}"
+    value, unit = scaled(number, "bytes")
+    return f"{_short(value)} {unit}"
 
 
 def grown(number: float) -> str:

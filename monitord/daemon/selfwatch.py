@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 
 from monitord import procfs
+from monitord.model import sized
 
 CPU_LIMIT_PERCENT = 10.0
 RSS_LIMIT_BYTES = 100 * 2**20
@@ -79,7 +80,7 @@ class SelfWatch:
                 f" {CPU_LIMIT_PERCENT:g} % of a core"
             )
         if self.cost.rss_bytes > RSS_LIMIT_BYTES:
-            found.append(f"monitord itself uses {self.cost.rss_bytes // 2**20} MiB of memory")
+            found.append(f"monitord itself uses {sized(self.cost.rss_bytes, 'bytes')} of memory")
         return found
 
 

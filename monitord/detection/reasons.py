@@ -10,7 +10,7 @@ from monitord.detection.growth import EARLIER_WINDOWS, Climb
 from monitord.detection.readings import Killed
 from monitord.detection.resident import shared_bytes
 from monitord.detection.windows import Window
-from monitord.model import ProcessRates, TriggerMetric, counted
+from monitord.model import ProcessRates, TriggerMetric, counted, scaled
 
 NOBODY = "unattributed"
 """The process name of an alert that can't blame one."""
@@ -46,23 +46,14 @@ def quantity(value: float, unit: str) -> str:
         return f"{_short(value)} %"
     if unit == "seconds":
         return f"{_short(value)} s"
-    if unit == "bytes":
-        return _scaled(value, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
-    if unit == "bytes_per_s":
-        return _scaled(value, 1000, ("B/s", "kB/s", "MB/s", "GB/s", "TB/s"))
+    if unit in ("bytes", "bytes_per_s"):
+        number, name = scaled(value, unit)
+        return f"{_short(number)} {name}"
     return _short(value)
 
 
 def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}".removesuffix(".0")
-
-
-def _scaled(value: float, step: int, units: tuple[str, ...]) -> str:
-    for unit in units[:-1]:
-        if abs(value) < step:
-            return f"{_short(value)} {unit}"
-        value /= step
-    return f"{_short(value)} {units[-1]}"
 
 
 def held(

@@ -13,6 +13,7 @@ from monitord import procfs
 from monitord.doctor.check import FAILURE, OK, WARNING, Check, Surroundings
 from monitord.durable import folder_mode, is_shared
 from monitord.errors import MonitordError, SchemaTooNewError
+from monitord.model import sized
 from monitord.procfs.mounts import NETWORK, mount_points
 from monitord.storage.folder import check_data_dir
 from monitord.storage.readonly import check_soundness, newest_incident
@@ -44,11 +45,12 @@ def check_data_folder(here: Surroundings) -> Iterator[Check]:
     floor = floor_bytes(here.min_free_disk_bytes, disk.total)
     if disk.free < max(floor, 1):
         words = (
-            f"{disk.free / 1e6:,.1f} MB free, {floor / 1e6:,.0f} MB must stay free: no new evidence is kept"
+            f"{sized(disk.free, 'disk_bytes')} free, {sized(floor, 'disk_bytes')} must stay free: no new"
+            " evidence is kept"
         )
         yield Check("free disk", WARNING, words, f"df -h {folder}   (then free some space there)")
     else:
-        yield Check("free disk", OK, f"{disk.free / 1e9:.1f} GB free")
+        yield Check("free disk", OK, f"{sized(disk.free, 'disk_bytes')} free")
 
 
 _MOUNTS_CAP_BYTES = 16 << 20  # hosts of containers have thousands of mounts
@@ -124,7 +126,7 @@ def check_quota(here: Surroundings) -> Iterator[Check]:
         total = usage_of(here.data_dir, is_remote=here.is_remote).total_bytes
     except OSError:
         return
-    detail = f"{total / 1e6:.1f} of {here.max_total_bytes / 1e6:.1f} MB used"
+    detail = f"{sized(total, 'disk_bytes')} of {sized(here.max_total_bytes, 'disk_bytes')} used"
     if total > here.max_total_bytes:
         yield Check("budget", WARNING, f"{detail}: over the budget", "monitord retention run")
     else:

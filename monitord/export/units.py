@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from monitord.model import METRIC_UNITS, TriggerMetric
+from monitord.model import METRIC_UNITS, TriggerMetric, sized
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -21,16 +21,12 @@ def unit_of(metric: TriggerMetric, value: float) -> str:
 def quantity(value: float, unit: str) -> str:
     """Write a number with its unit (`percent`, `bytes`, `disk_bytes`, `bytes_per_s`, `seconds`, `count`).
 
-    Memory is counted in 1024s (MiB); what lies on disks or goes over wires in 1000s (MB), as its limits.
+    Sizes as `model.sized` writes them.
     """
     if unit == "percent":
         return f"{value:.1f} %" if 0 < value < 9.95 else f"{value:,.0f} %"
-    if unit == "bytes":
-        return _scaled(value, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
-    if unit == "disk_bytes":
-        return _scaled(value, 1000, ("B", "kB", "MB", "GB", "TB", "PB"))
-    if unit == "bytes_per_s":
-        return _scaled(value, 1000, ("B", "kB", "MB", "GB", "TB", "PB")) + "/s"
+    if unit in ("bytes", "disk_bytes", "bytes_per_s"):
+        return sized(value, unit)
     if unit == "seconds":
         return span(value)
     return f"{value:,.0f}"
@@ -74,15 +70,6 @@ def bar(share: float, columns: int) -> str:
     eighths = round(min(max(share, 0.0), 1.0) * columns * 8)
     eighths = max(eighths, 1) if share > 0 else 0
     return ("█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")).ljust(columns)
-
-
-def _scaled(value: float, step: int, names: Sequence[str]) -> str:
-    index = 0
-    while abs(value) >= step * 0.9995 and index < len(names) - 1:
-        value /= step
-        index += 1
-    digits = 0 if index == 0 or value >= 99.95 else 1
-    return f"{value:.{digits}f} {names[index]}"
 
 
 def _thin(values: Sequence[float | None], columns: int) -> list[float | None]:

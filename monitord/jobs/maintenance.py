@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from monitord.model import counted
+from monitord.model import counted, sized
 from monitord.scheduling import TaskResult
 from monitord.storage.usage import floor_bytes
 from monitord.storage.views import Usage
@@ -49,8 +49,9 @@ def vacuum_when_idle(
     is_over = max_total_bytes is not None and lean.total_bytes + copies_bytes > max_total_bytes
     if lean.free_disk_bytes < needed:
         words = (
-            f"gave back the free pages; to rebuild the database as well, {needed / 1e6:,.1f} MB must be free"
-            f" on the disk, and {lean.free_disk_bytes / 1e6:,.1f} MB are"
+            "gave back the free pages; to rebuild the database as well,"
+            f" {sized(needed, 'disk_bytes')} must be free on the disk, and"
+            f" {sized(lean.free_disk_bytes, 'disk_bytes')} are"
         )
     elif is_over and not store.has_free_pages():
         words = "gave back the free pages; the copies of a rebuild would take the store over its budget"
@@ -58,9 +59,8 @@ def vacuum_when_idle(
         store.vacuum()
         words = "rebuilt the database"
     after = store.usage()
-    return TaskResult(
-        "ok", f"{words}: {before.total_bytes / 1e6:,.1f} MB before, {after.total_bytes / 1e6:,.1f} MB after"
-    )
+    was, now_is = (sized(usage.total_bytes, "disk_bytes") for usage in (before, after))
+    return TaskResult("ok", f"{words}: {was} before, {now_is} after")
 
 
 def optimize(store: MaintainedStore) -> TaskResult:

@@ -26,7 +26,7 @@ from monitord.jobs.clock_guard import (
 )
 from monitord.jobs.limits import PATIENCE, RetentionLimits
 from monitord.jobs.plan import EVIDENCES, SUMMARIES, RetentionPlan, Round, Weights, share_by_age
-from monitord.model import counted
+from monitord.model import counted, sized
 from monitord.storage.artefacts.lifecycle import Cut, Decision, Failure, StockView, carry_out
 from monitord.storage.cells import MENDED_BY, SENSELESS
 from monitord.storage.incident_stock import correlation_id_of, is_summary
@@ -102,7 +102,7 @@ class RetentionReport:
     def summary(self) -> str:
         """One line for logs and tables."""
         verb = "would free" if self.is_dry_run else "freed"
-        words = f"{verb} {self.freed_bytes / 1e6:,.1f} MB: {self.gone}"
+        words = f"{verb} {sized(self.freed_bytes, 'disk_bytes')}: {self.gone}"
         if self.postponed:
             words += f"; nothing by age: {self.postponed}"
         if not self.has_room:
@@ -329,12 +329,12 @@ class RetentionManager:
         floor_bytes = limits.floor_bytes(usage.disk_bytes)
         if usage.free_disk_bytes < floor_bytes:
             return (
-                f"the disk has {usage.free_disk_bytes / 1e6:,.0f} MB free, and {floor_bytes / 1e6:,.0f} MB"
-                " must stay free (retention.min_free_disk_mb)"
+                f"the disk has {sized(usage.free_disk_bytes, 'disk_bytes')} free, and"
+                f" {sized(floor_bytes, 'disk_bytes')} must stay free (retention.min_free_disk_mb)"
             )
         if held_by is not None:
-            megabytes = usage.wal_bytes / 1e6
-            return f"{held_by}: {megabytes:,.1f} MB of changes can't be folded back until it is done"
+            changes = sized(usage.wal_bytes, "disk_bytes")
+            return f"{held_by}: {changes} of changes can't be folded back until it is done"
         stock = self._incidents(usage, now)
         if stock.count(SUMMARIES) > stock.tally(_ALL_SUMMARIES).count:
             return "the incidents that are kept (pinned) fill the budget (retention.max_total_mb)"

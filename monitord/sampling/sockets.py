@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from monitord import rights
-from monitord.model import counted
+from monitord.model import counted, sized
 from monitord.ownership import line_for_all
 from monitord.procfs import holders as held_by
 from monitord.procfs import path, sockdiag, stat_of
@@ -79,10 +79,15 @@ def answer(before: Moment, after: Moment, closed: Mapping[int, int]) -> dict[str
     if blamed:
         theirs = [inode for inode, pid in owner_of.items() if pid == blamed[0]]
         peers = {after.sockets.tcp[inode].remote: rates[inode] for inode in theirs}
-        said.append(f"{_rate(blamed[3])} by TCP of {_called(blamed)} with {_listed_peers(peers)}")
+        said.append(
+            f"{sized(blamed[3], 'bytes_per_s')} by TCP of {_called(blamed)} with {_listed_peers(peers)}"
+        )
     for group in sorted(set(shared.values())):
         rate = sum(rates[inode] for inode, by in shared.items() if by == group)
-        said.append(f"{_rate(rate)} by TCP sockets that {_named(group)} share; which one moved it is unknown")
+        said.append(
+            f"{sized(rate, 'bytes_per_s')} by TCP sockets that {_named(group)} share; which one moved it is"
+            " unknown"
+        )
     missing = carried - sum(rates.values())
     if missing > carried / 2 and datagrams >= _MANY_DATAGRAMS_PER_S:
         row, text = _datagram_users(after.sockets.udp, datagrams)
@@ -120,8 +125,9 @@ def _closed(before: Moment, after: Moment, closed: Mapping[int, int]) -> list[st
         rate = (after.bytes_by_namespace[inode] - before.bytes_by_namespace.get(inode, 0)) / over_s
         if inode in before.bytes_by_namespace and rate >= _FEWEST_BYTES_PER_S * 1024:
             said.append(
-                f"{_rate(rate)} in the network namespace of {_named([pid])}, whose sockets can't be read "
-                f"without CAP_SYS_ADMIN (sudo nsenter --net --target {pid} ss -tinp shows them)"
+                f"{sized(rate, 'bytes_per_s')} in the network namespace of {_named([pid])}, whose"
+                " sockets can't be read without CAP_SYS_ADMIN"
+                f" (sudo nsenter --net --target {pid} ss -tinp shows them)"
             )
     return said
 
@@ -187,10 +193,6 @@ def _listed_peers(rates: Mapping[str, float]) -> str:
     busiest = sorted(rates, key=lambda peer: -rates[peer])
     more = f" and {len(busiest) - 2} more" if len(busiest) > 2 else ""
     return " and ".join(busiest[:2]) + more
-
-
-def _rate(bytes_per_s: float) -> str:
-    return f"{bytes_per_s / 1e6:.1f} MB/s"
 
 
 def main(over_s: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from monitord import procfs
-from monitord.model import counted
+from monitord.model import counted, sized
 from monitord.perf_events import perf_event, records
 from monitord.perf_events.perf_event import LockedMemoryError, Ring
 from monitord.perf_events.records import Sample
@@ -53,8 +53,8 @@ class Lost(NamedTuple):
         said = []
         if self.side_bytes:
             said.append(
-                f"so much happened at once that {self.side_bytes / 1e6:.1f} MB about starts, programs and"
-                " ends were overwritten unread: some processes have no name, no parent or no code"
+                f"so much happened at once that {sized(self.side_bytes, 'disk_bytes')} about starts, programs"
+                " and ends were overwritten unread: some processes have no name, no parent or no code"
             )
         if self.cpus:
             said.append(f"no stacks of {counted(self.cpus, 'CPU')}: no ring was granted")

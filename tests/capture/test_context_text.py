@@ -157,7 +157,7 @@ def test_what_presses_on_a_group_is_shown_alike_of_both_versions(limits: dict[st
     """Kills, failed allocations, throttled periods, the quota and that it is paused."""
     said = render_context({**RICH, "cgroup": {"limits": limits}})
     for words in (
-        "memory 5 MiB of 6 MiB",
+        "memory 4.8 MiB of 5.7 MiB",
         "CPU quota 40 % of a core",
         "2 killed for lack of memory",
         "at its memory limit 3 times",

@@ -252,7 +252,7 @@ def test_the_budget_counts_database_and_artefacts(here: Surroundings) -> None:
     lay(here.data_dir, "artefacts/a.zst", "x" * 1000)
     check = the("budget", replace(here, max_total_bytes=size + 999))
     assert check.outcome == "warning"
-    assert check.detail.endswith("MB used: over the budget")
+    assert check.detail.endswith("kB used: over the budget")
     assert the("budget", replace(here, max_total_bytes=size + 1000)).outcome == "ok"
 
 

@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from monitord.errors import MonitordError, StorageError
+from monitord.model import sized
 from monitord.storage.artefacts.errors import (
     AccessDeniedError,
     ArtefactError,
@@ -196,7 +197,7 @@ class HealthChecker:
         except StorageError as error:
             return HealthCheck("free space", False, str(error), _fix_of(error)), None
         free, floor = found.free_disk_bytes, self.limits.free_disk_floor_bytes
-        detail = f"{free / 1e9:,.1f} GB free, the floor is {floor / 1e9:,.1f} GB"
+        detail = f"{sized(free, 'disk_bytes')} free, the floor is {sized(floor, 'disk_bytes')}"
         fix = None if free >= floor else "free space on the disk, or lower retention.min_free_disk_mb"
         return HealthCheck("free space", free >= floor, detail, fix), found.artefact_bytes
 
