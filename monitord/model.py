@@ -721,8 +721,9 @@ class Cause:
     """What an incident is attributed to.
 
     `kind` is a class of at most three words ("tight loop", "unknown"), `sentence` names function, file, peer
-    or holder. `runner_up` is the class that it may be instead, `decides` what would settle it. `evidence` are
-    rows of (label, text). Texts hold names that processes gave themselves.
+    or holder. `runner_up` is the class that it may be instead (None where `confidence` is "certain"),
+    `decides` what would settle it. `evidence` are rows of (label, text). Texts hold names that processes gave
+    themselves.
     """
 
     kind: str
@@ -731,6 +732,10 @@ class Cause:
     runner_up: str | None = None
     decides: str | None = None
     evidence: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.confidence == "certain":
+            object.__setattr__(self, "runner_up", None)
 
 
 UNKNOWN_CAUSE = "unknown"

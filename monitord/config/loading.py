@@ -283,9 +283,11 @@ def value_of(section: str, key: str, text: str) -> object:
 
 
 def _convert(layers: _Layers) -> FileSettings:
-    values = {key: _in_units(layers, key, value) for key, value in layers.values.items()}
     try:
+        values = {key: _in_units(layers, key, value) for key, value in layers.values.items()}
         return msgspec.convert(values, FileSettings)
+    except RecursionError:
+        raise ConfigError("invalid file: tables within tables, expected flat ones") from None
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         raise ConfigError(_explain(layers, message, path.rstrip("`").lstrip("."))) from error

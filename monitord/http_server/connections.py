@@ -6,6 +6,7 @@ import asyncio
 import resource
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from monitord.logs import get_logger
@@ -29,7 +30,8 @@ def most_connections() -> int:
 class LimitedProtocol(H11Protocol):
     """uvicorn's connection with a limit to how many there are, and to how long one may say nothing.
 
-    Where there are too many, the oldest without a request under way gives way to the newest.
+    Where there are too many, the oldest that waits for its client (for a request, or for an answer to be
+    read) gives way to the newest.
     """
 
     dropped_count = 0
@@ -46,8 +48,8 @@ class LimitedProtocol(H11Protocol):
         self._wait_for_a_request()
         alive = [one for one in self.connections if isinstance(one, LimitedProtocol) and not one._is_dropped]
         if len(alive) > most_connections():
-            idle = [one for one in alive if not one.is_busy]
-            min(idle, key=lambda one: one._made_s, default=self).drop()
+            waiting = [one for one in alive if not one.is_busy or one.flow.write_paused]
+            min(waiting, key=lambda one: one._made_s, default=self).drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -72,6 +74,13 @@ class LimitedProtocol(H11Protocol):
         self._stop_waiting()
         if not self.is_busy:
             self._wait_for_a_request()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that a request is malformed, unless an answer to its head is given or on its way."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.is_busy:
+            super().send_400_response(msg)
+        else:
+            self.drop()
 
     @property
     def is_busy(self) -> bool:

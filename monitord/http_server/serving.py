@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +16,14 @@ from monitord.errors import BusyError
 from monitord.http_server.connections import LARGEST_HEAD_BYTES, LimitedProtocol, most_connections
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = (LOOPBACK, "localhost", "[::1]")
+_USUAL_PORT = 80
 _FAREWELL_S = 3
+
+
+def hosts_at(names: Iterable[str], port: int) -> list[str]:
+    """Names with a port as clients write them in Host and Origin: the usual one is left out."""
+    return [name if port == _USUAL_PORT else f"{name}:{port}" for name in names]
 
 
 def listen(address: str, port: int) -> socket.socket:

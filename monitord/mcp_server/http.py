@@ -16,6 +16,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
 from monitord.http_server.allowance import Allowance, Refusals
+from monitord.http_server.serving import LOOPBACK_NAMES, hosts_at
 from monitord.mcp_server.sessions import SESSION_HEADER, Sessions
 
 BODY_LIMIT_BYTES = 1 << 20
@@ -110,7 +111,7 @@ _REASONS = {
 
 def application(server: MCPServer, token: str, sessions: Sessions, port: int) -> Gate:
     """Build the whole ASGI application."""
-    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    hosts = hosts_at(LOOPBACK_NAMES, port)
     security = TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
         allowed_hosts=hosts,

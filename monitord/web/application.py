@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -94,8 +95,10 @@ class Answers:
         async def answer(request: Request) -> Response:
             try:
                 asked = await self._asked(request, route)
-                limiter = self._limiter if isinstance(route, Get) else self._acting
-                said = await anyio.to_thread.run_sync(self._answer, route, asked, limiter=limiter)
+                async with self._limiter if isinstance(route, Get) else self._acting:
+                    if isinstance(route, Get) and await request.is_disconnected():
+                        raise ClientDisconnect  # who left while waiting for a turn costs no work
+                    said = await anyio.to_thread.run_sync(self._answer, route, asked)
             except MonitordError as error:
                 return _refused(request, error)
             except ClientDisconnect:
@@ -208,7 +211,9 @@ def fit(value: Any) -> Any:
         return {printable(str(name)): fit(held) for name, held in value.items()}
     if isinstance(value, list | tuple):
         return [fit(held) for held in value]
-    return value if isinstance(value, int | float | bool) or value is None else printable(str(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no other numbers
+    return value if isinstance(value, int) or value is None else printable(str(value))
 
 
 def _as_file(said: Text | Download) -> Response:

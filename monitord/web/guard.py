@@ -15,7 +15,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from monitord.http_server.allowance import Allowance, Refusals
@@ -42,6 +41,11 @@ _REASONS = {
 }
 
 
+_UNREAD = (400, 413)
+"""Where a body may stand whose end is a matter of opinion: what follows on that connection is not heard."""
+_LAST = ((b"connection", b"close"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """The token, and what this server gives a browser for it. `cookie_name` is apart for each port."""
@@ -59,14 +63,13 @@ class Credentials:
     def has_session(self, headers: Headers) -> bool:
         """Whether both halves of a session came along."""
         is_keyed = hmac.compare_digest(headers.get(KEY_HEADER, b""), self.key.encode())
-        return hmac.compare_digest(self._cookie(headers), self.session.encode()) and is_keyed
+        is_named = [hmac.compare_digest(one, self.session.encode()) for one in self._cookies(headers)]
+        return any(is_named) and is_keyed
 
-    def _cookie(self, headers: Headers) -> bytes:
-        try:
-            found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(self.cookie_name)
-        except CookieError:
-            return b""
-        return found.value.encode("utf-8") if found else b""
+    def _cookies(self, headers: Headers) -> list[bytes]:
+        """All under our name; servers on other ports set cookies here, too, in forms that parsers refuse."""
+        pairs = [one.strip().partition(b"=") for one in headers.get(b"cookie", b"").split(b";")]
+        return [value for name, _equals, value in pairs if name == self.cookie_name.encode()]
 
 
 class Guard:
@@ -97,7 +100,8 @@ class Guard:
         status = 403 if repeated else self._refusal(scope, headers)
         if status is not None:
             self._refusals.note(status)
-            await _say(send, status, {"error": _REASONS[status], "kind": "refused"})
+            more = _LAST if status in _UNREAD else ()
+            await _say(send, status, {"error": _REASONS[status], "kind": "refused"}, more)
         elif scope["path"] == "/api/session":
             await self._open_session(send)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from monitord.actions.underway import CapturesUnderway
 from monitord.actions.workspace import Workspace
 from monitord.durable import durable_write
 from monitord.errors import UsageError
-from monitord.http_server.serving import listen, listen_at, serve
+from monitord.http_server.serving import LOOPBACK_NAMES, hosts_at, listen, listen_at, serve
 from monitord.web.application import Answers, application
 from monitord.web.guard import Credentials, Guard
 
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+_NAME = re.compile(r"([A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 _OPENER = """\
 <!DOCTYPE html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>monitord</title>
 <meta http-equiv="refresh" content="0; url={url}"><p><a href="{url}">monitord</a></p>
@@ -34,7 +35,10 @@ class Place:
     names: Sequence[str] = ()
 
     def listen(self) -> socket.socket:
-        """Listen there; raises UsageError for what is not an IP address, BusyError where it is taken."""
+        """Listen there; raises UsageError for an invalid address or name, BusyError where it is taken."""
+        for name in self.names:
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"invalid name {name!r}, expected one like page.example or [::1]:8443")
         if self.unix_socket is not None:
             return listen_at(self.unix_socket)
         try:
@@ -54,8 +58,9 @@ class Place:
         """The values of Host under which it answers."""
         if self.unix_socket is not None:
             return list(self.names) or ["localhost"]
-        own = f"[{self.address}]" if ":" in self.address else self.address
-        return [*(f"{name}:{port}" for name in (*_LOOPBACK_NAMES, own)), *self.names]
+        own = ipaddress.ip_address(self.address).compressed
+        local = (*LOOPBACK_NAMES, f"[{own}]" if ":" in own else own)
+        return [*hosts_at(local, port), *self.names]
 
     def url(self, port: int) -> str:
         """The address to open; behind a proxy, its first name."""

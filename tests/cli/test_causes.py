@@ -60,6 +60,28 @@ def test_explain_begins_with_the_cause(here: Cli, told: dict[str, str]) -> None:
     assert "What would decide: perf." in here("explain", told["unknown"]).out
 
 
+def test_what_is_certain_may_be_nothing_else(
+    here: Cli, store: SQLiteProfileStore, new_incident: Maker
+) -> None:
+    """No runner-up is told beside it anywhere, though a store of before holds one."""
+    sure = replace(LOOP, confidence="certain")
+    object.__setattr__(sure, "runner_up", "allocation")
+    incident = replace(new_incident(name="sure"), cause=sure)
+    store.save_incident(incident)
+    name = incident.correlation_id
+    for words in (
+        ("show", name, "--no-pager"),
+        ("show", name, "--json"),
+        ("explain", name),
+        ("summary", name),
+        ("export", name, "--format", "report", "-o", "-"),
+        ("export", name, "--format", "json"),
+    ):
+        said = here(*words).out
+        assert "spends 97 %" in said, words
+        assert "allocation" not in said, words
+
+
 def test_programs_get_the_class_in_lists_and_all_of_it_with_the_incident(
     here: Cli, told: dict[str, str]
 ) -> None:

@@ -135,6 +135,27 @@ def test_broken_toml_and_missing_files_are_told(tmp_path: Path) -> None:
         config.load(tmp_path / "config.toml", env={})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + ".a" * 1400 + " = 1",
+        "[a" + ".a" * 1400 + "]",
+        "a = " + "[" * 1400,
+        "a = " + "[" * 300 + "]" * 300,
+        "a = " + "{a=" * 400,
+        "a = " + "{a=" * 200 + "1" + "}" * 200,
+        "[[rules]]\nmatch" + ".names" * 1200 + " = 1",
+    ],
+)
+def test_what_is_nested_deeply_is_refused_in_words(text: str, tmp_path: Path) -> None:
+    """However deep, and in whatever way it is written; in a file and in a text to try out."""
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    for read in (lambda: config.load(path, env={}), lambda: config.parse_rules(text)):
+        with pytest.raises(ConfigError, match=r"^(\S+:\d+: )?invalid "):
+            read()
+
+
 def test_a_bad_environment_value_names_its_variable() -> None:
     """The person who set the variable is told its name."""
     with pytest.raises(ConfigError, match="G__INTERVAL_S: invalid sampling"):

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from monitord.errors import UsageError
 from monitord.http_server.allowance import BURST
 from monitord.http_server.connections import MOST_CONNECTIONS
 from monitord.storage import open_store
 from monitord.web.guard import BODY_LIMIT_BYTES
 from monitord.web.routes import API, PAGES, Post
+from monitord.web.server import Place
 from tests.patience import PATIENCE_S
 from tests.web.serving import WebServer
 
@@ -81,6 +83,51 @@ def test_a_browser_gets_a_cookie_and_a_key_and_needs_both(empty_server: WebServe
         assert empty_server.ask("/api/about", headers={**both, missing: None}).status == 401
         assert empty_server.ask("/api/about", headers={**both, missing: "wrong"}).status == 401
     assert empty_server.ask("/api/session", method="POST", body=b"", headers=both).status == 401
+
+
+@pytest.mark.parametrize(
+    "others",
+    ['theme={"dark": true}', "a=b=c; =; ;;", "{name}=another servers", 'x="', "\xe9=\xff", "a[b]=(c)"],
+)
+def test_cookies_of_servers_on_other_ports_shut_nobody_out(empty_server: WebServer, others: str) -> None:
+    """A browser sends all that 127.0.0.1 ever set, before ours and behind it, in whatever form."""
+    answer = empty_server.ask("/api/session", method="POST", body=b"")
+    pair, key = answer.headers["set-cookie"].split(";")[0], answer.json["key"]
+    others = others.replace("{name}", pair.partition("=")[0])
+    for cookies in (f"{others}; {pair}", f"{pair}; {others}"):
+        headers: dict[str, str | None] = {"Authorization": None, "Cookie": cookies, "X-Monitord-Key": key}
+        assert empty_server.ask("/api/about", headers=headers).status == 200, cookies
+    assert (
+        empty_server.ask("/api/about", headers={**headers, "Cookie": others}).status == 401
+    )  # theirs open nothing
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "hosts"),
+    [
+        ("127.0.0.1", 80, {"127.0.0.1", "localhost", "[::1]"}),
+        ("127.0.0.1", 8766, {"127.0.0.1:8766", "localhost:8766", "[::1]:8766"}),
+        (
+            "2001:DB8:0:0::1",
+            8766,
+            {"127.0.0.1:8766", "localhost:8766", "[::1]:8766", "[2001:db8::1]:8766"},
+        ),
+        ("::1", 80, {"127.0.0.1", "localhost", "[::1]"}),
+    ],
+)
+def test_it_answers_to_its_address_as_browsers_write_it(address: str, port: int, hosts: set[str]) -> None:
+    """They leave out the usual port, and write an address in its shortest form."""
+    place = Place(address, port)
+    assert set(place.hosts(port)) == hosts
+    assert place.url(port) == f"http://{place.hosts(port)[3]}/"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "例え.example", "page example", "https://page.example", "a/b", "a:b", "x" * 300]
+)
+def test_a_name_that_no_browser_writes_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"^invalid name .* expected one like page.example"):
+        Place(names=(name,)).listen()
 
 
 @pytest.mark.parametrize(
@@ -236,6 +283,59 @@ def test_a_thousand_half_open_connections_shut_nobody_out(tmp_path: Path) -> Non
             made.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert server.stop() == -signal.SIGTERM or server.process.returncode == 0
+
+
+def test_who_asks_and_never_reads_shuts_nobody_out(tmp_path: Path) -> None:
+    """Every connection is held by somebody without a token, with answers on their way that nobody reads."""
+    open_store(tmp_path / "data").close()
+    server = WebServer(tmp_path / "data")
+    held: list[socket.socket] = []
+    scripts = STATIC.parent / "assets" / "speedscope"
+    largest = max(scripts.glob("*.js"), key=lambda one: one.stat().st_size).name
+    large = f"GET /assets/speedscope/{largest} HTTP/1.1\r\nHost: {server.host}\r\n\r\n".encode() * 8
+    try:
+        for _ in range(MOST_CONNECTIONS + 8):
+            made = socket.socket()
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            made.settimeout(PATIENCE_S)
+            made.connect(("127.0.0.1", server.port))
+            made.sendall(large)
+            assert made.recv(1) == b"H"
+            held.append(made)
+        for _ in range(3):
+            assert server.ask("/api/about").status == 200
+    finally:
+        for made in held:
+            made.close()
+        server.stop()
+
+
+def test_a_body_that_is_malformed_behind_its_answer_costs_no_line_each(empty_server: WebServer) -> None:
+    """The head is answered at once; what follows it ends the connection, and leaves no trace of an error."""
+    for path in ("/", "/api/about", "/api/incidents/x/pin"):
+        for authorized in ("", f"Authorization: Bearer {empty_server.token}\r\n"):
+            with empty_server.connect() as made, contextlib.suppress(ConnectionError):
+                head = f"POST {path} HTTP/1.1\r\nHost: {empty_server.host}\r\n{authorized}"
+                made.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+                assert made.recv(9) == b"HTTP/1.1 "
+                made.sendall(b"no number\r\n" * 3)
+                while made.recv(65536):
+                    pass
+    assert "Traceback" not in empty_server.log
+
+
+def test_nothing_is_heard_behind_a_body_whose_end_is_a_matter_of_opinion(empty_server: WebServer) -> None:
+    """A proxy that reads lengths otherwise than we do could take what follows for another's request."""
+    behind = f"GET / HTTP/1.1\r\nHost: {empty_server.host}\r\n\r\n"
+    for length in ("Transfer-Encoding: chunked\r\nContent-Length: 4", "Transfer-Encoding: chunked"):
+        with empty_server.connect() as made, contextlib.suppress(ConnectionError):
+            head = f"POST {ACTIONS[0]} HTTP/1.1\r\nHost: {empty_server.host}\r\nAuthorization: Bearer {empty_server.token}\r\n"
+            made.sendall(f"{head}{length}\r\n\r\n0\r\n\r\n{behind}".encode())
+            found = b""
+            while piece := made.recv(65536):
+                found += piece
+        assert found.count(b"HTTP/1.1 ") == 1, length
+        assert found.startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_that_does_not_come_is_not_waited_for_for_ever(tmp_path: Path) -> None:

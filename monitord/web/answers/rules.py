@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitord.actions import rule_texts, rule_trial, rules
-from monitord.errors import UsageError
+from monitord.errors import ConfigError, UsageError
 from monitord.model import Rule
 from monitord.web.question import Question
 
@@ -35,4 +35,7 @@ def trial(asked: Question) -> dict[str, Any]:
             f"invalid rules: {len(text):,} characters, expected {LONGEST_RULES:,} at most;"
             " try `monitord rules test FILE`"
         )
-    return rule_trial.try_rules(asked.workspace, text, *asked.period()).as_json()
+    try:
+        return rule_trial.try_rules(asked.workspace, text, *asked.period()).as_json()
+    except ConfigError as error:  # of the question, not of the server's configuration
+        raise UsageError(str(error)) from error
