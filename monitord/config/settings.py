@@ -309,6 +309,9 @@ class NotifySettings(_Section, frozen=True):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"receivers: {twice!r} is the name of two, expected a name of its own")
+        start, _, end = self.quiet_hours.partition("-")
+        if start and start == end:  # it would be quiet for ever
+            raise ValueError("quiet_hours: expected an end that is not the start; enabled = false silences")
 
     @property
     def enabled_receivers(self) -> tuple[ReceiverSettings, ...]:

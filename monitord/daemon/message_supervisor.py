@@ -58,9 +58,12 @@ class MessageSupervisor:
         self.trouble: str | None = None
 
     def use(self, after_s: float) -> None:
-        """Take over another configuration: the next sender reads it, now."""
+        """Take over another configuration: a sender that runs ends with what it is at, the next reads it."""
         with self._lock:
             self._after_s, self._due_s = after_s, self._clock()
+            self._not_before_s, self._pause_s = float("-inf"), 0.0
+            if self._child is not None:
+                _say_no_more(self._child)
 
     def saved(self, incident: Incident) -> None:
         """An incident is durable: it is told after a while, whatever comes."""
@@ -99,9 +102,7 @@ class MessageSupervisor:
             child, self._child = self._child, None
         if child is None:
             return
-        assert child.stdin is not None  # noqa: S101  a pipe; tells mypy
-        with contextlib.suppress(OSError):
-            child.stdin.close()
+        _say_no_more(child)
         try:
             child.wait(within_s)
         except subprocess.TimeoutExpired:
@@ -110,7 +111,7 @@ class MessageSupervisor:
 
     def _say(self, line: Mapping[str, Any]) -> None:
         with self._lock:
-            self._untold = [*self._untold, line][-_LINES_AT_MOST:]
+            self._untold = _bounded([*self._untold, line])
             self._go_on()
 
     def _go_on(self) -> None:
@@ -146,9 +147,7 @@ class MessageSupervisor:
             self._untold = []
 
     def _note_end(self, child: subprocess.Popen[bytes], status: int) -> None:
-        assert child.stdin is not None  # noqa: S101  a pipe; tells mypy
-        with contextlib.suppress(OSError):
-            child.stdin.close()
+        _say_no_more(child)
         self._child = None
         first, later, self._told_first, self._told_later = self._told_first, self._told_later, [], []
         next_due, complaints = self._read()
@@ -160,7 +159,7 @@ class MessageSupervisor:
                 self._due_s = min(self._due_s, self._clock() + max(0.0, wait_s))
             self._note_trouble("; ".join(complaints) or None)
             return
-        self._untold = [*first, *later, *self._untold][-_LINES_AT_MOST:]
+        self._untold = _bounded([*first, *later, *self._untold])
         if status == BusyError.exit_code:
             self._pause()  # one that outlived its recorder is just finishing
         else:
@@ -194,8 +193,24 @@ class MessageSupervisor:
 def _write(child: subprocess.Popen[bytes], lines: list[Mapping[str, Any]]) -> bool:
     """Whether it went whole into the pipe, which holds far more than is ever said at once."""
     assert child.stdin is not None  # noqa: S101  a pipe; tells mypy
+    if child.stdin.closed:
+        return False
     try:
         os.write(child.stdin.fileno(), json.dumps(lines).encode() + b"\n")
     except OSError:
         return False
     return True
+
+
+def _say_no_more(child: subprocess.Popen[bytes]) -> None:
+    """It ends with what it is at."""
+    assert child.stdin is not None  # noqa: S101  a pipe; tells mypy
+    with contextlib.suppress(OSError):
+        child.stdin.close()
+
+
+def _bounded(lines: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The newest; incidents give way: the sender finds them by itself, the storage's trouble nowhere."""
+    for line in [line for line in lines if "ready" in line][: max(0, len(lines) - _LINES_AT_MOST)]:
+        lines.remove(line)
+    return lines[-_LINES_AT_MOST:]

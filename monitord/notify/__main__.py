@@ -21,7 +21,7 @@ from monitord.config.settings import NotifySettings
 from monitord.errors import BusyError, MonitordError
 from monitord.notify.messages import trial_message
 from monitord.notify.sender import Sender
-from monitord.notify.sending import hand_over
+from monitord.notify.sending import hand_over_within
 from monitord.notify.status import STATUS_FILE
 from monitord.recorder.locks import hold
 from monitord.recorder.status import write_status
@@ -79,7 +79,7 @@ def _try_each(settings: NotifySettings, only: str | None) -> int:
     message = trial_message(datetime.now(UTC)).as_json()
     for receiver in settings.enabled_receivers:
         if only in (None, receiver.name):
-            error = hand_over(receiver, message, settings.deadline_s)
+            error = hand_over_within(receiver, message, settings.deadline_s)
             answer = {
                 "name": receiver.name,
                 "kind": receiver.kind,

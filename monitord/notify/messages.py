@@ -23,6 +23,7 @@ STORAGE = "storage"
 """What the storage's alerts are called where a receiver chooses rules."""
 _TITLE, _TEXT, _FACT = 120, 1500, 400
 _LISTED = 10
+_ENTRY = ("id", "kind", "rule", "name", "at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def summary_message(entries: Sequence[Mapping[str, str]], more: int) -> Message:
     rules = list(dict.fromkeys(each["rule"] for each in entries))
     shown = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")
     title = f"{host()}: {counted(count, 'further incident')} ({shown})"
-    listed = [dict(each) for each in entries[:_LISTED]]
+    listed = [{key: each[key] for key in _ENTRY} for each in entries[:_LISTED]]
     facts = {"count": count, "incidents": listed, "look": "monitord recent"}
     name = f"summary-{entries[0]['id']}-{count}"
     return Message(name, "summary", rules[0], _title(title), _text(lines), facts)

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from monitord.config.settings import NotifySettings, ReceiverSettings
 from monitord.model import counted
 from monitord.notify.errors import NotSentError
 from monitord.notify.messages import Message, summary_message
 from monitord.notify.quiet import quiet_until
+from monitord.redaction import printable, redact_text
 
 PAUSES_S = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
 GIVEN_UP_AFTER = timedelta(hours=24)
@@ -25,14 +27,23 @@ SEEN_AT_MOST = 4096
 _LIMIT_PERIOD = timedelta(hours=24)
 _WAITING_AT_MOST, _HELD_AT_MOST, _GROUPS_AT_MOST = 8, 64, 256
 _RETRY_AFTER_AT_MOST_S = 3600.0
+_IN_EVERY_MESSAGE = ("id", "kind", "host", "rule", "title", "text")
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Count = Annotated[int, Meta(ge=0)]
 
 
 class Waiting(msgspec.Struct):
     """A message on its way to one receiver; `attempts` counts the one that runs, too."""
 
     message: dict[str, Any]
-    queued_at: datetime
-    attempts: int = 0
+    queued_at: Moment
+    attempts: Count = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no receiver could be given: a damaged file must not end each sender."""
+        if not all(isinstance(self.message.get(key), str) for key in _IN_EVERY_MESSAGE):
+            raise ValueError("message: expected one with its texts")
 
     @property
     def id(self) -> str:
@@ -49,22 +60,25 @@ class Held(msgspec.Struct):
     at: str
     group: str
 
+    def __post_init__(self) -> None:
+        datetime.fromisoformat(self.at).astimezone()  # ValueError or OverflowError where it is no time
+
 
 class Box(msgspec.Struct):
     """Everything of one receiver. `groups` says when something was told of each lately."""
 
     waiting: list[Waiting] = []
     held: list[Held] = []
-    held_more: int = 0
-    queued_at: list[datetime] = []
-    groups: dict[str, datetime] = {}
-    failures: int = 0
-    retry_at: datetime | None = None
-    sent: int = 0
-    failed: int = 0
-    last_sent_at: datetime | None = None
+    held_more: Count = 0
+    queued_at: list[Moment] = []
+    groups: dict[str, Moment] = {}
+    failures: Count = 0
+    retry_at: Moment | None = None
+    sent: Count = 0
+    failed: Count = 0
+    last_sent_at: Moment | None = None
     last_error: str | None = None
-    last_error_at: datetime | None = None
+    last_error_at: Moment | None = None
 
     def queue(self, message: Message, groups: set[str], now: datetime) -> None:
         """Put a message on its way."""
@@ -85,9 +99,17 @@ class Box(msgspec.Struct):
         self.groups = dict(fresh[-_GROUPS_AT_MOST:])
 
     def give_up(self, now: datetime) -> list[str]:
-        """Drop what nobody took for a day; the ids."""
-        old = [one for one in self.waiting if now - one.queued_at > GIVEN_UP_AFTER]
-        self.waiting = [one for one in self.waiting if one not in old]
+        """Drop what nobody took for a day, nor at a try behind it; the ids.
+
+        Without that try a machine that slept, or whose clock was put right, would drop what it never tried.
+        """
+        old: list[Waiting] = []
+        young: list[Waiting] = []
+        for one in self.waiting:
+            one.queued_at = min(one.queued_at, now)  # the clock may have been set back
+            tried_at = min(self.last_error_at or one.queued_at, now)
+            (old if tried_at - one.queued_at > GIVEN_UP_AFTER else young).append(one)
+        self.waiting = young
         self.failed += len(old)
         return [one.id for one in old]
 
@@ -101,7 +123,7 @@ class Box(msgspec.Struct):
         return max(moments)
 
     def is_due(self, now: datetime) -> bool:
-        """Whether the oldest that waits is to be tried; a clock that was set back holds nothing up."""
+        """Whether one that waits is to be tried; a clock that was set back holds nothing up."""
         pause = timedelta(seconds=_RETRY_AFTER_AT_MOST_S)
         return bool(self.waiting) and (self.retry_at is None or not now < self.retry_at <= now + pause)
 
@@ -109,7 +131,7 @@ class Box(msgspec.Struct):
 class Outbox(msgspec.Struct):
     """The whole. `seen` are the ids of what was told or held, the newest last."""
 
-    since: datetime
+    since: Moment
     seen: list[str] = []
     boxes: dict[str, Box] = {}
     trouble: str | None = None
@@ -119,7 +141,8 @@ class Outbox(msgspec.Struct):
         if message.id in self.seen:
             return
         self.skip(message.id)
-        group = f"{message.rule} {message.facts.get('level', '')} {name[:80]}"
+        name = redact_text(printable(name[:80]))
+        group = f"{message.rule} {message.facts.get('level', '')} {name}"
         for receiver in settings.enabled_receivers:
             if not wants(receiver, message.rule):
                 continue
@@ -151,8 +174,8 @@ class Outbox(msgspec.Struct):
         return given_up
 
     def begin(self, name: str) -> Waiting:
-        """Note that the oldest of a receiver is tried now."""
-        one = self.boxes[name].waiting[0]
+        """Note that one is tried now, the oldest of those tried least: it may take another than the first."""
+        one = min(self.boxes[name].waiting, key=lambda each: each.attempts)
         one.attempts += 1
         return one
 
@@ -180,7 +203,7 @@ class Outbox(msgspec.Struct):
         box.retry_at = now + timedelta(seconds=pause_s)
 
     def due(self, now: datetime) -> list[str]:
-        """The receivers whose oldest message is to be tried now."""
+        """The receivers that are to be tried now."""
         return [name for name, box in self.boxes.items() if box.is_due(now)]
 
     def next_due(self, settings: NotifySettings, now: datetime) -> datetime | None:

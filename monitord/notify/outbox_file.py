@@ -24,7 +24,7 @@ def read_outbox(data_dir: Path, now: datetime) -> Outbox:
         return msgspec.json.decode(read_regular(path, _LIMIT_BYTES), type=Outbox)
     except FileNotFoundError:
         return begun
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is damaged"
         begun.trouble = f"cannot read {path}: {reason}; what waited there is lost, new messages are sent"
         return begun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 from typing import Any
 
 from monitord.config.settings import ReceiverSettings, check_receiver_url
@@ -40,6 +41,15 @@ def hand_over(receiver: ReceiverSettings, message: Mapping[str, Any], within_s: 
     except Exception as error:  # noqa: BLE001  around one receiver: its fault must not cost the others
         return NotSentError(f"failed with {type(error).__name__}")  # the words might hold the URL
     return None
+
+
+def hand_over_within(
+    receiver: ReceiverSettings, message: Mapping[str, Any], within_s: float
+) -> NotSentError | None:
+    """Try it and wait, not much longer than `within_s`, whatever the receiver does; the error, or None."""
+    answers: SimpleQueue[NotSentError | None] = SimpleQueue()
+    hand_over_apart(receiver, message, within_s, answers.put)
+    return answers.get()
 
 
 def hand_over_apart(

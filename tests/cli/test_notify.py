@@ -9,7 +9,7 @@ import pytest
 
 from monitord.notify.status import STATUS_FILE
 from tests.cli.test_recorder import recorder
-from tests.notify.servers import Receiver, receiving
+from tests.notify.servers import Receiver, receiving, talking
 
 SECRET = "hunter2-Zx81Qw90"
 
@@ -50,6 +50,17 @@ def test_every_receiver_is_tried_and_one_that_fails_is_named(config: Path, cli) 
     assert [body["kind"] for body in good.bodies()] == ["test", "test"]
     assert len(bad.got) == 1
     assert SECRET not in answer.out + answer.err + one.out + one.err
+
+
+def test_a_receiver_that_never_comes_to_an_end_keeps_nobody_waiting(config: Path, cli) -> None:
+    """It answers a header a moment, for ever: each comes in time, and the answer never."""
+    with talking(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n") as port:
+        config.write_text(
+            "[notify]\ndeadline_s = 1\n" + table("bad", "webhook", url=f"http://127.0.0.1:{port}/")
+        )
+        answer = cli("notify", "test")
+    assert answer.code == 1
+    assert "failed: did not answer within 1 s" in answer.out
 
 
 def test_without_a_receiver_it_says_what_to_do_and_a_wrong_name_is_refused(config: Path, cli) -> None:

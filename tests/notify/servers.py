@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,6 +75,31 @@ def silent() -> Iterator[int]:
     """A port where connections are taken and nobody ever says anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield int(server.getsockname()[1])
+
+
+@contextmanager
+def talking(first: bytes, then: bytes = b"") -> Iterator[int]:
+    """A port that answers each connection by `first` and, for as long as it is listened to, `then`."""
+    is_over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            connection.sendall(first)
+            while not is_over.wait(0.01):
+                connection.sendall(then)
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        yield int(server.getsockname()[1])
+        is_over.set()
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
 
 
 def a_certificate(folder: Path, host: str) -> tuple[Path, ssl.SSLContext]:

@@ -55,6 +55,14 @@ def test_a_message_is_shown_and_no_text_of_it_is_markup_or_an_option(desktop: Sh
     assert desktop() == ["monitord", "web-3: burn", "-a &amp; &lt;b&gt;x&lt;/b&gt;\nlook further"]
 
 
+def test_what_notify_send_makes_of_backslashes_is_no_markup(desktop: Shown) -> None:
+    """It reads octal and other escapes in the text, after we escaped what is markup."""
+    for text in (r"\074b\076", r"\x3cb>", r"a\nb \\ \q \1", "\\"):
+        told = {**MESSAGE, "text": text}
+        assert hand_over(ReceiverSettings(name="one", kind="desktop"), told, PATIENCE_S) is None
+        assert desktop()[2] == text.replace(">", "&gt;")
+
+
 def test_without_a_session_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -188,6 +189,67 @@ def test_a_clock_that_is_set_back_holds_nothing_up(outbox: Outbox) -> None:
     assert queued(outbox) == ["incident2"]
 
 
+def test_one_that_no_receiver_takes_holds_up_no_other(outbox: Outbox) -> None:
+    """A receiver may choke on what one process is called, each time: the others go out between its tries."""
+    wanted = settings(fold_s=0)
+    for number in range(4):
+        outbox.admit(message(number), "burn", wanted, NOW)
+    now, taken = NOW, []
+    for _ in range(12):
+        outbox.release(wanted, now)
+        if not outbox.due(now):
+            due = outbox.next_due(wanted, now)
+            assert due is not None
+            now = due
+        one = outbox.begin("one")
+        error = LATER if one.id == "incident0" else None
+        outbox.note("one", one.id, error, now)
+        taken += [one.id] if error is None else []
+        if len(taken) == 3:
+            break
+    assert taken == ["incident1", "incident2", "incident3"]
+    assert now - NOW <= timedelta(seconds=PAUSES_S[0])
+    assert queued(outbox) == ["incident0"]
+
+
+def test_nothing_is_given_up_that_was_not_tried_after_its_day(outbox: Outbox) -> None:
+    """The machine slept for a week-end, or its clock began in 1970 and was put right."""
+    wanted = settings(fold_s=0)
+    outbox.admit(message(1), "burn", wanted, NOW)
+    outbox.note("one", "incident1", LATER, NOW)
+    later = NOW + timedelta(days=20_000)
+    assert outbox.release(wanted, later) == []
+    assert outbox.due(later) == ["one"]
+    outbox.note("one", "incident1", LATER, later)
+    assert outbox.release(wanted, later) == ["incident1"]
+
+
+def test_what_a_clock_of_the_future_put_down_is_given_up_in_the_end(outbox: Outbox) -> None:
+    wanted = settings(fold_s=0)
+    outbox.admit(message(1), "burn", wanted, NOW + timedelta(days=400))
+    assert outbox.release(wanted, NOW) == []
+    later = NOW + GIVEN_UP_AFTER + timedelta(seconds=1)
+    outbox.note("one", "incident1", LATER, later)
+    assert outbox.release(wanted, later) == ["incident1"]
+
+
+def test_a_name_is_told_and_kept_without_what_it_may_not_hold(outbox: Outbox) -> None:
+    """What repeats are known by is written to the disk, and no receiver's business."""
+    wanted = settings(daily_limit=1)
+    hostile = "a\x1b[31m\u202e\udcff AKIAIOSFODNN7EXAMPLE"
+    for number in range(3):
+        outbox.admit(message(number), hostile, wanted, NOW)
+    held = encoded(outbox).decode()
+    assert "AKIAIOSFODNN7EXAMPLE" not in held
+    assert "\\u001b" not in held
+    assert "\u202e" not in held
+    outbox.boxes["one"].waiting.clear()
+    later = NOW + timedelta(days=2)
+    outbox.release(wanted, later)
+    (summary,) = take_all(outbox, wanted, later)
+    assert {key for each in summary["incidents"] for key in each} == {"id", "kind", "rule", "name", "at"}
+
+
 def test_the_outbox_is_the_same_after_writing_and_reading_and_a_damaged_one_says_so(tmp_path: Path) -> None:
     outbox = Outbox(NOW)
     outbox.admit(message(1), "burn", settings(), NOW)
@@ -204,6 +266,56 @@ def test_the_outbox_is_the_same_after_writing_and_reading_and_a_damaged_one_says
     path.unlink()
     os.mkfifo(path)
     assert "cannot read" in read_outbox(tmp_path, NOW).complaints()[0]
+
+
+def _leaves(held: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    pairs = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
+    for key, value in pairs:
+        yield from _leaves(value, (*path, key))
+
+
+def test_whatever_stands_in_a_damaged_outbox_the_next_message_goes_out(tmp_path: Path) -> None:
+    """Each value of a full one, put wrong in each way: it is refused whole or taken, and never ends the sender."""
+    wanted = settings(fold_s=600)
+    full = Outbox(NOW)
+    for number in range(4):
+        full.admit(message(number), "burn" if number else "other", wanted, NOW)
+    full.note("one", "incident0", LATER, NOW)
+    text = encoded(full)
+    wrong = (None, "", "x", -7, 10**30, [], {}, [{}], {"x": 1}, "2026-03-04T03:00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")  # fmt: skip
+    for path in _leaves(json.loads(text)):
+        for value in wrong:
+            damaged = json.loads(text)
+            place: Any = {"": damaged}
+            for key in ("", *path[:-1]) if path else ():
+                place = place[key]
+            place[path[-1] if path else ""] = value
+            (tmp_path / OUTBOX_FILE).write_text(json.dumps(damaged if path else value))
+            for now in (NOW, NOW + timedelta(days=3)):
+                found = read_outbox(tmp_path, now)
+                found.since = min(found.since, now)
+                found.admit(message(9), "newest", wanted, now)
+                found.release(wanted, now)
+                found.next_due(wanted, now)
+                found.complaints()
+                for name in found.due(now):
+                    one = found.begin(name)
+                    found.note(name, one.id, LATER, now)
+                told = queued(found) + [held.id for box in found.boxes.values() for held in box.held]
+                assert "incident9" in told, (path, value)
+                encoded(found)
+
+
+@pytest.mark.parametrize("damage", [b"[" * 1_000_000, b'{"since":' * 100_000, b"\0" * 4096, b" " * (9 << 20)])
+def test_an_outbox_that_is_deep_or_huge_is_refused(damage: bytes, tmp_path: Path) -> None:
+    (tmp_path / OUTBOX_FILE).write_bytes(damage)
+    assert "cannot read" in read_outbox(tmp_path, NOW).complaints()[0]
+
+
+def test_quiet_hours_that_never_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="quiet_hours"):
+        settings(quiet_hours="07:00-07:00")
 
 
 # ------------------------------------------------------------------------------------------ quiet hours

@@ -11,6 +11,15 @@ from monitord.config.settings import ReceiverSettings
 from monitord.installation import install_command
 from monitord.notify.errors import NotSentError
 
+# Some services ping whoever stands behind @ or in <!…>, and Apprise helps them to: no name of a process may.
+_PINGS_NOBODY = str.maketrans(
+    {
+        "@": "\N{FULLWIDTH COMMERCIAL AT}",
+        "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
+        ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+    }
+)
+
 
 def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], within_s: float) -> None:
     """Hand it to Apprise; its own log may hold the URL and goes nowhere."""
@@ -30,8 +39,8 @@ def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], withi
         raise NotSentError("url: expected neither verify=no nor redirect=yes", is_final=True)
     service.socket_connect_timeout = service.socket_read_timeout = within_s
     sent = service.notify(
-        body=str(message["text"]),
-        title=str(message["title"]),
+        body=str(message["text"]).translate(_PINGS_NOBODY),
+        title=str(message["title"]).translate(_PINGS_NOBODY),
         notify_type=apprise.NotifyType.WARNING,
         body_format=apprise.NotifyFormat.TEXT,
     )

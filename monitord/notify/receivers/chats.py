@@ -14,6 +14,7 @@ from monitord.notify.errors import NotSentError
 from monitord.notify.receivers.http import post
 
 _URGENT, _NORMAL = 4, 3  # ntfy's priorities
+_NTFY_BYTES = 4096  # of a longer text ntfy makes a file, or refuses it for good
 
 
 def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], within_s: float) -> None:
@@ -52,7 +53,8 @@ def _ntfy(url: str, message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]
     if not topic:
         raise NotSentError("url: expected https://HOST/TOPIC", is_final=True)
     priority = _URGENT if message["kind"] == "storage" else _NORMAL
-    body = {"topic": topic, "title": message["title"], "message": message["text"], "priority": priority}
+    text = message["text"].encode("utf-8", "replace")[:_NTFY_BYTES].decode("utf-8", "ignore")
+    body = {"topic": topic, "title": message["title"], "message": text, "priority": priority}
     return urlunsplit(parts._replace(path=f"{root}/")), body
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from monitord.children import own_environment
 from monitord.config.settings import ReceiverSettings
 from monitord.notify.errors import NotSentError
 from monitord.ownership import why_untrusted
+
+_LONGEST_SHEBANG = 256
 
 
 def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], within_s: float) -> None:
@@ -45,11 +47,33 @@ def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], withi
 
 
 def check(receiver: ReceiverSettings) -> str | None:
-    """Return why it is not run: it is not there, no program, or somebody else could change it."""
+    """Return why it is not run: it is not there, no program, or somebody else could change what runs."""
     program = Path(receiver.command[0])
     if not program.is_file() or not os.access(program, os.X_OK):
         return f"cannot run {program}: it is not a program"
-    reason = why_untrusted(program, owners=frozenset({os.geteuid()}))
+    owners = frozenset({os.geteuid()})
+    reasons = (why_untrusted(path, owners=owners) for path in _what_runs(receiver.command))
+    reason = next(filter(None, reasons), None)
     if reason is None:
         return None
     return f"cannot run {program}: {reason}; expected one that only root or the recorder's user can change"
+
+
+def _what_runs(words: tuple[str, ...]) -> Iterator[Path]:
+    """The program, each file among its words (it starts in /), and what interprets a script."""
+    for word in words:
+        path = Path("/", word)
+        if os.path.isfile(path):  # noqa: PTH113 - False for every word that can't be a path, too
+            yield path
+            interpreter = _first_line(path).removeprefix(b"#!").split(maxsplit=1)[:1]
+            yield from (Path("/", os.fsdecode(one)) for one in interpreter)
+
+
+def _first_line(path: Path) -> bytes:
+    """Of a script; nothing of what is none, or can't be read."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST_SHEBANG)
+    except OSError:
+        return b""
+    return line if line.startswith(b"#!") else b""

@@ -14,6 +14,8 @@ from monitord.config.settings import ReceiverSettings
 from monitord.notify.errors import NotSentError
 
 _OF_THE_SESSION = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
+# notify-send reads \074 in the body as "<" (g_strcompress), after which who shows it may read markup.
+_ESCAPED = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\\", "\\\\"))
 _BY_APPLESCRIPT = "on run given\ndisplay notification (item 2 of given) with title (item 1 of given)\nend run"
 
 
@@ -23,8 +25,8 @@ def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], withi
     if reason is not None:
         raise NotSentError(reason)
     text = str(message["text"])
-    for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(sign, escaped) if sys.platform != "darwin" else text
+    for sign, escaped in _ESCAPED if sys.platform != "darwin" else ():
+        text = text.replace(sign, escaped)
     session = {name: os.environ[name] for name in _OF_THE_SESSION if name in os.environ}
     words = [*_words(), str(message["title"]), text]
     try:
@@ -34,6 +36,7 @@ def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], withi
             cwd="/",
             timeout=within_s,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

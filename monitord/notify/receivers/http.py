@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 from monitord import __version__
 from monitord.notify.errors import NotSentError
 
-_READ_BYTES = 4096
 _TOO_EARLY = frozenset({408, 425, 429})  # what asks to be tried again, besides 5xx
 
 
@@ -38,8 +37,7 @@ def post(url: str, body: Mapping[str, Any], message_id: str, within_s: float) ->
     connection = _connection(parts.scheme, str(parts.hostname), parts.port, within_s)
     try:
         connection.request("POST", target, json.dumps(body).encode(), headers)
-        answer = connection.getresponse()
-        answer.read(_READ_BYTES)
+        answer = connection.getresponse()  # its body is not waited for: the status says all
         _judge(answer.status, answer.headers.get("Retry-After"), answer.headers.get("Location"))
     except ssl.SSLCertVerificationError as error:
         raise NotSentError(f"its certificate is not accepted: {error.verify_message}") from error
@@ -75,7 +73,7 @@ def _seconds(retry_after: str | None) -> float | None:
         return float(retry_after)
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
 from collections.abc import Mapping
@@ -20,33 +21,46 @@ def send(receiver: ReceiverSettings, url: str, message: Mapping[str, Any], withi
     """Deliver it to all of `to`; the Message-ID is the same at every try."""
     parts = urlsplit(url)
     mail = _mail(receiver, message)
+    is_taken, refused = False, {}
     try:
         with _connected(parts, within_s) as server:
             if parts.username is not None:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             refused = server.send_message(mail, mail["From"], list(receiver.to))
-    except ssl.SSLCertVerificationError as error:
-        raise NotSentError(f"its certificate is not accepted: {error.verify_message}") from error
-    except smtplib.SMTPAuthenticationError as error:
-        raise NotSentError(f"refused the login ({error.smtp_code})") from error
-    except smtplib.SMTPRecipientsRefused as error:
-        codes = sorted({code for code, _said in error.recipients.values()})
-        is_final = all(code >= 500 for code in codes)
-        raise NotSentError(f"refused every recipient ({codes[0]})", is_final=is_final) from error
-    except smtplib.SMTPResponseException as error:
-        raise NotSentError(f"answered {error.smtp_code}", is_final=error.smtp_code >= 550) from error
-    except smtplib.SMTPServerDisconnected as error:
-        is_late = isinstance(error.__context__, TimeoutError)
-        reason = f"did not answer within {within_s:g} s" if is_late else "ended the connection"
-        raise NotSentError(reason) from error
-    except smtplib.SMTPException as error:
-        raise NotSentError(f"did not take it ({type(error).__name__})") from error
-    except TimeoutError as error:
-        raise NotSentError(f"did not answer within {within_s:g} s") from error
-    except OSError as error:
-        raise NotSentError(f"cannot be reached: {error.strerror or type(error).__name__}") from error
+            is_taken = True
+    except OSError as error:  # smtplib's own are such, too
+        if not is_taken:  # else it is only the farewell that failed
+            raise _not_sent(error, within_s) from error
     if refused:
         raise NotSentError(f"refused {len(refused)} of {len(receiver.to)} recipients", is_final=True)
+
+
+def _not_sent(error: Exception, within_s: float) -> NotSentError:
+    """What went wrong, in words without the server's own, and whether it may go better later."""
+    is_final = False
+    match error:
+        case ssl.SSLCertVerificationError():
+            reason = f"its certificate is not accepted: {error.verify_message}"
+        case smtplib.SMTPAuthenticationError():
+            reason = f"refused the login ({error.smtp_code})"
+        case smtplib.SMTPRecipientsRefused():
+            codes = sorted({code for code, _said in error.recipients.values()})
+            is_final = all(code >= 500 for code in codes)
+            reason = f"refused every recipient ({codes[0]})"
+        case smtplib.SMTPResponseException():
+            is_final = error.smtp_code >= 550
+            reason = f"answered {error.smtp_code}"
+        case smtplib.SMTPServerDisconnected():
+            is_late = isinstance(error.__context__, TimeoutError)
+            reason = f"did not answer within {within_s:g} s" if is_late else "ended the connection"
+        case smtplib.SMTPException():
+            reason = f"did not take it ({type(error).__name__})"
+        case TimeoutError():
+            reason = f"did not answer within {within_s:g} s"
+        case _:
+            said = error.strerror if isinstance(error, OSError) else None
+            reason = f"cannot be reached: {said or type(error).__name__}"
+    return NotSentError(reason, is_final=is_final)
 
 
 def check(receiver: ReceiverSettings) -> str | None:
@@ -66,12 +80,13 @@ def _connected(parts: SplitResult, within_s: float) -> smtplib.SMTP:
 
 
 def _mail(receiver: ReceiverSettings, message: Mapping[str, Any]) -> EmailMessage:
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", message["host"])  # a machine may be called what no address allows
     mail = EmailMessage()
     mail["Subject"] = f"[monitord] {message['title']}"
-    mail["From"] = receiver.sender or f"monitord@{message['host']}"
+    mail["From"] = receiver.sender or f"monitord@{host}"
     mail["To"] = ", ".join(receiver.to)
     mail["Date"] = formatdate()
-    mail["Message-ID"] = f"<{message['id'].replace(':', '-')}@monitord.{message['host']}>"
+    mail["Message-ID"] = f"<{message['id'].replace(':', '-')}@monitord.{host}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
     mail.set_content(f"{message['text']}\n")
     return mail
