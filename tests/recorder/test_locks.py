@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,3 +73,58 @@ def held_without_a_pid(path: Path) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert holder(path) == 0
         yield
+
+
+_READER = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+os.setgroups([int(sys.argv[3])]); os.setgid(65534); os.setuid(int(sys.argv[2]))
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_by(path: Path, uid: int) -> Iterator[None]:
+    """Another process has the lock, whose user that is; it opened the file as root, as any reader may."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", _READER, str(path), str(uid), "65533"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        try:
+            yield
+        finally:
+            process.communicate()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", [DAEMON_LOCK, CAPTURE_LOCK, "messages.lock"])
+def test_a_reader_of_a_shared_store_keeps_nobody_from_a_lock(name: str, tmp_path: Path) -> None:
+    """Who can open a file can hold its lock; one whose holder is not the store's excludes nobody.
+
+    The next one is excluded as ever, and the daemon's lock stays open to readers.
+    """
+    tmp_path.chmod(0o2750)
+    path = tmp_path / name
+    with hold(path, "once"):
+        pass
+    with held_by(path, 65534), hold(path, "taken") as lock:
+        assert not lock.is_lost()
+        assert holder(path) == os.getpid()
+        with pytest.raises(BusyError, match="again"), hold(path, "again"):
+            pytest.fail("two owners")
+    is_open = name == DAEMON_LOCK
+    assert stat.S_IMODE(path.stat().st_mode) == (0o640 if is_open else 0o600)
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.root
+def test_a_process_of_the_stores_own_user_excludes_others(tmp_path: Path) -> None:
+    path = tmp_path / DAEMON_LOCK
+    path.touch()
+    with held_by(path, 0), pytest.raises(BusyError), hold(path, "again"):
+        pytest.fail("two owners")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import grp  # noqa: F401  whose file a member may not enter here
 import os
 import pwd  # noqa: F401
@@ -16,9 +18,11 @@ from monitord.cli.context import CliContext
 from monitord.config import places
 from monitord.errors import PermissionDeniedError
 from monitord.storage import check_data_dir, open_store
+from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.queries import StoreReader
 from monitord.storage.sharing import share_with_group
 from monitord.storage.verifying import _verify_modes
+from tests.contracts.test_providers import put
 
 OWNER, GROUP, MEMBER, STRANGER = 4321, 4322, 4323, 4324
 
@@ -132,6 +136,57 @@ def test_sharing_follows_no_link_and_opens_no_more_than_evidence(place: Path) ->
     assert stat.S_IMODE((data / "mcp.token").stat().st_mode) == 0o600
     assert stat.S_IMODE((data / "spool").stat().st_mode) == 0o700
     assert stat.S_IMODE((data / "artefacts/one").stat().st_mode) == 0o640
+
+
+@pytest.mark.root
+def test_everything_in_a_store_is_its_new_owners(place: Path) -> None:
+    """What stays closed to the group, too: else the service can't use its own spool, locks and migrations."""
+    data = place / "data"
+    data.mkdir(mode=0o700)
+    open_store(data, create=True).close()
+    for name in ("spool/under-way", "quarantine", "pending/some"):
+        (data / name).mkdir(parents=True)
+        (data / name / "file").write_text("x")
+    for name in (
+        "capture.lock",
+        "migration.lock",
+        "monitord.db.damaged-1",
+        "messages.json",
+        "artefacts/.lock",
+    ):
+        (data / name).touch(mode=0o640)
+    for path in [data, *data.rglob("*")]:
+        os.chown(path, 61184, 61184)
+    share_with_group(data, OWNER, GROUP)
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in [data, *data.rglob("*")]} == {
+        (OWNER, GROUP)
+    }
+    opened = {name for name, mode in modes(data).items() if mode & 0o070}
+    assert {each.partition("/")[0] for each in opened} <= {".", "monitord.db", "artefacts"}
+    assert "artefacts/.lock" not in opened
+    assert by(OWNER, [], lambda: open_store(data, create=True).close()) == "None"
+
+
+@pytest.mark.root
+def test_a_reader_holds_no_lock_that_a_writer_waits_for(place: Path) -> None:
+    """Who can open a file or a folder can hold its lock, for ever."""
+    data = place / "data"
+    data.mkdir(mode=0o700)
+    open_store(data, create=True).close()
+    share_with_group(data, OWNER, GROUP)
+    with (
+        contextlib.closing(FileStorageProvider(data / "artefacts")) as artefacts,
+        contextlib.ExitStack() as held,
+    ):
+        put(artefacts, "a/b", b"1")
+        for path in [path for path in [data, *data.rglob("*")] if path.stat().st_mode & 0o040]:
+            descriptor = os.open(path, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        put(artefacts, "a/c", b"2", replace=False)
+        assert artefacts.delete("a/b")
+        assert list(artefacts.list()) == ["a/c"]
+    assert by(MEMBER, [GROUP], lambda: (data / "artefacts/a/c").read_bytes()[-1:]) == "b'2'"
 
 
 def test_a_daemon_never_records_into_what_it_may_only_read(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from monitord.storage.artefacts.errors import AccessDeniedError, DiskFullError, 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+LOCK_NAME = ".lock"  # no key begins so
+_TWO_NAMES_S = 2.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _PASSING = (errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
@@ -107,7 +111,7 @@ def folder_locked(folder: int, *, alone: bool = False) -> Iterator[None]:
 
     The lock belongs to a descriptor of its own, so it holds between threads as it does between processes.
     """
-    descriptor = os.open(".", FOLDER, dir_fd=folder)
+    descriptor = _lock_of(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
@@ -115,15 +119,27 @@ def folder_locked(folder: int, *, alone: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _lock_of(folder: int) -> int:
+    """What is locked: the folder itself, or a file in it where others may open the folder, and so lock it."""
+    status = os.fstat(folder)
+    if is_shared(status):
+        with contextlib.suppress(OSError):  # a disk that takes no further file
+            descriptor = os.open(LOCK_NAME, _LOCK, 0o600, dir_fd=folder)
+            if os.geteuid() == 0:
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            return descriptor
+    return os.open(".", FOLDER, dir_fd=folder)
+
+
 def create_part(folder: int, owner: Owner | None) -> tuple[str, int]:
     """Create a locked temporary file; tidying up removes only those that can be locked.
 
-    One may have locked and removed ours before we could lock it; then we make another.
+    One may have locked and removed ours before we could lock it; then we make another. Until it is finished
+    it is its owner's alone: who can open a file can hold its lock.
     """
-    mode = file_mode(shared=is_shared(os.fstat(folder)))
     while True:
         part = f".{secrets.token_hex(8)}.part"
-        descriptor = os.open(part, _NEW, mode, dir_fd=folder)
+        descriptor = os.open(part, _NEW, 0o600, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if owner is not None:
@@ -135,6 +151,12 @@ def create_part(folder: int, owner: Owner | None) -> tuple[str, int]:
             remove(folder, part)
             raise
         os.close(descriptor)
+
+
+def open_to_readers(descriptor: int, folder: int) -> None:
+    """Let the group of a shared folder read a finished file."""
+    if is_shared(os.fstat(folder)):
+        os.fchmod(descriptor, file_mode(shared=True))
 
 
 def is_abandoned(folder: int, part: str, *, removes: bool) -> bool:
@@ -157,13 +179,12 @@ def is_abandoned(folder: int, part: str, *, removes: bool) -> bool:
 def is_file_of_its_own(descriptor: int) -> bool:
     """Whether it is a regular file with one name.
 
-    It has two for a moment when its writer takes a name that must not be replaced; the writer holds the
-    lock for that long, so we wait for it and look again.
+    It has two for a moment when its writer takes a name that must not be replaced, so we look again for a
+    while. No lock is waited for: any reader may hold it.
     """
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    status, until = os.fstat(descriptor), time.monotonic() + _TWO_NAMES_S
+    while stat.S_ISREG(status.st_mode) and status.st_nlink > 1 and time.monotonic() < until:
+        time.sleep(0.005)
         status = os.fstat(descriptor)
     return stat.S_ISREG(status.st_mode) and status.st_nlink <= 1
 

@@ -144,6 +144,7 @@ class FileStorageProvider:
                     for chunk in payload.chunks():
                         out.write(chunk)
                     out.flush()
+                    descriptors.open_to_readers(out.fileno(), self._root)
                     synchronise(out.fileno())
                     size = out.tell()
                     publish(part)
