@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,9 @@ LONGEST_TEXT = 20_000
 MOST_RULES = 20
 MOST_PASSES = 60_000
 MOST_ALERTS = 1_000
+LONGEST_TRIAL_S = 15.0
+"""Rules with long windows can be a minute's work for the passes that are allowed."""
+
 _MOST_INCIDENTS = 2_000
 _NEAR = timedelta(seconds=60)
 _SHORTEST_GAP_S = 180.0
@@ -113,11 +117,17 @@ def replay(workspace: Workspace, file: Path, since: datetime | None, until: date
     """Try the `[[rules]]` of a file on a period's history, whole; raises ConfigError for an invalid one."""
     from monitord.config import load_rules
 
-    return _tried(workspace, load_rules(file), _Bounds(since, until, None, None))
+    return _tried(workspace, load_rules(file), _Bounds(since, until))
 
 
-def try_rules(workspace: Workspace, text: str, since: datetime | None, until: datetime | None) -> Trial:
-    """Try the `[[rules]]` of a text on a period's history, within bounds of passes and alerts.
+def try_rules(
+    workspace: Workspace,
+    text: str,
+    since: datetime | None,
+    until: datetime | None,
+    longest_s: float = LONGEST_TRIAL_S,
+) -> Trial:
+    """Try the `[[rules]]` of a text on a period's history, within bounds of passes, alerts and time.
 
     Raises ConfigError for an invalid rule, UsageError for more than can be tried at once.
     """
@@ -128,15 +138,16 @@ def try_rules(workspace: Workspace, text: str, since: datetime | None, until: da
     rules = parse_rules(text)
     if len(rules) > MOST_RULES:
         raise UsageError(f"invalid rules: {len(rules)} of them, expected {MOST_RULES} at most")
-    return _tried(workspace, rules, _Bounds(since, until, MOST_PASSES, MOST_ALERTS))
+    return _tried(workspace, rules, _Bounds(since, until, MOST_PASSES, MOST_ALERTS, longest_s))
 
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
     since: datetime | None
     until: datetime | None
-    passes: int | None
-    alerts: int | None
+    passes: int | None = None
+    alerts: int | None = None
+    seconds: float | None = None
 
 
 def _tried(workspace: Workspace, rules: Sequence[Rule], bounds: _Bounds) -> Trial:
@@ -147,7 +158,8 @@ def _tried(workspace: Workspace, rules: Sequence[Rule], bounds: _Bounds) -> Tria
     for rule in rules:
         check_rule(rule)
     with workspace.reader() as reader:
-        steps = Steps(reader.history(bounds.since, bounds.until), bounds.passes)
+        ends_s = None if bounds.seconds is None else time.monotonic() + bounds.seconds
+        steps = Steps(reader.history(bounds.since, bounds.until), bounds.passes, ends_s)
         alerts = list(islice(replayed(rules, steps, known_users()), bounds.alerts))
         known = _incidents_near(reader, alerts)
     return Trial(
@@ -173,19 +185,22 @@ class Steps:
 
     passes: Iterable[Rates]
     most: int | None = None
+    ends_s: float | None = None  # on the monotonic clock
     count: int = 0
     first: datetime | None = None
     last: datetime | None = None
     apart_s: list[float] = field(default_factory=list)
     looks_apart_s: list[float] = field(default_factory=list)  # of those that looked at processes
     is_cut: bool = False
+    is_late: bool = False
 
     def __iter__(self) -> Iterator[Rates]:
         before: Rates | None = None
         looked: Rates | None = None
         for rates in self.passes:
-            if self.count == self.most:
-                self.is_cut = True
+            self.is_late = self.ends_s is not None and time.monotonic() >= self.ends_s
+            self.is_cut = self.count == self.most
+            if self.is_cut or self.is_late:
                 return
             self.count += 1
             self.first, self.last = self.first or rates.taken_at, rates.taken_at
@@ -240,6 +255,9 @@ def _notes(rules: Sequence[Rule], steps: Steps) -> Iterator[tuple[str, str]]:
 
 
 def _why_stopped(steps: Steps, alerts: Sequence[Alert], bounds: _Bounds) -> str | None:
+    if steps.is_late:
+        done = counted(steps.count, "stored pass")
+        return f"stopped after {done}, because it took long; try a shorter period or fewer rules"
     if steps.is_cut:
         return f"stopped after {counted(steps.count, 'stored pass')}; try a shorter period"
     if bounds.alerts is not None and len(alerts) >= bounds.alerts:

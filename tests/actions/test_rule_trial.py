@@ -112,6 +112,8 @@ def test_bounds_stop_a_trial_and_say_so(data_dir: Path, monkeypatch: pytest.Monk
     workspace = stored(data_dir, draw("0 95*9 " * 10))
     assert tried(workspace).stopped == "stopped after 30 stored passes; try a shorter period"
     assert tried(workspace).passes == 30
+    late = try_rules(workspace, HOG, None, None, longest_s=0.0)
+    assert (late.passes, str(late.stopped).partition(",")[0]) == (0, "stopped after 0 stored passes")
     monkeypatch.setattr("monitord.actions.rule_trial.MOST_PASSES", 3000)
     monkeypatch.setattr("monitord.actions.rule_trial.MOST_ALERTS", 2)
     trial = tried(workspace, HOG + "cooldown_s = 0\n")
