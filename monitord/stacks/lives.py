@@ -43,7 +43,7 @@ _NS_PER_TICK = 1_000_000_000 // procfs.TICKS_PER_S
 
 # What each table holds at most.
 _YOUNG_BYTES, _YOUNG = 192 << 10, 1024  # records of processes that no sample was of yet
-_KEPT_BYTES, _KEPT = 512 << 10, 1024  # and of those that were sampled
+_KEPT_BYTES, _KEPT = 256 << 10, 512  # and of those that were sampled
 _ENDED_BYTES, _ENDED = 256 << 10, 1024  # and of those of them that ended: compressed, a quarter of it
 _ONE_BYTES = 16 << 10
 _NOTED = 64

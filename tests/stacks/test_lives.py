@@ -202,7 +202,7 @@ def test_five_hundred_starts_a_second_keep_within_the_bounds() -> None:
                 told.map(at + 2 + library, pid, 0x1000 * (library + 1), path)
             told.end(at + 10, pid)
         lives.keep_up(pids[:9])
-        assert tables_bytes(lives) <= (192 << 10) + (512 << 10) + (256 << 10)
+        assert tables_bytes(lives) <= (192 << 10) + (256 << 10) + (256 << 10)
     assert len(list(lives._moves)) == 1 << 16
     last = 1000 + 479 * 125
     [_, life] = lives.of(last)

@@ -20,7 +20,7 @@ Frame = tuple[str, str | None, int | None]
 
 UNKNOWN = "[unknown]"
 NAME_CAP, FILE_CAP = 256, 1024  # letters
-CODES_CAP = 400
+CODES_CAP = 240
 LETTERS_CAP = 96 * 1024  # of all their names
 _LINES_CAP = 32  # of a code object
 _TABLE_CAP_BYTES, _TABLES_CAP_BYTES = 64 * 1024, 256 * 1024  # of one, and of all that a stack asks for
