@@ -116,8 +116,27 @@ def _is_open(status: os.stat_result, trusted: frozenset[int]) -> bool:
         return True
     if not status.st_mode & _GROUP_WRITES or status.st_gid == _ROOTS_GROUP:
         return False
-    # Many systems give every user a group of the same number, and a umask that lets it write.
-    return status.st_gid not in trusted
+    return status.st_gid not in trusted or not _is_private(status.st_gid)
+
+
+def _is_private(gid: int) -> bool:
+    """Whether a group is that of the user of the same number alone.
+
+    Many systems give every user one, and a umask that lets it write. It has that user's name and no other
+    members; a number without a name has none.
+    """
+    import grp
+    import pwd
+
+    try:
+        group = grp.getgrgid(gid)
+    except KeyError:
+        return True
+    try:
+        user = pwd.getpwuid(gid).pw_name
+    except KeyError:
+        return False
+    return group.gr_name == user and set(group.gr_mem) <= {user}
 
 
 def _is_shared(status: os.stat_result) -> bool:
@@ -296,21 +315,27 @@ def _source() -> str:
     from importlib import metadata
     from urllib.parse import unquote, urlsplit
 
+    unknown = "PATH   (PATH: a checkout of monitord, or its wheel)"
     checkout = Path(__file__).resolve().parents[1]
     if (checkout / "pyproject.toml").is_file():
-        return shlex.quote(str(checkout))
+        return shlex.quote(str(checkout)) if _is_askers(checkout) else unknown
     try:
         said = json.loads(metadata.distribution("monitord").read_text("direct_url.json") or "{}")
     except (metadata.PackageNotFoundError, ValueError):
         said = {}
     url = str(said.get("url", "")) if isinstance(said, dict) else ""
     path = Path(unquote(urlsplit(url).path))
-    if url.startswith("file:") and path.exists():
+    if url.startswith("file:") and path.exists() and _is_askers(path):
         return shlex.quote(str(path))
     how = said.get("vcs_info", {}).get("vcs", "") if isinstance(said, dict) else ""
     if url and not url.startswith("file:"):
         return shlex.quote(f"{how}+{url}" if how else url)
-    return "PATH   (PATH: a checkout of monitord, or its wheel)"
+    return unknown
+
+
+def _is_askers(path: Path) -> bool:
+    """Whether nobody but root and who asks can change it: else root is not advised to install it."""
+    return why_untrusted(path, owners=frozenset({who_asks()})) is None
 
 
 def closed_to_others(path: Path) -> Path | None:

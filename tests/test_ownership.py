@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,22 @@ def test_a_group_that_may_write_is_a_stranger_unless_it_is_roots_or_the_owners_o
     assert why_untrusted(way[-1]) is None
     os.chown(way[part], 1234, 1234)
     assert why_untrusted(way[-1], owners=frozenset({1234})) is None
+
+
+@pytest.mark.root
+def test_a_group_of_the_owners_number_is_a_stranger_unless_it_is_the_owners_alone(way: list[Path]) -> None:
+    """Numbers of users and groups are given apart: a group of several may have the number of one's account."""
+    names = {each.pw_uid: each.pw_name for each in pwd.getpwall()}
+    judged = set()
+    for group in grp.getgrall():
+        if group.gr_gid == 0 or len({*group.gr_mem} - {group.gr_name}):
+            continue
+        os.chown(way[-1], group.gr_gid, group.gr_gid)
+        way[-1].chmod(0o775)
+        is_trusted = why_untrusted(way[-1], owners=frozenset({group.gr_gid})) is None
+        assert is_trusted == (names.get(group.gr_gid) == group.gr_name), group
+        judged.add(is_trusted)
+    assert judged == {False, True}
 
 
 def test_a_shared_folder_is_passed_but_nothing_can_be_made_in_it(way: list[Path]) -> None:

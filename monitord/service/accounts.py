@@ -25,13 +25,42 @@ def static_uid(name: str) -> int | None:
 
 
 def require_system_account(name: str) -> None:
-    """Refuse to record as a person who happens to have this name."""
+    """Refuse to record as root, as a person, or for a group that is not the service's, by that name."""
+    import grp
+    import pwd
+
     uid = static_uid(name)
-    if uid is not None and uid >= _PEOPLE_FROM_UID:
-        raise PermissionDeniedError(
-            f"cannot record as {name}: uid {uid} is a person's account, expected a system account or none;"
-            " rename that account"
-        )
+    if uid is None:
+        return
+    gid = pwd.getpwnam(name).pw_gid
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except KeyError:
+        group = str(gid)
+    reason = why_no_system_account(name, uid, group)
+    if reason is not None:
+        raise PermissionDeniedError(f"cannot record as {name}: {reason}")
+
+
+def why_no_system_account(name: str, uid: int, group: str) -> str | None:
+    """Why the account of this name, with this primary group, can't be the service's; None: it can."""
+    if uid == 0:
+        return "uid 0 is root, expected a system account or none; remove that name"
+    if uid >= _PEOPLE_FROM_UID:
+        return f"uid {uid} is a person's account, expected a system account or none; rename that account"
+    if group != name:  # else all of that group would read every user's processes
+        return f"its group is {group}, expected {name}; try `groupadd -r {name}; usermod -g {name} {name}`"
+    return None
+
+
+def members(name: str) -> tuple[str, ...]:
+    """Who is in the group of this name already."""
+    import grp
+
+    try:
+        return tuple(member for member in grp.getgrnam(name).gr_mem if member != name)
+    except KeyError:
+        return ()
 
 
 def sysusers_file(root: Path) -> Path:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 
 from monitord.children import system_program
-from monitord.errors import PermissionDeniedError
+from monitord.errors import MonitordError, PermissionDeniedError
 from monitord.service.plan import ServicePlan
 from monitord.service.steps import Run
 
@@ -42,6 +42,9 @@ def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
         done += (step.do(run) for step in plan.steps)
     except PermissionError as error:
         raise PermissionDeniedError(f"cannot change {error.filename}: {error.strerror}") from error
+    except OSError as error:  # a full or read-only disk
+        where = error.filename or "what is to be installed"
+        raise MonitordError(f"cannot change {where}: {error.strerror}; mend that and try again") from error
     finally:
         if before is not None:
             os.umask(before)

@@ -23,7 +23,7 @@ from typing import IO, TypedDict
 from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, PermissionDeniedError
 from monitord.model import counted
-from monitord.ownership import why_untrusted
+from monitord.ownership import who_asks, why_untrusted
 from monitord.redaction import printable
 from monitord.service.steps import Command, Run
 
@@ -218,7 +218,10 @@ def _write(path: Path, source: IO[bytes], mode: int) -> None:
 
 
 def _what_to_install(source: str, wheels: Path) -> tuple[str, ...]:
-    """Words for pip. Wheels are copied first: what was looked at is what is installed."""
+    """Words for pip. Wheels are copied first: what was looked at is what is installed.
+
+    Only those are taken that nobody but root and who asks can change.
+    """
     path = Path(source)
     found = sorted(path.glob("*.whl")) if path.is_dir() else [path] if path.suffix == ".whl" else []
     if not found:
@@ -230,9 +233,16 @@ def _what_to_install(source: str, wheels: Path) -> tuple[str, ...]:
         )
     wheels.mkdir(mode=0o755)
     for wheel in found:
-        with open(os.open(wheel, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise MonitordError(f"cannot install {wheel}: it is not a regular file")
+        reason = why_untrusted(wheel, owners=frozenset({who_asks()}))
+        if reason is not None:
+            raise PermissionDeniedError(f"cannot install {printable(str(wheel))}: {printable(reason)}")
+        try:
+            descriptor = os.open(wheel, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise MonitordError(f"cannot install {printable(str(wheel))}: {error.strerror}") from error
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise MonitordError(f"cannot install {printable(str(wheel))}: it is not a regular file")
             _write(wheels / wheel.name, file, 0o644)
     if path.is_dir():
         return ("--no-index", "--find-links", str(wheels), "--", "monitord")

@@ -7,17 +7,21 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from monitord.errors import MonitordError, NotFoundError
+from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError
 from monitord.model import counted
+from monitord.ownership import who_asks, why_untrusted
+from monitord.service.accounts import members
 
 Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
-_DATA_MARKS = ("monitord.db", "artefacts")
+_DATABASE = "monitord.db"
+_FOLDERS = ("artefacts", "spool", "quarantine")  # and files of a store whose database is gone:
+_BEGINNINGS = ("monitord.db", "lock", "capture.lock", "migration.lock", "status.json")
 
 
 class Step(Protocol):
@@ -166,6 +170,7 @@ class RemoveTree:
             return f"{self.path} does not exist; nothing to remove"
         if not is_folder:
             raise MonitordError(f"cannot remove {self.path}: it is a link or not a directory")
+        _require_in_place(self.path)
         shutil.rmtree(self.path)
         return f"removed {self.path}"
 
@@ -189,10 +194,34 @@ class RemoveData:
             raise MonitordError(f"cannot remove {folder}: it is a link or not a directory")
         if not folder.exists():
             return f"{folder} does not exist; nothing to remove"
-        if any(folder.iterdir()) and not any((folder / mark).exists() for mark in _DATA_MARKS):
+        _require_in_place(folder)
+        names = set(os.listdir(folder))  # noqa: PTH208  names are all that is wanted
+        others = {name for name in names if name not in _FOLDERS and not name.startswith(_BEGINNINGS)}
+        if _DATABASE not in names and others:
             raise MonitordError(f"cannot remove {folder}: it does not hold monitord's data")
+        home = next((home for home in _homes() if home.is_relative_to(folder.resolve())), None)
+        if home is not None:
+            raise MonitordError(f"cannot remove {folder}: {home} is in it; remove monitord's files by hand")
         shutil.rmtree(folder)
         return f"removed {folder}"
+
+
+def _homes() -> Iterator[Path]:
+    """Where who asks is at home, under sudo, too."""
+    import pwd
+
+    yield Path.home().resolve()
+    with contextlib.suppress(KeyError):
+        yield Path(pwd.getpwuid(who_asks()).pw_dir).resolve()
+
+
+def _require_in_place(path: Path) -> None:
+    """Root removes nothing whose place another user can give to another folder meanwhile."""
+    if os.geteuid() != 0:
+        return
+    reason = why_untrusted(path.parent)
+    if reason is not None and why_untrusted(path) is not None:
+        raise PermissionDeniedError(f"cannot remove {path} as root: {reason}; try it as that user")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +237,15 @@ class ShareStore:
     def do(self, run: Run) -> str:
         from monitord.storage.sharing import share_with_group
 
+        readers = members(self.user)
+        told = f"; its members read it: {', '.join(readers)}" if readers else ""
         folder = self.data_dir.resolve()
         if not folder.is_dir():
-            return f"{self.data_dir} does not exist yet"
+            return f"{self.data_dir} does not exist yet; the group {self.user} may read it{told}"
         uid, gid = account(self.user)
         with contextlib.suppress(FileNotFoundError):
             count = share_with_group(folder, uid, gid)
-        return f"the group {self.user} may read {counted(count, 'file')} in {self.data_dir}"
+        return f"the group {self.user} may read {counted(count, 'file')} in {self.data_dir}{told}"
 
 
 def account(name: str) -> tuple[int, int]:

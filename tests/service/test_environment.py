@@ -246,6 +246,27 @@ def test_an_environment_is_made_of_a_folder_of_wheels_without_an_index(opt: Path
 
 @pytest.mark.root
 @needs_system_python
+@pytest.mark.parametrize("strange", ["another's", "open", "a link", "a pipe"])
+def test_a_wheel_that_another_user_could_change_is_not_installed(
+    strange: str, opt: Path, tmp_path: Path
+) -> None:
+    """Neither by name nor from a folder; of who called sudo it is taken, as the environment itself is."""
+    wheel = wheel_of(tmp_path)
+    if strange == "another's":
+        os.chown(wheel, 4321, 4321)
+    elif strange == "open":
+        wheel.chmod(0o666)
+    else:
+        target = wheel.rename(tmp_path / "elsewhere")
+        wheel.symlink_to(target) if strange == "a link" else os.mkfifo(wheel, 0o600)
+    for source in (wheel, tmp_path):
+        with pytest.raises(MonitordError, match="cannot install"):
+            InstallInto(opt / "versions/1", SYSTEM_PYTHON, str(source)).do(Manager(opt, set()))
+    assert list((opt / "versions").iterdir()) == []
+
+
+@pytest.mark.root
+@needs_system_python
 def test_what_does_not_run_leaves_no_environment(opt: Path, tmp_path: Path) -> None:
     wheel_of(tmp_path, code="raise SystemExit('it is broken')")
     with pytest.raises(MonitordError, match="it is broken"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.ownership import closed_to_others, is_for_all
 from monitord.service import ServicePaths, apply, control, plan_install, plan_uninstall
+from monitord.service.accounts import why_no_system_account
 from tests.service.machine import Manager
 
 REPOSITORY = Path(__file__).parents[2]
@@ -91,6 +93,33 @@ def test_root_installs_the_system_service(place: ServicePaths) -> None:
     apply(plan_install(True, replace(place, uid=0)), run=manager)
     assert "User=monitord" in place.unit_path(system=True).read_text()
     assert manager.told[-1] == "systemctl restart monitord.service"
+
+
+@pytest.mark.parametrize(
+    ("uid", "group", "said"),
+    [
+        (0, "monitord", "is root"),
+        (1000, "monitord", "a person's account"),
+        (998, "users", "its group is users"),
+        (998, "monitord", None),
+    ],
+)
+def test_an_account_of_the_services_name_must_be_one_for_a_service(
+    uid: int, group: str, said: str | None
+) -> None:
+    """Else it records as root, or everybody in that group reads every user's processes."""
+    reason = why_no_system_account("monitord", uid, group)
+    assert (reason is None) == (said is None)
+    assert said is None or said in str(reason)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_is_told_in_one_line(error: int, place: ServicePaths) -> None:
+    def refuse(_argv: object) -> object:
+        raise OSError(error, os.strerror(error), "/opt/monitord")
+
+    with pytest.raises(MonitordError, match=r"cannot change /opt/monitord: .*; mend that and try again"):
+        apply(plan_install(False, place), run=refuse)  # type: ignore[arg-type]
 
 
 def test_each_component_must_be_executable_by_everybody(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from monitord.errors import MonitordError
+from monitord.errors import MonitordError, PermissionDeniedError
 from monitord.service import ServicePaths, apply, plan_install, plan_uninstall
 from tests.service.machine import Manager
 
@@ -39,6 +40,43 @@ def test_purging_removes_nothing_that_is_not_monitords(place: ServicePaths, tmp_
     with pytest.raises(MonitordError, match="is a link or not a directory"):
         apply(plan_uninstall(False, place, purge=tmp_path / "link"), run=Manager())
     assert (other / "thesis").exists()
+
+
+def test_a_folder_named_as_ours_among_others_is_not_a_store(place: ServicePaths, tmp_path: Path) -> None:
+    """Builds have folders called artefacts, too; and a store in a home costs nobody the home."""
+    project, home = tmp_path / "project", Path.home()
+    (project / "artefacts").mkdir(parents=True)
+    (project / "thesis").touch()
+    with pytest.raises(MonitordError, match="does not hold monitord"):
+        apply(plan_uninstall(False, place, purge=project), run=Manager())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(project / "home"))
+        (project / "home").mkdir()
+        (project / "monitord.db").touch()
+        with pytest.raises(MonitordError, match="home is in it"):
+            apply(plan_uninstall(False, place, purge=project), run=Manager())
+    assert (project / "thesis").exists()
+    assert Path.home() == home
+
+
+@pytest.mark.root
+def test_root_purges_nothing_whose_place_another_user_could_exchange(
+    place: ServicePaths, tmp_path: Path
+) -> None:
+    """Between the look and the removal, a folder above it could become a link to anybody's."""
+    home = tmp_path / "alice"
+    data, config = home / "state", home / "config"
+    for folder in (data / "artefacts", config):
+        folder.mkdir(parents=True)
+        os.chown(folder, 4321, 4321)
+    for folder in (data, home):
+        os.chown(folder, 4321, 4321)
+    with pytest.raises(PermissionDeniedError, match="try it as that user"):
+        apply(plan_uninstall(False, place, purge=data), run=Manager())
+    with pytest.raises(PermissionDeniedError, match="try it as that user"):
+        apply(plan_uninstall(False, place, purge=tmp_path / "none", config=config), run=Manager())
+    assert data.exists()
+    assert config.exists()
 
 
 def test_purging_the_system_service_removes_what_a_dynamic_user_left(
