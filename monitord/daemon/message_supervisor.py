@@ -22,11 +22,9 @@ from monitord.durable import read_regular
 from monitord.errors import BusyError
 from monitord.logs import get_logger
 from monitord.model import Incident, TriggerMetric
-from monitord.recorder.status import moment_of
+from monitord.recorder.status import MESSAGES_FILE, RECEIVER_FAILED, moment_of
 from monitord.storage.artefacts.monitor import StorageAlert
 
-FAILING = 10  # the sender's exit status when a receiver did not take what it was sent
-_STATUS_FILE = "messages.json"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
 _LINES_AT_MOST = 64
 
@@ -43,7 +41,7 @@ class MessageSupervisor:
     ) -> None:
         words = [*own_command("monitord.notify"), "--data-dir", str(data_dir)]
         self._words = words + (["--config", str(config_path)] if config_path is not None else [])
-        self._status = data_dir / _STATUS_FILE
+        self._status = data_dir / MESSAGES_FILE
         self._after_s = after_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -132,7 +130,7 @@ class MessageSupervisor:
                 self._words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, cwd="/"
             )
         except OSError as error:
-            self._fail(f"can't start the sender: {error.strerror}")
+            self._fail(f"cannot start the sender: {error.strerror}")
             return
         assert child.stdin is not None  # noqa: S101  a pipe; tells mypy
         os.set_blocking(child.stdin.fileno(), False)
@@ -151,7 +149,7 @@ class MessageSupervisor:
         self._child = None
         first, later, self._told_first, self._told_later = self._told_first, self._told_later, [], []
         next_due, complaints = self._read()
-        if status in (0, FAILING):
+        if status in (0, RECEIVER_FAILED):
             self._untold = [*later, *self._untold]
             self._pause_s = 0.0
             if next_due is not None:

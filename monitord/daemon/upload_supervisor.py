@@ -105,7 +105,7 @@ class UploadSupervisor:
                 env={**os.environ, **_FEW_THREADS},
             )
         except OSError as error:
-            self._fail(f"can't start the uploader: {error.strerror}")
+            self._fail(f"cannot start the uploader: {error.strerror}")
 
     def _let_go(self) -> None:
         if self._child is not None and self._child.stdin is not None:

@@ -22,12 +22,10 @@ from monitord.errors import BusyError, MonitordError
 from monitord.notify.messages import trial_message
 from monitord.notify.sender import Sender
 from monitord.notify.sending import hand_over_within
-from monitord.notify.status import STATUS_FILE
 from monitord.recorder.locks import hold
-from monitord.recorder.status import write_status
+from monitord.recorder.status import MESSAGES_FILE, RECEIVER_FAILED, write_status
 
 LOCK_FILE = "messages.lock"
-FAILING = 10  # the exit status when a receiver did not take what it was sent
 _LONGEST_LINE = 1 << 20
 
 
@@ -50,7 +48,7 @@ def main() -> int:
         is_sender = arguments.data_dir is not None and not isinstance(error, BusyError)
         if is_sender:  # else the file is somebody else's to write
             told = {"written_at": datetime.now(UTC), "complaints": [str(error)], "receivers": {}}
-            write_status(arguments.data_dir, told, STATUS_FILE)
+            write_status(arguments.data_dir, told, MESSAGES_FILE)
         return error.exit_code
 
 
@@ -60,7 +58,7 @@ def _send(data_dir: Path, settings: NotifySettings) -> int:
     with hold(data_dir / LOCK_FILE, "cannot send messages: another sender is at it"):
         _put(events, first)
         threading.Thread(target=_listen, args=(events,), daemon=True).start()
-        return 0 if Sender(data_dir, settings, events).run() else FAILING
+        return 0 if Sender(data_dir, settings, events).run() else RECEIVER_FAILED
 
 
 def _listen(events: SimpleQueue[Any]) -> None:

@@ -17,8 +17,7 @@ from monitord.notify.errors import NotSentError
 from monitord.notify.messages import incident_message, storage_message
 from monitord.notify.outbox_file import encoded, read_outbox, write_outbox
 from monitord.notify.sending import hand_over_apart
-from monitord.notify.status import STATUS_FILE
-from monitord.recorder.status import write_status
+from monitord.recorder.status import MESSAGES_FILE, write_status
 from monitord.storage.queries import StoreReader
 from monitord.storage.views import RecentFilter
 
@@ -146,7 +145,7 @@ class Sender:
                 self._unnoted = f"cannot note what was sent: {error.strerror}; some may come twice"
             else:
                 self._written, self._unnoted = held, None
-        write_status(self._data_dir, self._status(next_due), STATUS_FILE)
+        write_status(self._data_dir, self._status(next_due), MESSAGES_FILE)
 
     def _complaints(self) -> list[str]:
         return [*filter(None, [self._unnoted]), *self._outbox.complaints()]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.durable import read_regular
-
-STATUS_FILE = "messages.json"
+from monitord.recorder.status import MESSAGES_FILE
 
 
 def read_message_status(data_dir: Path) -> dict[str, Any] | None:
@@ -20,7 +19,7 @@ def read_message_status(data_dir: Path) -> dict[str, Any] | None:
     8601; None: not by itself).
     """
     try:
-        held = json.loads(read_regular(data_dir / STATUS_FILE))
+        held = json.loads(read_regular(data_dir / MESSAGES_FILE))
     except (OSError, ValueError, RecursionError):
         return None
     return held if isinstance(held, dict) and isinstance(held.get("receivers"), Mapping) else None

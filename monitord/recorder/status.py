@@ -19,6 +19,10 @@ from monitord.recorder.locks import DAEMON_LOCK, holder
 from monitord.storage.folder import hand_over
 
 STATUS_FILE = "status.json"
+MESSAGES_FILE = "messages.json"
+"""The same of the sender of messages, a child (monitord/notify/status.py)."""
+RECEIVER_FAILED = 10
+"""The sender's exit status when a receiver did not take what it was sent."""
 _LARGEST_BYTES = 16 << 20
 _SILENT_AFTER_INTERVALS = 30
 _SILENT_AFTER_LEAST_S = 60.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.notify.status import STATUS_FILE
+from monitord.recorder.status import MESSAGES_FILE
 from tests.cli.test_recorder import recorder
 from tests.notify.servers import Receiver, receiving, talking
 
@@ -106,7 +106,9 @@ def test_status_tells_what_was_sent_waits_is_held_and_was_given_up(here, data_di
         "last_error": "answered 503\x1b[31m",
     }
     data_dir.mkdir(mode=0o700)
-    (data_dir / STATUS_FILE).write_text(json.dumps({"complaints": [], "receivers": {"team": told, "odd": 7}}))
+    (data_dir / MESSAGES_FILE).write_text(
+        json.dumps({"complaints": [], "receivers": {"team": told, "odd": 7}})
+    )
     with recorder(data_dir):
         line = " ".join(here("status").out.split())
         assert "team: 1,234 sent, 2 waiting, 3 held for later, 4 given up, answered 503\\x1b[31m" in line
@@ -117,5 +119,5 @@ def test_status_tells_what_was_sent_waits_is_held_and_was_given_up(here, data_di
             '{"receivers": 7}',
             '{"receivers": {"a": {"sent": "x", "last_sent_at": 7}}}',
         ):
-            (data_dir / STATUS_FILE).write_text(damage)
+            (data_dir / MESSAGES_FILE).write_text(damage)
             assert here("status").code == 0

@@ -19,7 +19,8 @@ import pytest
 from monitord.daemon.message_supervisor import MessageSupervisor
 from monitord.model import Cause, Hotspot, Incident, ProcessDetails, TriggerMetric
 from monitord.notify.outbox_file import OUTBOX_FILE
-from monitord.notify.status import STATUS_FILE, read_message_status
+from monitord.notify.status import read_message_status
+from monitord.recorder.status import MESSAGES_FILE
 from monitord.storage import SQLiteProfileStore, new_correlation_id, open_store
 from monitord.storage.artefacts.monitor import AlertLevel, StorageAlert
 from tests.fakes import KEY, a_capture, an_alert
@@ -360,5 +361,5 @@ def test_a_clock_that_is_set_back_hides_no_incident(recorder: Recorder) -> None:
 
 def test_status_is_nothing_where_it_is_damaged(recorder: Recorder) -> None:
     for text in ("", "[]", "{}", '{"receivers": 7}', "[" * 100_000):
-        (recorder.data_dir / STATUS_FILE).write_text(text)
+        (recorder.data_dir / MESSAGES_FILE).write_text(text)
         assert read_message_status(recorder.data_dir) is None
