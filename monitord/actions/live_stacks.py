@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monitord.actions.stacks import Stacks, check
-from monitord.actions.top import named, own_processes
+from monitord.actions.top import CLOSES_WITHIN_S, named, own_box, own_processes, why_not_open
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, PermissionDeniedError
 from monitord.export.encoding import iso
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from monitord.stacks.box import BlackBox
 
 SPAN_S = 100
-_OPENS_WITHIN_S, _CLOSES_WITHIN_S = 5.0, 2.0
 _RESTS_AFTER_S = 120.0
 _NS_PER_S = 1_000_000_000
 
@@ -104,7 +103,7 @@ class LiveStacks:
             if self._rest is not None:
                 self._rest.cancel()
         if box is not None:
-            box.close(_CLOSES_WITHIN_S)
+            box.close(CLOSES_WITHIN_S)
 
     @property
     def is_open(self) -> bool:
@@ -130,25 +129,14 @@ class LiveStacks:
 
 
 def _open(workspace: Workspace) -> BlackBox:
-    from monitord.recorder.from_settings import consent
-    from monitord.stacks.box import BlackBox
-    from monitord.stacks.opening import BoxSettings
-
-    settings = workspace.settings
-    wanted = BoxSettings(
-        settings.black_box.rate_hz, settings.black_box.bytes_per_cpu, settings.black_box.enabled
-    )
-    box = BlackBox(wanted, consent(settings).permits, lambda _step, call: call())
-    box.start()
-    ends_s = time.monotonic() + _OPENS_WITHIN_S
-    while (status := box.status())["state"] != "on":
-        if status["reason"] or time.monotonic() > ends_s:
-            box.close(_CLOSES_WITHIN_S)
-            raise PermissionDeniedError(
-                f"cannot see what runs: {status['reason'] or 'it took too long'};"
-                " try `sudo monitord top`; `monitord doctor` says more"
-            )
-        time.sleep(0.02)
+    settings = workspace.settings.black_box
+    box = own_box(workspace, settings.rate_hz, settings.bytes_per_cpu, is_enabled=settings.enabled)
+    reason = why_not_open(box)
+    if reason is not None:
+        box.close(CLOSES_WITHIN_S)
+        raise PermissionDeniedError(
+            f"cannot see what runs: {reason}; try `sudo monitord top`; `monitord doctor` says more"
+        )
     return box
 
 

@@ -56,6 +56,11 @@ class MomentTotals:
     unattributed_cpu_percent: float | None = None
     pressure_percent: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def memory_used_bytes(self) -> int:
+        """What is not available."""
+        return max(0, self.memory_total_bytes - self.memory_available_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Leader:

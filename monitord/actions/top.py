@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _RATE_HZ = 99  # a second of it is looked at: 1 % of a core is one sample
 _BYTES_PER_CPU = 256 * 1024
 _OPENS_WITHIN_S = 5.0
-_CLOSES_WITHIN_S = 2.0
+CLOSES_WITHIN_S = 2.0
 _FOLLOWED = 16
 _WATCHED = 8  # of the busiest the stacks are read whatever the box's allowance of CPU
 _NS_PER_S = 1_000_000_000
@@ -105,16 +105,20 @@ class _Functions:
 @contextmanager
 def _functions(workspace: Workspace) -> Iterator[_Functions]:
     """A box of the caller's own, with his rights."""
-    box = _box(workspace)
-    box.start()
+    box = own_box(workspace, _RATE_HZ, _BYTES_PER_CPU)
     try:
         with tempfile.TemporaryDirectory(prefix="monitord-top-") as folder:
-            why_not = _wait_until_open(box)
-            if why_not is None:
+            reason = why_not_open(box)
+            if reason is None:
                 _follow(box)
-            yield _Functions(None if why_not else box, Path(folder), why_not or "")
+                yield _Functions(box, Path(folder))
+            else:
+                words = (
+                    f"cannot see functions: {reason}; try `sudo monitord top`; `monitord doctor` says more"
+                )
+                yield _Functions(None, Path(folder), words)
     finally:
-        box.close(_CLOSES_WITHIN_S)
+        box.close(CLOSES_WITHIN_S)
 
 
 def _joined(seen: _Seen, rates: Rates, incidents: Sequence[IncidentSpan]) -> LiveMoment:
@@ -149,25 +153,24 @@ def _leader(consumer: Consumer | None, read: Leader | None) -> Leader:
     )
 
 
-def _box(workspace: Workspace) -> BlackBox:
+def own_box(workspace: Workspace, rate_hz: int, bytes_per_cpu: int, *, is_enabled: bool = True) -> BlackBox:
+    """Start a black box of the caller's own, which sees whom the configuration lets profile."""
     from monitord.recorder.from_settings import consent
     from monitord.stacks.box import BlackBox
     from monitord.stacks.opening import BoxSettings
 
-    return BlackBox(
-        BoxSettings(_RATE_HZ, _BYTES_PER_CPU),
-        consent(workspace.settings).permits,
-        lambda _step, call: call(),
-    )
+    permits = consent(workspace.settings).permits
+    box = BlackBox(BoxSettings(rate_hz, bytes_per_cpu, is_enabled), permits, lambda _step, call: call())
+    box.start()
+    return box
 
 
-def _wait_until_open(box: BlackBox) -> str | None:
-    """Wait until the kernel said whether there are rings; why there are none, and what to type."""
+def why_not_open(box: BlackBox) -> str | None:
+    """Wait until the kernel said whether there are rings; why there are none, in words."""
     ends_s = time.monotonic() + _OPENS_WITHIN_S
     while (status := box.status())["state"] != "on":
         if status["reason"] or time.monotonic() > ends_s:
-            why = status["reason"] or "it took too long"
-            return f"cannot see functions: {why}; try `sudo monitord top`; `monitord doctor` says more"
+            return str(status["reason"] or "it took too long")
         time.sleep(0.02)
     return None
 

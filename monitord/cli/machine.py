@@ -84,8 +84,8 @@ def _load_parts(totals: MomentTotals) -> list[str]:
 
 
 def _level_parts(totals: MomentTotals) -> Iterator[str]:
-    used_bytes = max(0, totals.memory_total_bytes - totals.memory_available_bytes)
-    yield f"memory {quantity(used_bytes, 'bytes')} of {quantity(totals.memory_total_bytes, 'bytes')}"
+    used, whole = (quantity(one, "bytes") for one in (totals.memory_used_bytes, totals.memory_total_bytes))
+    yield f"memory {used} of {whole}"
     if totals.swap_used_bytes:
         yield f"swap {quantity(totals.swap_used_bytes, 'bytes')}"
     for name, rate in (("disk", totals.disk_bytes_per_s), ("net", totals.network_bytes_per_s)):

@@ -40,12 +40,11 @@ def _cells(moment: Moment) -> list[Cell]:
         reason = moment.unknown.reason if moment.unknown else ""
         return [Cell("?"), *[Cell("")] * 4, Cell(f"unknown: {reason}", ("yellow",)), Cell(""), incidents]
     percent = totals.machine_percent
-    used_bytes = max(0, totals.memory_total_bytes - totals.memory_available_bytes)
     return [
         Cell(
             "?" if percent is None else quantity(percent, "percent"), ("red",) if (percent or 0) >= 90 else ()
         ),
-        Cell(quantity(used_bytes, "bytes")),
+        Cell(quantity(totals.memory_used_bytes, "bytes")),
         Cell(f"{totals.load_1:.1f}"),
         *(
             Cell("" if rate is None else quantity(rate, "bytes_per_s"))

@@ -18,8 +18,7 @@ from monitord.best_evidence import rank
 from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, NotFoundError
 from monitord.export.cleaning import Found, Identities
-from monitord.export.units import quantity
-from monitord.export.verdicts import value_unit
+from monitord.export.verdicts import happened
 from monitord.model import BEFORE, Hotspot, ProfileRecord
 from monitord.profiles.formats import FORMATS
 from monitord.profiles.representation import RING
@@ -46,9 +45,7 @@ class Evidence:
         """Whose profile it is, for a page's head."""
         record = self.record
         who = display_name(record.process_name, record.command_line)
-        value = quantity(self.view.value, value_unit(self.view))
-        metric = self.view.metric.value.replace("_", " ")
-        return f"{who} (pid {record.pid}), {metric} {value}"
+        return f"{who} (pid {record.pid}), {happened(self.view)}"
 
     @property
     def comparable(self) -> Comparable:

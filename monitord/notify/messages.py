@@ -10,8 +10,7 @@ from typing import Any
 
 from monitord.export.bundle import Bundle
 from monitord.export.cleaning import Identities
-from monitord.export.units import quantity
-from monitord.export.verdicts import value_unit
+from monitord.export.verdicts import happened
 from monitord.model import UNKNOWN_CAUSE, counted
 from monitord.redaction import printable, redact_text
 from monitord.redaction.naming import display_name
@@ -59,7 +58,6 @@ def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
     who = display_name(str(told["process_name"]), process.get("command_line") or ())
     function = _function(told["hotspots"])
     cause: Mapping[str, Any] = told["cause"] or {}
-    happened = f"{view.metric.value.replace('_', ' ')} {quantity(view.value, value_unit(view))}"
     look = f"monitord show {short_id(view.correlation_id)}"
     kind = cause.get("kind") if cause.get("kind") != UNKNOWN_CAUSE else None
     lines = [
@@ -85,12 +83,12 @@ def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
         "is_ready": is_ready,
         "look": look,
     }
-    title = f"{host()}: {who or 'the machine'}: {happened}"
+    title = f"{host()}: {who or 'the machine'}: {happened(view)}"
     return Message(view.correlation_id, "incident", view.rule, _title(title), _text(lines), facts)
 
 
 def summary_message(entries: Sequence[Mapping[str, str]], more: int) -> Message:
-    """Tell several at once: `entries` have id, rule, name, at (ISO 8601) and what; `more` were not kept."""
+    """Tell several at once: `entries` have id, kind, rule, name and at (ISO 8601); `more` were not kept."""
     count = len(entries) + more
     lines = [
         f"{_clock(each['at'])} {each['rule']}: {each['name'] or 'the machine'}{_show(each)}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.actions.comparing import evidence
 from monitord.actions.stacks import LONGEST_S, stored_stacks
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError, UsageError
@@ -82,6 +83,15 @@ def test_a_snapshot_of_the_machine_tells_before_an_incident_of_one_process(data_
     assert found.origin["incident"] == all_of_it
     assert [other.incident for other in found.others] == [one]
     assert stored_stacks(workspace, after(95), after(96), one[:8]).origin["incident"] == one
+
+
+def test_a_profile_s_title_says_what_was_measured_as_every_page_does(data_dir: Path) -> None:
+    """Of a snapshot that it is one, and of how long; of an alert the metric and the value."""
+    alert = with_box(data_dir, shop().payload(), ends_at=after(100))
+    snapshot = with_box(data_dir, shop().payload(), ends_at=after(110), rule=SNAPSHOT, window_s=60.0)
+    workspace = Workspace(data_dir)
+    assert evidence(workspace, alert).title.endswith(", cpu 97 %")
+    assert "snapshot of 60 s" in evidence(workspace, snapshot).title
 
 
 def test_where_nothing_is_stored_it_says_what_to_type(data_dir: Path) -> None:
