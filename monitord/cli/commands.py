@@ -85,7 +85,7 @@ SECTIONS = {
         ("retention run", "retention:run", "Delete now what is too old or too much."),
     ),
     "Other ways in": (
-        ("web", "web:serve", "Show anomalies in a browser."),
+        ("web", "web:serve", "Show incidents in a browser."),
         ("mcp serve", "mcp:serve", "Answer assistants over MCP."),
         ("mcp install", "mcp:install", "Print an assistant's configuration."),
         ("help", "about:manual", "Show a command's help, or the whole manual (--man)."),

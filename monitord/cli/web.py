@@ -37,7 +37,7 @@ def serve(
         bool | None, typer.Option("--browser/--no-browser", help="Open it. Default: on a desktop.")
     ] = None,
 ) -> None:
-    """Serve a page that shows anomalies in a browser: on this machine, with a token, read-only."""
+    """Serve a page that shows incidents in a browser: on this machine, with a token, read-only."""
     from monitord import logs
 
     logs.configure("warning")

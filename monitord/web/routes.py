@@ -44,7 +44,7 @@ class Post:
 
 
 PAGES: Sequence[Page] = (
-    Page("/", "recent", "Anomalies"),
+    Page("/", "recent", "Incidents"),
     Page("/incidents/{id}", "incident"),
     Page("/incidents/{id}/compare/{other}", "compare"),
     Page("/timeline", "timeline", "Timeline"),

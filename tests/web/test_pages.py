@@ -55,7 +55,7 @@ def test_the_printed_address_opens_the_list_and_leaves_no_token_in_it(
     assert server.token not in opened.ask(
         "JSON.stringify([document.cookie, {...localStorage}, document.documentElement.outerHTML])"
     )
-    assert "12 anomalies" in opened.ask(TEXT)
+    assert "12 incidents" in opened.ask(TEXT)
     assert "nobody records here" in opened.ask("document.getElementById('trouble').textContent")
     picture(opened, "list")
     only_ours(opened, server)
@@ -64,7 +64,7 @@ def test_the_printed_address_opens_the_list_and_leaves_no_token_in_it(
 def test_without_the_token_it_asks_for_it_and_takes_the_address(browser: Chromium, server: WebServer) -> None:
     browser.visit(server.url)
     browser.wait("document.querySelector('input[type=password]')")
-    assert "anomal" not in browser.ask(TEXT)
+    assert "incident" not in browser.ask(TEXT)
     picture(browser, "token")
     browser.type("wrong")
     browser.press("Enter")
@@ -104,7 +104,7 @@ def test_the_list_narrows_by_each_filter_and_the_address_keeps_them(
         ("pinned=1", 0),
     ):
         opened.visit(f"{server.url}?{words}")
-        opened.wait(f"{ROWS} === {count} && (!{count} ? {TEXT}.includes('No anomaly matches') : true)")
+        opened.wait(f"{ROWS} === {count} && (!{count} ? {TEXT}.includes('No incident matches') : true)")
     opened.visit(f"{server.url}?since=never")
     opened.wait("document.querySelector('[role=alert]')")
     assert "never" in opened.ask("document.querySelector('[role=alert]').innerText")
@@ -221,7 +221,7 @@ def test_what_is_stored_meanwhile_appears_by_itself(browser: Chromium, tmp_path:
         store.close()
         browser.wait(f"{ROWS} === 3")
         assert browser.ask("document.querySelector('tbody tr').className") == "new"
-        assert "1 new anomaly" in browser.ask("document.getElementById('announced').textContent")
+        assert "1 new incident" in browser.ask("document.getElementById('announced').textContent")
         only_ours(browser, server)
     finally:
         server.stop()

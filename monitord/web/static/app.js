@@ -1,11 +1,11 @@
 // The frame: who may ask, which page is shown, what every page may use.
-import { el, failure, loading, button, field, foreign, prose } from "/static/dom.js";
+import { ago, el, failure, loading, button, field, foreign, prose } from "/static/dom.js";
 import { PAGES } from "/static/pages.js";
 
 const main = document.getElementById("main");
 const KEPT = "monitord-key";
 let visit = null; // what the page that is shown has: {controller, timers, keys, tidy}
-let about = { allows_actions: false };
+let about = { allows_actions: false }, known = null; // `known`: when about is
 
 export class ApiError extends Error {
   constructor(message, kind, status) {
@@ -55,6 +55,7 @@ function apiFor(mine) {
     text: async (path, query) => (await request(path, { query, signal })).text(),
     blob: async (path, query) => (await request(path, { query, signal })).blob(),
     post: (path, body = {}) => told(path, { method: "POST", body }),
+    known: () => known,
     get actions() { return about.allows_actions; },
     every(milliseconds, look) {
       const again = async () => {
@@ -130,8 +131,8 @@ function askForToken(error) {
     event.preventDefault();
     try {
       await logIn(input.value.trim().replace(/^.*#token=/, ""));
+      known = lookAround();
       show();
-      lookAround();
     } catch (refused) { said.textContent = refused.message; }
   } }, field("Token", input), el("button", { class: "primary" }, "Open"));
   main.replaceChildren(el("section", { class: "card token" }, el("h1", {}, "This page needs its token"),
@@ -172,7 +173,7 @@ async function show() {
   const observer = new MutationObserver(() => { observer.disconnect(); main.replaceChildren(root); });
   observer.observe(root, { childList: true });
   if (!found) {
-    root.append(el("h1", {}, "Nothing is here"), el("p", {}, "There is no page at ", foreign(location.pathname), ". ", el("a", { href: "/" }, "Recent anomalies")));
+    root.append(el("h1", {}, "Nothing is here"), el("p", {}, "There is no page at ", foreign(location.pathname), ". ", el("a", { href: "/" }, "Recent incidents")));
     return;
   }
   try {
@@ -201,6 +202,13 @@ function go(to) {
 }
 
 addEventListener("popstate", () => show());
+addEventListener("unhandledrejection", (event) => { // what was done by hand and did not work is said, whoever forgot to say it
+  const error = event.reason;
+  if (!(error instanceof ApiError) && error?.name !== "AbortError") return;
+  event.preventDefault();
+  if (error.status === 401) askForToken(error);
+  else if (error instanceof ApiError) notice([error.message]);
+});
 document.addEventListener("click", (event) => {
   const anchor = event.target.closest?.("a[href]");
   if (!anchor || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || anchor.target || anchor.download) return;
@@ -224,11 +232,14 @@ document.addEventListener("keydown", (event) => {
   bound(event);
 });
 
-const WORDS = { j: "next row", k: "previous row", "/": "search", f: "flame graph", s: "speedscope" };
+const WORDS = {
+  j: "next row, also ↓", k: "previous row, also ↑", "/": "search", f: "flame graph", s: "speedscope", ArrowLeft: "earlier span", ArrowRight: "later span; with Shift: its end", "+": "zoom in", "-": "zoom out",
+};
+const SIGNS = { ArrowLeft: "←", ArrowRight: "→" };
 function help() {
   const keys = Object.keys(visit?.keys ?? {}).filter((key) => WORDS[key]);
   const dialog = el("dialog", { "aria-label": "Keys", onclose: () => dialog.remove() }, el("h2", {}, "Keys"),
-    el("dl", { class: "facts" }, [...keys.map((key) => [key, WORDS[key]]), ["Enter", "open"], ["Esc", "back"], ["?", "this"]].map(
+    el("dl", { class: "facts" }, [...keys.map((key) => [SIGNS[key] ?? key, WORDS[key]]), ["Enter", "open"], ["Esc", visit?.keys.Escape ? "choose nothing" : "leave a field; in a flame graph: zoom out"], ["?", "this"]].map(
       ([key, words]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, words)))),
     button("Close", () => dialog.close()));
   document.body.append(dialog);
@@ -242,8 +253,9 @@ async function start() {
     history.replaceState(null, "", location.pathname + location.search);
     try { await logIn(token); } catch (error) { return askForToken(error); }
   }
+  known = lookAround();
   show();
-  lookAround();
   setInterval(() => document.hidden || lookAround(), 15000);
+  setInterval(() => { for (const age of main.querySelectorAll(".age")) age.textContent = ago(age.dataset.at); }, 1000);
 }
 start();

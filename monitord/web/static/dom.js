@@ -79,11 +79,12 @@ export function table({ caption, columns, rows, open = null, empty: nothing = nu
   const body = el("tbody");
   const made = el("table", { class: open ? "openable" : null }, el("caption", {}, caption), el("thead", {}, head), body);
   made.add = (more, { first = false } = {}) => {
-    const lines = more.map((row) => line(row, columns, open));
+    const lines = more.map(made.line);
     if (first) body.prepend(...lines);
     else body.append(...lines);
     return lines;
   };
+  made.line = (row) => line(row, columns, open);
   made.add(rows);
   if (!rows.length && nothing) return nothing;
   return made;
@@ -160,8 +161,11 @@ export function span(seconds) {
   }
   return seconds.toFixed(0) + " s";
 }
-const IRREGULAR = { anomaly: "anomalies", process: "processes" };
-export const counted = (count, noun) => `${number(count)} ${count === 1 ? noun : IRREGULAR[noun] ?? noun + "s"}`;
+const IRREGULAR = { process: "processes", pass: "passes" };
+export function counted(count, noun) {
+  const [, before, last] = noun.match(/^(.* )?(\S+)$/);
+  return `${number(count)} ${before ?? ""}${count === 1 ? last : IRREGULAR[last] ?? last + "s"}`;
+}
 
 const two = (value) => String(value).padStart(2, "0");
 export function stamp(moment, { withDate = true } = {}) {
@@ -174,6 +178,8 @@ export function ago(iso, now = Date.now()) {
   if (seconds < -1) return "in " + span(-seconds);
   return seconds < 1 ? "now" : span(Math.round(seconds)) + " ago";
 }
+// How long ago, as an element: the frame has it grow while the page stands open.
+export const age = (iso) => el("span", { class: "quiet age", "data-at": iso }, ago(iso));
 export function when(iso) {
   if (!iso) return el("span", { class: "quiet" }, "unknown");
   const moment = new Date(iso);

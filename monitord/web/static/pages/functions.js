@@ -40,7 +40,7 @@ export async function render(root, params, api) {
 
   function nothing() {
     if (NAMES.some((name) => wanted[name])) return empty("No function matches", "Widen the period, or take a filter away. A function is asked for by its whole name.");
-    return empty("No function is known yet", "Functions come from incidents: from the black box, and from profiles that were taken.", [link("/", "Recent anomalies")]);
+    return empty("No function is known yet", "Functions come from incidents: from the black box, and from profiles that were taken.", [link("/", "Recent incidents")]);
   }
   api.keys({ ...rowKeys(root), "/": () => search.focus() });
   await load();

@@ -1,15 +1,15 @@
 // One incident: the verdict first, then where the time went, what was before, what was captured, what to do.
-import { add, ago, badge, bar, button, code, copy, counted, el, empty, facts, failure, field, foreign, incidentLink, incidentPath, link, loading, percent, quantity,
+import { add, age, badge, bar, button, code, copy, counted, el, empty, facts, failure, field, foreign, incidentLink, incidentPath, link, loading, percent, quantity,
   section, shortId, span, stamp, table, trend, when } from "/static/dom.js";
 import { flameGraph, speedscope } from "/static/profile.js";
 import { strip } from "/static/strip.js";
 
-export const title = "Anomaly";
+export const title = "Incident";
 const PENDING = { running: "its profile is being taken now", waiting: "its profile waits for its turn" };
 
 export async function render(root, params, api) {
   const path = `/api/incidents/${encodeURIComponent(params.id)}`;
-  const one = await api.get(path);
+  const [one] = await Promise.all([api.get(path), api.known()]); // what may be done is known, too
   const work = { count: 0 }; // what is being done: the page stays as it is until it is done
   const profile = one.has_profile ? profileSection(path, one, api) : null;
   add(root, head(path, one, api, work), verdict(one), stripSection(path, one, api), profile?.element ?? hotspots(one), before(one), captured(one),
@@ -46,12 +46,12 @@ function head(path, one, api, doing) {
       return ["made ", incidentLink(made.correlation_id), " · ", link(`${incidentPath(made.correlation_id)}/compare/${encodeURIComponent(one.correlation_id)}`, "compare both")];
     }) : null,
     act(one.pinned ? "Let go" : "Keep", async () => { await api.post(`${path}/pin`, { undo: one.pinned }); again(); }, { title: one.pinned ? "Let it go with its age again" : "Keep it past its age" }),
-  ] : [];
+  ] : [el("span", { class: "quiet small" }, "To capture again, keep it or leave a note: ", code("monitord web --allow-actions"))];
   const metric = one.metric ?? one.trigger_metric;
   return el("header", { class: "stack" },
     el("div", { class: "row apart" },
       el("div", {}, el("h1", {}, foreign(one.name), one.pid ? el("span", { class: "quiet" }, ` pid ${one.pid}`) : null),
-        el("p", { class: "quiet" }, when(one.raised_at), ` · ${ago(one.raised_at)} · `, code(one.short_id),
+        el("p", { class: "quiet" }, when(one.raised_at), " · ", age(one.raised_at), " · ", code(one.short_id),
           one.late ? [" ", badge("late", "warn")] : null, one.pinned ? [" ", badge("kept")] : null, one.summary ? [" ", badge("summary: its evidence is gone", "warn")] : null)),
       el("div", { class: "number" }, el("div", { class: "figure" }, quantity(one.trigger_value, one.unit)), el("span", { class: "quiet" }, foreign(metric.replaceAll("_", " "))))),
     el("div", { class: "row actions", role: "group", "aria-label": "What can be done" },
@@ -131,11 +131,15 @@ function profileSection(path, one, api) {
       if (mine === turn && error.name !== "AbortError") body.replaceChildren(failure(error, () => show(name)));
     }
   }
+  const kept = el("span", { class: "quiet", role: "status" });
   const downloads = el("span", { class: "row" }, el("span", { class: "quiet" }, "Save, redacted:"), ["speedscope", "pprof", "folded"].map((form) => button(form, async (event) => {
     event.target.disabled = true;
-    try { save(await api.blob(`${path}/profile`, { form }), `${one.short_id}.${form === "speedscope" ? "speedscope.json" : form}`); } catch (error) { api.announce(error.message); }
+    kept.replaceChildren();
+    try { save(await api.blob(`${path}/profile`, { form }), `${one.short_id}.${form === "speedscope" ? "speedscope.json" : form}`); } catch (error) {
+      if (error.name !== "AbortError") kept.replaceChildren(badge("not saved", "bad"), " ", foreign(error.message));
+    }
     event.target.disabled = false;
-  })));
+  })), kept);
   const element = section("Where the time went", el("div", { class: "row apart" }, el("div", { class: "tabs", role: "tablist" }, Object.values(tabs)), downloads), body);
   show(one.hotspots.length && one.metric !== "memory" ? "flame" : "functions");
   return { element, show };
@@ -233,7 +237,7 @@ function comparing(one, api) {
   const found = el("ul", { class: "legend" });
   api.get("/api/incidents", { process: one.name.slice(0, 200), limit: 8 }).then((got) => {
     found.append(...got.rows.filter((row) => row.correlation_id !== one.correlation_id).map((row) => el("li", {},
-      link(bothPath(one, row), shortId(row.correlation_id), ` · ${quantity(row.trigger_value, row.unit)} · ${ago(row.raised_at)}`))));
+      link(bothPath(one, row), shortId(row.correlation_id), ` · ${quantity(row.trigger_value, row.unit)} · `, age(row.raised_at)))));
   }).catch(() => {});
   return section("Compare", el("div", { class: "row end" },
     one.baseline ? link(`${incidentPath(one.correlation_id)}/compare/baseline`, "With its baseline, from quiet times") : el("span", { class: "quiet" }, "No baseline of this program is kept."), form), found);

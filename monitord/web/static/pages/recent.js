@@ -1,13 +1,14 @@
-// Recent anomalies: a list that narrows as one types and grows by itself at the top.
-import { add, ago, badge, button, counted, el, empty, failure, field, foreign, incidentPath, link, quantity, rowKeys, select, table, when } from "/static/dom.js";
+// Recent incidents: a list that narrows as one types and grows by itself at the top.
+import { add, age, badge, button, counted, el, empty, failure, field, foreign, incidentPath, link, quantity, rowKeys, select, table, when } from "/static/dom.js";
 import { METRICS } from "/static/pages.js";
 
-export const title = "Recent anomalies";
+export const title = "Recent incidents";
 const PERIODS = [["", "any time"], ["15min", "15 minutes"], ["1h", "1 hour"], ["1d", "1 day"], ["7d", "7 days"]];
 const NAMES = ["text", "process", "metric", "rule", "cause", "since", "until", "pinned", "user", "unit", "function"];
 const FURTHER = ["until", "pinned", "user", "unit", "function"];
 const PAGE = 100;
 const ROWS_KEPT_UP = 2000;
+const SETTLES_MS = 180_000; // an incident is stored at its alert; its profile, function and cause come later
 
 export const evidenceTone = (status) => (status === "ok" ? "ok" : ["partial", "late"].includes(status) ? "warn" : "bad");
 
@@ -18,7 +19,7 @@ const COLUMNS = [
   { title: "Hottest function", class: "wide", cell: (one) => (one.hottest_function ? el("code", { class: "foreign" }, one.hottest_function) : el("span", { class: "quiet" }, "–")) },
   { title: "Cause", narrow: false, cell: (one) => (one.cause && one.cause !== "unknown" ? badge(one.cause) : el("span", { class: "quiet" }, "–")) },
   { title: "Evidence", narrow: false, cell: (one) => evidence(one) },
-  { title: "When", class: "number", cell: (one) => [when(one.raised_at), " ", el("span", { class: "quiet age", "data-at": one.raised_at }, ago(one.raised_at))] },
+  { title: "When", class: "number", cell: (one) => [when(one.raised_at), " ", age(one.raised_at)] },
 ];
 
 function evidence(one) {
@@ -29,15 +30,38 @@ function evidence(one) {
 
 export async function render(root, params, api) {
   const wanted = Object.fromEntries(NAMES.map((name) => [name, params.query.get(name) ?? ""]));
-  const list = el("section", { class: "card", "aria-label": "Anomalies" });
+  const list = el("section", { class: "card", "aria-label": "Incidents" });
   const said = el("p", { class: "quiet", role: "status" });
-  let shown, newest = 0, seen = new Set(), asked = 0, hasMore = null;
+  let shown, newest = 0, changed = Date.now(), seen = new Map(), asked = 0, hasMore = null;
 
   const filtered = () => NAMES.some((name) => wanted[name]);
-  const known = (rows) => rows.filter((one) => !seen.has(one.correlation_id) && seen.add(one.correlation_id));
+  const unknown = (rows) => rows.filter((one) => !seen.has(one.correlation_id));
+  const put = (rows, options) => {
+    const lines = shown.add(rows, options);
+    rows.forEach((one, at) => seen.set(one.correlation_id, { line: lines[at], said: JSON.stringify(one) }));
+    return lines;
+  };
+
+  // What is said otherwise by now takes its row's place, and its focus; what matches only now comes in between.
+  function freshen(rows) {
+    let below = null;
+    for (const one of [...rows].reverse()) {
+      const held = seen.get(one.correlation_id), said = JSON.stringify(one);
+      if (held?.said === said || !(held || below)) {
+        below = held?.line ?? null;
+        continue;
+      }
+      const line = shown.line(one), hadFocus = held?.line.contains(document.activeElement);
+      if (held) held.line.replaceWith(line);
+      else below.before(line);
+      if (hadFocus) line.querySelector("a").focus({ preventScroll: true });
+      seen.set(one.correlation_id, { line, said });
+      below = line;
+    }
+  }
   const tell = () => {
     const count = seen.size;
-    said.replaceChildren(el("span", { class: "dot live", "aria-hidden": "true" }), hasMore ? `the newest ${counted(count, "anomaly")}` : counted(count, "anomaly"), filtered() ? " that match" : "", " · live");
+    said.replaceChildren(el("span", { class: "dot live", "aria-hidden": "true" }), hasMore ? `the newest ${counted(count, "incident")}` : counted(count, "incident"), filtered() ? " that match" : "", " · live");
   };
 
   // Where the next page begins: at the oldest row's moment, behind as many as are shown of it.
@@ -51,29 +75,37 @@ export async function render(root, params, api) {
     const turn = ++asked;
     const got = await api.get("/api/incidents", { ...wanted, limit: PAGE });
     if (turn !== asked) return;
-    [newest, seen, hasMore] = [got.newest_id, new Set(), got.next_offset];
+    [newest, seen, hasMore] = [got.newest_id, new Map(), got.next_offset];
     oldest = { at: null, count: 0 };
     remember(got.rows);
-    const rows = known(got.rows);
-    shown = table({ caption: "Newest first; a row opens the anomaly.", columns: COLUMNS, rows, open: true });
-    list.replaceChildren(rows.length ? shown : nothing(), more);
+    shown = table({ caption: "Newest first; a row opens the incident", columns: COLUMNS, rows: [], open: true });
+    put(got.rows);
+    list.replaceChildren(got.rows.length ? shown : nothing(), more, trouble);
     more.hidden = hasMore === null;
     tell();
   }
 
   function nothing() {
-    if (filtered()) return empty("No anomaly matches", "Widen the period, or take a filter away.");
+    if (filtered()) return empty("No incident matches", "Widen the period, or take a filter away.");
     return empty("Nothing went wrong yet", "When a process breaks a rule, it appears here by itself.", ["Try it: ", el("code", {}, "timeout 30 sh -c 'while :; do :; done'")]);
   }
 
-  const more = button("Show older", async () => {
+  const trouble = el("div");
+  const more = button("Show older", () => older().catch((error) => {
+    if (error.name !== "AbortError") trouble.replaceChildren(failure(error)); // the button itself is there to try again
+  }));
+
+  async function older() {
+    const turn = asked;
     const got = await api.get("/api/incidents", { ...wanted, ...behind(oldest), limit: PAGE });
+    if (turn !== asked) return;
+    trouble.replaceChildren();
     remember(got.rows);
     hasMore = got.next_offset;
-    shown.add(known(got.rows));
+    put(unknown(got.rows));
     more.hidden = hasMore === null;
     tell();
-  });
+  }
 
   let typing = 0;
   const change = (name, later = false) => (event) => {
@@ -106,14 +138,20 @@ export async function render(root, params, api) {
   await load().catch(broken);
 
   api.every(2000, async () => {
-    for (const age of list.querySelectorAll(".age")) age.textContent = ago(age.dataset.at);
     if (newest === 0 || !seen.size) return load();
+    const turn = asked;
     const got = await api.get("/api/incidents", { ...wanted, limit: PAGE, after: newest });
-    newest = got.newest_id;
-    const rows = known(got.rows);
+    if (turn !== asked) return;
+    if (got.newest_id !== newest) [newest, changed] = [got.newest_id, Date.now()];
+    if (Date.now() - changed < SETTLES_MS) {
+      const latest = await api.get("/api/incidents", { ...wanted, limit: PAGE });
+      if (turn !== asked) return;
+      freshen(latest.rows);
+    }
+    const rows = unknown(got.rows);
     if (!rows.length) return;
-    for (const row of shown.add(rows, { first: true })) row.classList.add("new");
-    api.announce(`${counted(rows.length, "new anomaly")}: ${rows[0].name}`);
+    for (const row of put(rows, { first: true })) row.classList.add("new");
+    api.announce(`${counted(rows.length, "new incident")}: ${rows[0].name}`);
     tell();
   });
   api.keys({ ...rowKeys(root), "/": () => search.focus() });

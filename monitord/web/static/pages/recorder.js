@@ -1,5 +1,5 @@
 // The recorder: whether it runs, what it costs, how full its store is, its jobs, and what is degraded.
-import { add, ago, badge, code, counted, el, facts, failure, foreign, incidentLink, loading, quantity, section, span, stamp, table, when } from "/static/dom.js";
+import { add, age, badge, code, counted, el, facts, failure, foreign, incidentLink, loading, quantity, section, span, stamp, table, when } from "/static/dom.js";
 
 export const title = "Recorder";
 
@@ -32,8 +32,8 @@ function lead(got) {
     el("p", { class: "row" }, state, got.status.version ? el("span", {}, "monitord ", foreign(got.status.version)) : null, got.status.pid ? el("span", { class: "quiet" }, `pid ${got.status.pid}`) : null),
     got.problem ? el("p", { role: "alert" }, foreign(got.problem)) : null,
     facts([
-      ["since", got.running && got.status.started_at ? [when(got.status.started_at), ` ${ago(got.status.started_at)}`] : null],
-      ["last look", got.status.taken_at ? [when(got.status.taken_at), ` ${ago(got.status.taken_at)}`] : null],
+      ["since", got.running && got.status.started_at ? [when(got.status.started_at), " ", age(got.status.started_at)] : null],
+      ["last look", got.status.taken_at ? [when(got.status.taken_at), " ", age(got.status.taken_at)] : null],
       ["data", code(got.data_dir)],
       ["configuration", got.status.config_paths?.length ? code(got.status.config_paths.join(", ")) : got.running ? "defaults" : null],
     ]));
@@ -44,9 +44,9 @@ function cost(got, said) {
   const figures = [
     ["CPU of one core", number(said.own_cpu_percent) ? `${said.own_cpu_percent.toFixed(2)} %` : "unknown"],
     ["memory", number(said.own_rss_bytes) ? quantity(said.own_rss_bytes, "bytes") : "unknown"],
-    ["a look every", number(said.interval_s) ? span(said.interval_s) : "unknown"],
+    ["a pass every", number(said.interval_s) ? span(said.interval_s) : "unknown"],
     ["processes seen", number(said.process_count) ? said.process_count.toLocaleString("en") : "unknown"],
-    ["looks lost", number(said.lost_passes) ? said.lost_passes.toLocaleString("en") : "0"],
+    ["passes lost", number(said.lost_passes) ? said.lost_passes.toLocaleString("en") : "0"],
   ];
   return section("Its own cost", el("dl", { class: "figures" }, figures.map(([words, value]) => el("div", {}, el("dt", {}, words), el("dd", {}, value)))));
 }
@@ -92,14 +92,14 @@ function blackBox(box) {
   if (!box) return null;
   const scopes = { machine: "all processes", "own processes": "own processes alone", dumps: "without rings" };
   return section("Black box", el("p", { class: "row" }, box.state === "on" ? badge("on", "ok") : badge("off", "warn"), box.scope ? scopes[box.scope] ?? foreign(box.scope) : null, box.reason ? el("span", { class: "quiet" }, foreign(box.reason)) : null),
-    box.state === "on" ? facts([["keeps", number(box.kept_s) ? span(box.kept_s) : null], ["a second", number(box.rate_hz) ? counted(box.rate_hz, "look") : null], ["Python stacks", number(box.python_stacks) ? box.python_stacks.toLocaleString("en") : null],
+    box.state === "on" ? facts([["keeps", number(box.kept_s) ? span(box.kept_s) : null], ["a second", number(box.rate_hz) ? counted(box.rate_hz, "sample") : null], ["Python stacks", number(box.python_stacks) ? box.python_stacks.toLocaleString("en") : null],
       ["its CPU", number(box.own_cpu_percent) ? `${box.own_cpu_percent.toFixed(2)} % of one core` : null], ["lost", box.lost ? box.lost.toLocaleString("en") : null]]) : null);
 }
 
 function jobs(held) {
   const rows = Object.entries(held ?? {}).filter(([, job]) => job && typeof job === "object").map(([name, job]) => ({ name, ...job }));
   if (!rows.length) return null;
-  const moment = (at, nothing) => (at ? [when(at), " ", el("span", { class: "quiet" }, ago(at))] : el("span", { class: "quiet" }, nothing));
+  const moment = (at, nothing) => (at ? [when(at), " ", age(at)] : el("span", { class: "quiet" }, nothing));
   return section("Jobs", table({ caption: "What tidies the store", rows, columns: [
     { title: "Job", cell: (one) => foreign(one.name.replaceAll("_", " ")) },
     { title: "Last run", class: "number", cell: (one) => moment(one.last_run, "not yet") },

@@ -1,5 +1,5 @@
 // Rules: where each stands, what it made, and one tried out on stored history before anybody saves it.
-import { add, ago, badge, button, code, copy, counted, el, empty, failure, field, foreign, incidentPath, link, loading, percent, quantity, section, select, span, stamp, table, when } from "/static/dom.js";
+import { add, age, badge, button, code, copy, counted, el, empty, failure, field, foreign, incidentPath, link, loading, percent, quantity, section, select, span, stamp, table, when } from "/static/dom.js";
 
 export const title = "Rules";
 const PERIODS = [["24h", "24 hours"], ["3d", "3 days"], ["7d", "7 days"], ["", "any time"]];
@@ -42,7 +42,7 @@ function drawn(rules, opened, trial) {
       { title: "State", cell: (one) => (one.state ? badge(WORDS[one.state] ?? one.state, TONES[one.state]) : el("span", { class: "quiet" }, "unknown")) },
       { title: "Fires", class: "wide", cell: (one) => (one.rule ? condition(one.rule) : el("span", { class: "quiet" }, "–")) },
       { title: "Incidents", class: "number", cell: (one) => (one.incidents ? link(`/?rule=${encodeURIComponent(one.name)}`, String(one.incidents)) : "0") },
-      { title: "Last", class: "number", cell: (one) => (one.last_at ? [when(one.last_at), " ", el("span", { class: "quiet" }, ago(one.last_at))] : el("span", { class: "quiet" }, "–")) },
+      { title: "Last", class: "number", cell: (one) => (one.last_at ? [when(one.last_at), " ", age(one.last_at)] : el("span", { class: "quiet" }, "–")) },
       { title: "", class: "wide", cell: (one) => [standing(one, opened), one.lines ? button("Try a change", () => trial.start(one.lines.join("\n") + "\n")) : null] },
     ],
   }));
@@ -102,7 +102,7 @@ function result(got, text, file) {
   const tried = got.rules.map((rule) => `${rule.name} would have fired ${counted(rule.fired, "time")}`).join("; ");
   const fresh = got.alerts.filter((one) => !one.incident).length;
   const lead = got.passes ? `${tried}${got.alerts.length ? ` (${fresh} of them no incident then)` : ""}.` : "No history is stored of this time, so nothing could be tried.";
-  const history = got.passes ? el("p", { class: "quiet" }, `${counted(got.passes, "stored look")}, from ${stamp(new Date(got.first))} to ${stamp(new Date(got.last))}${got.step_seconds ? `, usually ${span(got.step_seconds)} apart` : ""}.`) : null;
+  const history = got.passes ? el("p", { class: "quiet" }, `${counted(got.passes, "stored pass")}, from ${stamp(new Date(got.first))} to ${stamp(new Date(got.last))}${got.step_seconds ? `, usually ${span(got.step_seconds)} apart` : ""}.`) : null;
   const limits = got.limits.length ? el("div", { class: "limits" }, el("h3", {}, "What history can't show"), el("ul", {}, got.limits.map((one) => el("li", {}, got.rules.length > 1 ? [code(one.rule), ": "] : null, foreign(one.text))))) : null;
   const alerts = got.alerts.length ? table({
     caption: got.alerts.length > 200 ? `The first 200 of ${counted(got.alerts.length, "alert")}` : "What it would have told", rows: got.alerts.slice(0, 200),

@@ -224,11 +224,11 @@ function parts(got, chosen) {
   ].filter(Boolean);
 }
 
-// Of a span between two stored looks: what the one before it saw.
+// Of a span between two stored passes: what the one before it saw.
 function nearest(moment) {
   if (moment?.totals && moment.totals.machine_percent !== null) {
     const leader = moment.leaders[0];
-    return ["No look was stored in this span. The last one before its end, at ", when(moment.taken_at), `, saw ${quantity(moment.totals.machine_percent, "percent")} of the CPU used`,
+    return ["No pass was stored in this span. The last one before its end, at ", when(moment.taken_at), `, saw ${quantity(moment.totals.machine_percent, "percent")} of the CPU used`,
       leader ? [", most by ", foreign(leader.name), ` (${quantity(leader.cpu_percent, "percent")} of one core)`] : "", "."];
   }
   return moment?.unknown ? ["Nothing is known of this span: ", foreign(moment.unknown.reason), "."] : "Nothing is stored of this span.";
