@@ -12,6 +12,7 @@ from monitord.stacks.rings import Rings
 from tests.cli.test_recorder import recorder
 from tests.profiles.chromium import Chromium
 from tests.web.browsing import TEXT, button, drag, logged_in, only_ours, picture, visit
+from tests.web.histories import fill_history
 from tests.web.machines import NOW_S, browser, machine, page, shown, started
 from tests.web.serving import WebServer
 
@@ -182,6 +183,21 @@ def test_a_second_of_now_is_chosen_with_the_arrow_keys_and_has_its_stacks(
     assert sorted(path.name for path in (machine[0] / "artefacts").rglob("*")) == before
     picture(page, "now")
     only_ours(page, shown)
+
+
+def test_the_timeline_of_a_new_recorder_shows_what_is_there(browser: Chromium, tmp_path: Path) -> None:
+    """Half an hour of history fills the chart; a day that is asked for is a day."""
+    data_dir = tmp_path / "data"
+    fill_history(data_dir, datetime.now(UTC), hours=0.5, step_s=30)
+    server = WebServer(data_dir)
+    try:
+        logged_in(browser, server)
+        visit(browser, server, "timeline", "document.querySelectorAll('.u-over').length === 2")
+        assert browser.ask("document.querySelector('select').value") == "all"
+        visit(browser, server, "timeline?period=24h", "document.querySelectorAll('.u-over').length === 2")
+        assert browser.ask("document.querySelector('select').value") == "24h"
+    finally:
+        server.stop()
 
 
 # ------------------------------------------------------------------------------- functions, rules, recorder

@@ -21,7 +21,7 @@ export async function timeChart(api, { label, at, range, series, height = 190, t
       width: Math.max(240, place.clientWidth), height, legend: { show: false },
       cursor: { drag: { x: true, y: false, setScale: false, dist: 4 }, sync: { key: group }, points: { size: 6 } },
       scales: { x: { time: true, range: () => range }, y: { range: (_, _low, high) => [0, Math.max(top ?? 0, high * 1.08 || 1)] } },
-      axes: [{ ...axis, values: CLOCK }, { ...axis, size: 80, splits: null, values: (_, values) => values.map((value) => quantity(value, unit)) }],
+      axes: [{ ...axis, space: 90, values: CLOCK }, { ...axis, size: 80, splits: null, values: (_, values) => values.map((value) => quantity(value, unit)) }],
       series: [{}, ...series.map((one) => ({ label: one.label, stroke: paint(one, 1), fill: paint(one, 0.13), width: 1.5, points: { show: at.length < 40 }, spanGaps: false }))],
       hooks: {
         draw: [() => queueMicrotask(laidOut)],

@@ -5,6 +5,7 @@ import { flameGraph, speedscope } from "/static/profile.js";
 import { strip } from "/static/strip.js";
 
 export const title = "Incident";
+let last = {}; // what was said of what was done last: {path, words}
 const PENDING = { running: "its profile is being taken now", waiting: "its profile waits for its turn" };
 
 export async function render(root, params, api) {
@@ -28,11 +29,18 @@ export async function render(root, params, api) {
 // --- the head: who, how much, when, what can be done --------------------------------------------------------
 function head(path, one, api, doing) {
   const said = el("span", { class: "quiet", role: "status" });
+  const tell = (words) => { // and once more where the page is drawn anew meanwhile
+    last = { path, words };
+    said.replaceChildren();
+    add(said, words ?? "");
+  };
+  if (last.path === path) tell(last.words);
+  else last = {};
   const act = (words, work, more) => button(words, async (event) => {
     event.target.disabled = true;
     doing.count++;
-    said.textContent = "";
-    try { const words = await work(); said.replaceChildren(); add(said, words); } catch (error) {
+    tell("");
+    try { tell(await work()); } catch (error) {
       if (error.name !== "AbortError") said.replaceChildren(badge("not done", "bad"), " ", foreign(error.message));
     }
     event.target.disabled = false;

@@ -1,5 +1,5 @@
 // The recorder: whether it runs, what it costs, how full its store is, its jobs, and what is degraded.
-import { add, age, badge, code, counted, el, facts, failure, foreign, incidentLink, loading, quantity, section, span, stamp, table, when } from "/static/dom.js";
+import { add, age, badge, code, counted, el, facts, failure, foreign, incidentLink, loading, quantity, section, span, table, when } from "/static/dom.js";
 
 export const title = "Recorder";
 
@@ -83,7 +83,7 @@ function store(got) {
       ["incidents", counts && `${counts.incidents.toLocaleString("en")}, ${counts.pinned.toLocaleString("en")} kept`],
       ["captures", counts?.captures.toLocaleString("en")],
       ["summaries", counts && counts.summaries ? `${counted(counts.summaries, "incident")} without evidence by now` : null],
-      ["history", got.history ? `${stamp(new Date(got.history[0]))} to ${stamp(new Date(got.history[1]))}` : "none yet"],
+      ["history", got.history ? [when(got.history[0]), " to ", when(got.history[1])] : "none yet"],
       ["free on the disk", number(used.free_disk_bytes) ? quantity(used.free_disk_bytes, "disk_bytes") : null],
     ]), counts === null ? el("p", { class: "quiet" }, "There is no store yet, or it can't be read now.") : null);
 }
@@ -112,7 +112,7 @@ function going(said) {
   const counters = said.storage?.counters, sent = said.courier;
   const errors = (counters?.errors ?? []).reduce((sum, one) => sum + (one.count ?? 0), 0);
   const pairs = [
-    ["so far", said.counts ? Object.entries(said.counts).filter(([, value]) => number(value)).map(([name, value]) => `${value.toLocaleString("en")} ${name}`).join(", ") : null],
+    ["so far", said.counts ? Object.entries(said.counts).filter(([, value]) => number(value)).map(([name, value]) => `${value.toLocaleString("en")} ${value === 1 ? name.replace(/s$/, "") : name}`).join(", ") : null],
     ["artefacts", counters ? `${counters.writes ?? 0} written, ${counters.reads ?? 0} read, ${counters.deletes ?? 0} deleted${errors ? `, ${errors} failed` : ""}` : null],
     ["last incident", said.last_incident ? incidentLink(said.last_incident) : null],
     ["capturing", said.capture?.correlation_id ? incidentLink(said.capture.correlation_id) : null],

@@ -38,8 +38,8 @@ function drawn(rules, opened, trial) {
   return el("div", {}, isTold ? null : el("p", { class: "quiet" }, "Nobody records at this moment, so no rule's state is known. ", link("/recorder", "See the recorder")), table({
     caption: "In the order in which they stand in the configuration", rows: rules,
     columns: [
-      { title: "Rule", cell: (one) => [el("b", {}, foreign(one.name)), one.rule ? null : [" ", badge("no longer configured")]] },
-      { title: "State", cell: (one) => (one.state ? badge(WORDS[one.state] ?? one.state, TONES[one.state]) : el("span", { class: "quiet" }, "unknown")) },
+      { title: "Rule", cell: (one) => [el("b", {}, foreign(one.name)), one.rule ? null : [" ", badge(one.name === "manual" ? "asked for by hand" : "no longer configured")]] },
+      { title: "State", cell: (one) => (one.state ? badge(WORDS[one.state] ?? one.state, TONES[one.state]) : el("span", { class: "quiet" }, one.name === "manual" ? "–" : "unknown")) },
       { title: "Fires", class: "wide", cell: (one) => (one.rule ? condition(one.rule) : el("span", { class: "quiet" }, "–")) },
       { title: "Incidents", class: "number", cell: (one) => (one.incidents ? link(`/?rule=${encodeURIComponent(one.name)}`, String(one.incidents)) : "0") },
       { title: "Last", class: "number", cell: (one) => (one.last_at ? [when(one.last_at), " ", age(one.last_at)] : el("span", { class: "quiet" }, "–")) },

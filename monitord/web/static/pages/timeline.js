@@ -12,6 +12,7 @@ const SECONDS = { "1h": 3600, "6h": 21600, "24h": 86400, "3d": 259200, "14d": 12
 export async function render(root, params, api) {
   const number = (name) => { const held = Number(params.query.get(name)); return params.query.has(name) && Number.isFinite(held) ? held : null; };
   let period = SECONDS[params.query.get("period")] || params.query.get("period") === "all" ? params.query.get("period") : "24h";
+  let isUnasked = !params.query.has("period") && !params.query.has("begin");
   let view = number("begin") !== null && number("end") > number("begin") ? [number("begin"), number("end")] : null;
   let chosen = number("from") !== null && number("to") > number("from") ? [number("from"), number("to")] : null;
   let charts = [], asked = 0, detailed = 0, stored = null, course = null;
@@ -48,6 +49,12 @@ export async function render(root, params, api) {
     const first = stored === null && period === "all" && !view;
     stored = got.stored?.map((one) => Date.parse(one) / 1000) ?? null;
     if (first && stored && stored[0] < since) return load();
+    if (isUnasked && stored && stored[0] > until - (until - since) / 10) [period, choice.value] = ["all", "all"];
+    if (isUnasked && period === "all") { // a recorder that is new: a day would be a stroke at the chart's end
+      isUnasked = false;
+      return load();
+    }
+    isUnasked = false;
     course = { ...got, range: [since, until] };
     await show(got);
   }
