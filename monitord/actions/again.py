@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from monitord.actions.capturing import CaptureRequest, GoesOn, capture_now
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, UsageError
-from monitord.model import Incident, ProcessKey, ProfileRecord
+from monitord.model import Incident, ProcessDetails, ProcessKey, ProfileRecord
 from monitord.redaction.naming import display_name, kinship
 from monitord.storage.ids import short_id
 
@@ -44,7 +44,7 @@ def capture_again(
         raise UsageError(
             f"cannot capture {own_name} again: it is about the whole machine; try `monitord snapshot`"
         )
-    alike = SameProgram(record)
+    alike = SameProgram(record, view.process)
     found = find_again(record, view.boot_id, alike)
     who = display_name(record.process_name, record.command_line)
     if found is None:
@@ -52,18 +52,27 @@ def capture_again(
         found = _next_one(alike, waits)
     if found is None:
         raise NotFoundError(
-            f"cannot capture {own_name} again: no process like {who} runs; `ps -e` lists them"
+            f"cannot capture {own_name} again: no process like {who} runs as its user; `ps -e` lists them"
         )
     if not found.is_same:
-        workspace.tell(f"pid {record.pid} is gone; pid {found.target.pid} is a process like it")
-    return capture_now(workspace, found.target.pid, replace(request, again_for=own_name), goes_on)
+        workspace.tell(
+            f"pid {record.pid} is gone or runs another program; pid {found.target.pid} is a process like it"
+        )
+    wanted = replace(request, again_for=own_name, started_ticks=found.target.start_ticks)
+    return capture_now(workspace, found.target.pid, wanted, goes_on)
 
 
 class SameProgram:
-    """Finds processes of an incident's program: of one name, and an interpreter's with the same script."""
+    """Finds processes of an incident's program: of one name, and an interpreter's with the same script.
 
-    def __init__(self, record: ProfileRecord) -> None:
+    Where `process` says whose the incident's was, another user's is not like it: anybody can give a process a
+    name.
+    """
+
+    def __init__(self, record: ProfileRecord, process: ProcessDetails | None = None) -> None:
         self._own = kinship(record.process_name, record.command_line)
+        self._uid = process.uid if process else None
+        self._executable = _program(process)
         self._settled: set[ProcessKey] = set()
 
     def running(self) -> list[ProcessKey]:
@@ -79,12 +88,35 @@ class SameProgram:
             process = details(key)
             if process is None:
                 continue
-            if kinship(process.name, process.command_line) == self._own:
+            if self._is_like(process):
                 found.append(key)
             elif (datetime.now(UTC) - process.started_at).total_seconds() > _YOUNG_S:
                 self._settled.add(key)
         self._settled &= keys
         return sorted(found, key=lambda one: one.start_ticks)
+
+    def still_runs_in(self, key: ProcessKey) -> bool:
+        """Whether the incident's process has not become another program since: new name and new executable.
+
+        A name alone says nothing: many rename themselves.
+        """
+        from monitord.sampling.details import details
+
+        process = details(key)
+        if process is None or self._is_like(process):
+            return process is not None
+        now = _program(process)
+        return now is None or self._executable in (None, now)
+
+    def _is_like(self, process: ProcessDetails) -> bool:
+        is_of_its_user = self._uid is None or process.uid in (None, self._uid)
+        return is_of_its_user and kinship(process.name, process.command_line) == self._own
+
+
+def _program(process: ProcessDetails | None) -> str | None:
+    """Its executable, whether or not an update has replaced it meanwhile."""
+    executable = process.executable if process else None
+    return executable.removesuffix(" (deleted)") if executable else None
 
 
 def find_again(record: ProfileRecord, boot_id: str | None, alike: SameProgram) -> Again | None:
@@ -94,7 +126,8 @@ def find_again(record: ProfileRecord, boot_id: str | None, alike: SameProgram) -
 
     key = key_of(record.pid)
     is_of_this_boot = boot_id is None or boot_id == procfs.boot_id()
-    if key is not None and is_of_this_boot and key.start_ticks == record.started_ticks:
+    is_same = key is not None and is_of_this_boot and key.start_ticks == record.started_ticks
+    if key is not None and is_same and alike.still_runs_in(key):
         return Again(key, is_same=True)
     running = alike.running()
     return Again(running[-1], is_same=False) if running else None

@@ -40,12 +40,16 @@ GoesOn = Callable[[float, float], bool]  # elapsed seconds, seconds in all → w
 
 @dataclass(frozen=True, slots=True)
 class CaptureRequest:
-    """How to profile; None: as configured. `again_for`: the incident whose process is profiled again."""
+    """How to profile; None: as configured. `again_for`: the incident whose process is profiled again.
+
+    `started_ticks`: when the process began that is meant; another that got its pid is refused.
+    """
 
     profiler: ProfilerName = "auto"
     duration_s: float | None = None
     rate_hz: int | None = None
     again_for: str | None = None
+    started_ticks: int | None = None
 
 
 def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on: GoesOn) -> Incident:
@@ -64,7 +68,7 @@ def capture_now(workspace: Workspace, pid: int, request: CaptureRequest, goes_on
 
     settings = workspace.settings
     plan = _plan(request, from_settings.plan(settings))
-    target = _target(workspace, pid)
+    target = _target(workspace, pid, request.started_ticks)
     correlation_id = new_correlation_id()
     busy = "cannot capture: another capture runs; try again in some seconds"
     with (
@@ -130,7 +134,7 @@ def _plan(request: CaptureRequest, configured: CapturePlan) -> CapturePlan:
     )
 
 
-def _target(workspace: Workspace, pid: int) -> ProcessKey:
+def _target(workspace: Workspace, pid: int, started_ticks: int | None) -> ProcessKey:
     """The process that burns: the one named, or a descendant that does its work."""
     from monitord.capture import find_burning
     from monitord.sampling import key_of
@@ -138,6 +142,8 @@ def _target(workspace: Workspace, pid: int) -> ProcessKey:
     if key_of(pid) is None:
         raise NotFoundError(f"cannot find process {pid}; `ps -e` lists what runs")
     target = find_burning(pid)
+    if started_ticks is not None and key_of(pid) != ProcessKey(pid, started_ticks):
+        raise NotFoundError(f"cannot capture process {pid}: it ended meanwhile; `ps -e` lists what runs")
     if target.pid != pid:
         workspace.tell(worker_sentence(pid, target.pid))
     return target
