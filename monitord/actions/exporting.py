@@ -225,4 +225,4 @@ def write_export(path: Path, content: bytes | Iterable[bytes]) -> str | None:
     caller = calling_user()
     if caller is None or not path.is_file() or path.stat().st_uid == caller[0]:
         return None
-    return f"{path} belongs to root, because its folder is not yours: `sudo cat` reads it"
+    return f"{printable(str(path))} belongs to root, because its folder is not yours: `sudo cat` reads it"

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import stat
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +34,8 @@ def write_file(
     `for_caller`: who typed sudo gets the file, in a folder where they could have made it themselves.
     """
     try:
-        place_file(path, content, mode=mode, keeps_mode=keeps_mode, for_caller=for_caller)
+        with _no_half_file_at_the_end():
+            place_file(path, content, mode=mode, keeps_mode=keeps_mode, for_caller=for_caller)
     except PermissionError as error:
         raise PermissionDeniedError(f"cannot write {path}: {error.strerror}") from error
     except OSError as error:
@@ -67,6 +71,37 @@ def place_file(
         write(owner=owner, within=folder)
     finally:
         os.close(folder)
+
+
+class _EndedError(BaseException):
+    """A signal that ends the process came."""
+
+
+@contextmanager
+def _no_half_file_at_the_end() -> Iterator[None]:
+    """SIGTERM and SIGHUP (a closed terminal) undo what the block began, as Ctrl-C does, and then end us.
+
+    Where somebody else heeds or ignores them they are left alone.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        raise _EndedError(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [
+        one for one in (signal.SIGTERM, signal.SIGHUP) if is_main and signal.getsignal(one) is signal.SIG_DFL
+    ]
+    for one in ours:
+        signal.signal(one, end)
+    try:
+        yield
+    except _EndedError as ended:
+        signal.signal(ended.args[0], signal.SIG_DFL)
+        os.kill(os.getpid(), ended.args[0])
+        raise
+    finally:
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def calling_user() -> tuple[int, int] | None:

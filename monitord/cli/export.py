@@ -30,6 +30,7 @@ from monitord.cli.terminal import emit_bytes, say
 from monitord.errors import UsageError
 from monitord.export.evidence import Written
 from monitord.model import counted
+from monitord.redaction import printable
 from monitord.storage.ids import short_id
 from monitord.storage.views import RecentFilter
 
@@ -175,7 +176,7 @@ def put(output: str, content: bytes | Iterable[bytes]) -> None:
 
 def report(what: str, hidden: Mapping[str, int] | None, output: str) -> None:
     """Say on stderr what was written and what was hidden in it."""
-    say(f"wrote {what} to {'stdout' if output == '-' else output}")
+    say(f"wrote {what} to {'stdout' if output == '-' else printable(output)}")
     if hidden is None:
         say("nothing was hidden (--raw): look through it before you pass it on")
     elif hidden:

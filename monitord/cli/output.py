@@ -64,9 +64,10 @@ def written_to(file: str) -> Iterator[None]:
         sys.stdout, _written = screen, sys.stdout
     if held.getvalue():
         from monitord.actions.exporting import write_export
+        from monitord.redaction import printable
 
         note = write_export(Path(file), held.getvalue())
-        say(note or f"wrote {file}")
+        say(note or f"wrote {printable(file)}")
     if ended is not None:
         raise ended
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +17,20 @@ from monitord.actions.assistants import put_entry
 from monitord.actions.exporting import write_export
 from monitord.actions.files import write_file
 from monitord.errors import MonitordError, PermissionDeniedError
+from tests.patience import PATIENCE_S
 
+SLOWLY = """
+import sys, time
+from pathlib import Path
+from monitord.actions.exporting import write_export
+
+def content():
+    yield b"x" * 100_000
+    print("begun", flush=True)
+    time.sleep(60)
+
+write_export(Path(sys.argv[1]), content())
+"""
 WRITERS: dict[str, Callable[[Path], None]] = {
     "export": lambda path: write_export(path, b"x"),
     "mcp install --write": lambda path: put_entry(path, "mcpServers", {}),
@@ -48,6 +64,21 @@ def test_a_folder_that_is_not_there_is_named_as_the_fix(
     with pytest.raises(MonitordError, match=r"cannot write .*; make its folder first") as refused:
         write(tmp_path / "nowhere" / "made.json")
     assert refused.value.exit_code == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_is_ended_in_the_middle_leaves_no_half_file(tmp_path: Path, number: signal.Signals) -> None:
+    """Neither in its place nor beside it, and it has ended by that signal."""
+    (tmp_path / "out").write_bytes(b"before")
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, str(tmp_path / "out")], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+        writer.send_signal(number)
+        writer.wait(PATIENCE_S)
+    assert writer.returncode == -number
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"out": b"before"}
 
 
 # ------------------------------------------------------------------------------- under sudo
