@@ -63,8 +63,11 @@ class OpenDatabase:
             self._ready()
 
     @contextmanager
-    def _guarded(self, *, writes: bool = True) -> Iterator[None]:
-        """One thread at a time; remember how an attempt to write went."""
+    def _guarded(self, *, writes: bool = True, proves: bool = True) -> Iterator[None]:
+        """One thread at a time; remember how an attempt to write went.
+
+        A call that may end without a row written `proves` nothing: what was wrong before still is.
+        """
         with self._lock:
             try:
                 yield
@@ -77,7 +80,7 @@ class OpenDatabase:
                     raise
                 self._note_failure(known, writes)
                 raise known from error
-            if writes:
+            if writes and proves:
                 self.degraded_reason = None
 
     def _note_failure(self, error: StorageError, writes: bool) -> None:

@@ -290,7 +290,7 @@ class SQLiteProfileStore(OpenDatabase):
         return self._delete(correlation_ids, spare_pinned=True)
 
     def _delete(self, correlation_ids: Sequence[str], *, spare_pinned: bool) -> int:
-        with self._guarded():
+        with self._guarded(proves=bool(correlation_ids)):
             count = deletion.delete_incidents(*self._ready(), correlation_ids, spare_pinned=spare_pinned)
         with suppress(StorageError), self._guarded(writes=False), self._driver() as connection:
             compacting.fold(connection, self.database)  # on a full disk the WAL may hold all that was gained
@@ -298,7 +298,7 @@ class SQLiteProfileStore(OpenDatabase):
 
     def drop_evidence(self, correlation_ids: Sequence[str]) -> int:
         """Make incidents small summaries: reason and hotspots stay, files and history go. Bytes freed."""
-        with self._guarded():
+        with self._guarded(proves=bool(correlation_ids)):
             return deletion.drop_evidence(*self._ready(), correlation_ids)
 
     def settle(self) -> None:
@@ -341,7 +341,7 @@ class SQLiteProfileStore(OpenDatabase):
 
     def drop_quarantine_before(self, when: datetime) -> int:
         """Remove quarantined files that were put there before `when`; bytes freed."""
-        with self._guarded():
+        with self._guarded(proves=False):
             return upkeep.drop_quarantine_before(self.data_dir, when)
 
     # ----------------------------------------------------------------------------------- upkeep
@@ -364,7 +364,7 @@ class SQLiteProfileStore(OpenDatabase):
 
     def optimize(self) -> None:
         """Let SQLite refresh what its query planner knows."""
-        with self._guarded():
+        with self._guarded(proves=False):
             self._pragma("optimize")
 
 

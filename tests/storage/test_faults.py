@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -260,6 +261,32 @@ def test_a_database_locked_by_another_process_is_waited_for_then_refused(
     store.save_incident(incident)
     assert stored(data_dir) == {incident.correlation_id}
     store.close()
+
+
+def test_what_writes_nothing_does_not_say_that_writing_works(data_dir: Path) -> None:
+    """Jobs go on beside a lock that another process keeps, and `status` tells of it until a write succeeds."""
+    now = datetime.now(UTC)
+    open_store(data_dir).close()
+    with contextlib.closing(SQLiteProfileStore(data_dir, busy_timeout_s=0.1)) as store:
+        store.set_state("key", {"a": 1})
+        with contextlib.closing(sqlite3.connect(store.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageError, match="another process has locked it"):
+                store.set_state("key", {"a": 2})
+            for call in (
+                store.optimize,
+                store.settle,
+                store.sweep,
+                lambda: store.drop_quarantine_before(now),
+                lambda: store.drop_history_before(now),
+                lambda: store.drop_evidence([]),
+                lambda: store.delete_incidents([]),
+            ):
+                with contextlib.suppress(StorageError):
+                    call()
+                assert "another process has locked it" in str(store.degraded_reason)
+        store.set_state("key", {"a": 3})
+        assert store.degraded_reason is None
 
 
 def _fill(ballast: Path) -> None:
