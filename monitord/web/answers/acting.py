@@ -44,5 +44,6 @@ def note(asked: Question) -> dict[str, Any]:
 
 def snapshot(asked: Question) -> dict[str, Any]:
     """Have the recorder keep what the machine ran in the last minute, and name the incident."""
+    asked.budget.spend()
     view = snapshots.take_snapshot(asked.workspace, snapshots.SnapshotWish())
     return {"incident": view.correlation_id}
