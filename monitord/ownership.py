@@ -334,7 +334,7 @@ def _source() -> str:
 
 
 def _is_askers(path: Path) -> bool:
-    """Whether nobody but root and who asks can change it: else root is not advised to install it."""
+    """Whether nobody but root and the caller can change it: else root is not advised to install it."""
     return why_untrusted(path, owners=frozenset({who_asks()})) is None
 
 

@@ -81,7 +81,7 @@ class _EndedError(BaseException):
 def _no_half_file_at_the_end() -> Iterator[None]:
     """SIGTERM and SIGHUP (a closed terminal) undo what the block began, as Ctrl-C does, and then end us.
 
-    Where somebody else heeds or ignores them they are left alone.
+    Where somebody else obeys or ignores them they are left alone.
     """
 
     def end(number: int, _frame: object) -> None:

@@ -61,7 +61,7 @@ class Held(msgspec.Struct):
     group: str
 
     def __post_init__(self) -> None:
-        datetime.fromisoformat(self.at).astimezone()  # ValueError or OverflowError where it is no time
+        datetime.fromisoformat(self.at).astimezone()  # ValueError or OverflowError where it is not a time
 
 
 class Box(msgspec.Struct):

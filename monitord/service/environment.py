@@ -220,7 +220,7 @@ def _write(path: Path, source: IO[bytes], mode: int) -> None:
 def _what_to_install(source: str, wheels: Path) -> tuple[str, ...]:
     """Words for pip. Wheels are copied first: what was looked at is what is installed.
 
-    Only those are taken that nobody but root and who asks can change.
+    Only those are taken that nobody but root and the caller can change.
     """
     path = Path(source)
     found = sorted(path.glob("*.whl")) if path.is_dir() else [path] if path.suffix == ".whl" else []

@@ -207,7 +207,7 @@ class RemoveData:
 
 
 def _homes() -> Iterator[Path]:
-    """Where who asks is at home, under sudo, too."""
+    """Where the caller is at home, under sudo, too."""
     import pwd
 
     yield Path.home().resolve()

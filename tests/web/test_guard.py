@@ -1,4 +1,7 @@
-"""The page's server against whoever is not meant: tokens, names, origins, sizes, floods, slow clients."""
+"""The page's server against strangers: tokens, names, origins, sizes, floods, slow clients.
+
+More than 400 lines: one door, and all that is tried on it, in the order in which it judges.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from monitord.config.settings import ReceiverSettings
 from monitord.installation import install_command
 from monitord.notify.errors import NotSentError
 
-# Some services ping whoever stands behind @ or in <!…>, and Apprise helps them to: no name of a process may.
+# Some services ping those who stand behind @ or in <!…>, and Apprise helps them to: no name of a process may.
 _PINGS_NOBODY = str.maketrans(
     {
         "@": "\N{FULLWIDTH COMMERCIAL AT}",

@@ -70,7 +70,7 @@ def _what_runs(words: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _first_line(path: Path) -> bytes:
-    """Of a script; nothing of what is none, or can't be read."""
+    """Of a script; nothing of a program, or of what can't be read."""
     try:
         with path.open("rb") as file:
             line = file.readline(_LONGEST_SHEBANG)
