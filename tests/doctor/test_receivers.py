@@ -62,6 +62,22 @@ def test_a_unit_that_reaches_this_machine_alone_is_told_with_its_cure(
     assert told(tmp_path, kind="webhook", url="http://127.0.0.1:1/")[0] == "ok"
 
 
+@pytest.mark.parametrize("name", ["config.toml", "conf.d/50-team.toml"])
+def test_a_url_that_everybody_can_read_is_told_with_what_to_do(tmp_path: Path, name: str) -> None:
+    """The machine's configuration is open to its users, and who knows the URL can send in its name."""
+    secret = "https://hooks.example/services/hunter2"
+    path = tmp_path / "etc/monitord" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(f'url = "{secret}"\n')
+    path.chmod(0o644)
+    outcome, detail, fix = told(tmp_path, kind="webhook", url=secret)
+    assert (outcome, "everybody on this machine can read its URL" in detail) == ("warning", True)
+    assert "mode 0600" in str(fix)
+    assert "hunter2" not in detail + str(fix)
+    path.chmod(0o600)
+    assert told(tmp_path, kind="webhook", url=secret)[0] == "ok"
+
+
 def test_every_kind_is_checked_and_none_is_configured_by_default(tmp_path: Path) -> None:
     needs = {"mail": {"to": ("a@b.example",), "url": "smtps://h"}, "command": {"command": ("/bin/true",)}}
     by_http = {kind: {"url": "https://h/x"} for kind in ("webhook", "slack", "mattermost", "ntfy")}
