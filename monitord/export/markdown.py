@@ -13,7 +13,8 @@ from monitord.redaction import printable
 
 # Letters of any script, digits, and punctuation that means nothing, wherever it stands in a word.
 _PLAIN = re.compile(r"[\w.,;:%/+()±×…–'-]+", re.UNICODE)
-_MEANT = re.compile(r"www\.|:\w+:|//")
+# Addresses, pictures (:+1:), GitLab's milestones (%1), GitHub's issues (GH-1).
+_MEANT = re.compile(r"www\.|:[\w+-]+:|//|(?<!\w)%\w|\bgh-\d", re.IGNORECASE)
 _BEGINS_A_BLOCK = re.compile(r"[-+=]+$|\d+[.)]$|/")  # a list, a rule, a heading; in chats a command
 _TIME = re.compile(r"\d\d:\d\d:\d\d(\.\d+)?")
 _QUOTED = re.compile(r"(?<!\S)`([^`]+)`(?=[.,;:)]*(?:\s|$))")  # two runs of backquotes must never touch

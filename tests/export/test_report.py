@@ -232,12 +232,23 @@ def test_a_word_is_plain_or_code(name: str) -> None:
     assert re.search(r"(?<!\\)\|", cell(name)) is None
 
 
+@pytest.mark.parametrize(
+    "word", [":+1:", ":-1:", ":e-mail:", "x:+1:y", "%1", "%v1.2", "(%1)", "GH-12", "gh-12", "a/GH-3"]
+)
+def test_what_a_site_makes_a_picture_or_a_reference_of_is_code(word: str) -> None:
+    """Outside code nothing of it stands, at the beginning of a line as within one."""
+    for text in (word, f"it is {word}, then"):
+        bare = re.sub(r"`[^`]*`", "", inline(text))
+        assert re.fullmatch(r"(it is )?\(?\)?:?(, then)?", bare), inline(text)
+
+
 def test_ordinary_words_stay_ordinary() -> None:
     """A reader need not look at code where there is none."""
     for text in (
         "At 03:00:05 it used 97 % of one core (8.0 GiB), 10 s.",
         "python3 shop.py (pid 4321)",
         "naïve: 45 ± 3 %",
+        "100% of it, shop.py:6",
     ):
         assert inline(text) == text
     assert inline("load_orders took it") == "`load_orders` took it"
