@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from monitord.redaction import printable
 from monitord.storage.views import Counts, Usage
 
 _LONGEST_REASON = 200
+_CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,16 @@ def trouble(reported: Mapping[str, Any] | None, now: datetime) -> Trouble | None
             "silent",
             f"the recorder (pid {pid}) has reported nothing for {span(silent_s)}; see `monitord logs`",
         )
-    reasons = [str(each) for each in reported.get("degraded") or ()] + _box_off(reported.get("black_box"))
+    taken = moment_of(reported.get("taken_at"))
+    if (
+        taken is not None and taken - now > _CLOCKS_DIFFER
+    ):  # one that works would have told a newer time by now
+        return Trouble(
+            "ahead", f"the last report of the recorder (pid {pid}) is of a time to come; see `monitord logs`"
+        )
+    degraded = reported.get("degraded")
+    reasons = [str(each) for each in degraded] if isinstance(degraded, list) else []
+    reasons += _box_off(reported.get("black_box"))
     if not reasons:
         return None
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""

@@ -155,3 +155,16 @@ def test_lists_and_pages_agree_on_when(store, new_incident, here) -> None:
     assert "03:00:00" in here("show", made.correlation_id, "--utc").out
     for words in (["recent", "--utc"], ["show", made.correlation_id, "--utc"]):
         assert "03:15" not in here(*words).out
+
+
+def test_a_damaged_report_and_one_of_a_time_to_come_end_no_answer(incident, data_dir, here) -> None:
+    """The clock was set back, and the recorder hangs since; or a value of the file is of another type."""
+    for wrong in (7, True, "x", {"x": 1}, 1e308, None):
+        for key in ("degraded", "black_box", "taken_at", "interval_s", "version"):
+            with recorder(data_dir, **{key: wrong}):
+                answer = here("recent")
+            assert (answer.code, lines(answer.err)) == (0, []), (key, wrong)
+    ahead = (datetime.now(UTC) + timedelta(days=400)).isoformat()
+    with recorder(data_dir, taken_at=ahead):
+        (line,) = lines(here("recent").err)
+    assert "is of a time to come" in line
