@@ -72,5 +72,5 @@ def _cell(value: object) -> str:
         return str(value)
     text = value if isinstance(value, str) else json_text(value, indent=None)
     safe = printable(text)
-    safe = "'" + safe if text.lstrip(" ").startswith(_FORMULA_STARTS) else safe
+    safe = "'" + safe if any(one.startswith(_FORMULA_STARTS) for one in (text, text.lstrip())) else safe
     return safe if len(safe) <= _LONGEST_CELL else safe[: _LONGEST_CELL - 1] + "…"

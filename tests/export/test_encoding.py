@@ -137,3 +137,9 @@ def test_bars_have_their_width_and_something_shows(share: float, columns: int) -
     drawn = bar(share, columns)
     assert len(drawn) == columns
     assert (drawn.strip() == "") == (share == 0)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0", "\u2003", "\u3000", "  \u00a0"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+def test_no_blank_of_any_kind_hides_a_formula(blank: str, sign: str) -> None:
+    assert csv_rows(["a"], [{"a": f"{blank}{sign}1"}], header=False).startswith("'")
