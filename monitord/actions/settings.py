@@ -19,7 +19,7 @@ from monitord.config.loading import SYSTEM_FILE, read_text, value_of
 from monitord.config.places import SYSTEM_DATA_DIR
 from monitord.config.settings import RuleSettings, needs_restart, rule_without_defaults
 from monitord.durable import make_folder
-from monitord.errors import ConfigError, UsageError
+from monitord.errors import ConfigError, PermissionDeniedError, UsageError
 from monitord.recorder.status import read_status
 
 _BY_HAND = frozenset({"name", "match"})  # of a rule: what makes it another rule
@@ -122,6 +122,19 @@ def _one(loaded: LoadedConfig, key: str) -> Setting:
     return found[0]
 
 
+def read_elsewhere(workspace: Workspace) -> str | None:
+    """Say which files the recorder of this store reads, where they are others than are read here."""
+    reported = _reported(workspace)
+    paths = reported.get("config_paths")
+    if not reported.get("is_running") or not isinstance(paths, list):
+        return None
+    here = {str(each.absolute()) for each in workspace.config().sources}
+    there = {str(Path(str(each)).absolute()) for each in paths}
+    if here == there:
+        return None
+    return f"the recorder reads {', '.join(sorted(there)) or 'no file'}, not what is shown here: say --config"
+
+
 def rule_keys(loaded: LoadedConfig) -> Iterator[str]:
     """Yield what can be set of each rule, whether it has it by default or not."""
     for rule in loaded.settings.rule_settings:
@@ -197,11 +210,19 @@ def _write(file: Path, text: str) -> None:
         raise ConfigError(f"cannot write {file}: {error.strerror}; name another with --config") from error
 
 
+def _reported(workspace: Workspace) -> Mapping[str, object]:
+    """What the recorder of this store said last; nothing where that may not be known."""
+    try:
+        return read_status(workspace.data_dir) or {}
+    except PermissionDeniedError:
+        return {}
+
+
 def _hint(workspace: Workspace, file: Path, now: Setting, waiting: list[str]) -> str:
     """Who takes it up, and when; or what stands above it."""
     if not now.origin.startswith(f"{file}:"):
         return f"{now.origin} is stronger and stays in force: {now.key} = {now.value}"
-    reported: Mapping[str, object] = read_status(workspace.data_dir) or {}
+    reported = _reported(workspace)
     if not reported.get("is_running"):
         return "nobody records here; the next start takes it up"
     paths = reported.get("config_paths")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LEAST_NAME = 16  # columns below which a name says nothing
 _SHOWN = 20
+_LEAST_SHARE = 0.005  # what is shown as 1 % or more
 _PAINTS = {"hotter": "red", "new": "red", "cooler": "green", "gone": "green", "same": "dim"}
 _CODE = {"changed": "code changed", "same": "same code", "renamed": "renamed", "unknown": ""}
 
@@ -109,7 +110,8 @@ def _told(
     for word, head, count in zip(("before", "after"), heads, counts, strict=True):
         text = f"{short_id(head['correlation_id'])}  {printable(head['title'])}, {counted(count, 'sample')}"
         yield style.paint(f"{word:<8}", "dim") + cut(text, columns - 8)
-    worth_it = [*comparison.moved[:_SHOWN], *comparison.edited[:_SHOWN]]
+    moved = [one for one in comparison.moved if _is_seen(one)]
+    worth_it = [*moved[:_SHOWN], *comparison.edited[:_SHOWN]]
     shown = list(found["differences"]) if everything else worth_it
     yield ""
     if shown:
@@ -118,8 +120,13 @@ def _told(
         yield from _difference(one, columns, style)
     if not comparison.moved:
         yield from wrap("no function's share moved by more than chance explains", columns)
-    for remark in _remarks(found, len(comparison.moved) - _SHOWN, everything):
+    for remark in _remarks(found, len(comparison.moved) - len(moved[:_SHOWN]), everything):
         yield from wrap(printable(remark), columns)
+
+
+def _is_seen(one: Mapping[str, Any]) -> bool:
+    """Whether a share of its own is more than 0 % in the table: callers move with what they call."""
+    return any(one[side]["self_share"] >= _LEAST_SHARE for side in ("before", "after"))
 
 
 def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from monitord.actions.configuration import check_config, leaves, shown_settings, write_default
-from monitord.actions.settings import get_settings, set_setting
+from monitord.actions.settings import get_settings, read_elsewhere, set_setting
 from monitord.cli.context import CliContext
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style, emit, emit_json, page, say, width
@@ -29,6 +29,7 @@ def show(
 ) -> None:
     """Show the configuration in force."""
     loaded = context.config()
+    tell_whose(context)
     settings = shown_settings(loaded)
     values = dict(leaves(settings))
     if as_json:
@@ -67,6 +68,7 @@ def get(
 ) -> None:
     """Print a value in force, alone on its line; of a section or a rule, each with its key."""
     found = get_settings(context.workspace, key)
+    tell_whose(context)
     if as_json:
         emit_json([{"key": each.key, "value": each.value, "origin": each.origin} for each in found])
     elif found[0].key == key:
@@ -127,6 +129,12 @@ def schema(context: CliContext) -> None:
     from monitord.config import json_schema
 
     emit_json(json_schema())
+
+
+def tell_whose(context: CliContext) -> None:
+    """Say on stderr where what is in force here is not what the recorder goes by."""
+    if told := read_elsewhere(context.workspace):
+        say(printable(told))
 
 
 def _as_toml(value: object) -> str:

@@ -137,4 +137,7 @@ def _sources(found: Standing) -> Iterator[str]:
     if looked and has_told:
         yield f"from a look of {LOOK_S:.0f} s just now: {', '.join(dict.fromkeys(looked))}"
     elif looked:
-        yield f"from a look of {LOOK_S:.0f} s just now; windows, growth and hangs need a running daemon"
+        yield (
+            f"from a look of {LOOK_S:.0f} s just now; only a recorder judges windows, growth and hangs,"
+            " of what it watches"
+        )

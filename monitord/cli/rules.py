@@ -35,7 +35,10 @@ _NAME_WIDTH = 24  # a name is there to be typed: it is shown whole up to here
 
 def list_rules(context: CliContext, as_json: bool = False) -> None:
     """List the rules in force: what fires, after how long, how often at most."""
+    from monitord.cli.config import tell_whose
+
     rules = context.config().settings.rules
+    tell_whose(context)
     if as_json:
         emit_json([rule_row(rule) for rule in rules])
         return

@@ -19,6 +19,7 @@ _RANGES = (  # how the library writes a range, and how people do
     (re.compile(r"Input should be greater than or equal to (-?[\d.]+)"), r"expected \1 or more"),
     (re.compile(r"Input should be less than or equal to (-?[\d.]+)"), r"expected \1 or less"),
     (re.compile(r"the range x>=(-?[\d.]+)"), r"\1 or more"),
+    (re.compile(r"Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)"), r"unexpected '\1'"),
     (re.compile(r": ('.*') is not one of '(.*)'$"), r" \1, expected one of '\2'"),
     (re.compile(r": ('.*') is not in ([-\d.]+ (?:to [-\d.]+|or more))"), r" \1, expected \2"),
     (re.compile(r": ('.*') is not a valid (?:int(?:eger)?|float)(?: range)?"), r" \1, expected a number"),

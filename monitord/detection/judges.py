@@ -192,7 +192,7 @@ class RuleJudge:
         return self.budget.refusal(now_s)
 
     def _cooling(self, track: Track, now_s: float) -> str:
-        text = f"cooling down for {track.cool_until_s - now_s:.0f} s more"
+        text = f"cooling down for {reasons.wait(track.cool_until_s - now_s)} more"
         if track.high_water is None or self.rule.metric is TriggerMetric.HANG:
             return text
         side = "at or below" if self.condition.is_below else "at or above"

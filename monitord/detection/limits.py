@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from monitord.detection.reasons import wait
 from monitord.model import ProcessKey, counted
 
 HOUR_S = 3600.0
@@ -41,7 +42,7 @@ class HourBudget:
             return "captures_per_hour of this rule is 0"
         wait_s = HOUR_S - (now_s - self._granted[0])
         most = counted(self.limit, "capture")
-        return f"this rule's limit of {most} an hour is reached; the next in {wait_s:.0f} s"
+        return f"this rule's limit of {most} an hour is reached; the next in {wait(wait_s)}"
 
     def ages(self, now_s: float) -> list[float]:
         self.remaining(now_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from monitord.detection.conditions import Condition
@@ -50,6 +51,14 @@ def quantity(value: float, unit: str) -> str:
         number, name = scaled(value, unit)
         return f"{_short(number)} {name}"
     return _short(value)
+
+
+def wait(seconds: float) -> str:
+    """A time to wait in its largest unit that says enough: "45 s", "26 min", "5 h"; never too short."""
+    for size, name in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{math.ceil(seconds / size)} {name}"
+    return f"{math.ceil(seconds)} s"
 
 
 def _short(value: float) -> str:

@@ -12,6 +12,8 @@ from monitord.redaction import printable
 _FUNCTIONS = 3
 _LEAST_SHARE = 0.05
 _UNKNOWN = 2
+_BEFORE = 2
+_NOTES = 3
 _LONGEST = 400
 
 
@@ -67,13 +69,21 @@ def summary_of(document: Mapping[str, Any]) -> Summary:
     if cause:
         facts.append(("cause", document["cause"]))
         facts += [("decided by", cause["decides"])] if cause["decides"] else []
-    facts += [("before", one["text"]) for one in document["sentences"] if one["about"] == "before"]
-    facts += [("note", note["text"]) for note in incident["annotations"]]
+    before = [one["text"] for one in document["sentences"] if one["about"] == "before"]
+    facts += [("before", text) for text in before[:_BEFORE]]
+    facts += _notes([note["text"] for note in incident["annotations"]])
     unknown = [one["text"] for one in document["sentences"] if one["about"] == "unknown"]
     return Summary(
         document["name"], document["verdict"], _limited(document["headline"]), document["when"],
         document["why"], tuple(facts), tuple(unknown[:_UNKNOWN]),
     )  # fmt: skip
+
+
+def _notes(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The last ones; of those before them how many there are."""
+    yield from (("note", text) for text in texts[-_NOTES:])
+    if len(texts) > _NOTES:
+        yield "notes", f"{len(texts) - _NOTES} earlier"
 
 
 def _limited(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def require_service_manager(place: ServicePaths) -> None:
 def require_rights(place: ServicePaths, verb: str, *, system: bool) -> None:
     """A system service belongs to root; say the line that works."""
     if system and place.uid != 0:
-        line = " ".join(("sudo", *map(lasting_path, place.program), "service", verb, "--system"))
+        line = shlex.join(("sudo", *map(lasting_path, place.program), "service", verb, "--system"))
         raise PermissionDeniedError(f"cannot {verb} the machine's service without root; try `{line}`")
 
 

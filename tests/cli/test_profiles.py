@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -188,6 +189,22 @@ def test_noise_is_said_to_be_noise(here, store, new_incident) -> None:
     assert "no function's share moved by more than chance explains" in answer.out
     assert "2 moved by less than chance explains" in answer.out
     assert here("compare", *names, "--all").out.count(" noise") == 2
+
+
+def test_callers_that_took_nothing_themselves_are_counted_not_listed(here, store, new_incident) -> None:
+    """A row of 0 % before and now says nothing, though what the function calls is new or gone."""
+    names = [
+        store.save_incident(_incident(new_incident, _folded(*counts)))[0].correlation_id
+        for counts in ((1000, 0), (0, 1000))
+    ]
+    payload = b"other (/srv/app/main.py:1);caller (/srv/app/main.py:2);leaf (/srv/app/main.py:3) 1000\n"
+    third = store.save_incident(_incident(new_incident, payload))[0].correlation_id
+    answer = here("compare", names[0], third)
+    assert "gone  parse" in answer.out
+    assert "new  leaf" in answer.out
+    assert not any(word in answer.out for word in ("caller", "other ", "   0 %    0 %"))
+    assert re.search(r"^[1-9]\d* more differ; ", answer.out, re.MULTILINE)
+    assert "caller" in here("compare", names[0], third, "--all").out
 
 
 def test_edited_code_is_shown_where_its_share_did_not_move(here, store, new_incident) -> None:

@@ -57,6 +57,23 @@ def test_a_summary_says_it_in_a_few_lines(form: str, profiled: Incident, here: C
     assert len(others) < 12
 
 
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_a_summary_stays_a_few_lines_however_many_notes_there_are(
+    form: str, profiled: Incident, here: Cli
+) -> None:
+    """The newest are told, the others counted."""
+    for number in range(12):
+        assert here("note", "1", f"seen {number:02}").code == 0
+    lines = here("summary", "1", "-o", form).out.splitlines()
+    assert len(lines) <= 16
+    assert [number for number in range(12) if any(f"seen {number:02}" in line for line in lines)] == [
+        9,
+        10,
+        11,
+    ]
+    assert any("9 earlier" in line for line in lines)
+
+
 def test_an_unknown_incident_is_one_line(here: Cli, profiled: Incident) -> None:
     for words in (("summary", "zzzz"), ("open", "zzzz"), ("export", "zzzz", "--format", "report", "-o", "-"),
                   ("export", "zzzz", "--bundle", "-o", "-"), ("capture", "--again", "zzzz")):  # fmt: skip

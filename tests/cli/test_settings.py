@@ -242,3 +242,17 @@ def test_a_list_of_tables_is_read_by_its_name(here, tmp_path) -> None:
     (tmp_path / "told.toml").write_text("[[notify.receivers]]\nname = 'a'\nkind = 'journald'\n")
     answer = here("--config", str(tmp_path / "told.toml"), "config", "get", "notify.receivers")
     assert answer.out.startswith('notify.receivers[0].name = "a"\n')
+
+
+def test_what_is_in_force_for_another_recorder_is_not_passed_off_as_its_own(
+    here, store, data_dir, tmp_path, file
+) -> None:
+    """The recorder was started with a file that this call does not read: one line on stderr."""
+    status = {"pid": os.getpid(), "config_paths": [str(file)], "taken_at": datetime.now(UTC)}
+    said = f"the recorder reads {file}, not what is shown here: say --config\n"
+    calls = (["config", "show"], ["config", "get", "log.level"], ["rules", "list"])
+    with hold(data_dir / DAEMON_LOCK, "busy"):
+        write_status(data_dir, status)
+        assert [here(*call).err for call in calls] == [said] * 3
+        assert [here("--config", str(file), *call).err for call in calls] == [""] * 3
+    assert not any("the recorder reads" in here(*call).err for call in calls)

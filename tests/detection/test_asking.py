@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitord.detection import Detector, assess, replay
+from monitord.detection.reasons import wait
 from monitord.model import Demand, Match, ProcessKey, Rule, Threshold, TriggerMetric
 from tests.detection.timelines import (
     BURNER,
@@ -109,14 +110,14 @@ def test_armed_firing_and_cooling_targets_are_watched(timeline: str, is_watched:
             "cooling_down",
             None,
             70,
-            "cooling down for 600 s more, unless it stays at or above 142 %",
+            "cooling down for 10 min more, unless it stays at or above 142 %",
         ),
         (
             "0 95*6 20 95",
             "cooling_down",
             1.0,
             -5,
-            "cooling down for 598 s more, unless it stays at or above 142 %",
+            "cooling down for 10 min more, unless it stays at or above 142 %",
         ),
     ],
 )
@@ -242,3 +243,20 @@ def test_a_user_of_a_match_is_known_to_a_replay_and_to_one_look_alike() -> None:
     busy = process(cpu_percent=95.0)
     assert assess(rule, busy, machine(), {"alice": 1000}).state == "armed"
     assert assess(rule, busy, machine()).suppressed_by == "the rule's match leaves this process out"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "1 s"),
+        (45, "45 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (3510, "59 min"),
+        (7200, "2 h"),
+        (90_000, "25 h"),
+    ],
+)
+def test_what_holds_a_rule_back_is_told_in_units_for_people(seconds: float, said: str) -> None:
+    """And never shorter than it is: who waits for so long finds it over."""
+    assert wait(seconds) == said

@@ -131,7 +131,7 @@ def test_one_episode_asks_for_evidence_once(
 
 def test_a_suppressed_alert_says_how_long_it_must_wait_and_what_would_break_through() -> None:
     said = alerts(CPU_HOG, draw("0 95*6 20 95*6"))
-    assert said[-1].suppressed_by == "cooling down for 588 s more, unless it stays at or above 142 %"
+    assert said[-1].suppressed_by == "cooling down for 10 min more, unless it stays at or above 142 %"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -17,6 +18,7 @@ from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError,
 from monitord.ownership import closed_to_others, is_for_all
 from monitord.service import ServicePaths, apply, control, plan_install, plan_uninstall
 from monitord.service.accounts import why_no_system_account
+from monitord.service.paths import require_rights
 from tests.service.machine import Manager
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,6 +75,14 @@ def test_a_system_service_needs_root_and_says_the_sudo_line(place: ServicePaths)
         apply(plan_install(True, place), run=Manager())
     with pytest.raises(PermissionDeniedError, match="sudo /usr/bin/env service stop --system"):
         control("stop", place, system=True)
+
+
+def test_the_sudo_line_can_be_typed_as_it_stands(place: ServicePaths) -> None:
+    odd = replace(place, uid=1000, program=("/opt/my tools/python", "-c", "import sys; sys.exit()"))
+    with pytest.raises(PermissionDeniedError) as refused:
+        require_rights(odd, "install", system=True)
+    line = str(refused.value).partition("`")[2].rstrip("`")
+    assert shlex.split(line) == ["sudo", *odd.program, "service", "install", "--system"]
 
 
 def test_a_system_service_is_refused_when_its_user_could_not_start_it(
