@@ -17,7 +17,7 @@ from monitord import procfs
 from monitord.causes import fanotify
 from monitord.causes.facts import Facts
 from monitord.causes.unknown import unknown
-from monitord.causes.wait_words import Row, number, rows, text
+from monitord.causes.wait_words import Row, number, process_called, rows, text
 from monitord.causes.words import share as share_text
 from monitord.model import Cause, counted, sized
 from monitord.procfs import descriptors
@@ -303,11 +303,7 @@ def _by_events(seen: Mapping[str, Any], evidence: tuple[tuple[str, str], ...]) -
     else:
         where = text(first, "path")
     by = first.get("by")
-    who = (
-        f" by its child {text({'n': by[1]}, 'n')} (pid {by[0]})"
-        if isinstance(by, list) and len(by) == 2
-        else ""
-    )
+    who = f" by its child {process_called(by[1], by[0])}" if isinstance(by, list) and len(by) == 2 else ""
     sentence = f"in the second that was watched {where} {'was' if share >= _ENOUGH else 'were'} {verb}{who}"
     of = f"{share_text(number(first, 'events'), whole)} of " if share >= _ENOUGH else ""
     sentence += f": {of}{counted(whole, 'event')}"

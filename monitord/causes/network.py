@@ -15,7 +15,7 @@ from typing import Any
 from monitord import procfs, rights
 from monitord.causes.facts import Facts
 from monitord.causes.unknown import unknown
-from monitord.causes.wait_words import Row, number, rows, text
+from monitord.causes.wait_words import Row, number, process_called, rows, text
 from monitord.model import Cause, counted, sized
 from monitord.procfs import descriptors, holders, sockdiag
 from monitord.redaction import redact_name
@@ -236,7 +236,7 @@ def _ends(moved: list[Row]) -> str:
 
 def _called(process: tuple[int, str]) -> str:
     pid, name = process
-    return f"{text({'name': name}, 'name')} (pid {pid})"
+    return process_called(name, pid)
 
 
 def _evidence(moved: list[Row], seen: Row) -> tuple[tuple[str, str], ...]:

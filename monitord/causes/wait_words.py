@@ -68,7 +68,13 @@ def called(holder: Row) -> str:
         return f"thread {text(holder, 'name')} ({number(holder, 'thread_id')})"
     container = text(holder, "container")
     inside = f" in container {container[:12]}" if container else ""
-    return f"{text(holder, 'name')} (pid {number(holder, 'pid')}){inside}"
+    return f"{process_called(text(holder, 'name'), number(holder, 'pid'))}{inside}"
+
+
+def process_called(name: object, pid: object) -> str:
+    """A process by its name and number; one that ended before it could be read has no name."""
+    shown = text({"name": name}, "name")
+    return f"{shown} (pid {pid})" if shown else f"pid {pid}"
 
 
 def held_by(group: Row) -> str:

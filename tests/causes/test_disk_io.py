@@ -182,7 +182,7 @@ def test_a_childs_file_is_put_down_to_the_child(run: Run, path: str) -> None:
     process, _ = run(HAS_A_CHILD, path)
     cause = cause_of(process.pid)
     assert path in cause.sentence, cause
-    assert "by its child dd (pid " in cause.sentence or "by its child  (pid " in cause.sentence
+    assert "by its child dd (pid " in cause.sentence or "by its child pid " in cause.sentence
 
 
 @pytest.mark.parametrize("code", [PWRITES, MAPS, SLEEPS], ids=["pwrite", "mmap", "nothing"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.causes.wait_words import called, process_called
 from tests.causes import hanging
 from tests.causes.conftest import Run, waits_in
 from tests.causes.test_hang import cause_of, explained
@@ -168,3 +169,9 @@ def test_a_frozen_file_system_is_told_with_what_lets_it_go_on() -> None:
     assert (cause.kind, cause.confidence) == ("I/O wait", "likely")
     assert "at /srv/x, on /dev/loop0 (ext4) at /srv; the file system is frozen" in cause.sentence
     assert cause.decides == "sudo fsfreeze -u /srv lets it go on"
+
+
+def test_a_process_without_a_name_is_told_by_its_number() -> None:
+    """One that ended before it could be read: no gap where its name would stand."""
+    assert [process_called(name, 7) for name in ("dd", "", None, 5)] == ["dd (pid 7)", *["pid 7"] * 3]
+    assert called({"pid": 7}) == "pid 7"
