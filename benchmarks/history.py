@@ -108,19 +108,20 @@ def written_bytes() -> int:
 
 
 def bytes_by_step(database: Path) -> dict[int, tuple[int, float]]:
-    """By how far passes stand apart: what they take on pages, and of how many seconds."""
+    """By how far passes stand apart: their share of the table's pages, and of how many seconds."""
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(
             "SELECT step_s, taken_from, taken_until, length(rates) FROM history"
         ).fetchall()
+        (pages,) = connection.execute(
+            "SELECT sum(pgsize) FROM dbstat WHERE name IN ('history', 'idx_history_time', 'idx_history_step')"
+        ).fetchone()
+    on_pages = pages / sum(size for *_row, size in rows)
     found: dict[int, tuple[int, float]] = {}
     for step, since, until, size in rows:
         held, seconds = found.get(step, (0, 0.0))
         long = (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds() + step
-        pages = (
-            -(-size // 4096) * 4096 if size > 3000 else size + 80
-        )  # a row above a page has pages of its own
-        found[step] = held + pages, seconds + long
+        found[step] = held + round(size * on_pages), seconds + long
     return found
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, tzinfo
 
 from monitord.config.quantities import readings_of_big_m, seconds_of
 from monitord.errors import UsageError
@@ -200,7 +200,10 @@ def _without_zone_name(words: str, now: datetime, zone: tzinfo | None) -> tuple[
 def _resolved(text: str, resolve: Callable[[], datetime]) -> datetime:
     _refuse_big_m(text)
     try:
-        return resolve().astimezone(UTC)
+        moment = resolve().astimezone(UTC)
+        if not MINYEAR < moment.year < MAXYEAR:  # what lies beside it must be a time, too
+            raise OverflowError
+        return moment
     except (ValueError, OverflowError, OSError, IndexError):
         # Where the form fitted, the number did not ("25:61", "9999999 weeks").
         raise UsageError(f'invalid time "{text}", expected one like {TIME_FORMS}') from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from monitord.storage.usage import floor_bytes
 from monitord.storage.views import Usage
@@ -51,7 +50,8 @@ class HistoryTrim:
 
     It is trimmed to its share whenever the clock is trusted, or the budget is broken. What the trimming
     will free is credited, so that no evidence goes for a history that has grown too long; after some
-    rounds that did not bear it out, the credit is withdrawn.
+    rounds that did not bear it out, the credit is withdrawn. What goes is measured in bytes, for thinned
+    history takes less the older it is, and in the order of recording, which no clock can change.
     """
 
     keep_share: float
@@ -74,11 +74,8 @@ class HistoryTrim:
             return cls(1.0, 0, pressure)
         return cls(allowed_bytes / held_bytes, excess_bytes if pressure < PATIENCE else 0, pressure)
 
-    def cutoff(self, now: datetime, window_s: float, *, is_short: bool) -> datetime | None:
-        """From when on history stays, taking it to be spread evenly over its window; None: all of it."""
-        share = self.keep_share
+    def left_share(self, *, is_short: bool) -> float:
+        """Return how much of its bytes stays, 1 for all: less in each further round that needs it."""
         if is_short:
-            share /= 2.0 * 4.0**self.pressure
-        elif share < 1.0:
-            share /= 4.0**self.pressure
-        return now - timedelta(seconds=window_s * share) if share < 1.0 else None
+            return self.keep_share / (2.0 * 4.0**self.pressure)
+        return self.keep_share / 4.0**self.pressure if self.keep_share < 1.0 else 1.0

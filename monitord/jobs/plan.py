@@ -61,7 +61,8 @@ class Step:
 class RetentionPlan:
     """What is to go: `steps` in the order in which it should be done, and the history before a moment.
 
-    Of events those before another moment go that belong to no incident.
+    Of history's bytes `keep_history_share` stays, the newest. Of events those before another moment go that
+    belong to no incident.
 
     `shortfall_bytes` is what is missing even when all evidence that may go is gone.
     """
@@ -69,11 +70,17 @@ class RetentionPlan:
     steps: tuple[Step, ...] = ()
     drop_history_before: datetime | None = None
     drop_events_before: datetime | None = None
+    keep_history_share: float = 1.0
     shortfall_bytes: int = 0
 
     @property
     def is_empty(self) -> bool:
-        return not (self.steps or self.drop_history_before)
+        return not (self.steps or self.shortens_history)
+
+    @property
+    def shortens_history(self) -> bool:
+        """Whether any of it is to go, by age or for its size."""
+        return self.drop_history_before is not None or self.keep_history_share < 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +196,12 @@ class Round:
         freed += trim.credit_bytes + bare_bytes
         shortfall = max(0, usage.total_bytes - limits.max_total_bytes - freed)
         aged = self.now - timedelta(seconds=limits.history_age_s) if by_age else None
-        sized = trim.cutoff(self.now, limits.history_age_s, is_short=shortfall > 0)
         return RetentionPlan(
             # What goes whole goes first: its evidence need not be dropped before.
             tuple(sorted(steps, key=lambda step: not step.takes_whole)),
-            max((when for when in (aged, sized) if when), default=None),
+            aged,
             self.now - timedelta(seconds=limits.max_age_s) if by_age else None,
+            trim.left_share(is_short=shortfall > 0),
             shortfall,
         )
 

@@ -55,6 +55,8 @@ class RetentionStore(Protocol):
     def usage(self) -> Usage: ...
     def history_bytes(self) -> int: ...
     def drop_history_before(self, when: datetime, /) -> int: ...
+    def history_from(self, keep_share: float, /) -> datetime | None: ...
+    def shorten_history(self, keep_share: float, /) -> None: ...
     def drop_loose_events_before(self, when: datetime, /) -> int: ...
     def drop_set_aside(self, wanted_bytes: int, /) -> int: ...
     def compact(self) -> str | None: ...
@@ -252,7 +254,7 @@ class RetentionManager:
         freed = sum(step.tally.stored_bytes for step in plan.steps) + (usage.wal_bytes if is_over else 0)
         return replace(
             went.report(),
-            history_before=plan.drop_history_before,
+            history_before=self._history_before(plan),
             bytes_before=usage.total_bytes,
             bytes_after=usage.total_bytes - freed,
             postponed=postponed,
@@ -283,7 +285,7 @@ class RetentionManager:
             count = went.count
             self._let_go(plan, went)
             left = self._store.usage()
-            pressure += went.count > count or plan.drop_history_before is not None
+            pressure += went.count > count or plan.shortens_history
             futile += went.count > count and left.total_bytes >= usage.total_bytes
             if left.total_bytes <= limits.max_total_bytes or futile >= _FUTILE_ROUNDS:
                 break
@@ -312,17 +314,24 @@ class RetentionManager:
                     break
         if plan.drop_events_before is not None:
             self._store.drop_loose_events_before(plan.drop_events_before)
+        ends = (went.history_before, self._history_before(plan))
+        went.history_before = max((when for when in ends if when), default=None)
         if plan.drop_history_before is not None:
             self._store.drop_history_before(plan.drop_history_before)
-            went.history_before = max(
-                plan.drop_history_before, went.history_before or plan.drop_history_before
-            )
+        if plan.keep_history_share < 1.0:
+            self._store.shorten_history(plan.keep_history_share)
         self._store.compact()
 
     def _delete(self, keys: Sequence[str]) -> None:
         """Delete items of one step, which are all of one kind."""
         delete = self._store.delete_incidents if is_summary(keys[0]) else self._store.drop_evidence
         delete([correlation_id_of(key) for key in keys])
+
+    def _history_before(self, plan: RetentionPlan) -> datetime | None:
+        """Before when history goes by this plan."""
+        share = plan.keep_history_share
+        sized = self._store.history_from(share) if share < 1.0 else None
+        return max((when for when in (plan.drop_history_before, sized) if when), default=None)
 
     def _obstacle(self, usage: Usage, now: datetime, limits: RetentionLimits, held_by: str | None) -> str:
         """Why there is no room, by what it really is: the disk, another program, or what is kept."""

@@ -21,6 +21,8 @@ _LARGE_KNOWN = 16
 _FLUSH_S = 60.0
 _REMEMBER_S = 600.0
 _CLOSE_LOOK_S = 60.0  # after a first crossing every pass is kept for this long
+_CLOSE_LOOKS_S = 3600.0  # and so long a day: more would push out the weeks before
+_DAY_S = 86_400.0
 
 
 class _Largest:
@@ -52,12 +54,32 @@ class _Largest:
         return tuple(changed(one, **nothing) for one in largest)
 
 
+class _CloseLooks:
+    """The minutes after first crossings; no more of them than an hour a day."""
+
+    def __init__(self) -> None:
+        self._left_s = _CLOSE_LOOKS_S
+        self._ends_s = self._noted_s = float("-inf")
+
+    def is_close(self, now_s: float, *, is_crossed: bool) -> bool:
+        """Whether a pass is kept because of a crossing, now or before."""
+        if is_crossed:
+            regained_s = (now_s - self._noted_s) * _CLOSE_LOOKS_S / _DAY_S
+            self._left_s, self._noted_s = min(_CLOSE_LOOKS_S, self._left_s + regained_s), now_s
+            longer_s = now_s + _CLOSE_LOOK_S - max(now_s, self._ends_s)
+            if longer_s <= self._left_s:
+                self._left_s -= longer_s
+                self._ends_s = now_s + _CLOSE_LOOK_S
+        return now_s < self._ends_s
+
+
 class Historian:
     """Collects passes for the history table and hands them over a minute at a time.
 
     Kept are passes some two seconds apart, of which the store keeps the busiest as they age; and every pass
-    in the minute after a first crossing, kept a day: that is what `monitord rules test` replays. Those after
-    a gap say why nothing is known before them. A power cut loses at most the minute not yet handed over.
+    in the minute after a first crossing (an hour a day), kept a day: that is what `monitord rules test`
+    replays. Those after a gap say why nothing is known before them. A power cut loses at most the minute not
+    yet handed over.
     """
 
     def __init__(self, saving: Saving, writer: Writer, heartbeat_s: float) -> None:
@@ -67,15 +89,14 @@ class Historian:
         self._batch: list[Rates] = []
         self._largest = _Largest()
         self._step_s = FINE_S
-        self._kept_at_s = self._looked_at_s = self._crossed_at_s = float("-inf")
+        self._close_looks = _CloseLooks()
+        self._kept_at_s = self._looked_at_s = float("-inf")
 
     def note(self, rates: Rates, verdict: DetectionResult) -> None:
         """Keep this pass if it adds something."""
         now_s = rates.monotonic_s
         self._largest.note(rates)
-        if verdict.armed:
-            self._crossed_at_s = now_s
-        is_close_look = now_s - self._crossed_at_s < _CLOSE_LOOK_S
+        is_close_look = self._close_looks.is_close(now_s, is_crossed=bool(verdict.armed))
         step_s = COARSE_S if is_close_look else FINE_S
         if self._batch and (step_s != self._step_s or self._is_full(rates)):
             self.flush()
@@ -93,8 +114,10 @@ class Historian:
         return replace(rates, processes=(*thin(rates, _PROCESSES_IN_HISTORY).processes, *idle))
 
     def _is_full(self, rates: Rates) -> bool:
-        """A minute long; or the clock was set back, and a batch is in the order of time."""
-        is_long = rates.monotonic_s - self._batch[0].monotonic_s >= _FLUSH_S
+        """A minute long by either clock, for a row stands for all of its time; or the clock was set back."""
+        first = self._batch[0]
+        wall_s = (rates.taken_at - first.taken_at).total_seconds()
+        is_long = max(wall_s, rates.monotonic_s - first.monotonic_s) >= _FLUSH_S
         return is_long or rates.taken_at < self._batch[-1].taken_at
 
     def _is_due(self, rates: Rates) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
@@ -177,12 +177,8 @@ class SQLiteProfileStore(OpenDatabase):
         if not passes:
             return
         times = [rates.taken_at for rates in passes]
-        row = {
-            "taken_from": time_cell(min(times)),
-            "taken_until": time_cell(max(times)),
-            "rates": pack(passes),
-            "step_s": step_s,
-        }
+        since, until = time_cell(min(times)), time_cell(max(times))
+        row = {"taken_from": since, "taken_until": until, "rates": pack(passes), "step_s": step_s}
         with self._transaction() as connection:
             connection.execute(history_table.insert().values(row))
             upkeep.thin_history(connection, passes[-1].taken_at)
@@ -322,9 +318,19 @@ class SQLiteProfileStore(OpenDatabase):
     def drop_history_before(self, when: datetime) -> int:
         """Remove history that ends before `when`, and events of then that belong to no incident; how many."""
         with self._transaction() as connection:
-            query = delete(history_table).where(history_table.c.taken_until < time_cell(when))
-            flushes = connection.execute(query).rowcount
+            flushes = upkeep.drop_history_before(connection, when)
         return flushes + self.drop_loose_events_before(when)
+
+    def history_from(self, keep_share: float) -> datetime | None:
+        """Before when history goes if this share of its bytes stays; None where that is not known."""
+        with self._questions() as connection:
+            return upkeep.history_from(connection, keep_share)
+
+    def shorten_history(self, keep_share: float) -> None:
+        """Keep the share of history that was recorded last, and of events that belong to no incident."""
+        with self._transaction() as connection:
+            excess = upkeep.shorten_history(connection, keep_share)
+        Pruner(self._transaction).remove(at_most=excess, loose=True)
 
     def drop_loose_events_before(self, when: datetime) -> int:
         """Remove events before `when` that belong to no incident; how many."""

@@ -1,15 +1,16 @@
 """History: passes thinned to what looking back needs, packed small, and thinned again with age.
 
 Kept of each pass: the machine, and the processes that lead in CPU, memory, disk or network. Rates are
-rounded to 0.1, sizes to 64 KiB, byte rates to 1 B/s, times to 1 ms. Thinned passes are never `is_complete`.
-Values of one kind stand in one list, which compresses to about a third of a list of objects. With age the
-busiest pass of a step stands for it: each value that is kept was read.
+rounded to 0.1, sizes to 64 KiB, byte rates to 1 B/s (to three digits where passes stand a minute apart),
+times to 1 ms. Thinned passes are never `is_complete`. Values of one kind stand in one list, which compresses
+to about a third of a list of objects. With age the busiest pass of a step stands for it: each value that is
+kept was read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -93,7 +94,24 @@ def thinned(cells: Iterable[bytes], step_s: float) -> bytes:
             kept.append(one)
         elif best is None or one.rank > best.rank:
             best = one
-    return _cell([*kept, *([best] if best else [])])
+    kept += [best] if best else []
+    return _cell([_coarse(one) for one in kept] if step_s >= COARSEST_S else kept)
+
+
+def _coarse(one: _Packed) -> _Packed:
+    """One with byte rates of three digits, which take two thirds of the room."""
+    system = dict(one.system)
+    for kind in ("disk_bytes_per_s", "network_bytes_per_s"):
+        system[kind] = {name: _three_digits(value) for name, value in system[kind].items()}
+    processes = [
+        (identity, [state, cpu, rss, threads, _three_digits(disk), _three_digits(network), fds])
+        for identity, (state, cpu, rss, threads, disk, network, fds) in one.processes
+    ]
+    return replace(one, system=system, processes=processes)
+
+
+def _three_digits(value: int | None) -> int | None:
+    return value and round(value, min(0, 3 - len(str(abs(value)))))
 
 
 def _packed(rates: Rates) -> _Packed:

@@ -33,10 +33,41 @@ _LOOSE_EVENT_BYTES = 160  # a row with its indexes
 def history_bytes(connection: Connection) -> int:
     """What history and the events of no incident take in the database, about."""
     rates = connection.execute(select(func.coalesce(func.sum(func.length(history.c.rates)), 0))).scalar_one()
-    of_all, of_incidents = connection.execute(
-        select(func.count(), func.count(event.c.correlation_id)).select_from(event)
-    ).one()
-    return int(rates) + _LOOSE_EVENT_BYTES * (of_all - of_incidents)
+    return int(rates) + _LOOSE_EVENT_BYTES * _loose_events(connection)
+
+
+def drop_history_before(connection: Connection, when: datetime) -> int:
+    """Remove history that ends before a time; how many rows."""
+    return connection.execute(delete(history).where(history.c.taken_until < time_cell(when))).rowcount
+
+
+def shorten_history(connection: Connection, keep_share: float) -> int:
+    """Keep so large a share of history's bytes; how many events of no incident have to go, too."""
+    if newest := _newest_beyond(connection, keep_share):
+        connection.execute(delete(history).where(history.c.id <= newest[0]))
+    return int((1 - keep_share) * _loose_events(connection))
+
+
+def history_from(connection: Connection, keep_share: float) -> datetime | None:
+    """Before when history goes if this share of its bytes stays; None where that is not known."""
+    newest = _newest_beyond(connection, keep_share)
+    return _time_or_none(newest[1]) if newest else None
+
+
+def _newest_beyond(connection: Connection, keep_share: float) -> tuple[int, Any] | None:
+    """Number and end of the last row that goes when so large a share of the bytes stays, the newest."""
+    size = func.length(history.c.rates)
+    held, of_all = func.sum(size).over(order_by=history.c.id.desc()), func.sum(size).over()
+    rows = select(history.c.id, history.c.taken_until, held.label("held"), of_all.label("of_all")).subquery()
+    query = select(rows.c.id, rows.c.taken_until).where(rows.c.held > keep_share * rows.c.of_all)
+    found = connection.execute(query.order_by(rows.c.id.desc()).limit(1)).first()
+    return (found.id, found.taken_until) if found else None
+
+
+def _loose_events(connection: Connection) -> int:
+    """How many events belong to no incident."""
+    query = select(func.count() - func.count(event.c.correlation_id)).select_from(event)
+    return int(connection.execute(query).scalar_one())
 
 
 def thin_history(connection: Connection, now: datetime) -> None:
@@ -65,17 +96,35 @@ def _rows_due(connection: Connection, level: Level, due_s: float) -> Iterator[Ro
     columns = history.c
     is_due = (columns.step_s == level.of_s) & (columns.taken_until < time_cell(_utc(due_s)))
     oldest = select(columns.id, columns.taken_until).where(is_due).order_by(columns.taken_until).limit(1)
-    first = connection.execute(oldest).first()
-    if first is None:
+    found = connection.execute(oldest).first()
+    if found is None:
         return
+    following = select(history).where(columns.id >= found.id).order_by(columns.id).limit(_ROWS_THINNED)
+    rows = iter(connection.execute(following))
+    first = next(rows)
+    yield first
+    if not _has_times(first):
+        return  # damaged: thinned alone, so that no other row becomes a part of it
     ends_s = (time_of(first.taken_until).timestamp() // level.row_s + 1) * level.row_s
-    end, before = time_cell(_utc(min(ends_s, due_s))), ""
-    following = select(history).where(columns.id >= first.id).order_by(columns.id).limit(_ROWS_THINNED)
-    for row in connection.execute(following):
-        if row.step_s != level.of_s or row.taken_from < before or row.taken_until >= end:
+    end, before = time_cell(_utc(min(ends_s, due_s))), first.taken_until
+    for row in rows:
+        is_next = row.step_s == level.of_s and _has_times(row)
+        if not is_next or row.taken_from < before or row.taken_until >= end:
             return  # another level's, one of a clock that was set back, or of the next row
         yield row
         before = row.taken_until
+
+
+def _has_times(row: Row[Any]) -> bool:
+    return None not in (_time_or_none(row.taken_from), _time_or_none(row.taken_until))
+
+
+def _time_or_none(cell: Any) -> datetime | None:
+    """Read the time in a cell; None where it is damaged."""
+    try:
+        return time_of(cell)
+    except SENSELESS:
+        return None
 
 
 def _utc(seconds: float) -> datetime:

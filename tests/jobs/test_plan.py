@@ -50,6 +50,7 @@ class Planned:
     shortfall_bytes: int
     share_of_all: float
     drop_events_before: datetime | None
+    keep_history_share: float
 
 
 def plan_retention(
@@ -78,6 +79,7 @@ def plan_retention(
         plan.shortfall_bytes,
         share,
         plan.drop_events_before,
+        plan.keep_history_share,
     )
 
 
@@ -234,24 +236,25 @@ def test_no_evidence_is_thrown_after_a_floor_that_cannot_be_restored() -> None:
 
 
 def test_history_beyond_its_share_is_cut_at_the_old_end() -> None:
-    """Twice the allowed size: the older half of the window goes, and more in each further round."""
+    """Twice the allowed size: half of its bytes go, the oldest, and more in each further round."""
     usage = Usage(database_bytes=500_000, wal_bytes=0, artefact_bytes=0)
     first = plan_retention([], usage, LIMITS, NOW)
     second = plan_retention([], usage, LIMITS, NOW, pressure=1)
-    assert first.drop_history_before == NOW - timedelta(days=15)
-    assert second.drop_history_before == NOW - timedelta(days=15) / 4
+    assert (first.keep_history_share, second.keep_history_share) == (0.5, 0.5 / 4)
+    assert first.drop_history_before == NOW - timedelta(days=30), "for its age, whatever its size"
 
 
 def test_history_keeps_its_length_when_the_clock_is_in_doubt() -> None:
     usage = Usage(database_bytes=500_000, wal_bytes=0, artefact_bytes=0)
-    assert plan_retention([], usage, LIMITS, NOW, by_age=False).drop_history_before is None
+    plan = plan_retention([], usage, LIMITS, NOW, by_age=False)
+    assert (plan.drop_history_before, plan.keep_history_share) == (None, 1.0)
 
 
 def test_a_database_too_big_by_itself_loses_history_first_and_summaries_only_then() -> None:
     rows = [row(f"s{index}", size=0, severity=index) for index in range(5)]
     usage = Usage(database_bytes=BUDGET + 5000, wal_bytes=0, artefact_bytes=0)
     first = plan_retention(rows, usage, LIMITS, NOW, by_age=False)
-    assert first.drop_history_before is not None
+    assert first.keep_history_share < 1.0
     assert not first.delete_incidents
     later = plan_retention(rows, usage, LIMITS, NOW, by_age=False, pressure=PATIENCE)
     assert later.delete_incidents == ("s0", "s1")

@@ -133,6 +133,33 @@ def test_a_long_history_is_cut_and_costs_no_evidence(store: SQLiteProfileStore) 
     assert store.usage().total_bytes <= BUDGET
 
 
+@pytest.mark.parametrize("clock_was", [timedelta(), timedelta(days=365), timedelta(days=-3650)])
+def test_a_history_over_its_share_loses_what_was_recorded_first_and_no_more_than_that(
+    store: SQLiteProfileStore, clock_was: timedelta
+) -> None:
+    """Old history is small, the last hours are large; and what a wrong clock dated keeps nothing out."""
+    for day in range(20):
+        wrong = clock_was if day < 10 else timedelta()
+        store.add_history(
+            [replace(one, taken_at=NOW - timedelta(days=20 - day) + wrong) for one in passes(2)]
+        )
+    for minute in range(600):
+        at = NOW - timedelta(minutes=600 - minute)
+        store.add_history(
+            [replace(one, taken_at=at + timedelta(seconds=n)) for n, one in enumerate(passes(9))]
+        )
+    held = store.history_bytes()
+    manager = RetentionManager(store, replace(LIMITS, max_total_bytes=held * 4 * 10 // 11))
+    foretold = manager.purge_expired(NOW, dry_run=True)
+    assert store.history_bytes() == held
+    report = manager.purge_expired(NOW)
+    assert report.history_before == foretold.history_before
+    with StoreReader(store.data_dir) as reader:
+        left = [rates.taken_at for rates in reader.history()]
+    assert NOW - timedelta(minutes=2) < max(left) < NOW, "the newest is never what goes"
+    assert held * 8 // 11 <= store.history_bytes() <= held * 10 // 11, "an eleventh went"
+
+
 def test_history_stays_as_long_as_summaries_and_loose_events_as_long_as_evidence(
     store: SQLiteProfileStore, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,7 @@ class MemoryStore:
 
     def __init__(self, rows: Collection[Row] = (), history: Collection[datetime] = ()) -> None:
         self.rows = {row.correlation_id: row for row in rows}
-        self.history = list(history)
+        self.history = sorted(history)
         self.state: dict[str, str] = {}
         self.wal_bytes = 0
         self.free_disk_bytes = 10**12
@@ -87,6 +88,13 @@ class MemoryStore:
         before = len(self.history)
         self.history = [taken_at for taken_at in self.history if taken_at >= when]
         return before - len(self.history)
+
+    def history_from(self, keep_share: float) -> datetime | None:
+        going = self.history[: math.ceil(len(self.history) * (1 - keep_share))]
+        return going[-1] if going else None
+
+    def shorten_history(self, keep_share: float) -> None:
+        del self.history[: math.ceil(len(self.history) * (1 - keep_share))]
 
     def drop_loose_events_before(self, when: datetime) -> int:
         return 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -89,14 +90,37 @@ def test_slow_ticks_are_all_kept(recorded: Recorded) -> None:
     assert len(recorded.kept()) == len(past.passes)
 
 
+def test_a_machine_that_crosses_all_day_is_looked_at_closely_for_an_hour_of_it(recorded: Recorded) -> None:
+    """A day of every pass would push out the weeks before."""
+    past = Past().looks(5400, step_s=1.0)
+    for rates in past.passes:
+        recorded._historian.note(replace(rates, processes=()), ARMED)
+    times = [rates.monotonic_s for rates in recorded.kept()]
+    close = sum(later - earlier < 1.5 for earlier, later in itertools.pairwise(times))
+    assert 3500 <= close <= 3600 + 5400 / 24
+
+
+@pytest.mark.parametrize("jump_s", [365 * 86_400, 3600, -365 * 86_400, -300])
+def test_a_row_is_never_longer_than_a_minute_whatever_the_clock_does(recorded: Recorded, jump_s: int) -> None:
+    past = Past().looks(20, step_s=2.0).sets_clock(jump_s).looks(20, step_s=2.0).sets_clock(-jump_s)
+    past.looks(20, step_s=2.0).sleeps(7200).looks(20, step_s=2.0)
+    recorded.note(past)
+    assert len(recorded.kept()) >= 4
+    assert max(long for _step, long in recorded.rows()) <= 60
+    with PastReader(recorded.data_dir) as reader:
+        near = reader.history_near(BEGAN + timedelta(seconds=30))
+    assert not near.is_twice or jump_s == -300
+    assert near.before is not None
+
+
 def test_what_follows_a_gap_is_kept_and_says_so(recorded: Recorded) -> None:
     past = (
         Past().looks(20, step_s=2.0).sleeps(3600).looks(20, step_s=2.0).sets_clock(-600).looks(20, step_s=2.0)
     )
     recorded.note(past)
     found = recorded.kept()
-    assert [rates.gap for rates in found if rates.gap] == ["first sample", "suspend", "clock jump"]
-    assert len(recorded.rows()) == 2, "a row is in the order of time: the clock was set back"
+    assert sorted(rates.gap for rates in found if rates.gap) == ["clock jump", "first sample", "suspend"]
+    assert len(recorded.rows()) == 3, "a row is a minute at most, and in the order of time"
 
 
 def test_a_large_process_that_does_nothing_is_still_among_the_leaders_until_it_ends(

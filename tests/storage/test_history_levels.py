@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from monitord.model import Rates
 from monitord.storage import SQLiteProfileStore, StoreReader
 from monitord.storage.cells import time_cell
 from monitord.storage.past import PastReader
-from monitord.storage.thinning import COARSE_S, LEVELS, pack
+from monitord.storage.thinning import COARSE_S, COARSEST_S, LEVELS, pack, thinned, unpack
 from tests.pasts import BEGAN, Past
 
 DAY_S = 86_400
@@ -129,6 +130,54 @@ def test_a_damaged_row_stays_and_holds_nothing_up(
     with sqlite3.connect(data_dir / "monitord.db") as connection:
         (fine,) = connection.execute("SELECT count(*) FROM history WHERE step_s = 2").fetchone()
     assert fine <= (LEVELS[0].age_s + LEVELS[0].row_s) / 60 + 2
+
+
+@pytest.mark.parametrize("cell", ["'1'", "x'00'", "7"])
+@pytest.mark.parametrize("column", ["taken_from", "taken_until", "rates", "step_s"])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_row_damaged_in_any_column_is_lost_alone(
+    column: str, cell: str, number: int, store: SQLiteProfileStore, data_dir: Path
+) -> None:
+    """Neither does it stop the recorder, nor do the rows beside it become a part of it."""
+    past = Past().looks(4500, step_s=5.0)
+    batches = list(past.batches(12))
+    for batch in batches[:6]:
+        store.add_history(batch)
+    with sqlite3.connect(data_dir / "monitord.db") as connection:
+        connection.execute(f"UPDATE history SET {column} = {cell} WHERE id = {number}")  # noqa: S608
+    for batch in batches[6:]:
+        store.add_history(batch)
+    store.history_from(0.5)
+    found = {rates.taken_at for rates in kept(data_dir)}
+    beside = [rates.taken_at for n in range(6) if n != number - 1 for rates in batches[n]]
+    steps = {at.timestamp() // COARSE_S for at in found}
+    assert {at.timestamp() // COARSE_S for at in beside} <= steps
+    with sqlite3.connect(data_dir / "monitord.db") as connection:
+        (fine,) = connection.execute("SELECT count(*) FROM history WHERE step_s = 2").fetchone()
+    assert fine <= (LEVELS[0].age_s + LEVELS[0].row_s) / 60 + 2
+    store.shorten_history(0.5)
+    assert kept(data_dir)
+
+
+def test_byte_rates_of_old_passes_keep_three_digits() -> None:
+    past = Past().looks(600, step_s=15.0)
+    system = past.passes[0].system
+    given = [0.0, 7.0, 999.0, 1234.0, 98_765_432.0]
+    past.passes[: len(given)] = [
+        replace(
+            past.passes[4 * n],
+            system=replace(system, disk_bytes_per_s={"sda": value}, network_bytes_per_s={}),
+            processes=(
+                replace(past.passes[0].processes[1], disk_bytes_per_s=value, network_bytes_per_s=None),
+            ),
+        )
+        for n, value in enumerate(given)
+    ]
+    found = unpack(thinned([pack(past.passes[: len(given)])], COARSEST_S))
+    wanted = [0, 7, 999, 1230, 98_800_000]
+    assert [rates.system.disk_bytes_per_s["sda"] for rates in found] == wanted
+    assert [rates.processes[0].disk_bytes_per_s for rates in found] == wanted
+    assert [rates.processes[0].network_bytes_per_s for rates in found] == [None] * 5
 
 
 def test_what_an_older_version_stored_is_thinned_hour_by_hour(
