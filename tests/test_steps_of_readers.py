@@ -18,14 +18,14 @@ import re._parser as pattern_parser  # type: ignore[import-not-found]  # the sta
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
 
 import monitord
-from monitord.model import CONTEXT_LABELS, Hotspot, Match, ProcessKey, ProcessRates
+from monitord.model import CONTEXT_LABELS, Cause, Hotspot, Match, ProcessKey, ProcessRates, TriggerMetric
 from tests.perf_events import large_records
 from tests.profiles.ring_documents import many_lives
 
@@ -78,6 +78,20 @@ def speedscope(n: int) -> bytes:
     frames = [{"name": f"f{k}", "file": "/x"} for k in range(n)]
     lanes = [{"name": f"t{k}", "unit": "none", "samples": [[k]], "weights": [1]} for k in range(n)]
     return json.dumps({"shared": {"frames": frames}, "profiles": lanes}).encode()
+
+
+def judged(text: str) -> object:
+    """A verdict of a process, a function and a cause that are called so."""
+    spot = Hotspot(text, text, 1, 0.5, 0.5)
+    facts = partial(
+        of("profiles.verdict").VerdictFacts,
+        who=text,
+        metric=TriggerMetric.CPU,
+        happened=text,
+        hotspots=(spot, spot),
+    )
+    tell = of("profiles.verdict").verdict
+    return tell(facts()), tell(facts(cause=Cause("tight loop", f"{text}:1) {text}", "likely")))
 
 
 def weighed(n: int) -> object:
@@ -283,6 +297,7 @@ READERS: dict[str, Work] = {
     "causes.network": lambda n: explained("network", {"moved": [{"remote": f"[::{k}]:1", "sent": 1, "received": 1, "by": [[k, "x" * n]]} for k in range(n)]}),
     "causes.thread_growth": lambda n: explained("thread_growth", {"count": n, "kinds": {f"{k}-a": 1 for k in range(n)}, "targets": {"0-a": {str(k): 1 for k in range(n)}}}),
     "profiles.weighing": weighed,
+    "profiles.verdict": each(judged, "/", "a/", " (pid ", ":"),
     "profiles.frame_text": each(lambda text: (of("profiles.frame_text").read_frame(text), of("profiles.frame_text").one_word(text), of("profiles.frame_text").read_thread(text), of("profiles.frame_text").process_of(text)), "f (", "(a:1)", "thread (", 'process 1:"', ":1)"),
     "profiles.locations": each(lambda text: (of("profiles.locations").place_of(text), of("profiles.locations").module_of(text), of("profiles.locations").folded_name(text), of("profiles.locations").func_id_of(text, text, text, "python")), "site-packages/", "<lambda>", ".<locals>."),
     "profiles.idle_calls": each(lambda text: (of("profiles.idle_calls").is_waiting(text), of("profiles.idle_calls").is_background(text, text)), "wait_", "::", "<"),
