@@ -88,7 +88,8 @@ def _rows(context: CliContext, period: tuple[datetime, datetime], step_s: float,
     try:
         first = next(found, None)  # opens the store: before anything is written
     except NotFoundError:
-        _write((), ListOutput.JSON) if view.output is ListOutput.JSON else None
+        if view.output is ListOutput.JSON:
+            _write((), ListOutput.JSON)
         raise
     every = chain([first] if first is not None else [], found)
     if view.output is ListOutput.TABLE:
