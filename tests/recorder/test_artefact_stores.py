@@ -65,8 +65,8 @@ def far(tmp_path: Path) -> str:
         ('encryption_key = "secret"', 'expected "file:/PATH"'),
         ('old_encryption_keys = ["secret"]', 'expected "file:/PATH"'),
         ('old_encryption_keys = ["file:/key"]', "expected with storage.encryption_key"),
-        ("compression_level = 20", "<= 19"),
-        ("spool_mb = 0", ">= 1"),
+        ("compression_level = 20", "a whole number of at most 19"),
+        ("spool_mb = 0", "a number of at least 1"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(load: Load, line: str, words: str) -> None:
