@@ -12,7 +12,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from monitord.recorder.status import MESSAGES_FILE, RECEIVER_FAILED, moment_of
 from monitord.storage.artefacts.monitor import StorageAlert
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
-_LINES_AT_MOST = 64
+_LINES_AT_MOST, _BYTES_AT_MOST = 64, 32 << 10  # an empty pipe takes twice as much
+_TEXT_AT_MOST = 500
 
 
 class MessageSupervisor:
@@ -78,8 +79,8 @@ class MessageSupervisor:
         said = {
             "check": alert.check,
             "level": alert.level.value,
-            "message": alert.message,
-            "fix": alert.fix,
+            "message": alert.message[:_TEXT_AT_MOST],
+            "fix": alert.fix and alert.fix[:_TEXT_AT_MOST],
             "at": (alert.recovered_at or alert.raised_at).isoformat(),
             "is_over": alert.recovered_at is not None,
         }
@@ -189,15 +190,22 @@ class MessageSupervisor:
 
 
 def _write(child: subprocess.Popen[bytes], lines: list[Mapping[str, Any]]) -> bool:
-    """Whether it went whole into the pipe, which holds far more than is ever said at once."""
+    """Whether it went whole into the pipe; a sender that got a part of it ends, and the next one hears all."""
     assert child.stdin is not None  # noqa: S101  a pipe; tells mypy
     if child.stdin.closed:
         return False
+    data = _packed(lines)
     try:
-        os.write(child.stdin.fileno(), json.dumps(lines).encode() + b"\n")
+        is_whole = os.write(child.stdin.fileno(), data) == len(data)
     except OSError:
         return False
-    return True
+    if not is_whole:
+        child.kill()
+    return is_whole
+
+
+def _packed(lines: Sequence[Mapping[str, Any]]) -> bytes:
+    return json.dumps(lines).encode() + b"\n"
 
 
 def _say_no_more(child: subprocess.Popen[bytes]) -> None:
@@ -211,4 +219,7 @@ def _bounded(lines: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The newest; incidents give way: the sender finds them by itself, the storage's trouble nowhere."""
     for line in [line for line in lines if "ready" in line][: max(0, len(lines) - _LINES_AT_MOST)]:
         lines.remove(line)
-    return lines[-_LINES_AT_MOST:]
+    kept = lines[-_LINES_AT_MOST:]
+    while len(_packed(kept)) > _BYTES_AT_MOST:
+        del kept[0]
+    return kept
