@@ -142,7 +142,7 @@ class Asking:
             self._connection = None
 
 
-def incident_conditions(wanted: RecentFilter) -> tuple[str, dict[str, Any]]:
+def incident_conditions(wanted: RecentFilter) -> tuple[str, dict[str, object]]:
     """Return what `incident i` and its leading `profile_capture c` must fulfil; values are named `of_…`."""
     asked = {
         **{name: getattr(wanted, name) for name in ("pid", "after_id")},

@@ -241,7 +241,7 @@ def _columns(systems: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
     Devices that never moved cost one list.
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, object] = {}
     for kind in systems[0]:
         values = [system[kind] for system in systems]
         if kind in _DEVICES:
