@@ -15,7 +15,14 @@ from monitord.actions.workspace import Workspace
 from monitord.durable import read_regular
 from monitord.errors import MonitordError, PermissionDeniedError, UsageError
 from monitord.model import Event, EventType
-from monitord.ownership import MACHINE_GROUP, is_for_all, is_privileged, lasting_path
+from monitord.ownership import (
+    MACHINE_GROUP,
+    belongs_to,
+    is_for_all,
+    is_privileged,
+    lasting_path,
+    open_folder,
+)
 
 
 def record_action(workspace: Workspace, what: str, about: Mapping[str, Any]) -> None:
@@ -42,8 +49,18 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
         raise UsageError(f"invalid {path}: {key} is not a JSON object; nothing was written")
     servers["monitord"] = entry
     # As private as it was: other servers' secrets may stand in it.
-    place = path if is_privileged() else path.resolve()  # with rights no link of others' is followed
-    write_file(place, (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())
+    write_file(_where_it_lies(path), (json.dumps(merged, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _where_it_lies(path: Path) -> Path:
+    """Follow a link, which is kept; with rights none that somebody else could have put there."""
+    if is_privileged() and path.is_symlink():
+        folder = open_folder(path.parent.absolute(), frozenset())
+        try:
+            return path.resolve() if belongs_to(folder, frozenset()) else path
+        finally:
+            os.close(folder)
+    return path.resolve()
 
 
 def hint_for_clients(data_dir: Path) -> str | None:

@@ -100,10 +100,10 @@ def install(
 
     key = _SERVERS_KEY.get(client, "mcpServers")
     entry = server_entry(context.workspace, allow_actions=allow_actions)
-    if (hint := hint_for_clients(context.data_dir())) is not None:
-        say(hint)
     if write is None:
         emit(jsonlib.dumps({key: {"monitord": entry}}, indent=2, ensure_ascii=False) + "\n")
-        return
-    put_entry(write, key, entry)
-    emit(f"{write}: {client.value} will start monitord's MCP server\n")
+    else:
+        put_entry(write, key, entry)
+        emit(f"{write}: {client.value} will start monitord's MCP server\n")
+    if (hint := hint_for_clients(context.data_dir())) is not None:
+        say(hint)

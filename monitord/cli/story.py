@@ -32,6 +32,7 @@ from monitord.model import (
     TriggerMetric,
     counted,
 )
+from monitord.ownership import is_privileged
 from monitord.profiles.verdict import OF_CPU
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
@@ -262,7 +263,8 @@ class ProfileBrowserView:
         number = short_id(view.correlation_id)
         steps = [(f"monitord summary {number}", "a few lines to paste")]
         if view.hotspots and not view.is_summary:
-            steps.append((f"monitord open {number}", "all of it in the browser"))
+            page = f"monitord export {number} -o {number}.report.html"  # root starts no browser
+            steps.append((page if is_privileged() else f"monitord open {number}", "all of it on one page"))
         steps.append((f"monitord export {number} -o {number}.json", "a redacted copy for a ticket"))
         if any(self._is_cut(record.profile_path) for record in view.captures):
             steps.append((f"monitord reveal {number}", "where its evidence lies"))

@@ -190,7 +190,7 @@ class MessageSupervisor:
 
 
 def _write(child: subprocess.Popen[bytes], lines: list[Mapping[str, Any]]) -> bool:
-    """Whether it went whole into the pipe; a sender that got a part of it ends, and the next one hears all."""
+    """Whether it went whole into the pipe. A sender that got a part of it ends; the next one hears all."""
     assert child.stdin is not None  # noqa: S101  a pipe; tells mypy
     if child.stdin.closed:
         return False

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 from monitord import procfs
 from monitord.logs import get_logger
 from monitord.model import ProcessKey
-from monitord.stacks.allowance import Allowance
 from monitord.stacks.asking import AskedLives, Asking
-from monitord.stacks.heat import AT_MOST, Heat
+from monitord.stacks.heat import AT_MOST, Allowance, Heat
 from monitord.stacks.lives import Lives
 from monitord.stacks.opening import BoxSettings, opened
 from monitord.stacks.reader import Permits, PythonReader

@@ -1,7 +1,8 @@
-"""Whose Python stack is worth reading now: the threads that the ring saw running most. Pure."""
+"""Whose Python stack is worth reading now: the threads that ran most, within an allowance of CPU."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 
 Thread = tuple[int, int]
@@ -11,6 +12,9 @@ AT_MOST = 16  # on a crowded machine everybody has an equal part, and a stack is
 _LEAST = 1.4  # samples: one may be chance
 _LEFT, _FORGOTTEN = 0.8, 0.2  # what is left of a score at the next look, and when nothing is
 _KNOWN_CAP = 512
+_YOUNGEST_S, _YOUNGEST_IN_NEED_S = 0.4, 2.0  # most that are younger end at once
+_ATTACHED_EVERY_S = 1.0
+_CPU_SHARE, _CPU_SAVED_S = 0.004, 0.25  # of one core; what was not used is saved, up to that
 
 
 class Heat:
@@ -51,3 +55,34 @@ class Heat:
         found = {thread: of_process[thread[0]] >= _LEAST or thread[0] in watched for thread in ran}
         self.is_hot = any(found.values())
         return found
+
+
+class Allowance:
+    """CPU seconds that the thread may use: so many a second, and a little that was saved.
+
+    Once they are spent, stacks of known processes are read on, which costs little; of new ones only what has
+    lived for a while is attached to, one a second.
+    """
+
+    def __init__(self) -> None:
+        self._left_s, self._at_s = _CPU_SAVED_S, time.monotonic()
+        self._next_s = 0.0
+
+    def spend(self, used_s: float) -> None:
+        now_s = time.monotonic()
+        saved_s = self._left_s + _CPU_SHARE * (now_s - self._at_s)
+        self._left_s, self._at_s = min(_CPU_SAVED_S, saved_s) - used_s, now_s
+
+    @property
+    def is_spent(self) -> bool:
+        return self._left_s < 0
+
+    def least_age_s(self, is_watched: bool) -> float:
+        """How old a process must be to be attached to now."""
+        if not self.is_spent or is_watched:
+            return _YOUNGEST_S
+        return _YOUNGEST_IN_NEED_S if time.monotonic() >= self._next_s else float("inf")
+
+    def attached(self) -> None:
+        """One process was attached to."""
+        self._next_s = time.monotonic() + _ATTACHED_EVERY_S

@@ -97,7 +97,7 @@ class Recording:
     def history(self) -> None:
         second = (datetime.now(UTC) - some_rates(0).taken_at) / timedelta(seconds=1)
         processes = [a_process(key=ProcessKey(pid, 1)) for pid in range(1, 15)]
-        self.saving.add_history([some_rates(second, processes)])
+        self.saving.add_history([some_rates(second, processes)], step_s=2)
 
     def state(self) -> None:
         self.number += 1
