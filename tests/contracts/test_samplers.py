@@ -261,7 +261,7 @@ def on_disk() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_storage_writes_are_seen(sampler: Sampler, start: Start, on_disk: Path) -> None:
+def test_storage_writes_are_seen(sampler: Sampler, on_disk: Path, start: Start) -> None:
     demand = Demand(disk_bytes_per_s=1e6)
     child = start(
         "import os, sys, time\nprint('ready')\nsys.stdin = None\n"

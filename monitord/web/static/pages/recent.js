@@ -143,16 +143,16 @@ export async function render(root, params, api) {
     const got = await api.get("/api/incidents", { ...wanted, limit: PAGE, after: newest });
     if (turn !== asked) return;
     if (got.newest_id !== newest) [newest, changed] = [got.newest_id, Date.now()];
+    const rows = unknown(got.rows); // before what is freshened: else these would be drawn there, and nobody be told
+    if (rows.length) {
+      for (const row of put(rows, { first: true })) row.classList.add("new");
+      api.announce(`${counted(rows.length, "new incident")}: ${rows[0].name}`);
+      tell();
+    }
     if (Date.now() - changed < SETTLES_MS) {
       const latest = await api.get("/api/incidents", { ...wanted, limit: PAGE });
-      if (turn !== asked) return;
-      freshen(latest.rows);
+      if (turn === asked) freshen(latest.rows);
     }
-    const rows = unknown(got.rows);
-    if (!rows.length) return;
-    for (const row of put(rows, { first: true })) row.classList.add("new");
-    api.announce(`${counted(rows.length, "new incident")}: ${rows[0].name}`);
-    tell();
   });
   api.keys({ ...rowKeys(root), "/": () => search.focus() });
 
