@@ -37,7 +37,7 @@ _OPENERS: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 def copy(text: str, environment: Mapping[str, str]) -> None:
-    """Put a text into the clipboard; NotFoundError where there is none, PermissionDeniedError for root."""
+    """Put a text into the clipboard; raises NotFoundError without one, PermissionDeniedError for root."""
     tool = clipboard_tool(environment)
     if is_privileged():
         pipe = f"; `… | {' '.join(tool)}` does it as you" if tool else ""
@@ -51,7 +51,7 @@ def copy(text: str, environment: Mapping[str, str]) -> None:
 
 
 def clipboard_tool(environment: Mapping[str, str]) -> Sequence[str] | None:
-    """The command that fills the clipboard of whose environment this is; None: there is none."""
+    """Return the command that fills this environment's clipboard; None without one."""
     return ("/usr/bin/pbcopy",) if sys.platform == "darwin" else _found(_CLIPBOARDS, environment)
 
 

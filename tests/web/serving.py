@@ -31,6 +31,11 @@ class Answer:
         return json.loads(self.body)
 
 
+def web_command(data_dir: Path, *words: str) -> list[str]:
+    """The words that start it, without a browser."""
+    return [sys.executable, "-m", "monitord", "--data-dir", str(data_dir), "web", "--no-browser", *words]
+
+
 class WebServer:
     """`monitord web` on a free port (or a socket); what it writes is kept."""
 
@@ -38,17 +43,7 @@ class WebServer:
         self._unix_socket = unix_socket
         self._log = data_dir.parent / f"{data_dir.name}.web.log"
         where = ["--socket", str(unix_socket)] if unix_socket else ["--port", "0"]
-        argv = [
-            sys.executable,
-            "-m",
-            "monitord",
-            "--data-dir",
-            str(data_dir),
-            "web",
-            "--no-browser",
-            *where,
-            *words,
-        ]
+        argv = web_command(data_dir, *where, *words)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(argv, stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         self.url, self.token = self._wait_for_address()

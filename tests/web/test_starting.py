@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitord.storage import open_store
 from tests.patience import PATIENCE_S
-from tests.web.serving import WebServer
+from tests.web.serving import WebServer, web_command
 
 
 def test_the_token_lies_in_a_file_for_its_owner_alone_and_another_file_is_refused(tmp_path: Path) -> None:
@@ -30,18 +30,7 @@ def test_the_token_lies_in_a_file_for_its_owner_alone_and_another_file_is_refuse
 
 def started(data_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """A start that must end by itself."""
-    argv = [
-        sys.executable,
-        "-m",
-        "monitord",
-        "--data-dir",
-        str(data_dir),
-        "web",
-        "--no-browser",
-        "--port",
-        "0",
-        *words,
-    ]
+    argv = web_command(data_dir, "--port", "0", *words)
     return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
