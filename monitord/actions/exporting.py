@@ -157,7 +157,7 @@ def incident_archive(
 
 
 def _drawn(known: Known, forms: Sequence[str]) -> tuple[dict[str, Written], Mapping[str, Any]]:
-    """The profile in these forms, none where there is none; and the document, which says what went wrong.
+    """The profile in these forms, empty without a profile; and the document, which says what went wrong.
 
     What one of them gives away is hidden in the other.
     """

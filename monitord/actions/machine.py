@@ -30,7 +30,7 @@ class Course:
     """The machine's course: lists of one length, of each point the highest value in its step.
 
     `at_s` are Unix seconds. A point whose values are all None stands where nothing was stored. `stored` is
-    from when to when there is history at all; None: there is none. Of incidents the newest are told, and
+    from when to when there is history at all; None without any. Of incidents the newest are told, and
     `left_out` are not.
     """
 

@@ -67,7 +67,7 @@ def trouble(reported: Mapping[str, Any] | None, now: datetime) -> Trouble | None
 
 
 def _box_off(box: object) -> list[str]:
-    """Without it no stacks from before an alert are kept; where there is none to be had nothing is amiss."""
+    """Without it no stacks from before an alert are kept. A system that has no such rings is in order."""
     if sys.platform != "linux" or not isinstance(box, Mapping) or box.get("state") != "off":
         return []
     return [f"the black box is off: {box.get('reason') or 'not yet open'}"]

@@ -17,7 +17,7 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Replay:
-    """One store, gone through. Each step gives the next moment; None: there is none on that side."""
+    """One store, gone through. Each step gives the next moment, or None behind the last one."""
 
     def __init__(self, reader: PastReader) -> None:
         self._reader = reader

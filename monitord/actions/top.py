@@ -84,7 +84,7 @@ class _Seen:
 
 
 class _Functions:
-    """A black box, asked for what ran since it was last asked; None: there is none, because of `why_not`."""
+    """A black box, asked for what ran since it was last asked; without one `why_not` says why."""
 
     def __init__(self, box: BlackBox | None, folder: Path, why_not: str = "") -> None:
         self._box, self._folder, self._why_not = box, folder, why_not

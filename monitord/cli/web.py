@@ -95,7 +95,7 @@ def _tell(is_local: bool, unix_socket: Path | None, allow_actions: bool) -> None
 
 
 def _open(page: Path, *, is_asked: bool) -> None:
-    """Open it in a browser; where there is none that matters to who asked for one alone."""
+    """Open it in a browser. Without one, only `--browser` is refused."""
     from monitord.actions import desktop
 
     try:
