@@ -53,14 +53,21 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
 
 
 def _where_it_lies(path: Path) -> Path:
-    """Follow a link, which is kept; with rights none that somebody else could have put there."""
-    if is_privileged() and path.is_symlink():
-        folder = open_folder(path.parent.absolute(), frozenset())
-        try:
-            return path.resolve() if belongs_to(folder, frozenset()) else path
-        finally:
-            os.close(folder)
-    return path.resolve()
+    """Follow a link, which is kept; with rights none that somebody else could have put on the way or there."""
+    if not is_privileged() or (path.is_symlink() and _is_roots_alone(path.parent)):
+        return path.resolve()
+    return path
+
+
+def _is_roots_alone(folder: Path) -> bool:
+    try:
+        opened = open_folder(folder.absolute(), frozenset())
+    except OSError:
+        return False  # the writer says why
+    try:
+        return belongs_to(opened, frozenset())
+    finally:
+        os.close(opened)
 
 
 def hint_for_clients(data_dir: Path) -> str | None:
