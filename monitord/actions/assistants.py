@@ -53,7 +53,7 @@ def put_entry(path: Path, key: str, entry: Mapping[str, Any]) -> None:
 
 
 def _where_it_lies(path: Path) -> Path:
-    """Follow a link, which is kept; with rights none that somebody else could have put on the way or there."""
+    """Follow a link, which is kept; with rights only where nobody else could have put one."""
     if not is_privileged() or (path.is_symlink() and _is_roots_alone(path.parent)):
         return path.resolve()
     return path
