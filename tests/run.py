@@ -31,8 +31,8 @@ LANES: dict[
     ),
     # They wait for daemons and for servers most of the time.
     "faults": frozenset({"faults"}),
-    "serving": frozenset({"mcp_server", "service", "web"}),
-    "storing": frozenset({"storage"}),
+    "serving": frozenset({"fleet", "mcp_server", "metrics", "service", "web"}),
+    "storing": frozenset({"analytics", "storage"}),
     "keeping": frozenset({"contracts", "jobs", "recorder"}),
     "asking": frozenset({"cli"}),
     "other": frozenset(),

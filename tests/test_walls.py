@@ -91,6 +91,9 @@ SQL = re.compile(
 )
 
 
+OF_ANOTHER_ENGINE = ("storage/", "analytics/", "fleet/")  # the last two ask DuckDB and its like, over files
+
+
 def statements(tree: ast.AST) -> list[int]:
     return [line for line, text in texts(tree) if SQL.search(text)]
 
@@ -100,7 +103,7 @@ def test_only_storage_writes_sql() -> None:
     found = {
         name: lines
         for name, tree in sources()
-        if not name.startswith("storage/") and (lines := statements(tree))
+        if not name.startswith(OF_ANOTHER_ENGINE) and (lines := statements(tree))
     }
     assert found == {}
 

@@ -38,6 +38,7 @@ _STOP_WITHIN_S = 4.5  # of the five that SIGTERM may take
 _CAPTURE_STOPS_WITHIN_S = 2.5  # of these
 _UPLOADER_STOPS_WITHIN_S = 0.5  # and of these; it may be killed at any moment
 _SENDER_STOPS_WITHIN_S = 0.3  # and of these; what it has not told is told later
+_ERRAND_STOPS_WITHIN_S = 0.2  # and of these; what it has not done is done later
 _BOX_STOPS_WITHIN_S = 0.5  # and of these; the kernel takes its rings back with us
 _STATUS_WITHIN_S = 0.3  # and of these
 _FOLLOWED, _BUSY_PERCENT = 8, 5.0  # by the black box, where it can't see everybody
@@ -134,6 +135,7 @@ class Daemon:
         if self._parts.uploads is not None:
             self._try("uploader", self._parts.uploads.poll)
         self._try("messages", self._parts.messages.poll)
+        self._try("errands", self._parts.errands.poll)
         self._try("snapshots", self._take_snapshots)
 
     def _take_snapshots(self) -> None:
@@ -224,6 +226,7 @@ class Daemon:
         limits = from_settings.retention_limits(settings)
         self._parts.saving.use(limits)
         self._parts.messages.use(settings)
+        self._parts.errands.use(settings)
         use_floor(self._parts.monitor, self._data_dir, settings.retention.min_free_disk_bytes)
 
     def _finish(self) -> None:
@@ -247,6 +250,7 @@ class Daemon:
             ("jobs", parts.tidying.stop),
             ("uploader", lambda: uploads.close(_UPLOADER_STOPS_WITHIN_S) if uploads is not None else None),
             ("messages", lambda: parts.messages.close(_SENDER_STOPS_WITHIN_S)),
+            ("errands", lambda: parts.errands.close(_ERRAND_STOPS_WITHIN_S)),
             ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
             ("snapshots", parts.snapshots.stop),
             ("first looks", parts.first_looks.close),

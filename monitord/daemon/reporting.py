@@ -67,6 +67,7 @@ class Reporter:
             "pending": parts.worker.pending,
             **self._standings,
             "jobs": parts.tidying.table,
+            "errands": parts.errands.table(),
             "black_box": parts.box.status(),
             "storage": parts.monitor.as_json(),
             "counts": {
@@ -94,6 +95,7 @@ class Reporter:
             *self._reloading.complaints(),
             *dict.fromkeys(filter(None, troubles)),
             *parts.monitor.complaints(),
+            *parts.errands.complaints(),
             *parts.selfwatch.complaints(),
         ]
 

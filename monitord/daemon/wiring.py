@@ -16,6 +16,7 @@ from monitord.capture import ProfileCaptureService
 from monitord.capture.before import RingNames
 from monitord.config import Settings
 from monitord.daemon.baselining import BaselineLimits, BaselineRecorder
+from monitord.daemon.errands import Errands
 from monitord.daemon.job_runner import Tidying
 from monitord.daemon.journal import Journal, Messages
 from monitord.daemon.selfwatch import SelfWatch
@@ -83,6 +84,7 @@ class Parts:
     baselines: BaselineRecorder
     uploads: UploadSupervisor | None
     messages: Messages
+    errands: Errands
     box: BlackBox
     box_failures: Failures
     snapshots: Snapshots
@@ -110,6 +112,8 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
     journal = Journal(store, writer, messages)
     saving = Saving(store, kept, (health_job(monitor),))
     uploads = _uploads(settings, data_dir, config_path)
+    errands = Errands(data_dir, config_path, journal.job)
+    errands.use(settings)
     pending = PendingIncidents(_announced(saving.save, uploads, messages), writer.submit)
     sampler = Sampler(heartbeat_s=settings.sampling.heartbeat_s, backend=settings.sampling.backend)
     boot_id = procfs.boot_id()
@@ -155,7 +159,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         adapt=lambda plan, process: planner.adapt(plan, lambda: process),
         causes=causes,
         change=saving.amend_later(writer.submit),
-        settled=messages.settled,
+        settled=_both(messages.settled, errands),
     )
     budget = CaptureBudget(limits(settings))
     budget.restore(_sequence(memory.get("captures")))
@@ -216,6 +220,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         baselines=baselines,
         uploads=uploads,
         messages=messages,
+        errands=errands,
         box=box,
         box_failures=box_failures,
         snapshots=Snapshots(
@@ -253,6 +258,14 @@ def _announced(
         return saved
 
     return save_and_announce
+
+
+def _both(told: Callable[[str], object], errands: Errands) -> Callable[[str], object]:
+    def settled(correlation_id: str) -> None:
+        told(correlation_id)
+        errands.settled()
+
+    return settled
 
 
 def _consented(planner: Planner, sampler: Sampler, target: ProcessKey | None) -> CapturePlan:

@@ -144,9 +144,9 @@ def test_nothing_that_waits_was_wanted_by_the_imports() -> None:
 def test_the_number_of_modules_does_not_creep() -> None:
     """Each costs memory for months. A higher limit is a decision: see what came in, and whether it must stay.
 
-    Thirty are the black box's: it looks four times a second.
+    Thirty are the black box's: it looks four times a second. One starts all the children that do what is heavy.
     """
-    assert int(told("print(len(sys.modules))")) < 600
+    assert int(told("print(len(sys.modules))")) < 601
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="each version of Python counts otherwise")

@@ -1,0 +1,1 @@
+"""What is told to other tools as figures: Prometheus, node_exporter, OpenTelemetry."""
