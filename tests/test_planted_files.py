@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,7 @@ STARTS = {
     "cli/service.py:logs": "commands",
     "actions/service.py:control_service": "commands",
     "cli/terminal.py:page": THE_USERS_OWN,
+    "daemon/errands.py:_start": "errands",
     "daemon/upload_supervisor.py:_start": "courier",
     "daemon/message_supervisor.py:_start": "messages",
     "actions/notifying.py:_trials": "messages",
@@ -238,6 +239,25 @@ def _messages(data_dir: Path) -> None:
     messages.close(1.0)
 
 
+def _errands(data_dir: Path) -> None:
+    """Every errand, whatever comes of it in a folder where nothing was recorded, and one that only answers."""
+    from monitord.config import load
+    from monitord.daemon.errands import ERRANDS, Errand, Errands
+
+    data_dir.mkdir(mode=0o700)
+    answers = Errand("answers", ("monitord", "--help"), 1e9, 0.0, PATIENCE_S, lambda _settings: True)
+    wanted = [replace(each, is_wanted=answers.is_wanted, first_after_s=0.0, every_s=1e9) for each in ERRANDS]
+    told: list[str] = []
+    errands = Errands(data_dir, None, lambda done: told.append(done.name), errands=(answers, *wanted))
+    errands.use(load(None, {}).settings)
+    deadline_s = time.monotonic() + PATIENCE_S * (1 + len(wanted))
+    while len(told) <= len(wanted):
+        assert time.monotonic() < deadline_s, told
+        errands.poll()
+        time.sleep(0.05)  # between two looks at whether a child has ended
+    errands.close(1.0)
+
+
 def _forms(_data_dir: Path) -> None:
     from monitord.export.evidence import _ask
 
@@ -284,6 +304,7 @@ EXERCISES: dict[str, Callable[[Path], None]] = {
     "commands": _commands,
     "courier": _uploader,
     "daemon": _daemon,
+    "errands": _errands,
     "forms": _forms,
     "messages": _messages,
     "migration": _migration,

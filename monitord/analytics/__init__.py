@@ -1,1 +1,1 @@
-"""Answers over months and many tiers: what left SQLite as Parquet, and SQL over all of it (extra `analytics`)."""
+"""Answers over months and tiers: what left SQLite as Parquet, and SQL over all of it (extra `analytics`)."""

@@ -1,8 +1,8 @@
 """The tables that leave SQLite: warm and cold tiers, what a fleet's hosts ship, and the views of `query`.
 
 Their columns and types are frozen: old files are read beside new ones for ever. A column may be added at the
-end of a table (older files then say null); none is renamed, removed or given another type. Text is plain, never
-a dictionary; times are microseconds UTC.
+end of a table (older files then say null); none is renamed, removed or given another type. Text is plain,
+never a dictionary; times are microseconds UTC.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ BAD = 'import json; print(json.dumps({"outcome": "failed", "detail": "cannot rea
 SILENT = "raise SystemExit(3)"
 NONSENSE = "print('[' * 100_000)"
 NEVER = "import time; time.sleep(600)"
-HEARS = "import sys; sys.stdin.read(); print('{\"outcome\": \"ok\", \"detail\": \"left off\"}')"
+HEARS = 'import sys; sys.stdin.read(); print(\'{"outcome": "ok", "detail": "left off"}\')'
 
 
 @pytest.fixture
