@@ -58,6 +58,14 @@ def open_s3(url: StorageURL) -> S3StorageProvider:
     `access_key_id_file`, `secret_access_key_file`, `session_token_file`, `tags` (false for servers without),
     `timeout` (30s). Credentials that are not given come from the environment or the machine's role.
     """
+    writing, reading, place = open_stores(url)
+    return S3StorageProvider(
+        writing, reading, place, has_tags=url.scheme == "s3" and url.flag("tags", default=True)
+    )
+
+
+def open_stores(url: StorageURL) -> Stores:
+    """Open the bucket of a URL, below its prefix, as `open_s3` describes it."""
     url.check_options(*_OPTIONS[url.scheme])
     if not url.host or url.port is not None or url.user is not None:
         raise ConfigError(
@@ -87,11 +95,10 @@ def open_s3(url: StorageURL) -> S3StorageProvider:
         except (obstore.exceptions.BaseError, ValueError) as error:
             raise ConfigError(f"invalid URL {url}: {reason_of(str(error), None, '')}") from error
 
-    return S3StorageProvider(
+    return Stores(
         store(timeout=f"{timeout_s * 2}s", read_timeout=f"{timeout_s}s"),
         store(timeout=f"{_READING_S}s", read_timeout=f"{timeout_s}s"),
         place,
-        has_tags=url.scheme == "s3" and url.flag("tags", default=True),
     )
 
 
@@ -129,6 +136,14 @@ def _client(url: StorageURL, config: dict[str, Any]) -> dict[str, Any]:
         # a proxy that does not exist.
         options |= {"proxy_url": _NOWHERE, "proxy_excludes": parts.hostname}
     return options
+
+
+class Stores(NamedTuple):
+    """The bucket twice: for writing, and with time for long downloads; `place` names it."""
+
+    writing: Any
+    reading: Any
+    place: str
 
 
 class _Found(NamedTuple):

@@ -38,11 +38,14 @@ class Patience:
     longest_pause_s: float = 5.0
 
 
-class _Tries:
+class Tries:
     """The tries of one call; `unclear` once one of them ended in a way that leaves open what it did."""
 
     def __init__(
-        self, patience: Patience, clock: Callable[[], float], sleep: Callable[[float], None]
+        self,
+        patience: Patience,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._patience, self._clock, self._sleep = patience, clock, sleep
         self._began_s = clock()
@@ -86,8 +89,8 @@ class Retried(PassThrough):
         super().__init__(inner)
         self._patience, self._clock, self._sleep = patience, clock, sleep
 
-    def _tries(self) -> _Tries:
-        return _Tries(self._patience, self._clock, self._sleep)
+    def _tries(self) -> Tries:
+        return Tries(self._patience, self._clock, self._sleep)
 
     def store(
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
@@ -116,7 +119,7 @@ class Retried(PassThrough):
         return tries.run(attempt)
 
     def _own(
-        self, key: str, metadata: StorageMetadata, tries: _Tries, refusal: ArtefactError
+        self, key: str, metadata: StorageMetadata, tries: Tries, refusal: ArtefactError
     ) -> StorageMetadata:
         """What an earlier try of ours left there, or the refusal raised: somebody else was there."""
         if tries.unclear:
@@ -133,7 +136,7 @@ class Retried(PassThrough):
         return metadata, self._resumed(key, metadata, chunks, tries)
 
     def _resumed(
-        self, key: str, metadata: StorageMetadata, chunks: Generator[bytes], tries: _Tries
+        self, key: str, metadata: StorageMetadata, chunks: Generator[bytes], tries: Tries
     ) -> Generator[bytes]:
         given = 0
         while True:

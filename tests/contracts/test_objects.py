@@ -1,0 +1,219 @@
+"""What every place of plain objects must hold: bytes as they are, whole or not at all, replaced only as expected."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.errors import ConfigError, StorageError
+from monitord.storage.artefacts.errors import (
+    AccessDeniedError,
+    ArtefactChangedError,
+    ArtefactError,
+    ArtefactExistsError,
+    InvalidKeyError,
+    MissingArtefactError,
+    TransientError,
+)
+from monitord.storage.artefacts.wrappers.retried import Patience
+from monitord.storage.objects import Absent, Objects, open_objects
+from tests.servers import FaultProxy, S3Server
+
+PATH = "v1/incident/date=2026-11-20/host=007/day.parquet"
+LARGE = bytes(range(256)) * 20_000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where objects lie, and what lies there without any code of ours; `plant` puts bytes there so."""
+
+    url: str
+    raw: Callable[[str], bytes]
+    plant: Callable[[str, bytes], object]
+
+
+def file_place(request: pytest.FixtureRequest, folder: Path) -> Place:
+    root = folder / "bucket"
+
+    def plant(path: str, data: bytes) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+
+    return Place(f"file://{root}", lambda path: (root / path).read_bytes(), plant)
+
+
+def s3_place(request: pytest.FixtureRequest, folder: Path) -> Place:
+    server: S3Server = request.getfixturevalue("s3_server")
+    bucket = server.new_bucket()
+    return Place(
+        f"s3://{bucket}/some/prefix?{server.options(folder)}",
+        lambda path: server.request("GET", f"/{bucket}/some/prefix/{path}"),
+        lambda path, data: server.request("PUT", f"/{bucket}/some/prefix/{path}", data),
+    )
+
+
+KINDS = {"file": file_place, "s3": s3_place}
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return KINDS[request.param](request, tmp_path)
+
+
+@pytest.fixture
+def objects(place: Place) -> Iterator[Objects]:
+    opened = open_objects(place.url, create=True)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("data", [b"x", LARGE])
+def test_what_lies_there_is_what_was_put_and_nothing_else(
+    objects: Objects, place: Place, data: bytes
+) -> None:
+    """An engine of others reads it: no header stands before it."""
+    objects.put(PATH, data)
+    assert place.raw(PATH) == data
+    info, read = objects.read(PATH, len(data))
+    assert read == data
+    assert (info.path, info.size_bytes) == (PATH, len(data))
+    assert abs(info.changed_at - datetime.now(UTC)) < timedelta(minutes=5)
+    assert objects.holds(PATH, data)
+    assert not objects.holds(PATH, data[:-1] + b"?")
+    assert not objects.holds(PATH, data + b"?")
+
+
+def test_an_object_is_replaced_only_in_the_place_of_what_is_expected(objects: Objects) -> None:
+    objects.put(PATH, b"one", Absent())
+    with pytest.raises(ArtefactExistsError):
+        objects.put(PATH, b"two", Absent())
+    first, _ = objects.read(PATH, 10)
+    objects.put(PATH, b"two", first)
+    with pytest.raises(ArtefactChangedError):
+        objects.put(PATH, b"three", first)
+    second, data = objects.read(PATH, 10)
+    assert data == b"two"
+    objects.delete(PATH)
+    with pytest.raises(ArtefactChangedError):
+        objects.put(PATH, b"three", second)
+    assert not objects.holds(PATH, b"two")
+
+
+def test_of_many_who_expect_the_same_one_wins(objects: Objects) -> None:
+    objects.put(PATH, b"begun")
+    seen, _ = objects.read(PATH, 10)
+    won: list[int] = []
+
+    def try_it(number: int) -> None:
+        with suppress(ArtefactChangedError):
+            objects.put(PATH, b"%d" % number, seen)
+            won.append(number)
+
+    threads = [threading.Thread(target=try_it, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert objects.read(PATH, 10)[1] == b"%d" % won[0]
+
+
+def test_all_below_a_folder_are_listed_and_what_has_no_path_is_left_out(
+    objects: Objects, place: Place
+) -> None:
+    paths = ["a/date=1/x", "a/date=1/y", "a/date=2/x", "ab/x", "b"]
+    for path in paths:
+        objects.put(path, b"data")
+    place.plant("a/date=1/.hidden", b"draft")
+    place.plant("a/date=1/with space", b"foreign")
+    assert [one.path for one in objects.list()] == paths
+    assert [(one.path, one.size_bytes) for one in objects.list("a")] == [(path, 4) for path in paths[:3]]
+    assert objects.folders() == ("a", "ab")
+    assert objects.folders("a") == ("date=1", "date=2")
+    assert (objects.folders("none"), [*objects.list("none")]) == ((), [])
+
+
+def test_what_is_not_there_is_missing_and_what_is_too_large_is_not_read(objects: Objects) -> None:
+    with pytest.raises(MissingArtefactError):
+        objects.read(PATH, 10)
+    objects.delete(PATH)
+    objects.put(PATH, b"eleven char")
+    with pytest.raises(ArtefactError, match="larger than 10 bytes"):
+        objects.read(PATH, 10)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/a", "a//b", "../a", "a/../b", "a/.b", "a b", "a\x00", "é", "a" * 1000]
+)
+def test_a_path_that_leads_elsewhere_is_refused_by_every_use(objects: Objects, path: str) -> None:
+    for use in (lambda: objects.put(path, b""), lambda: objects.read(path, 1), lambda: objects.delete(path)):
+        with pytest.raises(InvalidKeyError):
+            use()
+
+
+@pytest.mark.parametrize("url", ["redis://host/0", "memory://", "ftp://host/x", "s3://", "file://host/x"])
+def test_where_no_plain_objects_can_lie_is_refused_with_what_can_be(url: str) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        open_objects(url)
+
+
+def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server, tmp_path: Path) -> None:
+    objects = open_objects(f"s3://nobody-made-it?{s3_server.options(tmp_path)}")
+    with pytest.raises(StorageError, match="is the bucket's name right"):
+        objects.put(PATH, b"data")
+
+
+def test_links_lead_nowhere(tmp_path: Path) -> None:
+    """Who may write below the folder may not let us read or write elsewhere."""
+    objects = open_objects(f"file://{tmp_path}/bucket", create=True)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "secret").write_bytes(b"secret")
+    (tmp_path / "bucket" / "a").symlink_to(tmp_path / "else")
+    (tmp_path / "bucket" / "b").symlink_to(tmp_path / "else" / "secret")
+    for path in ("a/secret", "b"):
+        with pytest.raises(StorageError):
+            objects.read(path, 100)
+    with pytest.raises(StorageError):
+        objects.put("a/secret", b"taken")
+    assert (tmp_path / "else" / "secret").read_bytes() == b"secret"
+    assert [*objects.list()] == []
+
+
+def test_a_folder_where_others_may_write_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "bucket").chmod(0o777)
+    with pytest.raises(AccessDeniedError, match="chmod 700"):
+        open_objects(f"file://{tmp_path}/bucket")
+
+
+def test_an_answer_that_is_lost_after_the_write_is_no_conflict(
+    s3_server: S3Server, tmp_path: Path, proxy_to: Callable[[int], FaultProxy]
+) -> None:
+    """The second try meets what the first one wrote, and knows it for its own."""
+    proxy = proxy_to(s3_server.port)
+    bucket = s3_server.new_bucket()
+    options = s3_server.options(tmp_path).replace(f":{s3_server.port}", f":{proxy.port}")
+    objects = open_objects(f"s3://{bucket}?{options}&timeout=1s", Patience(first_pause_s=1.0))
+    proxy.mode = "truncate"
+    mend = threading.Timer(0.6, setattr, (proxy, "mode", "pass"))
+    mend.start()
+    objects.put(PATH, b"data", Absent())
+    mend.join()
+    assert s3_server.request("GET", f"/{bucket}/{PATH}") == b"data"
+
+
+def test_a_place_that_does_not_answer_is_transient_within_its_patience(
+    tmp_path: Path, s3_server: S3Server, proxy_to: Callable[[int], FaultProxy]
+) -> None:
+    proxy = proxy_to(s3_server.port)
+    options = s3_server.options(tmp_path).replace(f":{s3_server.port}", f":{proxy.port}")
+    proxy.mode = "refuse"
+    objects = open_objects(f"s3://any?{options}&timeout=1s", Patience(deadline_s=1.0, attempts=2))
+    with pytest.raises(TransientError, match="tried 2 times"):
+        objects.put(PATH, b"data")
