@@ -62,7 +62,7 @@ def set_setting(workspace: Workspace, key: str, text: str) -> Change:
     Raises ConfigError, and nothing is written, where the configuration would not be valid; UsageError for a
     key that there is not.
     """
-    file = _file_of(workspace)
+    file = config_file(workspace)
     old = read_text(file) if file.exists() else ""
     before = load(workspace.config_path, os.environ, edited=(file, old))
     _refuse_by_hand(before, key)
@@ -74,7 +74,7 @@ def set_setting(workspace: Workspace, key: str, text: str) -> Change:
     except (ConfigError, ValueError) as error:
         raise ConfigError(f"cannot set {key}, nothing was written: {error}") from error
     if new != old:
-        _write(file, new)
+        write_config(file, new)
     now = _one(after, key)
     waiting = needs_restart(before.settings, after.settings)
     return Change(file, was, now, new != old, _hint(workspace, file, now, waiting))
@@ -164,16 +164,21 @@ def _edited(old: str, loaded: LoadedConfig, key: str, text: str) -> str:
 
 def _with_rule(old: str, own: list[str], loaded: LoadedConfig, rule: str) -> tuple[str, list[str]]:
     """The file with a copy of a default rule: it replaces the default one whole."""
+    refuse_rules_elsewhere(loaded, has_own=bool(own))
+    settings = next(each for each in loaded.settings.rule_settings if each.name == rule)
+    values = {key: value for key, value in rule_without_defaults(settings).items() if value != {}}
+    return with_table(old, "rules", values), [*own, rule]
+
+
+def refuse_rules_elsewhere(loaded: LoadedConfig, *, has_own: bool) -> None:
+    """Raise ValueError where rules in our file would take another file's out of force."""
     elsewhere = [loaded.origin(f"rules[{at}]") for at in range(len(loaded.settings.rule_settings))]
     others = {origin.rpartition(":")[0] for origin in elsewhere if origin != "default"}
-    if others and not own:
+    if others and not has_own:
         raise ValueError(
             f"the rules of {', '.join(sorted(others))} are in force, and rules here would replace all of"
             " them; change that file with --config"
         )
-    settings = next(each for each in loaded.settings.rule_settings if each.name == rule)
-    values = {key: value for key, value in rule_without_defaults(settings).items() if value != {}}
-    return with_table(old, "rules", values), [*own, rule]
 
 
 def _value(section: str, key: str, text: str) -> object:
@@ -190,7 +195,7 @@ def _value(section: str, key: str, text: str) -> object:
     return value_of(section, key, text)
 
 
-def _file_of(workspace: Workspace) -> Path:
+def config_file(workspace: Workspace) -> Path:
     """The file that was named; for root the machine's, where it has a service; else the user's own."""
     if workspace.config_path is not None:
         return workspace.config_path
@@ -198,7 +203,7 @@ def _file_of(workspace: Workspace) -> Path:
     return SYSTEM_FILE if is_system else default_path()
 
 
-def _write(file: Path, text: str) -> None:
+def write_config(file: Path, text: str) -> None:
     """Replace the file whole; a link stays a link, an owner the owner."""
     target = Path(os.path.realpath(file))  # of links in a circle as they are: opening them says why not
     try:

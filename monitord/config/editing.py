@@ -73,6 +73,23 @@ def with_table(text: str, table: str, values: Mapping[str, object]) -> str:
     return edited
 
 
+def without_table(text: str, table: str, number: int) -> str:
+    """Return a file's text without one table of an array, and what belongs to it; raises ValueError."""
+    lines = _LINE.findall(text)
+    headers = [each for each in _statements(lines) if each.key is None]
+    at = next((i for i, each in enumerate(headers) if (each.table, each.number) == (table, number)), None)
+    expected = copy.deepcopy(_read(text) or {})
+    if at is None:
+        raise ValueError(f"write its {table} as [[{table}]] tables first: none of them can be taken out")
+    after = (each.start for each in headers[at + 1 :] if not each.table.startswith(f"{table}."))
+    del lines[headers[at].start : next(after, len(lines))]
+    edited = "".join(lines)
+    del expected[table][number]
+    if (_read(edited) or {}).get(table, []) != expected[table]:
+        raise ValueError(f"its [[{table}]] tables are written in a way that only a person can edit")
+    return edited
+
+
 def toml(value: object) -> str:
     """Write a value as TOML, on one line; raises ValueError for what no setting can be."""
     if isinstance(value, Mapping):

@@ -73,6 +73,7 @@ API: Sequence[Get | Post] = (
     Get("/api/rules", rules.board),
     Get("/api/rules/trial", rules.trial),
     Get("/api/recorder", recorder.overview),
+    Post("/api/rules", rules.save, "save rules"),
     Post("/api/snapshots", acting.snapshot, "snapshot"),
     Post("/api/incidents/{id}/pin", acting.pin, "pin"),
     Post("/api/incidents/{id}/note", acting.note, "note"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -262,6 +263,30 @@ def test_a_rule_is_tried_out_on_stored_history_and_its_limits_are_said(
         page.wait(
             f"document.querySelector('.failed') && document.querySelector('.failed').innerText.includes({json.dumps(said)})"
         )
+
+
+def test_a_tried_rule_is_saved_from_the_page(
+    page: Chromium, machine: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --allow-actions a button puts it into the configuration; one that can't be is said and not written."""
+    config = tmp_path / "config.toml"
+    config.write_text("# mine\n")
+    monkeypatch.setenv("MONITORD_CONFIG", str(config))
+    server = WebServer(machine[0], "--allow-actions")
+    try:
+        visit(logged_in(page, server), server, "rules", button("Try a change"))
+        rule = '[[rules]]\nname = "busy"\nmetric = "cpu"\nabove = 50\nwindow_s = 30\n'
+        set_rules(page, rule)
+        page.wait(button("Save it"))
+        page.click(button("Save it"))
+        page.wait(f"{TEXT}.includes('the next start takes them up')")
+        assert tomllib.loads(config.read_text())["rules"] == tomllib.loads(rule)["rules"]
+        config.write_text("rules = [{ name = 'busy', metric = 'cpu', above = 1 }]\n")
+        page.click(button("Save it"))
+        page.wait(f"{TEXT}.includes('nothing was written')")
+        picture(page, "rule-saved")
+    finally:
+        server.stop()
 
 
 def test_a_rule_in_force_is_taken_as_the_start_of_a_new_one(page: Chromium, shown: WebServer) -> None:

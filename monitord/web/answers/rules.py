@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitord.actions import rule_texts, rule_trial, rules
+from monitord.actions import rule_saving, rule_texts, rule_trial, rules
 from monitord.errors import ConfigError, UsageError
 from monitord.model import Rule
 from monitord.web.question import Question
@@ -39,3 +39,13 @@ def trial(asked: Question) -> dict[str, Any]:
         return rule_trial.try_rules(asked.workspace, text, *asked.period()).as_json()
     except ConfigError as error:  # of the question, not of the server's configuration
         raise UsageError(str(error)) from error
+
+
+def save(asked: Question) -> dict[str, Any]:
+    """Put rules into the configuration and have the recorder take them up."""
+    asked.budget.spend()
+    try:
+        saved = rule_saving.save_rules(asked.workspace, asked.said("rules", LONGEST_RULES))
+    except ConfigError as error:  # of what was typed, or of the file that it would stand in
+        raise UsageError(str(error)) from error
+    return {"rules": list(saved.names), "file": str(saved.file), "hint": saved.hint}

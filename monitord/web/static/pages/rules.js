@@ -85,12 +85,12 @@ function trySection(api) {
     found.replaceChildren(loading("Replaying history…"));
     try {
       const got = await api.get("/api/rules/trial", { rules: text.value, since: since.value });
-      if (mine === turn) found.replaceChildren(...result(got, text.value, file));
+      if (mine === turn) found.replaceChildren(...result(got, text.value, file, api));
     } catch (error) {
       if (mine === turn && error.name !== "AbortError") found.replaceChildren(failure(error));
     } finally { if (mine === turn) go.disabled = false; }
   }
-  const element = section("Try a rule", el("p", { class: "quiet" }, "Nothing is saved here: history is replayed through the detector that judges live. Ctrl+Enter tries it."), form, found);
+  const element = section("Try a rule", el("p", { class: "quiet" }, "Trying saves nothing: history is replayed through the detector that judges live. Ctrl+Enter tries it."), form, found);
   return {
     element,
     file: (path) => { file = path; },
@@ -98,7 +98,7 @@ function trySection(api) {
   };
 }
 
-function result(got, text, file) {
+function result(got, text, file, api) {
   const tried = got.rules.map((rule) => `${rule.name} would have fired ${counted(rule.fired, "time")}`).join("; ");
   const fresh = got.alerts.filter((one) => !one.incident).length;
   const lead = got.passes ? `${tried}${got.alerts.length ? ` (${fresh} of them no incident then)` : ""}.` : "No history is stored of this time, so nothing could be tried.";
@@ -114,8 +114,15 @@ function result(got, text, file) {
     ],
   }) : null;
   const said = el("span", { class: "quiet", role: "status" });
-  const save = got.passes || got.rules.length ? el("div", {}, el("h3", {}, "To save it"), el("p", {}, "Put it into ", code(file), ", then type ", code("monitord service reload"), "."),
-    el("p", { class: "row" }, button("Copy the rule", async () => {
+  const saving = api.actions ? button("Save it", async (event) => {
+    event.target.disabled = true;
+    try { const saved = await api.post("/api/rules", { rules: text }); said.replaceChildren("Saved in ", code(saved.file), ": ", foreign(saved.hint), "."); } catch (error) {
+      if (error.name !== "AbortError") said.replaceChildren(badge("not saved", "bad"), " ", foreign(error.message));
+    } finally { event.target.disabled = false; }
+  }, { tone: "primary" }) : null;
+  const byHand = el("p", {}, "Put it into ", code(file), ", then type ", code("monitord service reload"), ". To save it from here: ", code("monitord web --allow-actions"));
+  const save = got.passes || got.rules.length ? el("div", {}, el("h3", {}, "To save it"), saving ? null : byHand,
+    el("p", { class: "row" }, saving, button("Copy the rule", async () => {
       try { await copy(text); said.textContent = "Copied."; } catch { said.textContent = "The browser did not let it be copied."; }
     }), said)) : null;
   return [el("p", { class: "lead" }, foreign(lead)), history, got.stopped ? el("p", {}, badge("stopped early", "warn"), " ", foreign(got.stopped)) : null, limits, alerts, save].filter(Boolean);
