@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from monitord.model import Rates
+from monitord.errors import NotFoundError
+from monitord.model import BASELINE_RULE, Event, Rates, TriggerMetric
 from monitord.storage.cells import SENSELESS, Row, read_cells, time_cell, time_of, whole
+from monitord.storage.events.identity import id_at
+from monitord.storage.events.rows import COLUMNS
 from monitord.storage.near_history import StoredRow, near_of
-from monitord.storage.queries import StoreReader
+from monitord.storage.queries import StoreReader, sound_event
 from monitord.storage.records import StoredCapture, StoredIncident
 from monitord.storage.thinning import unpack
-from monitord.storage.views import IncidentSpan, NearHistory
+from monitord.storage.views import IncidentSpan, IncidentView, NearHistory
 
 _NEAR = timedelta(minutes=10)  # an incident is raised after its window, and its evidence ends after that
 _OF_INCIDENT = (
@@ -23,11 +26,18 @@ _OF_INCIDENT = (
 )  # fmt: skip
 _OF_CAPTURE = ("captured_at", "duration_seconds", "profiler", "command_line")
 _CHOSEN = ", ".join((*(f"i.{name}" for name in _OF_INCIDENT), *(f"c.{name}" for name in _OF_CAPTURE)))
+_BASELINE = (BASELINE_RULE, TriggerMetric.MANUAL.value)
 _ROW = "SELECT id, step_s, taken_from, taken_until, rates FROM history"
 _NEAR_ROWS = (
     f"SELECT * FROM ({_ROW} WHERE taken_until < ? ORDER BY taken_until DESC LIMIT 2) UNION ALL "  # noqa: S608  our words
     f"SELECT * FROM ({_ROW} WHERE taken_until >= ? ORDER BY taken_until LIMIT 3)"
 )
+_EVENT_IDS = "SELECT id FROM event WHERE id >= ? AND id < ? ORDER BY id"
+_EVENTS = f"SELECT {', '.join(COLUMNS)} FROM event WHERE id IN ({{ids}})"  # noqa: S608  our words
+_IDS = (
+    "SELECT correlation_id AS id, rule, trigger_metric FROM incident WHERE raised_at >= ? AND raised_at < ?"
+)
+_IDS_BY_TIME = f"{_IDS} AND state = 'active' ORDER BY raised_at, correlation_id"
 _SHOWN = "i.state = 'active' AND NOT (i.rule = 'baseline' AND i.trigger_metric = 'manual')"
 _SPANS = (
     f"SELECT {_CHOSEN} FROM incident i CROSS JOIN profile_capture c ON i.correlation_id = c.correlation_id "  # noqa: S608  our words
@@ -55,6 +65,28 @@ class PastReader(StoreReader):
         stored = self._sound(rows, lambda row: (whole(row["step_s"]), unpack(row["rates"])), "history")
         for step_s, passes in stored:
             yield from ((rates, step_s) for rates in passes if since <= rates.taken_at < until)
+
+    def each_incident(
+        self, since: datetime, until: datetime, *, with_baselines: bool = False
+    ) -> Iterator[IncidentView]:
+        """Yield all that is kept of the incidents raised in [since, until), oldest first."""
+        rows = self._all(_IDS_BY_TIME, [time_cell(since), time_cell(until)])
+        wanted = (
+            row["id"] for row in rows if with_baselines or (row["rule"], row["trigger_metric"]) != _BASELINE
+        )
+        views = self._sound(wanted, self._incident_or_none, "incidents")
+        yield from (view for view in views if view is not None)
+
+    def _incident_or_none(self, correlation_id: str) -> IncidentView | None:
+        try:
+            return self.incident(correlation_id)
+        except NotFoundError:
+            return None  # deleted meanwhile
+
+    def each_event(self, since: datetime, until: datetime) -> Iterator[Event]:
+        """Yield the events of [since, until), oldest first, a page at a time."""
+        rows = self._in_pages(_EVENT_IDS, [id_at(since), id_at(until)], _EVENTS)
+        yield from self._sound(rows, lambda row: sound_event([row[name] for name in COLUMNS]), "events")
 
     def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
         """Return the incidents that went on in [since, until], the newest first, at most so many."""

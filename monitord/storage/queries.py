@@ -205,7 +205,7 @@ class StoreReader(Asking):
     def events(self, wanted: EventFilter) -> list[Event]:
         """Return the events under a filter, in its order."""
         sql, values = QueryOptimizer().select(wanted)
-        return list(self._sound(self._fetched(sql, values), _event, "events"))
+        return list(self._sound(self._fetched(sql, values), sound_event, "events"))
 
     def event_counts(self, since: datetime, until: datetime) -> dict[str, int]:
         """How many events of each type there are in [since, until); types without any are left out."""
@@ -367,7 +367,8 @@ def _note(row: Sequence[Any]) -> Note:
     return Note(time_of_id(row[0]), said)
 
 
-def _event(row: Sequence[Any]) -> Event:
+def sound_event(row: Sequence[Any]) -> Event:
+    """Read the event in a row of COLUMNS, checked; raises for what nobody can have stored."""
     check_row("event", dict(zip(COLUMNS, row, strict=True)))
     return event_of(row)
 

@@ -1,0 +1,197 @@
+"""Rows as Parquet files and back (extra `analytics`): whole or not at all, read again before they count."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitord.analytics.tables import Kind, Table
+from monitord.durable import synchronise, synchronise_folder
+from monitord.errors import StorageError
+from monitord.installation import install_command
+
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+SUFFIX = ".parquet"
+_ROWS_AT_ONCE = 10_000
+_GROUP_ROWS, _GROUP_TEXT = 50_000, 16 << 20  # a group of rows ends with the first that is reached
+_INT64 = 2**63
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+# What one group of rows may unpack to. Ours are far below; a file that says more is not read.
+_GROUP_LIMIT_BYTES = 256 << 20
+
+
+def schema_of(table: Table) -> pyarrow.Schema:
+    """Return the frozen schema: plain text, int64, float64, bool, and microseconds UTC."""
+    arrow = _arrow()
+    types: dict[Kind, Any] = {
+        "text": arrow.string(), "int64": arrow.int64(), "float64": arrow.float64(), "bool": arrow.bool_(),
+        "time": arrow.timestamp("us", "UTC"),
+    }  # fmt: skip
+    return arrow.schema([(name, types[kind]) for name, kind in table.columns])
+
+
+def write_table(table: Table, rows: Iterable[tuple[object, ...]], path: Path, *, mode: int = 0o600) -> int:
+    """Write rows (columns in the table's order) as a file, replacing one of this name; how many rows.
+
+    The file is read back before it takes its name, and is on the disk when this returns. No link is followed
+    at the name. Raises StorageError; of a failed call nothing is left.
+    """
+    draft = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        descriptor = os.open(draft, _NEW, mode)
+        try:
+            with open(descriptor, "w+b") as file:
+                count = _write(table, rows, file)
+                file.flush()
+                synchronise(file.fileno())
+            found = sum(batch.num_rows for batch in _batches(table, draft))
+            if found != count:
+                raise StorageError(f"cannot keep {path}: it holds {found} rows, expected {count}")
+            os.replace(draft, path)  # noqa: PTH105 - beside os.open
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
+        synchronise_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    return count
+
+
+def read(path: Path, table: Table) -> Iterator[tuple[object, ...]]:
+    """Yield a file's rows, columns in the table's order; columns that came later are None.
+
+    Raises StorageError for a file that is missing, damaged or of another table.
+    """
+    names = [name for name, _kind in table.columns]
+    for batch in _batches(table, path):
+        columns = [
+            batch.column(name).to_pylist() if name in batch.schema.names else [None] * batch.num_rows
+            for name in names
+        ]
+        yield from zip(*columns, strict=True)
+
+
+def is_sound(path: Path, table: Table) -> bool:
+    """Whether all of a file can be read as this table; a link, or what is not a regular file, can't."""
+    try:
+        for _batch in _batches(table, path):
+            pass
+    except StorageError:
+        return False
+    return True
+
+
+def _write(table: Table, rows: Iterable[tuple[object, ...]], file: Any) -> int:
+    arrow, parquet = _arrow(), _parquet()
+    schema, kinds = schema_of(table), [kind for _name, kind in table.columns]
+    count = 0
+    with parquet.ParquetWriter(
+        file, schema, compression="zstd", write_page_checksum=True, coerce_timestamps="us"
+    ) as writer:
+        for chunk in _groups(rows):
+            columns = zip(*chunk, strict=True)
+            arrays = [
+                arrow.array([_cell(value, kind) for value in column], type=field.type)
+                for column, kind, field in zip(columns, kinds, schema, strict=True)
+            ]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+            count += len(chunk)
+    return count
+
+
+def _groups(rows: Iterable[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
+    """Rows by the group, so that what waits in memory is bounded whatever the texts."""
+    group: list[tuple[object, ...]] = []
+    text = 0
+    for row in rows:
+        group.append(row)
+        text += sum(len(value) for value in row if isinstance(value, str))
+        if len(group) >= _GROUP_ROWS or text >= _GROUP_TEXT:
+            yield group
+            group, text = [], 0
+    if group:
+        yield group
+
+
+def _cell(value: Any, kind: Kind) -> object:
+    """A value as its column can hold it. What no column of ours can hold is unknown; bytes that are not text
+    become "?".
+    """
+    if value is None:
+        return None
+    if kind == "text":
+        return str(value).encode("utf-8", "replace").decode()
+    if kind == "int64":
+        return int(value) if -_INT64 <= value < _INT64 else None
+    if kind == "float64":
+        return float(value)
+    if kind == "time" and (not isinstance(value, datetime) or value.tzinfo is None):
+        raise ValueError("a time without its zone can't be stored")
+    return value
+
+
+def _batches(table: Table, path: Path) -> Iterator[pyarrow.RecordBatch]:
+    """Yield all rows, checksums and schema checked."""
+    arrow = _arrow()
+    try:
+        with open(os.open(path, _OLD), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StorageError(f"cannot read {path}: it is not a regular file")
+            source = _parquet().ParquetFile(file, page_checksum_verification=True)
+            _check(table, path, source)
+            left = source.metadata.num_rows
+            for batch in source.iter_batches(_ROWS_AT_ONCE):
+                left -= batch.num_rows
+                yield batch
+            if left != 0:  # the footer has no checksum of its own
+                raise StorageError(f"cannot read {path}: {left} rows are missing")
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or 'it is damaged'}") from error
+    except (arrow.ArrowException, ValueError, OverflowError, MemoryError) as error:
+        raise StorageError(f"cannot read {path}: it is damaged, or not a file of {table.name}") from error
+
+
+def _check(table: Table, path: Path, source: ParquetFile) -> None:
+    """Columns as frozen: an older file may lack the last ones, no other difference is ours."""
+    expected, found = schema_of(table), source.schema_arrow
+    is_ours = list(found) == list(expected)[: len(found)] and len(found) > 0
+    if not is_ours:
+        raise StorageError(f"cannot read {path}: other columns than those of {table.name}")
+    metadata = source.metadata
+    sizes = (metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if any(not 0 <= size <= _GROUP_LIMIT_BYTES for size in sizes):
+        raise StorageError(f"cannot read {path}: its groups of rows are too large")
+
+
+def require_pyarrow() -> None:
+    """Raise StorageError, which says what to install, where pyarrow is missing."""
+    _arrow()
+
+
+def _arrow() -> Any:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise StorageError(
+            "cannot read or write Parquet: this needs the extra `analytics`;"
+            f" try {install_command('analytics')}"
+        ) from error
+    return pyarrow
+
+
+def _parquet() -> Any:
+    _arrow()
+    import pyarrow.parquet
+
+    return pyarrow.parquet

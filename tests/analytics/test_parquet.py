@@ -1,0 +1,152 @@
+"""A file is whole or is not there; what is read is what was written, and nothing of somebody else's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from monitord.analytics.parquet import is_sound, read, schema_of, write_table
+from monitord.analytics.tables import HOTSPOTS, MACHINE_MINUTES, TABLES, Kind, Table
+from monitord.errors import StorageError
+
+AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+VALUES: dict[Kind, Any] = {"text": "läuft", "int64": 2**40, "float64": 0.5, "bool": True, "time": AT}
+ANY = {
+    "text": some.none() | some.text(some.characters(exclude_categories=["Cs"])),
+    "int64": some.none() | some.integers(-(2**63), 2**63 - 1),
+    "float64": some.none() | some.floats(allow_nan=False),
+    "bool": some.none() | some.booleans(),
+    "time": some.none() | some.datetimes(datetime(1970, 1, 1), datetime(2109, 1, 1)).map(  # noqa: DTZ001
+        lambda moment: moment.replace(tzinfo=UTC)
+    ),
+}  # fmt: skip
+
+
+def a_row(table: Table, **changes: object) -> tuple[object, ...]:
+    return tuple(changes.get(name, VALUES[kind]) for name, kind in table.columns)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_types_are_plain_and_frozen(table: Table, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    assert write_table(table, [a_row(table)], path) == 1
+    kinds = {
+        "text": "string", "int64": "int64", "float64": "double", "bool": "bool",
+        "time": "timestamp[us, tz=UTC]",
+    }  # fmt: skip
+    found = [(field.name, str(field.type)) for field in pyarrow.parquet.read_schema(path)]
+    assert found == [(name, kinds[kind]) for name, kind in table.columns]
+    assert pyarrow.parquet.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+@given(data=some.data())
+def test_what_was_written_is_read(data: some.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    table = data.draw(some.sampled_from(TABLES))
+    row = some.tuples(*(ANY[kind] for _name, kind in table.columns))
+    rows = data.draw(some.lists(row, max_size=5))
+    path = tmp_path_factory.mktemp("p") / "a.parquet"
+    assert write_table(table, rows, path) == len(rows)
+    assert list(read(path, table)) == rows
+    assert is_sound(path, table)
+
+
+def test_many_rows_and_large_texts_are_written_in_groups(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows = [a_row(MACHINE_MINUTES, taken_at=AT + timedelta(microseconds=i)) for i in range(120_000)]
+    assert write_table(MACHINE_MINUTES, iter(rows), path) == 120_000
+    assert sum(1 for _row in read(path, MACHINE_MINUTES)) == 120_000
+    wide = (a_row(HOTSPOTS, function="x" * 1_000_000) for _ in range(40))
+    assert write_table(HOTSPOTS, wide, path) == 40
+    assert pyarrow.parquet.ParquetFile(path).num_row_groups >= 3
+
+
+def test_what_a_column_cannot_hold_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    row = a_row(HOTSPOTS, function="a\udc80b", line=2**63, version=None)
+    write_table(HOTSPOTS, [row], path)
+    names = [name for name, _kind in HOTSPOTS.columns]
+    found = dict(zip(names, next(read(path, HOTSPOTS)), strict=True))
+    assert (found["function"], found["line"], found["version"]) == ("a?b", None, None)
+
+
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(HOTSPOTS, [a_row(HOTSPOTS)], path)
+    before = path.read_bytes()
+
+    def failing() -> Iterator[tuple[object, ...]]:
+        yield a_row(HOTSPOTS)
+        raise StorageError("the store went away")
+
+    with pytest.raises(StorageError):
+        write_table(HOTSPOTS, failing(), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_any_changed_or_missing_byte_is_noticed_or_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows = [a_row(MACHINE_MINUTES, process_count=i) for i in range(200)]
+    write_table(MACHINE_MINUTES, rows, path)
+    whole = path.read_bytes()
+    for end in range(0, len(whole), 37):
+        path.write_bytes(whole[:end])
+        assert not is_sound(path, MACHINE_MINUTES)
+    for at in range(0, len(whole), 37):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        if is_sound(path, MACHINE_MINUTES):
+            assert len(list(read(path, MACHINE_MINUTES))) == 200
+
+
+def test_a_file_of_another_table_and_a_changed_type_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(HOTSPOTS, [a_row(HOTSPOTS)], path)
+    assert not is_sound(path, MACHINE_MINUTES)
+    schema = schema_of(MACHINE_MINUTES)
+    narrow = schema.set(schema.get_field_index("cpu_count"), pyarrow.field("cpu_count", pyarrow.int32()))
+    pyarrow.parquet.write_table(narrow.empty_table(), path)
+    assert not is_sound(path, MACHINE_MINUTES)
+
+
+def test_an_older_file_lacks_the_last_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(MACHINE_MINUTES, [a_row(MACHINE_MINUTES)], path)
+    older = pyarrow.parquet.read_table(path).drop_columns(["cpu_count"])
+    pyarrow.parquet.write_table(older, path)
+    assert is_sound(path, MACHINE_MINUTES)
+    assert next(read(path, MACHINE_MINUTES)) == a_row(MACHINE_MINUTES, cpu_count=None)
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "fifo", "missing"])
+def test_what_is_not_a_regular_file_is_not_read_and_not_waited_for(kind: str, tmp_path: Path) -> None:
+    real, path = tmp_path / "real.parquet", tmp_path / "a.parquet"
+    write_table(HOTSPOTS, [a_row(HOTSPOTS)], real)
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(real),
+        "folder": path.mkdir,
+        "fifo": lambda: os.mkfifo(path),
+        "missing": lambda: None,
+    }
+    make[kind]()
+    assert not is_sound(path, HOTSPOTS)
+    with pytest.raises(StorageError, match="cannot read"):
+        list(read(path, HOTSPOTS))
+
+
+def test_a_link_at_the_name_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "a.parquet"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    write_table(HOTSPOTS, [a_row(HOTSPOTS)], path)
+    assert victim.read_text() == "precious"
+    assert not path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
