@@ -4,7 +4,8 @@
 
 A spike of 0.5 to 20 s (5 s with 40 spikes, so that it takes minutes) runs in one function of a program. When
 it is over, and its process with it, the black box is asked as by an alert, in its own process. Right is a
-spike with at least ten stacks whose hottest function, as `show` tells it, is the planted one. Spikes are of
+spike with at least ten stacks of the planted function, and it, or the function of the library that it calls
+without end, is the hottest, as `show` tells it. Spikes are of
 CPU time: on a busy machine they take longer. Needs root, or CAP_PERFMON.
 """
 
@@ -36,6 +37,8 @@ from monitord.stacks.rings import Rings
 COMMAND = command_of(__file__)
 BUDGET, STACKS, LONG_S = 0.95, 10, 1.0
 PLANTED = "planted_spike"
+# Called without end by the planted function, which is on the same stacks: the top is what runs the C code.
+OF_THE_LIBRARY = {"expressions": ("findall",), "json": ("JSONDecoder.raw_decode",)}
 PRELUDE = """
 import json, re, sys, threading, time, zlib
 LENGTH = float(sys.argv[1])
@@ -86,7 +89,8 @@ class Spike:
 
     @property
     def is_right(self) -> bool:
-        return self.stack_count >= STACKS and PLANTED in self.hottest
+        is_named = PLANTED in self.hottest or self.hottest in OF_THE_LIBRARY.get(self.kind, ())
+        return self.stack_count >= STACKS and is_named
 
 
 def main() -> None:

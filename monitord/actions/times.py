@@ -66,6 +66,11 @@ def parse_period(
             f'invalid period: it begins at {_shown(start, zone)} ("{since}") and ends before that,'
             f' at {_shown(end, zone)} ("{until}")'
         )
+    if start == end:
+        raise UsageError(
+            f"invalid period: it begins and ends at {_shown(end, zone)}, so nothing lies in it; a whole day"
+            " is `--since yesterday --until today`"
+        )
     return start, end
 
 

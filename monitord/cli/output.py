@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,9 +33,11 @@ def chosen(
         return STDOUT, output
     if output in _FORMATS_ELSEWHERE:
         raise UsageError(f"invalid -o {output}, expected a format ({', '.join(sorted(formats))}) or a file")
-    name = Path(output or STDOUT).name
-    if output in (None, STDOUT) or name in ("", ".", ".."):
-        return output or STDOUT, wanted
+    if output is None or output == STDOUT:
+        return STDOUT, wanted
+    name = os.path.basename(output)  # noqa: PTH119  Path forgets the "/" at the end of a folder
+    if name in ("", ".", ".."):
+        raise UsageError(f"invalid -o {output!r}, expected a file: a folder needs the name of one in it")
     ending = next((each for each in endings if name.lower().endswith(each)), None)
     if ending is None and wanted is None and _looks_like_an_ending(name):
         raise UsageError(
@@ -43,7 +46,7 @@ def chosen(
         )
     if ending is not None and wanted not in (None, *endings[ending]):
         raise UsageError(f"invalid call: -o {output} and --format {wanted}, expected one format")
-    return str(output), wanted or (endings[ending][0] if ending else None)
+    return output, wanted or (endings[ending][0] if ending else None)
 
 
 @contextmanager

@@ -56,6 +56,18 @@ def test_what_has_no_such_form_is_refused(incident, here, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("x")] == []
 
 
+@pytest.mark.parametrize("end", ["/", "//", "/.", "/..", "/none/", ""])
+@pytest.mark.parametrize("words", [("export", "1"), ("recent",), ("show", "1"), ("hot",)])
+def test_a_folder_is_no_file(words: tuple[str, ...], end: str, incident, here, tmp_path: Path) -> None:
+    """A slash at the end means a folder: a file of that name would be found by nobody."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    answer = here(*words, "-o", f"{folder}{end}" if end else "")
+    assert (answer.code, answer.out) == (2, "")
+    assert "expected" in answer.err
+    assert list(folder.iterdir()) == []
+
+
 def test_what_never_ends_is_no_file(incident, here, tmp_path: Path) -> None:
     answer = here("recent", "-f", "-o", str(tmp_path / "x.csv"))
     assert (answer.code, answer.err.count("\n")) == (2, 1)
