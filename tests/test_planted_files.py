@@ -41,6 +41,7 @@ INSTALLING = (
 )
 NOT_HERE = "macOS only; an absolute program"
 STARTS = {
+    "analytics/engine.py:__init__": "question",
     "capture/dumps.py:main": BY_THE_SUPERVISOR,
     "capture/java.py:ask_for_names": AS_THE_TARGET,
     "capture/perf_fold.py:main": BY_THE_SUPERVISOR,
@@ -76,6 +77,7 @@ STARTS = {
 }
 # Names that something of ours imports, or looks up in PATH.
 _IMPORTED = (
+    *("duckdb", "pyarrow", "numpy", "pandas"),
     *("typer", "json", "sitecustomize", "usercustomize", "msgspec", "sqlalchemy", "alembic", "structlog", "pyroute2"),
     *("psutil", "click", "subprocess", "socket", "mcp", "platformdirs", "apscheduler", "cachetools", "runpy"),
 )  # fmt: skip
@@ -258,6 +260,13 @@ def _errands(data_dir: Path) -> None:
     errands.close(1.0)
 
 
+def _question(_data_dir: Path) -> None:
+    from monitord.analytics.engine import open_engine
+
+    with open_engine([]) as engine:
+        assert list(engine.ask("SELECT 1").rows) == [(1,)]
+
+
 def _forms(_data_dir: Path) -> None:
     from monitord.export.evidence import _ask
 
@@ -308,6 +317,7 @@ EXERCISES: dict[str, Callable[[Path], None]] = {
     "forms": _forms,
     "messages": _messages,
     "migration": _migration,
+    "question": _question,
     "talkers": _talkers,
 }
 

@@ -1,0 +1,234 @@
+"""Asks DuckDB over views of given Parquet files, in a child that can do nothing else and ends in time.
+
+The child (`sandbox.py`) is killed when it has worked for `deadline_s`, because no interrupt ends every
+function of SQL, and the kernel bounds its memory, because DuckDB counts only a part of what it takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import Any
+
+from monitord.analytics.tables import Kind, Table
+from monitord.children import own_command, own_environment
+from monitord.errors import MonitordError, UsageError
+from monitord.redaction import printable
+
+MEMORY_MB = 512
+DEADLINE_S = 60.0
+MAX_ROWS = 1_000_000
+_LINE_BYTES = 8 << 20  # the child cuts what would be longer
+_PIECE_BYTES = 1 << 16
+_SAID_AT_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A name that SQL can ask: these columns of these Parquet files, which a query reads and nothing else.
+
+    A file without one of the columns says null there; of two rows with the same `key` the one of the later
+    file counts. The files are sound: one that is torn fails the whole question.
+    """
+
+    name: str
+    columns: tuple[tuple[str, Kind], ...]
+    files: tuple[str, ...]
+    key: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, table: Table, files: Sequence[str]) -> View:
+        """Return the view of a frozen table over these files, each row in one of them only."""
+        return cls(table.name, table.columns, tuple(files))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of an answer. `kind` "json": lists and structures as plain values."""
+
+    name: str
+    kind: Kind | str
+
+
+@dataclass(slots=True)
+class Answer:
+    """Columns, then rows, once. Times are aware UTC, text where Python lacks them; infinity and NaN are None.
+
+    When all rows were read `notes` says in words what is missing: rows past the limit, text that was cut.
+    """
+
+    columns: tuple[Column, ...]
+    rows: Iterator[tuple[Any, ...]]
+    notes: list[str] = field(default_factory=list)
+
+
+class Engine:
+    """Answers one question after another over the same views; each in a child of its own."""
+
+    def __init__(self, order: Mapping[str, Any], deadline_s: float) -> None:
+        self._order = order
+        self._deadline_s = deadline_s
+        self._running: list[_Child] = []
+
+    def ask(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Answer:
+        """Answer one SELECT; `parameters` are its `$name`s.
+
+        Raises UsageError for SQL that is refused or wrong, MonitordError when it takes too long or too much.
+        """
+        child = _Child({**self._order, "sql": sql, "parameters": dict(parameters or {})}, self._deadline_s)
+        self._running.append(child)
+        head = next(child.lines, None)
+        if not isinstance(head, dict):
+            raise child.failure({})
+        if "columns" not in head:
+            raise child.failure(head)
+        answer = Answer(tuple(Column(name, kind) for name, kind in head["columns"]), iter(()))
+        answer.rows = _rows(child, answer)
+        return answer
+
+    def close(self) -> None:
+        """End what still runs; an answer that was not read to its end has no more rows."""
+        for child in self._running:
+            child.end()
+
+
+@contextlib.contextmanager
+def open_engine(
+    views: Sequence[View],
+    *,
+    memory_mb: int = MEMORY_MB,
+    deadline_s: float = DEADLINE_S,
+    max_rows: int = MAX_ROWS,
+    threads: int = 2,
+) -> Iterator[Engine]:
+    """Yield an engine over these views; no child is left when it is closed.
+
+    Raises MonitordError when the extra is missing.
+    """
+    need_extra()
+    told = [(view.name, view.columns, view.files, view.key) for view in views]
+    limits = {"memory_mb": memory_mb, "threads": threads, "max_rows": max_rows, "deadline_s": deadline_s}
+    engine = Engine({"views": told, **limits}, deadline_s)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def need_extra(what: str = "answer") -> None:
+    """Raise MonitordError where DuckDB or pyarrow is not installed."""
+    if find_spec("duckdb") is None or find_spec("pyarrow") is None:
+        raise MonitordError(
+            f"cannot {what}: this needs the extra `analytics`; try pip install 'monitord[analytics]'"
+        )
+
+
+def _rows(child: _Child, answer: Answer) -> Iterator[tuple[Any, ...]]:
+    times = [index for index, column in enumerate(answer.columns) if column.kind == "time"]
+    for line in child.lines:
+        if isinstance(line, dict):
+            if "rows" not in line:
+                raise child.failure(line)
+            answer.notes += line["notes"]
+            child.end()
+            return
+        for index in times:
+            line[index] = _time(line[index])
+        yield tuple(line)
+    raise child.failure({})
+
+
+def _time(text: str | None) -> datetime | str | None:
+    """A time as DuckDB writes it; those before Christ, after 9999 and infinity stay text."""
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        return text
+
+
+class _Child:
+    """One question at work. Only the time that one waits for it counts, not what happens to its rows."""
+
+    def __init__(self, order: Mapping[str, Any], deadline_s: float) -> None:
+        self._left_s = deadline_s
+        self._deadline_s = deadline_s
+        self._memory_mb = order["memory_mb"]
+        self._views = [view[0] for view in order["views"]]
+        self._is_late = False
+        self._process = subprocess.Popen(
+            own_command("monitord.analytics", keeps_bytecode=False),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=own_environment(),
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None  # noqa: S101  a pipe; tells mypy
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()  # left open: the child ends when we do
+        self.lines = self._lines()
+
+    def _lines(self) -> Iterator[Any]:
+        assert self._process.stdout is not None  # noqa: S101  a pipe; tells mypy
+        stream, held = self._process.stdout.fileno(), bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while piece := self._piece(selector, stream):
+                held += piece
+                *whole, rest = held.split(b"\n")
+                held = rest
+                if len(held) > _LINE_BYTES:
+                    return
+                yield from map(json.loads, whole)
+
+    def _piece(self, selector: selectors.BaseSelector, stream: int) -> bytes:
+        began_s = time.monotonic()
+        ready = selector.select(max(self._left_s, 0.0))
+        self._left_s -= time.monotonic() - began_s
+        if not ready:
+            self._is_late = True
+            return b""
+        return os.read(stream, _PIECE_BYTES)
+
+    def failure(self, said: Mapping[str, Any]) -> MonitordError:
+        """End it, and return why there is no answer."""
+        status = self.end()
+        if said.get("error") == "sql":
+            reason = printable(" ".join(str(said["detail"]).split()))[:_SAID_AT_MOST]
+            return UsageError(f"{reason}; expected one SELECT over {', '.join(self._views)}")
+        if said.get("error") == "views":
+            detail = printable(" ".join(str(said["detail"]).split()))[:_SAID_AT_MOST]
+            return MonitordError(f"cannot read what was stored: {detail}; try monitord doctor")
+        if self._is_late or status == -24:  # SIGXCPU
+            return MonitordError(
+                f"cannot answer within {self._deadline_s:g} s; try a shorter period, or --timeout"
+            )
+        if said.get("error") == "memory" or status < 0:
+            return MonitordError(
+                f"cannot answer within {self._memory_mb} MB of memory; try fewer columns or a shorter period,"
+                " or --memory"
+            )
+        return MonitordError(f"cannot answer: the child that asks DuckDB ended with status {status}")
+
+    def end(self) -> int:
+        """End it at once, if it has not ended itself; return its status, of a signal negative."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.2 if not self._is_late else 0)
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        return self._process.wait()
