@@ -1,15 +1,32 @@
-"""All of the store elsewhere, and back."""
+"""All of the store elsewhere, and back: once into a new folder, or one more into the configured one."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.actions.workspace import Workspace
+from monitord.errors import UsageError
+from monitord.model import sized
 
 if TYPE_CHECKING:
+    from monitord.config import Settings
+    from monitord.storage.artefact_store import OpenArtefacts
     from monitord.storage.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRun:
+    """A backup that was made and restored on trial. `flaws` are what is wrong with the store it is of."""
+
+    path: Path
+    manifest: Manifest
+    flaws: tuple[str, ...]
+    removed_count: int
 
 
 def back_up(workspace: Workspace, destination: Path) -> Manifest:
@@ -17,6 +34,65 @@ def back_up(workspace: Workspace, destination: Path) -> Manifest:
     from monitord.storage.backup import backup
 
     return backup(workspace.data_dir, destination, open_artefacts=workspace.open_full_store)
+
+
+def back_up_again(workspace: Workspace) -> BackupRun:
+    """Add a backup to the configured folder, restore it on trial, and let the oldest ones go.
+
+    Artefacts that the last good one has unchanged are hard links to it. Raises UsageError without a folder;
+    StorageError when there is no room, or the backup does not come back: then the earlier ones stay.
+    """
+    from monitord.storage import backup_folder as kept
+    from monitord.storage.backup import backup, synchronise_path
+    from monitord.storage.trial import restore_on_trial
+
+    settings = workspace.settings
+    if not settings.backup.folder:
+        raise UsageError("cannot back up: no DEST, and no folder in [backup] of the configuration")
+    folder, now = Path(settings.backup.folder), datetime.now(UTC)
+    with kept.held(folder):
+        kept.remove_left_over(folder)
+        _check_room(workspace, settings, folder)
+        last = kept.last_good(folder, now)
+        incoming, trial = folder / kept.INCOMING, folder / kept.TRIAL
+        backup(
+            workspace.data_dir,
+            incoming,
+            open_artefacts=workspace.open_full_store,
+            earlier=last.path if last else None,
+        )
+        manifest, flaws = restore_on_trial(incoming, trial, open_artefacts=_in_one_folder(settings))
+        final = folder / kept.next_name(folder, now, is_flawed=bool(flaws))
+        incoming.rename(final)
+        synchronise_path(folder)
+        removed = kept.rotate(folder, settings.backup.keep, now) if not flaws else 0
+    return BackupRun(final, manifest, tuple(flaws), removed)
+
+
+def _check_room(workspace: Workspace, settings: Settings, folder: Path) -> None:
+    """Refuse to begin what would leave the disk less than it must have free: a copy, and one on trial."""
+    from monitord.storage.artefacts import DiskFullError
+    from monitord.storage.usage import floor_of, usage_of
+
+    used = usage_of(workspace.data_dir, is_remote=bool(settings.storage.url))
+    wanted = 2 * (used.database_bytes + used.wal_bytes + used.artefact_bytes)
+    disk = os.statvfs(folder)
+    free, floor = disk.f_bavail * disk.f_frsize, floor_of(folder, settings.retention.min_free_disk_bytes)
+    if free - wanted < floor:
+        raise DiskFullError(
+            f"cannot back up to {folder}: {sized(free, 'disk_bytes')} free, {sized(wanted, 'disk_bytes')}"
+            f" needed beside the {sized(floor, 'disk_bytes')} that must stay free; free some space there"
+        )
+
+
+def _in_one_folder(settings: Settings) -> OpenArtefacts:
+    """How a restored store is opened: all lies in it, sealed with the configured keys."""
+    import msgspec
+
+    from monitord.recorder.artefact_stores import open_local_store
+
+    storage = msgspec.structs.replace(settings.storage, url="", archive_url="")
+    return open_local_store(msgspec.structs.replace(settings, storage=storage))
 
 
 def restore(workspace: Workspace, source: Path) -> Manifest:

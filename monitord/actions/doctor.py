@@ -66,6 +66,8 @@ def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:
         version=__version__,
         max_total_bytes=settings.retention.max_total_bytes,
         min_free_disk_bytes=settings.retention.min_free_disk_bytes,
+        backup_folder=Path(settings.backup.folder) if settings.backup.folder else None,
+        backup_every_h=settings.backup.every_h,
         is_remote=bool(settings.storage.url),
         units=_units(),
         receivers=settings.notify.enabled_receivers,

@@ -190,7 +190,10 @@ EXAMPLES = {
     "storage rm": (("monitord storage rm KEY --yes", "one artefact, for good"),),
     "storage verify": (("monitord storage verify --repair", "look for damage, and mend it"),),
     "storage gc": (("monitord storage gc --dry-run", "what is left over and would go"),),
-    "storage backup": (("monitord storage backup /mnt/backup/monitord", "into a new folder"),),
+    "storage backup": (
+        ("monitord storage backup /mnt/backup/monitord", "into a new folder"),
+        ("monitord storage backup", "one more into the folder of [backup]"),
+    ),
     "storage restore": (
         (
             "monitord storage restore /mnt/backup/monitord --data-dir again",

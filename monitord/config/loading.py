@@ -118,6 +118,7 @@ def load(
         black_box=parsed.black_box,
         retention=parsed.retention,
         storage=parsed.storage,
+        backup=parsed.backup,
         notify=parsed.notify,
         log=parsed.log,
         detection=parsed.detection,

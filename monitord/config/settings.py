@@ -1,7 +1,7 @@
 """The shape of the configuration: every key, its type, its limits, its default.
 
 msgspec checks it (unknown keys are refused by name) and gives the JSON schema. Rules leave this room
-as `model.Rule`; every other value leaves it as a plain number or text.
+as `model.Rule`; every other value leaves it as a plain number or text. More than 400 lines: one table.
 """
 
 from __future__ import annotations
@@ -195,6 +195,7 @@ FORMS = {
     "quiet_hours": 'hours such as "22:00-07:00", or "" for none',
     "url": 'a URL such as "s3://bucket/prefix", or "" for the data directory',
     "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
+    "folder": 'an absolute path such as "/srv/monitord-backups", or "" for none',
     "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',
     "old_encryption_keys": '"file:/PATH", "credential:NAME" or "environment:NAME"',
 }
@@ -214,6 +215,14 @@ class StorageSettings(_Section, frozen=True):
     cache_eviction: Literal["lru", "fifo", "random"] = "lru"
     archive_url: Url = ""
     archive_after_h: Annotated[float, Meta(ge=0, le=24 * 365)] = 24.0
+
+
+class BackupSettings(_Section, frozen=True):
+    """Backups of the whole store into one folder: how often, and how many stay."""
+
+    folder: Annotated[str, Meta(pattern=r"^$|^/[^\x00-\x1f]+$", max_length=1000)] = ""
+    every_h: Annotated[float, Meta(ge=1, le=24 * 365)] = 24.0
+    keep: Annotated[int, Meta(ge=1, le=1000)] = 7
 
 
 _BY_HTTP = frozenset({"webhook", "slack", "mattermost", "ntfy"})
@@ -336,6 +345,7 @@ class FileSettings(_Section, frozen=True):
     black_box: BlackBoxSettings = BlackBoxSettings()
     retention: RetentionSettings = RetentionSettings()
     storage: StorageSettings = StorageSettings()
+    backup: BackupSettings = BackupSettings()
     notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
 
@@ -349,6 +359,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     black_box: BlackBoxSettings
     retention: RetentionSettings
     storage: StorageSettings
+    backup: BackupSettings
     notify: NotifySettings
     log: LogSettings
     detection: DetectionSettings

@@ -45,7 +45,16 @@ class Errand:
     after_incident_s: float | None = None
 
 
-ERRANDS: tuple[Errand, ...] = ()
+ERRANDS: tuple[Errand, ...] = (
+    Errand(
+        name="backup",
+        command=("monitord.actions.backup_errand",),
+        every_s=3600.0,  # it asks itself whether a backup is due
+        first_after_s=60.0,
+        deadline_s=1800.0,
+        is_wanted=lambda settings: bool(settings.backup.folder),
+    ),
+)
 
 
 class Errands:

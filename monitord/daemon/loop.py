@@ -20,7 +20,7 @@ from monitord.daemon import wiring
 from monitord.daemon.reloading import Reloading
 from monitord.daemon.reporting import Reporter
 from monitord.daemon.signals import Signals
-from monitord.daemon.storage_health import use_floor
+from monitord.daemon.storage_health import use_backup, use_floor
 from monitord.daemon.unread import drop_unread
 from monitord.logs import QueuedStream, get_logger
 from monitord.model import DetectionResult, Rates, counted
@@ -228,6 +228,7 @@ class Daemon:
         self._parts.messages.use(settings)
         self._parts.errands.use(settings)
         use_floor(self._parts.monitor, self._data_dir, settings.retention.min_free_disk_bytes)
+        use_backup(self._parts.monitor, settings.backup)
 
     def _finish(self) -> None:
         """Within five seconds: end the capture with what it has, save everything, say so."""

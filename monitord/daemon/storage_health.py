@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from monitord.storage.schema import ARTEFACTS_NAME
 from monitord.storage.usage import floor_of
 
 if TYPE_CHECKING:
+    from monitord.config.settings import BackupSettings
     from monitord.storage.artefacts.keyring import Keyring
 
 
@@ -43,6 +45,20 @@ def watch(
     limits = HealthLimits(free_disk_floor_bytes=floor_of(data_dir, free_disk_floor_bytes))
     checker = HealthChecker(opened, limits, room=room, keyring=keyring)
     return StorageMonitor(health_checker=checker, alert_manager=AlertManager(tell))
+
+
+def use_backup(monitor: StorageMonitor, backup: BackupSettings) -> None:
+    """Look at the age of the backups from now on, or no longer."""
+    if monitor.health_checker is None:
+        return
+    if not backup.folder:
+        monitor.health_checker.others = ()
+        return
+    from monitord.storage.backup_folder import check_age  # only with backups
+
+    monitor.health_checker.others = (
+        lambda: check_age(Path(backup.folder), backup.every_h, datetime.now(UTC)),
+    )
 
 
 def use_floor(monitor: StorageMonitor, data_dir: Path, free_disk_floor_bytes: int) -> None:

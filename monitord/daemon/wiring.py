@@ -20,7 +20,7 @@ from monitord.daemon.errands import Errands
 from monitord.daemon.job_runner import Tidying
 from monitord.daemon.journal import Journal, Messages
 from monitord.daemon.selfwatch import SelfWatch
-from monitord.daemon.storage_health import watch
+from monitord.daemon.storage_health import use_backup, watch
 from monitord.detection import Detector
 from monitord.errors import StorageError
 from monitord.jobs import health_job
@@ -100,6 +100,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         lambda alert: journal.storage(alert),  # noqa: PLW0108  opened below, on the store
         keyring_look(settings.storage),
     )
+    use_backup(monitor, settings.backup)
     store = open_store(
         data_dir, open_artefacts=open_local_store(settings, monitor), budget_bytes=kept.max_total_bytes
     )

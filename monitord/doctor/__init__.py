@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from monitord.doctor.black_box import check_black_box
 from monitord.doctor.check import Check, Surroundings
-from monitord.doctor.data import check_clock, check_data_folder, check_database, check_quota
+from monitord.doctor.data import check_backups, check_clock, check_data_folder, check_database, check_quota
 from monitord.doctor.machine import check_cgroup, check_descriptors, check_pressure
 from monitord.doctor.receivers import check_receivers
 from monitord.doctor.rights import check_capabilities, check_perf_paranoid, check_whose, check_yama
@@ -32,6 +32,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Check]], ...] = (
     check_data_folder,
     check_database,
     check_quota,
+    check_backups,
     check_clock,
     check_daemon,
     check_units,

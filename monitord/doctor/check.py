@@ -47,6 +47,8 @@ class Surroundings:
     version: str
     max_total_bytes: int = 50_000_000
     min_free_disk_bytes: int = 200_000_000
+    backup_folder: Path | None = None
+    backup_every_h: float = 24.0
     is_remote: bool = False  # artefacts go to a remote provider, and are counted as the rows tell it
     units: Mapping[Path, str] = field(default_factory=dict)
     receivers: tuple[ReceiverSettings, ...] = ()

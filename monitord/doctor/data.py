@@ -133,6 +133,16 @@ def check_quota(here: Surroundings) -> Iterator[Check]:
         yield Check("budget", OK, detail)
 
 
+def check_backups(here: Surroundings) -> Iterator[Check]:
+    """How old the last good backup is, where they are configured."""
+    if here.backup_folder is None:
+        return
+    from monitord.storage.backup_folder import check_age
+
+    found = check_age(here.backup_folder, here.backup_every_h, here.now)
+    yield Check("backup", OK if found.is_ok else WARNING, found.detail, found.fix)
+
+
 def check_clock(here: Surroundings) -> Iterator[Check]:
     """An incident from the future means that the clock was wrong then, or is now; ages can't be judged."""
     database = here.data_dir / DATABASE_NAME

@@ -27,6 +27,7 @@ from monitord.storage.artefacts import (
 )
 from monitord.storage.artefacts.providers.descriptors import explained as explained_files
 from monitord.storage.artefacts.providers.file import FileStorageProvider
+from monitord.storage.backup_links import EarlierBackup
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.manifest import MANIFEST_NAME, Manifest, manifest_of, manifest_text
@@ -43,10 +44,17 @@ _REFERENCES = (
 _COUNTED = {"incidents": "incident", "captures": "profile_capture", "events": "event", "history": "history"}
 
 
-def backup(data_dir: Path, destination: Path, *, open_artefacts: OpenArtefacts = open_folder) -> Manifest:
+def backup(
+    data_dir: Path,
+    destination: Path,
+    *,
+    open_artefacts: OpenArtefacts = open_folder,
+    earlier: Path | None = None,
+) -> Manifest:
     """Copy the store into `destination`, which must not be there or be empty; its manifest.
 
-    The copy gets its name when it is whole and on the disk. Keys that seal artefacts are not in it.
+    The copy gets its name when it is whole and on the disk. Keys that seal artefacts are not in it. Artefacts
+    that an `earlier` backup has unchanged are hard links to it.
     Raises NotFoundError, UsageError, DiskFullError, DamagedError, BusyError.
     """
     check_data_dir(data_dir)
@@ -61,11 +69,12 @@ def backup(data_dir: Path, destination: Path, *, open_artefacts: OpenArtefacts =
         try:
             # As they lie there, compressed and sealed; what was archived is fetched back.
             source = artefact_store.as_stored
-            missing = _Copy(database, staging / DATABASE_NAME, source, target).run()
+            links = EarlierBackup(earlier) if earlier is not None else None
+            missing = _Copy(database, staging, source, target, links).run()
         finally:
             target.close()
             artefact_store.close()
-        manifest = manifest_of(staging, _checked_counts(staging / DATABASE_NAME), missing)
+        manifest = manifest_of(staging, checked_counts(staging / DATABASE_NAME), missing)
         write_durably(staging / MANIFEST_NAME, manifest_text(manifest).encode())
     return manifest
 
@@ -142,10 +151,16 @@ class _Copy:
     """Rounds of copying until rows and artefacts agree; each round copies only what is new."""
 
     def __init__(
-        self, database: Path, snapshot: Path, source: StorageProvider, target: FileStorageProvider
+        self,
+        database: Path,
+        staging: Path,
+        source: StorageProvider,
+        target: FileStorageProvider,
+        links: EarlierBackup | None,
     ) -> None:
-        self._database, self._snapshot = database, snapshot
+        self._database, self._snapshot = database, staging / DATABASE_NAME
         self._source, self._target = source, target
+        self._staging, self._links = staging, links
         self._copied: dict[str, int] = {}  # bytes by key: all else of an artefact may be large
 
     def run(self) -> tuple[str, ...]:
@@ -175,11 +190,20 @@ class _Copy:
             if copied is not None and each.agrees_with(copied):
                 continue
             try:
-                metadata, chunks = self._source.retrieve(each.key)
-                self._target.store(each.key, _Passing(chunks), replace(metadata, archived_in=None))
-                self._copied[each.key] = metadata.stored_size
+                self._copied[each.key] = self._linked(each.key) or self._stored(each.key)
             except (MissingArtefactError, DamagedArtefactError):
                 continue  # gone since, or never ours; an older copy of it is as good as none
+
+    def _linked(self, key: str) -> int | None:
+        """Take over what the earlier backup has; None where it must be copied, as what changed meanwhile."""
+        if self._links is None or key in self._copied:
+            return None
+        return self._links.link(self._source.get_metadata(key), self._staging)
+
+    def _stored(self, key: str) -> int:
+        metadata, chunks = self._source.retrieve(key)
+        self._target.store(key, _Passing(chunks), replace(metadata, archived_in=None))
+        return metadata.stored_size
 
     def _forget_others(self, references: Sequence[_Reference]) -> None:
         """What was copied and is named by no row any more."""
@@ -222,8 +246,8 @@ def _references(snapshot: Path) -> list[_Reference]:
     return [each for each in rows if is_key(each.key)]
 
 
-def _checked_counts(snapshot: Path) -> dict[str, int]:
-    """How much is in the copy; raises DamagedError when the copy is of a damaged database."""
+def checked_counts(snapshot: Path) -> dict[str, int]:
+    """Count what is in the copy; raises DamagedError when the copy is of a damaged database."""
     with explained(snapshot), contextlib.closing(sqlite3.connect(snapshot)) as connection:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check(1)")]
         if found != ["ok"]:

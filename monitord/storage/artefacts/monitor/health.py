@@ -131,6 +131,7 @@ class HealthChecker:
         keyring: Callable[[], Keyring] | None = None,
     ) -> None:
         self.limits = limits or HealthLimits()
+        self.others: tuple[Callable[[], HealthCheck], ...] = ()
         self._opened, self._room, self._keyring = opened, room, keyring
         self._probe: _Probe | None = None
 
@@ -143,6 +144,7 @@ class HealthChecker:
             checks.append(check)
         if self._keyring is not None:
             checks.append(_key_at_hand(self._keyring))
+        checks += [look() for look in self.others]
         return Health(datetime.now(UTC), tuple(checks), used_bytes)
 
     def _probed(self) -> Iterator[HealthCheck]:

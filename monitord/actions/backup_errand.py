@@ -1,0 +1,71 @@
+"""`python -m monitord.actions.backup_errand`: makes a backup into the configured folder if one is due.
+
+A child of the recorder. May be killed at any moment: a backup gets its name last, and what is left of a
+killed run the next one removes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitord import logs, rights
+from monitord.actions.backups import back_up_again
+from monitord.actions.workspace import Workspace
+from monitord.errors import MonitordError
+from monitord.model import counted, sized
+from monitord.scheduling import TaskResult
+from monitord.storage.backup_folder import is_due, last_good
+
+
+def main() -> int:
+    """Do what is due and print how it went, as JSON."""
+    parser = argparse.ArgumentParser(prog="monitord backup")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    arguments = parser.parse_args()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        done = run(Workspace(arguments.data_dir, arguments.config))
+    except MonitordError as error:
+        done = TaskResult("failed", str(error))
+    print(json.dumps({"outcome": done.outcome, "detail": done.detail}), flush=True)  # noqa: T201  the answer
+    return 0 if done.outcome == "ok" else 1
+
+
+def run(workspace: Workspace) -> TaskResult:
+    """Back up when the last good backup is old enough."""
+    settings = workspace.settings
+    logs.configure(settings.log.level, settings.log.style)
+    rights.keep_only(())  # it may ask a remote provider
+    now = datetime.now(UTC)
+    last = last_good(Path(settings.backup.folder), now)
+    if last is not None and not is_due(last, settings.backup.every_h, now):
+        return TaskResult("ok", f"the last one is {last.path.name}")
+    made = back_up_again(workspace)
+    size = sized(made.manifest.size_bytes, "disk_bytes")
+    detail = f"{made.path.name}: {counted(len(made.manifest.files), 'file')}, {size}, restored on trial"
+    if made.flaws:
+        more = f" and {len(made.flaws) - 1} more" if len(made.flaws) > 1 else ""
+        return TaskResult(
+            "damaged", f"{made.path.name}: {made.flaws[0]}{more}; `monitord storage verify --repair`"
+        )
+    return TaskResult("ok", detail)
+
+
+def _end_with_parent() -> None:
+    """End when stdin is closed: the recorder that holds its other end is gone."""
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # a client's thread that hangs in a network must not hold up the end
