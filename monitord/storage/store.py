@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, UsageError
 from monitord.logs import get_logger
@@ -23,7 +22,6 @@ from monitord.model import Incident, ProfileRecord, Rates
 from monitord.storage import compacting, deletion, incident_stock, mending, recovery, upkeep
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.cells import json_cell, time_cell
-from monitord.storage.connection import patient
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.of_incidents import record_incident
 from monitord.storage.events.pruning import Pruner
@@ -44,9 +42,6 @@ from monitord.storage.records import (
     with_steps,
 )
 from monitord.storage.rows import insert_records, load_keys, load_records, load_replaced
-from monitord.storage.state import NamespacedStorage, Storage
-from monitord.storage.state.backend import held, left_s
-from monitord.storage.state.sql import Opened, SqlBackend
 from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import FINE_S, pack
@@ -185,21 +180,6 @@ class SQLiteProfileStore(OpenDatabase):
         with self._transaction() as connection:
             connection.execute(history_table.insert().values(row))
             upkeep.thin_history(connection, passes[-1].taken_at)
-
-    @property
-    def state(self) -> Storage:
-        """Small state by namespace, kept in this database."""
-        asked, made = partial(self._within, self._questions), partial(self._within, self._transaction)
-        return NamespacedStorage(SqlBackend(made, reading=asked))
-
-    @contextmanager
-    def _within(self, opened: Opened) -> Iterator[Connection]:
-        """What `opened` gives, within the deadline of the call that asks."""
-        with held(self._lock):
-            with self._guarded(writes=False):
-                engine, _artefact_store = self._ready()
-            with patient(engine, left_s()), opened() as connection:
-                yield connection
 
     def sweep(self) -> int:
         """Remove what has expired of the state; how many."""
