@@ -18,7 +18,7 @@ from monitord.storage.queries import StoreReader
 from monitord.storage.views import HotFilter, HotFunction, RecentFilter
 
 if TYPE_CHECKING:
-    from monitord.export.event_search import EventSearch
+    from monitord.storage.event_search import EventSearch
 
 _LOOK_BACK = timedelta(minutes=15)  # an incident's samples are older than the incident, by the ring's length
 
@@ -122,6 +122,6 @@ def _with_its_id(reader: StoreReader, asked: EventQuestion) -> EventQuestion:
 
 
 def _search(reader: StoreReader, asked: EventQuestion) -> EventSearch:
-    from monitord.export.event_search import EventSearch
+    from monitord.storage.event_search import EventSearch
 
     return EventSearch(reader, asked.wanted, asked.process, asked.text)

@@ -51,6 +51,17 @@ _ASKED = {
     "function": "is_hot(:of_function, CAST(i.hotspots AS BLOB))",  # the dearest comes last
 }
 _HOT_SHARE = 0.05
+# From one name to the next in the index: as many steps as there are names, however many events.
+_NAMED = "FROM event WHERE event_type > 0 AND process_name"
+_NAMES = (
+    f"WITH RECURSIVE each_name(cell) AS (SELECT min(process_name) {_NAMED} IS NOT NULL UNION ALL "  # noqa: S608  our words
+    f"SELECT (SELECT min(process_name) {_NAMED} > cell) FROM each_name WHERE cell IS NOT NULL) "
+    "SELECT cell FROM each_name WHERE cell IS NOT NULL"
+)
+_OF_NAMES = (
+    f"SELECT DISTINCT correlation_id {_NAMED} IN (SELECT value FROM json_each(?))"  # noqa: S608  our words
+    " AND correlation_id IS NOT NULL"
+)
 
 
 def ignore_damage(_words: str) -> None:
@@ -115,6 +126,15 @@ class Asking:
             raise DamagedRowError(
                 f"cannot read {self.database}: invalid value ({error}); {MENDED_BY}"
             ) from error
+
+    def event_names(self) -> list[str]:
+        """The cells of all names of processes that events other than samples have, each once."""
+        return [str(row[0]) for row in self._fetched(_NAMES, [])]
+
+    def incidents_of_names(self, cells: Sequence[str]) -> frozenset[str]:
+        """The incidents that have an event of one of these names."""
+        rows = self._fetched(_OF_NAMES, [json.dumps(list(cells))]) if cells else []
+        return frozenset(str(row[0]) for row in rows)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -7,7 +7,7 @@ read transaction lives longer than its query, so the WAL can always be folded ba
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -202,10 +202,13 @@ class StoreReader(Asking):
         sql = "SELECT 1 FROM incident WHERE correlation_id = ? AND state = 'active' AND is_summary = 0"
         return bool(self._all(sql, [correlation_id]))
 
-    def events(self, wanted: EventFilter) -> list[Event]:
-        """Return the events under a filter, in its order."""
-        sql, values = QueryOptimizer().select(wanted)
-        return list(self._sound(self._fetched(sql, values), sound_event, "events"))
+    def events(
+        self, wanted: EventFilter, also: Sequence[str] = (), values: Mapping[str, Any] | None = None
+    ) -> list[Event]:
+        """Return the events under a filter, in its order; `also` are further conditions with their values."""
+        sql, filtered = QueryOptimizer().select(wanted, also)
+        rows = self._fetched(sql, {**filtered, **(values or {})})
+        return list(self._sound(rows, sound_event, "events"))
 
     def event_counts(self, since: datetime, until: datetime) -> dict[str, int]:
         """How many events of each type there are in [since, until); types without any are left out."""

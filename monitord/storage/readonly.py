@@ -28,7 +28,7 @@ _OURS = frozenset(("incident", "profile_capture", "history", "state", "event"))
 _BROUGHT = {
     "0002": "incident", "0003": "idx_state_expiry", "0004": "event",
     "0005": "idx_event_pid_type", "0006": "incident.cause",
-    "0007": "idx_history_step",
+    "0007": "idx_history_step", "0008": "idx_event_name",
 }  # fmt: skip
 """What each revision made: where it is there, an older revision is a digit that has changed on the disk."""
 _MADE = (

@@ -146,6 +146,11 @@ _EVENT_INDEXES = (
     ("idx_event_process", ("pid",), "pid IS NOT NULL"),
     ("idx_event_type", ("event_type",), "event_type > 0"),  # not the samples, which are most of all
     ("idx_event_pid_type", ("pid", "event_type"), "event_type > 0"),  # few beside its samples
+    (
+        "idx_event_name",
+        ("process_name",),
+        "event_type > 0 AND process_name IS NOT NULL",
+    ),  # samples: +22 bytes
     ("idx_event_function", ("function",), "function IS NOT NULL"),
     ("idx_event_module", ("module", "function", "arity"), "module IS NOT NULL"),
     ("idx_event_correlation", ("correlation_id",), "correlation_id IS NOT NULL"),

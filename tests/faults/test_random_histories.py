@@ -308,8 +308,7 @@ class History:
             self._damage(database)
         elif luck < 0.3:  # what an older monitord left: the next start migrates it
             with contextlib.closing(sqlite3.connect(database)) as connection:
-                connection.execute("DROP INDEX idx_history_step")  # what the last one made
-                connection.execute("ALTER TABLE history DROP COLUMN step_s")
+                connection.execute("DROP INDEX idx_event_name")  # what the last one made
                 connection.execute("UPDATE alembic_version SET version_num = ?", [REVISIONS[-2]])
                 connection.commit()
             self._count("migration")

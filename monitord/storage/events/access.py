@@ -19,8 +19,8 @@ _INSERT = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + na
 _INSERT_SQLITE = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _WRITERS = 0x6D6F6E69746F7264  # any number that nobody else on the server is likely to lock
 _INDEXES = (
-    *("idx_event_process", "idx_event_pid_type", "idx_event_type", "idx_event_function"),
-    *("idx_event_module", "idx_event_correlation", "idx_event_node"),
+    *("idx_event_process", "idx_event_pid_type", "idx_event_type", "idx_event_name"),
+    *("idx_event_function", "idx_event_module", "idx_event_correlation", "idx_event_node"),
 )
 
 
