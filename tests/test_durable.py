@@ -68,7 +68,7 @@ WRITERS = {
     "config set": "import monitord.cli.app as a; a.main(['--config', '{dir}/made', 'config', 'set', 'log.level', 'debug'])",
     "export": "from monitord.cli.export import put; put('{dir}/made', b'x')",
     "mcp install --write": "from monitord.actions.assistants import put_entry; from pathlib import Path; put_entry(Path('{dir}/made'), 'x', {{}})",
-    "storage metrics --write": "from monitord.actions.files import write_file; from pathlib import Path; write_file(Path('{dir}/made'), b'x', mode=0o644)",
+    "metrics textfile": "from monitord.actions.files import write_file; from pathlib import Path; write_file(Path('{dir}/made'), b'x', mode=0o644)",
 }
 
 

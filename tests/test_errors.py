@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "monitord"
 _FORM = re.compile(r"(?:invalid|cannot|nothing (?:deleted|removed|done)) ?")
 # Reasons that stand behind such a beginning: another error takes them up.
 _REASONS = {
-    "capture/java_names.py", "capture/python_frames.py", "config/settings.py", "config/loading.py", "profiles/ast_ids.py", "profiles/limits.py",
+    "capture/java_names.py", "capture/python_frames.py", "config/settings.py", "config/telling.py", "config/loading.py", "profiles/ast_ids.py", "profiles/limits.py",
     "profiles/macos_sample.py", "profiles/macos_spindump.py", "profiles/source_scopes.py", "profiles/speedscope.py", "stacks/cpython/interpreter.py", "stacks/cpython/layouts.py",
     "stacks/cpython/runtime.py", "stacks/cpython/walking.py", "storage/artefacts/secret_sources.py",
     *(f"notify/receivers/{name}.py" for name in ("by_apprise", "chats", "http", "mail")),

@@ -8,7 +8,7 @@ from typing import cast
 
 from monitord.actions.files import place_file
 from monitord.config import LoadedConfig, default_path, default_text
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.durable import make_folder
 from monitord.errors import ConfigError
 from monitord.redaction import redact_argv

@@ -11,7 +11,7 @@ import msgspec
 from monitord.actions import incidents
 from monitord.actions.lists import follow_recent
 from monitord.actions.workspace import Workspace
-from monitord.config.settings import NotifySettings, ReceiverSettings
+from monitord.config.telling import NotifySettings, ReceiverSettings
 from monitord.errors import NotFoundError
 from monitord.model import ProfileRecord, TriggerMetric
 from monitord.notify.messages import incident_message

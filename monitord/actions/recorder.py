@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.actions.workspace import Workspace
-from monitord.errors import ConfigError, MonitordError, NotFoundError, StorageError, UnreachableError
+from monitord.errors import ConfigError, MonitordError, NotFoundError, UnreachableError
 from monitord.export.encoding import iso
 from monitord.export.units import age, span
 from monitord.recorder.status import moment_of, read_status, silent_for_s
@@ -166,20 +166,6 @@ def _usage_or_none(workspace: Workspace, reported: Mapping[str, Any]) -> Mapping
         return usage(workspace, reported)
     except ConfigError:
         return {}
-
-
-def metrics(workspace: Workspace) -> str:
-    """Return counts of the storage and the recorder's basics as Prometheus text (extra `metrics`)."""
-    import importlib.util
-
-    from monitord.export.prometheus import metrics_text
-
-    if importlib.util.find_spec("prometheus_client") is None:
-        from monitord.installation import install_command
-
-        raise StorageError(f"cannot import prometheus-client; install it: {install_command('metrics')}")
-    reported = status(workspace)
-    return metrics_text({"courier": None, **reported}, usage(workspace, reported))
 
 
 def usage(workspace: Workspace, reported: Mapping[str, Any]) -> dict[str, int]:

@@ -86,6 +86,8 @@ SECTIONS = {
     ),
     "Other ways in": (
         ("web", "web:serve", "Show incidents in a browser."),
+        ("metrics serve", "metrics:serve", "Serve figures to Prometheus."),
+        ("metrics textfile", "metrics:textfile", "Write figures for node_exporter."),
         ("mcp serve", "mcp:serve", "Answer assistants over MCP."),
         ("mcp install", "mcp:install", "Print an assistant's configuration."),
         ("help", "about:manual", "Show a command's help, or the whole manual (--man)."),
@@ -129,6 +131,7 @@ GROUPS = {
     "config": "The configuration and where it comes from.",
     "storage": "Artefacts: health, backup, repair, single ones.",
     "db": "The database: migrate, check, shrink.",
+    "metrics": "Figures for Prometheus and OpenTelemetry.",
     "mcp": "The server for assistants (Model Context Protocol).",
     "retention": "What is kept and what goes.",
 }

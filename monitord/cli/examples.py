@@ -181,6 +181,13 @@ EXAMPLES = {
         ("monitord storage verify --repair", "look for damage, and mend it"),
     ),
     "storage status": (("monitord storage status", "a probe is written, read and deleted"),),
+    "metrics serve": (
+        ("monitord metrics serve", "at http://127.0.0.1:8767/metrics"),
+        ("monitord metrics serve --socket /run/monitord/metrics.sock", "for a proxy that asks for passwords"),
+    ),
+    "metrics textfile": (
+        ("monitord metrics textfile /srv/textfiles/monitord.prom", "once; `metrics.textfile` repeats it"),
+    ),
     "storage metrics": (
         ("monitord storage metrics --write /srv/textfiles/monitord.prom", "for a collector of files"),
     ),

@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from monitord.actions import recorder
-from monitord.actions.files import write_file
+from monitord.actions import metrics as figures
 from monitord.actions.storage_health import StorageHealth, check_storage
 from monitord.cli.context import CliContext
 from monitord.cli.findings import Finding, finding_lines
@@ -42,16 +41,14 @@ def metrics(
         Path | None, typer.Option("--write", metavar="FILE", help="Replace this file whole instead (*.prom).")
     ] = None,
 ) -> None:
-    """Print counts of the storage and the daemon's basics as Prometheus text; it needs the extra `metrics`.
+    """Print all figures as Prometheus text, as `metrics serve` serves them; it needs the extra `metrics`.
 
     Without a daemon it says `monitord_up 0`, and exits with 0.
     """
-    text = recorder.metrics(context.workspace)
     if write is None:
-        emit(text)
+        emit(figures.text(context.workspace))
     else:
-        # A collector reads it at any moment, as another user.
-        write_file(write, text.encode(), mode=0o644)
+        figures.write_textfile(context.workspace, write)
 
 
 def _lines(found: StorageHealth, style: Style, columns: int) -> Iterator[str]:

@@ -65,6 +65,7 @@ COMMENTS = {
     "notify.daily_limit": "messages to each receiver in 24 hours; the rest comes as one",
     "notify.quiet_hours": 'local time, e.g. "22:00-07:00": what comes then is told as one message at its end',
     "notify.deadline_s": "a receiver that takes longer has failed, and is tried again",
+    "metrics.textfile": 'figures for node_exporter, written every minute to this file (*.prom); "": none',
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",
 }

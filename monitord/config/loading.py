@@ -19,7 +19,8 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from monitord.config.quantities import has_unit, parse_amount
-from monitord.config.settings import FORMS, FileSettings, ReceiverSettings, RuleSettings, Settings
+from monitord.config.settings import FORMS, FileSettings, RuleSettings, Settings
+from monitord.config.telling import ReceiverSettings
 from monitord.durable import read_regular
 from monitord.errors import ConfigError
 from monitord.model import Rule
@@ -120,6 +121,7 @@ def load(
         storage=parsed.storage,
         backup=parsed.backup,
         notify=parsed.notify,
+        metrics=parsed.metrics,
         log=parsed.log,
         detection=parsed.detection,
         rules=rules,

@@ -1,11 +1,24 @@
-"""Amounts as people write them ("2GiB", "50MB/s", "1h 30min", 90) turned into numbers with a unit."""
+"""What values of a section look like: amounts as people write them ("2GiB", "1h 30min"), secrets' places."""
 
 from __future__ import annotations
 
 import math
 import re
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from monitord.model import METRIC_UNITS, Threshold, TriggerMetric
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file; a key it does not know is an error."""
+
+
+KEY_SOURCE = r"(file:/.+|credential:[A-Za-z0-9_-][A-Za-z0-9._-]*|environment:[A-Za-z_][A-Za-z0-9_]*)"
+KeySource = Annotated[str, Meta(pattern=f"^{KEY_SOURCE}$")]
+KeySourceOrNone = Annotated[str, Meta(pattern=f"^$|^{KEY_SOURCE}$")]
 
 _BYTES = {
     "": 1, "b": 1,

@@ -6,13 +6,13 @@ as `model.Rule`; every other value leaves it as a plain number or text. More tha
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from monitord.config.quantities import parse_threshold
+from monitord.config.quantities import KeySource, KeySourceOrNone, Section, parse_threshold
+from monitord.config.telling import MetricsSettings, NotifySettings, receiver_without_defaults
 from monitord.model import Match, PlannedProfiler, Rule, Threshold, TriggerMetric
 
 Share = Annotated[float, Meta(gt=0, le=1)]
@@ -25,11 +25,7 @@ RuleMetric = Literal[
 ]  # fmt: skip
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file; a key it does not know is an error."""
-
-
-class SamplingSettings(_Section, frozen=True):
+class SamplingSettings(Section, frozen=True):
     """How often the machine is looked at."""
 
     interval_s: Annotated[float, Meta(ge=0.1, le=3600)] = 2.0
@@ -38,13 +34,13 @@ class SamplingSettings(_Section, frozen=True):
     backend: Literal["auto", "linux", "psutil"] = "auto"
 
 
-class DetectionSettings(_Section, frozen=True):
+class DetectionSettings(Section, frozen=True):
     """Whether the rules that come with monitord apply beside `[[rules]]`; equal names replace them."""
 
     default_rules: bool = True
 
 
-class MatchSettings(_Section, frozen=True):
+class MatchSettings(Section, frozen=True):
     """Which processes a rule is about. Shell patterns, upper and lower case matter."""
 
     names: tuple[str, ...] = ()
@@ -54,7 +50,7 @@ class MatchSettings(_Section, frozen=True):
     not_names: tuple[str, ...] = ()
 
 
-class RuleSettings(_Section, frozen=True):
+class RuleSettings(Section, frozen=True):
     """One `[[rules]]` table."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -126,7 +122,7 @@ class RuleSettings(_Section, frozen=True):
             raise ValueError(f"{right}: missing, a {metric} rule needs it")
 
 
-class CaptureSettings(_Section, frozen=True):
+class CaptureSettings(Section, frozen=True):
     """Whether, of which processes and how profiles are taken. Budgets are small on purpose."""
 
     consent: Literal["auto", "listed", "never"] = "auto"
@@ -142,7 +138,7 @@ class CaptureSettings(_Section, frozen=True):
     max_load_per_cpu: Annotated[float, Meta(gt=0, le=10_000)] = 20.0
 
 
-class BaselineSettings(_Section, frozen=True):
+class BaselineSettings(Section, frozen=True):
     """Short profiles of programs at work while nothing is wrong, to compare incidents with."""
 
     enabled: bool = True
@@ -152,7 +148,7 @@ class BaselineSettings(_Section, frozen=True):
     max_machine_percent: Annotated[float, Meta(gt=0, le=100)] = 50.0
 
 
-class BlackBoxSettings(_Section, frozen=True):
+class BlackBoxSettings(Section, frozen=True):
     """The kernel's rings of what ran lately: stacks from before an alert."""
 
     enabled: bool = True
@@ -164,7 +160,7 @@ class BlackBoxSettings(_Section, frozen=True):
         return self.kib_per_cpu << 10
 
 
-class RetentionSettings(_Section, frozen=True):
+class RetentionSettings(Section, frozen=True):
     """How much may be kept, and for how long."""
 
     max_age_h: Annotated[float, Meta(gt=0, le=24 * 365)] = 72.0
@@ -185,9 +181,6 @@ class RetentionSettings(_Section, frozen=True):
 
 
 Url = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$")]
-_KEY_SOURCE = r"(file:/.+|credential:[A-Za-z0-9_-][A-Za-z0-9._-]*|environment:[A-Za-z_][A-Za-z0-9_]*)"
-KeySource = Annotated[str, Meta(pattern=f"^{_KEY_SOURCE}$")]
-KeySourceOrNone = Annotated[str, Meta(pattern=f"^$|^{_KEY_SOURCE}$")]
 FORMS = {
     "name": 'letters, digits, ".", "_" and "-", and a letter or digit first',
     "to": 'an address such as "you@example.org"',
@@ -197,11 +190,12 @@ FORMS = {
     "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
     "folder": 'an absolute path such as "/srv/monitord-backups", or "" for none',
     "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',
+    "textfile": 'an absolute path such as "/srv/textfiles/monitord.prom", or "" for none',
     "old_encryption_keys": '"file:/PATH", "credential:NAME" or "environment:NAME"',
 }
 
 
-class StorageSettings(_Section, frozen=True):
+class StorageSettings(Section, frozen=True):
     """Where artefacts are kept in the end, and how. What a capture leaves is kept here first in any case."""
 
     url: Url = ""
@@ -217,7 +211,7 @@ class StorageSettings(_Section, frozen=True):
     archive_after_h: Annotated[float, Meta(ge=0, le=24 * 365)] = 24.0
 
 
-class BackupSettings(_Section, frozen=True):
+class BackupSettings(Section, frozen=True):
     """Backups of the whole store into one folder: how often, and how many stay."""
 
     folder: Annotated[str, Meta(pattern=r"^$|^/[^\x00-\x1f]+$", max_length=1000)] = ""
@@ -225,116 +219,14 @@ class BackupSettings(_Section, frozen=True):
     keep: Annotated[int, Meta(ge=1, le=1000)] = 7
 
 
-_BY_HTTP = frozenset({"webhook", "slack", "mattermost", "ntfy"})
-_SCHEMES = {**dict.fromkeys(_BY_HTTP, ("https", "http")), "mail": ("smtps", "smtp"), "apprise": ()}
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_TIME_OF_DAY = r"([01]\d|2[0-3]):[0-5]\d"
-
-
-class ReceiverSettings(_Section, frozen=True):
-    """One `[[notify.receivers]]` table: whom to tell, and of which rules. Its URL may hold a secret."""
-
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
-    kind: Literal[
-        "webhook", "slack", "mattermost", "ntfy", "mail", "apprise", "command", "desktop", "journald"
-    ]
-    url: Annotated[str, Meta(max_length=2000)] = ""
-    to: tuple[Annotated[str, Meta(pattern=r"^[^\s@,<>]+@[^\s@,<>]+$", max_length=254)], ...] = ()
-    sender: Annotated[str, Meta(pattern=r"^$|^[^\s@,<>]+@[^\s@,<>]+$", max_length=254)] = ""
-    command: tuple[str, ...] = ()
-    rules: tuple[str, ...] = ("*",)
-    not_rules: tuple[str, ...] = ()
-    enabled: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse what can't be right; the words never hold the URL."""
-        wanted = {"url": self.kind in _SCHEMES, "command": self.kind == "command", "to": self.kind == "mail"}
-        for key, is_wanted in wanted.items():
-            if bool(getattr(self, key)) != is_wanted:
-                raise ValueError(f"{key}: expected {'one' if is_wanted else 'none'} for kind {self.kind!r}")
-        if self.sender and self.kind != "mail":
-            raise ValueError(f"sender: expected none for kind {self.kind!r}")
-        if self.command and not self.command[0].startswith("/"):
-            raise ValueError("command: expected the absolute path of a program, then its arguments")
-        if self.url and not self.is_url_elsewhere:
-            check_receiver_url(self.kind, self.url)
-
-    @property
-    def is_url_elsewhere(self) -> bool:
-        """Whether `url` only says where the URL is: in a file, a systemd credential or the environment."""
-        return re.fullmatch(_KEY_SOURCE, self.url) is not None
-
-    @property
-    def shown_url(self) -> str:
-        """Where it leads, without anything that opens a door: a path of Slack's is a secret, too."""
-        is_plain = not self.url or self.is_url_elsewhere
-        return self.url if is_plain else shown_receiver_url(self.url)
-
-
-def check_receiver_url(kind: str, url: str) -> None:
-    """Raise ValueError for a URL that a receiver of this kind can't have; the words never hold it."""
-    from urllib.parse import urlsplit  # by receivers with a URL alone: it would stay in the daemon
-
-    schemes = _SCHEMES[kind]
-    forms = " or ".join(f"{each}://HOST…" for each in schemes) or "SCHEME://…"
-    expected = f"url: expected {forms}, or file:/PATH, credential:NAME, environment:NAME"
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[\x21-\x7e]+", url):
-        raise ValueError(expected)
-    if not schemes:
-        return
-    try:
-        parts = urlsplit(url)
-        is_whole = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise ValueError(expected) from None  # its own words may hold a part of it
-    if parts.scheme not in schemes or not is_whole:
-        raise ValueError(expected)
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:  # anybody on the way could read it
-        raise ValueError("url: expected https://… (http://… only to this machine itself)")
-
-
-def shown_receiver_url(url: str) -> str:
-    """Return a receiver's URL without user, password, path and options."""
-    scheme, separator, rest = url.partition("://")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if not separator or scheme not in ("https", "http", "smtps", "smtp"):
-        return f"{scheme}://***" if separator else "***"
-    more = len(rest) > len(authority)
-    return f"{scheme}://{authority.rpartition('@')[2]}{'/***' if more else ''}"
-
-
-class NotifySettings(_Section, frozen=True):
-    """Messages about incidents and trouble with the storage: when, how many, and to whom."""
-
-    receivers: Annotated[tuple[ReceiverSettings, ...], Meta(max_length=16)] = ()
-    after_s: Annotated[float, Meta(ge=1, le=600)] = 30.0
-    fold_s: Annotated[float, Meta(ge=0, le=86_400)] = 1800.0
-    daily_limit: Annotated[int, Meta(ge=1, le=1000)] = 50
-    quiet_hours: Annotated[str, Meta(pattern=f"^$|^{_TIME_OF_DAY}-{_TIME_OF_DAY}$")] = ""
-    deadline_s: Annotated[float, Meta(ge=1, le=60)] = 10.0
-
-    def __post_init__(self) -> None:
-        names = [one.name for one in self.receivers]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"receivers: {twice!r} is the name of two, expected a name of its own")
-        start, _, end = self.quiet_hours.partition("-")
-        if start and start == end:  # it would be quiet for ever
-            raise ValueError("quiet_hours: expected an end that is not the start; enabled = false silences")
-
-    @property
-    def enabled_receivers(self) -> tuple[ReceiverSettings, ...]:
-        return tuple(one for one in self.receivers if one.enabled)
-
-
-class LogSettings(_Section, frozen=True):
+class LogSettings(Section, frozen=True):
     """Log lines go to stderr, always."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     style: Literal["auto", "logfmt", "json"] = "auto"
 
 
-class FileSettings(_Section, frozen=True):
+class FileSettings(Section, frozen=True):
     """The whole file."""
 
     sampling: SamplingSettings = SamplingSettings()
@@ -347,6 +239,7 @@ class FileSettings(_Section, frozen=True):
     storage: StorageSettings = StorageSettings()
     backup: BackupSettings = BackupSettings()
     notify: NotifySettings = NotifySettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
 
@@ -361,6 +254,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     storage: StorageSettings
     backup: BackupSettings
     notify: NotifySettings
+    metrics: MetricsSettings
     log: LogSettings
     detection: DetectionSettings
     rules: tuple[Rule, ...]
@@ -399,10 +293,3 @@ def rule_without_defaults(rule: RuleSettings) -> dict[str, object]:
     full = msgspec.to_builtins(rule)
     bare = msgspec.to_builtins(RuleSettings(name=rule.name, metric=rule.metric))
     return {key: value for key, value in full.items() if key in ("name", "metric") or value != bare[key]}
-
-
-def receiver_without_defaults(receiver: ReceiverSettings) -> dict[str, object]:
-    """Return a receiver as a file would have it: name, kind, and what is not the default."""
-    full = msgspec.to_builtins(receiver)
-    defaults = dict(zip(receiver.__struct_fields__[::-1], receiver.__struct_defaults__[::-1], strict=False))
-    return {key: held for key, held in full.items() if getattr(receiver, key) != defaults.get(key, ...)}

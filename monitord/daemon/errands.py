@@ -54,6 +54,14 @@ ERRANDS: tuple[Errand, ...] = (
         deadline_s=1800.0,
         is_wanted=lambda settings: bool(settings.backup.folder),
     ),
+    Errand(
+        name="metrics textfile",
+        command=("monitord.actions.metrics_errand", "textfile"),
+        every_s=60.0,
+        first_after_s=10.0,
+        deadline_s=60.0,
+        is_wanted=lambda settings: bool(settings.metrics.textfile),
+    ),
 )
 
 

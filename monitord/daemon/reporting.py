@@ -74,6 +74,7 @@ class Reporter:
                 "alerts": counts.alerts,
                 "suppressed": counts.suppressed,
                 "folded": counts.folded,
+                "by_rule": dict(counts.by_rule),
                 "dropped": parts.pending.dropped,
             },
             "last_incident": counts.last_incident,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.ownership import line_for_all
 from monitord.stacks.rings import DEFAULT_BYTES, DEFAULT_RATE_HZ, Rings, Scope
 

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from monitord.config.settings import LOOPBACK, ReceiverSettings
+from monitord.config.telling import LOOPBACK, ReceiverSettings
 from monitord.doctor.check import OK, WARNING, Check, Surroundings
 from monitord.notify.errors import NotSentError
 from monitord.notify.receivers import load

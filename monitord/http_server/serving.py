@@ -12,13 +12,14 @@ from typing import Any
 
 import uvicorn
 
-from monitord.errors import BusyError
+from monitord.errors import BusyError, UsageError
 from monitord.http_server.connections import LARGEST_HEAD_BYTES, LimitedProtocol, most_connections
 
 LOOPBACK = "127.0.0.1"
 LOOPBACK_NAMES = (LOOPBACK, "localhost", "[::1]")
 _USUAL_PORT = 80
 _FAREWELL_S = 3
+_FIRST_PASSED = 3
 
 
 def hosts_at(names: Iterable[str], port: int) -> list[str]:
@@ -59,6 +60,29 @@ def listen_at(path: Path) -> socket.socket:
         words = error.strerror or str(error)
         raise BusyError(f"cannot listen at {path} ({words}); choose another with --socket") from error
     return listener
+
+
+def inherited() -> socket.socket | None:
+    """Return the listening socket that systemd passed (sd_listen_fds(3)), None where it passed none.
+
+    Raises UsageError for more than one, or for one that does not listen.
+    """
+    told = {name: os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
+    if told["LISTEN_PID"] != str(os.getpid()) or not told["LISTEN_FDS"].isdecimal():
+        return None
+    if told["LISTEN_FDS"] != "1":
+        raise UsageError(f"invalid LISTEN_FDS {told['LISTEN_FDS'][:10]}, expected one socket")
+    try:
+        listener = socket.socket(fileno=_FIRST_PASSED)
+        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            os.set_inheritable(_FIRST_PASSED, False)
+            return listener
+        listener.close()
+    except OSError as error:
+        raise UsageError(
+            f"invalid descriptor {_FIRST_PASSED} ({error.strerror}), expected a socket"
+        ) from error
+    raise UsageError(f"invalid descriptor {_FIRST_PASSED}, expected a stream socket that listens")
 
 
 def _remove_stale(path: Path) -> None:

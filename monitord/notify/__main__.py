@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from monitord import config, rights
-from monitord.config.settings import NotifySettings
+from monitord.config.telling import NotifySettings
 from monitord.errors import BusyError, MonitordError
 from monitord.notify.messages import trial_message
 from monitord.notify.sender import Sender

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from monitord.config.settings import NotifySettings, ReceiverSettings
+from monitord.config.telling import NotifySettings, ReceiverSettings
 from monitord.model import counted
 from monitord.notify.errors import NotSentError
 from monitord.notify.messages import Message, summary_message

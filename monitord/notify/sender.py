@@ -10,7 +10,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from monitord.config.settings import NotifySettings
+from monitord.config.telling import NotifySettings
 from monitord.errors import MonitordError, NotFoundError
 from monitord.model import ProfileRecord, TriggerMetric
 from monitord.notify.errors import NotSentError

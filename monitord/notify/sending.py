@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
-from monitord.config.settings import ReceiverSettings, check_receiver_url
+from monitord.config.telling import ReceiverSettings, check_receiver_url
 from monitord.errors import MonitordError
 from monitord.notify.errors import NotSentError
 from monitord.notify.receivers import load

@@ -6,9 +6,10 @@ each alert → remember. Everything slow (dumps, profiles, writing) happens on o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from queue import SimpleQueue
@@ -66,6 +67,7 @@ class Counts:
     alerts: int = 0
     suppressed: int = 0
     folded: int = 0
+    by_rule: Counter[str] = field(default_factory=Counter)
     last_incident: str | None = None
 
 
@@ -190,6 +192,7 @@ class Pipeline:
         elif alert.suppressed_by is None:
             self._detector.give_back(alert.rule)
         self.counts.alerts += 1
+        self.counts.by_rule[alert.rule] += 1
         self.counts.last_incident = correlation_id
         get_logger().warning(
             "alert.raised",

@@ -10,7 +10,6 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,10 @@ from sqlalchemy import Connection, Engine
 from monitord.errors import StorageError
 from monitord.storage import recovery
 from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts, open_folder
-from monitord.storage.connection import open_engine, patient, reading
+from monitord.storage.connection import open_engine, reading
 from monitord.storage.faults import DamagedError, explained, storage_error
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
-from monitord.storage.state import NamespacedStorage, Storage
-from monitord.storage.state.backend import held, left_s
-from monitord.storage.state.sql import Opened, SqlBackend
 from monitord.storage.upkeep import bound_set_aside
 from monitord.storage.usage import room_for_rows
 
@@ -165,18 +161,3 @@ class OpenDatabase:
         """For questions of one statement each, so rare that none is kept compiled: they take no lock."""
         with self._guarded(writes=False), reading(self._ready()[0]) as connection:
             yield connection.execution_options(compiled_cache=None)
-
-    @property
-    def state(self) -> Storage:
-        """Small state by namespace, kept in this database."""
-        asked, made = partial(self._within, self._questions), partial(self._within, self._transaction)
-        return NamespacedStorage(SqlBackend(made, reading=asked))
-
-    @contextmanager
-    def _within(self, opened: Opened) -> Iterator[Connection]:
-        """What `opened` gives, within the deadline of the call that asks."""
-        with held(self._lock):
-            with self._guarded(writes=False):
-                engine, _artefact_store = self._ready()
-            with patient(engine, left_s()), opened() as connection:
-                yield connection

@@ -50,6 +50,7 @@ from monitord.storage.views import (
     Note,
     RecentFilter,
     RuleTally,
+    StoredTallies,
 )
 
 if TYPE_CHECKING:
@@ -294,6 +295,16 @@ class StoreReader(Asking):
         from monitord.storage.tallies import by_rule_statement, tally_of  # nothing that the recorder asks
 
         return list(self._sound(self._all(*by_rule_statement(since, until)), tally_of, "rules"))
+
+    def tallies(self) -> StoredTallies:
+        """Count the incidents by rule and cause and the captures by outcome, with each rule's newest."""
+        from monitord.storage import tallies  # nothing that the recorder asks
+
+        return StoredTallies(
+            tuple(self._sound(self._all(tallies.BY_CAUSE, []), tallies.cause_tally_of, "rules")),
+            tuple(self._sound(self._all(tallies.BY_OUTCOME, []), tallies.outcome_tally_of, "captures")),
+            tuple(self._sound(self._all(tallies.NEWEST, []), tallies.newest_of, "rules")),
+        )
 
     @property
     def storage(self) -> Storage:

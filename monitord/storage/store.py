@@ -42,6 +42,8 @@ from monitord.storage.records import (
     with_steps,
 )
 from monitord.storage.rows import insert_records, load_keys, load_records, load_replaced
+from monitord.storage.state import NamespacedStorage, Storage
+from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import FINE_S, pack
@@ -180,6 +182,11 @@ class SQLiteProfileStore(OpenDatabase):
         with self._transaction() as connection:
             connection.execute(history_table.insert().values(row))
             upkeep.thin_history(connection, passes[-1].taken_at)
+
+    @property
+    def state(self) -> Storage:
+        """Small state by namespace, kept in this database."""
+        return NamespacedStorage(SqlBackend(self._transaction))
 
     def sweep(self) -> int:
         """Remove what has expired of the state; how many."""

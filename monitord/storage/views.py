@@ -234,3 +234,39 @@ class RuleTally:
     incidents: int
     last_at: datetime
     highest_severity: float
+
+
+@dataclass(frozen=True, slots=True)
+class CauseTally:
+    """How many incidents of a rule with this class of cause are stored; None: none was found."""
+
+    rule: str
+    cause: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeTally:
+    """How many captures by a profiler that ended so are stored."""
+
+    profiler: str
+    status: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewestOfRule:
+    """A rule's newest incident."""
+
+    rule: str
+    correlation_id: str
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTallies:
+    """What is stored, counted; without baselines."""
+
+    incidents: tuple[CauseTally, ...]
+    captures: tuple[OutcomeTally, ...]
+    newest: tuple[NewestOfRule, ...]

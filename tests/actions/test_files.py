@@ -34,7 +34,7 @@ write_export(Path(sys.argv[1]), content())
 WRITERS: dict[str, Callable[[Path], None]] = {
     "export": lambda path: write_export(path, b"x"),
     "mcp install --write": lambda path: put_entry(path, "mcpServers", {}),
-    "storage metrics --write": lambda path: write_file(path, b"x", mode=0o644),
+    "metrics textfile": lambda path: write_file(path, b"x", mode=0o644),
 }
 
 

@@ -22,7 +22,7 @@ QUESTIONS = {
     "replay": ("replay", "50min", "--json"),
     "replay --since": ("replay", "-S", "2h", "--step", "1min", "--json"),
 }
-MODULES = {"--help": 165, "recent": 376}
+MODULES = {"--help": 165, "recent": 377}  # the sections of the configuration are two modules
 
 
 @pytest.mark.parametrize("words", QUESTIONS.values(), ids=QUESTIONS)

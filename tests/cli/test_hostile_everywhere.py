@@ -258,7 +258,7 @@ ELSEWHERE = {
     "run", "top", "capture", "snapshot", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "plan set", "plan delete",
     "service install", "service upgrade", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "logs", "help", "web", "config get", "config set", "config init", "config schema",
-    "db upgrade", "db vacuum", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
+    "db upgrade", "db vacuum", "metrics serve", "metrics textfile", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
     "storage restore", "storage rebuild", "storage rotate-key", "completion", "export", "summary", "open", "notify test", "notify desktop",
 }  # fmt: skip
 FOR_PROGRAMS = "monitord_"  # of `storage metrics`

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as any_of
 
 from monitord import config
-from monitord.config.settings import check_receiver_url, shown_receiver_url
+from monitord.config.telling import check_receiver_url, shown_receiver_url
 from monitord.errors import ConfigError
 
 SECRET = "hunter2"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.doctor import Surroundings, run_checks
 from monitord.doctor.receivers import check_receivers
 from monitord.notify.receivers import RECEIVERS

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from monitord.children import own_command, system_program
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.model import Cause, Incident, TriggerMetric
 from monitord.notify.sending import hand_over
 from monitord.storage import new_correlation_id, open_store

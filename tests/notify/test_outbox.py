@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitord.config.settings import NotifySettings, ReceiverSettings
+from monitord.config.telling import NotifySettings, ReceiverSettings
 from monitord.notify.errors import NotSentError
 from monitord.notify.messages import Message
 from monitord.notify.outbox import GIVEN_UP_AFTER, PAUSES_S, SEEN_AT_MOST, Outbox, wants

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.notify.errors import NotSentError
 from monitord.notify.receivers import RECEIVERS, journal, load
 from monitord.notify.sending import hand_over, hand_over_within

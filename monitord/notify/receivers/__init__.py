@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 
 RECEIVERS = {
     "webhook": "chats",

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.installation import install_command
 from monitord.notify.errors import NotSentError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.children import own_environment
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.notify.errors import NotSentError
 from monitord.ownership import why_untrusted
 

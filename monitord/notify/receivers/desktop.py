@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from monitord.children import own_environment, system_program
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.notify.errors import NotSentError
 
 _OF_THE_SESSION = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")

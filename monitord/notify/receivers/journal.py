@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monitord.config.settings import ReceiverSettings
+from monitord.config.telling import ReceiverSettings
 from monitord.notify.errors import NotSentError
 
 MESSAGE_ID = "b7c3a1f0d5e84c0e9a6f2d417c58e393"

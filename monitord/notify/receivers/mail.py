@@ -11,7 +11,7 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from monitord.config.settings import LOOPBACK, ReceiverSettings
+from monitord.config.telling import LOOPBACK, ReceiverSettings
 from monitord.notify.errors import NotSentError
 
 _SUBMISSION, _LOCAL = 587, 25

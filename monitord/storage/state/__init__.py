@@ -11,9 +11,11 @@ from monitord.lazy_exports import names_from
 from monitord.storage.state.errors import InvalidOptionsError, StateFullError, StateUnavailableError
 from monitord.storage.state.items import (
     ANY,
-    DEADLINE_S,
+    Changed,
+    ChangeKind,
     Put,
     Remove,
+    StateMetrics,
     Storage,
     StorageItem,
 )
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
-    "DEADLINE_S",
+    "ChangeKind",
+    "Changed",
     "InvalidOptionsError",
     "Namespace",
     "NamespacedStorage",
@@ -33,6 +36,7 @@ __all__ = [
     "Remove",
     "SessionNamespace",
     "StateFullError",
+    "StateMetrics",
     "StateUnavailableError",
     "Storage",
     "StorageItem",

@@ -1,0 +1,64 @@
+"""`python -m monitord.actions.metrics_errand NAME`: what the recorder has a child do with figures; ends.
+
+A child of the recorder without its rights. The last line on stdout says how it went, as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from monitord import rights
+from monitord.actions.workspace import Workspace
+from monitord.errors import MonitordError
+
+
+def _textfile(workspace: Workspace) -> str:
+    from monitord.actions.metrics import write_textfile
+
+    path = Path(workspace.settings.metrics.textfile)
+    write_textfile(workspace, path)
+    return f"wrote {path}"
+
+
+_ERRANDS: dict[str, Callable[[Workspace], str]] = {"textfile": _textfile}
+
+
+def main() -> int:
+    """Do one errand; the exit status."""
+    parser = argparse.ArgumentParser(prog="monitord errand")
+    parser.add_argument("name", choices=_ERRANDS)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    arguments = parser.parse_args()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    rights.keep_only(())
+    try:
+        detail = _ERRANDS[arguments.name](Workspace(arguments.data_dir, arguments.config))
+    except MonitordError as error:
+        _say("failed", str(error))
+        return error.exit_code
+    _say("ok", detail)
+    return 0
+
+
+def _say(outcome: str, detail: str) -> None:
+    print(json.dumps({"outcome": outcome, "detail": detail}), flush=True)  # noqa: T201  read by the recorder
+
+
+def _end_with_parent() -> None:
+    """End when stdin is closed: the recorder that holds its other end is gone."""
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # a name that is asked for without end must not hold up the end
