@@ -1,0 +1,67 @@
+-- Which functions got hotter after a version arrived, and on how many hosts: each host is compared with itself.
+with hours as (
+    select host_id, process, version, hour, taken_from, max(process_samples) as samples
+    from hotspots
+    where hour >= $since and hour < $until and taken_from <> 'baseline'
+        and ($host = '' or lower(host_id) like $host escape '!')
+        and ($process = '' or lower(process) like $process escape '!')
+    group by host_id, process, version, hour, taken_from
+),
+arrived as (
+    select host_id, process, min(hour) as hour
+    from hours
+    where version = $version
+    group by host_id, process
+),
+totals as (
+    select
+        h.host_id as host_id,
+        h.process as process,
+        sum(case when h.version = $version then h.samples else 0 end) as after,
+        sum(case when h.version = $version then 0 else h.samples end) as before
+    from hours h
+    join arrived a on h.host_id = a.host_id and h.process = a.process
+    where h.version = $version
+        or (h.hour <= a.hour and ($before = '' or h.version = $before))
+    group by h.host_id, h.process
+),
+spots as (
+    select
+        s.host_id as host_id,
+        s.process as process,
+        s.function as function,
+        s.module as module,
+        sum(case when s.version = $version then s.self_samples else 0 end) as after,
+        sum(case when s.version = $version then 0 else s.self_samples end) as before
+    from hotspots s
+    join arrived a on s.host_id = a.host_id and s.process = a.process
+    where s.hour >= $since and s.hour < $until and s.taken_from <> 'baseline'
+        and (s.version = $version or (s.hour <= a.hour and ($before = '' or s.version = $before)))
+    group by s.host_id, s.process, s.function, s.module
+),
+shares as (
+    select
+        s.process as process,
+        s.function as function,
+        s.module as module,
+        s.host_id as host_id,
+        s.after / cast(t.after as double) as after,
+        s.before / cast(t.before as double) as before
+    from spots s
+    join totals t on s.host_id = t.host_id and s.process = t.process
+    where t.after > 0 and t.before > 0
+)
+select
+    function,
+    module,
+    count(distinct host_id) as hosts,
+    count(distinct case when after > before * $factor then host_id end) as hosts_hotter,
+    count(distinct process) as processes,
+    avg(before) as share_before,
+    avg(after) as share_after,
+    case when sum(before) > 0 then sum(after) / sum(before) end as ratio
+from shares
+group by function, module
+having avg(after) > avg(before)
+order by sum(after) - sum(before) desc, function, module
+limit $limit

@@ -1,0 +1,52 @@
+-- The functions that took most time over all hosts: the mean of the shares that each took of its process on a host.
+with hours as (
+    select host_id, process, version, hour, taken_from, max(process_samples) as samples
+    from hotspots
+    where hour >= $since and hour < $until and taken_from <> 'baseline'
+        and ($host = '' or lower(host_id) like $host escape '!')
+        and ($process = '' or lower(process) like $process escape '!')
+    group by host_id, process, version, hour, taken_from
+),
+totals as (
+    select host_id, process, sum(samples) as samples
+    from hours
+    group by host_id, process
+),
+spots as (
+    select
+        host_id,
+        process,
+        function,
+        module,
+        min(file) as file,
+        min(line) as line,
+        sum(self_samples) as self_samples,
+        sum(total_samples) as total_samples,
+        sum(incidents) as incidents,
+        max(hour) as last_at
+    from hotspots
+    where hour >= $since and hour < $until and taken_from <> 'baseline'
+        and ($host = '' or lower(host_id) like $host escape '!')
+        and ($process = '' or lower(process) like $process escape '!')
+        and ($function = '' or function = $function)
+        and ($module = '' or module = $module)
+    group by host_id, process, function, module
+)
+select
+    s.function as function,
+    s.module as module,
+    min(s.file) as file,
+    min(s.line) as line,
+    count(distinct s.host_id) as hosts,
+    count(distinct s.process) as processes,
+    sum(s.incidents) as incidents,
+    avg(s.self_samples / cast(t.samples as double)) as self_share_mean,
+    max(s.self_samples / cast(t.samples as double)) as self_share_max,
+    max(s.total_samples / cast(t.samples as double)) as total_share_max,
+    max(s.last_at) as last_at
+from spots s
+join totals t on s.host_id = t.host_id and s.process = t.process
+where t.samples > 0
+group by s.function, s.module
+order by sum(s.self_samples) desc, function, module
+limit $limit
