@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitord.analytics.tables import HOTSPOTS, INCIDENTS, MACHINE_MINUTES, PROCESS_MINUTES, Kind, Table
+from monitord.fleet.layout import DayFile
 
 LAST_DAY = date(2026, 11, 20)
 HOTTER = "orders.scan"
@@ -92,7 +93,7 @@ def make_fleet(root: Path, hosts: int, *, days: int = 1, size: Size = SMALL, tra
 
 def path_of(root: Path, table: Table, day: date, host: str) -> Path:
     """Where a host's file of a table and a day lies."""
-    return root / "v1" / table.folder / f"date={day}" / f"host={host}" / f"{table.folder}.parquet"
+    return root / DayFile(table, day, host).path
 
 
 def _make_day(made: Made, number: int, day: date, size: Size, *, is_last: bool) -> None:

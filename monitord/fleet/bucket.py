@@ -1,0 +1,138 @@
+"""A fleet's bucket as a question reads it: the files of a table by day and host, listed and never guessed."""
+
+from __future__ import annotations
+
+import fnmatch
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from monitord.analytics.shipped import COMPACTED
+from monitord.analytics.tables import Table
+from monitord.errors import StorageError
+from monitord.fleet import layout
+from monitord.storage.artefacts.errors import MissingArtefactError
+from monitord.storage.artefacts.urls import StorageURL
+from monitord.storage.objects import ObjectInfo, Objects, check_place, open_objects
+
+_AT_ONCE = 16  # downloads; a request waits most of its time
+_LARGEST_FILE_BYTES = 4 << 30
+_MOST_FILES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What of a fleet is asked: days from `since` to `until` (None: any), hosts by name or shell pattern."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    host: str = ""
+
+    def has_day(self, day: date) -> bool:
+        """Whether rows of this day (UTC) may be wanted."""
+        return (self.since is None or self.since.date() <= day) and (
+            self.until is None or day <= self.until.date()
+        )
+
+    def has_host(self, host_id: str) -> bool:
+        """Whether rows of this host are wanted."""
+        return not self.host or fnmatch.fnmatchcase(host_id, self.host.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """One file of a table."""
+
+    day: date
+    host_id: str
+    info: ObjectInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A place of objects below a URL; a question downloads at most so many bytes of it."""
+
+    url: StorageURL
+    objects: Objects
+    download_bytes: int
+
+    def shipped(self, table: Table, scope: Scope) -> list[Shipped]:
+        """Return a table's files of these days and hosts, and what was compacted of these days."""
+        found = []
+        for folder in self.objects.folders(layout.table_folder(table)):
+            day = layout.parse_day(folder)
+            if day is None or not scope.has_day(day):
+                continue
+            for info in self._listed(table, day, scope):
+                host_id = _host_of(info.path, table)
+                if host_id == COMPACTED or (host_id is not None and scope.has_host(host_id)):
+                    found.append(Shipped(day, host_id, info))
+        if len(found) > _MOST_FILES:
+            raise StorageError(
+                f"cannot read so many files at once: {len(found):,}, expected at most {_MOST_FILES:,};"
+                " try a shorter --since, --host, or monitord fleet compact"
+            )
+        return found
+
+    def _listed(self, table: Table, day: date, scope: Scope) -> Iterator[ObjectInfo]:
+        folder = layout.day_folder(table, day)
+        if layout.is_host_id(scope.host):  # one host: two requests, however many there are
+            yield from self.objects.list(f"{folder}/host={COMPACTED}")
+            yield from self.objects.list(f"{folder}/host={scope.host}")
+        else:
+            yield from self.objects.list(folder)
+
+    @contextmanager
+    def brought(self, files: Sequence[Shipped]) -> Iterator[list[str]]:
+        """Yield where the files lie on this machine, for the block, without those that went meanwhile."""
+        if self.url.scheme == "file":
+            yield [str(Path(self.url.path) / one.info.path) for one in files]
+            return
+        size = sum(one.info.size_bytes for one in files)
+        if size > self.download_bytes:
+            raise StorageError(
+                f"cannot download {size / 1e6:,.0f} MB for one question, expected at most"
+                f" {self.download_bytes / 1e6:,.0f}; try a shorter --since, --host, or fleet.download_mb"
+            )
+        with tempfile.TemporaryDirectory(prefix="monitord-fleet-") as folder:
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                brought = pool.map(lambda one: self._bring(one.info, Path(folder)), files)
+                paths = [path for path in brought if path is not None]
+            yield paths
+
+    def _bring(self, info: ObjectInfo, folder: Path) -> str | None:
+        try:
+            _info, data = self.objects.read(info.path, min(_LARGEST_FILE_BYTES, info.size_bytes + (64 << 20)))
+        except MissingArtefactError:
+            return None
+        path = folder / info.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        except OSError as error:
+            raise StorageError(
+                f"cannot keep {info.path} in {folder}: {error.strerror}; free space, or set TMPDIR"
+            ) from error
+        return str(path)
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.objects.close()
+
+
+def open_bucket(url: str, *, download_mb: float = 2000.0) -> Bucket:
+    """Open the bucket of a URL; raises ConfigError for one that can't be right."""
+    return Bucket(check_place(url), open_objects(url), int(download_mb * 1e6))
+
+
+def _host_of(path: str, table: Table) -> str | None:
+    """Whose file a path is; None for what is not of this table."""
+    parts = path.split("/")
+    if len(parts) == 5 and parts[3] == f"host={COMPACTED}" and parts[4] == layout.DAY_FILE:
+        return COMPACTED
+    named = layout.parse(path)
+    return named.host_id if isinstance(named, layout.DayFile) and named.table is table else None
