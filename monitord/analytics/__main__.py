@@ -29,13 +29,18 @@ def _answer(order: dict[str, Any]) -> None:
     import duckdb
 
     sandbox.give_up_rights(order["memory_mb"], order["deadline_s"] * (order["threads"] + 1))
+    notes: list[str] = []
     try:
-        connection = sandbox.connect(order["views"], order["memory_mb"], order["threads"], order["sql"])
+        connection = sandbox.connect(
+            order["views"], order["memory_mb"], order["threads"], order["sql"], notes
+        )
     except duckdb.Error as error:
         _say({"error": "views", "detail": _first_line(error)})
         return
     try:
         for line in sandbox.answer(connection, order["sql"], order["parameters"], order["max_rows"]):
+            if isinstance(line, dict) and "rows" in line:
+                line["notes"][:0] = notes
             _say(line)
         sys.stdout.buffer.flush()
     except sandbox.RefusedError as error:

@@ -43,11 +43,21 @@ class View:
     columns: tuple[tuple[str, Kind], ...]
     files: tuple[str, ...]
     key: tuple[str, ...] = ()
+    shipped_check: str = ""
 
     @classmethod
     def of(cls, table: Table, files: Sequence[str]) -> View:
         """Return the view of a frozen table over these files, each row in one of them only."""
         return cls(table.name, table.columns, tuple(files))
+
+    @classmethod
+    def shipped(cls, table: Table, files: Sequence[str], *, is_thorough: bool = False) -> View:
+        """Return the view of files that hosts shipped: torn and foreign ones are passed over, as notes say.
+
+        `is_thorough` has them read to their ends first.
+        """
+        check = "thorough" if is_thorough else "quick"
+        return cls(table.name, table.columns, tuple(files), shipped_check=check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,7 @@ def open_engine(
     Raises MonitordError when the extra is missing.
     """
     need_extra()
-    told = [(view.name, view.columns, view.files, view.key) for view in views]
+    told = [(view.name, view.columns, view.files, view.key, view.shipped_check) for view in views]
     limits = {"memory_mb": memory_mb, "threads": threads, "max_rows": max_rows, "deadline_s": deadline_s}
     engine = Engine({"views": told, **limits}, deadline_s)
     try:

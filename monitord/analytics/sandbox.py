@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from monitord import rights
+from monitord.analytics import shipped
 
 _CELL_CHARACTERS = 1 << 16
 _ROW_CHARACTERS = 1 << 20
@@ -44,8 +45,10 @@ def give_up_rights(memory_mb: int, cpu_s: float) -> None:
     rights.refuse_calls(profiles=False)
 
 
-def connect(views: Sequence[Sequence[Any]], memory_mb: int, threads: int, asked: str) -> Any:
-    """Return a connection with those of the views that the SQL may name, locked."""
+def connect(
+    views: Sequence[Sequence[Any]], memory_mb: int, threads: int, asked: str, notes: list[str]
+) -> Any:
+    """Return a connection with those views that the SQL may name, locked; `notes` gets what they lack."""
     import duckdb
 
     connection = duckdb.connect(
@@ -66,13 +69,24 @@ def connect(views: Sequence[Sequence[Any]], memory_mb: int, threads: int, asked:
     connection.execute("SET parquet_metadata_cache = true")  # what is asked is first described
     lowered = asked.lower()
     named = [view for view in views if view[0].lower() in lowered]
-    for name, columns, files, key in views if _lists_views(lowered) else named:
-        connection.execute(f"CREATE VIEW {quoted(name)} AS {view_sql(columns, files, key)}")
+    for name, columns, files, key, check in views if _lists_views(lowered) else named:
+        select = (
+            _shipped(connection, columns, files, check, notes) if check else view_sql(columns, files, key)
+        )
+        connection.execute(f"CREATE VIEW {quoted(name)} AS {select}")
     paths = ", ".join(literal(path) for view in views for path in view[2])
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _shipped(
+    connection: Any, columns: Sequence[Sequence[str]], files: Sequence[str], check: str, notes: list[str]
+) -> str:
+    found = shipped.sound(connection, columns, files, thorough=check == "thorough")
+    notes += found.notes
+    return shipped.view_sql(columns, found, _TYPES, quoted, literal)
 
 
 def _lists_views(lowered: str) -> bool:

@@ -15,6 +15,7 @@ from monitord.analytics.shipped import COMPACTED
 from monitord.analytics.tables import Table
 from monitord.errors import StorageError
 from monitord.fleet import layout
+from monitord.model import sized
 from monitord.storage.artefacts.errors import MissingArtefactError
 from monitord.storage.artefacts.urls import StorageURL
 from monitord.storage.objects import ObjectInfo, Objects, check_place, open_objects
@@ -94,9 +95,10 @@ class Bucket:
             return
         size = sum(one.info.size_bytes for one in files)
         if size > self.download_bytes:
+            most = sized(self.download_bytes, "disk_bytes")
             raise StorageError(
-                f"cannot download {size / 1e6:,.0f} MB for one question, expected at most"
-                f" {self.download_bytes / 1e6:,.0f}; try a shorter --since, --host, or fleet.download_mb"
+                f"cannot download {sized(size, 'disk_bytes')} for one question, expected at most {most};"
+                " try a shorter --since, --host, or fleet.download_mb"
             )
         with tempfile.TemporaryDirectory(prefix="monitord-fleet-") as folder:
             with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -1,0 +1,102 @@
+"""Questions to a fleet: SQL over the files that its hosts shipped, answered by DuckDB in a child."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from monitord.analytics.engine import Answer, Engine, View, need_extra, open_engine
+from monitord.analytics.tables import TABLES
+from monitord.errors import MonitordError, UsageError
+from monitord.fleet.bucket import Bucket, Scope
+from monitord.fleet.questions import Question
+
+MEMORY_MB = 256
+DEADLINE_S = 60.0
+_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # a host's clock may be ahead of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer's rows by column, and what has to be said of it: files that were passed over."""
+
+    columns: tuple[str, ...]
+    rows: list[dict[str, Any]]
+    notes: tuple[str, ...]
+
+
+def ask(bucket: Bucket, question: Question, scope: Scope, **values: Any) -> Found:
+    """Answer one of our questions; `values` are the parameters that scope does not give.
+
+    A file that is damaged inside makes DuckDB stop: then all are read to their ends, and it is asked again.
+    """
+    given = {**_bounds(scope), **values}
+    unknown = given.keys() ^ question.parameters
+    if unknown - {"since", "until", "host"}:
+        raise ValueError(f"invalid parameters of {question.name}: {', '.join(sorted(unknown))}")
+    parameters = {name: given[name] for name in question.parameters}
+    with _engines(bucket, question.tables, scope) as engine_of:
+        try:
+            return _read(engine_of(is_thorough=False).ask(question.sql, parameters))
+        except MonitordError:
+            return _read(engine_of(is_thorough=True).ask(question.sql, parameters))
+
+
+@contextmanager
+def asking(bucket: Bucket, sql: str, scope: Scope, **limits: Any) -> Iterator[Answer]:
+    """Answer somebody's SELECT over the tables that it names; `limits` are those of `open_engine`."""
+    lowered = sql.lower()
+    named = tuple(table.name for table in TABLES if table.name in lowered)
+    if not named:
+        known = ", ".join(table.name for table in TABLES)
+        raise UsageError(f"invalid SQL: it names no table, expected one of {known}")
+    with _engines(bucket, named, scope, **limits) as engine_of:
+        yield engine_of(is_thorough=False).ask(sql)
+
+
+@contextmanager
+def _engines(bucket: Bucket, tables: Sequence[str], scope: Scope, **limits: Any) -> Iterator[Any]:
+    """Yield what opens an engine over the files of these tables."""
+    need_extra("ask a fleet")
+    limits = {"memory_mb": MEMORY_MB, "deadline_s": DEADLINE_S, **limits}
+    with ExitStack() as stack:
+        files = {
+            table: stack.enter_context(bucket.brought(bucket.shipped(table, scope)))
+            for table in TABLES
+            if table.name in tables
+        }
+
+        def engine_of(*, is_thorough: bool) -> Engine:
+            views = [View.shipped(table, files.get(table, ()), is_thorough=is_thorough) for table in TABLES]
+            return stack.enter_context(open_engine(views, **limits))
+
+        yield engine_of
+
+
+def _read(answer: Answer) -> Found:
+    names = tuple(column.name for column in answer.columns)
+    rows = [dict(zip(names, row, strict=True)) for row in answer.rows]
+    return Found(names, rows, tuple(answer.notes))
+
+
+def _bounds(scope: Scope) -> Mapping[str, Any]:
+    return {
+        "since": (scope.since or _ALWAYS).isoformat(),
+        "until": (scope.until or _NEVER).isoformat(),
+        "host": pattern(scope.host, is_whole=True),
+    }
+
+
+def pattern(text: str | None, *, is_whole: bool = False) -> str:
+    """Return a part of a name, or a shell pattern of `*` and `?`, as LIKE has it (escape `!`); "" for any."""
+    if not text:
+        return ""
+    lowered = text.lower()
+    for letter in "!%_":
+        lowered = lowered.replace(letter, f"!{letter}")
+    shaped = lowered.replace("*", "%").replace("?", "_")
+    return shaped if is_whole or shaped != lowered else f"%{shaped}%"

@@ -1,0 +1,200 @@
+"""The questions to a fleet find what was planted in it, and say what they could not read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.made_fleet import EVERYWHERE, HOTTER, LAST_DAY, NEW, OLD, Made, make_fleet, path_of
+from monitord.analytics.tables import MACHINE_MINUTES
+from monitord.errors import UsageError
+from monitord.fleet.asking import Found, ask, asking, pattern
+from monitord.fleet.bucket import Scope, open_bucket
+from monitord.fleet.questions import (
+    COMPARE,
+    HOSTS,
+    HOT,
+    MACHINE,
+    PROCESSES,
+    QUESTIONS,
+    RECENT,
+    SAME,
+    Question,
+)
+
+LAST = datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, tzinfo=UTC)
+ANY: dict[str, Any] = {
+    "process": "", "function": "", "module": "", "unit": "", "metric": "", "rule": "", "user": "", "cause": "",
+    "text": "", "incident": "", "pinned": False, "window_s": 300, "hosts": 2, "version": NEW, "before": "",
+    "factor": 1.2, "limit": 1000,
+}  # fmt: skip
+
+
+def answered(made: Made, question: Question, scope: Scope | None = None, **values: Any) -> Found:
+    needed = {name: ANY[name] for name in question.parameters if name in ANY}
+    bucket = open_bucket(made.root.as_uri())
+    try:
+        return ask(bucket, question, scope or Scope(LAST), **{**needed, **values})
+    finally:
+        bucket.close()
+
+
+def test_the_function_that_got_hotter_after_a_version_is_first_with_the_hosts_that_have_it(
+    trapped: Made,
+) -> None:
+    """Each host is compared with itself; those that never had the version are not counted."""
+    upgraded = trapped.upgraded - {"latecomer"}
+    for before in ("", OLD):
+        first = answered(trapped, COMPARE, before=before).rows[0]
+        assert first["function"] == HOTTER
+        assert first["hosts"] == first["hosts_hotter"] == len(upgraded)
+        assert first["ratio"] == pytest.approx(1.6, abs=0.2)
+    assert answered(trapped, COMPARE, version="9.9").rows == []
+
+
+def test_an_incident_on_many_hosts_is_one_line_though_the_clock_would_cut_it(trapped: Made) -> None:
+    """The planted one began at 03:03 and ended at 03:07: two buckets of five minutes."""
+    first = answered(trapped, SAME).rows[0]
+    assert (first["what"], first["hosts"]) == (EVERYWHERE, len(trapped.struck))
+    assert first["ended_at"] - first["began_at"] <= timedelta(seconds=300)
+    assert answered(trapped, SAME, hosts=len(trapped.struck) + 1).rows == []
+
+
+def test_windows_that_meet_are_one_line_and_a_later_one_another(tmp_path: Path) -> None:
+    """Incidents two minutes apart on ten hosts are one chain; an hour later begins another."""
+    made = _incidents(tmp_path, [(host, 120 * host) for host in range(10)] + [(1, 7200), (2, 7210)])
+    rows = answered(made, SAME).rows
+    assert [(row["hosts"], row["began_at"].hour) for row in rows] == [(3, 0), (2, 2)]
+
+
+def test_a_host_that_repeats_itself_is_one_host(tmp_path: Path) -> None:
+    """Ten incidents of one host are no incident of the fleet."""
+    assert answered(_incidents(tmp_path, [(1, 10 * n) for n in range(10)]), SAME).rows == []
+
+
+def test_hosts_are_all_there_with_the_last_that_was_heard(trapped: Made) -> None:
+    """007 is a name; a host whose day is not there yet shows until when it was heard of; a torn file is said."""
+    found = answered(trapped, HOSTS, Scope(LAST - timedelta(days=1)))
+    by_name = {row["host_id"]: row for row in found.rows}
+    assert by_name.keys() == set(trapped.hosts)
+    assert by_name["007"]["last_at"].date() == LAST_DAY
+    assert by_name["latecomer"]["minutes"] < by_name["007"]["minutes"]
+    assert by_name["host-0001"]["cpu_count"] == 8
+    assert len(found.notes) == 1
+    assert "host=stranger" in found.notes[0]
+    assert sum(row["incidents"] for row in found.rows) == trapped.incidents
+
+
+def test_recent_has_each_incident_once_newest_first(trapped: Made) -> None:
+    """Of all days, hosts and versions of the files."""
+    rows = answered(trapped, RECENT, Scope()).rows
+    assert len(rows) == trapped.incidents
+    assert [row["raised_at"] for row in rows] == sorted((row["raised_at"] for row in rows), reverse=True)
+    assert len({(row["host_id"], row["correlation_id"]) for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        ({"process": pattern("SVC-1")}, lambda row: "svc-1" in row["process_name"]),
+        (
+            {"process": pattern("svc-?")},
+            lambda row: len(row["process_name"]) == 5 and row["process_name"][:4] == "svc-",
+        ),
+        ({"function": pattern("db.*")}, lambda row: row["hottest_function"].startswith("db.")),
+        ({"unit": pattern("%")}, lambda row: False),
+        ({"text": pattern("of one core")}, lambda row: True),
+        ({"rule": "cpu-hog"}, lambda row: True),
+        ({"rule": "cpu"}, lambda row: False),
+        ({"user": "app", "metric": "cpu", "cause": "computing"}, lambda row: True),
+        ({"pinned": True}, lambda row: False),
+        ({"incident": pattern("00000001*")}, lambda row: row["host_id"] == "host-0001"),
+    ],
+    ids=str,
+)
+def test_the_filters_are_those_of_recent(trapped: Made, values: dict[str, Any], fits: Any) -> None:
+    """A part of a name or a pattern, whatever its case; letters that LIKE knows are themselves."""
+    rows = answered(trapped, RECENT, Scope()).rows
+    assert answered(trapped, RECENT, Scope(), **values).rows == [row for row in rows if fits(row)]
+
+
+def test_hot_counts_a_process_samples_once_an_hour(trapped: Made) -> None:
+    """A share is of what the process was sampled, not of the hours in which the function was seen."""
+    rows = answered(trapped, HOT, Scope(LAST, None, "host-0004"), function=HOTTER).rows
+    assert [row["hosts"] for row in rows] == [1]
+    assert 0 < rows[0]["self_share_mean"] <= rows[0]["self_share_max"] < 0.1
+
+
+def test_one_host_at_a_moment(trapped: Made) -> None:
+    """Who ran there, and how the machine was."""
+    around = Scope(LAST + timedelta(hours=3), LAST + timedelta(hours=6), "host-0005")
+    processes = answered(trapped, PROCESSES, around).rows
+    assert [row["cpu_percent_max"] for row in processes] == sorted(
+        (row["cpu_percent_max"] for row in processes), reverse=True
+    )
+    assert {row["host_id"] for row in processes} == {"host-0005"}
+    machine = answered(trapped, MACHINE, around).rows
+    assert [row["taken_at"].hour for row in machine] == [3, 4, 5]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_every_question_answers_a_fleet_that_is_empty(tmp_path: Path, question: Question) -> None:
+    """No rows and no error: nobody has shipped yet."""
+    (tmp_path / "v1").mkdir()
+    found = answered(Made(tmp_path, (), [], set(), set()), question)
+    assert (found.rows, found.notes) == ([], ())
+    assert found.columns
+
+
+def test_damage_inside_a_file_costs_that_file(tmp_path: Path) -> None:
+    """It is found by reading all to their ends, once, when DuckDB stopped."""
+    made = make_fleet(tmp_path, 4)
+    path = path_of(tmp_path, MACHINE_MINUTES, LAST_DAY, "host-0002")
+    at = pq.ParquetFile(path).metadata.row_group(0).column(2)  # machine_percent
+    begin = min(filter(None, (at.dictionary_page_offset, at.data_page_offset)))
+    data = bytearray(path.read_bytes())
+    data[begin : begin + 40] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+    found = answered(made, HOSTS)
+    assert {row["host_id"] for row in found.rows if row["minutes"]} == {"host-0000", "host-0001", "host-0003"}
+    assert "damaged inside" in found.notes[0]
+
+
+def test_sql_of_ones_own_reads_the_tables_and_nothing_else(trapped: Made) -> None:
+    """One SELECT over the views; a file beside them is refused."""
+    bucket = open_bucket(trapped.root.as_uri())
+    with asking(bucket, "SELECT count(*) AS n, count(DISTINCT host_id) FROM incidents", Scope()) as answer:
+        assert next(answer.rows)[0] == trapped.incidents
+    for sql in ("SELECT 1", "SELECT * FROM read_csv('/etc/passwd'), incidents", "DROP VIEW incidents"):
+        with pytest.raises(UsageError), asking(bucket, sql, Scope()) as answer:
+            list(answer.rows)
+
+
+def _incidents(root: Path, when: list[tuple[int, int]]) -> Made:
+    """Hosts of which each has incidents at these seconds of the day, all of the same kind."""
+    import numpy as np
+
+    from benchmarks.made_fleet import write
+    from monitord.analytics.tables import INCIDENTS
+
+    begin_us = int(LAST.timestamp()) * 1_000_000
+    for host in {host for host, _ in when}:
+        at = [second for one, second in when if one == host]
+        write(
+            root,
+            INCIDENTS,
+            LAST_DAY,
+            f"host-{host}",
+            {
+                "correlation_id": [f"{host}-{number}" for number in range(len(at))],
+                "raised_at": begin_us + np.array(at, np.int64) * 1_000_000,
+                "rule": ["cpu-hog"] * len(at),
+                "function": ["f"] * len(at),
+            },
+            len(at),
+        )
+    return Made(root, (LAST_DAY,), [], set(), set())
