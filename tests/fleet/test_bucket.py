@@ -107,7 +107,9 @@ def test_a_question_that_would_download_too_much_is_refused_with_its_size(
     path = f"v1/machine_minute/date={LAST_DAY}/host=host-0001/day.parquet"
     bucket.objects.put(path, (trapped.root / path).read_bytes())
     with (
-        pytest.raises(StorageError, match=r"cannot download .*; try a shorter --since, --host, or fleet.download_mb"),
+        pytest.raises(
+            StorageError, match=r"cannot download .*; try a shorter --since, --host, or fleet.download_mb"
+        ),
         bucket.brought(bucket.shipped(MACHINE_MINUTES, Scope())),
     ):
         pass
