@@ -12,7 +12,7 @@ from monitord.storage import plans
 def set_plan(workspace: Workspace, plan: NamedPlan) -> None:
     """Set how to profile some processes; replaces the plan of its name. Raises UsageError."""
     with workspace.store() as store:
-        plans.store_capture_plan(store.state, plan)
+        store.keep_plan(plan)
 
 
 def get_plan(workspace: Workspace, name: str) -> NamedPlan:
@@ -30,4 +30,4 @@ def list_plans(workspace: Workspace) -> Sequence[NamedPlan]:
 def delete_plan(workspace: Workspace, name: str) -> None:
     """Delete a plan; raises NotFoundError."""
     with workspace.store() as store:
-        plans.delete_capture_plan(store.state, name)
+        store.drop_plan(name)

@@ -16,7 +16,7 @@ from monitord.children import own_command
 from monitord.logs import get_logger
 from monitord.recorder.artefact_stores import ARCHIVE_DELETIONS_NAME, DELETIONS_NAME
 from monitord.recorder.uploader_status import read_uploader_status
-from monitord.storage.artefacts.keys import is_probe
+from monitord.storage.artefacts.keys import has_no_row
 from monitord.storage.schema import ARTEFACTS_NAME
 
 MORE = 10  # the uploader's exit status when its life was over before its work
@@ -140,5 +140,5 @@ class UploadSupervisor:
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 names = os.listdir(self._data_dir / folder)  # noqa: PTH208  names are all that is wanted
-                found.update(f"{folder}/{name}" for name in names if name[0] != "." and not is_probe(name))
+                found.update(f"{folder}/{name}" for name in names if name[0] != "." and not has_no_row(name))
         return frozenset(found)

@@ -24,6 +24,7 @@ from monitord.jobs.archiving import archive_job
 from monitord.recorder.artefact_stores import open_full_store
 from monitord.recorder.uploader_status import UploaderStatus, read_uploader_status, write_uploader_status
 from monitord.storage.artefact_store import ArtefactStore
+from monitord.storage.artefacts.keys import has_no_row
 from monitord.storage.artefacts.lifecycle import ArtefactInventory
 from monitord.storage.artefacts.urls import shown_url
 from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
@@ -155,7 +156,7 @@ class _Round:
     def _write(self) -> None:
         status, uploading, folder = self._status, self._store.uploading, self._store.folder
         if uploading is not None:
-            sizes = [folder.stored_bytes(key) for key in folder.list()]
+            sizes = [folder.stored_bytes(key) for key in folder.list() if not has_no_row(key)]
             status.waiting_artefacts, status.waiting_bytes = len(sizes), sum(sizes)
             status.waiting_deletions = len(uploading.pending.list())
         write_uploader_status(self._data_dir, status)

@@ -67,6 +67,7 @@ _CONTENT_TYPES = {
 }
 _UNFIT_FOR_TAGS = re.compile(r"[^A-Za-z0-9 +=._:/@-]")  # what every provider takes, and nobody misreads
 _TAG_LIMIT = 128
+_LAST_ROW_ID = 2**53  # JSON's readers keep it exactly, and it leaves room for rows to come
 _MAKE_ROOM = "monitord status"
 
 
@@ -130,7 +131,7 @@ def store_incident_artefact(artefacts: StorageManager, records: IncidentRecords)
     notes = [[time_cell(note.taken_at), note.text] for note in records.notes]
     held = {
         "incident": {**plain(incident, _IN_ARTEFACT), "annotations": notes},
-        "captures": [plain(capture, _OF_CAPTURE) for capture in records.captures],
+        "captures": [plain(capture) for capture in records.captures],
     }
     payload = json.dumps(held, separators=(",", ":")).encode("ascii")
     describe: Mapping[str, Any] = {
@@ -209,7 +210,7 @@ def read_incident_artefact(artefacts: StorageManager, key: str) -> IncidentRecor
         held = json.loads(payload)
         records = IncidentRecords(
             read_plain(StoredIncident, {**held["incident"], "artefact_key": key, "state": "active"}),
-            tuple(read_plain(StoredCapture, {**row, "id": None}) for row in held["captures"]),
+            tuple(read_plain(StoredCapture, {**row, "id": _row_id(row)}) for row in held["captures"]),
             tuple(Note(time_of(at), str(text)) for at, text in held["incident"].get("annotations", [])),
         )
     except _SENSELESS as error:
@@ -217,6 +218,12 @@ def read_incident_artefact(artefacts: StorageManager, key: str) -> IncidentRecor
     if not records.captures:
         raise ArtefactError(f"cannot read {key}: it has no captures")
     return records.changed(stored_bytes=artefacts.get_metadata(key).stored_size)
+
+
+def _row_id(row: Row) -> int | None:
+    """The id that a row had; None in what an earlier version wrote, and where no row can have it."""
+    held = row.get("id")
+    return held if type(held) is int and 0 < held <= _LAST_ROW_ID else None
 
 
 def read_capture_artefact(artefacts: StorageManager, key: str) -> tuple[StoredIncident, StoredCapture]:

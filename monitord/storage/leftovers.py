@@ -12,7 +12,7 @@ from monitord.errors import UsageError
 from monitord.model import short_id
 from monitord.storage import upkeep
 from monitord.storage.artefact_store import ArtefactStore
-from monitord.storage.artefacts import is_key, is_probe
+from monitord.storage.artefacts import has_no_row, is_key
 from monitord.storage.recovery import known_keys
 from monitord.storage.tables import incident, profile_capture
 from monitord.storage.usage import abandoned_files
@@ -48,7 +48,7 @@ def find_leftovers(
     old = upkeep.quarantined_before(data_dir, quarantined_before)
     abandoned = abandoned_files(data_dir)
     with engine.begin() as connection:  # the write lock, as in `recovery.adopt`: rows come after their files
-        present = {key for key in artefact_store.artefacts.list() if not is_probe(key)}
+        present = {key for key in artefact_store.artefacts.list() if not has_no_row(key)}
         known = known_keys(connection)
         half = [
             *connection.execute(select(incident.c.correlation_id).where(incident.c.state == "deleting")),

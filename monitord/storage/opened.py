@@ -16,12 +16,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from monitord.errors import StorageError
+from monitord.model import NamedPlan
 from monitord.storage import recovery
 from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts, open_folder
 from monitord.storage.connection import open_engine, reading
 from monitord.storage.faults import DamagedError, explained, storage_error
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
+from monitord.storage.plans import drop_plan, keep_plan
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
+from monitord.storage.state import NamespacedStorage, Storage
+from monitord.storage.state.sql import SqlBackend
 from monitord.storage.upkeep import bound_set_aside
 from monitord.storage.usage import room_for_rows
 
@@ -111,6 +115,21 @@ class OpenDatabase:
                 room = self._budget_bytes - room_for_rows(self._budget_bytes) if self._budget_bytes else None
                 bound_set_aside(self.data_dir, room, is_remote=is_remote)
         return self._engine, self._artefact_store
+
+    @property
+    def state(self) -> Storage:
+        """Small state by namespace, kept in this database."""
+        return NamespacedStorage(SqlBackend(self._transaction))
+
+    def keep_plan(self, plan: NamedPlan) -> None:
+        """Keep a capture plan, in the database and in an artefact; raises UsageError."""
+        with self._guarded():
+            keep_plan(self._ready()[1].artefacts, self.state, plan)
+
+    def drop_plan(self, name: str) -> None:
+        """Remove a capture plan; raises NotFoundError."""
+        with self._guarded():
+            drop_plan(self._ready()[1].artefacts, self.state, name)
 
     def _current_identity(self) -> tuple[int, ...] | None:
         """Which files lie under our names now; None when one is gone."""

@@ -21,8 +21,8 @@ from monitord.storage.artefacts import (
     MissingArtefactError,
     StorageManager,
     WrongKeyError,
+    has_no_row,
     is_key,
-    is_probe,
 )
 from monitord.storage.deletion import finish_deletions
 from monitord.storage.events.of_incidents import record_incident
@@ -33,6 +33,7 @@ from monitord.storage.evidence import (
     read_incident_artefact,
     store_incident_artefact,
 )
+from monitord.storage.plans import agree_on_plans
 from monitord.storage.records import BARE, IncidentRecords, StoredCapture
 from monitord.storage.rows import (
     choose_leading,
@@ -41,6 +42,8 @@ from monitord.storage.rows import (
     load_records,
     update_row,
 )
+from monitord.storage.state import NamespacedStorage
+from monitord.storage.state.sql import SqlBackend
 from monitord.storage.tables import incident, profile_capture
 
 # What an artefact can hold that no monitord wrote: wrong types, unknown words, what no column takes.
@@ -57,9 +60,10 @@ def adopt(engine: Engine, artefact_store: ArtefactStore) -> int:
     artefacts = artefact_store.artefacts
     removed = artefact_store.folder.remove_parts()
     finished = finish_deletions(engine, artefact_store)
+    agree_on_plans(artefacts, NamespacedStorage(SqlBackend(engine.begin)))
     with engine.begin() as connection:
         # Listed under the write lock: another process's rows are committed after their files are there.
-        present = {key for key in artefacts.list() if not is_probe(key)}
+        present = {key for key in artefacts.list() if not has_no_row(key)}
         missing = _mark_missing(connection, present, artefact_store.can_see_remote)
         for keys in _known_keys(connection):
             present.difference_update(keys)

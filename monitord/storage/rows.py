@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from monitord.best_evidence import rank
 from monitord.model import TriggerMetric
@@ -50,18 +50,38 @@ def load_keys(connection: Connection, correlation_id: str) -> tuple[str, ...]:
     return tuple(filter(is_key, connection.execute(keys).scalars()))
 
 
-def insert_records(connection: Connection, records: IncidentRecords) -> IncidentRecords:
-    """Store an incident with its rows, instead of what was there under its id; with the rows' ids.
+def numbered(connection: Connection, records: IncidentRecords) -> IncidentRecords:
+    """Return the records with the ids that their rows get; the caller holds the write lock until they do.
 
-    A row keeps its id when the incident is saved again with more evidence: somebody may have noted it.
+    A row keeps its id when the incident is saved again with more evidence, and when it comes back from an
+    artefact: somebody may have noted it. One that another row has by now is not taken away.
     """
+    columns = profile_capture.c
     kept = _ids_to_keep(connection, records)
+    others = columns.correlation_id.is_distinct_from(records.incident.correlation_id)
+    wanted = [each.id for each in records.captures if each.id is not None]
+    taken = set(connection.execute(select(columns.id).where(others, columns.id.in_(wanted))).scalars())
+    taken.update(kept.values())
+    free = max(connection.execute(select(func.coalesce(func.max(columns.id), 0))).scalar_one(), *wanted, 0)
+    captures = []
+    for each in records.captures:
+        row_id = kept.pop(_step_of(each), None) or (each.id if each.id not in taken else None)
+        if row_id is None:
+            row_id = free = free + 1
+        taken.add(row_id)
+        captures.append(replace(each, id=row_id))
+    return replace(records, captures=tuple(captures))
+
+
+def insert_records(connection: Connection, records: IncidentRecords) -> IncidentRecords:
+    """Store an incident with its rows, instead of what was there under its id; with the rows' ids."""
+    records = numbered(connection, records)
     delete_rows(connection, [records.incident.correlation_id])
     connection.execute(insert(incident).values(cells(records.incident)))
-    captures = [replace(each, id=kept.pop(_step_of(each), None)) for each in records.captures]
-    stored = tuple(replace(each, id=insert_capture(connection, each)) for each in captures)
+    for each in records.captures:
+        insert_capture(connection, each)
     record_incident(connection, records)
-    return replace(records, captures=stored)
+    return records
 
 
 def _ids_to_keep(connection: Connection, records: IncidentRecords) -> dict[Sequence[Any], int]:

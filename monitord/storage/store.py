@@ -41,9 +41,7 @@ from monitord.storage.records import (
     records_of,
     with_steps,
 )
-from monitord.storage.rows import insert_records, load_keys, load_records, load_replaced
-from monitord.storage.state import NamespacedStorage, Storage
-from monitord.storage.state.sql import SqlBackend
+from monitord.storage.rows import insert_records, load_keys, load_records, load_replaced, numbered
 from monitord.storage.tables import history as history_table
 from monitord.storage.tables import incident as incident_table
 from monitord.storage.thinning import FINE_S, pack
@@ -103,6 +101,7 @@ class SQLiteProfileStore(OpenDatabase):
             is_pinned = records.incident.pinned or before.pinned
             records = replace(records, notes=before.notes)
             records = records.changed(pinned=is_pinned, artefact_key=before.own_key)
+            records = numbered(connection, records)
             records = store_incident_artefact(artefact_store.artefacts, records)
             if before.own_key is None:
                 written.append(str(records.incident.artefact_key))
@@ -182,11 +181,6 @@ class SQLiteProfileStore(OpenDatabase):
         with self._transaction() as connection:
             connection.execute(history_table.insert().values(row))
             upkeep.thin_history(connection, passes[-1].taken_at)
-
-    @property
-    def state(self) -> Storage:
-        """Small state by namespace, kept in this database."""
-        return NamespacedStorage(SqlBackend(self._transaction))
 
     def sweep(self) -> int:
         """Remove what has expired of the state; how many."""

@@ -21,7 +21,7 @@ from monitord.storage.artefacts import (
     ArtefactError,
     MissingArtefactError,
     StorageManager,
-    is_probe,
+    has_no_row,
 )
 from monitord.storage.cells import read_row
 from monitord.storage.evidence import difference_of_capture, difference_of_incident, is_same_checksum
@@ -47,7 +47,7 @@ def verify(engine: Engine, artefact_store: ArtefactStore, data_dir: Path) -> lis
         problems += _without_leading(connection)
     problems += _verify_captures(engine, artefact_store.artefacts)
     problems += _verify_incidents(engine, artefact_store.artefacts)
-    present = [key for key in artefact_store.artefacts.list() if not is_probe(key)]
+    present = [key for key in artefact_store.artefacts.list() if not has_no_row(key)]
     with engine.connect() as connection:
         known = known_keys(connection)
     problems += [f"file without row: {key}" for key in present if key not in known]

@@ -22,7 +22,7 @@ from monitord.storage.artefacts.errors import (
     TransientError,
     WrongKeyError,
 )
-from monitord.storage.artefacts.keys import is_key, is_probe
+from monitord.storage.artefacts.keys import PLANS_KEY, has_no_row, is_key, is_probe
 from monitord.storage.artefacts.manager import StorageManager
 from monitord.storage.artefacts.metadata import StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
@@ -61,7 +61,9 @@ __all__ = [
     "StorageMetadata",
     "StorageProvider",
     "is_key",
+    "has_no_row",
     "is_probe",
+    "PLANS_KEY",
     "ArtefactError",
     "InvalidKeyError",
     "MissingArtefactError",

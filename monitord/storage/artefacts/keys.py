@@ -14,6 +14,7 @@ from monitord.storage.artefacts.errors import InvalidKeyError
 KEY_LIMIT = 512
 PART_LIMIT = 200
 PROBE_PREFIX = "health-probe-"  # reserved: what a health check writes and deletes is nobody's evidence
+PLANS_KEY = "capture-plans.json.zst"  # reserved, too
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\Z")
 _UNFIT = re.compile(r"[^A-Za-z0-9._/-]")
 
@@ -29,6 +30,11 @@ def check_key(key: str) -> str:
 def is_probe(key: str) -> bool:
     """Whether a health check wrote it."""
     return key.startswith(PROBE_PREFIX)
+
+
+def has_no_row(key: str) -> bool:
+    """Whether it belongs to no incident: a probe, or the copy of the capture plans."""
+    return is_probe(key) or key == PLANS_KEY
 
 
 def is_key(key: object) -> TypeGuard[str]:

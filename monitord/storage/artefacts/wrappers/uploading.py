@@ -21,7 +21,7 @@ from monitord.storage.artefacts.errors import (
     MissingArtefactError,
     SpoolFullError,
 )
-from monitord.storage.artefacts.keys import check_key, is_probe
+from monitord.storage.artefacts.keys import check_key, has_no_row
 from monitord.storage.artefacts.metadata import DerivedPayload, Payload, StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.providers.file import FileStorageProvider
@@ -174,7 +174,7 @@ class UploadingProvider(TieredProvider):
         return is_local
 
     def _oldest_first(self, owned: Callable[[], Container[str]] | None) -> Sequence[str]:
-        local = [key for key in self.local.list() if not is_probe(key)]  # a look at this disk's health
+        local = [key for key in self.local.list() if not has_no_row(key)]  # a look at this disk's health
         may_leave = set(local) if owned is None else owned()
         moments: dict[str, int] = {}
         for key in local:
