@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from monitord.procfs.memory import Memory, pack
 from monitord.stacks.cpython.layouts import Layout
 from monitord.stacks.cpython.locations import line_at
-from monitord.stacks.cpython.texts import Texts
+from monitord.stacks.cpython.texts import Texts, once
 from monitord.stacks.cpython.types import Types
 
 Frame = tuple[str, str | None, int | None]
@@ -165,7 +165,7 @@ class Codes:
                 line = code.first_line
             if len(code.lines) >= _LINES_CAP:
                 del code.lines[next(iter(code.lines))]
-            code.lines[at] = found[code.address, at] = code.function, code.file, line
+            code.lines[at] = found[code.address, at] = once((code.function, code.file, line))
         return found
 
     def _tables(self, addresses: Sequence[int]) -> list[bytes | None]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import Any, TypeVar
 
 from monitord.procfs.memory import Memory
 from monitord.stacks.cpython.layouts import Layout
@@ -13,6 +14,16 @@ _CUT = "…"
 _ENCODINGS = {1: "latin-1", 2: "utf-16-le", 4: "utf-32-le"}
 # Where the kind stands in the state: a free-threaded 3.14 keeps the bits before it in a byte of their own.
 _SHIFTS = (2, 8)
+_ONCE_CAP = 2048
+_T = TypeVar("_T", bound=Hashable)
+_once: dict[Any, Any] = {}
+
+
+def once(value: _T) -> _T:
+    """Return an equal value that is held already: processes of one program have the same names and frames."""
+    if len(_once) >= _ONCE_CAP:
+        _once.clear()
+    return _once.setdefault(value, value)  # type: ignore[no-any-return]
 
 
 class Texts:
@@ -52,4 +63,4 @@ class Texts:
         shown = words
         if not words.isprintable() or ";" in words:
             shown = "".join(letter if letter.isprintable() and letter != ";" else "?" for letter in words)
-        return shown + _CUT if place[3] else shown
+        return once(shown + _CUT if place[3] else shown)
