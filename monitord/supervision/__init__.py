@@ -117,7 +117,7 @@ class Supervised:
                 poller.unregister(self._lifeline)
                 self._send()
             if self._reports in ready:
-                piece = os.read(self._reports, 1 << 20)
+                piece = os.read(self._reports, 64 << 10)  # as much as a pipe holds
                 if not piece:
                     return
                 data += piece
