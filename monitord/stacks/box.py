@@ -36,7 +36,7 @@ _NS_PER_TICK = _NS_PER_S // procfs.TICKS_PER_S
 _NOTED_CAP = 256
 _SEEN_CAP = 8192
 _AT_MOST_IN_NEED = 6
-_IDLE_LOOKS = 4  # while nothing runs, what was started is taken in once a second
+_IDLE_LOOKS = 16  # while nothing runs, what was started is taken in so seldom, or when the ring fills
 _RESTS_S = 60.0  # without rings
 _FAILURES_UNTIL_ANEW = 240
 _HANGS_AFTER_S = 5.0
@@ -220,7 +220,7 @@ class BlackBox:
             self._follow(rings)
             fresh = rings.fresh()
             self._idle_looks = 0 if fresh else self._idle_looks + 1
-            if self._idle_looks % _IDLE_LOOKS:
+            if self._idle_looks % _IDLE_LOOKS and not rings.is_filling:
                 return True  # nobody ran; who lived where can wait
             unknown = lives.keep_up({pid for pid, _tid in fresh})
             self._see(fresh, now_ns())

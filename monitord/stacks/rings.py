@@ -165,6 +165,11 @@ class Rings:
                 hot.update(records.threads_that_ran(pair.stacks.fresh()))
         return hot
 
+    @property
+    def is_filling(self) -> bool:
+        """Whether a quarter of a CPU's side records has not been read yet."""
+        return any(4 * pair.side.fresh_bytes > pair.side.size_bytes for pair in self._pairs.values())
+
     def samples(self, since_ns: int = 0, pids: Iterable[int] | None = None) -> list[Sample]:
         """All that the rings still have, oldest first; of these processes alone."""
         wanted = None if pids is None else frozenset(pids)

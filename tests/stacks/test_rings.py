@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,20 @@ def test_a_ring_that_was_overrun_says_so_and_has_what_is_newest(tmp_path: Path) 
     assert began - found[0][0] < 10**9
     assert 3 <= len(whole) <= 4096 // 40
     assert all(pid < 1 << 23 and frames for _, pid, _, frames in (*found, *whole))
+
+
+@pytest.mark.root
+def test_a_side_ring_says_that_it_fills_before_it_is_overrun() -> None:
+    """What was started while nobody ran is taken in seldom, and before it is lost."""
+    with closing(Rings.open(bytes_a_cpu=64 << 10)) as rings:
+        rings.side_records()
+        began_s = time.monotonic()
+        while not rings.is_filling:
+            assert time.monotonic() < began_s + PATIENCE_S
+            subprocess.run(["/bin/true"], check=True)
+        assert rings.lost.side_bytes == 0
+        assert rings.side_records()
+        assert not rings.is_filling
 
 
 @pytest.mark.root
