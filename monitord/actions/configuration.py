@@ -28,13 +28,15 @@ def shown_settings(loaded: LoadedConfig) -> dict[str, object]:
     storage = dict(cast("Mapping[str, object]", settings["storage"]))
     for key in ("url", "archive_url"):
         storage[key] = shown_url(str(storage[key])) if storage[key] else ""
+    ship = dict(cast("Mapping[str, object]", settings["ship"]))
+    ship["url"] = shown_url(str(ship["url"])) if ship["url"] else ""
     notify = dict(cast("Mapping[str, object]", settings["notify"]))
     receivers = cast("list[dict[str, object]]", notify["receivers"])
     notify["receivers"] = [
         {**shown, **_safe(receiver)}
         for shown, receiver in zip(receivers, loaded.settings.notify.receivers, strict=True)
     ]
-    return {**settings, "storage": storage, "notify": notify}
+    return {**settings, "storage": storage, "ship": ship, "notify": notify}
 
 
 def _safe(receiver: ReceiverSettings) -> dict[str, object]:

@@ -71,6 +71,7 @@ def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:
         is_remote=bool(settings.storage.url),
         units=_units(),
         receivers=settings.notify.enabled_receivers,
+        ship_url=settings.ship.url,
         has_black_box=settings.black_box.enabled,
         ring_rate_hz=settings.black_box.rate_hz,
         ring_bytes=settings.black_box.bytes_per_cpu,

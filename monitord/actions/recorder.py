@@ -94,16 +94,19 @@ def _where_else(data_dir: Path) -> str:
 
 
 def status(workspace: Workspace) -> dict[str, Any]:
-    """What the recorder said last, with `is_running`, and where there are any: `courier`, `messages`.
+    """What the recorder said last, with `is_running`, and where there are any: `courier`, `messages`, `ship`.
 
-    The former sends artefacts elsewhere, the latter tells people.
+    The first sends artefacts elsewhere, the second tells people, the third ships to a fleet's bucket.
     """
+    from monitord.fleet.ship_status import read_ship_status
     from monitord.notify.status import read_message_status
     from monitord.recorder.uploader_status import read_uploader_status
 
     reported: dict[str, Any] = {"is_running": False, **(read_status(workspace.data_dir) or {})}
     sent, told = read_uploader_status(workspace.data_dir), read_message_status(workspace.data_dir)
+    shipped = read_ship_status(workspace.data_dir)
     reported |= {} if sent is None else {"courier": asdict(sent)}
+    reported |= {} if shipped is None else {"ship": asdict(shipped)}
     return reported | ({} if told is None else {"messages": told})
 
 

@@ -84,6 +84,7 @@ SECTIONS = {
         ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
         ("retention run", "retention:run", "Delete now what is too old or too much."),
     ),
+    "Many hosts": (("fleet ship", "shipping:ship", "Ship to the fleet's bucket now."),),
     "Other ways in": (
         ("web", "web:serve", "Show incidents in a browser."),
         ("metrics serve", "metrics:serve", "Serve figures to Prometheus."),
@@ -129,6 +130,7 @@ GROUPS = {
     "service": "monitord as a service of this machine or user.",
     "notify": "Messages about incidents to people.",
     "config": "The configuration and where it comes from.",
+    "fleet": "Many hosts, one bucket.",
     "storage": "Artefacts: health, backup, repair, single ones.",
     "db": "The database: migrate, check, shrink.",
     "metrics": "Figures for Prometheus and OpenTelemetry.",

@@ -132,6 +132,7 @@ EXAMPLES = {
         ("monitord notify test", "to every receiver of the configuration"),
         ("monitord notify test team", "to the one of this name"),
     ),
+    "fleet ship": (("monitord fleet ship", "to the bucket of [ship], and say what was put there"),),
     "doctor": (
         ("monitord doctor", "what is missing, each with the line that mends it"),
         ("sudo monitord doctor --strict", "as the machine's service sees it; warnings fail, too"),

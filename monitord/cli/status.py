@@ -21,6 +21,8 @@ from monitord.recorder.status import moment_of
 from monitord.redaction import printable
 from monitord.storage.ids import short_id
 
+_LOST_SHOWN = 3
+
 
 def status(context: CliContext, as_json: bool = False) -> None:
     """Say whether monitord records here, what ails it, what it costs, and how full its store is."""
@@ -98,6 +100,7 @@ def _running(
         "store": store_line(usage),
         "artefacts": artefact_counts(reported.get("storage")),
         "remote": uploader_line(reported.get("courier"), now),
+        "fleet": ship_line(reported.get("ship"), now),
         "messages": message_line(reported.get("messages"), now),
         "so far": _counts(reported),
         "capturing": _capture(reported.get("capture"), now),
@@ -203,6 +206,27 @@ def uploader_line(sent: Mapping[str, Any] | None, now: datetime) -> str:
     if sent["last_error"]:
         parts.append(printable(str(sent["last_error"])))
     parts += [f"stays here: {printable(str(reason))}" for reason in sent["refused"]]
+    return ", ".join(parts)
+
+
+def ship_line(told: Mapping[str, Any] | None, now: datetime) -> str:
+    """What went to the bucket of a fleet and under which name, what waits for it, and what was lost."""
+    if told is None:
+        return ""
+    when = moment_of(told["last_success_at"])
+    parts = [
+        f"{counted(told['puts'], 'object')} to {printable(str(told['url']))}",
+        f"as {printable(str(told['host_id']))}",
+    ]
+    parts += [f"last {age(when, now)}"] if when else []
+    if told["waiting_files"]:
+        size = quantity(told["waiting_bytes"], "disk_bytes")
+        parts.append(f"{counted(told['waiting_files'], 'file')} waiting ({size})")
+    if told["waiting_artefacts"]:
+        parts.append(f"evidence of {counted(told['waiting_artefacts'], 'incident')} waiting")
+    parts += [printable(str(told[key])) for key in ("last_error", "fix") if told[key]]
+    parts += [printable(str(note)) for note in told["notes"]]
+    parts += [f"lost: {printable(str(lost))}" for lost in told["lost"][-_LOST_SHOWN:]]
     return ", ".join(parts)
 
 

@@ -66,6 +66,13 @@ COMMENTS = {
     "notify.quiet_hours": 'local time, e.g. "22:00-07:00": what comes then is told as one message at its end',
     "notify.deadline_s": "a receiver that takes longer has failed, and is tried again",
     "metrics.textfile": 'figures for node_exporter, written every minute to this file (*.prom); "": none',
+    "ship.url": 'the bucket of a fleet: s3://… gs://… az://… file:///…; "": nothing leaves',
+    "ship.not_tables": "what stays of incidents, events, hotspots, process_minutes, machine_minutes",
+    "ship.artefacts": "an incident's evidence goes there, too, as `export --bundle` writes it",
+    "ship.redact": "without secrets and people's names, as an export; false: as it is stored",
+    "ship.pseudonym": "the host is called by a random name there, not by its own",
+    "ship.spool_mb": "files that wait here for the bucket at most, beside `retention.max_total_mb`",
+    "ship.deadline_s": "one file's transfer with all its tries takes this long at most",
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",
 }

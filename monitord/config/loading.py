@@ -122,6 +122,7 @@ def load(
         backup=parsed.backup,
         notify=parsed.notify,
         metrics=parsed.metrics,
+        ship=parsed.ship,
         log=parsed.log,
         detection=parsed.detection,
         rules=rules,

@@ -219,6 +219,25 @@ class BackupSettings(Section, frozen=True):
     keep: Annotated[int, Meta(ge=1, le=1000)] = 7
 
 
+class ShipSettings(Section, frozen=True):
+    """Whether what was recorded goes to the bucket of a fleet, which of it, and as what."""
+
+    url: Url = ""
+    not_tables: tuple[
+        Literal["incidents", "events", "hotspots", "process_minutes", "machine_minutes"], ...
+    ] = ("events",)
+    artefacts: bool = True
+    redact: bool = True
+    pseudonym: bool = False
+    spool_mb: Annotated[float, Meta(ge=1, le=1_000_000)] = 20.0
+    deadline_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+
+    @property
+    def spool_bytes(self) -> int:
+        """MB are 10⁶ bytes."""
+        return int(self.spool_mb * 1e6)
+
+
 class LogSettings(Section, frozen=True):
     """Log lines go to stderr, always."""
 
@@ -240,6 +259,7 @@ class FileSettings(Section, frozen=True):
     backup: BackupSettings = BackupSettings()
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
+    ship: ShipSettings = ShipSettings()
     log: LogSettings = LogSettings()
 
 
@@ -255,6 +275,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backup: BackupSettings
     notify: NotifySettings
     metrics: MetricsSettings
+    ship: ShipSettings
     log: LogSettings
     detection: DetectionSettings
     rules: tuple[Rule, ...]

@@ -62,6 +62,15 @@ ERRANDS: tuple[Errand, ...] = (
         deadline_s=60.0,
         is_wanted=lambda settings: bool(settings.metrics.textfile),
     ),
+    Errand(
+        name="ship",
+        command=("monitord.actions.shipping",),
+        every_s=3600.0,
+        first_after_s=60.0,
+        deadline_s=900.0,
+        is_wanted=lambda settings: bool(settings.ship.url),
+        after_incident_s=5.0,
+    ),
 )
 
 

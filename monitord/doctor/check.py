@@ -52,6 +52,7 @@ class Surroundings:
     is_remote: bool = False  # artefacts go to a remote provider, and are counted as the rows tell it
     units: Mapping[Path, str] = field(default_factory=dict)
     receivers: tuple[ReceiverSettings, ...] = ()
+    ship_url: str = ""
     has_black_box: bool = True
     ring_rate_hz: int = DEFAULT_RATE_HZ
     ring_bytes: int = DEFAULT_BYTES

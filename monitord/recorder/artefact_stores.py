@@ -45,10 +45,22 @@ def check_storage(loaded: LoadedConfig) -> None:
             raise ConfigError(
                 f"{loaded.origin(f'storage.{key}')}: invalid storage.{key}{_bare(error)}"
             ) from error
+    _check_ship_url(loaded)
     try:
         _check_keys(loaded.settings.storage)
     except ConfigError as error:
         raise ConfigError(f"{loaded.origin('storage.old_encryption_keys')}: {error}") from error
+
+
+def _check_ship_url(loaded: LoadedConfig) -> None:
+    if not loaded.settings.ship.url:
+        return
+    from monitord.storage.objects import check_place
+
+    try:
+        check_place(loaded.settings.ship.url)
+    except ConfigError as error:
+        raise ConfigError(f"{loaded.origin('ship.url')}: invalid ship.url{_bare(error)}") from error
 
 
 def _bare(error: ConfigError) -> str:

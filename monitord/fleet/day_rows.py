@@ -1,0 +1,95 @@
+"""Rows of one table and day as they leave: redacted, and together with those that left before.
+
+The store thins out and forgets; what was shipped stays: a day's new file has all rows of the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from monitord.analytics.tables import HOTSPOTS, MACHINE_MINUTES, PROCESS_MINUTES, Table
+from monitord.export.cleaning import Cleaner
+
+Row = tuple[object, ...]
+
+# Our own words and ids: they say nothing about anybody, and must be the same on all hosts.
+_OWN = frozenset(
+    {"host_id", "correlation_id", "rule", "metric", "threshold_unit", "status", "profiler", "event_type"}
+    | {"func_id", "code", "ast_node_id", "taken_from"}
+)
+_USER = "user"
+
+
+class RowCleaner:
+    """Redacts the texts of rows; each different text once."""
+
+    def __init__(self, cleaner: Cleaner) -> None:
+        self._cleaner = cleaner
+        self._known: dict[tuple[str, str], object] = {}
+
+    def learn(self, table: Table, rows: Iterable[Row]) -> None:
+        """Look through rows for secrets and users first: what one gives away is hidden in every other."""
+        told = [_texts(table, row) for row in rows]
+        self._cleaner.learn_names(users={user for text in told if (user := text.get(_USER))})
+        self._cleaner.learn(told)
+
+    def clean(self, table: Table, rows: Iterable[Row]) -> list[Row]:
+        """Return the rows, fit to leave."""
+        places = [
+            (at, name) for at, (name, kind) in enumerate(table.columns) if kind == "text" and name not in _OWN
+        ]
+        return [self._cleaned(places, row) for row in rows]
+
+    def _cleaned(self, places: Sequence[tuple[int, str]], row: Row) -> Row:
+        cells = list(row)
+        for at, name in places:
+            text = cells[at]
+            if isinstance(text, str):
+                if (name, text) not in self._known:
+                    self._known[name, text] = self._cleaner.clean({name: text})[name]
+                cells[at] = self._known[name, text]
+        return tuple(cells)
+
+
+def _texts(table: Table, row: Row) -> Mapping[str, Any]:
+    return {
+        name: cell
+        for (name, kind), cell in zip(table.columns, row, strict=True)
+        if kind == "text" and name not in _OWN and cell is not None
+    }
+
+
+def merged(table: Table, before: Iterable[Row], now: Iterable[Row]) -> list[Row]:
+    """Return the rows of a day's next file by time and key: each once, and none of `before` is missing.
+
+    Of a minute the store's answer of now counts as a whole, because another pass may stand for it. Sums of an
+    hour only grow: with fewer incidents they are what the store still remembers.
+    """
+    names = [name for name, _kind in table.columns]
+    at = names.index(table.at)
+    key = [names.index(name) for name in table.key]
+    fresh = [*now]
+    if table in (PROCESS_MINUTES, MACHINE_MINUTES):
+        minutes = {_minute(row[at]) for row in fresh}
+        kept = [row for row in before if _minute(row[at]) not in minutes]
+        return _sorted([*kept, *fresh], at, key)
+    found = {tuple(row[place] for place in key): row for row in before}
+    weight = names.index("incidents") if table is HOTSPOTS else None
+    for row in fresh:
+        other = found.get(tuple(row[place] for place in key))
+        if other is None or weight is None or _count(row[weight]) >= _count(other[weight]):
+            found[tuple(row[place] for place in key)] = row
+    return _sorted(found.values(), at, key)
+
+
+def _minute(moment: Any) -> object:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _count(value: Any) -> int:
+    return value or 0
+
+
+def _sorted(rows: Iterable[Row], at: int, key: Sequence[int]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row[at], [str(row[place]) for place in key]))
