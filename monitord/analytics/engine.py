@@ -21,6 +21,7 @@ from typing import Any
 from monitord.analytics.tables import Kind, Table
 from monitord.children import own_command, own_environment
 from monitord.errors import MonitordError, UsageError
+from monitord.installation import install_command
 from monitord.redaction import printable
 
 MEMORY_MB = 512
@@ -35,20 +36,35 @@ _SAID_AT_MOST = 500
 class View:
     """A name that SQL can ask: these columns of these Parquet files, which a query reads and nothing else.
 
-    A file without one of the columns says null there; of two rows with the same `key` the one of the later
-    file counts. The files are sound: one that is torn fails the whole question.
+    A file without one of the columns says null there. `at` names the column whose time is in [since, until).
+    The files are sound: one that is torn fails the whole question.
     """
 
     name: str
     columns: tuple[tuple[str, Kind], ...]
     files: tuple[str, ...]
-    key: tuple[str, ...] = ()
     shipped_check: str = ""
+    at: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
     @classmethod
-    def of(cls, table: Table, files: Sequence[str]) -> View:
+    def of(
+        cls,
+        table: Table,
+        files: Sequence[str],
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> View:
         """Return the view of a frozen table over these files, each row in one of them only."""
-        return cls(table.name, table.columns, tuple(files))
+        return cls(table.name, table.columns, tuple(files), at=table.at, since=since, until=until)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return it as JSON can hold it, for the child."""
+        ends = ((">=", self.since), ("<", self.until))
+        bounds = [(self.at, sign, moment.isoformat()) for sign, moment in ends if moment is not None]
+        told = {"name": self.name, "columns": self.columns, "files": self.files}
+        return {**told, "check": self.shipped_check, "bounds": bounds}
 
     @classmethod
     def shipped(cls, table: Table, files: Sequence[str], *, is_thorough: bool = False) -> View:
@@ -124,7 +140,7 @@ def open_engine(
     Raises MonitordError when the extra is missing.
     """
     need_extra()
-    told = [(view.name, view.columns, view.files, view.key, view.shipped_check) for view in views]
+    told = [view.as_plain() for view in views]
     limits = {"memory_mb": memory_mb, "threads": threads, "max_rows": max_rows, "deadline_s": deadline_s}
     engine = Engine({"views": told, **limits}, deadline_s)
     try:
@@ -137,7 +153,7 @@ def need_extra(what: str = "answer") -> None:
     """Raise MonitordError where DuckDB or pyarrow is not installed."""
     if find_spec("duckdb") is None or find_spec("pyarrow") is None:
         raise MonitordError(
-            f"cannot {what}: this needs the extra `analytics`; try pip install 'monitord[analytics]'"
+            f"cannot {what}: this needs the extra `analytics`; try {install_command('analytics')}"
         )
 
 
@@ -173,7 +189,7 @@ class _Child:
         self._left_s = deadline_s
         self._deadline_s = deadline_s
         self._memory_mb = order["memory_mb"]
-        self._views = [view[0] for view in order["views"]]
+        self._views = [view["name"] for view in order["views"]]
         self._is_late = False
         self._process = subprocess.Popen(
             own_command("monitord.analytics", keeps_bytecode=False),

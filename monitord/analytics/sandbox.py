@@ -46,7 +46,7 @@ def give_up_rights(memory_mb: int, cpu_s: float) -> None:
 
 
 def connect(
-    views: Sequence[Sequence[Any]], memory_mb: int, threads: int, asked: str, notes: list[str]
+    views: Sequence[Mapping[str, Any]], memory_mb: int, threads: int, asked: str, notes: list[str]
 ) -> Any:
     """Return a connection with those views that the SQL may name, locked; `notes` gets what they lack."""
     import duckdb
@@ -68,13 +68,16 @@ def connect(
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET parquet_metadata_cache = true")  # what is asked is first described
     lowered = asked.lower()
-    named = [view for view in views if view[0].lower() in lowered]
-    for name, columns, files, key, check in views if _lists_views(lowered) else named:
+    named = [view for view in views if view["name"].lower() in lowered]
+    for view in views if _lists_views(lowered) else named:
+        columns, files = view["columns"], view["files"]
         select = (
-            _shipped(connection, columns, files, check, notes) if check else view_sql(columns, files, key)
+            _shipped(connection, columns, files, view["check"], notes)
+            if view["check"]
+            else view_sql(columns, files, view["bounds"])
         )
-        connection.execute(f"CREATE VIEW {quoted(name)} AS {select}")
-    paths = ", ".join(literal(path) for view in views for path in view[2])
+        connection.execute(f"CREATE VIEW {quoted(view['name'])} AS {select}")
+    paths = ", ".join(literal(path) for view in views for path in view["files"])
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -93,29 +96,26 @@ def _lists_views(lowered: str) -> bool:
     return any(word in lowered for word in ("show", "duckdb_", "information_schema", "pg_", "query_table"))
 
 
-def view_sql(columns: Sequence[Sequence[str]], files: Sequence[str], key: Sequence[str] = ()) -> str:
-    """Return the SELECT that unites files: missing columns are null, by `key` later files win."""
-    # A foreign file may have another type than the frozen one: null where a value does not fit.
-    names = ", ".join(
-        f"TRY_CAST({quoted(name)} AS {_TYPES[kind]}) AS {quoted(name)}" for name, kind in columns
-    )
+def view_sql(
+    columns: Sequence[Sequence[str]],
+    files: Sequence[str],
+    bounds: Sequence[Sequence[str]] = (),
+) -> str:
+    """Return the SELECT that unites files: missing columns are null."""
     typed = ", ".join(f"NULL::{_TYPES[kind]} AS {quoted(name)}" for name, kind in columns)
     empty = f"SELECT {typed} WHERE false"
     if not files:
         return empty
     listed = ", ".join(literal(path) for path in files)
     # The empty part comes first: it gives the names, the types, and the columns that no file has.
-    read = (
-        f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false, file_row_number = false"
+    read = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+    united = f"{empty} UNION ALL BY NAME FROM {read}"
+    # A foreign file may have another type than the frozen one: null where a value does not fit.
+    names = ", ".join(
+        f"TRY_CAST({quoted(name)} AS {_TYPES[kind]}) AS {quoted(name)}" for name, kind in columns
     )
-    if not key:
-        return f"SELECT {names} FROM ({empty} UNION ALL BY NAME FROM {read}))"
-    order = "list_position([" + listed + "], filename) DESC"
-    united = f"{empty} UNION ALL BY NAME FROM {read}, filename = true)"
-    return (
-        f"SELECT {names} FROM ({united}) QUALIFY row_number() OVER"
-        f" (PARTITION BY {', '.join(map(quoted, key))} ORDER BY {order}) = 1"
-    )
+    within = [f"{quoted(column)} {sign} TIMESTAMPTZ {literal(time)}" for column, sign, time in bounds]
+    return f"SELECT {names} FROM ({united})" + (f" WHERE {' AND '.join(within)}" if within else "")
 
 
 def answer(

@@ -13,6 +13,7 @@ SECTIONS = {
         ("compare", "compare:compare", "Say what changed between two incidents."),
         ("hot", "hot:hot", "List the functions that took most time."),
         ("events", "events:events", "List what monitord saw and did."),
+        ("query", "query:query", "Ask in SQL over all that was kept."),
     ),
     "What happens now": (
         ("status", "status:status", "Say whether it records, its cost, how full it is."),
@@ -64,6 +65,7 @@ SECTIONS = {
         ("config path", "config:path", "Print the files that are read."),
         ("config init", "config:init", "Write a commented configuration file."),
         ("config schema", "config:schema", "Print the file's JSON schema."),
+        ("deployed", "query:deployed", "Note which version of a program runs."),
         ("prefer", "preferences:prefer", "Set your defaults: UTC times, no pager."),
     ),
     "The store": (
@@ -108,7 +110,7 @@ ALIASES = {
 
 ASKING = frozenset(
     {
-        *("recent", "show", "explain", "compare", "events", "hot", "export", "replay"),
+        *("recent", "show", "explain", "compare", "events", "hot", "export", "replay", "query"),
         *(
             "summary",
             "reveal",

@@ -42,6 +42,17 @@ EXAMPLES = {
         ("monitord events --incident x4azsx2v", "step by step, how an incident went"),
         ("monitord events --type storage -S yesterday", "trouble with the storage"),
     ),
+    "query": (
+        ("monitord query --list", "the templates and the views, with their columns"),
+        ("monitord query peak-cpu -S 30d", "the busiest minute of each process"),
+        ("monitord query what-changed-since 1.4.2", "which functions got hotter with a version"),
+        ("monitord query 'SELECT rule, count(*) FROM incidents GROUP BY rule'", "anything else, in SQL"),
+        ("monitord query 'FROM incidents' -o incidents.parquet", "into a file for other tools"),
+    ),
+    "deployed": (
+        ("monitord deployed api.py 1.4.2", "its incidents are of this version from now on"),
+        ("monitord deployed 'java*' 2026-11-27 --at 03:00", "what was deployed earlier"),
+    ),
     "status": (
         ("monitord status", "one answer: does it record, at what cost, what is degraded"),
         ("monitord status -o json", "for a program; exit code 3 when nobody records"),

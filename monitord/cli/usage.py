@@ -32,6 +32,7 @@ _LIST_ENDINGS = {
     ".jsonl": ("jsonl",),
     ".ndjson": ("jsonl",),
     ".csv": ("csv",),
+    ".parquet": ("parquet",),
     ".txt": ("text", "table"),
     ".md": ("markdown",),
 }

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -127,15 +127,13 @@ def test_a_view_has_its_frozen_columns_whatever_a_file_has(file: Path) -> None:
             assert list(empty.rows) == []
 
 
-def test_of_two_rows_with_one_key_the_later_files_counts(tmp_path: Path) -> None:
-    """A table and its replacement may lie side by side: each row is there once."""
-    for number, name in enumerate(("b.parquet", "a.parquet")):
-        _write(tmp_path / name, taken_at=[AT], pid=[1], process=["job"], cpu_percent=[float(number)])
-    view = View(
-        "once", PROCESS_MINUTES.columns, (str(tmp_path / "b.parquet"), str(tmp_path / "a.parquet")), ("pid",)
-    )
+def test_a_view_of_a_period_has_its_rows_alone(tmp_path: Path) -> None:
+    """The end does not belong to it; a row without a time is in none."""
+    times = [AT + timedelta(hours=hour) for hour in range(4)]
+    _write(tmp_path / "a.parquet", taken_at=[*times, None], pid=[0, 1, 2, 3, 4])
+    view = View.of(PROCESS_MINUTES, [str(tmp_path / "a.parquet")], times[1], times[3])
     with open_engine([view]) as engine:
-        assert list(engine.ask("SELECT cpu_percent FROM once").rows) == [(1.0,)]
+        assert list(engine.ask("SELECT pid FROM process_minutes ORDER BY 1").rows) == [(1,), (2,)]
 
 
 def test_every_value_of_sql_comes_back_plain(file: Path) -> None:

@@ -1,0 +1,169 @@
+"""SQL over all that was kept, by word or by a template's name; versions of programs that were deployed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monitord.actions.workspace import Workspace
+from monitord.analytics.engine import DEADLINE_S, MEMORY_MB, Answer, need_extra, open_engine
+from monitord.analytics.tables import TABLES
+from monitord.analytics.templates import FOLDER, Template, template, templates
+from monitord.analytics.versions import Deployment, deployments, known_versions, mark_deployed
+from monitord.errors import UsageError
+from monitord.export.encoding import json_text
+
+if TYPE_CHECKING:
+    from monitord.analytics.views import Period
+
+MAX_ROWS = 10_000
+QUERIES = "queries"
+_GROUP_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: `words` is SQL or a template's name, `values` are the template's.
+
+    Times are aware UTC; None sets no end.
+    """
+
+    words: str
+    values: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    max_rows: int = MAX_ROWS
+    memory_mb: int = MEMORY_MB
+    deadline_s: float = DEADLINE_S
+
+
+@contextmanager
+def asked(workspace: Workspace, question: Question) -> Iterator[Answer]:
+    """Yield the answer; its rows are read in the block.
+
+    Raises UsageError for wrong words, NotFoundError for no such template or no store, MonitordError for what
+    takes too long or too much, and where the extra is missing.
+    """
+    from monitord.analytics.views import Period
+
+    sql, parameters = _sql(workspace, question)
+    need_extra()
+    period = Period(question.since, question.until)
+    with _views(workspace, sql, period) as views:
+        limits = {"memory_mb": question.memory_mb, "deadline_s": question.deadline_s}
+        with open_engine(views, max_rows=question.max_rows, **limits) as engine:  # type: ignore[arg-type]
+            yield engine.ask(sql, parameters)
+
+
+@contextmanager
+def _views(workspace: Workspace, sql: str, period: Period) -> Iterator[Any]:
+    from monitord.analytics.views import stored_views
+
+    with workspace.past() as reader:
+        versions = known_versions(deployments(reader.storage))
+        with stored_views(reader, sql, period, "", versions) as views:
+            yield views
+
+
+def _sql(workspace: Workspace, question: Question) -> tuple[str, dict[str, Any]]:
+    if is_sql(question.words):
+        if question.values:
+            raise UsageError(f"invalid call: {question.values[0]!r} behind SQL, expected SQL in quotes alone")
+        return question.words, {}
+    found = template(question.words, folders(workspace))
+    return found.sql, found.values(question.values)
+
+
+def is_sql(words: str) -> bool:
+    """Whether it is SQL and no template's name."""
+    return any(character.isspace() or character in "();*" for character in words.strip())
+
+
+def list_templates(workspace: Workspace) -> list[Template]:
+    """Return all templates by name; of one name yours counts. Raises ConfigError."""
+    found = templates(folders(workspace))
+    return [found[name] for name in sorted(found)]
+
+
+def folders(workspace: Workspace) -> list[Path]:
+    """Return where your own templates lie: `queries` beside the configuration, the strongest last."""
+    from monitord.config import default_path
+    from monitord.config.loading import SYSTEM_FILE
+
+    named = workspace.config_path or (
+        Path(os.environ["MONITORD_CONFIG"]) if "MONITORD_CONFIG" in os.environ else None
+    )
+    files = [named] if named else [SYSTEM_FILE, default_path()]
+    return [file.absolute().with_name(QUERIES) for file in files]
+
+
+def deployed(workspace: Workspace, process: str, version: str, at: datetime | None = None) -> Deployment:
+    """Note that processes of this name run this version from then on (default: now).
+
+    Raises UsageError for words that can't be, NotFoundError where there is no store.
+    """
+    with workspace.store() as store:
+        return mark_deployed(store.state, process, version, at or datetime.now(UTC))
+
+
+CATALOGUE_KEYS = ("kind", "name", "usage", "says", "parameters", "source")
+
+
+def catalogue(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Yield what can be asked: the templates, then the views with their columns; keys as CATALOGUE_KEYS."""
+    for each in list_templates(workspace):
+        told = [{"name": one.name, "kind": one.kind, "default": one.default} for one in each.parameters]
+        yield {
+            "kind": "template", "name": each.name, "usage": each.usage, "says": each.says,
+            "parameters": told, "source": None if each.source.parent == FOLDER else str(each.source),
+        }  # fmt: skip
+    for table in TABLES:
+        columns = ", ".join(f"{name} {kind}" for name, kind in table.columns)
+        yield {
+            "kind": "view", "name": table.name, "usage": table.name, "says": columns,
+            "parameters": [], "source": None,
+        }  # fmt: skip
+
+
+def as_parquet(answer: Answer) -> bytes:
+    """Return the rows that are left as a Parquet file: lists and structures as JSON text.
+
+    Raises UsageError for a number that no column of it can hold.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    types = {
+        "int64": pyarrow.int64(), "float64": pyarrow.float64(), "bool": pyarrow.bool_(),
+        "time": pyarrow.timestamp("us", "UTC"),
+    }  # fmt: skip
+    schema = pyarrow.schema([(each.name, types.get(each.kind, pyarrow.string())) for each in answer.columns])
+    held = pyarrow.BufferOutputStream()
+    with parquet.ParquetWriter(held, schema, compression="zstd") as writer:
+        while chunk := list(islice(answer.rows, _GROUP_ROWS)):
+            columns = [
+                [_cell(value, each.kind) for value in column]
+                for column, each in zip(zip(*chunk, strict=True), answer.columns, strict=True)
+            ]
+            try:
+                arrays = [
+                    pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)
+                ]
+            except (pyarrow.ArrowException, OverflowError) as error:
+                raise UsageError(
+                    f"invalid value for Parquet: {error}; expected CAST(… AS VARCHAR)"
+                ) from error
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+    return bytes(held.getvalue())
+
+
+def _cell(value: Any, kind: str) -> Any:
+    if kind == "json" and value is not None:
+        return json_text(value, indent=None)
+    return None if kind == "time" and isinstance(value, str) else value  # before Christ, after 9999

@@ -1,0 +1,187 @@
+"""`query` and `deployed` on the real command line: every form, one line for what is wrong, nothing hostile through."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from monitord.analytics.tables import INCIDENTS, TABLES
+from monitord.cli.terminal import display_width
+from monitord.model import Event, EventType, Incident
+from monitord.storage import SQLiteProfileStore
+from tests.cli.conftest import Cli
+from tests.planting import HOSTILE, is_safe, plant
+
+AT = datetime(2026, 3, 4, 12, tzinfo=UTC)
+COUNT = "SELECT count(*) AS n FROM incidents"
+
+
+def test_sql_is_answered_in_every_form(
+    store: SQLiteProfileStore, incident: Incident, here: Cli, tmp_path: Path
+) -> None:
+    """The same rows as a table, JSON, JSON lines, CSV and Parquet, to stdout or into a file."""
+    sql = "SELECT correlation_id, raised_at, value, pid, late, NULL AS nothing, [1, 2] AS list FROM incidents"
+    raised = incident.alert.raised_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    row = {
+        "correlation_id": incident.correlation_id, "raised_at": raised, "value": 97.0, "pid": 4321, "late": False,
+        "nothing": None, "list": [1, 2],
+    }  # fmt: skip
+    assert json.loads(here("query", sql, "-o", "json").out) == [row]
+    assert json.loads(here("query", sql, "--json").out) == [row]
+    assert json.loads(here("query", sql, "-o", "jsonl").out) == row
+    cells = next(csv.DictReader(io.StringIO(here("query", sql, "-o", "csv").out)))
+    assert cells == {
+        key: value
+        for key, value in zip(
+            row, (*list(row.values())[:2], "97.0", "4321", "false", "", "[1, 2]"), strict=True
+        )
+    }
+    header, shown = here("query", sql).out.splitlines()
+    assert header.split()[:2] == ["correlation_id", "raised_at"]
+    assert shown.startswith(incident.correlation_id)
+    for ending in ("json", "csv", "parquet"):
+        said = here("query", sql, "-o", str(tmp_path / f"answer.{ending}"))
+        assert (said.code, said.out) == (0, "")
+        assert (tmp_path / f"answer.{ending}").stat().st_mode & 0o777 == 0o600
+    assert json.loads((tmp_path / "answer.json").read_text()) == [row]
+    (found,) = pq.read_table(tmp_path / "answer.parquet").to_pylist()
+    assert found["raised_at"] == incident.alert.raised_at
+    assert (found["list"], found["late"], found["nothing"]) == ("[1, 2]", False, None)
+
+
+def test_no_row_is_an_empty_answer(incident: Incident, here: Cli) -> None:
+    sql = "SELECT * FROM incidents WHERE pid = 0"
+    assert here("query", sql, "-o", "json").out == "[]\n"
+    assert here("query", sql, "-o", "jsonl").out == ""
+    assert here("query", sql, "-o", "csv").out == ",".join(name for name, _ in INCIDENTS.columns) + "\r\n"
+    said = here("query", sql)
+    assert (said.code, said.out) == (0, "")
+    assert "no row" in said.err
+
+
+def test_a_period_holds_for_every_view(
+    store: SQLiteProfileStore, new_incident: Callable[..., Incident], here: Cli
+) -> None:
+    """-S and -U bound what the views have; the end does not belong to it."""
+    for hour in range(4):
+        store.save_incident(new_incident(at=AT + timedelta(hours=hour)))
+    for flags, count in (
+        ((), 4),
+        (("-S", "2026-03-04T13:00Z"), 3),
+        (("-S", "2026-03-04T13:00Z", "-U", "2026-03-04T14:00Z"), 1),
+    ):
+        assert json.loads(here("query", COUNT, "-o", "json", *flags).out) == [{"n": count}]
+    counted = "SELECT (SELECT count(*) FROM incidents) + (SELECT count(*) FROM query_table('incidents')) AS n"
+    assert json.loads(here("query", counted, "-o", "json").out) == [{"n": 8}]
+
+
+def test_events_of_the_store_are_a_view(store: SQLiteProfileStore, here: Cli) -> None:
+    event = Event(EventType.JOB, AT, process_name="x", payload={"job": "tidy", "n": 3})
+    store.events.store_event(event)
+    sql = "SELECT event_type, taken_at, payload->>'$.n' AS n FROM events WHERE event_type = 'job'"
+    assert json.loads(here("query", sql, "-o", "json").out) == [
+        {"event_type": "job", "taken_at": "2026-03-04T12:00:00.000Z", "n": "3"}
+    ]
+
+
+def test_templates_are_listed_and_asked_by_name(incident: Incident, here: Cli, tmp_path: Path) -> None:
+    """Ours and yours, with the values that one tells; the list has the views and their columns as well."""
+    listed = json.loads(here("query", "--list", "-o", "json").out)
+    assert [row["name"] for row in listed if row["kind"] == "view"] == [table.name for table in TABLES]
+    assert {"peak-cpu", "growth"} < {row["name"] for row in listed if row["kind"] == "template"}
+    assert "what-changed-since VERSION" in here("query", "--list").out
+    folder = tmp_path / "config/monitord/queries"
+    folder.mkdir(parents=True)
+    (folder / "mine.sql").write_text(
+        "-- Mine.\n-- $least float64 = 0: at least\n" + COUNT + " WHERE value >= $least"
+    )
+    assert "mine [least=0]" in here("query", "--list").out
+    assert json.loads(here("query", "mine", "-o", "json").out) == [{"n": 1}]
+    assert json.loads(here("query", "mine", "least=98", "-o", "json").out) == [{"n": 0}]
+    found = json.loads(here("query", "hot-functions", "limit=1", "-o", "json").out)
+    assert [(row["function"], row["incidents"]) for row in found] == [("fibonacci", 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        ((), 2, "invalid call: expected SQL in quotes or a template's name"),
+        (("SELECT nothing FROM incidents",), 2, "expected one SELECT over incidents, events, hotspots"),
+        (("DROP VIEW incidents",), 2, "invalid SQL: DROP is not a question"),
+        (("COPY incidents TO 'x.csv'",), 2, "invalid SQL"),
+        (("SELECT * FROM '/etc/passwd'",), 2, "invalid SQL"),
+        (("nothing",), 3, "cannot find template 'nothing'; there are growth,"),
+        (("what-changed-since",), 2, "expected what-changed-since VERSION"),
+        (("peak-cpu", "limit=x"), 2, "invalid limit 'x', expected a whole number"),
+        (("SELECT 1", "more"), 2, "'more' behind SQL"),
+        (("SELECT count(*) FROM range(1000000000000)", "--timeout", "1s"), 1, "cannot answer within 1 s"),
+        (("SELECT repeat('x', 2000000000)", "--memory", "32"), 1, "cannot answer within 32 MB of memory"),
+        (("SELECT 9223372036854775807::HUGEINT + 1", "-o", "parquet"), 2, "invalid value for Parquet"),
+        (("SELECT 1", "-o", "answer.doc"), 2, "answer.doc"),
+        (("--list", "-o", "parquet"), 2, "invalid -o parquet with --list"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    words: tuple[str, ...], code: int, line: str, incident: Incident, here: Cli
+) -> None:
+    said = here("query", *words)
+    assert (said.code, said.out) == (code, "")
+    assert line in said.err.splitlines()[0]
+    assert "Traceback" not in said.err
+
+
+def test_without_a_store_that_is_said(here: Cli) -> None:
+    said = here("query", COUNT)
+    assert said.code == 3
+    assert "monitord run" in said.err
+
+
+def test_nothing_is_left_in_the_temporary_folder(incident: Incident, here: Cli, tmp_path: Path) -> None:
+    """What was read from the store lies beside no answer, however the question ended."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    for sql in (COUNT, "SELECT nope FROM incidents", "SELECT error('x') FROM incidents"):
+        here("query", sql, TMPDIR=str(scratch))
+    assert list(scratch.iterdir()) == []
+
+
+def test_hostile_texts_break_no_form_of_an_answer(
+    store: SQLiteProfileStore, new_incident: Callable[..., Incident], here: Cli
+) -> None:
+    """Names of processes, and names of columns that SQL made of them."""
+    for text in HOSTILE:
+        incident = new_incident()
+        store.save_incident(plant(incident, text, frozenset({"correlation_id", "role", "format"})))
+    for sql in ("FROM incidents", 'SELECT process AS "a\x1b[31mb\u202e=c" FROM incidents'):
+        table = here("query", sql, COLUMNS="80")
+        assert table.code == 0, table.err
+        assert all(is_safe(line) and display_width(line) <= 80 for line in table.out.splitlines())
+        assert len(json.loads(here("query", sql, "-o", "json").out)) == len(HOSTILE)
+        rows = list(csv.reader(io.StringIO(here("query", sql, "-o", "csv").out, newline="")))
+        assert {len(row) for row in rows} == {len(rows[0])}
+        assert not [cell for row in rows[1:] for cell in row if cell.startswith(("=", "+", "@"))]
+        assert here("query", sql, "-o", "parquet", PYTHONIOENCODING="utf-8").code == 0
+
+
+def test_a_deployed_version_is_that_of_later_incidents(
+    store: SQLiteProfileStore, new_incident: Callable[..., Incident], here: Cli
+) -> None:
+    """`deployed` notes it, and the views have it: before the mark no version is known."""
+    said = here("deployed", "main.py", "1.4.2", "--at", "2026-03-04T12:30Z")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("main.py: version 1.4.2 since 2026-03-04 12:30:00")
+    for hour in (0, 1):
+        store.save_incident(new_incident(at=AT + timedelta(hours=hour)))
+    sql = "SELECT version FROM incidents ORDER BY raised_at"
+    assert [row["version"] for row in json.loads(here("query", sql, "-o", "json").out)] == [None, "1.4.2"]
+    sql = "SELECT DISTINCT hour, version FROM hotspots ORDER BY hour"
+    assert [row["version"] for row in json.loads(here("query", sql, "-o", "json").out)] == [None, "1.4.2"]
+    assert here("deployed", "main.py", "").code == 2
+    assert here("deployed", "main.py", "1", "--at", "never").code == 2
