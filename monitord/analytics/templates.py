@@ -1,6 +1,6 @@
 """Questions with a name: SQL files with parameters, ours beside this module and yours in a folder.
 
-A file begins with lines of comment: the first says what it answers, the others a parameter each, with its kind,
+A file begins with lines of comment: the first says what it answers, each other one a parameter with its kind,
 default and meaning: `-- $limit int64 = 20: so many`. One without a default has to be told.
 """
 
@@ -71,7 +71,7 @@ class Template:
 def templates(folders: Sequence[Path]) -> dict[str, Template]:
     """Return all templates by name: ours, then those of the folders, of which the last one's counts.
 
-    Raises ConfigError for a file that can't be read, that others could have written, or that is none.
+    Raises ConfigError for a file that can't be read, that others could have written, or that is wrong.
     """
     found: dict[str, Template] = {}
     for folder in (FOLDER, *folders):

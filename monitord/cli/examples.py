@@ -46,7 +46,7 @@ EXAMPLES = {
         ("monitord query --list", "the templates and the views, with their columns"),
         ("monitord query peak-cpu -S 30d", "the busiest minute of each process"),
         ("monitord query what-changed-since 1.4.2", "which functions got hotter with a version"),
-        ("monitord query 'SELECT rule, count(*) FROM incidents GROUP BY rule'", "anything else, in SQL"),
+        ("monitord query 'SUMMARIZE process_minutes' -S 7d", "anything else, in SQL"),
         ("monitord query 'FROM incidents' -o incidents.parquet", "into a file for other tools"),
     ),
     "deployed": (
