@@ -47,8 +47,8 @@ class Question:
 def asked(workspace: Workspace, question: Question) -> Iterator[Answer]:
     """Yield the answer; its rows are read in the block.
 
-    Raises UsageError for SQL or values that do not fit, NotFoundError for no such template or no store, MonitordError for what
-    takes too long or too much, and where the extra is missing.
+    Raises UsageError for SQL or values that do not fit, NotFoundError for no such template or no store,
+    MonitordError for what takes too long or too much, and where the extra is missing.
     """
     from monitord.analytics.views import Period
 

@@ -25,7 +25,7 @@ _RANGES = (  # how the library writes a range, and how people do
     (re.compile(r": ('.*') is not a valid (?:int(?:eger)?|float)(?: range)?"), r" \1, expected a number"),
 )
 _INVALID = re.compile(r"^Invalid value for (?:'-\w' / )?'?(?:\[?)([^':\]]+?)(?:\]?)'?: ")
-_LONGEST_CHOICE = 30  # characters that the words of a choice may take in place of a placeholder
+_LONGEST_CHOICE = 26  # characters that the words of a choice may take in place of a placeholder
 FILE = "monitord.output_file"
 _LIST_ENDINGS = {
     ".json": ("json",),

@@ -222,6 +222,8 @@ OF_ALL = (
     "events -n 999",
     "hot",
     "hot --node 0",
+    "query hot-functions",
+    'query (TABLE"incidents")',
     "replay",
     "replay -S 1d --step 1h",
     "status",
@@ -259,7 +261,7 @@ ELSEWHERE = {
     "service install", "service upgrade", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "logs", "help", "web", "config get", "config set", "config init", "config schema",
     "db upgrade", "db vacuum", "metrics serve", "metrics textfile", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
-    "storage restore", "storage rebuild", "storage rotate-key", "completion", "export", "summary", "open", "notify test", "notify desktop", "fleet ship",
+    "storage restore", "storage rebuild", "storage rotate-key", "completion", "export", "summary", "open", "notify test", "notify desktop", "deployed", "fleet ship",
 }  # fmt: skip
 FOR_PROGRAMS = "monitord_"  # of `storage metrics`
 CODES = {"doctor": (0, 1), "status": (0,), "plan": (0, 3)}
@@ -325,7 +327,7 @@ def faults(here: Cli, words: list[str], columns: int) -> list[str]:
 
 # ------------------------------------------------------------------------------- documents
 
-LISTS = ("recent -n 99", "events -n 999", "hot")
+LISTS = ("recent -n 99", "events -n 999", "hot", "query hot-functions", 'query (TABLE"incidents")')
 DOCUMENTS = (
     *LISTS,
     "status",

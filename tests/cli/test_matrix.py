@@ -16,7 +16,7 @@ from tests.cli.test_recorder import recorder
 
 QUESTIONS = (
     "recent", "recent -o json", "recent -o csv", "show 1", "show 1 -o json", "explain 1", "explain 1 -o json", "events",
-    "events -o jsonl", "replay", "replay 1h", "replay -S 1h --step 5min", "replay -S 1h -o json", "hot", "hot -o csv", "export 1 -o -", "compare 1 1", "compare 1 1 -o json", "summary 1", "reveal 1",
+    "events -o jsonl", "replay", "replay 1h", "replay -S 1h --step 5min", "replay -S 1h -o json", "hot", "hot -o csv", "query hot-functions", "query hot-functions -o json", "export 1 -o -", "compare 1 1", "compare 1 1 -o json", "summary 1", "reveal 1",
 )  # fmt: skip
 State = Callable[[Path], AbstractContextManager[None]]
 
