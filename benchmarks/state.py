@@ -23,10 +23,10 @@ from pathlib import Path
 
 from recording import ROOT, Row, command_of, load, memory_of, parser, show
 
-from monitord.storage.state import NamespacedStorage, SessionNamespace, UserNamespace, open_state
+from monitord.storage.state import NamespacedStorage, Put, SessionNamespace, UserNamespace, open_state
 from monitord.storage.state.codec import encode
 from monitord.storage.state.memory import MemoryBackend
-from monitord.storage.state.sql import sqlite_backend
+from monitord.storage.state.sqlite import sqlite_backend
 
 DATA = b'{"filters": {"pid": 4711, "since": "24h"}, "last_query": "top_functions", "cursor": "d1a2b3c4"}'
 USERS, SESSIONS, KEYS = 1_000, 10, 100  # a million items
@@ -227,13 +227,14 @@ def memory_million(_folder: Path) -> list[Row]:
         for session in range(SESSIONS):
             namespace = SessionNamespace(*a_place(user, session, 0)[:2])
             items = {a_place(user, session, key)[2]: its_data(user, session, key) for key in range(KEYS)}
-            state.set_many(items, namespace, TTL if user < EXPIRING_USERS else None)
+            ttl = TTL if user < EXPIRING_USERS else None
+            state.apply([Put(key, data, namespace, ttl) for key, data in items.items()])
     filled_s, own_bytes = time.perf_counter() - began_s, resident_bytes() - before
     count = len(plain)
     size = _unjudged(
         f"state in memory, {count:,} items: bytes an item, of which {len(its_data(1, 1, 1))} are data",
         f"{own_bytes / count:.0f} ({own_bytes / 1e6:.0f} MB; counted as {backend.used_bytes / count:.0f});"
-        f" filled in {filled_s:.0f} s by set_many of {KEYS}",
+        f" filled in {filled_s:.0f} s by changes of {KEYS} at once",
         f"a dict by the same names {plain_bytes / count:.0f}",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +26,7 @@ from monitord.storage.usage import WAL_LIMIT_BYTES, WAL_PAGES
 
 BUSY_TIMEOUT_S = 5.0
 CACHE_KIB = 256  # SQLite's default is 2 MB
+_STEPS = 20_000  # of SQLite's machine, about a millisecond, between two looks at the clock
 
 
 def open_engine(database: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -74,6 +76,26 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """For questions of one statement each: they take no lock."""
     with Engine(engine.pool, engine.dialect, engine.url).connect() as connection:  # nobody listens to it
         yield connection
+
+
+@contextmanager
+def patient(engine: Engine, within_s: float) -> Iterator[None]:
+    """Let SQLite wait for other writers, and work on a statement, for so long at most."""
+    raw = engine.raw_connection()
+    try:
+        driver = raw.driver_connection
+        assert isinstance(driver, sqlite3.Connection)  # noqa: S101  what `open_engine` makes
+        before_ms = driver.execute("PRAGMA busy_timeout").fetchone()[0]
+        ends_at_s = time.monotonic() + within_s
+        driver.execute(f"PRAGMA busy_timeout = {max(1, int(within_s * 1000))}")
+        driver.set_progress_handler(lambda: time.monotonic() > ends_at_s, _STEPS)
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+            driver.execute(f"PRAGMA busy_timeout = {before_ms}")
+    finally:
+        raw.close()
 
 
 @contextmanager

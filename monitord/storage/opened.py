@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from monitord.errors import StorageError
 from monitord.model import NamedPlan
 from monitord.storage import recovery
 from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts, open_folder
-from monitord.storage.connection import open_engine, reading
+from monitord.storage.connection import open_engine, patient, reading
 from monitord.storage.faults import DamagedError, explained, storage_error
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
 from monitord.storage.plans import drop_plan, keep_plan
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 from monitord.storage.state import NamespacedStorage, Storage
-from monitord.storage.state.sql import SqlBackend
+from monitord.storage.state.backend import held, left_s
+from monitord.storage.state.sql import Opened, SqlBackend
 from monitord.storage.upkeep import bound_set_aside
 from monitord.storage.usage import room_for_rows
 
@@ -116,11 +118,6 @@ class OpenDatabase:
                 bound_set_aside(self.data_dir, room, is_remote=is_remote)
         return self._engine, self._artefact_store
 
-    @property
-    def state(self) -> Storage:
-        """Small state by namespace, kept in this database."""
-        return NamespacedStorage(SqlBackend(self._transaction))
-
     def keep_plan(self, plan: NamedPlan) -> None:
         """Keep a capture plan, in the database and in an artefact; raises UsageError."""
         with self._guarded():
@@ -180,3 +177,18 @@ class OpenDatabase:
         """For questions of one statement each, so rare that none is kept compiled: they take no lock."""
         with self._guarded(writes=False), reading(self._ready()[0]) as connection:
             yield connection.execution_options(compiled_cache=None)
+
+    @property
+    def state(self) -> Storage:
+        """Small state by namespace, kept in this database."""
+        asked, made = partial(self._within, self._questions), partial(self._within, self._transaction)
+        return NamespacedStorage(SqlBackend(made, reading=asked))
+
+    @contextmanager
+    def _within(self, opened: Opened) -> Iterator[Connection]:
+        """What `opened` gives, within the deadline of the call that asks."""
+        with held(self._lock):
+            with self._guarded(writes=False):
+                engine, _artefact_store = self._ready()
+            with patient(engine, left_s()), opened() as connection:
+                yield connection

@@ -11,11 +11,9 @@ from monitord.lazy_exports import names_from
 from monitord.storage.state.errors import InvalidOptionsError, StateFullError, StateUnavailableError
 from monitord.storage.state.items import (
     ANY,
-    Changed,
-    ChangeKind,
+    DEADLINE_S,
     Put,
     Remove,
-    StateMetrics,
     Storage,
     StorageItem,
 )
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY",
-    "ChangeKind",
-    "Changed",
+    "DEADLINE_S",
     "InvalidOptionsError",
     "Namespace",
     "NamespacedStorage",
@@ -36,7 +33,6 @@ __all__ = [
     "Remove",
     "SessionNamespace",
     "StateFullError",
-    "StateMetrics",
     "StateUnavailableError",
     "Storage",
     "StorageItem",

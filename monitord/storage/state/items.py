@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
 from monitord.storage.state.names import Namespace
+
+DEADLINE_S = 5.0
+"""How long a call takes at most when nobody says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,92 +59,66 @@ class Remove:
     expected: Expected = ANY
 
 
-class ChangeKind(StrEnum):
-    """What a listener is told of."""
-
-    SET = "set"
-    DELETED = "deleted"
-    NAMESPACE_DELETED = "namespace_deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """Something was changed through this Storage; `key` is None when a whole namespace went."""
-
-    kind: ChangeKind
-    namespace: Namespace
-    key: str | None
-
-
-@dataclass(slots=True)
-class StateMetrics:
-    """Counted since this Storage was opened. Names of keys and users are never counted by."""
-
-    gets: int = 0
-    hits: int = 0
-    sets: int = 0
-    deletes: int = 0
-    conflicts: int = 0
-    swept: int = 0
-    errors: int = 0
-    listener_errors: int = 0
-
-
 class Storage(Protocol):
     """Small data by key, apart for each user and session. Safe from several threads.
 
     Every method raises InvalidOptionsError before anything is done, StateUnavailableError when the
-    backend can't, StateFullError when there is no room. An expired item is never seen.
+    backend can't, or not `within_s` seconds, StateFullError when there is no room. A change that ended
+    so may have been made. An expired item is never seen.
     """
 
-    metrics: StateMetrics
-
-    def get(self, key: str, namespace: Namespace = None) -> StorageItem | None:
+    def get(
+        self, key: str, namespace: Namespace = None, *, within_s: float = DEADLINE_S
+    ) -> StorageItem | None:
         """Return the item, or None when there is none or its time is over."""
         ...
 
     def set(
-        self, key: str, data: bytes, namespace: Namespace = None, ttl: timedelta | None = None
+        self,
+        key: str,
+        data: bytes,
+        namespace: Namespace = None,
+        ttl: timedelta | None = None,
+        *,
+        within_s: float = DEADLINE_S,
     ) -> StorageItem:
         """Store data, replacing what was there; it goes by itself after `ttl` (None: never)."""
         ...
 
-    def delete(self, namespace: Namespace, key: str | None = None) -> int:
+    def delete(self, namespace: Namespace, key: str | None = None, *, within_s: float = DEADLINE_S) -> int:
         """Remove one key, or with none the whole namespace; a user's sessions go with the user. How many."""
         ...
 
-    def get_many(self, keys: Sequence[str], namespace: Namespace = None) -> dict[str, StorageItem]:
+    def get_many(
+        self, keys: Sequence[str], namespace: Namespace = None, *, within_s: float = DEADLINE_S
+    ) -> dict[str, StorageItem]:
         """Return the items of those keys that are there."""
         ...
 
-    def set_many(
-        self, items: Mapping[str, bytes], namespace: Namespace = None, ttl: timedelta | None = None
+    def delete_many(
+        self, keys: Sequence[str], namespace: Namespace = None, *, within_s: float = DEADLINE_S
     ) -> None:
-        """Store all of them or none."""
-        ...
-
-    def delete_many(self, keys: Sequence[str], namespace: Namespace = None) -> None:
         """Remove all of them or none."""
         ...
 
-    def compare_and_set(self, change: Put) -> bool:
+    def compare_and_set(self, change: Put, *, within_s: float = DEADLINE_S) -> bool:
         """Make the change only if `change.expected` is there; whether it was."""
         ...
 
-    def apply(self, changes: Sequence[Put | Remove]) -> bool:
+    def apply(self, changes: Sequence[Put | Remove], *, within_s: float = DEADLINE_S) -> bool:
         """Make all changes at once if every `expected` holds, else none; whether they were made."""
         ...
 
-    def keys(self, namespace: Namespace = None) -> list[str]:
+    def keys(self, namespace: Namespace = None, *, within_s: float = DEADLINE_S) -> list[str]:
         """Return the keys of exactly this namespace, in order."""
         ...
 
-    def sweep(self) -> int:
-        """Remove what has expired, in bulk; how many."""
+    def namespaces(self, *, within_s: float = DEADLINE_S) -> list[tuple[Namespace, int]]:
+        """Return every namespace that has items, and how many; the global one first."""
         ...
 
-    def on_change(self, listener: Callable[[Changed], None]) -> None:
-        """Have `listener` told of every change made through this Storage, after it was made."""
+    def sweep(self, *, within_s: float = DEADLINE_S) -> int:
+        """Remove what has expired, in bulk; how many."""
         ...
 
     def close(self) -> None:

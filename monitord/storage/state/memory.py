@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+from monitord.storage.state.backend import held
 from monitord.storage.state.errors import StateFullError
 from monitord.storage.state.items import ANY, Record, Write
 from monitord.storage.state.names import Address, Scope
@@ -21,6 +22,8 @@ _SWEPT_AT_ONCE = 1000  # some milliseconds, in which nobody else reads or writes
 
 class MemoryBackend:
     """Records in dicts, behind one lock."""
+
+    changes_at_once: int | None = None
 
     def __init__(self, max_bytes: int = 64 << 20, max_items: int = 1_000_000) -> None:
         self._max_bytes = max_bytes
@@ -35,7 +38,7 @@ class MemoryBackend:
 
     def read(self, addresses: Sequence[Address], now_us: int) -> list[Record | None]:
         """See StateBackend.read."""
-        with self._lock:
+        with held(self._lock):
             return [self._live(address, now_us) for address in addresses]
 
     def _live(self, address: Address, now_us: int) -> Record | None:
@@ -48,7 +51,7 @@ class MemoryBackend:
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
         """See StateBackend.write."""
-        with self._lock:
+        with held(self._lock):
             wanted = {Address(w.user_id, w.session_id, w.key): w.record for w in writes}
             for write, address in zip(writes, wanted, strict=True):
                 if write.expected is not ANY:
@@ -113,15 +116,29 @@ class MemoryBackend:
 
     def keys(self, user_id: str, session_id: str, now_us: int) -> list[str]:
         """See StateBackend.keys."""
-        with self._lock:
+        with held(self._lock):
             names = self._members.get(user_id, {}).get(session_id, set())
             return sorted(
                 key for key in names if self._records[Address(user_id, session_id, key)].is_live(now_us)
             )
 
+    def namespaces(self, now_us: int) -> list[tuple[str, str, int]]:
+        """See StateBackend.namespaces."""
+        with held(self._lock):
+            counted = [
+                (user_id, session_id, self._live_in(user_id, session_id, now_us))
+                for user_id, sessions in self._members.items()
+                for session_id in sessions
+            ]
+        return sorted(each for each in counted if each[2])
+
+    def _live_in(self, user_id: str, session_id: str, now_us: int) -> int:
+        names = self._members[user_id][session_id]
+        return sum(self._records[Address(user_id, session_id, key)].is_live(now_us) for key in names)
+
     def remove(self, scope: Scope, now_us: int) -> int:
         """See StateBackend.remove."""
-        with self._lock:
+        with held(self._lock):
             addresses = list(self._addresses(scope))
             count = sum(self._records[address].is_live(now_us) for address in addresses)
             for address in addresses:
@@ -138,7 +155,7 @@ class MemoryBackend:
         """See StateBackend.sweep; costs what has expired, not what is kept, and lets others in between."""
         count = 0
         while True:
-            with self._lock:
+            with held(self._lock):
                 count += self._sweep(now_us, at_most=_SWEPT_AT_ONCE)
                 if not self._deadlines or self._deadlines[0][0] > now_us:
                     return count

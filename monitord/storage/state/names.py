@@ -59,6 +59,13 @@ def scope(namespace: Namespace) -> Scope:
     return Scope(user_id, None if isinstance(namespace, UserNamespace) else session_id)
 
 
+def namespace_of(user_id: str, session_id: str) -> Namespace:
+    """Return the namespace that an address lies in."""
+    if session_id:
+        return SessionNamespace(user_id, session_id)
+    return UserNamespace(user_id) if user_id else None
+
+
 def _ids(namespace: Namespace) -> tuple[str, str]:
     match namespace:
         case None:

@@ -1,15 +1,25 @@
-"""Which backend a URL names."""
+"""Which backend a URL names.
+
+To add one: its file with a function that takes the URL, its line in BACKENDS, and let
+`tests/contracts/test_state.py` judge it. Other packages add theirs with an entry point in the group
+`monitord.state_backends`: name = the URL's scheme, value = such a function.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from monitord.errors import UsageError
-from monitord.storage.state.backend import StateBackend
-from monitord.storage.state.items import Storage
+from monitord.storage.state.backend import StateBackend, deadline
+from monitord.storage.state.errors import StateUnavailableError
+from monitord.storage.state.items import DEADLINE_S, Storage
 from monitord.storage.state.memory import MemoryBackend
 from monitord.storage.state.storage import NamespacedStorage
+
+ENTRY_POINTS = "monitord.state_backends"
+Factory = Callable[[str], StateBackend]
 
 
 def _memory(_url: str) -> StateBackend:
@@ -17,7 +27,7 @@ def _memory(_url: str) -> StateBackend:
 
 
 def _sqlite(url: str) -> StateBackend:
-    from monitord.storage.state.sql import sqlite_backend
+    from monitord.storage.state.sqlite import sqlite_backend
 
     path = url.removeprefix("sqlite:///")
     if not path or path == url:
@@ -26,9 +36,15 @@ def _sqlite(url: str) -> StateBackend:
 
 
 def _postgresql(url: str) -> StateBackend:
-    from monitord.storage.state.sql import postgresql_backend
+    from monitord.storage.state.postgresql import postgresql_backend
 
-    return postgresql_backend("postgresql+psycopg://" + url.partition("://")[2])
+    return postgresql_backend(url)
+
+
+def _mysql(url: str) -> StateBackend:
+    from monitord.storage.state.mysql import mysql_backend
+
+    return mysql_backend(url)
 
 
 def _redis(url: str) -> StateBackend:
@@ -37,22 +53,47 @@ def _redis(url: str) -> StateBackend:
     return RedisBackend(url)
 
 
-BACKENDS: dict[str, Callable[[str], StateBackend]] = {
+BACKENDS: dict[str, Factory] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "postgresql": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
     "redis": _redis,
     "rediss": _redis,
+    "keydb": _redis,
+    "keydbs": _redis,
 }
 
 
-def open_state(url: str) -> Storage:
-    """Open the state that a URL names: memory://, sqlite:///FILE, postgresql://…, redis://….
+def open_state(url: str, *, within_s: float = DEADLINE_S) -> Storage:
+    """Open the state that a URL names: memory://, sqlite:///FILE, postgresql://…, redis://…, and others.
 
     Raises UsageError for a URL that names none, StateUnavailableError when it can't be reached.
     """
-    scheme = url.partition("://")[0]
-    backend = BACKENDS.get(scheme)
-    if backend is None or "://" not in url:
-        raise UsageError(f"invalid state URL: {scheme or url!r}, expected one of {', '.join(BACKENDS)}")
-    return NamespacedStorage(backend(url))
+    return NamespacedStorage(open_backend(url, within_s=within_s))
+
+
+def open_backend(url: str, *, within_s: float = DEADLINE_S) -> StateBackend:
+    """Open what `open_state` stands on: records as they lie there."""
+    with deadline(within_s):
+        return factory_of(url)(url)
+
+
+def factory_of(url: str) -> Factory:
+    """Return what opens such a URL; nothing is connected to. Raises UsageError naming what there is."""
+    scheme, separator, _rest = url.partition("://")
+    if separator and scheme in BACKENDS:
+        return BACKENDS[scheme]
+    from importlib.metadata import entry_points  # only plug-ins need it
+
+    added = entry_points(group=ENTRY_POINTS)
+    for entry in added:
+        if separator and entry.name == scheme:
+            try:
+                return cast("Factory", entry.load())
+            except (ImportError, AttributeError) as error:
+                raise StateUnavailableError(f"cannot load the plug-in {entry.value}: {error}") from error
+    known = ", ".join(f"{name}://" for name in [*BACKENDS, *sorted(set(added.names) - set(BACKENDS))])
+    shown = f"{scheme}://" if separator else "no scheme"  # the rest may hold a password
+    raise UsageError(f"invalid state URL: {shown}, expected one of {known}")

@@ -19,9 +19,16 @@ _KEYS = (
     "WHERE user_id = ? AND session_id = ? AND (expires_us IS NULL OR expires_us > ?) ORDER BY key"
 )
 
+_NAMESPACES = (
+    "SELECT user_id, session_id, count(*) AS count FROM state "
+    "WHERE expires_us IS NULL OR expires_us > ? GROUP BY user_id, session_id ORDER BY user_id, session_id"
+)
+
 
 class ReadOnlyBackend:
     """Answers what is there; `ask` runs a query and gives its rows. A change is refused."""
+
+    changes_at_once: int | None = None
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -38,6 +45,12 @@ class ReadOnlyBackend:
         """See StateBackend.keys."""
         rows = self._ask(_KEYS, [user_id, session_id, now_us])
         return [row["key"] for row in rows if isinstance(row["key"], str)]  # anything else is damage
+
+    def namespaces(self, now_us: int) -> list[tuple[str, str, int]]:
+        """See StateBackend.namespaces."""
+        rows = self._ask(_NAMESPACES, [now_us])
+        found = [(row["user_id"], row["session_id"], row["count"]) for row in rows]
+        return [each for each in found if isinstance(each[0], str) and isinstance(each[1], str)]
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
         """Refuse: a reader changes nothing."""

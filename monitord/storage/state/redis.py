@@ -1,4 +1,4 @@
-"""State in Redis (server 7.0 or newer, extra `redis`): a string an item, sets for what belongs together.
+"""State in Redis (server 7.0 or newer, extra `redis`) or KeyDB, which speaks the same: a string an item.
 
 Every change is one script, so it happens whole or not at all. Names go into Redis' keys as base64url,
 which holds no separator: no two addresses share a key. Redis drops what has expired by itself; a moment's
@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from monitord.errors import UsageError
 from monitord.installation import install_command
 from monitord.storage.state.errors import StateFullError, StateUnavailableError
 from monitord.storage.state.items import ANY, Record, Write
 from monitord.storage.state.names import Address, Scope
 
 _PREFIX = "monitord:state:"
-_TIMEOUT_S = 5.0
 _BATCH = 500
 _HEADER_BYTES = 48  # version 16, created 16, expires 16 (digits; all zeros: never)
 _NEVER = "0" * 16
@@ -101,6 +101,8 @@ return count
 class RedisBackend:
     """Records in one Redis server (no cluster: a user's items must lie together)."""
 
+    changes_at_once: int | None = None
+
     def __init__(self, url: str) -> None:
         try:
             import redis
@@ -109,9 +111,11 @@ class RedisBackend:
                 f"cannot import redis; install it: {install_command('redis')}"
             ) from error
         self._errors: Any = redis.exceptions
-        self._client = redis.Redis.from_url(
-            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, decode_responses=False
-        )
+        try:
+            pool = _limited_pool(url)
+        except ValueError as error:
+            raise UsageError(f"invalid state URL: {error}") from error
+        self._client = redis.Redis(connection_pool=pool)
         with self._understood():
             self._client.ping()
         self._write = self._client.register_script(_WRITE)
@@ -142,9 +146,20 @@ class RedisBackend:
         """See StateBackend.keys."""
         with self._understood():
             names: Any = self._client.smembers(_members_key(Address(user_id, session_id, "")))
-        keys = sorted(urlsafe_b64decode(name).decode() for name in names)
+        keys = sorted(_text(name) for name in names)
         found = self.read([Address(user_id, session_id, key) for key in keys], now_us)
         return [key for key, record in zip(keys, found, strict=True) if record is not None]
+
+    def namespaces(self, now_us: int) -> list[tuple[str, str, int]]:
+        """See StateBackend.namespaces."""
+        found = []
+        with self._understood():
+            members = list(self._client.scan_iter(match=f"{_PREFIX}m:*", count=_BATCH))
+        for name in dict.fromkeys(members):  # a scan may give one twice
+            user, session = (_text(part) for part in name.decode().removeprefix(f"{_PREFIX}m:").split(":"))
+            if count := len(self.keys(user, session, now_us)):
+                found.append((user, session, count))
+        return sorted(found)
 
     def remove(self, scope: Scope, now_us: int) -> int:
         """See StateBackend.remove."""
@@ -188,14 +203,46 @@ class RedisBackend:
             if "OOM" in str(error):
                 raise StateFullError(f"cannot store in Redis: it is at its maxmemory: {error}") from error
             raise StateUnavailableError(f"cannot use Redis: {error}") from error
+        except OSError as error:
+            raise StateUnavailableError(f"cannot use Redis: {error}") from error
 
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
+        self._client.connection_pool.disconnect()
+
+
+def _limited_pool(url: str) -> Any:
+    """Connections that wait no longer than the call in progress may take, and never try again."""
+    from redis.backoff import NoBackoff
+    from redis.connection import Connection, ConnectionPool, SSLConnection
+    from redis.retry import Retry
+
+    from monitord.storage.state.sockets import LimitedTLSSocket, connect_tcp
+
+    class Limited(Connection):
+        def _connect(self) -> Any:
+            return connect_tcp(self.host, self.port)
+
+    class LimitedTLS(SSLConnection):
+        def _connect(self) -> Any:
+            wrapped: Any = self._wrap_socket_with_ssl(connect_tcp(self.host, self.port))  # type: ignore[no-untyped-call]  # redis-py's
+            wrapped.__class__ = LimitedTLSSocket  # redis-py makes the context that would say so
+            return wrapped
+
+    scheme, _separator, rest = url.partition("://")
+    is_tls = scheme in ("rediss", "keydbs")
+    pool = ConnectionPool.from_url(f"{'rediss' if is_tls else 'redis'}://{rest}", retry=Retry(NoBackoff(), 0))
+    pool.connection_class = LimitedTLS if is_tls else Limited
+    return pool
 
 
 def _name(text: str) -> str:
     return urlsafe_b64encode(text.encode()).decode()
+
+
+def _text(name: str | bytes) -> str:
+    return urlsafe_b64decode(name).decode()
 
 
 def _item_key(address: Address) -> str:

@@ -1,24 +1,20 @@
-"""State in a SQL table: the daemon's own database, another SQLite file, or PostgreSQL.
+"""State in a SQL table: the daemon's own database, another SQLite file, PostgreSQL, or MySQL.
 
-A change that expects something is one statement that says so (`WHERE version = …`, `ON CONFLICT DO
-NOTHING`): the database compares, and its count of rows tells whether it was there.
+A change that expects something is one statement that says so (`WHERE version = …`, an INSERT that fails
+or does nothing where a row is): the database compares, and its count of rows tells whether it was there.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    CursorResult,
-    Engine,
+    Table,
     and_,
-    create_engine,
     delete,
     func,
     or_,
@@ -28,142 +24,203 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from monitord.installation import install_command
-from monitord.storage.connection import explained_sql, open_engine
+from monitord.storage.connection import explained_sql
+from monitord.storage.state.backend import left_s
 from monitord.storage.state.errors import StateUnavailableError
 from monitord.storage.state.items import Record, Write
 from monitord.storage.state.names import Address, Scope
-from monitord.storage.tables import state
+from monitord.storage.tables import state as daemons_table
 
-_COLUMNS = (state.c.data, state.c.created_us, state.c.expires_us, state.c.version)
-_ADDRESS = (state.c.user_id, state.c.session_id, state.c.key)
 _BATCH = 200  # addresses in one statement: SQLite takes 999 parameters everywhere
-Transaction = Callable[[], AbstractContextManager[Connection]]
+_T = TypeVar("_T")
+Opened = Callable[[], AbstractContextManager[Connection]]
+Insert = Callable[[Connection, Table, dict[str, Any], bool], int]
+"""Inserts a row, or with True replaces the one that is there; how many rows that made."""
 
 
 class SqlBackend:
-    """Records in the table `state`; `transaction` opens one (write lock taken) and commits at its end."""
+    """Records in a table; `transaction` opens one (write lock taken) and commits at its end.
 
-    def __init__(self, transaction: Transaction, close: Callable[[], None] = lambda: None) -> None:
+    `reading` opens a connection for a question of one statement. `is_passing` knows the errors after which
+    a transaction is tried again: two of them met, and the database ended one.
+    """
+
+    changes_at_once: int | None = None
+
+    def __init__(
+        self,
+        transaction: Opened,
+        *,
+        reading: Opened | None = None,
+        table: Table = daemons_table,
+        insert: Insert | None = None,
+        is_passing: Callable[[BaseException | None], bool] = lambda _error: False,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._transaction = transaction
+        self._reading = reading or transaction
+        self._table = table
+        self._insert = insert or insert_on_conflict
+        self._is_passing = is_passing
         self._close = close
+        columns = table.c
+        self._address = (columns.user_id, columns.session_id, columns.key)
+        self._record = (columns.data, columns.created_us, columns.expires_us, columns.version)
 
     def read(self, addresses: Sequence[Address], now_us: int) -> list[Record | None]:
         """See StateBackend.read."""
         found: dict[Address, Record] = {}
-        with self._opened() as connection:
+        is_one = len(addresses) <= _BATCH
+
+        def ask(connection: Connection) -> None:
             for start in range(0, len(addresses), _BATCH):
                 batch = [tuple(address) for address in addresses[start : start + _BATCH]]
-                query = select(*_ADDRESS, *_COLUMNS).where(tuple_(*_ADDRESS).in_(batch), _is_live(now_us))
+                asked = tuple_(*self._address).in_(batch)
+                query = select(*self._address, *self._record).where(asked, self._is_live(now_us))
                 for user_id, session_id, key, data, *rest in connection.execute(query):
                     found[Address(user_id, session_id, key)] = Record(
                         bytes(data) if isinstance(data, memoryview) else data, *rest
                     )
+
+        self._done(ask, self._reading if is_one else self._transaction)
         return [found.get(address) for address in addresses]
 
     def write(self, writes: Sequence[Write], now_us: int) -> bool:
-        """See StateBackend.write. In the order of addresses: two writers never wait for each other."""
+        """See StateBackend.write. In the order of addresses: two writers seldom wait for each other."""
         ordered = sorted(writes, key=lambda write: (write.user_id, write.session_id, write.key))
+
+        def make(connection: Connection) -> None:
+            for write in ordered:
+                if not self._make(connection, write, now_us):
+                    raise _Conflict
+
         try:
-            with self._opened() as connection:
-                for write in ordered:
-                    if not _make(connection, write, now_us):
-                        raise _Conflict
+            self._done(make, self._transaction)
         except _Conflict:
             return False
         return True
 
     def keys(self, user_id: str, session_id: str, now_us: int) -> list[str]:
         """See StateBackend.keys."""
-        of_it = and_(state.c.user_id == user_id, state.c.session_id == session_id)
-        with self._opened() as connection:
-            found = connection.execute(select(state.c.key).where(of_it, _is_live(now_us))).scalars()
-            return sorted(
-                key for key in found if isinstance(key, str)
-            )  # here, because databases disagree about the order of texts
+        columns = self._table.c
+        query = select(columns.key).where(
+            columns.user_id == user_id, columns.session_id == session_id, self._is_live(now_us)
+        )
+        found = self._done(lambda connection: connection.execute(query).scalars().all(), self._reading)
+        return sorted(
+            key for key in found if isinstance(key, str)
+        )  # here, because databases disagree about the order of texts
+
+    def namespaces(self, now_us: int) -> list[tuple[str, str, int]]:
+        """See StateBackend.namespaces."""
+        names = (self._table.c.user_id, self._table.c.session_id)
+        query = select(*names, func.count()).where(self._is_live(now_us)).group_by(*names)
+        found = self._done(lambda connection: connection.execute(query).all(), self._reading)
+        return sorted((row[0], row[1], row[2]) for row in found if isinstance(row[0] + row[1], str))
 
     def remove(self, scope: Scope, now_us: int) -> int:
         """See StateBackend.remove."""
-        of_it = state.c.user_id == scope.user_id
+        of_it = self._table.c.user_id == scope.user_id
         if scope.session_id is not None:
-            of_it = and_(of_it, state.c.session_id == scope.session_id)
-        with self._opened() as connection:
-            live = select(func.count()).select_from(state).where(of_it, _is_live(now_us))
+            of_it = and_(of_it, self._table.c.session_id == scope.session_id)
+        live = select(func.count()).select_from(self._table).where(of_it, self._is_live(now_us))
+
+        def take(connection: Connection) -> int:
             count = connection.execute(live).scalar_one()
-            connection.execute(delete(state).where(of_it))
-        return int(count)
+            connection.execute(delete(self._table).where(of_it))
+            return int(count)
+
+        return self._done(take, self._transaction)
 
     def sweep(self, now_us: int) -> int:
         """See StateBackend.sweep."""
-        with self._opened() as connection:
-            return connection.execute(delete(state).where(state.c.expires_us <= now_us)).rowcount
+        expired = delete(self._table).where(self._table.c.expires_us <= now_us)
+        return self._done(lambda connection: connection.execute(expired).rowcount, self._transaction)
 
-    @contextmanager
-    def _opened(self) -> Iterator[Connection]:
-        failed = explained_sql("the state can't be read or written", StateUnavailableError)
-        with failed, self._transaction() as connection:
-            yield connection
+    def _done(self, work: Callable[[Connection], _T], opened: Opened) -> _T:
+        """Do the work, again while other transactions stand in its way and time is left."""
+        while True:
+            try:
+                with _explained(), opened() as connection:
+                    return work(connection)
+            except StateUnavailableError as error:
+                if not self._is_passing(getattr(error.__cause__, "orig", None)):
+                    raise
+                left_s()
 
     def close(self) -> None:
         """Let go of the database."""
         self._close()
+
+    def _is_live(self, now_us: int) -> ColumnElement[bool]:
+        expires_us = self._table.c.expires_us
+        return or_(expires_us.is_(None), expires_us > now_us)
+
+    def _make(self, connection: Connection, write: Write, now_us: int) -> bool:
+        """One change; whether what it expects was there."""
+        columns = self._table.c
+        at_it = and_(
+            columns.user_id == write.user_id, columns.session_id == write.session_id, columns.key == write.key
+        )
+        if write.expected is None:
+            return self._make_new(connection, write, at_it, now_us)
+        if isinstance(write.expected, str):
+            current = and_(at_it, columns.version == write.expected, self._is_live(now_us))
+            if write.record is None:
+                return connection.execute(delete(self._table).where(current)).rowcount == 1
+            changed = update(self._table).where(current).values(**_values(write.record))
+            return connection.execute(changed).rowcount == 1
+        if write.record is None:
+            connection.execute(delete(self._table).where(at_it))
+        else:
+            self._insert(connection, self._table, _row(write, write.record), True)
+        return True
+
+    def _make_new(
+        self, connection: Connection, write: Write, at_it: ColumnElement[bool], now_us: int
+    ) -> bool:
+        """A change of what must not be there; what has expired is not there."""
+        connection.execute(delete(self._table).where(at_it, self._table.c.expires_us <= now_us))
+        if write.record is None:
+            return connection.execute(select(self._table.c.key).where(at_it)).first() is None
+        return self._insert(connection, self._table, _row(write, write.record), False) == 1
 
 
 class _Conflict(Exception):  # noqa: N818  no error: it undoes the transaction
     """What was expected is not there."""
 
 
-def _is_live(now_us: int) -> ColumnElement[bool]:
-    return or_(state.c.expires_us.is_(None), state.c.expires_us > now_us)
+def _explained() -> AbstractContextManager[None]:
+    return explained_sql("the state can't be read or written", StateUnavailableError)
 
 
-def _make(connection: Connection, write: Write, now_us: int) -> bool:
-    """One change; whether what it expects was there."""
-    at_it = and_(
-        state.c.user_id == write.user_id, state.c.session_id == write.session_id, state.c.key == write.key
-    )
-    if write.expected is None:
-        return _make_new(connection, write, at_it, now_us)
-    if isinstance(write.expected, str):
-        current = and_(at_it, state.c.version == write.expected, _is_live(now_us))
-        if write.record is None:
-            return connection.execute(delete(state).where(current)).rowcount == 1
-        values = _values(write.record)
-        return connection.execute(update(state).where(current).values(**values)).rowcount == 1
-    if write.record is None:
-        connection.execute(delete(state).where(at_it))
-    else:
-        _insert(connection, write, write.record, replaces=True)
-    return True
+@contextmanager
+def opening() -> Iterator[None]:
+    """Let a database that can't be opened be said as every backend says it."""
+    with explained_sql("the state can't be opened", StateUnavailableError):
+        yield
 
 
-def _make_new(connection: Connection, write: Write, at_it: ColumnElement[bool], now_us: int) -> bool:
-    """A change of what must not be there; what has expired is not there."""
-    connection.execute(delete(state).where(at_it, state.c.expires_us <= now_us))
-    if write.record is None:
-        return connection.execute(select(state.c.key).where(at_it)).first() is None
-    return _insert(connection, write, write.record, replaces=False).rowcount == 1
+def insert_on_conflict(connection: Connection, table: Table, row: dict[str, Any], replaces: bool) -> int:
+    """`Insert` for SQLite and PostgreSQL; PostgreSQL's words are loaded by those who have one."""
+    words: Any = sqlite
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
 
-
-def _insert(connection: Connection, write: Write, record: Record, *, replaces: bool) -> CursorResult[Any]:
-    values = _values(record)
-    row = {"user_id": write.user_id, "session_id": write.session_id, "key": write.key, **values}
-    names = [column.name for column in _ADDRESS]
-    insert = _dialect(connection).insert(state).values(row)
+        words = postgresql
+    names = ["user_id", "session_id", "key"]
+    insert = words.insert(table).values(row)
     if replaces:
-        insert = insert.on_conflict_do_update(index_elements=names, set_=values)
+        changed = {name: value for name, value in row.items() if name not in names}
+        insert = insert.on_conflict_do_update(index_elements=names, set_=changed)
     else:
         insert = insert.on_conflict_do_nothing(index_elements=names)
-    return connection.execute(insert, execution_options={"preserve_rowcount": True})
+    return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount
 
 
-def _dialect(connection: Connection) -> Any:
-    """The database's own kind of INSERT; PostgreSQL's is loaded by those who have one."""
-    if connection.dialect.name != "postgresql":
-        return sqlite
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql
+def _row(write: Write, record: Record) -> dict[str, Any]:
+    names = {"user_id": write.user_id, "session_id": write.session_id, "key": write.key}
+    return {**names, **_values(record)}
 
 
 def _values(record: Record) -> dict[str, Any]:
@@ -173,33 +230,3 @@ def _values(record: Record) -> dict[str, Any]:
         "expires_us": record.expires_us,
         "version": record.version,
     }
-
-
-def sqlite_backend(path: Path) -> SqlBackend:
-    """State in a SQLite file of its own, made where there is none."""
-    path.touch(mode=0o600, exist_ok=True)
-    return _backend_over(open_engine(path), threading.RLock())
-
-
-def postgresql_backend(url: str) -> SqlBackend:
-    """State in PostgreSQL (extra `postgres`)."""
-    try:
-        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
-    except ImportError as error:
-        raise StateUnavailableError(
-            f"cannot import psycopg; install it: {install_command('postgres')}"
-        ) from error
-    return _backend_over(engine, None)
-
-
-def _backend_over(engine: Engine, lock: threading.RLock | None) -> SqlBackend:
-    """`lock` for an engine with one connection, which takes one thread at a time."""
-
-    @contextmanager
-    def transaction() -> Iterator[Connection]:
-        with lock or nullcontext(), engine.begin() as connection:
-            yield connection
-
-    with explained_sql("the state can't be opened", StateUnavailableError), transaction() as connection:
-        state.create(connection, checkfirst=True)
-    return SqlBackend(transaction, engine.dispose)

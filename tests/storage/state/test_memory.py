@@ -31,10 +31,10 @@ def test_an_item_without_an_end_is_never_lost() -> None:
     """When only such items are left a write is refused, and nothing was lost for it."""
     backend = MemoryBackend(max_items=3)
     state = NamespacedStorage(backend)
-    state.set_many({"a": b"1", "b": b"2"})
+    state.apply([Put("a", b"1"), Put("b", b"2")])
     state.set("c", b"3", ADA, ttl=HOUR)
     with pytest.raises(StateFullError, match="delete some"):
-        state.set_many({"d": b"4", "e": b"5"})
+        state.apply([Put("d", b"4"), Put("e", b"5")])
     assert state.keys() == ["a", "b"]
     assert state.keys(ADA) == ["c"]
     assert backend.evicted == 0
@@ -72,7 +72,7 @@ def test_bytes_are_limited_too() -> None:
     assert state.keys()[-1] == "large"
     assert len(state.keys()) == 11 - backend.evicted
     with pytest.raises(StateFullError):
-        state.set_many({f"x{n}": bytes(range(250)) * 16 for n in range(12)})
+        state.apply([Put(f"x{n}", bytes(range(250)) * 16) for n in range(12)])
 
 
 @given(
@@ -133,11 +133,12 @@ class _Noted:
         self._lock = threading.Lock()
         self.holders: list[str] = []
 
-    def __enter__(self) -> None:
-        self._lock.acquire()
+    def acquire(self, timeout: float) -> bool:
+        is_held = self._lock.acquire(timeout=timeout)
         self.holders.append(threading.current_thread().name)
+        return is_held
 
-    def __exit__(self, *_error: object) -> None:
+    def release(self) -> None:
         self._lock.release()
 
 
@@ -147,10 +148,10 @@ def test_a_long_sweep_lets_others_in_between() -> None:
     now = [datetime(2026, 1, 1, tzinfo=UTC)]
     state = NamespacedStorage(backend, now=lambda: now[0])
     for start in range(0, 30_000, 1000):
-        state.set_many({f"k{start + n}": b"x" for n in range(1000)}, ttl=HOUR)
+        state.apply([Put(f"k{start + n}", b"x", ttl=HOUR) for n in range(1000)])
     state.set("kept", b"y")
     now[0] += 2 * HOUR
-    backend._lock = lock = _Noted()  # type: ignore[assignment]  # used by `with` alone, which this one serves
+    backend._lock = lock = _Noted()  # type: ignore[assignment]  # of it, only these two are used
     is_swept = threading.Event()
 
     def read() -> None:
