@@ -16,10 +16,11 @@ from monitord.storage.artefacts.urls import shown_url
 
 
 def check_config(loaded: LoadedConfig) -> None:
-    """Raise ConfigError for storage that can't be used as configured; nothing is connected to."""
-    from monitord.recorder.artefact_stores import check_storage
+    """Raise ConfigError for storage or state that can't be used as configured; nothing is connected to."""
+    from monitord.recorder.artefact_stores import check_state, check_storage
 
     check_storage(loaded)
+    check_state(loaded)
 
 
 def shown_settings(loaded: LoadedConfig) -> dict[str, object]:
@@ -36,7 +37,9 @@ def shown_settings(loaded: LoadedConfig) -> dict[str, object]:
         {**shown, **_safe(receiver)}
         for shown, receiver in zip(receivers, loaded.settings.notify.receivers, strict=True)
     ]
-    return {**settings, "storage": storage, "ship": ship, "notify": notify}
+    state = dict(cast("Mapping[str, object]", settings["state"]))
+    state["url"] = shown_url(str(state["url"])) if state["url"] else ""
+    return {**settings, "state": state, "storage": storage, "ship": ship, "notify": notify}
 
 
 def _safe(receiver: ReceiverSettings) -> dict[str, object]:

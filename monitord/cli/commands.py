@@ -84,6 +84,12 @@ SECTIONS = {
         ("db upgrade", "db:upgrade", "Bring the database to this version."),
         ("db check", "db:check", "Look for damage."),
         ("db vacuum", "db:vacuum", "Rebuild the database compactly."),
+        ("state stats", "state:stats", "Count small values by user and session."),
+        ("state ls", "state:ls", "List small values."),
+        ("state get", "state:get", "Print a small value."),
+        ("state set", "state:put", "Store a small value."),
+        ("state delete", "state:delete", "Delete small values."),
+        ("state copy", "state:copy", "Copy them into another backend, verified."),
         ("retention run", "retention:run", "Delete now what is too old or too much."),
     ),
     "Many hosts": (("fleet ship", "shipping:ship", "Ship to the fleet's bucket now."),),
@@ -137,6 +143,7 @@ GROUPS = {
     "db": "The database: migrate, check, shrink.",
     "metrics": "Figures for Prometheus and OpenTelemetry.",
     "mcp": "The server for assistants (Model Context Protocol).",
+    "state": "Small values by key, by user and session.",
     "retention": "What is kept and what goes.",
 }
 

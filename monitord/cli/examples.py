@@ -154,6 +154,21 @@ EXAMPLES = {
     ),
     "rules list": (("monitord rules list -o json", "for a program"),),
     "rules test": (("monitord rules test my.toml -S 7d", "a file of rules against a week of history"),),
+    "state": (
+        ("monitord state stats", "what is kept, by user and session"),
+        ("monitord state copy sqlite:////srv/state.db postgresql://host/monitord", "move to another backend"),
+    ),
+    "state stats": (("monitord state stats --of recorder", "what the recorder remembers"),),
+    "state ls": (("monitord state ls --user ada", "what is kept for a user"),),
+    "state get": (("monitord state get plan/java --of recorder", "a capture plan as it is kept"),),
+    "state set": (("monitord state set motd hello --ttl 1d", "a value that goes by itself"),),
+    "state delete": (("monitord state delete --user ada --yes", "a user with all sessions"),),
+    "state copy": (
+        (
+            "monitord state copy sqlite:////srv/state.db redis://localhost",
+            "each item is read back and compared",
+        ),
+    ),
     "plan": (
         ("monitord plan set java --match-name 'java*' --duration 30s", "profile these longer"),
         ("monitord plan set secret --match-user vault --consent never", "never profile these"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import json as jsonlib
 import signal
@@ -16,6 +18,7 @@ from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit, say
 from monitord.errors import MonitordError
 
+STATE_FILE = "state.db"
 TOKEN_FILE = "mcp.token"  # noqa: S105  a file's name
 
 
@@ -69,11 +72,15 @@ def serve(
     token_path = context.own_folder() / TOKEN_FILE
     with listen(LOOPBACK, port) as listener:
         token = read_or_make_token(token_path)
-        sessions = Sessions(open_state("memory://"), "token")
-        server = build(workspace, raw=raw, captures=acting, sessions=sessions)
-        port = listener.getsockname()[1]
-        say(f"listening on http://{LOOPBACK}:{port}/mcp; the bearer token is in {token_path}")
-        serve_http(application(server, token, sessions, port), listener, captures.end)
+        settings = workspace.settings.state
+        url = settings.url or f"sqlite:///{token_path.with_name(STATE_FILE)}"
+        with contextlib.closing(open_state(url, within_s=settings.deadline_s)) as state:
+            holder = hashlib.sha256(token.encode()).hexdigest()  # a new token has new sessions
+            sessions = Sessions(state, holder, settings.deadline_s)
+            server = build(workspace, raw=raw, captures=acting, sessions=sessions)
+            port = listener.getsockname()[1]
+            say(f"listening on http://{LOOPBACK}:{port}/mcp; the bearer token is in {token_path}")
+            serve_http(application(server, token, sessions, port), listener, captures.end)
 
 
 def _require_extra() -> None:

@@ -56,6 +56,8 @@ COMMENTS = {
     "storage.cache_eviction": "who goes first when it is full: lru, fifo or random",
     "storage.archive_url": 'where old captures\' bytes move to; "": nowhere',
     "storage.archive_after_h": "captures older than this move to the archive",
+    "state.url": 'what assistants\' sessions share: "": a SQLite file; postgresql://… redis://… and others',
+    "state.deadline_s": "a question to it takes this long at most",
     "backup.folder": "where backups of the whole store go, one a run; on another disk, and yours alone",
     "backup.every_h": "a backup is made when the last good one is older",
     "backup.keep": "so many good ones stay",

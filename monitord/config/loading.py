@@ -120,6 +120,7 @@ def load(
         retention=parsed.retention,
         storage=parsed.storage,
         backup=parsed.backup,
+        state=parsed.state,
         notify=parsed.notify,
         metrics=parsed.metrics,
         ship=parsed.ship,

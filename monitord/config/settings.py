@@ -238,6 +238,13 @@ class ShipSettings(Section, frozen=True):
         return int(self.spool_mb * 1e6)
 
 
+class StateSettings(Section, frozen=True):
+    """Where what several processes share is kept; the recorder's own state is in its database."""
+
+    url: Url = ""
+    deadline_s: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
+
+
 class LogSettings(Section, frozen=True):
     """Log lines go to stderr, always."""
 
@@ -257,6 +264,7 @@ class FileSettings(Section, frozen=True):
     retention: RetentionSettings = RetentionSettings()
     storage: StorageSettings = StorageSettings()
     backup: BackupSettings = BackupSettings()
+    state: StateSettings = StateSettings()
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
     ship: ShipSettings = ShipSettings()
@@ -273,6 +281,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionSettings
     storage: StorageSettings
     backup: BackupSettings
+    state: StateSettings
     notify: NotifySettings
     metrics: MetricsSettings
     ship: ShipSettings

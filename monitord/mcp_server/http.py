@@ -12,11 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
 from monitord.http_server.allowance import Allowance, Refusals
 from monitord.http_server.serving import LOOPBACK_NAMES, hosts_at
+from monitord.mcp_server.reopening import Reopening
 from monitord.mcp_server.sessions import SESSION_HEADER, Sessions
 
 BODY_LIMIT_BYTES = 1 << 20
@@ -61,7 +63,8 @@ class Gate:
             if status >= 400:
                 self._refusals.note(status)
             elif status and scope["method"] == "DELETE":
-                self._sessions.end(headers.get(SESSION_HEADER.encode(), b"").decode("latin-1"))
+                ended = headers.get(SESSION_HEADER.encode(), b"").decode("latin-1")
+                await anyio.to_thread.run_sync(self._sessions.end, ended)
             await send(message)
 
         await self._inner(_with_small_hosts(scope), receive, watched)
@@ -124,4 +127,4 @@ def application(server: MCPServer, token: str, sessions: Sessions, port: int) ->
         max_sessions=_MOST_SESSIONS,
         transport_security=security,
     )
-    return Gate(inner, token, sessions)
+    return Gate(Reopening(inner, sessions), token, sessions)

@@ -1,16 +1,19 @@
 """What a session over HTTP has: its last question, apart from everybody else's, gone with the session.
 
-It lies in the namespaced state (in this server's memory, bounded): user is who holds the token, session is
-the one that the transport opened, never a header's word. After half an hour without a question it is gone as
-well. Clients of the protocol without sessions (2026-07-28 and later) have none: nothing is kept for them.
+It lies in the namespaced state that `[state] url` names: user is who holds the token, session is the one that
+the transport opened, never a header's word. After half an hour without a question it is gone as well. A state
+that fails costs what would be kept, never an answer. Clients of the protocol without sessions (2026-07-28 and
+later) have none: nothing is kept for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,12 +22,16 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import Field
 
+from monitord.errors import MonitordError
+from monitord.logs import get_logger
 from monitord.mcp_server.answers import Answer
-from monitord.storage.state import SessionNamespace, Storage
+from monitord.storage.state import DEADLINE_S, Put, SessionNamespace, Storage
 
 TTL = timedelta(minutes=30)
 SESSION_HEADER = "mcp-session-id"
 _LAST = "last query"
+_OPENING = "opening"
+_NAMES_AT_MOST = 1000
 
 
 class LastQuery(Answer):
@@ -37,27 +44,58 @@ class LastQuery(Answer):
 class Sessions:
     """State by user and session."""
 
-    def __init__(self, state: Storage, user: str) -> None:
+    def __init__(self, state: Storage, user: str, within_s: float = DEADLINE_S) -> None:
         self._state = state
         self._user = user
+        self._within_s = within_s
+        self._names: dict[str, str] = {}
 
     def namespace(self, session_id: str) -> SessionNamespace:
         """Ids of the transport are opaque: their hash is as good, and always fits."""
-        return SessionNamespace(self._user, hashlib.sha256(session_id.encode()).hexdigest())
+        known = self._names.get(session_id, session_id)
+        return SessionNamespace(self._user, hashlib.sha256(known.encode()).hexdigest())
+
+    def stands_for(self, session_id: str, known: str) -> None:
+        """The transport's id is from now on the session that a client knows by another one."""
+        self._names[session_id] = known
+        while len(self._names) > _NAMES_AT_MOST:
+            del self._names[next(iter(self._names))]
+
+    def begin(self, session_id: str, words: bytes) -> None:
+        """A session was opened by these words; what others left that has expired goes."""
+        with _at_best():
+            self._state.set(_OPENING, words, self.namespace(session_id), TTL, within_s=self._within_s)
+            self._state.sweep(within_s=self._within_s)
+
+    def opening_of(self, session_id: str) -> bytes | None:
+        """Return the words that opened a session which has not ended, or None."""
+        with _at_best():
+            item = self._state.get(_OPENING, self.namespace(session_id), within_s=self._within_s)
+            return None if item is None else item.data
+        return None
 
     def remember(self, session_id: str, tool: str, arguments: dict[str, Any]) -> None:
-        """Keep the session's question."""
+        """Keep the session's question, and the session."""
         said = json.dumps({"tool": tool, "arguments": arguments}, default=str).encode()
-        self._state.set(_LAST, said, self.namespace(session_id), TTL)
+        at = self.namespace(session_id)
+        with _at_best():
+            opening = self._state.get(_OPENING, at, within_s=self._within_s)
+            changes = [Put(_LAST, said, at, TTL)]
+            changes += [Put(_OPENING, opening.data, at, TTL)] if opening is not None else []
+            self._state.apply(changes, within_s=self._within_s)
 
     def recall(self, session_id: str) -> dict[str, Any] | None:
         """Return the session's last question, or None."""
-        item = self._state.get(_LAST, self.namespace(session_id))
-        return None if item is None else dict(json.loads(item.data))
+        with _at_best():
+            item = self._state.get(_LAST, self.namespace(session_id), within_s=self._within_s)
+            return None if item is None else dict(json.loads(item.data))
+        return None
 
     def end(self, session_id: str) -> int:
         """The session is over: all that was kept for it goes."""
-        return self._state.delete(self.namespace(session_id))
+        with _at_best():
+            return self._state.delete(self.namespace(session_id), within_s=self._within_s)
+        return 0
 
     def last_query(self, ctx: Context) -> LastQuery:
         """This session's last question and its arguments, to ask it again or narrow it."""
@@ -83,6 +121,14 @@ class Sessions:
         tool.fn = call
         tool.context_kwarg = "ctx"
         return tool
+
+
+@contextlib.contextmanager
+def _at_best() -> Iterator[None]:
+    try:
+        yield
+    except (MonitordError, ValueError) as error:
+        get_logger().warning("mcp.session_not_kept", reason=str(error))
 
 
 def _session_of(ctx: Context) -> str | None:

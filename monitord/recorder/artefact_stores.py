@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from monitord.config import LoadedConfig, Settings
 from monitord.config.settings import StorageSettings
-from monitord.errors import ConfigError
+from monitord.errors import ConfigError, UsageError
 from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts
 from monitord.storage.artefacts import StorageManager
 from monitord.storage.artefacts.opening import compose
@@ -61,6 +61,20 @@ def _check_ship_url(loaded: LoadedConfig) -> None:
         check_place(loaded.settings.ship.url)
     except ConfigError as error:
         raise ConfigError(f"{loaded.origin('ship.url')}: invalid ship.url{_bare(error)}") from error
+
+
+def check_state(loaded: LoadedConfig) -> None:
+    """Refuse a `state.url` that no backend knows, with the line that has it. Nothing is connected to."""
+    if not (url := loaded.settings.state.url):
+        return
+    from monitord.storage.state.opening import factory_of
+
+    try:
+        factory_of(url)
+        if url.startswith("memory:"):
+            raise UsageError("invalid state URL: memory:// ends with its process, expected another")
+    except UsageError as error:
+        raise ConfigError(f"{loaded.origin('state.url')}: {error}") from error
 
 
 def _bare(error: ConfigError) -> str:

@@ -290,7 +290,7 @@ def test_version(words, here) -> None:
     [
         (["start"], "did you mean `monitord service start`?"),
         (["restart"], "did you mean `monitord service restart`?"),
-        (["stauts"], "did you mean 'status'?"),
+        (["stauts"], "did you mean 'status'"),
         (["profile", "job.py", "--fast"], "put -- before the script's own options"),
         (["recent", "--limit", "0"], "invalid --limit: expected 1 or more"),
         (["capture", "abc"], "invalid PID: expected a whole number"),

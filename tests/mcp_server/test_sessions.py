@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from monitord.mcp_server.http import application
 from monitord.mcp_server.server import build
 from monitord.mcp_server.sessions import Sessions
 from monitord.storage import open_store
-from monitord.storage.state import Storage, UserNamespace, open_state
+from monitord.storage.state import StateUnavailableError, Storage, UserNamespace, open_state
 from tests.mcp_server.talking import Asker, HttpServer, connected
 from tests.patience import PATIENCE_S
 
@@ -32,28 +33,16 @@ TOKEN = "t" * 43
 
 
 @dataclass
-class Served:
-    """The application in this process, so that what it keeps can be looked at."""
+class Sent:
+    """Requests without any client."""
 
-    state: Storage
-    sessions: Sessions
     port: int
-
-    @contextlib.contextmanager
-    def client(self) -> Iterator[Asker]:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-
-        def make() -> Any:
-            client = httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S)
-            return streamable_http_client(f"http://127.0.0.1:{self.port}/mcp", http_client=client)
-
-        with connected(make, "legacy") as asker:
-            yield asker
+    token: str = TOKEN
 
     def send(self, method: str, body: Any = None, **headers: str) -> tuple[int, str | None, Any]:
         """One request; underscores in the names of headers are hyphens."""
         sent = {
-            "Authorization": f"Bearer {TOKEN}",
+            "Authorization": f"Bearer {self.token}",
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
             **{name.replace("_", "-"): value for name, value in headers.items()},
@@ -82,6 +71,25 @@ class Served:
         _status, _id, said = self.send("POST", _rpc("tools/call", parameters), Mcp_Session_Id=session_id)
         return said["result"]["structuredContent"]
 
+
+@dataclass(kw_only=True)
+class Served(Sent):
+    """The application in this process, so that what it keeps can be looked at."""
+
+    state: Storage
+    sessions: Sessions
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Asker]:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+
+        def make() -> Any:
+            client = httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S)
+            return streamable_http_client(f"http://127.0.0.1:{self.port}/mcp", http_client=client)
+
+        with connected(make, "legacy") as asker:
+            yield asker
+
     @property
     def kept(self) -> int:
         """Sessions that something is kept for."""
@@ -105,7 +113,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     )
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    yield Served(state, sessions, port)
+    yield Served(port, state=state, sessions=sessions)
     running.should_exit = True
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
@@ -188,3 +196,61 @@ def test_the_real_server_remembers(server: HttpServer) -> None:
     with server.client() as asker:
         asker.told("top_functions", {"limit": 4})
         assert asker.told("last_query")["tool"] is None
+
+
+def test_a_session_outlives_its_server(tmp_path: Path) -> None:
+    """A server that is killed and started again knows its client's session, until the client ends it."""
+    open_store(tmp_path / "data").close()
+    first = HttpServer(tmp_path / "data")
+    try:
+        session_id = Sent(first.port, first.token).open_session()
+        assert Sent(first.port, first.token).call(session_id, "top_functions", limit=4)
+        first.stop(signal.SIGKILL)
+        again = HttpServer(tmp_path / "data")
+        sent = Sent(again.port, again.token)
+        assert sent.call(session_id, "last_query")["arguments"]["limit"] == 4
+        assert sent.call(session_id, "recent_anomalies", limit=2)
+        assert sent.call(session_id, "last_query")["tool"] == "recent_anomalies"
+        status, answered, _said = sent.send("POST", _rpc("tools/list", {}), Mcp_Session_Id=session_id)
+        assert (status, answered) == (200, session_id)
+        assert sent.send("POST", _rpc("tools/list", {}), Mcp_Session_Id="0" * 32)[0] == 404
+        assert sent.send("DELETE", Mcp_Session_Id=session_id)[0] == 200
+        assert sent.send("POST", _rpc("tools/list", {}), Mcp_Session_Id=session_id)[0] == 404
+        again.stop()
+        kept = open_state(f"sqlite:///{tmp_path}/data/state.db")
+        assert kept.namespaces() == []
+        kept.close()
+    finally:
+        first.stop(signal.SIGKILL)
+
+
+def test_a_new_token_has_no_old_sessions(tmp_path: Path) -> None:
+    """Who has another token can't go on with a session, even who knows its id."""
+    open_store(tmp_path / "data").close()
+    first = HttpServer(tmp_path / "data")
+    session_id = Sent(first.port, first.token).open_session()
+    Sent(first.port, first.token).call(session_id, "top_functions", limit=4)
+    first.stop()
+    (tmp_path / "data" / "mcp.token").unlink()
+    again = HttpServer(tmp_path / "data")
+    status = Sent(again.port, again.token).send("POST", _rpc("tools/list", {}), Mcp_Session_Id=session_id)[0]
+    again.stop()
+    assert status == 404
+
+
+def test_a_state_that_fails_costs_no_answer(tmp_path: Path) -> None:
+    """When what keeps sessions does not answer, questions are answered all the same."""
+
+    class Broken:
+        def __getattr__(self, _name: str) -> Any:
+            def fail(*_words: Any, **_more: Any) -> Any:
+                raise StateUnavailableError("it is not there")
+
+            return fail
+
+    sessions = Sessions(Broken(), "token")  # type: ignore[arg-type]  # the subject of the test
+    sessions.begin("one", b"{}")
+    sessions.remember("one", "recent_anomalies", {})
+    assert sessions.recall("one") is None
+    assert sessions.opening_of("one") is None
+    assert sessions.end("one") == 0

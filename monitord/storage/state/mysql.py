@@ -52,11 +52,12 @@ state = Table(
 def mysql_backend(url: str) -> SqlBackend:
     """Open `mysql://user:password@host/database`; `?unix_socket=PATH` for a socket, `ssl_ca=FILE` for TLS."""
     try:
-        engine = create_engine(
-            "mysql+pymysql://" + url.partition("://")[2],
-            pool_pre_ping=True,
-            max_overflow=-1,  # nobody waits for another's connection
-        )
+        with opening():
+            engine = create_engine(
+                "mysql+pymysql://" + url.partition("://")[2],
+                pool_pre_ping=True,
+                max_overflow=-1,  # nobody waits for another's connection
+            )
         import pymysql  # noqa: F401  else the first call would say that it is missing
     except ImportError as error:
         raise StateUnavailableError(

@@ -76,8 +76,13 @@ def open_state(url: str, *, within_s: float = DEADLINE_S) -> Storage:
 
 def open_backend(url: str, *, within_s: float = DEADLINE_S) -> StateBackend:
     """Open what `open_state` stands on: records as they lie there."""
+    open_it = factory_of(url)
     with deadline(within_s):
-        return factory_of(url)(url)
+        try:
+            return open_it(url)
+        except (ValueError, TypeError) as error:  # a port of letters, an unknown option
+            scheme = url.partition("://")[0]
+            raise UsageError(f"invalid state URL: {scheme}://…, what follows can't be read") from error
 
 
 def factory_of(url: str) -> Factory:

@@ -28,11 +28,12 @@ def postgresql_backend(url: str) -> SqlBackend:
     """Open `postgresql://…` as libpq understands it."""
     try:
         connect = _limited_connect()
-        engine = create_engine(
-            "postgresql+psycopg://" + url.partition("://")[2],
-            pool_pre_ping=True,
-            max_overflow=-1,  # nobody waits for another's connection
-        )
+        with opening():
+            engine = create_engine(
+                "postgresql+psycopg://" + url.partition("://")[2],
+                pool_pre_ping=True,
+                max_overflow=-1,  # nobody waits for another's connection
+            )
     except ImportError as error:
         raise StateUnavailableError(
             f"cannot import psycopg; install it: {install_command('postgres')}"

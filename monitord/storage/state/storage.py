@@ -28,7 +28,7 @@ class NamespacedStorage:
     """The one implementation of `Storage`."""
 
     def __init__(self, backend: StateBackend, *, now: Callable[[], datetime] = _now) -> None:
-        self._backend = backend
+        self.backend = backend
         self._now = now
 
     def get(
@@ -43,7 +43,7 @@ class NamespacedStorage:
         """See Storage.get_many."""
         addresses = [address(namespace, key) for key in keys]
         with deadline(within_s):
-            records = self._backend.read(addresses, us_of(self._now()))
+            records = self.backend.read(addresses, us_of(self._now()))
         return {key: _item(record) for key, record in zip(keys, records, strict=True) if record is not None}
 
     def set(
@@ -58,7 +58,7 @@ class NamespacedStorage:
         """See Storage.set."""
         writes, now_us = self._writes([Put(key, data, namespace, ttl)])
         with deadline(within_s):
-            self._backend.write(writes, now_us)
+            self.backend.write(writes, now_us)
         record = writes[0].record
         assert record is not None  # noqa: S101  a Put always has one
         return StorageItem(data, _time(record.created_us), _time_or_none(record.expires_us), record.version)
@@ -69,9 +69,9 @@ class NamespacedStorage:
         removed = scope(namespace)
         with deadline(within_s):
             if key is None:
-                return self._backend.remove(removed, now_us)
-            was_there = self._backend.read([address(namespace, key)], now_us)[0] is not None
-            self._backend.write(writes, now_us)
+                return self.backend.remove(removed, now_us)
+            was_there = self.backend.read([address(namespace, key)], now_us)[0] is not None
+            self.backend.write(writes, now_us)
         return int(was_there)
 
     def delete_many(
@@ -90,32 +90,32 @@ class NamespacedStorage:
             return True
         writes, now_us = self._writes(changes)
         with deadline(within_s):
-            return self._backend.write(writes, now_us)
+            return self.backend.write(writes, now_us)
 
     def keys(self, namespace: Namespace = None, *, within_s: float = DEADLINE_S) -> list[str]:
         """See Storage.keys."""
         user_id, session_id, _key = address(namespace, "-")
         with deadline(within_s):
-            return self._backend.keys(user_id, session_id, us_of(self._now()))
+            return self.backend.keys(user_id, session_id, us_of(self._now()))
 
     def namespaces(self, *, within_s: float = DEADLINE_S) -> list[tuple[Namespace, int]]:
         """See Storage.namespaces."""
         with deadline(within_s):
-            found = self._backend.namespaces(us_of(self._now()))
+            found = self.backend.namespaces(us_of(self._now()))
         return [(namespace_of(user_id, session_id), count) for user_id, session_id, count in found]
 
     def sweep(self, *, within_s: float = DEADLINE_S) -> int:
         """See Storage.sweep."""
         with deadline(within_s):
-            return self._backend.sweep(us_of(self._now()))
+            return self.backend.sweep(us_of(self._now()))
 
     def close(self) -> None:
         """See Storage.close."""
-        self._backend.close()
+        self.backend.close()
 
     def _writes(self, changes: Sequence[Put | Remove]) -> tuple[list[Write], int]:
         """The changes as a backend makes them, every name and number checked."""
-        now, at_once = self._now(), self._backend.changes_at_once
+        now, at_once = self._now(), self.backend.changes_at_once
         if at_once is not None and len(changes) > at_once:
             raise InvalidOptionsError(
                 f"invalid transaction: {len(changes)} changes, expected at most {at_once} with this backend"
