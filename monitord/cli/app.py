@@ -32,7 +32,7 @@ EPILOG = (
 _COMPLETE_VARIABLE = "_MONITORD_COMPLETE"
 
 _NAMES = frozenset(word for path, _, _ in COMMANDS for word in path.split())
-_SPEAK_ALONE = frozenset({"mcp"})  # their name alone is a call, not a question for help
+_SPEAK_ALONE = frozenset({"mcp", "events"})  # their name alone is a call, not a question for help
 
 _ROOT_OPTIONS = ("--config", "--data-dir", "--color")  # of those that take a value
 
@@ -87,8 +87,9 @@ def _run(arguments: list[str]) -> int:
     words = _with_default(arguments)
     is_completing = _COMPLETE_VARIABLE in os.environ
     if is_completing:
-        from monitord.cli.completing import complete_values, words_typed
+        from monitord.cli.completing import complete_values, name_defaults, words_typed
 
+        name_defaults()
         command = complete_values(_command(_NAMES.intersection(words_typed())))
         # Typer only learns the shells' languages along with its --install-completion, which we don't offer.
         typer.main.get_install_completion_arguments()

@@ -12,7 +12,10 @@ SECTIONS = {
         ("explain", "explain:explain", "Say why a rule fires or not, or explain an incident."),
         ("compare", "compare:compare", "Say what changed between two incidents."),
         ("hot", "hot:hot", "List the functions that took most time."),
-        ("events", "events:events", "List what monitord saw and did."),
+        ("events list", "events:events", "List what monitord saw and did."),
+        ("events get", "event_store:get", "Show one event."),
+        ("events stats", "event_store:stats", "Count events, and what they take."),
+        ("events prune", "event_store:prune", "Delete the oldest events."),
         ("query", "query:query", "Ask in SQL over all that was kept."),
     ),
     "What happens now": (
@@ -116,7 +119,7 @@ ALIASES = {
 
 ASKING = frozenset(
     {
-        *("recent", "show", "explain", "compare", "events", "hot", "export", "replay", "query"),
+        *("recent", "show", "explain", "compare", "events list", "hot", "export", "replay", "query"),
         *(
             "summary",
             "reveal",
@@ -132,6 +135,7 @@ ASKING = frozenset(
 """Commands whose answer may lack something, or not be in force, when nobody records: that is said."""
 
 GROUPS = {
+    "events": "What monitord saw and did: `monitord events` lists it.",
     "profile": "Profile a script: `monitord profile SCRIPT`.",
     "rules": "What counts as abnormal.",
     "plan": "Capture plans: how to profile some processes.",
@@ -147,5 +151,5 @@ GROUPS = {
     "retention": "What is kept and what goes.",
 }
 
-DEFAULTS = {"profile": "run", "mcp": "serve"}
+DEFAULTS = {"profile": "run", "mcp": "serve", "events": "list"}
 """What a group does when none of its commands is named."""

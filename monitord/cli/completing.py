@@ -15,13 +15,14 @@ from typing import Any
 from monitord.actions import suggestions
 from monitord.actions.suggestions import Suggestion
 from monitord.actions.workspace import Workspace
-from monitord.cli.commands import ALIASES, COMMANDS
+from monitord.cli.commands import ALIASES, COMMANDS, DEFAULTS
 from monitord.cli.context import CliContext
 from monitord.errors import MonitordError
 
 Source = Callable[[Workspace], Iterator[Suggestion]]
 _HARMLESS = re.compile(r"[A-Za-z0-9@%+,./][A-Za-z0-9@%+,./_-]*", re.ASCII)
 _UNSAID = re.compile(r"[^A-Za-z0-9 ,./_-]")
+_GROUP_ALONE = re.compile(rf"\s({'|'.join(DEFAULTS)})\s+(?=-)")
 _VARIABLES = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")  # of bash; of zsh and fish
 
 
@@ -50,6 +51,17 @@ _OPTIONS: dict[str, Source] = {
     "--match-user": _field("user"),
     "--function": _field("hottest_function"),
 }
+
+
+def name_defaults() -> None:
+    """Name the command that a group stands for where an option follows the group: it is that command's."""
+    for name in _VARIABLES:
+        said = os.environ.get(name, "")
+        filled = _GROUP_ALONE.sub(lambda found: f"{found[0]}{DEFAULTS[found[1]]} ", said, count=1)
+        if filled != said:
+            os.environ[name] = filled
+            if (at := os.environ.get("COMP_CWORD", "")).isdecimal():
+                os.environ["COMP_CWORD"] = str(int(at) + 1)
 
 
 def words_typed() -> frozenset[str]:

@@ -42,6 +42,18 @@ EXAMPLES = {
         ("monitord events --incident x4azsx2v", "step by step, how an incident went"),
         ("monitord events --type storage -S yesterday", "trouble with the storage"),
     ),
+    "events list": (
+        ("monitord events list --incident x4azsx2v", "step by step, how an incident went"),
+        ("monitord events list --type storage -S yesterday", "trouble with the storage"),
+    ),
+    "events get": (
+        ("monitord events get 3677339236352000000", "an ID as `monitord events -o json` shows it"),
+    ),
+    "events stats": (("monitord events stats", "how many, from when, how large each index is"),),
+    "events prune": (
+        ("monitord events prune --older-than '3 days' --yes", "those that no incident needs"),
+        ("monitord events prune --max 100000 --yes", "the oldest of them beyond so many events in all"),
+    ),
     "query": (
         ("monitord query --list", "the templates and the views, with their columns"),
         ("monitord query peak-cpu -S 30d", "the busiest minute of each process"),

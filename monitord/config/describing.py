@@ -45,6 +45,8 @@ COMMENTS = {
     "retention.process_share": "no single process name holds more of the budget while others need it",
     "retention.min_free_disk_mb": "the disk is left at least this much;"
     " one below 2 GB no more than a tenth of itself",
+    "events.max_events": "beyond so many the oldest loose ones and samples go; 0: no limit",
+    "events.max_age_h": "loose ones and samples older than this go; 0: as `retention` has it",
     "storage.url": 'where artefacts go: "" stays in the data directory; s3://… redis://… file:///…',
     "storage.compression_level": "zstd, 1 to 19; 0: everything is kept as it is",
     "storage.encryption_key": '"": none; file:/PATH, credential:NAME or environment:NAME hold 32 bytes',

@@ -118,6 +118,7 @@ def load(
         baselines=parsed.baselines,
         black_box=parsed.black_box,
         retention=parsed.retention,
+        events=parsed.events,
         storage=parsed.storage,
         backup=parsed.backup,
         state=parsed.state,

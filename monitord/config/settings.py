@@ -180,6 +180,13 @@ class RetentionSettings(Section, frozen=True):
         return int(self.min_free_disk_mb * 1e6)
 
 
+class EventSettings(Section, frozen=True):
+    """How many events are kept and how long, of those that no incident needs. 0 sets no limit of its own."""
+
+    max_events: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+    max_age_h: Annotated[float, Meta(ge=0, le=24 * 3650)] = 0.0
+
+
 Url = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$")]
 FORMS = {
     "name": 'letters, digits, ".", "_" and "-", and a letter or digit first',
@@ -262,6 +269,7 @@ class FileSettings(Section, frozen=True):
     baselines: BaselineSettings = BaselineSettings()
     black_box: BlackBoxSettings = BlackBoxSettings()
     retention: RetentionSettings = RetentionSettings()
+    events: EventSettings = EventSettings()
     storage: StorageSettings = StorageSettings()
     backup: BackupSettings = BackupSettings()
     state: StateSettings = StateSettings()
@@ -279,6 +287,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     baselines: BaselineSettings
     black_box: BlackBoxSettings
     retention: RetentionSettings
+    events: EventSettings
     storage: StorageSettings
     backup: BackupSettings
     state: StateSettings

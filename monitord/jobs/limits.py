@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from monitord.storage.usage import floor_bytes
 from monitord.storage.views import Usage
@@ -23,7 +25,8 @@ class RetentionLimits:
     is left of the incident goes after `summary_age_s`, and so does history. No process name holds more than
     `process_share` of the budget while others hold evidence too. History holds at most `history_share` of the
     budget, and when room is wanted summaries hold no more than theirs. A disk keeps `min_free_disk_bytes`
-    free, see `floor_bytes`.
+    free, see `floor_bytes`. Of events that no incident needs the oldest go beyond `max_events` in all, and
+    those older than `event_age_s`; 0 of either: they go for no other reason than the others.
     """
 
     max_age_s: float = 72 * 3600.0
@@ -32,7 +35,15 @@ class RetentionLimits:
     process_share: float = 0.5
     min_free_disk_bytes: int = 200_000_000
     history_share: float = 0.25
+    max_events: int = 0
+    event_age_s: float = 0.0
     summary_share: float = 0.25
+
+    def event_bounds(self, now: datetime, *, by_age: bool) -> dict[str, Any]:
+        """What `prune_events` of the store is to be given; empty where nothing is to go."""
+        before = now - timedelta(seconds=self.event_age_s) if self.event_age_s and by_age else None
+        bounds = {"max_events": self.max_events or None, "before": before}
+        return bounds if any(bounds.values()) else {}
 
     @property
     def history_age_s(self) -> float:

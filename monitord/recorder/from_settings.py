@@ -26,6 +26,8 @@ def retention_limits(settings: Settings) -> RetentionLimits:
         max_total_bytes=kept.max_total_bytes,
         summary_age_s=kept.summary_days * 86400,
         process_share=kept.process_share,
+        max_events=settings.events.max_events,
+        event_age_s=settings.events.max_age_h * 3600,
         # Deleting what is remote would free nothing here: what waits keeps the floor by itself then.
         min_free_disk_bytes=0 if settings.storage.url else kept.min_free_disk_bytes,
     )

@@ -9,19 +9,27 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from monitord.errors import DamagedRowError, NotFoundError, StorageError
-from monitord.model import counted
+from monitord.model import Event, counted
 from monitord.redaction.naming import fits_name
 from monitord.storage.cells import MENDED_BY, SENSELESS, Row, lenient_text, text_cell, text_of, time_cell
+from monitord.storage.events.filters import EventFilter, parse_id
+from monitord.storage.events.identity import id_at
+from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
+from monitord.storage.events.statements import QueryOptimizer
 from monitord.storage.faults import explained
 from monitord.storage.folder import check_data_dir, check_database_file
 from monitord.storage.readonly import open_readonly
 from monitord.storage.schema import DATABASE_NAME, HEAD
-from monitord.storage.soundness import readable_text
+from monitord.storage.soundness import check_row, readable_text
 from monitord.storage.views import RecentFilter
+
+if TYPE_CHECKING:
+    from monitord.storage.events.stats import EventStats
 
 _T = TypeVar("_T")
 PAGE = 200  # rows held at once where an answer may be as long as the store
@@ -51,6 +59,7 @@ _ASKED = {
     "function": "is_hot(:of_function, CAST(i.hotspots AS BLOB))",  # the dearest comes last
 }
 _HOT_SHARE = 0.05
+
 # From one name to the next in the index: as many steps as there are names, however many events.
 _NAMED = "FROM event WHERE event_type > 0 AND process_name"
 _NAMES = (
@@ -127,15 +136,6 @@ class Asking:
                 f"cannot read {self.database}: invalid value ({error}); {MENDED_BY}"
             ) from error
 
-    def event_names(self) -> list[str]:
-        """The cells of all names of processes that events other than samples have, each once."""
-        return [str(row[0]) for row in self._fetched(_NAMES, [])]
-
-    def incidents_of_names(self, cells: Sequence[str]) -> frozenset[str]:
-        """The incidents that have an event of one of these names."""
-        rows = self._fetched(_OF_NAMES, [json.dumps(list(cells))]) if cells else []
-        return frozenset(str(row[0]) for row in rows)
-
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             check_data_dir(self.data_dir, reads=True)
@@ -160,6 +160,54 @@ class Asking:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class EventQuestions(Asking):
+    """What a reader of a store is asked about its events."""
+
+    def events(
+        self, wanted: EventFilter, also: Sequence[str] = (), values: Mapping[str, Any] | None = None
+    ) -> list[Event]:
+        """Return the events under a filter, in its order; `also` are further conditions with their values."""
+        sql, filtered = QueryOptimizer().select(wanted, also)
+        rows = self._fetched(sql, {**filtered, **(values or {})})
+        return list(self._sound(rows, sound_event, "events"))
+
+    def event(self, event_id: int | str) -> Event:
+        """Return one event; raises NotFoundError, UsageError for an invalid id, DamagedRowError."""
+        number = parse_id(event_id)
+        rows = self._fetched(f"SELECT {', '.join(COLUMNS)} FROM event WHERE id = :id", {"id": number})  # noqa: S608
+        if not rows:
+            raise NotFoundError(f"cannot find event {number}; `monitord events -o json` lists their ids")
+        with self._understood():
+            return sound_event(rows[0])
+
+    def event_counts(self, since: datetime, until: datetime) -> dict[str, int]:
+        """How many events of each type there are in [since, until); types without any are left out."""
+        sql = "SELECT event_type, count(*) FROM event WHERE id >= ? AND id < ? GROUP BY event_type"
+        rows = self._fetched(sql, [id_at(since), id_at(until)])
+        return dict(self._sound(rows, lambda row: (str(type_of_code(row[0])), row[1]), "types of events"))
+
+    def event_names(self) -> list[str]:
+        """The cells of all names of processes that events other than samples have, each once."""
+        return [str(row[0]) for row in self._fetched(_NAMES, [])]
+
+    def incidents_of_names(self, cells: Sequence[str]) -> frozenset[str]:
+        """The incidents that have an event of one of these names."""
+        rows = self._fetched(_OF_NAMES, [json.dumps(list(cells))]) if cells else []
+        return frozenset(str(row[0]) for row in rows)
+
+    def event_stats(self) -> EventStats:
+        """How many events there are, of which types and times, and what table and indexes take."""
+        from monitord.storage.events.stats import stats_of
+
+        return stats_of(self._fetched)
+
+
+def sound_event(row: Sequence[Any]) -> Event:
+    """Read the event in a row of COLUMNS, checked; raises for what nobody can have stored."""
+    check_row("event", dict(zip(COLUMNS, row, strict=True)))
+    return event_of(row)
 
 
 def incident_conditions(wanted: RecentFilter) -> tuple[str, dict[str, object]]:

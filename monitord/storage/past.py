@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from monitord.errors import NotFoundError
 from monitord.model import BASELINE_RULE, Event, Rates, TriggerMetric
+from monitord.storage.asking import sound_event
 from monitord.storage.cells import SENSELESS, Row, read_cells, time_cell, time_of, whole
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS
 from monitord.storage.near_history import StoredRow, near_of
-from monitord.storage.queries import StoreReader, sound_event
+from monitord.storage.queries import StoreReader
 from monitord.storage.records import StoredCapture, StoredIncident
 from monitord.storage.thinning import unpack
 from monitord.storage.views import IncidentSpan, IncidentView, NearHistory

@@ -7,7 +7,7 @@ read transaction lives longer than its query, so the WAL can always be folded ba
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -15,17 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from monitord.errors import NotFoundError, StorageError, UsageError
-from monitord.model import Event, ProfileRecord, Rates, short_id
+from monitord.model import ProfileRecord, Rates, short_id
 from monitord.storage.answers import incident_view, is_baseline
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.artefacts import StorageMetadata, is_key
-from monitord.storage.asking import CAUSE, PAGE, Asking, OnDamage, ignore_damage, incident_conditions
+from monitord.storage.asking import CAUSE, PAGE, EventQuestions, OnDamage, ignore_damage, incident_conditions
 from monitord.storage.baselines import baseline_id
 from monitord.storage.cells import MENDED_BY, Row, read_cells, read_row, text_cell, time_cell
-from monitord.storage.events.filters import EventFilter
-from monitord.storage.events.identity import id_at, time_of_id
-from monitord.storage.events.rows import COLUMNS, event_of, type_of_code
-from monitord.storage.events.statements import QueryOptimizer
+from monitord.storage.events.identity import time_of_id
 from monitord.storage.faults import DamagedError
 from monitord.storage.hot import hot_function, hot_statement
 from monitord.storage.ids import is_id_prefix
@@ -37,7 +34,6 @@ from monitord.storage.records import (
     profile_record,
 )
 from monitord.storage.schema import ARTEFACTS_NAME
-from monitord.storage.soundness import check_row
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.readonly import ReadOnlyBackend
 from monitord.storage.thinning import unpack
@@ -84,7 +80,7 @@ _NEWEST_FIRST = " ORDER BY i.raised_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
 
 
-class StoreReader(Asking):
+class StoreReader(EventQuestions):
     """Reads one data directory; NotFoundError when there is nothing, StorageError when it can't be read.
 
     Opens at the first question. May be used by one thread at a time. Rows that are damaged are left out of
@@ -202,20 +198,6 @@ class StoreReader(Asking):
         """Whether an incident is there and more than a summary."""
         sql = "SELECT 1 FROM incident WHERE correlation_id = ? AND state = 'active' AND is_summary = 0"
         return bool(self._all(sql, [correlation_id]))
-
-    def events(
-        self, wanted: EventFilter, also: Sequence[str] = (), values: Mapping[str, Any] | None = None
-    ) -> list[Event]:
-        """Return the events under a filter, in its order; `also` are further conditions with their values."""
-        sql, filtered = QueryOptimizer().select(wanted, also)
-        rows = self._fetched(sql, {**filtered, **(values or {})})
-        return list(self._sound(rows, sound_event, "events"))
-
-    def event_counts(self, since: datetime, until: datetime) -> dict[str, int]:
-        """How many events of each type there are in [since, until); types without any are left out."""
-        sql = "SELECT event_type, count(*) FROM event WHERE id >= ? AND id < ? GROUP BY event_type"
-        rows = self._fetched(sql, [id_at(since), id_at(until)])
-        return dict(self._sound(rows, lambda row: (str(type_of_code(row[0])), row[1]), "types of events"))
 
     def hot(self, wanted: HotFilter) -> list[HotFunction]:
         """Functions by how much time they took across captures, the hottest first."""
@@ -379,12 +361,6 @@ def _note(row: Sequence[Any]) -> Note:
     if not isinstance(said, str):
         raise TypeError("a note without its text")
     return Note(time_of_id(row[0]), said)
-
-
-def sound_event(row: Sequence[Any]) -> Event:
-    """Read the event in a row of COLUMNS, checked; raises for what nobody can have stored."""
-    check_row("event", dict(zip(COLUMNS, row, strict=True)))
-    return event_of(row)
 
 
 def _ambiguous(text: str, rows: Sequence[Row]) -> str:

@@ -324,11 +324,17 @@ class SQLiteProfileStore(OpenDatabase):
         """Keep the share of history that was recorded last, and of events that belong to no incident."""
         with self._transaction() as connection:
             excess = upkeep.shorten_history(connection, keep_share)
-        Pruner(self._transaction).remove(at_most=excess, loose=True)
+        Pruner(self._transaction).remove(at_most=excess, which="loose")
 
     def drop_loose_events_before(self, when: datetime) -> int:
         """Remove events before `when` that belong to no incident; how many."""
-        return Pruner(self._transaction).remove(before=id_at(when), loose=True)
+        return Pruner(self._transaction).remove(before=id_at(when), which="loose")
+
+    def prune_events(self, *, max_events: int | None = None, before: datetime | None = None) -> int:
+        """Remove the oldest events that no incident needs, beyond a number or before a time; how many."""
+        pruner = Pruner(self._transaction)
+        count = 0 if before is None else pruner.remove(before=id_at(before, "before"), which="spare")
+        return count + (0 if max_events is None else pruner.keep_newest(max_events, "spare"))
 
     def drop_abandoned(self) -> int:
         """Remove what killed captures left in the spool; bytes freed."""

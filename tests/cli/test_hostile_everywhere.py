@@ -219,7 +219,8 @@ def ids(data_dir: Path) -> list[str]:
 
 OF_ALL = (
     "recent -n 99",
-    "events -n 999",
+    "events list -n 999",
+    "events stats",
     "hot",
     "hot --node 0",
     "query hot-functions",
@@ -257,7 +258,7 @@ OF_ONE = (
     "plan get p{n}",
 )
 ELSEWHERE = {
-    "run", "top", "capture", "snapshot", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "plan set", "plan delete",
+    "run", "top", "capture", "snapshot", "events prune", "events get", "profile run", "profile clear", "profile show", "profile compare", "rules test", "delete", "plan set", "plan delete",
     "service install", "service upgrade", "service uninstall", "service start", "service stop", "service restart", "service reload",
     "service status", "service logs", "logs", "help", "web", "config get", "config set", "config init", "config schema",
     "db upgrade", "db vacuum", "metrics serve", "metrics textfile", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
@@ -330,6 +331,7 @@ def faults(here: Cli, words: list[str], columns: int) -> list[str]:
 LISTS = ("recent -n 99", "events -n 999", "hot", "query hot-functions", 'query (TABLE"incidents")')
 DOCUMENTS = (
     *LISTS,
+    "events stats",
     "status",
     "explain",
     "rules list",

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 from monitord.lazy_exports import names_from
 
 if TYPE_CHECKING:
-    from monitord.storage.events.access import DataAccess, EventPlan, EventStats
+    from monitord.storage.events.access import DataAccess, EventPlan
     from monitord.storage.events.filters import EventFilter, cursor_after
     from monitord.storage.events.pruning import Pruner
     from monitord.storage.events.statements import QueryOptimizer
+    from monitord.storage.events.stats import EventStats
     from monitord.storage.events.store import EventStore
 
 _HOMES = {
     "DataAccess": "access",
     "EventFilter": "filters",
     "EventPlan": "access",
-    "EventStats": "access",
+    "EventStats": "stats",
     "EventStore": "store",
     "Pruner": "pruning",
     "QueryOptimizer": "statements",

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, bindparam, text
 
 from monitord.model import Event, EventType
 from monitord.storage.events.filters import EventFilter
-from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, id_at, numbered, time_of_id
+from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, id_at, numbered
 from monitord.storage.events.rows import CODES, COLUMNS, event_of, row_of
 from monitord.storage.events.statements import QueryOptimizer
 
 _INSERT = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join(':' + name for name in COLUMNS)})"  # noqa: S608
 _INSERT_SQLITE = f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+if TYPE_CHECKING:
+    from monitord.storage.events.stats import EventStats
+
+Which = Literal["all", "loose", "spare"]
+_WHICH: Mapping[Which, tuple[str, ...]] = {
+    "all": (),
+    "loose": ("correlation_id IS NULL",),  # of no incident: those of one go with it
+    "spare": ("(correlation_id IS NULL OR event_type = 0)",),  # and samples: an incident has its own history
+}
 _WRITERS = 0x6D6F6E69746F7264  # any number that nobody else on the server is likely to lock
-_INDEXES = (
-    *("idx_event_process", "idx_event_pid_type", "idx_event_type", "idx_event_name"),
-    *("idx_event_function", "idx_event_module", "idx_event_correlation", "idx_event_node"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class EventStats:
-    """How much is stored. Sizes in bytes; empty where the database can't tell. Times None when empty."""
-
-    total: int
-    per_type: Mapping[EventType, int]
-    oldest: datetime | None
-    newest: datetime | None
-    table_bytes: int | None = None
-    index_bytes: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def total_bytes(self) -> int | None:
-        """What table and indexes take together."""
-        return None if self.table_bytes is None else self.table_bytes + sum(self.index_bytes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +90,11 @@ class DataAccess:
     def explain(self, wanted: EventFilter) -> EventPlan:
         """How `query` would be served."""
         sql, values = QueryOptimizer().select(wanted)
+        from monitord.storage.events.stats import INDEXES
+
         words = "EXPLAIN QUERY PLAN " if self._is_sqlite else "EXPLAIN "
         detail = tuple(str(row[-1]) for row in self._rows(words + sql, values))
-        used = next((name for name in _INDEXES if any(name in line for line in detail)), "time")
+        used = next((name for name in INDEXES if any(name in line for line in detail)), "time")
         return EventPlan(used, detail)
 
     def get(self, event_id: int) -> Event | None:
@@ -118,43 +108,16 @@ class DataAccess:
         return int(self._rows("SELECT count(*) FROM event")[0][0])
 
     def stats(self) -> EventStats:
-        """See EventStats; samples, which no index has, are what is left when the other types are counted."""
-        total = self.count()
-        counted = self._rows(
-            "SELECT event_type, count(*) FROM event WHERE event_type > 0 GROUP BY event_type"
-        )
-        by_code = {code: int(number) for code, number in counted}
-        by_code[0] = total - sum(by_code.values())
-        per_type = {kind: by_code[code] for kind, code in CODES.items() if by_code.get(code)}
-        oldest, newest = self._rows("SELECT min(id), max(id) FROM event")[0]
-        sizes = self._sizes()
-        return EventStats(
-            total=total,
-            per_type=per_type,
-            oldest=None if oldest is None else time_of_id(oldest),
-            newest=None if newest is None else time_of_id(newest),
-            table_bytes=sizes.get("event"),
-            index_bytes={name: sizes[name] for name in _INDEXES if name in sizes},
-        )
+        """How much is stored, and what it takes."""
+        from monitord.storage.events.stats import stats_of
 
-    def _sizes(self) -> dict[str, int]:
-        """Bytes by table and index; {} for a SQLite that was built without dbstat."""
-        if not self._is_sqlite:
-            sql = "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname = ANY(:names)"
-            return {name: int(size) for name, size in self._rows(sql, {"names": ["event", *_INDEXES]})}
-        if not self._rows(
-            "SELECT 1 FROM pragma_compile_options WHERE compile_options = 'ENABLE_DBSTAT_VTAB'"
-        ):
-            return {}
-        sql = "SELECT name, sum(pgsize) FROM dbstat WHERE name LIKE '%event%' GROUP BY name"
-        return {name: int(size) for name, size in self._rows(sql)}
+        return stats_of(self._rows, is_sqlite=self._is_sqlite)
 
     def delete_oldest(
-        self, limit: int, before: int | None = None, code: int | None = None, *, loose: bool = False
+        self, limit: int, before: int | None = None, code: int | None = None, which: Which = "all"
     ) -> int:
-        """Remove at most so many, the oldest first: of this type, below this id, of no incident; how many."""
-        conditions = [] if before is None else ["id < :before"]
-        conditions += ["correlation_id IS NULL"] if loose else []
+        """Remove at most so many, the oldest first: of this type, below this id, which of them; how many."""
+        conditions = [*([] if before is None else ["id < :before"]), *_WHICH[which]]
         if code is not None:
             conditions += ["event_type = :code", *(["event_type > 0"] if code else [])]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""

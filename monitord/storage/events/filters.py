@@ -78,6 +78,16 @@ def type_of(word: EventType | str) -> EventType:
         raise UsageError(f"invalid event type {word!r}: expected one of {', '.join(EventType)}") from None
 
 
+def parse_id(event_id: int | str) -> int:
+    """Read an event's id as a number; raises UsageError."""
+    text = str(event_id)
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _LARGEST):
+        raise UsageError(
+            f"invalid event id {text[:40]!r}: expected a whole number, as `monitord events -o json` shows it"
+        )
+    return int(text)
+
+
 def cursor_after(event_id: int, order: Order) -> str:
     """Where an answer in this order goes on behind this event; stays good whatever is stored or pruned."""
     return f"{_CURSOR_SIGN[order]}{event_id:x}"

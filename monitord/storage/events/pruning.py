@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection
 
-from monitord.storage.events.access import DataAccess
+from monitord.storage.events.access import DataAccess, Which
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
@@ -32,11 +32,11 @@ class Pruner:
         before: int | None = None,
         code: int | None = None,
         at_most: int | None = None,
-        loose: bool = False,
+        which: Which = "all",
     ) -> int:
         """The oldest go, until none is left that fits or `at_most` are gone; how many.
 
-        `loose` takes those alone that belong to no incident: the others go with theirs.
+        `which` "loose" takes those that belong to no incident, "spare" these and the samples before one.
         """
         gone, size = 0, _FIRST
         self.batches = []
@@ -44,7 +44,7 @@ class Pruner:
             wanted = size if at_most is None else min(size, at_most - gone)
             with self._transaction() as connection:
                 began_s = self._clock()
-                count = DataAccess(connection).delete_oldest(wanted, before, code, loose=loose)
+                count = DataAccess(connection).delete_oldest(wanted, before, code, which)
             taken_s = self._clock() - began_s  # with the commit, which holds the lock as well
             gone += count
             self.batches.append(count)
@@ -54,11 +54,11 @@ class Pruner:
             time.sleep(_BREATH_S)
         return gone
 
-    def keep_newest(self, max_events: int) -> int:
+    def keep_newest(self, max_events: int, which: Which = "all") -> int:
         """Remove the oldest beyond this number; how many."""
         with self._transaction() as connection:
             excess = DataAccess(connection).count() - max_events
-        return self.remove(at_most=excess) if excess > 0 else 0
+        return self.remove(at_most=excess, which=which) if excess > 0 else 0
 
 
 def _next_size(size: int, taken_s: float) -> int:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy import event as engine_event
@@ -20,12 +20,15 @@ from monitord.errors import NotFoundError, StorageError, UsageError
 from monitord.installation import install_command
 from monitord.model import Event, EventType
 from monitord.storage.connection import engine_over, explained_sql, open_engine
-from monitord.storage.events.access import DataAccess, EventPlan, EventStats
-from monitord.storage.events.filters import EventFilter, type_of
+from monitord.storage.events.access import DataAccess, EventPlan
+from monitord.storage.events.filters import EventFilter, parse_id, type_of
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.pruning import Pruner, Transaction
 from monitord.storage.events.rows import CODES
 from monitord.storage.tables import event as event_table
+
+if TYPE_CHECKING:
+    from monitord.storage.events.stats import EventStats
 
 _T = TypeVar("_T")
 _FAILED = "the events can't be read or written"
@@ -171,16 +174,6 @@ class EventStore:
     def _run(self, work: Callable[[DataAccess], _T]) -> _T:
         with explained_sql(_FAILED), self._transaction() as connection:
             return work(DataAccess(connection))
-
-
-def parse_id(event_id: int | str) -> int:
-    """Read an event's id as a number; raises UsageError."""
-    text = str(event_id)
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
-        raise UsageError(
-            f"invalid event id {text[:40]!r}: expected a whole number, as `monitord events` shows it"
-        )
-    return int(text)
 
 
 def _filter(wanted: EventFilter | None, filters: dict[str, Any]) -> EventFilter:

@@ -1,0 +1,96 @@
+"""`events get`, `stats` and `prune`: one event, how many there are, and letting the oldest go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitord.actions import events
+from monitord.actions.times import parse_duration
+from monitord.cli.context import CliContext
+from monitord.cli.terminal import emit, emit_json, fact, width
+from monitord.cli.when import full_stamp
+from monitord.export.encoding import iso, json_text
+from monitord.export.shapes import event_row
+from monitord.export.units import quantity
+from monitord.model import counted
+from monitord.redaction import printable
+
+if TYPE_CHECKING:
+    from monitord.storage.events.stats import EventStats
+
+
+def get(
+    context: CliContext,
+    event_id: Annotated[str, typer.Argument(metavar="EVENT", help="As `monitord events -o json` shows it.")],
+    as_json: bool = False,
+) -> None:
+    """Show one event with all that it says."""
+    shaped = event_row(events.event(context.workspace, event_id))
+    if as_json:
+        emit_json(shaped)
+        return
+    payload = shaped.pop("payload")
+    for name, value in (*shaped.items(), *payload.items()):
+        if value is not None:
+            text = value if isinstance(value, str) else json_text(value, indent=None)
+            emit("".join(f"{line}\n" for line in fact(printable(name), text, width(), indent="")))
+
+
+def stats(context: CliContext, as_json: bool = False) -> None:
+    """Say how many events there are, of which types, from when, and what they take."""
+    found = events.event_stats(context.workspace)
+    if as_json:
+        emit_json(_shaped(found))
+        return
+    for name, text in _facts(found):
+        emit("".join(f"{line}\n" for line in fact(name, text, width(), indent="")))
+
+
+def prune(
+    context: CliContext,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="TIME", help='Those older than so long: "3 days".')
+    ] = None,
+    max_events: Annotated[
+        int | None, typer.Option("--max", metavar="N", min=0, help="The oldest beyond so many in all.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
+) -> None:
+    """Delete the oldest events that no incident needs: loose ones, and samples.
+
+    The alert, captures, hot functions and notes of an incident go with it.
+    """
+    age = None if older_than is None else parse_duration(older_than)
+    count = events.prune_events(context.workspace, age, max_events, confirmed=yes)
+    emit(f"{counted(count, 'event')} deleted\n")
+
+
+def _shaped(found: EventStats) -> dict[str, Any]:
+    return {
+        "total": found.total,
+        "per_type": {kind.value: count for kind, count in found.per_type.items()},
+        "oldest": iso(found.oldest) if found.oldest else None,
+        "newest": iso(found.newest) if found.newest else None,
+        "table_bytes": found.table_bytes,
+        "index_bytes": dict(found.index_bytes),
+        "total_bytes": found.total_bytes,
+    }
+
+
+def _facts(found: EventStats) -> Iterator[tuple[str, str]]:
+    yield "events", f"{found.total:,}"
+    for kind, count in found.per_type.items():
+        yield kind.value, f"{count:,}"
+    if found.oldest and found.newest:
+        now = datetime.now(UTC).astimezone().tzinfo
+        yield "from", f"{full_stamp(found.oldest, zone=now)} to {full_stamp(found.newest, zone=now)}"
+    if found.table_bytes is None:
+        yield "size", "unknown: this SQLite was built without dbstat"
+        return
+    yield "table", quantity(found.table_bytes, "disk_bytes")
+    for name, size in found.index_bytes.items():
+        yield printable(name.removeprefix("idx_event_")), quantity(size, "disk_bytes")
