@@ -6,7 +6,8 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,10 +41,17 @@ def schema_of(table: Table) -> pyarrow.Schema:
     return arrow.schema([(name, types[kind]) for name, kind in table.columns])
 
 
-def write_table(table: Table, rows: Iterable[tuple[object, ...]], path: Path, *, mode: int = 0o600) -> int:
+def write_table(
+    table: Table,
+    rows: Iterable[tuple[object, ...]],
+    path: Path,
+    *,
+    mode: int = 0o600,
+    notes: Mapping[str, str] | None = None,
+) -> int:
     """Write rows (columns in the table's order) as a file, replacing one of this name; how many rows.
 
-    The file is read back before it takes its name, and is on the disk when this returns. No link is followed
+    `notes` go into its footer, for `notes_of`. The file is read back before it takes its name, and is on the disk when this returns. No link is followed
     at the name. Raises StorageError; of a failed call nothing is left.
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
@@ -51,7 +59,7 @@ def write_table(table: Table, rows: Iterable[tuple[object, ...]], path: Path, *,
         descriptor = os.open(draft, _NEW, mode)
         try:
             with open(descriptor, "w+b") as file:
-                count = _write(table, rows, file)
+                count = _write(table, rows, file, notes or {})
                 file.flush()
                 synchronise(file.fileno())
             found = sum(batch.num_rows for batch in _batches(table, draft))
@@ -92,7 +100,9 @@ def is_sound(path: Path, table: Table) -> bool:
     return True
 
 
-def _write(table: Table, rows: Iterable[tuple[object, ...]], file: Any) -> int:
+def _write(
+    table: Table, rows: Iterable[tuple[object, ...]], file: Any, notes: Mapping[str, str]
+) -> int:
     arrow, parquet = _arrow(), _parquet()
     schema, kinds = schema_of(table), [kind for _name, kind in table.columns]
     count = 0
@@ -107,6 +117,7 @@ def _write(table: Table, rows: Iterable[tuple[object, ...]], file: Any) -> int:
             ]
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
             count += len(chunk)
+        writer.add_key_value_metadata({f"monitord.{name}": text for name, text in notes.items()})
     return count
 
 
@@ -141,8 +152,31 @@ def _cell(value: Any, kind: Kind) -> object:
     return value
 
 
+def notes_of(path: Path, table: Table) -> Mapping[str, str]:
+    """Return what `write_table` noted in a file's footer; raises StorageError as `read` does."""
+    with _opened(table, path) as source:
+        held = source.metadata.metadata or {}
+        prefix = b"monitord."
+        return {
+            name.removeprefix(prefix).decode(errors="replace"): text.decode(errors="replace")
+            for name, text in held.items()
+            if name.startswith(prefix)
+        }
+
+
 def _batches(table: Table, path: Path) -> Iterator[pyarrow.RecordBatch]:
     """Yield all rows, checksums and schema checked."""
+    with _opened(table, path) as source:
+        left = source.metadata.num_rows
+        for batch in source.iter_batches(_ROWS_AT_ONCE):
+            left -= batch.num_rows
+            yield batch
+        if left != 0:  # the footer has no checksum of its own
+            raise StorageError(f"cannot read {path}: {left} rows are missing")
+
+
+@contextmanager
+def _opened(table: Table, path: Path) -> Iterator[ParquetFile]:
     arrow = _arrow()
     try:
         with open(os.open(path, _OLD), "rb") as file:
@@ -150,12 +184,7 @@ def _batches(table: Table, path: Path) -> Iterator[pyarrow.RecordBatch]:
                 raise StorageError(f"cannot read {path}: it is not a regular file")
             source = _parquet().ParquetFile(file, page_checksum_verification=True)
             _check(table, path, source)
-            left = source.metadata.num_rows
-            for batch in source.iter_batches(_ROWS_AT_ONCE):
-                left -= batch.num_rows
-                yield batch
-            if left != 0:  # the footer has no checksum of its own
-                raise StorageError(f"cannot read {path}: {left} rows are missing")
+            yield source
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or 'it is damaged'}") from error
     except (arrow.ArrowException, ValueError, OverflowError, MemoryError) as error:

@@ -22,7 +22,7 @@ _ROW_REACHES = timedelta(hours=2)  # no row of history holds more, and they come
 _SAMPLES_UNKNOWN = 50  # what a profile counts whose samples an older monitord did not note
 
 
-def _unknown(_view: IncidentView) -> str | None:
+def version_unknown(_view: IncidentView) -> str | None:
     return None
 
 
@@ -32,7 +32,7 @@ def rows_of(
     since: datetime | None,
     until: datetime | None,
     host_id: str,
-    version_of: VersionOf = _unknown,
+    version_of: VersionOf = version_unknown,
 ) -> Iterator[tuple[object, ...]]:
     """Yield the store's rows of a table whose time is in [since, until); None sets no end.
 
@@ -119,18 +119,18 @@ def _hotspots(
     """Rows of one hour after the other; incidents come by time."""
     hour, views = _FIRST, list[IncidentView]()
     for view in reader.each_incident(since, until, with_baselines=True):
-        if _hour_of(view) != hour:
-            yield from _hotspots_of_hour(hour, views, version_of)
-            hour, views = _hour_of(view), []
+        if hour_of(view) != hour:
+            yield from hotspot_rows(hour, views, version_of)
+            hour, views = hour_of(view), []
         views.append(view)
-    yield from _hotspots_of_hour(hour, views, version_of)
+    yield from hotspot_rows(hour, views, version_of)
 
 
-def _hour_of(view: IncidentView) -> datetime:
+def hour_of(view: IncidentView) -> datetime:
     return view.raised_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def _hotspots_of_hour(
+def hotspot_rows(
     hour: datetime, views: Iterable[IncidentView], version_of: VersionOf
 ) -> Iterator[tuple[object, ...]]:
     samples_of: dict[tuple[str, str | None, str], int] = {}

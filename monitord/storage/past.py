@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Literal
 
 from monitord.errors import NotFoundError
 from monitord.model import BASELINE_RULE, Event, Rates, TriggerMetric
@@ -39,6 +40,21 @@ _IDS = (
     "SELECT correlation_id AS id, rule, trigger_metric FROM incident WHERE raised_at >= ? AND raised_at < ?"
 )
 _IDS_BY_TIME = f"{_IDS} AND state = 'active' ORDER BY raised_at, correlation_id"
+# Per day (UTC) what changes with its rows; total() can't overflow, whatever a damaged cell holds.
+_INCIDENT_MARK = ("i.pinned", "i.is_summary", "i.late", "length(i.reason)", "length(i.hotspots)",
+    "length(i.cause)", "c.id", "c.is_leading * c.id", "length(c.status)", "c.sample_count",
+    "c.duration_seconds")  # fmt: skip
+_MARKS = {
+    "incident": "SELECT substr(i.raised_at, 1, 10) AS day, count(*), "
+    + ", ".join(f"total({each})" for each in _INCIDENT_MARK)
+    + " FROM incident i LEFT JOIN profile_capture c ON c.correlation_id = i.correlation_id"
+    " WHERE i.state = 'active' GROUP BY day",
+    "event": "SELECT date(id / 2048000000, 'unixepoch') AS day, count(*), min(id), max(id) FROM event GROUP BY day",
+    "history": "SELECT day, count(*), max(id), total(step_s), total(length(rates)) FROM ("
+    "SELECT substr(taken_from, 1, 10) AS day, id, step_s, rates FROM history UNION ALL "
+    "SELECT substr(taken_until, 1, 10), id, step_s, rates FROM history"
+    " WHERE substr(taken_until, 1, 10) > substr(taken_from, 1, 10)) GROUP BY day",
+}
 _SHOWN = "i.state = 'active' AND NOT (i.rule = 'baseline' AND i.trigger_metric = 'manual')"
 _SPANS = (
     f"SELECT {_CHOSEN} FROM incident i CROSS JOIN profile_capture c ON i.correlation_id = c.correlation_id "  # noqa: S608  our words
@@ -88,6 +104,16 @@ class PastReader(StoreReader):
         """Yield the events of [since, until), oldest first, a page at a time."""
         rows = self._in_pages(_EVENT_IDS, [id_at(since), id_at(until)], _EVENTS)
         yield from self._sound(rows, lambda row: sound_event([row[name] for name in COLUMNS]), "events")
+
+    def incident_ids(self) -> frozenset[str]:
+        """Return the ids of all incidents, baselines among them."""
+        rows = self._all("SELECT correlation_id AS id FROM incident WHERE state = 'active'", [])
+        return frozenset(str(row["id"]) for row in rows)
+
+    def day_marks(self, kind: Literal["incident", "event", "history"]) -> dict[str, str]:
+        """Return of each day (UTC) with rows of a kind a text that is another one once its rows changed."""
+        rows = self._fetched(_MARKS[kind], [])
+        return {str(row[0]): ",".join(f"{value:.15g}" for value in row[1:] if value is not None) for row in rows}
 
     def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
         """Return the incidents that went on in [since, until], the newest first, at most so many."""

@@ -12,5 +12,6 @@ HEAD = REVISIONS[-1]
 DATABASE_NAME = "monitord.db"
 ARTEFACTS_NAME = "artefacts"
 QUARANTINE_NAME = "quarantine"
+WARM_NAME = "warm"
 MIGRATION_LOCK_NAME = "migration.lock"
 UNFILLED_NAME = f"{DATABASE_NAME}.unfilled"

@@ -1,0 +1,305 @@
+"""`python -m monitord.analytics.tiering`: brings the warm tier up to the store, and moves on what is too much.
+
+A child of the recorder. It may be killed at any moment, and run once too often: a file takes its name when it is
+whole, and nothing leaves the warm tier before the bucket has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from monitord import config
+from monitord.analytics.merging import Merge
+from monitord.analytics.parquet import SUFFIX, is_sound, read, require_pyarrow, write_table
+from monitord.analytics.rows import VersionOf, version_unknown
+from monitord.analytics.tables import HOTSPOTS, TABLES, Table
+from monitord.analytics.tiers import (
+    ColdTier,
+    cold_path,
+    day_path,
+    host_id,
+    is_current,
+    is_day,
+    is_plain_folder,
+    marks_of,
+    read_forgotten,
+    settle_forgotten,
+    warm_days,
+    write_day,
+)
+from monitord.durable import durable_write, file_mode, folder_mode, is_shared, read_regular
+from monitord.errors import MonitordError, NotFoundError, StorageError
+from monitord.model import counted, sized
+from monitord.recorder.locks import hold
+from monitord.storage.folder import check_data_dir
+from monitord.storage.past import PastReader
+from monitord.storage.schema import WARM_NAME
+from monitord.storage.usage import floor_of
+
+LOCK_NAME = "lock"
+MOVED_NAME = "moved"
+"""The last day that went on, or away: it and those before it are not begun again."""
+DAMAGED = ".damaged"
+
+
+@dataclass(frozen=True, slots=True)
+class TierLimits:
+    """What the warm tier may take, in bytes and in days that have files; and where it goes on to, if it does."""
+
+    warm_bytes: int
+    warm_days: int
+    cold_url: str = ""
+    min_free_disk_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Tiering:
+    """One run over a data directory; `counts` and `damaged` say what came of it."""
+
+    data_dir: Path
+    limits: TierLimits
+    version_of: VersionOf = version_unknown
+    written: int = 0
+    moved: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.data_dir / WARM_NAME
+
+    def run(self) -> str:
+        """Do all that is due; what came of it, in words. Raises MonitordError, with nothing half done."""
+        require_pyarrow()
+        check_data_dir(self.data_dir, root_may=False)
+        self._make_folders()
+        with hold(self.folder / LOCK_NAME, "cannot tier: another one is at it"):
+            self._clear_drafts()
+            cold = ColdTier.opened(self.limits.cold_url, create=True)
+            try:
+                self._make_room(cold)  # first: a bucket that is away must not let the tier grow
+                self._bring_up(cold)
+                self._make_room(cold)
+            finally:
+                cold.close()
+        return self._summary()
+
+    def _summary(self) -> str:
+        went = "moved to the bucket" if self.limits.cold_url else "removed"
+        words = f"{counted(self.written, 'file')} written, {counted(self.moved, 'day')} {went}"
+        size = sized(sum(size for _day, _path, size in self._held()), "disk_bytes")
+        words += f"; the warm tier holds {size}"
+        return f"{words}; damaged and set aside: {', '.join(self.damaged)}" if self.damaged else words
+
+    # ------------------------------------------------------------------------------------ writing
+
+    def _bring_up(self, cold: ColdTier) -> None:
+        forgotten = read_forgotten(self.data_dir)
+        with PastReader(self.data_dir) as reader:
+            merge = Merge(reader, host_id(), forgotten, self.version_of)
+            for table in TABLES:
+                marks, held = marks_of(reader, table), warm_days(self.data_dir, table)
+                last_moved = self._last_moved()
+                for day in sorted({*held, *(day for day in marks if day > last_moved)}):
+                    if not forgotten and self._is_current(table, day, marks.get(day)):
+                        continue
+                    self._write(merge, table, day, marks.get(day))
+                if forgotten:
+                    self._rewrite_cold(merge, table, cold)
+        settle_forgotten(self.data_dir, forgotten)
+
+    def _is_current(self, table: Table, day: str, mark: str | None) -> bool:
+        return is_current(table, day_path(self.data_dir, table, day), mark)
+
+    def _write(self, merge: Merge, table: Table, day: str, mark: str | None) -> None:
+        self._check_disk()
+        path = day_path(self.data_dir, table, day)
+        base = path if os.path.lexists(path) else None
+        if base is not None and not is_sound(base, table):
+            self.damaged.append(f"{table.folder}/{path.name}")
+            with _explained(path):
+                path.rename(path.with_name(f"{path.name}{DAMAGED}"))
+            base = None
+        if base is not None or mark is not None:
+            write_day(merge, table, day, path, base, mark, self._file_mode)
+            self.written += 1
+
+    def _rewrite_cold(self, merge: Merge, table: Table, cold: ColdTier) -> None:
+        """Take what a person deleted out of the bucket's files."""
+        for day in cold.days(table):
+            base = cold.fetch(table, day, self.folder, self.damaged.append)
+            if base is None:
+                continue
+            path = self.folder / f"{table.folder}-{day}{SUFFIX}.part"
+            try:
+                write_day(merge, table, day, path, base, None, self._file_mode)
+                cold.keep(table, day, path)
+            finally:
+                base.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+
+    def _check_disk(self) -> None:
+        floor = floor_of(self.data_dir, self.limits.min_free_disk_bytes)
+        disk = os.statvfs(self.data_dir)
+        free = disk.f_bavail * disk.f_frsize
+        if free < floor:
+            raise StorageError(
+                f"cannot tier: the disk has {sized(free, 'disk_bytes')} free, and"
+                f" {sized(floor, 'disk_bytes')} must stay free (retention.min_free_disk_mb)"
+            )
+
+    # ------------------------------------------------------------------------------------ moving on
+
+    def _make_room(self, cold: ColdTier) -> None:
+        """Let the oldest days go until the rest fits; days are counted by name, which no clock can make old."""
+        held = self._held()
+        days = sorted({day for day, _path, _size in held})
+        total = sum(size for _day, _path, size in held)
+        for number, day in enumerate(days):
+            is_too_many = len(days) - number > self.limits.warm_days
+            if not is_too_many and total <= self.limits.warm_bytes:
+                return
+            for table in TABLES:
+                self._move(table, day, cold)
+            if day > self._last_moved():
+                self._note_moved(day)
+            for of_day, path, size in held:
+                if of_day == day:
+                    with _explained(path):
+                        path.unlink(missing_ok=True)
+                    total -= size
+            self.moved += 1
+
+    def _move(self, table: Table, day: str, cold: ColdTier) -> None:
+        path = day_path(self.data_dir, table, day)
+        if cold.objects is None or not os.path.lexists(path):
+            return
+        if not is_sound(path, table):
+            self.damaged.append(f"{table.folder}/{path.name}")
+            return
+        before = cold.fetch(table, day, self.folder, self.damaged.append)
+        if before is None:
+            cold.keep(table, day, path)
+            return
+        try:
+            draft = self.folder / f"{cold_path(table, day).replace('/', '-')}.part"
+            write_table(table, _newest(table, path, before), draft, mode=self._file_mode)
+            cold.keep(table, day, draft)
+            draft.unlink()
+        finally:
+            before.unlink(missing_ok=True)
+
+    def _held(self) -> list[tuple[str, Path, int]]:
+        """Each file of ours with its day and size, those set aside as damaged among them."""
+        found = []
+        for table in TABLES:
+            with contextlib.suppress(FileNotFoundError), os.scandir(self.folder / table.folder) as entries:
+                for entry in entries:
+                    day = entry.name.removesuffix(DAMAGED).removesuffix(SUFFIX)
+                    is_ours = entry.name in (f"{day}{SUFFIX}", f"{day}{SUFFIX}{DAMAGED}") and is_day(day)
+                    if is_ours and entry.is_file(follow_symlinks=False):
+                        size = entry.stat(follow_symlinks=False).st_size
+                        found.append((day, Path(entry.path), size))
+        return found
+
+    def _last_moved(self) -> str:
+        try:
+            day = read_regular(self.folder / MOVED_NAME).decode().strip()
+        except (OSError, ValueError):
+            return ""
+        return day if is_day(day) else ""
+
+    def _note_moved(self, day: str) -> None:
+        with _explained(self.folder / MOVED_NAME):
+            durable_write(self.folder / MOVED_NAME, f"{day}\n".encode(), mode=self._file_mode)
+
+    # ------------------------------------------------------------------------------------ folders
+
+    @property
+    def _file_mode(self) -> int:
+        return file_mode(shared=is_shared(self.data_dir.stat()))
+
+    def _make_folders(self) -> None:
+        mode = folder_mode(shared=is_shared(self.data_dir.stat()))
+        for folder in (self.folder, *(self.folder / table.folder for table in TABLES)):
+            with _explained(folder), contextlib.suppress(FileExistsError):
+                folder.mkdir(mode)
+            if not is_plain_folder(folder):
+                raise StorageError(f"cannot use {folder}: it is a link or not a directory; move it away")
+
+    def _clear_drafts(self) -> None:
+        """What a killed run left; whole files never end so."""
+        for folder in (self.folder, *(self.folder / table.folder for table in TABLES)):
+            for path in (*folder.glob("*.part"), *folder.glob(".*.part"), *self.folder.glob("cold-*")):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _newest(table: Table, path: Path, before: Path) -> Iterator[tuple[object, ...]]:
+    """Yield a file's rows, and those of the one before whose key it does not have."""
+    names = [name for name, _kind in table.columns]
+    key = [names.index(name) for name in table.key if name != "host_id"]
+    known: dict[tuple[object, ...], Any] = {}
+    counts = names.index("incidents") if table is HOTSPOTS else None
+    for source in (path, before):
+        for row in read(source, table):
+            own = tuple(row[at] for at in key)
+            if own not in known or (counts is not None and (row[counts] or 0) > (known[own][counts] or 0)):
+                known[own] = row
+    yield from known.values()
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot change {path}: {error.strerror}") from error
+
+
+def limits_of(settings: config.Settings) -> TierLimits:
+    """Return what the configuration says."""
+    wanted = settings.analytics
+    return TierLimits(
+        int(wanted.warm_mb * 1e6), wanted.warm_days, wanted.cold_url, settings.retention.min_free_disk_bytes
+    )
+
+
+def main() -> int:
+    """Run once; the last line on stdout is how it went, as JSON."""
+    parser = argparse.ArgumentParser(prog="monitord tiering")
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--config", type=Path)
+    arguments = parser.parse_args()
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    try:
+        limits = limits_of(config.load(arguments.config).settings)
+        answer = {"outcome": "ok", "detail": Tiering(arguments.data_dir, limits).run()}
+    except NotFoundError as error:
+        answer = {"outcome": "ok", "detail": f"nothing to do: {error}"}
+    except MonitordError as error:
+        answer = {"outcome": "failed", "detail": str(error)}
+    print(json.dumps(answer), flush=True)  # noqa: T201  read by who started us
+    return 0
+
+
+def _end_with_stdin() -> None:
+    """The recorder ends, or is gone: what is not done the next run does."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""The warm and the cold tier: one Parquet file a table and day (UTC), and which file answers for a day.
+
+`warm/<table>/<day>.parquet` below the data directory, `<host>/<table>/<day>.parquet` below `analytics.cold_url`.
+A file holds all that was ever read of its day, and a mark of the store's rows it was read from. While the mark
+fits, the file is the day's answer; else the day is merged anew. So nothing is counted twice, and no list of
+files can disagree with the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from monitord.analytics.merging import Merge
+from monitord.analytics.parquet import SUFFIX, is_sound, notes_of, read, write_table
+from monitord.analytics.rows import VersionOf, version_unknown
+from monitord.analytics.tables import EVENTS, HOTSPOTS, INCIDENTS, Table
+from monitord.durable import durable_write, file_mode, folder_mode, is_shared
+from monitord.errors import MonitordError, StorageError
+from monitord.storage.asking import ignore_damage
+from monitord.storage.objects import Objects, open_objects
+from monitord.storage.past import PastReader
+from monitord.storage.schema import WARM_NAME
+
+MARK = "mark"
+FILE_LIMIT_BYTES = 1 << 30
+FORGOTTEN_NAME = "forgotten"
+_KINDS: Mapping[str, Literal["incident", "event"]] = {
+    INCIDENTS.name: "incident", HOTSPOTS.name: "incident", EVENTS.name: "event",
+}  # fmt: skip
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_FIRST, _LAST = date(1970, 1, 1), date(2109, 12, 30)
+_INCIDENT_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+
+
+def host_id() -> str:
+    """Return this machine's name as a part of paths and a value of `host_id`."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", platform.node().lower()).strip(".-")[:63].strip(".-")
+    return name or "localhost"
+
+
+def day_path(data_dir: Path, table: Table, day: str) -> Path:
+    """Return where the warm tier keeps a day of a table."""
+    return data_dir / WARM_NAME / table.folder / f"{day}{SUFFIX}"
+
+
+def warm_days(data_dir: Path, table: Table) -> tuple[str, ...]:
+    """Return the days of which the warm tier has a file, in order; what else lies there is not ours."""
+    folder = data_dir / WARM_NAME / table.folder
+    found = []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            day = entry.name.removesuffix(SUFFIX)
+            if day != entry.name and is_day(day) and entry.is_file(follow_symlinks=False):
+                found.append(day)
+    return tuple(sorted(found))
+
+
+def is_day(text: str) -> bool:
+    """Whether it names a day that rows can be of."""
+    try:
+        return _DAY.fullmatch(text) is not None and _FIRST <= date.fromisoformat(text) <= _LAST
+    except ValueError:
+        return False
+
+
+def marks_of(reader: PastReader, table: Table) -> dict[str, str]:
+    """Return of each day with rows in the store a text that is another one once they have changed."""
+    marks = reader.day_marks(_KINDS.get(table.name, "history"))
+    return {day: f"{len(table.columns)}:{mark}" for day, mark in marks.items() if is_day(day)}
+
+
+def files_of(
+    data_dir: Path,
+    table: Table,
+    reader: PastReader,
+    scratch: Path,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    cold_url: str = "",
+    on_damage: Callable[[str], object] = ignore_damage,
+    version_of: VersionOf = version_unknown,
+) -> list[Path]:
+    """Return one sound file of each day with rows in [since, until), which together have each row once.
+
+    Days that the store has newer rows of, and those of the bucket, are written into `scratch`, a folder of
+    the caller's own. `on_damage` hears of files that were left out, in words. Raises StorageError.
+    """
+    marks, held = marks_of(reader, table), warm_days(data_dir, table)
+    forgotten = read_forgotten(data_dir)
+    merge = Merge(reader, host_id(), forgotten, version_of)
+    cold = ColdTier.opened(cold_url)
+    try:
+        found = []
+        for day in sorted({*marks, *held, *cold.days(table)}):
+            if _is_within(day, since, until):
+                warm = day_path(data_dir, table, day) if day in held else None
+                here = _Day(table, day, marks.get(day), warm, forgotten)
+                found += here.answer(merge, cold, scratch, on_damage)
+        return found
+    finally:
+        cold.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    table: Table
+    day: str
+    mark: str | None
+    warm: Path | None
+    forgotten: frozenset[str]
+
+    def answer(
+        self, merge: Merge, cold: ColdTier, scratch: Path, on_damage: Callable[[str], object]
+    ) -> Iterator[Path]:
+        base = self.warm or cold.fetch(self.table, self.day, scratch, on_damage)
+        if base is not None and is_current(self.table, base, self.mark) and not self.forgotten:
+            yield base
+            return
+        if base is not None and not is_sound(base, self.table):
+            on_damage(f"cannot read {base}: it is damaged; what the store still has of that day is told")
+            base = None
+        if base is not None or self.mark is not None:
+            path = scratch / f"{self.table.folder}-{self.day}{SUFFIX}"
+            write_day(merge, self.table, self.day, path, base, self.mark)
+            yield path
+
+
+def is_current(table: Table, path: Path, mark: str | None) -> bool:
+    """Whether a file has all that the store has of its day (`mark`; None: nothing)."""
+    try:
+        notes = notes_of(path, table)
+    except StorageError:
+        return False
+    return mark is None or notes.get(MARK) == mark
+
+
+def write_day(
+    merge: Merge, table: Table, day: str, path: Path, base: Path | None, mark: str | None, mode: int = 0o600
+) -> int:
+    """Write a day anew out of the store and its sound file so far, which may be replaced; how many rows."""
+    notes = notes_of(base, table) if base else {}
+    rows, said = merge.day(table, day, read(base, table) if base else (), notes)
+    return write_table(table, rows, path, mode=mode, notes={MARK: mark or notes.get(MARK, ""), **said})
+
+
+def _is_within(day: str, since: datetime | None, until: datetime | None) -> bool:
+    begins = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+    is_after = since is not None and begins + timedelta(days=1) <= since
+    return not is_after and (until is None or begins < until)
+
+
+# ------------------------------------------------------------------------------------------ deletions
+
+
+def forget(data_dir: Path, correlation_ids: Iterable[str]) -> None:
+    """Have the tiers forget incidents that a person deletes; to be called before the store forgets them.
+
+    No answer shows them from now on, and the next tiering takes them out of the files. Raises StorageError.
+    """
+    folder = data_dir / WARM_NAME
+    if not is_plain_folder(folder):
+        return
+    shared = is_shared(data_dir.stat())
+    try:
+        (folder / FORGOTTEN_NAME).mkdir(folder_mode(shared=shared), exist_ok=True)
+        for each in filter(_INCIDENT_ID.fullmatch, correlation_ids):
+            durable_write(folder / FORGOTTEN_NAME / each, b"", mode=file_mode(shared=shared))
+    except OSError as error:
+        raise StorageError(f"cannot write below {folder}: {error.strerror}; nothing was deleted") from error
+
+
+def read_forgotten(data_dir: Path) -> frozenset[str]:
+    """Return the incidents that a person deleted and whose rows may still be in files."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return frozenset(
+            filter(_INCIDENT_ID.fullmatch, os.listdir(data_dir / WARM_NAME / FORGOTTEN_NAME))
+        )
+    return frozenset()
+
+
+def settle_forgotten(data_dir: Path, correlation_ids: Iterable[str]) -> None:
+    """Note that no file has rows of these any more."""
+    for each in correlation_ids:
+        (data_dir / WARM_NAME / FORGOTTEN_NAME / each).unlink(missing_ok=True)
+
+
+# ----------------------------------------------------------------------------------------------- cold
+
+
+@dataclass(slots=True)
+class ColdTier:
+    """What went on to the bucket: the same files below the host's name. `objects` None: there is no bucket."""
+
+    objects: Objects | None
+    _days: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def opened(cls, url: str, *, create: bool = False) -> ColdTier:
+        """Open `analytics.cold_url`; "" is no bucket. Raises MonitordError."""
+        return cls(open_objects(url, create=create) if url else None)
+
+    def days(self, table: Table) -> tuple[str, ...]:
+        """Return the days that lie there."""
+        if self.objects is None:
+            return ()
+        folder = f"{host_id()}/{table.folder}"
+        if table.name not in self._days:
+            names = (each.path.removeprefix(f"{folder}/") for each in self.objects.list(folder))
+            days = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+            self._days[table.name] = tuple(day for day in days if is_day(day))
+        return self._days[table.name]
+
+    def fetch(
+        self, table: Table, day: str, folder: Path, on_damage: Callable[[str], object] = ignore_damage
+    ) -> Path | None:
+        """Bring a day's file into a folder; None where there is none that can be read."""
+        if self.objects is None or day not in self.days(table):
+            return None
+        path = folder / f"cold-{table.folder}-{day}{SUFFIX}"
+        try:
+            _info, data = self.objects.read(cold_path(table, day), FILE_LIMIT_BYTES)
+            durable_write(path, data)
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        if is_sound(path, table):
+            return path
+        path.unlink()
+        on_damage(f"cannot read {cold_path(table, day)} in the bucket: it is damaged, or of somebody else")
+        return None
+
+    def keep(self, table: Table, day: str, path: Path) -> None:
+        """Have the bucket hold exactly this file; raises MonitordError."""
+        if self.objects is None:
+            return
+        data = path.read_bytes()
+        where = cold_path(table, day)
+        if not (day in self.days(table) and self.objects.holds(where, data)):
+            self.objects.put(where, data)
+        if not self.objects.holds(where, data):
+            raise StorageError(f"cannot keep {where} in the bucket: it holds other bytes than were sent")
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if self.objects is not None:
+            with contextlib.suppress(MonitordError):
+                self.objects.close()
+
+
+def cold_path(table: Table, day: str) -> str:
+    """Return where the bucket keeps a day of a table."""
+    return f"{host_id()}/{table.folder}/{day}{SUFFIX}"
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Whether it is a folder itself, and no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
