@@ -39,7 +39,10 @@ def shown_settings(loaded: LoadedConfig) -> dict[str, object]:
     ]
     state = dict(cast("Mapping[str, object]", settings["state"]))
     state["url"] = shown_url(str(state["url"])) if state["url"] else ""
-    return {**settings, "state": state, "storage": storage, "ship": ship, "notify": notify}
+    analytics = dict(cast("Mapping[str, object]", settings["analytics"]))
+    analytics["cold_url"] = shown_url(str(analytics["cold_url"])) if analytics["cold_url"] else ""
+    changed = {"state": state, "storage": storage, "analytics": analytics, "ship": ship, "notify": notify}
+    return {**settings, **changed}
 
 
 def _safe(receiver: ReceiverSettings) -> dict[str, object]:

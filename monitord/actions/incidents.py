@@ -19,7 +19,7 @@ from monitord.export.shapes import consumer_row
 from monitord.export.surroundings import surroundings_of
 from monitord.model import BEFORE, SNAPSHOT, ProfileRecord
 from monitord.storage.ids import short_id
-from monitord.storage.schema import ARTEFACTS_NAME
+from monitord.storage.schema import ARTEFACTS_NAME, WARM_NAME
 from monitord.storage.views import IncidentView
 
 if TYPE_CHECKING:
@@ -134,8 +134,16 @@ def delete(workspace: Workspace, names: Sequence[str], *, confirmed: bool) -> It
 def _delete_each(workspace: Workspace, records: Mapping[str, ProfileRecord]) -> Iterator[ProfileRecord]:
     with workspace.store() as store:
         for correlation_id, record in records.items():
+            _forget_in_tiers(workspace, correlation_id)
             store.delete_incident(correlation_id)
             yield record
+
+
+def _forget_in_tiers(workspace: Workspace, correlation_id: str) -> None:
+    if (workspace.data_dir / WARM_NAME).is_dir():
+        from monitord.analytics.tiers import forget  # only where there is a tier
+
+        forget(workspace.data_dir, [correlation_id])
 
 
 def place_of_evidence(workspace: Workspace, name: str) -> str:

@@ -43,7 +43,7 @@ class Merge:
     def day(
         self, table: Table, day: str, base: Iterable[Row], notes: Mapping[str, str]
     ) -> tuple[Iterator[Row], dict[str, str]]:
-        """Return the day's rows, and the notes of its file. `base` and `notes` are those of the file so far."""
+        """Return the day's rows, and the notes of its file; `base` and `notes` are the file's so far."""
         since = datetime.fromisoformat(day).replace(tzinfo=UTC)
         until = since + timedelta(days=1)
         if table is HOTSPOTS:
@@ -125,7 +125,7 @@ class Merge:
 
 
 def hours_in(notes: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """Return which incidents a file of hotspots counts, by hour; none where its notes say nothing sensible."""
+    """Return which incidents a file of hotspots counts, by hour; none where its notes make no sense."""
     try:
         said = json.loads(notes.get(HOURS, "{}"))
         return {str(datetime.fromisoformat(hour).isoformat()): frozenset(ids) for hour, ids in said.items()}

@@ -51,8 +51,9 @@ def write_table(
 ) -> int:
     """Write rows (columns in the table's order) as a file, replacing one of this name; how many rows.
 
-    `notes` go into its footer, for `notes_of`. The file is read back before it takes its name, and is on the disk when this returns. No link is followed
-    at the name. Raises StorageError; of a failed call nothing is left.
+    `notes` go into its footer, for `notes_of`. The file is read back before it takes its name, and is on the
+    disk when this returns. No link is followed at the name. Raises StorageError; of a failed call nothing is
+    left.
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -100,9 +101,7 @@ def is_sound(path: Path, table: Table) -> bool:
     return True
 
 
-def _write(
-    table: Table, rows: Iterable[tuple[object, ...]], file: Any, notes: Mapping[str, str]
-) -> int:
+def _write(table: Table, rows: Iterable[tuple[object, ...]], file: Any, notes: Mapping[str, str]) -> int:
     arrow, parquet = _arrow(), _parquet()
     schema, kinds = schema_of(table), [kind for _name, kind in table.columns]
     count = 0

@@ -1,7 +1,7 @@
-"""`python -m monitord.analytics.tiering`: brings the warm tier up to the store, and moves on what is too much.
+"""`python -m monitord.analytics.tiering`: copies the store to the warm tier, and moves on what is too much.
 
-A child of the recorder. It may be killed at any moment, and run once too often: a file takes its name when it is
-whole, and nothing leaves the warm tier before the bucket has it.
+A child of the recorder. It may be killed at any moment, and run once too often: a file takes its name when
+it is whole, and nothing leaves the warm tier before the bucket has it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from monitord import config
 from monitord.analytics.merging import Merge
-from monitord.analytics.parquet import SUFFIX, is_sound, read, require_pyarrow, write_table
+from monitord.analytics.parquet import SUFFIX, is_sound, require_pyarrow
 from monitord.analytics.rows import VersionOf, version_unknown
-from monitord.analytics.tables import HOTSPOTS, TABLES, Table
+from monitord.analytics.tables import TABLES, Table
 from monitord.analytics.tiers import (
     ColdTier,
-    cold_path,
     day_path,
     host_id,
     is_current,
@@ -48,12 +46,13 @@ from monitord.storage.usage import floor_of
 LOCK_NAME = "lock"
 MOVED_NAME = "moved"
 """The last day that went on, or away: it and those before it are not begun again."""
+NOTHING_MOVED = "1970-01-01"
 DAMAGED = ".damaged"
 
 
 @dataclass(frozen=True, slots=True)
 class TierLimits:
-    """What the warm tier may take, in bytes and in days that have files; and where it goes on to, if it does."""
+    """What the warm tier may take, in bytes and in days that have files; and where days go on to."""
 
     warm_bytes: int
     warm_days: int
@@ -85,6 +84,7 @@ class Tiering:
             self._clear_drafts()
             cold = ColdTier.opened(self.limits.cold_url, create=True)
             try:
+                self._recall_moved(cold)
                 self._make_room(cold)  # first: a bucket that is away must not let the tier grow
                 self._bring_up(cold)
                 self._make_room(cold)
@@ -159,11 +159,11 @@ class Tiering:
     # ------------------------------------------------------------------------------------ moving on
 
     def _make_room(self, cold: ColdTier) -> None:
-        """Let the oldest days go until the rest fits; days are counted by name, which no clock can make old."""
+        """Let the oldest days go until the rest fits; days are counted: no clock can make them old."""
         held = self._held()
         days = sorted({day for day, _path, _size in held})
         total = sum(size for _day, _path, size in held)
-        for number, day in enumerate(days):
+        for number, day in enumerate(days[:-1]):  # the newest is written on
             is_too_many = len(days) - number > self.limits.warm_days
             if not is_too_many and total <= self.limits.warm_bytes:
                 return
@@ -179,23 +179,14 @@ class Tiering:
             self.moved += 1
 
     def _move(self, table: Table, day: str, cold: ColdTier) -> None:
+        """Have the bucket hold the day; a damaged file goes nowhere."""
         path = day_path(self.data_dir, table, day)
         if cold.objects is None or not os.path.lexists(path):
             return
-        if not is_sound(path, table):
-            self.damaged.append(f"{table.folder}/{path.name}")
-            return
-        before = cold.fetch(table, day, self.folder, self.damaged.append)
-        if before is None:
+        if is_sound(path, table):
             cold.keep(table, day, path)
-            return
-        try:
-            draft = self.folder / f"{cold_path(table, day).replace('/', '-')}.part"
-            write_table(table, _newest(table, path, before), draft, mode=self._file_mode)
-            cold.keep(table, day, draft)
-            draft.unlink()
-        finally:
-            before.unlink(missing_ok=True)
+        else:
+            self.damaged.append(f"{table.folder}/{path.name}")
 
     def _held(self) -> list[tuple[str, Path, int]]:
         """Each file of ours with its day and size, those set aside as damaged among them."""
@@ -209,6 +200,12 @@ class Tiering:
                         size = entry.stat(follow_symlinks=False).st_size
                         found.append((day, Path(entry.path), size))
         return found
+
+    def _recall_moved(self, cold: ColdTier) -> None:
+        """A data directory that was made anew goes on behind what the bucket has: that is not begun again."""
+        if cold.objects is not None and not self._last_moved():
+            days = [day for table in TABLES for day in cold.days(table)]
+            self._note_moved(max(days, default=NOTHING_MOVED))
 
     def _last_moved(self) -> str:
         try:
@@ -241,20 +238,6 @@ class Tiering:
             for path in (*folder.glob("*.part"), *folder.glob(".*.part"), *self.folder.glob("cold-*")):
                 with contextlib.suppress(OSError):
                     path.unlink()
-
-
-def _newest(table: Table, path: Path, before: Path) -> Iterator[tuple[object, ...]]:
-    """Yield a file's rows, and those of the one before whose key it does not have."""
-    names = [name for name, _kind in table.columns]
-    key = [names.index(name) for name in table.key if name != "host_id"]
-    known: dict[tuple[object, ...], Any] = {}
-    counts = names.index("incidents") if table is HOTSPOTS else None
-    for source in (path, before):
-        for row in read(source, table):
-            own = tuple(row[at] for at in key)
-            if own not in known or (counts is not None and (row[counts] or 0) > (known[own][counts] or 0)):
-                known[own] = row
-    yield from known.values()
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """The warm and the cold tier: one Parquet file a table and day (UTC), and which file answers for a day.
 
-`warm/<table>/<day>.parquet` below the data directory, `<host>/<table>/<day>.parquet` below `analytics.cold_url`.
-A file holds all that was ever read of its day, and a mark of the store's rows it was read from. While the mark
-fits, the file is the day's answer; else the day is merged anew. So nothing is counted twice, and no list of
-files can disagree with the files.
+`warm/<table>/<day>.parquet` below the data directory, `<host>/<table>/<day>.parquet` at `analytics.cold_url`.
+A file holds all that was ever read of its day, and a mark of the store's rows that it was read from. While
+the mark fits, the file is the day's answer; else the day is merged anew. So nothing is counted twice, and no
+list of files can disagree with the files.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def files_of(
     merge = Merge(reader, host_id(), forgotten, version_of)
     cold = ColdTier.opened(cold_url)
     try:
-        found = []
+        found: list[Path] = []
         for day in sorted({*marks, *held, *cold.days(table)}):
             if _is_within(day, since, until):
                 warm = day_path(data_dir, table, day) if day in held else None
@@ -182,9 +182,8 @@ def forget(data_dir: Path, correlation_ids: Iterable[str]) -> None:
 def read_forgotten(data_dir: Path) -> frozenset[str]:
     """Return the incidents that a person deleted and whose rows may still be in files."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return frozenset(
-            filter(_INCIDENT_ID.fullmatch, os.listdir(data_dir / WARM_NAME / FORGOTTEN_NAME))
-        )
+        names = [path.name for path in (data_dir / WARM_NAME / FORGOTTEN_NAME).iterdir()]
+        return frozenset(filter(_INCIDENT_ID.fullmatch, names))
     return frozenset()
 
 
@@ -199,7 +198,7 @@ def settle_forgotten(data_dir: Path, correlation_ids: Iterable[str]) -> None:
 
 @dataclass(slots=True)
 class ColdTier:
-    """What went on to the bucket: the same files below the host's name. `objects` None: there is no bucket."""
+    """What went on to the bucket: the same files below the host's name; `objects` None: there is none."""
 
     objects: Objects | None
     _days: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -120,6 +120,7 @@ def load(
         retention=parsed.retention,
         events=parsed.events,
         storage=parsed.storage,
+        analytics=parsed.analytics,
         backup=parsed.backup,
         state=parsed.state,
         notify=parsed.notify,

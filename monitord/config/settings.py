@@ -194,6 +194,7 @@ FORMS = {
     "sender": 'an address such as "monitord@example.org", or "" for the default',
     "quiet_hours": 'hours such as "22:00-07:00", or "" for none',
     "url": 'a URL such as "s3://bucket/prefix", or "" for the data directory',
+    "cold_url": 'a URL such as "s3://bucket/prefix", or "" for no cold tier',
     "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
     "folder": 'an absolute path such as "/srv/monitord-backups", or "" for none',
     "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',
@@ -252,6 +253,18 @@ class StateSettings(Section, frozen=True):
     deadline_s: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
 
 
+class AnalyticsSettings(Section, frozen=True):
+    """What is kept as Parquet for questions over months: how much here, and where it goes on to."""
+
+    warm_mb: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    warm_days: Annotated[int, Meta(ge=1, le=36_500)] = 365
+    cold_url: Url = ""
+
+    def __post_init__(self) -> None:
+        if self.cold_url and not self.warm_mb:
+            raise ValueError("cold_url: expected together with warm_mb, from which it is filled")
+
+
 class LogSettings(Section, frozen=True):
     """Log lines go to stderr, always."""
 
@@ -271,6 +284,7 @@ class FileSettings(Section, frozen=True):
     retention: RetentionSettings = RetentionSettings()
     events: EventSettings = EventSettings()
     storage: StorageSettings = StorageSettings()
+    analytics: AnalyticsSettings = AnalyticsSettings()
     backup: BackupSettings = BackupSettings()
     state: StateSettings = StateSettings()
     notify: NotifySettings = NotifySettings()
@@ -289,6 +303,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionSettings
     events: EventSettings
     storage: StorageSettings
+    analytics: AnalyticsSettings
     backup: BackupSettings
     state: StateSettings
     notify: NotifySettings

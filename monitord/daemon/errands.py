@@ -71,6 +71,14 @@ ERRANDS: tuple[Errand, ...] = (
         is_wanted=lambda settings: bool(settings.ship.url),
         after_incident_s=5.0,
     ),
+    Errand(
+        name="tiering",
+        command=("monitord.analytics.tiering",),
+        every_s=3600.0,
+        first_after_s=5.0,  # before retention's first pass
+        deadline_s=1800.0,
+        is_wanted=lambda settings: settings.analytics.warm_mb > 0,
+    ),
 )
 
 

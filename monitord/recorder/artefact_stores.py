@@ -45,22 +45,25 @@ def check_storage(loaded: LoadedConfig) -> None:
             raise ConfigError(
                 f"{loaded.origin(f'storage.{key}')}: invalid storage.{key}{_bare(error)}"
             ) from error
-    _check_ship_url(loaded)
+    for name, place in (
+        ("ship.url", loaded.settings.ship.url),
+        ("analytics.cold_url", loaded.settings.analytics.cold_url),
+    ):
+        if place:
+            _check_place(loaded, name, place)
     try:
         _check_keys(loaded.settings.storage)
     except ConfigError as error:
         raise ConfigError(f"{loaded.origin('storage.old_encryption_keys')}: {error}") from error
 
 
-def _check_ship_url(loaded: LoadedConfig) -> None:
-    if not loaded.settings.ship.url:
-        return
+def _check_place(loaded: LoadedConfig, name: str, url: str) -> None:
     from monitord.storage.objects import check_place
 
     try:
-        check_place(loaded.settings.ship.url)
+        check_place(url)
     except ConfigError as error:
-        raise ConfigError(f"{loaded.origin('ship.url')}: invalid ship.url{_bare(error)}") from error
+        raise ConfigError(f"{loaded.origin(name)}: invalid {name}{_bare(error)}") from error
 
 
 def check_state(loaded: LoadedConfig) -> None:

@@ -41,15 +41,14 @@ _IDS = (
 )
 _IDS_BY_TIME = f"{_IDS} AND state = 'active' ORDER BY raised_at, correlation_id"
 # Per day (UTC) what changes with its rows; total() can't overflow, whatever a damaged cell holds.
-_INCIDENT_MARK = ("i.pinned", "i.is_summary", "i.late", "length(i.reason)", "length(i.hotspots)",
-    "length(i.cause)", "c.id", "c.is_leading * c.id", "length(c.status)", "c.sample_count",
-    "c.duration_seconds")  # fmt: skip
 _MARKS = {
-    "incident": "SELECT substr(i.raised_at, 1, 10) AS day, count(*), "
-    + ", ".join(f"total({each})" for each in _INCIDENT_MARK)
-    + " FROM incident i LEFT JOIN profile_capture c ON c.correlation_id = i.correlation_id"
+    "incident": "SELECT substr(i.raised_at, 1, 10) AS day, count(*), total(i.pinned), total(i.is_summary),"
+    " total(i.late), total(length(i.reason)), total(length(i.hotspots)), total(length(i.cause)), total(c.id),"
+    " total(c.is_leading * c.id), total(length(c.status)), total(c.sample_count), total(c.duration_seconds)"
+    " FROM incident i LEFT JOIN profile_capture c ON c.correlation_id = i.correlation_id"
     " WHERE i.state = 'active' GROUP BY day",
-    "event": "SELECT date(id / 2048000000, 'unixepoch') AS day, count(*), min(id), max(id) FROM event GROUP BY day",
+    "event": "SELECT date(id / 2048000000, 'unixepoch') AS day, count(*), min(id), max(id)"
+    " FROM event GROUP BY day",
     "history": "SELECT day, count(*), max(id), total(step_s), total(length(rates)) FROM ("
     "SELECT substr(taken_from, 1, 10) AS day, id, step_s, rates FROM history UNION ALL "
     "SELECT substr(taken_until, 1, 10), id, step_s, rates FROM history"
@@ -113,7 +112,9 @@ class PastReader(StoreReader):
     def day_marks(self, kind: Literal["incident", "event", "history"]) -> dict[str, str]:
         """Return of each day (UTC) with rows of a kind a text that is another one once its rows changed."""
         rows = self._fetched(_MARKS[kind], [])
-        return {str(row[0]): ",".join(f"{value:.15g}" for value in row[1:] if value is not None) for row in rows}
+        return {
+            str(row[0]): ",".join(f"{value:.15g}" for value in row[1:] if value is not None) for row in rows
+        }
 
     def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
         """Return the incidents that went on in [since, until], the newest first, at most so many."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from monitord.errors import MonitordError
 from monitord.storage.folder import CAPTURE_LOCK, DAEMON_LOCK, holder
 from monitord.storage.readonly import stored_bytes
-from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, QUARANTINE_NAME, WARM_NAME
 from monitord.storage.views import Usage
 
 SPOOL_NAME = "spool"
@@ -25,6 +25,7 @@ WAL_LIMIT_BYTES = WAL_PAGES * 4096
 ROWS_BYTES = 64 * 1024  # what an incident's rows or a minute of history may add to the database
 _ROOM_SHARE = 0.15  # of a small budget
 _SMALL_DISK_BYTES = 2_000_000_000
+_KINDS = ("database", "wal", "artefact", "quarantine", "set_aside", "temporary", "warm", "other")
 _SET_ASIDE = (f"{DATABASE_NAME}.damaged-", f"{DATABASE_NAME}.before-")
 
 
@@ -34,7 +35,7 @@ def usage_of(data_dir: Path, *, is_remote: bool = False) -> Usage:
     `is_remote`: artefacts go to a remote provider; they are counted as the rows tell it, wherever they lie.
     """
     disk = os.statvfs(data_dir)
-    sizes = dict.fromkeys(("database", "wal", "artefact", "quarantine", "set_aside", "temporary", "other"), 0)
+    sizes = dict.fromkeys(_KINDS, 0)
     for name, size in _sizes(data_dir):
         sizes[_kind_of(name)] += size
     abandoned = sum(size for _path, size in abandoned_files(data_dir)) if sizes["temporary"] else 0
@@ -47,6 +48,7 @@ def usage_of(data_dir: Path, *, is_remote: bool = False) -> Usage:
         temporary_bytes=max(0, sizes["temporary"] - abandoned),
         other_bytes=sizes["other"] + abandoned,
         disk_bytes=disk.f_blocks * disk.f_frsize,
+        warm_bytes=sizes["warm"],
     )
     if is_remote:
         with contextlib.suppress(MonitordError, TypeError, ValueError):
@@ -109,6 +111,8 @@ def abandoned_files(data_dir: Path) -> list[tuple[Path, int]]:
 def _kind_of(name: str) -> str:
     if name in (ARTEFACTS_NAME, QUARANTINE_NAME, SPOOL_NAME):
         return {ARTEFACTS_NAME: "artefact", QUARANTINE_NAME: "quarantine", SPOOL_NAME: "temporary"}[name]
+    if name == WARM_NAME:
+        return "warm"
     if name == DATABASE_NAME:
         return "database"
     if name == f"{DATABASE_NAME}-wal":

@@ -159,8 +159,8 @@ class Usage:
     `artefact_bytes` counts quarantined files too; where artefacts go to a remote provider it is what the rows
     say, wherever the bytes are, and only `free_disk_bytes` of `disk_bytes` is about this disk.
     `set_aside_bytes` are damaged databases and the copy made before a migration. `temporary_bytes`, which
-    running captures write and take away again, count against the disk alone; what killed ones left is among
-    `other_bytes`.
+    running captures write and take away again, and `warm_bytes`, which have a budget of their own, count
+    against the disk alone; what killed captures left is among `other_bytes`.
     """
 
     database_bytes: int
@@ -171,6 +171,7 @@ class Usage:
     temporary_bytes: int = 0
     other_bytes: int = 0
     disk_bytes: int = 0
+    warm_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:
