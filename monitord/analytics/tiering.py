@@ -254,7 +254,10 @@ def limits_of(settings: config.Settings) -> TierLimits:
     """Return what the configuration says."""
     wanted = settings.analytics
     return TierLimits(
-        int(wanted.warm_mb * 1e6), wanted.warm_days, wanted.cold_url, settings.retention.min_free_disk_bytes
+        int(wanted.warm_mb * 1e6),
+        int(wanted.warm_days),
+        wanted.cold_url,
+        settings.retention.min_free_disk_bytes,
     )
 
 

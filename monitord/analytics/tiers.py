@@ -205,7 +205,7 @@ class ColdTier:
 
     @classmethod
     def opened(cls, url: str, *, create: bool = False) -> ColdTier:
-        """Open `analytics.cold_url`; "" is no bucket. Raises MonitordError."""
+        """Open `analytics.cold_url`; "" stands for none. Raises MonitordError."""
         return cls(open_objects(url, create=create) if url else None)
 
     def days(self, table: Table) -> tuple[str, ...]:

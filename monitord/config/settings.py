@@ -257,7 +257,7 @@ class AnalyticsSettings(Section, frozen=True):
     """What is kept as Parquet for questions over months: how much here, and where it goes on to."""
 
     warm_mb: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
-    warm_days: Annotated[int, Meta(ge=1, le=36_500)] = 365
+    warm_days: Annotated[float, Meta(ge=1, le=36_500)] = 365.0
     cold_url: Url = ""
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ from monitord.model import Event, EventType, Incident
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.past import PastReader
 from tests.pasts import Past
+from tests.patience import PATIENCE_S
 
 AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 PLENTY = TierLimits(1_000_000_000, 365)
@@ -234,7 +235,7 @@ def test_killed_at_every_step_nothing_is_lost_and_nothing_twice(
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(data_dir, place / "data")
         words = [sys.executable, str(SCRIPT), str(place / "data"), cold, str(kill_at)]
-        return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     whole = tier(0)
     assert whole.returncode == 0, whole.stderr
