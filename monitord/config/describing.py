@@ -45,6 +45,9 @@ COMMENTS = {
     "retention.process_share": "no single process name holds more of the budget while others need it",
     "retention.min_free_disk_mb": "the disk is left at least this much;"
     " one below 2 GB no more than a tenth of itself",
+    "retention.max_count": "no more incidents than this, the mildest and oldest go first; 0: as many as fit",
+    "retention.max_profiles": "no more kept profiles of scripts than this, the oldest go; 0: as many as fit",
+    "retention.ages": 'evidence that goes sooner: ["process=chrome:6h", "rule=cpu-hog:2d", "severity=1:12h"]',
     "events.max_events": "beyond so many the oldest loose ones and samples go; 0: no limit",
     "events.max_age_h": "loose ones and samples older than this go; 0: as `retention` has it",
     "storage.url": 'where artefacts go: "" stays in the data directory; s3://… redis://… file:///…',
@@ -58,6 +61,8 @@ COMMENTS = {
     "storage.cache_eviction": "who goes first when it is full: lru, fifo or random",
     "storage.archive_url": 'where old captures\' bytes move to; "": nowhere',
     "storage.archive_after_h": "captures older than this move to the archive",
+    "storage.archive_max_age_h": "with an archive evidence goes at this age instead of retention.max_age_h;"
+    " 0: at that",
     "state.url": 'what assistants\' sessions share: "": a SQLite file; postgresql://… redis://… and others',
     "state.deadline_s": "a question to it takes this long at most",
     "analytics.warm_mb": "what the warm tier may take beside retention.max_total_mb; 0: there is none",

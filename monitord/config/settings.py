@@ -168,6 +168,15 @@ class RetentionSettings(Section, frozen=True):
     summary_days: Annotated[float, Meta(ge=0, le=3650)] = 30.0
     process_share: Share = 0.4
     min_free_disk_mb: Annotated[float, Meta(ge=0)] = 200.0
+    max_count: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    max_profiles: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
+    ages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.ages:
+            from monitord.config.ages import check_ages
+
+            check_ages(self.ages, self.max_age_h)
 
     @property
     def max_total_bytes(self) -> int:
@@ -217,6 +226,7 @@ class StorageSettings(Section, frozen=True):
     cache_eviction: Literal["lru", "fifo", "random"] = "lru"
     archive_url: Url = ""
     archive_after_h: Annotated[float, Meta(ge=0, le=24 * 365)] = 24.0
+    archive_max_age_h: Annotated[float, Meta(ge=0, le=24 * 3650)] = 0.0
 
 
 class BackupSettings(Section, frozen=True):

@@ -13,6 +13,9 @@ from monitord.storage.views import Usage
 # one round: RetentionManager measures after each round and comes again.
 SUMMARY_BYTES = 4096
 
+# Evidence that goes sooner: of a process, a rule, or from a severity on; which one; at what age in seconds.
+AgeLimit = tuple[str, str, float]
+
 # Rounds in which a history that is too long is believed to be the cause; 4**6 times shorter by then.
 PATIENCE = 6
 
@@ -26,7 +29,9 @@ class RetentionLimits:
     `process_share` of the budget while others hold evidence too. History holds at most `history_share` of the
     budget, and when room is wanted summaries hold no more than theirs. A disk keeps `min_free_disk_bytes`
     free, see `floor_bytes`. Of events that no incident needs the oldest go beyond `max_events` in all, and
-    those older than `event_age_s`; 0 of either: they go for no other reason than the others.
+    those older than `event_age_s`; 0 of either: they go for no other reason than the others. With an archive
+    evidence may stay for `archive_age_s` instead; by `ages` some goes sooner. Of more incidents than
+    `max_count`, and profiles of scripts than `max_profiles` (0: no limit), the mild and old ones go.
     """
 
     max_age_s: float = 72 * 3600.0
@@ -34,6 +39,10 @@ class RetentionLimits:
     summary_age_s: float = 30 * 86400.0
     process_share: float = 0.5
     min_free_disk_bytes: int = 200_000_000
+    max_count: int = 0
+    max_profiles: int = 0
+    ages: tuple[AgeLimit, ...] = ()
+    archive_age_s: float | None = None
     history_share: float = 0.25
     max_events: int = 0
     event_age_s: float = 0.0
@@ -44,6 +53,11 @@ class RetentionLimits:
         before = now - timedelta(seconds=self.event_age_s) if self.event_age_s and by_age else None
         bounds = {"max_events": self.max_events or None, "before": before}
         return bounds if any(bounds.values()) else {}
+
+    @property
+    def evidence_age_s(self) -> float:
+        """How long evidence stays."""
+        return self.max_age_s if self.archive_age_s is None else max(self.max_age_s, self.archive_age_s)
 
     @property
     def history_age_s(self) -> float:

@@ -14,24 +14,30 @@ from monitord.jobs.limits import SUMMARY_BYTES, HistoryTrim, RetentionLimits
 from monitord.storage.artefacts.lifecycle import (
     KIND,
     PROCESS,
+    RULE,
+    SEVERITY,
     Cut,
     Cutting,
     Decision,
     FreeDiskFloor,
     MaxAge,
+    MaxAgeBySeverity,
+    MaxCount,
     MaxTotalBytes,
     QuotaPerTag,
     ShareWhenFull,
     StockView,
+    Tagged,
     Tally,
 )
 from monitord.storage.incident_stock import BARE, EVIDENCE, SUMMARY
 from monitord.storage.views import Usage
 
 EVIDENCES, SUMMARIES = {KIND: EVIDENCE}, {KIND: SUMMARY}
-_LAST_RESORT = "last resort"
+_LAST_RESORT, _WHOLE = "last resort", "summary age"
+PROFILES = {**SUMMARIES, RULE: "profile"}  # kept ones of scripts
 _REASONS = {
-    "summary age": "age",
+    _WHOLE: "age",
     _LAST_RESORT: "budget",
     "summaries": "budget",
 }  # for people; the others are called as they are
@@ -117,6 +123,10 @@ def policies_of(
     budget_bytes = limits.max_total_bytes + trim.credit_bytes + bare_bytes
     policies: dict[str, Cutting] = {
         **policies_by_age(limits),
+        **(
+            {"count of profiles": MaxCount(limits.max_profiles, only=PROFILES)} if limits.max_profiles else {}
+        ),
+        **({"count": MaxCount(limits.max_count, only=SUMMARIES)} if limits.max_count else {}),
         "process quota": QuotaPerTag(PROCESS, quota_bytes, only=EVIDENCES),
         "summaries": summary_share(limits, row_bytes),
         "budget": MaxTotalBytes(budget_bytes, only=EVIDENCES),
@@ -131,10 +141,19 @@ def policies_of(
 
 def policies_by_age(limits: RetentionLimits) -> dict[str, Cutting]:
     """Those that judge by the clock."""
-    summary_age_s = max(limits.max_age_s, limits.summary_age_s)
+    summary_age_s = max(limits.evidence_age_s, limits.summary_age_s)
+    steps = {float(value): timedelta(seconds=age_s) for tag, value, age_s in limits.ages if tag == SEVERITY}
+    named = [each for each in limits.ages if each[0] != SEVERITY]
     return {
-        "summary age": MaxAge(timedelta(seconds=summary_age_s), only=SUMMARIES),
-        "age": MaxAge(timedelta(seconds=limits.max_age_s), only=EVIDENCES),
+        _WHOLE: MaxAge(timedelta(seconds=summary_age_s), only=SUMMARIES),
+        "age": MaxAge(timedelta(seconds=limits.evidence_age_s), only=EVIDENCES),
+        **({"age by severity": MaxAgeBySeverity(steps, only=EVIDENCES)} if steps else {}),
+        **{  # without an age nothing is asked of the clock
+            f"age of {tag} {value}": MaxAge(timedelta(seconds=age_s), only={**EVIDENCES, tag: value})
+            if age_s
+            else Tagged(only={**EVIDENCES, tag: value})
+            for tag, value, age_s in named
+        },
     }
 
 
@@ -149,7 +168,9 @@ def share_by_age(stock: StockView, limits: RetentionLimits, now: datetime) -> fl
 
     It is what a clock jump would make large.
     """
-    whole, aged = (policy.consider(stock, now).cuts for policy in policies_by_age(limits).values())
+    policies = policies_by_age(limits)
+    whole = policies.pop(_WHOLE).consider(stock, now).cuts
+    aged = [cut for policy in policies.values() for cut in policy.consider(stock, now).cuts]
     of_whole, of_aged = stock.tally(whole), stock.tally(aged)
     if not (of_whole.count or of_aged.count):
         return 0.0

@@ -32,7 +32,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from monitord.storage.artefacts.lifecycle import KIND, PROCESS, Cut, Holders, Item, Tally
+from monitord.storage.artefacts.lifecycle import KIND, PROCESS, RULE, Cut, Holders, Item, Tally
 from monitord.storage.cells import MAX_BYTES, text_cell, text_of, time_cell, time_of
 from monitord.storage.soundness import check_row
 from monitord.storage.tables import incident, profile_capture
@@ -126,7 +126,9 @@ class IncidentStock:
             return
         kind, going = cuts[0].only[KIND], self._going(cuts)
         order = (_COLUMNS.severity, self.happened_at, _COLUMNS.correlation_id)
-        query = select(*order, _COLUMNS.process_name, _FREED[kind]).where(going).order_by(*order)
+        query = (
+            select(*order, _COLUMNS.process_name, _COLUMNS.rule, _FREED[kind]).where(going).order_by(*order)
+        )
         page = self._rows(query.limit(_FIRST_PAGE))
         yield from _items(kind, page)
         if len(page) < _FIRST_PAGE:
@@ -188,8 +190,8 @@ class IncidentStock:
 
 
 def _items(kind: str, page: Iterable[Any]) -> Iterator[Item]:
-    for severity, moment, correlation_id, name, freed in page:
-        tags = {KIND: kind, PROCESS: text_of(name)}
+    for severity, moment, correlation_id, name, rule, freed in page:
+        tags = {KIND: kind, PROCESS: text_of(name), RULE: text_of(rule)}
         yield Item(f"{kind}/{correlation_id}", freed, time_of(moment), severity, tags=tags)
 
 
@@ -202,6 +204,8 @@ def _tagged(only: Mapping[str, str]) -> Condition:
     parts: list[Condition] = [_COLUMNS.is_summary == 0] if only[KIND] == EVIDENCE else []
     if BARE in only:
         parts.append(_COLUMNS.is_summary == 1)
+    if RULE in only:
+        parts.append(_COLUMNS.rule == text_cell(only[RULE]))
     if PROCESS in only:
         parts.append(_COLUMNS.process_name == text_cell(only[PROCESS]))
     return and_(*parts) if parts else _ACTIVE

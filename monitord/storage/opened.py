@@ -23,7 +23,6 @@ from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts, open_f
 from monitord.storage.connection import open_engine, patient, reading
 from monitord.storage.faults import DamagedError, explained, storage_error
 from monitord.storage.opening import mark_filled, prepare_database, unfilled
-from monitord.storage.plans import drop_plan, keep_plan
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME
 from monitord.storage.state import NamespacedStorage, Storage
 from monitord.storage.state.backend import held, left_s
@@ -120,11 +119,15 @@ class OpenDatabase:
 
     def keep_plan(self, plan: NamedPlan) -> None:
         """Keep a capture plan, in the database and in an artefact; raises UsageError."""
+        from monitord.storage.kept_plans import keep_plan
+
         with self._guarded():
             keep_plan(self._ready()[1].artefacts, self.state, plan)
 
     def drop_plan(self, name: str) -> None:
         """Remove a capture plan; raises NotFoundError."""
+        from monitord.storage.kept_plans import drop_plan
+
         with self._guarded():
             drop_plan(self._ready()[1].artefacts, self.state, name)
 

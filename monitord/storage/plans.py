@@ -1,9 +1,5 @@
 """Capture plans, set while the daemon runs: kept in the global state, one key a plan, as JSON.
 
-One artefact has all of them, too, so that they come back with a lost database. While there is one, it is what
-counts: a plan is written there first and deleted there last, so that a kill in between leaves an artefact
-with too few plans and never one with too many.
-
 The functions take any `Storage`: the store's own, or a reader's, on which only asking works.
 """
 
@@ -16,9 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from monitord.errors import NotFoundError, StorageError, UsageError
-from monitord.logs import get_logger
 from monitord.model import Match, NamedPlan, PlannedConsent, PlannedProfiler
-from monitord.storage.artefacts import PLANS_KEY, StorageManager
 from monitord.storage.state import Storage
 
 _PROFILERS, _CONSENTS = get_args(PlannedProfiler), get_args(PlannedConsent)
@@ -30,8 +24,6 @@ _MATCHED_BY = ("names", "users", "units")
 _CHANGES = ("profiler", "duration_s", "rate_hz", "consent")
 _PATTERNS_AT_MOST = 64
 _PATTERN_LENGTH = 256
-_KIND = "plans"  # of their artefact
-_LIMIT_BYTES = 4 << 20
 
 
 def store_capture_plan(state: Storage, plan: NamedPlan) -> None:
@@ -149,76 +141,3 @@ def _lists(match: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
     if any(not isinstance(values, list) for values in match.values()):
         raise TypeError("its match holds no lists")
     return {key: tuple(values) for key, values in match.items()}
-
-
-def keep_plan(artefacts: StorageManager, state: Storage, plan: NamedPlan) -> None:
-    """Keep a plan, in place of the one of its name; raises UsageError for one that can't be."""
-    store_capture_plan(state, plan)
-    _write(artefacts, _held(state))
-
-
-def drop_plan(artefacts: StorageManager, state: Storage, name: str) -> None:
-    """Remove a plan; raises NotFoundError."""
-    held = dict(_held(state))
-    if held.pop(name, None) is not None:
-        _write(artefacts, held)
-    delete_capture_plan(state, name)
-
-
-def agree_on_plans(artefacts: StorageManager, state: Storage) -> int:
-    """Bring plans back where the database has none, else the artefact to what it has; how many came back."""
-    held = _held(state)
-    try:
-        kept = _read(artefacts)
-    except StorageError as error:  # damaged, or sealed with a key that is not at hand
-        get_logger().warning("store.plans_unreadable", artefact=PLANS_KEY, reason=str(error))
-        kept = {}
-    if kept and not held:
-        return sum(_take(state, name, text) for name, text in kept.items())
-    if held != kept:
-        try:
-            _write(artefacts, held)
-        except StorageError as error:  # a full disk; it is written at the next start
-            get_logger().warning("store.plans_not_kept", artefact=PLANS_KEY, reason=str(error))
-    return 0
-
-
-def _take(state: Storage, name: str, text: str) -> bool:
-    try:
-        store_capture_plan(state, parsed(name, text.encode()))
-    except StorageError as error:
-        get_logger().warning("store.plan_unreadable", plan=name, reason=str(error))
-        return False
-    return True
-
-
-def _held(state: Storage) -> Mapping[str, str]:
-    """The sound plans of the database, as they are kept there."""
-    found = {}
-    for name in names_of(state):
-        try:
-            found[name] = kept_as(get_capture_plan(state, name))
-        except StorageError:
-            continue  # `plan list` tells of it
-    return found
-
-
-def _read(artefacts: StorageManager) -> Mapping[str, str]:
-    if not artefacts.exists(PLANS_KEY):
-        return {}
-    if artefacts.get_metadata(PLANS_KEY).size > _LIMIT_BYTES:
-        raise StorageError(f"cannot read {PLANS_KEY}: it is larger than {_LIMIT_BYTES} bytes")
-    try:
-        plans = json.loads(artefacts.retrieve_data(PLANS_KEY))["plans"]
-        return {str(name): str(text) for name, text in plans.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StorageError(f"cannot read {PLANS_KEY}: it holds no capture plans") from error
-
-
-def _write(artefacts: StorageManager, plans: Mapping[str, str]) -> None:
-    if not plans:
-        artefacts.delete(PLANS_KEY)
-        return
-    payload = json.dumps({"plans": dict(plans)}, separators=(",", ":")).encode("ascii")
-    kind = {"kind": _KIND}
-    artefacts.store_data(PLANS_KEY, payload, tags=kind, content_type="application/json", attributes=kind)

@@ -15,6 +15,7 @@ from monitord.errors import DamagedRowError
 from monitord.logs import get_logger
 from monitord.storage.artefact_store import ArtefactStore
 from monitord.storage.artefacts import (
+    PLANS_KEY,
     AccessDeniedError,
     ArchivedElsewhereError,
     ArtefactError,
@@ -33,7 +34,7 @@ from monitord.storage.evidence import (
     read_incident_artefact,
     store_incident_artefact,
 )
-from monitord.storage.plans import agree_on_plans
+from monitord.storage.plans import names_of
 from monitord.storage.records import BARE, IncidentRecords, StoredCapture
 from monitord.storage.rows import (
     choose_leading,
@@ -60,7 +61,11 @@ def adopt(engine: Engine, artefact_store: ArtefactStore) -> int:
     artefacts = artefact_store.artefacts
     removed = artefact_store.folder.remove_parts()
     finished = finish_deletions(engine, artefact_store)
-    agree_on_plans(artefacts, NamespacedStorage(SqlBackend(engine.begin)))
+    state = NamespacedStorage(SqlBackend(engine.begin))
+    if names_of(state) or artefacts.exists(PLANS_KEY):
+        from monitord.storage.kept_plans import agree_on_plans
+
+        agree_on_plans(artefacts, state)
     with engine.begin() as connection:
         # Listed under the write lock: another process's rows are committed after their files are there.
         present = {key for key in artefacts.list() if not has_no_row(key)}

@@ -30,6 +30,8 @@ from monitord.storage.artefacts.lifecycle.policies import (
 from monitord.storage.artefacts.lifecycle.policy import (
     KIND,
     PROCESS,
+    RULE,
+    SEVERITY,
     Cut,
     Holders,
     Item,
@@ -51,6 +53,8 @@ __all__ = [
     "is_pinned",
     "KIND",
     "PROCESS",
+    "RULE",
+    "SEVERITY",
     "POLICIES",
     "Cutting",
     "ArchiveAfter",

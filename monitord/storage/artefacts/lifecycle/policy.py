@@ -13,7 +13,7 @@ from typing import Protocol, Self
 from monitord.storage.artefacts.metadata import StorageMetadata
 
 # The tags of an artefact that policies go by.
-KIND, PROCESS, SEVERITY, PINNED = "kind", "process", "severity", "pinned"
+KIND, PROCESS, RULE, SEVERITY, PINNED = "kind", "process", "rule", "severity", "pinned"
 _NOT_PINNED = ("", "0", "false", "no")
 
 Position = tuple[float, datetime, str]  # where an item stands in the order of `mild_first`
