@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from monitord.actions.workspace import Workspace
@@ -17,6 +18,7 @@ from monitord.analytics.tables import TABLES
 from monitord.analytics.templates import FOLDER, Template, template, templates
 from monitord.analytics.versions import Deployment, deployments, known_versions, mark_deployed
 from monitord.errors import UsageError
+from monitord.export.cleaning import Cleaner
 from monitord.export.encoding import json_text
 
 if TYPE_CHECKING:
@@ -110,6 +112,29 @@ def deployed(workspace: Workspace, process: str, version: str, at: datetime | No
     """
     with workspace.store() as store:
         return mark_deployed(store.state, process, version, at or datetime.now(UTC))
+
+
+@contextmanager
+def companion_file(
+    workspace: Workspace, since: datetime | None, until: datetime | None, *, raw: bool = False
+) -> Iterator[tuple[Iterator[bytes], dict[str, int] | None]]:
+    """Yield the bytes of a DuckDB file of all views, and what was hidden in it; `raw` hides nothing.
+
+    Raises StorageError, and MonitordError where the extra is missing.
+    """
+    need_extra("write a DuckDB file")
+    from monitord.actions.identities import identities
+    from monitord.analytics.companion import companion, pieces
+    from monitord.analytics.views import Period
+
+    cleaner = None if raw else Cleaner(identities())
+    every = " ".join(table.name for table in TABLES)
+    with (
+        _views(workspace, every, Period(since, until)) as views,
+        TemporaryDirectory(prefix="monitord-companion-") as folder,
+    ):
+        path = companion(views, Path(folder), cleaner, MEMORY_MB)
+        yield pieces(path), cleaner.hidden if cleaner else None
 
 
 CATALOGUE_KEYS = ("kind", "name", "usage", "says", "parameters", "source")

@@ -20,6 +20,7 @@ from monitord.actions.exporting import (
 )
 from monitord.actions.exporting import report as report_of
 from monitord.actions.incidents import find
+from monitord.actions.querying import companion_file
 from monitord.actions.times import parse_period
 from monitord.actions.workspace import ignore
 from monitord.cli.context import CliContext
@@ -48,10 +49,11 @@ class ExportFormat(StrEnum):
     REPORT = "report"
     MARKDOWN = "markdown"
     BUNDLE = "bundle"
+    DUCKDB = "duckdb"
 
     @property
     def is_of_one(self) -> bool:
-        return self not in (ExportFormat.JSON, ExportFormat.CSV)
+        return self not in (ExportFormat.JSON, ExportFormat.CSV, ExportFormat.DUCKDB)
 
 
 ENDINGS = {
@@ -67,6 +69,7 @@ ENDINGS = {
     ".pb.gz": (ExportFormat.PPROF,),
     ".tar.zst": (ExportFormat.BUNDLE,),
     ".tzst": (ExportFormat.BUNDLE,),
+    ".duckdb": (ExportFormat.DUCKDB,),
 }
 """What a file's ending says: the format it stands for alone, then others that may end so."""
 _OWN_ENDINGS = {ExportFormat.REPORT: ".report.html", ExportFormat.BUNDLE: ".tar.zst"}
@@ -87,7 +90,9 @@ def export(
     ] = None,
     wanted: Annotated[
         ExportFormat | None,
-        typer.Option("--format", help="Of incidents json, csv; of one: the others. Default: as FILE ends."),
+        typer.Option(
+            "--format", help="Of incidents json, csv, duckdb (all views of `query`); of one: the others."
+        ),
     ] = None,
     bundle: Annotated[
         bool,
@@ -107,6 +112,15 @@ def export(
         where = _without_a_name(context, names, file_format)
     if file_format.is_of_one:
         _export_one(context, names[0], file_format, where, raw=raw)
+        return
+    if file_format is ExportFormat.DUCKDB:
+        if names or process:
+            raise UsageError(
+                "invalid call: duckdb is of all that was kept, expected --since, --until or nothing"
+            )
+        with companion_file(context.workspace, start, end, raw=raw) as (content, hidden):
+            put(where, content)
+        report("a DuckDB file", hidden, where)
         return
     period = RecentFilter(limit=None, since=start, until=end, process=process)
     watch = ignore if where == STDOUT else show_progress

@@ -21,7 +21,7 @@ from monitord.model import TriggerMetric
 from monitord.storage.views import IncidentView
 
 FORMAT = "monitord-export/1"
-_ASKED_BY = re.compile(r"\Aasked for by hand by ([^\s,;:]+)")
+ASKED_BY = re.compile(r"\Aasked for by hand by ([^\s,;:]+)")
 
 
 class Bundle:
@@ -88,7 +88,7 @@ class Bundle:
 def learn_incident(cleaner: Cleaner, view: IncidentView) -> None:
     """Let the cleaner know everything that one incident gives away."""
     user = view.process.user if view.process else None
-    asked = _ASKED_BY.search(view.reason) if view.metric is TriggerMetric.MANUAL else None
+    asked = ASKED_BY.search(view.reason) if view.metric is TriggerMetric.MANUAL else None
     cleaner.learn_names(
         users=filter(None, [user, asked[1] if asked else None]), machine_ids=filter(None, [view.boot_id])
     )
