@@ -69,7 +69,14 @@ def _views(workspace: Workspace, sql: str, period: Period) -> Iterator[Any]:
 
     with workspace.past() as reader:
         versions = known_versions(deployments(reader.storage))
-        with stored_views(reader, sql, period, "", versions) as views:
+        with stored_views(
+            reader,
+            sql,
+            period,
+            versions,
+            cold_url=workspace.settings.analytics.cold_url,
+            on_damage=lambda words: workspace.tell(f"monitord: {words}"),
+        ) as views:
             yield views
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from monitord import config
 from monitord.analytics.merging import Merge
 from monitord.analytics.parquet import SUFFIX, is_sound, require_pyarrow
-from monitord.analytics.rows import VersionOf, version_unknown
 from monitord.analytics.tables import TABLES, Table
 from monitord.analytics.tiers import (
     ColdTier,
@@ -34,6 +33,7 @@ from monitord.analytics.tiers import (
     warm_days,
     write_day,
 )
+from monitord.analytics.versions import deployments, known_versions
 from monitord.durable import durable_write, file_mode, folder_mode, is_shared, read_regular
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.model import counted, sized
@@ -66,7 +66,6 @@ class Tiering:
 
     data_dir: Path
     limits: TierLimits
-    version_of: VersionOf = version_unknown
     written: int = 0
     moved: int = 0
     damaged: list[str] = field(default_factory=list)
@@ -104,7 +103,8 @@ class Tiering:
     def _bring_up(self, cold: ColdTier) -> None:
         forgotten = read_forgotten(self.data_dir)
         with PastReader(self.data_dir) as reader:
-            merge = Merge(reader, host_id(), forgotten, self.version_of)
+            versions = known_versions(deployments(reader.storage))
+            merge = Merge(reader, host_id(), forgotten, versions)
             for table in TABLES:
                 marks, held = marks_of(reader, table), warm_days(self.data_dir, table)
                 last_moved = self._last_moved()

@@ -79,10 +79,9 @@ def marks_of(reader: PastReader, table: Table) -> dict[str, str]:
 
 
 def files_of(
-    data_dir: Path,
-    table: Table,
     reader: PastReader,
     scratch: Path,
+    table: Table,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -95,6 +94,7 @@ def files_of(
     Days that the store has newer rows of, and those of the bucket, are written into `scratch`, a folder of
     the caller's own. `on_damage` hears of files that were left out, in words. Raises StorageError.
     """
+    data_dir = reader.data_dir
     marks, held = marks_of(reader, table), warm_days(data_dir, table)
     forgotten = read_forgotten(data_dir)
     merge = Merge(reader, host_id(), forgotten, version_of)

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.analytics.engine import View
-from monitord.analytics.parquet import write_table
-from monitord.analytics.rows import VersionOf, rows_of
+from monitord.analytics.rows import VersionOf
 from monitord.analytics.tables import TABLES, Table
+from monitord.analytics.tiers import files_of
+from monitord.storage.asking import OnDamage, ignore_damage
 
 if TYPE_CHECKING:
     from monitord.storage.past import PastReader
@@ -30,19 +32,28 @@ class Period:
 
 @contextmanager
 def stored_views(
-    reader: PastReader, sql: str, period: Period, host_id: str, version_of: VersionOf
+    reader: PastReader,
+    sql: str,
+    period: Period,
+    version_of: VersionOf,
+    *,
+    cold_url: str = "",
+    on_damage: OnDamage = ignore_damage,
 ) -> Iterator[tuple[View, ...]]:
-    """Yield a view of each table; only those that the SQL names have been read from the store.
+    """Yield a view of each table over all tiers, each row once; only those that the SQL names are read.
 
-    For the block they lie, as Parquet, in a folder of this user alone.
+    What no tier has as it is lies, for the block, in a folder of this user alone.
     """
     with tempfile.TemporaryDirectory(prefix="monitord-query-") as folder:
+        files = partial(
+            files_of, reader, Path(folder),
+            since=period.since, until=period.until, cold_url=cold_url, on_damage=on_damage,
+            version_of=version_of,
+        )  # fmt: skip
         yield tuple(
             View.of(
                 table,
-                _hot(reader, table, period, host_id, version_of, Path(folder))
-                if is_named(table, sql)
-                else (),
+                [str(path) for path in files(table)] if is_named(table, sql) else (),
                 period.since,
                 period.until,
             )
@@ -53,11 +64,3 @@ def stored_views(
 def is_named(table: Table, sql: str) -> bool:
     """Whether SQL may ask for a table: it has its name somewhere, or asks in a way that hides names."""
     return table.name in sql.lower() or re.search(r"\bquery(_table)?\b", sql.lower()) is not None
-
-
-def _hot(
-    reader: PastReader, table: Table, period: Period, host_id: str, version_of: VersionOf, folder: Path
-) -> list[str]:
-    path = folder / f"{table.name}.parquet"
-    count = write_table(table, rows_of(reader, table, period.since, period.until, host_id, version_of), path)
-    return [str(path)] if count else []

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from monitord.actions.querying import Question, asked
+from monitord.actions.workspace import Workspace
 from monitord.analytics.parquet import is_sound, read, write_table
 from monitord.analytics.tables import (
     EVENTS,
@@ -56,7 +58,7 @@ def told(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     with PastReader(data_dir) as reader:
-        files = files_of(data_dir, table, reader, scratch, cold_url=cold_url, since=since, until=until)
+        files = files_of(reader, scratch, table, cold_url=cold_url, since=since, until=until)
         return [dict(zip(names, row, strict=True)) for path in files for row in read(path, table)]
 
 
@@ -354,3 +356,13 @@ def test_the_errand_says_how_it_went(filled: Path, tmp_path: Path) -> None:
     assert said["outcome"] == "ok", said
     assert "20 files written" in said["detail"]
     assert {row["pid"] for row in told(filled, PROCESS_MINUTES)} == {4321, 99}
+
+
+def test_sql_is_asked_over_all_tiers(filled: Path, store: SQLiteProfileStore) -> None:
+    Tiering(filled, PLENTY).run()
+    store.delete_incidents(ids(store)[:5])
+    store.drop_history_before(AT + timedelta(days=2))
+    workspace = Workspace(filled)
+    sql = "SELECT (SELECT count(*) FROM incidents), (SELECT count(*) FROM machine_minutes)"
+    with asked(workspace, Question(sql)) as answer:
+        assert [tuple(row) for row in answer.rows] == [(8, 60)]
