@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import importlib.util
 import os
+import secrets
 import shutil
 import socket
 import struct
@@ -168,6 +169,17 @@ sys.stdin.read()
     def stop(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+def dynamodb_url(request: pytest.FixtureRequest, port: int | None = None) -> str:
+    """A table of its own in moto's DynamoDB, which the S3 server serves, too; at another port through a proxy."""
+    if importlib.util.find_spec("boto3") is None:
+        missing("the package boto3")
+    server: S3Server = request.getfixturevalue("s3_server")
+    patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    patch.setenv("AWS_ACCESS_KEY_ID", server.access_key_id)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_access_key)
+    return f"dynamodb://us-east-1/{secrets.token_hex(8)}?endpoint=http://127.0.0.1:{port or server.port}"
 
 
 class FaultProxy:

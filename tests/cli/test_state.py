@@ -20,7 +20,7 @@ from tests.cli.conftest import Cli
 from tests.mariadb import mariadb_server
 from tests.planting import is_safe
 from tests.postgres import postgres_server
-from tests.servers import RedisServer
+from tests.servers import RedisServer, dynamodb_url
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_hostile_values_are_shown_harmless(here: Cli, tmp_path: Path) -> None:
             assert is_safe(here("state", *words, *form, "--of", f"sqlite:///{tmp_path}/s.db").out)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql", "redis"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql", "redis", "dynamodb"])
 def test_a_copy_is_the_same(here: Cli, tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     """Data, times and versions are equal; a state in use is only copied into with --merge; and back again."""
     source = f"sqlite:///{tmp_path}/source.db"
@@ -120,6 +120,8 @@ def _server(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
         case "mysql":
             with mariadb_server() as server:
                 yield server.url()
+        case "dynamodb":
+            yield dynamodb_url(request)
         case _:
             redis: RedisServer = request.getfixturevalue("redis_server")
             redis.command("FLUSHALL")

@@ -53,6 +53,12 @@ def _redis(url: str) -> StateBackend:
     return RedisBackend(url)
 
 
+def _dynamodb(url: str) -> StateBackend:
+    from monitord.storage.state.dynamodb import dynamodb_backend
+
+    return dynamodb_backend(url)
+
+
 BACKENDS: dict[str, Factory] = {
     "memory": _memory,
     "sqlite": _sqlite,
@@ -63,6 +69,7 @@ BACKENDS: dict[str, Factory] = {
     "rediss": _redis,
     "keydb": _redis,
     "keydbs": _redis,
+    "dynamodb": _dynamodb,
 }
 
 

@@ -32,7 +32,7 @@ from monitord.storage.state.memory import MemoryBackend
 from tests.mariadb import MariaDBServer, mariadb_server
 from tests.patience import PATIENCE_S
 from tests.postgres import PostgresServer, postgres_server
-from tests.servers import FaultProxy, RedisServer
+from tests.servers import FaultProxy, RedisServer, dynamodb_url
 
 WITHIN_S = 0.15
 
@@ -171,6 +171,18 @@ def silent_redis(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
     return Blocked(open_state(f"keydb://127.0.0.1:{proxy.port}/0"), blocked, True)
 
 
+def silent_dynamodb(tmp_path: Path, request: pytest.FixtureRequest) -> Blocked:
+    proxy: FaultProxy = request.getfixturevalue("proxy_to")(request.getfixturevalue("s3_server").port)
+
+    @contextlib.contextmanager
+    def blocked() -> Iterator[None]:
+        proxy.mode = "blackhole"
+        yield
+        proxy.mode = "pass"
+
+    return Blocked(open_state(dynamodb_url(request, proxy.port)), blocked, True)
+
+
 BLOCKED = [
     behind_a_lock,
     sqlite_file,
@@ -181,6 +193,7 @@ BLOCKED = [
     stopped_mariadb,
     stopped_redis,
     silent_redis,
+    silent_dynamodb,
 ]
 
 
@@ -304,13 +317,16 @@ URLS = [
     "redis://127.0.0.1:{port}/0",
     "rediss://127.0.0.1:{port}/0",
     "keydb://127.0.0.1:{port}/0",
+    "dynamodb://us-east-1/x?endpoint=http://127.0.0.1:{port}",
 ]
 
 
 @pytest.mark.parametrize("serve", [silence, trickle])
 @pytest.mark.parametrize("url", URLS)
-def test_opening_ends_in_time(url: str, serve: Any) -> None:
+def test_opening_ends_in_time(url: str, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and then says nothing, or nothing to the end, holds nobody up."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with peer(serve) as port, pytest.raises(StateUnavailableError) as raised:
         open_state(url.format(port=port), within_s=WITHIN_S)
     assert "secret" not in str(raised.value)
