@@ -26,7 +26,13 @@ def _textfile(workspace: Workspace) -> str:
     return f"wrote {path}"
 
 
-_ERRANDS: dict[str, Callable[[Workspace], str]] = {"textfile": _textfile}
+def _otlp(workspace: Workspace) -> str:
+    from monitord.actions.otlp import send
+
+    return f"sent {send(workspace)}"
+
+
+_ERRANDS: dict[str, Callable[[Workspace], str]] = {"textfile": _textfile, "otlp": _otlp}
 
 
 def main() -> int:

@@ -85,6 +85,10 @@ COMMENTS = {
     "ship.pseudonym": "the host is called by a random name there, not by its own",
     "ship.spool_mb": "files that wait here for the bucket at most, beside `retention.max_total_mb`",
     "ship.deadline_s": "one file's transfer with all its tries takes this long at most",
+    "otlp.endpoint": 'where incidents and figures go by OTLP/HTTP, e.g. "http://localhost:4318"; "": nowhere',
+    "otlp.headers": 'sent along, e.g. ["authorization=file:/etc/monitord/otlp"]: the file holds the value',
+    "otlp.signals": "logs: a record an incident; metrics: the figures of docs/metrics.md",
+    "otlp.deadline_s": "a try that takes longer has failed, and is tried again",
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",
 }

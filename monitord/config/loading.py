@@ -126,6 +126,7 @@ def load(
         notify=parsed.notify,
         metrics=parsed.metrics,
         ship=parsed.ship,
+        otlp=parsed.otlp,
         log=parsed.log,
         detection=parsed.detection,
         rules=rules,
@@ -367,7 +368,9 @@ def _known_keys(key: str) -> list[str]:
 
 def _choices(key: str) -> tuple[str, ...]:
     """What a key that takes one of a few words may be."""
-    return get_args(get_type_hints(_section(key)).get(key.rpartition(".")[2]))
+    name, is_listed, _ = key.rpartition(".")[2].partition("[")
+    kind = get_type_hints(_section(key)).get(name)
+    return get_args(get_args(kind)[0] if is_listed else kind)
 
 
 def _rules_in_force(parsed: FileSettings) -> tuple[RuleSettings, ...]:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from monitord.config.quantities import KeySource, KeySourceOrNone, Section, parse_threshold
-from monitord.config.telling import MetricsSettings, NotifySettings, receiver_without_defaults
+from monitord.config.telling import MetricsSettings, NotifySettings, OtlpSettings, receiver_without_defaults
 from monitord.model import Match, PlannedProfiler, Rule, Threshold, TriggerMetric
 
 Share = Annotated[float, Meta(gt=0, le=1)]
@@ -208,6 +208,7 @@ FORMS = {
     "folder": 'an absolute path such as "/srv/monitord-backups", or "" for none',
     "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',
     "textfile": 'an absolute path such as "/srv/textfiles/monitord.prom", or "" for none',
+    "headers": '"NAME=file:/PATH", "NAME=credential:NAME" or "NAME=environment:NAME"',
     "old_encryption_keys": '"file:/PATH", "credential:NAME" or "environment:NAME"',
 }
 
@@ -300,6 +301,7 @@ class FileSettings(Section, frozen=True):
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
     ship: ShipSettings = ShipSettings()
+    otlp: OtlpSettings = OtlpSettings()
     log: LogSettings = LogSettings()
 
 
@@ -319,6 +321,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notify: NotifySettings
     metrics: MetricsSettings
     ship: ShipSettings
+    otlp: OtlpSettings
     log: LogSettings
     detection: DetectionSettings
     rules: tuple[Rule, ...]

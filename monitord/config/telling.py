@@ -1,4 +1,4 @@
-"""The sections about who is told: people by messages, Prometheus by figures."""
+"""The sections about who is told: people by messages, Prometheus by figures, OpenTelemetry by both."""
 
 from __future__ import annotations
 
@@ -116,6 +116,39 @@ class MetricsSettings(Section, frozen=True):
     """Figures for Prometheus that are laid down in a file; served ones need no setting."""
 
     textfile: Annotated[str, Meta(pattern=r"^$|^/.*[^/]\.prom$", max_length=1000)] = ""
+
+
+_HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}"
+
+
+class OtlpSettings(Section, frozen=True):
+    """Incidents and figures for OpenTelemetry: where to, with which headers, and which of the two."""
+
+    endpoint: Annotated[str, Meta(max_length=2000)] = ""
+    headers: Annotated[
+        tuple[Annotated[str, Meta(pattern=f"^{_HEADER}={KEY_SOURCE}$")], ...], Meta(max_length=16)
+    ] = ()
+    signals: tuple[Literal["logs", "metrics"], ...] = ("logs", "metrics")
+    deadline_s: Annotated[float, Meta(ge=1, le=15)] = 10.0
+
+    def __post_init__(self) -> None:
+        if self.endpoint:
+            _check_endpoint(self.endpoint)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    from urllib.parse import urlsplit  # where there is one alone: it would stay in the daemon
+
+    expected = "endpoint: expected https://HOST:PORT (http://… only to this machine), no user or options"
+    try:
+        parts = urlsplit(endpoint)
+        is_whole = bool(parts.hostname) and parts.port != 0 and endpoint.isascii() and " " not in endpoint
+    except ValueError:
+        raise ValueError(expected) from None
+    if not is_whole or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(expected)
+    if parts.scheme != "https" and (parts.scheme, parts.hostname in LOOPBACK) != ("http", True):
+        raise ValueError(expected)
 
 
 def receiver_without_defaults(receiver: ReceiverSettings) -> dict[str, object]:

@@ -79,6 +79,14 @@ ERRANDS: tuple[Errand, ...] = (
         deadline_s=1800.0,
         is_wanted=lambda settings: settings.analytics.warm_mb > 0,
     ),
+    Errand(
+        name="otlp",
+        command=("monitord.actions.metrics_errand", "otlp"),
+        every_s=60.0,
+        first_after_s=15.0,
+        deadline_s=300.0,
+        is_wanted=lambda settings: bool(settings.otlp.endpoint),
+    ),
 )
 
 

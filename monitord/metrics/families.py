@@ -44,13 +44,17 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Points under one name. A counter's name is without `_total`, which Prometheus adds."""
+    """Points under one name. A counter's name is without `_total`, which Prometheus adds.
+
+    `is_since_start`: a counter began with the recorder that runs.
+    """
 
     name: str
     kind: Kind
     help: str
     points: tuple[Point, ...]
     labels: tuple[str, ...] = ()
+    is_since_start: bool = True
 
 
 def gauge(name: str, words: str, value: float) -> Family:

@@ -8,6 +8,7 @@ was first written.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from monitord.metrics.families import (
@@ -103,7 +104,7 @@ def recorder_families(report: Mapping[str, Any]) -> Iterator[Family]:
     yield from _runs("job", table(report.get("jobs")))
     yield from _runs("errand", table(report.get("errands")))
     courier = table(report.get("courier"))
-    yield from counters(courier, _UPLOADER)
+    yield from (replace(each, is_since_start=False) for each in counters(courier, _UPLOADER))
     yield from gauges(courier, _WAITING)
 
 
@@ -186,7 +187,7 @@ def _messages(told: Mapping[str, Any]) -> Iterator[Family]:
                 for who, held in receivers.items()
                 if is_number(held.get(key) or 0)
             ]
-            yield labelled(name, kind, words, ["receiver"], points)
+            yield replace(labelled(name, kind, words, ["receiver"], points), is_since_start=False)
     sent = [(who, moment_of(held.get("last_sent_at"))) for who, held in receivers.items()]
     last = [Point((who,), moment.timestamp()) for who, moment in sent if moment is not None]
     name = "monitord_notify_last_success_time_seconds"
