@@ -204,6 +204,10 @@ class Shipper:
                     f"as much waits as may: what is older than {day} waits in the store alone"
                 )
                 break
+        if everything and self._objects is not None:
+            for name in list(self.state.dropped):  # days of which the store has nothing any more
+                table_name, _slash, day_name = name.partition("/")
+                self._note_lost(name, table_name, day_name, 0)
         self._make_room()
 
     def _make_room(self) -> None:
@@ -253,7 +257,7 @@ class Shipper:
         rows = list(self._rows(table, _begins(day), _begins(day + timedelta(days=1))))
         fresh = rows if cleaner is None else cleaner.clean(table, rows)
         after = merged(table, before, fresh)
-        self._note_lost(name, table, day, len(after))
+        self._note_lost(name, table.name, str(day), len(after))
         if not after:
             self.state.marks[name] = Mark("", 0, 0, self._now)
             return
@@ -289,11 +293,11 @@ class Shipper:
         self._spool.hand_over(path)
         return list(read(path, table))
 
-    def _note_lost(self, name: str, table: Table, day: date, count: int) -> None:
+    def _note_lost(self, name: str, table: str, day: str, count: int) -> None:
         if name in self.state.dropped:
             known = self.state.dropped.pop(name)
             if known is None or known > count:
-                self.state.note_lost(table.name, str(day), None if known is None else known - count)
+                self.state.note_lost(table, day, None if known is None else known - count)
 
     def _put_all(self) -> None:
         for table, day, path in self._spool.files():

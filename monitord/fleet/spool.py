@@ -70,7 +70,7 @@ class Spool:
 
     def tidy(self) -> None:
         """Remove what a writer that was killed left half-written."""
-        for path in self.folder.glob("*/.*.part"):
+        for path in self.folder.rglob(".*.part"):
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:
