@@ -72,6 +72,7 @@ def _surroundings(workspace: Workspace, settings: Settings) -> Surroundings:
         units=_units(),
         receivers=settings.notify.enabled_receivers,
         ship_url=settings.ship.url,
+        warm_bytes=int(settings.analytics.warm_mb * 1e6),
         has_black_box=settings.black_box.enabled,
         ring_rate_hz=settings.black_box.rate_hz,
         ring_bytes=settings.black_box.bytes_per_cpu,

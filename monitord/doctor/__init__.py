@@ -16,6 +16,7 @@ from monitord.doctor.receivers import check_receivers
 from monitord.doctor.rights import check_capabilities, check_perf_paranoid, check_whose, check_yama
 from monitord.doctor.running import check_daemon, check_interpreter, check_units
 from monitord.doctor.shipping import check_shipping
+from monitord.doctor.tiers import check_tiers
 from monitord.doctor.tools import check_eu_stack, check_mac_tools, check_perf, check_py_spy
 
 __all__ = ["CHECKS", "Check", "Surroundings", "run_checks"]
@@ -39,6 +40,7 @@ CHECKS: tuple[Callable[[Surroundings], Iterator[Check]], ...] = (
     check_units,
     check_receivers,
     check_shipping,
+    check_tiers,
     check_interpreter,
     check_descriptors,
     check_pressure,

@@ -53,6 +53,7 @@ class Surroundings:
     units: Mapping[Path, str] = field(default_factory=dict)
     receivers: tuple[ReceiverSettings, ...] = ()
     ship_url: str = ""
+    warm_bytes: int = 0  # what the warm tier may take; 0: there is none
     has_black_box: bool = True
     ring_rate_hz: int = DEFAULT_RATE_HZ
     ring_bytes: int = DEFAULT_BYTES
