@@ -3,8 +3,9 @@
     python benchmarks/state.py --rounds 300
     python benchmarks/state.py --only memory,sqlite
 
-The raw client has one key and one value, and is as durable: a dict, sqlite3, psycopg, redis-py on the same
-server. Calls take turns, so that whatever else runs meets all of them alike; the figures are medians.
+The raw client has one key and one value, and is as durable: a dict, sqlite3, psycopg, pymysql, redis-py,
+boto3 on the same server. Every call of ours has a deadline of 5 s. Calls take turns, so that
+whatever else runs meets all of them alike; the figures are medians.
 """
 
 from __future__ import annotations
@@ -121,7 +122,61 @@ def redis_pair(folder: Path) -> Iterator[Pair]:
         server.stop()
 
 
-PAIRS = {"memory": memory_pair, "sqlite": sqlite_pair, "postgresql": postgresql_pair, "redis": redis_pair}
+@contextmanager
+def mysql_pair(_folder: Path) -> Iterator[Pair]:
+    from tests.mariadb import mariadb_server
+
+    with mariadb_server() as server:
+        url = server.url()
+        with server.connect(url.partition("?")[0].rpartition("/")[2]) as raw, raw.cursor() as cursor:
+            cursor.execute("CREATE TABLE item (`key` varbinary(256) PRIMARY KEY, data longblob)")
+
+            def get(key: str) -> object:
+                cursor.execute("SELECT data FROM item WHERE `key` = %s", (key,))
+                return cursor.fetchone()
+
+            def put(key: str, data: bytes) -> object:
+                return cursor.execute("REPLACE INTO item VALUES (%s, %s)", (key, data))
+
+            yield Pair(url, get, put, "pymysql (the server's fsync is off)")
+
+
+@contextmanager
+def dynamodb_pair(folder: Path) -> Iterator[Pair]:
+    import boto3
+
+    from tests.servers import S3Server
+
+    server = S3Server(folder)
+    os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-secret"}
+    try:
+        raw = boto3.client("dynamodb", region_name="us-east-1", endpoint_url=server.endpoint)
+        names = [{"AttributeName": "item_key", "AttributeType": "S"}]
+        keys = [{"AttributeName": "item_key", "KeyType": "HASH"}]
+        raw.create_table(
+            TableName="raw", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=names, KeySchema=keys
+        )
+
+        def get(key: str) -> object:
+            return raw.get_item(TableName="raw", Key={"item_key": {"S": key}}, ConsistentRead=True)
+
+        def put(key: str, data: bytes) -> object:
+            return raw.put_item(TableName="raw", Item={"item_key": {"S": key}, "data": {"B": data}})
+
+        url = f"dynamodb://us-east-1/own?endpoint={server.endpoint}"
+        yield Pair(url, get, put, "boto3 (moto's server)")
+    finally:
+        server.stop()
+
+
+PAIRS = {
+    "memory": memory_pair,
+    "sqlite": sqlite_pair,
+    "postgresql": postgresql_pair,
+    "mysql": mysql_pair,
+    "redis": redis_pair,
+    "dynamodb": dynamodb_pair,
+}
 
 
 def raw_sqlite(path: Path) -> sqlite3.Connection:

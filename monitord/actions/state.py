@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from monitord.actions.workspace import Workspace
-from monitord.errors import NotFoundError, UsageError
+from monitord.errors import BusyError, NotFoundError, UsageError
 from monitord.storage.artefacts.urls import shown_url
 from monitord.storage.state import (
     Namespace,
     NamespacedStorage,
+    Put,
     SessionNamespace,
     Storage,
     StorageItem,
@@ -95,17 +96,13 @@ def get(workspace: Workspace, place: str | None, namespace: Namespace, key: str)
     return item
 
 
-def put(
-    workspace: Workspace,
-    place: str | None,
-    namespace: Namespace,
-    key: str,
-    data: bytes,
-    ttl: timedelta | None,
-) -> None:
-    """Store an item, in place of the one of its key."""
+def put(workspace: Workspace, place: str | None, change: Put) -> None:
+    """Store an item; raises BusyError when not what it expects is there."""
     with opened(workspace, place, writes=True) as state:
-        state.set(key, data, namespace, ttl)
+        if not state.compare_and_set(change):
+            raise BusyError(
+                f"cannot set {change.key!r}: another version is there; `monitord state get -o json` has it"
+            )
 
 
 def delete(workspace: Workspace, place: str | None, namespace: Namespace, key: str | None) -> int:

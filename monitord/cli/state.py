@@ -19,7 +19,7 @@ from monitord.export.encoding import iso
 from monitord.export.units import span
 from monitord.model import counted
 from monitord.redaction import printable
-from monitord.storage.state import Namespace, SessionNamespace, StorageItem
+from monitord.storage.state import ANY, Namespace, Put, SessionNamespace, StorageItem
 
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
 OfOption = Annotated[
@@ -112,13 +112,18 @@ def put(
     ttl: Annotated[
         str | None, typer.Option("--ttl", metavar="TIME", help='It goes after this long: "90s", "1d".')
     ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option("--expect", metavar="VERSION", help="Only in place of this one; `none`: where none is."),
+    ] = None,
     of: OfOption = None,
 ) -> None:
     """Store an item, in place of the one of its KEY."""
     namespace = actions.namespace_named(user, session)
     data = sys.stdin.buffer.read() if value == "-" else value.encode("utf-8", "surrogateescape")
     life = parse_duration(ttl) if ttl is not None else None
-    actions.put(context.workspace, of, namespace, key, data, life)
+    expected = ANY if expect is None else None if expect == "none" else expect
+    actions.put(context.workspace, of, Put(key, data, namespace, life, expected))
     emit(f"{printable(key)}: set\n")
 
 

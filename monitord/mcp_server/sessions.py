@@ -32,6 +32,7 @@ SESSION_HEADER = "mcp-session-id"
 _LAST = "last query"
 _OPENING = "opening"
 _NAMES_AT_MOST = 1000
+_TRIES = 3
 
 
 class LastQuery(Answer):
@@ -75,14 +76,17 @@ class Sessions:
         return None
 
     def remember(self, session_id: str, tool: str, arguments: dict[str, Any]) -> None:
-        """Keep the session's question, and the session."""
+        """Keep the session's question, and the session; one that ended meanwhile stays ended."""
         said = json.dumps({"tool": tool, "arguments": arguments}, default=str).encode()
         at = self.namespace(session_id)
         with _at_best():
-            opening = self._state.get(_OPENING, at, within_s=self._within_s)
-            changes = [Put(_LAST, said, at, TTL)]
-            changes += [Put(_OPENING, opening.data, at, TTL)] if opening is not None else []
-            self._state.apply(changes, within_s=self._within_s)
+            for _ in range(_TRIES):  # questions of one session may come at once
+                opening = self._state.get(_OPENING, at, within_s=self._within_s)
+                changes = [Put(_LAST, said, at, TTL)]
+                if opening is not None:
+                    changes.append(Put(_OPENING, opening.data, at, TTL, expected=opening.version))
+                if self._state.apply(changes, within_s=self._within_s):
+                    return
 
     def recall(self, session_id: str) -> dict[str, Any] | None:
         """Return the session's last question, or None."""

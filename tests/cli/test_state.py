@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from monitord.errors import BusyError
 from monitord.storage import open_store
 from monitord.storage.state import SessionNamespace, UserNamespace, open_state
 from monitord.storage.state.opening import BACKENDS
@@ -47,6 +48,17 @@ def test_a_value_is_set_read_listed_counted_and_deleted(here: Cli, tmp_path: Pat
     assert here("state", "delete", "--user", "ada", "--yes", *of).out == "2 items deleted\n"
     assert json.loads(here("state", "stats", "--json", *of).out)["items"] == 0
     assert here("state", "get", "k", *of).code == 3
+
+
+def test_a_value_is_set_only_in_place_of_what_is_expected(here: Cli, tmp_path: Path) -> None:
+    """With --expect another's change is never overwritten."""
+    of = ("--of", f"sqlite:///{tmp_path}/s.db")
+    assert here("state", "set", "k", "1", "--expect", "none", *of).code == 0
+    assert here("state", "set", "k", "2", "--expect", "none", *of).code == BusyError.exit_code
+    version = json.loads(here("state", "get", "k", "--json", *of).out)["version"]
+    assert here("state", "set", "k", "3", "--expect", version, *of).code == 0
+    assert here("state", "set", "k", "4", "--expect", version, *of).code == BusyError.exit_code
+    assert base64.b64decode(json.loads(here("state", "get", "k", "--json", *of).out)["data"]) == b"3"
 
 
 def test_the_recorders_own_is_the_default(store: None, here: Cli) -> None:

@@ -254,3 +254,21 @@ def test_a_state_that_fails_costs_no_answer(tmp_path: Path) -> None:
     assert sessions.recall("one") is None
     assert sessions.opening_of("one") is None
     assert sessions.end("one") == 0
+
+
+def test_a_late_question_brings_no_ended_session_back() -> None:
+    """A session that ends between reading and writing of a question stays ended."""
+    state = open_state("memory://")
+    sessions = Sessions(state, "token")
+    sessions.begin("one", b"{}")
+
+    class EndsMeanwhile:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(state, name)
+
+        def apply(self, changes: Any, **more: Any) -> bool:
+            sessions.end("one")
+            return state.apply(changes, **more)
+
+    Sessions(EndsMeanwhile(), "token").remember("one", "recent_anomalies", {})  # type: ignore[arg-type]  # likewise
+    assert sessions.opening_of("one") is None
