@@ -24,7 +24,7 @@ where raised_at >= $since and raised_at < $until
     and ($host = '' or lower(host_id) like $host escape '!')
     and ($incident = '' or correlation_id like $incident escape '!')
     and ($process = '' or lower(process) like $process escape '!')
-    and ($text = '' or lower(concat(reason, ' ', process, ' ', command)) like $text escape '!')
+    and ($text = '' or lower(concat(coalesce(reason, ''), ' ', coalesce(process, ''), ' ', coalesce(command, ''))) like $text escape '!')
     and ($function = '' or lower(function) like $function escape '!')
     and ($unit = '' or lower(coalesce(unit, container_id)) like $unit escape '!')
     and ($metric = '' or metric = $metric)
