@@ -50,6 +50,7 @@ COMMENTS = {
     "retention.ages": 'evidence that goes sooner: ["process=chrome:6h", "rule=cpu-hog:2d", "severity=1:12h"]',
     "events.max_events": "beyond so many the oldest loose ones and samples go; 0: no limit",
     "events.max_age_h": "loose ones and samples older than this go; 0: as `retention` has it",
+    "retention.policies": "own policies: names of entry points in monitord.retention_policies",
     "storage.url": 'where artefacts go: "" stays in the data directory; s3://… redis://… file:///…',
     "storage.compression_level": "zstd, 1 to 19; 0: everything is kept as it is",
     "storage.encryption_key": '"": none; file:/PATH, credential:NAME or environment:NAME hold 32 bytes',
@@ -58,7 +59,7 @@ COMMENTS = {
     "storage.deadline_s": "with a url: one artefact's transfer with all its tries takes this long at most",
     "storage.cache_mb": "memory for artefacts read lately, in commands that stay; 0: none",
     "storage.cache_ttl_s": "nothing older is served from there",
-    "storage.cache_eviction": "who goes first when it is full: lru, fifo or random",
+    "storage.cache_eviction": "who goes first when it is full: lru, fifo, random, or an entry point's name",
     "storage.archive_url": 'where old captures\' bytes move to; "": nowhere',
     "storage.archive_after_h": "captures older than this move to the archive",
     "storage.archive_max_age_h": "with an archive evidence goes at this age instead of retention.max_age_h;"

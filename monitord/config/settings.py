@@ -171,6 +171,7 @@ class RetentionSettings(Section, frozen=True):
     max_count: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     max_profiles: Annotated[int, Meta(ge=0, le=10_000_000)] = 0
     ages: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ages:
@@ -224,7 +225,7 @@ class StorageSettings(Section, frozen=True):
     deadline_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
     cache_mb: Annotated[float, Meta(ge=0, le=100_000)] = 16.0
     cache_ttl_s: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
-    cache_eviction: Literal["lru", "fifo", "random"] = "lru"
+    cache_eviction: str = "lru"
     archive_url: Url = ""
     archive_after_h: Annotated[float, Meta(ge=0, le=24 * 365)] = 24.0
     archive_max_age_h: Annotated[float, Meta(ge=0, le=24 * 3650)] = 0.0

@@ -63,6 +63,14 @@ ERRANDS: tuple[Errand, ...] = (
         is_wanted=lambda settings: bool(settings.metrics.textfile),
     ),
     Errand(
+        name="own policies",
+        command=("monitord.actions.own_policies",),
+        every_s=3600.0,
+        first_after_s=120.0,
+        deadline_s=600.0,
+        is_wanted=lambda settings: bool(settings.retention.policies),
+    ),
+    Errand(
         name="ship",
         command=("monitord.actions.shipping",),
         every_s=3600.0,

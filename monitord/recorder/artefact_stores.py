@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from monitord.config import LoadedConfig, Settings
 from monitord.config.settings import StorageSettings
@@ -25,7 +25,7 @@ from monitord.storage.artefacts.wrappers.retried import Patience
 from monitord.storage.usage import floor_of
 
 if TYPE_CHECKING:
-    from monitord.storage.artefacts.cache import CacheManager
+    from monitord.storage.artefacts.cache import CacheManager, EvictionStrategy
     from monitord.storage.artefacts.keyring import Keyring
     from monitord.storage.artefacts.monitor import StorageMonitor
     from monitord.storage.artefacts.wrappers.archiving import ArchivingProvider
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DELETIONS_NAME = "tombstones"  # at `storage.url`; both names are from earlier versions
 ARCHIVE_DELETIONS_NAME = "archive-tombstones"
+BUILT_IN_EVICTION = ("lru", "fifo", "random")
+EVICTION_GROUP, POLICY_GROUP = "monitord.cache_strategies", "monitord.retention_policies"
 
 
 def check_storage(loaded: LoadedConfig) -> None:
@@ -51,6 +53,7 @@ def check_storage(loaded: LoadedConfig) -> None:
     ):
         if place:
             _check_place(loaded, name, place)
+    _check_plugins(loaded)
     try:
         _check_keys(loaded.settings.storage)
     except ConfigError as error:
@@ -176,11 +179,45 @@ def open_full_store(settings: Settings, *, cached: bool = False) -> OpenArtefact
 def _cache(storage: StorageSettings) -> CacheManager:
     from monitord.storage.artefacts.cache import CacheConfig, CacheManager, EvictionPolicy
 
-    policy = EvictionPolicy(storage.cache_eviction)
+    is_own = storage.cache_eviction not in BUILT_IN_EVICTION
+    policy = EvictionPolicy.CUSTOM if is_own else EvictionPolicy(storage.cache_eviction)
     limit_bytes = max(1, int(storage.cache_mb * 1e6))
     return CacheManager(
-        CacheConfig(limit_bytes=limit_bytes, ttl_s=storage.cache_ttl_s, eviction_policy=policy)
+        CacheConfig(
+            limit_bytes=limit_bytes,
+            ttl_s=storage.cache_ttl_s,
+            eviction_policy=policy,
+            strategy=_own_eviction(storage.cache_eviction) if is_own else None,
+        )
     )
+
+
+def _own_eviction(name: str) -> EvictionStrategy:
+    from monitord.plugins import load_plugin
+
+    return cast("EvictionStrategy", load_plugin(EVICTION_GROUP, name)())
+
+
+def _check_plugins(loaded: LoadedConfig) -> None:
+    """Refuse names that no installed package has; none of them is loaded."""
+    settings = loaded.settings
+    eviction = settings.storage.cache_eviction
+    named = (
+        [("storage.cache_eviction", EVICTION_GROUP, eviction)] if eviction not in BUILT_IN_EVICTION else []
+    )
+    named += [("retention.policies", POLICY_GROUP, name) for name in settings.retention.policies]
+    if not named:
+        return
+    from monitord.plugins import check_plugin
+
+    for key, group, name in named:
+        try:
+            check_plugin(group, name)
+        except ConfigError as error:
+            built_in = (
+                f", expected {', '.join(BUILT_IN_EVICTION)} or a plug-in" if group == EVICTION_GROUP else ""
+            )
+            raise ConfigError(f"{loaded.origin(key)}: invalid {key} {name!r}{built_in}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

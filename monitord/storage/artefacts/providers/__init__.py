@@ -56,6 +56,9 @@ def _factory(url: StorageURL) -> Factory:
     added = entry_points(group=ENTRY_POINTS)
     for entry in added:
         if entry.name == url.scheme:
+            from monitord.plugins import require_trust
+
+            require_trust(entry)
             try:
                 return cast(Factory, entry.load())
             except (ImportError, AttributeError) as error:

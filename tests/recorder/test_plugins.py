@@ -1,0 +1,158 @@
+"""Policies and eviction of other packages: real distributions on the path, loaded only where nobody else can write."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from monitord import config
+from monitord.actions.workspace import Workspace
+from monitord.errors import ConfigError, PermissionDeniedError, StorageError
+from monitord.plugins import load_plugin
+from monitord.recorder import artefact_stores
+from monitord.recorder.artefact_stores import check_storage
+from monitord.storage import SQLiteProfileStore, open_store
+from tests.incident_rows import stored_incidents
+from tests.jobs.test_real_store import incident
+
+CODE = """
+class Loud:
+    def consider(self, stock, now):
+        return self
+    def should_archive(self, item):
+        return False
+    def should_delete(self, item):
+        return item.tags["process"] == "loud"
+    def get_retention_period(self):
+        return None
+
+class Broken(Loud):
+    def should_delete(self, item):
+        raise RuntimeError("no idea")
+
+class Oldest:
+    def choose(self, entries):
+        return next(iter(entries))
+"""
+POINTS = """[monitord.retention_policies]
+loud = own_things:Loud
+broken = own_things:Broken
+absent = own_things:Absent
+
+[monitord.cache_strategies]
+oldest = own_things:Oldest
+"""
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with an installed distribution that has the entry points."""
+    folder = tmp_path / "packages"
+    about = folder / "own_things-1.0.dist-info"
+    about.mkdir(parents=True, mode=0o755)
+    (folder / "own_things.py").write_text(CODE)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(POINTS)
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    sys.modules.pop("own_things", None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SQLiteProfileStore]:
+    with closing(open_store(tmp_path / "data")) as opened:
+        yield opened
+
+
+def workspace(store: SQLiteProfileStore, tmp_path: Path, text: str) -> Workspace:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return Workspace(store.data_dir, path)
+
+
+@pytest.mark.usefixtures("packages")
+def test_an_own_policy_chooses_evidence(store: SQLiteProfileStore, tmp_path: Path) -> None:
+    """What it names becomes a summary; pinned and other incidents stay; one that raises is said and stops no other."""
+    made = {name: incident(hours=1, size=200, name=name) for name in ("loud", "quiet")}
+    pinned = incident(hours=1, size=200, name="loud")
+    for each in (*made.values(), pinned):
+        store.save_incident(each)
+    store.pin(pinned.correlation_id)
+    done = run_in_child(
+        workspace(store, tmp_path, '[retention]\npolicies = ["broken", "loud"]\n'), tmp_path / "packages"
+    )
+    assert '"failed"' in done
+    assert "no idea" in done
+    summaries = {row.correlation_id for row in stored_incidents(store) if row.is_summary}
+    assert summaries == {made["loud"].correlation_id}
+    done = run_in_child(
+        workspace(store, tmp_path, '[retention]\npolicies = ["loud"]\n'), tmp_path / "packages"
+    )
+    assert '"ok"' in done
+
+
+def run_in_child(place: Workspace, packages: Path) -> str:
+    """Run the errand as the recorder does, with the distribution on the path: it gives its rights up."""
+    code = f"import sys; sys.path.insert(0, {str(packages)!r}); from monitord.actions.own_policies import main; main()"
+    words = [
+        sys.executable,
+        "-c",
+        code,
+        "--data-dir",
+        str(place.data_dir),
+        "--config",
+        str(place.config_path),
+    ]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        return child.stdout.read()
+
+
+@pytest.mark.usefixtures("packages")
+@pytest.mark.parametrize(
+    "text", ['[retention]\npolicies = ["nobodys"]\n', '[storage]\ncache_eviction = "nobodys"\n']
+)
+def test_a_name_that_no_package_has_is_refused(tmp_path: Path, text: str) -> None:
+    """At `config validate`, with the line and the names that there are."""
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"config.toml:2: invalid .*nobodys.*installed: .*(loud|oldest)"):
+        check_storage(config.load(path, {}))
+
+
+@pytest.mark.usefixtures("packages")
+def test_own_eviction_is_taken_up(tmp_path: Path) -> None:
+    """The cache asks the plug-in who goes."""
+    path = tmp_path / "config.toml"
+    path.write_text('[storage]\ncache_eviction = "oldest"\n')
+    loaded = config.load(path, {})
+    check_storage(loaded)
+    strategy = artefact_stores._cache(loaded.settings.storage).config.strategy
+    assert type(strategy).__name__ == "Oldest"
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_plugin_that_can_not_be_had_is_one_line() -> None:
+    """A name that its module lacks: an error of ours."""
+    with pytest.raises(StorageError, match="Absent"):
+        load_plugin("monitord.retention_policies", "absent")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_root_loads_nothing_that_others_could_have_written(packages: Path, where: str) -> None:
+    """A file or a folder that others may write, or that is another's: refused before a line of it runs."""
+    place = packages if where == "folder" else packages / "own_things.py"
+    place.chmod(0o777)
+    (packages / "own_things.py").write_text("raise SystemExit('it ran')\n")
+    for _ in range(2):
+        with pytest.raises(PermissionDeniedError, match="only root can write"):
+            load_plugin("monitord.retention_policies", "loud")
+        place.chmod(0o755)
+        os.chown(place, 65534, 65534)
