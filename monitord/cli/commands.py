@@ -11,6 +11,7 @@ SECTIONS = {
         ("replay", "replay:replay", "Show the machine at a moment of the past."),
         ("explain", "explain:explain", "Say why a rule fires or not, or explain an incident."),
         ("compare", "compare:compare", "Say what changed between two incidents."),
+        ("similar", "similar:similar", "List incidents like one."),
         ("hot", "hot:hot", "List the functions that took most time."),
         ("events list", "events:events", "List what monitord saw and did."),
         ("events get", "event_store:get", "Show one event."),
@@ -119,7 +120,18 @@ ALIASES = {
 
 ASKING = frozenset(
     {
-        *("recent", "show", "explain", "compare", "events list", "hot", "export", "replay", "query"),
+        *(
+            "recent",
+            "show",
+            "explain",
+            "compare",
+            "similar",
+            "events list",
+            "hot",
+            "export",
+            "replay",
+            "query",
+        ),
         *(
             "summary",
             "reveal",

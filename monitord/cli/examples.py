@@ -34,6 +34,7 @@ EXAMPLES = {
         ("monitord compare x4azsx2v --baseline", "what is other than when nothing is wrong"),
         ("monitord compare x4azsx2v kq7mdb5f --format flamegraph -o diff.html", "both in one flame graph"),
     ),
+    "similar": (("monitord similar x4azsx2v", "has it happened before, and what of it is the same?"),),
     "hot": (
         ("monitord hot -S 7d", "which functions took most time this week"),
         ("monitord hot --process 'python*'", "of these processes"),

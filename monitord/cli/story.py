@@ -63,11 +63,14 @@ def tell(
     style: Style,
     pending: str | None = None,
     before: Timeline = Timeline(),
+    again: str = "",
 ) -> Iterator[str]:
-    """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting"."""
+    """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting", `again` how
+    often it happened.
+    """
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     said = verdict_of(view, pending)
-    yield from page.headline(view, said)
+    yield from page.headline(view, said, again)
     yield from page.consumers(before.consumers)
     if view.metric not in OF_CPU:  # what grew, moved or waited is where it went; what ran comes second
         yield from page.cause(view)
@@ -99,14 +102,21 @@ class ProfileBrowserView:
     def _is_cut(self, path: str) -> bool:
         return display_width(printable(path)) > self._room_for_paths
 
-    def headline(self, view: IncidentView, said: str) -> Iterator[str]:
+    def headline(self, view: IncidentView, said: str, again: str) -> Iterator[str]:
         """The verdict, then which incident this is, when and how much it was."""
         marks = [word for word, holds in (("late", view.late), ("kept", view.pinned)) if holds]
         for line in wrap(said, self._width):
             yield self._style.paint(line, "bold")
         when = f"{full_stamp(view.raised_at, utc=self._utc)}, {age(view.raised_at, self._now)}"
         who = [f"pid {view.record.pid}"] if view.record.pid else []
-        told = [short_id(view.correlation_id), when, *who, happened(view), *(f"[{mark}]" for mark in marks)]
+        told = [
+            short_id(view.correlation_id),
+            when,
+            *who,
+            happened(view),
+            *filter(None, [again]),
+            *(f"[{mark}]" for mark in marks),
+        ]
         for line in wrap(" · ".join(told), self._width):
             yield self._style.paint(line, "dim")
 

@@ -12,6 +12,7 @@ from monitord.actions import comparing, incidents, lists, recorder
 from monitord.actions.budget import Budget
 from monitord.actions.periods import sum_up
 from monitord.actions.rules import as_told
+from monitord.actions.similar import similar, similar_row
 from monitord.actions.snapshots import SnapshotWish, take_snapshot
 from monitord.actions.times import parse_period
 from monitord.actions.workspace import Workspace
@@ -250,6 +251,16 @@ class Asking:
             notes=[self._fence.text(note) for note in found.found["notes"]],
             is_cut=is_cut or len(moved) > limit,
         )
+
+    def similar_incidents(
+        self,
+        id: Id,  # noqa: A002  the argument's name in the protocol
+        limit: Limit = 20,
+    ) -> Rows:
+        """List incidents like one, the most alike first: which of statement, function, cause agree."""
+        found = similar(self._workspace, id).found
+        rows, is_cut = self._fence.rows([similar_row(each) for each in found[:limit]])
+        return Rows(rows=rows, is_cut=is_cut or len(found) > limit)
 
     def _side(self, name: str) -> Comparable:
         """One side of a comparison: from this server's memory, else from the store."""

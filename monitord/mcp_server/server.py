@@ -43,6 +43,7 @@ READING = (
     "top_functions",
     "get_profile",
     "compare_profiles",
+    "similar_incidents",
     "rules_status",
     "system_now",
     "take_snapshot",

@@ -10,6 +10,7 @@ from typing import Any
 
 from monitord.export.bundle import Bundle
 from monitord.export.cleaning import Identities
+from monitord.export.recurrence import time_this_week
 from monitord.export.verdicts import happened
 from monitord.model import UNKNOWN_CAUSE, counted
 from monitord.redaction import printable, redact_text
@@ -51,8 +52,8 @@ def host() -> str:
     return printable(socket.gethostname())[:64]
 
 
-def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
-    """Tell one incident; unless `is_ready` its evidence may still come."""
+def incident_message(view: IncidentView, *, is_ready: bool, times: int = 1) -> Message:
+    """Tell one incident, which came so many `times` this week; unless `is_ready` more evidence may come."""
     told = next(iter(Bundle(lambda: [view], datetime.now(UTC), Identities()).incidents()))
     process: Mapping[str, Any] = told["process"] or {}
     who = display_name(str(told["process_name"]), process.get("command_line") or ())
@@ -65,6 +66,7 @@ def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
         f"why: {told['reason']}",
         f"function: {function}" if function else "",
         f"cause: {kind}" if kind else "",
+        time_this_week(times),
         "" if is_ready else "more evidence may still come",
         f"look further: {look}",
     ]
@@ -80,6 +82,7 @@ def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
         "sentence": _fact(told["verdict"]),
         "reason": _fact(told["reason"]),
         "repeats": view.repeat_count,
+        "times_this_week": times,
         "is_ready": is_ready,
         "look": look,
     }

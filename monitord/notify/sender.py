@@ -18,7 +18,8 @@ from monitord.notify.messages import incident_message, storage_message
 from monitord.notify.outbox_file import encoded, read_outbox, write_outbox
 from monitord.notify.sending import hand_over_apart
 from monitord.recorder.status import MESSAGES_FILE, write_status
-from monitord.storage.queries import StoreReader
+from monitord.storage.past import PastReader
+from monitord.storage.similar import similar_to, times_within_week
 from monitord.storage.views import RecentFilter
 
 _LOOKED_BACK = timedelta(hours=24)
@@ -108,7 +109,7 @@ class Sender:
         after = timedelta(seconds=self._settings.after_s)
         upcoming = []
         try:
-            with StoreReader(self._data_dir) as reader:
+            with PastReader(self._data_dir) as reader:
                 seen = frozenset(self._outbox.seen)
                 for record in reversed(reader.recent(RecentFilter(_INCIDENTS_AT_MOST, since))):
                     if record.correlation_id in seen or record.trigger_metric is TriggerMetric.MANUAL:
@@ -123,9 +124,11 @@ class Sender:
             return None  # nothing was ever stored
         return min(upcoming, default=None)
 
-    def _admit(self, reader: StoreReader, record: ProfileRecord, now: datetime, *, is_ready: bool) -> None:
+    def _admit(self, reader: PastReader, record: ProfileRecord, now: datetime, *, is_ready: bool) -> None:
         try:
-            message = incident_message(reader.incident(record.correlation_id), is_ready=is_ready)
+            view = reader.incident(record.correlation_id)
+            times = times_within_week(view, similar_to(reader, view))
+            message = incident_message(view, is_ready=is_ready, times=times)
         except NotFoundError:
             return  # deleted meanwhile
         except Exception as error:  # noqa: BLE001  around one incident: it must not cost all others their message

@@ -5,14 +5,16 @@ An incident is a stretch of time: from its first crossing to the end of its lead
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
 from monitord.errors import NotFoundError
 from monitord.model import BASELINE_RULE, Event, Rates, TriggerMetric
-from monitord.storage.asking import sound_event
-from monitord.storage.cells import SENSELESS, Row, read_cells, time_cell, time_of, whole
+from monitord.storage.asking import CAUSE, sound_event
+from monitord.storage.cells import SENSELESS, Row, read_cells, text_cell, time_cell, time_of, whole
+from monitord.storage.events import rows as events
 from monitord.storage.events.identity import id_at
 from monitord.storage.events.rows import COLUMNS
 from monitord.storage.near_history import StoredRow, near_of
@@ -59,6 +61,16 @@ _SPANS = (
     f"SELECT {_CHOSEN} FROM incident i CROSS JOIN profile_capture c ON i.correlation_id = c.correlation_id "  # noqa: S608  our words
     "WHERE i.raised_at >= ? AND i.raised_at < ? AND i.crossed_at <= ? AND c.is_leading = 1 "
     f"AND {_SHOWN} ORDER BY i.raised_at DESC LIMIT ?"
+)
+
+_NAMED = (
+    "SELECT correlation_id FROM event"
+    " WHERE +event_type = 3 AND function IN (SELECT value FROM json_each(:names))"
+)
+_ALIKE = (
+    f"SELECT {_CHOSEN} FROM incident i CROSS JOIN profile_capture c ON i.correlation_id = c.correlation_id "  # noqa: S608  our words
+    f"WHERE c.is_leading = 1 AND {_SHOWN} AND (i.correlation_id IN ({_NAMED}) "
+    f"OR (i.process_name = :process AND {CAUSE} = :cause)) ORDER BY i.raised_at DESC LIMIT :limit"
 )
 
 
@@ -121,6 +133,14 @@ class PastReader(StoreReader):
         near = [time_cell(since - _NEAR), time_cell(until + _NEAR), time_cell(until)]
         rows = self._all(_SPANS, [*near, limit])
         return [span for span in self._sound(rows, span_of, "incidents") if span.ends_at >= since]
+
+    def alike(
+        self, functions: Sequence[str], cause: str | None, process: str, limit: int
+    ) -> list[IncidentSpan]:
+        """Return the newest incidents in which one of these functions was hot, or with a process's cause."""
+        names = [events.text_cell("function", events.clipped(name)) for name in functions if name]
+        asked = {"names": json.dumps(names), "cause": cause, "process": text_cell(process), "limit": limit}
+        return list(self._sound(self._all(_ALIKE, asked), span_of, "incidents"))
 
     def incident_beside(self, at: datetime, *, is_next: bool) -> datetime | None:
         """Return when the next incident after a moment was raised, or the last one before it."""

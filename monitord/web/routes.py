@@ -61,6 +61,7 @@ API: Sequence[Get | Post] = (
     Get("/api/incidents/{id}/explanation", incidents.explanation),
     Get("/api/incidents/{id}/flamegraph", incidents.flame_graph),
     Get("/api/incidents/{id}/profile", incidents.profile),
+    Get("/api/incidents/{id}/similar", incidents.alike),
     Get("/api/incidents/{id}/summary", incidents.summary),
     Get("/api/incidents/{id}/report", incidents.report),
     Get("/api/incidents/{id}/place", incidents.place),

@@ -251,6 +251,7 @@ OF_ONE = (
     "show {id}",
     "explain {id}",
     "compare {id} {other}",
+    "similar {id}",
     "reveal {id}",
     "keep {id}",
     "note {id} x",
@@ -343,7 +344,7 @@ DOCUMENTS = (
     "storage verify",
     "storage gc",
 )
-DOCUMENTS_OF_ONE = ("show {id}", "explain {id}", "compare {id} {other}", "plan get p{n}")
+DOCUMENTS_OF_ONE = ("show {id}", "explain {id}", "compare {id} {other}", "similar {id}", "plan get p{n}")
 
 
 def checked_json(text: str) -> Any:

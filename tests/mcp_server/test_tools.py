@@ -87,6 +87,7 @@ def test_every_answer_says_what_keeps_it_from_being_whole(store: SQLiteProfileSt
     asked: dict[str, Any] = {name: {} for name in READING if name != "take_snapshot"}  # which refuses then
     asked |= dict.fromkeys(("get_incident", "explain_incident", "get_profile"), wanted)
     asked["what_happened"] = {"since": "1h"}
+    asked["similar_incidents"] = {"id": incident.correlation_id}
     asked["compare_profiles"] = {"before": incident.correlation_id, "after": incident.correlation_id}
     off = {"state": "off", "reason": "no ring"}
     with over(store.data_dir) as asker:

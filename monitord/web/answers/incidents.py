@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from monitord.actions import comparing, exporting, incidents, lists
+from monitord.actions.similar import similar, similar_row
 from monitord.actions.summary import summary as short_summary
 from monitord.actions.workspace import Workspace
 from monitord.export.evidence import Evidence
@@ -23,6 +24,7 @@ BASELINE = "baseline"
 _JSON = "application/json"
 _WORDS = ("process", "rule", "user", "unit", "function", "cause", "text")
 _FILTERS = ("since", "until", *_WORDS, "metric", "pinned")
+_ALIKE = 20
 _MOST_ROWS = 500
 _MOST_AT_ONCE = 10_000
 _FORMS = {
@@ -98,6 +100,17 @@ def explanation(asked: Question) -> dict[str, Any]:
     asked.only()
     told = incidents.explain(asked.workspace, asked.id)
     return {"sentences": [sentence_row(each) for each in told.sentences]}
+
+
+def alike(asked: Question) -> dict[str, Any]:
+    """Tell which incidents are like one, the most alike first, and how often it came this week."""
+    asked.only()
+    found = similar(asked.workspace, asked.id)
+    rows = [
+        similar_row(each) | {"name": display_name(each.span.process_name, each.span.command_line)}
+        for each in found.found[:_ALIKE]
+    ]
+    return {"rows": rows, "more": len(found.found) - len(rows), "again": found.in_words}
 
 
 def flame_graph(asked: Question) -> Text:

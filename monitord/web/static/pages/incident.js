@@ -14,7 +14,7 @@ export async function render(root, params, api) {
   const work = { count: 0 }; // what is being done: the page stays as it is until it is done
   const profile = one.has_profile ? profileSection(path, one, api) : null;
   add(root, head(path, one, api, work), verdict(one), stripSection(path, one, api), profile?.element ?? hotspots(one), before(one), captured(one),
-    explanation(path, api), comparing(one, api), notes(path, one, api), details(one));
+    explanation(path, api), alike(path, api), comparing(one, api), notes(path, one, api), details(one));
   if (profile) api.keys({ f: () => profile.show("flame"), s: () => profile.show("speedscope") });
   if (one.pending) {
     const had = one.captures.length;
@@ -179,6 +179,25 @@ function functions(one) {
 }
 
 const hotspots = (one) => (one.hotspots.length ? section("Where the time went", functions(one)) : null);
+
+// --- whether it happened before -----------------------------------------------------------------------------
+function alike(path, api) {
+  const made = section("Incidents like this one", loading("Looking for incidents like it…"));
+  api.get(`${path}/similar`).then((told) => {
+    const body = table({
+      caption: told.again ? `It was the ${told.again}` : "The most alike first", rows: told.rows, columns: [
+        { title: "Incident", cell: (each) => incidentLink(each.correlation_id) },
+        { title: "When", cell: (each) => when(each.raised_at) },
+        { title: "Process", cell: (each) => foreign(each.name) },
+        { title: "What", class: "wide", cell: (each) => foreign([each.hottest_function, each.cause].filter(Boolean).join(", ")) },
+        { title: "The same", cell: (each) => each.agrees.join(", ") },
+      ],
+      empty: empty("No other incident is like it", "None has a hot function, a statement, or process and cause in common with it."),
+    });
+    made.replaceChildren(made.firstChild, body, ...(told.more ? [el("p", { class: "quiet" }, `and ${told.more} more`)] : []));
+  }).catch((error) => error.name === "AbortError" || made.replaceChildren(made.firstChild, failure(error)));
+  return made;
+}
 
 // --- before it ----------------------------------------------------------------------------------------------
 const SERIES = [["cpu_percent", "Its CPU, of one core", "percent", 100], ["machine_percent", "The machine's CPU", "percent", 100], ["rss_bytes", "Its memory", "bytes"],

@@ -1,0 +1,49 @@
+"""Incidents like one: which, by what, and how often this week."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from monitord.actions.workspace import Workspace
+from monitord.export.encoding import iso
+from monitord.export.recurrence import time_this_week
+from monitord.storage.similar import SimilarIncident, similar_to, times_within_week
+from monitord.storage.views import IncidentView
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """An incident, and those that are like it."""
+
+    view: IncidentView
+    found: Sequence[SimilarIncident]
+
+    @property
+    def in_words(self) -> str:
+        """Return "third time this week", "" where it was the first."""
+        return time_this_week(times_within_week(self.view, self.found))
+
+
+def similar(workspace: Workspace, name: str) -> Likeness:
+    """Return the incidents that are like one; raises NotFoundError, UsageError as for `show`."""
+    with workspace.past() as reader:
+        view = reader.incident(reader.find(name).correlation_id)
+        return Likeness(view, similar_to(reader, view))
+
+
+def similar_row(one: SimilarIncident) -> dict[str, Any]:
+    """Shape one of them, with the keys of docs/output.md."""
+    span = one.span
+    return {
+        "correlation_id": span.correlation_id,
+        "raised_at": iso(span.raised_at),
+        "process_name": span.process_name,
+        "pid": span.pid or None,
+        "trigger_metric": span.trigger_metric.value,
+        "rule": span.rule,
+        "cause": span.cause.kind if span.cause else None,
+        "hottest_function": span.hotspots[0].function if span.hotspots else None,
+        "agrees": list(one.agreed),
+    }

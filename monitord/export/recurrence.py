@@ -1,0 +1,16 @@
+"""How often something came, in words."""
+
+from __future__ import annotations
+
+_WORDS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+
+
+def time_this_week(number: int) -> str:
+    """Write "third time this week" for 3, "21st time this week" for 21; "" for the first."""
+    if number <= 1:
+        return ""
+    if number <= len(_WORDS):
+        return f"{_WORDS[number - 1]} time this week"
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    ending = "th" if number % 100 in (11, 12, 13) else endings.get(number % 10, "th")
+    return f"{number:,}{ending} time this week"

@@ -1,0 +1,63 @@
+"""Whether two incidents are alike, and by what: function, statement, cause, process, metric. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitord.model import UNKNOWN_CAUSE, Cause, Hotspot, TriggerMetric
+
+WEIGHTS = {"statement": 8, "function": 8, "cause": 4, "process": 2, "metric": 1}
+"""What may agree, and how much each tells."""
+_LEAST_SHARE = 0.1
+_MOST_FUNCTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an incident is recognised by. Functions and statements are those with a tenth of the time."""
+
+    functions: frozenset[str]
+    statements: frozenset[str]
+    cause: str | None
+    process: str
+    metric: TriggerMetric
+
+
+def traits_of(
+    hotspots: Sequence[Hotspot], cause: Cause | None, process: str, metric: TriggerMetric
+) -> Traits:
+    """Return what an incident is recognised by; code without a name and an unknown cause tell nothing."""
+    hot = [
+        spot for spot in hotspots if spot.self_share >= _LEAST_SHARE and spot.function[:1] not in ("", "[")
+    ]
+    hot = sorted(hot, key=lambda spot: -spot.self_share)[:_MOST_FUNCTIONS]
+    kind = cause.kind if cause and cause.kind != UNKNOWN_CAUSE else None
+    return Traits(
+        frozenset(_function(spot) for spot in hot),
+        frozenset(spot.stmt_id for spot in hot if spot.stmt_id),
+        kind,
+        process,
+        metric,
+    )
+
+
+def agreement(one: Traits, other: Traits) -> tuple[str, ...]:
+    """Return what agrees, what tells most first; () unless they are alike.
+
+    Alike are incidents with a hot function or statement in common, or with the same known cause in processes
+    of one name.
+    """
+    holds = {
+        "statement": bool(one.statements & other.statements),
+        "function": bool(one.functions & other.functions),
+        "cause": one.cause is not None and one.cause == other.cause,
+        "process": one.process == other.process,
+        "metric": one.metric is other.metric,
+    }
+    is_alike = holds["statement"] or holds["function"] or (holds["cause"] and holds["process"])
+    return tuple(name for name in WEIGHTS if holds[name]) if is_alike else ()
+
+
+def _function(spot: Hotspot) -> str:
+    return spot.func_id or f"{spot.module or spot.file or ''}\0{spot.function}"
