@@ -63,7 +63,7 @@ def write_table(
                 count = _write(table, rows, file, notes or {})
                 file.flush()
                 synchronise(file.fileno())
-            found = sum(batch.num_rows for batch in _batches(table, draft))
+            found = sum(batch.num_rows for batch in batches(table, draft))
             if found != count:
                 raise StorageError(f"cannot keep {path}: it holds {found} rows, expected {count}")
             os.replace(draft, path)  # noqa: PTH105 - beside os.open
@@ -83,7 +83,7 @@ def read(path: Path, table: Table) -> Iterator[tuple[object, ...]]:
     Raises StorageError for a file that is missing, damaged or of another table.
     """
     names = [name for name, _kind in table.columns]
-    for batch in _batches(table, path):
+    for batch in batches(table, path):
         columns = [
             batch.column(name).to_pylist() if name in batch.schema.names else [None] * batch.num_rows
             for name in names
@@ -94,7 +94,7 @@ def read(path: Path, table: Table) -> Iterator[tuple[object, ...]]:
 def is_sound(path: Path, table: Table) -> bool:
     """Whether all of a file can be read as this table; a link, or what is not a regular file, can't."""
     try:
-        for _batch in _batches(table, path):
+        for _batch in batches(table, path):
             pass
     except StorageError:
         return False
@@ -163,8 +163,8 @@ def notes_of(path: Path, table: Table) -> Mapping[str, str]:
         }
 
 
-def _batches(table: Table, path: Path) -> Iterator[pyarrow.RecordBatch]:
-    """Yield all rows, checksums and schema checked."""
+def batches(table: Table, path: Path) -> Iterator[pyarrow.RecordBatch]:
+    """Yield all rows in batches, checksums and schema checked; raises StorageError as `read` does."""
     with _opened(table, path) as source:
         left = source.metadata.num_rows
         for batch in source.iter_batches(_ROWS_AT_ONCE):

@@ -96,7 +96,17 @@ SECTIONS = {
         ("state copy", "state:copy", "Copy them into another backend, verified."),
         ("retention run", "retention:run", "Delete now what is too old or too much."),
     ),
-    "Many hosts": (("fleet ship", "shipping:ship", "Ship to the fleet's bucket now."),),
+    "Many hosts": (
+        ("fleet hosts", "fleet:hosts", "List the hosts, until when each was heard of."),
+        ("fleet recent", "fleet:recent", "List incidents of all hosts."),
+        ("fleet hot", "fleet:hot", "List the functions hot on all hosts."),
+        ("fleet same", "fleet:same", "List what came on several hosts at once."),
+        ("fleet compare", "fleet:compare", "Say what a version made hotter, and where."),
+        ("fleet show", "fleet:show", "Show a host at a moment, or its incident."),
+        ("fleet query", "fleet:query", "Ask all hosts in SQL."),
+        ("fleet compact", "fleet:compact", "Make one file of each day's many."),
+        ("fleet ship", "shipping:ship", "Ship to the fleet's bucket now."),
+    ),
     "Other ways in": (
         ("web", "web:serve", "Show incidents in a browser."),
         ("metrics serve", "metrics:serve", "Serve figures to Prometheus."),

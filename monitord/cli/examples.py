@@ -157,6 +157,17 @@ EXAMPLES = {
         ("monitord notify test team", "to the one of this name"),
     ),
     "fleet ship": (("monitord fleet ship", "to the bucket of [ship], and say what was put there"),),
+    "fleet hosts": (("monitord fleet hosts -S 7d", "this week's, those with most incidents first"),),
+    "fleet recent": (("monitord fleet recent --host 'web*' -S 3am", "what went wrong on these hosts"),),
+    "fleet hot": (("monitord fleet hot --process 'python*'", "of these processes, on all hosts"),),
+    "fleet same": (("monitord fleet same --within 5min --hosts 10", "on ten hosts within five minutes"),),
+    "fleet compare": (("monitord fleet compare 2.4.0", "what got hotter with it, on how many hosts"),),
+    "fleet show": (
+        ("monitord fleet show web1-3f9a2c41 --at 03:07", "one host at that moment"),
+        ("monitord fleet show x4azsx2v", "an incident of any host, with its evidence"),
+    ),
+    "fleet query": (("monitord fleet query QUESTION", "QUESTION: SQL in quotes, over all hosts"),),
+    "fleet compact": (("monitord fleet compact --before 7d", "days that ended a week ago"),),
     "doctor": (
         ("monitord doctor", "what is missing, each with the line that mends it"),
         ("sudo monitord doctor --strict", "as the machine's service sees it; warnings fail, too"),

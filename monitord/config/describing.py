@@ -90,6 +90,8 @@ COMMENTS = {
     "otlp.headers": 'sent along, e.g. ["authorization=file:/etc/monitord/otlp"]: the file holds the value',
     "otlp.signals": "logs: a record an incident; metrics: the figures of docs/metrics.md",
     "otlp.deadline_s": "a try that takes longer has failed, and is tried again",
+    "fleet.url": 'the bucket that `monitord fleet` asks; "": that of `ship.url`',
+    "fleet.download_mb": "so much of a bucket may come to this machine for one question",
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",
 }

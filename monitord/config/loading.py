@@ -127,6 +127,7 @@ def load(
         metrics=parsed.metrics,
         ship=parsed.ship,
         otlp=parsed.otlp,
+        fleet=parsed.fleet,
         log=parsed.log,
         detection=parsed.detection,
         rules=rules,

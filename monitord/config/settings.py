@@ -277,6 +277,13 @@ class AnalyticsSettings(Section, frozen=True):
             raise ValueError("cold_url: expected together with warm_mb, from which it is filled")
 
 
+class FleetSettings(Section, frozen=True):
+    """Which bucket `monitord fleet` asks, and how much of it one question may download."""
+
+    url: Url = ""
+    download_mb: Annotated[float, Meta(ge=1, le=1_000_000)] = 2000.0
+
+
 class LogSettings(Section, frozen=True):
     """Log lines go to stderr, always."""
 
@@ -303,6 +310,7 @@ class FileSettings(Section, frozen=True):
     metrics: MetricsSettings = MetricsSettings()
     ship: ShipSettings = ShipSettings()
     otlp: OtlpSettings = OtlpSettings()
+    fleet: FleetSettings = FleetSettings()
     log: LogSettings = LogSettings()
 
 
@@ -323,6 +331,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsSettings
     ship: ShipSettings
     otlp: OtlpSettings
+    fleet: FleetSettings
     log: LogSettings
     detection: DetectionSettings
     rules: tuple[Rule, ...]

@@ -95,8 +95,17 @@ def pattern(text: str | None, *, is_whole: bool = False) -> str:
     """Return a part of a name, or a shell pattern of `*` and `?`, as LIKE has it (escape `!`); "" for any."""
     if not text:
         return ""
-    lowered = text.lower()
+    plain = _escaped(text)
+    shaped = plain.replace("*", "%").replace("?", "_")
+    return shaped if is_whole or shaped != plain else f"%{shaped}%"
+
+
+def part(text: str | None) -> str:
+    """Return a part of a text as LIKE has it; "" for any."""
+    return f"%{_escaped(text)}%" if text else ""
+
+
+def _escaped(text: str) -> str:
     for letter in "!%_":
-        lowered = lowered.replace(letter, f"!{letter}")
-    shaped = lowered.replace("*", "%").replace("?", "_")
-    return shaped if is_whole or shaped != lowered else f"%{shaped}%"
+        text = text.replace(letter, f"!{letter}")
+    return text.lower()

@@ -264,6 +264,7 @@ ELSEWHERE = {
     "service status", "service logs", "logs", "help", "web", "config get", "config set", "config init", "config schema",
     "db upgrade", "db vacuum", "metrics serve", "metrics textfile", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
     "storage restore", "storage rebuild", "storage rotate-key", "completion", "export", "summary", "open", "notify test", "notify desktop", "deployed", "fleet ship",
+    "fleet hosts", "fleet recent", "fleet hot", "fleet same", "fleet compare", "fleet show", "fleet query", "fleet compact",
 }  # fmt: skip
 FOR_PROGRAMS = "monitord_"  # of `storage metrics`
 CODES = {"doctor": (0, 1), "status": (0,), "plan": (0, 3)}

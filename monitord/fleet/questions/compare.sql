@@ -45,8 +45,8 @@ shares as (
         s.function as function,
         s.module as module,
         s.host_id as host_id,
-        s.after / cast(t.after as double) as after,
-        s.before / cast(t.before as double) as before
+        cast(s.after / cast(t.after as double) as decimal(18, 12)) as after,
+        cast(s.before / cast(t.before as double) as decimal(18, 12)) as before
     from spots s
     join totals t on s.host_id = t.host_id and s.process = t.process
     where t.after > 0 and t.before > 0
@@ -57,9 +57,9 @@ select
     count(distinct host_id) as hosts,
     count(distinct case when after > before * $factor then host_id end) as hosts_hotter,
     count(distinct process) as processes,
-    avg(before) as share_before,
-    avg(after) as share_after,
-    case when sum(before) > 0 then sum(after) / sum(before) end as ratio
+    cast(avg(before) as double) as share_before,
+    cast(avg(after) as double) as share_after,
+    case when sum(before) > 0 then cast(sum(after) as double) / cast(sum(before) as double) end as ratio
 from shares
 group by function, module
 having avg(after) > avg(before)

@@ -5,7 +5,7 @@ with machine as (
         min(taken_at) as first_at,
         max(taken_at) as last_at,
         count(*) as minutes,
-        avg(machine_percent) as machine_percent_mean,
+        round(avg(machine_percent), 6) as machine_percent_mean,
         max(machine_percent) as machine_percent_max,
         max(memory_percent) as memory_percent_max,
         max(cpu_count) as cpu_count

@@ -40,9 +40,9 @@ select
     count(distinct s.host_id) as hosts,
     count(distinct s.process) as processes,
     sum(s.incidents) as incidents,
-    avg(s.self_samples / cast(t.samples as double)) as self_share_mean,
-    max(s.self_samples / cast(t.samples as double)) as self_share_max,
-    max(s.total_samples / cast(t.samples as double)) as total_share_max,
+    cast(avg(cast(s.self_samples / cast(t.samples as double) as decimal(18, 12))) as double) as self_share_mean,
+    round(max(s.self_samples / cast(t.samples as double)), 9) as self_share_max,
+    round(max(s.total_samples / cast(t.samples as double)), 9) as total_share_max,
     max(s.last_at) as last_at
 from spots s
 join totals t on s.host_id = t.host_id and s.process = t.process

@@ -4,7 +4,7 @@ select
     process as process_name,
     pid,
     count(*) as minutes,
-    avg(cpu_percent) as cpu_percent_mean,
+    round(avg(cpu_percent), 6) as cpu_percent_mean,
     max(cpu_percent) as cpu_percent_max,
     max(rss_bytes) as rss_bytes_max,
     max(threads) as threads_max,

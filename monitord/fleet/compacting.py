@@ -1,0 +1,167 @@
+"""Many small files of a day become one: sorted by host, written whole or not at all, then the small ones go.
+
+At each step every row is there once for a question: a host's own file counts before what was compacted
+(`monitord/analytics/shipped.py`). Files are united one after another: memory grows with their bytes alone.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from monitord.analytics.parquet import batches, is_sound, schema_of
+from monitord.analytics.shipped import COMPACTED
+from monitord.analytics.tables import Table
+from monitord.errors import StorageError
+from monitord.fleet import layout
+from monitord.fleet.bucket import Bucket, Scope, Shipped
+from monitord.model import counted, sized
+from monitord.storage.artefacts.errors import AccessDeniedError, ArtefactChangedError, ArtefactExistsError
+from monitord.storage.objects import Absent
+
+_GROUP_ROWS = 122_880
+_LEAST_FILES = 2
+_LARGEST_BYTES = 300_000_000  # of a day's files: what they become is in memory while it is written
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """One table and day: how many files and rows became one, and what was left alone, in words."""
+
+    table: str
+    day: date
+    files: int
+    rows: int
+    size_bytes: int
+    removed: int
+    notes: tuple[str, ...] = ()
+
+
+def days_of(bucket: Bucket, table: Table, before: date) -> list[date]:
+    """Return the days of a table before this one, oldest first."""
+    folders = bucket.objects.folders(layout.table_folder(table))
+    return sorted(day for day in map(layout.parse_day, folders) if day is not None and day < before)
+
+
+def compact(bucket: Bucket, table: Table, day: date) -> Compacted | None:
+    """Make one file of a table's day and remove those that it holds; None where there is nothing to unite.
+
+    A file that is torn, foreign or of a later version stays as it is. Raises StorageError for too much, and,
+    with nothing changed, when somebody else compacts the same day.
+    """
+    at = datetime.combine(day, time(), UTC)
+    whole = bucket.shipped(table, Scope(at, at))
+    old = next((one for one in whole if one.host_id == COMPACTED), None)
+    own = sorted((one for one in whole if one.host_id != COMPACTED), key=lambda one: one.host_id)
+    if not own or (old is None and len(own) < _LEAST_FILES):
+        return None
+    _check_size(table, day, whole)
+    with bucket.brought(own) as paths, bucket.brought([old] if old else []) as held:
+        by_host = {path.split("/host=")[-1].partition("/")[0]: Path(path) for path in paths}
+        taken = [one for one in own if one.host_id in by_host and is_sound(by_host[one.host_id], table)]
+        notes = tuple(f"left alone: {one.info.path}" for one in own if one not in taken)
+        if not taken:
+            return Compacted(table.name, day, 0, 0, 0, 0, notes)
+        kept = {one.host_id: by_host[one.host_id] for one in taken}
+        united, rows = _united(table, kept, [Path(path) for path in held])
+    path = f"{layout.day_folder(table, day)}/host={COMPACTED}/{layout.DAY_FILE}"
+    _put(bucket, path, united, old)
+    removed, more = _remove(bucket, taken)
+    return Compacted(table.name, day, len(taken), rows, len(united), removed, (*notes, *more))
+
+
+def _check_size(table: Table, day: date, files: Sequence[Shipped]) -> None:
+    size = sum(one.info.size_bytes for one in files)
+    if size > _LARGEST_BYTES:
+        raise StorageError(
+            f"cannot compact {table.name} of {day}: {sized(size, 'disk_bytes')},"
+            f" expected at most {sized(_LARGEST_BYTES, 'disk_bytes')}"
+        )
+
+
+def _united(table: Table, own: Mapping[str, Path], old: Sequence[Path]) -> tuple[bytes, int]:
+    """The bytes of one file of all rows, sorted by host, and how many rows; own files replace old rows."""
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    schema = schema_of(table)
+    streams: list[Iterator[tuple[str, Any]]] = [_of_own(table, own)]
+    streams += [_of_old(table, path, own) for path in old]
+    held, count = pyarrow.BufferOutputStream(), 0
+    waiting: list[Any] = []
+    with ParquetWriter(held, schema, compression="zstd", write_page_checksum=True) as writer:
+        for _host, batch in heapq.merge(*streams, key=lambda each: each[0]):
+            waiting.append(_conformed(batch, schema))
+            count += batch.num_rows
+            if sum(len(each) for each in waiting) >= _GROUP_ROWS:
+                writer.write_table(pyarrow.Table.from_batches(waiting, schema), _GROUP_ROWS)
+                waiting.clear()
+        writer.write_table(pyarrow.Table.from_batches(waiting, schema), _GROUP_ROWS)
+    return held.getvalue().to_pybytes(), count
+
+
+def _of_own(table: Table, own: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+    """Each host's rows; whose they are says the folder."""
+    import pyarrow
+
+    for host_id, path in sorted(own.items()):
+        for batch in batches(table, path):
+            at = batch.schema.get_field_index("host_id")
+            whose = pyarrow.repeat(pyarrow.scalar(host_id), batch.num_rows)
+            yield host_id, batch.set_column(at, "host_id", whose)
+
+
+def _of_old(table: Table, path: Path, own: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+    """What was compacted before, a host at a time, without the hosts that have files of their own."""
+    import pyarrow.compute
+
+    for batch in batches(table, path):
+        runs = pyarrow.compute.run_end_encode(batch.column("host_id"))
+        begin = 0
+        for host_id, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            if host_id not in own:
+                yield host_id, batch.slice(begin, end - begin)
+            begin = end
+
+
+def _conformed(batch: Any, schema: Any) -> Any:
+    """The same rows with all columns: those that came later are null."""
+    import pyarrow
+
+    arrays = [
+        batch.column(field.name)
+        if field.name in batch.schema.names
+        else pyarrow.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _put(bucket: Bucket, path: str, united: bytes, old: Shipped | None) -> None:
+    """Write the day's file in the place of the one that was read, and see that it is there."""
+    try:
+        bucket.objects.put(path, united, old.info if old else Absent())
+    except (ArtefactChangedError, ArtefactExistsError) as error:
+        raise StorageError(f"cannot write {path}: somebody else compacts this day") from error
+    if not bucket.objects.holds(path, united):
+        raise StorageError(f"cannot keep {path}: it is not as it was written")
+
+
+def _remove(bucket: Bucket, taken: Sequence[Shipped]) -> tuple[int, list[str]]:
+    """Remove what was united, unless it was replaced meanwhile; how many, and what stays."""
+    removed = 0
+    for one in taken:
+        now = [*bucket.objects.list(one.info.path.rpartition("/")[0])]
+        if one.info not in now:
+            continue  # its host was late: its file counts before what was compacted
+        try:
+            bucket.objects.delete(one.info.path)
+        except AccessDeniedError as error:
+            left = counted(len(taken) - removed, "file")
+            return removed, [f"{left} cannot be removed, and other engines would count them twice: {error}"]
+        removed += 1
+    return removed, []

@@ -1,0 +1,178 @@
+"""The commands that ask a fleet: their forms, their filters, and texts of hosts that nobody trusts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.made_fleet import EVERYWHERE, HOTTER, LAST_DAY, NEW, Made, make_fleet, write
+from monitord.analytics.tables import HOTSPOTS, INCIDENTS, MACHINE_MINUTES, PROCESS_MINUTES
+from monitord.cli import fleet
+from monitord.cli.terminal import display_width
+from monitord.export.archive import archive
+from monitord.fleet.layout import ArtefactFile
+from tests.cli.conftest import Answer
+from tests.planting import HOSTILE, is_safe
+
+SINCE = f"{LAST_DAY}T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A fleet of ten hosts."""
+    return make_fleet(tmp_path_factory.mktemp("fleet"), 10)
+
+
+LISTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "hosts": (["hosts", "-S", SINCE], fleet.HOST_KEYS),
+    "recent": (["recent", "-S", SINCE], fleet.RECENT_KEYS),
+    "hot": (["hot", "-S", SINCE], fleet.HOT_KEYS),
+    "same": (["same", "-S", SINCE], fleet.SAME_KEYS),
+    "compare": (["compare", NEW, "-S", SINCE], fleet.COMPARE_KEYS),
+}
+
+
+@pytest.fixture
+def asked(made: Made, here: Any) -> Any:
+    """Ask it: `asked("recent", …)`."""
+
+    def ask(*words: str) -> Answer:
+        answer: Answer = here("fleet", *words, "--bucket", made.root.as_uri())
+        return answer
+
+    return ask
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_has_its_keys_in_every_form(asked: Any, name: str) -> None:
+    """JSON, JSON lines and CSV say the same, with the keys that docs/output.md has."""
+    words, keys = LISTS[name]
+    whole = json.loads(asked(*words, "-o", "json").out)
+    assert whole
+    assert all(tuple(row) == keys for row in whole)
+    assert [json.loads(line) for line in asked(*words, "-o", "jsonl").out.splitlines()] == whole
+    assert next(tuple(row) for row in csv.reader(io.StringIO(asked(*words, "-o", "csv").out))) == keys
+    assert len(asked(*words).out.splitlines()) == len(whole) + 1
+    assert json.loads(asked(*words, "-o", "json", "-n", "1").out) == whole[:1]
+
+
+def test_what_was_planted_is_said(asked: Any, made: Made) -> None:
+    """The function that got hotter, and the incident on many hosts."""
+    hotter = json.loads(asked(*LISTS["compare"][0], "-o", "json").out)[0]
+    assert (hotter["function"], hotter["hosts_hotter"]) == (HOTTER, len(made.upgraded))
+    same = json.loads(asked(*LISTS["same"][0], "-o", "json").out)[0]
+    assert (same["what"], same["hosts"]) == (EVERYWHERE, len(made.struck))
+
+
+def test_one_host_at_a_moment(asked: Any) -> None:
+    """Its machine, its processes, its incidents; a host that nobody heard of is not found."""
+    words = ["--at", f"{LAST_DAY}T03:00:00Z", "--within", "2h"]
+    found = json.loads(asked("show", "host-0005", *words, "-o", "json").out)
+    assert found["host_id"] == "host-0005"
+    assert found["machine"]
+    assert {row["host_id"] for row in found["incidents"]} == {"host-0005"}
+    assert "processes: " in asked("show", "host-0005", *words).out
+    nothing = asked("show", "nobody", *words)
+    assert (nothing.code, "monitord fleet hosts" in nothing.err) == (3, True)
+
+
+def test_an_incident_with_its_evidence(asked: Any, made: Made, tmp_path: Path) -> None:
+    """As its host shipped it; saved on request, into a new folder alone."""
+    row = json.loads(asked("recent", "-S", SINCE, "-o", "json", "-n", "1").out)[0]
+    name = row["correlation_id"]
+    none = json.loads(asked("show", name, "-o", "json").out)
+    assert none["evidence"] is None
+    assert "cannot find evidence" in none["why_no_evidence"]
+    assert asked("show", name, "--save", str(tmp_path / "none")).code == 3
+    files = {
+        "incident.json": json.dumps({"incidents": [{"correlation_id": name}]}).encode(),
+        "summary.md": b"**used** a core\n\x1b[2Jand more",
+        "report.html": b"<p>x",
+    }
+    path = made.root / ArtefactFile(LAST_DAY, row["host_id"], name).path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(archive("it", files, datetime.now(UTC), {}))
+    assert json.loads(asked("show", name, "-o", "json").out)["evidence"] == {"correlation_id": name}
+    shown = asked("show", name).out
+    assert "**used** a core" in shown
+    assert is_safe(shown)
+    assert asked("show", name, "--save", str(tmp_path / "new")).code == 0
+    assert (tmp_path / "new" / "report.html").read_bytes() == b"<p>x"
+    assert asked("show", name, "--save", str(tmp_path / "new")).code == 2
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "invalid evidence" in json.loads(asked("show", name, "-o", "json").out)["why_no_evidence"]
+
+
+def test_sql_of_ones_own(asked: Any, made: Made) -> None:
+    """One SELECT over all hosts; what is not one is refused, with what can be asked."""
+    answer = asked("query", "SELECT count(*) AS n FROM incidents", "-o", "json")
+    assert json.loads(answer.out) == [{"n": made.incidents}]
+    for sql in ("DROP TABLE incidents", "SELECT 1", "SELECT nothing FROM incidents"):
+        refused = asked("query", sql)
+        assert (refused.code, refused.out) == (2, "")
+        assert "incidents" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["recent", "--bucket", "redis://x"], 6),
+        (["recent", "--bucket", "file:///nowhere/at/all"], 3),
+        (["recent"], 6),
+        (["same", "--within", "0s"], 2),
+        (["show", "abc"], 2),
+        (["show", "abcdef", "--at", "03:00", "--save", "x"], 2),
+    ],
+    ids=str,
+)
+def test_what_can_not_be_asked_is_refused_in_one_line(here: Any, words: list[str], code: int) -> None:
+    """With the code that says why."""
+    answer = here("fleet", *words)
+    assert answer.err.startswith("monitord: ")
+    assert len(answer.err.splitlines()) == 1
+    assert answer.code == code or "cannot open" in answer.err
+
+
+def _hostile(root: Path) -> Made:
+    """Every text of every table, of hosts that nobody trusts."""
+    at = int(datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, 3, tzinfo=UTC).timestamp()) * 1_000_000
+    texts = [text.encode("utf-8", "backslashreplace").decode() for text in HOSTILE.values()]
+    for table in (INCIDENTS, HOTSPOTS, PROCESS_MINUTES, MACHINE_MINUTES):
+        for host in ("evil-1", "evil-2"):
+            columns: dict[str, Any] = {
+                name: texts if kind == "text" else [at] * len(texts) if kind == "time" else [1] * len(texts)
+                for name, kind in table.columns
+                if kind != "bool"
+            }
+            if table is HOTSPOTS:  # each process with two versions
+                columns["version"] = [NEW, "old"] * (len(texts) // 2)
+                columns["process"] = [texts[number // 2] for number in range(len(texts))]
+            columns |= {name: [10**number for number in range(len(texts))] for name in ("value", "rss_bytes")}
+            write(root, table, LAST_DAY, host, columns, len(texts))
+    return Made(root, (LAST_DAY,), [], set(), set())
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_no_text_of_a_host_breaks_a_page(
+    here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """No control, nothing wider than the screen, no trace; and each form for programs can be read."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    made = _hostile(tmp_path)
+    moment = ["show", "evil-1", "--at", f"{LAST_DAY}T03:00:00Z"]
+    sql = ["query", "SELECT process, reason, raised_at FROM incidents", "-S", SINCE]
+    for words in [*(words for words, _keys in LISTS.values()), moment, sql]:
+        answer = here("fleet", *words, "--bucket", made.root.as_uri())
+        assert answer.code == 0, answer.err
+        assert answer.out
+        assert is_safe(answer.out + answer.err)
+        assert all(display_width(line) <= columns for line in answer.out.splitlines()), words
+        told = here("fleet", *words, "--bucket", made.root.as_uri(), "-o", "json").out
+        assert json.loads(told)
+        assert is_safe(told)
