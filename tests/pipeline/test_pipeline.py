@@ -164,6 +164,7 @@ def test_a_repeat_during_a_cooldown_counts_with_the_incident_before_it(tmp_path:
     assert {incident.correlation_id for incident in stage.saved} == {"inc0"}
     assert stage.repeats == [("inc0", again)]
     assert (stage.pipeline.counts.alerts, stage.pipeline.counts.suppressed) == (1, 1)
+    assert sum(stage.pipeline.counts.by_rule.values()) == 1
 
 
 def test_one_of_a_crowd_counts_with_the_overload_that_was_told(tmp_path: Path) -> None:
@@ -501,6 +502,7 @@ def test_a_flood_is_one_row_that_counts_and_names(tmp_path: Path) -> None:
     assert "286 further alerts share this row (279 of cpu-hog, 7 of memory; worst: p1021 (pid 1021)" in reason
     counts = stage.pipeline.counts
     assert counts.alerts - 1 + counts.folded == 300 + 7 + 1
+    assert sum(counts.by_rule.values()) == counts.alerts
 
 
 @pytest.mark.parametrize("way", ["refused", "not wanted", "unattributed"])
