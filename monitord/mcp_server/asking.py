@@ -36,6 +36,7 @@ from monitord.model import EventType, ProfileRecord, TriggerMetric
 from monitord.storage.events import EventFilter, cursor_after
 from monitord.storage.views import HotFilter, RecentFilter
 
+ManyRows = Annotated[int, Field(ge=1, le=100, description="At most so many rows.")]
 Limit = Annotated[int, Field(ge=1, le=50, description="At most so many rows.")]
 _TIME_WORDS = '"2h", "3am", "yesterday 03:00", "2026-11-25T03:00:00Z"; local time without a zone.'
 When = Annotated[str | None, Field(max_length=64, description=_TIME_WORDS)]
@@ -154,7 +155,7 @@ class Asking:
 
     def query_events(
         self,
-        limit: Limit = 20,
+        limit: ManyRows = 20,
         since: When = None,
         until: When = None,
         event_type: EventType | None = None,

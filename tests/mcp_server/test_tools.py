@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from monitord.mcp_server.output_filter import ANSWER_LIMIT_BYTES, Fence
 from monitord.mcp_server.server import ACTING, READING
-from monitord.model import Incident
+from monitord.model import Event, EventType, Incident
 from monitord.storage import SQLiteProfileStore
 from tests.cli.test_before import with_before
 from tests.cli.test_recorder import recorder
@@ -115,7 +116,7 @@ def test_events_are_found_by_what_the_process_is_called(store: SQLiteProfileStor
                 if page.get("next_cursor") is None:
                     break
                 asked["cursor"] = page["next_cursor"]
-            whole = asker.told("query_events", {"incident": incident.correlation_id, "limit": 50})["rows"]
+            whole = asker.told("query_events", {"incident": incident.correlation_id, "limit": 100})["rows"]
             assert ids >= {row["id"] for row in whole}
         assert asker.told("query_events", {"process": "nothing-like-it"})["rows"] == []
 
@@ -245,3 +246,13 @@ def test_what_is_left_out_is_said() -> None:
     assert 0 < len(held["history"]) < 100
     assert len(json.dumps(held)) <= ANSWER_LIMIT_BYTES
     assert fence.whole({"name": "kept"}) == ({"name": "kept"}, False)
+
+
+def test_the_last_hundred_events_of_a_process_are_one_answer(store: SQLiteProfileStore, over: Over) -> None:
+    """None of a hundred is cut off."""
+    now = datetime.now(UTC)
+    store.events.store_events(
+        [Event(EventType.REPEAT, now - timedelta(seconds=n), pid=7, process_name="web") for n in range(120)]
+    )
+    with over(store.data_dir) as asker:
+        assert len(asker.told("query_events", {"process": "web", "limit": 100})["rows"]) == 100
