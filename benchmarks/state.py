@@ -6,6 +6,8 @@
 The raw client has one key and one value, and is as durable: a dict, sqlite3, psycopg, pymysql, redis-py,
 boto3 on the same server. Every call of ours has a deadline of 5 s. Calls take turns, so that
 whatever else runs meets all of them alike; the figures are medians.
+
+More than 400 lines: each backend's client is told here what ours does.
 """
 
 from __future__ import annotations

@@ -106,6 +106,8 @@ def run_retention(workspace: Workspace, *, dry_run: bool = False) -> RetentionRe
     try:
         with workspace.store() as store:
             retention = RetentionManager(store, limits, reserve_bytes=reserve_bytes)
+            if not dry_run:
+                store.sweep()
             return retention.purge_expired(datetime.now(UTC), dry_run=dry_run)
     except DiskFullError as error:
         raise StorageError(

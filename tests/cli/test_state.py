@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from monitord.errors import BusyError
+from monitord.jobs import RetentionManager
+from monitord.jobs.limits import RetentionLimits
+from monitord.jobs.table import jobs_of
 from monitord.storage import open_store
-from monitord.storage.state import SessionNamespace, UserNamespace, open_state
+from monitord.storage.state import NamespacedStorage, SessionNamespace, UserNamespace, open_state
 from monitord.storage.state.opening import BACKENDS
 from tests.cli.conftest import Cli
 from tests.mariadb import mariadb_server
@@ -183,3 +187,29 @@ def test_an_installed_plug_in_is_found(tmp_path: Path) -> None:
     assert lines[1].startswith("UsageError")
     assert "plugged://" in lines[1]
     assert lines[2].startswith("StateUnavailableError cannot load the plug-in plug:absent")
+
+
+def test_what_expired_is_swept_by_the_job_and_by_hand(data_dir: Path, here: Cli) -> None:
+    """`retention run`, and the recorder's hourly job, remove the rows of expired items and no others."""
+    limits = RetentionLimits()
+    with closing(open_store(data_dir)) as store:
+        job = next(
+            each
+            for each in jobs_of(store, RetentionManager(store, limits), limits)
+            if each.name == "retention"
+        )
+        for sweep in (lambda: here("retention", "run"), lambda: job.run(datetime.now(UTC))):
+            long_ago = NamespacedStorage(
+                store.state.backend, now=lambda: datetime.now(UTC) - timedelta(days=9)
+            )  # type: ignore[attr-defined]  # of the one implementation
+            long_ago.set("expired", b"x", ttl=timedelta(days=1))
+            store.state.set("kept", b"x", ttl=timedelta(days=1))
+            assert _keys(data_dir) >= {"expired", "kept"}
+            sweep()
+            assert "expired" not in _keys(data_dir)
+            assert "kept" in _keys(data_dir)
+
+
+def _keys(data_dir: Path) -> set[str]:
+    with closing(sqlite3.connect(data_dir / "monitord.db")) as connection:
+        return {row[0] for row in connection.execute("SELECT key FROM state")}
