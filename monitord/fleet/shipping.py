@@ -17,6 +17,7 @@ from pathlib import Path
 from monitord.analytics.parquet import read, write_table
 from monitord.analytics.rows import rows_of
 from monitord.analytics.tables import INCIDENTS, TABLES, Table
+from monitord.analytics.versions import deployments, known_versions
 from monitord.config.settings import ShipSettings
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.export.cleaning import Cleaner, Identities
@@ -183,7 +184,8 @@ class Shipper:
         if self.state.since is not None:
             since = max(since, self.state.since)
         try:
-            yield from rows_of(self._reader, table, since, until, self.state.host_id)
+            versions = known_versions(deployments(self._reader.storage))
+            yield from rows_of(self._reader, table, since, until, self.state.host_id, versions)
         except NotFoundError:
             return  # nothing was ever stored
 

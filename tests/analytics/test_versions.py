@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitord.analytics.versions import MARKS_AT_MOST, deployments, known_versions, mark_deployed, version_of
+from monitord.analytics import versions
+from monitord.analytics.versions import deployments, known_versions, mark_deployed, version_of
 from monitord.errors import UsageError
 from monitord.model import Incident
 from monitord.storage import SQLiteProfileStore
@@ -71,12 +72,16 @@ def test_else_the_last_mark_before_an_incident_counts(
         assert [version(view) for view in views] == [None, "1", "2"]
 
 
-def test_marks_are_bounded_and_damaged_ones_are_left_out(store: SQLiteProfileStore) -> None:
-    store.state.set_many({f"deployed/20200101T{i:06}": b"{}" for i in range(MARKS_AT_MOST)})
-    mark_deployed(store.state, "api", "1", AT)
-    assert len(store.state.keys()) == MARKS_AT_MOST
+def test_marks_are_bounded_and_damaged_ones_are_left_out(
+    store: SQLiteProfileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest goes."""
+    monkeypatch.setattr(versions, "MARKS_AT_MOST", 3)
+    for number in range(5):
+        mark_deployed(store.state, "api", str(number), AT + timedelta(hours=number))
+    assert [each.version for each in deployments(store.state)] == ["2", "3", "4"]
     store.state.set("deployed/x", b"\xff")
-    assert [(each.process, each.version, each.at) for each in deployments(store.state)] == [("api", "1", AT)]
+    assert [each.version for each in deployments(store.state)] == ["2", "3", "4"]
 
 
 @pytest.mark.parametrize(

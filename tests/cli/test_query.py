@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from monitord.analytics.tables import INCIDENTS, TABLES
+from monitord.analytics.tiering import Tiering, TierLimits
 from monitord.cli.terminal import display_width
 from monitord.model import Event, EventType, Incident
 from monitord.storage import SQLiteProfileStore
@@ -181,3 +182,37 @@ def test_a_deployed_version_is_that_of_later_incidents(
     assert [row["version"] for row in json.loads(here("query", sql, "-o", "json").out)] == [None, "1.4.2"]
     assert here("deployed", "main.py", "").code == 2
     assert here("deployed", "main.py", "1", "--at", "never").code == 2
+
+
+def test_an_answer_has_each_row_of_every_tier_once(
+    store: SQLiteProfileStore, new_incident: Callable[..., Incident], here: Cli, data_dir: Path
+) -> None:
+    """What lies in files, what the store has besides, and what only files have; a version stays with its rows."""
+    here("deployed", "main.py", "1.4.2", "--at", "2026-03-04T12:30Z")
+    first, second = new_incident(at=AT), new_incident(at=AT + timedelta(hours=1))
+    store.save_incident(first)
+    store.save_incident(second)
+    Tiering(data_dir, TierLimits(warm_bytes=1 << 30, warm_days=36_500)).run()
+    assert list((data_dir / "warm/incident").glob("*.parquet"))
+    store.save_incident(new_incident(at=AT + timedelta(hours=2)))
+    store.save_incident(new_incident(at=AT + timedelta(days=2)))
+    told = [{"n": 4, "ids": 4, "versions": 3}]
+    sql = "SELECT count(*) AS n, count(DISTINCT correlation_id) AS ids, count(version) AS versions FROM incidents"
+    assert json.loads(here("query", sql, "-o", "json").out) == told
+    store.drop_evidence([first.correlation_id, second.correlation_id])
+    assert json.loads(here("query", sql, "-o", "json").out) == told
+    (data_dir / "warm/incident/2026-03-04.parquet").write_bytes(b"PAR1 torn")
+    said = here("query", sql, "-o", "json")
+    assert (said.code, json.loads(said.out)) == (0, told)
+    assert "it is damaged" in said.err
+
+
+def test_the_version_of_a_warm_row_is_kept_when_the_mark_is_gone(
+    store: SQLiteProfileStore, new_incident: Callable[..., Incident], here: Cli, data_dir: Path
+) -> None:
+    store.save_incident(new_incident(at=AT))
+    here("deployed", "main.py", "1", "--at", "2026-03-04T11:00Z")
+    Tiering(data_dir, TierLimits(warm_bytes=1 << 30, warm_days=36_500)).run()
+    store.state.delete_many([key for key in store.state.keys() if key.startswith("deployed/")])  # noqa: SIM118
+    sql = "SELECT version FROM incidents"
+    assert json.loads(here("query", sql, "-o", "json").out) == [{"version": "1"}]
