@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from monitord.actions.incidents import delete
 from monitord.actions.querying import Question, asked
 from monitord.actions.workspace import Workspace
 from monitord.analytics.parquet import is_sound, read, write_table
@@ -366,3 +367,11 @@ def test_sql_is_asked_over_all_tiers(filled: Path, store: SQLiteProfileStore) ->
     sql = "SELECT (SELECT count(*) FROM incidents), (SELECT count(*) FROM machine_minutes)"
     with asked(workspace, Question(sql)) as answer:
         assert [tuple(row) for row in answer.rows] == [(8, 60)]
+
+
+def test_deleting_an_incident_has_the_tiers_forget_it(filled: Path, store: SQLiteProfileStore) -> None:
+    Tiering(filled, PLENTY).run()
+    gone = ids(store)[0]
+    list(delete(Workspace(filled), [gone], confirmed=True))
+    assert read_forgotten(filled) == {gone}
+    assert gone not in {row["correlation_id"] for row in told(filled, INCIDENTS)}
