@@ -32,7 +32,7 @@ def main() -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         done = run(Workspace(arguments.data_dir, arguments.config))
-    except MonitordError as error:
+    except (MonitordError, OSError) as error:
         done = TaskResult("failed", str(error))
     print(json.dumps({"outcome": done.outcome, "detail": done.detail}), flush=True)  # noqa: T201  the answer
     return 0 if done.outcome == "ok" else 1

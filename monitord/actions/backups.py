@@ -72,10 +72,15 @@ def back_up_again(workspace: Workspace) -> BackupRun:
 def _check_room(workspace: Workspace, settings: Settings, folder: Path) -> None:
     """Refuse to begin what would leave the disk less than it must have free: a copy, and one on trial."""
     from monitord.storage.artefacts import DiskFullError
-    from monitord.storage.usage import floor_of, usage_of
+    from monitord.storage.readonly import stored_bytes
+    from monitord.storage.schema import DATABASE_NAME
+    from monitord.storage.usage import floor_of
 
-    used = usage_of(workspace.data_dir, is_remote=bool(settings.storage.url))
-    wanted = 2 * (used.database_bytes + used.wal_bytes + used.artefact_bytes)
+    # Not the whole directory: captures under way lie there, which the recorder's child may not enter.
+    database = workspace.data_dir / DATABASE_NAME
+    files = (database, database.with_name(f"{DATABASE_NAME}-wal"))
+    held = sum(path.stat().st_size for path in files if path.exists())
+    wanted = 2 * (held + (stored_bytes(database) if database.exists() else 0))
     disk = os.statvfs(folder)
     free, floor = disk.f_bavail * disk.f_frsize, floor_of(folder, settings.retention.min_free_disk_bytes)
     if free - wanted < floor:

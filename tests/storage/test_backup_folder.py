@@ -316,3 +316,18 @@ def test_the_errand_makes_what_is_due_and_nothing_more(workspace: Workspace, fol
     status, said = errand()
     assert status == 1
     assert "can be written by others" in said
+
+
+@pytest.mark.root
+def test_the_errand_needs_nothing_of_a_capture_under_way(workspace: Workspace, folder: Path) -> None:
+    """The folder of a capture belongs to another user, and the errand gave its rights up: it is not entered."""
+    theirs = workspace.data_dir / "spool" / "capture"
+    theirs.mkdir(mode=0o700, parents=True)
+    os.chown(theirs, 65534, 65534)
+    code = "import sys; from monitord.actions.backup_errand import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "--data-dir", str(workspace.data_dir)]
+    words += ["--config", str(workspace.config_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        assert '"ok"' in child.stdout.read()
+    assert len(names(folder)) == 1
