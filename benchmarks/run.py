@@ -39,6 +39,7 @@ BENCHMARKS = {
     "stopping": Benchmark("SIGTERM in mid-capture to the end", 2),
     "notify": Benchmark("a message from the evidence to its receiver, beside a bare POST", 2),
     "fleet": Benchmark("questions to 1,000 hosts beside raw DuckDB; compacting a day; a month on paper", 8),
+    "shipping": Benchmark("what a host ships on a day, beside the size of its rows", 4),
     "asking": Benchmark("recent over 10,000 captures, and --help", 3),
     "reports": Benchmark("a report, a bundle and a summary of an incident with a large profile", 4),
     "assistants": Benchmark(
