@@ -35,6 +35,7 @@ class Sound:
     files: tuple[str, ...]
     columns: frozenset[str]
     notes: tuple[str, ...]
+    is_alike: bool = False
 
 
 def sound(
@@ -44,15 +45,19 @@ def sound(
     bad = {file: reason for file in files if (reason := _tail_trouble(file))}
     whole = [file for file in files if file not in bad]
     held: set[str] = set()
+    kinds = 0
     for described, named in _described(connection, whole, bad):
         reason, known = _unfit(columns, described)
         if reason:
             bad |= dict.fromkeys(named, reason)
         else:
             held |= known
+            kinds += 1
     if thorough:
         bad |= _unreadable(connection, [file for file in whole if file not in bad])
-    return Sound(tuple(file for file in files if file not in bad), frozenset(held), tuple(_notes(bad)))
+    return Sound(
+        tuple(file for file in files if file not in bad), frozenset(held), tuple(_notes(bad)), kinds < 2
+    )
 
 
 def view_sql(
@@ -73,7 +78,7 @@ def view_sql(
     )
     listed = ", ".join(literal(path) for path in found.files)
     read = (
-        f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true,"
+        f"read_parquet([{listed}], union_by_name = {not found.is_alike}, hive_partitioning = true,"
         " hive_types = {'date': DATE, 'host': VARCHAR}, file_row_number = false)"
     )
     if not any(place and place[2] == COMPACTED for place in map(_PLACE.search, found.files)):

@@ -14,7 +14,7 @@ from monitord.errors import MonitordError, UsageError
 from monitord.fleet.bucket import Bucket, Scope
 from monitord.fleet.questions import Question
 
-MEMORY_MB = 256
+MEMORY_MB = 192
 DEADLINE_S = 60.0
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)  # a host's clock may be ahead of ours
