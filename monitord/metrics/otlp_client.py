@@ -72,7 +72,8 @@ class OtlpClient:
     def _try(self, path: str, body: bytes) -> bytes:
         connection = self._connection()
         # A timeout of sockets is of each read: who sends a byte a second would hold us without end.
-        ending = threading.Timer(self._deadline_s, _end, (connection,))
+        late = threading.Event()
+        ending = threading.Timer(self._deadline_s, _end, (connection, late))
         ending.daemon = True
         ending.start()
         try:
@@ -80,15 +81,15 @@ class OtlpClient:
             answer = connection.getresponse()
             _judge(answer.status, answer.headers.get("Retry-After"))
             said = answer.read(_ANSWER_AT_MOST)
-            if not ending.is_alive():
+            if late.is_set():
                 raise TimeoutError
             return said
         except ssl.SSLCertVerificationError as error:
             raise NotTakenError(f"its certificate is not accepted: {error.verify_message}") from error
         except (OSError, http.client.HTTPException) as error:
-            late = f"did not answer within {self._deadline_s:g} s"
-            is_late = isinstance(error, TimeoutError) or not ending.is_alive()
-            raise NotTakenError(late if is_late else _reason(error), pause_s=0.0) from error
+            is_late = isinstance(error, TimeoutError) or late.is_set()
+            words = f"did not answer within {self._deadline_s:g} s" if is_late else _reason(error)
+            raise NotTakenError(words, pause_s=0.0) from error
         finally:
             ending.cancel()
             connection.close()
@@ -101,7 +102,8 @@ class OtlpClient:
         return http.client.HTTPConnection(host, port, timeout=self._deadline_s)
 
 
-def _end(connection: http.client.HTTPConnection) -> None:
+def _end(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    late.set()  # before the reader wakes up
     sock = connection.sock
     if sock is not None:
         try:
