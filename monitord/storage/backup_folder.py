@@ -25,7 +25,7 @@ _LEFT = re.compile(
 )
 _NAME = re.compile(r"monitord-(\d{8}T\d{6}Z)(-flawed)?")
 _STAMP = "%Y%m%dT%H%M%SZ"
-_FIX = "monitord storage backup   (it says why none is made)"
+_FIX = "monitord storage backup"
 _LOCK_NAME = ".lock"
 _SLACK = timedelta(hours=1)  # a backup from later than this was made by a wrong clock
 _EARLY = timedelta(minutes=10)  # asked every hour, so that a second too early costs no turn
