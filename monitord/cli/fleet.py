@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monitord.actions import fleet
+from monitord.actions import fleet, fleet_engines
 from monitord.actions.times import parse_duration, parse_time
 from monitord.cli.context import CliContext
 from monitord.cli.fleet_tables import (
@@ -45,6 +46,21 @@ from monitord.export.units import quantity
 from monitord.model import TriggerMetric, counted
 from monitord.redaction import printable
 from monitord.storage.views import HotFilter, RecentFilter
+
+
+class FleetEngine(StrEnum):
+    """What answers a question in SQL."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+class PrintedFor(StrEnum):
+    """Whose SQL is printed."""
+
+    SPARK = "spark"
+    CLICKHOUSE = "clickhouse"
+
 
 HostFlag = Annotated[
     str | None, typer.Option("--host", metavar="NAME", help="Only this host, or a pattern: 'web*'.")
@@ -239,15 +255,34 @@ def show(
 def query(
     context: CliContext,
     asked: Asked,
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="A SELECT over the fleet's tables.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="SQL", help="A SELECT; or hot, same … and values (hosts=10)."),
+    ],
     host: HostFlag = None,
     bucket: BucketFlag = None,
+    engine: Annotated[
+        FleetEngine, typer.Option("--engine", help="What answers: DuckDB here, or your Spark.")
+    ] = FleetEngine.DUCKDB,
+    script: Annotated[
+        PrintedFor | None, typer.Option("--print", help="Print the question's SQL for this engine's client.")
+    ] = None,
 ) -> None:
     """Ask all hosts in SQL: incidents, events, hotspots, process_minutes, machine_minutes."""
-    with fleet.query(context.workspace, _of(asked, host, bucket), sql) as answer:
-        keys = tuple(column.name for column in answer.columns)
-        rows = [dict(zip(keys, row, strict=True)) for row in answer.rows]
-        notes = list(answer.notes)
+    whom, notes = _of(asked, host, bucket), list[str]()
+    if script is not None:
+        emit(fleet_engines.printed(context.workspace, whom, words, script.value))
+        return
+    if engine is FleetEngine.SPARK or fleet_engines.is_question(words[0]):
+        ask = fleet_engines.ask_elsewhere if engine is FleetEngine.SPARK else fleet_engines.ask_here
+        found = ask(context.workspace, whom, words)
+        keys, values = found.columns, found.rows
+    else:
+        fleet_engines.refuse_values(words)
+        with fleet.query(context.workspace, whom, words[0]) as answer:
+            keys, values = tuple(column.name for column in answer.columns), [*answer.rows]
+            notes = list(answer.notes)
+    rows = [dict(zip(keys, row, strict=True)) for row in values]
     columns = [Shown(key, lambda row, key=key: any_text(row[key])) for key in keys]  # type: ignore[misc]  # a default is a parameter
     listing_of(context, keys, columns, rows, asked.view, "no row")
     for note in notes:

@@ -70,6 +70,40 @@ def test_what_was_planted_is_said(asked: Any, made: Made) -> None:
     assert (same["what"], same["hosts"]) == (EVERYWHERE, len(made.struck))
 
 
+@pytest.mark.parametrize("name", ["hosts", "recent", "hot", "same"])
+def test_a_question_by_its_name_is_the_command_s(asked: Any, name: str) -> None:
+    """`fleet query hot` says what `fleet hot` does; here what both print for programs."""
+    words = ["-S", SINCE, "-n", "20", "-o", "json"]
+    assert json.loads(asked("query", name, *words).out) == json.loads(asked(name, *words).out)
+
+
+def test_a_question_s_values(asked: Any, made: Made) -> None:
+    found = json.loads(asked("query", "same", f"hosts={len(made.struck)}", "-S", SINCE, "-o", "json").out)
+    assert [row["what"] for row in found] == [EVERYWHERE]
+    for words, said in (
+        (["same", "hosts=many"], "invalid hosts 'many'"),
+        (["same", "since=1"], "expected hosts=…"),
+        (["compare"], "compare needs version=…"),
+        (["recent", "pinned=yes"], "invalid pinned 'yes'"),
+        (["SELECT 1 FROM incidents", "x"], "put the SQL in quotes"),
+    ):
+        answer = asked("query", *words)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+        assert said in answer.err
+
+
+@pytest.mark.parametrize("engine", ["spark", "clickhouse"])
+def test_sql_is_printed_for_another_engine_s_client(asked: Any, engine: str, made: Made) -> None:
+    """All that it needs: the bucket's tables and the question with its values; SQL of one's own is refused."""
+    answer = asked("query", "hot", "function=it's", "-S", SINCE, "--print", engine)
+    assert answer.code == 0
+    assert "it\\'s" in answer.out
+    assert f"{made.root}/v1/hotspot" in answer.out
+    assert "$since" not in answer.out
+    refused = asked("query", "SELECT 1", "--print", engine)
+    assert (refused.code, "expected one of hosts, recent" in refused.err) == (2, True)
+
+
 def test_one_host_at_a_moment(asked: Any) -> None:
     """Its machine, its processes, its incidents; a host that nobody heard of is not found."""
     words = ["--at", f"{LAST_DAY}T03:00:00Z", "--within", "2h"]

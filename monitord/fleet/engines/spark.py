@@ -65,7 +65,7 @@ SPARK = Dialect(
 
 
 def ask_spark(
-    url: str, sql: str, tables: Sequence[str], values: Mapping[str, Any]
+    url: str, sql: str, tables: Sequence[str], values: Mapping[str, Any], *, most_rows: int = 1_000_000
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     """Answer a question over the bucket; give its columns and rows.
 
@@ -90,7 +90,7 @@ def ask_spark(
                 for statement in filter(None, map(str.strip, _view(table, url).split(";\n"))):
                     session.sql(statement.removesuffix(";"))
         found = session.sql(ported(sql, SPARK), args=dict(values))
-        return tuple(found.columns), [tuple(row) for row in found.collect()]
+        return tuple(found.columns), [tuple(row) for row in found.limit(most_rows).collect()]
     except PySparkException as error:
         told = next(iter(str(error).splitlines()), type(error).__name__)
         kind = UsageError if error.getCondition() else MonitordError
