@@ -139,7 +139,8 @@ class PastReader(StoreReader):
     ) -> list[IncidentSpan]:
         """Return the newest incidents in which one of these functions was hot, or with a process's cause."""
         names = [events.text_cell("function", events.clipped(name)) for name in functions if name]
-        asked = {"names": json.dumps(names), "cause": cause, "process": text_cell(process), "limit": limit}
+        cells = {"cause": text_cell(cause), "process": text_cell(process)}
+        asked = {"names": json.dumps(names), "limit": limit, **cells}
         return list(self._sound(self._all(_ALIKE, asked), span_of, "incidents"))
 
     def incident_beside(self, at: datetime, *, is_next: bool) -> datetime | None:

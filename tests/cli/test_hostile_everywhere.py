@@ -237,6 +237,8 @@ OF_ALL = (
     "storage metrics",
     "storage gc",
     "storage verify",
+    "state stats",
+    "state ls",
     "db check",
     "doctor",
     "retention run --dry-run",
@@ -265,6 +267,7 @@ ELSEWHERE = {
     "db upgrade", "db vacuum", "metrics serve", "metrics textfile", "mcp serve", "mcp install", "storage cat", "storage rm", "storage backup",
     "storage restore", "storage rebuild", "storage rotate-key", "completion", "export", "summary", "open", "notify test", "notify desktop", "deployed", "fleet ship",
     "fleet hosts", "fleet recent", "fleet hot", "fleet same", "fleet compare", "fleet show", "fleet query", "fleet compact",
+    "state get", "state set", "state delete", "state copy",
 }  # fmt: skip
 FOR_PROGRAMS = "monitord_"  # of `storage metrics`
 CODES = {"doctor": (0, 1), "status": (0,), "plan": (0, 3)}
@@ -344,8 +347,17 @@ DOCUMENTS = (
     "doctor",
     "storage verify",
     "storage gc",
+    "state stats",
+    "state ls",
 )
-DOCUMENTS_OF_ONE = ("show {id}", "explain {id}", "compare {id} {other}", "similar {id}", "plan get p{n}")
+DOCUMENTS_OF_ONE = (
+    "show {id}",
+    "explain {id}",
+    "compare {id} {other}",
+    "similar {id}",
+    "plan get p{n}",
+    "state get plan/p{n}",
+)
 
 
 def checked_json(text: str) -> Any:
