@@ -20,6 +20,8 @@ from monitord.durable import durable_write
 from monitord.errors import MonitordError, PermissionDeniedError
 from monitord.ownership import belongs_to, is_privileged, open_folder
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def write_file(
     path: Path,
@@ -60,7 +62,7 @@ def place_file(
         return
     caller = calling_user()
     trusted = frozenset({caller[0]} if caller else ())
-    folder = open_folder(path.parent.absolute(), trusted)
+    folder = _opened_above(path)
     try:
         before = _checked(folder, path.name, trusted)
         if before is not None and stat.S_ISLNK(before.st_mode) and belongs_to(folder, trusted):
@@ -71,6 +73,31 @@ def place_file(
         write(owner=owner, within=folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[int]:
+    """Make a folder for its owner alone and yield it opened: a link that takes its place leads nowhere.
+
+    Raises OSError; FileExistsError for whatever is there.
+    """
+    above = _opened_above(folder)
+    try:
+        os.mkdir(folder.name, 0o700, dir_fd=above)
+        held = os.open(folder.name, _FOLDER, dir_fd=above)
+    finally:
+        os.close(above)
+    try:
+        yield held
+    finally:
+        os.close(held)
+
+
+def _opened_above(path: Path) -> int:
+    if not is_privileged():
+        return os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    caller = calling_user()
+    return open_folder(path.parent.absolute(), frozenset({caller[0]} if caller else ()))
 
 
 class _EndedError(BaseException):

@@ -10,7 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitord.actions.files import new_folder
 from monitord.actions.workspace import Workspace
+from monitord.durable import durable_write
 from monitord.errors import ConfigError, MonitordError, NotFoundError, StorageError, UsageError
 from monitord.fleet.asking import Found, ask, asking, part, pattern
 from monitord.fleet.bucket import Bucket, Scope, open_bucket
@@ -213,10 +215,9 @@ def save_evidence(found: HostIncident, folder: Path) -> None:
     if not found.files:
         raise NotFoundError(f"cannot save evidence: {found.why_none or 'none was shipped'}")
     try:
-        folder.mkdir(mode=0o700)
-        for name, content in found.files.items():
-            with (folder / name).open("xb") as file:
-                file.write(content)
+        with new_folder(folder) as held:
+            for name, content in found.files.items():
+                durable_write(folder / name, content, replace=False, within=held)
     except FileExistsError as error:
         raise UsageError(f"invalid --save {folder}: it exists, expected a new folder") from error
     except OSError as error:

@@ -19,7 +19,9 @@ from monitord.zstandard import zstd
 PACKED_BYTES = 64 << 20
 UNPACKED_BYTES = 256 << 20
 _MOST_FILES = 64
+_MOST_ENTRIES = 1000
 _MANIFEST = "MANIFEST.json"
+_FOREIGN_ERRORS = (ValueError, LookupError, TypeError, OverflowError, MemoryError, RecursionError)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,60}")
 
 
@@ -46,7 +48,7 @@ def unpack(data: bytes) -> Mapping[str, bytes]:
         files = _files(plain)
         listed = json.loads(files.pop(_MANIFEST))["files"]
         sums = {str(one["name"]): str(one["sha256"]) for one in listed}
-    except (zstd.ZstdError, tarfile.TarError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (zstd.ZstdError, tarfile.TarError, *_FOREIGN_ERRORS) as error:
         raise StorageError("invalid evidence: expected an archive of monitord") from error
     for name, content in files.items():
         if name in sums and hashlib.sha256(content).hexdigest() != sums[name]:
@@ -55,14 +57,18 @@ def unpack(data: bytes) -> Mapping[str, bytes]:
 
 
 def _files(plain: bytes) -> dict[str, bytes]:
-    """The regular files below the archive's one folder; links, devices and other names are left out."""
+    """The regular files below the archive's one folder; links, devices and other names are left out.
+
+    A sparse file is none of ours: its holes take as much memory as its header says.
+    """
     found: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
-        for entry in tar:
+        for count, entry in enumerate(tar):
+            if count >= _MOST_ENTRIES or len(found) > _MOST_FILES:
+                raise ValueError("too many files")
             name = entry.name.rpartition("/")[2]
-            content = tar.extractfile(entry) if entry.isreg() and _NAME.fullmatch(name) else None
+            is_ours = entry.isreg() and not entry.issparse() and _NAME.fullmatch(name)
+            content = tar.extractfile(entry) if is_ours else None
             if content is not None:
                 found[name] = content.read()
-            if len(found) > _MOST_FILES:
-                raise ValueError("too many files")
     return found

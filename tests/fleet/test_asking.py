@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.made_fleet import EVERYWHERE, HOTTER, LAST_DAY, NEW, OLD, Made, make_fleet, path_of
-from monitord.analytics.tables import MACHINE_MINUTES
+from monitord.analytics.parquet import schema_of
+from monitord.analytics.tables import HOTSPOTS, INCIDENTS, MACHINE_MINUTES, TABLES, Table
 from monitord.errors import UsageError
 from monitord.fleet.asking import Found, ask, asking, pattern
 from monitord.fleet.bucket import Scope, open_bucket
@@ -198,3 +200,41 @@ def _incidents(root: Path, when: list[tuple[int, int]]) -> Made:
             len(at),
         )
     return Made(root, (LAST_DAY,), [], set(), set())
+
+
+def _lying(table: Table, rows: int, **cells: Any) -> pa.Table:
+    """Rows of a table: cells by the name of their column, else by its kind; lists have one for each row."""
+    plain = {"text": "x", "int64": 1, "float64": 1.0, "bool": False, "time": LAST}
+    columns = {name: cells.get(name, cells.get(kind, plain[kind])) for name, kind in table.columns}
+    held = {name: one if isinstance(one, list) else [one] * rows for name, one in columns.items()}
+    return pa.table(held, schema=schema_of(table))
+
+
+def _put(made: Made, table: Table, rows: pa.Table) -> None:
+    path = path_of(made.root, table, LAST_DAY, "evil")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, path)
+
+
+@pytest.mark.parametrize(("integer", "real"), [(2**63 - 1, 1e308), (-(2**63), float("nan"))])
+def test_no_number_of_one_host_breaks_the_answer_for_all(tmp_path: Path, integer: int, real: float) -> None:
+    """Sums, shares and means of a lying host; the others' functions are still found."""
+    made = make_fleet(tmp_path / "fleet", 5)
+    for table in TABLES:
+        lies = {"version": [NEW, OLD, OLD], "taken_from": "capture", "int64": integer, "float64": real}
+        if table is HOTSPOTS:
+            lies |= {"hour": [LAST.replace(hour=20), LAST, LAST], "process_samples": [1, 1, 2**63 - 1]}
+        _put(made, table, _lying(table, 3, **lies))
+    for question in QUESTIONS:
+        host: dict[str, Any] = {"host": "evil"} if question in (PROCESSES, MACHINE) else {}
+        found = answered(made, question, **host)
+        assert not found.notes, question.name
+    assert any(row["function"] == HOTTER for row in answered(made, COMPARE).rows)
+
+
+def test_a_host_that_raises_without_end_does_not_keep_others_from_being_found(tmp_path: Path) -> None:
+    """Its own would be paired with each other: 40,000 million pairs, past any deadline."""
+    made = make_fleet(tmp_path / "fleet", 10)
+    names = [f"i{number}" for number in range(200_000)]
+    _put(made, INCIDENTS, _lying(INCIDENTS, len(names), correlation_id=names, raised_at=LAST))
+    assert any(row["what"] == EVERYWHERE for row in answered(made, SAME).rows)

@@ -1,8 +1,10 @@
 -- Which functions got hotter after a version arrived, and on how many hosts: each host is compared with itself.
+-- A host's numbers that can't be are left out: none of them may break the answer for all others.
 with hours as (
     select host_id, process, version, hour, taken_from, max(process_samples) as samples
     from hotspots
     where hour >= $since and hour < $until and taken_from <> 'baseline'
+        and process_samples between 1 and 1000000000000
         and ($host = '' or lower(host_id) like $host escape '!')
         and ($process = '' or lower(process) like $process escape '!')
     group by host_id, process, version, hour, taken_from
@@ -36,6 +38,7 @@ spots as (
     from hotspots s
     join arrived a on s.host_id = a.host_id and s.process = a.process
     where s.hour >= $since and s.hour < $until and s.taken_from <> 'baseline'
+        and s.self_samples between 0 and 1000000000000
         and (s.version = $version or (s.hour <= a.hour and ($before = '' or s.version = $before)))
     group by s.host_id, s.process, s.function, s.module
 ),
@@ -45,8 +48,8 @@ shares as (
         s.function as function,
         s.module as module,
         s.host_id as host_id,
-        cast(s.after / cast(t.after as double) as decimal(18, 12)) as after,
-        cast(s.before / cast(t.before as double) as decimal(18, 12)) as before
+        cast(least(s.after / cast(t.after as double), 1.0) as decimal(18, 12)) as after,
+        cast(least(s.before / cast(t.before as double), 1.0) as decimal(18, 12)) as before
     from spots s
     join totals t on s.host_id = t.host_id and s.process = t.process
     where t.after > 0 and t.before > 0

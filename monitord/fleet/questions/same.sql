@@ -1,6 +1,7 @@
 -- The same incident on many hosts: by rule and function (or cause, or process), within any window of so many seconds.
 -- A window begins at each incident, so none is cut by the clock; windows that meet are one line, of the fullest.
-with found as (
+-- Of a host that repeats itself in a window 50 count: the pairs of more would be too many for any machine.
+with raised as (
     select
         host_id,
         correlation_id,
@@ -15,6 +16,17 @@ with found as (
         and ($host = '' or lower(host_id) like $host escape '!')
         and ($process = '' or lower(process) like $process escape '!')
         and ($rule = '' or rule = $rule)
+),
+counted as (
+    select
+        raised.*,
+        row_number() over (partition by host_id, rule, what, bucket order by raised_at, correlation_id) as nth
+    from raised
+),
+found as (
+    select host_id, correlation_id, raised_at, rule, process, cause, what, bucket
+    from counted
+    where nth <= 50
 ),
 twice as (
     select found.*, bucket as nearby from found
