@@ -53,18 +53,23 @@ shares as (
     from spots s
     join totals t on s.host_id = t.host_id and s.process = t.process
     where t.after > 0 and t.before > 0
+),
+gains as (
+    select
+        function,
+        module,
+        count(distinct host_id) as hosts,
+        count(distinct case when after > before * $factor then host_id end) as hosts_hotter,
+        count(distinct process) as processes,
+        cast(avg(before) as double) as share_before,
+        cast(avg(after) as double) as share_after,
+        case when sum(before) > 0 then cast(sum(after) as double) / cast(sum(before) as double) end as ratio,
+        sum(after) - sum(before) as gain
+    from shares
+    group by function, module
 )
-select
-    function,
-    module,
-    count(distinct host_id) as hosts,
-    count(distinct case when after > before * $factor then host_id end) as hosts_hotter,
-    count(distinct process) as processes,
-    cast(avg(before) as double) as share_before,
-    cast(avg(after) as double) as share_after,
-    case when sum(before) > 0 then cast(sum(after) as double) / cast(sum(before) as double) end as ratio
-from shares
-group by function, module
-having avg(after) > avg(before)
-order by sum(after) - sum(before) desc, function, module
+select function, module, hosts, hosts_hotter, processes, share_before, share_after, ratio
+from gains
+where gain > 0
+order by gain desc, function, module
 limit $limit
