@@ -30,6 +30,9 @@ def _answer(order: dict[str, Any]) -> None:
 
     sandbox.give_up_rights(order["memory_mb"], order["deadline_s"] * (order["threads"] + 1))
     notes: list[str] = []
+    if not order["sql"].isascii() and not _is_unicode(order["sql"]):
+        _say({"error": "sql", "detail": "invalid SQL: bytes that are no UTF-8"})
+        return
     try:
         connection = sandbox.connect(
             order["views"], order["memory_mb"], order["threads"], order["sql"], notes
@@ -49,6 +52,14 @@ def _answer(order: dict[str, Any]) -> None:
         _say({"error": "memory"})
     except duckdb.Error as error:
         _say({"error": "sql", "detail": f"invalid SQL: {_first_line(error)}"})
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

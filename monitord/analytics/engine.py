@@ -27,9 +27,10 @@ from monitord.redaction import printable
 MEMORY_MB = 512
 DEADLINE_S = 60.0
 MAX_ROWS = 1_000_000
-_LINE_BYTES = 8 << 20  # the child cuts what would be longer
+_LINE_BYTES = 16 << 20  # the child cuts what would be longer; JSON has up to 12 bytes a character
 _PIECE_BYTES = 1 << 16
 _SAID_AT_MOST = 500
+LONGEST_DEADLINE_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,11 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Yield an engine over these views; no child is left when it is closed.
 
-    Raises MonitordError when the extra is missing.
+    Raises MonitordError when the extra is missing, UsageError for a deadline that is none.
     """
     need_extra()
+    if not 0 < deadline_s <= LONGEST_DEADLINE_S:
+        raise UsageError(f"invalid timeout {deadline_s:g} s, expected more than 0 and at most one day")
     told = [view.as_plain() for view in views]
     limits = {"memory_mb": memory_mb, "threads": threads, "max_rows": max_rows, "deadline_s": deadline_s}
     engine = Engine({"views": told, **limits}, deadline_s)
@@ -213,6 +216,8 @@ class _Child:
             selector.register(stream, selectors.EVENT_READ)
             while piece := self._piece(selector, stream):
                 held += piece
+                if b"\n" not in piece and len(held) <= _LINE_BYTES:
+                    continue
                 *whole, rest = held.split(b"\n")
                 held = rest
                 if len(held) > _LINE_BYTES:

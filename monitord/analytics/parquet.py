@@ -29,6 +29,8 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 # What one group of rows may unpack to. Ours are far below; a file that says more is not read.
 _GROUP_LIMIT_BYTES = 256 << 20
+_GROUP_LIMIT_ROWS = 1_000_000
+_FILE_LIMIT_ROWS = 100_000_000
 
 
 def schema_of(table: Table) -> pyarrow.Schema:
@@ -169,9 +171,31 @@ def batches(table: Table, path: Path) -> Iterator[pyarrow.RecordBatch]:
         left = source.metadata.num_rows
         for batch in source.iter_batches(_ROWS_AT_ONCE):
             left -= batch.num_rows
-            yield batch
+            yield _plain(table, path, batch)
         if left != 0:  # the footer has no checksum of its own
             raise StorageError(f"cannot read {path}: {left} rows are missing")
+
+
+def _plain(table: Table, path: Path, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    """The batch without dictionaries: a text that stands there once can be the text of every row."""
+    arrow, compute = _arrow(), _compute()
+    size = 0
+    for column in batch.columns:
+        if isinstance(column, arrow.DictionaryArray):
+            lengths = compute.binary_length(column.dictionary).take(column.indices)
+            size += compute.sum(lengths).as_py() or 0
+    if size > _GROUP_LIMIT_BYTES:
+        raise StorageError(f"cannot read {path}: its texts are too large")
+    names = batch.schema.names
+    schema = arrow.schema([field for field in schema_of(table) if field.name in names])
+    plain = arrow.RecordBatch.from_arrays(
+        [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
+    )
+    plain.validate(full=True)  # text that is no UTF-8
+    for column in plain.columns:
+        if arrow.types.is_timestamp(column.type):
+            compute.min_max(column).as_py()  # raises where Python has no such time
+    return plain
 
 
 @contextmanager
@@ -181,7 +205,8 @@ def _opened(table: Table, path: Path) -> Iterator[ParquetFile]:
         with open(os.open(path, _OLD), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise StorageError(f"cannot read {path}: it is not a regular file")
-            source = _parquet().ParquetFile(file, page_checksum_verification=True)
+            texts = [name for name, kind in table.columns if kind == "text"]
+            source = _parquet().ParquetFile(file, page_checksum_verification=True, read_dictionary=texts)
             _check(table, path, source)
             yield source
     except OSError as error:
@@ -192,13 +217,17 @@ def _opened(table: Table, path: Path) -> Iterator[ParquetFile]:
 
 def _check(table: Table, path: Path, source: ParquetFile) -> None:
     """Columns as frozen: an older file may lack the last ones, no other difference is ours."""
-    expected, found = schema_of(table), source.schema_arrow
+    expected, found = schema_of(table), source.metadata.schema.to_arrow_schema()
     is_ours = list(found) == list(expected)[: len(found)] and len(found) > 0
     if not is_ours:
         raise StorageError(f"cannot read {path}: other columns than those of {table.name}")
     metadata = source.metadata
-    sizes = (metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    if any(not 0 <= size <= _GROUP_LIMIT_BYTES for size in sizes):
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    is_bounded = metadata.num_rows <= _FILE_LIMIT_ROWS and all(
+        0 <= group.total_byte_size <= _GROUP_LIMIT_BYTES and group.num_rows <= _GROUP_LIMIT_ROWS
+        for group in groups
+    )
+    if not is_bounded:
         raise StorageError(f"cannot read {path}: its groups of rows are too large")
 
 
@@ -216,6 +245,13 @@ def _arrow() -> Any:
             f" try {install_command('analytics')}"
         ) from error
     return pyarrow
+
+
+def _compute() -> Any:
+    _arrow()
+    import pyarrow.compute
+
+    return pyarrow.compute
 
 
 def _parquet() -> Any:

@@ -20,6 +20,7 @@ _CELL_CHARACTERS = 1 << 16
 _ROW_CHARACTERS = 1 << 20
 _MAX_COLUMNS = 1000
 _BATCH_ROWS = 256
+_DEEPEST = 100
 _OWN_MB = 448  # of address space that is written to: Python, DuckDB, pyarrow, stacks of threads
 _TYPES = {"text": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMPTZ"}
 _INTEGERS = frozenset(
@@ -199,11 +200,37 @@ def _plain(row: tuple[Any, ...], kinds: Sequence[str]) -> tuple[list[Any], int]:
             if len(value) > most:
                 value, cut = value[:most], cut + 1  # noqa: PLW2901
             elif kind == "json":
-                value = json.loads(value)  # noqa: PLW2901
+                value = _read(value)  # noqa: PLW2901
         elif isinstance(value, float) and not math.isfinite(value):
             value = None  # noqa: PLW2901  JSON has none of these
         plain.append(value)
     return plain, cut
+
+
+def _read(text: str) -> Any:
+    """JSON as its values: none of those that JSON lacks; text where it is nested too deeply, or has a number
+    that is too long.
+    """
+    try:
+        if _depth(text) > _DEEPEST:
+            return text
+        return json.loads(text, parse_constant=lambda _name: None, parse_float=_finite)
+    except ValueError:
+        return text
+
+
+def _depth(text: str) -> int:
+    """How deeply it is nested at most; brackets within its strings count, too."""
+    deepest = depth = 0
+    for each in text:
+        depth += (each in "[{") - (each in "]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def quoted(name: str) -> str:

@@ -83,7 +83,7 @@ def template(name: str, folders: Sequence[Path]) -> Template:
     """Return the template of this name; raises NotFoundError with those that there are."""
     for folder in (*reversed(folders), FOLDER):
         path = folder / f"{name}{ENDING}"
-        if _NAME.fullmatch(name) and path.is_file():
+        if _NAME.fullmatch(name) and path in _files(folder):
             return parsed(name, _text(path), path)
     names = ", ".join(sorted({path.stem for folder in (FOLDER, *folders) for path in _files(folder)}))
     raise NotFoundError(f"cannot find template {name!r}; there are {names}, or ask in SQL: 'SELECT …'")

@@ -12,8 +12,10 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from monitord import config
@@ -48,6 +50,7 @@ MOVED_NAME = "moved"
 """The last day that went on, or away: it and those before it are not begun again."""
 NOTHING_MOVED = "1970-01-01"
 DAMAGED = ".damaged"
+_ROUND_S, _ROUNDS = 3600, 24  # each whole file is read to its end once a day, some every hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +104,27 @@ class Tiering:
     # ------------------------------------------------------------------------------------ writing
 
     def _bring_up(self, cold: ColdTier) -> None:
-        forgotten = read_forgotten(self.data_dir)
         with PastReader(self.data_dir) as reader:
+            forgotten = read_forgotten(self.data_dir) - reader.incident_ids()
             versions = known_versions(deployments(reader.storage))
             merge = Merge(reader, host_id(), forgotten, versions)
+            rounds = int(time.time() // _ROUND_S)
             for table in TABLES:
                 marks, held = marks_of(reader, table), warm_days(self.data_dir, table)
                 last_moved = self._last_moved()
                 for day in sorted({*held, *(day for day in marks if day > last_moved)}):
-                    if not forgotten and self._is_current(table, day, marks.get(day)):
+                    is_due = (date.fromisoformat(day).toordinal() + rounds) % _ROUNDS == 0
+                    if not forgotten and self._is_current(table, day, marks.get(day), is_due=is_due):
                         continue
                     self._write(merge, table, day, marks.get(day))
                 if forgotten:
                     self._rewrite_cold(merge, table, cold)
         settle_forgotten(self.data_dir, forgotten)
 
-    def _is_current(self, table: Table, day: str, mark: str | None) -> bool:
-        return is_current(table, day_path(self.data_dir, table, day), mark)
+    def _is_current(self, table: Table, day: str, mark: str | None, *, is_due: bool) -> bool:
+        """Whether a file is its day's answer; one that is due is read to its end."""
+        path = day_path(self.data_dir, table, day)
+        return is_current(table, path, mark) and not (is_due and not is_sound(path, table))
 
     def _write(self, merge: Merge, table: Table, day: str, mark: str | None) -> None:
         self._check_disk()

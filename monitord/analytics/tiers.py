@@ -96,7 +96,7 @@ def files_of(
     """
     data_dir = reader.data_dir
     marks, held = marks_of(reader, table), warm_days(data_dir, table)
-    forgotten = read_forgotten(data_dir)
+    forgotten = read_forgotten(data_dir) - reader.incident_ids()
     merge = Merge(reader, host_id(), forgotten, version_of)
     cold = ColdTier.opened(cold_url)
     try:
@@ -180,7 +180,10 @@ def forget(data_dir: Path, correlation_ids: Iterable[str]) -> None:
 
 
 def read_forgotten(data_dir: Path) -> frozenset[str]:
-    """Return the incidents that a person deleted and whose rows may still be in files."""
+    """Return the incidents that a person deletes or deleted and whose rows may still be in files.
+
+    Those that the store still has are not deleted yet.
+    """
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         names = [path.name for path in (data_dir / WARM_NAME / FORGOTTEN_NAME).iterdir()]
         return frozenset(filter(_INCIDENT_ID.fullmatch, names))

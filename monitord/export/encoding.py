@@ -52,7 +52,7 @@ def csv_rows(keys: Sequence[str], rows: Iterable[Mapping[str, object]], *, heade
     sheet = io.StringIO()
     writer = csv.writer(sheet, lineterminator="\r\n")
     if header:
-        writer.writerow(keys)
+        writer.writerow([_cell(key) for key in keys])
     for row in rows:
         writer.writerow([_cell(row.get(key)) for key in keys])
     return sheet.getvalue()

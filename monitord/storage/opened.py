@@ -184,14 +184,14 @@ class OpenDatabase:
     @property
     def state(self) -> Storage:
         """Small state by namespace, kept in this database."""
-        asked, made = partial(self._within, self._questions), partial(self._within, self._transaction)
+        asked = partial(self._within, self._questions, writes=False)
+        made = partial(self._within, self._transaction, writes=True)
         return NamespacedStorage(SqlBackend(made, reading=asked))
 
     @contextmanager
-    def _within(self, opened: Opened) -> Iterator[Connection]:
+    def _within(self, opened: Opened, *, writes: bool) -> Iterator[Connection]:
         """What `opened` gives, within the deadline of the call that asks."""
-        with held(self._lock):
-            with self._guarded(writes=False):
-                engine, _artefact_store = self._ready()
+        with held(self._lock), self._guarded(writes=writes, proves=False):
+            engine, _artefact_store = self._ready()
             with patient(engine, left_s()), opened() as connection:
                 yield connection

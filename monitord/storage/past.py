@@ -6,6 +6,7 @@ An incident is a stretch of time: from its first crossing to the end of its lead
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
@@ -42,15 +43,24 @@ _IDS = (
     "SELECT correlation_id AS id, rule, trigger_metric FROM incident WHERE raised_at >= ? AND raised_at < ?"
 )
 _IDS_BY_TIME = f"{_IDS} AND state = 'active' ORDER BY raised_at, correlation_id"
-# Per day (UTC) what changes with its rows; total() can't overflow, whatever a damaged cell holds.
+# Per day (UTC) what changes with its rows, whatever their number; total() can't overflow, whatever a damaged
+# cell holds. Rows of history are never changed in place, nor are samples.
+_INCIDENT, _REASON, _HOTSPOTS, _CAUSE, _STATUS, _FUNCTION, _OF, _PAYLOAD = (
+    f"CAST({name} AS BLOB)"
+    for name in (
+        *("i.correlation_id", "i.reason", "i.hotspots", "i.cause", "c.status"),
+        *("function", "correlation_id", "payload"),
+    )
+)
 _MARKS = {
-    "incident": "SELECT substr(i.raised_at, 1, 10) AS day, count(*), total(i.pinned), total(i.is_summary),"
-    " total(i.late), total(length(i.reason)), total(length(i.hotspots)), total(length(i.cause)), total(c.id),"
-    " total(c.is_leading * c.id), total(length(c.status)), total(c.sample_count), total(c.duration_seconds)"
+    "incident": f"SELECT substr(i.raised_at, 1, 10) AS day, count(*), total(checksum({_INCIDENT}, i.pinned,"  # noqa: S608  our words
+    f" i.is_summary, i.late, {_REASON}, {_HOTSPOTS}, {_CAUSE}, {_STATUS}, c.id, c.is_leading, c.sample_count,"
+    " c.duration_seconds))"
     " FROM incident i LEFT JOIN profile_capture c ON c.correlation_id = i.correlation_id"
     " WHERE i.state = 'active' GROUP BY day",
-    "event": "SELECT date(id / 2048000000, 'unixepoch') AS day, count(*), min(id), max(id)"
-    " FROM event GROUP BY day",
+    "event": "SELECT date(id / 2048000000, 'unixepoch') AS day, count(*), min(id), max(id),"  # noqa: S608  our words
+    " total(id % 1048573), total(CASE WHEN event_type THEN"
+    f" checksum(id, {_FUNCTION}, {_OF}, {_PAYLOAD}) END) FROM event GROUP BY day",
     "history": "SELECT day, count(*), max(id), total(step_s), total(length(rates)) FROM ("
     "SELECT substr(taken_from, 1, 10) AS day, id, step_s, rates FROM history UNION ALL "
     "SELECT substr(taken_until, 1, 10), id, step_s, rates FROM history"
@@ -123,9 +133,10 @@ class PastReader(StoreReader):
 
     def day_marks(self, kind: Literal["incident", "event", "history"]) -> dict[str, str]:
         """Return of each day (UTC) with rows of a kind a text that is another one once its rows changed."""
+        self._opened().create_function("checksum", -1, _checksum, deterministic=True)
         rows = self._fetched(_MARKS[kind], [])
         return {
-            str(row[0]): ",".join(f"{value:.15g}" for value in row[1:] if value is not None) for row in rows
+            str(row[0]): ",".join(f"{value:.17g}" for value in row[1:] if value is not None) for row in rows
         }
 
     def incident_spans(self, since: datetime, until: datetime, limit: int) -> list[IncidentSpan]:
@@ -150,6 +161,10 @@ class PastReader(StoreReader):
         rows = self._all(f"{sql} ORDER BY i.raised_at {order} LIMIT 1", [time_cell(at)])
         with self._understood():
             return time_of(rows[0]["raised_at"]) if rows else None
+
+
+def _checksum(*cells: object) -> int:
+    return zlib.crc32(b"\0".join(each if isinstance(each, bytes) else repr(each).encode() for each in cells))
 
 
 def _stored_row(row: Row) -> StoredRow:

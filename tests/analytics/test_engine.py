@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -231,6 +232,38 @@ def test_an_answer_is_bounded_and_says_so(file: Path) -> None:
         assert sum(map(len, cells)) <= 1 << 20
         with pytest.raises(UsageError, match="1001 columns, expected at most 1000"):
             engine.ask("SELECT " + ", ".join(["1"] * 1001))
+
+
+def test_json_that_python_can_t_hold_stays_text_and_what_json_lacks_is_nothing(file: Path) -> None:
+    """Nesting without end, numbers without end, no numbers: none of them ends the child."""
+    deep, long = "[" * 30_000 + "]" * 30_000, "1" * 5000
+    _, rows = _asked(
+        [file],
+        'SELECT $deep::JSON AS deep, $long::JSON AS long, \'{"a": 1e999, "b": [1]}\'::JSON AS huge,'
+        " MAP {'a': 'nan'::DOUBLE} AS nan, 'Infinity'::JSON AS ever",
+        deep=deep,
+        long=long,
+    )
+    assert rows == [(deep, long, {"a": None, "b": [1]}, {"a": None}, None)]
+    json.dumps(rows, allow_nan=False)
+
+
+def test_a_row_of_the_longest_texts_arrives(file: Path) -> None:
+    """A character may take twelve bytes on the way."""
+    _, rows = _asked([file], "SELECT " + ", ".join(["repeat('😀', 65536)"] * 17))
+    assert sum(len(str(cell)) for cell in rows[0]) == 1 << 20
+
+
+@pytest.mark.parametrize("sql", ["SELECT '\udcff'", "SELECT $told"])
+def test_bytes_that_are_no_text_are_wrong_sql(sql: str, file: Path) -> None:
+    with pytest.raises(UsageError, match="expected one SELECT"):
+        _asked([file], sql, told="\udcff")
+
+
+@pytest.mark.parametrize("deadline_s", [0.0, -1.0, 1e9, 1e300, float("inf"), float("nan")])
+def test_a_deadline_that_is_none_is_refused(deadline_s: float) -> None:
+    with pytest.raises(UsageError, match="invalid timeout"), open_engine([], deadline_s=deadline_s):
+        pass
 
 
 def test_who_reads_slowly_is_not_late(file: Path) -> None:

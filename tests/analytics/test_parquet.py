@@ -150,3 +150,50 @@ def test_a_link_at_the_name_is_replaced_and_not_followed(tmp_path: Path) -> None
     assert victim.read_text() == "precious"
     assert not path.is_symlink()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def _hostile(table: Table, path: Path, name: str, array: Any) -> Path:
+    """A file of the right columns, one of which another writer filled."""
+    columns = [
+        array if field.name == name else pyarrow.nulls(len(array), field.type) for field in schema_of(table)
+    ]
+    names = [field.name for field in schema_of(table)]
+    made = pyarrow.Table.from_arrays(columns, names=names)
+    pyarrow.parquet.write_table(made, path, store_schema=False, compression="zstd")
+    return path
+
+
+BYTES = pyarrow.array([b"\xff\xfe"], pyarrow.binary()).view(pyarrow.string())
+AGES = [pyarrow.array([at], pyarrow.int64()).cast(pyarrow.timestamp("us", "UTC")) for at in (2**62, -(2**62))]
+
+
+@pytest.mark.parametrize(
+    ("name", "array"), [("process", BYTES), *((MACHINE_MINUTES.at, each) for each in AGES)]
+)
+def test_values_that_no_column_of_ours_holds_make_a_file_unsound(
+    name: str, array: Any, tmp_path: Path
+) -> None:
+    """Bytes that are no UTF-8, and times that Python lacks, are told as every other damage."""
+    table = next(
+        each for each in (HOTSPOTS, MACHINE_MINUTES) if name in [column for column, _ in each.columns]
+    )
+    path = _hostile(table, tmp_path / "a.parquet", name, array)
+    assert not is_sound(path, table)
+    with pytest.raises(StorageError, match="damaged"):
+        list(read(path, table))
+
+
+def test_a_small_file_that_unpacks_to_much_is_refused_before_it_does(tmp_path: Path) -> None:
+    """A text that stands there once can be the text of all rows; a run of one value takes no room."""
+    text = pyarrow.array(["x" * 200_000])
+    many = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 20_000, pyarrow.int32()), text)
+    bomb = _hostile(HOTSPOTS, tmp_path / "bomb.parquet", "process", many)
+    assert bomb.stat().st_size < 20_000
+    held = pyarrow.total_allocated_bytes()
+    assert not is_sound(bomb, HOTSPOTS)
+    assert pyarrow.total_allocated_bytes() - held < 100 << 20
+    with pytest.raises(StorageError, match="texts are too large"):
+        list(read(bomb, HOTSPOTS))
+    rows = pyarrow.nulls(1_048_576, pyarrow.string())
+    with pytest.raises(StorageError, match="groups of rows are too large"):
+        list(read(_hostile(HOTSPOTS, tmp_path / "rows.parquet", "process", rows), HOTSPOTS))

@@ -1,0 +1,90 @@
+"""A file that is its day's answer is one as long as the store has nothing else, and each row is told once."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from monitord.analytics.parquet import is_sound
+from monitord.analytics.tables import EVENTS, INCIDENTS
+from monitord.analytics.tiering import Tiering
+from monitord.analytics.tiers import day_path, forget, read_forgotten
+from monitord.storage import SQLiteProfileStore
+from tests.analytics.test_tiering import PLENTY, all_told, filled, ids, told
+
+__all__ = ["filled"]
+
+
+def test_what_changes_in_the_store_is_seen_whatever_stays_alike(
+    filled: Path, store: SQLiteProfileStore
+) -> None:
+    """Texts of one length, a pin that goes from one incident to another, rows in the place of others."""
+    first, second = (row["correlation_id"] for row in told(filled, INCIDENTS)[:2])
+    store.pin(first, True)
+    store.set_reason(first, "reason A")
+    Tiering(filled, PLENTY).run()
+    store.pin(first, False)
+    store.pin(second, True)
+    store.set_reason(first, "reason B")
+    with sqlite3.connect(filled / "monitord.db") as connection:
+        spots = "SELECT function FROM event WHERE event_type = 3 LIMIT 1"
+        (name,) = connection.execute(spots).fetchone()
+        connection.execute("UPDATE event SET function = ? WHERE function = ?", (name[::-1] + "", name))
+        connection.execute("UPDATE incident SET hotspots = replace(hotspots, ?, ?)", (name, name[::-1]))
+        inner = "SELECT id FROM event WHERE event_type = 7 ORDER BY id LIMIT 1"
+        connection.execute(f"UPDATE event SET id = id + 2048 WHERE id = ({inner})")
+    fresh = filled.parent / "fresh"
+    shutil.copytree(filled, fresh, ignore=shutil.ignore_patterns("warm"))
+    expected = all_told(fresh)
+    for _ in range(2):
+        told_now = all_told(filled)
+        assert told_now["incidents"] == expected["incidents"]
+        assert told_now["hotspots"] == expected["hotspots"]
+        ids_told = Counter(row["event_id"] for row in told(filled, EVENTS))
+        assert not expected["events"] - told_now["events"]
+        assert max(ids_told.values()) == 1
+        Tiering(filled, PLENTY).run()
+
+
+def test_an_incident_that_is_deleted_while_the_tiers_are_written_is_told_nowhere(
+    filled: Path, store: SQLiteProfileStore
+) -> None:
+    """A run between the two steps of a deletion must not settle what is not deleted yet."""
+    Tiering(filled, PLENTY).run()
+    gone = ids(store)[0]
+    forget(filled, [gone])
+    between = Tiering(filled, PLENTY)
+    between.run()
+    assert between.written == 0
+    store.delete_incidents([gone])
+    for _ in range(2):
+        assert gone not in {row["correlation_id"] for row in told(filled, INCIDENTS)}
+        Tiering(filled, PLENTY).run()
+    assert not read_forgotten(filled)
+
+
+def test_a_file_that_rots_inside_is_written_again_within_a_day(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its footer says nothing of it: each file is read to its end once a day."""
+    before = all_told(filled)
+    Tiering(filled, PLENTY).run()
+    rotten = day_path(filled, EVENTS, "2026-03-02")
+    content = bytearray(rotten.read_bytes())
+    content[200] ^= 0xFF
+    rotten.write_bytes(content)
+    assert not is_sound(rotten, EVENTS)
+    now_s = time.time()
+    damaged = []
+    for hour in range(24):
+        monkeypatch.setattr(time, "time", lambda hour=hour: now_s + 3600 * hour)
+        run = Tiering(filled, PLENTY)
+        run.run()
+        damaged += run.damaged
+    assert damaged == ["event/2026-03-02.parquet"]
+    assert all_told(filled) == before
