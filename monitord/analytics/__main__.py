@@ -31,7 +31,7 @@ def _answer(order: dict[str, Any]) -> None:
     sandbox.give_up_rights(order["memory_mb"], order["deadline_s"] * (order["threads"] + 1))
     notes: list[str] = []
     if not order["sql"].isascii() and not _is_unicode(order["sql"]):
-        _say({"error": "sql", "detail": "invalid SQL: bytes that are no UTF-8"})
+        _say({"error": "sql", "detail": "invalid SQL: bytes that are not UTF-8"})
         return
     try:
         connection = sandbox.connect(

@@ -138,7 +138,7 @@ def open_engine(
 ) -> Iterator[Engine]:
     """Yield an engine over these views; no child is left when it is closed.
 
-    Raises MonitordError when the extra is missing, UsageError for a deadline that is none.
+    Raises MonitordError when the extra is missing, UsageError for an invalid deadline.
     """
     need_extra()
     if not 0 < deadline_s <= LONGEST_DEADLINE_S:

@@ -191,7 +191,7 @@ def _plain(table: Table, path: Path, batch: pyarrow.RecordBatch) -> pyarrow.Reco
     plain = arrow.RecordBatch.from_arrays(
         [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
     )
-    plain.validate(full=True)  # text that is no UTF-8
+    plain.validate(full=True)  # text that is not UTF-8
     for column in plain.columns:
         if arrow.types.is_timestamp(column.type):
             compute.min_max(column).as_py()  # raises where Python has no such time

@@ -173,7 +173,7 @@ AGES = [pyarrow.array([at], pyarrow.int64()).cast(pyarrow.timestamp("us", "UTC")
 def test_values_that_no_column_of_ours_holds_make_a_file_unsound(
     name: str, array: Any, tmp_path: Path
 ) -> None:
-    """Bytes that are no UTF-8, and times that Python lacks, are told as every other damage."""
+    """Bytes that are not UTF-8, and times that Python lacks, are told as every other damage."""
     table = next(
         each for each in (HOTSPOTS, MACHINE_MINUTES) if name in [column for column, _ in each.columns]
     )
