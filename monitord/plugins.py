@@ -23,7 +23,14 @@ def load_plugin(group: str, name: str) -> Any:
     Raises ConfigError when there is none, PermissionDeniedError when this process has rights that others lack
     and somebody else could have written it, StorageError when it can't be imported.
     """
-    entry = _found(group, name)
+    return load_entry(_found(group, name))
+
+
+def load_entry(entry: EntryPoint) -> Any:
+    """Return what this entry point leads to; the only place that runs code of other packages' modules.
+
+    Raises PermissionDeniedError and StorageError, as `load_plugin` does.
+    """
     require_trust(entry)
     try:
         return entry.load()

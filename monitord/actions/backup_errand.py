@@ -20,7 +20,9 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError
 from monitord.model import counted, sized
 from monitord.scheduling import TaskResult
-from monitord.storage.backup_folder import is_due, last_good
+from monitord.storage.backup_folder import BackupFolder, check_whose, is_due, last_made
+
+_FIX = "; `monitord storage verify --repair`, then `monitord storage backup`"
 
 
 def main() -> int:
@@ -44,17 +46,18 @@ def run(workspace: Workspace) -> TaskResult:
     logs.configure(settings.log.level, settings.log.style)
     rights.keep_only(())  # it may ask a remote provider
     now = datetime.now(UTC)
-    last = last_good(Path(settings.backup.folder), now)
+    place = BackupFolder(Path(settings.backup.folder), workspace.data_dir)
+    check_whose(place)
+    last = last_made(place.path, now)
     if last is not None and not is_due(last, settings.backup.every_h, now):
-        return TaskResult("ok", f"the last one is {last.path.name}")
+        outcome = "damaged" if last.is_flawed else "ok"
+        return TaskResult(outcome, f"the last one is {last.path.name}{_FIX if last.is_flawed else ''}")
     made = back_up_again(workspace)
     size = sized(made.manifest.size_bytes, "disk_bytes")
     detail = f"{made.path.name}: {counted(len(made.manifest.files), 'file')}, {size}, restored on trial"
     if made.flaws:
         more = f" and {len(made.flaws) - 1} more" if len(made.flaws) > 1 else ""
-        return TaskResult(
-            "damaged", f"{made.path.name}: {made.flaws[0]}{more}; `monitord storage verify --repair`"
-        )
+        return TaskResult("damaged", f"{made.path.name}: {made.flaws[0]}{more}{_FIX}")
     return TaskResult("ok", detail)
 
 

@@ -43,6 +43,7 @@ def back_up_again(workspace: Workspace) -> BackupRun:
     StorageError when there is no room, or the backup does not come back: then the earlier ones stay.
     """
     from monitord.storage import backup_folder as kept
+    from monitord.storage.artefacts.providers.descriptors import explained as explained_files
     from monitord.storage.backup import backup, synchronise_path
     from monitord.storage.trial import restore_on_trial
 
@@ -50,7 +51,8 @@ def back_up_again(workspace: Workspace) -> BackupRun:
     if not settings.backup.folder:
         raise UsageError("cannot back up: no DEST, and no folder in [backup] of the configuration")
     folder, now = Path(settings.backup.folder), datetime.now(UTC)
-    with kept.held(folder):
+    place = kept.BackupFolder(folder, workspace.data_dir)
+    with explained_files(f"cannot back up to {folder}"), kept.held(place):
         kept.remove_left_over(folder)
         _check_room(workspace, settings, folder)
         last = kept.last_good(folder, now)
@@ -65,7 +67,7 @@ def back_up_again(workspace: Workspace) -> BackupRun:
         final = folder / kept.next_name(folder, now, is_flawed=bool(flaws))
         incoming.rename(final)
         synchronise_path(folder)
-        removed = kept.rotate(folder, settings.backup.keep, now) if not flaws else 0
+        removed = kept.rotate(folder, None if flaws else settings.backup.keep, now)
     return BackupRun(final, manifest, tuple(flaws), removed)
 
 

@@ -7,10 +7,13 @@ A child of the recorder, because nobody else's code runs in that. The policies a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,9 +26,12 @@ from monitord.model import counted
 from monitord.plugins import load_plugin
 from monitord.recorder.artefact_stores import POLICY_GROUP
 from monitord.recorder.from_settings import retention_limits
+from monitord.redaction import printable
 from monitord.scheduling import TaskResult
-from monitord.storage.artefacts.lifecycle import Cut, Stock, judge
+from monitord.storage.artefacts.lifecycle import Cut, LifecyclePolicy, Stock, judge
 from monitord.storage.incident_stock import correlation_id_of
+
+_REASON_AT_MOST = 300
 
 
 def main() -> int:
@@ -36,7 +42,8 @@ def main() -> int:
     arguments = parser.parse_args()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        done = run(Workspace(arguments.data_dir, arguments.config))
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answer, whatever a policy prints
+            done = run(Workspace(arguments.data_dir, arguments.config))
     except MonitordError as error:
         done = TaskResult("failed", str(error))
     print(json.dumps({"outcome": done.outcome, "detail": done.detail}), flush=True)  # noqa: T201  the answer
@@ -48,21 +55,44 @@ def run(workspace: Workspace) -> TaskResult:
     settings = workspace.settings
     logs.configure(settings.log.level, settings.log.style)
     rights.keep_only(())
-    policies = {name: load_plugin(POLICY_GROUP, name)() for name in settings.retention.policies}
+    made, broken = _made(settings.retention.policies)
     now = datetime.now(UTC)
     with workspace.store() as store:
         manager = RetentionManager(store, retention_limits(settings))
         postponed = manager.purge_expired(now, dry_run=True).postponed
-        if postponed:  # what judges by the clock must not be asked while the clock is in doubt
-            policies = {name: each for name, each in policies.items() if each.get_retention_period() is None}
+        # What judges by the clock must not be asked while the clock is in doubt.
+        policies = {each.name: each.policy for each in made if not (postponed and each.is_by_age)}
         usage = store.usage()
         items = store.incidents(usage, {}, now).select((Cut(EVIDENCES),))
         verdict = judge(policies, Stock.of(items, usage.total_bytes, usage.free_disk_bytes), now)
         store.drop_evidence([correlation_id_of(each.key) for each in verdict.delete])
     said = f"evidence of {counted(len(verdict.delete), 'incident')} went"
-    if verdict.broken:
-        return TaskResult("failed", "; ".join(f"{name}: {why}" for name, why in verdict.broken.items()))
+    if broken := {**broken, **verdict.broken}:
+        why = "; ".join(f"{name}: {printable(reason)[:_REASON_AT_MOST]}" for name, reason in broken.items())
+        return TaskResult("failed", f"{why}; {said}")
     return TaskResult("ok", f"{said}; nothing by age: {postponed}" if postponed else said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A policy of another package, and whether it judges by age."""
+
+    name: str
+    policy: LifecyclePolicy
+    is_by_age: bool
+
+
+def _made(names: Sequence[str]) -> tuple[list[_Made], dict[str, str]]:
+    """Make the policies, and why others can't be made: one that is broken stops no other."""
+    made, broken = [], {}
+    for name in names:
+        try:
+            policy = load_plugin(POLICY_GROUP, name)()
+            made.append(_Made(name, policy, policy.get_retention_period() is not None))
+        except Exception as error:  # noqa: BLE001  a policy may be anybody's
+            kind = "" if isinstance(error, MonitordError) else f"{type(error).__name__}: "
+            broken[name] = f"{kind}{error}"
+    return made, broken
 
 
 def _end_with_parent() -> None:

@@ -70,7 +70,7 @@ COMMENTS = {
     "analytics.warm_days": "so many days stay in the warm tier, the newest",
     "analytics.cold_url": 'where days go on to from there: file:///… s3://… gs://… az://…; "": they go away',
     "backup.folder": "where backups of the whole store go, one a run; on another disk, and yours alone",
-    "backup.every_h": "a backup is made when the last good one is older",
+    "backup.every_h": "a backup is made when the last one is older",
     "backup.keep": "so many good ones stay",
     "notify.receivers": "whom to tell, in [[notify.receivers]] tables: see docs/notifications.md",
     "notify.after_s": "an incident is told when its evidence is there, or after this long",

@@ -228,7 +228,7 @@ class Daemon:
         self._parts.messages.use(settings)
         self._parts.errands.use(settings)
         use_floor(self._parts.monitor, self._data_dir, settings.retention.min_free_disk_bytes)
-        use_backup(self._parts.monitor, settings.backup)
+        use_backup(self._parts.monitor, self._data_dir, settings.backup)
 
     def _finish(self) -> None:
         """Within five seconds: end the capture with what it has, save everything, say so."""

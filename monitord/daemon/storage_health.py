@@ -47,18 +47,17 @@ def watch(
     return StorageMonitor(health_checker=checker, alert_manager=AlertManager(tell))
 
 
-def use_backup(monitor: StorageMonitor, backup: BackupSettings) -> None:
+def use_backup(monitor: StorageMonitor, data_dir: Path, backup: BackupSettings) -> None:
     """Look at the age of the backups from now on, or no longer."""
     if monitor.health_checker is None:
         return
     if not backup.folder:
         monitor.health_checker.others = ()
         return
-    from monitord.storage.backup_folder import check_age  # only with backups
+    from monitord.storage.backup_folder import BackupFolder, check_age  # only with backups
 
-    monitor.health_checker.others = (
-        lambda: check_age(Path(backup.folder), backup.every_h, datetime.now(UTC)),
-    )
+    place = BackupFolder(Path(backup.folder), data_dir)
+    monitor.health_checker.others = (lambda: check_age(place, backup.every_h, datetime.now(UTC)),)
 
 
 def use_floor(monitor: StorageMonitor, data_dir: Path, free_disk_floor_bytes: int) -> None:

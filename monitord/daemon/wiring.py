@@ -100,7 +100,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         lambda alert: journal.storage(alert),  # noqa: PLW0108  opened below, on the store
         keyring_look(settings.storage),
     )
-    use_backup(monitor, settings.backup)
+    use_backup(monitor, data_dir, settings.backup)
     store = open_store(
         data_dir, open_artefacts=open_local_store(settings, monitor), budget_bytes=kept.max_total_bytes
     )

@@ -137,9 +137,9 @@ def check_backups(here: Surroundings) -> Iterator[Check]:
     """How old the last good backup is, where they are configured."""
     if here.backup_folder is None:
         return
-    from monitord.storage.backup_folder import check_age
+    from monitord.storage.backup_folder import BackupFolder, check_age
 
-    found = check_age(here.backup_folder, here.backup_every_h, here.now)
+    found = check_age(BackupFolder(here.backup_folder, here.data_dir), here.backup_every_h, here.now)
     yield Check("backup", OK if found.is_ok else WARNING, found.detail, found.fix)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from monitord.errors import NotFoundError, UsageError
 from monitord.model import (
@@ -18,8 +17,6 @@ from monitord.model import (
     ProcessDetails,
     ProfileRecord,
 )
-from monitord.profiles import parse
-from monitord.profiles.comparing import compare
 from monitord.profiles.scalene_document import from_bytes, hot_lines, sample_count
 from monitord.redaction import redact_argv
 from monitord.scripts.cache import ProfileCache
@@ -61,14 +58,6 @@ class ProfileLibrary:
         except NotFoundError:
             return []
 
-    def compare(self, before_id: str, after_id: str) -> dict[str, Any]:
-        """What `monitord.profiles.comparing` says of two profiles, as plain values."""
-        before, after = self.get(before_id), self.get(after_id)
-        found = compare(
-            parse(_FORMAT, before.payload), parse(_FORMAT, after.payload), before.hotspots, after.hotspots
-        )
-        return asdict(found)
-
     def keep(self, done: ScriptRun, save: Save) -> ProfileResult:
         """Save a profile as a capture like any other; `save` makes room within the budget."""
         if done.result is None:
@@ -89,10 +78,6 @@ class ProfileLibrary:
                 return reader.recent(RecentFilter(limit=None, rule=RULE, until=until, pinned=False))
         except NotFoundError:
             return []
-
-    def clear_profile_cache(self) -> int:
-        """Forget the profiles in memory; how many there were. Kept ones stay."""
-        return self.cache.clear()
 
 
 def incident_of(done: ScriptRun, result: ProfileResult) -> Incident:

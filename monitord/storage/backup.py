@@ -30,9 +30,9 @@ from monitord.storage.artefacts.providers.file import FileStorageProvider
 from monitord.storage.backup_links import EarlierBackup
 from monitord.storage.faults import DamagedError, explained
 from monitord.storage.folder import check_data_dir, check_database_file
-from monitord.storage.manifest import MANIFEST_NAME, Manifest, manifest_of, manifest_text
+from monitord.storage.manifest import Manifest, manifest_of, manifest_text
 from monitord.storage.readonly import open_readonly
-from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD, MANIFEST_NAME
 
 _ROUNDS = 50
 _WRITER_TIMEOUT_S = 10.0

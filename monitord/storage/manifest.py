@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,12 +14,12 @@ from pathlib import Path
 from monitord import __version__
 from monitord.errors import NotFoundError, SchemaTooNewError, StorageError
 from monitord.storage.artefacts import is_key
-from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD, REVISIONS
+from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD, MANIFEST_NAME, REVISIONS
 
-MANIFEST_NAME = "manifest.json"
 _VERSION = 1
 _LIMIT_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        with path.open("rb") as source:
+        with open(os.open(path, _READ), "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise StorageError(f"cannot read {path}: it is not a regular file; nothing was restored")
             text = source.read(_LIMIT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(

@@ -68,9 +68,13 @@ def _owner_of(data_dir: Path) -> tuple[int, int] | None:
 
 
 def _clear(data_dir: Path) -> None:
-    """What keeps nothing goes, so that the new directory can take the name."""
+    """What keeps nothing goes, so that the new directory can take the name.
+
+    Somebody may have begun to record there while the backup was copied: that is looked at again, and stays.
+    """
+    check_restorable(data_dir)
     for path in list(data_dir.iterdir()) if data_dir.exists() else ():
-        path.rmdir() if path.is_dir() else path.unlink()
+        path.unlink() if path.name in _KEEPS_NOTHING and not path.is_dir() else path.rmdir()
 
 
 def _copy(source: Path, file: BackedUpFile, staging: Path) -> None:

@@ -11,6 +11,7 @@ HEAD = REVISIONS[-1]
 
 DATABASE_NAME = "monitord.db"
 ARTEFACTS_NAME = "artefacts"
+MANIFEST_NAME = "manifest.json"  # of a backup
 QUARANTINE_NAME = "quarantine"
 WARM_NAME = "warm"
 MIGRATION_LOCK_NAME = "migration.lock"

@@ -186,7 +186,7 @@ def test_an_installed_plug_in_is_found(tmp_path: Path) -> None:
     assert lines[0] == "b'v'"
     assert lines[1].startswith("UsageError")
     assert "plugged://" in lines[1]
-    assert lines[2].startswith("StateUnavailableError cannot load the plug-in plug:absent")
+    assert lines[2].startswith("StorageError cannot load the plug-in plug:absent")
 
 
 def test_what_expired_is_swept_by_the_job_and_by_hand(data_dir: Path, here: Cli) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from monitord.plugins import load_plugin
 from monitord.recorder import artefact_stores
 from monitord.recorder.artefact_stores import check_storage
 from monitord.storage import SQLiteProfileStore, open_store
+from monitord.storage.artefacts.providers import open_provider
+from monitord.storage.state.opening import factory_of
 from tests.incident_rows import stored_incidents
 from tests.jobs.test_real_store import incident
 
@@ -36,6 +39,27 @@ class Broken(Loud):
     def should_delete(self, item):
         raise RuntimeError("no idea")
 
+class Unmade(Loud):
+    def __init__(self):
+        raise ValueError("not to be made " + "x" * 5000 + chr(27))
+
+class Ageless(Loud):
+    def get_retention_period(self):
+        raise OSError("no period")
+
+class Nothing(Loud):
+    def consider(self, stock, now):
+        return None
+
+class Printing(Loud):
+    def should_delete(self, item):
+        print("}{", end="")
+        return False
+
+class Everything(Loud):
+    def should_delete(self, item):
+        return True
+
 class Oldest:
     def choose(self, entries):
         return next(iter(entries))
@@ -44,9 +68,20 @@ POINTS = """[monitord.retention_policies]
 loud = own_things:Loud
 broken = own_things:Broken
 absent = own_things:Absent
+unmade = own_things:Unmade
+ageless = own_things:Ageless
+nothing = own_things:Nothing
+printing = own_things:Printing
+everything = own_things:Everything
 
 [monitord.cache_strategies]
 oldest = own_things:Oldest
+
+[monitord.state_backends]
+loud = own_things:Loud
+
+[monitord.storage_providers]
+loud = own_things:Loud
 """
 
 
@@ -97,6 +132,26 @@ def test_an_own_policy_chooses_evidence(store: SQLiteProfileStore, tmp_path: Pat
     assert '"ok"' in done
 
 
+@pytest.mark.usefixtures("packages")
+@pytest.mark.parametrize("name", ["broken", "absent", "unmade", "ageless", "nothing"])
+def test_a_policy_that_is_broken_in_any_way_stops_no_other(
+    store: SQLiteProfileStore, tmp_path: Path, name: str
+) -> None:
+    """It can't be loaded or made, raises when asked, or answers nonsense: named in one short line; the others still count."""
+    made, pinned = (incident(hours=1, size=200, name="loud") for _ in range(2))
+    for each in (made, pinned):
+        store.save_incident(each)
+    store.pin(pinned.correlation_id)
+    place = workspace(store, tmp_path, f'[retention]\npolicies = ["{name}", "printing", "everything"]\n')
+    done = run_in_child(place, tmp_path / "packages")
+    answer = json.loads(done)
+    assert (answer["outcome"], answer["detail"].startswith(f"{name}: ")) == ("failed", True)
+    assert len(done) < 1000
+    assert "evidence of 1 incident went" in done
+    summaries = {row.correlation_id for row in stored_incidents(store) if row.is_summary}
+    assert summaries == {made.correlation_id}, "whatever a policy says, what is pinned stays"
+
+
 def run_in_child(place: Workspace, packages: Path) -> str:
     """Run the errand as the recorder does, with the distribution on the path: it gives its rights up."""
     code = f"import sys; sys.path.insert(0, {str(packages)!r}); from monitord.actions.own_policies import main; main()"
@@ -144,15 +199,36 @@ def test_a_plugin_that_can_not_be_had_is_one_line() -> None:
         load_plugin("monitord.retention_policies", "absent")
 
 
+LOADERS: tuple[Callable[[], object], ...] = (
+    lambda: load_plugin("monitord.retention_policies", "loud"),
+    lambda: load_plugin("monitord.cache_strategies", "oldest"),
+    lambda: factory_of("loud://somewhere"),
+    lambda: open_provider("loud://somewhere/x"),
+)
+
+
+def test_code_of_other_packages_is_loaded_in_one_place() -> None:
+    """Every room that takes entry points loads them by `load_entry`, which looks first at who could have written them."""
+    rooms = Path(artefact_stores.__file__).parents[1]
+    loading = [path for path in rooms.rglob("*.py") if "entry.load()" in path.read_text()]
+    assert [path.name for path in loading] == ["plugins.py"]
+    asking = [path for path in rooms.rglob("*.py") if "entry_points(group=" in path.read_text()]
+    assert all("load_entry" in path.read_text() for path in asking)
+    assert len(asking) == 3
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("where", ["file", "folder"])
-def test_root_loads_nothing_that_others_could_have_written(packages: Path, where: str) -> None:
+@pytest.mark.parametrize("load", LOADERS, ids=["policy", "eviction", "state", "provider"])
+def test_root_loads_nothing_that_others_could_have_written(
+    packages: Path, where: str, load: Callable[[], object]
+) -> None:
     """A file or a folder that others may write, or that is another's: refused before a line of it runs."""
     place = packages if where == "folder" else packages / "own_things.py"
     place.chmod(0o777)
     (packages / "own_things.py").write_text("raise SystemExit('it ran')\n")
     for _ in range(2):
         with pytest.raises(PermissionDeniedError, match="only root can write"):
-            load_plugin("monitord.retention_policies", "loud")
+            load()
         place.chmod(0o755)
         os.chown(place, 65534, 65534)

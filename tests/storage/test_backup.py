@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ from monitord.errors import NotFoundError, SchemaTooNewError, StorageError, Usag
 from monitord.model import Incident
 from monitord.storage import RecentFilter, SQLiteProfileStore, StoreReader, open_store
 from monitord.storage.backup import backup
-from monitord.storage.manifest import MANIFEST_NAME, read_manifest
+from monitord.storage.manifest import read_manifest
 from monitord.storage.restoring import restore
+from monitord.storage.schema import MANIFEST_NAME
 from tests.patience import PATIENCE_S
 
 Maker = Callable[..., Incident]
@@ -218,6 +220,16 @@ def lose_the_manifest(copy: Path) -> None:
     (copy / MANIFEST_NAME).unlink()
 
 
+def make_the_manifest_a_pipe(copy: Path) -> None:
+    (copy / MANIFEST_NAME).unlink()
+    os.mkfifo(copy / MANIFEST_NAME)
+
+
+def make_the_manifest_a_link(copy: Path) -> None:
+    (copy / MANIFEST_NAME).rename(copy / "elsewhere")
+    (copy / MANIFEST_NAME).symlink_to(copy / "elsewhere")
+
+
 def leave_the_folder(copy: Path) -> None:
     held = json.loads((copy / MANIFEST_NAME).read_text())
     held["files"][1]["path"] = "artefacts/../../evil"
@@ -248,6 +260,8 @@ def lie_about_the_schema(copy: Path) -> None:
         (link_an_artefact, StorageError),
         (garble_the_manifest, StorageError),
         (lose_the_manifest, NotFoundError),
+        (make_the_manifest_a_pipe, StorageError),
+        (make_the_manifest_a_link, StorageError),
         (leave_the_folder, StorageError),
         (come_from_the_future, SchemaTooNewError),
         (lie_about_the_schema, SchemaTooNewError),
@@ -279,6 +293,38 @@ def test_restore_overwrites_nothing(filled: SQLiteProfileStore, tmp_path: Path) 
     restore(tmp_path / "copy", empty)
     assert stored(empty) == stored(filled.data_dir)
     assert not (empty / "lock").exists()
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_what_is_recorded_while_a_backup_is_copied_stays(
+    filled: SQLiteProfileStore, tmp_path: Path, make_incident: Maker, is_there: bool
+) -> None:
+    """Somebody stores an incident in the directory after it was found empty: refused, and theirs is there."""
+    backup(filled.data_dir, tmp_path / "copy")
+    fresh = tmp_path / "fresh"
+    if is_there:
+        fresh.mkdir(mode=0o700)
+    theirs = make_incident(payload=b"theirs")
+    pid = os.fork()
+    if pid == 0:
+        has_begun = False
+
+        def hook(event: str, words: tuple[object, ...]) -> None:
+            nonlocal has_begun
+            if event == "open" and str(words[0]).endswith(".part/monitord.db") and not has_begun:
+                has_begun = True
+                with closing(open_store(fresh)) as store:
+                    store.save_incident(theirs)
+
+        sys.addaudithook(hook)
+        try:
+            restore(tmp_path / "copy", fresh)
+        except UsageError as error:
+            os._exit(17 if "cannot restore into" in str(error) and has_begun else 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 17
+    assert stored(fresh) == {theirs.correlation_id}
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
 @pytest.mark.root

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ def workspace(filled: SQLiteProfileStore, folder: Path, tmp_path: Path) -> Works
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def whole(path: Path) -> None:
+    """As far as its name and age go: a folder with a manifest."""
+    path.mkdir()
+    (path / "manifest.json").write_text("{}")
 
 
 def files_below(folder: Path) -> dict[str, int]:
@@ -137,10 +144,93 @@ def test_a_damaged_store_is_backed_up_and_not_counted_as_good(
     for _ in range(3):
         done = back_up_again(workspace)
         assert any(victim.name in flaw for flaw in done.flaws)
-    assert names(folder) == sorted([*good, *(name for name in names(folder) if name.endswith("-flawed"))])
+    flawed = [name for name in names(folder) if name.endswith("-flawed")]
+    assert len(flawed) == 1, "the newest of them only: damage that stays must not fill the disk"
+    assert names(folder) == sorted([*good, *flawed])
+    status, said = errand(workspace)
+    assert (status, flawed[0] in said, '"damaged"' in said) == (1, True, True)
+    assert names(folder) == sorted([*good, *flawed]), "tried again every ten minutes: nothing new so soon"
     last = kept.last_good(folder, datetime.now(UTC) + timedelta(minutes=1))
     assert last is not None
     assert last.path.name == good[-1]
+
+
+def errand(workspace: Workspace) -> tuple[int, str]:
+    """Run the child as the recorder does: its status and its line."""
+    code = "import sys; from monitord.actions.backup_errand import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "--data-dir", str(workspace.data_dir)]
+    words += ["--config", str(workspace.config_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        said = child.stdout.read()
+    return child.returncode, said
+
+
+@pytest.mark.parametrize("kind", ["empty folder", "file", "link", "link to a backup"])
+def test_a_name_alone_is_no_backup(workspace: Workspace, folder: Path, tmp_path: Path, kind: str) -> None:
+    """What is only called like a backup is not the last good one, takes nobody's turn, and stays."""
+    good = [back_up_again(workspace).path for _ in range(2)]
+    for hours in (-1, 0.2, 30):
+        false = folder / kept.name_of(datetime.now(UTC) + timedelta(hours=hours), is_flawed=False)
+        match kind:
+            case "empty folder":
+                false.mkdir()
+            case "file":
+                false.write_text("x")
+            case "link":
+                false.symlink_to(tmp_path)
+            case _:
+                false.symlink_to(good[-1])
+    later = datetime.now(UTC) + timedelta(minutes=30)
+    assert [each.path for each in kept.kept_backups(folder, later)] == good
+    assert kept.rotate(folder, 2, later) == 0
+    back_up_again(workspace)
+    assert [path.exists() for path in good] == [False, True]
+    assert tmp_path.is_dir()
+
+
+@pytest.mark.parametrize("name", [".incoming", ".trial", f"..incoming.{'0' * 16}.part"])
+@pytest.mark.parametrize("kind", ["file", "link", "folder with a link"])
+def test_what_stands_in_the_way_of_a_run_goes_and_nothing_behind_it(
+    workspace: Workspace, folder: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    """A file or a link where a run works does not stop the backups for ever; what it leads to stays."""
+    behind = tmp_path / "behind"
+    behind.mkdir()
+    (behind / "mine").write_text("x")
+    match kind:
+        case "file":
+            (folder / name).write_text("x")
+        case "link":
+            (folder / name).symlink_to(behind)
+        case _:
+            (folder / name).mkdir()
+            (folder / name / "artefacts").symlink_to(behind)
+    made = back_up_again(workspace)
+    assert names(folder) == [made.path.name]
+    assert (behind / "mine").read_text() == "x"
+
+
+def test_two_stores_never_share_a_folder(
+    workspace: Workspace, folder: Path, tmp_path: Path, make_incident: Maker
+) -> None:
+    """The second one is refused with the fix, by command and errand; its check says so; the first one's stay."""
+    back_up_again(workspace)
+    before = names(folder)
+    with closing(open_store(tmp_path / "second")) as second:
+        second.save_incident(make_incident(payload=b"x"))
+    other = Workspace(tmp_path / "second", workspace.config_path)
+    with pytest.raises(UsageError, match=r"of another data directory.*take another folder, or `rm "):
+        back_up_again(other)
+    status, said = errand(other)
+    assert (status, "another data directory" in said) == (1, True)
+    found = kept.check_age(kept.BackupFolder(folder, other.data_dir), 24, datetime.now(UTC))
+    assert (found.is_ok, "another data directory" in found.detail) == (False, True)
+    assert names(folder) == before
+    (folder / ".lock").unlink()  # as it says
+    back_up_again(other)
+    with pytest.raises(UsageError):
+        back_up_again(workspace)
 
 
 CHANGES = frozenset({"os.rename", "os.link", "os.mkdir", "os.rmdir", "os.remove", "shutil.rmtree"})
@@ -263,7 +353,7 @@ def test_nobody_configured_a_folder(filled: SQLiteProfileStore, tmp_path: Path) 
 
 def test_one_backup_at_a_time(workspace: Workspace, folder: Path) -> None:
     """Who comes second is told so."""
-    with kept.held(folder), pytest.raises(BusyError):
+    with kept.held(kept.BackupFolder(folder, workspace.data_dir)), pytest.raises(BusyError):
         back_up_again(workspace)
 
 
@@ -271,7 +361,7 @@ def test_a_clock_that_was_wrong_hides_no_old_backup(folder: Path) -> None:
     """A backup dated in the future is not the last good one, makes none late, and is the first to go."""
     hours = {"old": -50, "last": -30, "future": 24 * 365}
     for hour in hours.values():
-        (folder / kept.name_of(NOW + timedelta(hours=hour), is_flawed=False)).mkdir()
+        whole(folder / kept.name_of(NOW + timedelta(hours=hour), is_flawed=False))
     last = kept.last_good(folder, NOW)
     assert last is not None
     assert last.path.name == kept.name_of(NOW - timedelta(hours=30), is_flawed=False)
@@ -284,36 +374,24 @@ def test_a_clock_that_was_wrong_hides_no_old_backup(folder: Path) -> None:
 @pytest.mark.parametrize(("age_h", "is_ok"), [(1, True), (48, True), (50, False), (None, False)])
 def test_an_old_backup_is_trouble(folder: Path, age_h: int | None, is_ok: bool) -> None:
     """Two missed turns, or none at all, make a failing check with a fix; a flawed one does not help."""
-    (folder / kept.name_of(NOW, is_flawed=True)).mkdir()
+    whole(folder / kept.name_of(NOW, is_flawed=True))
     if age_h is not None:
-        (folder / kept.name_of(NOW - timedelta(hours=age_h), is_flawed=False)).mkdir()
-    found = kept.check_age(folder, 24, NOW)
+        whole(folder / kept.name_of(NOW - timedelta(hours=age_h), is_flawed=False))
+    found = kept.check_age(kept.BackupFolder(folder, folder.parent), 24, NOW)
     assert (found.is_ok, found.fix is None) == (is_ok, is_ok)
 
 
 def test_the_errand_makes_what_is_due_and_nothing_more(workspace: Workspace, folder: Path) -> None:
     """The first run makes one; the next finds it young enough. What stands in its way is one line."""
-    code = "import sys; from monitord.actions.backup_errand import main; sys.exit(main())"
-    words = [sys.executable, "-c", code, "--data-dir", str(workspace.data_dir)]
-    words += ["--config", str(workspace.config_path)]
-
-    def errand() -> tuple[int, str]:
-        child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert child.stdout
-        said = child.stdout.read()
-        assert child.stdin
-        child.stdin.close()
-        return child.wait(), said
-
-    assert errand()[0] == 0
+    assert errand(workspace)[0] == 0
     made = names(folder)
-    status, said = errand()
+    status, said = errand(workspace)
     assert status == 0
     assert made[0] in said
     assert names(folder) == made
     folder.chmod(0o777)
     (folder / made[0]).rename(folder / kept.name_of(NOW - timedelta(hours=30), is_flawed=False))
-    status, said = errand()
+    status, said = errand(workspace)
     assert status == 1
     assert "can be written by others" in said
 

@@ -13,7 +13,6 @@ from typing import cast
 
 from monitord.errors import UsageError
 from monitord.storage.state.backend import StateBackend, deadline
-from monitord.storage.state.errors import StateUnavailableError
 from monitord.storage.state.items import DEADLINE_S, Storage
 from monitord.storage.state.memory import MemoryBackend
 from monitord.storage.state.storage import NamespacedStorage
@@ -102,10 +101,9 @@ def factory_of(url: str) -> Factory:
     added = entry_points(group=ENTRY_POINTS)
     for entry in added:
         if separator and entry.name == scheme:
-            try:
-                return cast("Factory", entry.load())
-            except (ImportError, AttributeError) as error:
-                raise StateUnavailableError(f"cannot load the plug-in {entry.value}: {error}") from error
+            from monitord.plugins import load_entry
+
+            return cast("Factory", load_entry(entry))
     known = ", ".join(f"{name}://" for name in [*BACKENDS, *sorted(set(added.names) - set(BACKENDS))])
     shown = f"{scheme}://" if separator else "no scheme"  # the rest may hold a password
     raise UsageError(f"invalid state URL: {shown}, expected one of {known}")

@@ -56,13 +56,9 @@ def _factory(url: StorageURL) -> Factory:
     added = entry_points(group=ENTRY_POINTS)
     for entry in added:
         if entry.name == url.scheme:
-            from monitord.plugins import require_trust
+            from monitord.plugins import load_entry
 
-            require_trust(entry)
-            try:
-                return cast(Factory, entry.load())
-            except (ImportError, AttributeError) as error:
-                raise StorageError(f"cannot load the plug-in {entry.value} of {url}: {error}") from error
+            return cast(Factory, load_entry(entry))
     known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names}))
     raise ConfigError(f"invalid URL {url}: unsupported scheme {url.scheme}://, expected one of {known}")
 
