@@ -88,7 +88,7 @@ def kept_backups(folder: Path, now: datetime) -> list[KeptBackup]:
 
 
 def _is_backup(path: Path) -> bool:
-    """Whether it is a folder with a manifest: a name alone, or a link, is no backup."""
+    """Whether it is a folder with a manifest; a name alone, or a link, does not count."""
     try:
         return path.is_dir() and not path.is_symlink() and (path / MANIFEST_NAME).is_file()
     except OSError:  # not to be looked at

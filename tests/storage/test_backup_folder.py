@@ -1,4 +1,7 @@
-"""Backups one after another in one folder: whole, cheap, tried, rotated; whatever ends a run half-way."""
+"""Backups one after another in one folder: whole, cheap, tried, rotated; whatever ends a run half-way.
+
+Past 400 lines, because every test stands on the same store, folder and names.
+"""
 
 from __future__ import annotations
 
