@@ -71,6 +71,7 @@ BENCHMARKS = {
     "scalene": Benchmark("standing by under Scalene, and a script profiled, beside Scalene alone", 6),
     "history": Benchmark("bytes of history a day, by age; commits and bytes written a minute", 5),
     "tiering": Benchmark("a busy machine's hours to the warm tier, and a run without news", 2),
+    "query": Benchmark("every template over 30 days of history, beside raw DuckDB", 3),
     "replay": Benchmark("a replay step at 30 days of history, beside a raw SQLite read", 5),
     "pass_cost": Benchmark(
         "a look at 100, 500 and 2,000 processes, beside C, psutil, top, atop, pidstat, Glances", 6

@@ -123,7 +123,12 @@ def deployed(workspace: Workspace, process: str, version: str, at: datetime | No
 
 @contextmanager
 def companion_file(
-    workspace: Workspace, since: datetime | None, until: datetime | None, *, raw: bool = False
+    workspace: Workspace,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    raw: bool = False,
+    memory_mb: int = MEMORY_MB,
 ) -> Iterator[tuple[Iterator[bytes], dict[str, int] | None]]:
     """Yield the bytes of a DuckDB file of all views, and what was hidden in it; `raw` hides nothing.
 
@@ -140,7 +145,7 @@ def companion_file(
         _views(workspace, every, Period(since, until)) as views,
         TemporaryDirectory(prefix="monitord-companion-") as folder,
     ):
-        path = companion(views, Path(folder), cleaner, MEMORY_MB)
+        path = companion(views, Path(folder), cleaner, memory_mb)
         yield pieces(path), cleaner.hidden if cleaner else None
 
 

@@ -69,6 +69,8 @@ COMMENTS = {
     "analytics.warm_mb": "what the warm tier may take beside retention.max_total_mb; 0: there is none",
     "analytics.warm_days": "so many days stay in the warm tier, the newest",
     "analytics.cold_url": 'where days go on to from there: file:///… s3://… gs://… az://…; "": they go away',
+    "analytics.duckdb_file": 'all views as one DuckDB file (*.duckdb) for other tools; "": none',
+    "analytics.duckdb_every_h": "that file is written anew when it is older",
     "backup.folder": "where backups of the whole store go, one a run; on another disk, and yours alone",
     "backup.every_h": "a backup is made when the last one is older",
     "backup.keep": "so many good ones stay",

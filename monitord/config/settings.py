@@ -207,6 +207,7 @@ FORMS = {
     "cold_url": 'a URL such as "s3://bucket/prefix", or "" for no cold tier',
     "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
     "folder": 'an absolute path such as "/srv/monitord-backups", or "" for none',
+    "duckdb_file": 'an absolute path such as "/srv/analytics/monitord.duckdb", or "" for none',
     "encryption_key": '"file:/PATH", "credential:NAME", "environment:NAME", or "" for no encryption',
     "textfile": 'an absolute path such as "/srv/textfiles/monitord.prom", or "" for none',
     "headers": '"NAME=file:/PATH", "NAME=credential:NAME" or "NAME=environment:NAME"',
@@ -271,6 +272,10 @@ class AnalyticsSettings(Section, frozen=True):
     warm_mb: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     warm_days: Annotated[float, Meta(ge=1, le=36_500)] = 365.0
     cold_url: Url = ""
+    duckdb_file: Annotated[
+        str, Meta(pattern=r"^$|^/[^\x00-\x1f]*[^/\x00-\x1f]\.duckdb$", max_length=1000)
+    ] = ""
+    duckdb_every_h: Annotated[float, Meta(ge=1, le=24 * 365)] = 24.0
 
     def __post_init__(self) -> None:
         if self.cold_url and not self.warm_mb:

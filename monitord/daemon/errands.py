@@ -55,6 +55,14 @@ ERRANDS: tuple[Errand, ...] = (
         is_wanted=lambda settings: bool(settings.backup.folder),
     ),
     Errand(
+        name="duckdb file",
+        command=("monitord.actions.companion_errand",),
+        every_s=3600.0,  # it asks itself whether it is due
+        first_after_s=300.0,
+        deadline_s=900.0,
+        is_wanted=lambda settings: bool(settings.analytics.duckdb_file),
+    ),
+    Errand(
         name="metrics textfile",
         command=("monitord.actions.metrics_errand", "textfile"),
         every_s=60.0,
