@@ -69,6 +69,7 @@ BucketFlag = Annotated[
     str | None, typer.Option("--bucket", metavar="URL", help="Another bucket than the configured one.")
 ]
 
+_FURTHER_BACK = "in that time; --since 30d looks further back"
 HOST_KEYS = (
     "host_id", "first_at", "last_at", "incidents", "severity_max", "last_incident_at", "minutes",
     "machine_percent_mean", "machine_percent_max", "memory_percent_max", "cpu_count",
@@ -101,7 +102,14 @@ def hosts(context: CliContext, asked: Asked, host: HostFlag = None, bucket: Buck
         Shown("CPUS", lambda row: str(row["cpu_count"] or "–"), right=True, gives_way=5),
     )
     rows = fleet.hosts(context.workspace, _of(asked, host, bucket))
-    listing_of(context, HOST_KEYS, columns, rows, asked.view, "no host shipped anything in that time")
+    listing_of(
+        context,
+        HOST_KEYS,
+        columns,
+        rows,
+        asked.view,
+        f"no host shipped anything {_FURTHER_BACK}",
+    )
 
 
 @listed(since="7d", follows=False)
@@ -155,7 +163,14 @@ def hot(
     )
     wanted = HotFilter(function=function, module=module, process=process)
     rows = fleet.hot(context.workspace, _of(asked, host, bucket), wanted)
-    listing_of(context, HOT_KEYS, columns, rows, asked.view, "no function was hot on any host in that time")
+    listing_of(
+        context,
+        HOT_KEYS,
+        columns,
+        rows,
+        asked.view,
+        f"no function was hot on any host {_FURTHER_BACK}",
+    )
 
 
 @listed(since="24h", follows=False)
@@ -189,7 +204,12 @@ def same(
         process=process, rule=rule,
     )  # fmt: skip
     listing_of(
-        context, SAME_KEYS, columns, rows, asked.view, "no incident came on several hosts in that time"
+        context,
+        SAME_KEYS,
+        columns,
+        rows,
+        asked.view,
+        f"no incident came on several hosts {_FURTHER_BACK}",
     )
 
 
@@ -219,7 +239,7 @@ def compare(
     )
     words = {"before": before, "process": process, "factor": factor}
     rows = fleet.compare(context.workspace, _of(asked, host, bucket), version, **words)  # type: ignore[arg-type]  # one each
-    nothing = f"no host had version {printable(version)} and another before it in that time"
+    nothing = f"no host had version {printable(version)} and another before it {_FURTHER_BACK}"
     listing_of(context, COMPARE_KEYS, columns, rows, asked.view, nothing)
 
 

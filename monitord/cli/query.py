@@ -18,7 +18,7 @@ from monitord.actions.times import parse_duration, parse_period, parse_time
 from monitord.cli.context import CliContext, JsonFlag, wants_json
 from monitord.cli.listing import NoPagerFlag, SinceFlag, UntilFlag, UtcFlag
 from monitord.cli.table import Cell, Column, draw
-from monitord.cli.terminal import cut, emit, emit_bytes, page, say, width
+from monitord.cli.terminal import cut, emit, emit_bytes, page, say, width, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.errors import UsageError
 from monitord.export.encoding import csv_rows, iso, json_text
@@ -184,12 +184,19 @@ def _plain(value: Any) -> Any:
 def _list(context: CliContext, form: QueryOutput) -> None:
     rows = list(querying.catalogue(context.workspace))
     if form is QueryOutput.TABLE:
-        columns = (Column("NAME", whole=True), Column("WHAT", least=20))
-        cells = [[Cell(printable(str(row["usage"])), ("bold",)), Cell(str(row["says"]))] for row in rows]
-        emit("".join(f"{line}\n" for line in draw(columns, cells, width=width(), style=context.style())))
+        emit("".join(f"{line}\n" for line in _catalogue_lines(rows, context)))
         return
     if form is QueryOutput.PARQUET:
         raise UsageError("invalid -o parquet with --list, expected table, json, jsonl or csv")
     _write(
         querying.CATALOGUE_KEYS, iter([[row[key] for key in querying.CATALOGUE_KEYS] for row in rows]), form
     )
+
+
+def _catalogue_lines(rows: Iterable[dict[str, Any]], context: CliContext) -> Iterator[str]:
+    """Each name with what it is below, whole at any width: what is cut here can be read nowhere else."""
+    style = context.style()
+    for row in rows:
+        yield style.paint(printable(str(row["usage"])), "bold")
+        for line in wrap(printable(str(row["says"])), max(width() - 4, _LEAST_WIDE)):
+            yield f"    {line}"

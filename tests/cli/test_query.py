@@ -216,3 +216,16 @@ def test_the_version_of_a_warm_row_is_kept_when_the_mark_is_gone(
     store.state.delete_many([key for key in store.state.keys() if key.startswith("deployed/")])  # noqa: SIM118
     sql = "SELECT version FROM incidents"
     assert json.loads(here("query", sql, "-o", "json").out) == [{"version": "1"}]
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_list_has_every_column_whole_at_any_width(
+    here: Cli, columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nowhere else does the command line tell the columns that SQL may name."""
+    monkeypatch.setenv("COLUMNS", columns)
+    out = here("query", "--list").out
+    words = set(out.replace(",", " ").split())
+    for table in TABLES:
+        assert {name for name, _kind in table.columns} <= words, table.name
+    assert "…" not in out

@@ -213,3 +213,11 @@ def test_what_expired_is_swept_by_the_job_and_by_hand(data_dir: Path, here: Cli)
 def _keys(data_dir: Path) -> set[str]:
     with closing(sqlite3.connect(data_dir / "monitord.db")) as connection:
         return {row[0] for row in connection.execute("SELECT key FROM state")}
+
+
+def test_what_no_second_try_helps_is_not_to_be_tried_again(here: Cli, tmp_path: Path) -> None:
+    """75 tells a script to come again; a folder that is missing is said with its fix, and fails."""
+    nowhere = f"sqlite:///{tmp_path}/nowhere/state.db"
+    said = here("state", "copy", nowhere, f"sqlite:///{tmp_path}/other.db")
+    assert (said.code, said.err.count("\n")) == (1, 1), said.err
+    assert "No such file or directory; make its folder first" in said.err

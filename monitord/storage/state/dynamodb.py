@@ -15,7 +15,7 @@ from typing import Any
 from monitord.errors import UsageError
 from monitord.installation import install_command
 from monitord.storage.state.backend import left_s
-from monitord.storage.state.errors import StateUnavailableError
+from monitord.storage.state.errors import StateUnavailableError, StateUnusableError
 from monitord.storage.state.items import ANY, Record, Write
 from monitord.storage.state.names import Address, Scope
 
@@ -43,9 +43,7 @@ def dynamodb_backend(url: str) -> DynamoDBBackend:
         import boto3
         from botocore.config import Config
     except ImportError as error:
-        raise StateUnavailableError(
-            f"cannot import boto3; install it: {install_command('dynamodb')}"
-        ) from error
+        raise StateUnusableError(f"cannot import boto3; install it: {install_command('dynamodb')}") from error
     from monitord.storage.state.aws import send_limited
 
     with _explained():

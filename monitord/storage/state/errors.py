@@ -17,3 +17,9 @@ class StateUnavailableError(StorageError):
     """The backend does not answer, or refuses."""
 
     exit_code = 75
+
+
+class StateUnusableError(StateUnavailableError):
+    """The backend cannot be used from here: a library or a folder is missing, and trying again is no help."""
+
+    exit_code = 1

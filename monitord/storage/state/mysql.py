@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 from monitord.installation import install_command
 from monitord.storage.state.backend import deadline, left_s
-from monitord.storage.state.errors import StateUnavailableError
+from monitord.storage.state.errors import StateUnusableError
 from monitord.storage.state.names import NAME_LIMIT_BYTES
 from monitord.storage.state.sql import SqlBackend, opening
 
@@ -60,9 +60,7 @@ def mysql_backend(url: str) -> SqlBackend:
             )
         import pymysql  # noqa: F401  else the first call would say that it is missing
     except ImportError as error:
-        raise StateUnavailableError(
-            f"cannot import pymysql; install it: {install_command('mysql')}"
-        ) from error
+        raise StateUnusableError(f"cannot import pymysql; install it: {install_command('mysql')}") from error
     event.listen(engine, "do_connect", _connect)
     asking = engine.execution_options(isolation_level="AUTOCOMMIT")
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, event
 
 from monitord.installation import install_command
 from monitord.storage.state.backend import deadline, left_s
-from monitord.storage.state.errors import StateUnavailableError
+from monitord.storage.state.errors import StateUnavailableError, StateUnusableError
 from monitord.storage.state.sql import SqlBackend, opening
 from monitord.storage.tables import state
 
@@ -35,7 +35,7 @@ def postgresql_backend(url: str) -> SqlBackend:
                 max_overflow=-1,  # nobody waits for another's connection
             )
     except ImportError as error:
-        raise StateUnavailableError(
+        raise StateUnusableError(
             f"cannot import psycopg; install it: {install_command('postgres')}"
         ) from error
     event.listen(engine, "do_connect", connect)

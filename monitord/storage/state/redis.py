@@ -14,7 +14,7 @@ from typing import Any
 
 from monitord.errors import UsageError
 from monitord.installation import install_command
-from monitord.storage.state.errors import StateFullError, StateUnavailableError
+from monitord.storage.state.errors import StateFullError, StateUnavailableError, StateUnusableError
 from monitord.storage.state.items import ANY, Record, Write
 from monitord.storage.state.names import Address, Scope
 
@@ -107,7 +107,7 @@ class RedisBackend:
         try:
             import redis
         except ImportError as error:
-            raise StateUnavailableError(
+            raise StateUnusableError(
                 f"cannot import redis; install it: {install_command('redis')}"
             ) from error
         self._errors: Any = redis.exceptions

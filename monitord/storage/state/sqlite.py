@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from monitord.storage.connection import open_engine, patient
 from monitord.storage.state.backend import held, left_s
-from monitord.storage.state.errors import StateUnavailableError
+from monitord.storage.state.errors import StateUnusableError
 from monitord.storage.state.sql import SqlBackend, opening
 from monitord.storage.tables import state
 
@@ -21,7 +21,8 @@ def sqlite_backend(path: Path) -> SqlBackend:
     try:
         path.touch(mode=0o600, exist_ok=True)
     except OSError as error:
-        raise StateUnavailableError(f"cannot use {path}: {error.strerror}") from error
+        more = "; make its folder first" if isinstance(error, FileNotFoundError) else ""
+        raise StateUnusableError(f"cannot use {path}: {error.strerror}{more}") from error
     lock = threading.RLock()  # one connection takes one thread at a time
 
     @contextmanager

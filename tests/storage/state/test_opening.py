@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -76,3 +77,25 @@ def test_memory_loads_neither_sql_nor_redis() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("library", "url"),
+    [
+        ("boto3", "dynamodb://eu-west-1/table"),
+        ("pymysql", "mysql://localhost/x"),
+        ("psycopg", "postgresql://localhost/x"),
+        ("redis", "redis://localhost"),
+    ],
+)
+def test_a_missing_library_is_one_line_that_no_second_try_helps(library: str, url: str) -> None:
+    """Each backend's; 75 would tell a script to come again."""
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "from monitord.errors import MonitordError\n"
+        "from monitord.storage.state import open_state\n"
+        f"try: open_state({url!r})\n"
+        "except MonitordError as error: print(error.exit_code, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.fullmatch(rf"1 cannot import {library}; install it: .* -m pip install .*\n", done.stdout), done
