@@ -22,6 +22,8 @@ _STORED_AS = {
     "bool": "BOOLEAN",
     "time": "TIMESTAMP WITH TIME ZONE",
 }
+LARGEST_FILE_BYTES = 512 << 20
+_LONGEST_TEXT_BYTES = 64 << 10  # a dictionary repeats one text for all rows: kilobytes become gigabytes
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 8
 _NEEDED = 2  # columns that every version has: whose row it is, and when or which
@@ -103,7 +105,7 @@ def _replaced(files: Iterable[str], literal: Callable[[str], str]) -> str:
         for day, hosts in sorted(days.items())
         if day in compacted
     ]
-    return f"host = '{COMPACTED}' AND ({' OR '.join(told)})" if told else "false"
+    return f"host = '{COMPACTED}' AND ({' OR '.join(['host_id IS NULL', *told])})"
 
 
 def _tail_trouble(file: str) -> str | None:
@@ -114,6 +116,8 @@ def _tail_trouble(file: str) -> str | None:
         return f"cannot be opened ({error.strerror})"
     try:
         size = os.fstat(descriptor).st_size
+        if size > LARGEST_FILE_BYTES:
+            return f"larger than {LARGEST_FILE_BYTES >> 20} MiB, which no host ships in a day"
         tail = os.pread(descriptor, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
         if tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") + 12 > size:
             return "torn or not Parquet"
@@ -173,12 +177,16 @@ def _unreadable(connection: Any, files: Sequence[str]) -> dict[str, str]:
     bad = {}
     for file in files:
         try:
-            connection.execute(
-                "SELECT bit_xor(hash(t)) FROM read_parquet($file, hive_partitioning = false) t",
+            row = connection.execute(
+                "SELECT bit_xor(hash(t)), max(strlen(CAST(COLUMNS(*) AS VARCHAR)))"
+                " FROM read_parquet($file, hive_partitioning = false) t",
                 {"file": file},
-            ).fetchall()
+            ).fetchone()
         except duckdb.Error:
             bad[file] = "damaged inside"
+        else:
+            if max((size for size in row[1:] if size is not None), default=0) > _LONGEST_TEXT_BYTES:
+                bad[file] = f"has texts of more than {_LONGEST_TEXT_BYTES >> 10} KiB"
     return bad
 
 

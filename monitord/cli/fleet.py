@@ -325,7 +325,7 @@ def compact(
     done = []
     for one in fleet.compact(context.workspace, day, bucket):
         done.append(one)
-        if not as_json:
+        if not as_json and one.files:
             size = quantity(one.size_bytes, "disk_bytes")
             emit(
                 f"{one.table} of {one.day}: {counted(one.files, 'file')} became one"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +13,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from monitord.analytics.shipped import COMPACTED
+from monitord.analytics.shipped import COMPACTED, LARGEST_FILE_BYTES
 from monitord.analytics.tables import Table
-from monitord.errors import StorageError
+from monitord.errors import ConfigError, StorageError
 from monitord.fleet import layout
 from monitord.model import sized
 from monitord.storage.artefacts.errors import MissingArtefactError
@@ -21,8 +23,9 @@ from monitord.storage.artefacts.urls import StorageURL
 from monitord.storage.objects import ObjectInfo, Objects, check_place, open_objects
 
 _AT_ONCE = 16  # downloads; a request waits most of its time
-_LARGEST_FILE_BYTES = 4 << 30
+_GROWN_BYTES = 16 << 20  # since it was listed: its host may replace a file meanwhile
 _MOST_FILES = 200_000
+_LIKE_OURS = re.compile(r"/(host|date)=")  # whose rows they are would be read from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Bucket:
         if self.url.scheme == "file":
             yield [str(Path(self.url.path) / one.info.path) for one in files]
             return
-        size = sum(one.info.size_bytes for one in files)
+        size = sum(one.info.size_bytes for one in files if one.info.size_bytes <= LARGEST_FILE_BYTES)
         if size > self.download_bytes:
             most = sized(self.download_bytes, "disk_bytes")
             raise StorageError(
@@ -107,14 +110,17 @@ class Bucket:
             yield paths
 
     def _bring(self, info: ObjectInfo, folder: Path) -> str | None:
+        is_fit = info.size_bytes <= LARGEST_FILE_BYTES
         try:
-            _info, data = self.objects.read(info.path, min(_LARGEST_FILE_BYTES, info.size_bytes + (64 << 20)))
+            data = self.objects.read(info.path, info.size_bytes + _GROWN_BYTES)[1] if is_fit else b""
         except MissingArtefactError:
             return None
         path = folder / info.path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+            if not is_fit:
+                os.truncate(path, info.size_bytes)  # a hole of its size: it is passed over, and that is said
         except OSError as error:
             raise StorageError(
                 f"cannot keep {info.path} in {folder}: {error.strerror}; free space, or set TMPDIR"
@@ -128,7 +134,13 @@ class Bucket:
 
 def open_bucket(url: str, *, download_mb: float = 2000.0) -> Bucket:
     """Open the bucket of a URL; raises ConfigError for one that can't be right."""
-    return Bucket(check_place(url), open_objects(url), int(download_mb * 1e6))
+    where = check_place(url)
+    if where.scheme == "file" and _LIKE_OURS.search(where.path):
+        raise ConfigError(
+            f"invalid URL {where}: a folder on the way is called host=… or date=…, as ours are;"
+            " expected other names"
+        )
+    return Bucket(where, open_objects(where), int(download_mb * 1e6))
 
 
 def _host_of(path: str, table: Table) -> str | None:

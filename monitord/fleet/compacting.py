@@ -7,7 +7,10 @@ At each step every row is there once for a question: a host's own file counts be
 from __future__ import annotations
 
 import heapq
+import resource
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -24,8 +27,10 @@ from monitord.storage.artefacts.errors import AccessDeniedError, ArtefactChanged
 from monitord.storage.objects import Absent
 
 _GROUP_ROWS = 122_880
+_GROUP_BYTES = 64 << 20
 _LEAST_FILES = 2
 _LARGEST_BYTES = 300_000_000  # of a day's files: what they become is in memory while it is written
+_MEMORY_BYTES = 3 << 30  # a page that unpacks to more is refused, not the machine's memory taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,8 @@ def days_of(bucket: Bucket, table: Table, before: date) -> list[date]:
 def compact(bucket: Bucket, table: Table, day: date) -> Compacted | None:
     """Make one file of a table's day and remove those that it holds; None where there is nothing to unite.
 
-    A file that is torn, foreign or of a later version stays as it is. Raises StorageError for too much, and,
-    with nothing changed, when somebody else compacts the same day.
+    A file that is torn, foreign, of a later version or too large stays as it is, and is named. Raises
+    StorageError, with nothing changed, when somebody else compacts the same day.
     """
     at = datetime.combine(day, time(), UTC)
     whole = bucket.shipped(table, Scope(at, at))
@@ -59,28 +64,55 @@ def compact(bucket: Bucket, table: Table, day: date) -> Compacted | None:
     own = sorted((one for one in whole if one.host_id != COMPACTED), key=lambda one: one.host_id)
     if not own or (old is None and len(own) < _LEAST_FILES):
         return None
-    _check_size(table, day, whole)
-    with bucket.brought(own) as paths, bucket.brought([old] if old else []) as held:
+    fitting = _fitting(own, old)
+    with bucket.brought(fitting) as paths, bucket.brought([old] if old else []) as held, _bounded_memory():
+        if not all(is_sound(Path(path), table) for path in held):
+            return Compacted(table.name, day, 0, 0, 0, 0, tuple(map(_left_alone, filter(None, [old]))))
         by_host = {path.split("/host=")[-1].partition("/")[0]: Path(path) for path in paths}
-        taken = [one for one in own if one.host_id in by_host and is_sound(by_host[one.host_id], table)]
-        notes = tuple(f"left alone: {one.info.path}" for one in own if one not in taken)
+        taken = [one for one in fitting if one.host_id in by_host and is_sound(by_host[one.host_id], table)]
+        notes = tuple(_left_alone(one) for one in own if one not in taken)
         if not taken:
             return Compacted(table.name, day, 0, 0, 0, 0, notes)
         kept = {one.host_id: by_host[one.host_id] for one in taken}
-        united, rows = _united(table, kept, [Path(path) for path in held])
+        try:
+            united, rows = _united(table, kept, [Path(path) for path in held])
+        except MemoryError:
+            why = f"left alone: all of {table.name} of {day} (its rows unpack to too much)"
+            return Compacted(table.name, day, 0, 0, 0, 0, (*notes, why))
     path = f"{layout.day_folder(table, day)}/host={COMPACTED}/{layout.DAY_FILE}"
     _put(bucket, path, united, old)
     removed, more = _remove(bucket, taken)
     return Compacted(table.name, day, len(taken), rows, len(united), removed, (*notes, *more))
 
 
-def _check_size(table: Table, day: date, files: Sequence[Shipped]) -> None:
-    size = sum(one.info.size_bytes for one in files)
-    if size > _LARGEST_BYTES:
-        raise StorageError(
-            f"cannot compact {table.name} of {day}: {sized(size, 'disk_bytes')},"
-            f" expected at most {sized(_LARGEST_BYTES, 'disk_bytes')}"
-        )
+def _fitting(own: Sequence[Shipped], old: Shipped | None) -> list[Shipped]:
+    """The small ones first: one host's file of gigabytes keeps no other from being united."""
+    left, fitting = _LARGEST_BYTES - (old.info.size_bytes if old else 0), []
+    for one in sorted(own, key=lambda one: one.info.size_bytes):
+        left -= one.info.size_bytes
+        if left < 0:
+            break
+        fitting.append(one)
+    return sorted(fitting, key=lambda one: one.host_id)
+
+
+def _left_alone(one: Shipped) -> str:
+    return f"left alone: {one.info.path} ({sized(one.info.size_bytes, 'disk_bytes')})"
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    """For the block: what a hostile file claims to hold ends in an error of the reader."""
+    if sys.platform != "linux":  # macOS has no such limit
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = min(one for one in (_MEMORY_BYTES, soft, hard) if one != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _united(table: Table, own: Mapping[str, Path], old: Sequence[Path]) -> tuple[bytes, int]:
@@ -97,7 +129,8 @@ def _united(table: Table, own: Mapping[str, Path], old: Sequence[Path]) -> tuple
         for _host, batch in heapq.merge(*streams, key=lambda each: each[0]):
             waiting.append(_conformed(batch, schema))
             count += batch.num_rows
-            if sum(len(each) for each in waiting) >= _GROUP_ROWS:
+            is_full = sum(len(each) for each in waiting) >= _GROUP_ROWS
+            if is_full or sum(each.nbytes for each in waiting) >= _GROUP_BYTES:
                 writer.write_table(pyarrow.Table.from_batches(waiting, schema), _GROUP_ROWS)
                 waiting.clear()
         writer.write_table(pyarrow.Table.from_batches(waiting, schema), _GROUP_ROWS)
@@ -116,14 +149,17 @@ def _of_own(table: Table, own: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
 
 
 def _of_old(table: Table, path: Path, own: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
-    """What was compacted before, a host at a time, without the hosts that have files of their own."""
+    """What was compacted before, a host at a time, without the hosts that have files of their own.
+
+    Rows of a host that can't be called so were put there by somebody else: they are not taken over.
+    """
     import pyarrow.compute
 
     for batch in batches(table, path):
         runs = pyarrow.compute.run_end_encode(batch.column("host_id"))
         begin = 0
         for host_id, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            if host_id not in own:
+            if host_id not in own and host_id is not None and layout.is_host_id(host_id):
                 yield host_id, batch.slice(begin, end - begin)
             begin = end
 

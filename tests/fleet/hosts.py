@@ -12,10 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from monitord import config
 from monitord.actions.identities import identities
 from monitord.actions.workspace import Workspace
-from monitord.analytics.parquet import read
+from monitord.analytics.parquet import read, schema_of
 from monitord.analytics.tables import INCIDENTS, Table
 from monitord.errors import NotFoundError
 from monitord.fleet.layout import DayFile, parse
@@ -149,3 +152,11 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
 
 
 __all__ = ["SECRET", "Bucket", "Host", "an_incident", "ids", "replace", "timedelta"]
+
+
+def bomb(path: Path, table: Table, rows: int = 100_000) -> None:
+    """Write rows whose first text is a megabyte in a dictionary of one."""
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["f" * 1_000_000]))
+    columns = {field.name: pa.nulls(rows, field.type) for field in schema_of(table)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({**columns, "host_id": long}), path, compression="zstd", store_schema=False)

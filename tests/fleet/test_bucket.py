@@ -120,3 +120,11 @@ def test_a_url_that_can_not_be_a_bucket_is_refused(url: str) -> None:
     """With what was expected."""
     with pytest.raises(ConfigError, match="invalid URL"):
         open_bucket(url)
+
+
+@pytest.mark.parametrize("name", ["host=main", "date=2026-11-20", "host=a/b"])
+def test_a_folder_whose_name_would_be_read_as_a_hosts_is_refused(tmp_path: Path, name: str) -> None:
+    """All hosts would be taken for that one."""
+    (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match="expected other names"):
+        open_bucket((tmp_path / name).as_uri())

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.made_fleet import LAST_DAY, SMALL, Made, make_fleet, path_of
+from monitord.analytics.parquet import schema_of
 from monitord.analytics.tables import MACHINE_MINUTES, PROCESS_MINUTES, TABLES
 from monitord.errors import StorageError
 from monitord.fleet.asking import ask
 from monitord.fleet.bucket import Bucket, Scope, open_bucket
 from monitord.fleet.compacting import compact
+from monitord.fleet.layout import day_folder
 from monitord.fleet.questions import HOSTS
 from monitord.storage.artefacts.errors import AccessDeniedError
+from tests.fleet.hosts import bomb
 from tests.servers import S3Server
 
 ALL = Scope(datetime(2026, 11, 1, tzinfo=UTC))
@@ -155,3 +161,61 @@ def test_of_two_at_once_one_wins_and_nothing_is_lost(made: Made) -> None:
     with pytest.raises(StorageError, match="somebody else compacts this day"):
         compact(slow, MACHINE_MINUTES, LAST_DAY)
     assert answers(bucket) == before
+
+
+def test_a_file_that_would_unpack_to_gigabytes_is_left_alone(made: Made) -> None:
+    """And all others of that day are united."""
+    bucket = open_bucket(made.root.as_uri())
+    evil = path_of(made.root, MACHINE_MINUTES, LAST_DAY, "evil")
+    bomb(evil, MACHINE_MINUTES)
+    limit = resource.getrlimit(resource.RLIMIT_DATA)
+    done = compact(bucket, MACHINE_MINUTES, LAST_DAY)
+    assert done is not None
+    assert (done.files, len(done.notes)) == (8, 1)
+    assert "host=evil" in done.notes[0]
+    assert evil.exists()
+    assert resource.getrlimit(resource.RLIMIT_DATA) == limit
+
+
+def test_a_file_too_large_for_a_day_keeps_no_other_from_being_united(made: Made) -> None:
+    """It is named with its size."""
+    bucket = open_bucket(made.root.as_uri())
+    evil = path_of(made.root, MACHINE_MINUTES, LAST_DAY, "evil")
+    evil.parent.mkdir(parents=True)
+    evil.touch()
+    os.truncate(evil, 4 << 30)
+    done = compact(bucket, MACHINE_MINUTES, LAST_DAY)
+    assert done is not None
+    assert (done.files, done.removed, len(done.notes)) == (8, 8, 1)
+    assert "host=evil" in done.notes[0]
+    assert evil.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 torn PAR1", b"x" * 5000])
+def test_what_was_compacted_and_is_torn_is_named_and_nothing_changes(made: Made, content: bytes) -> None:
+    """Somebody wrote it there; the other days go on."""
+    bucket = open_bucket(made.root.as_uri())
+    whole = made.root / day_folder(MACHINE_MINUTES, LAST_DAY) / "host=_all" / "day.parquet"
+    whole.parent.mkdir(parents=True)
+    whole.write_bytes(content)
+    before = answers(bucket)
+    done = compact(bucket, MACHINE_MINUTES, LAST_DAY)
+    assert done is not None
+    assert done.files == done.removed == 0
+    assert "host=_all" in done.notes[0]
+    assert whole.read_bytes() == content
+    assert answers(bucket) == before
+
+
+def test_rows_of_what_is_no_host_are_not_taken_over(made: Made) -> None:
+    """Somebody wrote them into a compacted file: no folder of a bucket is called so."""
+    bucket = open_bucket(made.root.as_uri())
+    whole = made.root / day_folder(MACHINE_MINUTES, LAST_DAY) / "host=_all" / "day.parquet"
+    whole.parent.mkdir(parents=True)
+    names = [None, "../..", "a\nb", "\x1b[31m", "<b>", "_all", "A", "", "x" * 65, "elsewhere"]
+    columns = {field.name: pa.nulls(len(names), field.type) for field in schema_of(MACHINE_MINUTES)}
+    pq.write_table(pa.table({**columns, "host_id": pa.array(names, pa.string())}), whole)
+    done = compact(bucket, MACHINE_MINUTES, LAST_DAY)
+    assert done is not None
+    held = pq.ParquetFile(whole).read().column("host_id").to_pylist()
+    assert set(held) == {*made.hosts, "elsewhere"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from datetime import date
@@ -16,6 +17,7 @@ import pytest
 from benchmarks.made_fleet import LAST_DAY, SMALL, make_fleet, path_of
 from monitord.analytics import shipped
 from monitord.analytics.tables import INCIDENTS, MACHINE_MINUTES, TABLES, Table
+from tests.fleet.hosts import bomb
 
 TYPES = {"text": "VARCHAR", "int64": "BIGINT", "float64": "DOUBLE", "bool": "BOOLEAN", "time": "TIMESTAMPTZ"}
 
@@ -180,3 +182,35 @@ def test_a_day_without_rows_is_a_file_like_any_other(tmp_path: Path) -> None:
     files = sorted((tmp_path / "v1" / "incident").rglob("*.parquet"))
     assert any(pq.ParquetFile(path).metadata.num_rows == 0 for path in files) or files
     assert asked(INCIDENTS, files, "count(*) > 0") == ((True,), [])
+
+
+def test_rows_of_no_host_count_for_none(hosts: list[Path]) -> None:
+    """In what was compacted the column says whose a row is."""
+    table = pq.ParquetFile(hosts[1]).read()
+    at = table.schema.get_field_index("host_id")
+    whole = hosts[0].parent.parent / "host=_all" / "day.parquet"
+    whole.parent.mkdir()
+    nobody = pa.array([None] * SMALL.minutes, pa.string())
+    pq.write_table(table.set_column(at, "host_id", nobody), whole)
+    for files in ([whole], [whole, hosts[0]]):
+        row, _notes = asked(MACHINE_MINUTES, files, "count(*) FILTER (host_id IS NULL)")
+        assert row == (0,)
+
+
+def test_a_file_larger_than_any_host_ships_is_passed_over_unread(hosts: list[Path]) -> None:
+    """Four gigabytes, of which a disk holds nothing."""
+    os.truncate(hosts[2], 4 << 30)
+    row, notes = asked(MACHINE_MINUTES, hosts, "count(DISTINCT host_id)")
+    assert row == (3,)
+    assert notes == [
+        f"passed over {'/'.join(hosts[2].parts[-4:])}: larger than 512 MiB, which no host ships in a day"
+    ]
+
+
+def test_a_file_whose_texts_unpack_to_gigabytes_is_passed_over(hosts: list[Path]) -> None:
+    """A few kilobytes that hold one text of a megabyte for each of a hundred thousand rows."""
+    bomb(hosts[2], MACHINE_MINUTES)
+    assert hosts[2].stat().st_size < 100_000
+    row, notes = asked(MACHINE_MINUTES, hosts, "count(DISTINCT host_id)", thorough=True)
+    assert row == (3,)
+    assert "texts of more than 64 KiB" in notes[0]

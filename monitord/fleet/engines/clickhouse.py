@@ -47,7 +47,11 @@ def _source(table: Table, url: str) -> str:
 
 def _view(table: Table, url: str) -> str:
     others = ", ".join(f"r.`{name}`" for name, _ in table.columns if name != "host_id")
-    place = "extract(_path, '/host=([^/]+)/[^/]*$') AS folder, extract(_path, '/date=([^/]+)/') AS day"
+    last = "/host=[^/]+/[^/]*$"
+    place = (
+        f"extract(_path, '{last.replace('[^/]+', '([^/]+)')}') AS folder,"
+        f" extract(_path, '/date=([^/]+){last}') AS day"
+    )
     source = _source(table, url)
     settings = ", ".join(f"{name} = {value}" for name, value in _SETTINGS.items() if "hive" in name)
     return (
