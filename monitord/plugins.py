@@ -51,12 +51,20 @@ def require_trust(entry: EntryPoint) -> None:
     """Refuse code that others could have written, before any of it runs, for who has rights they lack."""
     if not is_privileged():
         return
-    for path in _files_of(entry.module):
+    for path in (*_listing_of(entry), *_files_of(entry.module)):
         reason = why_untrusted(path, owners=frozenset({os.geteuid()}))
         if reason is not None:
             raise PermissionDeniedError(
                 f"cannot load the plug-in {entry.value}: {reason}; install it where only root can write"
             )
+
+
+def _listing_of(entry: EntryPoint) -> list[Path]:
+    """The file that names the entry point: who can write it chooses what is called, even of sound modules."""
+    if entry.dist is None:
+        return []
+    about = getattr(entry.dist, "_path", None) or entry.dist.locate_file("")  # RECORD may be missing
+    return [Path(str(about)).absolute() / "entry_points.txt"]
 
 
 def _files_of(module: str) -> list[Path]:

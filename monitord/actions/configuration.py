@@ -25,24 +25,25 @@ def check_config(loaded: LoadedConfig) -> None:
 
 def shown_settings(loaded: LoadedConfig) -> dict[str, object]:
     """Return the settings in force, with what opens doors hidden in URLs."""
-    settings = loaded.settings.as_dict()
-    storage = dict(cast("Mapping[str, object]", settings["storage"]))
-    for key in ("url", "archive_url"):
-        storage[key] = shown_url(str(storage[key])) if storage[key] else ""
-    ship = dict(cast("Mapping[str, object]", settings["ship"]))
-    ship["url"] = shown_url(str(ship["url"])) if ship["url"] else ""
-    notify = dict(cast("Mapping[str, object]", settings["notify"]))
+    settings = {
+        name: _without_secrets(section) if isinstance(section, Mapping) else section
+        for name, section in loaded.settings.as_dict().items()
+    }
+    notify = cast("dict[str, object]", settings["notify"])
     receivers = cast("list[dict[str, object]]", notify["receivers"])
     notify["receivers"] = [
         {**shown, **_safe(receiver)}
         for shown, receiver in zip(receivers, loaded.settings.notify.receivers, strict=True)
     ]
-    state = dict(cast("Mapping[str, object]", settings["state"]))
-    state["url"] = shown_url(str(state["url"])) if state["url"] else ""
-    analytics = dict(cast("Mapping[str, object]", settings["analytics"]))
-    analytics["cold_url"] = shown_url(str(analytics["cold_url"])) if analytics["cold_url"] else ""
-    changed = {"state": state, "storage": storage, "analytics": analytics, "ship": ship, "notify": notify}
-    return {**settings, **changed}
+    return settings
+
+
+def _without_secrets(section: Mapping[str, object]) -> dict[str, object]:
+    """Every value with a scheme is a URL, whatever its key is called; a plain path opens nothing."""
+    return {
+        key: shown_url(held) if isinstance(held, str) and "://" in held else held
+        for key, held in section.items()
+    }
 
 
 def _safe(receiver: ReceiverSettings) -> dict[str, object]:

@@ -87,7 +87,7 @@ class Reopening:
 
     async def _open_again(self, scope: Scope, session_id: str) -> None:
         words = await anyio.to_thread.run_sync(self._sessions.opening_of, session_id)
-        if words is None:
+        if words is None or not _opens(words):
             return  # nobody's: the transport says so
         there = await self._say(scope, words, None)
         if there is not None:
@@ -121,6 +121,15 @@ class Reopening:
 
         await self._inner({**scope, "method": "POST", "headers": headers}, receive, send)
         return answered[0] if answered else None
+
+
+def _opens(words: bytes) -> bool:
+    """Whether they open a session; nothing else that lies in the state is said for a client."""
+    try:
+        said = json.loads(words[: _OPENING_LIMIT_BYTES + 1])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("method") == "initialize"
 
 
 def _value(message: MutableMapping[str, Any], name: bytes) -> str | None:

@@ -92,7 +92,8 @@ class Sessions:
         """Return the session's last question, or None."""
         with _at_best():
             item = self._state.get(_LAST, self.namespace(session_id), within_s=self._within_s)
-            return None if item is None else dict(json.loads(item.data))
+            said = LastQuery.model_validate_json(item.data) if item is not None else None
+            return {"tool": said.tool, "arguments": said.arguments} if said is not None else None
         return None
 
     def end(self, session_id: str) -> int:

@@ -109,7 +109,8 @@ def _bounded(points: Iterable[Point], merged: Merge) -> tuple[Point, ...]:
     kept = [_one(words, some, merged) for words, some in alike.items()]
     if len(kept) <= MOST_POINTS:
         return tuple(kept)
-    kept.sort(key=lambda point: -point.value)
+    # What is `other` already is told with the rest: two series of equal words are refused as a whole.
+    kept.sort(key=lambda point: ({*point.words} == {OTHER}, -point.value))
     rest = kept[MOST_POINTS - 1 :]
     return (*kept[: MOST_POINTS - 1], _one((OTHER,) * len(rest[0].words), rest, merged))
 

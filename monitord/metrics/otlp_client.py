@@ -77,6 +77,9 @@ class OtlpClient:
         ending.daemon = True
         ending.start()
         try:
+            connection.connect()
+            if late.is_set():  # it was not to be ended while its handshake went on
+                raise TimeoutError
             connection.request("POST", path, body, self._headers)
             answer = connection.getresponse()
             _judge(answer.status, answer.headers.get("Retry-After"))

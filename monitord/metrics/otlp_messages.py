@@ -27,6 +27,9 @@ _LONGEST_TEXT = 1000
 _UNITS = (("_seconds", "s"), ("_bytes", "By"), ("_ratio", "1"))
 _WARN = 13  # SEVERITY_NUMBER_WARN
 _CUMULATIVE = 2  # AGGREGATION_TEMPORALITY_CUMULATIVE
+# One number beyond what the protocol has room for would keep everything else back for ever.
+_LARGEST_INTEGER = (1 << 63) - 1
+_LAST_NANOSECOND = (1 << 64) - 1  # in the year 2554
 
 
 def require_extra() -> None:
@@ -137,7 +140,7 @@ def _describe(resource: Any) -> None:
 def _set(attributes: Any, facts: Mapping[str, Any]) -> None:
     """What is not known is left out."""
     for key, fact in facts.items():
-        if fact is None or fact == "":
+        if fact is None or fact == "" or (isinstance(fact, int) and abs(fact) > _LARGEST_INTEGER):
             continue
         made = attributes.add()
         made.key = key
@@ -154,4 +157,4 @@ def _text(fact: object) -> str:
 
 
 def _nanoseconds(moment: datetime) -> int:
-    return max(0, int(moment.timestamp() * 1_000_000) * 1000)
+    return min(max(0, int(moment.timestamp() * 1_000_000) * 1000), _LAST_NANOSECOND)

@@ -1,4 +1,4 @@
-"""One page of figures over HTTP: GET /metrics, made anew at most once a second however many ask."""
+"""One page of figures over HTTP: GET /metrics, each form made anew at most once a second however many ask."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from monitord.errors import MonitordError
 from monitord.http_server.allowance import Allowance, Refusals
+from monitord.metrics.prometheus import form_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _FRESH_S = 1.0
@@ -67,13 +68,13 @@ class MetricsPage:
         return None if self._allowance.take() else 429
 
     async def _page(self, accept: str) -> tuple[bytes, str]:
-        """Return a page that is at most a second old; the store is asked by one thread at a time."""
+        """Return a page of one of two forms, at most a second old; one thread at a time asks the store."""
         async with self._one_at_a_time:
-            made = self._made.get(accept)
+            form = form_of(accept)
+            made = self._made.get(form)
             if made is None or self._clock() - made[0] > _FRESH_S:
-                body, content_type = await asyncio.to_thread(self._make, accept)
-                made = (self._clock(), body, content_type)
-                self._made = {accept: made}  # Prometheus asks in the same words each time
+                body, content_type = await asyncio.to_thread(self._make, form)
+                made = self._made[form] = (self._clock(), body, content_type)
             return made[1], made[2]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_OPEN_METRICS = "application/openmetrics-text"
 
 
 def require_extra() -> None:
@@ -25,12 +26,21 @@ def require_extra() -> None:
             raise MonitordError(f"cannot import {name}; install it: {install_command('metrics')}")
 
 
+def form_of(accept: str) -> str:
+    """Return which of two forms the header Accept asks for: OpenMetrics 1.0, or "" for text.
+
+    What else it says (versions, escaping, weights) chooses nothing: the words are a client's.
+    """
+    return f"{_OPEN_METRICS};version=1.0.0" if _OPEN_METRICS in accept.lower() else ""
+
+
 def written(families: Sequence[Family], accept: str = "") -> tuple[bytes, str]:
     """Write families in a form that the header Accept names; returns the bytes and their content type."""
     from prometheus_client.exposition import choose_encoder
 
-    encode, content_type = choose_encoder(accept)
-    return encode(_Told(families)), content_type if accept else TEXT
+    form = form_of(accept)
+    encode, content_type = choose_encoder(form)
+    return encode(_Told(families)), content_type if form else TEXT
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def check_storage(loaded: LoadedConfig) -> None:
     for name, place in (
         ("ship.url", loaded.settings.ship.url),
         ("analytics.cold_url", loaded.settings.analytics.cold_url),
+        ("fleet.url", loaded.settings.fleet.url),
     ):
         if place:
             _check_place(loaded, name, place)
@@ -73,10 +74,10 @@ def check_state(loaded: LoadedConfig) -> None:
     """Refuse a `state.url` that no backend knows, with the line that has it. Nothing is connected to."""
     if not (url := loaded.settings.state.url):
         return
-    from monitord.storage.state.opening import factory_of
+    from monitord.storage.state.opening import check_scheme
 
     try:
-        factory_of(url)
+        check_scheme(url)
         if url.startswith("memory:"):
             raise UsageError("invalid state URL: memory:// ends with its process, expected another")
     except UsageError as error:
@@ -103,7 +104,7 @@ def _check_url(url: str) -> None:
     check_scheme(parsed)
     if parsed.storage_type is StorageType.MEMORY:
         raise ConfigError(
-            f"invalid URL {url}: what is kept there ends with its process, expected another,"
+            f"invalid URL {parsed}: what is kept there ends with its process, expected another,"
             " such as file:///PATH"
         )
 

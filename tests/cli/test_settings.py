@@ -11,7 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitord import config
+from monitord.actions.configuration import check_config, shown_settings
+from monitord.config import LoadedConfig
 from monitord.config.settings import _BUILT_IN, FileSettings
+from monitord.errors import ConfigError
 from monitord.recorder.locks import DAEMON_LOCK, hold
 from monitord.recorder.status import write_status
 
@@ -256,3 +260,44 @@ def test_what_is_in_force_for_another_recorder_is_not_passed_off_as_its_own(
         assert [here(*call).err for call in calls] == [said] * 3
         assert [here("--config", str(file), *call).err for call in calls] == [""] * 3
     assert not any("the recorder reads" in here(*call).err for call in calls)
+
+
+SECRET_URL = "s3://u:hunter2@bucket/x?secret=hunter2"
+
+
+def _loaded_with(path: Path, key: str) -> LoadedConfig | None:
+    """The configuration with this URL; None where the key takes no such text."""
+    section, _, name = key.partition(".")
+    more = "warm_mb = 1\n" if section == "analytics" else ""
+    path.write_text(f"[{section}]\n{name} = {json.dumps(SECRET_URL)}\n{more}")
+    try:
+        return config.load(path, {})
+    except ConfigError:
+        return None
+
+
+def test_no_setting_shows_the_secrets_of_a_url(tmp_path: Path) -> None:
+    """Whatever takes a URL is shown without user, password and options, those of tomorrow too."""
+    texts = [key for key, value in DEFAULTS.items() if value == ""]
+    loaded = {key: _loaded_with(tmp_path / "config.toml", key) for key in texts}
+    shown = {key: str(shown_settings(one)) for key, one in loaded.items() if one is not None}
+    assert shown.keys() >= {"storage.url", "state.url", "ship.url", "fleet.url", "analytics.cold_url"}
+    assert [key for key, text in shown.items() if "hunter2" in text] == []
+
+
+def test_a_folder_is_shown_as_it_was_written(tmp_path: Path) -> None:
+    """A plain path holds nothing to hide."""
+    path = tmp_path / "config.toml"
+    path.write_text('[ship]\nurl = "/srv/fleet"\n')
+    assert shown_settings(config.load(path, {}))["ship"]["url"] == "/srv/fleet"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("key", ["storage.url", "ship.url", "fleet.url", "analytics.cold_url"])
+def test_a_bucket_that_nothing_knows_is_refused(key: str, tmp_path: Path) -> None:
+    """By validating alone, with the line that has it."""
+    path = tmp_path / "config.toml"
+    section, _, name = key.partition(".")
+    more = "warm_mb = 1\n" if section == "analytics" else ""
+    path.write_text(f'[{section}]\n{name} = "gopher://x"\n{more}')
+    with pytest.raises(ConfigError, match=key):
+        check_config(config.load(path, {}))

@@ -22,6 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from monitord.actions.workspace import Workspace
 from monitord.http_server.serving import LOOPBACK, listen
 from monitord.mcp_server.http import application
+from monitord.mcp_server.reopening import _opens
 from monitord.mcp_server.server import build
 from monitord.mcp_server.sessions import Sessions
 from monitord.storage import open_store
@@ -254,6 +255,25 @@ def test_a_state_that_fails_costs_no_answer(tmp_path: Path) -> None:
     assert sessions.recall("one") is None
     assert sessions.opening_of("one") is None
     assert sessions.end("one") == 0
+
+
+@pytest.mark.parametrize(
+    "kept", [b"5", b"[]", b"[" * 100_000, b"\xff", b'{"tool": 1}', b'{"strange": 1}', b'{"arguments": []}']
+)
+def test_whatever_lies_in_the_state_a_session_is_answered(kept: bytes) -> None:
+    """A state that others write into, too, gives no last question rather than an error."""
+    state = open_state("memory://")
+    sessions = Sessions(state, "token")
+    state.set("last query", kept, sessions.namespace("one"))
+    assert sessions.recall("one") is None
+
+
+def test_a_state_opens_sessions_and_says_nothing_else_for_a_client() -> None:
+    """Words that open no session are never said to the transport, whoever put them there."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "capture"}}
+    said = [json.dumps(call).encode(), json.dumps([call]).encode(), b"[" * 100_000, b"\xff", b"5", b""]
+    assert not any(map(_opens, said))
+    assert _opens(json.dumps({**call, "method": "initialize"}).encode())
 
 
 def test_a_late_question_brings_no_ended_session_back() -> None:

@@ -58,6 +58,7 @@ def test_series_are_bounded_and_no_strange_word_is_a_label(rules: list[str]) -> 
     families = {family.name: family for family in stored_families(tallies(rules), report)}
     for family in families.values():
         assert len(family.points) <= MOST_POINTS
+        assert len({point.words for point in family.points}) == len(family.points)
         for point in family.points:
             assert all(re.fullmatch(r"[A-Za-z0-9 ._+-]{1,64}", word) for word in point.words)
     assert sum(point.value for point in families["monitord_stored_incidents"].points) == 2 * len(rules)
@@ -94,3 +95,12 @@ def test_a_count_of_a_rule_carries_its_newest_incident() -> None:
     assert point.exemplar is not None
     assert (point.value, point.exemplar.label, point.exemplar.word) == (4.0, "incident_id", "id0")
     assert json.dumps(point.words) == '["cpu-hog"]'
+
+
+def test_strange_words_and_the_rest_of_too_many_are_one_series() -> None:
+    """However large it is: a series that stands twice in a page costs the page."""
+    points = [Point((f"rule-{number}",), 1.0) for number in range(MOST_POINTS + 50)]
+    family = labelled("x", "gauge", "X.", ["rule"], [*points, Point(("strange\n",), 1e6)])
+    others = [point for point in family.points if point.words == (OTHER,)]
+    assert [point.value for point in others] == [1e6 + 51]
+    assert len(family.points) == MOST_POINTS

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from monitord.actions import otlp
 from monitord.actions.workspace import Workspace
 from monitord.children import own_command
 from monitord.config import load
 from monitord.errors import ConfigError, MonitordError
+from monitord.metrics.families import Exemplar, Point, labelled
 from monitord.metrics.otlp_ledger import LEDGER_FILE, SETTLED
+from monitord.metrics.otlp_messages import _set, metrics_request
 from monitord.storage import open_store
 from tests.cli.conftest import make_incident
 from tests.metrics.collector import Collector, attributes, collecting
@@ -146,6 +152,39 @@ def test_an_endpoint_that_sends_a_byte_now_and_then_is_left_in_time(workspace: W
         with pytest.raises(MonitordError, match="did not answer within 1 s"):
             send(workspace, collector, "deadline_s = 1")
         assert len(collector.requests) == 3
+
+
+def test_an_endpoint_that_shakes_hands_until_the_deadline_gets_no_more_time(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends a try has nothing to end while a connection is made: its end is seen afterwards."""
+    connect = http.client.HTTPConnection.connect
+
+    def connect_late(connection: http.client.HTTPConnection) -> None:
+        began_s = time.monotonic()
+        while time.monotonic() < began_s + 1.1:  # beyond the deadline, as a slow handshake is
+            time.sleep(0.01)
+        connect(connection)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", connect_late)
+    with collecting(trickles=True) as collector:
+        with pytest.raises(MonitordError, match="did not answer within 1 s"):
+            send(workspace, collector, "deadline_s = 1")
+        assert collector.requests == []
+
+
+@pytest.mark.parametrize("year", [1, 1960, 2600, 9999])
+def test_no_moment_and_no_number_of_an_incident_keeps_the_others_back(year: int) -> None:
+    """Beyond what the protocol has room for a moment is its last one, and a number is left out."""
+    moment = datetime(year, 1, 2, tzinfo=UTC)
+    exemplar = Exemplar("incident_id", "x", 1.0, moment)
+    family = labelled("x", "counter", "X.", ["rule"], [Point(("a",), 1.0, exemplar=exemplar)])
+    sent = ExportMetricsServiceRequest.FromString(metrics_request([family], moment, moment))
+    assert sent.resource_metrics[0].scope_metrics[0].metrics[0].name == "x"
+    for number, is_told in ((2**63 - 1, True), (2**63, False), (-(2**70), False)):
+        attributes = LogRecord().attributes
+        _set(attributes, {"code.line.number": number})
+        assert bool(attributes) is is_told
 
 
 def test_a_crash_before_the_note_sends_again_under_the_same_ids(workspace: Workspace) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import quote
 
+from hypothesis import example, given
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
+from monitord.metrics.page import MetricsPage
+from monitord.metrics.prometheus import written
 from tests.metrics.conftest import HOSTILE
 from tests.metrics.serving import ask, served
 from tests.patience import PATIENCE_S
@@ -57,6 +63,38 @@ def test_only_this_machines_names_get_an_answer(recorded: Path) -> None:
         assert ask(host, method="POST").status == 405
         assert ask(host, method="HEAD").text == ""
         assert ask(f"localhost:{host.rpartition(':')[2]}").status == 200
+
+
+@given(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=60))
+@example("application/openmetrics-text;version=x")
+@example("text/plain;version=--;escaping=values")
+def test_whatever_is_accepted_there_are_two_forms(words: str) -> None:
+    """Who asks chooses between them, and neither makes us fail nor look at the store once more."""
+    made: list[str] = []
+
+    def make(form: str) -> tuple[bytes, str]:
+        made.append(form)
+        return written((), form)
+
+    page = MetricsPage(make, None, clock=lambda: 0.0)
+    asked = [words, f"application/openmetrics-text;{words}", f"{words};application/openmetrics-text", words]
+    answers = [_answered(page, accept) for accept in asked]
+    assert {status for status, _type in answers} == {200}
+    assert len(made) <= 2
+    assert {kind.split(";")[0] for _status, kind in answers} <= {"text/plain", "application/openmetrics-text"}
+
+
+def _answered(page: MetricsPage, accept: str) -> tuple[int, str]:
+    """The status and the content type of one answer."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"accept", accept.encode("latin-1"))]
+    scope = {"type": "http", "path": "/metrics", "method": "GET", "headers": headers}
+    asyncio.run(page(scope, None, send))
+    return sent[0]["status"], dict(sent[0]["headers"])[b"content-type"].decode()
 
 
 def test_too_many_questions_are_refused_and_cost_nothing(recorded: Path) -> None:

@@ -17,7 +17,7 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import ConfigError, PermissionDeniedError, StorageError
 from monitord.plugins import load_plugin
 from monitord.recorder import artefact_stores
-from monitord.recorder.artefact_stores import check_storage
+from monitord.recorder.artefact_stores import check_state, check_storage
 from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.artefacts.providers import open_provider
 from monitord.storage.state.opening import factory_of
@@ -218,13 +218,18 @@ def test_code_of_other_packages_is_loaded_in_one_place() -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("where", ["file", "folder"])
+@pytest.mark.parametrize("where", ["file", "folder", "listing"])
 @pytest.mark.parametrize("load", LOADERS, ids=["policy", "eviction", "state", "provider"])
 def test_root_loads_nothing_that_others_could_have_written(
     packages: Path, where: str, load: Callable[[], object]
 ) -> None:
     """A file or a folder that others may write, or that is another's: refused before a line of it runs."""
-    place = packages if where == "folder" else packages / "own_things.py"
+    places = {
+        "file": packages / "own_things.py",
+        "folder": packages,
+        "listing": packages / "own_things-1.0.dist-info" / "entry_points.txt",
+    }
+    place = places[where]
     place.chmod(0o777)
     (packages / "own_things.py").write_text("raise SystemExit('it ran')\n")
     for _ in range(2):
@@ -232,3 +237,18 @@ def test_root_loads_nothing_that_others_could_have_written(
             load()
         place.chmod(0o755)
         os.chown(place, 65534, 65534)
+
+
+@pytest.mark.parametrize("key", ["state.url", "storage.url"])
+def test_validating_runs_nothing_of_a_plugin(key: str, packages: Path, tmp_path: Path) -> None:
+    """That a scheme is known is read from what is installed; its code runs when it is used."""
+    (packages / "own_things.py").write_text("raise RuntimeError('it ran')\n")
+    path = tmp_path / "config.toml"
+    section, _, name = key.partition(".")
+    path.write_text(f'[{section}]\n{name} = "loud://x"\n')
+    loaded = config.load(path, {})
+    check_storage(loaded)
+    check_state(loaded)
+    for load in LOADERS:
+        with pytest.raises(StorageError, match="it ran"):
+            load()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from monitord.errors import MonitordError
 from monitord.storage.state.errors import InvalidOptionsError, StateUnavailableError
 from monitord.storage.state.items import DEADLINE_S, Record, Write
 from monitord.storage.state.names import Address, Scope
@@ -19,12 +20,22 @@ _ends_at_s: ContextVar[float | None] = ContextVar("ends_at_s", default=None)
 
 @contextmanager
 def deadline(within_s: float) -> Iterator[None]:
-    """Let what is done in the block take so many seconds; backends ask `left_s`."""
+    """Let what is done in the block take so many seconds; backends ask `left_s`.
+
+    What a backend trips over is told as StateUnavailableError: servers, and others who write into them,
+    may answer anything.
+    """
     if not 0 < within_s <= LONGEST_S:
         raise InvalidOptionsError(f"invalid deadline: {within_s!r} s, expected above 0 and at most an hour")
     token = _ends_at_s.set(time.monotonic() + within_s)
     try:
         yield
+    except MonitordError:
+        raise
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, ValueError) as error:
+        raise StateUnavailableError(
+            f"cannot use the state: what lies there is not what monitord wrote ({type(error).__name__})"
+        ) from error
     finally:
         _ends_at_s.reset(token)
 

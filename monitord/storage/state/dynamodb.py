@@ -7,6 +7,7 @@ Names of attributes have an underscore, which no reserved word has.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _ORPHANED_US = 3_600_000_000  # a writer of parts is done after this
 _LIVE = "attribute_not_exists(expires_us) OR expires_us > :now"
 _BUSY = {"TransactionConflict", "TransactionInProgress", "ThrottlingError", "ProvisionedThroughputExceeded"}
 _PAUSE_S = 0.02
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 
 
 def dynamodb_backend(url: str) -> DynamoDBBackend:
@@ -37,7 +39,7 @@ def dynamodb_backend(url: str) -> DynamoDBBackend:
     parts = urlsplit(url)
     options = parse_qs(parts.query)
     table = parts.path.strip("/")
-    if not parts.netloc or not table or set(options) - {"endpoint"}:
+    if not _REGION.fullmatch(parts.netloc) or not table or set(options) - {"endpoint"}:
         raise UsageError("invalid state URL: expected dynamodb://REGION/TABLE, and ?endpoint=URL for another")
     try:
         import boto3
@@ -268,7 +270,7 @@ class DynamoDBBackend:
             words["ProjectionExpression"] = "user_id, item_key, version_id, created_us, expires_us"
         while True:
             answer = ask(**words)
-            yield from answer["Items"]
+            yield from filter(_is_ours, answer["Items"])
             if not (after := answer.get("LastEvaluatedKey")):
                 return
             words["ExclusiveStartKey"] = after
@@ -284,6 +286,16 @@ def _key(address: Address) -> Any:
 
 def _number(value: int) -> Any:
     return {"N": str(value)}
+
+
+def _is_ours(item: Any) -> bool:
+    """Whether it has what each of ours has: others may write into the table, too."""
+    return (
+        item["user_id"]["S"][:1] in ("u", "p")
+        and "S" in item.get("item_key", {})
+        and "N" in item.get("created_us", {})
+        and ("S" in item.get("version_id", {}) or item["user_id"]["S"].startswith("p"))
+    )
 
 
 def _is_live(item: Any, now_us: int) -> bool:

@@ -7,9 +7,10 @@ To add one: its file with a function that takes the URL, its line in BACKENDS, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from monitord.errors import UsageError
 from monitord.storage.state.backend import StateBackend, deadline
@@ -17,7 +18,11 @@ from monitord.storage.state.items import DEADLINE_S, Storage
 from monitord.storage.state.memory import MemoryBackend
 from monitord.storage.state.storage import NamespacedStorage
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 ENTRY_POINTS = "monitord.state_backends"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}")
 Factory = Callable[[str], StateBackend]
 
 
@@ -30,7 +35,7 @@ def _sqlite(url: str) -> StateBackend:
 
     path = url.removeprefix("sqlite:///")
     if not path or path == url:
-        raise UsageError(f"invalid state URL: {url}, expected sqlite:///FILE")
+        raise UsageError("invalid state URL: sqlite://…, expected sqlite:///FILE")
     return sqlite_backend(Path(path))
 
 
@@ -92,7 +97,24 @@ def open_backend(url: str, *, within_s: float = DEADLINE_S) -> StateBackend:
 
 
 def factory_of(url: str) -> Factory:
-    """Return what opens such a URL; nothing is connected to. Raises UsageError naming what there is."""
+    """Return what opens such a URL; nothing is connected to.
+
+    Raises UsageError naming what there is, and for a plug-in as `plugins.load_entry` does.
+    """
+    found = _found(url)
+    if callable(found):
+        return found
+    from monitord.plugins import load_entry
+
+    return cast("Factory", load_entry(found))
+
+
+def check_scheme(url: str) -> None:
+    """Raise UsageError for a URL that no backend knows; nothing of a plug-in is loaded."""
+    _found(url)
+
+
+def _found(url: str) -> Factory | EntryPoint:
     scheme, separator, _rest = url.partition("://")
     if separator and scheme in BACKENDS:
         return BACKENDS[scheme]
@@ -101,9 +123,8 @@ def factory_of(url: str) -> Factory:
     added = entry_points(group=ENTRY_POINTS)
     for entry in added:
         if separator and entry.name == scheme:
-            from monitord.plugins import load_entry
-
-            return cast("Factory", load_entry(entry))
+            return entry
     known = ", ".join(f"{name}://" for name in [*BACKENDS, *sorted(set(added.names) - set(BACKENDS))])
-    shown = f"{scheme}://" if separator else "no scheme"  # the rest may hold a password
+    is_scheme = separator and _SCHEME.fullmatch(scheme)
+    shown = f"{scheme}://" if is_scheme else "no scheme"  # all else may hold a password
     raise UsageError(f"invalid state URL: {shown}, expected one of {known}")

@@ -114,7 +114,8 @@ class RedisBackend:
         try:
             pool = _limited_pool(url)
         except ValueError as error:
-            raise UsageError(f"invalid state URL: {error}") from error
+            expected = "expected redis://USER:PASSWORD@HOST:PORT/NUMBER; / is %2F in a password"
+            raise UsageError(f"invalid state URL: {expected}") from error  # its words hold a part of it
         self._client = redis.Redis(connection_pool=pool)
         with self._understood():
             self._client.ping()
@@ -146,7 +147,7 @@ class RedisBackend:
         """See StateBackend.keys."""
         with self._understood():
             names: Any = self._client.smembers(_members_key(Address(user_id, session_id, "")))
-        keys = sorted(_text(name) for name in names)
+        keys = sorted(key for name in names if (key := _text(name)) is not None)
         found = self.read([Address(user_id, session_id, key) for key in keys], now_us)
         return [key for key, record in zip(keys, found, strict=True) if record is not None]
 
@@ -156,9 +157,8 @@ class RedisBackend:
         with self._understood():
             members = list(self._client.scan_iter(match=f"{_PREFIX}m:*", count=_BATCH))
         for name in dict.fromkeys(members):  # a scan may give one twice
-            user, session = (_text(part) for part in name.decode().removeprefix(f"{_PREFIX}m:").split(":"))
-            if count := len(self.keys(user, session, now_us)):
-                found.append((user, session, count))
+            if (at := _namespace(name)) is not None and (count := len(self.keys(*at, now_us))):
+                found.append((*at, count))
         return sorted(found)
 
     def remove(self, scope: Scope, now_us: int) -> int:
@@ -177,7 +177,9 @@ class RedisBackend:
         count = 0
         with self._understood():
             for members in self._client.scan_iter(match=f"{_PREFIX}m:*", count=_BATCH):
-                user, session = members.decode().removeprefix(f"{_PREFIX}m:").split(":")
+                if (at := _namespace(members)) is None:
+                    continue
+                user, session = map(_name, at)
                 items, batch = f"{_PREFIX}i:{user}:{session}:", []
                 for name in self._client.sscan_iter(members, count=_BATCH):
                     batch.append(name)
@@ -241,8 +243,21 @@ def _name(text: str) -> str:
     return urlsafe_b64encode(text.encode()).decode()
 
 
-def _text(name: str | bytes) -> str:
-    return urlsafe_b64decode(name).decode()
+def _text(name: str | bytes) -> str | None:
+    """The name that lies there; None for what we never wrote: the server is not ours alone."""
+    try:
+        return urlsafe_b64decode(name).decode()
+    except ValueError:
+        return None
+
+
+def _namespace(members: bytes) -> tuple[str, str] | None:
+    """User and session of a key with members; None for another's key that only looks like one."""
+    parts = members.removeprefix(f"{_PREFIX}m:".encode()).split(b":")
+    names = [_text(part) for part in parts]
+    if len(names) != 2 or names[0] is None or names[1] is None:
+        return None
+    return names[0], names[1]
 
 
 def _item_key(address: Address) -> str:

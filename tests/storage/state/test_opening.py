@@ -22,6 +22,34 @@ def test_a_url_that_keeps_no_state_is_refused(url: str) -> None:
         open_state(url)
 
 
+SECRET = "hunter2"
+LEAKY = [
+    f"sqlite://{SECRET}",
+    f"redis://u:{SECRET}/x@127.0.0.1:1/0",
+    f"rediss://u:{SECRET}@127.0.0.1:1/0?strange={SECRET}",
+    f"keydb://127.0.0.1:{SECRET}/0",
+    f"postgresql://u:{SECRET}@127.0.0.1:1/x?password={SECRET}&strange={SECRET}",
+    f"postgresql://u:{SECRET}/x@127.0.0.1:1/x",
+    f"mysql://u:{SECRET}@127.0.0.1:1/x?passwd={SECRET}&strange={SECRET}",
+    f"mariadb://u:{SECRET}@127.0.0.1:x/x",
+    f"dynamodb://u:{SECRET}@eu/table",
+    f"dynamodb://eu/table?endpoint=http://u:{SECRET}@127.0.0.1:1",
+    f"dynamodb://eu/table?endpoint=http://[{SECRET}",
+    f"u:{SECRET}@host://x",
+    SECRET,
+]
+
+
+@pytest.mark.parametrize("url", LEAKY)
+def test_no_error_tells_a_secret_of_a_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a URL is wrong: the words of libraries about it are shown only where they can't hold it."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with pytest.raises((UsageError, StateUnavailableError)) as refused:
+        open_state(url)
+    assert SECRET not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "postgresql://nobody@127.0.0.1:1/none"])
 def test_a_server_that_is_not_there_is_said(url: str) -> None:
     """Nobody answers: one error, whatever library met it."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from monitord.errors import ConfigError, MonitordError, StorageError
 from monitord.installation import install_command
 from monitord.storage.artefacts.provider import StorageProvider
 from monitord.storage.artefacts.urls import StorageURL, parse_url
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Factory = Callable[[StorageURL], StorageProvider]
 
@@ -44,21 +47,26 @@ def open_provider(url: str | StorageURL) -> StorageProvider:
 def check_scheme(url: StorageURL) -> None:
     """Refuse a scheme that nothing here keeps artefacts at; nothing is loaded or connected to."""
     if url.scheme not in PROVIDERS:
-        _factory(url)
+        _added(url)
 
 
 def _factory(url: StorageURL) -> Factory:
     if url.scheme in PROVIDERS:
         module, _colon, name = PROVIDERS[url.scheme].partition(":")
         return cast(Factory, getattr(import_module(module), name))
+    from monitord.plugins import load_entry
+
+    return cast(Factory, load_entry(_added(url)))
+
+
+def _added(url: StorageURL) -> EntryPoint:
+    """Another package's; nothing of it is loaded."""
     from importlib.metadata import entry_points  # only plug-ins need it
 
     added = entry_points(group=ENTRY_POINTS)
     for entry in added:
         if entry.name == url.scheme:
-            from monitord.plugins import load_entry
-
-            return cast(Factory, load_entry(entry))
+            return entry
     known = ", ".join(f"{scheme}://" for scheme in sorted({*PROVIDERS, *added.names}))
     raise ConfigError(f"invalid URL {url}: unsupported scheme {url.scheme}://, expected one of {known}")
 
