@@ -20,6 +20,6 @@ class StateUnavailableError(StorageError):
 
 
 class StateUnusableError(StateUnavailableError):
-    """The backend cannot be used from here: a library or a folder is missing, and trying again is no help."""
+    """The backend cannot be used from here: a library or a folder is missing, and another try is useless."""
 
     exit_code = 1
