@@ -6,9 +6,11 @@ Only where this monitord itself lies is told, when its interpreter would not loo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -49,6 +51,18 @@ def system_program(name: str) -> str | None:
 def own_environment() -> dict[str, str]:
     """Return the environment that a child of ours needs, and nothing else of ours."""
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+def end_with_parent() -> None:
+    """End this process as soon as its stdin closes: its parent is gone, or wants no more."""
+    threading.Thread(target=_end_at_end_of_input, daemon=True).start()
+
+
+def _end_at_end_of_input() -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os._exit(0)
 
 
 def _is_installed() -> bool:

@@ -10,13 +10,13 @@ import argparse
 import json
 import os
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord import logs, rights
 from monitord.actions.backups import back_up_again
 from monitord.actions.workspace import Workspace
+from monitord.children import end_with_parent
 from monitord.errors import MonitordError
 from monitord.model import counted, sized
 from monitord.scheduling import TaskResult
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data-dir", type=Path, required=True)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         done = run(Workspace(arguments.data_dir, arguments.config))
     except (MonitordError, OSError) as error:
@@ -59,13 +59,6 @@ def run(workspace: Workspace) -> TaskResult:
         more = f" and {len(made.flaws) - 1} more" if len(made.flaws) > 1 else ""
         return TaskResult("damaged", f"{made.path.name}: {made.flaws[0]}{more}{_FIX}")
     return TaskResult("ok", detail)
-
-
-def _end_with_parent() -> None:
-    """End when stdin is closed: the recorder that holds its other end is gone."""
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

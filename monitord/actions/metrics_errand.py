@@ -9,12 +9,12 @@ import argparse
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from monitord import rights
 from monitord.actions.workspace import Workspace
+from monitord.children import end_with_parent
 from monitord.errors import MonitordError
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data-dir", type=Path, required=True)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     rights.keep_only(())
     try:
         detail = _ERRANDS[arguments.name](Workspace(arguments.data_dir, arguments.config))
@@ -55,13 +55,6 @@ def main() -> int:
 
 def _say(outcome: str, detail: str) -> None:
     print(json.dumps({"outcome": outcome, "detail": detail}), flush=True)  # noqa: T201  read by the recorder
-
-
-def _end_with_parent() -> None:
-    """End when stdin is closed: the recorder that holds its other end is gone."""
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from monitord import logs, rights
 from monitord.actions.workspace import Workspace
+from monitord.children import end_with_parent
 from monitord.errors import MonitordError
 from monitord.jobs import RetentionManager
 from monitord.jobs.plan import EVIDENCES
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data-dir", type=Path, required=True)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the answer, whatever a policy prints
             done = run(Workspace(arguments.data_dir, arguments.config))
@@ -93,13 +93,6 @@ def _made(names: Sequence[str]) -> tuple[list[_Made], dict[str, str]]:
             kind = "" if isinstance(error, MonitordError) else f"{type(error).__name__}: "
             broken[name] = f"{kind}{error}"
     return made, broken
-
-
-def _end_with_parent() -> None:
-    """End when stdin is closed: the recorder that holds its other end is gone."""
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ import argparse
 import json
 import os
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.actions.workspace import Workspace
+from monitord.children import end_with_parent
 from monitord.errors import BusyError, ConfigError, MonitordError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data-dir", type=Path, required=True)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         from monitord import logs, rights
 
@@ -103,13 +103,6 @@ def main() -> int:
         outcome, detail = "failed", str(error)
     print(json.dumps({"outcome": outcome, "detail": detail[:1000]}), flush=True)  # noqa: T201  read by the recorder
     return 0
-
-
-def _end_with_parent() -> None:
-    """End when stdin is closed: the recorder that holds its other end is gone."""
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from monitord import config
+from monitord import config, rights
 from monitord.analytics.merging import Merge
 from monitord.analytics.parquet import SUFFIX, is_sound, require_pyarrow
 from monitord.analytics.tables import TABLES, Table
@@ -36,6 +35,7 @@ from monitord.analytics.tiers import (
     write_day,
 )
 from monitord.analytics.versions import deployments, known_versions
+from monitord.children import end_with_parent
 from monitord.durable import durable_write, file_mode, folder_mode, is_shared, read_regular
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.model import counted, sized
@@ -274,7 +274,8 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--config", type=Path)
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    end_with_parent()
+    rights.keep_only(())  # it may talk to a network
     try:
         limits = limits_of(config.load(arguments.config).settings)
         answer = {"outcome": "ok", "detail": Tiering(arguments.data_dir, limits).run()}
@@ -286,13 +287,7 @@ def main() -> int:
     return 0
 
 
-def _end_with_stdin() -> None:
-    """The recorder ends, or is gone: what is not done the next run does."""
-    with contextlib.suppress(OSError):
-        while os.read(0, 4096):
-            pass
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # a client's thread that hangs in a network must not hold up the end

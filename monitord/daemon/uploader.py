@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord import config, logs, rights
+from monitord.children import end_with_parent
 from monitord.config import Settings
 from monitord.daemon.upload_supervisor import MORE
 from monitord.errors import BusyError, MonitordError, StorageError
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--while-stdin", action="store_true", help="end when stdin is closed")
     arguments = parser.parse_args()
     if arguments.while_stdin:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        end_with_parent()
     try:
         loaded = config.load(arguments.config)
         logs.configure(loaded.settings.log.level, loaded.settings.log.style)
@@ -164,13 +164,6 @@ class _Round:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
-
-
-def _end_with_parent() -> None:
-    """End when stdin is closed: the recorder that holds its other end is gone."""
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
 
 
 if __name__ == "__main__":

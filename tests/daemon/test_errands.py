@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,17 @@ def test_every_errand_of_the_table_is_a_module_that_answers_help() -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, (each.name, done.stderr)
         assert json.dumps(each.name)
+
+
+@pytest.mark.parametrize("errand", room.ERRANDS, ids=lambda errand: errand.name)
+def test_every_errand_ends_with_the_recorder_and_gives_its_rights_up(errand: Errand) -> None:
+    """None goes on without a recorder, or holds its capabilities beside a network and others' code."""
+    place = util.find_spec(errand.command[0])
+    assert place is not None
+    assert place.origin is not None
+    source = Path(place.origin).read_text()
+    assert "    end_with_parent()\n" in source
+    assert "rights.keep_only(())" in source
 
 
 def test_without_a_setting_nothing_is_started(settings: Settings, tmp_path: Path) -> None:
