@@ -202,6 +202,13 @@ def test_one_incident(asker: Asker, printed: Ask) -> None:
         same(asker.told("get_profile", {"id": name})["functions"], said["hotspots"], "function", "self_share")
 
 
+def test_incidents_like_one(asker: Asker, printed: Ask) -> None:
+    for row in printed("recent", "-n", "6"):
+        name = row["correlation_id"]
+        told = asker.told("similar_incidents", {"id": name, "limit": 50})["rows"]
+        same(told, printed("similar", name, "-n", "50"), "correlation_id", "agrees", "cause")
+
+
 def test_what_changed(asker: Asker, printed: Ask) -> None:
     first, second, third = (row["correlation_id"] for row in printed("recent", "-n", "3"))
     for before, after in ((first, second), (second, third), (third, third)):
@@ -247,7 +254,7 @@ def test_every_question_of_the_server_is_compared() -> None:
     """A new tool is put here, or named with the reason why the command line does not answer it."""
     compared = {
         *("recent_anomalies", "query_events", "top_functions", "get_incident", "explain_incident"),
-        *("get_profile", "compare_profiles", "rules_status", "system_now"),
+        *("get_profile", "compare_profiles", "rules_status", "system_now", "similar_incidents"),
     }
     of_the_server_alone = {"what_happened"}  # a person asks `recent`, `events` and `hot` one after another
     of_a_recorder = {"take_snapshot"}  # each is a new incident: tests/flow/test_snapshot.py
