@@ -10,6 +10,7 @@ import msgspec
 
 from monitord.actions import incidents
 from monitord.actions.lists import follow_recent
+from monitord.actions.similar import similar
 from monitord.actions.workspace import Workspace
 from monitord.config.telling import NotifySettings, ReceiverSettings
 from monitord.errors import NotFoundError
@@ -67,12 +68,12 @@ def _admit(
 ) -> bool:
     """Put an incident down when its evidence is there or it is late; False: it is waited for."""
     try:
-        view = incidents.incident(workspace, record.correlation_id)
+        likeness = similar(workspace, record.correlation_id)
     except NotFoundError:
         return True  # deleted meanwhile
+    view = likeness.view
     is_ready = view.cause is not None and incidents.pending_profile(workspace, view) is None
     if is_ready or is_late:
-        outbox.admit(
-            incident_message(view, is_ready=is_ready), record.process_name, settings, datetime.now(UTC)
-        )
+        message = incident_message(view, is_ready=is_ready, times=likeness.times_this_week)
+        outbox.admit(message, record.process_name, settings, datetime.now(UTC))
     return is_ready or is_late

@@ -21,9 +21,14 @@ class Likeness:
     found: Sequence[SimilarIncident]
 
     @property
+    def times_this_week(self) -> int:
+        """How often it came in the seven days up to it, itself included."""
+        return times_within_week(self.view, self.found)
+
+    @property
     def in_words(self) -> str:
         """Return "third time this week", "" where it was the first."""
-        return time_this_week(times_within_week(self.view, self.found))
+        return time_this_week(self.times_this_week)
 
 
 def similar(workspace: Workspace, name: str) -> Likeness:

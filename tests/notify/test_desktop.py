@@ -75,7 +75,7 @@ def test_without_a_session_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_who_only_reads_a_store_sees_its_new_incidents_on_his_desktop(
     desktop: Shown, tmp_path: Path
 ) -> None:
-    """What was there before, and what a person asked for, is not shown; repeats are folded."""
+    """What was there before, and what a person asked for, is not shown but counted; repeats are folded."""
     with closing(open_store(tmp_path / "data")) as store:
 
         def save(name: str, metric: TriggerMetric = TriggerMetric.CPU) -> None:
@@ -87,6 +87,7 @@ def test_one_who_only_reads_a_store_sees_its_new_incidents_on_his_desktop(
             )
 
         save("before")
+        save("first")
         words = own_command("monitord", "--data-dir", str(tmp_path / "data"), "notify", "desktop")
         files = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(words, text=True, env={**os.environ, "HOME": str(tmp_path)}, **files) as shower:  # type: ignore[call-overload]
@@ -96,6 +97,7 @@ def test_one_who_only_reads_a_store_sees_its_new_incidents_on_his_desktop(
             _application, title, text = desktop()
             assert "first" in title
             assert "first waits for a lock" in text
+            assert "second time this week" in text
             save("first")
             save("second")
             assert "second" in desktop()[1]
