@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from monitord.analytics.engine import DEADLINE_S, MEMORY_MB, Answer, need_extra,
 from monitord.analytics.tables import TABLES
 from monitord.analytics.templates import FOLDER, Template, template, templates
 from monitord.analytics.versions import Deployment, deployments, known_versions, mark_deployed
-from monitord.errors import UsageError
+from monitord.errors import MonitordError, UsageError
 from monitord.export.cleaning import Cleaner
 from monitord.export.encoding import json_text
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 10_000
 QUERIES = "queries"
-_GROUP_ROWS = 10_000
+LONGEST_PARQUET_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +170,12 @@ def catalogue(workspace: Workspace) -> Iterator[dict[str, Any]]:
 def as_parquet(answer: Answer) -> bytes:
     """Return the rows that are left as a Parquet file: lists and structures as JSON text.
 
-    Raises UsageError for a number that no column of it can hold.
+    Raises UsageError for a number that no column of it can hold, MonitordError for more than is held at once.
     """
     import pyarrow
     from pyarrow import parquet
+
+    from monitord.analytics.parquet import groups
 
     types = {
         "int64": pyarrow.int64(), "float64": pyarrow.float64(), "bool": pyarrow.bool_(),
@@ -183,11 +184,9 @@ def as_parquet(answer: Answer) -> bytes:
     schema = pyarrow.schema([(each.name, types.get(each.kind, pyarrow.string())) for each in answer.columns])
     held = pyarrow.BufferOutputStream()
     with parquet.ParquetWriter(held, schema, compression="zstd") as writer:
-        while chunk := list(islice(answer.rows, _GROUP_ROWS)):
-            columns = [
-                [_cell(value, each.kind) for value in column]
-                for column, each in zip(zip(*chunk, strict=True), answer.columns, strict=True)
-            ]
+        kinds = [each.kind for each in answer.columns]
+        for chunk in groups(tuple(map(_cell, row, kinds)) for row in answer.rows):
+            columns = zip(*chunk, strict=True)
             try:
                 arrays = [
                     pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)
@@ -197,6 +196,9 @@ def as_parquet(answer: Answer) -> bytes:
                     f"invalid value for Parquet: {error}; expected CAST(… AS VARCHAR)"
                 ) from error
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+            if held.tell() > LONGEST_PARQUET_BYTES:
+                most = f"{LONGEST_PARQUET_BYTES >> 20} MB"
+                raise MonitordError(f"cannot write more than {most} of Parquet; try -n or -o jsonl")
     return bytes(held.getvalue())
 
 

@@ -13,7 +13,7 @@ from monitord.analytics.sandbox import literal
 from monitord.analytics.tables import TABLES, Table
 from monitord.errors import StorageError
 from monitord.export.bundle import ASKED_BY
-from monitord.export.cleaning import Cleaner
+from monitord.export.cleaning import Cleaner, Found
 
 _AT_ONCE = 1 << 20
 _TEXTS = 200_000  # that are known to be clean at once; the minutes of a month have some thousand
@@ -76,6 +76,8 @@ def _learn(table: Table, rows: Iterable[tuple[Any, ...]], cleaner: Cleaner) -> N
         people = [_person(name, text) for name, text in told if text and name in ("user", "reason")]
         cleaner.learn_names(users=filter(None, people))
         fresh = {(name, text) for name, text in zip(names, texts, strict=True) if text} - seen
+        hosts = tuple(text for name, text in fresh if name == "host_id" and text != "localhost")
+        cleaner.learn_found(Found(hosts=hosts))
         for name, text in fresh:
             cleaner.learn({name: _opened(name, text)})
         if len(seen) > _TEXTS:

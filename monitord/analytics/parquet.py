@@ -110,7 +110,7 @@ def _write(table: Table, rows: Iterable[tuple[object, ...]], file: Any, notes: M
     with parquet.ParquetWriter(
         file, schema, compression="zstd", write_page_checksum=True, coerce_timestamps="us"
     ) as writer:
-        for chunk in _groups(rows):
+        for chunk in groups(rows):
             columns = zip(*chunk, strict=True)
             arrays = [
                 arrow.array([_cell(value, kind) for value in column], type=field.type)
@@ -122,7 +122,7 @@ def _write(table: Table, rows: Iterable[tuple[object, ...]], file: Any, notes: M
     return count
 
 
-def _groups(rows: Iterable[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
+def groups(rows: Iterable[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
     """Rows by the group, so that what waits in memory is bounded whatever the texts."""
     group: list[tuple[object, ...]] = []
     text = 0

@@ -25,6 +25,7 @@ from monitord.export.encoding import csv_rows, iso, json_text
 from monitord.redaction import printable
 
 _GROUP_ROWS = 1000
+_TABLE_CHARACTERS = 16 << 20
 _LEAST_WIDE = 8  # of a column that still tells something
 
 
@@ -110,7 +111,7 @@ def _table(
 ) -> None:
     preferred = preferences(context.workspace)
     in_utc = utc or bool(preferred["utc"])
-    found = [[_shown(value, in_utc) for value in row] for row in rows]
+    found = _bounded([_shown(value, in_utc) for value in row] for row in rows)
     if not found:
         say("no row")
         return
@@ -123,6 +124,19 @@ def _table(
     cells = [[Cell(text) for text in row] for row in found]
     lines = draw(columns, cells, width=width(), style=context.style())
     page(lines, allowed=bool(preferred["pager"]) and not no_pager)
+
+
+def _bounded(rows: Iterable[list[str]]) -> list[list[str]]:
+    """All rows that a table, which is drawn at once, has room for; that there are more is said."""
+    found: list[list[str]] = []
+    left = _TABLE_CHARACTERS
+    for row in rows:
+        left -= sum(map(len, row))
+        if left < 0 and found:
+            say(f"monitord: only the first {len(found)} rows: their texts are too long; try -o jsonl")
+            break
+        found.append(row)
+    return found
 
 
 def _records(keys: Sequence[str], rows: Sequence[Sequence[str]], context: CliContext) -> Iterator[str]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from monitord.analytics.tables import TABLES
+from monitord.analytics.parquet import write_table
+from monitord.analytics.tables import EVENTS, TABLES
 from monitord.model import Event, EventType, Incident
 from monitord.storage import SQLiteProfileStore
 from tests.analytics.companions import rows_of, tables_of
@@ -54,6 +55,29 @@ def test_a_companion_hides_users_and_secrets(
     assert "kunigunde" not in text
     assert "hunter2" not in text
     assert incident.correlation_id in text
+
+
+def test_a_companion_hides_the_names_that_its_machine_had(
+    store: SQLiteProfileStore, here: Cli, tmp_path: Path
+) -> None:
+    """A day's file keeps the name that the machine had then."""
+    folder = store.data_dir / "warm" / EVENTS.folder
+    folder.mkdir(parents=True)
+    told = {
+        "host_id": "kiel-db7.example",
+        "event_id": 1,
+        "taken_at": AT,
+        "event_type": "job",
+        "payload": "{}",
+    }
+    row = tuple(told.get(name) for name, _kind in EVENTS.columns)
+    write_table(EVENTS, [row], folder / f"{AT:%Y-%m-%d}.parquet")
+    file = tmp_path / "all.duckdb"
+    assert here("export", "-o", str(file), "--raw").code == 0
+    assert "kiel-db7" in tables_of(file).decode()
+    assert here("export", "-o", str(file)).code == 0
+    assert len(rows_of(file)["events"]) >= 1
+    assert "kiel-db7" not in tables_of(file).decode()
 
 
 def test_a_companion_is_of_everything(incident: Incident, here: Cli, tmp_path: Path) -> None:

@@ -229,3 +229,22 @@ def test_the_list_has_every_column_whole_at_any_width(
     for table in TABLES:
         assert {name for name, _kind in table.columns} <= words, table.name
     assert "…" not in out
+
+
+def test_a_table_is_bounded_by_its_texts_and_says_so(incident: Incident, here: Cli) -> None:
+    """It is drawn at once; the other forms go on as rows come."""
+    sql = "SELECT repeat('x', 60000) AS text FROM range(500)"
+    said = here("query", sql)
+    assert said.code == 0
+    assert 0 < said.out.count("xxx…") + said.out.count("xxxx") < 500 * 100
+    assert "only the first 279 rows: their texts are too long; try -o jsonl" in said.err
+    assert here("query", sql, "-o", "jsonl").out.count("\n") == 500
+
+
+def test_the_names_of_columns_are_safe_in_a_spreadsheet(incident: Incident, here: Cli) -> None:
+    sql = """SELECT 1 AS "=cmd|'/C calc'!A0", 2 AS "a\n\x1b[31m" """
+    said = here("query", sql, "-o", "csv")
+    assert is_safe(said.out.replace("\r\n", "\n"))
+    (names, values) = csv.reader(io.StringIO(said.out))
+    assert names[0].startswith("'=cmd")
+    assert values == ["1", "2"]
