@@ -14,6 +14,7 @@ from monitord.actions.files import new_folder
 from monitord.actions.workspace import Workspace
 from monitord.durable import durable_write
 from monitord.errors import ConfigError, MonitordError, NotFoundError, StorageError, UsageError
+from monitord.export.encoding import iso
 from monitord.fleet.asking import Found, ask, asking, part, pattern
 from monitord.fleet.bucket import Bucket, Scope, open_bucket
 from monitord.fleet.questions import COMPARE, HOSTS, HOT, MACHINE, PROCESSES, RECENT, SAME, Question
@@ -47,6 +48,11 @@ class Asked:
     def scope(self) -> Scope:
         """As a question has it."""
         return Scope(self.since, self.until, (self.host or "").lower())
+
+
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as programs are given it: its times as text."""
+    return {name: iso(held) if isinstance(held, datetime) else held for name, held in row.items()}
 
 
 def bucket_url(workspace: Workspace) -> str:

@@ -21,7 +21,6 @@ from monitord.cli.fleet_tables import (
     any_text,
     listing_of,
     percent,
-    plain_row,
     share,
     stamp,
     where,
@@ -349,9 +348,9 @@ def _show_moment(context: CliContext, found: fleet.HostMoment, moment: datetime,
             {
                 "host_id": found.host_id,
                 "at": iso(moment),
-                "machine": [*map(plain_row, found.machine)],
-                "processes": [*map(plain_row, found.processes)],
-                "incidents": [*map(plain_row, found.incidents)],
+                "machine": [*map(fleet.plain_row, found.machine)],
+                "processes": [*map(fleet.plain_row, found.processes)],
+                "incidents": [*map(fleet.plain_row, found.incidents)],
             }
         )
         return
@@ -370,7 +369,9 @@ def _show_moment(context: CliContext, found: fleet.HostMoment, moment: datetime,
 
 def _show_incident(found: fleet.HostIncident, *, as_json: bool) -> None:
     if as_json:
-        emit_json({**plain_row(found.row), "evidence": found.evidence(), "why_no_evidence": found.why_none})
+        emit_json(
+            {**fleet.plain_row(found.row), "evidence": found.evidence(), "why_no_evidence": found.why_none}
+        )
         return
     emit(f"host       {printable(found.row['host_id'])}\n")
     emit(f"incident   {printable(found.row['correlation_id'])}\n")

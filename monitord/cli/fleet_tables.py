@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from monitord.actions.fleet import plain_row
 from monitord.cli.context import CliContext
 from monitord.cli.listing import Listing, View
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.when import local_stamp
-from monitord.export.encoding import iso
 from monitord.export.units import quantity, unit_of
 from monitord.model import TriggerMetric
 from monitord.redaction import printable
@@ -45,10 +45,6 @@ def listing_of(
         yield from draw(drawn, cells, width=width(), style=context.style(), header=header)
 
     Listing(keys, plain_row, table, nothing).answer(iter(rows), view)
-
-
-def plain_row(row: Row) -> Row:
-    return {name: iso(held) if isinstance(held, datetime) else held for name, held in row.items()}
 
 
 def stamp(key: str) -> _Text:

@@ -7,7 +7,7 @@ import gzip
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -83,6 +83,7 @@ class Answers:
             workspace, captures=captures, allows_actions=allows_actions, own_box=self._own_box
         )
         self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._long = anyio.CapacityLimiter(1)  # what takes seconds, and memory, goes one at a time
         self._acting = anyio.CapacityLimiter(1)  # what is done may take long, and questions don't wait for it
 
     def end(self) -> None:
@@ -95,7 +96,7 @@ class Answers:
         async def answer(request: Request) -> Response:
             try:
                 asked = await self._asked(request, route)
-                async with self._limiter if isinstance(route, Get) else self._acting:
+                async with self._turn(route):
                     if isinstance(route, Get) and await request.is_disconnected():
                         raise ClientDisconnect  # who left while waiting for a turn costs no work
                     said = await anyio.to_thread.run_sync(self._answer, route, asked)
@@ -109,6 +110,25 @@ class Answers:
             return said if isinstance(said, Response) else _as_json(request, said)
 
         return answer
+
+    def _turn(self, route: Get | Post) -> anyio.CapacityLimiter:
+        if isinstance(route, Post):
+            return self._acting
+        return self._long if route.takes_long else self._limiter
+
+    def pages(self) -> File:
+        """Give our tables as a module for the page's scripts."""
+        pages = [
+            {
+                "path": one.path,
+                "module": one.module,
+                "word": one.word if one.is_offered(self._question.workspace) else None,
+            }
+            for one in PAGES
+        ]
+        metrics = [one.value for one in TriggerMetric]
+        code = f"export const PAGES = {json.dumps(pages)};\nexport const METRICS = {json.dumps(metrics)};\n"
+        return made(code.encode(), ".js")
 
     async def _asked(self, request: Request, route: Get | Post) -> Question:
         query = dict(request.query_params)
@@ -133,7 +153,7 @@ class Answers:
 
 def application(answers: Answers) -> Starlette:
     """Build the routes of pages, files and answers."""
-    held = {**load(), "/static/pages.js": _pages()}
+    held = {**load(), "/static/pages.js": answers.pages()}
     shell = held[f"/static/{SHELL}"]
 
     def page(status: int) -> Callable[[Request], Awaitable[Response]]:
@@ -159,13 +179,6 @@ def application(answers: Answers) -> Starlette:
     routes += [Route("/static/{path:path}", file), Route("/assets/{path:path}", file)]
     routes += [Route("/api/{path:path}", unknown, methods=["GET", "POST"]), Route("/{path:path}", page(404))]
     return Starlette(routes=routes)
-
-
-def _pages() -> File:
-    """Our tables as a module for the page's scripts."""
-    pages = json.dumps([asdict(one) for one in PAGES])
-    metrics = json.dumps([one.value for one in TriggerMetric])
-    return made(f"export const PAGES = {pages};\nexport const METRICS = {metrics};\n".encode(), ".js")
 
 
 async def _body(request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from monitord.actions.budget import Budget
+from monitord.actions.lately import Lately
 from monitord.actions.live_stacks import LiveStacks
 from monitord.actions.times import parse_period
 from monitord.actions.underway import CapturesUnderway
@@ -33,6 +34,7 @@ class Question:
     budget: Budget = field(default_factory=Budget)
     allows_actions: bool = False
     own_box: LiveStacks | None = None
+    lately: Lately = field(default_factory=Lately)
 
     @property
     def id(self) -> str:

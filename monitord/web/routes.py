@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitord.web.answers import acting, functions, incidents, recorder, rules, session, timeline
+from monitord.actions.workspace import Workspace
+from monitord.web.answers import acting, fleet, functions, incidents, recorder, rules, session, timeline
 from monitord.web.question import Question
 
 
@@ -18,20 +19,22 @@ from monitord.web.question import Question
 class Page:
     """An address that people open: the shell, in which `module` of `static/pages/` draws.
 
-    `word` is its name in the navigation; None: it is not there.
+    `word` is its name in the navigation; None, or with a workspace where it is not offered: it is not there.
     """
 
     path: str
     module: str
     word: str | None = None
+    is_offered: Callable[[Workspace], bool] = lambda _workspace: True
 
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """A question: reads, and changes nothing."""
+    """A question: reads, and changes nothing. One that `takes_long` waits for others of that sort alone."""
 
     path: str
     answer: Callable[[Question], Any]
+    takes_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ PAGES: Sequence[Page] = (
     Page("/functions", "functions", "Functions"),
     Page("/rules", "rules", "Rules"),
     Page("/recorder", "recorder", "Recorder"),
+    Page("/fleet", "fleet", "Fleet", is_offered=fleet.is_configured),
 )
 
 API: Sequence[Get | Post] = (
@@ -74,6 +78,10 @@ API: Sequence[Get | Post] = (
     Get("/api/rules", rules.board),
     Get("/api/rules/trial", rules.trial),
     Get("/api/recorder", recorder.overview),
+    Get("/api/fleet/hosts", fleet.hosts, takes_long=True),
+    Get("/api/fleet/recent", fleet.recent, takes_long=True),
+    Get("/api/fleet/hot", fleet.hot, takes_long=True),
+    Get("/api/fleet/same", fleet.same, takes_long=True),
     Post("/api/rules", rules.save, "save rules"),
     Post("/api/snapshots", acting.snapshot, "snapshot"),
     Post("/api/incidents/{id}/pin", acting.pin, "pin"),

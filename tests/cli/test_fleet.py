@@ -173,7 +173,7 @@ def test_what_can_not_be_asked_is_refused_in_one_line(here: Any, words: list[str
     assert answer.code == code or "cannot open" in answer.err
 
 
-def _hostile(root: Path) -> Made:
+def hostile_fleet(root: Path) -> Made:
     """Every text of every table, of hosts that nobody trusts."""
     at = int(datetime(LAST_DAY.year, LAST_DAY.month, LAST_DAY.day, 3, tzinfo=UTC).timestamp()) * 1_000_000
     texts = [text.encode("utf-8", "backslashreplace").decode() for text in HOSTILE.values()]
@@ -198,7 +198,7 @@ def test_no_text_of_a_host_breaks_a_page(
 ) -> None:
     """No control, nothing wider than the screen, no trace; and each form for programs can be read."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    made = _hostile(tmp_path)
+    made = hostile_fleet(tmp_path)
     moment = ["show", "evil-1", "--at", f"{LAST_DAY}T03:00:00Z"]
     sql = ["query", "SELECT process, reason, raised_at FROM incidents", "-S", SINCE]
     for words in [*(words for words, _keys in LISTS.values()), moment, sql]:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,19 +31,22 @@ class Answer:
         return json.loads(self.body)
 
 
-def web_command(data_dir: Path, *words: str) -> list[str]:
-    """The words that start it, without a browser."""
-    return [sys.executable, "-m", "monitord", "--data-dir", str(data_dir), "web", "--no-browser", *words]
+def web_command(data_dir: Path, *words: str, before: Sequence[str] = ()) -> list[str]:
+    """The words that start it, without a browser; `before` are monitord's own."""
+    program = [sys.executable, "-m", "monitord", "--data-dir", str(data_dir), *before]
+    return [*program, "web", "--no-browser", *words]
 
 
 class WebServer:
     """`monitord web` on a free port (or a socket); what it writes is kept."""
 
-    def __init__(self, data_dir: Path, *words: str, unix_socket: Path | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *words: str, unix_socket: Path | None = None, before: Sequence[str] = ()
+    ) -> None:
         self._unix_socket = unix_socket
         self._log = data_dir.parent / f"{data_dir.name}.web.log"
         where = ["--socket", str(unix_socket)] if unix_socket else ["--port", "0"]
-        argv = web_command(data_dir, *where, *words)
+        argv = web_command(data_dir, *where, *words, before=before)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(argv, stderr=log, stdout=log, stdin=subprocess.DEVNULL)
         self.url, self.token = self._wait_for_address()

@@ -38,6 +38,8 @@ export function link(href, ...children) {
   return el("a", { href }, ...children);
 }
 export const incidentPath = (id) => "/incidents/" + encodeURIComponent(id);
+const LONGEST_WORD = 200;
+export const fleetPath = (query) => "/fleet?" + new URLSearchParams(Object.entries(query).filter(([, word]) => word).map(([name, word]) => [name, String(word).slice(0, LONGEST_WORD)]));
 export const incidentLink = (id, ...children) => link(incidentPath(id), ...(children.length ? children : [el("code", {}, shortId(id))]));
 
 // --- blocks -------------------------------------------------------------------------------------------------
