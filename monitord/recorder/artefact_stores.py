@@ -49,7 +49,6 @@ def check_storage(loaded: LoadedConfig) -> None:
             ) from error
     for name, place in (
         ("ship.url", loaded.settings.ship.url),
-        ("fleet.url", loaded.settings.fleet.url),
         ("analytics.cold_url", loaded.settings.analytics.cold_url),
         ("fleet.url", loaded.settings.fleet.url),
     ):
