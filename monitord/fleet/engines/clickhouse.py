@@ -12,7 +12,7 @@ from typing import Any
 from monitord.analytics.shipped import COMPACTED
 from monitord.analytics.tables import Kind, Table
 from monitord.fleet import layout
-from monitord.fleet.engines.dialect import Dialect, plain_literal
+from monitord.fleet.engines.dialect import Dialect, plain_literal, text_literal
 
 _TYPES: Mapping[Kind, str] = {
     "text": "Nullable(String)",
@@ -42,7 +42,7 @@ def _source(table: Table, url: str) -> str:
     structure = ", ".join(f"`{name}` {_TYPES[kind]}" for name, kind in table.columns)
     place = f"{url}/{layout.table_folder(table)}/date=*/host=*/{layout.DAY_FILE}"
     function = "s3" if url.startswith(("http://", "https://")) else "file"
-    return f"{function}({_text(place.removeprefix('file://'))}, 'Parquet', {_text(structure)})"
+    return f"{function}({text_literal(place.removeprefix('file://'))}, 'Parquet', {text_literal(structure)})"
 
 
 def _view(table: Table, url: str) -> str:
@@ -64,14 +64,9 @@ def _view(table: Table, url: str) -> str:
     )
 
 
-def _text(value: str) -> str:
-    inside = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{inside}'"
-
-
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        return _text(value)
+        return text_literal(value)
     if isinstance(value, datetime):
         return f"toDateTime64('{plain_literal(min(value, _LAST.replace(tzinfo=value.tzinfo)))}', 6, 'UTC')"
     return plain_literal(value)

@@ -47,6 +47,12 @@ def filled(sql: str, values: Mapping[str, Any], dialect: Dialect) -> str:
     return _QUOTED.sub(rf"{dialect.quote}\1{dialect.quote}", said) + dialect.ends
 
 
+def text_literal(value: str) -> str:
+    """Return a text as both engines write it: nothing that stands in it can end it."""
+    inside = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{inside}'"
+
+
 def plain_literal(value: Any) -> str:
     """Return a number, a truth or a UTC time as most engines write it; raises ValueError for a text."""
     if isinstance(value, bool):

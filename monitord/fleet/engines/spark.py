@@ -14,7 +14,7 @@ from monitord.analytics.shipped import COMPACTED
 from monitord.analytics.tables import TABLES, Kind, Table
 from monitord.errors import MonitordError, UsageError
 from monitord.fleet import layout
-from monitord.fleet.engines.dialect import Dialect, plain_literal, ported
+from monitord.fleet.engines.dialect import Dialect, plain_literal, ported, text_literal
 
 _TYPES: Mapping[Kind, str] = {
     "text": "STRING",
@@ -48,8 +48,7 @@ def _view(table: Table, url: str) -> str:
 
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        inside = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"'{inside}'"
+        return text_literal(value)
     return f"TIMESTAMP '{plain_literal(value)}'" if isinstance(value, datetime) else plain_literal(value)
 
 
