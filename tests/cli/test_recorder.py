@@ -23,8 +23,8 @@ from monitord.recorder.status import STATUS_FILE
 from monitord.storage import open_store
 
 QUESTIONS = [
-    ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events"], ["hot"], ["replay"], ["summary", "1"],
-    ["export", "1", "-o", "-"], ["profile", "list"], ["reveal", "1"], ["rules", "list"],
+    ["recent"], ["recent", "-o", "json"], ["show", "1"], ["explain", "1"], ["events", "list"], ["hot"], ["replay"], ["summary", "1"],
+    ["export", "1", "-o", "-"], ["profile", "list"], ["reveal", "1"], ["rules", "list"], ["similar", "1"], ["query", "hot-functions"],
 ]  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def test_every_question_tells_what_keeps_its_answer_from_being_whole(words, inci
 
 
 def test_the_table_of_asking_commands_is_what_was_tried() -> None:
-    groups = ("profile", "rules", "plan")
+    groups = ("events", "profile", "rules", "plan")
     tried = {" ".join(words[:2]) if words[0] in groups else words[0] for words in QUESTIONS}
     needing_more = {"compare", "rules test", "plan list", "plan get", "profile show"}  # to answer at all
     assert ASKING - tried == needing_more

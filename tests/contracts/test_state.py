@@ -25,6 +25,7 @@ from monitord.storage.state import (
 from monitord.storage.state.codec import DATA_LIMIT_BYTES
 from monitord.storage.state.opening import BACKENDS
 from tests.mariadb import MariaDBServer, mariadb_server
+from tests.patience import PATIENCE_S
 from tests.postgres import PostgresServer, postgres_server
 from tests.servers import RedisServer, dynamodb_url
 
@@ -257,13 +258,13 @@ def test_many_at_once(state: Storage) -> None:
     """Bulk calls do what single ones do, for more keys than one statement takes."""
     at_once = state.backend.changes_at_once  # type: ignore[attr-defined]  # of the one implementation
     items = {f"key-{n:04d}": str(n).encode() for n in range(min(1500, at_once or 1500))}
-    state.apply([Put(key, data, BOB, MINUTE) for key, data in items.items()])
-    found = state.get_many([*items, "absent"], BOB)
+    state.apply([Put(key, data, BOB, MINUTE) for key, data in items.items()], within_s=PATIENCE_S)
+    found = state.get_many([*items, "absent"], BOB, within_s=PATIENCE_S)
     assert {key: item.data for key, item in found.items()} == items
-    assert state.keys(BOB) == sorted(items)
+    assert state.keys(BOB, within_s=PATIENCE_S) == sorted(items)
     half = len(items) // 2
-    state.delete_many([*list(items)[:half], "absent"], BOB)
-    assert state.keys(BOB) == sorted(items)[half:]
+    state.delete_many([*list(items)[:half], "absent"], BOB, within_s=PATIENCE_S)
+    assert state.keys(BOB, within_s=PATIENCE_S) == sorted(items)[half:]
     if at_once is not None:
         with pytest.raises(InvalidOptionsError):
             state.apply([Put(f"k{n}", b"") for n in range(at_once + 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,9 +85,10 @@ print(*said, *packed, *pickled, multiprocessing.get_context("spawn").get_start_m
 
 
 def told(code: str, *words: str) -> str:
-    """What a fresh interpreter with the daemon's modules in it prints."""
+    """What a fresh interpreter with the daemon's modules in it prints; another locale loads a codec more."""
     command = [sys.executable, "-c", HEAD + code, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
