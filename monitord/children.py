@@ -7,12 +7,14 @@ Only where this monitord itself lies is told, when its interpreter would not loo
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import sysconfig
 import threading
 from pathlib import Path
 
+_DETAIL_AT_MOST = 1000  # letters, of twelve bytes each at most
 _PACKAGE = Path(__file__).resolve().parent
 # What a person's checkout or a user's own packages need: this monitord's folder first on the path.
 _FROM_ELSEWHERE = (
@@ -56,6 +58,11 @@ def own_environment() -> dict[str, str]:
 def end_with_parent() -> None:
     """End this process as soon as its stdin closes: its parent is gone, or wants no more."""
     threading.Thread(target=_end_at_end_of_input, daemon=True).start()
+
+
+def answer(outcome: str, detail: str) -> None:
+    """Tell the recorder what came of an errand, whose last line it reads; a long `detail` is cut."""
+    print(json.dumps({"outcome": outcome, "detail": detail[:_DETAIL_AT_MOST]}), flush=True)  # noqa: T201  for it
 
 
 def _end_at_end_of_input() -> None:

@@ -7,7 +7,6 @@ killed run the next one removes.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from pathlib import Path
 from monitord import logs, rights
 from monitord.actions.backups import back_up_again
 from monitord.actions.workspace import Workspace
-from monitord.children import end_with_parent
+from monitord.children import answer, end_with_parent
 from monitord.errors import MonitordError
 from monitord.model import counted, sized
 from monitord.scheduling import TaskResult
@@ -36,7 +35,7 @@ def main() -> int:
         done = run(Workspace(arguments.data_dir, arguments.config))
     except (MonitordError, OSError) as error:
         done = TaskResult("failed", str(error))
-    print(json.dumps({"outcome": done.outcome, "detail": done.detail}), flush=True)  # noqa: T201  the answer
+    answer(done.outcome, done.detail)
     return 0 if done.outcome == "ok" else 1
 
 

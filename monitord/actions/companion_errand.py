@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from monitord import logs, rights
 from monitord.actions.files import write_file
 from monitord.actions.querying import companion_file
 from monitord.actions.workspace import Workspace
+from monitord.children import answer
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError
 from monitord.model import sized
 from monitord.ownership import why_untrusted
@@ -43,7 +43,7 @@ def main() -> int:
         done = TaskResult("failed", str(error))
     except KeyboardInterrupt:
         done = TaskResult("ok", "left off: the recorder ends")
-    print(json.dumps({"outcome": done.outcome, "detail": done.detail}), flush=True)  # noqa: T201  the answer
+    answer(done.outcome, done.detail)
     return 0 if done.outcome == "ok" else 1
 
 

@@ -6,7 +6,6 @@ A child of the recorder without its rights. The last line on stdout says how it 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from monitord import rights
 from monitord.actions.workspace import Workspace
-from monitord.children import end_with_parent
+from monitord.children import answer, end_with_parent
 from monitord.errors import MonitordError
 
 
@@ -47,14 +46,10 @@ def main() -> int:
     try:
         detail = _ERRANDS[arguments.name](Workspace(arguments.data_dir, arguments.config))
     except MonitordError as error:
-        _say("failed", str(error))
+        answer("failed", str(error))
         return error.exit_code
-    _say("ok", detail)
+    answer("ok", detail)
     return 0
-
-
-def _say(outcome: str, detail: str) -> None:
-    print(json.dumps({"outcome": outcome, "detail": detail}), flush=True)  # noqa: T201  read by the recorder
 
 
 if __name__ == "__main__":

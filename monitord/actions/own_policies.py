@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from monitord import logs, rights
 from monitord.actions.workspace import Workspace
-from monitord.children import end_with_parent
+from monitord.children import answer, end_with_parent
 from monitord.errors import MonitordError
 from monitord.jobs import RetentionManager
 from monitord.jobs.plan import EVIDENCES
@@ -46,7 +45,7 @@ def main() -> int:
             done = run(Workspace(arguments.data_dir, arguments.config))
     except MonitordError as error:
         done = TaskResult("failed", str(error))
-    print(json.dumps({"outcome": done.outcome, "detail": done.detail}), flush=True)  # noqa: T201  the answer
+    answer(done.outcome, done.detail)
     return 0 if done.outcome == "ok" else 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.actions.workspace import Workspace
-from monitord.children import end_with_parent
+from monitord.children import answer, end_with_parent
 from monitord.errors import BusyError, ConfigError, MonitordError
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def main() -> int:
         outcome, detail = "ok", str(error)
     except MonitordError as error:
         outcome, detail = "failed", str(error)
-    print(json.dumps({"outcome": outcome, "detail": detail[:1000]}), flush=True)  # noqa: T201  read by the recorder
+    answer(outcome, detail)
     return 0
 
 

@@ -143,3 +143,13 @@ def test_every_errand_ends_with_the_recorder_and_gives_its_rights_up(errand: Err
 def test_without_a_setting_nothing_is_started(settings: Settings, tmp_path: Path) -> None:
     """What a recorder does that nobody configured must not change by what it could do."""
     assert [each.name for each in room.ERRANDS if each.is_wanted(settings)] == []
+
+
+def test_an_answer_of_any_length_and_letters_is_heard(run: Callable[..., object], tmp_path: Path) -> None:
+    """An error may hold a long path: cut, and not lost."""
+    code = f"import sys; sys.path.insert(0, {str(Path(room.__file__).parents[2])!r}); " + (
+        "from monitord.children import answer; answer('failed', chr(0x1F600) * 100_000)"
+    )
+    errands, told = run(errand("one", code))  # type: ignore[misc]
+    until(errands, lambda: told)
+    assert (told[0].outcome, told[0].detail) == ("failed", chr(0x1F600) * 1000)
