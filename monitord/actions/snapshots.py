@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,13 +13,7 @@ from monitord.actions.reloading import is_ours
 from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UnreachableError, UsageError
 from monitord.model import SnapshotRequest
-from monitord.recorder.snapshot_requests import (
-    LONGEST_S,
-    SHORTEST_S,
-    put_request,
-    take_refusal,
-    withdraw,
-)
+from monitord.recorder.requests import LONGEST_S, SHORTEST_S, ask_snapshot
 from monitord.recorder.status import read_status
 from monitord.storage.ids import new_correlation_id
 from monitord.storage.views import IncidentView
@@ -26,6 +21,7 @@ from monitord.storage.views import IncidentView
 _POLL_S = 0.1
 _PATIENCE_S = 60.0
 _LONGEST_PATTERN = 256
+_NOT_OURS = "cannot take a snapshot: the recorder of {folder} is another user's; try sudo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +47,18 @@ def take_snapshot(
     _require_process(wish.pid)
     correlation_id = new_correlation_id()
     request = SnapshotRequest(correlation_id, wish.since_s, getpass.getuser(), wish.pid, wish.process)
+    deadline_s = time.monotonic() + _PATIENCE_S
     try:
-        put_request(workspace.data_dir, request)
-        return _wait(workspace, correlation_id, goes_on)
-    except OSError as error:
-        raise MonitordError(
-            f"cannot ask for a snapshot: {error.strerror}: {workspace.data_dir}; try `monitord status`"
+        ask_snapshot(workspace.data_dir, request, _PATIENCE_S, goes_on)
+    except UnreachableError as error:
+        raise UnreachableError(
+            f"cannot take a snapshot: asked the recorder: {error}; see `monitord status` and `monitord logs`"
         ) from error
-    finally:
-        withdraw(workspace.data_dir, correlation_id)
+    except PermissionDeniedError as error:
+        raise PermissionDeniedError(_NOT_OURS.format(folder=workspace.data_dir)) from error
+    except MonitordError as error:
+        raise MonitordError(f"cannot take a snapshot: {error}; see `monitord doctor`") from error
+    return _wait(workspace, correlation_id, deadline_s, goes_on)
 
 
 def _check(wish: SnapshotWish) -> None:
@@ -80,10 +79,8 @@ def _require_recorder(workspace: Workspace) -> None:
         raise NotFoundError(
             f"cannot take a snapshot: nobody records into {workspace.data_dir}; try `monitord service start`"
         )
-    if not is_ours(workspace.data_dir):
-        raise PermissionDeniedError(
-            f"cannot take a snapshot: the recorder of {workspace.data_dir} is another user's; try sudo"
-        )
+    if os.geteuid() and not is_ours(workspace.data_dir):
+        raise PermissionDeniedError(_NOT_OURS.format(folder=workspace.data_dir))
 
 
 def _require_process(pid: int | None) -> None:
@@ -95,16 +92,14 @@ def _require_process(pid: int | None) -> None:
         )
 
 
-def _wait(workspace: Workspace, correlation_id: str, goes_on: Callable[[], bool]) -> IncidentView:
+def _wait(
+    workspace: Workspace, correlation_id: str, deadline_s: float, goes_on: Callable[[], bool]
+) -> IncidentView:
     """Give the incident when it is stored; the store is opened anew each time, for it may be exchanged."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline and goes_on():
-        refusal = take_refusal(workspace.data_dir, correlation_id)
-        if refusal is not None:
-            raise MonitordError(f"cannot take a snapshot: {refusal}; see `monitord doctor`")
+    while time.monotonic() < deadline_s and goes_on():
         with workspace.reader() as reader, suppress(NotFoundError):
             return reader.incident(correlation_id)
         time.sleep(_POLL_S)
     raise UnreachableError(
-        "cannot take a snapshot: the recorder did not answer; see `monitord status` and `monitord logs`"
+        "cannot take a snapshot: the recorder did not store it; see `monitord status` and `monitord logs`"
     )

@@ -29,7 +29,6 @@ from monitord.recorder import from_settings
 from monitord.recorder.artefact_stores import check_storage
 from monitord.recorder.locks import DAEMON_LOCK, Held, hold
 from monitord.recorder.notify import Notifier
-from monitord.recorder.snapshot_requests import take_requests
 from monitord.recorder.status import StatusWriter
 from monitord.storage import check_data_dir
 
@@ -110,6 +109,7 @@ class Daemon:
         gc.freeze()
         self._try("jobs", self._parts.tidying.start)
         self._try("black box", self._parts.box.start)
+        self._try("requests", self._parts.requests.open)
         self._parts.journal.daemon("started", monitord.__version__)
         self._parts.selfwatch.begin()
         get_logger().info(
@@ -136,11 +136,6 @@ class Daemon:
             self._try("uploader", self._parts.uploads.poll)
         self._try("messages", self._parts.messages.poll)
         self._try("errands", self._parts.errands.poll)
-        self._try("snapshots", self._take_snapshots)
-
-    def _take_snapshots(self) -> None:
-        for request in take_requests(self._data_dir):
-            self._parts.snapshots.take(request)
 
     def _remember(self, rates: Rates, verdict: DetectionResult) -> None:
         self._rates = rates
@@ -165,6 +160,7 @@ class Daemon:
         get_logger().error("lock.lost", path=str(self._lock.path))
         check_data_dir(self._data_dir, create=True, root_may=False)
         self._lock.take_again()
+        self._try("requests", self._parts.requests.open)
         get_logger().warning("lock.taken_again", path=str(self._lock.path))
         self._parts.journal.trouble("data directory replaced", f"{self._data_dir} was removed or renamed")
 
@@ -253,6 +249,7 @@ class Daemon:
             ("messages", lambda: parts.messages.close(_SENDER_STOPS_WITHIN_S)),
             ("errands", lambda: parts.errands.close(_ERRAND_STOPS_WITHIN_S)),
             ("capture", lambda: parts.worker.close(_CAPTURE_STOPS_WITHIN_S)),
+            ("requests", parts.requests.close),
             ("snapshots", parts.snapshots.stop),
             ("first looks", parts.first_looks.close),
             ("causes", parts.causes.close),

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +44,8 @@ from monitord.recorder.capture_plans import Planner
 from monitord.recorder.from_settings import consent, plan, retention_limits
 from monitord.recorder.locks import CAPTURE_LOCK, hold, holder
 from monitord.recorder.persistence import Historian, Memory, remembered
+from monitord.recorder.requests import RequestServer
 from monitord.recorder.retention_store import Saving
-from monitord.recorder.snapshot_requests import refuse
 from monitord.sampling import Sampler, known_users
 from monitord.scripts.registry import StandbyRegistry
 from monitord.stacks.box import BlackBox
@@ -88,6 +87,7 @@ class Parts:
     box: BlackBox
     box_failures: Failures
     snapshots: Snapshots
+    requests: RequestServer
 
 
 def build(settings: Settings, data_dir: Path, config_path: Path | None, failures: Failures) -> Parts:
@@ -192,6 +192,13 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         boot_id=boot_id,
     )
 
+    snapshots = Snapshots(
+        box,
+        RingNames(),
+        SnapshotAccess(procfs.key_of, sampler.details, service.read, pending.keep, boot_id),
+        spool,
+    )
+
     def remember() -> Mapping[str, object]:
         return {
             "detection": detector.remember(),
@@ -224,13 +231,8 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         errands=errands,
         box=box,
         box_failures=box_failures,
-        snapshots=Snapshots(
-            box,
-            RingNames(),
-            SnapshotAccess(procfs.key_of, sampler.details, service.read, pending.keep, boot_id),
-            partial(refuse, data_dir),
-            spool,
-        ),
+        snapshots=snapshots,
+        requests=RequestServer(data_dir, snapshots.take, snapshots.document),
     )
 
 

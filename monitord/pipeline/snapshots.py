@@ -1,16 +1,17 @@
-"""Snapshots asked for by hand: what the machine ran lately, out of the black box, as an incident."""
+"""What the machine ran lately, out of the black box: as an incident, or as a document for one client."""
 
 from __future__ import annotations
 
 import shutil
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from monitord.errors import MonitordError
 from monitord.logs import get_logger
 from monitord.model import (
     SNAPSHOT,
@@ -56,77 +57,68 @@ class SnapshotAccess:
 
 
 class Snapshots:
-    """Takes one at a time on a thread of its own. `refuse` gets the id and the reason of one that failed."""
+    """For one thread; `stop` is for any. What can't be had is a MonitordError with the reason."""
 
     def __init__(
-        self,
-        box: MachineBoxProtocol,
-        names: NamesProtocol,
-        access: SnapshotAccess,
-        refuse: Callable[[str, str], object],
-        folder: Path,
+        self, box: MachineBoxProtocol, names: NamesProtocol, access: SnapshotAccess, folder: Path
     ) -> None:
         self._box = box
         self._names = names
         self._access = access
-        self._refuse = refuse
         self._folder = folder
-        self._turn = threading.Lock()
-
-    def take(self, request: SnapshotRequest) -> None:
-        """Begin; returns at once."""
-        if not self._turn.acquire(blocking=False):
-            self._refuse(request.correlation_id, "another snapshot is being taken; try again in some seconds")
-            return
-        try:
-            threading.Thread(target=self._run, args=(request,), name="snapshot", daemon=True).start()
-        except RuntimeError as error:  # no further thread can be started
-            self._turn.release()
-            self._refuse(request.correlation_id, str(error))
 
     def stop(self) -> None:
         """End what runs in a child."""
         self._names.stop()
 
-    def _run(self, request: SnapshotRequest) -> None:
-        folder = self._folder / request.correlation_id
-        try:
-            problem = self._take(request, folder)
-        except Exception as error:  # noqa: BLE001 - around one capture: who asked is told why
-            get_logger().exception("snapshot.failed", correlation_id=request.correlation_id)
-            problem = f"{type(error).__name__}: {error}"
-        finally:
-            self._turn.release()
-            shutil.rmtree(folder, ignore_errors=True)
-        if problem is not None:
-            self._refuse(request.correlation_id, problem)
+    def document(self, since_ns: int, until_ns: int) -> bytes:
+        """What everybody ran between two moments of CLOCK_BOOTTIME, with names; nothing is stored."""
+        now_ns, now = self._now()
+        found = self._box.take_machine(since_ns, min(until_ns, now_ns))
+        if found is None:
+            raise MonitordError("the black box has nothing of that time")
+        with self._place(f"span-{since_ns}") as folder:
+            named = self._names.put_in(before_capture(_NOBODY, found, _moment(now, now_ns, found)), folder)
+        return named.payload or b""
 
-    def _take(self, request: SnapshotRequest, folder: Path) -> str | None:
-        """Save it; else why not."""
-        if self._box.why_off:
-            return f"the black box is off: {self._box.why_off}"
-        until_ns, now = time.clock_gettime_ns(time.CLOCK_BOOTTIME), datetime.now(UTC)
+    def take(self, request: SnapshotRequest) -> None:
+        """Have an incident stored."""
+        until_ns, now = self._now()
         target = self._access.key_of(request.pid) if request.pid is not None else _NOBODY
         if target is None:
-            return f"there is no process {request.pid}"
+            raise MonitordError(f"there is no process {request.pid}")
         since_ns = until_ns - int(request.since_s * _NS_PER_S)
         if request.pid is not None:
             found = self._box.take(target, since_ns, until_ns)
         else:
             found = self._box.take_machine(since_ns, until_ns, request.process or "*")
         if found is None:
-            return f"nothing of it ran in the last {request.since_s:g} s, or it may not be profiled"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        began_at = now - timedelta(seconds=(until_ns - found.began_ns) / _NS_PER_S)
-        named = self._names.put_in(before_capture(target, found, began_at), folder)
+            raise MonitordError(
+                f"nothing of it ran in the last {request.since_s:g} s, or it may not be profiled"
+            )
         covered_s = request.since_s
         if request.pid is None and request.process is None:  # something always runs: before it, nobody looked
             covered_s = min(covered_s, (until_ns - found.began_ns) / _NS_PER_S)
-        capture = _with_names_first(self._access.read(named, folder))
+        with self._place(request.correlation_id) as folder:
+            named = self._names.put_in(before_capture(target, found, _moment(now, until_ns, found)), folder)
+            capture = _with_names_first(self._access.read(named, folder))
         incident = self._incident(request, target, capture, now, covered_s)
         self._access.save(incident)
         get_logger().info("snapshot.taken", correlation_id=request.correlation_id, since_s=request.since_s)
-        return None
+
+    def _now(self) -> tuple[int, datetime]:
+        if self._box.why_off:
+            raise MonitordError(f"the black box is off: {self._box.why_off}")
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME), datetime.now(UTC)
+
+    @contextmanager
+    def _place(self, name: str) -> Iterator[Path]:
+        folder = self._folder / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _incident(
         self, request: SnapshotRequest, target: ProcessKey, capture: Capture, now: datetime, covered_s: float
@@ -145,6 +137,11 @@ class Snapshots:
         )
         boot_id = self._access.boot_id
         return Incident(request.correlation_id, alert, process, captures=(capture,), boot_id=boot_id)
+
+
+def _moment(now: datetime, now_ns: int, found: Document) -> datetime:
+    """When what was found began."""
+    return now - timedelta(seconds=(now_ns - found.began_ns) / _NS_PER_S)
 
 
 def _with_names_first(capture: Capture) -> Capture:

@@ -21,7 +21,7 @@ Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 _DATABASE = "monitord.db"
 _FOLDERS = ("artefacts", "spool", "quarantine")  # and files of a store whose database is gone:
-_BEGINNINGS = ("monitord.db", "lock", "capture.lock", "migration.lock", "status.json")
+_BEGINNINGS = ("monitord.db", "lock", "capture.lock", "migration.lock", "status.json", "recorder.sock")
 
 
 class Step(Protocol):

@@ -21,7 +21,7 @@ from monitord.storage.sharing import share_with_group
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_KEEPS_NOTHING = ("lock", "capture.lock", MIGRATION_LOCK_NAME, "status.json")
+_KEEPS_NOTHING = ("lock", "capture.lock", MIGRATION_LOCK_NAME, "status.json", "recorder.sock")
 
 
 def restore(source: Path, data_dir: Path) -> Manifest:

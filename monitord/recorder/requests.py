@@ -1,0 +1,298 @@
+"""How the running recorder is asked: over a socket in its data directory, one short request a connection.
+
+Who may read the store may ask what the black box holds; only the recorder's own user and root may have it
+stored. Nothing is left of a request when either side ends. One is answered at a time, a few seconds at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import select
+import socket
+import stat
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monitord.durable import is_shared
+from monitord.errors import MonitordError, PermissionDeniedError, UnreachableError
+from monitord.logs import get_logger
+from monitord.model import SnapshotRequest
+
+SOCKET = "recorder.sock"
+SHORTEST_S, LONGEST_S = 1.0, 100.0
+ANSWER_BYTES = 16 << 20
+"""The longest answer: what profiles/ring_document.py reads."""
+_LINE_BYTES = 4096
+_REASON = 300
+_WAITING = 8  # that are not heard yet
+_HEARD_WITHIN_S, _SENT_WITHIN_S = 0.5, 3.0
+# After an answer nobody gets one for this long, or ten times as long as it took: a tenth of a core at most.
+_REST_S, _REST_TIMES = 1.0, 10.0
+_POLL_S = 0.1
+_NO_DESCRIPTORS_S = 1.0
+_ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
+_IS_LINUX = sys.platform == "linux"
+_PEER: int | None = getattr(socket, "SO_PEERCRED", None)  # None: only the owner may connect
+
+
+class RequestServer:
+    """Answers on a thread of its own. `take` stores a snapshot; `document` gives the bytes of a span.
+
+    Both raise MonitordError with the reason why not; whatever else they raise is logged, and told who asked.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        take: Callable[[SnapshotRequest], object],
+        document: Callable[[int, int], bytes],
+    ) -> None:
+        self._data_dir = data_dir
+        self._take, self._document = take, document
+        self._listener: socket.socket | None = None
+        self._closing = threading.Event()
+        self._rests_until_s = 0.0
+
+    def open(self) -> None:
+        """Listen, in the place of a socket that an earlier run left. Raises OSError, RuntimeError."""
+        self.close()
+        listener, closing = _listen(self._data_dir), threading.Event()
+        self._listener, self._closing = listener, closing
+        threading.Thread(target=self._serve, args=(listener, closing), name="requests", daemon=True).start()
+
+    def close(self) -> None:
+        """Hear nobody any more."""
+        listener, self._listener = self._listener, None
+        self._closing.set()
+        if listener is not None:  # its name stays, as the lock's: by now it may be another recorder's
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # ends the wait for the next one
+            listener.close()
+
+    def _serve(self, listener: socket.socket, closing: threading.Event) -> None:
+        while not closing.is_set():
+            try:
+                connection, _address = listener.accept()
+            except OSError:  # closed, or there are no descriptors left
+                closing.wait(_NO_DESCRIPTORS_S)
+                continue
+            with connection, contextlib.suppress(OSError):  # who asked may be gone
+                self._answer(connection, closing)
+
+    def _answer(self, connection: socket.socket, closing: threading.Event) -> None:
+        connection.settimeout(_HEARD_WITHIN_S)
+        head, _rest = _line(connection, time.monotonic() + _HEARD_WITHIN_S)
+        refused, answer = None, None
+        try:
+            answer = self._answer_to(head, connection, closing)
+        except MonitordError as error:
+            refused = str(error)
+        except Exception as error:  # noqa: BLE001 - around one request: who asked is told why
+            get_logger().exception("request.failed")
+            refused = f"{type(error).__name__}: {error}"
+        connection.settimeout(_SENT_WITHIN_S)
+        if refused is not None:
+            connection.sendall(json.dumps({"refused": refused[:_REASON]}).encode() + b"\n")
+        elif answer is not None:
+            connection.sendall(json.dumps({"bytes": len(answer)}).encode() + b"\n" + answer)
+
+    def _answer_to(self, head: bytes, connection: socket.socket, closing: threading.Event) -> bytes | None:
+        """None: nobody waits for it any more."""
+        request = read_request(head)
+        if isinstance(request, SnapshotRequest):
+            _require_owner(connection)
+        closing.wait(max(0.0, self._rests_until_s - time.monotonic()))
+        if closing.is_set() or _is_gone(connection):
+            return None
+        began_s = time.monotonic()
+        try:
+            if isinstance(request, SnapshotRequest):
+                self._take(request)
+                return b""
+            return self._document(*request)
+        finally:
+            ended_s = time.monotonic()
+            self._rests_until_s = ended_s + max(_REST_S, _REST_TIMES * (ended_s - began_s))
+
+
+def read_request(line: bytes) -> SnapshotRequest | tuple[int, int]:
+    """What is wanted: a snapshot, or the span between two moments of CLOCK_BOOTTIME in nanoseconds."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        told = None
+    request = _span(told) or _snapshot(told) if isinstance(told, Mapping) else None
+    if request is None:
+        raise MonitordError("it is not a request that this version of monitord knows")
+    return request
+
+
+def _span(told: Mapping[str, Any]) -> tuple[int, int] | None:
+    since_ns, until_ns = told.get("since_ns"), told.get("until_ns")
+    if type(since_ns) is not int or type(until_ns) is not int or not 0 <= since_ns < until_ns < 1 << 62:
+        return None
+    return since_ns, until_ns
+
+
+def _snapshot(told: Mapping[str, Any]) -> SnapshotRequest | None:
+    name, since_s, pid, process = (told.get(key) for key in ("correlation_id", "since_s", "pid", "process"))
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        return None
+    if not isinstance(since_s, int | float) or not SHORTEST_S <= since_s <= LONGEST_S:
+        return None
+    if not (pid is None or (type(pid) is int and 0 < pid < 1 << 31)):
+        return None
+    if not (process is None or isinstance(process, str)):
+        return None
+    return SnapshotRequest(name, float(since_s), str(told.get("asked_by"))[:64], pid, process)
+
+
+# ------------------------------------------------------------------------------------------- the client
+
+
+def ask_snapshot(
+    data_dir: Path, request: SnapshotRequest, within_s: float, goes_on: Callable[[], bool] = lambda: True
+) -> None:
+    """Have a snapshot stored; as `ask_span`."""
+    _ask(data_dir, asdict(request), within_s, goes_on)
+
+
+def ask_span(data_dir: Path, since_ns: int, until_ns: int, within_s: float) -> bytes:
+    """What everybody ran between two moments of CLOCK_BOOTTIME, as the black box's document with names.
+
+    Raises MonitordError with the recorder's reason, UnreachableError where it does not answer in time,
+    PermissionDeniedError where this user may not ask it.
+    """
+    return _ask(data_dir, {"since_ns": since_ns, "until_ns": until_ns}, within_s, lambda: True)
+
+
+def _ask(data_dir: Path, words: Mapping[str, Any], within_s: float, goes_on: Callable[[], bool]) -> bytes:
+    deadline_s = time.monotonic() + within_s
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(within_s)
+            with _reached(data_dir) as address:
+                connection.connect(address)
+            connection.sendall(json.dumps(words).encode() + b"\n")
+            connection.settimeout(_POLL_S)
+            return _received(connection, deadline_s, goes_on)
+    except PermissionError as error:
+        raise PermissionDeniedError("it is another user's") from error
+    except FileNotFoundError as error:
+        raise UnreachableError("it takes no requests; `monitord service restart` may help") from error
+    except OSError as error:
+        raise UnreachableError(f"it does not answer: {error.strerror or error}") from error
+
+
+def _received(connection: socket.socket, deadline_s: float, goes_on: Callable[[], bool]) -> bytes:
+    head, found = _line(connection, deadline_s, goes_on)
+    try:
+        told = json.loads(head)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, Mapping):
+        raise UnreachableError("it ended before it had answered")
+    if "refused" in told:
+        raise MonitordError(str(told["refused"])[:_REASON])
+    size = told.get("bytes")
+    if type(size) is not int or not 0 <= size <= ANSWER_BYTES:
+        raise UnreachableError("its answer is of another version")
+    pieces = bytearray(found)
+    while len(pieces) < size:
+        piece = _piece(connection, min(1 << 20, size - len(pieces)), deadline_s, goes_on)
+        if not piece:
+            raise UnreachableError("it ended before it had answered")
+        pieces += piece
+    return bytes(pieces[:size])
+
+
+def _line(
+    connection: socket.socket, deadline_s: float, goes_on: Callable[[], bool] = lambda: True
+) -> tuple[bytes, bytes]:
+    """The first line, and what came with it; what ends or is too long before its end is a line, too."""
+    found = b""
+    while b"\n" not in found and len(found) <= _LINE_BYTES:
+        piece = _piece(connection, _LINE_BYTES, deadline_s, goes_on)
+        if not piece:
+            break
+        found += piece
+    line, _newline, rest = found.partition(b"\n")
+    return line, rest
+
+
+def _piece(connection: socket.socket, most: int, deadline_s: float, goes_on: Callable[[], bool]) -> bytes:
+    """Some bytes, b"" at the end. Raises TimeoutError."""
+    while time.monotonic() < deadline_s and goes_on():
+        with contextlib.suppress(TimeoutError):
+            return connection.recv(most)
+    raise TimeoutError("it took too long")
+
+
+# ------------------------------------------------------------------------------------------ the socket
+
+
+def _listen(data_dir: Path) -> socket.socket:
+    """Readable is writable here: who may read the store may connect. Nobody can before its mode is set."""
+    with _opened(data_dir, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET, dir_fd=folder)
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            # By the descriptor: a path may be longer than an address.
+            listener.bind(f"/proc/self/fd/{folder}/{SOCKET}" if _IS_LINUX else str(data_dir / SOCKET))
+            is_groups = is_shared(os.fstat(folder)) and _PEER is not None
+            os.chmod(SOCKET, 0o660 if is_groups else 0o600, dir_fd=folder)
+            listener.listen(_WAITING)
+        except BaseException:
+            listener.close()
+            raise
+    return listener
+
+
+@contextmanager
+def _reached(data_dir: Path) -> Iterator[str]:
+    """Its address; no link is followed. Raises FileNotFoundError where there is no socket."""
+    if not _IS_LINUX:
+        if not stat.S_ISSOCK((data_dir / SOCKET).lstat().st_mode):
+            raise FileNotFoundError(SOCKET)
+        yield str(data_dir / SOCKET)
+        return
+    with _opened(data_dir / SOCKET, os.O_PATH | os.O_NOFOLLOW) as descriptor:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise FileNotFoundError(SOCKET)
+        yield f"/proc/self/fd/{descriptor}"
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _require_owner(connection: socket.socket) -> None:
+    """Raise PermissionDeniedError for who may only read: of a snapshot an incident is stored."""
+    if _PEER is None:
+        return
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, _PEER, 12))
+    if uid not in (0, os.geteuid()):
+        raise PermissionDeniedError("it is another user's; try sudo")
+
+
+def _is_gone(connection: socket.socket) -> bool:
+    """Whether who asked has hung up: nothing is read for nobody."""
+    poller = select.poll()
+    poller.register(connection, select.POLLIN)
+    return bool(poller.poll(0))  # there is nothing more to be said but the end
