@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +18,7 @@ from monitord.export.encoding import iso
 from monitord.fleet.asking import Found, ask, asking, part, pattern
 from monitord.fleet.bucket import Bucket, Scope, open_bucket
 from monitord.fleet.questions import COMPARE, HOSTS, HOT, MACHINE, PROCESSES, RECENT, SAME, Question
+from monitord.model import counted
 from monitord.storage.views import HotFilter, RecentFilter
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HELD = timedelta(days=90)  # how far back an incident is looked for by its id
 _LEAST_ID = 4
+_LONGEST = timedelta(days=31)  # of a question that a server answers, with others waiting
 Rows = list[dict[str, Any]]
 
 
@@ -57,8 +59,30 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def bucket_url(workspace: Workspace) -> str:
     """Return the URL of the fleet's bucket that is configured; "" for none."""
-    settings = workspace.settings
-    return settings.fleet.url or settings.ship.url
+    return workspace.settings.bucket_url
+
+
+def bounded(
+    since: datetime | None, until: datetime | None, usual: timedelta
+) -> tuple[datetime, datetime | None]:
+    """Return a period that a server may be asked for, `usual` long where no beginning is said.
+
+    Raises UsageError for one that is longer than a month.
+    """
+    end = until or datetime.now(UTC)
+    since = since or end - usual
+    if end - since > _LONGEST:
+        raise UsageError(
+            f"invalid period, expected at most {counted(_LONGEST.days, 'day')}; try `monitord fleet`"
+        )
+    return since, until
+
+
+def noted(workspace: Workspace, ask: Callable[[Workspace], Rows]) -> tuple[Rows, list[str]]:
+    """Return an answer's rows as programs are given them, and what was passed over for them."""
+    notes: list[str] = []
+    rows = ask(replace(workspace, tell=notes.append))
+    return [plain_row(row) for row in rows], [note.removeprefix("monitord: ") for note in notes]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitord.children import own_command
-from monitord.errors import BusyError, MonitordError, NotFoundError
+from monitord.errors import BusyError, ConfigError, MonitordError, NotFoundError
 from monitord.storage.queries import StoreReader
 from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 
@@ -51,6 +51,14 @@ class Workspace:
     def settings(self) -> Settings:
         """What the configuration in force says; raises ConfigError."""
         return self.config().settings
+
+    @property
+    def has_fleet(self) -> bool:
+        """Whether there is a fleet to ask; a configuration that can't be read names no bucket."""
+        try:
+            return bool(self.settings.bucket_url)
+        except ConfigError:
+            return False
 
     def command(self, *words: str) -> list[str]:
         """Return monitord's own command line for this data directory and configuration file."""

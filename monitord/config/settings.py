@@ -342,6 +342,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
     rule_settings: tuple[RuleSettings, ...]
 
+    @property
+    def bucket_url(self) -> str:
+        """The URL of the fleet's bucket, the one asked before the one shipped to; "" for none."""
+        return self.fleet.url or self.ship.url
+
     def as_dict(self) -> dict[str, object]:
         """Return plain values, in the shape of the file."""
         sections = tuple(name for name in FileSettings.__struct_fields__ if name != "rules")

@@ -15,7 +15,8 @@ ANSWER_LIMIT_BYTES = 48_000
 _OWN = frozenset(
     {"id", "correlation_id", "profile_id", "captured_at", "raised_at", "crossed_at", "taken_at", "started_at"}
     | {"func_id", "stmt_id", "func_hash", "ast_node_id", "event_type", "status", "metric", "trigger_metric"}
-    | {"last_at", "last_incident", "checksum"}
+    | {"last_at", "first_at", "began_at", "ended_at", "last_incident", "last_incident_at", "checksum"}
+    | {"host_id"}  # by which a fleet is asked; a pseudonym where that is wanted (docs/fleet.md)
 )
 
 

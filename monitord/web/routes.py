@@ -54,7 +54,7 @@ PAGES: Sequence[Page] = (
     Page("/functions", "functions", "Functions"),
     Page("/rules", "rules", "Rules"),
     Page("/recorder", "recorder", "Recorder"),
-    Page("/fleet", "fleet", "Fleet", is_offered=fleet.is_configured),
+    Page("/fleet", "fleet", "Fleet", is_offered=lambda workspace: workspace.has_fleet),
 )
 
 API: Sequence[Get | Post] = (

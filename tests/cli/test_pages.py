@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitord.export.shapes import EVENT_KEYS, HOT_KEYS, ROW_KEYS
+from monitord.mcp_server.fleet import FLEET
 from monitord.mcp_server.server import ACTING, READING
 from monitord.model import CaptureStatus, Incident, TriggerMetric
 from monitord.profiles import hotspots, parse
@@ -121,5 +122,5 @@ def comparable(incident: Incident, counts: tuple[int, int]) -> Incident:
 def test_every_tool_is_on_the_page_of_the_server() -> None:
     text = (DOCS / "mcp.md").read_text(encoding="utf-8")
     before, behind = text.split("With `--allow-actions`, and only then")
-    assert {*READING, "last_query"} - words_of(before) == set()
+    assert {*READING, *FLEET, "last_query"} - words_of(before) == set()
     assert set(ACTING) - words_of(behind.split("##")[0]) == set()

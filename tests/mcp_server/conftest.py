@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from monitord.storage import SQLiteProfileStore, open_store
+from tests.cli.conftest import data_dir, environment, here
 from tests.mcp_server.talking import OVER, TRANSPORTS, Asker, HttpServer
+
+__all__ = ["data_dir", "environment", "here"]
 
 
 @pytest.fixture

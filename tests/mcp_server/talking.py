@@ -74,9 +74,9 @@ def connected(make: Callable[[], Any], mode: Any = "auto") -> Iterator[Asker]:
 
 
 @contextmanager
-def over_stdio(data_dir: Path, *words: str, mode: Any = "auto") -> Iterator[Asker]:
+def over_stdio(data_dir: Path, *words: str, mode: Any = "auto", **env: str) -> Iterator[Asker]:
     argv = command(data_dir, "serve", *words)
-    parameters = StdioServerParameters(command=argv[0], args=argv[1:], env=dict(os.environ))
+    parameters = StdioServerParameters(command=argv[0], args=argv[1:], env={**os.environ, **env})
     with connected(lambda: stdio_client(parameters), mode) as asker:
         yield asker
 

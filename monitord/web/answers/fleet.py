@@ -6,34 +6,23 @@ A question reads a bucket and may take seconds: one goes at a time, over a month
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from monitord.actions import fleet
 from monitord.actions.workspace import Workspace
-from monitord.errors import ConfigError, UsageError
 from monitord.export.units import unit_of
-from monitord.model import TriggerMetric, counted
+from monitord.model import TriggerMetric
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
 from monitord.storage.views import HotFilter, RecentFilter
 from monitord.web.question import Question
 
 _USUAL = timedelta(hours=24)
-_LONGEST = timedelta(days=31)
 _MOST_ROWS = 200
 _MOST_HOSTS = 1_000_000
 _SHARED = ("since", "until", "host", "limit")
 _WORDS = ("process", "rule", "user", "unit", "function", "cause", "text")
-
-
-def is_configured(workspace: Workspace) -> bool:
-    """Whether there is a fleet to show; a configuration that can't be read has none."""
-    try:
-        return bool(fleet.bucket_url(workspace))
-    except ConfigError:
-        return False
 
 
 def hosts(asked: Question) -> dict[str, Any]:
@@ -77,13 +66,7 @@ def same(asked: Question) -> dict[str, Any]:
 
 
 def _whom(asked: Question) -> fleet.Asked:
-    now = datetime.now(UTC)
-    since, until = asked.period()
-    since = since or (until or now) - _USUAL
-    if (until or now) - since > _LONGEST:
-        raise UsageError(
-            f"invalid period, expected at most {counted(_LONGEST.days, 'day')}; try `monitord fleet`"
-        )
+    since, until = fleet.bounded(*asked.period(), _USUAL)
     limit = asked.number("limit", 100, low=1, high=_MOST_ROWS)
     return fleet.Asked(since, until, asked.text("host"), limit)
 
@@ -94,17 +77,9 @@ def _answer(asked: Question, name: str, ask: Callable[[Workspace], fleet.Rows]) 
     if not url:
         return {"is_configured": False, "rows": [], "notes": []}
 
-    def make() -> tuple[fleet.Rows, list[str]]:
-        notes: list[str] = []
-        rows = ask(replace(asked.workspace, tell=notes.append))
-        return [fleet.plain_row(row) for row in rows], notes
-
-    rows, notes = asked.lately.answer((url, name, tuple(sorted(asked.query.items()))), make)
-    return {
-        "is_configured": True,
-        "rows": rows,
-        "notes": [note.removeprefix("monitord: ") for note in notes],
-    }
+    key = (url, name, tuple(sorted(asked.query.items())))
+    rows, notes = asked.lately.answer(key, lambda: fleet.noted(asked.workspace, ask))
+    return {"is_configured": True, "rows": rows, "notes": notes}
 
 
 def _incident(row: dict[str, Any]) -> dict[str, Any]:
