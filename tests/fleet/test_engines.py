@@ -121,8 +121,17 @@ def spark() -> Iterator[None]:
     from pyspark.sql import SparkSession
 
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    builder = SparkSession.builder.master("local[2]").config("spark.sql.shuffle.partitions", "2")
-    session = builder.config("spark.driver.memory", "700m").getOrCreate()
+    options = {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.driver.memory": "700m",
+        "spark.ui.enabled": "false",
+        # It lives for a minute: most of its CPU went into compiling itself ever better, and into collecting in parallel.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
+    builder = SparkSession.builder.master("local[2]")
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
     yield
     session.stop()
 
