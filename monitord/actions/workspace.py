@@ -21,8 +21,9 @@ from monitord.storage.schema import ARTEFACTS_NAME, DATABASE_NAME, HEAD
 if TYPE_CHECKING:
     from monitord.config import LoadedConfig, Settings
     from monitord.storage import SQLiteProfileStore
-    from monitord.storage.artefact_store import ArtefactStore, OpenArtefacts
+    from monitord.storage.artefact_store import ArtefactStore
     from monitord.storage.artefacts import StorageManager
+    from monitord.storage.artefacts.cache import CacheCounts, CacheManager
     from monitord.storage.past import PastReader
 
 
@@ -86,10 +87,15 @@ class Workspace:
         settings = self.settings
         if not (settings.storage.url or settings.storage.archive_url):
             return open_full_store(settings)(folder, create=create)
-        key = repr(settings.storage)
-        if key not in _FULL_STORES:
-            _FULL_STORES[key] = open_full_store(settings, cached=True)
-        return _FULL_STORES[key](folder, create=create)
+        return open_full_store(settings, _cache_of(settings))(folder, create=create)
+
+    def cache_counts(self) -> CacheCounts | None:
+        """Return what this process read again from memory; None where it keeps nothing there."""
+        try:
+            cache = _CACHES.get(repr(self.settings.storage))
+        except ConfigError:
+            return None
+        return cache.counts() if cache is not None else None
 
     @contextmanager
     def store(self, *, create: bool = False, whole: bool = False) -> Iterator[SQLiteProfileStore]:
@@ -159,7 +165,19 @@ class Workspace:
 
 
 # What reads remote artefacts in this process shares one cache (storage.cache_mb): a server asks again.
-_FULL_STORES: dict[str, OpenArtefacts] = {}
+_CACHES: dict[str, CacheManager | None] = {}
+
+
+def _cache_of(settings: Settings) -> CacheManager | None:
+    """The cache of these settings; that of settings which are in force no more goes."""
+    from monitord.recorder.artefact_stores import artefact_cache
+
+    key = repr(settings.storage)
+    if key not in _CACHES:
+        made = artefact_cache(settings.storage)
+        _CACHES.clear()
+        _CACHES[key] = made
+    return _CACHES.get(key)
 
 
 def log_trouble() -> None:

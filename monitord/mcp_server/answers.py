@@ -83,6 +83,9 @@ class Now(Answer):
 
     is_recording: bool
     status: dict[str, Any]
+    cache: dict[str, int] | None = Field(
+        default=None, description="Remote artefacts in this server's memory; null where none are read."
+    )
 
 
 class Done(Answer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -280,7 +281,12 @@ class Asking:
         for bulky in ("rules", "jobs", "config_paths", "data_dir"):
             status.pop(bulky, None)
         is_recording = bool(status.pop("is_running", False))
-        return Now(is_recording=is_recording, status=self._fence.whole(status)[0])
+        cache = self._workspace.cache_counts()
+        return Now(
+            is_recording=is_recording,
+            status=self._fence.whole(status)[0],
+            cache=asdict(cache) if cache is not None else None,
+        )
 
 
 def _listed(record: ProfileRecord) -> dict[str, Any]:

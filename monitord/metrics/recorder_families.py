@@ -46,8 +46,6 @@ _COUNTERS = (
     ("deletes", "monitord_storage_deletes", "Artefacts deleted."),
     ("read_bytes", "monitord_storage_read_bytes", "Bytes read, as stored."),
     ("write_bytes", "monitord_storage_written_bytes", "Bytes written, as stored."),
-    ("cache_hits", "monitord_storage_cache_hits", "Artefacts that were in memory."),
-    ("cache_misses", "monitord_storage_cache_misses", "Artefacts that had to be read."),
 )
 _BLACK_BOX = (
     ("read", "monitord_black_box_python_stacks", "Python stacks read from outside."),

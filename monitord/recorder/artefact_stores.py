@@ -165,19 +165,22 @@ def open_local_store(settings: Settings, monitor: StorageMonitor | None = None) 
     return _Opener(settings, lambda: keyring, monitor=monitor)
 
 
-def open_full_store(settings: Settings, *, cached: bool = False) -> OpenArtefacts:
-    """Everything there is. `cached` is for who reads the same again: all that it opens share one cache."""
+def open_full_store(settings: Settings, cache: CacheManager | None = None) -> OpenArtefacts:
+    """Everything there is. `cache` is for who reads the same again: all that it opens share it."""
     storage = settings.storage
     patience = Patience(deadline_s=storage.deadline_s)
     return _Opener(
         settings,
         lambda: keyring_of(storage),
         lambda url: remote_provider(url, patience),
-        _cache(storage) if cached and storage.cache_mb else None,
+        cache,
     )
 
 
-def _cache(storage: StorageSettings) -> CacheManager:
+def artefact_cache(storage: StorageSettings) -> CacheManager | None:
+    """A new cache as configured; None where it has no room."""
+    if not storage.cache_mb:
+        return None
     from monitord.storage.artefacts.cache import CacheConfig, CacheManager, EvictionPolicy
 
     is_own = storage.cache_eviction not in BUILT_IN_EVICTION

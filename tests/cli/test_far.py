@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,15 @@ from monitord import config
 from monitord.cli.context import CliContext
 from monitord.daemon import uploader
 from monitord.errors import StorageError
+from monitord.mcp_server.asking import Asking
+from monitord.mcp_server.output_filter import fence_of
+from monitord.recorder.artefact_stores import artefact_cache
 from monitord.storage import SQLiteProfileStore
+from monitord.storage.artefacts import StorageMetadata
+from monitord.web.answers.recorder import overview as recorder_answer
+from monitord.web.question import Question
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -91,6 +102,34 @@ def test_what_a_process_reads_twice_from_far_away_comes_from_its_cache(
     (tmp_path / "far" / key).unlink()
     with context.workspace.reader() as reader:
         assert reader.payload(key, 1 << 20) == first
+    counts = context.workspace.cache_counts()
+    assert counts is not None
+    assert (counts.hits, counts.misses, counts.entries) == (1, 1, 1)
+    assert recorder_answer(Question(context.workspace))["cache"] == asdict(counts)
+    assert Asking(context.workspace, fence_of(raw=False)).system_now().cache == asdict(counts)
     far_config.write_text(far_config.read_text() + "cache_mb = 0\n")
     with context.workspace.reader() as reader, pytest.raises(StorageError):
         reader.payload(key, 1 << 20)
+    assert context.workspace.cache_counts() is None
+
+
+def test_the_cache_has_the_room_the_age_and_the_order_of_its_settings(far_config: Path) -> None:
+    """What was asked for lately stays under lru and goes under fifo; nothing is older than its time."""
+    written = far_config.read_text()
+
+    def still_has_the_first(**wanted: object) -> bool:
+        lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in wanted.items())
+        far_config.write_text(written + lines)
+        cache = artefact_cache(config.load(far_config).settings.storage)
+        assert cache is not None
+        for number in range(60):
+            cache.set(f"k{number}", b"x" * 500, StorageMetadata(f"k{number}", 500, NOW, NOW, "sha256:0"))
+            cache.asked("k0")
+            assert cache.counts().size_bytes <= cache.config.limit_bytes
+        time.sleep(0.06)
+        return cache.get("k0") is not None
+
+    assert still_has_the_first(cache_mb=0.02, cache_eviction="lru")
+    assert not still_has_the_first(cache_mb=0.02, cache_eviction="fifo")
+    assert still_has_the_first(cache_mb=16, cache_eviction="fifo")
+    assert not still_has_the_first(cache_mb=16, cache_eviction="fifo", cache_ttl_s=0.05)

@@ -28,8 +28,6 @@ REPORT = {
         "read_bytes": 3000,
         "write_bytes": 12_000,
         "storage_used_bytes": 9000,
-        "cache_hits": 0,
-        "cache_misses": 0,
         "errors": [{"provider": "file", "operation": "store", "error": 'Disk"Full\n\\Error', "count": 4}],
         "latency": [
             {"provider": "file", "operation": "store", "count": 16, "total_s": 0.5, "longest_s": 0.2},

@@ -160,6 +160,17 @@ _POLICIES: dict[EvictionPolicy, Callable[[CacheConfig], cachetools.Cache[str, Ca
 
 
 @dataclass(frozen=True, slots=True)
+class CacheCounts:
+    """How often an artefact that was read came from memory, since the process began, and what is held now."""
+
+    hits: int
+    misses: int
+    entries: int
+    size_bytes: int
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """When a read or a change began, and how often keys of its slot had changed until then.
 
@@ -193,12 +204,29 @@ class CacheManager:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts = [0] * _SLOTS
+        self._hits = self._misses = 0
         self._largest_bytes = int(self.config.share * self.config.limit_bytes)
 
     def get(self, key: str) -> CacheEntry | None:
         """What is kept of this artefact, unless its time is over."""
         with self._lock:
             return self.cache.get(key, self._clock())
+
+    def asked(self, key: str) -> CacheEntry | None:
+        """What is kept of an artefact that is to be read, counted as a hit or a miss."""
+        with self._lock:
+            entry = self.cache.get(key, self._clock())
+            if entry is None:
+                self._misses += 1
+            else:
+                self._hits += 1
+            return entry
+
+    def counts(self) -> CacheCounts:
+        """All counts, of one moment."""
+        with self._lock:
+            held = self.cache
+            return CacheCounts(self._hits, self._misses, len(held), held.size_bytes, self.config.limit_bytes)
 
     def set(self, key: str, data: bytes, metadata: StorageMetadata) -> None:
         """Keep an artefact that is known to be stored like this now."""

@@ -72,7 +72,7 @@ def compose(
     wrapped = _sealed(wrapped, keyring)
     wrapped = Compressed(wrapped, compression_level)
     wrapped = Checked(wrapped)
-    return wrapped if cache is None else _cached(wrapped, cache, recorder)
+    return wrapped if cache is None else _cached(wrapped, cache)
 
 
 def reached(
@@ -94,7 +94,7 @@ def _sealed(provider: StorageProvider, keyring: Keyring | None) -> StorageProvid
     return Encrypted(provider, keyring)
 
 
-def _cached(provider: StorageProvider, cache: CacheManager, recorder: Recorder | None) -> StorageProvider:
+def _cached(provider: StorageProvider, cache: CacheManager) -> StorageProvider:
     from monitord.storage.artefacts.wrappers.cached import Cached
 
-    return Cached(provider, cache, recorder)
+    return Cached(provider, cache)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from monitord.actions import recorder
@@ -9,6 +10,7 @@ from monitord.web.question import Question
 
 
 def overview(asked: Question) -> dict[str, Any]:
-    """Tell how the recorder and its store are; without either it says so."""
+    """Tell how the recorder and its store are, and this server's cache; without either it says so."""
     asked.only()
-    return recorder.overview(asked.workspace).as_json()
+    cache = asked.workspace.cache_counts()
+    return {**recorder.overview(asked.workspace).as_json(), "cache": cache and asdict(cache)}

@@ -306,26 +306,19 @@ def test_nobody_reads_what_was_replaced_before_he_asked() -> None:
     assert faults == []
 
 
-def test_hits_and_misses_are_told() -> None:
-    class Counts:
-        def __init__(self) -> None:
-            self.hits, self.misses = 0, 0
-
-        def record_cache_hit(self) -> None:
-            self.hits += 1
-
-        def record_cache_miss(self) -> None:
-            self.misses += 1
-
-    counts = Counts()
-    bare = MemoryStorageProvider()
-    provider = Cached(bare, CacheManager(), counts)
+def test_hits_and_misses_are_counted() -> None:
+    """Each read counts once; asking for metadata does not."""
+    cache, bare = CacheManager(), MemoryStorageProvider()
+    provider = Cached(bare, cache)
     put(bare, KEY, b"x")
     for _time in range(3):
         get(provider, KEY)
+    provider.get_metadata(KEY)
     with pytest.raises(MissingArtefactError):
         get(provider, "missing")
-    assert (counts.hits, counts.misses) == (2, 2)
+    counts = cache.counts()
+    assert (counts.hits, counts.misses, counts.entries) == (2, 2, 1)
+    assert 0 < counts.size_bytes < counts.limit_bytes
 
 
 def test_an_empty_artefact_is_cached_too(bare: Flaky) -> None:

@@ -41,12 +41,6 @@ class Told:
     def record_latency(self, operation: str, seconds: float) -> None:
         self.all.append(("latency", operation, seconds))
 
-    def record_cache_hit(self) -> None:
-        self.all.append(("hit",))
-
-    def record_cache_miss(self) -> None:
-        self.all.append(("miss",))
-
 
 class Slow(Flaky):
     """Every call takes a second, every piece of a stream half a second more."""
@@ -151,4 +145,4 @@ def test_each_try_counts_and_stored_bytes_are_counted() -> None:
     assert stored.stored_size < 1000
     assert get(provider, KEY)[1] == b"x" * 100_000
     without_times = [entry for entry in told.all if entry[0] != "latency"]
-    assert without_times == [("error", "store", TransientError), ("write", stored.stored_size), ("hit",)]
+    assert without_times == [("error", "store", TransientError), ("write", stored.stored_size)]

@@ -27,8 +27,6 @@ class StorageMetrics:
         self.read_bytes = 0
         self.write_bytes = 0
         self.storage_used = 0
-        self.cache_hits = 0
-        self.cache_misses = 0
         self._errors: Counter[tuple[str, str, str]] = Counter()
         self._latency: dict[tuple[str, str], _Timing] = {}
         self._lock = threading.Lock()
@@ -49,16 +47,6 @@ class StorageMetrics:
         """An artefact is gone."""
         with self._lock:
             self.deletes += 1
-
-    def record_cache_hit(self) -> None:
-        """Count a read that the cache answered."""
-        with self._lock:
-            self.cache_hits += 1
-
-    def record_cache_miss(self) -> None:
-        """Count a read that the cache could not answer."""
-        with self._lock:
-            self.cache_misses += 1
 
     def record_error(self, provider: str, operation: str, error: str) -> None:
         """Count a call that failed with an error of this class."""
@@ -89,8 +77,6 @@ class StorageMetrics:
                 "read_bytes": self.read_bytes,
                 "write_bytes": self.write_bytes,
                 "storage_used_bytes": self.storage_used,
-                "cache_hits": self.cache_hits,
-                "cache_misses": self.cache_misses,
                 "errors": [
                     {"provider": provider, "operation": operation, "error": error, "count": count}
                     for (provider, operation, error), count in sorted(self._errors.items())

@@ -45,14 +45,6 @@ class StorageMonitor:
         """What a call took."""
         self.metrics.record_latency(self.provider, operation, seconds)
 
-    def record_cache_hit(self) -> None:
-        """Count an artefact that the cache had."""
-        self.metrics.record_cache_hit()
-
-    def record_cache_miss(self) -> None:
-        """Count an artefact that the cache did not have."""
-        self.metrics.record_cache_miss()
-
     def check_storage(self) -> Health | None:
         """Look now, and let the alerts be judged by it; None without a checker."""
         if self.health_checker is None:

@@ -8,16 +8,15 @@ from contextlib import closing
 from monitord.storage.artefacts.cache import CacheManager, Ticket
 from monitord.storage.artefacts.metadata import BytesPayload, Payload, StorageMetadata
 from monitord.storage.artefacts.provider import StorageProvider
-from monitord.storage.artefacts.wrappers.measured import Recorder
 from monitord.storage.artefacts.wrappers.passing import PassThrough
 
 
 class Cached(PassThrough):
     """The outermost wrapper. A large artefact streams past the cache, a file is kept only once it is read."""
 
-    def __init__(self, inner: StorageProvider, cache: CacheManager, recorder: Recorder | None = None) -> None:
+    def __init__(self, inner: StorageProvider, cache: CacheManager) -> None:
         super().__init__(inner)
-        self._cache, self._recorder = cache, recorder
+        self._cache = cache
 
     def store(
         self, key: str, payload: Payload, metadata: StorageMetadata, *, replace: bool = True
@@ -29,13 +28,9 @@ class Cached(PassThrough):
         return stored
 
     def retrieve(self, key: str) -> tuple[StorageMetadata, Generator[bytes]]:
-        entry = self._cache.get(key)
+        entry = self._cache.asked(key)
         if entry is not None:
-            if self._recorder is not None:
-                self._recorder.record_cache_hit()
             return entry.metadata, _whole(entry.data)
-        if self._recorder is not None:
-            self._recorder.record_cache_miss()
         ticket = self._cache.reading(key)
         metadata, chunks = self.inner.retrieve(key)
         if not self._cache.takes(metadata.size):

@@ -23,7 +23,7 @@ export async function render(root, _params, api) {
 
 function drawn(got) {
   const said = got.status;
-  return [lead(got), cost(got, said), degraded(said), store(got), blackBox(said.black_box), jobs(said.jobs), going(said)].filter(Boolean);
+  return [lead(got), cost(got, said), degraded(said), store(got), blackBox(said.black_box), jobs(said.jobs), going(said, got.cache)].filter(Boolean);
 }
 
 function lead(got) {
@@ -108,12 +108,13 @@ function jobs(held) {
   ] }));
 }
 
-function going(said) {
+function going(said, cache) {
   const counters = said.storage?.counters, sent = said.courier;
   const errors = (counters?.errors ?? []).reduce((sum, one) => sum + (one.count ?? 0), 0);
   const pairs = [
     ["so far", said.counts ? Object.entries(said.counts).filter(([, value]) => number(value)).map(([name, value]) => `${value.toLocaleString("en")} ${value === 1 ? name.replace(/s$/, "") : name}`).join(", ") : null],
     ["artefacts", counters ? `${counters.writes ?? 0} written, ${counters.reads ?? 0} read, ${counters.deletes ?? 0} deleted${errors ? `, ${errors} failed` : ""}` : null],
+    ["this page's memory", cache ? `${cache.hits} of ${cache.hits + cache.misses} remote artefacts came from it; it holds ${cache.entries}` : null],
     ["last incident", said.last_incident ? incidentLink(said.last_incident) : null],
     ["capturing", said.capture?.correlation_id ? incidentLink(said.capture.correlation_id) : null],
     ["sent away", sent ? [`${sent.moved ?? 0} sent`, sent.url ? [" to ", foreign(sent.url)] : null, sent.waiting_artefacts ? `, ${sent.waiting_artefacts} wait` : null, sent.last_error ? [": ", foreign(sent.last_error)] : null] : null],
