@@ -30,7 +30,6 @@ class Asking:
 
     scope = SCOPE
     rate_hz = ASKED_HZ
-    is_filling = False
     lost = Lost()
 
     def __init__(self) -> None:
