@@ -516,6 +516,11 @@ class CaptureStatus(StrEnum):
         return self in (CaptureStatus.OK, CaptureStatus.PARTIAL)
 
 
+def in_words(status: str) -> str:
+    """Say how a capture ended as a person reads it; programs get the status itself."""
+    return status.replace("_", " ")
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One line of a function with its share of the profile; `stmt_id` names the statement on it."""

@@ -25,6 +25,7 @@ from monitord.model import (
     ProcessKey,
     ProfilerName,
     TriggerMetric,
+    in_words,
 )
 from monitord.redaction import printable
 
@@ -114,7 +115,9 @@ def require_profile(incident: Incident) -> None:
         )
     worst = (profiles or failed)[-1]
     fix = f"; {worst.fix}" if worst.fix else ""
-    text = printable(f"no profile of pid {worst.target.pid}: {worst.status.value}: {worst.reason or ''}{fix}")
+    text = printable(
+        f"no profile of pid {worst.target.pid}: {in_words(worst.status)}: {worst.reason or ''}{fix}"
+    )
     if worst.status in (CaptureStatus.PERMISSION_DENIED, CaptureStatus.REFUSED):
         raise PermissionDeniedError(text)
     if worst.status in (CaptureStatus.TARGET_GONE, CaptureStatus.TARGET_REPLACED):

@@ -14,7 +14,7 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import ConfigError, MonitordError, NotFoundError, UnreachableError
 from monitord.export.encoding import iso
 from monitord.export.units import age, span
-from monitord.recorder.status import moment_of, read_status, silent_for_s
+from monitord.recorder.status import moment_of, nobody_records, read_status, silent_for_s
 from monitord.redaction import printable
 from monitord.storage.views import Counts, Usage
 
@@ -35,9 +35,7 @@ def trouble(reported: Mapping[str, Any] | None, now: datetime) -> Trouble | None
     if reported is None or not reported["is_running"]:
         taken = moment_of((reported or {}).get("taken_at"))
         last = f" (the last look was {age(taken, now)})" if taken else ""
-        return Trouble(
-            "off", f"nobody records here{last}; start it with `monitord service start` or `monitord run`"
-        )
+        return Trouble("off", nobody_records(last))
     pid = reported.get("pid") or "unknown"
     if "unreadable" in reported:
         return Trouble(
@@ -234,15 +232,12 @@ def _why_off(workspace: Workspace) -> NotFoundError:
     failure, flag = _unit_failure(folder)
     if failure is not None:
         see = f"`monitord logs{flag}` says why, `monitord service start{flag}` starts it"
-        return NotFoundError(f"not running on {folder}: {failure}; {see}")
+        return NotFoundError(f"nobody records here ({folder}): {failure}; {see}")
     try:
         workspace.config()
     except ConfigError as error:
-        return NotFoundError(f"cannot start on {folder}, and it does not run: {error}")
-    return NotFoundError(
-        f"not running on {folder}; start it with `monitord run` or `monitord service install`"
-        f"{_where_else(folder)}"
-    )
+        return NotFoundError(f"nobody records here ({folder}), and nobody could: {error}")
+    return NotFoundError(f"{nobody_records(f' ({folder})')}{_where_else(folder)}")
 
 
 def _unit_failure(folder: Path) -> tuple[str | None, str]:

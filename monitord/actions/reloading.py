@@ -11,7 +11,7 @@ from typing import Any
 
 from monitord.errors import ConfigError, NotFoundError, PermissionDeniedError, UnreachableError
 from monitord.recorder.locks import DAEMON_LOCK
-from monitord.recorder.status import read_status
+from monitord.recorder.status import nobody_records, read_status
 
 _POLL_S = 0.1
 
@@ -27,7 +27,7 @@ def reload_recorder(
     """
     before = read_status(data_dir)
     if before is None or not before["is_running"]:
-        raise NotFoundError(f"cannot reload: nobody records into {data_dir}; try `monitord service start`")
+        raise NotFoundError(f"cannot reload: {nobody_records()}")
     _require_readable(before)
     if before["pid"] is None:
         raise UnreachableError(

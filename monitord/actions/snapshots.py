@@ -14,7 +14,7 @@ from monitord.actions.workspace import Workspace
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UnreachableError, UsageError
 from monitord.model import SnapshotRequest
 from monitord.recorder.requests import LONGEST_S, SHORTEST_S, ask_snapshot
-from monitord.recorder.status import read_status
+from monitord.recorder.status import nobody_records, read_status
 from monitord.storage.ids import new_correlation_id
 from monitord.storage.views import IncidentView
 
@@ -76,9 +76,7 @@ def _check(wish: SnapshotWish) -> None:
 def _require_recorder(workspace: Workspace) -> None:
     status = read_status(workspace.data_dir)
     if status is None or not status["is_running"]:
-        raise NotFoundError(
-            f"cannot take a snapshot: nobody records into {workspace.data_dir}; try `monitord service start`"
-        )
+        raise NotFoundError(f"cannot take a snapshot: {nobody_records()}")
     if os.geteuid() and not is_ours(workspace.data_dir):
         raise PermissionDeniedError(_NOT_OURS.format(folder=workspace.data_dir))
 

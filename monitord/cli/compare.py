@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 _LEAST_NAME = 16  # columns below which a name says nothing
 _SHOWN = 20
+_UNCHANGED = "unchanged"
 _LEAST_SHARE = 0.005  # what is shown as 1 % or more
-_PAINTS = {"hotter": "red", "new": "red", "cooler": "green", "gone": "green", "same": "dim"}
+_PAINTS = {"hotter": "red", "new": "red", "cooler": "green", "gone": "green", _UNCHANGED: "dim"}
 _CODE = {"changed": "code changed", "same": "same code", "renamed": "renamed", "unknown": ""}
 
 
@@ -131,7 +132,7 @@ def _is_seen(one: Mapping[str, Any]) -> bool:
 
 def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[str]:
     before, after = one["before"]["self_share"], one["after"]["self_share"]
-    verdict = "noise" if one["is_noise"] else one["verdict"]
+    verdict = _verdict(one)
     moved = f"{(after - before) * 100:+4.0f} ±{one['noise'] * 100:<3.0f}"
     shares = f"{before * 100:4.0f} % {after * 100:4.0f} %  {moved}"
     painted = style.paint(f"{verdict:>12}", _PAINTS.get(verdict, "dim"))
@@ -153,10 +154,30 @@ def _difference(one: Mapping[str, Any], columns: int, style: Style) -> Iterator[
             yield f"{'':{indent}}{style.paint(said, 'dim')}"
 
 
+def _verdict(one: Mapping[str, Any]) -> str:
+    """The verdict, where the row's numbers show it: what moved may be what a function calls."""
+    return "noise" if one["is_noise"] else _seen(one["verdict"], *_own(one))
+
+
+def _own(one: Mapping[str, Any]) -> tuple[float, float]:
+    return one["before"]["self_share"], one["after"]["self_share"]
+
+
+def _seen(verdict: str, before: float | None, after: float | None) -> str:
+    """The verdict of two shares as they are shown: rounded to the same number they are unchanged."""
+    if verdict == "same" or (verdict in ("hotter", "cooler") and _percent(before) == _percent(after)):
+        return _UNCHANGED
+    return verdict
+
+
+def _percent(share: float | None) -> str:
+    return f"{share * 100:.0f} %" if share is not None else "–"
+
+
 def _code(one: Mapping[str, Any]) -> str:
     if one["code"] == "renamed":
         return f"was {printable(one['was'])}, same code"
-    if one["code"] == "same" and one["verdict"] == "hotter":
+    if one["code"] == "same" and _verdict(one) == "hotter":
         return "same code, slower"
     return _CODE[one["code"]]
 
@@ -164,11 +185,8 @@ def _code(one: Mapping[str, Any]) -> str:
 def _statement(one: Mapping[str, Any]) -> str:
     lines = [one["before_line"], one["after_line"]]
     known = [str(line) for line in dict.fromkeys(lines) if line is not None]
-    shares = [
-        f"{share * 100:.0f} %" if share is not None else "–"
-        for share in (one["before_share"], one["after_share"])
-    ]
-    return f"line {' → '.join(known)}: {' → '.join(shares)} {one['verdict']}"
+    shares = one["before_share"], one["after_share"]
+    return f"line {' → '.join(known)}: {' → '.join(map(_percent, shares))} {_seen(one['verdict'], *shares)}"
 
 
 def _remarks(found: Mapping[str, Any], cut_off: int, everything: bool) -> Iterator[str]:
@@ -177,6 +195,6 @@ def _remarks(found: Mapping[str, Any], cut_off: int, everything: bool) -> Iterat
         more = f"{cut_off} more differ; " if cut_off > 0 else ""
         yield ""
         yield f"{more}{noisy} moved by less than chance explains (--all shows them)"
-    if any(one["code"] == "same" and one["verdict"] == "hotter" for one in found["differences"]):
+    if any(one["code"] == "same" and _verdict(one) == "hotter" for one in found["differences"]):
         yield "slower: the same code has a larger share of the samples"
     yield from (f"note: {note}" for note in found["notes"])

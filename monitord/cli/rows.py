@@ -9,7 +9,7 @@ from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import Style
 from monitord.cli.when import local_stamp
 from monitord.export.units import age, quantity, unit_of
-from monitord.model import UNKNOWN_CAUSE, CaptureStatus, ProfileRecord
+from monitord.model import UNKNOWN_CAUSE, CaptureStatus, ProfileRecord, in_words
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
 from monitord.storage.ids import short_id
@@ -73,7 +73,7 @@ def evidence(record: ProfileRecord) -> str:
         return "no process"
     who = tool_name(record.profiler) or record.role
     marks = ["late"] * record.late + ["kept"] * record.pinned  # first, so that no narrow screen cuts them off
-    how = [] if record.status is CaptureStatus.OK else [record.status.value]
+    how = [] if record.status is CaptureStatus.OK else [in_words(record.status)]
     return printable(" ".join([*marks, who, *how]))
 
 

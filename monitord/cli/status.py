@@ -57,7 +57,7 @@ def _lines(
 ) -> Iterator[str]:
     now = datetime.now(UTC)
     if not reported["is_running"]:
-        yield style.paint("monitord does not record here", "red")
+        yield style.paint("nobody records here", "red")
         yield from _facts({**_kept(folder, usage), "last look": _ago(reported.get("taken_at"), now)}, columns)
         return
     version = cut(printable(str(reported.get("version", ""))), LABEL)

@@ -31,6 +31,7 @@ from monitord.model import (
     ProfileRecord,
     TriggerMetric,
     counted,
+    in_words,
 )
 from monitord.ownership import is_privileged
 from monitord.profiles.verdict import OF_CPU
@@ -223,10 +224,10 @@ class ProfileBrowserView:
         )
         if coming:
             yield from self._fact("profile", coming, "yellow")
-        wide = max((len(record.status.value) for record in kept), default=0)
+        wide = max((len(in_words(record.status)) for record in kept), default=0)
         has_before = any(record.role == BEFORE for record in kept)
         for record in kept:
-            status = self._style.paint(f"{record.status.value:<{wide}}", *evidence_paint(record.status))
+            status = self._style.paint(f"{in_words(record.status):<{wide}}", *evidence_paint(record.status))
             room = self._width - 2 - _LABEL - 1 - wide - 2
             first, *more = wrap(cut(_how(record, has_before), 5 * room), room)
             role = pad(cut(printable(record.role), _LABEL), _LABEL)
@@ -252,7 +253,7 @@ class ProfileBrowserView:
         for name, status, reason, fix in steps:
             tool = pad(cut(printable(name), _LABEL), _LABEL)
             why = printable(reason or "")
-            yield from self._wrapped(f"  {tool} ", printable(status), "" if why in said else why)
+            yield from self._wrapped(f"  {tool} ", in_words(status), "" if why in said else why)
             if fix:
                 # Never wrapped: a person copies it.
                 yield f"  {'':{_LABEL}} fix: {self._style.paint(printable(fix), 'green')}"

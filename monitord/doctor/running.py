@@ -23,7 +23,7 @@ def check_daemon(here: Surroundings) -> Iterator[Check]:
         return
     if reported is None or not reported["is_running"]:
         fix = "monitord service install  # or, in this terminal: monitord run"
-        yield Check("daemon", WARNING, f"no daemon records into {here.data_dir}", fix)
+        yield Check("daemon", WARNING, f"nobody records here ({here.data_dir})", fix)
         return
     pid, taken_at = reported["pid"] or "unknown", moment_of(reported.get("taken_at"))
     silent_s = silent_for_s(reported, here.now)

@@ -24,6 +24,7 @@ from monitord.model import (
     Cause,
     ProfileRecord,
     counted,
+    in_words,
 )
 from monitord.redaction import printable
 from monitord.redaction.naming import display_name
@@ -246,7 +247,7 @@ def _unknown(view: IncidentView, _around: Surroundings) -> Iterator[Sentence]:
         reason = f": {printable(step.reason)}" if step.reason else ""
         fix = f" To change that: {printable(step.fix)}" if step.fix else ""
         tool = "The profile" if step.profiler in ("auto", "none") else printable(step.profiler)
-        said = f"{tool} was not taken ({step.status.replace('_', ' ')}){reason}."
+        said = f"{tool} was not taken ({in_words(step.status)}){reason}."
         steps[said + fix] = None  # a refusal holds for the first look and the profile
     yield from (Sentence("unknown", text) for text in steps)
     for record in view.captures:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from monitord.export.units import quantity, span
-from monitord.model import BEFORE, counted
+from monitord.model import BEFORE, counted, in_words
 
 Document = Mapping[str, Any]
 _LEAST_SHARE = 0.005
@@ -242,7 +242,7 @@ def _around(document: Document) -> Section:
 
 def _done(document: Document) -> Section:
     rows = [
-        (one["role"], one["profiler"] or "", one["status"].replace("_", " "), _how(one))
+        (one["role"], one["profiler"] or "", in_words(one["status"]), _how(one))
         for one in document["incident"]["captures"]
     ]
     return Section(

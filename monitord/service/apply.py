@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from monitord.children import system_program
 from monitord.errors import MonitordError, PermissionDeniedError
+from monitord.service.environment import StartOrGoBack
 from monitord.service.plan import ServicePlan
-from monitord.service.steps import Run
+from monitord.service.removal import forget, plan_uninstall
+from monitord.service.steps import PlannedFile, Run, Step
 
 _COMMAND_TIMEOUT_S = 120.0
+_LOCK = ".monitord-install.lock"
 
 
 def _run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -31,15 +36,17 @@ def _run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
 def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
     """Do what the plan says and tell each step in one line; stops at the first step that fails.
 
-    Raises PermissionDeniedError or NotFoundError with the fix before anything is changed, MonitordError when
-    a step failed.
+    An install that fails leaves the service as it was: none, or the one before. Raises
+    PermissionDeniedError or NotFoundError with the fix before anything is changed, MonitordError when a step
+    failed, or when another install is under way.
     """
     if (obstacle := next(plan.obstacles(), None)) is not None:
         raise obstacle
     done: list[str] = []
     before = os.umask(0o022) if plan.is_system else None  # what is the machine's is for everybody to read
     try:
-        done += (step.do(run) for step in plan.steps)
+        with _alone(plan), _or_as_before(plan, run):
+            done += (step.do(run) for step in plan.steps)
     except PermissionError as error:
         raise PermissionDeniedError(f"cannot change {error.filename}: {error.strerror}") from error
     except OSError as error:  # a full or read-only disk
@@ -49,3 +56,61 @@ def apply(plan: ServicePlan, *, run: Run = _run) -> list[str]:
         if before is not None:
             os.umask(before)
     return done
+
+
+@contextlib.contextmanager
+def _alone(plan: ServicePlan) -> Iterator[None]:
+    """One at a time installs, upgrades or removes this service. The lock is for its owner alone to take."""
+    folder = plan.place.unit_path(system=plan.is_system).parent
+    if plan.verb == "uninstall" and not folder.is_dir():
+        yield
+        return
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    path = folder / _LOCK
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        if not _is_taken(descriptor):
+            raise MonitordError(
+                f"cannot {plan.verb}: another install or uninstall of the service is under way; try later"
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Whether the lock is ours now; a file that its last owner removed meanwhile locks nothing."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(descriptor).st_nlink > 0
+
+
+@contextlib.contextmanager
+def _or_as_before(plan: ServicePlan, run: Run) -> Iterator[None]:
+    """Take an install back that fails half-way: its unit would be started at the next boot as it is."""
+    unit = plan.place.unit_path(system=plan.is_system)
+    is_new = not os.path.lexists(unit)
+    old = None if is_new or unit.is_symlink() or not unit.is_file() else unit.read_text(encoding="utf-8")
+    try:
+        yield
+    except BaseException:
+        if plan.verb != "uninstall" and unit.is_file():
+            steps = plan_uninstall(plan.is_system, plan.place).steps if is_new else _back_to(plan, old)
+            for step in steps:  # what fails here adds nothing to the error that led here
+                with contextlib.suppress(MonitordError, OSError, subprocess.SubprocessError):
+                    step.do(run)
+        raise
+
+
+def _back_to(plan: ServicePlan, old: str | None) -> tuple[Step, ...]:
+    """The steps to the unit that was there before, which runs again: an install stops the one before it."""
+    if old is None:  # a link of somebody's, which is not followed
+        return ()
+    starts = [step.start for step in plan.steps if isinstance(step, StartOrGoBack)]
+    unit = PlannedFile(plan.place.unit_path(system=plan.is_system), old)
+    return (unit, *forget(plan.is_system, plan.place), *starts)

@@ -25,7 +25,7 @@ def plan_uninstall(
     steps = [*_stop(system, place), RemoveFile(place.unit_path(system=system))]
     if purge is not None:
         steps += [RemoveTree(each) for each in _drop_ins(system, place) if os.path.lexists(each)]
-    steps += _forget(system, place)
+    steps += forget(system, place)
     if purge is not None:
         steps += _purge(system, place, purge, config)
     hints = (_kept(system, place),) if purge is None else tuple(_remains(system, place))
@@ -38,7 +38,8 @@ def _stop(system: bool, place: ServicePaths) -> list[Step]:
     return [Command((*systemctl(system), "disable", "--now", _UNIT), may_fail=True)]
 
 
-def _forget(system: bool, place: ServicePaths) -> list[Step]:
+def forget(system: bool, place: ServicePaths) -> list[Step]:
+    """Let the manager read its units again, and know of no failure."""
     if place.is_mac:
         return []
     reset = Command((*systemctl(system), "reset-failed", _UNIT), may_fail=True)

@@ -159,7 +159,7 @@ def test_status_without_a_daemon_says_what_to_type(here, store) -> None:
     """And what there is all the same: where it lies and how full it is."""
     answer = here("status")
     assert answer.code == 3
-    assert answer.out.startswith("monitord does not record here\n")
+    assert answer.out.startswith("nobody records here\n")
     assert re.search(r"^  store +[\d.]+ \w+ of 50", answer.out, re.MULTILINE)
     assert "monitord run" in answer.err
     assert json.loads(here("status", "--json").out)["running"] is False
@@ -208,7 +208,7 @@ def test_status_without_a_recorder_says_what_it_knows(text, here, store, data_di
     write_status(data_dir, status_of(1, taken_at=datetime.now(UTC) - timedelta(hours=2)))
     answer = here("--config", str(config), "status")
     assert (answer.code, answer.err.count("\n")) == (3, 1)
-    assert answer.out.startswith("monitord does not record here\n")
+    assert answer.out.startswith("nobody records here\n")
     assert ("  store " in answer.out) == (text == "")
     assert re.search(r"^  last look +2 h ago$", answer.out, re.MULTILINE)
 

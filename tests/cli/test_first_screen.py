@@ -155,7 +155,7 @@ def test_one_reason_is_told_once_whatever_steps_it_stood_in_the_way_of(store, he
     missing = page[page.index("What could not be captured") : page.index("What speaks for it")].splitlines()[
         1:-1
     ]
-    assert missing == ["  profile    target_gone: cannot find process 4321"]
+    assert missing == ["  profile    target gone: cannot find process 4321"]
     assert page.count(limit) == 1
     told = " ".join(here("explain", made.correlation_id).out.split())
     assert told.count("cannot find process 4321") == 1

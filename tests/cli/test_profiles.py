@@ -207,6 +207,24 @@ def test_callers_that_took_nothing_themselves_are_counted_not_listed(here, store
     assert "caller" in here("compare", names[0], third, "--all").out
 
 
+def test_a_share_that_is_shown_as_it_was_is_unchanged(here, store, new_incident) -> None:
+    """Whatever moved it: what it calls, or less than one percent. No line says "0 % → 0 % hotter"."""
+    before = b"main (/srv/app/main.py:1);a (/srv/app/main.py:9) 90000\nb (/srv/app/main.py:8) 10000\n"
+    after = b"main (/srv/app/main.py:1);a (/srv/app/main.py:9) 89600\nb (/srv/app/main.py:8) 10400\n"
+    names = [
+        store.save_incident(_incident(new_incident, payload))[0].correlation_id for payload in (before, after)
+    ]
+    found = json.loads(here("compare", *names, "-o", "json").out)
+    assert {one["function"]: one["verdict"] for one in found["differences"]} == {
+        "main": "cooler", "a": "cooler", "b": "hotter",
+    }, "programs get what the numbers say"  # fmt: skip
+    rows = here("compare", *names, "--all").out.splitlines()[4:]
+    assert [row.split() for row in rows if row.endswith("main.py")]
+    for row in rows:
+        if shares := re.findall(r"(\d+) %", row)[:2]:
+            assert (shares[0] == shares[1]) == ("unchanged" in row), row
+
+
 def test_edited_code_is_shown_where_its_share_did_not_move(here, store, new_incident) -> None:
     edited = SOURCE.replace(
         "def parse(items):\n    return items", "def parse(items):\n    return sorted(items)"

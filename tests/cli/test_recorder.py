@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 
 from monitord.cli.app import ASKING
 from monitord.recorder.locks import DAEMON_LOCK, hold
-from monitord.recorder.status import STATUS_FILE
+from monitord.recorder.status import HOW_TO_START, STATUS_FILE
 from monitord.storage import open_store
 
 QUESTIONS = [
@@ -168,3 +169,10 @@ def test_a_damaged_report_and_one_of_a_time_to_come_end_no_answer(incident, data
     with recorder(data_dir, taken_at=ahead):
         (line,) = lines(here("recent").err)
     assert "is of a time to come" in line
+
+
+@pytest.mark.parametrize(
+    "words", [("recent",), ("status",), ("snapshot",), ("service", "reload")], ids=" ".join
+)
+def test_that_nobody_records_is_said_in_one_wording(words: tuple[str, ...], here, incident) -> None:
+    assert re.search(rf"nobody records here[^;]*; {re.escape(HOW_TO_START)}", here(*words).err)

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from monitord.errors import MonitordError, NotFoundError, PermissionDeniedError, UsageError
 from monitord.ownership import closed_to_others, is_for_all
-from monitord.service import ServicePaths, apply, control, plan_install, plan_uninstall
+from monitord.service import ServicePaths, ServicePlan, apply, control, plan_install, plan_uninstall
 from monitord.service.accounts import why_no_system_account
 from monitord.service.paths import require_rights
 from tests.service.machine import Manager
@@ -325,3 +326,52 @@ def test_upgrading_what_is_not_installed_is_refused(place: ServicePaths) -> None
     manager = Manager()
     apply(plan_install(False, place, verb="upgrade"), run=manager)
     assert manager.told[-1] == "systemctl --user restart monitord.service"
+
+
+@pytest.mark.parametrize("fails", ["daemon-reload", "enable", "restart"])
+def test_an_install_that_fails_leaves_no_service(fails: str, place: ServicePaths) -> None:
+    """Else the next login starts what nobody has."""
+    manager = Manager(fails=fails)
+    with pytest.raises(MonitordError, match=fails):
+        apply(plan_install(False, place), run=manager)
+    unit = place.unit_path(system=False)
+    assert list(unit.parent.iterdir()) == []
+    assert "systemctl --user disable --now monitord.service" in manager.told
+
+
+def test_an_update_that_fails_leaves_the_service_before_it(place: ServicePaths) -> None:
+    unit = place.unit_path(system=False)
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/usr/bin/true\n")
+    manager = Manager(fails="enable")
+    with pytest.raises(MonitordError, match="enable"):
+        apply(plan_install(False, place), run=manager)
+    assert unit.read_text() == "[Service]\nExecStart=/usr/bin/true\n"
+    told = manager.told
+    assert told[told.index("systemctl --user enable monitord.service") + 1 :] == [
+        "systemctl --user daemon-reload",
+        "systemctl --user reset-failed monitord.service",
+        "systemctl --user restart monitord.service",
+    ]
+
+
+@pytest.mark.parametrize("plan", [plan_install, plan_uninstall])
+def test_a_second_install_meanwhile_is_refused_in_one_line(
+    plan: Callable[[bool, ServicePaths], ServicePlan], place: ServicePaths
+) -> None:
+    manager, refused = Manager(), []
+
+    def run(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        if "enable" in argv:
+            with pytest.raises(
+                MonitordError, match=r"another install or uninstall .* is under way"
+            ) as caught:
+                apply(plan(False, place), run=Manager())
+            refused.append(caught.value)
+        return manager(argv)
+
+    apply(plan_install(False, place), run=run)
+    assert len(refused) == 1
+    unit = place.unit_path(system=False)
+    assert list(unit.parent.iterdir()) == [unit], "the lock is gone, the unit stays"
+    apply(plan(False, place), run=Manager())  # and afterwards it goes

@@ -24,13 +24,17 @@ const side = (words, one, isBaseline) => el("section", { class: "card", "aria-la
 
 const TONES = { hotter: "bad", new: "bad", cooler: "ok", gone: "ok" };
 
+// Where the numbers beside it are rounded to the same, a function is unchanged: its callees moved.
+const verdict = (one) => (["hotter", "cooler"].includes(one.verdict)
+  && percent(one.before?.self_share) === percent(one.after?.self_share) ? "unchanged" : one.verdict);
+
 function functions(found) {
   return table({
     caption: "What moved by more than chance explains, then what only its code changed",
     rows: [...found.moved, ...found.edited],
     columns: [
       { title: "Function", class: "wide", cell: (one) => [el("b", {}, code(one.function)), el("div", { class: "quiet" }, code(one.file ?? ""))] },
-      { title: "", cell: (one) => [badge(one.verdict, TONES[one.verdict] ?? "quiet"), ["changed", "renamed"].includes(one.code) ? [" ", badge(`code ${one.code}`, "warn")] : null] },
+      { title: "", cell: (one) => [badge(verdict(one), TONES[verdict(one)] ?? "quiet"), ["changed", "renamed"].includes(one.code) ? [" ", badge(`code ${one.code}`, "warn")] : null] },
       { title: "Before", class: "number", cell: (one) => percent(one.before?.self_share) },
       { title: "After", class: "number", cell: (one) => percent(one.after?.self_share) },
       { title: "", narrow: false, cell: (one) => bar(one.after?.self_share) },
