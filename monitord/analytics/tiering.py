@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 import time
@@ -35,7 +34,7 @@ from monitord.analytics.tiers import (
     write_day,
 )
 from monitord.analytics.versions import deployments, known_versions
-from monitord.children import end_with_parent
+from monitord.children import answer, end_with_parent
 from monitord.durable import durable_write, file_mode, folder_mode, is_shared, read_regular
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.model import counted, sized
@@ -269,7 +268,7 @@ def limits_of(settings: config.Settings) -> TierLimits:
 
 
 def main() -> int:
-    """Run once; the last line on stdout is how it went, as JSON."""
+    """Run once, and say how it went as an errand does."""
     parser = argparse.ArgumentParser(prog="monitord tiering")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--config", type=Path)
@@ -278,12 +277,12 @@ def main() -> int:
     rights.keep_only(())  # it may talk to a network
     try:
         limits = limits_of(config.load(arguments.config).settings)
-        answer = {"outcome": "ok", "detail": Tiering(arguments.data_dir, limits).run()}
+        outcome, detail = "ok", Tiering(arguments.data_dir, limits).run()
     except NotFoundError as error:
-        answer = {"outcome": "ok", "detail": f"nothing to do: {error}"}
+        outcome, detail = "ok", f"nothing to do: {error}"
     except MonitordError as error:
-        answer = {"outcome": "failed", "detail": str(error)}
-    print(json.dumps(answer), flush=True)  # noqa: T201  read by who started us
+        outcome, detail = "failed", str(error)
+    answer(outcome, detail)
     return 0
 
 

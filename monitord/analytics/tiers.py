@@ -23,6 +23,7 @@ from monitord.analytics.merging import Merge
 from monitord.analytics.parquet import SUFFIX, is_sound, notes_of, read, write_table
 from monitord.analytics.rows import VersionOf, version_unknown
 from monitord.analytics.tables import EVENTS, HOTSPOTS, INCIDENTS, Table
+from monitord.analytics.versions import deployed_mark, deployments
 from monitord.durable import durable_write, file_mode, folder_mode, is_shared
 from monitord.errors import MonitordError, StorageError
 from monitord.storage.asking import ignore_damage
@@ -73,9 +74,18 @@ def is_day(text: str) -> bool:
 
 
 def marks_of(reader: PastReader, table: Table) -> dict[str, str]:
-    """Return of each day with rows in the store a text that is another one once they have changed."""
+    """Return of each day with rows in the store a text that is another one once they have changed.
+
+    Rows with a version change, too, when somebody says later what was deployed then (`deployed --at`).
+    """
     marks = reader.day_marks(_KINDS.get(table.name, "history"))
-    return {day: f"{len(table.columns)}:{mark}" for day, mark in marks.items() if is_day(day)}
+    has_version = any(name == "version" for name, _kind in table.columns)
+    told = deployments(reader.storage) if marks and has_version else []
+    return {
+        day: f"{len(table.columns)}:{mark}{deployed_mark(told, day)}"
+        for day, mark in marks.items()
+        if is_day(day)
+    }
 
 
 def files_of(

@@ -5,6 +5,7 @@ Unknown is None: a wrong version would accuse the wrong change.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -120,3 +121,23 @@ def deployments(state: Storage) -> list[Deployment]:
         except (ValueError, KeyError, TypeError):
             continue
     return sorted(found, key=lambda each: each.at)
+
+
+def deployed_mark(deployments: Sequence[Deployment], day: str) -> str:
+    """Return a text that is another one once other marks count for a day (UTC); "" where none does.
+
+    What was replaced before the day began does not count: an old mark that goes changes nothing.
+    """
+    before: dict[str, Deployment] = {}
+    within = []
+    for each in sorted(deployments, key=lambda each: each.at):
+        begun = f"{each.at.astimezone(UTC):%Y-%m-%d}"
+        if begun < day:
+            before[each.process] = each
+        elif begun == day:
+            within.append(each)
+    counting = [(each.process, each.version) for _process, each in sorted(before.items())]
+    dated = [(each.at.isoformat(), each.process, each.version) for each in within]
+    if not counting and not dated:
+        return ""
+    return f":{hashlib.sha256(repr((counting, dated)).encode()).hexdigest()[:16]}"

@@ -75,11 +75,11 @@ class Bucket:
                 host_id = _host_of(info.path, table)
                 if host_id == COMPACTED or (host_id is not None and scope.has_host(host_id)):
                     found.append(Shipped(day, host_id, info))
-        if len(found) > _MOST_FILES:
-            raise StorageError(
-                f"cannot read so many files at once: {len(found):,}, expected at most {_MOST_FILES:,};"
-                " try a shorter --since, --host, or monitord fleet compact"
-            )
+            if len(found) > _MOST_FILES:  # before the next day is listed
+                raise StorageError(
+                    f"cannot read so many files at once: expected at most {_MOST_FILES:,};"
+                    " try a shorter --since, --host, or monitord fleet compact"
+                )
         return found
 
     def _listed(self, table: Table, day: date, scope: Scope) -> Iterator[ObjectInfo]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from monitord.errors import StorageError
+from monitord.errors import StorageError, UsageError
 from monitord.logs import get_logger
 from monitord.model import NamedPlan
 from monitord.storage.artefacts import PLANS_KEY, StorageManager
@@ -28,7 +28,8 @@ _LIMIT_BYTES = 4 << 20
 
 
 def keep_plan(artefacts: StorageManager, state: Storage, plan: NamedPlan) -> None:
-    """Keep a plan, in place of the one of its name; raises UsageError for one that can't be."""
+    """Keep a plan, in place of the one of its name; raises UsageError for one that can't be, or too many."""
+    _payload({**_held(state), plan.name: kept_as(plan)})
     store_capture_plan(state, plan)
     _write(artefacts, _held(state))
 
@@ -54,7 +55,7 @@ def agree_on_plans(artefacts: StorageManager, state: Storage) -> int:
     if held != kept:
         try:
             _write(artefacts, held)
-        except StorageError as error:  # a full disk; it is written at the next start
+        except (StorageError, UsageError) as error:  # a full disk; it is written at the next start
             get_logger().warning("store.plans_not_kept", artefact=PLANS_KEY, reason=str(error))
     return 0
 
@@ -95,6 +96,17 @@ def _write(artefacts: StorageManager, plans: Mapping[str, str]) -> None:
     if not plans:
         artefacts.delete(PLANS_KEY)
         return
-    payload = json.dumps({"plans": dict(plans)}, separators=(",", ":")).encode("ascii")
+    payload = _payload(plans)
     kind = {"kind": _KIND}
     artefacts.store_data(PLANS_KEY, payload, tags=kind, content_type="application/json", attributes=kind)
+
+
+def _payload(plans: Mapping[str, str]) -> bytes:
+    """The artefact's bytes; raises UsageError for more than would be read again."""
+    payload = json.dumps({"plans": dict(plans)}, separators=(",", ":")).encode("ascii")
+    if len(payload) > _LIMIT_BYTES:
+        raise UsageError(
+            f"cannot keep so many capture plans: {len(payload):,} bytes, expected at most {_LIMIT_BYTES:,};"
+            " `monitord plan remove NAME` makes room"
+        )
+    return payload

@@ -6,15 +6,21 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitord.analytics.parquet import is_sound
 from monitord.analytics.tables import EVENTS, INCIDENTS
 from monitord.analytics.tiering import Tiering
-from monitord.analytics.tiers import day_path, forget, read_forgotten
+from monitord.analytics.tiers import day_path, forget, is_current, marks_of, read_forgotten
+from monitord.analytics.versions import Deployment, deployed_mark, mark_deployed
 from monitord.storage import SQLiteProfileStore
+from monitord.storage.past import PastReader
 from tests.analytics.test_tiering import PLENTY, all_told, filled, ids, told
 
 __all__ = ["filled"]
@@ -88,3 +94,48 @@ def test_a_file_that_rots_inside_is_written_again_within_a_day(
         damaged += run.damaged
     assert damaged == ["event/2026-03-02.parquet"]
     assert all_told(filled) == before
+
+
+def test_what_was_deployed_is_told_of_days_whose_files_are_there_already(
+    filled: Path, store: SQLiteProfileStore
+) -> None:
+    """`deployed --at` of a day back changes that day and later ones, in answers and in files; none before it."""
+    Tiering(filled, PLENTY).run()
+    rows = told(filled, INCIDENTS)
+    days = sorted({row["raised_at"].date() for row in rows})
+    old = day_path(filled, INCIDENTS, str(days[0])).read_bytes()
+    at = datetime.combine(days[1], time_of_day(), UTC)
+    mark_deployed(store.state, "*", "9.9.9", at)
+    with PastReader(filled) as reader:
+        marks = marks_of(reader, INCIDENTS)
+    stale = [
+        day
+        for day in map(str, days)
+        if not is_current(INCIDENTS, day_path(filled, INCIDENTS, day), marks[day])
+    ]
+    assert stale == [str(day) for day in days[1:]]
+    run = Tiering(filled, PLENTY)
+    run.run()
+    versions = {row["version"] for row in told(filled, INCIDENTS) if row["raised_at"] >= at}
+    assert versions == {"9.9.9"}
+    assert day_path(filled, INCIDENTS, str(days[0])).read_bytes() == old
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ab"), st.sampled_from("12")), max_size=8),
+    st.integers(1, 9),
+)
+def test_a_mark_that_counts_for_no_incident_of_a_day_changes_nothing(
+    told_by: list[tuple[int, str, str]], number: int
+) -> None:
+    """Two sets of marks that give every process the same versions that day are one to it."""
+    begin = datetime(2026, 3, 1, tzinfo=UTC)
+    marks = [Deployment(begin + timedelta(days=n, hours=i), p, v) for i, (n, p, v) in enumerate(told_by)]
+    day = f"{begin + timedelta(days=number):%Y-%m-%d}"
+    later = Deployment(begin + timedelta(days=20), "a", "3")
+    superseded = [m for m in marks if m.at.date() < begin.date() + timedelta(days=number)]
+    newest = {m.process: m for m in sorted(superseded, key=lambda m: m.at)}
+    left = [m for m in marks if m not in superseded or m in newest.values()]
+    assert deployed_mark(marks, day) == deployed_mark([*left, later], day)
+    fresh = Deployment(begin + timedelta(days=number, hours=23), "c", "1")
+    assert deployed_mark([*marks, fresh], day) != deployed_mark(marks, day)

@@ -217,3 +217,17 @@ def test_a_place_that_does_not_answer_is_transient_within_its_patience(
     objects = open_objects(f"s3://any?{options}&timeout=1s", Patience(deadline_s=1.0, attempts=2))
     with pytest.raises(TransientError, match="tried 2 times"):
         objects.put(PATH, b"data")
+
+
+def test_more_names_than_can_be_held_are_refused_whatever_they_are(
+    objects: Objects, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that no object of ours has; a folder beside them is listed as before."""
+    monkeypatch.setattr("monitord.storage.objects.LISTED_AT_MOST", 8)
+    for number in range(5):
+        place.plant(f"v1/full/day{number}.parquet", b"x")
+        place.plant(f"v1/full/not ours {number}", b"x")
+    objects.put(PATH, b"x")
+    with pytest.raises(StorageError, match=r"cannot list v1/full: more than 8 names lie there; try one host"):
+        list(objects.list("v1/full"))
+    assert [one.path for one in objects.list("v1/incident")] == [PATH]

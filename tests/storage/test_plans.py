@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from monitord.errors import MonitordError, NotFoundError, StorageError, UsageError
 from monitord.model import CapturePlan, Match, NamedPlan
-from monitord.storage import SQLiteProfileStore
+from monitord.storage import SQLiteProfileStore, open_store
 from monitord.storage.plans import (
     delete_capture_plan,
     get_capture_plan,
@@ -116,3 +118,25 @@ def test_what_a_plan_leaves_out_stays_as_configured() -> None:
     configured = CapturePlan("auto", 10.0, 100)
     assert NamedPlan("x", rate_hz=5).applied_to(configured) == CapturePlan("auto", 10.0, 5, None, "x")
     assert FULL.applied_to(configured) == CapturePlan("perf", 30.0, 50, "always", "java-slow")
+
+
+def test_what_would_not_be_read_again_is_not_kept(
+    store: SQLiteProfileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One limit for writing and reading: what was kept comes back, one more is refused and changes nothing."""
+    monkeypatch.setattr("monitord.storage.kept_plans._LIMIT_BYTES", 1000)
+    kept: list[str] = []
+
+    def keep_all() -> None:
+        for number in range(50):
+            store.keep_plan(NamedPlan(f"p{number}", rate_hz=5))
+            kept.append(f"p{number}")
+
+    with pytest.raises(UsageError, match=r"cannot keep so many capture plans: .* expected at most 1,000"):
+        keep_all()
+    assert [plan.name for plan in list_capture_plans(store.state)] == sorted(kept)
+    store.close()
+    for path in store.data_dir.glob("monitord.db*"):
+        path.unlink()
+    with closing(open_store(store.data_dir)) as again:
+        assert [plan.name for plan in list_capture_plans(again.state)] == sorted(kept) != []

@@ -13,12 +13,14 @@ from datetime import datetime
 from importlib import import_module
 from typing import Protocol, cast
 
-from monitord.errors import ConfigError
+from monitord.errors import ConfigError, StorageError
 from monitord.storage.artefacts.errors import ArtefactChangedError, ArtefactExistsError, InvalidKeyError
 from monitord.storage.artefacts.urls import StorageURL, parse_url
 from monitord.storage.artefacts.wrappers.retried import Patience, Tries
 
 PATH_LIMIT = 900
+LISTED_AT_MOST = 200_000
+"""Names below one folder, ours or not, that a list goes through: some minutes, some hundred megabytes."""
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._=-]{0,199}\Z")
 _HERE = "monitord.storage.objects"
 PLACES = {
@@ -66,7 +68,10 @@ class Objects(Protocol):
         ...
 
     def list(self, folder: str = "") -> Iterator[ObjectInfo]:
-        """All objects below a folder, in the order of their paths; names that are not paths are left out."""
+        """All objects below a folder, in the order of their paths; names that are not paths are left out.
+
+        StorageError where more than LISTED_AT_MOST names lie there, of whatever kind.
+        """
         ...
 
     def folders(self, folder: str = "") -> tuple[str, ...]:
@@ -114,6 +119,15 @@ def check_path(path: str) -> str:
             f"invalid path {path[:80]!r}: expected letters, digits, . _ - = and / between parts"
         )
     return path
+
+
+def check_count(count: int, folder: str) -> None:
+    """Refuse to go on listing a folder; raises StorageError."""
+    if count > LISTED_AT_MOST:
+        raise StorageError(
+            f"cannot list {folder or 'all'}: more than {LISTED_AT_MOST:,} names lie there;"
+            " try one host, fewer days, or remove what is not monitord's"
+        )
 
 
 class RetriedObjects:

@@ -19,7 +19,7 @@ from monitord.storage.artefacts.errors import (
 from monitord.storage.artefacts.providers.s3 import open_stores
 from monitord.storage.artefacts.providers.s3_errors import explained_error
 from monitord.storage.artefacts.urls import StorageURL
-from monitord.storage.objects import Expected, ObjectInfo, check_path, is_path
+from monitord.storage.objects import Expected, ObjectInfo, check_count, check_path, is_path
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?\Z')
 
@@ -78,8 +78,11 @@ class BucketObjects:
 
     def list(self, folder: str = "") -> Iterator[ObjectInfo]:
         with self._using(f"cannot list {self._place}"):
-            pages = self._reading.list(folder or None, chunk_size=1000)
-            found = [_info(meta) for page in pages for meta in page if is_path(meta["path"])]
+            found, count = [], 0
+            for page in self._reading.list(folder or None, chunk_size=1000):
+                count += len(page)
+                check_count(count, folder)
+                found += [_info(meta) for meta in page if is_path(meta["path"])]
         yield from sorted(found, key=lambda one: one.path)
 
     def folders(self, folder: str = "") -> tuple[str, ...]:

@@ -6,8 +6,9 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from monitord.durable import synchronise
@@ -20,7 +21,7 @@ from monitord.storage.artefacts.errors import (
 )
 from monitord.storage.artefacts.providers import descriptors
 from monitord.storage.artefacts.urls import StorageURL
-from monitord.storage.objects import Expected, ObjectInfo, check_path, is_path
+from monitord.storage.objects import Expected, ObjectInfo, check_count, check_path, is_path
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 _NO_FILE = (errno.ELOOP, errno.ENXIO)  # a link; a socket
@@ -115,7 +116,11 @@ class FileObjects:
 
     def list(self, folder: str = "") -> Iterator[ObjectInfo]:
         with self._within(folder) as held:
-            found = [*_below(held, f"{folder}/" if folder else "")] if held is not None else []
+            names = count(1)
+            above = f"{folder}/" if folder else ""
+            found = (
+                [*_below(held, above, lambda: check_count(next(names), folder))] if held is not None else []
+            )
         yield from sorted(found, key=lambda one: one.path)
 
     def folders(self, folder: str = "") -> tuple[str, ...]:
@@ -159,17 +164,22 @@ def _info(path: str, status: os.stat_result) -> ObjectInfo:
     return ObjectInfo(path, status.st_size, changed_at, version)
 
 
-def _below(folder: int, above: str) -> Iterator[ObjectInfo]:
+def _below(folder: int, above: str, on_name: Callable[[], None]) -> Iterator[ObjectInfo]:
+    """All files below a folder; `on_name` hears of each name, and may end it."""
+    inner = []
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if is_path(above + entry.name)]
-        files = [entry for entry in found if entry.is_file(follow_symlinks=False)]
-        for entry in files:
-            with contextlib.suppress(FileNotFoundError):
-                yield _info(above + entry.name, entry.stat(follow_symlinks=False))
-        inner = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+        for entry in entries:
+            on_name()
+            if not is_path(above + entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                inner.append(entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    yield _info(above + entry.name, entry.stat(follow_symlinks=False))
     for name in inner:
         with contextlib.suppress(FileNotFoundError), descriptors.folders_below(folder, [name]) as held:
-            yield from _below(held[-1], f"{above}{name}/")
+            yield from _below(held[-1], f"{above}{name}/", on_name)
 
 
 def _folders_in(folder: int) -> list[str]:
