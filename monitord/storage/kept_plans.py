@@ -107,6 +107,6 @@ def _payload(plans: Mapping[str, str]) -> bytes:
     if len(payload) > _LIMIT_BYTES:
         raise UsageError(
             f"cannot keep so many capture plans: {len(payload):,} bytes, expected at most {_LIMIT_BYTES:,};"
-            " `monitord plan remove NAME` makes room"
+            " `monitord plan delete NAME` makes room"
         )
     return payload
