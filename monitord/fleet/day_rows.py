@@ -6,8 +6,10 @@ The store thins out and forgets; what was shipped stays: a day's new file has al
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from monitord.analytics.tables import HOTSPOTS, MACHINE_MINUTES, PROCESS_MINUTES, Table
@@ -70,6 +72,17 @@ def _texts(table: Table, row: Row) -> Mapping[str, Any]:
         for (name, kind), cell in zip(table.columns, row, strict=True)
         if kind == "text" and name not in _OWN and cell is not None
     }
+
+
+def days_of(table: Table, rows: Iterable[Row]) -> set[date]:
+    """Return the days (UTC) that rows are of."""
+    at = [name for name, _kind in table.columns].index(table.at)
+    return {moment.date() for row in rows if isinstance(moment := row[at], datetime)}
+
+
+def fingerprint(cells: Mapping[str, object]) -> str:
+    """Return a text that is another one once a row's cells are."""
+    return hashlib.sha256(repr(sorted(cells.items(), key=lambda one: one[0])).encode()).hexdigest()[:16]
 
 
 def merged(table: Table, before: Iterable[Row], now: Iterable[Row]) -> list[Row]:

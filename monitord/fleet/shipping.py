@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,7 +21,7 @@ from monitord.analytics.versions import deployments, known_versions
 from monitord.config.settings import ShipSettings
 from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.export.cleaning import Cleaner, Identities
-from monitord.fleet.day_rows import Row, RowCleaner, merged
+from monitord.fleet.day_rows import Row, RowCleaner, days_of, fingerprint, merged
 from monitord.fleet.host import NameTakenError, claim
 from monitord.fleet.layout import ArtefactFile, DayFile
 from monitord.fleet.ship_state import Mark, new_state, read_state, write_state
@@ -36,6 +36,8 @@ from monitord.storage.past import PastReader
 LOCK_FILE = "ship.lock"
 TABLES_EVERY = timedelta(minutes=55)
 _COMES_LATE = timedelta(hours=6)  # rows of a day may come or change so long after its end
+_SETTLES = timedelta(minutes=10)
+"""How long a last file is kept after it was put: `fleet compact` may have removed it in the same moment."""
 _EVIDENCE_STAYS = timedelta(hours=72)
 _FILE_LIMIT_BYTES = 256 << 20
 _ARTEFACT_LIMIT_BYTES = 32 << 20
@@ -200,7 +202,8 @@ class Shipper:
                 if not self._is_finished(table, day):
                     self._build_day(table, day, cleaner)
             if self._objects is not None:
-                self._put_all()  # what is there makes room
+                self._put_all()
+                self._make_room()  # what is there goes first
             elif self._spool.size_bytes() > self._settings.spool_bytes:
                 self.done.notes.append(
                     f"as much waits as may: what is older than {day} waits in the store alone"
@@ -215,7 +218,7 @@ class Shipper:
     def _make_room(self) -> None:
         for table, day, path in self._spool.over(self._settings.spool_bytes):
             if not self._is_there(_name(table, day), path):
-                self.state.dropped[_name(table, day)] = _count_rows(path, table)
+                self.state.dropped[_name(table, day)] = sum(1 for _row in read(path, table))
             path.unlink()
         self._save()
 
@@ -226,7 +229,7 @@ class Shipper:
     def _days(self, tables: list[Table]) -> Iterator[date]:
         """All of which anything is stored, newest first; days to come, too, where the clock was ahead."""
         tomorrow = _begins(self._now.date() + timedelta(days=1))
-        ahead = {day for table in tables for day in _days_of(table, self._rows(table, tomorrow, None))}
+        ahead = {day for table in tables for day in days_of(table, self._rows(table, tomorrow, None))}
         yield from sorted(ahead, reverse=True)
         first = self._first() or self._now
         yield from self._newest_days(min((self._now.date() - first.date()).days + 1, _DAYS_AT_MOST))
@@ -308,14 +311,24 @@ class Shipper:
             mark = self.state.marks.get(name)
             if mark is None or mark.sha256 != sums:
                 self._put(DayFile(table, day, self.state.host_id).path, data)
-                rows = _count_rows(path, table)
+                rows = sum(1 for _row in read(path, table))
                 mark = self.state.marks[name] = Mark(sums, rows, len(data), self._now)
                 self._save()
                 self.done.files, self.done.rows = self.done.files + 1, self.done.rows + rows
-            if self._is_finished(table, day):
-                mark.put_at = self._now
-                self._save()
-                path.unlink()
+            if self._is_finished(table, day) and not timedelta(0) <= self._now - mark.put_at < _SETTLES:
+                self._settle(table, day, path, data, mark)
+
+    def _settle(self, table: Table, day: date, path: Path, data: bytes, mark: Mark) -> None:
+        """Let a day's last file go here once it is there still; else put it again, and keep it."""
+        assert self._objects is not None  # noqa: S101  it is open by then
+        where = DayFile(table, day, self.state.host_id).path
+        is_there = self._objects.holds(where, data)
+        if not is_there:
+            self._put(where, data)
+        mark.put_at = self._now
+        self._save()
+        if is_there:
+            path.unlink()
 
     def _put(self, path: str, data: bytes) -> None:
         """Write, and ask whether it is there."""
@@ -336,7 +349,7 @@ class Shipper:
         for row in self._rows(INCIDENTS, self._now - _EVIDENCE_STAYS, None):
             cells = dict(zip((name for name, _kind in INCIDENTS.columns), row, strict=True))
             incident, raised_at = str(cells["correlation_id"]), cells["raised_at"]
-            sums[incident] = _fingerprint({**cells, "pinned": None})
+            sums[incident] = fingerprint({**cells, "pinned": None})
             if self.state.artefacts.get(incident) != sums[incident] and isinstance(raised_at, datetime):
                 waiting.append((raised_at, incident))
         self.state.artefacts = {k: v for k, v in self.state.artefacts.items() if k in sums}
@@ -377,22 +390,9 @@ class Shipper:
         return mark is not None and mark.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _days_of(table: Table, rows: Iterable[Row]) -> set[date]:
-    at = [name for name, _kind in table.columns].index(table.at)
-    return {moment.date() for row in rows if isinstance(moment := row[at], datetime)}
-
-
-def _count_rows(path: Path, table: Table) -> int:
-    return sum(1 for _row in read(path, table))
-
-
 def _name(table: Table, day: date) -> str:
     return f"{table.name}/{day}"
 
 
 def _begins(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
-
-
-def _fingerprint(cells: dict[str, object]) -> str:
-    return hashlib.sha256(repr(sorted(cells.items(), key=lambda one: one[0])).encode()).hexdigest()[:16]

@@ -89,8 +89,30 @@ def test_a_day_that_is_over_is_put_once_more_and_then_left_alone(host: Host, buc
     host.ship(NOON + timedelta(hours=20))
     assert late in ids(bucket.rows())
     assert host.ship(NOON + timedelta(hours=20, minutes=1)).files == 0
+    assert host.ship(NOON + timedelta(hours=21)).files == 0
     waiting = list((host.data_dir / "ship").rglob("2026-11-20.parquet"))
     assert waiting == []
+
+
+@pytest.mark.parametrize("gone_after", [0, 1])
+def test_a_file_that_was_removed_as_it_was_replaced_is_put_again(
+    host: Host, bucket: Bucket, tmp_path: Path, gone_after: int
+) -> None:
+    """`fleet compact` asks which version is there, and then removes the one that came in between."""
+    ends = NOON + timedelta(days=5)
+    first = host.save(NOON)
+    host.ship(ends)
+    day_file = next(path for path in bucket.paths() if "/incident/date=2026-11-20/" in path)
+    for number in range(gone_after):
+        assert host.ship(ends + timedelta(minutes=1 + number)).files == 0
+    (tmp_path / "bucket" / day_file).unlink()
+    host.ship(ends + timedelta(hours=1))
+    assert ids(bucket.rows()) == [first]
+    host.ship(ends + timedelta(hours=2))
+    assert not list((host.data_dir / "ship").rglob("2026-11-20.parquet"))
+    (tmp_path / "bucket" / day_file).unlink()  # compacted, as it should be
+    host.ship(ends + timedelta(hours=3))
+    assert bucket.rows() == []
 
 
 def test_secrets_and_people_stay_here_unless_redaction_is_off(host: Host, bucket: Bucket) -> None:
