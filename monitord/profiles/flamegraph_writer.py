@@ -93,11 +93,20 @@ def _page(profile: Profile, before: Profile | None, about: About) -> bytes:
 
 
 def _summary(profile: Profile, before: Profile | None, about: About) -> str:
-    now = [f"{profile.total:,.0f} {profile.unit}", profile.tool]
+    now = [_amount(profile), profile.tool]
     if about.duration_s:
         now.append(f"{about.duration_s:.0f} s")
-    then = f"before: {before.total:,.0f} {before.unit}; now: " if before else ""
+    then = f"before: {_amount(before)}; now: " if before else ""
     return then + ", ".join(now)
+
+
+def _amount(profile: Profile) -> str:
+    """How many samples were taken, as everywhere; weighed ones stand for less time than that."""
+    if profile.unit != "samples":
+        return f"{profile.total:,.0f} {profile.unit}"
+    taken = counted(profile.sample_count, "sample")
+    is_weighed = profile.period_s and round(profile.total) != profile.sample_count
+    return f"{taken} of {profile.total * (profile.period_s or 0):.1f} s of CPU time" if is_weighed else taken
 
 
 def _data(tree: FlameTree, unit: str) -> dict[str, Any]:

@@ -155,6 +155,24 @@ def test_evidence_that_unpacks_to_too_much_is_not_unpacked(here, store, new_inci
     assert "314,572,800 bytes" in answer.err
 
 
+@pytest.mark.parametrize("form", [*FORMS, "report", "markdown", "json", "csv"])
+def test_a_secret_in_a_functions_name_or_file_leaves_in_no_form(
+    form: str, here, store, new_incident, tmp_path
+) -> None:
+    """A secret that stands nowhere but in frames: no command line or source has told it."""
+    stack = "main (/srv/app/main.py:1);load_{0} (/srv/{0}/main.py:2);call (/srv/password={1}/x.py:3);leaf (/home/alice/{0}.py:4)"
+    planted = ("ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a", "Zq8vLp-7hunter")
+    payload = f"{stack.format(*planted)} 100\n".encode()
+    name = store.save_incident(_incident(new_incident, payload))[0].correlation_id
+    file = tmp_path / "written"
+    assert here("export", name, "--format", form, "-o", str(file)).code == 0
+    content = file.read_bytes()
+    content = gzip.decompress(content) if form == "pprof" else content
+    assert [secret for secret in (*planted, "alice") if secret.encode() in content] == []
+    if form != "csv":
+        assert b"leaf" in content or b"main" in content, "the functions are in it"
+
+
 # ------------------------------------------------------------------------------------- compare
 
 

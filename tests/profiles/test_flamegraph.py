@@ -215,3 +215,12 @@ def test_an_empty_profile_is_a_page_too(browser: Chromium, tmp_path: Path) -> No
     assert browser.ask(SHOWN) == ["all"]
     _open(browser, tmp_path, write_differential(empty, parse("folded", FOLDED), About()))
     assert browser.troubles() == []
+
+
+def test_a_page_counts_the_samples_that_were_taken(tmp_path: Path) -> None:
+    """As `show` and `export` do, though weighed samples stand for less than their time each."""
+    stacks = {(Thread("MainThread", 1, 1), (0,)): 341.0}
+    weighed = Profile("py-spy", [Frame("work", "/srv/x.py", 3)], stacks, 999, period_s=0.01)
+    assert "999 samples of 3.4 s of CPU time, py-spy" in write("flamegraph", weighed, About("x")).decode()
+    plain = Profile("py-spy", [Frame("work", "/srv/x.py", 3)], {(Thread(), (0,)): 999}, 999, period_s=0.01)
+    assert "<p>999 samples, py-spy</p>" in write("flamegraph", plain, About("x")).decode()
