@@ -31,7 +31,8 @@ class Member:
     and start are 0 then), or "nothing", and it has no `observe`. `at_arming`: at the first crossing,
     too; `compares`: without that look it can't tell what grew, so it goes before others. It ends after
     `limit_s`; of `capabilities` it has what monitord itself has, and nothing else.
-    `asks_sockets`: it asks the kernel for sockets, which is refused to all others.
+    `asks_sockets`: it asks the kernel for sockets, which is refused to all others. `reads_starts`: it is told
+    who started what, by the black box (`box` in what is observed at the alert).
     """
 
     module: str
@@ -41,6 +42,7 @@ class Member:
     limit_s: float = 3.0
     capabilities: tuple[int, ...] = _LOOKS
     asks_sockets: bool = False
+    reads_starts: bool = False
 
 
 METRICS: Mapping[TriggerMetric, Member] = {
@@ -63,7 +65,7 @@ METRICS: Mapping[TriggerMetric, Member] = {
     TriggerMetric.HANG: Member("hang", observes="process", capabilities=_ENTERS),
     TriggerMetric.FD_GROWTH: Member("fd_growth", observes="process", at_arming=True, compares=True),
     TriggerMetric.THREAD_GROWTH: Member("thread_growth", observes="process", at_arming=True, compares=True),
-    TriggerMetric.SPAWN_STORM: Member("machine_cpu", observes="machine", at_arming=True),
+    TriggerMetric.SPAWN_STORM: Member("machine_cpu", observes="machine", at_arming=True, reads_starts=True),
     TriggerMetric.SHORT_SPIKE: Member("cpu"),
 }
 

@@ -11,6 +11,8 @@ from monitord import procfs
 from monitord.causes.facts import Facts
 from monitord.causes.frame_classes import STARTS
 from monitord.causes.observed import fitting
+from monitord.causes.unknown import unknown
+from monitord.causes.words import lasting
 from monitord.model import Cause, TriggerMetric, counted
 from monitord.redaction import redact_name
 
@@ -60,6 +62,8 @@ class _Use:
 
 def explain(facts: Facts) -> Cause | None:
     """Name who used most, or who started what did; a crowd of equals is said to be one."""
+    if facts.alert.metric is TriggerMetric.SPAWN_STORM and (cause := _by_starts(facts)) is not None:
+        return cause
     table = _between(facts.before, facts.after)
     if table is None:
         return None
@@ -67,6 +71,51 @@ def explain(facts: Facts) -> Cause | None:
     if facts.alert.metric in (TriggerMetric.SHORT_LIVED_CPU, TriggerMetric.SPAWN_STORM):
         return _starter(uses, seconds, started_per_s)
     return _crowd(uses, seconds, started_per_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Starter:
+    """A process and what it started, itself or through others that are gone."""
+
+    called: str
+    count: int
+    ended: int
+    programs: str
+
+
+def _by_starts(facts: Facts) -> Cause | None:
+    """Who started most, by the kernel's records of starts; None where there are none."""
+    try:
+        held = (facts.after or {})["box"]
+        whole, seconds = int(held["count"]), float(held["seconds"])
+        found = [_read_starter(row) for row in held["starters"]]
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if not found or whole < 1 or seconds <= 0:
+        return None
+    shown = [one for one in found[:_SHOWN] if one.count >= 0.01 * whole]
+    rows = [
+        (one.called, f"{one.count:,} started, {one.ended:,} of them ended: {one.programs}") for one in shown
+    ]
+    if not held.get("is_whole"):
+        rows.append(("limit", "so much happened at once that some starts were not recorded"))
+    best, second = found[0], found[1].count if len(found) > 1 else 0
+    if best.count < 0.6 * whole and best.count < 1.5 * second:
+        why = f"{best.called} started only {best.count:,} of {whole:,}, others about as many"
+        return replace(unknown(facts, why), evidence=tuple(rows))
+    sentence = (
+        f"{best.called} started {counted(best.count, 'process')} in {lasting(seconds)}: {best.programs}"
+    )
+    if best.count >= 0.6 * whole:
+        is_sure = best.count >= 0.8 * whole and held.get("is_whole")
+        return Cause(STARTS, sentence, "certain" if is_sure else "likely", None, None, tuple(rows))
+    return Cause(STARTS, sentence, "possible", f"what {found[1].called} started", None, tuple(rows))
+
+
+def _read_starter(row: Sequence[Any]) -> _Starter:
+    pid, name, count, ended, programs = row
+    told = ", ".join(f"{int(many):,} × {str(program)[:32] or 'unknown'}" for program, many in programs[:4])
+    return _Starter(f"{str(name)[:32] or 'a process'} (pid {int(pid)})", int(count), int(ended), told)
 
 
 def _between(

@@ -149,6 +149,7 @@ def build(settings: Settings, data_dir: Path, config_path: Path | None, failures
         service.explain,
         spool / "causes",
         observes_armings=settings.capture.first_look,
+        starters=box.starters,
     )
     worker = IncidentWorker(
         service,

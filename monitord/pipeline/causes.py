@@ -6,18 +6,20 @@ before those of crossings; what waits and what is kept is bounded, and goes when
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from monitord.capture.causes import Look
 from monitord.causes import METRICS, OBSERVED_BYTES
 from monitord.logs import get_logger
-from monitord.model import Arming, Cause, Incident, ProcessKey, TriggerMetric
+from monitord.model import Alert, Arming, Cause, Incident, ProcessKey, TriggerMetric
 
 _WAITING_AT_MOST = 4  # crossings: where more come in one tick, the others are observed at their alert alone
 _KEPT_AT_MOST = 32
@@ -27,6 +29,8 @@ _STALE_S = 5.0  # an alert whose turn comes later is not observed: what it was a
 
 Observed = Future[bytes | None]
 Both = tuple[bytes | None, bytes | None]
+Starters = Callable[[int, int], dict[str, object] | None]
+"""Who started what between two times of CLOCK_BOOTTIME, by the black box; None: not all can be seen."""
 
 
 class Causes:
@@ -39,11 +43,13 @@ class Causes:
         folder: Path,
         *,
         observes_armings: bool = True,
+        starters: Starters = lambda _since_ns, _until_ns: None,
     ) -> None:
         self._observe = observe
         self._explain = explain
         self._folder = folder
         self._observes_armings = observes_armings
+        self._starters = starters
         self._armed: OrderedDict[tuple[str, ProcessKey | None], tuple[Look, Observed]] = OrderedDict()
         self._asked: deque[tuple[Look, Observed, float]] = deque()
         self._changed = threading.Condition()
@@ -159,12 +165,36 @@ class Causes:
             return incident
         before, after = map(result_of, observed)
         try:
+            if METRICS[incident.alert.metric].reads_starts:
+                after = _with_starts(after, self._starts_of(incident.alert))
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             cause = self._explain(incident, (before, after), folder)
         except Exception:  # noqa: BLE001 - around one capture: a failing explainer costs its sentence only
             get_logger().exception("cause.failed", correlation_id=incident.correlation_id)
             return incident
         return replace(incident, cause=cause or incident.cause)
+
+    def _starts_of(self, alert: Alert) -> dict[str, object] | None:
+        """Who started what while the alert's window lasted; None where that is not known."""
+        ago_ns = int((datetime.now(UTC) - alert.raised_at).total_seconds() * 1e9)
+        lasted_ns = int((alert.raised_at - alert.crossed_at).total_seconds() * 1e9)
+        until_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - max(0, ago_ns)
+        try:
+            return self._starters(until_ns - max(0, lasted_ns), until_ns)
+        except (OSError, ValueError) as error:
+            get_logger().warning("cause.no_starts", reason=repr(error))
+            return None
+
+
+def _with_starts(after: bytes | None, starts: dict[str, object] | None) -> bytes | None:
+    """What was observed at the alert, with what the black box says beside it."""
+    if starts is None:
+        return after
+    try:
+        held = json.loads(after or b"{}")
+    except (ValueError, RecursionError):
+        held = None
+    return json.dumps({**(held if isinstance(held, dict) else {}), "box": starts}).encode("ascii")
 
 
 def _look(metric: TriggerMetric, target: ProcessKey | None) -> Look | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from monitord import procfs
 from monitord.logs import get_logger
 from monitord.model import ProcessKey
+from monitord.redaction import redact_name
 from monitord.stacks.asking import AskedLives, Asking
 from monitord.stacks.heat import AT_MOST, Allowance, Heat
 from monitord.stacks.lives import Lives
@@ -314,6 +315,26 @@ class BlackBox:
         with self._held():
             taking = self._taking(max(since_ns, until_ns - SPAN_NS), until_ns)
             return taking.of_machine(self._own_pid, pattern) if taking is not None else None
+
+    def starters(self, since_ns: int, until_ns: int) -> dict[str, object] | None:
+        """Who started which programs in that time, as JSON-able values; None where not all can be seen."""
+        with self._held():
+            if not isinstance(self._lives, Lives) or not isinstance(self._rings, Rings):
+                return None
+            if self._rings.scope != "machine":
+                return None
+            found = self._lives.starters(since_ns, until_ns)
+            began_ns = max(since_ns, self._lives.known_from_ns() or since_ns)
+            return {
+                "seconds": (until_ns - began_ns) / _NS_PER_S,
+                "count": sum(one.programs.total() for one in found),
+                "is_whole": not self._rings.lost.side_bytes,
+                "starters": [
+                    [one.pid, redact_name(one.name), one.programs.total(), one.ended,
+                     [[redact_name(name), count] for name, count in one.programs.most_common(8)]]
+                    for one in found[:16]
+                ],
+            }  # fmt: skip
 
     def _taking(self, since_ns: int, until_ns: int) -> Taking | None:
         from monitord.stacks.taking import Taking  # an alert's worth of code

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import NamedTuple
 
 from monitord.stacks.life import SAME_START_NS
 
-_MOVES_AT_MOST = 1 << 16  # 16 bytes each: 65 s of 500 processes a second that begin and end
+_MOVES_AT_MOST = 3 << 15  # 16 bytes each: 65 s of 500 processes a second that begin, run a program and end
+_NAMES_AT_MOST = 4096
 END = 0xFFFFFFFF
 """An end, where a start has its parent."""
+PROGRAM = 1 << 31
+"""No pid reaches this: from here on it is the number of the name of a program that was begun."""
 
 
 class Descendant(NamedTuple):
@@ -23,12 +27,33 @@ class Descendant(NamedTuple):
     ended_ns: int | None
 
 
+class Starter(NamedTuple):
+    """A process and how many it started, itself or through others that are gone, by program."""
+
+    pid: int
+    name: str
+    programs: Counter[str]
+    ended: int
+
+
 class Moves:
-    """Starts and ends of processes, as many as there is room for, oldest first."""
+    """Starts and ends of processes and their programs, as many as there is room for, oldest first."""
 
     def __init__(self) -> None:
         self._at, self._pid, self._other = array("Q"), array("I"), array("I")
         self._next = 0
+        self._numbers = {"": 0}
+        self.names = [""]
+
+    def run(self, at_ns: int, pid: int, name: str) -> None:
+        """A program was begun; the name is forgotten where there are too many others."""
+        number = self._numbers.get(name)
+        if number is None:
+            number = 0
+            if len(self.names) < _NAMES_AT_MOST:
+                number = self._numbers[name] = len(self.names)
+                self.names.append(name)
+        self.add(at_ns, pid, PROGRAM | number)
 
     def add(self, at_ns: int, pid: int, other: int) -> None:
         if len(self._at) < _MOVES_AT_MOST:
@@ -62,6 +87,8 @@ class Family:
             if place is not None:
                 self.found[place] = self.found[place]._replace(ended_ns=at_ns)
             return True
+        if other >= PROGRAM:
+            return True
         if pid == self._pid:
             if self._at_ns is not None and at_ns > self._at_ns + SAME_START_NS:
                 return False
@@ -74,3 +101,64 @@ class Family:
             if is_wanted:
                 self.found.append(Descendant(pid, other, at_ns, None))
         return True
+
+
+class _Tally:
+    """Processes by their place: a pid may be several, one after the other."""
+
+    def __init__(self) -> None:
+        self.alive: dict[int, int] = {}
+        self.pids, self.parents, self.names = array("I"), array("i"), list[str]()
+        self.ended, self.counted = bytearray(), bytearray()
+
+    def place(self, pid: int) -> int:
+        return self.alive[pid] if pid in self.alive else self.begin(pid, -1, "", is_counted=False)
+
+    def begin(self, pid: int, parent: int, name: str, *, is_counted: bool) -> int:
+        place = self.alive[pid] = len(self.pids)
+        self.pids.append(pid)
+        self.parents.append(parent)
+        self.names.append(name)
+        self.ended.append(False)
+        self.counted.append(is_counted)
+        return place
+
+    def starter_of(self, place: int) -> int:
+        """Its nearest ancestor that lives; where none is known, the first of those that ended."""
+        place = self.parents[place]
+        while self.ended[place] and self.parents[place] >= 0:
+            place = self.parents[place]
+        return place
+
+
+def starters(moves: Moves, since_ns: int, until_ns: int, name_of: Callable[[int, int], str]) -> list[Starter]:
+    """Who started what in that time, most first; `name_of` names a process that began before a moment."""
+    tally = _Tally()
+    first_ns: dict[int, int] = {}
+    for at_ns, pid, other in moves:
+        if at_ns > until_ns:
+            continue
+        if other == END:
+            if (place := tally.alive.pop(pid, None)) is not None:
+                tally.ended[place] = True
+        elif other >= PROGRAM:
+            tally.names[tally.place(pid)] = moves.names[other - PROGRAM]
+        else:
+            parent = tally.place(other)
+            first_ns.setdefault(parent, at_ns)
+            tally.begin(pid, parent, tally.names[parent], is_counted=at_ns >= since_ns)
+    by_starter: dict[int, list[int]] = {}
+    for place, is_counted in enumerate(tally.counted):
+        if is_counted:
+            by_starter.setdefault(tally.starter_of(place), []).append(place)
+    most_first = sorted(by_starter.items(), key=lambda item: -len(item[1]))
+    return [_starter(tally, place, started, name_of, first_ns[place]) for place, started in most_first]
+
+
+def _starter(
+    tally: _Tally, place: int, started: list[int], name_of: Callable[[int, int], str], at_ns: int
+) -> Starter:
+    pid = tally.pids[place]
+    name = tally.names[place] or name_of(pid, at_ns)
+    programs = Counter(tally.names[one] or name for one in started)
+    return Starter(pid, name, programs, sum(tally.ended[one] for one in started))

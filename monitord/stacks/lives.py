@@ -20,7 +20,7 @@ from typing import Any
 from monitord import procfs
 from monitord.perf_events import records
 from monitord.procfs.maps import mappings
-from monitord.stacks.descent import END, Descendant, Family, Moves
+from monitord.stacks.descent import END, PROGRAM, Descendant, Family, Moves, Starter, starters
 from monitord.stacks.life import (
     MAPPINGS_AT_MOST,
     SAME_START_NS,
@@ -117,6 +117,23 @@ class Lives:
                 break
         return tuple(one for one in family.found if one.ended_ns is None or one.ended_ns >= since_ns)
 
+    def starters(self, since_ns: int, until_ns: int) -> list[Starter]:
+        """Who started how many of which programs in that time, most first; also of those that ended."""
+        self.keep_up()
+        return starters(self._moves, since_ns, until_ns, self._name_before)
+
+    def known_from_ns(self) -> int | None:
+        """The oldest start or end that is still known."""
+        return next((at_ns for at_ns, _pid, _other in self._moves), None)
+
+    def _name_before(self, pid: int, at_ns: int) -> str:
+        """Of the process that had this pid then; empty when it is not known."""
+        if (life := life_at(self._lives(pid, _ANCESTORS), at_ns)) is not None and life.name:
+            return life.name
+        stat = procfs.stat_of(pid)
+        is_same = stat is not None and stat.start_ticks * _NS_PER_TICK <= at_ns
+        return stat.name if stat is not None and is_same else ""
+
     # ------------------------------------------------------------------------------------- taking in
 
     def _take(self, at_ns: int, pid: int, raw: bytes) -> None:
@@ -135,6 +152,8 @@ class Lives:
                 return
             elif isinstance(record, records.Named) and record.thread_id != pid and not record.is_exec:
                 return  # a thread's own name
+            elif isinstance(record, records.Named) and record.is_exec:
+                self._moves.run(at_ns, pid, record.name)
         self._append(pid, raw)
 
     def _append(self, pid: int, raw: bytes) -> None:
@@ -230,7 +249,9 @@ class Lives:
         """Starts that only /proc told, oldest first."""
         pids = {pid for pid, _, _ in self._noted}
         slots = {
-            (pid, at_ns // SAME_START_NS) for at_ns, pid, other in self._moves if pid in pids and other != END
+            (pid, at_ns // SAME_START_NS)
+            for at_ns, pid, other in self._moves
+            if pid in pids and other < PROGRAM
         }
         starts = set()
         for (pid, start_ns, _), noted in self._noted.items():

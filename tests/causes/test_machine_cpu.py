@@ -118,3 +118,42 @@ def test_a_real_starter_is_named() -> None:
 
 def _children_ticks(seen: dict[str, Any], pid: int) -> int:
     return next((row[4] for row in seen["processes"] if row[0] == pid), 0)
+
+
+def by_box(*starters: tuple[int, str, int, str], count: int = 0, is_whole: bool = True) -> Cause | None:
+    rows = [[pid, name, many, many, [[program, many]]] for pid, name, many, program in starters]
+    told_by_box = {
+        "seconds": 20.0, "count": count or sum(row[2] for row in starters), "is_whole": is_whole, "starters": rows,
+    }  # fmt: skip
+    after = look(10, (50, "cron", 0, 9)) | {"box": told_by_box}
+    return told(look(0, (50, "cron", 0, 0)), after, TriggerMetric.SPAWN_STORM)
+
+
+def test_a_storm_is_told_by_who_started_what_and_not_by_whose_children_used_most() -> None:
+    cause = by_box((40, "sh", 4100, "true"), (50, "cron", 90, "backup"))
+    assert cause is not None
+    assert (cause.kind, cause.confidence) == ("process starts", "certain")
+    assert cause.sentence == "sh (pid 40) started 4,100 processes in 20 s: 4,100 × true"
+    assert cause.evidence[0] == ("sh (pid 40)", "4,100 started, 4,100 of them ended: 4,100 × true")
+
+
+def test_of_two_that_start_as_many_none_is_blamed_and_both_are_shown() -> None:
+    cause = by_box((40, "sh", 2000, "true"), (60, "dash", 1900, "sed"))
+    assert cause is not None
+    assert cause.confidence == "unknown"
+    assert [label for label, _text in cause.evidence] == ["sh (pid 40)", "dash (pid 60)"]
+
+
+def test_where_starts_were_lost_nothing_is_certain() -> None:
+    cause = by_box((40, "sh", 4100, "true"), is_whole=False)
+    assert cause is not None
+    assert cause.confidence == "likely"
+    assert cause.evidence[-1][0] == "limit"
+
+
+@pytest.mark.parametrize("garbage", [3, {}, {"count": "x"}, {"count": 5, "seconds": 1, "starters": [[1]]}])
+def test_without_records_of_starts_the_cpu_of_ended_children_tells(garbage: Any) -> None:
+    after = look(10, (50, "cron", 0, 9)) | {"box": garbage}
+    cause = told(look(0, (50, "cron", 0, 0)), after, TriggerMetric.SPAWN_STORM)
+    assert cause is not None
+    assert "cron (pid 50) starts programs" in cause.sentence

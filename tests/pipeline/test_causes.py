@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -264,3 +265,31 @@ def test_a_failing_explainer_costs_its_sentence_only(tmp_path: Path, room: Room,
     assert second.cause is None
     assert [capture.role for capture in second.captures] == ["context", "profile"]
     assert first.correlation_id == second.correlation_id
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        (TriggerMetric.SPAWN_STORM, {"number": 1, "box": {"count": 3}}),
+        (TriggerMetric.CPU_PRESSURE, {"number": 1}),
+    ],
+)
+def test_who_started_what_goes_to_the_explainer_of_a_storm_alone(
+    tmp_path: Path, room: Room, metric: TriggerMetric, told: dict[str, object]
+) -> None:
+    """Of the time of the alert's window."""
+    asked: list[tuple[int, int]] = []
+
+    def starters(since_ns: int, until_ns: int) -> dict[str, object]:
+        asked.append((since_ns, until_ns))
+        return {"count": 3}
+
+    causes = Causes(room.observe, room.explain, tmp_path / "causes", starters=starters)
+    alert = an_alert(metric, target=None)
+    causes.explained(Incident("inc", alert, None), (None, causes.observe(metric, None)), tmp_path / "inc")
+    causes.close()
+    ((_incident, (before, after)),) = room.explained
+    assert before is None
+    assert json.loads(after or b"") == told
+    window_s = (alert.raised_at - alert.crossed_at).total_seconds()
+    assert [round((until - since) / 1e9, 3) for since, until in asked] == [window_s] * ("box" in told)

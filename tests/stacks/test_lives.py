@@ -19,43 +19,7 @@ from monitord.perf_events import records
 from monitord.stacks.lives import Life, Lives, life_at
 from monitord.stacks.rings import Rings
 from tests.stacks.programs import BEAT_S, burner, functions_of, now_ns, until
-
-
-class Told:
-    """Rings whose side records a test writes itself."""
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[int, int, bytes]] = []
-
-    def side_records(self) -> list[tuple[int, int, bytes]]:
-        told, self.waiting = self.waiting, []
-        return told
-
-    def add(self, kind: int, at_ns: int, pid: int, body: bytes, flags: int = 0) -> None:
-        raw = (
-            struct.pack("=IHH", kind, flags, 8 + len(body) + 16) + body + struct.pack("=IIQ", pid, pid, at_ns)
-        )
-        self.waiting.append((at_ns, pid, raw))
-
-    def fork(self, at_ns: int, pid: int, parent: int) -> None:
-        self.add(7, at_ns, pid, struct.pack("=IIIIQ", pid, parent, pid, parent, at_ns))
-
-    def end(self, at_ns: int, pid: int, thread: int | None = None) -> None:
-        self.add(4, at_ns, pid, struct.pack("=IIIIQ", pid, 1, thread or pid, 1, at_ns))
-
-    def exec(
-        self, at_ns: int, pid: int, name: str, *, is_exec: bool = True, thread: int | None = None
-    ) -> None:
-        body = struct.pack("=II", pid, thread or pid) + name.encode().ljust(16, b"\0")
-        self.add(3, at_ns, pid, body, 1 << 13 if is_exec else 0)
-
-    def map(self, at_ns: int, pid: int, start: int, path: str, length: int = 0x1000) -> None:
-        body = struct.pack("=IIQQQIIQQII", pid, pid, start, length, 0, 8, 1, 7, 0, 5, 2)
-        self.add(10, at_ns, pid, body + path.encode() + b"\0" * (8 - len(path) % 8))
-
-
-def lives_of(told: Told) -> Lives:
-    return Lives(told)  # type: ignore[arg-type]  # all that Lives asks of rings
+from tests.stacks.telling import Told, lives_of
 
 
 def test_a_sample_belongs_to_the_life_in_whose_time_it_fell() -> None:
@@ -203,7 +167,7 @@ def test_five_hundred_starts_a_second_keep_within_the_bounds() -> None:
             told.end(at + 10, pid)
         lives.keep_up(pids[:9])
         assert tables_bytes(lives) <= (192 << 10) + (256 << 10) + (256 << 10)
-    assert len(list(lives._moves)) == 1 << 16
+    assert len(list(lives._moves)) == 3 << 15
     last = 1000 + 479 * 125
     [_, life] = lives.of(last)
     assert (life.name, len(life.mappings)) == (f"job{last}", 5)
