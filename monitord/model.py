@@ -801,6 +801,7 @@ class ProfileRecord:
     reason: str | None = field(default=None, compare=False)
     hottest_function: str | None = field(default=None, compare=False)
     cause: str | None = field(default=None, compare=False)
+    times_this_week: int | None = field(default=None, compare=False)
 
 
 # ------------------------------------------------------------------------------------------- events

@@ -10,7 +10,6 @@ import msgspec
 
 from monitord.actions import incidents
 from monitord.actions.lists import follow_recent
-from monitord.actions.similar import similar
 from monitord.actions.workspace import Workspace
 from monitord.config.telling import NotifySettings, ReceiverSettings
 from monitord.errors import NotFoundError
@@ -68,12 +67,11 @@ def _admit(
 ) -> bool:
     """Put an incident down when its evidence is there or it is late; False: it is waited for."""
     try:
-        likeness = similar(workspace, record.correlation_id)
+        view = incidents.incident(workspace, record.correlation_id)
     except NotFoundError:
         return True  # deleted meanwhile
-    view = likeness.view
     is_ready = view.cause is not None and incidents.pending_profile(workspace, view) is None
     if is_ready or is_late:
-        message = incident_message(view, is_ready=is_ready, times=likeness.times_this_week)
+        message = incident_message(view, is_ready=is_ready)
         outbox.admit(message, record.process_name, settings, datetime.now(UTC))
     return is_ready or is_late

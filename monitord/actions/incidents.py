@@ -20,6 +20,7 @@ from monitord.export.surroundings import surroundings_of
 from monitord.model import BEFORE, SNAPSHOT, ProfileRecord
 from monitord.storage.ids import short_id
 from monitord.storage.schema import ARTEFACTS_NAME, WARM_NAME
+from monitord.storage.similar import incident_with_times
 from monitord.storage.views import IncidentView
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Timeline:
 def incident(workspace: Workspace, name: str) -> IncidentView:
     """Return everything kept of one incident; raises NotFoundError, or UsageError when several begin so."""
     with workspace.reader() as reader:
-        return reader.incident(reader.find(name).correlation_id)
+        return incident_with_times(reader, reader.find(name).correlation_id)
 
 
 def timeline(workspace: Workspace, view: IncidentView) -> Timeline:

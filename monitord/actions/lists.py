@@ -15,6 +15,7 @@ from monitord.errors import NotFoundError
 from monitord.model import Event, ProfileRecord
 from monitord.storage.events import EventFilter
 from monitord.storage.queries import StoreReader
+from monitord.storage.similar import with_times
 from monitord.storage.views import HotFilter, HotFunction, RecentFilter
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class EventQuestion:
 def recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[ProfileRecord]:
     """Yield each incident's leading row."""
     with workspace.reader() as reader:
-        yield from reader.each_recent(wanted)
+        yield from with_times(reader, reader.each_recent(wanted))
 
 
 def newest_id(workspace: Workspace) -> int:
@@ -76,13 +77,13 @@ def follow_recent(workspace: Workspace, wanted: RecentFilter) -> Iterator[list[P
     """Yield what there is, then at each further step what was stored since the one before; never ends."""
     reader = workspace.reader()
     last = yield from _once_there(reader)  # asked first: what comes in between is not lost
-    found = reader.recent(wanted)
+    found = list(with_times(reader, reader.each_recent(wanted)))
     seen = {record.id for record in found}
     while True:
         yield found
         fresh = reader.recent(replace(wanted, limit=None, after_id=last))
         last = max([last, *(record.id or 0 for record in fresh)])
-        found = [record for record in fresh if record.id not in seen]
+        found = list(with_times(reader, (record for record in fresh if record.id not in seen)))
 
 
 def _once_there(reader: StoreReader) -> Generator[list[Any], None, int]:

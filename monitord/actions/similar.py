@@ -9,7 +9,7 @@ from typing import Any
 from monitord.actions.workspace import Workspace
 from monitord.export.encoding import iso
 from monitord.export.recurrence import time_this_week
-from monitord.storage.similar import SimilarIncident, similar_to, times_within_week
+from monitord.storage.similar import SimilarIncident, incident_with_times, similar_to
 from monitord.storage.views import IncidentView
 
 
@@ -21,20 +21,15 @@ class Likeness:
     found: Sequence[SimilarIncident]
 
     @property
-    def times_this_week(self) -> int:
-        """How often it came in the seven days up to it, itself included."""
-        return times_within_week(self.view, self.found)
-
-    @property
     def in_words(self) -> str:
-        """Return "third time this week", "" where it was the first."""
-        return time_this_week(self.times_this_week)
+        """Return "third time this week", "" where it was the first, or where it is not known."""
+        return time_this_week(self.view.record.times_this_week)
 
 
 def similar(workspace: Workspace, name: str) -> Likeness:
     """Return the incidents that are like one; raises NotFoundError, UsageError as for `show`."""
     with workspace.past() as reader:
-        view = reader.incident(reader.find(name).correlation_id)
+        view = incident_with_times(reader, reader.find(name).correlation_id)
         return Likeness(view, similar_to(reader, view))
 
 

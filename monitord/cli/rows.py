@@ -25,6 +25,7 @@ _COLUMNS = (
     Column("EVIDENCE", least=8, gives_way=3),
 )
 _WHAT = Column("WHAT", least=10, good=22)
+_WEEK = Column("WEEK", right=True, gives_way=6)
 
 
 def recent_table(
@@ -36,14 +37,25 @@ def recent_table(
     style: Style,
     header: bool,
 ) -> Iterator[str]:
-    """Yield the lines of `recent`; no column says what it was where that is known of no record."""
+    """Yield the lines of `recent`; no column says what it was where that is known of no record, nor how often
+    it came this week where each came once.
+    """
     known = [_what(record) for record in records]
     rows = [_cells(record, now, utc) for record in records]
     columns: tuple[Column, ...] = _COLUMNS
+    again = [_again(record) for record in records]
+    if any(again):
+        columns = (*columns, _WEEK)
+        rows = [[*row, Cell(times, ("yellow",))] for row, times in zip(rows, again, strict=True)]
     if any(known):
-        columns = (*_COLUMNS, _WHAT)
+        columns = (*columns, _WHAT)
         rows = [[*row, Cell(what, ("bold",))] for row, what in zip(rows, known, strict=True)]
     yield from draw(columns, rows, width=width, style=style, header=header)
+
+
+def _again(record: ProfileRecord) -> str:
+    """ "3×" where it came for the third time this week."""
+    return f"{times:,}×" if (times := record.times_this_week or 1) > 1 else ""
 
 
 def _what(record: ProfileRecord) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from monitord.actions.incidents import incident, pending_profile, timeline
-from monitord.actions.similar import similar
 from monitord.cli.context import CliContext
 from monitord.cli.listing import NoPagerFlag, UtcFlag
 from monitord.cli.story import tell
@@ -41,6 +40,5 @@ def show(
         style=context.style(),
         pending=pending,
         before=before,
-        again=similar(context.workspace, view.correlation_id).in_words,
     )
     page(lines, allowed=not no_pager)

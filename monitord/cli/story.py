@@ -17,6 +17,7 @@ from monitord.cli.terminal import Style, cut, cut_left, display_width, pad, wrap
 from monitord.cli.when import full_stamp, local_stamp
 from monitord.export.baseline_diff import against_baseline
 from monitord.export.context import context_of, waiting_of
+from monitord.export.recurrence import time_this_week
 from monitord.export.units import age, quantity, span
 from monitord.export.verdicts import happened, verdict_of
 from monitord.model import (
@@ -64,14 +65,13 @@ def tell(
     style: Style,
     pending: str | None = None,
     before: Timeline = Timeline(),
-    again: str = "",
 ) -> Iterator[str]:
     """Yield the lines of `show`; `pending` says whether a profile is "running" or "waiting", `again` how
     often it happened.
     """
     page = ProfileBrowserView(style, max(width, 40), now, utc)
     said = verdict_of(view, pending)
-    yield from page.headline(view, said, again)
+    yield from page.headline(view, said)
     yield from page.consumers(before.consumers)
     if view.metric not in OF_CPU:  # what grew, moved or waited is where it went; what ran comes second
         yield from page.cause(view)
@@ -103,7 +103,7 @@ class ProfileBrowserView:
     def _is_cut(self, path: str) -> bool:
         return display_width(printable(path)) > self._room_for_paths
 
-    def headline(self, view: IncidentView, said: str, again: str) -> Iterator[str]:
+    def headline(self, view: IncidentView, said: str) -> Iterator[str]:
         """The verdict, then which incident this is, when and how much it was."""
         marks = [word for word, holds in (("late", view.late), ("kept", view.pinned)) if holds]
         for line in wrap(said, self._width):
@@ -115,7 +115,7 @@ class ProfileBrowserView:
             when,
             *who,
             happened(view),
-            *filter(None, [again]),
+            *filter(None, [time_this_week(view.record.times_this_week)]),
             *(f"[{mark}]" for mark in marks),
         ]
         for line in wrap(" · ".join(told), self._width):

@@ -5,9 +5,9 @@ from __future__ import annotations
 _WORDS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
-def time_this_week(number: int) -> str:
-    """Write "third time this week" for 3, "21st time this week" for 21; "" for the first."""
-    if number <= 1:
+def time_this_week(number: int | None) -> str:
+    """Write "third time this week" for 3, "21st time this week" for 21; "" for the first, or unknown."""
+    if number is None or number <= 1:
         return ""
     if number <= len(_WORDS):
         return f"{_WORDS[number - 1]} time this week"

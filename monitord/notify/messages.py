@@ -52,8 +52,8 @@ def host() -> str:
     return printable(socket.gethostname())[:64]
 
 
-def incident_message(view: IncidentView, *, is_ready: bool, times: int = 1) -> Message:
-    """Tell one incident, which came so many `times` this week; unless `is_ready` more evidence may come."""
+def incident_message(view: IncidentView, *, is_ready: bool) -> Message:
+    """Tell one incident, and how often it came this week; unless `is_ready` more evidence may come."""
     told = next(iter(Bundle(lambda: [view], datetime.now(UTC), Identities()).incidents()))
     process: Mapping[str, Any] = told["process"] or {}
     who = display_name(str(told["process_name"]), process.get("command_line") or ())
@@ -66,7 +66,7 @@ def incident_message(view: IncidentView, *, is_ready: bool, times: int = 1) -> M
         f"why: {told['reason']}",
         f"function: {function}" if function else "",
         f"cause: {kind}" if kind else "",
-        time_this_week(times),
+        time_this_week(view.record.times_this_week),
         "" if is_ready else "more evidence may still come",
         f"look further: {look}",
     ]
@@ -82,7 +82,7 @@ def incident_message(view: IncidentView, *, is_ready: bool, times: int = 1) -> M
         "sentence": _fact(told["verdict"]),
         "reason": _fact(told["reason"]),
         "repeats": view.repeat_count,
-        "times_this_week": times,
+        "times_this_week": view.record.times_this_week,
         "is_ready": is_ready,
         "look": look,
     }

@@ -19,7 +19,7 @@ from monitord.notify.outbox_file import encoded, read_outbox, write_outbox
 from monitord.notify.sending import hand_over_apart
 from monitord.recorder.status import MESSAGES_FILE, write_status
 from monitord.storage.past import PastReader
-from monitord.storage.similar import similar_to, times_within_week
+from monitord.storage.similar import incident_with_times
 from monitord.storage.views import RecentFilter
 
 _LOOKED_BACK = timedelta(hours=24)
@@ -126,9 +126,8 @@ class Sender:
 
     def _admit(self, reader: PastReader, record: ProfileRecord, now: datetime, *, is_ready: bool) -> None:
         try:
-            view = reader.incident(record.correlation_id)
-            times = times_within_week(view, similar_to(reader, view))
-            message = incident_message(view, is_ready=is_ready, times=times)
+            view = incident_with_times(reader, record.correlation_id)
+            message = incident_message(view, is_ready=is_ready)
         except NotFoundError:
             return  # deleted meanwhile
         except Exception as error:  # noqa: BLE001  around one incident: it must not cost all others their message

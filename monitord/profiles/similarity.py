@@ -9,7 +9,8 @@ from monitord.model import UNKNOWN_CAUSE, Cause, Hotspot, TriggerMetric
 
 WEIGHTS = {"statement": 8, "function": 8, "cause": 4, "process": 2, "metric": 1}
 """What may agree, and how much each tells."""
-_LEAST_SHARE = 0.1
+LEAST_SHARE = 0.1
+"""A function with less of the time tells nothing of its incident."""
 _MOST_FUNCTIONS = 3
 
 
@@ -23,14 +24,19 @@ class Traits:
     process: str
     metric: TriggerMetric
 
+    @property
+    def marks(self) -> frozenset[tuple[str, ...]]:
+        """What makes alike: incidents are so when they have one of these in common."""
+        named = {"function": self.functions, "statement": self.statements}
+        hot = {(kind, each) for kind, names in named.items() for each in names}
+        return frozenset(hot if self.cause is None else {*hot, ("cause", self.cause, self.process)})
+
 
 def traits_of(
     hotspots: Sequence[Hotspot], cause: Cause | None, process: str, metric: TriggerMetric
 ) -> Traits:
     """Return what an incident is recognised by; code without a name and an unknown cause tell nothing."""
-    hot = [
-        spot for spot in hotspots if spot.self_share >= _LEAST_SHARE and spot.function[:1] not in ("", "[")
-    ]
+    hot = [spot for spot in hotspots if spot.self_share >= LEAST_SHARE and spot.function[:1] not in ("", "[")]
     hot = sorted(hot, key=lambda spot: -spot.self_share)[:_MOST_FUNCTIONS]
     kind = cause.kind if cause and cause.kind != UNKNOWN_CAUSE else None
     return Traits(
@@ -55,8 +61,7 @@ def agreement(one: Traits, other: Traits) -> tuple[str, ...]:
         "process": one.process == other.process,
         "metric": one.metric is other.metric,
     }
-    is_alike = holds["statement"] or holds["function"] or (holds["cause"] and holds["process"])
-    return tuple(name for name in WEIGHTS if holds[name]) if is_alike else ()
+    return tuple(name for name in WEIGHTS if holds[name]) if one.marks & other.marks else ()
 
 
 def _function(spot: Hotspot) -> str:

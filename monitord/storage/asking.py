@@ -39,6 +39,7 @@ CAUSE = "CASE WHEN json_valid(CAST(i.cause AS TEXT)) THEN json_extract(CAST(i.ca
 """The class of an incident's cause."""
 
 _BASELINE = "i.rule = 'baseline' AND i.trigger_metric = 'manual'"
+SHOWN = f"i.state = 'active' AND NOT ({_BASELINE})"
 # What `show` says that it runs in.
 _UNIT = "CAST(coalesce(nullif(i.unit, ''), nullif(i.container_id, ''), i.cgroup) AS BLOB)"
 _ASKED = {

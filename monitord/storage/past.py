@@ -13,7 +13,7 @@ from typing import Literal
 
 from monitord.errors import NotFoundError
 from monitord.model import BASELINE_RULE, Event, Rates, TriggerMetric
-from monitord.storage.asking import CAUSE, sound_event
+from monitord.storage.asking import CAUSE, SHOWN, sound_event
 from monitord.storage.cells import SENSELESS, Row, read_cells, text_cell, time_cell, time_of, whole
 from monitord.storage.events import rows as events
 from monitord.storage.events.identity import id_at
@@ -66,11 +66,10 @@ _MARKS = {
     "SELECT substr(taken_until, 1, 10), id, step_s, rates FROM history"
     " WHERE substr(taken_until, 1, 10) > substr(taken_from, 1, 10)) GROUP BY day",
 }
-_SHOWN = "i.state = 'active' AND NOT (i.rule = 'baseline' AND i.trigger_metric = 'manual')"
 _SPANS = (
     f"SELECT {_CHOSEN} FROM incident i CROSS JOIN profile_capture c ON i.correlation_id = c.correlation_id "  # noqa: S608  our words
     "WHERE i.raised_at >= ? AND i.raised_at < ? AND i.crossed_at <= ? AND c.is_leading = 1 "
-    f"AND {_SHOWN} ORDER BY i.raised_at DESC LIMIT ?"
+    f"AND {SHOWN} ORDER BY i.raised_at DESC LIMIT ?"
 )
 
 _NAMED = (
@@ -79,7 +78,7 @@ _NAMED = (
 )
 _ALIKE = (
     f"SELECT {_CHOSEN} FROM incident i CROSS JOIN profile_capture c ON i.correlation_id = c.correlation_id "  # noqa: S608  our words
-    f"WHERE c.is_leading = 1 AND {_SHOWN} AND (i.correlation_id IN ({_NAMED}) "
+    f"WHERE c.is_leading = 1 AND {SHOWN} AND (i.correlation_id IN ({_NAMED}) "
     f"OR (i.process_name = :process AND {CAUSE} = :cause)) ORDER BY i.raised_at DESC LIMIT :limit"
 )
 
@@ -157,7 +156,7 @@ class PastReader(StoreReader):
     def incident_beside(self, at: datetime, *, is_next: bool) -> datetime | None:
         """Return when the next incident after a moment was raised, or the last one before it."""
         beyond, order = (">", "ASC") if is_next else ("<", "DESC")
-        sql = f"SELECT i.raised_at FROM incident i WHERE i.raised_at {beyond} ? AND {_SHOWN}"  # noqa: S608  our words
+        sql = f"SELECT i.raised_at FROM incident i WHERE i.raised_at {beyond} ? AND {SHOWN}"  # noqa: S608  our words
         rows = self._all(f"{sql} ORDER BY i.raised_at {order} LIMIT 1", [time_cell(at)])
         with self._understood():
             return time_of(rows[0]["raised_at"]) if rows else None

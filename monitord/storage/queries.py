@@ -19,7 +19,15 @@ from monitord.model import ProfileRecord, Rates, short_id
 from monitord.storage.answers import incident_view, is_baseline
 from monitord.storage.artefact_store import OpenArtefacts, open_folder
 from monitord.storage.artefacts import StorageMetadata, is_key
-from monitord.storage.asking import CAUSE, PAGE, EventQuestions, OnDamage, ignore_damage, incident_conditions
+from monitord.storage.asking import (
+    CAUSE,
+    PAGE,
+    SHOWN,
+    EventQuestions,
+    OnDamage,
+    ignore_damage,
+    incident_conditions,
+)
 from monitord.storage.baselines import baseline_id
 from monitord.storage.cells import MENDED_BY, Row, read_cells, read_row, text_cell, time_cell
 from monitord.storage.events.identity import time_of_id
@@ -76,6 +84,11 @@ _NOTES = (
     "SELECT json_group_array(json_array(e.id, CAST(e.payload AS TEXT))) FROM (SELECT id, payload FROM event "
     "WHERE correlation_id = i.correlation_id AND event_type = 4 AND event_type > 0 ORDER BY id) e"
 )
+_RECOGNISABLE = (
+    "SELECT i.correlation_id, i.raised_at, i.process_name, i.trigger_metric, i.hotspots, i.cause "  # noqa: S608  our words
+    f"FROM incident i WHERE i.raised_at >= ? AND i.raised_at <= ? AND {SHOWN} "
+    "ORDER BY i.raised_at DESC LIMIT ?"
+)
 _NEWEST_FIRST = " ORDER BY i.raised_at DESC, c.id DESC"
 _CANDIDATES_SHOWN = 5
 
@@ -114,6 +127,10 @@ class StoreReader(EventQuestions):
             records = f"{_RECORD} WHERE c.id IN ({{ids}})"
             rows = self._in_pages(f"SELECT c.id {chosen}", values, records)
         yield from self._sound(rows, self._record, "incidents")
+
+    def recognisable(self, since: datetime, until: datetime, limit: int) -> list[Row]:
+        """Return the cells that tell incidents raised in [since, until], the newest, at most so many."""
+        return self._all(_RECOGNISABLE, [time_cell(since), time_cell(until), limit])
 
     def newest_id(self) -> int:
         """Return the highest id of a row so far, 0 when there is none: what `after_id` may begin with."""

@@ -71,8 +71,13 @@ def _known(kept: type[_T], held: Mapping[str, Any], **changes: Any) -> _T:
     return kept(**{name: held[name] for name in _names(kept) if name in held} | changes)
 
 
+_NAMES: dict[Any, tuple[str, ...]] = {}
+
+
 def _names(kept: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kept))
+    if kept not in _NAMES:
+        _NAMES[kept] = tuple(field.name for field in fields(kept))
+    return _NAMES[kept]
 
 
 def _point(held: Sequence[Any]) -> HistoryPoint:

@@ -21,7 +21,7 @@ from tests.patience import PATIENCE_S
 KEYS = [
     "id", "process_name", "pid", "trigger_metric", "trigger_value", "captured_at", "profile_path",
     "duration_seconds", "notes", "status", "profiler", "correlation_id", "late", "pinned",
-    "reason", "hottest_function", "cause", "raised_at",
+    "reason", "hottest_function", "cause", "raised_at", "times_this_week",
 ]  # fmt: skip
 
 

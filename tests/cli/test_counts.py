@@ -12,6 +12,8 @@ import pytest
 NOW = datetime.now(UTC)
 FEW, MANY = 3, 30
 MOST_STATEMENTS = 4
+# One more: how often each came this week is asked apart, and once for all rows shown.
+TELL_THE_WEEK = ("recent", "show")
 QUESTIONS = {
     "recent": ("recent", "-n", "100"),
     "recent --json": ("recent", "-n", "100", "--json"),
@@ -22,7 +24,10 @@ QUESTIONS = {
     "replay": ("replay", "50min", "--json"),
     "replay --since": ("replay", "-S", "2h", "--step", "1min", "--json"),
 }
-MODULES = {"--help": 165, "recent": 377}  # the sections of the configuration are two modules
+MODULES = {
+    "--help": 165,
+    "recent": 380,
+}  # the configuration's sections are two modules; how often one came this week, two
 
 
 @pytest.mark.parametrize("words", QUESTIONS.values(), ids=QUESTIONS)
@@ -38,7 +43,7 @@ def test_a_question_sends_as_many_statements_whatever_is_stored(
             statements.clear()
             assert here(*words).code in (0, 3)  # status: nobody records here
             counts.append(len(statements))
-    assert counts[0] == counts[1] <= MOST_STATEMENTS
+    assert counts[0] == counts[1] <= MOST_STATEMENTS + (words[0] in TELL_THE_WEEK)
 
 
 @pytest.mark.parametrize(("word", "most"), MODULES.items())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +12,8 @@ import pytest
 
 from monitord.model import Hotspot
 from monitord.notify.messages import incident_message
-from monitord.storage.past import PastReader
-from monitord.storage.similar import similar_to, times_within_week
+from monitord.storage.queries import StoreReader
+from monitord.storage.similar import incident_with_times
 
 HOT = Hotspot("fib\x1b[31m\udcff", "/srv/app/hot.py", 3, 0.8, 0.9)
 OTHER = replace(HOT, function="parse")
@@ -46,10 +48,46 @@ def test_the_second_time_of_a_week_is_said_by_show_and_by_a_message(here, store,
     """Of the seven days up to the incident itself: what came later, or long before, does not count."""
     assert "second time this week" in here("show", three[0]).out
     assert "time this week" not in here("show", three[1]).out
-    with PastReader(store.data_dir) as reader:
-        view = reader.incident(three[0])
-        times = times_within_week(view, similar_to(reader, view))
-    message = incident_message(view, is_ready=True, times=times)
+    with StoreReader(store.data_dir) as reader:
+        first, second = (incident_with_times(reader, name) for name in three[:2])
+    message = incident_message(first, is_ready=True)
     assert "second time this week" in message.text
     assert message.facts["times_this_week"] == 2
-    assert "this week" not in incident_message(view, is_ready=True).text
+    assert "this week" not in incident_message(second, is_ready=True).text
+
+
+def test_every_way_in_says_the_same_of_a_week(here, store, three) -> None:
+    """`recent` as JSON and CSV and as a table, and `show`; filtered, what is not listed counts all the same."""
+    rows = {row["correlation_id"]: row["times_this_week"] for row in json.loads(here("recent", "--json").out)}
+    assert [rows[name] for name in three] == [2, 1, 1, 1]
+    assert json.loads(here("recent", "-n", "1", "--json").out)[0]["times_this_week"] == 2
+    assert json.loads(here("show", three[0], "--json").out)["times_this_week"] == 2
+    listed = list(csv.DictReader(here("recent", "-o", "csv").out.splitlines()))
+    assert {row["correlation_id"]: row["times_this_week"] for row in listed}[three[0]] == "2"
+    assert "2×" in here("recent").out
+    assert "WEEK" not in here("recent", "-n", "1", "--until", "1 day ago").out  # each came once
+
+
+def test_a_week_with_too_many_incidents_is_unknown_and_its_newest_days_are_not(
+    here, store, three, monkeypatch
+) -> None:
+    """Rather than too few: of those whose seven days were looked at whole the number stands."""
+    monkeypatch.setattr("monitord.storage.similar.MOST_OF_A_WEEK", 2)
+    rows = {row["correlation_id"]: row["times_this_week"] for row in json.loads(here("recent", "--json").out)}
+    assert [rows[name] for name in three] == [None] * 4
+    assert "this week" not in here("show", three[0]).out
+    monkeypatch.setattr("monitord.storage.similar.MOST_OF_A_WEEK", 4)  # the oldest of four is 11 days old
+    rows = {row["correlation_id"]: row["times_this_week"] for row in json.loads(here("recent", "--json").out)}
+    assert [rows[name] for name in three] == [2, 1, None, 1]
+
+
+def test_a_time_that_nobody_can_have_written_costs_no_other_row_its_number(here, store, three) -> None:
+    """The week before the first day of time is none."""
+    with sqlite3.connect(store.data_dir / "monitord.db") as raw:
+        raw.execute(
+            "UPDATE incident SET raised_at = '0001-01-02 00:00:00.000000' WHERE correlation_id = ?",
+            [three[2]],
+        )
+    rows = {row["correlation_id"]: row["times_this_week"] for row in json.loads(here("recent", "--json").out)}
+    assert rows[three[0]] == 2
+    assert here("show", three[2]).code == 0
