@@ -199,7 +199,7 @@ def test_every_key_that_is_written_stands_in_the_manual(three, here) -> None:
 def test_show_tells_the_story(three, here) -> None:
     out = here("show", three[-1].correlation_id[:6]).out
     for part in ("of python3 main.py", "pid 33", "cpu 97 %", "late", three[-1].alert.reason, "▁", "█", "fibonacci",
-                 "/srv/app/numbers.py:12", "permission_denied", "fix: sudo sysctl", "monitord export"):  # fmt: skip
+                 "/srv/app/numbers.py:12", "permission denied", "fix: sudo sysctl", "monitord export"):  # fmt: skip
         assert part in out
 
 
@@ -377,7 +377,7 @@ def test_a_broken_capture_status_is_never_shown_as_evidence(store, new_incident,
     store.save_incident(replace(incident, captures=(gone,)))
     out = here("show", "1").out
     assert "Where the time went" not in out
-    assert "target_replaced" in out
+    assert "target replaced" in out
 
 
 def test_the_clock_of_rows_is_the_readers(three, here, monkeypatch) -> None:
