@@ -36,8 +36,8 @@ _LINE_BYTES = 4096
 _REASON = 300
 _WAITING = 8  # that are not heard yet
 _HEARD_WITHIN_S, _SENT_WITHIN_S = 0.5, 3.0
-# After an answer nobody gets one for this long, or ten times as long as it took: a tenth of a core at most.
-_REST_S, _REST_TIMES = 1.0, 10.0
+# After an answer nobody gets one for this long, or ten times the CPU that it took: about a tenth of a core.
+_REST_S, _REST_TIMES, _LONGEST_REST_S = 1.0, 10.0, 5.0
 _POLL_S = 0.1
 _NO_DESCRIPTORS_S = 1.0
 _ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
@@ -114,15 +114,21 @@ class RequestServer:
         closing.wait(max(0.0, self._rests_until_s - time.monotonic()))
         if closing.is_set() or _is_gone(connection):
             return None
-        began_s = time.monotonic()
+        used_s = _used_s()
         try:
             if isinstance(request, SnapshotRequest):
                 self._take(request)
                 return b""
             return self._document(*request)
         finally:
-            ended_s = time.monotonic()
-            self._rests_until_s = ended_s + max(_REST_S, _REST_TIMES * (ended_s - began_s))
+            rest_s = max(_REST_S, _REST_TIMES * (_used_s() - used_s))
+            self._rests_until_s = time.monotonic() + min(rest_s, _LONGEST_REST_S)
+
+
+def _used_s() -> float:
+    """CPU of this thread and of children that ended."""
+    children = os.times()
+    return time.thread_time() + children.children_user + children.children_system
 
 
 def read_request(line: bytes) -> SnapshotRequest | tuple[int, int]:
