@@ -1,7 +1,7 @@
 """Who runs now, second by second, and on which stacks: a black box of the caller's own; nothing is stored.
 
 As `top` has one. It is opened at the first question and closed when nobody has asked for a while; of the time
-before it was opened it knows nothing.
+before it was opened the recorder's tells, where one runs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monitord.actions.recorders_box import RecordersBox, boot_ns, is_late
 from monitord.actions.stacks import Stacks, check
 from monitord.actions.top import CLOSES_WITHIN_S, named, own_box, own_processes, why_not_open
 from monitord.actions.workspace import Workspace
 from monitord.errors import NotFoundError, PermissionDeniedError
 from monitord.export.encoding import iso
-from monitord.profiles.ring_document import read_ring
+from monitord.profiles.ring_document import Ring, read_ring
 from monitord.profiles.ring_slice import as_plain, cut, seconds
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SPAN_S = 100
 _RESTS_AFTER_S = 120.0
 _NS_PER_S = 1_000_000_000
+_RECORDERS_AGE_NS = 10 * _NS_PER_S  # where there is no box of one's own
 
 
 class LiveStacks:
@@ -41,41 +43,73 @@ class LiveStacks:
         self._box: BlackBox | None = None
         self._opened_ns = 0
         self._rest: threading.Timer | None = None
+        self._recorder = RecordersBox(workspace)
 
     def seconds(self) -> dict[str, Any]:
-        """Tell who used most in each second that it has.
+        """Tell who used most in each second that it has, or the recorder's has.
 
-        Raises PermissionDeniedError where the kernel grants no ring.
+        Raises PermissionDeniedError where the kernel grants no ring, and no recorder answers.
         """
         with self._lock:
-            box = self._opened()
+            try:
+                box = self._opened()
+            except PermissionDeniedError:
+                told = self._recorders_seconds()
+                if told is None:
+                    raise
+                return told
             now, now_ns = datetime.now(UTC), _now_ns()
             since_ns = self._first_second(now_ns)
             found = box.take_machine(since_ns, now_ns)
             status = box.status()
+            earlier = self._recorder.whole(self._opened_ns)
+            limits = _limits(status, self._recorder.why_not)
+        listed = _rows(read_ring(BytesIO(found.payload)), since_ns, now, now_ns) if found is not None else []
+        if earlier is not None:
+            from_ns = _first_before(self._opened_ns, max(earlier.began_ns, now_ns - SPAN_S * _NS_PER_S))
+            listed = [
+                *_rows(earlier, from_ns, now, now_ns)[: (self._opened_ns - from_ns) // _NS_PER_S],
+                *listed,
+            ]
+            since_ns = min(since_ns, from_ns)
         began_at = now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)
-        listed = seconds(read_ring(BytesIO(found.payload)), since_ns) if found is not None else ()
-        return {
-            "since": iso(began_at),
-            "until": iso(now),
-            "scope": status["scope"],
-            "limits": _limits(status),
-            "seconds": [
-                {
-                    "at": iso(began_at + timedelta(seconds=one.at_s)),
-                    "cpu_percent": one.cpu_percent,
-                    "pid": one.pid,
-                    "name": one.name,
-                    "process_percent": one.process_percent,
-                }
-                for one in listed
-            ],
-        }
+        return _told(began_at, now, status["scope"], limits, listed)
 
-    def stacks(self, since: datetime, until: datetime) -> Stacks:
-        """Return the stacks of a span of the time since it was opened; raises NotFoundError for any other."""
+    def _recorders_seconds(self) -> dict[str, Any] | None:
+        now, now_ns = datetime.now(UTC), _now_ns()
+        ring = self._recorder.whole(now_ns - _RECORDERS_AGE_NS)
+        if ring is None:
+            return None
+        since_ns = max(ring.began_ns, now_ns - SPAN_S * _NS_PER_S)
+        began_at = now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)
+        return _told(began_at, now, ring.scope, [], _rows(ring, since_ns, now, now_ns))
+
+    def recorders(self, since: datetime, until: datetime) -> Stacks | None:
+        """Return the stacks of a span as the recorder's box has them; None where it has none, or is none."""
         check(since, until)
         with self._lock:
+            return self._recorders(since, until) if is_late(since) else None
+
+    def _recorders(self, since: datetime, until: datetime) -> Stacks | None:
+        since_ns, until_ns = boot_ns(since), boot_ns(until)
+        ring = self._recorder.span(since_ns, until_ns)
+        if ring is None:
+            return None
+        tree = as_plain(cut(ring, *((at_ns - ring.began_ns) / _NS_PER_S for at_ns in (since_ns, until_ns))))
+        return Stacks(since, until, {"kind": "recorder", "scope": ring.scope}, (), tree)
+
+    def stacks(self, since: datetime, until: datetime) -> Stacks:
+        """Return the stacks of a span: of the time before it was opened, or of everybody, the recorder's.
+
+        Raises NotFoundError where neither has any.
+        """
+        check(since, until)
+        with self._lock:
+            if not self._sees_all_since(boot_ns(since)):
+                told = self._recorders(since, until)
+                if told is not None:
+                    return told
+            why_not = self._recorder.why_not
             box = self._opened()
             now, now_ns = datetime.now(UTC), _now_ns()
             since_ns, until_ns = (
@@ -83,7 +117,8 @@ class LiveStacks:
             )
             if until_ns <= max(self._opened_ns, now_ns - SPAN_S * _NS_PER_S):
                 raise NotFoundError(
-                    "cannot show stacks of that time: it was before this page began to look;"
+                    "cannot show stacks of that time: it was before this page began to look"
+                    f"{f', and {why_not}' if why_not else ''};"
                     " `monitord snapshot` keeps those of the recorder's last minute"
                 )
             found = box.take_machine(max(since_ns, self._opened_ns), min(until_ns, now_ns))
@@ -93,8 +128,12 @@ class LiveStacks:
         with tempfile.TemporaryDirectory(prefix="monitord-stacks-") as folder:
             ring = read_ring(BytesIO(named(found, Path(folder))))
         tree = as_plain(cut(ring, 0, (ring.ended_ns - ring.began_ns) / _NS_PER_S))
-        tree["tree"]["notes"] = [*tree["tree"]["notes"], *_limits(status)]
+        tree["tree"]["notes"] = [*tree["tree"]["notes"], *_limits(status, why_not)]
         return Stacks(since, until, {"kind": "now", "scope": status["scope"]}, (), tree)
+
+    def _sees_all_since(self, since_ns: int) -> bool:
+        box = self._box
+        return box is not None and self._opened_ns <= since_ns and box.status()["scope"] == "machine"
 
     def close(self) -> None:
         """Give the rings back; the next question opens them anew."""
@@ -140,8 +179,34 @@ def _open(workspace: Workspace) -> BlackBox:
     return box
 
 
-def _limits(status: Mapping[str, Any]) -> list[str]:
-    return [] if status["scope"] == "machine" else [f"seen: {status['reason']}"]
+def _limits(status: Mapping[str, Any], why_not: str) -> list[str]:
+    found = [] if status["scope"] == "machine" else [f"seen: {status['reason']}"]
+    return [*found, why_not] if why_not else found
+
+
+def _first_before(end_ns: int, began_ns: int) -> int:
+    """When the first of the whole seconds before `end_ns` begins."""
+    return end_ns - max(0, (end_ns - began_ns) // _NS_PER_S) * _NS_PER_S
+
+
+def _rows(ring: Ring, since_ns: int, now: datetime, now_ns: int) -> list[dict[str, Any]]:
+    began_at = now - timedelta(seconds=(now_ns - since_ns) / _NS_PER_S)
+    return [
+        {
+            "at": iso(began_at + timedelta(seconds=one.at_s)),
+            "cpu_percent": one.cpu_percent,
+            "pid": one.pid,
+            "name": one.name,
+            "process_percent": one.process_percent,
+        }
+        for one in seconds(ring, since_ns)
+    ]
+
+
+def _told(
+    since: datetime, until: datetime, scope: object, limits: list[str], listed: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {"since": iso(since), "until": iso(until), "scope": scope, "limits": limits, "seconds": listed}
 
 
 def _now_ns() -> int:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from monitord.actions.late_moments import with_functions
 from monitord.actions.moments import Moment, MomentReader
+from monitord.actions.recorders_box import RecordersBox
 from monitord.actions.unknown_stretches import stretch_between
 from monitord.actions.workspace import Workspace
 from monitord.model import Rates
@@ -19,13 +21,14 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 class Replay:
     """One store, gone through. Each step gives the next moment, or None behind the last one."""
 
-    def __init__(self, reader: PastReader) -> None:
+    def __init__(self, reader: PastReader, box: RecordersBox) -> None:
         self._reader = reader
         self._moments = MomentReader(reader)
+        self._box = box
 
     def at(self, at: datetime) -> Moment:
-        """Return the machine as it was last read at or before `at`."""
-        return self._moments.at(at)
+        """Return the machine as it was last read at or before `at`, and who ran in the last 100 s."""
+        return with_functions(self._moments.at(at), self._box)
 
     def newest(self) -> Moment:
         """Return the last moment that is stored, or now, where nothing is."""
@@ -70,4 +73,4 @@ class Replay:
 def replay(workspace: Workspace) -> Iterator[Replay]:
     """Open the store for going through it."""
     with workspace.past() as reader:
-        yield Replay(reader)
+        yield Replay(reader, RecordersBox(workspace))

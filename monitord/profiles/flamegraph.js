@@ -1,9 +1,9 @@
 
 "use strict";
-// Draws a tree of nodes into #graph of `page`, which has #said, #search and #reset as well: a document, or an
+// Draws a tree of nodes into .flame-graph of `page`, which has .flame-said, .flame-search and .flame-reset as well: a document, or an
 // element of one. Names are only ever set as text, never as markup.
 function drawFlameGraph(page, data) {
-  const [graph, said, search, reset] = ["graph", "said", "search", "reset"].map((id) => page.querySelector("#" + id));
+  const [graph, said, search, reset] = ["graph", "said", "search", "reset"].map((id) => page.querySelector(".flame-" + id));
   const ROW = 21, NARROWEST = 0.0008, HUES = { python: 34, native: 205, kernel: 285, group: 60 };
   const isOfTwo = data.before !== null;
 

@@ -21,15 +21,15 @@ SCRIPT = _HERE / "flamegraph.js"
 _TABLE_ROWS = 50
 _SEARCH = """\
 <form role="search">
-<label for="search">Search</label> <input id="search" type="search" autocomplete="off" spellcheck="false" \
-placeholder="function or file">
-<button type="button" id="reset" disabled>Whole profile</button>
+<label for="search">Search</label> <input id="search" class="flame-search" type="search" \
+autocomplete="off" spellcheck="false" placeholder="function or file">
+<button type="button" id="reset" class="flame-reset" disabled>Whole profile</button>
 </form>
 """
 _GRAPH = """\
-<p id="said" role="status" aria-live="polite">&nbsp;</p>
-<div id="graph" role="group" aria-label="Flame graph: callers above, what they called below, width is share" \
-aria-describedby="keys"></div>
+<p id="said" class="flame-said" role="status" aria-live="polite">&nbsp;</p>
+<div id="graph" class="flame-graph" role="group" \
+aria-label="Flame graph: callers above, what they called below, width is share" aria-describedby="keys"></div>
 <noscript><p>The graph needs JavaScript; the table of functions does not.</p></noscript>
 <p id="keys">Click or <kbd>Enter</kbd>: zoom. <kbd>Esc</kbd>: out again. Arrow keys: move. \
 <kbd>/</kbd>: search. {legend}</p>

@@ -127,7 +127,7 @@ def test_some_seconds_of_an_incident_have_their_stacks(
     assert {"all", "<module>"} <= frames
     assert "load_orders" not in frames
     assert "From the black box of" in page.ask(TEXT)
-    assert page.ask("document.querySelector('#graph').getAttribute('aria-label')")
+    assert page.ask("document.querySelector('.flame-graph').getAttribute('aria-label')")
     picture(page, "stacks")
     only_ours(page, shown)
 

@@ -29,12 +29,14 @@ def span(asked: Question) -> dict[str, Any]:
 
 
 def stacks_of(asked: Question) -> dict[str, Any]:
-    """Give the stacks of some seconds: of an incident's black box, or of the page's own (`origin=now`)."""
+    """Give the stacks of some seconds: of the recorder's black box, an incident's, or the page's own."""
     asked.only("since", "until", "incident", "origin")
     since, until = _both_ends(asked)
     if asked.one_of("origin", _ORIGINS, "stored") == "now":
         return asked.live.stacks(since, until).as_json()
-    return stacks.stored_stacks(asked.workspace, since, until, asked.text("incident", 64)).as_json()
+    incident = asked.text("incident", 64)
+    found = asked.live.recorders(since, until) if incident is None else None
+    return (found or stacks.stored_stacks(asked.workspace, since, until, incident)).as_json()
 
 
 def seconds(asked: Question) -> dict[str, Any]:

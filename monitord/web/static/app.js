@@ -15,6 +15,10 @@ export class ApiError extends Error {
   }
 }
 
+const ahead = -new Date().getTimezoneOffset(); // minutes
+const clock = [Math.abs(ahead) / 60, Math.abs(ahead) % 60].map((one) => String(Math.floor(one)).padStart(2, "0")).join(":");
+document.getElementById("zone").textContent = `Times are of this browser's zone, ${Intl.DateTimeFormat().resolvedOptions().timeZone} (now UTC${ahead < 0 ? "−" : "+"}${clock}).`;
+
 // --- asking -------------------------------------------------------------------------------------------------
 async function request(path, { query = {}, method = "GET", body = null, signal = null } = {}) {
   const address = new URL(path, location.origin);

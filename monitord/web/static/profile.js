@@ -7,10 +7,10 @@ export function flameGraph(tree) {
     ? [["python", "Python"], ["native", "native"], ["kernel", "kernel"]].map(([kind, words]) => el("span", {}, swatch(HUES[kind]), words))
     : [[6, "▲ hotter than before"], [215, "▼ cooler"]].map(([hue, words]) => el("span", {}, swatch(hue), words));
   const made = el("div", { class: "flame" },
-    el("form", { role: "search" }, el("input", { id: "search", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "function or file", "aria-label": "Search the flame graph" }),
-      el("button", { type: "button", id: "reset", disabled: true }, "Whole profile")),
-    el("p", { id: "said", role: "status" }),
-    el("div", { id: "graph", role: "group", "aria-label": "Flame graph: callers above, what they called below, width is share" }),
+    el("form", { role: "search" }, el("input", { class: "flame-search", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "function or file", "aria-label": "Search the flame graph" }),
+      el("button", { type: "button", class: "flame-reset", disabled: true }, "Whole profile")),
+    el("p", { class: "flame-said", role: "status" }),
+    el("div", { class: "flame-graph", role: "group", "aria-label": "Flame graph: callers above, what they called below, width is share" }),
     el("p", { class: "row quiet" }, keys, el("span", {}, "Click or Enter: zoom. Esc: out again. Arrow keys: move. /: search.")),
     el("p", { class: "quiet" }, foreign(tree.summary)),
     tree.notes.map((note) => el("p", { class: "quiet" }, "Note: ", foreign(note))));

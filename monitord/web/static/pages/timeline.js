@@ -248,6 +248,8 @@ async function showStacks(api, place, query, isWanted, origin = "stored", incide
     if (!isWanted()) return;
     const from = got.origin.kind === "now"
       ? el("p", { class: "quiet" }, got.origin.scope === "machine" ? "All processes of the machine, but this page's own." : "Your own processes alone.")
+      : got.origin.kind === "recorder"
+        ? el("p", { class: "quiet" }, "From the recorder's black box: ", got.origin.scope === "machine" ? "all processes of the machine." : "the recorder's own user's processes alone.")
       : el("p", { class: "quiet" }, "From the black box of ", incidentLink(got.origin.incident), got.origin.of_machine ? ": the whole machine" : [": ", foreign(got.origin.process_name), " and what it started"]);
     const others = got.others.length ? el("p", { class: "row" }, "Also: ", got.others.slice(0, 8).map((one) =>
       button(one.of_machine ? "the whole machine" : foreign(`${one.process_name} ${one.pid ?? ""}`), () => showStacks(api, place, query, isWanted, origin, one.incident)))) : null;
@@ -284,7 +286,7 @@ function snapshot(api) {
 // --- the last seconds, as they come -------------------------------------------------------------------------
 function nowSection(api) {
   const place = el("div", { class: "stack" });
-  const said = el("p", { class: "quiet" }, "Every second of the last ", "100 s, and the stacks of any of them. The page opens a black box of its own for it, as ", el("code", {}, "monitord top"), " does; nothing is stored.");
+  const said = el("p", { class: "quiet" }, "Every second of the last ", "100 s, and the stacks of any of them. The page asks the recorder, and opens a black box of its own, as ", el("code", {}, "monitord top"), " does; nothing is stored.");
   const start = button("Look at what runs now", () => begin(), { tone: "primary" });
   place.append(said, el("p", {}, start));
   let turn = 0;

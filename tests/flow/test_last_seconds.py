@@ -1,0 +1,145 @@
+"""What ran before anybody looked: `replay` and a page that is opened afterwards know it from the recorder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitord.actions.live_stacks import LiveStacks
+from monitord.actions.workspace import Workspace
+from tests.flow.recorder import FAST, SPIKE, Recorder
+from tests.profiles.chromium import Chromium
+from tests.web.browsing import logged_in
+from tests.web.serving import WebServer
+
+pytestmark = pytest.mark.root  # rings of the whole machine
+
+PROGRAM = """
+import time
+
+def stutter(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for number in range(20000): number * number
+
+stutter(4)
+"""
+NAME = SPIKE[:15]
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    made = Recorder(tmp_path_factory.mktemp("seconds"), FAST)
+    made.start()
+    made.wait_for(lambda: (made.ask("status")["black_box"]).get("state") == "on", "the black box to be on")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def spiked_at(daemon: Recorder) -> datetime:
+    """The middle of a spike that is over."""
+    daemon.spike(daemon.interpreter, "-c", PROGRAM).wait()
+    return datetime.now(UTC) - timedelta(seconds=1.5)
+
+
+def leaders(daemon: Recorder, at: datetime) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = daemon.ask("replay", at.isoformat())["leaders"]
+    return [one for one in found if one["name"] == NAME]
+
+
+def test_replay_names_the_function_of_a_moment_ago(daemon: Recorder, spiked_at: datetime) -> None:
+    """No incident was stored, and history is not written yet."""
+    (one,) = leaders(daemon, spiked_at)
+    assert one["function"] == "stutter"
+    assert one["share"] > 0.5
+    shown = daemon.ask("replay", spiked_at.isoformat())
+    assert any("the recorder's black box" in note for note in shown["notes"])
+    assert leaders(daemon, spiked_at - timedelta(seconds=30)) == []
+    assert daemon.incidents() == []
+
+
+def test_a_page_opened_afterwards_has_the_seconds_and_their_stacks(
+    daemon: Recorder, spiked_at: datetime
+) -> None:
+    live = LiveStacks(Workspace(daemon.data_dir, daemon.config))
+    try:
+        told = live.seconds()
+        assert told["limits"] == []
+        ats = [datetime.fromisoformat(one["at"]) for one in told["seconds"]]
+        assert all(timedelta(seconds=0.99) < b - a < timedelta(seconds=1.01) for a, b in pairwise(ats))
+        assert ats[0] < spiked_at, "of a machine with other work the spike need not lead a second"
+        found = live.stacks(spiked_at - timedelta(seconds=2), spiked_at).as_json()
+    finally:
+        live.close()
+    assert found["origin"] == {"kind": "recorder", "scope": "machine"}
+    assert NAME in {one["name"] for one in found["consumers"]}
+
+
+def test_the_page_shows_the_stacks_of_a_second_before_it_was_opened(
+    daemon: Recorder, spiked_at: datetime, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """Brushed on the chart, and as one of the last seconds; two flame graphs beside each other share no id."""
+    server = WebServer(daemon.data_dir, "--config", str(daemon.config))
+    try:
+        with Chromium(require_tool("chromium"), tmp_path / "chromium") as browser:
+            logged_in(browser, server)
+            begin = int(spiked_at.timestamp())
+            browser.visit(f"{server.url}timeline?from={begin - 2}&to={begin + 1}")
+            browser.wait(f"document.querySelector('main').innerText.includes({json.dumps(NAME)})")
+            assert "From the recorder's black box" in browser.ask("document.querySelector('main').innerText")
+            assert browser.ask("document.querySelector('#zone').textContent.includes('UTC')")
+            words = json.dumps("Look at what runs now")
+            browser.click(
+                f"[...document.querySelectorAll('button')].find(one => one.textContent === {words})"
+            )
+            browser.wait("document.querySelectorAll('.second').length > 5")
+            browser.ask("document.querySelector('[role=listbox]').focus()")
+            browser.press("ArrowLeft")
+            browser.press("Enter")
+            browser.wait("document.querySelectorAll('.flame-graph').length === 2")
+            ids = browser.ask("[...document.querySelectorAll('[id]')].map(one => one.id)")
+            assert sorted(set(ids)) == sorted(ids)
+    finally:
+        server.stop()
+
+
+def test_the_recorders_cost_stays_small_however_often_it_is_asked(
+    daemon: Recorder, spiked_at: datetime
+) -> None:
+    """A crowd that asks for all it has, for ten seconds: what the recorder and its children use is bounded."""
+    code = "import sys, time; from pathlib import Path\n"
+    code += "from monitord.recorder.requests import ask_span\n"
+    code += "end = time.monotonic() + 10\nwhile time.monotonic() < end:\n"
+    code += " now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)\n"
+    code += " try: ask_span(Path(sys.argv[1]), now - 100 * 10**9, now, 1.0)\n except Exception: pass\n"
+    assert daemon.daemon is not None
+    before_s = cpu_s(daemon.daemon.pid)
+    crowd = [daemon.spike(daemon.interpreter, "-c", code, str(daemon.data_dir)) for _ in range(3)]
+    for one in crowd:
+        one.wait()
+    used = (cpu_s(daemon.daemon.pid) - before_s) / 10
+    assert used < 0.35, "of a core, the passes and the black box of a busy machine included"
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU, its ended children's included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_without_a_recorder_replay_tells_what_is_stored_alone(daemon: Recorder, spiked_at: datetime) -> None:
+    """Nobody is asked, and nothing is said of one who could have been."""
+    daemon.stop()
+    shown = daemon.ask("replay", spiked_at.isoformat())
+    assert not any("the recorder's black box" in note for note in shown["notes"])
+    assert all(one["function"] is None for one in leaders(daemon, spiked_at)), (
+        "it stored its history as it ended"
+    )
