@@ -16,11 +16,12 @@ from monitord.storage.artefacts.urls import shown_url
 
 
 def check_config(loaded: LoadedConfig) -> None:
-    """Raise ConfigError for storage or state that can't be used as configured; nothing is connected to."""
-    from monitord.recorder.artefact_stores import check_state, check_storage
+    """Raise ConfigError for a place that can't be used as configured; nothing is connected to."""
+    from monitord.recorder.artefact_stores import check_events, check_state, check_storage
 
     check_storage(loaded)
     check_state(loaded)
+    check_events(loaded)
 
 
 def shown_settings(loaded: LoadedConfig) -> dict[str, object]:

@@ -1,43 +1,134 @@
-"""Single events, how many there are, and letting the oldest go."""
+"""Single events, how many there are, letting the oldest go; here, or in a copy at a URL (`of`)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from monitord.actions.confirming import require_confirmation
+from monitord.actions.lists import EventQuestion
 from monitord.actions.workspace import Workspace
 from monitord.errors import UsageError
 from monitord.model import Event
+from monitord.redaction.naming import fits_name
+from monitord.storage.artefacts.urls import shown_url
 
 if TYPE_CHECKING:
+    from monitord.storage.events.far import FarEvents
     from monitord.storage.events.stats import EventStats
 
+_PAGE = 1000
 
-def event(workspace: Workspace, event_id: str) -> Event:
+
+@dataclass(frozen=True, slots=True)
+class EventPlace:
+    """Which events: of the store here, or with `url` those of a host in a copy.
+
+    `url` is one, where one stands (`file:`, `credential:`, `environment:`), or `events.url`: as configured.
+    """
+
+    url: str | None = None
+    host: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.host is not None and self.url is None:
+            raise UsageError("invalid call: --host without --of, expected both")
+
+    def words(self) -> list[str]:
+        """The options that name it, without a password."""
+        url = [] if self.url is None else ["--of", shown_url(self.url) if "://" in self.url else self.url]
+        return [*url, *([] if self.host is None else ["--host", self.host])]
+
+
+HERE = EventPlace()
+
+
+def _far(workspace: Workspace, place: EventPlace) -> AbstractContextManager[FarEvents]:
+    from monitord.actions.event_copy import events_url
+    from monitord.fleet.ship_state import read_state
+    from monitord.storage.events.far import FarEvents
+
+    try:
+        known = read_state(workspace.data_dir)
+    except (OSError, ValueError):
+        known = None
+    own = known.host_id if known else None
+    within_s = workspace.settings.events.deadline_s
+    return FarEvents.to_ask(events_url(workspace, place.url), place.host, own, within_s)
+
+
+def event(workspace: Workspace, event_id: str, place: EventPlace = HERE) -> Event:
     """Return one event; raises NotFoundError, UsageError for an invalid id."""
+    if place.url is not None:
+        with _far(workspace, place) as far:
+            return far.events.get_event_by_id(event_id)
     with workspace.reader() as reader:
         return reader.event(event_id)
 
 
-def event_stats(workspace: Workspace) -> EventStats:
+def event_stats(workspace: Workspace, place: EventPlace = HERE) -> EventStats:
     """How many events there are, and what they take."""
+    if place.url is not None:
+        with _far(workspace, place) as far:
+            return far.events.get_stats()
     with workspace.reader() as reader:
         return reader.event_stats()
 
 
-def prune_events(
-    workspace: Workspace, older_than: timedelta | None, max_events: int | None, *, confirmed: bool
-) -> int:
-    """Delete the oldest events that no incident needs, by age or beyond a number; how many.
+def events_of(workspace: Workspace, place: EventPlace, asked: EventQuestion) -> Iterator[Event]:
+    """Yield the events of a copy, newest first. What no index knows is looked for one page after another."""
+    from monitord.storage.event_search import mentions
+    from monitord.storage.events.filters import cursor_after
 
-    What belongs to an incident goes with it, but for samples, which it has in its own history.
+    with _far(workspace, place) as far:
+        left = asked.wanted.limit
+        page = replace(asked.wanted, limit=_PAGE)
+        while True:
+            found = far.events.query_events(page)
+            for each in found:
+                if not _is_asked_for(each, asked) or (
+                    asked.text and not mentions(each, asked.text.casefold())
+                ):
+                    continue
+                if left is not None and left <= 0:
+                    return
+                left = None if left is None else left - 1
+                yield each
+            if len(found) < _PAGE or found[-1].id is None:
+                return
+            page = replace(page, after=cursor_after(found[-1].id, "desc"))
+
+
+def _is_asked_for(each: Event, asked: EventQuestion) -> bool:
+    if asked.process and not fits_name(asked.process, each.process_name or ""):
+        return False
+    return not asked.incident or (each.correlation_id or "").startswith(asked.incident)
+
+
+def prune_events(
+    workspace: Workspace,
+    older_than: timedelta | None,
+    max_events: int | None,
+    *,
+    confirmed: bool,
+    place: EventPlace = HERE,
+) -> int:
+    """Delete the oldest events by age or beyond a number; how many.
+
+    Here only those that no incident needs: what belongs to an incident goes with it, but for samples, which
+    it has in its own history. In a copy all of them, and no later round brings them back.
     """
     if older_than is None and max_events is None:
         raise UsageError("invalid call: neither an age nor a number, expected --older-than or --max")
     words = [] if older_than is None else ["--older-than", f"{older_than.total_seconds():g}s"]
     words += [] if max_events is None else ["--max", str(max_events)]
-    require_confirmation(confirmed, "delete events", "events", "prune", *words)
+    require_confirmation(confirmed, "delete events", "events", "prune", *place.words(), *words)
     before = None if older_than is None else datetime.now(UTC) - older_than
+    if place.url is not None:
+        with _far(workspace, place) as far:
+            return far.prune(before, max_events)
     with workspace.store() as store:
         return store.prune_events(max_events=max_events, before=before)

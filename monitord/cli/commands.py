@@ -17,6 +17,7 @@ SECTIONS = {
         ("events get", "event_store:get", "Show one event."),
         ("events stats", "event_store:stats", "Count events, and what they take."),
         ("events prune", "event_store:prune", "Delete the oldest events."),
+        ("events copy", "event_store:copy", "Copy events to a second home."),
         ("query", "query:query", "Ask in SQL over all that was kept."),
     ),
     "What happens now": (

@@ -1,14 +1,16 @@
-"""`events get`, `stats` and `prune`: one event, how many there are, and letting the oldest go."""
+"""`events get`, `stats`, `prune` and `copy`: one event, their number, fewer of them, a second home."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitord.actions import events
+from monitord.actions import event_copy, events
+from monitord.actions.events import EventPlace
 from monitord.actions.times import parse_duration
 from monitord.cli.context import CliContext
 from monitord.cli.terminal import emit, emit_json, fact, width
@@ -23,13 +25,28 @@ if TYPE_CHECKING:
     from monitord.storage.events.stats import EventStats
 
 
+OfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--of",
+        metavar="URL",
+        help="Those copied there: a URL, `events.url` as configured, or file:/PATH that holds one.",
+    ),
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", metavar="HOST", help="With --of: this host's, not one's own.")
+]
+
+
 def get(
     context: CliContext,
     event_id: Annotated[str, typer.Argument(metavar="EVENT", help="As `monitord events -o json` shows it.")],
+    of: OfOption = None,
+    host: HostOption = None,
     as_json: bool = False,
 ) -> None:
     """Show one event with all that it says."""
-    shaped = event_row(events.event(context.workspace, event_id))
+    shaped = event_row(events.event(context.workspace, event_id, EventPlace(of, host)))
     if as_json:
         emit_json(shaped)
         return
@@ -40,9 +57,9 @@ def get(
             emit("".join(f"{line}\n" for line in fact(printable(name), text, width(), indent="")))
 
 
-def stats(context: CliContext, as_json: bool = False) -> None:
+def stats(context: CliContext, of: OfOption = None, host: HostOption = None, as_json: bool = False) -> None:
     """Say how many events there are, of which types, from when, and what they take."""
-    found = events.event_stats(context.workspace)
+    found = events.event_stats(context.workspace, EventPlace(of, host))
     if as_json:
         emit_json(_shaped(found))
         return
@@ -58,15 +75,36 @@ def prune(
     max_events: Annotated[
         int | None, typer.Option("--max", metavar="N", min=0, help="The oldest beyond so many in all.")
     ] = None,
+    of: OfOption = None,
+    host: HostOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Confirm; required to delete anything.")] = False,
 ) -> None:
     """Delete the oldest events that no incident needs: loose ones, and samples.
 
-    The alert, captures, hot functions and notes of an incident go with it.
+    The alert, captures, hot functions and notes of an incident go with it. With --of the oldest of all.
     """
     age = None if older_than is None else parse_duration(older_than)
-    count = events.prune_events(context.workspace, age, max_events, confirmed=yes)
+    count = events.prune_events(context.workspace, age, max_events, confirmed=yes, place=EventPlace(of, host))
     emit(f"{counted(count, 'event')} deleted\n")
+
+
+def copy(
+    context: CliContext,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URL", help="As for --of of `events list`; else as configured."),
+    ] = None,
+    as_json: bool = False,
+) -> None:
+    """Copy events to PostgreSQL or another SQLite file, redacted; each is there once.
+
+    The recorder does the same with `[events] url`, every ten minutes and after each incident.
+    """
+    done = event_copy.copy_events(context.workspace, to)
+    if as_json:
+        emit_json({name: value for name, value in asdict(done).items() if name != "is_whole"})
+        return
+    emit(f"{printable(done.as_line())} to {printable(done.to)}\n")
 
 
 def _shaped(found: EventStats) -> dict[str, Any]:

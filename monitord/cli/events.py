@@ -8,13 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from monitord.actions.events import EventPlace, events_of
 from monitord.actions.lists import EventQuestion, follow_events
 from monitord.actions.lists import events as stored_events
 from monitord.cli.context import CliContext, RecorderWatch
+from monitord.cli.event_store import HostOption, OfOption
 from monitord.cli.listing import Asked, Listing, PidFlag, ProcessFlag, View, listed
 from monitord.cli.table import Cell, Column, draw
 from monitord.cli.terminal import width
 from monitord.cli.when import local_stamp
+from monitord.errors import UsageError
 from monitord.export.shapes import EVENT_KEYS, event_row
 from monitord.export.units import quantity
 from monitord.model import Event, EventType
@@ -64,6 +67,8 @@ def events(
     node: Annotated[
         str | None, typer.Option("--node", metavar="ID", help="Only of this statement (stmt_id).")
     ] = None,
+    of: OfOption = None,
+    host: HostOption = None,
 ) -> None:
     """List what monitord saw and did, newest first."""
     wanted = EventFilter(
@@ -84,6 +89,12 @@ def events(
         lambda found, shown, first: _table(found, shown, context, first),
         "no event matches",
     )
+    place = EventPlace(of, host)
+    if place.url is not None:
+        if asked.follow:
+            raise UsageError("invalid call: --follow with --of, expected one of them")
+        listing.answer(events_of(context.workspace, place, question), asked.view)
+        return
     if asked.follow:
         listing.follow(
             follow_events(context.workspace, question), asked.view, RecorderWatch(context.data_dir())

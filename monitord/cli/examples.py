@@ -51,6 +51,13 @@ EXAMPLES = {
         ("monitord events get 3677339236352000000", "an ID as `monitord events -o json` shows it"),
     ),
     "events stats": (("monitord events stats", "how many, from when, how large each index is"),),
+    "events copy": (
+        ("monitord events copy --to sqlite:////srv/events.db", "into a file"),
+        (
+            "monitord events copy --to file:/etc/monitord/events-url",
+            "where a file says, as the URL has a password",
+        ),
+    ),
     "events prune": (
         ("monitord events prune --older-than '3 days' --yes", "those that no incident needs"),
         ("monitord events prune --max 100000 --yes", "the oldest of them beyond so many events in all"),

@@ -50,6 +50,11 @@ COMMENTS = {
     "retention.ages": 'evidence that goes sooner: ["process=chrome:6h", "rule=cpu-hog:2d", "severity=1:12h"]',
     "events.max_events": "beyond so many the oldest loose ones and samples go; 0: no limit",
     "events.max_age_h": "loose ones and samples older than this go; 0: as `retention` has it",
+    "events.url": "where events are copied to: postgresql://… sqlite:////FOLDER/FILE, or file:/PATH,"
+    " credential:NAME,"
+    ' environment:NAME that hold such a URL; "": nowhere',
+    "events.redact": "without secrets and people's names, as an export; false: as they are stored",
+    "events.deadline_s": "a round of copying takes this long at most, and so does a question to the copy",
     "retention.policies": "own policies: names of entry points in monitord.retention_policies",
     "storage.url": 'where artefacts go: "" stays in the data directory; s3://… redis://… file:///…',
     "storage.compression_level": "zstd, 1 to 19; 0: everything is kept as it is",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from monitord.config.quantities import KeySource, KeySourceOrNone, Section, parse_threshold
+from monitord.config.quantities import KEY_SOURCE, KeySource, KeySourceOrNone, Section, parse_threshold
 from monitord.config.telling import MetricsSettings, NotifySettings, OtlpSettings, receiver_without_defaults
 from monitord.model import Match, PlannedProfiler, Rule, Threshold, TriggerMetric
 
@@ -191,10 +191,16 @@ class RetentionSettings(Section, frozen=True):
 
 
 class EventSettings(Section, frozen=True):
-    """How many events are kept and how long, of those that no incident needs. 0 sets no limit of its own."""
+    """How many events are kept and how long, of those that no incident needs, and where all are copied to.
+
+    0 sets no limit of its own.
+    """
 
     max_events: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     max_age_h: Annotated[float, Meta(ge=0, le=24 * 3650)] = 0.0
+    url: Annotated[str, Meta(pattern=rf"^$|^[a-z][a-z0-9+.-]*://\S*$|^{KEY_SOURCE}$")] = ""
+    redact: bool = True
+    deadline_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
 
 
 Url = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$")]
@@ -203,7 +209,7 @@ FORMS = {
     "to": 'an address such as "you@example.org"',
     "sender": 'an address such as "monitord@example.org", or "" for the default',
     "quiet_hours": 'hours such as "22:00-07:00", or "" for none',
-    "url": 'a URL such as "s3://bucket/prefix", or "" for the data directory',
+    "url": 'a URL such as "s3://bucket/prefix" or "postgresql://host/database", or "" for none',
     "cold_url": 'a URL such as "s3://bucket/prefix", or "" for no cold tier',
     "archive_url": 'a URL such as "s3://bucket/prefix", or "" for no archive',
     "folder": 'an absolute path such as "/srv/monitord-backups", or "" for none',

@@ -63,6 +63,15 @@ ERRANDS: tuple[Errand, ...] = (
         is_wanted=lambda settings: bool(settings.analytics.duckdb_file),
     ),
     Errand(
+        name="events",
+        command=("monitord.actions.event_copy",),
+        every_s=600.0,  # a child's start costs half a second of CPU
+        first_after_s=30.0,
+        deadline_s=600.0,
+        is_wanted=lambda settings: bool(settings.events.url),
+        after_incident_s=5.0,
+    ),
+    Errand(
         name="metrics textfile",
         command=("monitord.actions.metrics_errand", "textfile"),
         every_s=60.0,

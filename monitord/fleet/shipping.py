@@ -23,6 +23,7 @@ from monitord.errors import MonitordError, NotFoundError, StorageError
 from monitord.export.cleaning import Cleaner, Identities
 from monitord.fleet.day_rows import Row, RowCleaner, days_of, fingerprint, merged
 from monitord.fleet.host import NameTakenError, claim
+from monitord.fleet.identity import LOCK_FILE
 from monitord.fleet.layout import ArtefactFile, DayFile
 from monitord.fleet.ship_state import Mark, new_state, read_state, write_state
 from monitord.fleet.spool import Spool
@@ -33,7 +34,6 @@ from monitord.storage.artefacts.wrappers.retried import Patience
 from monitord.storage.objects import Objects, open_objects
 from monitord.storage.past import PastReader
 
-LOCK_FILE = "ship.lock"
 TABLES_EVERY = timedelta(minutes=55)
 _COMES_LATE = timedelta(hours=6)  # rows of a day may come or change so long after its end
 _SETTLES = timedelta(minutes=10)

@@ -84,6 +84,19 @@ def check_state(loaded: LoadedConfig) -> None:
         raise ConfigError(f"{loaded.origin('state.url')}: {error}") from error
 
 
+def check_events(loaded: LoadedConfig) -> None:
+    """Refuse an `events.url` that nothing can be copied to, with the line that has it. Nothing is read."""
+    url = loaded.settings.events.url
+    if "://" not in url:
+        return
+    from monitord.storage.events.far import check_events_url
+
+    try:
+        check_events_url(url)
+    except UsageError as error:
+        raise ConfigError(f"{loaded.origin('events.url')}: {error}") from error
+
+
 def _bare(error: ConfigError) -> str:
     """What is wrong with a URL, where what it is for is said already."""
     return str(error).removeprefix("invalid URL")

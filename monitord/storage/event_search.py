@@ -75,7 +75,7 @@ class EventSearch:
         page = replace(wanted, limit=_BATCH if self._text else min(wanted.limit or _BATCH, _BATCH))
         while True:
             found = self._reader.events(page, narrowing.conditions, narrowing.values)
-            yield from (event for event in found if self._text is None or _mentions(event, self._text))
+            yield from (event for event in found if self._text is None or mentions(event, self._text))
             last = found[-1].id if found else None
             if last is None or len(found) < (page.limit or 0):
                 return
@@ -118,7 +118,7 @@ def _mentioning(text: str) -> Narrowing:
     return Narrowing((f"({' OR '.join(alternatives)})",), {"run": f"%{pattern}%"})
 
 
-def _mentions(event: Event, text: str) -> bool:
+def mentions(event: Event, text: str) -> bool:
     """Whether a name or value of an event holds the text, which is casefolded."""
     values = (event.event_type.value, *(getattr(event, name) for name in _TEXTS[:-1]))
     texts = [str(value) for value in values if value is not None]

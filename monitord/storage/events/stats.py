@@ -59,6 +59,7 @@ def _sizes(rows: Rows, is_sqlite: bool) -> dict[str, int]:
     """Bytes by table and index; {} for a SQLite that was built without dbstat."""
     if not is_sqlite:
         sql = "SELECT relname, pg_relation_size(oid) FROM pg_class WHERE relname = ANY(:names)"
+        sql += " AND pg_table_is_visible(oid)"  # another schema has tables of these names, too
         return {name: int(size) for name, size in rows(sql, {"names": ["event", *INDEXES]})}
     has = "SELECT 1 FROM pragma_compile_options WHERE compile_options = 'ENABLE_DBSTAT_VTAB'"
     if not rows(has, {}):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy import event as engine_event
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import StaticPool
 
 from monitord.errors import NotFoundError, StorageError, UsageError
@@ -192,8 +193,11 @@ def _make_roomy(raw: Any, _record: object) -> None:
     raw.execute("PRAGMA journal_size_limit = 4194304")
 
 
-def engine_of(url: str) -> Engine:
-    """Open an engine for memory://, sqlite:///FILE or postgresql://…; raises UsageError, StorageError."""
+def engine_of(url: str, check_time: Callable[[], object] = lambda: None) -> Engine:
+    """Open an engine for memory://, sqlite:///FILE or postgresql://…; raises UsageError, StorageError.
+
+    While a server is silent `check_time` is called; what it raises (a MonitordError) ends the waiting.
+    """
     scheme, separator, rest = url.partition("://")
     if url == "memory://":
         return engine_over(
@@ -201,13 +205,24 @@ def engine_of(url: str) -> Engine:
         )
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         path = Path(rest[1:])
-        path.touch(mode=0o600, exist_ok=True)
+        try:
+            path.touch(mode=0o600, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot open {path}: {error.strerror}") from error
         engine = open_engine(path)
         engine_event.listen(engine, "connect", _make_roomy)
         return engine
     if scheme == "postgresql" and separator:
+        from monitord.storage.state.postgresql import limited_connect
+
         try:
-            return create_engine(f"postgresql+psycopg://{rest}", connect_args={"connect_timeout": 5})
+            engine = create_engine(f"postgresql+psycopg://{rest}", connect_args={"connect_timeout": 5})
+            engine_event.listen(engine, "do_connect", limited_connect(check_time))
         except ImportError as error:
             raise StorageError(f"cannot import psycopg; install it: {install_command('postgres')}") from error
-    raise UsageError(f"invalid event URL: {url!r}, expected memory://, sqlite:///FILE or postgresql://…")
+        except (ArgumentError, ValueError) as error:  # a port of letters; the words may hold a password
+            raise UsageError("invalid event URL: postgresql://…, what follows can't be read") from error
+        return engine
+    raise UsageError(
+        f"invalid event URL: {scheme[:40]!r}, expected memory://, sqlite:///FILE or postgresql://…"
+    )

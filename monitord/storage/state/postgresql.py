@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
 
+from monitord.errors import MonitordError
 from monitord.installation import install_command
 from monitord.storage.state.backend import deadline, left_s
-from monitord.storage.state.errors import StateUnavailableError, StateUnusableError
+from monitord.storage.state.errors import StateUnusableError
 from monitord.storage.state.sql import SqlBackend, opening
 from monitord.storage.tables import state
 
@@ -27,7 +28,7 @@ _LOOKS_S = 0.02  # between two looks at the clock while the server is silent
 def postgresql_backend(url: str) -> SqlBackend:
     """Open `postgresql://…` as libpq understands it."""
     try:
-        connect = _limited_connect()
+        connect = limited_connect(left_s)
         with opening():
             engine = create_engine(
                 "postgresql+psycopg://" + url.partition("://")[2],
@@ -65,23 +66,26 @@ def _is_broken_off(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) in _BROKEN_OFF
 
 
-def _limited_connect() -> Callable[..., Any]:
-    """What connects for SQLAlchemy; raises ImportError where there is no psycopg."""
+def limited_connect(check: Callable[[], object]) -> Callable[..., Any]:
+    """What connects for SQLAlchemy, and waits until `check` raises a MonitordError.
+
+    Raises ImportError where there is no psycopg.
+    """
     import psycopg
 
     class LimitedConnection(psycopg.Connection[Any]):
-        """Waits for the server no longer than the call in progress may take, and is closed when it did."""
+        """Waits for the server as long as it may, and is closed when it did."""
 
         def wait(self, gen: Any, *_others: Any, **_more: Any) -> Any:
             try:
-                return super().wait(_limited(gen), _LOOKS_S)
-            except StateUnavailableError as error:
+                return super().wait(_limited(gen, check), _LOOKS_S)
+            except MonitordError as error:
                 self.pgconn.finish()
                 raise psycopg.OperationalError(str(error)) from error
 
         @classmethod
         def _connect_gen(cls, *words: Any, **more: Any) -> Any:
-            return _limited(super()._connect_gen(*words, **more))
+            return _limited(super()._connect_gen(*words, **more), check)
 
     def connect(_dialect: Any, _record: Any, words: Any, more: Any) -> Any:
         return LimitedConnection.connect(*words, **more)
@@ -89,13 +93,13 @@ def _limited_connect() -> Callable[..., Any]:
     return connect
 
 
-def _limited(waiting: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+def _limited(waiting: Generator[Any, Any, Any], check: Callable[[], object]) -> Generator[Any, Any, Any]:
     """The same generator of psycopg's, which hears every few milliseconds of nothing new."""
     try:
         wanted = next(waiting)
         while True:
             ready = yield wanted
-            left_s()
+            check()
             wanted = waiting.send(ready)
     except StopIteration as end:
         return end.value
