@@ -51,9 +51,8 @@ ROUNDS_FILE = "events.json"
 BATCH = 1000
 A_ROUND = 20_000
 _ROUNDS_KEPT = 64
-_MAY_CHANGE = timedelta(
-    hours=2
-)  # an incident's events begin an hour before it, and come when its evidence is there
+# An incident's events begin an hour before it, and come when its evidence is there.
+_MAY_CHANGE = timedelta(hours=2)
 _ALL_EVERY = timedelta(days=1)  # what came with a clock that was behind lies before the mark
 _EVIDENCE_STAYS = timedelta(hours=72)
 _LAST = datetime(2109, 12, 31, tzinfo=UTC)  # what ids can hold
