@@ -16,7 +16,7 @@ _NS_PER_S = 1_000_000_000
 
 
 def with_functions(shown: Moment, box: RecordersBox) -> Moment:
-    """Return it with the functions of those that led; where nobody that led is stored, with who ran."""
+    """Return it with who ran in the seconds before it, those that led included, and in which functions."""
     if not is_late(shown.at):
         return shown
     until_ns = boot_ns(shown.at)
@@ -24,14 +24,16 @@ def with_functions(shown: Moment, box: RecordersBox) -> Moment:
     ran = _consumers(ring, until_ns) if ring is not None else ()
     if not ran:
         return replace(shown, notes=(*shown.notes, box.why_not)) if box.why_not else shown
-    note = f"functions of the {_OVER_S:g} s before: from the recorder's black box"
-    if shown.leaders:
-        leaders = _named(shown.leaders, ran)
-        return (
-            shown if leaders == shown.leaders else replace(shown, leaders=leaders, notes=(*shown.notes, note))
-        )
-    leaders = tuple(map(_leader, ran))
-    return replace(shown, leaders=leaders, leaders_at=shown.at, notes=(f"processes and {note}",))
+    note = f"from the recorder's black box, of the {_OVER_S:g} s before: functions, and who began meanwhile"
+    known = {one.pid: one for one in ran}
+    leaders = [_named(one, known.pop(one.pid, None)) for one in shown.leaders]
+    leaders += map(_leader, known.values())  # who began after the pass that is stored
+    return replace(
+        shown,
+        leaders=tuple(sorted(leaders, key=lambda one: -(one.cpu_percent or 0.0))),
+        leaders_at=shown.leaders_at or shown.at,
+        notes=(*shown.notes, note),
+    )
 
 
 def _consumers(ring: Ring, until_ns: int) -> Sequence[Consumer]:
@@ -40,14 +42,12 @@ def _consumers(ring: Ring, until_ns: int) -> Sequence[Consumer]:
     return cut(ring, until_s - _OVER_S, until_s).consumers if until_s >= _OVER_S else ()
 
 
-def _named(leaders: Sequence[Leader], ran: Sequence[Consumer]) -> tuple[Leader, ...]:
-    known = {one.pid: one for one in ran}
-    return tuple(
-        replace(one, function=found.function, file=found.file, share=found.share)
-        if one.function is None and (found := known.get(one.pid)) is not None
-        else one
-        for one in leaders
-    )
+def _named(one: Leader, found: Consumer | None) -> Leader:
+    """What was read of it is kept; a rate that was not known is what the box saw."""
+    if found is None or one.function is not None:
+        return one
+    percent = found.cpu_percent if one.cpu_percent is None else one.cpu_percent
+    return replace(one, cpu_percent=percent, function=found.function, file=found.file, share=found.share)
 
 
 def _leader(one: Consumer) -> Leader:

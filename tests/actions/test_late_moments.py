@@ -1,0 +1,79 @@
+"""A moment of the last 100 s: the recorder's box adds functions, and who ran after the stored look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitord.actions.late_moments import with_functions
+from monitord.actions.moments import Leader, Moment
+from monitord.actions.recorders_box import RecordersBox, now_ns
+from monitord.actions.workspace import Workspace
+from monitord.errors import MonitordError
+from monitord.model import SnapshotRequest
+from monitord.recorder.locks import DAEMON_LOCK, hold
+from monitord.recorder.requests import RequestServer
+
+LED, BEGAN = 71, 72
+
+
+def document(_since_ns: int, _until_ns: int) -> bytes:
+    """Ten seconds in which two processes ran in a function each, ten times a second."""
+    ended_ns = now_ns()
+    samples = [[n * 100_000_000, n % 2, n % 2, 1] for n in range(100)]
+    told = {
+        "format": "monitord-ring", "version": 1, "began_ns": ended_ns - 10**10, "ended_ns": ended_ns,
+        "rate_hz": 10, "scope": "machine", "processes": [{"pid": LED, "name": "led"}, {"pid": BEGAN, "name": "began"}],
+        "threads": [[0, LED], [1, BEGAN]], "frames": [[f"{word}_loop", None, None, None, "native"] for word in ("led", "began")],
+        "stacks": [[0], [1]], "samples": samples,
+    }  # fmt: skip
+    return json.dumps(told).encode()
+
+
+def no_snapshot(_request: SnapshotRequest) -> None:
+    raise MonitordError("nobody takes one here")
+
+
+@pytest.fixture
+def box(data_dir: Path) -> Iterator[RecordersBox]:
+    data_dir.mkdir(mode=0o700, exist_ok=True)
+    server = RequestServer(data_dir, no_snapshot, document)
+    with hold(data_dir / DAEMON_LOCK, "taken"):
+        server.open()
+        yield RecordersBox(Workspace(data_dir))
+        server.close()
+
+
+def seen(box: RecordersBox, ago_s: float, *leaders: Leader) -> dict[int, tuple[float | None, str | None]]:
+    shown = with_functions(Moment(datetime.now(UTC) - timedelta(seconds=ago_s), leaders=leaders), box)
+    return {one.pid: (one.cpu_percent, one.function) for one in shown.leaders}
+
+
+def test_who_led_keeps_what_was_read_and_who_began_later_is_added(box: RecordersBox) -> None:
+    found = seen(box, 0.5, Leader(LED, "led", 7.0), Leader(5, "idle", 0.0))
+    assert found == {BEGAN: (50.0, "began_loop"), LED: (7.0, "led_loop"), 5: (0.0, None)}
+
+
+def test_a_rate_that_was_not_known_is_the_boxs_and_a_function_that_was_known_stays(box: RecordersBox) -> None:
+    found = seen(box, 0.5, Leader(LED, "led", None), Leader(BEGAN, "began", 1.0, function="by an incident"))
+    assert found == {LED: (50.0, "led_loop"), BEGAN: (1.0, "by an incident")}
+
+
+@pytest.mark.parametrize("ago_s", [9.9, 60.0, 101.0, -5.0])
+def test_before_the_document_and_outside_the_last_seconds_nothing_is_added(
+    box: RecordersBox, ago_s: float
+) -> None:
+    assert seen(box, ago_s, Leader(LED, "led", 7.0)) == {LED: (7.0, None)}
+
+
+def test_why_the_recorder_did_not_tell_is_said(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o700, exist_ok=True)
+    with hold(data_dir / DAEMON_LOCK, "taken"):
+        shown = with_functions(Moment(datetime.now(UTC)), RecordersBox(Workspace(data_dir)))
+    assert shown.leaders == ()
+    (note,) = shown.notes
+    assert "service restart" in note
