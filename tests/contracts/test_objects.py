@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,3 +233,20 @@ def test_more_names_than_can_be_held_are_refused_whatever_they_are(
     with pytest.raises(StorageError, match=r"cannot list v1/full: more than 8 names lie there; try one host"):
         list(objects.list("v1/full"))
     assert [one.path for one in objects.list("v1/incident")] == [PATH]
+
+
+def test_where_no_sum_is_told_the_bytes_are_compared(s3_server: S3Server, tmp_path: Path) -> None:
+    """Azure's tag sums up nothing, nor does that of an upload in parts: of equal size is not yet equal."""
+    bucket = s3_server.new_bucket()
+    at = f"/{bucket}/some/prefix/{PATH}"
+    number = re.search(rb"<UploadId>(.+?)</UploadId>", s3_server.request("POST", f"{at}?uploads"))
+    assert number is not None
+    part = s3_server.request("PUT", f"{at}?partNumber=1&uploadId={number[1].decode()}", LARGE)
+    assert part == b""
+    tag = hashlib.md5(LARGE, usedforsecurity=False).hexdigest()
+    done = f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part></CompleteMultipartUpload>"
+    s3_server.request("POST", f"{at}?uploadId={number[1].decode()}", done.encode())
+    with closing(open_objects(f"s3://{bucket}/some/prefix?{s3_server.options(tmp_path)}")) as objects:
+        assert objects.holds(PATH, LARGE)
+        assert not objects.holds(PATH, LARGE[:-1] + b"?")
+        assert not objects.holds(PATH, LARGE[:-1])

@@ -60,7 +60,7 @@ class Objects(Protocol):
         ...
 
     def holds(self, path: str, data: bytes) -> bool:
-        """Whether exactly these bytes are there: read from a disk, by their sum in a bucket."""
+        """Whether exactly these bytes are there: read, or by their sum where a bucket tells it."""
         ...
 
     def read(self, path: str, limit_bytes: int) -> tuple[ObjectInfo, bytes]:

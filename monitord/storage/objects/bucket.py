@@ -56,9 +56,18 @@ class BucketObjects:
             found = self._about(path)
         except MissingArtefactError:
             return False
-        told = _MD5.match(json.loads(found.version).get("e_tag", ""))  # other forms sum up something else
+        if found.size_bytes != len(data):
+            return False
+        told = _MD5.match(json.loads(found.version).get("e_tag", ""))
         sums = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        return found.size_bytes == len(data) and (told is None or told[1] == sums)
+        # Azure's sums up nothing, S3's with a key of KMS something else: then only the bytes tell.
+        return (told is not None and told[1] == sums) or self._reads_as(path, data)
+
+    def _reads_as(self, path: str, data: bytes) -> bool:
+        try:
+            return self.read(path, len(data))[1] == data
+        except MissingArtefactError:
+            return False
 
     def _about(self, path: str) -> ObjectInfo:
         """Asked for with a first byte: the answer to a HEAD would not say why it is refused."""
