@@ -35,7 +35,7 @@ from monitord.fleet.identity import HostIdentity, host_identity
 from monitord.fleet.ship_state import FOLDER
 from monitord.model import Event, counted
 from monitord.recorder.locks import hold
-from monitord.storage.artefacts.secret_sources import read_source
+from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.artefacts.urls import shown_url
 from monitord.storage.events.identity import EVENTS_PER_MICROSECOND, id_at, time_of_id
 from monitord.storage.events.rows import clipped, row_of
@@ -95,13 +95,7 @@ def events_url(workspace: Workspace, place: str | None) -> str:
         raise ConfigError(
             "cannot find a URL of copied events; try `monitord config set events.url postgresql://…`"
         )
-    if "://" not in url:
-        try:
-            url = read_source(url).split(b"\n")[0].strip().decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the URL of events in {url}: {error}") from error
-        except ConfigError as error:
-            raise ConfigError(f"cannot read the URL of events: {error}") from error
+    url = read_url(url, "events")
     check_events_url(url)
     return url
 

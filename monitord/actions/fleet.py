@@ -19,6 +19,7 @@ from monitord.fleet.asking import Found, ask, asking, part, pattern
 from monitord.fleet.bucket import Bucket, Scope, open_bucket
 from monitord.fleet.questions import COMPARE, HOSTS, HOT, MACHINE, PROCESSES, RECENT, SAME, Question
 from monitord.model import counted
+from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.views import HotFilter, RecentFilter
 
 if TYPE_CHECKING:
@@ -87,14 +88,16 @@ def noted(workspace: Workspace, ask: Callable[[Workspace], Rows]) -> tuple[Rows,
 
 @contextmanager
 def opened(workspace: Workspace, url: str | None) -> Iterator[Bucket]:
-    """Open the bucket of a URL, or that of the configuration; raises ConfigError where there is none."""
+    """Open the bucket of a URL or of what holds it, else the configured one; raises ConfigError without."""
     url = url or bucket_url(workspace)
     if not url:
         raise ConfigError(
             "cannot ask a fleet: no bucket is configured;"
             " try `monitord config set fleet.url s3://BUCKET/PREFIX`, or --bucket URL"
         )
-    bucket = open_bucket(url, download_mb=workspace.settings.fleet.download_mb)
+    bucket = open_bucket(
+        read_url(url, "the fleet's bucket"), download_mb=workspace.settings.fleet.download_mb
+    )
     try:
         yield bucket
     finally:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from monitord.actions.workspace import Workspace
 from monitord.errors import BusyError, NotFoundError, UsageError
+from monitord.storage.artefacts.secret_sources import read_url
 from monitord.storage.artefacts.urls import shown_url
 from monitord.storage.state import (
     Namespace,
@@ -48,7 +49,7 @@ def namespace_named(user: str | None, session: str | None) -> Namespace:
 
 @contextmanager
 def opened(workspace: Workspace, place: str | None, *, writes: bool = False) -> Iterator[Storage]:
-    """Open a state for the block: a URL, `recorder`, or None for the configured one, else the recorder's."""
+    """Open a URL, what holds one, `recorder`, or with None the configured state, else the recorder's."""
     where = _resolved(workspace, place)
     if where == RECORDER and not writes:
         with workspace.reader() as reader:
@@ -68,7 +69,7 @@ def opened(workspace: Workspace, place: str | None, *, writes: bool = False) -> 
 
 
 def _resolved(workspace: Workspace, place: str | None) -> str:
-    return place or workspace.settings.state.url or RECORDER
+    return read_url(place or workspace.settings.state.url or RECORDER, "the state")
 
 
 def stats(workspace: Workspace, place: str | None) -> StateStats:
@@ -119,6 +120,7 @@ def copy(workspace: Workspace, source: str, target: str, *, merge: bool) -> Copi
     from monitord.storage.state.copying import copy_state
     from monitord.storage.state.storage import us_of
 
+    source, target = _resolved(workspace, source), _resolved(workspace, target)
     if _same(source, target):
         raise UsageError("cannot copy a state into itself; expected two")
     with opened(workspace, source) as read, opened(workspace, target, writes=True) as written:

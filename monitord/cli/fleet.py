@@ -65,7 +65,12 @@ HostFlag = Annotated[
     str | None, typer.Option("--host", metavar="NAME", help="Only this host, or a pattern: 'web*'.")
 ]
 BucketFlag = Annotated[
-    str | None, typer.Option("--bucket", metavar="URL", help="Another bucket than the configured one.")
+    str | None,
+    typer.Option(
+        "--bucket",
+        metavar="URL",
+        help="Another bucket than the configured one: a URL, or file:/PATH that holds it.",
+    ),
 ]
 
 _FURTHER_BACK = "in that time; --since 30d looks further back"

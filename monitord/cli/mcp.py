@@ -53,6 +53,7 @@ def serve(
     from monitord.actions.underway import CapturesUnderway
     from monitord.mcp_server.server import build
     from monitord.mcp_server.sessions import Sessions
+    from monitord.storage.artefacts.secret_sources import read_url
     from monitord.storage.state import open_state
 
     workspace, captures = context.workspace, CapturesUnderway()
@@ -73,7 +74,7 @@ def serve(
     with listen(LOOPBACK, port) as listener:
         token = read_or_make_token(token_path)
         settings = workspace.settings.state
-        url = settings.url or f"sqlite:///{token_path.with_name(STATE_FILE)}"
+        url = read_url(settings.url, "the state") or f"sqlite:///{token_path.with_name(STATE_FILE)}"
         with contextlib.closing(open_state(url, within_s=settings.deadline_s)) as state:
             holder = hashlib.sha256(token.encode()).hexdigest()  # a new token has new sessions
             sessions = Sessions(state, holder, settings.deadline_s)

@@ -24,7 +24,9 @@ from monitord.storage.state import ANY, Namespace, Put, SessionNamespace, Storag
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The item's key.")]
 OfOption = Annotated[
     str | None,
-    typer.Option("--of", metavar="STATE", help="A URL, or `recorder`; else as configured."),
+    typer.Option(
+        "--of", metavar="STATE", help="A URL, file:/PATH that holds one, or `recorder`; else as configured."
+    ),
 ]
 UserOption = Annotated[str | None, typer.Option("--user", metavar="ID", help="What belongs to this user.")]
 SessionOption = Annotated[

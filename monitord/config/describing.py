@@ -69,7 +69,8 @@ COMMENTS = {
     "storage.archive_after_h": "captures older than this move to the archive",
     "storage.archive_max_age_h": "with an archive evidence goes at this age instead of retention.max_age_h;"
     " 0: at that",
-    "state.url": 'what assistants\' sessions share: "": a SQLite file; postgresql://… redis://… and others',
+    "state.url": 'what assistants\' sessions share: "": a SQLite file; postgresql://… redis://… and others,'
+    " or file:/PATH, credential:NAME, environment:NAME that hold such a URL",
     "state.deadline_s": "a question to it takes this long at most",
     "analytics.warm_mb": "what the warm tier may take beside retention.max_total_mb; 0: there is none",
     "analytics.warm_days": "so many days stay in the warm tier, the newest",
@@ -97,7 +98,8 @@ COMMENTS = {
     "otlp.headers": 'sent along, e.g. ["authorization=file:/etc/monitord/otlp"]: the file holds the value',
     "otlp.signals": "logs: a record an incident; metrics: the figures of docs/metrics.md",
     "otlp.deadline_s": "a try that takes longer has failed, and is tried again",
-    "fleet.url": 'the bucket that `monitord fleet` asks; "": that of `ship.url`',
+    "fleet.url": 'the bucket that `monitord fleet` asks; "": that of `ship.url`;'
+    " or file:/PATH, credential:NAME, environment:NAME that hold it",
     "fleet.download_mb": "so much of a bucket may come to this machine for one question",
     "log.level": "debug, info, warning or error",
     "log.style": "auto, logfmt or json; always on stderr",

@@ -204,6 +204,7 @@ class EventSettings(Section, frozen=True):
 
 
 Url = Annotated[str, Meta(pattern=r"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$")]
+UrlOrSource = Annotated[str, Meta(pattern=rf"^$|^[a-z][a-z0-9+.-]*://\S*$|^/\S*$|^{KEY_SOURCE}$")]
 FORMS = {
     "name": 'letters, digits, ".", "_" and "-", and a letter or digit first',
     "to": 'an address such as "you@example.org"',
@@ -268,7 +269,7 @@ class ShipSettings(Section, frozen=True):
 class StateSettings(Section, frozen=True):
     """Where what several processes share is kept; the recorder's own state is in its database."""
 
-    url: Url = ""
+    url: UrlOrSource = ""
     deadline_s: Annotated[float, Meta(ge=0.1, le=60)] = 2.0
 
 
@@ -291,7 +292,7 @@ class AnalyticsSettings(Section, frozen=True):
 class FleetSettings(Section, frozen=True):
     """Which bucket `monitord fleet` asks, and how much of it one question may download."""
 
-    url: Url = ""
+    url: UrlOrSource = ""
     download_mb: Annotated[float, Meta(ge=1, le=1_000_000)] = 2000.0
 
 

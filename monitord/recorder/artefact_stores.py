@@ -71,8 +71,11 @@ def _check_place(loaded: LoadedConfig, name: str, url: str) -> None:
 
 
 def check_state(loaded: LoadedConfig) -> None:
-    """Refuse a `state.url` that no backend knows, with the line that has it. Nothing is connected to."""
-    if not (url := loaded.settings.state.url):
+    """Refuse a `state.url` that no backend knows, with the line that has it. Nothing is read."""
+    from monitord.storage.artefacts.secret_sources import is_source
+
+    url = loaded.settings.state.url
+    if not url or is_source(url):
         return
     from monitord.storage.state.opening import check_scheme
 

@@ -33,6 +33,28 @@ def store(data_dir: Path) -> None:
     open_store(data_dir).close()
 
 
+def test_a_url_may_lie_in_a_file_that_nobody_else_reads(
+    here: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So no list of processes shows its password; what holds none is refused with its name, not with what it holds."""
+    held = tmp_path / "url"
+    held.write_text(f"sqlite:///{tmp_path}/s.db\nnot this\n")
+    held.chmod(0o600)
+    assert here("state", "set", "k", "one", "--of", f"file:{held}").code == 0
+    assert here("state", "get", "k", "--of", f"sqlite:///{tmp_path}/s.db").out.strip() == "one"
+    monkeypatch.setenv("WHERE", f"sqlite:///{tmp_path}/s.db")
+    assert here("state", "get", "k", "--of", "environment:WHERE").out.strip() == "one"
+    refused = here("state", "copy", f"file:{held}", "environment:WHERE")
+    assert (refused.code, "into itself" in refused.err) == (2, True)
+    held.chmod(0o644)
+    assert f"chmod 600 {held}" in here("state", "get", "k", "--of", f"file:{held}").err
+    for source in (f"file:{tmp_path}/absent", "environment:NOT_SET", "credential:absent"):
+        refused = here("state", "get", "k", "--of", source)
+        assert refused.code != 0
+        assert refused.err.count("\n") == 1
+        assert source in refused.err
+
+
 def test_a_value_is_set_read_listed_counted_and_deleted(here: Cli, tmp_path: Path) -> None:
     """The whole life of items of everybody, a user and a session, in a state named by its URL."""
     of = ("--of", f"sqlite:///{tmp_path}/s.db")

@@ -28,6 +28,26 @@ def read_source(source: str, environment: Mapping[str, str] = os.environ) -> byt
     return read(rest, environment)
 
 
+def is_source(place: str) -> bool:
+    """Whether a URL's place names what holds it, and is not the URL (`file:///folder` is one)."""
+    kind, _, rest = place.partition(":")
+    return kind in _SOURCES and bool(rest) and "://" not in place
+
+
+def read_url(place: str, whose: str) -> str:
+    """Return a URL as it is given, or the first line of the source that holds it.
+
+    So no list of processes shows its password. `whose` says what it is of. Raises ConfigError,
+    PermissionDeniedError.
+    """
+    if not is_source(place):
+        return place
+    try:
+        return read_source(place).split(b"\n")[0].strip().decode()
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
+        raise ConfigError(f"cannot read the URL of {whose} in {place}: {error}") from error
+
+
 def _from_file(path: str, _environment: Mapping[str, str]) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
